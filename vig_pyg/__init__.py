@@ -1,0 +1,48 @@
+"""Vision GNN (ViG) for PyTorch Geometric: an image as a graph of patches."""
+
+from vig_pyg import _quiet  # isort: skip  # noqa: F401  (before anything else imports PyG)
+from vig_pyg import conv, graph, weights
+from vig_pyg.graph import DilatedKNN
+from vig_pyg.models import (
+    PyramidViG,
+    PyramidViGConfig,
+    ViG,
+    ViGConfig,
+    VisionGNN,
+    create_model,
+    list_models,
+    pvig_base,
+    pvig_medium,
+    pvig_micro,
+    pvig_small,
+    pvig_tiny,
+    vig_base,
+    vig_micro,
+    vig_small,
+    vig_tiny,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DilatedKNN",
+    "PyramidViG",
+    "PyramidViGConfig",
+    "ViG",
+    "ViGConfig",
+    "VisionGNN",
+    "conv",
+    "create_model",
+    "graph",
+    "list_models",
+    "pvig_base",
+    "pvig_medium",
+    "pvig_micro",
+    "pvig_small",
+    "pvig_tiny",
+    "vig_base",
+    "vig_micro",
+    "vig_small",
+    "vig_tiny",
+    "weights",
+]

@@ -1,0 +1,116 @@
+"""The block of Vision GNN: a Grapher, which exchanges between patches, and an FFN, which transforms each."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from vig_pyg.conv import ConvFactory
+from vig_pyg.data import Layout, pool_nodes
+from vig_pyg.graph import Builder, GraphFactory
+from vig_pyg.layers import FFN, DropPath, linear_norm
+
+
+class FunctionBuilder(nn.Module):
+    """A plain function as a graph builder, so that hooks see its graphs."""
+
+    def __init__(self, function: Builder) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
+        return self.function(x, layout, x_src, layout_src)
+
+
+class Grapher(nn.Module):
+    r"""Builds the graph of the patches and passes messages on it.
+
+    .. math:: y = \mathrm{BN}(W_1 x), \qquad
+        x' = x + \mathrm{BN}\big(W_2\, \mathrm{conv}(y, \mathcal{G}(y))\big)
+
+    (Vision GNN, arXiv 2206.00272, section 3.2).
+
+    Args:
+        channels: Width C.
+        conv: Makes the operator from C to 2 C. Self-loops that an operator adds by itself (`add_self_loops`) are
+            switched off where sources are pooled: there node i and source i are different places.
+        graph: Makes the builder from `k` and `dilation`.
+        k: Neighbours of each patch.
+        dilation: Spacing of the neighbours.
+        reduce_ratio: Sources are averaged over cells of this many patches a side.
+        drop_path: Stochastic depth of the branch.
+
+    Shapes: `x (N, C)` and its layout to `(N, C)`.
+
+    Raises:
+        ValueError: If the operator returns another shape than `(N, 2 C)`.
+
+    Example:
+        >>> import torch
+        >>> from vig_pyg import DilatedKNN, conv
+        >>> from vig_pyg.data import Layout
+        >>> grapher = Grapher(8, conv=conv.GINConv, graph=DilatedKNN, k=3)
+        >>> grapher(torch.rand(16, 8), Layout.from_sizes([(4, 4)])).shape
+        torch.Size([16, 8])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        conv: ConvFactory,
+        graph: GraphFactory,
+        k: int,
+        dilation: int = 1,
+        reduce_ratio: int = 1,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.k = k
+        self.dilation = dilation
+        self.reduce_ratio = reduce_ratio
+        self.fc1 = linear_norm(channels, channels)
+        builder = graph(k, dilation)
+        self.graph = builder if isinstance(builder, nn.Module) else FunctionBuilder(builder)
+        self.conv = conv(channels, 2 * channels)
+        if reduce_ratio > 1 and getattr(self.conv, "add_self_loops", False):
+            self.conv.add_self_loops = False
+        self.fc2 = linear_norm(2 * channels, channels)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+        y = self.fc1(x)
+        y_src, layout_src = pool_nodes(y, layout, self.reduce_ratio)
+        edge_index = self.graph(y, layout, y_src, layout_src)
+        out = self.conv(y if y_src is y else (y_src, y), edge_index)
+        expected = (x.size(0), 2 * x.size(1))
+        if not isinstance(out, Tensor) or out.shape != expected:
+            got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise ValueError(
+                f"{type(self.conv).__name__} returned {got}, expected {expected}: an operator made by "
+                f"conv({x.size(1)}, {2 * x.size(1)}) must return (nodes, out_channels)."
+            )
+        return x + self.drop_path(self.fc2(out), layout.batch, layout.num_graphs)
+
+    def extra_repr(self) -> str:
+        return f"k={self.k}, dilation={self.dilation}, reduce_ratio={self.reduce_ratio}"
+
+
+class Block(nn.Module):
+    """A Grapher and an FFN.
+
+    Args:
+        grapher: The Grapher.
+        ffn: The FFN.
+
+    Shapes: `x (N, C)` and its layout to `(N, C)`.
+    """
+
+    def __init__(self, grapher: Grapher, ffn: FFN) -> None:
+        super().__init__()
+        self.grapher = grapher
+        self.ffn = ffn
+
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+        x = self.grapher(x, layout)
+        out: Tensor = self.ffn(x, layout.batch, layout.num_graphs)
+        return out

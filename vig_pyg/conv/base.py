@@ -1,0 +1,38 @@
+"""What our operators share."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch_geometric.nn import MessagePassing
+
+#: Node features, or (sources, targets).
+NodesOrPair = Tensor | tuple[Tensor, Tensor]
+
+
+class VisionConv(MessagePassing):
+    """A graph convolution with widths and heads."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, heads: int, aggr: str) -> None:
+        super().__init__(aggr=aggr)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.heads = heads
+
+    def pair(self, x: NodesOrPair) -> tuple[Tensor, Tensor]:
+        """Sources and targets, checked."""
+        x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
+        for part in (x_src, x_dst):
+            if part.dim() != 2 or part.size(1) != self.in_channels:
+                raise ValueError(
+                    f"{self.__class__.__name__} expects nodes (N, {self.in_channels}), got {tuple(part.shape)}."
+                )
+        return x_src, x_dst
+
+    def reset_parameters(self) -> None:
+        for module in self.children():
+            for layer in module.modules():
+                if layer is not self and hasattr(layer, "reset_parameters"):
+                    layer.reset_parameters()
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"

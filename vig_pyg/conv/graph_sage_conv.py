@@ -1,0 +1,51 @@
+"""GraphSAGE convolution with a max pool."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vig_pyg.conv.base import NodesOrPair, VisionConv
+from vig_pyg.layers import multi_head_mlp
+
+
+class GraphSAGEConv(VisionConv):
+    r"""Each node and the largest transformed neighbour.
+
+    .. math:: x_i' = \mathrm{MLP}\big(\big[x_i,\ \max_{j \in \mathcal{N}(i)} \mathrm{MLP}_{src}(x_j)\big]\big)
+
+    (Inductive Representation Learning on Large Graphs, arXiv 1706.02216, pooling aggregator), MLP: multi-head linear,
+    BN, GELU; the inner one has its statistics over edges, as in the published code of Vision GNN (arXiv 2206.00272,
+    table 5).
+
+    *Differs* from `torch_geometric.nn.SAGEConv`, which averages neighbours and adds two linear maps.
+
+    Args:
+        in_channels: Width C of the nodes.
+        out_channels: Width of the result.
+        heads: Heads of the linear maps; the published models use 4.
+
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`.
+
+    Raises:
+        ValueError: If the width of `x` is not `in_channels` or `heads` does not divide the widths.
+
+    Example:
+        >>> GraphSAGEConv(8, 16)(torch.rand(3, 8), torch.tensor([[0, 1, 2], [1, 2, 0]])).shape
+        torch.Size([3, 16])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
+        super().__init__(in_channels, out_channels, heads=heads, aggr="max")
+        self.mlp_src = multi_head_mlp(in_channels, in_channels, heads)
+        self.mlp = multi_head_mlp(2 * in_channels, out_channels, heads)
+
+    def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
+        x_src, x_dst = self.pair(x)
+        largest = self.propagate(edge_index, x=(x_src, x_dst))
+        out: Tensor = self.mlp(torch.cat([x_dst, largest], dim=1))
+        return out
+
+    def message(self, x_j: Tensor) -> Tensor:
+        out: Tensor = self.mlp_src(x_j)
+        return out

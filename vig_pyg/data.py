@@ -1,0 +1,219 @@
+"""Feature maps as PyG batches of patches, and back.
+
+Shapes: B images, C channels, H x W cells, N nodes (all images one after another).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+#: One map for images of one size, or a list of maps `(C, H_i, W_i)` for images of several sizes.
+Maps = Tensor | list[Tensor]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Which node belongs to which image, and where it lies in it.
+
+    Args:
+        pos: Node coordinates (row, column) in cells, `(N, 2)`, float.
+        batch: Image index of each node, `(N,)`, ascending.
+        ptr: First node of each image, `(B + 1,)`.
+        counts: Nodes of each image as Python numbers, so that no step has to ask the device.
+        sizes: Grid (H, W) of each image with its nodes in raster order; `None` for a free set of points.
+
+    Example:
+        >>> Layout.from_sizes([(2, 3)]).pos.tolist()[-1]
+        [1.0, 2.0]
+    """
+
+    pos: Tensor
+    batch: Tensor
+    ptr: Tensor
+    counts: tuple[int, ...]
+    sizes: tuple[Size, ...] | None
+    _pooled: dict[int, Layout] = field(default_factory=dict, repr=False)
+
+    @property
+    def num_nodes(self) -> int:
+        return self.pos.size(0)
+
+    @property
+    def num_graphs(self) -> int:
+        return len(self.counts)
+
+    @property
+    def regular(self) -> bool:
+        """Whether all images have equally many nodes."""
+        return len(set(self.counts)) == 1
+
+    @property
+    def grid(self) -> Size | None:
+        """The grid that all images share, or `None`."""
+        return self.sizes[0] if self.sizes is not None and len(set(self.sizes)) == 1 else None
+
+    @classmethod
+    def from_sizes(cls, sizes: Sequence[Size], device: torch.device | None = None) -> Layout:
+        """The layout of one raster grid (H, W) for each image."""
+        return cls._from_pos([_raster(size, device) for size in _shared(sizes)], sizes)
+
+    @classmethod
+    def from_batch(cls, batch: Batch) -> Layout:
+        """The layout of a PyG batch with `pos`, `batch` and `ptr`, and `grid_size` where it has grids."""
+        sizes = tuple(batch.grid_size) if "grid_size" in batch else None
+        counts = tuple(h * w for h, w in sizes) if sizes else tuple(batch.ptr.diff().tolist())
+        return cls(batch.pos, batch.batch, batch.ptr, counts, sizes)
+
+    @classmethod
+    def _from_pos(cls, pos: list[Tensor], sizes: Sequence[Size]) -> Layout:
+        device = pos[0].device
+        counts = tuple(h * w for h, w in sizes)
+        if len(pos) == 1:  # one grid for all
+            stacked = pos[0].repeat(len(counts), 1)
+            ptr = torch.arange(len(counts) + 1, device=device) * counts[0]
+            batch = torch.arange(len(counts), device=device).repeat_interleave(counts[0])
+        else:
+            stacked = torch.cat(pos)
+            lengths = torch.tensor(counts, device=device)
+            ptr = F.pad(lengths.cumsum(0), (1, 0))
+            batch = torch.arange(len(counts), device=device).repeat_interleave(lengths)
+        return cls(stacked, batch, ptr, counts, tuple(sizes))
+
+    def pooled(self, ratio: int) -> Layout:
+        """The layout after `pool_nodes`: positions are the centres of the pooled cells."""
+        if ratio == 1:
+            return self
+        if ratio not in self._pooled:
+            sizes = self._grids("pooled sources (reduce_ratio > 1)")
+            maps = [_raster(size, self.pos.device).view(*size, 2).permute(2, 0, 1) for size in _shared(sizes)]
+            pos = [pool_map(m, ratio).flatten(1).t() for m in maps]  # (2, h, w) -> (h w, 2)
+            self._pooled[ratio] = self._from_pos(pos, [(-(-h // ratio), -(-w // ratio)) for h, w in sizes])
+        return self._pooled[ratio]
+
+    def _grids(self, purpose: str) -> tuple[Size, ...]:
+        if self.sizes is None:
+            raise ValueError(
+                f"{purpose} need nodes on a grid, but this batch is a free set of points (it has no `grid_size`): "
+                "use an isotropic ViG for such batches."
+            )
+        return self.sizes
+
+
+def to_maps(x: Tensor, layout: Layout) -> Maps:
+    """Nodes on grids as maps.
+
+    Args:
+        x: Node features `(N, C)` in raster order, image after image.
+        layout: Where they lie; it must have `sizes`.
+
+    Returns:
+        `(B, C, H, W)` (a channels-last view, nothing is copied) where all images share one grid,
+        else a list of `(C, H_i, W_i)`.
+
+    Example:
+        >>> to_maps(torch.rand(6, 4), Layout.from_sizes([(2, 3)])).shape
+        torch.Size([1, 4, 2, 3])
+    """
+    sizes = layout._grids("feature maps")
+    if layout.grid is not None:
+        return x.view(layout.num_graphs, *layout.grid, -1).permute(0, 3, 1, 2)  # (N, C) -> (B, C, H, W)
+    parts = x.split(list(layout.counts))
+    return [part.view(h, w, -1).permute(2, 0, 1) for part, (h, w) in zip(parts, sizes, strict=True)]
+
+
+def to_nodes(maps: Maps) -> tuple[Tensor, Layout]:
+    """Maps as nodes `(N, C)` with their layout; the inverse of `to_maps`.
+
+    Example:
+        >>> x, layout = to_nodes(torch.rand(2, 4, 3, 3)); x.shape, layout.counts
+        (torch.Size([18, 4]), (9, 9))
+    """
+    if isinstance(maps, Tensor):
+        sizes = [(maps.size(2), maps.size(3))] * maps.size(0)
+        x = maps.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, H, W) -> (N, C)
+    else:
+        sizes = [(m.size(1), m.size(2)) for m in maps]
+        x = torch.cat([m.permute(1, 2, 0).flatten(0, 1) for m in maps])
+    return x, Layout.from_sizes(sizes, x.device)
+
+
+def to_batch(x: Tensor, layout: Layout) -> Batch:
+    """Nodes as a PyG batch that `to_data_list()` splits into one `Data` per image.
+
+    Returns:
+        Batch with `x (N, C)`, `pos (N, 2)`, `batch (N,)`, `ptr (B + 1,)` and, for grids, `grid_size`,
+        a list of one (H, W) per image.
+
+    Example:
+        >>> to_batch(*to_nodes(torch.rand(2, 4, 3, 3))).to_data_list()[1]
+        Data(x=[9, 4], pos=[9, 2], grid_size=[2])
+    """
+    data = Batch(_base_cls=Data, x=x, pos=layout.pos, batch=layout.batch, ptr=layout.ptr)
+    count = torch.arange(layout.num_graphs + 1)
+    offsets = F.pad(torch.tensor(layout.counts).cumsum(0), (1, 0))
+    data._num_graphs = layout.num_graphs
+    data._slice_dict = {"x": offsets, "pos": offsets}
+    data._inc_dict = {"x": torch.zeros(layout.num_graphs), "pos": torch.zeros(layout.num_graphs)}
+    if layout.sizes is not None:
+        data.grid_size = list(layout.sizes)
+        data._slice_dict["grid_size"], data._inc_dict["grid_size"] = count, None
+    return data
+
+
+def pool_map(x: Tensor, ratio: int) -> Tensor:
+    """Average over windows of `ratio` x `ratio`; windows at the border take the cells there are."""
+    return F.avg_pool2d(x, ratio, ceil_mode=True)
+
+
+def pool_nodes(x: Tensor, layout: Layout, ratio: int) -> tuple[Tensor, Layout]:
+    """Nodes of the grid averaged over `ratio` x `ratio` cells, `(N, C)` to `(M, C)`."""
+    if ratio == 1:
+        return x, layout
+    pooled = map_images(lambda maps: pool_map(maps, ratio), to_maps(x, layout))
+    if isinstance(pooled, Tensor):
+        nodes = pooled.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, h, w) -> (M, C)
+    else:
+        nodes = torch.cat([m.permute(1, 2, 0).flatten(0, 1) for m in pooled])
+    return nodes, layout.pooled(ratio)
+
+
+def pool_graphs(x: Tensor, layout: Layout) -> Tensor:
+    """Mean over the nodes of each image, `(N, C)` to `(B, C)`."""
+    if layout.regular:
+        return x.view(layout.num_graphs, -1, x.size(-1)).mean(1)
+    return torch.stack([part.mean(0) for part in x.split(list(layout.counts))])
+
+
+def map_images(function: Callable[[Tensor], Tensor], maps: Maps) -> Maps:
+    """Apply a function of `(B, C, H, W)` to maps; images of one size go together.
+
+    In training, batch norm inside `function` takes its statistics over each size for itself.
+    """
+    if isinstance(maps, Tensor):
+        return function(maps)
+    groups: dict[Size, list[int]] = {}
+    for i, m in enumerate(maps):
+        groups.setdefault((m.size(1), m.size(2)), []).append(i)
+    out: list[Tensor] = list(maps)
+    for members in groups.values():
+        for i, result in zip(members, function(torch.stack([maps[i] for i in members])), strict=True):
+            out[i] = result
+    return out
+
+
+def _raster(size: Size, device: torch.device | None) -> Tensor:
+    """Coordinates (row, column) of the cells of a grid in raster order, `(H W, 2)`."""
+    rows, columns = (torch.arange(n, dtype=torch.float32, device=device) for n in size)
+    return torch.cartesian_prod(rows, columns).view(-1, 2)
+
+
+def _shared(sizes: Sequence[Size]) -> Sequence[Size]:
+    """One size where all agree, else all of them."""
+    return sizes[:1] if len(set(sizes)) == 1 else sizes

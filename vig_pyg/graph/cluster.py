@@ -1,0 +1,71 @@
+"""Neighbour search by torch_cluster: any batch, any set of points.
+
+This is the one file that imports `torch_cluster`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch_cluster import knn, knn_graph
+
+from vig_pyg.data import Layout
+
+#: Limit of torch_cluster's CUDA kernel.
+MAX_NEIGHBORS_CUDA = 100
+
+
+def cluster_neighbors(
+    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, k: int, codes: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    """The k nearest sources of each target within its image, nearest first (fewer where an image has fewer).
+
+    Args:
+        x: Targets `(N, C)`.
+        layout: Layout of the targets.
+        y: Sources `(M, C)`; the same object as `x` for one node set.
+        layout_src: Layout of the sources.
+        k: Neighbours of each target.
+        codes: Position codes p `(N, C)` and q `(M, C)`, or `None`.
+
+    Returns:
+        `edge_index (2, E)`, sources in row 0, sorted by target.
+
+    Raises:
+        ValueError: If k is beyond the limit of the CUDA kernel.
+    """
+    if x.is_cuda and k > MAX_NEIGHBORS_CUDA:
+        raise ValueError(
+            f"torch_cluster searches at most {MAX_NEIGHBORS_CUDA} neighbours on CUDA, got k * dilation = {k}: "
+            'use a smaller k or dilation, or knn_engine="dense".'
+        )
+    if codes is None and x is y:
+        return knn_graph(x, k, layout.batch, loop=True, batch_size=layout.num_graphs)
+    if codes is not None:
+        x, y = position_as_coordinates(x, y, *codes)
+    target, source = knn(y, x, k, layout_src.batch, layout.batch, batch_size=layout.num_graphs)
+    return torch.stack([source, target])
+
+
+def position_as_coordinates(x: Tensor, y: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Points whose Euclidean order is that of :math:`x \cdot y + p \cdot q`.
+
+    Targets :math:`[x, p, 0]` and sources :math:`[y, q, \sqrt{R - |y|^2 - |q|^2}]` with R the largest
+    :math:`|y|^2 + |q|^2`: all sources then have the same length, and distance falls as the inner product rises.
+
+    Args:
+        x: Targets `(N, C)`.
+        y: Sources `(M, C)`.
+        p: Codes of the targets over √C, `(N, C)`.
+        q: Codes of the sources over √C, `(M, C)`.
+
+    Returns:
+        Points `(N, 2 C + 1)` and `(M, 2 C + 1)`.
+
+    Example:
+        >>> a, b = position_as_coordinates(*torch.rand(4, 5, 8)); a.shape
+        torch.Size([5, 17])
+    """
+    length = y.square().sum(1, keepdim=True) + q.square().sum(1, keepdim=True)
+    rest = (length.max() - length).sqrt()
+    return torch.cat([x, p, torch.zeros_like(x[:, :1])], 1), torch.cat([y, q, rest], 1)

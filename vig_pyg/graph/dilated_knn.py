@@ -1,0 +1,194 @@
+"""The dilated k-nearest-neighbour graph of Vision GNN."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vig_pyg.data import Layout
+from vig_pyg.graph.cluster import cluster_neighbors
+from vig_pyg.graph.dense import dense_neighbors
+from vig_pyg.position import PositionCodes, PositionMode
+
+Engine = Literal["auto", "dense", "torch_cluster"]
+ENGINES: tuple[Engine, ...] = ("auto", "dense", "torch_cluster")
+
+
+def shrink(k: int, dilation: int, num_nodes: int) -> tuple[int, int]:
+    """k and dilation for an image with few nodes: dilation shrinks first, then k.
+
+    Example:
+        >>> shrink(9, 4, 196), shrink(9, 4, 20), shrink(9, 4, 5)
+        ((9, 4), (9, 2), (5, 1))
+    """
+    k = min(k, num_nodes)
+    return k, max(1, min(dilation, num_nodes // k))
+
+
+class DilatedKNN(nn.Module):
+    r"""Every `dilation`-th of the `k * dilation` nearest patches, itself included.
+
+    .. math:: \mathcal{N}(i) = \{ j_0, j_d, j_{2d}, \dots, j_{(k-1)d} \}, \quad
+        |x_i - x_{j_0}| \le |x_i - x_{j_1}| \le \dots
+
+    over L2-normalised features of the same image (Vision GNN, arXiv 2206.00272, section 3; dilation as in DeepGCNs,
+    arXiv 1904.03751). With `position`, sin-cos codes p and q of the two patches add :math:`-2\,p_i \cdot q_j / C`
+    to the squared distance. The search has no gradient and runs in float32 or better.
+
+    Args:
+        k: Neighbours of each patch, at least 1. An image with fewer than `k * dilation` nodes follows `shrink`.
+        dilation: Spacing of the neighbours, at least 1.
+        stochastic: In training, take k random ones of the `k * dilation` with probability `epsilon`.
+        epsilon: That probability; 0.2 is the published value.
+        engine: `"dense"` (matrix product and top-k, for images of one size fastest), `"torch_cluster"` (any batch),
+            or `"auto"`: dense where all images of the batch have equally many nodes.
+        position: `None`, `"official"` or `"grid"` (see `PositionCodes`).
+
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
+    target, nearest first.
+
+    Raises:
+        ValueError: If `k` or `dilation` is below 1, a name is unknown, an image has no node, or (on a CPU or with
+            `torch_cluster`) a feature is not finite. The dense engine does not ask a GPU: there it lets NaN through.
+
+    Example:
+        >>> x = torch.rand(18, 8); layout = Layout.from_sizes([(3, 3), (3, 3)])
+        >>> DilatedKNN(k=2)(x, layout, x, layout).shape
+        torch.Size([2, 36])
+    """
+
+    def __init__(
+        self,
+        k: int,
+        dilation: int = 1,
+        *,
+        stochastic: bool = False,
+        epsilon: float = 0.2,
+        engine: Engine = "auto",
+        position: PositionMode | None = None,
+    ) -> None:
+        super().__init__()
+        if k < 1 or dilation < 1:
+            raise ValueError(f"k and dilation must be at least 1, got k={k} and dilation={dilation}.")
+        if not 0 <= epsilon <= 1:
+            raise ValueError(f"epsilon is a probability between 0 and 1, got {epsilon}.")
+        if engine not in ENGINES:
+            raise ValueError(f"Unknown knn_engine {engine!r}: choose one of {', '.join(ENGINES)}.")
+        self.k = k
+        self.dilation = dilation
+        self.stochastic = stochastic
+        self.epsilon = epsilon
+        self.engine = engine
+        self.position = None if position is None else PositionCodes(position)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return self._search(x, layout, x_src, layout_src)
+
+    def _search(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
+        if min(layout_src.counts, default=0) < 1 or min(layout.counts, default=0) < 1:
+            raise ValueError(f"Every image needs at least one node, got {layout.counts} nodes.")
+        plain = x_src is x
+        x = _unit(x, layout)
+        x_src = x if plain else _unit(x_src, layout_src)
+        codes = self.position(layout, layout_src, x.size(1), x.dtype) if self.position is not None else None
+        kept = [self._ranks(*shrink(self.k, self.dilation, m)) for m in _distinct(layout_src.counts)]
+        dense = layout.regular and layout_src.regular
+        if self.engine == "torch_cluster" or (self.engine == "auto" and not dense):
+            return _from_cluster(x, layout, x_src, layout_src, codes, kept)
+        if dense:
+            return _from_dense(x, layout, x_src, layout_src, codes, kept[0])
+        return _from_dense_ragged(x, layout, x_src, layout_src, codes, kept)
+
+    def _ranks(self, k: int, dilation: int) -> list[int]:
+        """Which of the sorted neighbours stay, nearest first."""
+        if self.stochastic and self.training and torch.rand(()).item() < self.epsilon:
+            return sorted(torch.randperm(k * dilation)[:k].tolist())
+        return list(range(0, k * dilation, dilation))
+
+    def extra_repr(self) -> str:
+        return f"k={self.k}, dilation={self.dilation}, stochastic={self.stochastic}, engine={self.engine!r}"
+
+
+def _unit(x: Tensor, layout: Layout) -> Tensor:
+    """L2-normalised features in float32 or better."""
+    x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    norm = x.norm(dim=1, keepdim=True)
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        finite = norm.isfinite().flatten()
+        if not finite.all():
+            node = int((~finite).nonzero()[0, 0])
+            raise ValueError(
+                f"Feature of node {node} (image {int(layout.batch[node])} of the batch) is not finite: "
+                "look for NaN or infinite pixels in that image, or for weights that have diverged."
+            )
+    return x / norm.clamp_min(1e-12)
+
+
+def _distinct(counts: tuple[int, ...]) -> tuple[int, ...]:
+    """One count where all agree, else all of them."""
+    return counts[:1] if len(set(counts)) == 1 else counts
+
+
+def _edges(neighbors: Tensor, num_sources: int) -> Tensor:
+    """Edges of a regular batch from indices within the image `(B, n, k)`."""
+    b, n, k = neighbors.shape
+    offset = torch.arange(b, device=neighbors.device).mul(num_sources).view(b, 1, 1)
+    target = torch.arange(b * n, device=neighbors.device).view(b, n, 1).expand(b, n, k)
+    return torch.stack([neighbors + offset, target]).view(2, -1)  # (2, B, n, k) -> (2, E)
+
+
+def _pick(neighbors: Tensor, ranks: list[int]) -> Tensor:
+    """Keep these ranks of the sorted neighbours `(..., K)`."""
+    if len(ranks) == neighbors.size(-1):
+        return neighbors
+    step = ranks[1] - ranks[0] if len(ranks) > 1 else 1
+    if ranks == list(range(0, len(ranks) * step, step)):
+        return neighbors[..., ::step][..., : len(ranks)]
+    return neighbors[..., ranks]
+
+
+def _from_dense(
+    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: tuple[Tensor, Tensor] | None, ranks: list[int]
+) -> Tensor:
+    if codes is not None and layout.grid is None:  # equally many nodes, but each image has codes of its own
+        return _from_dense_ragged(x, layout, y, layout_src, codes, [ranks])
+    neighbors = dense_neighbors(x, layout, y, layout_src, ranks[-1] + 1, codes)
+    return _edges(_pick(neighbors, ranks), layout_src.counts[0])
+
+
+def _from_dense_ragged(
+    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: tuple[Tensor, Tensor] | None, kept: list[list[int]]
+) -> Tensor:
+    """Image by image."""
+    edges, first = [], torch.zeros(2, 1, dtype=torch.long, device=x.device)
+    parts = [t.split(list(counts)) for t, counts in ((x, layout.counts), (y, layout_src.counts))]
+    code_parts = [c.split(list(s.counts)) for c, s in zip(codes, (layout, layout_src), strict=True)] if codes else None
+    for i, (a, b) in enumerate(zip(*parts, strict=True)):
+        ranks = kept[i % len(kept)]
+        code = (code_parts[0][i], code_parts[1][i]) if code_parts else None
+        here, there = Layout.from_sizes([(a.size(0), 1)], x.device), Layout.from_sizes([(b.size(0), 1)], x.device)
+        edges.append(_from_dense(a, here, b, there, code, ranks) + first)
+        first = first + torch.tensor([[b.size(0)], [a.size(0)]], device=x.device)
+    return torch.cat(edges, dim=1)
+
+
+def _from_cluster(
+    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: tuple[Tensor, Tensor] | None, kept: list[list[int]]
+) -> Tensor:
+    if codes is not None and layout.grid is not None:  # codes of one image serve all
+        codes = (codes[0].repeat(layout.num_graphs, 1), codes[1].repeat(layout.num_graphs, 1))
+    most = max(ranks[-1] for ranks in kept) + 1
+    edge_index = cluster_neighbors(x, layout, y, layout_src, most, codes)
+    target = edge_index[1]
+    degree = torch.bincount(target, minlength=layout.num_nodes)
+    rank = torch.arange(target.numel(), device=x.device) - F.pad(degree.cumsum(0), (1, 0))[target]
+    stays = torch.zeros(len(kept), most, dtype=torch.bool)
+    for row, ranks in zip(stays, kept, strict=True):
+        row[ranks] = True
+    image = layout.batch[target] if len(kept) > 1 else 0
+    return edge_index[:, stays.to(x.device)[image, rank]]

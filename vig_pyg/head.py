@@ -1,0 +1,46 @@
+"""From pooled features to logits."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from vig_pyg.layers import MultiHeadLinear
+
+
+class ClassifierHead(nn.Module):
+    """Linear to a hidden width, batch norm, GELU, dropout, linear (published code of Vision GNN, arXiv 2206.00272).
+
+    Args:
+        in_channels: Width C of the pooled features.
+        num_classes: Number of classes, at least 1.
+        hidden_channels: Hidden width; the published models use 1024 at every size.
+        dropout: Dropout before the last linear map.
+
+    Shapes: `(B, C)` to `(B, num_classes)`.
+
+    Raises:
+        ValueError: If `num_classes` is below 1.
+
+    Example:
+        >>> import torch
+        >>> ClassifierHead(8, 10).eval()(torch.rand(2, 8)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, hidden_channels: int = 1024, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.fc1 = MultiHeadLinear(in_channels, hidden_channels)
+        self.norm = nn.BatchNorm1d(hidden_channels)
+        self.act = nn.GELU()
+        self.dropout = nn.Dropout(dropout)
+        self.reset(num_classes)
+
+    def reset(self, num_classes: int) -> None:
+        """A new last layer; the hidden one stays."""
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, got {num_classes}.")
+        self.fc2 = MultiHeadLinear(self.fc1.out_channels, num_classes).to(self.fc1.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc2(self.dropout(self.act(self.norm(self.fc1(x)))))
+        return logits

@@ -1,0 +1,135 @@
+"""Small parts that know nothing of graphs: multi-head linear maps, the FFN, stochastic depth.
+
+Shapes: N nodes, C channels, B images.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MultiHeadLinear(nn.Module):
+    r"""A linear map for each head on its own part of the channels.
+
+    .. math:: y_h = W_h x_h + b_h, \quad x = [x_1, \dots, x_H]
+
+    (multi-head update, Vision GNN, arXiv 2206.00272, section 3.1; a 1x1 convolution with H groups).
+
+    Args:
+        in_channels: Input channels, a multiple of `heads`.
+        out_channels: Output channels, a multiple of `heads`.
+        heads: Number of heads H.
+
+    Shapes: `(N, in_channels)` to `(N, out_channels)`.
+
+    Raises:
+        ValueError: If `heads` does not divide both widths.
+
+    Example:
+        >>> MultiHeadLinear(8, 16, heads=4)(torch.rand(5, 8)).shape
+        torch.Size([5, 16])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, heads: int = 1) -> None:
+        super().__init__()
+        if heads < 1 or in_channels % heads or out_channels % heads:
+            raise ValueError(
+                f"heads={heads} must divide in_channels={in_channels} and out_channels={out_channels}: "
+                "choose another number of heads or other widths."
+            )
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.heads = heads
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // heads))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.kaiming_normal_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.heads == 1:
+            return nn.functional.linear(x, self.weight, self.bias)
+        x = x.view(x.size(0), self.heads, -1).transpose(0, 1)  # (N, in) -> (H, N, in / H)
+        weight = self.weight.view(self.heads, -1, self.weight.size(1)).transpose(1, 2)  # (H, in / H, out / H)
+        bias = self.bias.view(self.heads, 1, -1)
+        return torch.baddbmm(bias, x, weight).transpose(0, 1).flatten(1)  # (H, N, out / H) -> (N, out)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, heads={self.heads}"
+
+
+def linear_norm(in_channels: int, out_channels: int) -> nn.Sequential:
+    """A linear map and batch norm over all nodes: the 1x1 convolution + BN of the published code."""
+    return nn.Sequential(MultiHeadLinear(in_channels, out_channels), nn.BatchNorm1d(out_channels))
+
+
+def multi_head_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequential:
+    """The update of a graph convolution: multi-head linear, batch norm, GELU."""
+    return nn.Sequential(
+        MultiHeadLinear(in_channels, out_channels, heads=heads), nn.BatchNorm1d(out_channels), nn.GELU()
+    )
+
+
+class DropPath(nn.Module):
+    """Drops the residual branch of whole images in training (stochastic depth, arXiv 1603.09382).
+
+    Args:
+        p: Probability that an image loses the branch; the others are scaled by `1 / (1 - p)`.
+
+    Shapes: `x (N, C)`, `batch (N,)` image of each node, `num_graphs` images, to `(N, C)`.
+
+    Raises:
+        ValueError: If `p` is not in [0, 1).
+
+    Example:
+        >>> DropPath(0.5).eval()(torch.ones(2, 1), torch.tensor([0, 1]), 2).tolist()
+        [[1.0], [1.0]]
+    """
+
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"drop_path is a probability in [0, 1), got {p}.")
+        self.p = p
+
+    def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
+        if self.p == 0 or not self.training:
+            return x
+        keep = x.new_empty(num_graphs, 1).bernoulli_(1 - self.p).div_(1 - self.p)
+        return x * keep[batch]
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class FFN(nn.Module):
+    r"""Two linear maps on each node.
+
+    .. math:: x + \mathrm{BN}(W_2\,\mathrm{GELU}(\mathrm{BN}(W_1 x)))
+
+    (Vision GNN, arXiv 2206.00272, section 3.2).
+
+    Args:
+        channels: Width C.
+        hidden_channels: Width between the two maps; the published models use 4 C.
+        drop_path: Stochastic depth of the branch.
+
+    Shapes: `x (N, C)`, `batch (N,)`, `num_graphs` to `(N, C)`.
+
+    Example:
+        >>> FFN(8, 32)(torch.rand(4, 8), torch.zeros(4, dtype=torch.long), 1).shape
+        torch.Size([4, 8])
+    """
+
+    def __init__(self, channels: int, hidden_channels: int, *, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.fc1 = linear_norm(channels, hidden_channels)
+        self.act = nn.GELU()
+        self.fc2 = linear_norm(hidden_channels, channels)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
+        return x + self.drop_path(self.fc2(self.act(self.fc1(x))), batch, num_graphs)

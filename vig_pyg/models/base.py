@@ -1,0 +1,203 @@
+"""What both families share: the way from images to logits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from vig_pyg.block import Block, Grapher
+from vig_pyg.conv import resolve_conv
+from vig_pyg.data import Layout, Maps, map_images, pool_graphs, to_batch, to_maps, to_nodes
+from vig_pyg.graph import DilatedKNN, GraphFactory
+from vig_pyg.head import ClassifierHead
+from vig_pyg.layers import FFN
+from vig_pyg.models.config import ModelConfig
+from vig_pyg.models.inspect import collect_graphs
+from vig_pyg.position import PositionEmbedding, PositionMode
+from vig_pyg.stem import Stem
+
+ConfigT = TypeVar("ConfigT", bound=ModelConfig)
+Images = Tensor | list[Tensor]
+
+
+class VisionGNN(nn.Module, ABC, Generic[ConfigT]):
+    """Images to patches, blocks of Grapher and FFN, pooled features, logits.
+
+    A family fills `_stages`, which names the points where features can be taken.
+    """
+
+    #: One entry for each map of `forward_intermediates`: `num_chs`, `reduction` (pixels a cell), `module` (its name).
+    feature_info: list[dict[str, Any]]
+
+    def __init__(self, config: ConfigT, *, channels: int, last_channels: int, position: PositionMode | None) -> None:
+        super().__init__()
+        self.config = config
+        side = -(-config.image_size // config.patch_size)
+        self.stem = Stem(config.in_channels, channels, patch_size=config.patch_size)
+        self.pos_embed = PositionEmbedding(channels, (side, side))
+        self.num_features = last_channels
+        self._position: PositionMode | None = position
+        self.head: nn.Module = nn.Identity()
+
+    def _make_blocks(self) -> Iterator[partial[Block]]:
+        """Each block's makers, in order, waiting for its width and reduction."""
+        config = self.config
+        conv = resolve_conv(config.conv, heads=config.heads)
+        graph: GraphFactory = config.graph or partial(
+            DilatedKNN,
+            stochastic=config.stochastic,
+            epsilon=config.epsilon,
+            engine=config.knn_engine,
+            position=self._position,
+        )
+        for (k, dilation), drop_path in zip(config.neighbors(), config.drop_paths(), strict=True):
+            yield partial(
+                _block, conv=conv, graph=graph, k=k, dilation=dilation, drop_path=drop_path, ffn_ratio=config.ffn_ratio
+            )
+
+    @abstractmethod
+    def _stages(self, x: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Layout]]:
+        """Nodes after each entry of `feature_info`."""
+
+    def graphers(self) -> list[Grapher]:
+        """The Graphers, in order."""
+        return [module for module in self.modules() if isinstance(module, Grapher)]
+
+    def embed(self, images: Images) -> Batch:
+        """Images as a PyG batch of patches: stem and position embedding, before any graph.
+
+        Args:
+            images: `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`; float, H and W at least
+                `patch_size`.
+
+        Returns:
+            Batch with `x (N, C)`, `pos (N, 2)` in patches, `batch`, `ptr` and `grid_size`.
+
+        Raises:
+            ValueError: If the images have another form, or (on a CPU) a pixel is not finite.
+        """
+        images = self._checked(images)
+        return to_batch(*to_nodes(map_images(lambda part: self.pos_embed(self.stem(part)), images)))
+
+    def forward(self, images: Images) -> Tensor:
+        """Logits `(B, num_classes)` of images `(B, in_channels, H, W)` or of a list of `(in_channels, H_i, W_i)`."""
+        return self.forward_head(self.forward_features(images))
+
+    def forward_features(self, images: Images | Batch) -> Batch:
+        """The last nodes as a PyG batch; a batch of patches (see `embed`) goes straight to the blocks."""
+        batch = images if isinstance(images, Batch) else self.embed(images)
+        x, layout = batch.x, Layout.from_batch(batch)
+        for x, layout in self._stages(x, layout):  # noqa: B020  (the last pair is the result)
+            pass
+        return to_batch(x, layout)
+
+    def forward_head(self, batch: Batch) -> Tensor:
+        """Logits of a batch of last nodes; pooled features `(B, num_features)` where `num_classes` is 0."""
+        logits: Tensor = self.head(pool_graphs(batch.x, Layout.from_batch(batch)))
+        return logits
+
+    def forward_intermediates(self, images: Images, indices: list[int] | None = None) -> list[Maps]:
+        """Maps `(B, C_s, H_s, W_s)` in the order of `feature_info` (a list of maps for each, for a ragged batch).
+
+        Args:
+            images: As for `forward`.
+            indices: Entries of `feature_info` to return, negative ones from the end; all by default.
+
+        Raises:
+            IndexError: If an index is out of range.
+        """
+        count = len(self.feature_info)
+        wanted = list(range(count)) if indices is None else indices
+        for i in wanted:
+            if not -count <= i < count:
+                raise IndexError(f"Feature index {i} is out of range: {type(self).__name__} has {count} feature maps.")
+        batch = self.embed(images)
+        kept = {i % count for i in wanted}
+        maps = {
+            i: to_maps(x, layout)
+            for i, (x, layout) in enumerate(self._stages(batch.x, Layout.from_batch(batch)))
+            if i in kept
+        }
+        return [maps[i % count] for i in wanted]
+
+    @torch.no_grad()
+    def graphs(self, images: Images | Batch) -> list[Batch]:
+        """The graphs that the model builds, one PyG batch for each Grapher.
+
+        Each `Data` of a batch has `edge_index` (row 0 sources, row 1 targets), `pos` of the targets and `pos_src` of
+        the sources in patches of that stage, `k` and `dilation` as used, `reduce_ratio`, and `grid_size`.
+        """
+        return collect_graphs(self, images)
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """A new classifier for `num_classes` classes; 0 makes the model return pooled features."""
+        self.config = self.config.override({"num_classes": num_classes})
+        if num_classes == 0:
+            self.head = nn.Identity()
+        elif isinstance(self.head, ClassifierHead):
+            self.head.reset(num_classes)
+        else:
+            hidden, dropout = self.config.head_channels, self.config.dropout
+            head = ClassifierHead(self.num_features, num_classes, hidden_channels=hidden, dropout=dropout)
+            self.head = head.to(self.pos_embed.weight).train(self.training)
+
+    def _checked(self, images: Images) -> Maps:
+        """The images, or an error that says what came and what was expected."""
+        parts: list[Tensor] = list(images) if isinstance(images, (list, tuple)) else [images]
+        form = "(C, H, W)" if isinstance(images, (list, tuple)) else "(B, C, H, W)"
+        if not parts or (isinstance(images, Tensor) and images.dim() == 4 and images.size(0) == 0):
+            raise ValueError("Got no images: pass at least one.")
+        for i, part in enumerate(parts):
+            where = f"image {i} of the list" if isinstance(images, (list, tuple)) else "images"
+            self._check_one(part, where, form)
+        return parts if isinstance(images, (list, tuple)) else parts[0]
+
+    def _check_one(self, part: Tensor, where: str, form: str) -> None:
+        channels, patch = self.config.in_channels, self.config.patch_size
+        if not isinstance(part, Tensor) or part.dim() != form.count(",") + 1:
+            got = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
+            raise ValueError(f"Expected {where} as a tensor {form}, got {got}.")
+        if not part.is_floating_point():
+            raise ValueError(f"Expected {where} as floats, got {part.dtype}: scale to [0, 1] and normalise first.")
+        if part.size(-3) != channels:
+            raise ValueError(
+                f"Expected {where} with {channels} channels, got {part.size(-3)} in {tuple(part.shape)}: "
+                "pass in_channels=... when the model is made."
+            )
+        if min(part.shape[-2:]) < patch:
+            raise ValueError(
+                f"Expected {where} of at least {patch} x {patch} pixels, got {tuple(part.shape[-2:])}: "
+                "resize, or make the model with a smaller patch_size."
+            )
+        # a sum is finite where all pixels are, and costs one pass; a GPU is not asked, it would have to wait
+        if part.device.type == "cpu" and not torch.compiler.is_compiling():
+            finite = part.detach().flatten(-3).sum(-1, dtype=torch.float64).isfinite()
+            if not finite.all():
+                which = f"image {int((~finite).nonzero()[0, 0])} of the batch" if finite.dim() else where
+                raise ValueError(f"Pixels of {which} are not finite (NaN or infinity): check how it was loaded.")
+
+
+def _block(channels: int, *, ffn_ratio: int, drop_path: float, **grapher: Any) -> Block:
+    return Block(
+        Grapher(channels, drop_path=drop_path, **grapher), FFN(channels, ffn_ratio * channels, drop_path=drop_path)
+    )
+
+
+def resolve_config(
+    variant: str | ConfigT, variants: Mapping[str, ConfigT], family: type, overrides: Mapping[str, Any]
+) -> ConfigT:
+    """The configuration of a variant's name, or the one given, with overrides."""
+    if isinstance(variant, str):
+        if variant not in variants:
+            raise ValueError(f"Unknown variant {variant!r} of {family.__name__}: choose one of {', '.join(variants)}.")
+        return variants[variant].override(overrides)
+    expected = type(next(iter(variants.values())))
+    if not isinstance(variant, expected):
+        raise TypeError(f"{family.__name__} takes a variant's name or a {expected.__name__}, got {variant!r}.")
+    return variant.override(overrides)

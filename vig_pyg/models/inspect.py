@@ -1,0 +1,63 @@
+"""The graphs that a model builds, as PyG batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from vig_pyg.block import Grapher
+from vig_pyg.data import Layout
+from vig_pyg.graph import shrink
+
+if TYPE_CHECKING:
+    from vig_pyg.models.base import Images, VisionGNN
+
+
+class PatchGraph(Data):
+    """One image's graph: targets with `pos`, sources with `pos_src` (the same where nothing is pooled)."""
+
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if key == "edge_index":
+            return torch.tensor([[self.pos_src.size(0)], [self.pos.size(0)]])
+        return super().__inc__(key, value, *args, **kwargs)
+
+
+def collect_graphs(model: VisionGNN[Any], images: Images | Batch) -> list[Batch]:
+    """One batch of `PatchGraph` for each Grapher, in order, from one pass in the mode the model is in."""
+    found: list[Batch] = []
+    handles = []
+    for grapher in model.graphers():
+
+        def record(_: Any, inputs: tuple[Any, ...], edge_index: Tensor, grapher: Grapher = grapher) -> None:
+            found.append(_graphs(grapher, inputs[1], inputs[3], edge_index))
+
+        handles.append(grapher.graph.register_forward_hook(record))
+    try:
+        model.forward_features(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _graphs(grapher: Grapher, target: Layout, source: Layout, edge_index: Tensor) -> Batch:
+    image = target.batch[edge_index[1]]
+    firsts = torch.stack([source.ptr, target.ptr])  # (2, B + 1)
+    graphs = []
+    for i in range(target.num_graphs):
+        k, dilation = shrink(grapher.k, grapher.dilation, source.counts[i])
+        graph = PatchGraph(
+            edge_index=edge_index[:, image == i] - firsts[:, i : i + 1],
+            pos=target.pos[target.ptr[i] : target.ptr[i + 1]],
+            pos_src=source.pos[source.ptr[i] : source.ptr[i + 1]],
+            k=k,
+            dilation=dilation,
+            reduce_ratio=grapher.reduce_ratio,
+        )
+        if target.sizes is not None:
+            graph.grid_size = target.sizes[i]
+        graphs.append(graph)
+    return Batch.from_data_list(graphs)

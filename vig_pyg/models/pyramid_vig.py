@@ -1,0 +1,78 @@
+"""Pyramid Vision GNN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from vig_pyg.block import Block
+from vig_pyg.data import Layout, map_images, to_maps, to_nodes
+from vig_pyg.models.base import VisionGNN, resolve_config
+from vig_pyg.models.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
+from vig_pyg.stem import Downsample
+
+
+class Stage(nn.Module):
+    """Blocks on one grid, behind a `Downsample` in all stages but the first.
+
+    Args:
+        downsample: From the stage before, or `None`.
+        blocks: The blocks.
+
+    Shapes: `x (N, C_before)` and its layout to `(N', C)` and its layout.
+    """
+
+    def __init__(self, downsample: Downsample | None, blocks: list[Block]) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
+        if self.downsample is not None:
+            x, layout = to_nodes(map_images(self.downsample, to_maps(x, layout)))
+        for block in self.blocks:
+            x = block(x, layout)
+        return x, layout
+
+
+class PyramidViG(VisionGNN[PyramidViGConfig]):
+    """Pyramid ViG: four stages, each half the grid of the one before (arXiv 2206.00272, table 2).
+
+    Args:
+        variant: `"tiny"`, `"small"`, `"medium"`, `"base"`, `"micro"`, or a `PyramidViGConfig`.
+        overrides: Fields of `PyramidViGConfig` to change, such as `num_classes`, `conv`, `position`, `patch_size`.
+
+    Shapes: images `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`, to logits `(B, num_classes)`.
+    `feature_info` has one entry for each stage.
+
+    Raises:
+        ValueError: If the variant or the value of an option is unknown.
+        TypeError: If an option is unknown.
+
+    Example:
+        >>> import torch
+        >>> [tuple(m.shape) for m in PyramidViG("micro").eval().forward_intermediates(torch.rand(1, 3, 32, 32))]
+        [(1, 32, 16, 16), (1, 48, 8, 8), (1, 64, 4, 4), (1, 96, 2, 2)]
+    """
+
+    def __init__(self, variant: str | PyramidViGConfig = "tiny", **overrides: Any) -> None:
+        config = resolve_config(variant, PYRAMID_VIG_VARIANTS, PyramidViG, overrides)
+        channels = config.channels
+        super().__init__(config, channels=channels[0], last_channels=channels[-1], position=config.position)
+        makers = self._make_blocks()
+        self.stages = nn.ModuleList()
+        for s, (depth, width, ratio) in enumerate(zip(config.depths, channels, config.reduce_ratios, strict=True)):
+            downsample = Downsample(channels[s - 1], width) if s > 0 else None
+            self.stages.append(Stage(downsample, [next(makers)(width, reduce_ratio=ratio) for _ in range(depth)]))
+        self.feature_info = [
+            {"num_chs": width, "reduction": config.patch_size * 2**s, "module": f"stages.{s}"}
+            for s, width in enumerate(channels)
+        ]
+        self.reset_classifier(config.num_classes)
+
+    def _stages(self, x: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Layout]]:
+        for stage in self.stages:
+            x, layout = stage(x, layout)
+            yield x, layout

@@ -1,0 +1,48 @@
+"""Isotropic Vision GNN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from vig_pyg.data import Layout
+from vig_pyg.models.base import VisionGNN, resolve_config
+from vig_pyg.models.config import VIG_VARIANTS, ViGConfig
+
+
+class ViG(VisionGNN[ViGConfig]):
+    """Isotropic ViG: one grid of patches and one width through all blocks (arXiv 2206.00272, table 1).
+
+    Args:
+        variant: `"tiny"`, `"small"`, `"base"`, `"micro"`, or a `ViGConfig`.
+        overrides: Fields of `ViGConfig` to change, such as `num_classes`, `in_channels`, `conv`, `k`, `patch_size`.
+
+    Shapes: images `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`, to logits `(B, num_classes)`.
+    `feature_info` has one entry for each block.
+
+    Raises:
+        ValueError: If the variant or the value of an option is unknown.
+        TypeError: If an option is unknown.
+
+    Example:
+        >>> import torch
+        >>> ViG("micro", num_classes=10).eval()(torch.rand(2, 3, 32, 48)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(self, variant: str | ViGConfig = "tiny", **overrides: Any) -> None:
+        config = resolve_config(variant, VIG_VARIANTS, ViG, overrides)
+        super().__init__(config, channels=config.channels, last_channels=config.channels, position=None)
+        self.blocks = nn.ModuleList(make(config.channels) for make in self._make_blocks())
+        self.feature_info = [
+            {"num_chs": config.channels, "reduction": config.patch_size, "module": f"blocks.{i}"}
+            for i in range(config.depth)
+        ]
+        self.reset_classifier(config.num_classes)
+
+    def _stages(self, x: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Layout]]:
+        for block in self.blocks:
+            x = block(x, layout)
+            yield x, layout

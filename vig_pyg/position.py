@@ -1,0 +1,137 @@
+"""Where a patch lies: sin-cos codes for the neighbour search and a learned embedding for the stem."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vig_pyg.data import Layout, Size
+
+PositionMode = Literal["official", "grid"]
+POSITION_MODES: tuple[PositionMode, ...] = ("official", "grid")
+
+
+def sincos(pos: Tensor, channels: int) -> Tensor:
+    r"""2-D sin-cos codes, in float64.
+
+    .. math:: p = [\sin(c\,\omega), \cos(c\,\omega), \sin(r\,\omega), \cos(r\,\omega)],
+        \quad \omega_i = 10000^{-4 i / C}
+
+    with c the column and r the row (published code of Vision GNN, arXiv 2206.00272).
+
+    Args:
+        pos: Coordinates (row, column) in cells, `(N, 2)`.
+        channels: Width C of the code, a multiple of 4.
+
+    Returns:
+        Codes `(N, C)` with :math:`|p|^2 = C / 2`.
+
+    Raises:
+        ValueError: If `channels` is not a multiple of 4.
+
+    Example:
+        >>> sincos(torch.tensor([[0.0, 0.0]]), 8).tolist()
+        [[0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]]
+    """
+    if channels % 4:
+        raise ValueError(f"Position codes need a number of channels divisible by 4, got {channels}.")
+    pos = pos.double()
+    omega = 10000.0 ** (-torch.arange(channels // 4, dtype=pos.dtype, device=pos.device) / (channels // 4))
+    column, row = pos[:, 1:2] * omega, pos[:, 0:1] * omega
+    return torch.cat([column.sin(), column.cos(), row.sin(), row.cos()], dim=1)
+
+
+class PositionCodes(nn.Module):
+    """Codes p of the targets and q of the sources, so that `p · q / C` is added to the similarity.
+
+    The codes of the last layout are kept (buffers, not saved with the weights).
+
+    Args:
+        mode: `"official"` takes q from a 1-D bicubic resize of p in raster order where sources are pooled, as the
+            published pyramid does and its weights need. `"grid"` takes the code of the pooled cell's centre.
+
+    Raises:
+        ValueError: If the mode is unknown.
+
+    Example:
+        >>> codes = PositionCodes("grid"); layout = Layout.from_sizes([(4, 4)])
+        >>> [c.shape for c in codes(layout, layout.pooled(2), 8, torch.float32)]
+        [torch.Size([16, 8]), torch.Size([4, 8])]
+    """
+
+    p: Tensor | None
+    q: Tensor | None
+
+    def __init__(self, mode: PositionMode) -> None:
+        super().__init__()
+        if mode not in POSITION_MODES:
+            raise ValueError(f"Unknown position mode {mode!r}: choose one of {', '.join(POSITION_MODES)}.")
+        self.mode = mode
+        self.register_buffer("p", None, persistent=False)
+        self.register_buffer("q", None, persistent=False)
+        self._key: object = None
+
+    def forward(self, target: Layout, source: Layout, channels: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Codes over √C.
+
+        Returns:
+            p and q: `(n, C)` and `(m, C)` for one image where all images share one grid, else for all nodes.
+        """
+        key = (target.grid, source.grid, channels, dtype, target.pos.device)
+        known = target.grid is not None and key == self._key
+        if not known or self.p is None or self.q is None or self.p.dtype != dtype or self.p.device != target.pos.device:
+            p = [sincos(pos, channels) for pos in _grids(target)]
+            q = p if target is source else self._source(p, source, channels)
+            self.p, self.q = (torch.cat(code).div(channels**0.5).to(dtype) for code in (p, q))
+            self._key = key
+        return self.p, self.q
+
+    def _source(self, p: list[Tensor], source: Layout, channels: int) -> list[Tensor]:
+        if self.mode == "grid":
+            return [sincos(pos, channels) for pos in _grids(source)]
+        counts = source.counts if source.grid is None else source.counts[:1]
+        # the published code resizes the columns of the n x n table; that is the resize of the codes themselves
+        return [
+            F.interpolate(code.t()[None, None], size=(channels, m), mode="bicubic")[0, 0].t()
+            for code, m in zip(p, counts, strict=True)
+        ]
+
+    def extra_repr(self) -> str:
+        return f"mode={self.mode!r}"
+
+
+def _grids(layout: Layout) -> list[Tensor]:
+    """Positions, one tensor per image; of one image only where all share one grid."""
+    positions = list(layout.pos.split(list(layout.counts)))
+    return positions[:1] if layout.grid is not None else positions
+
+
+class PositionEmbedding(nn.Module):
+    """Learned embedding added to the stem's map; it resizes itself to other grids (bicubic).
+
+    Args:
+        channels: Channels C of the map.
+        size: Grid (H, W) for which the embedding is stored.
+
+    Shapes: `(B, C, H', W')` to the same.
+
+    Example:
+        >>> PositionEmbedding(8, (14, 14))(torch.zeros(1, 8, 7, 10)).shape
+        torch.Size([1, 8, 7, 10])
+    """
+
+    def __init__(self, channels: int, size: Size) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, channels, *size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight
+        if x.shape[2:] != weight.shape[2:]:
+            weight = F.interpolate(weight, size=x.shape[2:], mode="bicubic")
+        return x + weight
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.size(1)}, size={tuple(self.weight.shape[2:])}"

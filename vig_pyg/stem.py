@@ -1,0 +1,74 @@
+"""From pixels to the first map of patches, and from one stage's map to the next. Plain convolutions."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def _conv_norm(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
+    nn.init.kaiming_normal_(conv.weight)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return [conv, nn.BatchNorm2d(out_channels)]
+
+
+class Stem(nn.Sequential):
+    """Overlapping 3x3 convolutions: one of stride 2 for each halving, one of stride 1 at the end.
+
+    Widths double on the way to C: C/8, C/4, C/2, C, C for `patch_size=16`; C/2, C, C for `patch_size=4`. Batch norm
+    after each, GELU after all but the last (published code of Vision GNN, arXiv 2206.00272, appendix A).
+
+    Args:
+        in_channels: Channels of the image.
+        out_channels: Width C of the patches.
+        patch_size: Pixels a side of a patch, the stride of the stem: a power of two.
+
+    Shapes: `(B, in_channels, H, W)` to `(B, C, ⌈H / patch_size⌉, ⌈W / patch_size⌉)`.
+
+    Raises:
+        ValueError: If `patch_size` is not a power of two or C cannot be halved as often.
+
+    Example:
+        >>> import torch
+        >>> Stem(3, 32, patch_size=4)(torch.rand(1, 3, 32, 32)).shape
+        torch.Size([1, 32, 8, 8])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, patch_size: int) -> None:
+        halvings = patch_size.bit_length() - 1
+        if patch_size < 1 or patch_size != 2**halvings:
+            raise ValueError(f"patch_size must be a power of two (1, 2, 4, 8, 16, ...), got {patch_size}.")
+        if out_channels % 2 ** max(halvings - 1, 0):
+            raise ValueError(f"A stem of patch_size={patch_size} needs channels divisible by {patch_size // 2}.")
+        widths = [out_channels // 2**i for i in reversed(range(halvings))] + [out_channels]
+        layers: list[nn.Module] = []
+        for i, width in enumerate(widths):
+            last = i == len(widths) - 1
+            layers += _conv_norm(in_channels, width, stride=1 if last else 2)
+            layers += [] if last else [nn.GELU()]
+            in_channels = width
+        super().__init__(*layers)
+
+
+class Downsample(nn.Sequential):
+    """Halves the grid between two stages: 3x3 convolution of stride 2 and batch norm.
+
+    Args:
+        in_channels: Width of the stage before.
+        out_channels: Width of the stage after.
+
+    Shapes: `(B, in_channels, H, W)` to `(B, out_channels, ⌈H / 2⌉, ⌈W / 2⌉)`.
+
+    Example:
+        >>> import torch
+        >>> Downsample(8, 16)(torch.rand(1, 8, 7, 7)).shape
+        torch.Size([1, 16, 4, 4])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(*_conv_norm(in_channels, out_channels, stride=2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = super().forward(x)
+        return out
