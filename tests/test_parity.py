@@ -30,8 +30,6 @@ def outputs(model, images):
 @pytest.mark.parametrize("name", [*rule.PUBLISHED, *rule.SMALL])
 @pytest.mark.parametrize("layout", ["official", "mmpretrain"])
 def test_logits_and_blocks(name, layout):
-    if layout == "mmpretrain" and name in rule.PUBLISHED and "_ti_" not in name:
-        pytest.skip("same tensors as through the official layout; see test_weights for the conversion of all seven")
     model = rule.make_model(name).eval()
     state = rule.official_state(name)
     weights.load_weights(model, state)

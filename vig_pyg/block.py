@@ -73,7 +73,7 @@ class Grapher(nn.Module):
         self.graph = builder if isinstance(builder, nn.Module) else FunctionBuilder(builder)
         self.conv = conv(channels, 2 * channels)
         if reduce_ratio > 1 and getattr(self.conv, "add_self_loops", False):
-            self.conv.add_self_loops = False
+            setattr(self.conv, "add_self_loops", False)  # noqa: B010  (an attribute of PyG's operators)
         self.fc2 = linear_norm(2 * channels, channels)
         self.drop_path = DropPath(drop_path)
 

@@ -27,7 +27,9 @@ class ClassifierHead(nn.Module):
         torch.Size([2, 10])
     """
 
-    def __init__(self, in_channels: int, num_classes: int, *, hidden_channels: int = 1024, dropout: float = 0.0) -> None:
+    def __init__(
+        self, in_channels: int, num_classes: int, *, hidden_channels: int = 1024, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.fc1 = MultiHeadLinear(in_channels, hidden_channels)
         self.norm = nn.BatchNorm1d(hidden_channels)

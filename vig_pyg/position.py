@@ -128,7 +128,7 @@ class PositionEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1, channels, *size))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight
+        weight: Tensor = self.weight
         if x.shape[2:] != weight.shape[2:]:
             weight = F.interpolate(weight, size=x.shape[2:], mode="bicubic")
         return x + weight

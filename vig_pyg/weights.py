@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vig_pyg.models import ModelConfig, PyramidViG, ViG, VisionGNN
+from vig_pyg.models import PyramidViG, ViG, VisionGNN
 from vig_pyg.models.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS
 
 KeyLayout = Literal["own", "official", "mmpretrain"]
@@ -101,7 +101,8 @@ def convert(model: VisionGNN[Any], layout: KeyLayout) -> State:
         raise ValueError(f"Unknown layout {layout!r}: choose one of own, official, mmpretrain.")
     names = _names(model, layout)
     return {
-        names[key]: tensor[..., None, None] if _is_kernel(names[key], tensor) else tensor
+        # a linear map is a 1x1 convolution there, but for mmpretrain's head
+        names[key]: tensor[..., None, None] if tensor.dim() == 2 and not names[key].startswith("head.") else tensor
         for key, tensor in model.state_dict().items()
     }
 
@@ -151,15 +152,10 @@ def to_own(model: VisionGNN[Any], state: State) -> State:
         return state
     names = {foreign: own for own, foreign in _names(model, layout).items()}
     return {
-        names.get(key, key): tensor.flatten(1) if tensor.dim() == 4 and _is_kernel(key, tensor[..., 0, 0]) else tensor
+        names.get(key, key): tensor.flatten(1) if tensor.shape[2:] == (1, 1) else tensor
         for key, tensor in state.items()
         if not key.endswith(COMPUTED)
     }
-
-
-def _is_kernel(key: str, tensor: Tensor) -> bool:
-    """Whether a linear map is stored as a 1x1 convolution there: all but mmpretrain's head."""
-    return tensor.dim() == 2 and key.endswith(".weight") and not key.startswith("head.")
 
 
 def _names(model: VisionGNN[Any], layout: str) -> dict[str, str]:
@@ -216,15 +212,12 @@ def _stage_elements(model: VisionGNN[Any]) -> list[str]:
 
 def _fits(state: State) -> str:
     """The variant that a state dict belongs to, as words, by its widths and its number of blocks."""
-    graphers = sum(key.endswith(("grapher.fc2.0.bias", "graph_conv.gconv.eps", ".0.fc2.0.bias")) for key in state)
+    graphers = sum(key.endswith((".grapher.fc2.0.bias", ".0.fc2.0.bias")) for key in state)
     widths = {tensor.size(1) for key, tensor in state.items() if key.endswith("pos_embed.weight")}
-    known: dict[str, ModelConfig] = {f"vig_{name}": config for name, config in VIG_VARIANTS.items()}
-    known |= {f"pvig_{name}": config for name, config in PYRAMID_VIG_VARIANTS.items()}
-    for name, config in known.items():
-        channels = getattr(config, "channels")
-        if graphers == config.num_blocks and widths == {channels if isinstance(channels, int) else channels[0]}:
-            return f" (they look like {name})"
-    return ""
+    known = {f"vig_{name}": (config.channels, config.depth) for name, config in VIG_VARIANTS.items()}
+    known |= {f"pvig_{name}": (config.channels[0], config.num_blocks) for name, config in PYRAMID_VIG_VARIANTS.items()}
+    names = [name for name, shape in known.items() if widths == {shape[0]} and graphers == shape[1]]
+    return f" (they look like {names[0]})" if names else ""
 
 
 def _some(items: Iterable[str]) -> str:

@@ -45,7 +45,9 @@ def manifest() -> dict[str, list]:
 
 def official_state(name: str, seed: int = 0) -> dict[str, torch.Tensor]:
     """The weights of a model in the official layout, without the computed tables."""
-    return {key: torch.from_numpy(draw(key, shape, seed)) for key, shape in manifest()[name] if "relative_pos" not in key}
+    return {
+        key: torch.from_numpy(draw(key, shape, seed)) for key, shape in manifest()[name] if "relative_pos" not in key
+    }
 
 
 def draw(key: str, shape: list[int], seed: int) -> np.ndarray:
@@ -59,7 +61,7 @@ def draw(key: str, shape: list[int], seed: int) -> np.ndarray:
     if key.endswith("pos_embed"):
         return 0.02 * rng.standard_normal(shape)
     if key.endswith("eps"):
-        return 0.1 * rng.standard_normal(shape)
+        return np.full(shape, 0.1)
     if len(shape) == 4:
         return 0.7 * rng.standard_normal(shape) / np.sqrt(shape[1] * shape[2] * shape[3])
     if key.endswith("weight"):

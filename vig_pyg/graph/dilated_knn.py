@@ -18,7 +18,7 @@ ENGINES: tuple[Engine, ...] = ("auto", "dense", "torch_cluster")
 
 
 def shrink(k: int, dilation: int, num_nodes: int) -> tuple[int, int]:
-    """k and dilation for an image with few nodes: dilation shrinks first, then k.
+    """K and dilation for an image with few nodes: dilation shrinks first, then k.
 
     Example:
         >>> shrink(9, 4, 196), shrink(9, 4, 20), shrink(9, 4, 5)

@@ -80,7 +80,7 @@ class ModelConfig:
         raise NotImplementedError
 
     def neighbors(self) -> list[tuple[int, int]]:
-        """k and dilation of each block (published code: k is truncated, dilation rises every four blocks)."""
+        """K and dilation of each block (published code: k is truncated, dilation rises every four blocks)."""
         (first, last), steps = self.k_range, max(self.num_blocks - 1, 1)
         most = max(1, self.smallest_grid // max(first, last))
         ks = [first + int((last - first) * i / steps) for i in range(self.num_blocks)]
