@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from vig_pyg.data import Layout, Size
 
 PositionMode = Literal["official", "grid"]
+#: Products of the codes of one grid are kept up to this many: 4 MB in float32.
+TABLE_LIMIT = 2**20
 POSITION_MODES: tuple[PositionMode, ...] = ("official", "grid")
 
 
@@ -44,10 +46,27 @@ def sincos(pos: Tensor, channels: int) -> Tensor:
     return torch.cat([column.sin(), column.cos(), row.sin(), row.cos()], dim=1)
 
 
+class Codes(NamedTuple):
+    """Codes p `(n, C)` of targets and q `(m, C)` of sources, over √C, and their products where these are kept."""
+
+    p: Tensor
+    q: Tensor
+    table: Tensor | None = None
+
+    def products(self) -> Tensor:
+        """All `p · q`, `(n, m)`."""
+        return self.p @ self.q.t() if self.table is None else self.table
+
+    def rows(self, start: int, count: int) -> Codes:
+        """The codes of some targets in a row."""
+        table = None if self.table is None else self.table[start : start + count]
+        return Codes(self.p[start : start + count], self.q, table)
+
+
 class PositionCodes(nn.Module):
     """Codes p of the targets and q of the sources, so that `p · q / C` is added to the similarity.
 
-    The codes of the last layout are kept (buffers, not saved with the weights).
+    The codes of the last layout, and for small grids their products, are kept (buffers, not saved with the weights).
 
     Args:
         mode: `"official"` takes q from a 1-D bicubic resize of p in raster order where sources are pooled, as the
@@ -59,35 +78,35 @@ class PositionCodes(nn.Module):
     Example:
         >>> codes = PositionCodes("grid"); layout = Layout.from_sizes([(4, 4)])
         >>> [c.shape for c in codes(layout, layout.pooled(2), 8, torch.float32)]
-        [torch.Size([16, 8]), torch.Size([4, 8])]
+        [torch.Size([16, 8]), torch.Size([4, 8]), torch.Size([16, 4])]
     """
 
     p: Tensor | None
     q: Tensor | None
+    table: Tensor | None
 
     def __init__(self, mode: PositionMode) -> None:
         super().__init__()
         if mode not in POSITION_MODES:
             raise ValueError(f"Unknown position mode {mode!r}: choose one of {', '.join(POSITION_MODES)}.")
         self.mode = mode
-        self.register_buffer("p", None, persistent=False)
-        self.register_buffer("q", None, persistent=False)
+        for name in ("p", "q", "table"):
+            self.register_buffer(name, None, persistent=False)
         self._key: object = None
 
-    def forward(self, target: Layout, source: Layout, channels: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Codes over √C.
-
-        Returns:
-            p and q: `(n, C)` and `(m, C)` for one image where all images share one grid, else for all nodes.
-        """
-        key = (target.grid, source.grid, channels, dtype, target.pos.device)
-        known = target.grid is not None and key == self._key
-        if not known or self.p is None or self.q is None or self.p.dtype != dtype or self.p.device != target.pos.device:
+    def forward(self, target: Layout, source: Layout, channels: int, dtype: torch.dtype) -> Codes:
+        """Codes of one image where all images share one grid, else of all nodes."""
+        key = (target.grid, source.grid, channels)
+        like = (dtype, target.pos.device)
+        kept = target.grid is not None and key == self._key
+        if not kept or self.p is None or self.q is None or (self.p.dtype, self.p.device) != like:
             p = [sincos(pos, channels) for pos in _grids(target)]
             q = p if target is source else self._source(p, source, channels)
             self.p, self.q = (torch.cat(code).div(channels**0.5).to(dtype) for code in (p, q))
+            small = target.grid is not None and self.p.size(0) * self.q.size(0) <= TABLE_LIMIT
+            self.table = self.p @ self.q.t() if small else None
             self._key = key
-        return self.p, self.q
+        return Codes(self.p, self.q, self.table)
 
     def _source(self, p: list[Tensor], source: Layout, channels: int) -> list[Tensor]:
         if self.mode == "grid":

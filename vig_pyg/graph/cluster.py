@@ -10,14 +10,13 @@ from torch import Tensor
 from torch_cluster import knn, knn_graph
 
 from vig_pyg.data import Layout
+from vig_pyg.position import Codes
 
 #: Limit of torch_cluster's CUDA kernel.
 MAX_NEIGHBORS_CUDA = 100
 
 
-def cluster_neighbors(
-    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, k: int, codes: tuple[Tensor, Tensor] | None
-) -> Tensor:
+def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, k: int, codes: Codes | None) -> Tensor:
     """The k nearest sources of each target within its image, nearest first (fewer where an image has fewer).
 
     Args:
@@ -26,7 +25,7 @@ def cluster_neighbors(
         y: Sources `(M, C)`; the same object as `x` for one node set.
         layout_src: Layout of the sources.
         k: Neighbours of each target.
-        codes: Position codes p `(N, C)` and q `(M, C)`, or `None`.
+        codes: Position codes of all nodes, or `None`.
 
     Returns:
         `edge_index (2, E)`, sources in row 0, sorted by target.
@@ -42,7 +41,7 @@ def cluster_neighbors(
     if codes is None and x is y:
         return knn_graph(x, k, layout.batch, loop=True, batch_size=layout.num_graphs)
     if codes is not None:
-        x, y = position_as_coordinates(x, y, *codes)
+        x, y = position_as_coordinates(x, y, codes.p, codes.q)
     target, source = knn(y, x, k, layout_src.batch, layout.batch, batch_size=layout.num_graphs)
     return torch.stack([source, target])
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vig_pyg.data import Layout
 from vig_pyg.graph.cluster import cluster_neighbors
 from vig_pyg.graph.dense import dense_neighbors
-from vig_pyg.position import PositionCodes, PositionMode
+from vig_pyg.position import Codes, PositionCodes, PositionMode
 
 Engine = Literal["auto", "dense", "torch_cluster"]
 ENGINES: tuple[Engine, ...] = ("auto", "dense", "torch_cluster")
@@ -142,46 +142,35 @@ def _edges(neighbors: Tensor, num_sources: int) -> Tensor:
     return torch.stack([neighbors + offset, target]).view(2, -1)  # (2, B, n, k) -> (2, E)
 
 
-def _pick(neighbors: Tensor, ranks: list[int]) -> Tensor:
-    """Keep these ranks of the sorted neighbours `(..., K)`."""
-    if len(ranks) == neighbors.size(-1):
-        return neighbors
-    step = ranks[1] - ranks[0] if len(ranks) > 1 else 1
-    if ranks == list(range(0, len(ranks) * step, step)):
-        return neighbors[..., ::step][..., : len(ranks)]
-    return neighbors[..., ranks]
-
-
 def _from_dense(
-    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: tuple[Tensor, Tensor] | None, ranks: list[int]
+    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, ranks: list[int]
 ) -> Tensor:
     if codes is not None and layout.grid is None:  # equally many nodes, but each image has codes of its own
         return _from_dense_ragged(x, layout, y, layout_src, codes, [ranks])
-    neighbors = dense_neighbors(x, layout, y, layout_src, ranks[-1] + 1, codes)
-    return _edges(_pick(neighbors, ranks), layout_src.counts[0])
+    return _edges(dense_neighbors(x, layout, y, layout_src, ranks, codes), layout_src.counts[0])
 
 
 def _from_dense_ragged(
-    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: tuple[Tensor, Tensor] | None, kept: list[list[int]]
+    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, kept: list[list[int]]
 ) -> Tensor:
     """Image by image."""
     edges, first = [], torch.zeros(2, 1, dtype=torch.long, device=x.device)
-    parts = [t.split(list(counts)) for t, counts in ((x, layout.counts), (y, layout_src.counts))]
-    code_parts = [c.split(list(s.counts)) for c, s in zip(codes, (layout, layout_src), strict=True)] if codes else None
-    for i, (a, b) in enumerate(zip(*parts, strict=True)):
-        ranks = kept[i % len(kept)]
-        code = (code_parts[0][i], code_parts[1][i]) if code_parts else None
+    targets, sources = x.split(list(layout.counts)), y.split(list(layout_src.counts))
+    p = codes.p.split(list(layout.counts)) if codes else None
+    q = codes.q.split(list(layout_src.counts)) if codes else None
+    for i, (a, b) in enumerate(zip(targets, sources, strict=True)):
+        code = Codes(p[i], q[i]) if p and q else None
         here, there = Layout.from_sizes([(a.size(0), 1)], x.device), Layout.from_sizes([(b.size(0), 1)], x.device)
-        edges.append(_from_dense(a, here, b, there, code, ranks) + first)
+        edges.append(_from_dense(a, here, b, there, code, kept[i % len(kept)]) + first)
         first = first + torch.tensor([[b.size(0)], [a.size(0)]], device=x.device)
     return torch.cat(edges, dim=1)
 
 
 def _from_cluster(
-    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: tuple[Tensor, Tensor] | None, kept: list[list[int]]
+    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, kept: list[list[int]]
 ) -> Tensor:
     if codes is not None and layout.grid is not None:  # codes of one image serve all
-        codes = (codes[0].repeat(layout.num_graphs, 1), codes[1].repeat(layout.num_graphs, 1))
+        codes = Codes(codes.p.repeat(layout.num_graphs, 1), codes.q.repeat(layout.num_graphs, 1))
     most = max(ranks[-1] for ranks in kept) + 1
     edge_index = cluster_neighbors(x, layout, y, layout_src, most, codes)
     target = edge_index[1]

@@ -93,7 +93,7 @@ class VisionGNN(nn.Module, ABC, Generic[ConfigT]):
         """The last nodes as a PyG batch; a batch of patches (see `embed`) goes straight to the blocks."""
         batch = images if isinstance(images, Batch) else self.embed(images)
         x, layout = batch.x, Layout.from_batch(batch)
-        for x, layout in self._stages(x, layout):  # noqa: B020  (the last pair is the result)
+        for x, layout in self._stages(x, layout):  # noqa: B007, B020  (the last pair is the result)
             pass
         return to_batch(x, layout)
 
