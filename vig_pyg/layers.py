@@ -53,7 +53,7 @@ class MultiHeadLinear(nn.Module):
         if self.heads == 1:
             return nn.functional.linear(x, self.weight, self.bias)
         if x.device.type == "cpu":  # a grouped convolution of one row: no head is copied, half the time of the product
-            row = x.t()[None, :, None]  # (N, in) -> (1, in, 1, N), channels last
+            row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
             out = nn.functional.conv2d(row, self.weight[..., None, None], self.bias, groups=self.heads)
             return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
         x = x.view(x.size(0), self.heads, -1).transpose(0, 1)  # (N, in) -> (H, N, in / H)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -30,7 +31,6 @@ class Stem(nn.Sequential):
         ValueError: If `patch_size` is not a power of two or C cannot be halved as often.
 
     Example:
-        >>> import torch
         >>> Stem(3, 32, patch_size=4)(torch.rand(1, 3, 32, 32)).shape
         torch.Size([1, 32, 8, 8])
     """
@@ -50,6 +50,11 @@ class Stem(nn.Sequential):
             in_channels = width
         super().__init__(*layers)
 
+    def forward(self, x: Tensor) -> Tensor:
+        # channels last all the way: the nodes are then a view of the map
+        out: Tensor = super().forward(x.contiguous(memory_format=torch.channels_last))
+        return out
+
 
 class Downsample(nn.Sequential):
     """Halves the grid between two stages: 3x3 convolution of stride 2 and batch norm.
@@ -61,7 +66,6 @@ class Downsample(nn.Sequential):
     Shapes: `(B, in_channels, H, W)` to `(B, out_channels, ⌈H / 2⌉, ⌈W / 2⌉)`.
 
     Example:
-        >>> import torch
         >>> Downsample(8, 16)(torch.rand(1, 8, 7, 7)).shape
         torch.Size([1, 16, 4, 4])
     """
