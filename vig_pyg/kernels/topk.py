@@ -1,8 +1,8 @@
 """Columns of the largest scores of each row: a native kernel on processors, `torch.topk` elsewhere.
 
-Equation: out[r, i] is the column of rank `i * step` of row r, best first. The native kernel reads a row twice: for a bound
-(the k-th largest of the maxima of 16 to 512 interleaved parts), and for the few scores that reach it, which it ranks
-against each other without a branch. `torch.topk` partitions each row, with unpredictable branches.
+Equation: out[r, i] is the column of rank `i * step` of row r, best first. The native kernel reads a row twice: for a
+bound (the k-th largest of the maxima of 16 to 512 interleaved parts), and for the few scores that reach it, which it
+ranks against each other without a branch. `torch.topk` partitions each row, with unpredictable branches.
 """
 
 from __future__ import annotations

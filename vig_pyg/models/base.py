@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch_geometric.data import Batch
 from vig_pyg.block import Block, Grapher
 from vig_pyg.conv import resolve_conv
 from vig_pyg.data import Layout, Maps, map_images, pool_graphs, to_batch, to_maps, to_nodes
+from vig_pyg.fuse import fuse
 from vig_pyg.graph import DilatedKNN, GraphFactory
 from vig_pyg.head import ClassifierHead
 from vig_pyg.layers import FFN
@@ -134,6 +135,10 @@ class VisionGNN(nn.Module, ABC, Generic[ConfigT]):
         the sources in patches of that stage, `k` and `dilation` as used, `reduce_ratio`, and `grid_size`.
         """
         return collect_graphs(self, images)
+
+    def fuse(self) -> Self:
+        """A faster copy for inference (see `vig_pyg.fuse`)."""
+        return fuse(self)
 
     def reset_classifier(self, num_classes: int) -> None:
         """A new classifier for `num_classes` classes; 0 makes the model return pooled features."""
