@@ -1,0 +1,114 @@
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.conv import dense
+from tests.conv.cases import DTYPES, OperatorLaws, graph, randomised
+from vig_pyg.conv import MaxRelativeConv
+
+
+class TestMaxRelativeConv(OperatorLaws):
+    operator_class = MaxRelativeConv
+    equation = staticmethod(dense.max_relative)
+
+
+class Largest(TorchDispatchMode):
+    """The size of the largest tensor that any step returns."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for part in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(part, torch.Tensor) and part.layout == torch.strided:
+                self.numel = max(self.numel, part.numel())
+        return out
+
+
+def unsorted(num_src, num_dst):
+    return graph(num_src, num_dst)[:, torch.randperm(num_dst * 5)]
+
+
+def lonely(num_src, num_dst):
+    """Some targets without neighbours, the first and the last too."""
+    edges = graph(num_src, num_dst)
+    return edges[:, (edges[1] % 4 != 0) & (edges[1] != num_dst - 1)]
+
+
+def doubled(num_src, num_dst):
+    return torch.cat([graph(num_src, num_dst)] * 2, dim=1)
+
+
+def ragged(num_src, num_dst):
+    edges = graph(num_src, num_dst)
+    return edges[:, torch.rand(edges.size(1)) < 0.7]
+
+
+GRAPHS = [graph, unsorted, lonely, doubled, ragged]
+
+
+def both(dtype, edges, num_src=None):
+    """The same operator and nodes for the fused and the general path."""
+    operator = randomised(MaxRelativeConv(8, 16).to(dtype))
+    x = torch.randn(18, 8).to(dtype).requires_grad_()
+    source = x if num_src is None else torch.randn(num_src, 8).to(dtype).requires_grad_()
+    inputs = x if num_src is None else (source, x)
+    outs = []
+    for fuse in (True, False):
+        operator.fuse = fuse
+        outs.append(operator(inputs, edges))
+    return operator, (x, source), outs
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("make", GRAPHS)
+@pytest.mark.parametrize("num_src", [None, 7])
+def test_fused_equals_the_general_path_bit_for_bit(dtype, make, num_src):
+    _, _, (fused, general) = both(dtype, make(num_src or 18, 18), num_src)
+    assert torch.equal(fused, general)
+    with torch.no_grad():
+        _, _, (fused, general) = both(dtype, make(num_src or 18, 18), num_src)
+    assert torch.equal(fused, general)
+
+
+@pytest.mark.parametrize("make", [graph, unsorted, lonely, ragged])
+@pytest.mark.parametrize("num_src", [None, 7])
+def test_gradients_of_both_paths_are_equal(make, num_src):
+    operator, inputs, outs = both(torch.float64, make(num_src or 18, 18), num_src)
+    weight = torch.randn(18, 16, dtype=torch.float64)
+    wanted = [*operator.parameters(), *(inputs if num_src else inputs[:1])]
+    fused, general = (torch.autograd.grad((out * weight).sum(), wanted) for out in outs)
+    for one, two in zip(fused, general, strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
+
+
+def test_an_edge_listed_twice_counts_once():
+    operator, edges, x = randomised(MaxRelativeConv(8, 16).double()), graph(), torch.randn(18, 8).double()
+    x.requires_grad_()
+    once, twice = (operator(x, e) for e in (edges, torch.cat([edges, edges], dim=1)))
+    assert torch.equal(once, twice)
+    torch.testing.assert_close(*(torch.autograd.grad(out.sum(), x)[0] for out in (once, twice)), rtol=0, atol=1e-12)
+
+
+def test_a_node_without_neighbours_has_maximum_zero():
+    operator, (x, _), (fused, _) = both(torch.float64, lonely(18, 18))
+    want = operator.mlp(torch.stack([x[:1], torch.zeros_like(x[:1])], dim=2).flatten(1))
+    torch.testing.assert_close(fused[:1], want)
+
+
+@pytest.mark.parametrize(("fuse", "materialised"), [(True, False), (False, True)])
+def test_no_tensor_of_edges_and_channels_in_evaluation(fuse, materialised):
+    operator, x, edges = MaxRelativeConv(8, 16).eval(), torch.randn(64, 8), graph(64, 64, k=18)
+    operator.fuse = fuse
+    with torch.no_grad(), Largest() as largest:
+        operator(x, edges)
+    assert (largest.numel >= edges.size(1) * 8) == materialised
+
+
+def test_heads_see_features_and_maxima_interleaved():
+    operator = MaxRelativeConv(4, 4, heads=4).eval()
+    torch.nn.init.ones_(operator.mlp[0].weight)
+    x = torch.arange(8.0).view(2, 4)
+    got = operator(x, torch.tensor([[1], [0]]))[0]
+    want = torch.nn.functional.gelu((x[0] + (x[1] - x[0])) / (1 + 1e-5) ** 0.5)  # head c sees x_c and m_c
+    torch.testing.assert_close(got, want)

@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from vig_pyg.data import Layout
+from vig_pyg.graph.cluster import MAX_NEIGHBORS_CUDA, cluster_neighbors, position_as_coordinates
+from vig_pyg.position import Codes
+
+
+def test_position_as_coordinates_orders_by_the_inner_product():
+    x, y, p, q = (torch.randn(n, 6, dtype=torch.float64) for n in (20, 15, 20, 15))
+    targets, sources = position_as_coordinates(x, y, p, q)
+    order = torch.cdist(targets, sources).argsort(dim=1)
+    assert torch.equal(order, (x @ y.t() + p @ q.t()).argsort(dim=1, descending=True))
+
+
+def test_all_sources_get_one_length():
+    sources = position_as_coordinates(*torch.randn(4, 9, 6, dtype=torch.float64))[1]
+    torch.testing.assert_close(sources.norm(dim=1), sources.norm(dim=1).max().expand(9))
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("coded", [False, True])
+def test_neighbours_of_a_ragged_batch_are_those_of_each_image(pooled, coded):
+    layout = Layout.from_sizes([(3, 4), (5, 5)])
+    source = layout.pooled(2 if pooled else 1)
+    x = torch.randn(layout.num_nodes, 4, dtype=torch.float64)
+    y = torch.randn(source.num_nodes, 4, dtype=torch.float64) if pooled else x
+    codes = Codes(torch.randn_like(x), torch.randn_like(y)) if coded else None
+    edges = cluster_neighbors(x, layout, y, source, 3, codes)
+    bias = codes.p @ codes.q.t() if coded else 0
+    scores = -torch.cdist(x, y).square() / 2 + bias
+    if coded:
+        scores = x @ y.t() + bias  # the lengths of the sources do not count beside codes
+    other = layout.batch[:, None] != source.batch[None]
+    want = scores.masked_fill(other, -torch.inf).topk(3).indices
+    assert torch.equal(edges[0].view(-1, 3), want)
+    assert torch.equal(edges[1], torch.arange(layout.num_nodes).repeat_interleave(3))
+
+
+def test_more_neighbours_than_nodes_are_fewer():
+    layout = Layout.from_sizes([(1, 2), (2, 2)])
+    x = torch.randn(6, 4)
+    assert cluster_neighbors(x, layout, x, layout, 3, None)[1].bincount().tolist() == [2, 2, 3, 3, 3, 3]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the limit is the CUDA kernel's")
+def test_the_limit_of_the_cuda_kernel_is_an_error():
+    layout = Layout.from_sizes([(20, 20)], torch.device("cuda"))
+    x = torch.randn(400, 4, device="cuda")
+    with pytest.raises(ValueError, match='use a smaller k or dilation, or knn_engine="dense"'):
+        cluster_neighbors(x, layout, x, layout, MAX_NEIGHBORS_CUDA + 1, None)

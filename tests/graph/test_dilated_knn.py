@@ -1,0 +1,265 @@
+import math
+
+import pytest
+import torch
+
+from vig_pyg import DilatedKNN, create_model
+from vig_pyg.data import Layout, to_nodes
+from vig_pyg.graph import shrink
+from vig_pyg.testing import assert_builder
+
+ENGINES = ["dense", "torch_cluster"]
+
+
+def circle(*degrees):
+    """Points on the unit circle, one image in a row."""
+    angles = torch.tensor(degrees, dtype=torch.float64).deg2rad()
+    return torch.stack([angles.cos(), angles.sin()], dim=1), Layout.from_sizes([(1, len(degrees))])
+
+
+def neighbors(edges, num_targets):
+    """The sources of each target, in their order."""
+    return [edges[0, edges[1] == i].tolist() for i in range(num_targets)]
+
+
+# five directions, drawn:      0     10     30      70        150 degrees
+#                              a     b      c       d         e
+FIVE = (0, 10, 30, 70, 150)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("k", "dilation", "drawn"),
+    [
+        (1, 1, ["a", "b", "c", "d", "e"]),
+        (2, 1, ["ab", "ba", "cb", "dc", "ed"]),
+        (3, 1, ["abc", "bac", "cba", "dcb", "edc"]),
+        (2, 2, ["ac", "bc", "ca", "db", "ec"]),
+        (5, 1, ["abcde", "bacde", "cbade", "dcbae", "edcba"]),
+    ],
+)
+def test_edges_are_the_drawn_ones(engine, k, dilation, drawn):
+    x, layout = circle(*FIVE)
+    edges = DilatedKNN(k, dilation, engine=engine)(x, layout, x, layout)
+    assert neighbors(edges, 5) == [["abcde".index(letter) for letter in letters] for letters in drawn]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_edges_to_pooled_sources_are_the_drawn_ones(engine):
+    x, layout = circle(0, 40, 80, 120)
+    x_src, layout_src = circle(5, 90, 180)
+    edges = DilatedKNN(2, engine=engine)(x, layout, x_src, layout_src)
+    assert neighbors(edges, 4) == [[0, 1], [0, 1], [1, 0], [1, 2]]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_only_the_direction_of_a_feature_counts(engine):
+    x, layout = circle(*FIVE)
+    longer = x * torch.tensor([[5.0], [0.1], [3], [1], [100]])
+    builder = DilatedKNN(3, engine=engine)
+    assert torch.equal(builder(x, layout, x, layout), builder(longer, layout, longer, layout))
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, "auto"])
+@pytest.mark.parametrize("sizes", [[(4, 4), (4, 4)], [(4, 4), (3, 5), (6, 6)], [(4, 6), (6, 4)]])
+@pytest.mark.parametrize("position", [None, "official", "grid"])
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_contract(engine, sizes, position, ratio):
+    x, layout = to_nodes([torch.randn(8, *size, dtype=torch.float64) for size in sizes])
+    small = layout.pooled(ratio)
+    x_src = x if ratio == 1 else torch.randn(small.num_nodes, 8, dtype=torch.float64)
+    edges = assert_builder(DilatedKNN(2, 2, engine=engine, position=position), x, layout, x_src, small)
+    assert edges == 2 * layout.num_nodes
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_patch_is_its_own_nearest(engine):
+    x, layout = to_nodes(torch.randn(2, 8, 5, 5))
+    edges = DilatedKNN(3, 2, engine=engine)(x, layout, x, layout)
+    assert torch.equal(edges[0, ::3], edges[1, ::3])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nearest_comes_first(engine):
+    x, layout = to_nodes(torch.randn(2, 8, 5, 5, dtype=torch.float64))
+    source, target = DilatedKNN(6, engine=engine)(x, layout, x, layout)
+    unit = torch.nn.functional.normalize(x)
+    distance = (unit[source] - unit[target]).norm(dim=1).view(-1, 6)
+    assert (distance.diff() >= -1e-9).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_equal_features_still_give_k_neighbours_with_no_gap_in_distance(engine):
+    x, layout = to_nodes(torch.ones(2, 4, 3, 3))
+    source, target = DilatedKNN(4, engine=engine)(x, layout, x, layout)
+    assert target.bincount().tolist() == [4] * 18
+    assert torch.equal(layout.batch[source], layout.batch[target])
+    pairs = set(zip(source.tolist(), target.tolist(), strict=True))
+    assert len(pairs) == source.numel()
+
+
+@pytest.mark.parametrize(
+    ("k", "dilation", "nodes", "want"),
+    [
+        (9, 1, 196, (9, 1)),
+        (9, 4, 36, (9, 4)),
+        (9, 4, 35, (9, 3)),
+        (9, 4, 9, (9, 1)),
+        (9, 4, 8, (8, 1)),
+        (9, 4, 1, (1, 1)),
+        (2, 10, 5, (2, 2)),
+    ],
+)
+def test_shrink_rule(k, dilation, nodes, want):
+    assert shrink(k, dilation, nodes) == want
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, "auto"])
+def test_each_image_of_a_ragged_batch_shrinks_for_itself(engine):
+    sizes = [(1, 1), (2, 2), (2, 4), (5, 5)]
+    x, layout = to_nodes([torch.randn(8, *size) for size in sizes])
+    edges = DilatedKNN(4, 3, engine=engine)(x, layout, x, layout)
+    degree = edges[1].bincount().split(list(layout.counts))
+    assert [set(part.tolist()) for part in degree] == [{1}, {4}, {4}, {4}]
+
+
+def test_stochastic_dilation_is_random_in_training_only():
+    x, layout = to_nodes(torch.randn(2, 8, 6, 6))
+    plain = DilatedKNN(4, 3)(x, layout, x, layout)
+    builder = DilatedKNN(4, 3, stochastic=True, epsilon=1.0)
+    assert torch.equal(builder.eval()(x, layout, x, layout), plain)
+    first, second = (builder.train()(x, layout, x, layout) for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_stochastic_neighbours_are_k_of_the_nearest(engine):
+    x, layout = to_nodes(torch.randn(1, 8, 6, 6))
+    near = DilatedKNN(12, engine=engine)(x, layout, x, layout)[0].view(36, 12)
+    got = DilatedKNN(4, 3, stochastic=True, epsilon=1.0, engine=engine)(x, layout, x, layout)[0].view(36, 4)
+    for row in range(36):
+        places = [near[row].tolist().index(source) for source in got[row].tolist()]
+        assert places == sorted(set(places))
+
+
+@pytest.mark.parametrize(("epsilon", "low", "high"), [(0.0, 0, 0), (0.2, 20, 65), (1.0, 195, 200)])
+def test_epsilon_is_the_share_of_random_graphs(epsilon, low, high):
+    x, layout = to_nodes(torch.randn(1, 8, 6, 6))
+    plain = DilatedKNN(4, 3)(x, layout, x, layout)
+    builder = DilatedKNN(4, 3, stochastic=True, epsilon=epsilon).train()
+    changed = sum(not torch.equal(builder(x, layout, x, layout), plain) for _ in range(200))
+    assert low <= changed <= high
+
+
+def test_search_has_no_gradient():
+    x, layout = to_nodes(torch.randn(1, 8, 4, 4, requires_grad=True))
+    assert not DilatedKNN(3)(x, layout, x, layout).requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_search_is_never_in_reduced_precision(dtype):
+    x, layout = to_nodes(torch.randn(1, 16, 6, 6).to(dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        edges = DilatedKNN(5)(x, layout, x, layout)
+    assert torch.equal(edges, DilatedKNN(5)(x.double(), layout, x.double(), layout))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_feature_that_is_not_finite_is_named(engine, bad):
+    x, layout = to_nodes(torch.randn(3, 8, 4, 4))
+    x[37, 2] = bad
+    with pytest.raises(ValueError, match=r"node 37 \(image 2 of the batch\) is not finite: look for NaN"):
+        DilatedKNN(3, engine=engine)(x, layout, x, layout)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "k and dilation must be at least 1, got k=0"),
+        ({"k": -3}, "got k=-3"),
+        ({"k": 3, "dilation": 0}, "got k=3 and dilation=0"),
+        ({"k": 3, "engine": "faiss"}, "Unknown knn_engine 'faiss': choose one of auto, dense, torch_cluster"),
+        ({"k": 3, "position": "learned"}, "Unknown position mode 'learned'"),
+        ({"k": 3, "epsilon": 1.5}, "probability between 0 and 1, got 1.5"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        DilatedKNN(**options)
+
+
+def test_an_empty_graph_is_refused():
+    layout = Layout(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long), torch.zeros(2, dtype=torch.long), (0,), None)
+    with pytest.raises(ValueError, match="Every image needs at least one node"):
+        DilatedKNN(1)(torch.zeros(0, 4), layout, torch.zeros(0, 4), layout)
+
+
+def searches(name, images, **options):
+    """Each search of a model on images: its builder, what it was given, and its edges.
+
+    The batch norms take their statistics from noise first, as those of a trained model have seen images.
+    """
+    model, found = create_model(name, **options), []
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.rand(4, *images.shape[1:]))
+    model.eval()
+    for grapher in model.graphers():
+        grapher.graph.register_forward_hook(lambda builder, inputs, edges: found.append((builder, inputs, edges)))
+    with torch.no_grad():
+        model(images)
+    return found
+
+
+def distances(builder, x, layout, x_src, layout_src, source, target):
+    """Biased squared distances of edges, in float64 from the same features, less the constant 2."""
+    unit = torch.nn.functional.normalize
+    a, b = unit(x.double())[target], unit(x_src.double())[source]
+    product = (a * b).sum(1)
+    if builder.position is not None:
+        p, q, _ = builder.position(layout, layout_src, x.size(1), torch.float64)
+        product += (p[target % p.size(0)] * q[source % q.size(0)]).sum(1)
+    return -2 * product
+
+
+def different_sets(builder, inputs, edges):
+    """Targets whose neighbour sets the two engines see differently, and the largest gap between the two."""
+    options = {"position": builder.position.mode if builder.position else None, "engine": "torch_cluster"}
+    other = DilatedKNN(builder.k, builder.dilation, **options)(*inputs)
+    assert torch.equal(edges[1], other[1])
+    rows = edges[1].bincount()[0]
+    sets = [found[0].view(-1, rows).sort(dim=1).values for found in (edges, other)]
+    gap = (distances(builder, *inputs, *edges) - distances(builder, *inputs, *other)).abs().max()
+    return int((sets[0] != sets[1]).any(1).sum()), sets[0].size(0), gap.item()
+
+
+CASES = [
+    (name, size, position)
+    for name, sizes in {
+        "vig_micro": [(32, 32), (64, 40)],
+        "vig_tiny": [(224, 224)],
+        "pvig_micro": [(32, 32), (64, 40)],
+        "pvig_tiny": [(224, 224), (160, 96)],
+    }.items()
+    for size in sizes
+    for position in ([None] if name.startswith("vig") else ["official", "grid", None])
+]
+
+
+@pytest.mark.parametrize("picture", ["noise", "flat"])
+@pytest.mark.parametrize(("name", "size", "position"), CASES)
+def test_engines_find_the_same_neighbours(name, size, position, picture, capsys):
+    images = torch.rand(2, 3, *size) if picture == "noise" else torch.full((2, 3, *size), 0.5)
+    options = {} if name.startswith("vig") else {"position": position}
+    results = [different_sets(*one) for one in searches(name, images, knn_engine="dense", **options)]
+    differ, total, gap = sum(r[0] for r in results), sum(r[1] for r in results), max(r[2] for r in results)
+    with capsys.disabled():
+        print(f"\n{name} {size} position={position} {picture}: {differ} of {total} sets differ, largest gap {gap:.1e}")
+    if picture == "noise":
+        assert gap < 1e-6
+        assert differ <= total / 1000
+    else:  # equal features: rounding alone decides, at squared distances of up to 4
+        assert gap < 2e-6

@@ -1,0 +1,17 @@
+"""Figures without global state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches; `ImportError` with the command that installs matplotlib where it is missing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('Drawing needs matplotlib: pip install "vig-pyg[plot]".') from error
+    return Figure(figsize=(width, height), layout="constrained", dpi=120)
