@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
@@ -37,6 +36,7 @@ def draw_graph(image: Tensor, graphs: Sequence[Batch], *, patch: tuple[float, fl
         ImportError: If matplotlib is missing.
 
     Example:
+        >>> import torch
         >>> from vig_pyg import vig_micro
         >>> len(draw_graph(torch.rand(3, 32, 32), vig_micro().eval().graphs(torch.rand(1, 3, 32, 32))).axes)
         4
@@ -73,21 +73,19 @@ def _draw_layer(axes: Any, image: Tensor, graph: Any, patch: tuple[float, float]
     h, w = graph.grid_size
     row, column = int(patch[0] * h), int(patch[1] * w)
     neighbors = graph.edge_index[0, graph.edge_index[1] == row * w + column]
-    pixels = torch.tensor([height / h, width / w])  # of a patch
-    cell = pixels * graph.reduce_ratio
+    tall, wide, ratio = height / h, width / w, int(graph.reduce_ratio)  # of a patch, in pixels
     axes.imshow(image.permute(1, 2, 0).expand(-1, -1, 3).cpu().numpy(), extent=(0, width, height, 0))
     colours = colormaps["viridis"]
     for rank, source in enumerate(neighbors.tolist()):
-        corner = (graph.pos_src[source].cpu() + 0.5) * pixels - cell / 2
+        r, c = graph.pos_src[source].tolist()  # the centre of a cell, in patches
+        corner = ((c + 0.5 - ratio / 2) * wide, (r + 0.5 - ratio / 2) * tall)
         colour = colours(rank / max(len(neighbors) - 1, 1))
-        axes.add_patch(
-            Rectangle((corner[1], corner[0]), cell[1], cell[0], facecolor=(*colour[:3], 0.55), edgecolor=colour, lw=0.8)
-        )
-    corner = torch.tensor([row, column]) * pixels
-    axes.add_patch(Rectangle((corner[1], corner[0]), pixels[1], pixels[0], fill=False, edgecolor="red", lw=1.8))
+        size = ratio * wide, ratio * tall
+        axes.add_patch(Rectangle(corner, *size, facecolor=(*colour[:3], 0.55), edgecolor=colour, linewidth=0.8))
+    axes.add_patch(Rectangle((column * wide, row * tall), wide, tall, fill=False, edgecolor="red", linewidth=1.8))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.set_xticks([])
     axes.set_yticks([])
-    pooled = f", pooled {graph.reduce_ratio}x{graph.reduce_ratio}" if graph.reduce_ratio > 1 else ""
-    axes.set_title(f"layer {layer + 1}: k {graph.k}, dilation {graph.dilation}{pooled}", fontsize=8)
+    pooled = f", pooled {ratio} x {ratio}" if ratio > 1 else ""
+    axes.set_title(f"layer {layer + 1}: k {int(graph.k)}, dilation {int(graph.dilation)}{pooled}", fontsize=8)

@@ -36,8 +36,10 @@ class FusedFFN(nn.Module):
 
     def __init__(self, ffn: FFN) -> None:
         super().__init__()
-        self.fc1 = ffn.fc1[0]
-        self.fc2 = ffn.fc2[0]
+        fc1, fc2 = ffn.fc1[0], ffn.fc2[0]
+        assert isinstance(fc1, MultiHeadLinear) and isinstance(fc2, MultiHeadLinear)
+        self.fc1 = fc1
+        self.fc2 = fc2
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:  # noqa: ARG002  (the FFN's contract)
         rows = max(1, HIDDEN_BUDGET // (self.fc1.out_channels * x.element_size()))
