@@ -1,5 +1,10 @@
 """What all tests share."""
 
+import os
+
+# threads that wait spin by default: two processes on the same cores then stand still for minutes
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import pytest
 import torch
 

@@ -3,6 +3,7 @@ import torch
 import torch_geometric.nn as pyg
 from torch import nn
 
+from tests.common import calibrated
 from vig_pyg import PyramidViG, ViG
 from vig_pyg.conv import CONVS, resolve_conv
 from vig_pyg.testing import assert_batch_independence, assert_operator, assert_parameters_get_gradients
@@ -61,7 +62,7 @@ def test_operators_of_pyg_go_into_both_families(family, name):
 @pytest.mark.parametrize("name", [*OTHERS, *CONVS])
 @pytest.mark.parametrize("ragged", [False, True])
 def test_images_of_a_batch_are_independent(family, name, ragged):
-    model = family("micro", conv=OTHERS.get(name, name), num_classes=5)
+    model = calibrated(family("micro", conv=OTHERS.get(name, name), num_classes=5))
     images = [torch.rand(*shape) for shape in IMAGES] if ragged else torch.rand(3, 3, 32, 32)
     assert assert_batch_independence(model, images) < 1e-5
 

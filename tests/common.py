@@ -1,0 +1,26 @@
+"""Models as tests need them."""
+
+import torch
+from torch import nn
+
+
+def calibrated(model, size=(32, 32)):
+    """The model in evaluation mode, its batch norms with statistics, as those of a trained one.
+
+    Without them a fresh model's features are nearly the same everywhere, and rounding decides between neighbours.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.rand(4, model.config.in_channels, *size).to(model.pos_embed.weight))
+    for norm in norms:
+        norm.momentum = 0.1
+    return model.eval()
+
+
+def empty(make, *args, **overrides):
+    """A model whose weights were never drawn: fast, whatever its size."""
+    with torch.device("meta"):
+        model = make(*args, **overrides)
+    return model.to_empty(device="cpu")

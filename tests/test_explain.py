@@ -1,0 +1,57 @@
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+
+from vig_pyg import create_model
+from vig_pyg.explain import draw_graph
+
+
+def graphs(name, **options):
+    torch.manual_seed(0)
+    image = torch.rand(3, 32, 32)
+    return image, create_model(name, **options).eval().graphs(image[None])
+
+
+@pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
+def test_every_layer_shows_the_patch_and_its_neighbours(name):
+    image, found = graphs(name)
+    fig = draw_graph(image, found)
+    assert len(fig.axes) == len(found)
+    for axes, batch in zip(fig.axes, found, strict=True):
+        graph = batch.get_example(0)
+        *neighbours, centre = axes.patches
+        assert len(neighbours) == int(graph.k)
+        assert centre.get_edgecolor()[:3] == to_rgb("red")
+        assert all(0 <= p.get_x() and p.get_x() + p.get_width() <= 32.001 for p in neighbours)
+        cell = 32 / graph.grid_size[1] * graph.reduce_ratio
+        assert neighbours[0].get_width() == pytest.approx(cell)
+
+
+def test_the_nearest_neighbour_of_a_patch_is_itself():
+    image, found = graphs("vig_micro")
+    axes = draw_graph(image, found, patch=(0.0, 0.0)).axes[0]
+    assert axes.patches[0].get_xy() == axes.patches[-1].get_xy() == (0, 0)
+
+
+def test_deep_models_are_thinned_out():
+    image, found = graphs("vig_micro", depth=20)
+    fig = draw_graph(image, found)
+    assert len(fig.axes) == 12
+    assert fig.axes[-1].get_title().startswith("layer 20:")
+
+
+def test_wrong_input_is_refused():
+    image, found = graphs("vig_micro")
+    with pytest.raises(ValueError, match="place"):
+        draw_graph(image, found, patch=(1.0, 0.5))
+    with pytest.raises(ValueError, match="Expected an image"):
+        draw_graph(image[None], found)
+    with pytest.raises(ValueError, match="graphs of one image"):
+        draw_graph(image, create_model("vig_micro").eval().graphs(torch.rand(2, 3, 32, 32)))
+
+
+def test_missing_matplotlib_names_the_extra(monkeypatch):
+    image, found = graphs("vig_micro")
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"vig-pyg\[plot\]"):
+        draw_graph(image, found)

@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch import nn
+
+from vig_pyg import create_model
+from vig_pyg.conv import CONVS
+from vig_pyg.fuse import fuse
+
+
+def settled(name, **options):
+    """A model whose batch norms have statistics of their own."""
+    torch.manual_seed(0)
+    model = create_model(name, num_classes=10, **options)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.8, 1.2)
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
+@pytest.mark.parametrize("conv", CONVS)
+def test_outputs_stay(name, conv):
+    model = settled(name, conv=conv).double()
+    images = torch.randn(3, 3, 32, 32, dtype=torch.float64)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with torch.no_grad():
+        torch.testing.assert_close(model.fuse()(images), model(images), rtol=1e-9, atol=1e-10)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_no_batch_norm_is_left_and_nothing_can_be_trained():
+    fused = settled("pvig_micro").fuse()
+    assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in fused.modules())
+    assert not any(p.requires_grad for p in fused.parameters())
+    assert not fused.training
+
+
+def test_slices_of_the_ffn_change_nothing(monkeypatch):
+    fused = settled("vig_micro").fuse()
+    images = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        whole = fused(images)
+        monkeypatch.setattr("vig_pyg.fuse.HIDDEN_BUDGET", 20 * 256 * 4)
+        torch.testing.assert_close(fused(images), whole, rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_autocast_runs():
+    fused = settled("pvig_micro").fuse()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert fused(torch.randn(2, 3, 32, 32)).isfinite().all()
+
+
+def test_the_function_takes_any_module():
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
+    x = torch.randn(2, 3, 5, 5)
+    torch.testing.assert_close(fuse(module)(x), module(x))
