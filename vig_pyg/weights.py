@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,11 @@ WRAPPERS = ("state_dict", "model", "state_dict_ema")
 PREFIX = "module."
 #: Tables of the published pyramid that are computed here, not loaded.
 COMPUTED = ".relative_pos"
+
+_DAMAGED = (
+    "{path} holds more than tensors, or is damaged; nothing in it was run. Download it again, or save its state dict "
+    "alone: torch.save(model.state_dict(), path)."
+)
 
 _OUTER = {
     "official": {
@@ -113,10 +119,17 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"No file of weights at {path}.")
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file  # an extra; files of torch.save do without it
+        from safetensors import SafetensorError  # an extra; files of torch.save do without it
+        from safetensors.torch import load_file
 
-        return load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(_DAMAGED.format(path=path)) from error
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(_DAMAGED.format(path=path)) from error
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}, expected a state dict.")
     return state

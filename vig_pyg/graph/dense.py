@@ -36,7 +36,7 @@ def dense_neighbors(
     """
     b, n, m = layout.num_graphs, layout.counts[0], layout_src.counts[0]
     x, y = x.view(b, n, -1), y.view(b, m, -1)  # (N, C) -> (B, n, C)
-    lengths = None if codes else y.square().sum(-1).mul(-0.5).unsqueeze(1)  # (B, 1, m)
+    lengths = None if codes else torch.linalg.vector_norm(y, dim=-1).square().mul(-0.5).unsqueeze(1)  # (B, 1, m)
     images, rows = _slices(b, n, m * x.element_size())
     if (images, rows) == (b, n):
         return _select(x, y, ranks, codes, lengths)

@@ -1,0 +1,260 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Batch
+
+from tests.common import calibrated
+from vig_pyg import PyramidViG, ViG, VisionGNN, list_models
+from vig_pyg.head import ClassifierHead
+from vig_pyg.models import ViGConfig
+from vig_pyg.testing import assert_batch_independence, assert_parameters_get_gradients
+
+FAMILIES = [ViG, PyramidViG]
+SIZES = [(32, 32), (24, 40), (17, 33), (64, 16), (32, 32)]
+
+
+def ragged(dtype=torch.float32):
+    return [torch.rand(3, *size, dtype=dtype) for size in SIZES]
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request):
+    return request.param
+
+
+@pytest.fixture
+def model(family):
+    return calibrated(family("micro", num_classes=5))
+
+
+def test_every_parameter_gets_a_gradient(family):
+    assert assert_parameters_get_gradients(family("micro", num_classes=5), torch.rand(2, 3, 32, 32)) > 0
+
+
+def test_every_parameter_gets_a_gradient_in_training(family):
+    model = family("micro", num_classes=5, drop_path_rate=0.1, dropout=0.1, stochastic=True)
+    model.train()(torch.rand(4, 3, 32, 32)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_a_ragged_batch_gives_each_image_what_it_gets_alone(model):
+    assert assert_batch_independence(model, ragged()) < 1e-5
+
+
+@pytest.mark.parametrize("engine", ["auto", "dense", "torch_cluster"])
+@pytest.mark.parametrize("position", ["official", "grid", None])
+def test_a_ragged_batch_in_float64(family, engine, position):
+    options = {"position": position} if family is PyramidViG else {}
+    model = calibrated(family("micro", num_classes=5, knn_engine=engine, **options).double())
+    assert assert_batch_independence(model, ragged(torch.float64)) < 1e-12
+
+
+def test_a_regular_batch_gives_each_image_what_it_gets_alone(model):
+    assert assert_batch_independence(model, torch.rand(4, 3, 32, 48)) < 1e-5
+
+
+def test_other_images_do_not_matter(model):
+    images = torch.rand(3, 3, 32, 32)
+    before = model(images)[1]
+    images[0], images[2] = torch.rand(3, 32, 32), 0
+    torch.testing.assert_close(model(images)[1], before, rtol=0, atol=1e-5)
+
+
+def test_a_list_of_images_of_one_size_is_a_stack(model):
+    images = torch.rand(3, 3, 32, 32)
+    torch.testing.assert_close(model(list(images)), model(images), rtol=0, atol=1e-6)
+
+
+def test_both_engines_give_the_same_logits(family):
+    images = torch.rand(2, 3, 32, 48, dtype=torch.float64)
+    logits = []
+    for engine in ("dense", "torch_cluster"):
+        torch.manual_seed(0)
+        logits.append(family("micro", knn_engine=engine).double().eval()(images))
+    torch.testing.assert_close(*logits, rtol=0, atol=1e-12)
+
+
+def test_a_ragged_batch_trains(family):
+    model = family("micro", num_classes=5).train()
+    model(ragged()).square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("images", [torch.rand(2, 3, 32, 32), ragged()])
+def test_embed_is_a_pyg_batch_that_splits(model, images):
+    batch = model.embed(images)
+    assert isinstance(batch, Batch)
+    parts = batch.to_data_list()
+    assert len(parts) == len(images)
+    for part, image in zip(parts, images, strict=True):
+        alone = model.embed(image[None])
+        assert tuple(part.grid_size) == tuple(-(-side // model.config.patch_size) for side in image.shape[1:])
+        torch.testing.assert_close(part.x, alone.x, rtol=0, atol=1e-5)
+        assert torch.equal(part.pos, alone.pos)
+
+
+def test_stem_and_position_make_the_patches(model):
+    images = torch.rand(2, 3, 32, 32)
+    want = model.stem(images) + model.pos_embed.weight
+    torch.testing.assert_close(model.embed(images).x, want.permute(0, 2, 3, 1).flatten(0, 2), rtol=0, atol=1e-6)
+
+
+def test_a_batch_of_patches_goes_straight_to_the_blocks(model):
+    images = torch.rand(2, 3, 32, 32)
+    again = Batch.from_data_list(model.embed(images).to_data_list())
+    torch.testing.assert_close(model.forward_head(model.forward_features(again)), model(images), rtol=0, atol=1e-6)
+
+
+def test_forward_is_features_then_head(model):
+    images = torch.rand(2, 3, 32, 32)
+    batch = model.forward_features(images)
+    pooled = torch.stack([part.x.mean(0) for part in batch.to_data_list()])
+    torch.testing.assert_close(model.head(pooled), model(images), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (48, 20)])
+def test_feature_info_agrees_with_the_maps(model, size):
+    images = torch.rand(2, 3, *size)
+    maps, captured = model.forward_intermediates(images), {}
+    for info in model.feature_info:
+        module = model.get_submodule(info["module"])
+        module.register_forward_hook(lambda m, i, out, key=info["module"]: captured.update({key: out}))
+    model(images)
+    assert len(maps) == len(model.feature_info)
+    for info, feature in zip(model.feature_info, maps, strict=True):
+        grid = tuple(-(-side // info["reduction"]) for side in size)
+        assert feature.shape == (2, info["num_chs"], *grid)
+        nodes = captured[info["module"]]
+        nodes = nodes[0] if isinstance(nodes, tuple) else nodes
+        torch.testing.assert_close(feature.permute(0, 2, 3, 1).flatten(0, 2), nodes)
+
+
+def test_chosen_intermediates_come_in_the_order_asked(model):
+    images = torch.rand(1, 3, 32, 32)
+    maps = model.forward_intermediates(images)
+    for got, want in zip(model.forward_intermediates(images, [-1, 0, 2]), [maps[-1], maps[0], maps[2]], strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_intermediates_of_a_ragged_batch_are_lists(model):
+    images = ragged()
+    for info, maps in zip(model.feature_info, model.forward_intermediates(images), strict=True):
+        grids = [(info["num_chs"], *(-(-side // info["reduction"]) for side in size)) for size in SIZES]
+        assert [tuple(m.shape) for m in maps] == grids
+
+
+@pytest.mark.parametrize("index", [9, -9])
+def test_an_index_out_of_range_is_refused(model, index):
+    with pytest.raises(IndexError, match=f"Feature index {index} is out of range: {type(model).__name__} has"):
+        model.forward_intermediates(torch.rand(1, 3, 32, 32), [index])
+
+
+def test_reset_classifier(model):
+    images = torch.rand(2, 3, 32, 32)
+    hidden = model.head.fc1.weight.clone()
+    model.reset_classifier(7)
+    assert model(images).shape == (2, 7) and model.config.num_classes == 7
+    assert torch.equal(model.head.fc1.weight, hidden)
+    model.reset_classifier(0)
+    assert isinstance(model.head, nn.Identity)
+    assert model(images).shape == (2, model.num_features)
+    model.double().reset_classifier(4)
+    assert isinstance(model.head, ClassifierHead) and not model.head.training
+    assert model(images.double()).shape == (2, 4)
+
+
+def test_no_classes_give_pooled_features(family):
+    model = family("micro", num_classes=0).eval()
+    images = torch.rand(2, 3, 32, 32)
+    pooled = torch.stack([m.mean((1, 2)) for m in model.forward_intermediates(images)[-1]])
+    torch.testing.assert_close(model(images), pooled)
+
+
+@pytest.mark.parametrize("options", [{"in_channels": 1}, {"in_channels": 5}, {"patch_size": 8}, {"patch_size": 1}])
+def test_channels_and_patch_size(family, options):
+    model = family("micro", num_classes=5, **options).eval()
+    images = torch.rand(2, options.get("in_channels", 3), 16, 24)
+    assert model(images).shape == (2, 5)
+    assert model.feature_info[0]["reduction"] == model.config.patch_size
+
+
+def test_one_pixel_of_patches(family):
+    model = family("micro", num_classes=5).eval()
+    side = model.config.patch_size
+    assert model(torch.rand(2, 3, side, side)).isfinite().all()
+
+
+def test_evaluation_gives_the_same_twice_and_training_mode_stays(model):
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(model(images), model(images))
+    assert not model.training
+    assert model.graphs(images) and not model.training
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_pixels_that_are_not_finite_are_named(model, bad, as_list):
+    images = torch.rand(3, 3, 32, 32)
+    images[1, 2, 5, 6] = bad
+    where = "image 1 of the list" if as_list else "image 1 of the batch"
+    with pytest.raises(ValueError, match=rf"Pixels of {where} are not finite \(NaN or infinity\): check how"):
+        model(list(images) if as_list else images)
+
+
+def test_two_infinities_do_not_hide_each_other(model):
+    images = torch.rand(2, 3, 32, 32)
+    images[0, 0, 0, 0], images[0, 1, 0, 0] = math.inf, -math.inf
+    with pytest.raises(ValueError, match="image 0 of the batch"):
+        model(images)
+
+
+BAD = {
+    "channels": (torch.rand(2, 1, 32, 32), r"images with 3 channels, got 1 in \(2, 1, 32, 32\): pass in_channels="),
+    "dimensions": (torch.rand(3, 32, 32), r"Expected images as a tensor \(B, C, H, W\), got \(3, 32, 32\)"),
+    "integers": (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), r"as floats, got torch.uint8: scale to \[0, 1\]"),
+    "small": (torch.rand(1, 3, 32, 1), r"at least \d x \d pixels, got \(32, 1\): resize, or .* smaller patch_size"),
+    "no batch": (torch.rand(0, 3, 32, 32), "Got no images: pass at least one"),
+    "no list": ([], "Got no images: pass at least one"),
+    "no tensor": ("photo.jpg", r"Expected images as a tensor \(B, C, H, W\), got str"),
+    "list, channels": ([torch.rand(3, 32, 32), torch.rand(4, 32, 32)], "image 1 of the list with 3 channels, got 4"),
+    "list, dimensions": (
+        [torch.rand(1, 3, 32, 32)],
+        r"image 0 of the list as a tensor \(C, H, W\), got \(1, 3, 32, 32\)",
+    ),
+    "list, integers": ([torch.zeros(3, 32, 32, dtype=torch.int64)], "image 0 of the list as floats, got torch.int64"),
+    "list, small": ([torch.rand(3, 32, 32), torch.rand(3, 1, 32)], "image 1 of the list of at least"),
+    "list, no tensor": ([torch.rand(3, 32, 32), None], "image 1 of the list as a tensor .* got NoneType"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("method", ["forward", "forward_intermediates", "graphs", "embed"])
+def test_bad_images_are_refused(model, case, method):
+    images, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(images)
+
+
+@pytest.mark.parametrize(("variant", "error"), [("huge", ValueError), (None, TypeError), (ViGConfig, TypeError)])
+def test_an_unknown_variant_is_refused(family, variant, error):
+    with pytest.raises(error, match=f"{family.__name__}"):
+        family(variant)
+
+
+def test_an_unknown_variant_lists_the_valid_ones():
+    with pytest.raises(ValueError, match="Unknown variant 'huge' of ViG: choose one of micro, tiny, small, base"):
+        ViG("huge")
+
+
+def test_a_model_is_made_from_a_configuration_too(family):
+    model = family("micro", num_classes=5)
+    again = family(model.config, k=3)
+    assert again.config == model.config.override({"k": 3})
+
+
+def test_base_is_abstract():
+    with pytest.raises(TypeError):
+        VisionGNN(ViGConfig(depth=1, channels=8), channels=8, last_channels=8, position=None)
+    assert {"vig_micro", "pvig_micro"} < set(list_models())

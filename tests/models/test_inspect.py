@@ -1,0 +1,77 @@
+import pytest
+import torch
+from torch_geometric.data import Batch
+
+from tests.common import calibrated
+from vig_pyg import DilatedKNN, PyramidViG, ViG
+from vig_pyg.graph import shrink
+
+SIZES = [(32, 32), (24, 40), (8, 8)]
+
+
+@pytest.fixture(params=[ViG, PyramidViG])
+def model(request):
+    return calibrated(request.param("micro", num_classes=5))
+
+
+def images(kind):
+    return torch.rand(2, 3, 32, 32) if kind == "stack" else [torch.rand(3, *size) for size in SIZES]
+
+
+@pytest.mark.parametrize("kind", ["stack", "list"])
+def test_one_batch_a_grapher_and_one_graph_an_image(model, kind):
+    pictures = images(kind)
+    graphs = model.graphs(pictures)
+    assert len(graphs) == len(model.graphers())
+    for batch, grapher in zip(graphs, model.graphers(), strict=True):
+        assert isinstance(batch, Batch) and batch.num_graphs == len(pictures)
+        for part in batch.to_data_list():
+            height, width = part.grid_size
+            assert part.pos.shape == (height * width, 2)
+            assert part.reduce_ratio == grapher.reduce_ratio
+            assert (part.k, part.dilation) == shrink(grapher.k, grapher.dilation, part.pos_src.size(0))
+            assert part.edge_index.shape == (2, part.k * height * width)
+            assert part.edge_index[0].max() < part.pos_src.size(0)
+            assert torch.equal(part.edge_index[1], torch.arange(height * width).repeat_interleave(part.k))
+
+
+@pytest.mark.parametrize("kind", ["stack", "list"])
+def test_they_are_the_graphs_that_were_used(model, kind):
+    pictures, used = images(kind), []
+    for grapher in model.graphers():
+        grapher.conv.register_forward_pre_hook(lambda module, inputs: used.append(inputs[1]))
+    graphs = model.graphs(pictures)
+    for batch, edge_index in zip(graphs, used, strict=True):
+        assert torch.equal(batch.edge_index, edge_index)
+
+
+def test_graphs_of_a_list_are_those_of_each_image(model):
+    pictures = images("list")
+    together = [batch.to_data_list() for batch in model.graphs(pictures)]
+    for i, picture in enumerate(pictures):
+        for batch, one in zip(together, model.graphs([picture]), strict=True):
+            assert torch.equal(batch[i].edge_index, one.edge_index)
+            assert torch.equal(batch[i].pos_src, one.pos_src)
+
+
+def test_hooks_are_gone_afterwards_and_after_an_error(model):
+    model.graphs(images("stack"))
+    with pytest.raises(ValueError, match="3 channels"):
+        model.graphs(torch.rand(1, 2, 32, 32))
+    assert not any(grapher.graph._forward_hooks for grapher in model.graphers())
+
+
+def test_graphs_of_a_batch_of_patches():
+    model = calibrated(ViG("micro"))
+    pictures = images("list")
+    for one, two in zip(model.graphs(pictures), model.graphs(model.embed(pictures)), strict=True):
+        assert torch.equal(one.edge_index, two.edge_index)
+
+
+def test_graphs_hold_no_gradient(model):
+    assert not any(value.requires_grad for batch in model.graphs(images("stack")) for value in [batch.pos])
+
+
+def test_another_builder_shows_its_own_edges():
+    model = ViG("micro", graph=lambda k, dilation: DilatedKNN(2)).eval()
+    assert all(batch.edge_index.size(1) == 2 * batch.num_nodes for batch in model.graphs(images("stack")))

@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+import vig_pyg
+from tests.common import empty
+from vig_pyg import PyramidViG, ViG, create_model, list_models
+
+#: Millions of trained parameters.
+PARAMETERS = {
+    "vig_tiny": 7.185,
+    "vig_small": 22.748,
+    "vig_base": 86.842,
+    "pvig_tiny": 10.714,
+    "pvig_small": 27.252,
+    "pvig_medium": 49.526,
+    "pvig_base": 92.980,
+}
+
+
+def test_list_models():
+    assert set(list_models()) == {*PARAMETERS, "vig_micro", "pvig_micro"}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters(name):
+    with torch.device("meta"):
+        model = create_model(name)
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 3) == PARAMETERS[name]
+    assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_builders_are_the_models(name):
+    with torch.device("meta"):
+        built, created = getattr(vig_pyg, name)(num_classes=7, k=3), create_model(name, num_classes=7, k=3)
+    assert type(built) is type(created) is (ViG if name.startswith("vig") else PyramidViG)
+    assert built.config == created.config
+    assert (built.config.num_classes, built.config.k) == (7, 3)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_feature_info_of_every_model(name):
+    model = empty(create_model, name, num_classes=0).eval()
+    for tensor in model.state_dict().values():
+        tensor.fill_(0.01)
+    maps = model.forward_intermediates(torch.rand(1, 3, 64, 96))
+    want = [(1, i["num_chs"], -(-64 // i["reduction"]), -(-96 // i["reduction"])) for i in model.feature_info]
+    assert [tuple(m.shape) for m in maps] == want
+    assert model.num_features == want[-1][1]
+    for info in model.feature_info:
+        model.get_submodule(info["module"])
+
+
+def test_an_unknown_name_lists_the_valid_ones():
+    with pytest.raises(ValueError, match="Unknown model 'vig_huge': choose one of vig_micro, vig_tiny"):
+        create_model("vig_huge")
+
+
+@pytest.mark.parametrize("make", [create_model, lambda name, **o: getattr(vig_pyg, name)(**o)])
+def test_an_unknown_keyword_is_a_type_error(make):
+    with pytest.raises(TypeError, match="has no option 'pretraind': choose from"):
+        make("vig_tiny", pretraind=True)

@@ -1,0 +1,54 @@
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "benchmarks"))
+    yield
+    for name in ("readme", "harness"):
+        sys.modules.pop(name, None)
+
+
+def test_python_examples_run():
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) >= 4
+    scope = {}
+    for block in blocks:
+        exec(block, scope)
+    assert scope["logits"].shape == (2, 10)
+    assert [m.shape[1] for m in scope["maps"]] == [48, 96, 240, 384]
+    assert scope["edge_index"].shape[0] == 2
+    import torch
+
+    assert scope["rings"].eval()(torch.rand(2, 3, 32, 32)).isfinite().all()
+
+
+def test_tables_are_those_of_the_result_files(benchmarks):
+    import readme
+
+    assert "fuse()" in readme.inference()
+    assert readme.rendered(README) == README
+
+
+def test_commands_exist():
+    from vig_pyg.cli import _parser
+
+    for line in re.findall(r"^uv run vig-pyg ([^#\n]*)", README, flags=re.MULTILINE):
+        _parser().parse_args(line.split())
+
+
+def test_pictures_exist():
+    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (ROOT / path).is_file()
+
+
+def test_the_ci_runs_the_test_command():
+    assert "uv run pytest" in README
+    assert "\nuv run pytest\n" in (ROOT / ".ci" / "run").read_text()
