@@ -126,10 +126,11 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
             return load_file(path)
         except SafetensorError as error:
             raise ValueError(_DAMAGED.format(path=path)) from error
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(_DAMAGED.format(path=path)) from error
+    with path.open("rb") as file:
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+            raise ValueError(_DAMAGED.format(path=path)) from error
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}, expected a state dict.")
     return state

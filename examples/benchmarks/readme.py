@@ -1,6 +1,6 @@
 """Writes the tables of the newest result files into the README.
 
-    uv run python examples/benchmarks/readme.py
+uv run python examples/benchmarks/readme.py
 """
 
 from __future__ import annotations

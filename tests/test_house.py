@@ -1,0 +1,125 @@
+"""How the package is built: rooms, sizes, mirrors, silence."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "vig_pyg"
+FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
+
+CORE = {"data", "position", "kernels", "graph", "conv", "layers", "stem", "head", "fuse", "block", "models", "weights"}
+#: What each room may import of the others. `_quiet` comes before everything, and nobody imports `cli`.
+ROOMS = {
+    "_quiet": set(),
+    "_plot": set(),
+    "data": set(),
+    "layers": set(),
+    "kernels": set(),
+    "position": {"data"},
+    "graph": {"data", "position", "kernels"},
+    "conv": {"layers", "kernels"},
+    "stem": {"layers", "position"},
+    "head": {"layers", "position"},
+    "fuse": {"layers"},
+    "block": {"data", "graph", "conv", "layers", "position"},
+    "models": {"stem", "block", "head", "data", "conv", "graph", "layers", "position", "fuse"},
+    "weights": {"models"},
+    "testing": {"models", "conv", "graph", "data"},
+    "macs": {"models"},
+    "explain": {"models", "data", "_plot"},
+    "train": {"models", "weights", "explain", "_plot"},
+    "cli": {*CORE, "train", "explain", "macs"},
+    "__init__": {*CORE, "_quiet"},
+}
+
+
+def room(path):
+    """The room of a file: its name, or its folder's."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(path):
+    """Dotted names that a file imports, wherever in the file."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def neighbours(path):
+    """Other rooms that a file imports."""
+    parts = [name.split(".") for name in imported(path)]
+    ours = [part[1] if len(part) > 1 else "__init__" for part in parts if part[0] == "vig_pyg"]
+    return {name if name in ROOMS else "__init__" for name in ours} - {room(path)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_arrows_point_down(path):
+    assert neighbours(path) <= ROOMS[room(path)]
+
+
+def test_the_table_of_rooms_has_no_circle():
+    done = set()
+    while len(done) < len(ROOMS):
+        ready = {name for name, below in ROOMS.items() if name not in done and below <= done}
+        assert ready, f"in a circle: {set(ROOMS) - done}"
+        done |= ready
+
+
+def test_torch_cluster_has_one_room():
+    users = {str(path.relative_to(PACKAGE)) for path in FILES if any("torch_cluster" in n for n in imported(path))}
+    assert users == {"graph/cluster.py"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_files_and_functions_are_short(path):
+    text = path.read_text()
+    assert len(text.splitlines()) < 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            lines = node.end_lineno - node.lineno + 1 - len((ast.get_docstring(node) or "").splitlines())
+            assert lines < 50, f"{node.name} has {lines} lines without its docstring"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not Path(name).name.startswith("_")])
+def test_every_file_has_its_test(name):
+    mirror = Path(name).parent / f"test_{Path(name).name}"
+    assert (ROOT / "tests" / mirror).is_file()
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "cli.py"], ids=lambda path: path.stem)
+def test_the_library_does_not_print(path):
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+
+
+def test_import_is_silent():
+    code = "import vig_pyg, vig_pyg.testing"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_import_changes_no_global_setting():
+    code = (
+        "import random, torch, warnings; state = random.getstate(), torch.get_rng_state().sum().item();"
+        "before = (state, torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads());"
+        "import vig_pyg; state = random.getstate(), torch.get_rng_state().sum().item();"
+        "assert before == (state, torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads());"
+        "assert not [f for f in warnings.filters if 'torch-cluster' in str(f[1])]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_package_is_typed():
+    assert (PACKAGE / "py.typed").is_file()
