@@ -22,7 +22,7 @@ def test_every_layer_shows_the_patch_and_its_neighbours(name):
         *neighbours, centre = axes.patches
         assert len(neighbours) == int(graph.k)
         assert centre.get_edgecolor()[:3] == to_rgb("red")
-        assert all(0 <= p.get_x() and p.get_x() + p.get_width() <= 32.001 for p in neighbours)
+        assert all(p.get_x() >= 0 and p.get_x() + p.get_width() <= 32.001 for p in neighbours)
         cell = 32 / graph.grid_size[1] * graph.reduce_ratio
         assert neighbours[0].get_width() == pytest.approx(cell)
 
