@@ -7,7 +7,7 @@ from vig_pyg.testing import assert_parameters_get_gradients
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
-@pytest.mark.parametrize("nodes", [1, 7])
+@pytest.mark.parametrize("nodes", [0, 1, 7])
 def test_multi_head_linear_is_one_linear_map_a_head(heads, nodes):
     layer, x = MultiHeadLinear(8, 12, heads=heads).double(), torch.randn(nodes, 8, dtype=torch.float64)
     torch.nn.init.normal_(layer.bias)

@@ -127,3 +127,13 @@ def test_embedding_is_added_as_it_is_at_its_size_and_resized_elsewhere():
     assert torch.equal(embedding(x), x + embedding.weight)
     want = F.interpolate(embedding.weight, size=(6, 4), mode="bicubic")
     torch.testing.assert_close(embedding(torch.zeros(1, 4, 6, 4)), want)
+
+
+def test_codes_of_two_pooling_ratios_with_the_same_grid_are_not_mixed_up():
+    layout = Layout.from_sizes([(5, 5)])
+    kept = PositionCodes("grid")
+    for ratio in (3, 4, 3):
+        source = layout.pooled(ratio)
+        assert source.grid == (2, 2)
+        fresh = PositionCodes("grid")(layout, source, 8, torch.float32)
+        assert torch.equal(kept(layout, source, 8, torch.float32).q, fresh.q)

@@ -6,7 +6,7 @@ Shapes: B images, C channels, H x W cells, N nodes (all images one after another
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,7 @@ class Layout:
         ptr: First node of each image, `(B + 1,)`.
         counts: Nodes of each image as Python numbers, so that no step has to ask the device.
         sizes: Grid (H, W) of each image with its nodes in raster order; `None` for a free set of points.
+        ratio: Patches a side that were averaged into one node.
 
     Example:
         >>> Layout.from_sizes([(2, 3)]).pos.tolist()[-1]
@@ -39,6 +40,7 @@ class Layout:
     ptr: Tensor
     counts: tuple[int, ...]
     sizes: tuple[Size, ...] | None
+    ratio: int = 1
     _pooled: dict[int, Layout] = field(default_factory=dict, repr=False)
 
     @property
@@ -94,7 +96,8 @@ class Layout:
             sizes = self._grids("pooled sources (reduce_ratio > 1)")
             maps = [_raster(size, self.pos.device).view(*size, 2).permute(2, 0, 1) for size in _shared(sizes)]
             pos = [pool_map(m, ratio).flatten(1).t() for m in maps]  # (2, h, w) -> (h w, 2)
-            self._pooled[ratio] = self._from_pos(pos, [(-(-h // ratio), -(-w // ratio)) for h, w in sizes])
+            pooled = self._from_pos(pos, [(-(-h // ratio), -(-w // ratio)) for h, w in sizes])
+            self._pooled[ratio] = replace(pooled, ratio=ratio)
         return self._pooled[ratio]
 
     def _grids(self, purpose: str) -> tuple[Size, ...]:
@@ -176,12 +179,13 @@ def pool_nodes(x: Tensor, layout: Layout, ratio: int) -> tuple[Tensor, Layout]:
     """Nodes of the grid averaged over `ratio` x `ratio` cells, `(N, C)` to `(M, C)`."""
     if ratio == 1:
         return x, layout
+    layout_src = layout.pooled(ratio)
     pooled = map_images(lambda maps: pool_map(maps, ratio), to_maps(x, layout))
     if isinstance(pooled, Tensor):
         nodes = pooled.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, h, w) -> (M, C)
     else:
         nodes = torch.cat([m.permute(1, 2, 0).flatten(0, 1) for m in pooled])
-    return nodes, layout.pooled(ratio)
+    return nodes, layout_src
 
 
 def pool_graphs(x: Tensor, layout: Layout) -> Tensor:

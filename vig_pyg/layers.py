@@ -52,11 +52,12 @@ class MultiHeadLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.heads == 1:
             return nn.functional.linear(x, self.weight, self.bias)
-        if x.device.type == "cpu":  # a grouped convolution of one row: no head is copied, half the time of the product
+        if x.device.type == "cpu" and x.size(0):
+            # a grouped convolution of one row: no head is copied, half the time of the product
             row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
             out = nn.functional.conv2d(row, self.weight[..., None, None], self.bias, groups=self.heads)
             return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
-        x = x.view(x.size(0), self.heads, -1).transpose(0, 1)  # (N, in) -> (H, N, in / H)
+        x = x.view(x.size(0), self.heads, x.size(1) // self.heads).transpose(0, 1)  # (N, in) -> (H, N, in / H)
         weight = self.weight.view(self.heads, -1, self.weight.size(1)).transpose(1, 2)  # (H, in / H, out / H)
         bias = self.bias.view(self.heads, 1, -1)
         return torch.baddbmm(bias, x, weight).transpose(0, 1).flatten(1)  # (H, N, out / H) -> (N, out)

@@ -96,7 +96,7 @@ class PositionCodes(nn.Module):
 
     def forward(self, target: Layout, source: Layout, channels: int, dtype: torch.dtype) -> Codes:
         """Codes of one image where all images share one grid, else of all nodes."""
-        key = (target.grid, source.grid, channels)
+        key = (target.grid, source.grid, source.ratio, channels)
         like = (dtype, target.pos.device)
         kept = target.grid is not None and key == self._key
         if not kept or self.p is None or self.q is None or (self.p.dtype, self.p.device) != like:

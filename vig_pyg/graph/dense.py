@@ -36,6 +36,9 @@ def dense_neighbors(
     """
     b, n, m = layout.num_graphs, layout.counts[0], layout_src.counts[0]
     x, y = x.view(b, n, -1), y.view(b, m, -1)  # (N, C) -> (B, n, C)
+    if codes is None:  # about their mean, so that the scores of features close together do not cancel
+        mean = y.mean(1, keepdim=True)
+        x, y = x - mean, y - mean
     lengths = None if codes else torch.linalg.vector_norm(y, dim=-1).square().mul(-0.5).unsqueeze(1)  # (B, 1, m)
     images, rows = _slices(b, n, m * x.element_size())
     if (images, rows) == (b, n):
