@@ -9,10 +9,10 @@ process of its own, over that of the process before the model is made.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -53,8 +53,9 @@ def peak(name: str, network: str, batch_size: int) -> float:
 
 
 def resident() -> float:
-    """Largest resident set of this process so far, GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    """Largest resident set of this process so far, GiB (not `getrusage`: a child inherits its parent's there)."""
+    status = Path("/proc/self/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 2**20
 
 
 def main() -> None:
