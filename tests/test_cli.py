@@ -90,6 +90,17 @@ def test_mistakes_are_one_clear_line_and_leave_nothing(tmp_path, capsys):
     assert (out / "model.safetensors").read_bytes() == before
 
 
+def test_ctrl_c_is_said_and_leaves_nothing(tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vig_pyg.train.classifier.Classifier.training_step", interrupt)
+    pictures = make_folder(tmp_path / "pictures")
+    assert main(["train", "--data", str(pictures), "--out", str(tmp_path / "run"), *QUICK]) == 130
+    assert "stopped; nothing was written" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["pictures"]
+
+
 def test_predict_names_what_is_wrong(trained, tmp_path, capsys):
     run, pictures = trained
     image = pictures / "val" / "red" / "0.png"

@@ -41,7 +41,7 @@ def test_commands_exist():
     from vig_pyg.cli import _parser
 
     for line in re.findall(r"^uv run vig-pyg ([^#\n]*)", README, flags=re.MULTILINE):
-        _parser().parse_args(line.split())
+        assert callable(_parser().parse_args(line.split()).run)
 
 
 def test_pictures_exist():

@@ -93,19 +93,7 @@ def fit(
             warmup=recipe.warmup,
             label_smoothing=recipe.label_smoothing,
         )
-        history = History()
-        trainer = lightning.Trainer(
-            max_epochs=recipe.epochs,
-            callbacks=[history],
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=progress,
-            default_root_dir=folder,
-        )
-        trainer.fit(classifier, datamodule=data)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        history = _run(classifier, data, recipe.epochs, folder, progress=progress)
         history.write(folder / "metrics.csv")
         about = {"class_names": data.class_names, "preprocessing": data.preprocessing}
         save_run(folder, network, name=model, overrides=options, data=about)
@@ -113,6 +101,27 @@ def fit(
         draw_confusion(classifier.confusion.compute(), data.class_names).savefig(folder / "confusion.png")
         _draw_first(network, data, folder / "graph.png")
     return history.rows[-1]
+
+
+def _run(classifier: Classifier, data: ImageData, epochs: int, folder: Path, *, progress: bool) -> History:
+    """All epochs; Ctrl-C comes out as `KeyboardInterrupt`, not as the exit that Lightning makes of it."""
+    history = History()
+    trainer = lightning.Trainer(
+        max_epochs=epochs,
+        callbacks=[history],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        default_root_dir=folder,
+    )
+    try:
+        trainer.fit(classifier, datamodule=data)
+    except SystemExit as stop:
+        raise KeyboardInterrupt from stop
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return history
 
 
 def _draw_first(network: VisionGNN[Any], data: ImageData, path: Path) -> None:
