@@ -53,15 +53,6 @@ class Codes(NamedTuple):
     q: Tensor
     table: Tensor | None = None
 
-    def products(self) -> Tensor:
-        """All `p · q`, `(n, m)`."""
-        return self.p @ self.q.t() if self.table is None else self.table
-
-    def rows(self, start: int, count: int) -> Codes:
-        """The codes of some targets in a row."""
-        table = None if self.table is None else self.table[start : start + count]
-        return Codes(self.p[start : start + count], self.q, table)
-
 
 class PositionCodes(nn.Module):
     """Codes p of the targets and q of the sources, so that `p · q / C` is added to the similarity.

@@ -28,6 +28,12 @@ class VisionConv(MessagePassing):
                 )
         return x_src, x_dst
 
+    def fuses(self) -> bool:
+        """Whether nobody needs the single messages: PyG's explainers and hooks do."""
+        hooks = self._message_forward_pre_hooks, self._message_forward_hooks
+        more = self._propagate_forward_pre_hooks, self._propagate_forward_hooks
+        return self.fuse and not self.explain and not any((*hooks, *more))
+
     def reset_parameters(self) -> None:
         for module in self.children():
             for layer in module.modules():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, VisionConv
+from vig_pyg.kernels import TooManyNeighborsError, has_max_relative, max_relative
 from vig_pyg.layers import multi_head_mlp
 
 
@@ -17,7 +20,7 @@ class MaxRelativeConv(VisionConv):
     (DeepGCNs, arXiv 1904.03751; Vision GNN, arXiv 2206.00272, section 3.1), MLP: multi-head linear, BN, GELU. The two
     parts are interleaved channel by channel before the heads, as published. Because
     :math:`\max_j (x_j - x_i) = (\max_j x_j) - x_i`, exactly also in floating point, the aggregation on a CPU is one
-    sparse-dense product with reduction `amax`: no tensor of the size of the edges is made.
+    pass (a native kernel, or a sparse-dense product with reduction `amax`): no tensor of the size of the edges is made.
 
     Args:
         in_channels: Width C of the nodes.
@@ -41,12 +44,19 @@ class MaxRelativeConv(VisionConv):
 
     def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
         x_src, x_dst = self.pair(x)
-        fused = self.fuse and not self.explain and x_src.device.type == "cpu" and not torch.compiler.is_compiling()
-        if fused and edge_index.layout == torch.strided:
+        out: Tensor = self.mlp(self._pairs(x_src, x_dst, edge_index))
+        return out
+
+    def _pairs(self, x_src: Tensor, x_dst: Tensor, edge_index: Tensor) -> Tensor:
+        """Nodes and maxima, interleaved, `(N, 2 C)`."""
+        plain = self.fuses() and edge_index.layout == torch.strided
+        if plain and has_max_relative(x_src, x_dst):
+            with suppress(TooManyNeighborsError):
+                return max_relative(x_src, x_dst, edge_index)
+        if plain and x_src.device.type == "cpu" and not torch.compiler.is_compiling():
             edge_index = _transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
         largest = self.propagate(edge_index, x=(x_src, x_dst))
-        out: Tensor = self.mlp(torch.stack([x_dst, largest], dim=2).flatten(1))  # (N, C, 2) -> (N, 2 C)
-        return out
+        return torch.stack([x_dst, largest], dim=2).flatten(1)  # (N, C, 2) -> (N, 2 C)
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
         return x_j - x_i

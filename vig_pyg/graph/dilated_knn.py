@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vig_pyg.data import Layout
 from vig_pyg.graph.cluster import cluster_neighbors
-from vig_pyg.graph.dense import dense_neighbors
+from vig_pyg.graph.dense import dense_edges
 from vig_pyg.position import Codes, PositionCodes, PositionMode
 
 Engine = Literal["auto", "dense", "torch_cluster"]
@@ -134,20 +134,12 @@ def _distinct(counts: tuple[int, ...]) -> tuple[int, ...]:
     return counts[:1] if len(set(counts)) == 1 else counts
 
 
-def _edges(neighbors: Tensor, num_sources: int) -> Tensor:
-    """Edges of a regular batch from indices within the image `(B, n, k)`."""
-    b, n, k = neighbors.shape
-    offset = torch.arange(b, device=neighbors.device).mul(num_sources).view(b, 1, 1)
-    target = torch.arange(b * n, device=neighbors.device).view(b, n, 1).expand(b, n, k)
-    return torch.stack([neighbors + offset, target]).view(2, -1)  # (2, B, n, k) -> (2, E)
-
-
 def _from_dense(
     x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, ranks: list[int]
 ) -> Tensor:
     if codes is not None and layout.grid is None:  # equally many nodes, but each image has codes of its own
         return _from_dense_ragged(x, layout, y, layout_src, codes, [ranks])
-    return _edges(dense_neighbors(x, layout, y, layout_src, ranks, codes), layout_src.counts[0])
+    return dense_edges(x, layout, y, layout_src, ranks, codes)
 
 
 def _from_dense_ragged(

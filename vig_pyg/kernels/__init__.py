@@ -1,5 +1,7 @@
-"""Kernels of the neighbour search, as torch operators."""
+"""Kernels of search and aggregation, as torch operators."""
 
-from vig_pyg.kernels.topk import has_native_topk, topk_columns
+from vig_pyg.kernels._native import has_native_kernels
+from vig_pyg.kernels.gather import TooManyNeighborsError, has_max_relative, max_relative
+from vig_pyg.kernels.search import nearest
 
-__all__ = ["has_native_topk", "topk_columns"]
+__all__ = ["TooManyNeighborsError", "has_max_relative", "has_native_kernels", "max_relative", "nearest"]

@@ -1,0 +1,46 @@
+"""The compiled kernels, through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+_log = logging.getLogger(__name__)
+
+_POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
+#: Arguments of each function of cpu.c: p for a pointer, n for a number; the result is an int.
+_SIGNATURES = {
+    "vig_nearest": "pppnnnnnnnnpn",
+    "vig_first_edges": "ppnnnpn",
+    "vig_max_relative": "ppppnnnppn",
+    "vig_max_relative_backward": "ppppnnppn",
+}
+
+
+@cache
+def library() -> Any:
+    """The compiled kernels, or `None` where they were not built."""
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(f"_cpu{suffix}")
+        if not path.is_file():
+            continue
+        try:
+            found = ctypes.CDLL(str(path))
+            for name, arguments in _SIGNATURES.items():
+                function = getattr(found, name)
+                function.argtypes = [_POINTER if letter == "p" else _NUMBER for letter in arguments]
+        except (OSError, AttributeError) as error:  # another OpenMP, or kernels of another version
+            _log.warning("The native kernels at %s do not load (%s): plain torch takes their place.", path, error)
+            return None
+        return found
+    _log.info("vig_pyg was installed without its native kernels (no C compiler): plain torch takes their place.")
+    return None
+
+
+def has_native_kernels() -> bool:
+    """Whether the native kernels were built and load."""
+    return library() is not None

@@ -1,0 +1,80 @@
+/* Each target beside its largest difference to a neighbour. cpu.c includes this once for each kind of processor. */
+
+/* Largest of WIDTH channels of the features at src, and which edge of the target has it; NaN wins. */
+#define LARGEST(LOAD, TYPE)                                                            \
+    floats best = LOAD((const TYPE *)g->src + g->source[first] * channels + c);         \
+    ints winner = {0};                                                                 \
+    for (int64_t e = first + 1; e < last; ++e) {                                       \
+        floats x = LOAD((const TYPE *)g->src + g->source[e] * channels + c);            \
+        ints better = (x > best) | (x != x);                                           \
+        best = (floats)(((ints)x & better) | ((ints)best & ~better));                  \
+        if (g->slot) winner = (((int32_t)(e - first) - (ints){0}) & better) | (winner & ~better); \
+    }
+
+INLINE void NAME(store_slots)(uint8_t *slot, ints winner) {
+    bytes small = __builtin_convertvector(winner, bytes);
+    memcpy(slot, &small, sizeof small);
+}
+
+INLINE floats NAME(load_half)(const uint16_t *v) {
+    halves x;
+    memcpy(&x, v, sizeof x);
+    return (floats)(__builtin_convertvector(x, bits) << 16);
+}
+
+/* Nearest bfloat16 of each value, ties to even, in the upper half. */
+INLINE bits NAME(round_half)(floats x) {
+    bits b = (bits)x, rounded = (b + 0x7fff + ((b >> 16) & 1)) & 0xffff0000u, nan = (bits)(x != x);
+    return (rounded & ~nan) | (((bits){0} + 0x7fc00000u) & nan);
+}
+
+INLINE void NAME(store_pairs)(float *out, floats x, floats y) {
+    ints low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+    floats left = __builtin_shuffle(x, y, low), right = __builtin_shuffle(x, y, low + 8);
+    memcpy(out, &left, sizeof left);
+    memcpy(out + WIDTH, &right, sizeof right);
+}
+
+/* The last channels overlap those before, so that only widths below WIDTH need room of their own. */
+static void NAME(max_relative)(const gather *g, int64_t start, int64_t end) {
+    int64_t channels = g->channels;
+    for (int64_t i = start; i < end; ++i) {
+        int64_t first = g->first[i], last = g->first[i + 1];
+        const float *dst = (const float *)g->dst + i * channels;
+        float *out = (float *)g->out + 2 * i * channels;
+        for (int64_t c = 0; c < channels; c = c + WIDTH < channels && c + 2 * WIDTH > channels ? channels - WIDTH : c + WIDTH) {
+            floats x = NAME(load)(dst + c);
+            if (first == last) {
+                NAME(store_pairs)(out + 2 * c, x, (floats){0});
+                if (g->slot) NAME(store_slots)(g->slot + i * channels + c, (ints){0});
+                continue;
+            }
+            LARGEST(NAME(load), float)
+            NAME(store_pairs)(out + 2 * c, x, best - x);
+            if (g->slot) NAME(store_slots)(g->slot + i * channels + c, winner);
+        }
+    }
+}
+
+static void NAME(max_relative_half)(const gather *g, int64_t start, int64_t end) {
+    int64_t channels = g->channels;
+    for (int64_t i = start; i < end; ++i) {
+        int64_t first = g->first[i], last = g->first[i + 1];
+        const uint16_t *dst = (const uint16_t *)g->dst + i * channels;
+        uint16_t *out = (uint16_t *)g->out + 2 * i * channels;
+        for (int64_t c = 0; c < channels; c = c + WIDTH < channels && c + 2 * WIDTH > channels ? channels - WIDTH : c + WIDTH) {
+            floats x = NAME(load_half)(dst + c);
+            bits pair = (bits)x >> 16;
+            if (first < last) {
+                LARGEST(NAME(load_half), uint16_t)
+                pair |= NAME(round_half)(best - x);
+                if (g->slot) NAME(store_slots)(g->slot + i * channels + c, winner);
+            } else if (g->slot) {
+                NAME(store_slots)(g->slot + i * channels + c, (ints){0});
+            }
+            memcpy(out + 2 * c, &pair, sizeof pair);
+        }
+    }
+}
+
+#undef LARGEST
