@@ -1,15 +1,17 @@
-"""A model rewritten for inference: batch norm folded away, activations in place, wide intermediates in slices."""
+"""A model rewritten for inference: batch norm folded away, activations joined, wide intermediates in slices."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.layers import FFN, MultiHeadLinear
+from vig_pyg.layers import FFN, MultiHeadLinear, nodes_to_row, row_to_nodes
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -17,12 +19,69 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 HIDDEN_BUDGET = 12 * 2**20
 
 
-class InplaceGELU(nn.Module):
-    """GELU that overwrites its input, the fresh result of the map before it."""
+class FusedMap(nn.Module):
+    """A linear map or convolution, and the GELU behind it, in one call where that is faster.
+
+    Under bfloat16 autocast it keeps its weights in bfloat16, which autocast would convert at every call.
+
+    Args:
+        layer: The map, its batch norm folded.
+        gelu: Whether GELU follows.
+
+    Shapes: those of the map.
+    """
+
+    def __init__(self, layer: MultiHeadLinear | nn.Conv2d, *, gelu: bool) -> None:
+        super().__init__()
+        self.layer = layer
+        self.gelu = gelu
+        self._low: tuple[Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = torch.ops.aten.gelu_(x)
-        return out
+        if _takes_bfloat16(x):
+            return self._bfloat16(x.bfloat16())
+        out: Tensor = self.layer(x)
+        return torch.ops.aten.gelu_(out) if self.gelu else out  # in place: the map's result is fresh
+
+    def _bfloat16(self, x: Tensor) -> Tensor:
+        layer = self.layer
+        if self._low is None:
+            assert layer.bias is not None
+            self._low = layer.weight.bfloat16(), layer.bias.bfloat16()
+        weight, bias = self._low
+        after: tuple[str, list[float], str] = ("gelu", [], "none") if self.gelu else ("none", [], "")
+        if isinstance(layer, MultiHeadLinear):
+            if layer.heads == 1:
+                return torch.ops.mkldnn._linear_pointwise(x, weight, bias, *after)
+            row, weight = nodes_to_row(x), weight[..., None, None]
+            one = [1, 1]
+            out = torch.ops.mkldnn._convolution_pointwise(row, weight, bias, [0, 0], one, one, layer.heads, *after)
+            return row_to_nodes(out)
+        sizes = layer.padding, layer.stride, layer.dilation, layer.groups
+        return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *sizes, *after)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._low = None  # another device or dtype
+        return super()._apply(fn, recurse)
+
+
+@cache
+def _has_bfloat16() -> bool:
+    """Whether torch has oneDNN's fused maps, and the processor bfloat16."""
+    names = "_linear_pointwise", "_convolution_pointwise", "_is_mkldnn_bf16_supported"
+    found = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
+    return found and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _takes_bfloat16(x: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        and not torch.compiler.is_compiling()
+        and x.numel() > 0
+        and _has_bfloat16()
+    )
 
 
 class FusedFFN(nn.Module):
@@ -38,19 +97,18 @@ class FusedFFN(nn.Module):
         super().__init__()
         fc1, fc2 = ffn.fc1[0], ffn.fc2[0]
         assert isinstance(fc1, MultiHeadLinear) and isinstance(fc2, MultiHeadLinear)
-        self.fc1 = fc1
-        self.fc2 = fc2
+        self.fc1 = FusedMap(fc1, gelu=True)
+        self.fc2 = FusedMap(fc2, gelu=False)
+        self.hidden_channels = fc1.out_channels
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:  # noqa: ARG002  (the FFN's contract)
-        rows = max(1, HIDDEN_BUDGET // (self.fc1.out_channels * x.element_size()))
+        rows = max(1, HIDDEN_BUDGET // (self.hidden_channels * (2 if _takes_bfloat16(x) else x.element_size())))
         if x.size(0) <= rows:
-            return self._part(x)
-        return torch.cat([self._part(part) for part in x.split(-(-x.size(0) // -(-x.size(0) // rows)))])
-
-    def _part(self, x: Tensor) -> Tensor:
-        hidden = torch.ops.aten.gelu_(self.fc1(x))
-        out: Tensor = self.fc2(hidden)
-        return out.add_(x) if out.dtype == x.dtype else out + x
+            return self.fc2(self.fc1(x)) + x
+        out = torch.empty_like(x)
+        for here, there in zip(out.split(rows), x.split(rows), strict=True):
+            torch.add(self.fc2(self.fc1(there)), there, out=here)
+        return out
 
 
 @torch.no_grad()
@@ -61,7 +119,8 @@ def fuse(model: ModuleT) -> ModuleT:
 
     .. math:: \gamma\,\frac{W x + b - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta = W' x + b'
 
-    activations run in place, and the FFN runs on slices of the nodes.
+    activations run in place or with the map before them, and the FFN runs on slices of the nodes. Under bfloat16
+    autocast on a processor the weights are kept in bfloat16 too.
 
     Args:
         model: A model, or any module whose batch norms follow a `MultiHeadLinear` or a `Conv2d`.
@@ -84,9 +143,21 @@ def fuse(model: ModuleT) -> ModuleT:
         for name, child in list(parent.named_children()):
             if isinstance(child, FFN):
                 setattr(parent, name, FusedFFN(child))
-            elif type(child) is nn.GELU:
-                setattr(parent, name, InplaceGELU())
+    for parent in list(fused.modules()):
+        if not isinstance(parent, FusedMap):
+            _join(parent)
     return fused
+
+
+def _join(parent: nn.Module) -> None:
+    """Children that are maps become `FusedMap`s, with the GELU that follows."""
+    children = [(name, child) for name, child in parent.named_children() if not isinstance(child, nn.Identity)]
+    for (name, child), (after, following) in zip(children, [*children[1:], ("", None)], strict=False):
+        if isinstance(child, MultiHeadLinear | nn.Conv2d):
+            gelu = type(following) is nn.GELU
+            setattr(parent, name, FusedMap(child, gelu=gelu))
+            if gelu:
+                setattr(parent, after, nn.Identity())
 
 
 def _fold(layer: MultiHeadLinear | nn.Conv2d, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:

@@ -54,9 +54,8 @@ class MultiHeadLinear(nn.Module):
             return nn.functional.linear(x, self.weight, self.bias)
         if x.device.type == "cpu" and x.size(0):
             # a grouped convolution of one row: no head is copied, half the time of the product
-            row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
-            out = nn.functional.conv2d(row, self.weight[..., None, None], self.bias, groups=self.heads)
-            return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
+            weight = self.weight[..., None, None]
+            return row_to_nodes(nn.functional.conv2d(nodes_to_row(x), weight, self.bias, groups=self.heads))
         x = x.view(x.size(0), self.heads, x.size(1) // self.heads).transpose(0, 1)  # (N, in) -> (H, N, in / H)
         weight = self.weight.view(self.heads, -1, self.weight.size(1)).transpose(1, 2)  # (H, in / H, out / H)
         bias = self.bias.view(self.heads, 1, -1)
@@ -64,6 +63,16 @@ class MultiHeadLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, heads={self.heads}"
+
+
+def nodes_to_row(x: Tensor) -> Tensor:
+    """Nodes `(N, C)` as a map of one row `(1, C, 1, N)`, channels last: a view."""
+    return x[None, None].permute(0, 3, 1, 2)
+
+
+def row_to_nodes(row: Tensor) -> Tensor:
+    """A map of one row `(1, C, 1, N)` as nodes `(N, C)`: a view."""
+    return row[0, :, 0].t()
 
 
 def linear_norm(in_channels: int, out_channels: int) -> nn.Sequential:
