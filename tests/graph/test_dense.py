@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from vig_pyg.data import Layout
-from vig_pyg.graph import dense
-from vig_pyg.position import PositionCodes
+from vig_pyg.graph.dense import dense_edges
+from vig_pyg.position import Codes, PositionCodes
 
 
 def problem(b=2, size=(6, 6), ratio=1, channels=8):
@@ -17,25 +18,20 @@ def problem(b=2, size=(6, 6), ratio=1, channels=8):
 @pytest.mark.parametrize("ranks", [[0], [0, 1, 2], [0, 2, 4], [1, 3, 8], [2]])
 def test_sources_have_the_asked_ranks(ratio, ranks):
     x, layout, y, small = problem(ratio=ratio)
-    found = dense.dense_neighbors(x, layout, y, small, ranks, None)
-    distance = torch.cdist(x.view(2, -1, 8), y.view(2, -1, 8))
-    assert torch.equal(found, distance.argsort(dim=-1)[..., ranks])
+    source, target = dense_edges(x, layout, y, small, ranks, None)
+    distance = torch.cdist(*(normalize(part, dim=1).view(2, -1, 8) for part in (x, y)))
+    want = distance.argsort(dim=-1)[..., ranks] + torch.arange(2).view(2, 1, 1) * small.counts[0]
+    assert torch.equal(source, want.flatten())
+    assert torch.equal(target, torch.arange(72).repeat_interleave(len(ranks)))
 
 
-@pytest.mark.parametrize("budget", [1, 500, 40 * 9 * 8, 10**9])
-@pytest.mark.parametrize("position", [None, "official", "grid"])
-def test_slices_change_nothing(monkeypatch, budget, position):
-    x, layout, y, small = problem(b=3, ratio=2)
-    codes = PositionCodes(position)(layout, small, 8, x.dtype) if position else None
-    whole = dense.dense_neighbors(x, layout, y, small, [0, 2, 4], codes)
-    monkeypatch.setattr(dense, "SCORE_BUDGET", budget)
-    assert torch.equal(dense.dense_neighbors(x, layout, y, small, [0, 2, 4], codes), whole)
-
-
-def test_features_close_together_keep_their_order():
-    layout = Layout.from_sizes([(14, 14)])
-    x = torch.nn.functional.normalize(1 + 1e-2 * torch.randn(196, 48), dim=1)
-    exact = (x.double()[:, None] - x.double()[None]).square().sum(-1)
-    nearest = dense.dense_neighbors(x, layout, x, layout, list(range(9)), None)[0]
-    gap = exact.gather(1, nearest) - exact.sort(dim=1).values[:, :9]
-    assert gap.abs().max() < 1e-9  # 1e-7 without taking the mean away
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("mode", ["official", "grid"])
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_codes_of_large_grids_need_no_table(mode, ratio, dtype):
+    x, layout, y, small = problem(b=3, ratio=ratio)
+    x, y = x.to(dtype), y.to(dtype)
+    codes = PositionCodes(mode)(layout, small, 8, dtype)
+    assert codes.table is not None
+    with_table = dense_edges(x, layout, y, small, [0, 2, 4], codes)
+    assert torch.equal(dense_edges(x, layout, y, small, [0, 2, 4], Codes(codes.p, codes.q)), with_table)

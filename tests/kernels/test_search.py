@@ -2,70 +2,154 @@ import logging
 
 import pytest
 import torch
+from torch.nn.functional import normalize
 
-from vig_pyg.kernels import has_native_topk, topk, topk_columns
-
-
-def reference(scores, k, step):
-    """By a stable sort: best first, the smaller column first where scores tie."""
-    return scores.sort(dim=-1, descending=True, stable=True).indices[..., :k:step]
+from vig_pyg.kernels import _native, has_native_kernels, nearest, search, unit_rows
 
 
-@pytest.mark.parametrize("m", [1, 2, 15, 16, 17, 49, 196, 511, 3136])
-@pytest.mark.parametrize("kind", ["normal", "ties", "constant", "ascending", "descending", "infinite"])
-def test_equals_a_stable_sort(m, kind):
-    generator = torch.Generator().manual_seed(m)
-    scores = torch.randn(2, 7, m, generator=generator)
+def expected(x, y, k, step, bias=None):
+    """Edges by a stable sort in float64: best first, the smaller column first where scores tie."""
+    x, y = x.double(), y.double()
+    if bias is None:
+        scores = -(x.unsqueeze(2) - y.unsqueeze(1)).square().sum(-1)
+    else:
+        scores = x @ y.transpose(1, 2) + bias.double()
+    source = scores.sort(dim=-1, descending=True, stable=True).indices[..., :k:step]
+    b, n, kept = source.shape
+    source = source + torch.arange(b).view(b, 1, 1) * y.size(1)
+    return torch.stack([source.flatten(), torch.arange(b * n).repeat_interleave(kept)])
+
+
+def exact(*shape, seed=0):
+    """Small whole numbers: every order of summation gives the same products."""
+    return torch.randint(-3, 4, shape, generator=torch.Generator().manual_seed(seed)).float()
+
+
+def scores_as_features(scores):
+    """Targets and sources whose products are these scores `(b, n, m)` exactly: the sources are unit vectors."""
+    return scores, torch.eye(scores.size(-1)).expand(scores.size(0), -1, -1)
+
+
+@pytest.mark.parametrize("m", [1, 2, 15, 16, 17, 32, 33, 49, 196, 511, 1100])
+@pytest.mark.parametrize("kind", ["normal", "ties", "constant", "ascending", "descending", "outlier"])
+def test_selection_equals_a_stable_sort(m, kind):
+    scores = torch.randn(2, 5, m, generator=torch.Generator().manual_seed(m))
     if kind == "ties":
         scores = scores.round()
     elif kind == "constant":
         scores = torch.zeros_like(scores)
-    elif kind == "infinite":
-        scores[..., ::2] = -torch.inf
+    elif kind == "outlier":
+        scores[..., m // 2] = 1e15
     elif kind != "normal":
         scores = scores.sort(dim=-1, descending=kind == "descending").values
+    x, y = scores_as_features(scores)
+    zero = torch.zeros(1, 1, m)
     for k in {1, min(2, m), min(9, m), min(17, m), min(54, m), min(100, m), min(600, m), m}:
         for step in (1, 2, 5):
-            got = topk_columns(scores, k, step)
-            if kind == "infinite":  # among equals any order would do, but ours is the stable one
-                assert torch.equal(scores.gather(-1, got), scores.gather(-1, reference(scores, k, step)))
-            else:
-                assert torch.equal(got, reference(scores, k, step)), (m, k, step)
+            assert torch.equal(nearest(x, y, k, step=step, bias=zero), expected(x, y, k, step, zero)), (k, step)
 
 
-def test_the_kernel_was_built_here():
-    assert has_native_topk()
+@pytest.mark.parametrize("bias", [None, (1, 1), (1, 50), (3, 1), (3, 50)])
+@pytest.mark.parametrize("channels", [1, 5, 16, 33, 48])
+@pytest.mark.parametrize("m", [9, 16, 40, 70])
+def test_products_and_biases(bias, channels, m):
+    x, y = exact(3, 50, channels), exact(3, m, channels, seed=1)
+    bias = None if bias is None else exact(*bias, m, seed=2) + torch.rand(*bias, m)
+    if bias is None:  # distances between whole numbers about a mean that is none: no ties, please
+        x, y = torch.randn(3, 50, channels), torch.randn(3, m, channels)
+    assert torch.equal(nearest(x, y, 9, step=2, bias=bias), expected(x, y, 9, 2, bias))
 
 
-def test_rows_that_are_not_contiguous():
-    scores = torch.randn(40, 6).t()
-    assert torch.equal(topk_columns(scores, 3), reference(scores, 3, 1))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_normalised_features(dtype):
+    x, y = torch.randn(2, 30, 24).to(dtype), torch.randn(2, 40, 24).to(dtype)
+    bias = torch.rand(1, 30, 40)
+    want = expected(normalize(x.double(), dim=-1), normalize(y.double(), dim=-1), 9, 1, bias)
+    assert torch.equal(nearest(x, y, 9, bias=bias, normalize=True), want)
 
 
-def test_double_precision_takes_the_plain_path():
-    scores = torch.randn(3, 50, dtype=torch.float64)
-    assert torch.equal(topk_columns(scores, 9, 2), reference(scores, 9, 2))
+def test_features_close_together_keep_their_order():
+    x = normalize(1 + 1e-2 * torch.randn(1, 196, 48), dim=-1)
+    distance = (x[0].double()[:, None] - x[0].double()[None]).square().sum(-1)
+    found = nearest(x, x, 9)[0].view(196, 9)
+    gap = distance.gather(1, found) - distance.sort(dim=1).values[:, :9]
+    assert gap.abs().max() < 1e-9  # 1e-7 without taking the mean away
+
+
+def test_an_image_does_not_depend_on_its_batch():
+    x = torch.randn(4, 100, 48)
+    whole = nearest(x, x, 9, normalize=True).view(2, 4, -1)
+    for i in range(4):
+        assert torch.equal(nearest(x[i : i + 1], x[i : i + 1], 9, normalize=True), whole[:, i] - 100 * i)
+
+
+@pytest.mark.parametrize("budget", [1, 500, 40 * 9 * 8, 10**9])
+@pytest.mark.parametrize("bias", [None, (1, 1), (1, 36), (3, 36)])
+def test_slices_of_the_plain_path_change_nothing(monkeypatch, budget, bias):
+    x, y = torch.randn(3, 36, 8, dtype=torch.float64), torch.randn(3, 9, 8, dtype=torch.float64)
+    bias = None if bias is None else torch.randn(*bias, 9, dtype=torch.float64)
+    monkeypatch.setattr(search, "SCORE_BUDGET", budget)
+    assert torch.equal(nearest(x, y, 5, step=2, bias=bias), expected(x, y, 5, 2, bias))
+
+
+def test_the_kernels_were_built_here():
+    assert has_native_kernels()
+
+
+def test_features_that_are_not_contiguous():
+    x = torch.randn(1, 8, 40).transpose(1, 2)
+    assert torch.equal(nearest(x, x, 3), expected(x, x, 3, 1))
 
 
 def test_without_the_library_the_result_is_the_same(monkeypatch):
-    scores = torch.randn(3, 50)
-    native = topk_columns(scores, 9, 2)
-    monkeypatch.setattr(topk, "_library", lambda: None)
-    assert torch.equal(topk_columns(scores, 9, 2), native)
+    x = torch.randn(2, 50, 16)
+    native = nearest(x, x, 9, step=2, normalize=True)
+    monkeypatch.setattr(search, "library", lambda: None)
+    assert torch.equal(nearest(x, x, 9, step=2, normalize=True), native)
 
 
 def test_a_missing_library_is_logged_with_the_reason(monkeypatch, caplog):
-    monkeypatch.setattr(topk, "EXTENSION_SUFFIXES", [".nowhere"])
+    monkeypatch.setattr(_native, "EXTENSION_SUFFIXES", [".nowhere"])
     with caplog.at_level(logging.INFO):
-        assert topk._library.__wrapped__() is None
+        assert _native.library.__wrapped__() is None
     assert "without its native kernels" in caplog.text
 
 
 @pytest.mark.parametrize(("k", "step"), [(0, 1), (6, 1), (2, 0)])
 def test_wrong_numbers_are_refused(k, step):
     with pytest.raises(ValueError, match="Need 1 <= k <= 5"):
-        topk_columns(torch.randn(2, 5), k, step)
+        nearest(torch.randn(1, 2, 3), torch.randn(1, 5, 3), k, step=step)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_features_that_are_not_finite_are_named(dtype, value):
+    x, y = torch.randn(3, 20, 17), torch.randn(3, 5, 17)
+    bad_x, bad_y = x.clone(), y.clone()
+    bad_x[1, 7, 16] = bad_x[2, 0, 0] = bad_y[2, 1, 3] = value
+    with pytest.raises(ValueError, match=r"node 27 \(image 1 of the batch\) is not finite"):
+        nearest(bad_x.to(dtype), y.to(dtype), 3, normalize=True)
+    with pytest.raises(ValueError, match=r"node 11 \(image 2 of the batch\) is not finite"):
+        nearest(x.to(dtype), bad_y.to(dtype), 3, normalize=True)
+    with pytest.raises(ValueError, match=r"node 27 \(image 1 of the batch\)"):
+        unit_rows(bad_x.flatten(0, 1).to(dtype), [20, 25, 15])
+
+
+def test_a_zero_feature_stays_zero():
+    assert unit_rows(torch.zeros(1, 3), [1]).eq(0).all()
+    assert (
+        nearest(torch.zeros(1, 4, 3), torch.zeros(1, 4, 3), 2, normalize=True).view(2, 4, 2)[0].tolist() == [[0, 1]] * 4
+    )
 
 
 def test_is_a_registered_operator():
-    torch.library.opcheck(torch.ops.vig_pyg.topk_columns.default, (torch.randn(3, 20), 4, 2))
+    arguments = torch.randn(2, 20, 4), torch.randn(2, 9, 4), 4, 2, torch.randn(1, 20, 9), True
+    torch.library.opcheck(torch.ops.vig_pyg.nearest.default, arguments)
+
+
+def test_its_products_are_counted():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        nearest(torch.randn(2, 20, 4), torch.randn(2, 9, 4), 3)
+    assert counter.get_total_flops() == 2 * 2 * 20 * 9 * 4

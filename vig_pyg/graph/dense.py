@@ -9,16 +9,14 @@ import torch
 from torch import Tensor
 
 from vig_pyg.data import Layout
-from vig_pyg.kernels import nearest
+from vig_pyg.kernels import nearest, unit_rows
 from vig_pyg.position import Codes
 
 
 def dense_edges(
     x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, ranks: list[int], codes: Codes | None
 ) -> Tensor:
-    r"""Edges to sources by falling :math:`x \cdot y - |y|^2 / 2 + p \cdot q`.
-
-    With codes the term in :math:`|y|^2` is left out: it is the same for all unit vectors.
+    r"""Edges to sources by falling :math:`\hat{x} \cdot \hat{y} + p \cdot q`, hats for length 1.
 
     Args:
         x: Targets `(N, C)` of a batch whose images have equally many nodes.
@@ -31,20 +29,17 @@ def dense_edges(
     Returns:
         `edge_index (2, B n len(ranks))`, sorted by target.
     """
-    b = layout.num_graphs
-    x, y = x.view(b, layout.counts[0], -1), y.view(b, layout_src.counts[0], -1)  # (N, C) -> (B, n, C)
-    if codes is None:  # about their mean, so that the products of features close together do not cancel
-        plain, mean = x is y or x.data_ptr() == y.data_ptr(), y.mean(1, keepdim=True)
-        y = y - mean
-        x = y if plain else x - mean
-        bias: Tensor | None = torch.linalg.vector_norm(y, dim=-1).square().mul(-0.5).unsqueeze(1)  # (B, 1, m)
-    elif codes.table is not None:
+    b, bias, normalize = layout.num_graphs, None, True
+    if codes is not None and codes.table is not None:
         bias = codes.table.unsqueeze(0)  # (1, n, m)
-    else:  # large grids: codes as coordinates, without a table
+    elif codes is not None:  # large grids: codes as coordinates, without a table; a bias of 0 keeps inner products
+        x, y = unit_rows(x, layout.counts), unit_rows(y, layout_src.counts)
+        bias, normalize = x.new_zeros(1, 1, layout_src.counts[0]), False
+    x, y = x.view(b, layout.counts[0], -1), y.view(b, layout_src.counts[0], -1)  # (N, C) -> (B, n, C)
+    if codes is not None and codes.table is None:
         x, y = (torch.cat([part, code.expand(b, -1, -1)], 2) for part, code in ((x, codes.p), (y, codes.q)))
-        bias = None
     step = ranks[1] - ranks[0] if len(ranks) > 1 else 1
     if ranks == list(range(0, len(ranks) * step, step)):
-        return nearest(x, y, bias, ranks[-1] + 1, step)
-    edges = nearest(x, y, bias, ranks[-1] + 1)
+        return nearest(x, y, ranks[-1] + 1, step=step, bias=bias, normalize=normalize)
+    edges = nearest(x, y, ranks[-1] + 1, bias=bias, normalize=normalize)
     return edges.view(2, -1, ranks[-1] + 1)[..., ranks].flatten(1)  # (2, N, k d) -> (2, N k)

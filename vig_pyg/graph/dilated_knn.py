@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vig_pyg.data import Layout
 from vig_pyg.graph.cluster import cluster_neighbors
 from vig_pyg.graph.dense import dense_edges
+from vig_pyg.kernels import unit_rows
 from vig_pyg.position import Codes, PositionCodes, PositionMode
 
 Engine = Literal["auto", "dense", "torch_cluster"]
@@ -92,17 +93,16 @@ class DilatedKNN(nn.Module):
     def _search(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
         if min(layout_src.counts, default=0) < 1 or min(layout.counts, default=0) < 1:
             raise ValueError(f"Every image needs at least one node, got {layout.counts} nodes.")
-        plain = x_src is x
-        x = _unit(x, layout)
-        x_src = x if plain else _unit(x_src, layout_src)
-        codes = self.position(layout, layout_src, x.size(1), x.dtype) if self.position is not None else None
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        codes = self.position(layout, layout_src, x.size(1), dtype) if self.position is not None else None
         kept = [self._ranks(*shrink(self.k, self.dilation, m)) for m in _distinct(layout_src.counts)]
-        dense = layout.regular and layout_src.regular
-        if self.engine == "torch_cluster" or (self.engine == "auto" and not dense):
-            return _from_cluster(x, layout, x_src, layout_src, codes, kept)
-        if dense:
+        regular = layout.regular and layout_src.regular
+        if regular and self.engine != "torch_cluster":
             return _from_dense(x, layout, x_src, layout_src, codes, kept[0])
-        return _from_dense_ragged(x, layout, x_src, layout_src, codes, kept)
+        unit = unit_rows(x, layout.counts)
+        unit_src = unit if x_src is x else unit_rows(x_src, layout_src.counts)
+        from_any = _from_dense_ragged if self.engine == "dense" else _from_cluster
+        return from_any(unit, layout, unit_src, layout_src, codes, kept)
 
     def _ranks(self, k: int, dilation: int) -> list[int]:
         """Which of the sorted neighbours stay, nearest first."""
@@ -112,21 +112,6 @@ class DilatedKNN(nn.Module):
 
     def extra_repr(self) -> str:
         return f"k={self.k}, dilation={self.dilation}, stochastic={self.stochastic}, engine={self.engine!r}"
-
-
-def _unit(x: Tensor, layout: Layout) -> Tensor:
-    """L2-normalised features in float32 or better."""
-    x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-    norm = x.norm(dim=1, keepdim=True)
-    if x.device.type == "cpu" and not torch.compiler.is_compiling():
-        finite = norm.isfinite().flatten()
-        if not finite.all():
-            node = int((~finite).nonzero()[0, 0])
-            raise ValueError(
-                f"Feature of node {node} (image {int(layout.batch[node])} of the batch) is not finite: "
-                "look for NaN or infinite pixels in that image, or for weights that have diverged."
-            )
-    return x / norm.clamp_min(1e-12)
 
 
 def _distinct(counts: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 #: Arguments of each function of cpu.c: p for a pointer, n for a number; the result is an int.
 _SIGNATURES = {
-    "vig_nearest": "pppnnnnnnnnpn",
+    "vig_nearest": "pppnnnnnnnnnnppn",
     "vig_first_edges": "ppnnnpn",
     "vig_max_relative": "ppppnnnppn",
     "vig_max_relative_backward": "ppppnnppn",

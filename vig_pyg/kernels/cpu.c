@@ -22,20 +22,21 @@ typedef uint8_t bytes __attribute__((vector_size(WIDTH)));
 #define TILE_FLOATS (1 << 18) /* scores of a tile: they stay in a core's own cache */
 
 typedef struct {
-    float *scores, *v, maxima[MAX_LANES];
+    float *x, *scores, *v, maxima[MAX_LANES];
     int32_t *column;
 } work;
 
 typedef struct {
-    const float *x, *y, *bias; /* (images, n, channels), (images, m, channels), with strides or NULL */
-    int64_t images, n, m, channels, bias_image, bias_row, k, step, kept;
+    const void *x, *y; /* (images, n, channels), (images, m, channels), float32, or bfloat16 where `half` */
+    const float *bias; /* with strides of images and rows, or NULL for the order of distance */
+    int64_t half, unit, images, n, m, channels, bias_image, bias_row, k, step, kept;
     int64_t *out; /* (2, images * n * kept): sources, targets */
 } search;
 
 typedef struct {
     int64_t rows, panel;
-    void (*pack)(const float *, int64_t, int64_t, int64_t, float *);
-    void (*tile)(const search *, const float *, int64_t, int64_t, int64_t, work *);
+    int64_t (*pack)(const search *, int64_t, float *, float *, float *, float *);
+    int64_t (*tile)(const search *, int64_t, int64_t, int64_t, const float *, const float *, const float *, work *);
 } kernels;
 
 typedef struct {
@@ -92,43 +93,54 @@ typedef struct {
 #define BEST(x) x##_plain
 #endif
 
-/* Edges from each target to every step-th of its k best sources by x . y + bias, k <= m. 0 on success. */
-int vig_nearest(const float *x, const float *y, const float *bias, int64_t images, int64_t n, int64_t m,
-                int64_t channels, int64_t bias_image, int64_t bias_row, int64_t k, int64_t step, int64_t *out,
-                int64_t threads) {
+/* Edges from each target to every step-th of its k nearest sources, or with a bias of its k best by x . y + bias.
+ * Returns 0, 1 without memory, 2 where a feature is not finite: bad holds the first such target and source. */
+int vig_nearest(const void *x, const void *y, const float *bias, int64_t half, int64_t unit, int64_t images, int64_t n,
+                int64_t m, int64_t channels, int64_t bias_image, int64_t bias_row, int64_t k, int64_t step,
+                int64_t *out, int64_t *bad, int64_t threads) {
     kernels best = BEST(search_kernels);
-    search s = {x, y, bias, images, n, m, channels, bias_image, bias_row, k, step, (k + step - 1) / step, out};
-    int64_t panels = (m + best.panel - 1) / best.panel, size = panels * best.panel;
+    search s = {x, y, bias, half, unit, images, n, m, channels, bias_image, bias_row, k, step, (k + step - 1) / step, out};
+    int64_t size = (m + best.panel - 1) / best.panel * best.panel;
     int64_t rows = TILE_FLOATS / size / best.rows * best.rows;
     rows = rows < best.rows ? best.rows : rows > TILE_ROWS ? TILE_ROWS : rows;
-    int64_t tiles = (n + rows - 1) / rows;
-    float *packed = malloc((size_t)(images * size * channels) * sizeof(float));
-    int failed = !packed;
-    if (failed) return 1;
-#pragma omp parallel num_threads(threads) reduction(| : failed)
+    int64_t tiles = (n + rows - 1) / rows, longest = size > channels ? size : channels;
+    float *packed = malloc((size_t)(images * (size * channels + m + channels)) * sizeof(float));
+    if (!packed) return 1;
+    float *half_square = packed + images * size * channels, *mean = half_square + images * m;
+    int64_t bad_target = images * n, bad_source = images * m;
+    int failed = 0;
+#pragma omp parallel num_threads(threads) reduction(| : failed) reduction(min : bad_target, bad_source)
     {
         work w;
+        float *features = malloc((size_t)(m * channels) * sizeof(float));
+        w.x = malloc((size_t)(rows * channels) * sizeof(float));
         w.scores = malloc((size_t)(rows * size) * sizeof(float));
-        w.v = malloc((size_t)(size + WIDTH) * sizeof(float));
+        w.v = malloc((size_t)(longest + WIDTH) * sizeof(float));
         w.column = malloc((size_t)(size + WIDTH) * sizeof(int32_t));
-        failed = !w.scores || !w.v || !w.column;
+        failed = !features || !w.x || !w.scores || !w.v || !w.column;
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < images * panels; ++i) {
-            int64_t b = i / panels, p = i % panels;
-            best.pack(y + b * m * channels, m, channels, p, packed + (b * size + p * best.panel) * channels);
+        for (int64_t b = 0; b < images; ++b) {
+            if (failed) continue;
+            int64_t at = best.pack(&s, b, features, mean + b * channels, packed + b * size * channels, half_square + b * m);
+            if (at >= 0 && at < bad_source) bad_source = at;
         }
+        free(features);
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < images * tiles; ++i) {
-            int64_t b = i / tiles, first = i % tiles * rows;
-            if (!failed)
-                best.tile(&s, packed + b * size * channels, b, first, first + rows < n ? first + rows : n, &w);
+            int64_t b = i / tiles, first = i % tiles * rows, last = first + rows < n ? first + rows : n;
+            if (failed) continue;
+            int64_t at = best.tile(&s, b, first, last, mean + b * channels, packed + b * size * channels, half_square + b * m, &w);
+            if (at >= 0 && at < bad_target) bad_target = at;
         }
+        free(w.x);
         free(w.scores);
         free(w.v);
         free(w.column);
     }
     free(packed);
-    return failed;
+    bad[0] = bad_target < images * n ? bad_target : -1;
+    bad[1] = bad_source < images * m ? bad_source : -1;
+    return failed ? 1 : bad[0] >= 0 || bad[1] >= 0 ? 2 : 0;
 }
 
 /* First edge of each target, (n + 1), of edges sorted by target. Returns 0, or 1 where the edges are not sorted, 2 where

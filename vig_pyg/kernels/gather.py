@@ -1,6 +1,6 @@
-"""Each target beside its largest difference to a neighbour: a native kernel for processors.
+r"""Each target beside its largest difference to a neighbour: a native kernel for processors.
 
-Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \\dots]` with :math:`m_{ic} = \\max_{j \\in N(i)} y_{jc} - x_{ic}`, 0
+Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, 0
 without neighbours. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`. It reads each neighbour once and
 writes the result once; for the backward pass it keeps which neighbour won, a byte a channel.
 """
