@@ -47,7 +47,7 @@ class FusedMap(nn.Module):
         layer = self.layer
         if self._low is None:
             assert layer.bias is not None
-            self._low = layer.weight.bfloat16(), layer.bias.bfloat16()
+            self._low = layer.weight.bfloat16(), layer.bias.bfloat16()  # a convolution's stays channels-last
         weight, bias = self._low
         after: tuple[str, list[float], str] = ("gelu", [], "none") if self.gelu else ("none", [], "")
         if isinstance(layer, MultiHeadLinear):
@@ -105,6 +105,7 @@ class FusedFFN(nn.Module):
         rows = max(1, HIDDEN_BUDGET // (self.hidden_channels * (2 if _takes_bfloat16(x) else x.element_size())))
         if x.size(0) <= rows:
             return self.fc2(self.fc1(x)) + x
+        rows = -(-x.size(0) // -(-x.size(0) // rows))  # slices of one size
         out = torch.empty_like(x)
         for here, there in zip(out.split(rows), x.split(rows), strict=True):
             torch.add(self.fc2(self.fc1(there)), there, out=here)
@@ -167,5 +168,7 @@ def _fold(layer: MultiHeadLinear | nn.Conv2d, norm: nn.BatchNorm1d | nn.BatchNor
     scale = norm.weight.double() / (var.double() + norm.eps).sqrt()
     bias = (layer.bias.double() - mean.double()) * scale + norm.bias.double()
     weight: Tensor = layer.weight.double() * scale.view(-1, *[1] * (layer.weight.dim() - 1))
+    if weight.dim() == 4:  # as its input will be: no copy at every call
+        weight = weight.contiguous(memory_format=torch.channels_last)
     layer.weight.data = weight.to(layer.weight.dtype)
     layer.bias.data = bias.to(layer.bias.dtype)
