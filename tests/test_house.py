@@ -12,14 +12,29 @@ PACKAGE = ROOT / "vig_pyg"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
-CORE = {"data", "position", "kernels", "graph", "conv", "layers", "stem", "head", "fuse", "block", "models", "weights"}
+CORE = {
+    "data",
+    "position",
+    "kernels",
+    "lean",
+    "graph",
+    "conv",
+    "layers",
+    "stem",
+    "head",
+    "fuse",
+    "block",
+    "models",
+    "weights",
+}
 #: What each room may import of the others. `_quiet` comes before everything, and nobody imports `cli`.
 ROOMS = {
     "_quiet": set(),
     "_plot": set(),
     "data": set(),
-    "layers": set(),
     "kernels": set(),
+    "lean": {"kernels"},
+    "layers": {"lean"},
     "position": {"data"},
     "graph": {"data", "position", "kernels"},
     "conv": {"layers", "kernels"},

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vig_pyg.lean import GroupedLinear, LeanFFN, LeanNormGELU, takes_lean
+
 
 class MultiHeadLinear(nn.Module):
     r"""A linear map for each head on its own part of the channels.
@@ -53,6 +55,8 @@ class MultiHeadLinear(nn.Module):
         if self.heads == 1:
             return nn.functional.linear(x, self.weight, self.bias)
         if x.device.type == "cpu" and x.size(0):
+            if torch.is_grad_enabled() and not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")):
+                return GroupedLinear.apply(x, self.weight, self.bias, self.heads)
             # a grouped convolution of one row: no head is copied, half the time of the product
             weight = self.weight[..., None, None]
             return row_to_nodes(nn.functional.conv2d(nodes_to_row(x), weight, self.bias, groups=self.heads))
@@ -80,11 +84,32 @@ def linear_norm(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(MultiHeadLinear(in_channels, out_channels), nn.BatchNorm1d(out_channels))
 
 
-def multi_head_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequential:
-    """The update of a graph convolution: multi-head linear, batch norm, GELU."""
-    return nn.Sequential(
-        MultiHeadLinear(in_channels, out_channels, heads=heads), nn.BatchNorm1d(out_channels), nn.GELU()
-    )
+class MultiHeadMLP(nn.Sequential):
+    """The update of a graph convolution: multi-head linear, batch norm, GELU.
+
+    Args:
+        in_channels: Input channels, a multiple of `heads`.
+        out_channels: Output channels, a multiple of `heads`.
+        heads: Number of heads.
+
+    Shapes: `(N, in_channels)` to `(N, out_channels)`.
+
+    Example:
+        >>> MultiHeadMLP(8, 16, heads=4)(torch.rand(5, 8)).shape
+        torch.Size([5, 16])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, heads: int) -> None:
+        linear = MultiHeadLinear(in_channels, out_channels, heads=heads)
+        super().__init__(linear, nn.BatchNorm1d(out_channels), nn.GELU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        linear, norm, act = self
+        h = linear(x)
+        if takes_lean(h, norm, act) and type(act) is nn.GELU:
+            out: Tensor = LeanNormGELU.apply(h, norm.weight, norm.bias, norm)
+            return out
+        return act(norm(h))
 
 
 class DropPath(nn.Module):
@@ -146,4 +171,14 @@ class FFN(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
-        return x + self.drop_path(self.fc2(self.act(self.fc1(x))), batch, num_graphs)
+        return x + self.drop_path(self._branch(x), batch, num_graphs)
+
+    def _branch(self, x: Tensor) -> Tensor:
+        first, norm, second, last = *self.fc1, *self.fc2
+        parts = self.fc1, first, self.act, self.fc2, second
+        ours = type(first) is type(second) is MultiHeadLinear and type(self.act) is nn.GELU
+        if not (ours and takes_lean(x, norm, *parts)):
+            return self.fc2(self.act(self.fc1(x)))
+        weights = first.weight, first.bias, norm.weight, norm.bias, second.weight, second.bias
+        out: Tensor = last(LeanFFN.apply(x, *weights, norm))
+        return out

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.conv.base import NodesOrPair, VisionConv
-from vig_pyg.layers import multi_head_mlp
+from vig_pyg.layers import MultiHeadMLP
 
 
 class GINConv(VisionConv):
@@ -37,7 +37,7 @@ class GINConv(VisionConv):
     def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
         super().__init__(in_channels, out_channels, heads=heads, aggr="add")
         self.eps = nn.Parameter(torch.zeros(1))
-        self.mlp = multi_head_mlp(in_channels, out_channels, heads)
+        self.mlp = MultiHeadMLP(in_channels, out_channels, heads=heads)
 
     def reset_parameters(self) -> None:
         super().reset_parameters()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, VisionConv
-from vig_pyg.layers import multi_head_mlp
+from vig_pyg.layers import MultiHeadMLP
 
 
 class GraphSAGEConv(VisionConv):
@@ -37,8 +37,8 @@ class GraphSAGEConv(VisionConv):
 
     def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
         super().__init__(in_channels, out_channels, heads=heads, aggr="max")
-        self.mlp_src = multi_head_mlp(in_channels, in_channels, heads)
-        self.mlp = multi_head_mlp(2 * in_channels, out_channels, heads)
+        self.mlp_src = MultiHeadMLP(in_channels, in_channels, heads=heads)
+        self.mlp = MultiHeadMLP(2 * in_channels, out_channels, heads=heads)
 
     def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
         x_src, x_dst = self.pair(x)

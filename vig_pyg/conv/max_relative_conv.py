@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, VisionConv
 from vig_pyg.kernels import TooManyNeighborsError, has_max_relative, max_relative
-from vig_pyg.layers import multi_head_mlp
+from vig_pyg.layers import MultiHeadMLP
 
 
 class MaxRelativeConv(VisionConv):
@@ -40,7 +40,7 @@ class MaxRelativeConv(VisionConv):
 
     def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
         super().__init__(in_channels, out_channels, heads=heads, aggr="max")
-        self.mlp = multi_head_mlp(2 * in_channels, out_channels, heads)
+        self.mlp = MultiHeadMLP(2 * in_channels, out_channels, heads=heads)
 
     def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
         x_src, x_dst = self.pair(x)

@@ -1,7 +1,17 @@
-"""Kernels of search and aggregation, as torch operators."""
+"""Kernels of search, aggregation and normalisation: native ones for processors, each beside its plain form."""
 
 from vig_pyg.kernels._native import has_native_kernels
 from vig_pyg.kernels.gather import TooManyNeighborsError, has_max_relative, max_relative
+from vig_pyg.kernels.norm import NormGELU, has_norm_gelu
 from vig_pyg.kernels.search import nearest, unit_rows
 
-__all__ = ["TooManyNeighborsError", "has_max_relative", "has_native_kernels", "max_relative", "nearest", "unit_rows"]
+__all__ = [
+    "NormGELU",
+    "TooManyNeighborsError",
+    "has_max_relative",
+    "has_native_kernels",
+    "has_norm_gelu",
+    "max_relative",
+    "nearest",
+    "unit_rows",
+]

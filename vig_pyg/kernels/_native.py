@@ -18,6 +18,9 @@ _SIGNATURES = {
     "vig_first_edges": "ppnnnpn",
     "vig_max_relative": "ppppnnnppn",
     "vig_max_relative_backward": "ppppnnppn",
+    "vig_norm_stats": "pnnppn",
+    "vig_norm_gelu": "pnnpppn",
+    "vig_norm_gelu_backward": "ppnnppppppn",
 }
 
 

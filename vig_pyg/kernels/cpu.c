@@ -53,6 +53,7 @@ typedef struct {
 #include "select.h"
 #include "search.h"
 #include "gather.h"
+#include "norm.h"
 #undef NAME
 #undef ROWS
 #undef VECTORS
@@ -67,6 +68,7 @@ typedef struct {
 #include "select.h"
 #include "search.h"
 #include "gather.h"
+#include "norm.h"
 #undef NAME
 #undef ROWS
 #undef VECTORS
@@ -80,6 +82,7 @@ typedef struct {
 #include "select.h"
 #include "search.h"
 #include "gather.h"
+#include "norm.h"
 #undef NAME
 #undef ROWS
 #undef VECTORS
@@ -190,4 +193,73 @@ void vig_max_relative_backward(const float *grad, const int64_t *source, const i
                 if (edges) grad_src[source[first[i] + slot[i * channels + c]] * channels + c] += g[2 * c + 1];
             }
         }
+}
+
+/* Shares rows among threads; each has sums of its own, (threads, 2, c), added in one order at the end. */
+#define EACH_PART(CALL)                                                                 \
+    _Pragma("omp parallel for num_threads(threads) schedule(static)")                   \
+    for (int64_t t = 0; t < threads; ++t) {                                             \
+        int64_t start = rows * t / threads, end = rows * (t + 1) / threads;             \
+        CALL;                                                                           \
+    }
+
+static void add_parts(double *parts, int64_t threads, int64_t count) {
+    for (int64_t t = 1; t < threads; ++t)
+        for (int64_t i = 0; i < count; ++i) parts[i] += parts[t * count + i];
+}
+
+/* Mean and variance of each channel of h (rows, c). 0 on success. */
+int vig_norm_stats(const float *h, int64_t rows, int64_t c, float *mean, float *variance, int64_t threads) {
+    double *parts = calloc((size_t)(threads * 2 * c), sizeof(double));
+    if (!parts) return 1;
+    void (*sums)(const float *, int64_t, int64_t, int64_t, double *, double *) = BEST(norm_sums);
+    EACH_PART(sums(h, start, end, c, parts + 2 * c * t, parts + 2 * c * t + c))
+    add_parts(parts, threads, 2 * c);
+    for (int64_t j = 0; j < c; ++j) {
+        double centre = parts[j] / (double)rows, square = parts[c + j] / (double)rows - centre * centre;
+        mean[j] = (float)(h[j] + centre);
+        variance[j] = (float)(square > 0 ? square : 0);
+    }
+    free(parts);
+    return 0;
+}
+
+/* out = gelu(scale h + shift), (rows, c). */
+void vig_norm_gelu(const float *h, int64_t rows, int64_t c, const float *scale, const float *shift, float *out,
+                   int64_t threads) {
+    void (*apply)(const float *, int64_t, int64_t, int64_t, const float *, const float *, float *) = BEST(norm_gelu);
+    EACH_PART(apply(h, start, end, c, scale, shift, out))
+}
+
+/* The gradient g of gelu(weight (h - mean) rate + bias) becomes that of h, rate = 1 / sqrt(variance + eps); the
+ * gradients of weight and bias. scale = weight rate, shift = bias - mean scale. 0 on success. */
+int vig_norm_gelu_backward(float *g, const float *h, int64_t rows, int64_t c, const float *mean, const float *rate,
+                           const float *scale, const float *shift, float *grad_weight, float *grad_bias,
+                           int64_t threads) {
+    double *parts = calloc((size_t)(threads * 2 * c), sizeof(double));
+    float *factors = malloc((size_t)(2 * c) * sizeof(float));
+    if (!parts || !factors) {
+        free(parts);
+        free(factors);
+        return 1;
+    }
+    void (*gelu)(float *, const float *, int64_t, int64_t, int64_t, const float *, const float *, double *, double *) =
+        BEST(gelu_backward);
+    void (*affine)(float *, const float *, int64_t, int64_t, int64_t, const float *, const float *, const float *) =
+        BEST(affine);
+    EACH_PART(gelu(g, h, start, end, c, scale, shift, parts + 2 * c * t, parts + 2 * c * t + c))
+    add_parts(parts, threads, 2 * c);
+    for (int64_t j = 0; j < c; ++j) {
+        /* sum of g (h - mean) rate, from that of g (h - h[0]) */
+        double product = (parts[c + j] - parts[j] * ((double)mean[j] - h[j])) * rate[j];
+        double of_h = -scale[j] * rate[j] * product / (double)rows;
+        grad_weight[j] = (float)product;
+        grad_bias[j] = (float)parts[j];
+        factors[j] = (float)(-scale[j] * parts[j] / (double)rows - of_h * mean[j]);
+        factors[c + j] = (float)of_h;
+    }
+    EACH_PART(affine(g, h, start, end, c, scale, factors, factors + c))
+    free(parts);
+    free(factors);
+    return 0;
 }

@@ -1,0 +1,71 @@
+r"""Batch norm over nodes with GELU behind it, for training on processors.
+
+Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with the mean and deviation of the batch. Shapes: `(N, C)`,
+parameters `(C,)`. Forward reads h twice and writes once; backward reads h and the gradient twice and writes twice. Both
+need h alone: what lies between is computed again.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vig_pyg.kernels._native import library
+
+#: Channels that one step of the kernels handles.
+STEP = 16
+
+
+def has_norm_gelu(x: Tensor, channels: int) -> bool:
+    """Whether the kernels take so many channels of these nodes: on a processor, float32, a multiple of 16, several."""
+    plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.dim() == 2 and x.is_contiguous()
+    return plain and channels % STEP == 0 and x.size(0) > 1 and library() is not None
+
+
+class NormGELU:
+    """One use of a batch norm in training, with the batch's statistics.
+
+    Args:
+        h: Features `(N, C)`, contiguous, that `has_norm_gelu` accepts.
+        norm: The batch norm; `update` changes its running statistics.
+
+    Example:
+        >>> h, norm = torch.randn(9, 16), torch.nn.BatchNorm1d(16)
+        >>> torch.allclose(NormGELU(h, norm).apply(h), torch.nn.functional.gelu(norm(h)), atol=1e-5)
+        True
+    """
+
+    def __init__(self, h: Tensor, norm: nn.BatchNorm1d) -> None:
+        self.mean, self.variance = h.new_empty(2, h.size(1)).unbind()
+        rows, channels = h.shape
+        pointers = self.mean.data_ptr(), self.variance.data_ptr()
+        if library().vig_norm_stats(h.data_ptr(), rows, channels, *pointers, torch.get_num_threads()):
+            raise MemoryError(f"No memory for the statistics of {channels} channels.")
+        self.rate = (self.variance + norm.eps).rsqrt()
+        self.scale = norm.weight.detach() * self.rate
+        self.shift = norm.bias.detach() - self.mean * self.scale
+
+    def update(self, norm: nn.BatchNorm1d, rows: int) -> None:
+        """Moves the running statistics as torch's batch norm does."""
+        assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
+        norm.running_mean.lerp_(self.mean, norm.momentum)
+        norm.running_var.lerp_(self.variance * (rows / (rows - 1)), norm.momentum)
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked += 1
+
+    def apply(self, h: Tensor, out: Tensor | None = None) -> Tensor:
+        """Normalised and activated features, into `out` (it may be `h`)."""
+        out = torch.empty_like(h) if out is None else out
+        pointers = self.scale.data_ptr(), self.shift.data_ptr(), out.data_ptr()
+        library().vig_norm_gelu(h.data_ptr(), *h.shape, *pointers, torch.get_num_threads())
+        return out
+
+    def backward_(self, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Turns the gradient of the result into that of `h`; returns those of weight and bias."""
+        weight, bias = h.new_empty(2, h.size(1)).unbind()
+        parts = self.mean, self.rate, self.scale, self.shift, weight, bias
+        pointers = (part.data_ptr() for part in parts)
+        threads = torch.get_num_threads()
+        if library().vig_norm_gelu_backward(grad.data_ptr(), h.data_ptr(), *h.shape, *pointers, threads):
+            raise MemoryError(f"No memory for the gradient of {h.size(1)} channels.")
+        return weight, bias
