@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vig_pyg.conv import ConvFactory
+from vig_pyg.conv import ConvFactory, NodesOrPair, NodeUpdateConv
 from vig_pyg.data import Layout, pool_nodes
 from vig_pyg.graph import Builder, GraphFactory
-from vig_pyg.layers import FFN, DropPath, linear_norm
+from vig_pyg.layers import FFN, DropPath, linear_norm, two_maps
 
 
 class FunctionBuilder(nn.Module):
@@ -81,15 +81,23 @@ class Grapher(nn.Module):
         y = self.fc1(x)
         y_src, layout_src = pool_nodes(y, layout, self.reduce_ratio)
         edge_index = self.graph(y, layout, y_src, layout_src)
-        out = self.conv(y if y_src is y else (y_src, y), edge_index)
-        expected = (x.size(0), 2 * x.size(1))
+        out = self._update(y if y_src is y else (y_src, y), edge_index, (x.size(0), 2 * x.size(1)))
+        return x + self.drop_path(out, layout.batch, layout.num_graphs)
+
+    def _update(self, y: NodesOrPair, edge_index: Tensor, expected: tuple[int, int]) -> Tensor:
+        """The operator and the linear map behind it; where both are linear maps of nodes, in one."""
+        conv = self.conv
+        if isinstance(conv, NodeUpdateConv) and conv.out_channels == expected[1] and conv.splits():
+            return two_maps(conv.combine(y, edge_index), conv.mlp, self.fc2)
+        out = conv(y, edge_index)
         if not isinstance(out, Tensor) or out.shape != expected:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise ValueError(
-                f"{type(self.conv).__name__} returned {got}, expected {expected}: an operator made by "
-                f"conv({x.size(1)}, {2 * x.size(1)}) must return (nodes, out_channels)."
+                f"{type(conv).__name__} returned {got}, expected {expected}: an operator made by "
+                f"conv({expected[1] // 2}, {expected[1]}) must return (nodes, out_channels)."
             )
-        return x + self.drop_path(self.fc2(out), layout.batch, layout.num_graphs)
+        result: Tensor = self.fc2(out)
+        return result
 
     def extra_repr(self) -> str:
         return f"k={self.k}, dilation={self.dilation}, reduce_ratio={self.reduce_ratio}"

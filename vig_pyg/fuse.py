@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.layers import FFN, MultiHeadLinear, nodes_to_row, row_to_nodes
+from vig_pyg.layers import FFN, MultiHeadLinear
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -53,10 +53,10 @@ class FusedMap(nn.Module):
         if isinstance(layer, MultiHeadLinear):
             if layer.heads == 1:
                 return torch.ops.mkldnn._linear_pointwise(x, weight, bias, *after)
-            row, weight = nodes_to_row(x), weight[..., None, None]
-            one = [1, 1]
+            row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
+            one, weight = [1, 1], weight[..., None, None]
             out = torch.ops.mkldnn._convolution_pointwise(row, weight, bias, [0, 0], one, one, layer.heads, *after)
-            return row_to_nodes(out)
+            return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
         sizes = layer.padding, layer.stride, layer.dilation, layer.groups
         return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *sizes, *after)
 

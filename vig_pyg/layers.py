@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.lean import GroupedLinear, LeanFFN, LeanNormGELU, takes_lean
+from vig_pyg.lean import GroupedLinear, LeanMLP, grouped, takes_lean
 
 
 class MultiHeadLinear(nn.Module):
@@ -55,11 +55,10 @@ class MultiHeadLinear(nn.Module):
         if self.heads == 1:
             return nn.functional.linear(x, self.weight, self.bias)
         if x.device.type == "cpu" and x.size(0):
-            if torch.is_grad_enabled() and not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")):
-                return GroupedLinear.apply(x, self.weight, self.bias, self.heads)
-            # a grouped convolution of one row: no head is copied, half the time of the product
-            weight = self.weight[..., None, None]
-            return row_to_nodes(nn.functional.conv2d(nodes_to_row(x), weight, self.bias, groups=self.heads))
+            plain = torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or not torch.is_grad_enabled()
+            linear = grouped if plain else GroupedLinear.apply
+            out: Tensor = linear(x, self.weight, self.bias, self.heads)
+            return out
         x = x.view(x.size(0), self.heads, x.size(1) // self.heads).transpose(0, 1)  # (N, in) -> (H, N, in / H)
         weight = self.weight.view(self.heads, -1, self.weight.size(1)).transpose(1, 2)  # (H, in / H, out / H)
         bias = self.bias.view(self.heads, 1, -1)
@@ -69,47 +68,46 @@ class MultiHeadLinear(nn.Module):
         return f"{self.in_channels}, {self.out_channels}, heads={self.heads}"
 
 
-def nodes_to_row(x: Tensor) -> Tensor:
-    """Nodes `(N, C)` as a map of one row `(1, C, 1, N)`, channels last: a view."""
-    return x[None, None].permute(0, 3, 1, 2)
-
-
-def row_to_nodes(row: Tensor) -> Tensor:
-    """A map of one row `(1, C, 1, N)` as nodes `(N, C)`: a view."""
-    return row[0, :, 0].t()
-
-
 def linear_norm(in_channels: int, out_channels: int) -> nn.Sequential:
     """A linear map and batch norm over all nodes: the 1x1 convolution + BN of the published code."""
     return nn.Sequential(MultiHeadLinear(in_channels, out_channels), nn.BatchNorm1d(out_channels))
 
 
-class MultiHeadMLP(nn.Sequential):
-    """The update of a graph convolution: multi-head linear, batch norm, GELU.
+def multi_head_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequential:
+    """The update of a graph convolution: multi-head linear, batch norm, GELU."""
+    return nn.Sequential(
+        MultiHeadLinear(in_channels, out_channels, heads=heads), nn.BatchNorm1d(out_channels), nn.GELU()
+    )
+
+
+def two_maps(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
+    r"""`second(first(x))`, in training on a processor without what lies between in memory.
 
     Args:
-        in_channels: Input channels, a multiple of `heads`.
-        out_channels: Output channels, a multiple of `heads`.
-        heads: Number of heads.
+        x: Nodes `(N, C)`.
+        first: Linear map, batch norm, GELU.
+        second: Linear map, batch norm.
 
-    Shapes: `(N, in_channels)` to `(N, out_channels)`.
+    Returns:
+        Nodes `(N, C')`.
 
     Example:
-        >>> MultiHeadMLP(8, 16, heads=4)(torch.rand(5, 8)).shape
-        torch.Size([5, 16])
+        >>> first = multi_head_mlp(8, 16, heads=4)
+        >>> two_maps(torch.rand(5, 8), first, linear_norm(16, 8)).shape
+        torch.Size([5, 8])
     """
+    layers = (first, *first.children(), second, *second.children())
+    if [type(layer) for layer in layers] == _TWO_MAPS and takes_lean(x, layers[2], layers):
+        _, map_1, norm, _, _, map_2, last = layers
+        weights = map_1.weight, map_1.bias, norm.weight, norm.bias, map_2.weight, map_2.bias
+        lean: Tensor = last(LeanMLP.apply(x, *weights, norm, map_1.heads))
+        return lean
+    plain: Tensor = second(first(x))
+    return plain
 
-    def __init__(self, in_channels: int, out_channels: int, *, heads: int) -> None:
-        linear = MultiHeadLinear(in_channels, out_channels, heads=heads)
-        super().__init__(linear, nn.BatchNorm1d(out_channels), nn.GELU())
 
-    def forward(self, x: Tensor) -> Tensor:
-        linear, norm, act = self
-        h = linear(x)
-        if takes_lean(h, norm, act) and type(act) is nn.GELU:
-            out: Tensor = LeanNormGELU.apply(h, norm.weight, norm.bias, norm)
-            return out
-        return act(norm(h))
+#: Types of the layers that `two_maps` knows.
+_TWO_MAPS = [nn.Sequential, MultiHeadLinear, nn.BatchNorm1d, nn.GELU, nn.Sequential, MultiHeadLinear, nn.BatchNorm1d]
 
 
 class DropPath(nn.Module):
@@ -165,20 +163,9 @@ class FFN(nn.Module):
 
     def __init__(self, channels: int, hidden_channels: int, *, drop_path: float = 0.0) -> None:
         super().__init__()
-        self.fc1 = linear_norm(channels, hidden_channels)
-        self.act = nn.GELU()
+        self.fc1 = multi_head_mlp(channels, hidden_channels, heads=1)
         self.fc2 = linear_norm(hidden_channels, channels)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
-        return x + self.drop_path(self._branch(x), batch, num_graphs)
-
-    def _branch(self, x: Tensor) -> Tensor:
-        first, norm, second, last = *self.fc1, *self.fc2
-        parts = self.fc1, first, self.act, self.fc2, second
-        ours = type(first) is type(second) is MultiHeadLinear and type(self.act) is nn.GELU
-        if not (ours and takes_lean(x, norm, *parts)):
-            return self.fc2(self.act(self.fc1(x)))
-        weights = first.weight, first.bias, norm.weight, norm.bias, second.weight, second.bias
-        out: Tensor = last(LeanFFN.apply(x, *weights, norm))
-        return out
+        return x + self.drop_path(two_maps(x, self.fc1, self.fc2), batch, num_graphs)

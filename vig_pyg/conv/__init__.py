@@ -1,9 +1,20 @@
 """Graph convolutions: four operators of the paper, and how to bring another."""
 
+from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
 from vig_pyg.conv.contract import CONVS, ConvFactory, resolve_conv
 from vig_pyg.conv.edge_conv import EdgeConv
 from vig_pyg.conv.gin_conv import GINConv
 from vig_pyg.conv.graph_sage_conv import GraphSAGEConv
 from vig_pyg.conv.max_relative_conv import MaxRelativeConv
 
-__all__ = ["CONVS", "ConvFactory", "EdgeConv", "GINConv", "GraphSAGEConv", "MaxRelativeConv", "resolve_conv"]
+__all__ = [
+    "CONVS",
+    "ConvFactory",
+    "EdgeConv",
+    "GINConv",
+    "GraphSAGEConv",
+    "MaxRelativeConv",
+    "NodeUpdateConv",
+    "NodesOrPair",
+    "resolve_conv",
+]

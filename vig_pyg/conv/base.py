@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 #: Node features, or (sources, targets).
@@ -42,3 +42,24 @@ class VisionConv(MessagePassing):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"
+
+
+class NodeUpdateConv(VisionConv):
+    """A graph convolution whose last step is an MLP on each node.
+
+    It is written in two steps, so that a Grapher can join the MLP with its own linear map behind it.
+    """
+
+    mlp: nn.Sequential
+
+    def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
+        """What a node and its neighbours give the MLP."""
+        raise NotImplementedError
+
+    def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
+        out: Tensor = self.mlp(self.combine(x, edge_index))
+        return out
+
+    def splits(self) -> bool:
+        """Whether the two steps may be called one by one: nobody changed or watches `forward`."""
+        return type(self).forward is NodeUpdateConv.forward and not (self._forward_hooks or self._forward_pre_hooks)

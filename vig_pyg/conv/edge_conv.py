@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, VisionConv
-from vig_pyg.layers import MultiHeadMLP
+from vig_pyg.layers import multi_head_mlp
 
 
 class EdgeConv(VisionConv):
@@ -36,7 +36,7 @@ class EdgeConv(VisionConv):
 
     def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
         super().__init__(in_channels, out_channels, heads=heads, aggr="max")
-        self.mlp = MultiHeadMLP(2 * in_channels, out_channels, heads=heads)
+        self.mlp = multi_head_mlp(2 * in_channels, out_channels, heads=heads)
 
     def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
         out: Tensor = self.propagate(edge_index, x=self.pair(x))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.conv.base import NodesOrPair, VisionConv
-from vig_pyg.layers import MultiHeadMLP
+from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
+from vig_pyg.layers import multi_head_mlp
 
 
-class GINConv(VisionConv):
+class GINConv(NodeUpdateConv):
     r"""Each node, weighted, plus the sum of its neighbours.
 
     .. math:: x_i' = \mathrm{MLP}\Big((1 + \epsilon)\,x_i + \sum_{j \in \mathcal{N}(i)} x_j\Big)
@@ -37,15 +37,16 @@ class GINConv(VisionConv):
     def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
         super().__init__(in_channels, out_channels, heads=heads, aggr="add")
         self.eps = nn.Parameter(torch.zeros(1))
-        self.mlp = MultiHeadMLP(in_channels, out_channels, heads=heads)
+        self.mlp = multi_head_mlp(in_channels, out_channels, heads=heads)
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
         nn.init.zeros_(self.eps)
 
-    def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
+    def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
+        """The weighted sum, `(N, C)`."""
         x_src, x_dst = self.pair(x)
-        out: Tensor = self.mlp((1 + self.eps) * x_dst + self.propagate(edge_index, x=(x_src, x_dst)))
+        out: Tensor = (1 + self.eps) * x_dst + self.propagate(edge_index, x=(x_src, x_dst))
         return out
 
     def message(self, x_j: Tensor) -> Tensor:

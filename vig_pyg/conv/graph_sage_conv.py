@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vig_pyg.conv.base import NodesOrPair, VisionConv
-from vig_pyg.layers import MultiHeadMLP
+from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
+from vig_pyg.layers import multi_head_mlp
 
 
-class GraphSAGEConv(VisionConv):
+class GraphSAGEConv(NodeUpdateConv):
     r"""Each node and the largest transformed neighbour.
 
     .. math:: x_i' = \mathrm{MLP}\big(\big[x_i,\ \max_{j \in \mathcal{N}(i)} \mathrm{MLP}_{src}(x_j)\big]\big)
@@ -37,14 +37,13 @@ class GraphSAGEConv(VisionConv):
 
     def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
         super().__init__(in_channels, out_channels, heads=heads, aggr="max")
-        self.mlp_src = MultiHeadMLP(in_channels, in_channels, heads=heads)
-        self.mlp = MultiHeadMLP(2 * in_channels, out_channels, heads=heads)
+        self.mlp_src = multi_head_mlp(in_channels, in_channels, heads=heads)
+        self.mlp = multi_head_mlp(2 * in_channels, out_channels, heads=heads)
 
-    def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
+    def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
+        """Nodes and maxima, `(N, 2 C)`."""
         x_src, x_dst = self.pair(x)
-        largest = self.propagate(edge_index, x=(x_src, x_dst))
-        out: Tensor = self.mlp(torch.cat([x_dst, largest], dim=1))
-        return out
+        return torch.cat([x_dst, self.propagate(edge_index, x=(x_src, x_dst))], dim=1)
 
     def message(self, x_j: Tensor) -> Tensor:
         out: Tensor = self.mlp_src(x_j)

@@ -7,12 +7,12 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
-from vig_pyg.conv.base import NodesOrPair, VisionConv
+from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
 from vig_pyg.kernels import TooManyNeighborsError, has_max_relative, max_relative
-from vig_pyg.layers import MultiHeadMLP
+from vig_pyg.layers import multi_head_mlp
 
 
-class MaxRelativeConv(VisionConv):
+class MaxRelativeConv(NodeUpdateConv):
     r"""Each node and the largest difference to its neighbours.
 
     .. math:: x_i' = \mathrm{MLP}\big(\big[x_i,\ \max_{j \in \mathcal{N}(i)} (x_j - x_i)\big]\big)
@@ -40,15 +40,11 @@ class MaxRelativeConv(VisionConv):
 
     def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
         super().__init__(in_channels, out_channels, heads=heads, aggr="max")
-        self.mlp = MultiHeadMLP(2 * in_channels, out_channels, heads=heads)
+        self.mlp = multi_head_mlp(2 * in_channels, out_channels, heads=heads)
 
-    def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
-        x_src, x_dst = self.pair(x)
-        out: Tensor = self.mlp(self._pairs(x_src, x_dst, edge_index))
-        return out
-
-    def _pairs(self, x_src: Tensor, x_dst: Tensor, edge_index: Tensor) -> Tensor:
+    def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
         """Nodes and maxima, interleaved, `(N, 2 C)`."""
+        x_src, x_dst = self.pair(x)
         plain = self.fuses() and edge_index.layout == torch.strided
         if plain and has_max_relative(x_src, x_dst):
             with suppress(TooManyNeighborsError):

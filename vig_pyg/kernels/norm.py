@@ -1,6 +1,6 @@
 r"""Batch norm over nodes with GELU behind it, for training on processors.
 
-Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with the mean and deviation of the batch. Shapes: `(N, C)`,
+Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with mean and deviation of the batch. Shapes: `(N, C)`,
 parameters `(C,)`. Forward reads h twice and writes once; backward reads h and the gradient twice and writes twice. Both
 need h alone: what lies between is computed again.
 """
@@ -45,10 +45,10 @@ class NormGELU:
         self.scale = norm.weight.detach() * self.rate
         self.shift = norm.bias.detach() - self.mean * self.scale
 
-    def update(self, norm: nn.BatchNorm1d, rows: int) -> None:
-        """Moves the running statistics as torch's batch norm does."""
+    def update(self, norm: nn.BatchNorm1d, rows: int, offset: Tensor) -> None:
+        """Moves the running statistics as torch's batch norm of `h + offset` does."""
         assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
-        norm.running_mean.lerp_(self.mean, norm.momentum)
+        norm.running_mean.lerp_(self.mean + offset.detach(), norm.momentum)
         norm.running_var.lerp_(self.variance * (rows / (rows - 1)), norm.momentum)
         assert norm.num_batches_tracked is not None
         norm.num_batches_tracked += 1
