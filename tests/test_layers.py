@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vig_pyg.layers import FFN, DropPath, MultiHeadLinear, linear_norm, multi_head_mlp
+from vig_pyg.layers import FFN, DropPath, LinearNorm, MultiHeadLinear, multi_head_mlp
 from vig_pyg.testing import assert_parameters_get_gradients
 
 
@@ -35,9 +35,9 @@ def test_heads_must_divide_both_widths(widths, heads):
         MultiHeadLinear(*widths, heads=heads)
 
 
-def test_linear_norm_and_mlp_are_their_parts():
+def test_LinearNorm_and_mlp_are_their_parts():
     x = torch.randn(6, 8)
-    linear, mlp = linear_norm(8, 16), multi_head_mlp(8, 16, heads=2)
+    linear, mlp = LinearNorm(8, 16), multi_head_mlp(8, 16, heads=2)
     torch.testing.assert_close(linear(x), F.batch_norm(linear[0](x), None, None, training=True))
     torch.testing.assert_close(mlp(x), F.gelu(F.batch_norm(mlp[0](x), None, None, training=True)))
     assert mlp[0].heads == 2

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from vig_pyg.conv import ConvFactory, NodesOrPair, NodeUpdateConv
 from vig_pyg.data import Layout, pool_nodes
 from vig_pyg.graph import Builder, GraphFactory
-from vig_pyg.layers import FFN, DropPath, linear_norm, two_maps
+from vig_pyg.layers import FFN, DropPath, LinearNorm, two_maps
 
 
 class FunctionBuilder(nn.Module):
@@ -68,13 +68,13 @@ class Grapher(nn.Module):
         self.k = k
         self.dilation = dilation
         self.reduce_ratio = reduce_ratio
-        self.fc1 = linear_norm(channels, channels)
+        self.fc1 = LinearNorm(channels, channels)
         builder = graph(k, dilation)
         self.graph = builder if isinstance(builder, nn.Module) else FunctionBuilder(builder)
         self.conv = conv(channels, 2 * channels)
         if reduce_ratio > 1 and getattr(self.conv, "add_self_loops", False):
             setattr(self.conv, "add_self_loops", False)  # noqa: B010  (an attribute of PyG's operators)
-        self.fc2 = linear_norm(2 * channels, channels)
+        self.fc2 = LinearNorm(2 * channels, channels)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.lean import GroupedLinear, LeanMLP, grouped, takes_lean
+from vig_pyg.lean import GroupedLinear, LeanLinearNorm, LeanMLP, LeanNorm, grouped, takes_lean
 
 
 class MultiHeadLinear(nn.Module):
@@ -68,9 +68,29 @@ class MultiHeadLinear(nn.Module):
         return f"{self.in_channels}, {self.out_channels}, heads={self.heads}"
 
 
-def linear_norm(in_channels: int, out_channels: int) -> nn.Sequential:
-    """A linear map and batch norm over all nodes: the 1x1 convolution + BN of the published code."""
-    return nn.Sequential(MultiHeadLinear(in_channels, out_channels), nn.BatchNorm1d(out_channels))
+class LinearNorm(nn.Sequential):
+    """A linear map and batch norm over all nodes: the 1x1 convolution + BN of the published code.
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels.
+
+    Shapes: `(N, in_channels)` to `(N, out_channels)`.
+
+    Example:
+        >>> LinearNorm(8, 16)(torch.rand(5, 8)).shape
+        torch.Size([5, 16])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(MultiHeadLinear(in_channels, out_channels), nn.BatchNorm1d(out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        linear, norm = self
+        if type(linear) is MultiHeadLinear and takes_lean(x, norm, (linear, norm)):
+            out: Tensor = LeanLinearNorm.apply(x, linear.weight, linear.bias, norm.weight, norm.bias, norm)
+            return out
+        return norm(linear(x))
 
 
 def multi_head_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequential:
@@ -93,21 +113,24 @@ def two_maps(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
 
     Example:
         >>> first = multi_head_mlp(8, 16, heads=4)
-        >>> two_maps(torch.rand(5, 8), first, linear_norm(16, 8)).shape
+        >>> two_maps(torch.rand(5, 8), first, LinearNorm(16, 8)).shape
         torch.Size([5, 8])
     """
     layers = (first, *first.children(), second, *second.children())
     if [type(layer) for layer in layers] == _TWO_MAPS and takes_lean(x, layers[2], layers):
         _, map_1, norm, _, _, map_2, last = layers
         weights = map_1.weight, map_1.bias, norm.weight, norm.bias, map_2.weight, map_2.bias
-        lean: Tensor = last(LeanMLP.apply(x, *weights, norm, map_1.heads))
-        return lean
+        out: Tensor = LeanMLP.apply(x, *weights, norm, map_1.heads)
+        if takes_lean(out, last, [last]):
+            out = LeanNorm.apply(out, last.weight, last.bias, last)
+            return out
+        return last(out)
     plain: Tensor = second(first(x))
     return plain
 
 
 #: Types of the layers that `two_maps` knows.
-_TWO_MAPS = [nn.Sequential, MultiHeadLinear, nn.BatchNorm1d, nn.GELU, nn.Sequential, MultiHeadLinear, nn.BatchNorm1d]
+_TWO_MAPS = [nn.Sequential, MultiHeadLinear, nn.BatchNorm1d, nn.GELU, LinearNorm, MultiHeadLinear, nn.BatchNorm1d]
 
 
 class DropPath(nn.Module):
@@ -164,7 +187,7 @@ class FFN(nn.Module):
     def __init__(self, channels: int, hidden_channels: int, *, drop_path: float = 0.0) -> None:
         super().__init__()
         self.fc1 = multi_head_mlp(channels, hidden_channels, heads=1)
-        self.fc2 = linear_norm(hidden_channels, channels)
+        self.fc2 = LinearNorm(hidden_channels, channels)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from vig_pyg.kernels import NormGELU, has_norm_gelu
+from vig_pyg.kernels import NodeNorm, has_node_norm
 
 
 def takes_lean(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bool:
@@ -29,7 +29,7 @@ def takes_lean(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bool:
         and norm.track_running_stats
         and norm.affine
         and norm.momentum is not None
-        and has_norm_gelu(x, norm.num_features)
+        and has_node_norm(x, norm.num_features)
         and all(_untouched(module) for module in layers)
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
@@ -98,7 +98,7 @@ class LeanMLP(torch.autograd.Function):
         ctx.save_for_backward(x, weight_1, bias_1, weight_2)
         ctx.heads = heads
         h = grouped(x, weight_1, None, heads)
-        ctx.step = NormGELU(h, norm)
+        ctx.step = NodeNorm(h, norm, gelu=True)
         ctx.step.update(norm, h.size(0), bias_1)
         return F.linear(ctx.step.apply(h, out=h), weight_2, bias_2)
 
@@ -114,3 +114,50 @@ class LeanMLP(torch.autograd.Function):
         grad_norm = ctx.step.backward_(grad_h, h)
         grad_x, grad_weight_1 = grouped_gradients(grad_h, x, weight_1, ctx.heads)
         return grad_x, grad_weight_1, torch.zeros_like(bias_1), *grad_norm, grad_weight_2, grad.sum(0), None, None
+
+
+class LeanLinearNorm(torch.autograd.Function):
+    """`BN(W x + b)` that keeps x alone. As in `LeanMLP`, b has no gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        norm_weight: Tensor,  # noqa: ARG004  (named so that it gets its gradient)
+        norm_bias: Tensor,  # noqa: ARG004
+        norm: nn.BatchNorm1d,
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, bias)
+        h = F.linear(x, weight)
+        ctx.step = NodeNorm(h, norm, gelu=False)
+        ctx.step.update(norm, h.size(0), bias)
+        return ctx.step.apply(h, out=h)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias = ctx.saved_tensors
+        grad = grad.clone(memory_format=torch.contiguous_format)
+        grad_norm = ctx.step.backward_(grad, F.linear(x, weight))
+        return grad @ weight, grad.t() @ x, torch.zeros_like(bias), *grad_norm, None
+
+
+class LeanNorm(torch.autograd.Function):
+    """Batch norm over nodes that keeps its input alone."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, norm: nn.BatchNorm1d) -> Tensor:  # noqa: ARG004
+        ctx.save_for_backward(h)
+        ctx.step = NodeNorm(h, norm, gelu=False)
+        ctx.step.update(norm, h.size(0), torch.zeros_like(ctx.step.mean))
+        return ctx.step.apply(h)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (h,) = ctx.saved_tensors
+        grad = grad.clone(memory_format=torch.contiguous_format)
+        grad_norm = ctx.step.backward_(grad, h)  # in place, before the gradient is returned
+        return grad, *grad_norm, None

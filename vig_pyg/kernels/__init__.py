@@ -2,15 +2,15 @@
 
 from vig_pyg.kernels._native import has_native_kernels
 from vig_pyg.kernels.gather import TooManyNeighborsError, has_max_relative, max_relative
-from vig_pyg.kernels.norm import NormGELU, has_norm_gelu
+from vig_pyg.kernels.norm import NodeNorm, has_node_norm
 from vig_pyg.kernels.search import nearest, unit_rows
 
 __all__ = [
-    "NormGELU",
+    "NodeNorm",
     "TooManyNeighborsError",
     "has_max_relative",
     "has_native_kernels",
-    "has_norm_gelu",
+    "has_node_norm",
     "max_relative",
     "nearest",
     "unit_rows",

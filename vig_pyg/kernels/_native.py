@@ -19,8 +19,8 @@ _SIGNATURES = {
     "vig_max_relative": "ppppnnnppn",
     "vig_max_relative_backward": "ppppnnppn",
     "vig_norm_stats": "pnnppn",
-    "vig_norm_gelu": "pnnpppn",
-    "vig_norm_gelu_backward": "ppnnppppppn",
+    "vig_norm_apply": "pnnnpppn",
+    "vig_norm_backward": "ppnnnppppppn",
 }
 
 

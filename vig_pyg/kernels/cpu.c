@@ -224,18 +224,19 @@ int vig_norm_stats(const float *h, int64_t rows, int64_t c, float *mean, float *
     return 0;
 }
 
-/* out = gelu(scale h + shift), (rows, c). */
-void vig_norm_gelu(const float *h, int64_t rows, int64_t c, const float *scale, const float *shift, float *out,
-                   int64_t threads) {
-    void (*apply)(const float *, int64_t, int64_t, int64_t, const float *, const float *, float *) = BEST(norm_gelu);
-    EACH_PART(apply(h, start, end, c, scale, shift, out))
+/* out = scale h + shift, or its GELU, (rows, c). */
+void vig_norm_apply(const float *h, int64_t rows, int64_t c, int64_t gelu, const float *scale, const float *shift,
+                    float *out, int64_t threads) {
+    void (*apply)(const float *, int64_t, int64_t, int64_t, int, const float *, const float *, float *) =
+        BEST(norm_apply);
+    EACH_PART(apply(h, start, end, c, (int)gelu, scale, shift, out))
 }
 
-/* The gradient g of gelu(weight (h - mean) rate + bias) becomes that of h, rate = 1 / sqrt(variance + eps); the
- * gradients of weight and bias. scale = weight rate, shift = bias - mean scale. 0 on success. */
-int vig_norm_gelu_backward(float *g, const float *h, int64_t rows, int64_t c, const float *mean, const float *rate,
-                           const float *scale, const float *shift, float *grad_weight, float *grad_bias,
-                           int64_t threads) {
+/* The gradient g of weight (h - mean) rate + bias, or of its GELU, becomes that of h, rate = 1 / sqrt(variance + eps);
+ * the gradients of weight and bias. scale = weight rate, shift = bias - mean scale. 0 on success. */
+int vig_norm_backward(float *g, const float *h, int64_t rows, int64_t c, int64_t gelu, const float *mean,
+                      const float *rate, const float *scale, const float *shift, float *grad_weight, float *grad_bias,
+                      int64_t threads) {
     double *parts = calloc((size_t)(threads * 2 * c), sizeof(double));
     float *factors = malloc((size_t)(2 * c) * sizeof(float));
     if (!parts || !factors) {
@@ -243,11 +244,11 @@ int vig_norm_gelu_backward(float *g, const float *h, int64_t rows, int64_t c, co
         free(factors);
         return 1;
     }
-    void (*gelu)(float *, const float *, int64_t, int64_t, int64_t, const float *, const float *, double *, double *) =
-        BEST(gelu_backward);
+    void (*inner)(float *, const float *, int64_t, int64_t, int64_t, int, const float *, const float *, double *,
+                  double *) = BEST(norm_backward);
     void (*affine)(float *, const float *, int64_t, int64_t, int64_t, const float *, const float *, const float *) =
         BEST(affine);
-    EACH_PART(gelu(g, h, start, end, c, scale, shift, parts + 2 * c * t, parts + 2 * c * t + c))
+    EACH_PART(inner(g, h, start, end, c, (int)gelu, scale, shift, parts + 2 * c * t, parts + 2 * c * t + c))
     add_parts(parts, threads, 2 * c);
     for (int64_t j = 0; j < c; ++j) {
         /* sum of g (h - mean) rate, from that of g (h - h[0]) */

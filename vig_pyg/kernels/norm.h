@@ -1,4 +1,4 @@
-/* Batch norm over nodes with GELU behind it, forward and backward, channels a multiple of WIDTH. cpu.c includes this once
+/* Batch norm over nodes, and GELU behind it where asked for, forward and backward, channels a multiple of WIDTH. cpu.c includes this once
  * for each kind of processor. Nothing but the map's result is read: what lies between is computed again. */
 
 #define BLOCK 16 /* rows whose sums are taken in float32 before they are added in float64 */
@@ -54,28 +54,39 @@ static void NAME(norm_sums)(const float *h, int64_t start, int64_t end, int64_t 
     }
 }
 
-/* out = gelu(scale h + shift); out may be h. */
-static void NAME(norm_gelu)(const float *h, int64_t start, int64_t end, int64_t c, const float *scale,
-                            const float *shift, float *out) {
+INLINE void NAME(apply_rows)(const float *h, int64_t start, int64_t end, int64_t c, int gelu, const float *scale,
+                             const float *shift, float *out) {
     for (int64_t i = start; i < end; ++i)
         for (int64_t j = 0; j < c; j += WIDTH) {
             floats density, z = NAME(load)(h + i * c + j) * NAME(load)(scale + j) + NAME(load)(shift + j);
-            z *= NAME(normal)(z, &density);
+            if (gelu) z *= NAME(normal)(z, &density);
             memcpy(out + i * c + j, &z, sizeof z);
         }
 }
 
-/* The gradient g becomes that of z = scale h + shift; its sums, and those of its products with h about the first row. */
-static void NAME(gelu_backward)(float *g, const float *h, int64_t start, int64_t end, int64_t c, const float *scale,
-                                const float *shift, double *sums, double *products) {
+/* out = scale h + shift, or its GELU; out may be h. */
+static void NAME(norm_apply)(const float *h, int64_t start, int64_t end, int64_t c, int gelu, const float *scale,
+                             const float *shift, float *out) {
+    if (gelu)
+        NAME(apply_rows)(h, start, end, c, 1, scale, shift, out);
+    else
+        NAME(apply_rows)(h, start, end, c, 0, scale, shift, out);
+}
+
+INLINE void NAME(backward_rows)(float *g, const float *h, int64_t start, int64_t end, int64_t c, int gelu,
+                                const float *scale, const float *shift, double *sums, double *products) {
     for (int64_t first = start; first < end; first += BLOCK) {
         int64_t last = first + BLOCK < end ? first + BLOCK : end;
         for (int64_t j = 0; j < c; j += WIDTH) {
-            floats pivot = NAME(load)(h + j), a = NAME(load)(scale + j), b = NAME(load)(shift + j), sum = {0}, product = {0};
+            floats pivot = NAME(load)(h + j), a = NAME(load)(scale + j), b = NAME(load)(shift + j);
+            floats sum = {0}, product = {0};
             for (int64_t i = first; i < last; ++i) {
-                floats x = NAME(load)(h + i * c + j), z = x * a + b, density;
-                floats below = NAME(normal)(z, &density), dz = NAME(load)(g + i * c + j) * (below + z * density);
-                memcpy(g + i * c + j, &dz, sizeof dz);
+                floats x = NAME(load)(h + i * c + j), dz = NAME(load)(g + i * c + j);
+                if (gelu) {
+                    floats z = x * a + b, density, below = NAME(normal)(z, &density);
+                    dz *= below + z * density;
+                    memcpy(g + i * c + j, &dz, sizeof dz);
+                }
                 sum += dz;
                 product += dz * (x - pivot);
             }
@@ -83,6 +94,15 @@ static void NAME(gelu_backward)(float *g, const float *h, int64_t start, int64_t
             NAME(add_sums)(products + j, product);
         }
     }
+}
+
+/* The gradient g becomes that of z = scale h + shift; its sums, and those of its products with h about the first row. */
+static void NAME(norm_backward)(float *g, const float *h, int64_t start, int64_t end, int64_t c, int gelu,
+                                const float *scale, const float *shift, double *sums, double *products) {
+    if (gelu)
+        NAME(backward_rows)(g, h, start, end, c, 1, scale, shift, sums, products);
+    else
+        NAME(backward_rows)(g, h, start, end, c, 0, scale, shift, sums, products);
 }
 
 /* g = a g + b + c h, channel by channel. */

@@ -1,4 +1,4 @@
-r"""Batch norm over nodes with GELU behind it, for training on processors.
+r"""Batch norm over nodes, and GELU behind it, for training on processors.
 
 Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with mean and deviation of the batch. Shapes: `(N, C)`,
 parameters `(C,)`. Forward reads h twice and writes once; backward reads h and the gradient twice and writes twice. Both
@@ -16,26 +16,28 @@ from vig_pyg.kernels._native import library
 STEP = 16
 
 
-def has_norm_gelu(x: Tensor, channels: int) -> bool:
+def has_node_norm(x: Tensor, channels: int) -> bool:
     """Whether the kernels take so many channels of these nodes: on a processor, float32, a multiple of 16, several."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.dim() == 2 and x.is_contiguous()
     return plain and channels % STEP == 0 and x.size(0) > 1 and library() is not None
 
 
-class NormGELU:
+class NodeNorm:
     """One use of a batch norm in training, with the batch's statistics.
 
     Args:
-        h: Features `(N, C)`, contiguous, that `has_norm_gelu` accepts.
+        h: Features `(N, C)`, contiguous, that `has_node_norm` accepts.
         norm: The batch norm; `update` changes its running statistics.
+        gelu: Whether GELU follows.
 
     Example:
         >>> h, norm = torch.randn(9, 16), torch.nn.BatchNorm1d(16)
-        >>> torch.allclose(NormGELU(h, norm).apply(h), torch.nn.functional.gelu(norm(h)), atol=1e-5)
+        >>> torch.allclose(NodeNorm(h, norm, gelu=True).apply(h), torch.nn.functional.gelu(norm(h)), atol=1e-5)
         True
     """
 
-    def __init__(self, h: Tensor, norm: nn.BatchNorm1d) -> None:
+    def __init__(self, h: Tensor, norm: nn.BatchNorm1d, *, gelu: bool) -> None:
+        self.gelu = int(gelu)
         self.mean, self.variance = h.new_empty(2, h.size(1)).unbind()
         rows, channels = h.shape
         pointers = self.mean.data_ptr(), self.variance.data_ptr()
@@ -54,10 +56,10 @@ class NormGELU:
         norm.num_batches_tracked += 1
 
     def apply(self, h: Tensor, out: Tensor | None = None) -> Tensor:
-        """Normalised and activated features, into `out` (it may be `h`)."""
+        """Normalised features, with GELU where it follows, into `out` (it may be `h`)."""
         out = torch.empty_like(h) if out is None else out
         pointers = self.scale.data_ptr(), self.shift.data_ptr(), out.data_ptr()
-        library().vig_norm_gelu(h.data_ptr(), *h.shape, *pointers, torch.get_num_threads())
+        library().vig_norm_apply(h.data_ptr(), *h.shape, self.gelu, *pointers, torch.get_num_threads())
         return out
 
     def backward_(self, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,6 +68,7 @@ class NormGELU:
         parts = self.mean, self.rate, self.scale, self.shift, weight, bias
         pointers = (part.data_ptr() for part in parts)
         threads = torch.get_num_threads()
-        if library().vig_norm_gelu_backward(grad.data_ptr(), h.data_ptr(), *h.shape, *pointers, threads):
+        numbers = *h.shape, self.gelu
+        if library().vig_norm_backward(grad.data_ptr(), h.data_ptr(), *numbers, *pointers, threads):
             raise MemoryError(f"No memory for the gradient of {h.size(1)} channels.")
         return weight, bias
