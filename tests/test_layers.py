@@ -35,7 +35,7 @@ def test_heads_must_divide_both_widths(widths, heads):
         MultiHeadLinear(*widths, heads=heads)
 
 
-def test_LinearNorm_and_mlp_are_their_parts():
+def test_linear_norm_and_mlp_are_their_parts():
     x = torch.randn(6, 8)
     linear, mlp = LinearNorm(8, 16), multi_head_mlp(8, 16, heads=2)
     torch.testing.assert_close(linear(x), F.batch_norm(linear[0](x), None, None, training=True))

@@ -32,6 +32,22 @@ def interleaved(candidates: dict[str, Callable[[], Any]], *, repeats: int, warmu
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+class PeakMemory:
+    """Largest resident set from now on, over what is resident now, in GiB (Linux)."""
+
+    def __init__(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5")  # forgets the largest so far
+        self.before = _status("VmRSS")
+
+    def read(self) -> float:
+        return _status("VmHWM") - self.before
+
+
+def _status(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1]) / 2**20
+
+
 def environment() -> dict[str, Any]:
     """What the numbers depend on."""
 

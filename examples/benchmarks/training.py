@@ -9,15 +9,15 @@ process of its own, over that of the process before the model is made.
 from __future__ import annotations
 
 import argparse
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from floor import strip_graphs
-from harness import interleaved, write
+from harness import PeakMemory, interleaved, write
 from reference import DenseReference
 from torch import Tensor, nn
 
@@ -46,16 +46,10 @@ def stepper(network: nn.Module, images: Tensor) -> Callable[[], None]:
 
 
 def peak(name: str, network: str, batch_size: int) -> float:
-    """GiB that two steps need, measured in a new process."""
+    """GiB that two steps need, measured in new processes: the median of three, as allocators have their moods."""
     command = [sys.executable, __file__, "--models", name, "--batch-size", str(batch_size), "--peak-of", network]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
-
-
-def resident() -> float:
-    """Largest resident set of this process so far, GiB (not `getrusage`: a child inherits its parent's there)."""
-    status = Path("/proc/self/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 2**20
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(3)]
+    return statistics.median(float(run.stdout.split()[-1]) for run in runs)
 
 
 def main() -> None:
@@ -68,11 +62,11 @@ def main() -> None:
     torch.manual_seed(0)
     images = torch.randn(args.batch_size, 3, 224, 224)
     if args.peak_of:
-        before = resident()
+        memory = PeakMemory()
         step = stepper(make(args.models[0], args.peak_of), images)
         step()
         step()
-        print(resident() - before)
+        print(memory.read())
         return
     rows = []
     for name in args.models:
