@@ -1,8 +1,8 @@
 r"""Batch norm over nodes, and GELU behind it, for training on processors.
 
 Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with the batch's mean and deviation.
-Shapes: `(N, C)`, parameters `(C,)`. Forward reads h twice and writes once; backward reads h and the gradient twice and writes twice. Both
-need h alone: what lies between is computed again.
+Shapes: `(N, C)`, parameters `(C,)`. Forward reads h twice and writes once; backward reads h and the gradient twice and
+writes twice. Both need h alone: what lies between is computed again.
 """
 
 from __future__ import annotations
