@@ -14,6 +14,8 @@ PATHS = sorted(FOLDER.glob("*.ipynb"))
 #: Seconds on two cores; the lessons promise it.
 LIMIT = 180
 SIZE = 600_000
+#: The longest lesson; the others together take less than three minutes.
+SLOW = {"5_swap_and_ablate"}
 FOLD = re.compile(r"<details>\s*<summary>Solution</summary>(.*?)</details>", flags=re.DOTALL)
 CODE = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
 
@@ -62,7 +64,9 @@ def test_there_are_notebooks():
     assert PATHS
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ()) for p in PATHS]
+)
 def test_it_runs_with_its_solutions(path, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     (tmp_path / "work").mkdir()
