@@ -46,6 +46,7 @@ ROOMS = {
     "weights": {"models"},
     "testing": {"models", "conv", "graph", "data"},
     "macs": {"models"},
+    "transforms": {"data", "graph"},
     "explain": {"models", "data", "_plot"},
     "train": {"models", "weights", "explain", "_plot"},
     "cli": {*CORE, "train", "explain", "macs"},

@@ -91,8 +91,18 @@ class VisionGNN(nn.Module, ABC, Generic[ConfigT]):
         return self.forward_head(self.forward_features(images))
 
     def forward_features(self, images: Images | Batch) -> Batch:
-        """The last nodes as a PyG batch; a batch of patches (see `embed`) goes straight to the blocks."""
+        """The last nodes as a PyG batch; a batch of patches (see `embed`) goes straight to the blocks.
+
+        Raises:
+            ValueError: If a batch of patches has another width than the blocks; else as `embed`.
+        """
         batch = images if isinstance(images, Batch) else self.embed(images)
+        width = self.pos_embed.weight.size(1)
+        if batch.x.dim() != 2 or batch.x.size(1) != width:
+            raise ValueError(
+                f"Expected a batch of patches with x (N, {width}), got {tuple(batch.x.shape)}: map them to the width "
+                f"of the blocks first, with torch.nn.Linear({batch.x.size(-1)}, {width}) for example."
+            )
         x, layout = batch.x, Layout.from_batch(batch)
         for x, layout in self._stages(x, layout):  # noqa: B007, B020  (the last pair is the result)
             pass

@@ -1,0 +1,117 @@
+"""The lessons run from the first cell to the last, with the solutions of their exercises."""
+
+import copy
+import re
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parents[2] / "examples" / "notebooks"
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+#: Seconds on two cores; the lessons promise it.
+LIMIT = 180
+SIZE = 600_000
+#: The longest lesson; the others together take less than three minutes.
+SLOW = {"5_swap_and_ablate"}
+FOLD = re.compile(r"<details>\s*<summary>Solution</summary>(.*?)</details>", flags=re.DOTALL)
+CODE = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
+
+
+def load(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def with_solutions(notebook):
+    """The notebook with the folded code of each text behind it, as cells."""
+    full = copy.deepcopy(notebook)
+    full.cells = []
+    for cell in notebook.cells:
+        full.cells.append(copy.deepcopy(cell))
+        if cell.cell_type == "markdown":
+            folds = FOLD.findall(cell.source)
+            full.cells += [nbformat.v4.new_code_cell(code) for fold in folds for code in CODE.findall(fold)]
+    return full
+
+
+def texts(notebook):
+    """All text that the cells put out."""
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            yield output.get("text", "") + "".join(output.get("data", {}).get("text/plain", ""))
+
+
+def sections(notebook):
+    """The cells under each second-level heading."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for heading in re.findall(r"^## (.*)", cell.source, flags=re.MULTILINE):
+                found.append((heading, []))
+        if found and cell.cell_type == "code":
+            found[-1][1].append(cell)
+    return found
+
+
+def test_there_are_notebooks():
+    assert [path.name.split("_")[0] for path in PATHS] == [str(i + 1) for i in range(len(PATHS))]
+    assert PATHS
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ()) for p in PATHS]
+)
+def test_it_runs_with_its_solutions(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    (tmp_path / "work").mkdir()
+    notebook = with_solutions(load(path))
+    start = time.perf_counter()
+    NotebookClient(notebook, timeout=LIMIT, resources={"metadata": {"path": str(tmp_path / "work")}}).execute()
+    assert time.perf_counter() - start < LIMIT
+    for cell in code_cells(notebook):
+        noise = [output.text for output in cell.outputs if output.get("name") == "stderr"]
+        assert not noise, f"{cell.source}\nwrote to stderr: {noise}"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+class TestKept:
+    def test_every_cell_was_run_in_order_without_an_error(self, path):
+        cells = code_cells(load(path))
+        assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+        kinds = {output.output_type for cell in cells for output in cell.outputs}
+        assert kinds <= {"stream", "display_data", "execute_result"}
+        assert not [o for cell in cells for o in cell.outputs if o.get("name") == "stderr"]
+
+    def test_outputs_are_clean(self, path):
+        for text in texts(load(path)):
+            assert not re.search(
+                r"Warning|Error|Traceback|0x[0-9a-f]{6}|(?<![\w.])/(home|root|tmp|work|Users|usr)\b", text
+            )
+
+    def test_every_section_has_a_picture(self, path):
+        found = sections(load(path))
+        assert len(found) >= 4
+        for heading, cells in found:
+            pictures = [o for cell in cells for o in cell.outputs if "image/png" in o.get("data", {})]
+            assert pictures or heading == "Exercises", heading
+
+    def test_exercises_have_folded_solutions(self, path):
+        (exercises,) = [c.source for c in load(path).cells if c.source.startswith("## Exercises")]
+        wanted = len(re.findall(r"^\*\*\d\.\*\*", exercises, flags=re.MULTILINE))
+        folds = FOLD.findall(exercises)
+        assert wanted == len(folds) >= 2
+        assert all(CODE.findall(fold) for fold in folds)
+
+    def test_it_is_small(self, path):
+        assert path.stat().st_size < SIZE
+
+    def test_links_lead_somewhere(self, path):
+        for cell in load(path).cells:
+            for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", cell.source):
+                assert (FOLDER / target).exists(), target
