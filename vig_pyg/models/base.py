@@ -83,12 +83,13 @@ class VisionGNN(nn.Module, ABC, Generic[ConfigT]):
         Raises:
             ValueError: If the images have another form, or (on a CPU) a pixel is not finite.
         """
-        images = self._checked(images)
-        return to_batch(*to_nodes(map_images(lambda part: self.pos_embed(self.stem(part)), images)))
+        return to_batch(*self._patches(images))
 
     def forward(self, images: Images) -> Tensor:
         """Logits `(B, num_classes)` of images `(B, in_channels, H, W)` or of a list of `(in_channels, H_i, W_i)`."""
-        return self.forward_head(self.forward_features(images))
+        x, layout = self._last(*self._patches(images))  # no PyG batch on the way: compilers cannot follow it
+        logits: Tensor = self.head(pool_graphs(x, layout))
+        return logits
 
     def forward_features(self, images: Images | Batch) -> Batch:
         """The last nodes as a PyG batch; a batch of patches (see `embed`) goes straight to the blocks.
@@ -96,22 +97,30 @@ class VisionGNN(nn.Module, ABC, Generic[ConfigT]):
         Raises:
             ValueError: If a batch of patches has another width than the blocks; else as `embed`.
         """
-        batch = images if isinstance(images, Batch) else self.embed(images)
+        if not isinstance(images, Batch):
+            return to_batch(*self._last(*self._patches(images)))
         width = self.pos_embed.weight.size(1)
-        if batch.x.dim() != 2 or batch.x.size(1) != width:
+        if images.x.dim() != 2 or images.x.size(1) != width:
             raise ValueError(
-                f"Expected a batch of patches with x (N, {width}), got {tuple(batch.x.shape)}: map them to the width "
-                f"of the blocks first, with torch.nn.Linear({batch.x.size(-1)}, {width}) for example."
+                f"Expected a batch of patches with x (N, {width}), got {tuple(images.x.shape)}: map them to the width "
+                f"of the blocks first, with torch.nn.Linear({images.x.size(-1)}, {width}) for example."
             )
-        x, layout = batch.x, Layout.from_batch(batch)
-        for x, layout in self._stages(x, layout):  # noqa: B007, B020  (the last pair is the result)
-            pass
-        return to_batch(x, layout)
+        return to_batch(*self._last(images.x, Layout.from_batch(images)))
 
     def forward_head(self, batch: Batch) -> Tensor:
         """Logits of a batch of last nodes; pooled features `(B, num_features)` where `num_classes` is 0."""
         logits: Tensor = self.head(pool_graphs(batch.x, Layout.from_batch(batch)))
         return logits
+
+    def _patches(self, images: Images) -> tuple[Tensor, Layout]:
+        """Nodes before any graph."""
+        return to_nodes(map_images(lambda part: self.pos_embed(self.stem(part)), self._checked(images)))
+
+    def _last(self, x: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
+        """Nodes after all stages."""
+        for x, layout in self._stages(x, layout):  # noqa: B007, B020  (the last pair is the result)
+            pass
+        return x, layout
 
     def forward_intermediates(self, images: Images, indices: list[int] | None = None) -> list[Maps]:
         """Maps `(B, C_s, H_s, W_s)` in the order of `feature_info` (a list of maps for each, for a ragged batch).

@@ -1,0 +1,72 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from vig_pyg.kernels import NodeNorm, has_node_norm
+
+
+def batch_norm(channels):
+    """A batch norm with numbers of its own, and the same in float64."""
+    norm = nn.BatchNorm1d(channels, eps=1e-4)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    exact = nn.BatchNorm1d(channels, eps=1e-4).double()
+    exact.load_state_dict(norm.state_dict())
+    return norm, exact
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize(("rows", "channels"), [(2, 16), (15, 16), (17, 48), (1000, 192)])
+def test_equals_torch_in_float64(gelu, rows, channels):
+    norm, exact = batch_norm(channels)
+    h = 3 * torch.randn(rows, channels) + torch.randn(channels)
+    grad = torch.randn(rows, channels)
+    wide = h.double().requires_grad_()
+    want = functional.gelu(exact(wide)) if gelu else exact(wide)
+    want.backward(grad.double())
+    step = NodeNorm(h, norm, gelu=gelu)
+    step.update(norm, rows, torch.zeros(channels))
+    torch.testing.assert_close(step.apply(h).double(), want.detach(), rtol=1e-5, atol=2e-6)
+    weight, bias = step.backward_(grad, h)
+    scale = wide.grad.abs().max() + 1
+    torch.testing.assert_close(grad.double(), wide.grad, rtol=1e-4, atol=float(1e-5 * scale))
+    torch.testing.assert_close(weight.double(), exact.weight.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(bias.double(), exact.bias.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(norm.running_mean.double(), exact.running_mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(norm.running_var.double(), exact.running_var, rtol=1e-5, atol=1e-6)
+    assert norm.num_batches_tracked == 1
+
+
+def test_gelu_over_its_whole_range():
+    z = torch.cat([torch.linspace(-40, 40, 16 * 1000), torch.tensor([0.0, -0.0, 1e30, -1e30, 1e-30] + [0.0] * 11)])
+    h = z.view(-1, 1).expand(-1, 16).contiguous()
+    step = NodeNorm(h, nn.BatchNorm1d(16), gelu=True)
+    step.scale.fill_(1)
+    step.shift.fill_(0)
+    want = functional.gelu(h.double())
+    assert (step.apply(h).double() - want).abs().div(want.abs().clamp_min(1)).max() < 5e-7
+
+
+def test_channels_far_from_zero_keep_their_variance():
+    h = 1000 + 1e-2 * torch.randn(4000, 16)
+    step = NodeNorm(h, nn.BatchNorm1d(16), gelu=False)
+    torch.testing.assert_close(step.variance.double(), h.double().var(0, correction=0), rtol=1e-4, atol=0)
+
+
+def test_results_in_place_are_the_same():
+    h = torch.randn(50, 32)
+    step = NodeNorm(h, nn.BatchNorm1d(32), gelu=True)
+    want = step.apply(h)
+    assert step.apply(h, out=h) is h
+    assert torch.equal(h, want)
+
+
+def test_what_the_kernels_do_not_take():
+    x = torch.randn(5, 16)
+    assert has_node_norm(x, 64)
+    assert not has_node_norm(x, 24)
+    assert not has_node_norm(x.double(), 64)
+    assert not has_node_norm(x[:1], 64)
+    assert not has_node_norm(x.t(), 64)
+    assert not has_node_norm(x.to("meta"), 64)
