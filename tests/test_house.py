@@ -40,7 +40,7 @@ ROOMS = {
     "conv": {"layers", "kernels"},
     "stem": {"layers", "position"},
     "head": {"layers", "position"},
-    "fuse": {"layers"},
+    "fuse": {"layers", "conv"},
     "block": {"data", "graph", "conv", "layers", "position"},
     "models": {"stem", "block", "head", "data", "conv", "graph", "layers", "position", "fuse"},
     "weights": {"models"},

@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from vig_pyg.conv import EdgeConv
 from vig_pyg.layers import FFN, MultiHeadLinear
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -144,10 +145,11 @@ def fuse(model: ModuleT) -> ModuleT:
         for name, child in list(parent.named_children()):
             if isinstance(child, FFN):
                 setattr(parent, name, FusedFFN(child))
+    kept = {part for module in fused.modules() if isinstance(module, EdgeConv) for part in module.modules()}
     for parent in list(fused.modules()):
-        if not isinstance(parent, FusedMap):
+        if not isinstance(parent, FusedMap) and parent not in kept:  # EdgeConv looks into its linear map
             _join(parent)
-    return fused
+    return fused.eval()  # the new parts too
 
 
 def _join(parent: nn.Module) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
+from vig_pyg.conv.by_nodes import takes_sparse, transposed_csr
 from vig_pyg.layers import multi_head_mlp
 
 
@@ -46,8 +47,13 @@ class GINConv(NodeUpdateConv):
     def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
         """The weighted sum, `(N, C)`."""
         x_src, x_dst = self.pair(x)
+        if self.fuses() and takes_sparse(x_src, edge_index):
+            edge_index = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
         out: Tensor = (1 + self.eps) * x_dst + self.propagate(edge_index, x=(x_src, x_dst))
         return out
 
     def message(self, x_j: Tensor) -> Tensor:
         return x_j
+
+    def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
+        return torch.sparse.mm(adj_t, x[0], reduce="sum")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
+from vig_pyg.conv.by_nodes import degrees, edge_norm, takes_edge_norm, takes_sparse, transposed_csr
 from vig_pyg.layers import multi_head_mlp
 
 
@@ -16,7 +17,7 @@ class GraphSAGEConv(NodeUpdateConv):
 
     (Inductive Representation Learning on Large Graphs, arXiv 1706.02216, pooling aggregator), MLP: multi-head linear,
     BN, GELU; the inner one has its statistics over edges, as in the published code of Vision GNN (arXiv 2206.00272,
-    table 5).
+    table 5). On a CPU it runs once a node (see `vig_pyg.conv.by_nodes`).
 
     *Differs* from `torch_geometric.nn.SAGEConv`, which averages neighbours and adds two linear maps.
 
@@ -43,8 +44,31 @@ class GraphSAGEConv(NodeUpdateConv):
     def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
         """Nodes and maxima, `(N, 2 C)`."""
         x_src, x_dst = self.pair(x)
-        return torch.cat([x_dst, self.propagate(edge_index, x=(x_src, x_dst))], dim=1)
+        if self.fuses() and takes_sparse(x_src, edge_index) and self._is_plain(edge_index.size(1)):
+            largest = self._by_nodes(x_src, x_dst, edge_index)
+        else:
+            largest = self.propagate(edge_index, x=(x_src, x_dst))
+        return torch.cat([x_dst, largest], dim=1)
 
     def message(self, x_j: Tensor) -> Tensor:
         out: Tensor = self.mlp_src(x_j)
         return out
+
+    def _is_plain(self, edges: int) -> bool:
+        norm = self.mlp_src[1]
+        return not norm.training or (takes_edge_norm(norm) and edges > 1)
+
+    def _by_nodes(self, x_src: Tensor, x_dst: Tensor, edge_index: Tensor) -> Tensor:
+        """The same with the inner map once a node; its statistics are still those over edges."""
+        linear, norm, act = self.mlp_src
+        if norm.training:
+            h, edges = linear(x_src), edge_index.size(1)
+            degree, _ = degrees(edge_index, x_src.size(0), x_dst.size(0), h.dtype)
+            mean = (degree * h).sum(0) / edges
+            variance = (degree * (h - mean).square()).sum(0) / edges
+            z = act(edge_norm(norm, h, mean, variance, edges))
+        else:
+            z = self.mlp_src(x_src)
+        adj_t = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), z.dtype)
+        largest = torch.sparse.mm(adj_t, z, reduce="amax")
+        return largest.masked_fill(adj_t.crow_indices().diff().eq(0).unsqueeze(1), 0)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
+from vig_pyg.conv.by_nodes import takes_sparse, transposed_csr
 from vig_pyg.kernels import TooManyNeighborsError, has_max_relative, max_relative
 from vig_pyg.layers import multi_head_mlp
 
@@ -49,8 +50,8 @@ class MaxRelativeConv(NodeUpdateConv):
         if plain and has_max_relative(x_src, x_dst):
             with suppress(TooManyNeighborsError):
                 return max_relative(x_src, x_dst, edge_index)
-        if plain and x_src.device.type == "cpu" and not torch.compiler.is_compiling():
-            edge_index = _transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
+        if plain and takes_sparse(x_src, edge_index):
+            edge_index = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
         largest = self.propagate(edge_index, x=(x_src, x_dst))
         return torch.stack([x_dst, largest], dim=2).flatten(1)  # (N, C, 2) -> (N, 2 C)
 
@@ -62,14 +63,3 @@ class MaxRelativeConv(NodeUpdateConv):
         largest = torch.sparse.mm(adj_t, x_src, reduce="amax") - x_dst
         degree = adj_t.crow_indices().diff()
         return largest if degree.all() else largest.masked_fill(degree.eq(0).unsqueeze(1), 0)
-
-
-def _transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.dtype) -> Tensor:
-    """The edges as a sparse matrix of ones, a row for each target."""
-    source, target = edge_index
-    if not (target[1:] >= target[:-1]).all():
-        target, order = target.sort(stable=True)
-        source = source[order]
-    rows = torch._convert_indices_from_coo_to_csr(target, num_dst)
-    ones = torch.ones(1, dtype=dtype).expand(source.numel()).contiguous()
-    return torch.sparse_csr_tensor(rows, source, ones, (num_dst, num_src), check_invariants=False)

@@ -1,0 +1,78 @@
+r"""Messages over edges from sums and extremes over nodes: no tensor of the size of the edges.
+
+Equations: the largest of :math:`\mathrm{GELU}(v_j)` is that of the largest or of the smallest :math:`v_j`, as GELU
+falls and then rises; a batch norm over edges has the mean :math:`\sum_j d_j h_j / E`, with node j in :math:`d_j` of
+the E edges.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.dtype) -> Tensor:
+    """The edges as a sparse matrix of ones, a row for each target.
+
+    Args:
+        edge_index: `(2, E)`, sources and targets; fastest where sorted by target.
+        num_src: Sources.
+        num_dst: Targets.
+        dtype: Type of the features it will be multiplied with.
+
+    Example:
+        >>> transposed_csr(torch.tensor([[2, 0], [0, 1]]), 3, 2, torch.float32).to_dense().tolist()
+        [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+    source, target = edge_index
+    if not (target[1:] >= target[:-1]).all():
+        target, order = target.sort(stable=True)
+        source = source[order]
+    rows = torch._convert_indices_from_coo_to_csr(target, num_dst)
+    ones = torch.ones(1, dtype=dtype).expand(source.numel()).contiguous()
+    return torch.sparse_csr_tensor(rows, source, ones, (num_dst, num_src), check_invariants=False)
+
+
+def takes_sparse(x: Tensor, edge_index: Tensor) -> bool:
+    """Whether torch can reduce these features over edges by a sparse product: on a processor, not when compiling."""
+    return (
+        x.device.type == "cpu"
+        and edge_index.layout == torch.strided
+        and edge_index.size(1) > 0
+        and not torch.compiler.is_compiling()
+    )
+
+
+def takes_edge_norm(norm: nn.Module) -> bool:
+    """Whether `edge_norm` can stand for this batch norm."""
+    plain = type(norm) is nn.BatchNorm1d and norm.affine and norm.track_running_stats and norm.momentum is not None
+    return plain and not (norm._forward_hooks or norm._forward_pre_hooks)
+
+
+def degrees(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """How many edges leave each source and reach each target, `(M, 1)` and `(N, 1)`."""
+    source, target = edge_index
+    return tuple(  # type: ignore[return-value]
+        torch.bincount(ends, minlength=n).to(dtype).unsqueeze(1) for ends, n in ((source, num_src), (target, num_dst))
+    )
+
+
+def edge_norm(norm: nn.Module, x: Tensor, mean: Tensor, variance: Tensor, edges: int) -> Tensor:
+    """Batch norm of nodes with statistics over edges; moves the running ones as torch does.
+
+    Args:
+        norm: The batch norm, in training.
+        x: Nodes `(N, C)`.
+        mean: Mean over edges `(C,)`.
+        variance: Mean square deviation over edges `(C,)`.
+        edges: How many edges there are, at least 2.
+    """
+    assert isinstance(norm, nn.BatchNorm1d)
+    with torch.no_grad():
+        assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
+        norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
+        norm.running_var.lerp_((variance * (edges / (edges - 1))).to(norm.running_var.dtype), norm.momentum)
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked += 1
+    scale = norm.weight * (variance + norm.eps).rsqrt()
+    return (x - mean) * scale + norm.bias
