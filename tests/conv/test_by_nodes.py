@@ -4,7 +4,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conv.cases import graph, randomised
-from vig_pyg.conv import EdgeConv, GINConv, GraphSAGEConv
+from vig_pyg.conv import EdgeConv, GINConv, GraphSAGEConv, MaxRelativeConv
 from vig_pyg.conv.by_nodes import degrees, edge_norm, takes_edge_norm, takes_sparse, transposed_csr
 
 
@@ -63,6 +63,18 @@ def test_no_tensor_of_edges_and_channels(operator, training, fuse):
     assert (largest.numel >= edges.size(1) * 8) == (not fuse)
 
 
+@pytest.mark.parametrize("operator", [EdgeConv, GraphSAGEConv, GINConv, MaxRelativeConv])
+@pytest.mark.parametrize("channels", [8, 32])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("training", [False, True])
+def test_autocast_takes_any_features(operator, channels, dtype, training):
+    one, edges = operator(channels, 16).train(training), graph()
+    x = torch.randn(18, channels)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = one(x.to(dtype), edges)
+    torch.testing.assert_close(got.float(), one(x, edges), rtol=0.1, atol=0.1)
+
+
 @pytest.mark.parametrize("operator", [EdgeConv, GraphSAGEConv])
 def test_a_watched_message_is_made(operator):
     one, seen = operator(8, 16), []
@@ -73,8 +85,9 @@ def test_a_watched_message_is_made(operator):
 
 def test_rows_are_targets():
     edges = torch.tensor([[2, 0, 1], [1, 0, 1]])
-    assert transposed_csr(edges, 3, 3, torch.float32).to_dense().tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
-    assert [d.flatten().tolist() for d in degrees(edges, 3, 3, torch.float32)] == [[1, 1, 1], [1, 2, 0]]
+    adj_t = transposed_csr(edges, 4, 3, torch.float32)
+    assert adj_t.to_dense().tolist() == [[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    assert [d.flatten().tolist() for d in degrees(adj_t, torch.float32)] == [[1, 1, 1, 0], [1, 2, 0]]
 
 
 def test_edge_norm_is_batch_norm_over_repeated_nodes():

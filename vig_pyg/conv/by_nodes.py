@@ -7,6 +7,8 @@ the E edges.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +35,18 @@ def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.
     return torch.sparse_csr_tensor(rows, source, ones, (num_dst, num_src), check_invariants=False)
 
 
+def reduce_edges(adj_t: Tensor, x: Tensor, reduce: Literal["amax", "sum"]) -> Tensor:
+    """Largest or summed source of each target, `(N, C)`; 0 where there is none.
+
+    Example:
+        >>> adj_t = transposed_csr(torch.tensor([[2, 0], [0, 0]]), 3, 1, torch.float32)
+        >>> reduce_edges(adj_t, torch.tensor([[1.0], [7.0], [3.0]]), "amax").tolist()
+        [[3.0]]
+    """
+    out: Tensor = torch.sparse.mm(adj_t, x.to(adj_t.dtype), reduce=reduce)  # autocast may have changed it
+    return out.masked_fill(adj_t.crow_indices().diff().eq(0).unsqueeze(1), 0) if reduce == "amax" else out
+
+
 def takes_sparse(x: Tensor, edge_index: Tensor) -> bool:
     """Whether torch can reduce these features over edges by a sparse product: on a processor, not when compiling."""
     return (
@@ -49,12 +63,10 @@ def takes_edge_norm(norm: nn.Module) -> bool:
     return plain and not (norm._forward_hooks or norm._forward_pre_hooks)
 
 
-def degrees(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def degrees(adj_t: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """How many edges leave each source and reach each target, `(M, 1)` and `(N, 1)`."""
-    source, target = edge_index
-    return tuple(  # type: ignore[return-value]
-        torch.bincount(ends, minlength=n).to(dtype).unsqueeze(1) for ends, n in ((source, num_src), (target, num_dst))
-    )
+    leaving = torch.bincount(adj_t.col_indices(), minlength=adj_t.size(1))
+    return leaving.to(dtype).unsqueeze(1), adj_t.crow_indices().diff().to(dtype).unsqueeze(1)
 
 
 def edge_norm(norm: nn.Module, x: Tensor, mean: Tensor, variance: Tensor, edges: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.conv.base import NodesOrPair, VisionConv
-from vig_pyg.conv.by_nodes import degrees, edge_norm, takes_edge_norm, takes_sparse, transposed_csr
+from vig_pyg.conv.by_nodes import degrees, edge_norm, reduce_edges, takes_edge_norm, takes_sparse, transposed_csr
 from vig_pyg.layers import MultiHeadLinear, multi_head_mlp
 
 
@@ -43,7 +43,7 @@ class EdgeConv(VisionConv):
     def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
         x_src, x_dst = self.pair(x)
         if self.fuses() and takes_sparse(x_src, edge_index) and self._is_plain(edge_index.size(1)):
-            return self._by_nodes(x_src, x_dst, edge_index)
+            edge_index = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
         out: Tensor = self.propagate(edge_index, x=(x_src, x_dst))
         return out
 
@@ -58,24 +58,21 @@ class EdgeConv(VisionConv):
             return layers and isinstance(norm, nn.BatchNorm1d | nn.Identity)
         return layers and takes_edge_norm(norm) and edges > 1
 
-    def _by_nodes(self, x_src: Tensor, x_dst: Tensor, edge_index: Tensor) -> Tensor:
+    def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
         r"""The same without messages.
 
         :math:`W [x_i, x_j - x_i] + b = p_i + q_j` with :math:`p_i = W [x_i, -x_i] + b` and :math:`q_j = W [0, x_j]`.
         """
-        linear, norm, act = self.mlp
+        (x_src, x_dst), (linear, norm, act) = x, self.mlp
         p = linear(torch.cat([x_dst, -x_dst], dim=1))
         q = linear(torch.cat([torch.zeros_like(x_src), x_src], dim=1)) - linear.bias
-        adj_t = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), q.dtype)
-        extremes = torch.cat(
-            [p + torch.sparse.mm(adj_t, q, reduce="amax"), p - torch.sparse.mm(adj_t, -q, reduce="amax")]
-        )
-        out_degree, in_degree = degrees(edge_index, x_src.size(0), x_dst.size(0), q.dtype)
+        extremes = torch.cat([p + reduce_edges(adj_t, q, "amax"), p - reduce_edges(adj_t, -q, "amax")])
+        out_degree, in_degree = degrees(adj_t, q.dtype)
         if norm.training:
-            edges = edge_index.size(1)
+            edges = adj_t.values().numel()
             mean_p, mean_q = (in_degree * p).sum(0) / edges, (out_degree * q).sum(0) / edges
             p, q = p - mean_p, q - mean_q
-            both = (p * torch.sparse.mm(adj_t, q, reduce="sum")).sum(0)
+            both = (p * reduce_edges(adj_t, q, "sum")).sum(0)
             variance = ((in_degree * p.square()).sum(0) + 2 * both + (out_degree * q.square()).sum(0)) / edges
             extremes = edge_norm(norm, extremes, mean_p + mean_q, variance, edges)
         else:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
-from vig_pyg.conv.by_nodes import takes_sparse, transposed_csr
+from vig_pyg.conv.by_nodes import reduce_edges, takes_sparse, transposed_csr
 from vig_pyg.layers import multi_head_mlp
 
 
@@ -56,4 +56,4 @@ class GINConv(NodeUpdateConv):
         return x_j
 
     def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
-        return torch.sparse.mm(adj_t, x[0], reduce="sum")
+        return reduce_edges(adj_t, x[0], "sum")

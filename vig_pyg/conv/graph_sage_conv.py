@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
-from vig_pyg.conv.by_nodes import degrees, edge_norm, takes_edge_norm, takes_sparse, transposed_csr
+from vig_pyg.conv.by_nodes import degrees, edge_norm, reduce_edges, takes_edge_norm, takes_sparse, transposed_csr
 from vig_pyg.layers import multi_head_mlp
 
 
@@ -45,10 +45,8 @@ class GraphSAGEConv(NodeUpdateConv):
         """Nodes and maxima, `(N, 2 C)`."""
         x_src, x_dst = self.pair(x)
         if self.fuses() and takes_sparse(x_src, edge_index) and self._is_plain(edge_index.size(1)):
-            largest = self._by_nodes(x_src, x_dst, edge_index)
-        else:
-            largest = self.propagate(edge_index, x=(x_src, x_dst))
-        return torch.cat([x_dst, largest], dim=1)
+            edge_index = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
+        return torch.cat([x_dst, self.propagate(edge_index, x=(x_src, x_dst))], dim=1)
 
     def message(self, x_j: Tensor) -> Tensor:
         out: Tensor = self.mlp_src(x_j)
@@ -58,17 +56,15 @@ class GraphSAGEConv(NodeUpdateConv):
         norm = self.mlp_src[1]
         return not norm.training or (takes_edge_norm(norm) and edges > 1)
 
-    def _by_nodes(self, x_src: Tensor, x_dst: Tensor, edge_index: Tensor) -> Tensor:
+    def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
         """The same with the inner map once a node; its statistics are still those over edges."""
-        linear, norm, act = self.mlp_src
+        (linear, norm, act), x_src = self.mlp_src, x[0]
         if norm.training:
-            h, edges = linear(x_src), edge_index.size(1)
-            degree, _ = degrees(edge_index, x_src.size(0), x_dst.size(0), h.dtype)
-            mean = (degree * h).sum(0) / edges
-            variance = (degree * (h - mean).square()).sum(0) / edges
+            h, edges = linear(x_src), adj_t.values().numel()
+            leaving, _ = degrees(adj_t, h.dtype)
+            mean = (leaving * h).sum(0) / edges
+            variance = (leaving * (h - mean).square()).sum(0) / edges
             z = act(edge_norm(norm, h, mean, variance, edges))
         else:
             z = self.mlp_src(x_src)
-        adj_t = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), z.dtype)
-        largest = torch.sparse.mm(adj_t, z, reduce="amax")
-        return largest.masked_fill(adj_t.crow_indices().diff().eq(0).unsqueeze(1), 0)
+        return reduce_edges(adj_t, z, "amax")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
-from vig_pyg.conv.by_nodes import takes_sparse, transposed_csr
+from vig_pyg.conv.by_nodes import reduce_edges, takes_sparse, transposed_csr
 from vig_pyg.kernels import TooManyNeighborsError, has_max_relative, max_relative
 from vig_pyg.layers import multi_head_mlp
 
@@ -60,6 +60,5 @@ class MaxRelativeConv(NodeUpdateConv):
 
     def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
         x_src, x_dst = x
-        largest = torch.sparse.mm(adj_t, x_src, reduce="amax") - x_dst
-        degree = adj_t.crow_indices().diff()
-        return largest if degree.all() else largest.masked_fill(degree.eq(0).unsqueeze(1), 0)
+        largest = reduce_edges(adj_t, x_src, "amax") - x_dst
+        return largest.masked_fill(adj_t.crow_indices().diff().eq(0).unsqueeze(1), 0)
