@@ -37,6 +37,19 @@ def test_neighbours_of_a_ragged_batch_are_those_of_each_image(pooled, coded):
     assert torch.equal(edges[1], torch.arange(layout.num_nodes).repeat_interleave(3))
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3, 16])
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_threads_change_nothing(monkeypatch, threads, ratio):
+    layout = Layout.from_sizes([(4, 4), (6, 4), (2, 2), (5, 5), (4, 4)])
+    source = layout.pooled(ratio)
+    x = torch.randn(layout.num_nodes, 4, requires_grad=True)
+    y = x if ratio == 1 else torch.randn(source.num_nodes, 4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    alone = cluster_neighbors(x, layout, y, source, 3, None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert torch.equal(cluster_neighbors(x, layout, y, source, 3, None), alone)
+
+
 def test_more_neighbours_than_nodes_are_fewer():
     layout = Layout.from_sizes([(1, 2), (2, 2)])
     x = torch.randn(6, 4)

@@ -5,6 +5,9 @@ This is the one file that imports `torch_cluster`.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, pairwise
+
 import torch
 from torch import Tensor
 from torch_cluster import knn, knn_graph
@@ -38,12 +41,42 @@ def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, 
             f"torch_cluster searches at most {MAX_NEIGHBORS_CUDA} neighbours on CUDA, got k * dilation = {k}: "
             'use a smaller k or dilation, or knn_engine="dense".'
         )
-    if codes is None and x is y:
-        return knn_graph(x, k, layout.batch, loop=True, batch_size=layout.num_graphs)
     if codes is not None:
         x, y = position_as_coordinates(x, y, codes.p, codes.q)
-    target, source = knn(y, x, k, layout_src.batch, layout.batch, batch_size=layout.num_graphs)
+    if x.is_cuda:
+        return _search(x, layout.batch, y, layout_src.batch, k, layout.num_graphs)
+    shares = _shares(layout.num_graphs, torch.get_num_threads())
+    if len(shares) == 1:
+        return _search(x, layout.batch, y, layout_src.batch, k, layout.num_graphs)
+    # torch_cluster searches on one core; images are independent, and its calls let other threads run
+    starts, starts_src = (list(accumulate(part.counts, initial=0)) for part in (layout, layout_src))
+
+    same, x, y = x is y, x.detach(), y.detach()  # new threads would record gradients
+
+    def share(first: int, last: int) -> Tensor:
+        here, there = slice(starts[first], starts[last]), slice(starts_src[first], starts_src[last])
+        targets = x[here]
+        sources = targets if same else y[there]
+        batches = layout.batch[here] - first, layout_src.batch[there] - first
+        found = _search(targets, batches[0], sources, batches[1], k, last - first)
+        return found + torch.tensor([[there.start], [here.start]])
+
+    with ThreadPoolExecutor(len(shares)) as pool:
+        return torch.cat(list(pool.map(lambda ends: share(*ends), shares)), dim=1)
+
+
+def _search(x: Tensor, batch: Tensor, y: Tensor, batch_src: Tensor, k: int, num_graphs: int) -> Tensor:
+    if x is y:
+        return knn_graph(x, k, batch, loop=True, batch_size=num_graphs)
+    target, source = knn(y, x, k, batch_src, batch, batch_size=num_graphs)
     return torch.stack([source, target])
+
+
+def _shares(num_graphs: int, threads: int) -> list[tuple[int, int]]:
+    """Images of a batch in about equal shares, as (first, last + 1)."""
+    parts = max(1, min(num_graphs, threads))
+    ends = [num_graphs * i // parts for i in range(parts + 1)]
+    return list(pairwise(ends))
 
 
 def position_as_coordinates(x: Tensor, y: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
