@@ -34,6 +34,7 @@ def test_tables_are_those_of_the_result_files(benchmarks):
     import readme
 
     assert "fuse()" in readme.inference()
+    assert all(f"<!-- {name} -->\n| " in README for name in readme.TABLES)
     assert readme.rendered(README) == README
 
 

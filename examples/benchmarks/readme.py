@@ -21,6 +21,13 @@ def newest(name: str) -> dict[str, Any]:
     return result
 
 
+def with_source(rows: list[dict[str, Any]], result: dict[str, Any]) -> str:
+    """A table and what made it."""
+    env = result["environment"]
+    source = f"{env['date']}, {env['processor']}, {env['threads']} threads, torch {env['torch']}, `{env['command']}`"
+    return f"{table(rows)}\n\n{source}"
+
+
 def inference() -> str:
     """A row for each model and precision."""
     result = newest("inference_cpu")
@@ -40,15 +47,73 @@ def inference() -> str:
         }
         for (model, precision), networks in by_run.items()
     ]
-    env = result["environment"]
-    source = f"{env['date']}, {env['processor']}, {env['threads']} threads, torch {env['torch']}, `{env['command']}`"
-    return f"{table(rows)}\n\n{source}"
+    return with_source(rows, result)
+
+
+def peers() -> str:
+    """Beside models of timm."""
+    known = {"reference", "plain", "fused", "floor", "torch_cluster", "reference compiled", "fused compiled"}
+    rows = []
+    result = newest("inference_cpu")
+    for peer in result["rows"]:
+        if peer["network"] in known:
+            continue
+        ours = next(
+            row
+            for row in result["rows"]
+            if (row["model"], row["precision"], row["network"]) == (peer["model"], peer["precision"], "fused")
+        )
+        rows.append(
+            {
+                "ours": peer["model"],
+                "precision": peer["precision"],
+                "timm": peer["network"],
+                "ours, images/s": f"{ours['images/s']:.1f}",
+                "timm's, images/s": f"{peer['images/s']:.1f}",
+                "ours / timm's": ours["images/s"] / peer["images/s"],
+            }
+        )
+    return table(rows)
+
+
+def training() -> str:
+    """A row for each model."""
+    result = newest("training_cpu")
+    by_model: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in result["rows"]:
+        by_model.setdefault(row["model"], {})[row["network"]] = row
+    rows = [
+        {
+            "model": model,
+            "reference, s": networks["reference"]["s / step"],
+            "ours, s": networks["ours"]["s / step"],
+            "floor, s": networks["floor"]["s / step"],
+            "reference / ours": networks["ours"]["x reference"],
+            "reference, GiB": networks["reference"]["peak GiB"],
+            "ours, GiB": networks["ours"]["peak GiB"],
+            "ours / reference, memory": networks["ours"]["peak / reference"],
+        }
+        for model, networks in by_model.items()
+    ]
+    return with_source(rows, result)
+
+
+def memory() -> str:
+    """A row for each size."""
+    result = newest("memory_cpu")
+    columns = ("size", "patches", "peak GiB", "seconds", "time / predicted")
+    return with_source([{column: row[column] for column in columns} for row in result["rows"]], result)
+
+
+TABLES = {"inference": inference, "peers": peers, "training": training, "memory": memory}
 
 
 def rendered(text: str) -> str:
     """The README with its tables written anew."""
-    body = f"<!-- inference -->\n{inference()}\n<!-- /inference -->"
-    return re.sub(r"<!-- inference -->.*<!-- /inference -->", lambda _: body, text, flags=re.DOTALL)
+    for name, make in TABLES.items():
+        body = f"<!-- {name} -->\n{make()}\n<!-- /{name} -->"
+        text = re.sub(rf"<!-- {name} -->.*<!-- /{name} -->", lambda _, body=body: body, text, flags=re.DOTALL)
+    return text
 
 
 if __name__ == "__main__":
