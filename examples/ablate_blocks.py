@@ -1,7 +1,7 @@
 """What do the parts of a block do? Graph convolution alone, with linear maps in the Grapher, with an FFN, with both.
 
     uv run python examples/ablate_blocks.py                       # digits, a few minutes on two cores
-    uv run python examples/ablate_blocks.py --data imagenette --images-per-class 200 --epochs 10
+    uv run python examples/ablate_blocks.py --data imagenette --images-per-class 200 --epochs 20   # 20 minutes
 
 As in the ablation of modules in Vision GNN (arXiv 2206.00272): graph convolution alone makes the features of the
 patches alike (over-smoothing); the linear maps and the FFN keep them apart. Every variant keeps its residual

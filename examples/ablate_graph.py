@@ -1,9 +1,9 @@
 """Which graph? Number of neighbours, dilation, heads, position, engine, and other ways to build the graph.
 
-    uv run python examples/ablate_graph.py                        # digits, under ten minutes on two cores
+    uv run python examples/ablate_graph.py                        # digits, about ten minutes on two cores
     uv run python examples/ablate_graph.py --model pvig_micro     # with the position modes of the pyramid
-    uv run python examples/ablate_graph.py --data imagenette --images-per-class 200 --epochs 10 \
-        --only knn k-3 axial window grid random                   # about half an hour
+    uv run python examples/ablate_graph.py --data imagenette --images-per-class 200 --epochs 15 \
+        --only knn k-3 axial window grid random                   # under half an hour
 
 The published rule raises the dilation every four blocks, which small models hardly reach: `dilation-2` and
 `dilation-4` set it for all blocks. Stochastic dilation is `dilation-2` with random neighbours in a fifth of the

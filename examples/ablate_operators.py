@@ -1,8 +1,8 @@
 """Which graph convolution? The four of the paper, five of PyG's own through the same swap, and one confound.
 
-    uv run python examples/ablate_operators.py                     # digits, under ten minutes on two cores
-    uv run python examples/ablate_operators.py --data imagenette --images-per-class 200 --epochs 10 \
-        --only mr mr-blocks edge edge-interleaved sage gatv2       # about half an hour
+    uv run python examples/ablate_operators.py                     # digits, about ten minutes on two cores
+    uv run python examples/ablate_operators.py --data imagenette --images-per-class 150 --epochs 10 \
+        --only mr mr-blocks edge edge-interleaved sage gatv2       # under half an hour
 
 The published code gives the linear maps of all operators four heads, but not the same channels: Max-Relative
 interleaves nodes and maxima (x1 m1 x2 m2 ...), so that each head sees both, while Edge and GraphSAGE put them in
@@ -90,4 +90,4 @@ def variants(model: str) -> list[Variant]:  # noqa: ARG001  (all models take all
 
 
 if __name__ == "__main__":
-    main(__doc__ or "", variants, script=__file__, epochs=6)
+    main(__doc__ or "", variants, script=__file__, epochs=5)
