@@ -54,9 +54,12 @@ def test_histograms_show_every_layer_once(name):
         ours, pairs = (patch.get_data() for patch in axes.patches)
         assert ours.values.sum() == pytest.approx(100, abs=1e-3)
         assert pairs.values.sum() == pytest.approx(100, abs=1e-3)
-        near = ours.edges[6]
+        near = ours.edges[3]
         share = float((distance[distance > 0] < near).float().mean())
-        assert ours.values[:6].sum() == pytest.approx(100 * share, abs=1e-3)
+        assert 0 < share < 1
+        assert ours.values[:3].sum() == pytest.approx(100 * share, abs=1e-3)
+        (median,) = axes.lines
+        assert median.get_xdata()[0] == pytest.approx(float(distance[distance > 0].median()))
 
 
 def test_free_points_and_nothing_are_refused():

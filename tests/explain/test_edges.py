@@ -45,7 +45,7 @@ def test_only_the_nearest_are_drawn_and_last():
     assert {(int(a[1] * 8 + a[0]), int(b[1] * 8 + b[0])) for a, b in drawn} == set(nearest.items())
     everything = draw_all(image, graphs)
     assert torch.equal(ends(everything)[-len(nearest) :].sort(0)[0], ends(fig).sort(0)[0])
-    assert "the 1 nearest: 64 edges" in fig.axes[0].get_title()
+    assert "1 nearest only: 64 edges" in fig.axes[0].get_title()
 
 
 def test_wrong_input_is_refused():

@@ -46,6 +46,11 @@ def show_image(axes: Any, image: Tensor) -> None:
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
 
 
+def pale(image: Tensor) -> Tensor:
+    """The image in light grey, so that what lies on it is seen wherever it is dark."""
+    return 0.5 + 0.5 * image.mean(0, keepdim=True)
+
+
 def layer_title(graph: Any, layer: int) -> str:
     """The layer's number, counted from 1, and its settings."""
     ratio = int(graph.reduce_ratio)

@@ -91,8 +91,6 @@ def draw_distances(graphs: Sequence[Batch], *, patch_size: int | None = None) ->
     found = neighbor_distances(graphs, patch_size=unit)
     scales = _patch_sides(graphs)
     shown = thinned(len(graphs))
-    pairs = {layer: _all_pairs(graphs[layer], unit * scales[layer][0]) for layer in shown}
-    farthest = max(float(distance.max()) for distance in pairs.values())
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
     fig = figure(2.8 * columns, 1.9 * rows + 0.4)
@@ -100,23 +98,31 @@ def draw_distances(graphs: Sequence[Batch], *, patch_size: int | None = None) ->
     for axes in grid[len(shown) :]:
         axes.remove()
     for axes, layer in zip(grid, shown, strict=False):
-        _draw_histogram(axes, found[layer], pairs[layer], farthest)
-        axes.set_title(layer_title(graphs[layer].get_example(0), layer), fontsize=8)
+        graph = graphs[layer].get_example(0)
+        side = unit * scales[layer][0]  # (2,), of a patch
+        pairs = torch.cdist(graph.pos * side, graph.pos_src * side).flatten()
+        _draw_histogram(axes, found[layer], pairs, float(side.mean()) * int(graph.reduce_ratio))
+        axes.set_title(layer_title(graph, layer), fontsize=8)
+    grid[0].legend(fontsize=7, frameon=False, handlelength=1.4)
     fig.supxlabel("distance in pixels" if patch_size else "distance in patches of the first layer", fontsize=9)
     fig.supylabel("share of edges, %", fontsize=9)
     return fig
 
 
-def _draw_histogram(axes: Any, distance: Tensor, pairs: Tensor, farthest: float) -> None:
-    bins = 24
-    counts = [torch.histc(d[d > 0].float().cpu(), bins, 0, farthest) for d in (distance, pairs)]
-    edges = torch.linspace(0, farthest, bins + 1)
-    ours, expected = (100 * count / count.sum().clamp_min(1) for count in counts)
-    axes.stairs(ours.numpy(), edges.numpy(), fill=True, color="#3b6fb6", label="neighbours")
-    axes.stairs(expected.numpy(), edges.numpy(), color="0.45", linewidth=1.2, label="all pairs")
-    median = float(distance[distance > 0].median()) if (distance > 0).any() else 0.0
-    axes.axvline(median, color="#c8541b", linewidth=1.2, linestyle="--", label=f"median {median:.1f}")
-    axes.legend(fontsize=6, frameon=False, handlelength=1.4)
+def _draw_histogram(axes: Any, distance: Tensor, pairs: Tensor, width: float) -> None:
+    """Bars one source wide, the first about a distance of one: finer ones show the grid, not the neighbours."""
+    farthest = max(float(distance.max()), float(pairs.max()))
+    bins = int(farthest / width + 0.5) + 1
+    edges = (torch.arange(bins + 1) - 0.5).clamp_min(0) * width
+    shares = []
+    for d in (distance, pairs):
+        index = (d[d > 0] / width + 0.5).long().cpu()
+        shares.append(100 * torch.bincount(index, minlength=bins) / max(len(index), 1))
+    axes.stairs(shares[0].numpy(), edges.numpy(), fill=True, color="#3b6fb6", label="neighbours")
+    axes.stairs(shares[1].numpy(), edges.numpy(), color="0.4", linewidth=1.2, label="all pairs")
+    if (distance > 0).any():
+        median = float(distance[distance > 0].median())
+        axes.axvline(median, color="#c8541b", linewidth=1.2, linestyle="--", label="median of neighbours")
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -129,9 +135,3 @@ def _patch_sides(graphs: Sequence[Batch]) -> list[Tensor]:
         raise ValueError("Expected graphs over grids of patches, got free sets of points (without `grid_size`).")
     grids = [torch.tensor([list(size) for size in batch.grid_size], device=batch.pos.device) for batch in graphs]
     return [grids[0] / grid for grid in grids]
-
-
-def _all_pairs(batch: Batch, scale: Tensor) -> Tensor:
-    """Distances between all targets and all sources of the first image."""
-    graph = batch.get_example(0)
-    return torch.cdist(graph.pos * scale, graph.pos_src * scale).flatten()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from vig_pyg._plot import figure
-from vig_pyg.explain._panel import check_graphs, check_image, layer_title, show_image
+from vig_pyg.explain._panel import check_graphs, check_image, layer_title, pale, show_image
 from vig_pyg.explain.distances import edge_ranks
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest: int | None = None) -> Figure:
-    """All edges of one layer as lines from patch to neighbour, the nearest neighbours darkest and on top.
+    """All edges of one layer as lines from patch to neighbour, the nearest neighbours darkest and on top, on the pale image.
 
     Edges from a patch to itself have no length and are left out. Where sources are pooled a line ends at the centre
     of a pooled cell.
@@ -55,11 +55,11 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
     graph = graphs[layer].get_example(0)
     lines, rank = _lines(graph, image.shape[1:], nearest)
     axes = fig.subplots()
-    show_image(axes, image)
+    show_image(axes, pale(image))
     colours = colormaps["viridis"]((rank / rank.amax().clamp_min(1)).numpy())
-    alpha = float(torch.tensor(40 / max(len(lines), 1)).sqrt().clamp(0.06, 0.8))  # thousands of lines stay readable
+    alpha = float(torch.tensor(200 / max(len(lines), 1)).sqrt().clamp(0.08, 0.8))  # thousands of lines stay readable
     axes.add_collection(LineCollection(list(lines.numpy()), colors=colours, alpha=alpha, linewidths=0.9))
-    few = "" if nearest is None else f", the {nearest} nearest"
+    few = "" if nearest is None else f", {nearest} nearest only"
     axes.set_title(f"{layer_title(graph, layer)}{few}: {len(lines)} edges", fontsize=10)
     return fig
 

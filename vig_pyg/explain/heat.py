@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from vig_pyg._plot import figure
-from vig_pyg.explain._panel import check_image, show_image
+from vig_pyg.explain._panel import check_image, pale, show_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def draw_attribution(image: Tensor, scores: Tensor) -> Figure:
     scores = scores.detach().cpu().float()
     fig = figure(7.4, 3.6)
     left, right = fig.subplots(1, 2)
-    for axes, light in ((left, image), (right, 0.5 + 0.5 * image.mean(0, keepdim=True))):
+    for axes, light in ((left, image), (right, pale(image))):
         show_image(axes, light)
     heat = right.imshow(
         scores.numpy(),
