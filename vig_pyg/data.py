@@ -29,6 +29,7 @@ class Layout:
         counts: Nodes of each image as Python numbers, so that no step has to ask the device.
         sizes: Grid (H, W) of each image with its nodes in raster order; `None` for a free set of points.
         ratio: Patches a side that were averaged into one node.
+        shared: Edges that Graphers hand on to each other during the pass of this layout (see `vig_pyg.graph.Reuse`).
 
     Example:
         >>> Layout.from_sizes([(2, 3)]).pos.tolist()[-1]
@@ -41,6 +42,7 @@ class Layout:
     counts: tuple[int, ...]
     sizes: tuple[Size, ...] | None
     ratio: int = 1
+    shared: dict[object, Tensor] = field(default_factory=dict, repr=False)
     _pooled: dict[int, Layout] = field(default_factory=dict, repr=False)
 
     @property

@@ -282,7 +282,7 @@ def _one(layout: Layout, i: int) -> Layout:
     """The layout of image i alone."""
     pos, sizes = layout.pos[layout.batch == i], None if layout.sizes is None else (layout.sizes[i],)
     batch, ptr = torch.zeros_like(layout.batch[: len(pos)]), layout.ptr[i : i + 2] - layout.ptr[i]
-    return Layout(pos, batch, ptr, (len(pos),), sizes)
+    return Layout(pos, batch, ptr, (len(pos),), sizes, layout.ratio)
 
 
 def _name(part: object) -> str:

@@ -15,7 +15,7 @@ from vig_pyg.block import Block, Grapher
 from vig_pyg.conv import resolve_conv
 from vig_pyg.data import Layout, Maps, map_images, pool_graphs, to_batch, to_maps, to_nodes
 from vig_pyg.fuse import fuse
-from vig_pyg.graph import DilatedKNN, GraphFactory
+from vig_pyg.graph import DilatedKNN, resolve_graph
 from vig_pyg.head import ClassifierHead
 from vig_pyg.layers import FFN
 from vig_pyg.models.config import ModelConfig
@@ -50,13 +50,14 @@ class VisionGNN(nn.Module, ABC, Generic[ConfigT]):
         """Each block's makers, in order, waiting for its width and reduction."""
         config = self.config
         conv = resolve_conv(config.conv, heads=config.heads)
-        graph: GraphFactory = config.graph or partial(
+        knn = partial(
             DilatedKNN,
             stochastic=config.stochastic,
             epsilon=config.epsilon,
             engine=config.knn_engine,
             position=self._position,
         )
+        graph = resolve_graph(config.graph, knn=knn)
         for (k, dilation), drop_path in zip(config.neighbors(), config.drop_paths(), strict=True):
             yield partial(
                 _block, conv=conv, graph=graph, k=k, dilation=dilation, drop_path=drop_path, ffn_ratio=config.ffn_ratio

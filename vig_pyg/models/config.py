@@ -29,7 +29,8 @@ class ModelConfig:
         epsilon: Probability of a stochastic choice.
         knn_engine: `"auto"`, `"dense"` or `"torch_cluster"` (see `DilatedKNN`).
         conv: A name (`"mr"`, `"edge"`, `"gin"`, `"sage"`) or a callable `(in_channels, out_channels) -> Module`.
-        graph: `None` for `DilatedKNN`, or a callable `(k, dilation) -> builder` (see `vig_pyg.graph.Builder`).
+        graph: A name (`"knn"`, `"window"`, `"axial"`, `"log"`, `"grid"`, `"complete"`, `"random"`) or a callable
+            `(k, dilation) -> builder` (see `vig_pyg.graph.Builder`); `None` is `"knn"`, which is `DilatedKNN`.
         heads: Heads of the graph convolutions' linear maps; 4 is the published value.
         ffn_ratio: Hidden width of the FFN over its width.
         head_channels: Hidden width of the classifier.
@@ -47,7 +48,7 @@ class ModelConfig:
     epsilon: float = 0.2
     knn_engine: Engine = "auto"
     conv: str | ConvFactory = "mr"
-    graph: GraphFactory | None = None
+    graph: str | GraphFactory | None = None
     heads: int = 4
     ffn_ratio: int = 4
     head_channels: int = 1024
@@ -63,7 +64,7 @@ class ModelConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.num_classes < 0:
             raise ValueError(f"num_classes must be 0 (pooled features) or more, got {self.num_classes}.")
-        if self.graph is not None:
+        if self.graph is not None and self.graph != "knn":
             self._check_graph()
 
     @property

@@ -81,7 +81,7 @@ def fit(
         "in_channels": data.preprocessing.in_channels,
         "image_size": data.preprocessing.image_size,
     }
-    with new_run_folder(out) as folder, _quiet_lightning():
+    with new_run_folder(out) as folder, quiet_lightning():
         lightning.seed_everything(recipe.seed, workers=True, verbose=False)
         network = create_model(model, **options)
         if weights is not None:
@@ -133,7 +133,7 @@ def _draw_first(network: VisionGNN[Any], data: ImageData, path: Path) -> None:
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Without Lightning's advertisements and advice that does not apply here."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]

@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from tests.explain.common import image_and_graphs, model_of
+from vig_pyg.explain import draw_distances, neighbor_distances
+from vig_pyg.explain.distances import edge_ranks
+from vig_pyg.models.inspect import PatchGraph
+
+
+def test_distances_are_those_of_the_centres_in_pixels():
+    _, graphs = image_and_graphs("pvig_micro")
+    found = neighbor_distances(graphs, patch_size=2)
+    assert len(found) == len(graphs)
+    for distance, batch in zip(found, graphs, strict=True):
+        graph = batch.get_example(0)
+        cell = 32 / graph.grid_size[0]  # pixels of a patch in this stage
+        for (source, target), d in zip(graph.edge_index.t().tolist(), distance.tolist(), strict=True):
+            centre = [(i + 0.5) * cell for i in divmod(target, graph.grid_size[1])]
+            r = int(graph.reduce_ratio)
+            there = [(i + 0.5) * cell * r for i in divmod(source, graph.grid_size[1] // r)]
+            assert d == pytest.approx(sum((a - b) ** 2 for a, b in zip(centre, there, strict=True)) ** 0.5, abs=1e-3)
+
+
+def test_images_of_several_sizes_go_together():
+    model = model_of("vig_micro")
+    images = [torch.rand(3, 32, 48), torch.rand(3, 40, 32)]
+    together = neighbor_distances(model.graphs(images))
+    alone = [neighbor_distances(model.graphs(image[None])) for image in images]
+    for layer, distance in enumerate(together):
+        assert torch.allclose(distance, torch.cat([one[layer] for one in alone]))
+
+
+def test_the_default_unit_is_the_first_layers_patch():
+    _, graphs = image_and_graphs("vig_micro")
+    one, four = neighbor_distances(graphs), neighbor_distances(graphs, patch_size=4)
+    assert torch.equal(4 * one[2], four[2])
+    side = one[2][one[2] > 0].min()
+    assert side == 1
+
+
+def test_ranks_follow_the_order_of_the_edges():
+    assert edge_ranks(torch.tensor([1, 1, 4, 4, 4, 5])).tolist() == [0, 1, 0, 1, 2, 0]
+    assert edge_ranks(torch.tensor([], dtype=torch.long)).tolist() == []
+
+
+@pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
+def test_histograms_show_every_layer_once(name):
+    _, graphs = image_and_graphs(name)
+    fig = draw_distances(graphs, patch_size=4)
+    assert len(fig.axes) == len(graphs)
+    assert fig.get_supxlabel() == "distance in pixels"
+    assert draw_distances(graphs).get_supxlabel() == "distance in patches of the first layer"
+    for axes, distance in zip(fig.axes, neighbor_distances(graphs, patch_size=4), strict=True):
+        ours, pairs = (patch.get_data() for patch in axes.patches)
+        assert ours.values.sum() == pytest.approx(100, abs=1e-3)
+        assert pairs.values.sum() == pytest.approx(100, abs=1e-3)
+        near = ours.edges[3]
+        share = float((distance[distance > 0] < near).float().mean())
+        assert 0 < share < 1
+        assert ours.values[:3].sum() == pytest.approx(100 * share, abs=1e-3)
+        (median,) = axes.lines
+        assert median.get_xdata()[0] == pytest.approx(float(distance[distance > 0].median()))
+
+
+def test_free_points_and_nothing_are_refused():
+    with pytest.raises(ValueError, match="no graphs"):
+        neighbor_distances([])
+    points = PatchGraph(edge_index=torch.zeros(2, 1, dtype=torch.long), pos=torch.rand(2, 2), pos_src=torch.rand(2, 2))
+    with pytest.raises(ValueError, match="grids of patches"):
+        neighbor_distances([points])

@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from tests.explain.common import image_and_graphs
+from vig_pyg.explain import draw_all
+
+
+def ends(fig):
+    """Ends of the lines, `(E, 2, 2)`: patch and neighbour, each as (x, y)."""
+    (lines,) = fig.axes[0].collections
+    return torch.stack([torch.from_numpy(segment) for segment in lines.get_segments()]).float()
+
+
+def expected(graph, side):
+    """The same from `edge_index`, edge by edge."""
+    cell = side / graph.grid_size[0]
+    out = set()
+    for source, target in graph.edge_index.t().tolist():
+        if source == target and graph.reduce_ratio == 1:
+            continue
+        (r, c), (rs, cs) = graph.pos[target].tolist(), graph.pos_src[source].tolist()
+        out.add(tuple(round((place + 0.5) * cell, 3) for place in (c, r, cs, rs)))
+    return out
+
+
+@pytest.mark.parametrize(("name", "layer"), [("vig_micro", 1), ("pvig_micro", 0)])
+def test_a_line_joins_each_patch_with_each_neighbour(name, layer):
+    image, graphs = image_and_graphs(name)
+    lines = {
+        tuple(round(v, 3) for v in line) for line in ends(draw_all(image, graphs, layer=layer)).flatten(1).tolist()
+    }
+    assert lines == expected(graphs[layer].get_example(0), 32)
+
+
+def test_only_the_nearest_are_drawn_and_last():
+    image, graphs = image_and_graphs("vig_micro")
+    graph = graphs[-1].get_example(0)
+    fig = draw_all(image, graphs, nearest=1)
+    nearest = {}  # of each patch, itself not counted
+    for source, target in graph.edge_index.t().tolist():
+        if source != target:
+            nearest.setdefault(target, source)
+    cell = 32 / graph.grid_size[0]
+    drawn = (ends(fig) / cell - 0.5).round().long()
+    assert {(int(a[1] * 8 + a[0]), int(b[1] * 8 + b[0])) for a, b in drawn} == set(nearest.items())
+    everything = draw_all(image, graphs)
+    assert torch.equal(ends(everything)[-len(nearest) :].sort(0)[0], ends(fig).sort(0)[0])
+    assert "1 nearest only: 64 edges" in fig.axes[0].get_title()
+
+
+def test_wrong_input_is_refused():
+    image, graphs = image_and_graphs("vig_micro")
+    with pytest.raises(ValueError, match="nearest"):
+        draw_all(image, graphs, nearest=0)
+    with pytest.raises(IndexError, match="there are 4 graphs"):
+        draw_all(image, graphs, layer=4)
+    with pytest.raises(ValueError, match="Expected an image"):
+        draw_all(image[:2], graphs)
+    with pytest.raises(ValueError, match="graphs of one image"):
+        draw_all(image, [])

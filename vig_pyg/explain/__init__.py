@@ -1,0 +1,24 @@
+"""Pictures and attributions of the graphs that a model builds."""
+
+from vig_pyg.explain.attribution import Attribution, attribute
+from vig_pyg.explain.distances import draw_distances, neighbor_distances
+from vig_pyg.explain.edges import draw_all
+from vig_pyg.explain.explainable import ExplainableViG
+from vig_pyg.explain.frozen import FixedGraph, frozen_graphs
+from vig_pyg.explain.heat import draw_attribution
+from vig_pyg.explain.neighbors import draw_graph
+from vig_pyg.explain.to_networkx import layer_networkx
+
+__all__ = [
+    "Attribution",
+    "ExplainableViG",
+    "FixedGraph",
+    "attribute",
+    "draw_all",
+    "draw_attribution",
+    "draw_distances",
+    "draw_graph",
+    "frozen_graphs",
+    "layer_networkx",
+    "neighbor_distances",
+]

@@ -1,0 +1,58 @@
+"""What the pictures share: their checks, which layers are shown, the image below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch_geometric.data import Batch
+
+#: More layers than this are thinned out evenly, first and last kept.
+MOST_PANELS = 12
+
+
+def check_image(image: Tensor) -> None:
+    """`ValueError` if it is no image."""
+    if image.dim() != 3 or image.size(0) not in (1, 3):
+        raise ValueError(f"Expected an image (3, H, W) or (1, H, W), got {tuple(image.shape)}.")
+
+
+def check_graphs(graphs: Sequence[Batch]) -> None:
+    """`ValueError` if they are not the graphs of one image."""
+    if not graphs or any(batch.num_graphs != 1 for batch in graphs):
+        raise ValueError("Expected the graphs of one image: call model.graphs(image[None]).")
+    if any("grid_size" not in batch for batch in graphs):
+        raise ValueError("Expected graphs over grids of patches, got free sets of points (without `grid_size`).")
+
+
+def check_place(patch: tuple[float, float]) -> None:
+    """`ValueError` if the place is outside of the image."""
+    if not all(0 <= place < 1 for place in patch):
+        raise ValueError(f"patch is a place (row, column) in shares of the image, each in [0, 1), got {patch}.")
+
+
+def thinned(count: int) -> list[int]:
+    """The layers to show."""
+    if count <= MOST_PANELS:
+        return list(range(count))
+    return [round(i * (count - 1) / (MOST_PANELS - 1)) for i in range(MOST_PANELS)]
+
+
+def show_image(axes: Any, image: Tensor) -> None:
+    """The image in pixel coordinates, without ticks."""
+    height, width = image.shape[1:]
+    axes.imshow(image.permute(1, 2, 0).expand(-1, -1, 3).cpu().numpy(), extent=(0, width, height, 0))
+    axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+
+
+def pale(image: Tensor) -> Tensor:
+    """The image in light grey, so that what lies on it is seen wherever it is dark."""
+    return 0.5 + 0.5 * image.mean(0, keepdim=True)
+
+
+def layer_title(graph: Any, layer: int) -> str:
+    """The layer's number, counted from 1, and its settings."""
+    ratio = int(graph.reduce_ratio)
+    pooled = f", pooled {ratio} x {ratio}" if ratio > 1 else ""
+    return f"layer {layer + 1}: k {int(graph.k)}, dilation {int(graph.dilation)}{pooled}"

@@ -1,0 +1,137 @@
+"""How far apart on the image the neighbours are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from vig_pyg._plot import figure
+from vig_pyg.explain._panel import layer_title, thinned
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def edge_ranks(target: Tensor) -> Tensor:
+    """Place of each edge among those of its target, from 0: the nearest.
+
+    Args:
+        target: Targets of the edges `(E,)`, ascending, the nearest source first (`edge_index[1]`).
+
+    Example:
+        >>> edge_ranks(torch.tensor([0, 0, 0, 2, 2])).tolist()
+        [0, 1, 2, 0, 1]
+    """
+    index = torch.arange(len(target), device=target.device)
+    return index - torch.searchsorted(target.contiguous(), target.contiguous())
+
+
+def neighbor_distances(graphs: Sequence[Batch], *, patch_size: float = 1.0) -> list[Tensor]:
+    r"""Distance on the image from each patch to each of its neighbours, layer by layer.
+
+    .. math:: d_{ij} = \lVert p_i - p_j \rVert_2
+
+    with p the centres of the patches; of pooled sources, the centres of the pooled cells. (Vision GNN,
+    arXiv 2206.00272, figure 5, shows the effect for single patches.) All layers share one unit, so that the stages
+    of a pyramid can be compared.
+
+    Args:
+        graphs: `model.graphs(images)`, of one image or several.
+        patch_size: Pixels of a patch's side in the first layer (`model.config.patch_size`); distances are then in
+            pixels. By default the unit is one patch of the first layer.
+
+    Returns:
+        One tensor `(E,)` for each layer, in the order of its `edge_index`; a patch has distance 0 to itself.
+
+    Raises:
+        ValueError: If there are no graphs, or they are not over grids of patches.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> [len(d) for d in neighbor_distances(vig_micro().eval().graphs(torch.rand(1, 3, 64, 64)))]
+        [2304, 2304, 2304, 2304]
+    """
+    scales = _patch_sides(graphs)
+    distances = []
+    for batch, scale in zip(graphs, scales, strict=True):
+        source, target = batch.edge_index
+        apart = (batch.pos[target] - batch.pos_src[source]) * scale[batch.batch[target]]
+        distances.append(patch_size * apart.norm(dim=1))
+    return distances
+
+
+def draw_distances(graphs: Sequence[Batch], *, patch_size: int | None = None) -> Figure:
+    """Histograms over the layers of the distance on the image between a patch and its neighbours.
+
+    The line in each panel is the share that all pairs of patch and source of the first image have: bars above it on
+    the left say that the layer prefers near patches. A patch itself (distance 0) is left out.
+
+    Args:
+        graphs: `model.graphs(images)`, of one image or several.
+        patch_size: Pixels of a patch's side in the first layer (`model.config.patch_size`), for an axis in pixels;
+            without it the unit is one patch of the first layer.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If there are no graphs, or they are not over grids of patches.
+        ImportError: If matplotlib is missing.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> len(draw_distances(vig_micro().eval().graphs(torch.rand(1, 3, 64, 64))).axes)
+        4
+    """
+    unit = patch_size or 1
+    found = neighbor_distances(graphs, patch_size=unit)
+    scales = _patch_sides(graphs)
+    shown = thinned(len(graphs))
+    columns = min(4, len(shown))
+    rows = -(-len(shown) // columns)
+    fig = figure(2.8 * columns, 1.9 * rows + 0.4)
+    grid = fig.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+    for axes in grid[len(shown) :]:
+        axes.remove()
+    for axes, layer in zip(grid, shown, strict=False):
+        graph = graphs[layer].get_example(0)
+        side = unit * scales[layer][0]  # (2,), of a patch
+        pairs = torch.cdist(graph.pos * side, graph.pos_src * side).flatten()
+        _draw_histogram(axes, found[layer], pairs, float(side.mean()) * int(graph.reduce_ratio))
+        axes.set_title(layer_title(graph, layer), fontsize=8)
+    grid[0].legend(fontsize=7, frameon=False, handlelength=1.4)
+    fig.supxlabel("distance in pixels" if patch_size else "distance in patches of the first layer", fontsize=9)
+    fig.supylabel("share of edges, %", fontsize=9)
+    return fig
+
+
+def _draw_histogram(axes: Any, distance: Tensor, pairs: Tensor, width: float) -> None:
+    """Bars one source wide, the first about a distance of one: finer ones show the grid, not the neighbours."""
+    farthest = max(float(distance.max()), float(pairs.max()))
+    bins = int(farthest / width + 0.5) + 1
+    edges = (torch.arange(bins + 1) - 0.5).clamp_min(0) * width
+    shares = []
+    for d in (distance, pairs):
+        index = (d[d > 0] / width + 0.5).long().cpu()
+        shares.append(100 * torch.bincount(index, minlength=bins) / max(len(index), 1))
+    axes.stairs(shares[0].numpy(), edges.numpy(), fill=True, color="#3b6fb6", label="neighbours")
+    axes.stairs(shares[1].numpy(), edges.numpy(), color="0.4", linewidth=1.2, label="all pairs")
+    if (distance > 0).any():
+        median = float(distance[distance > 0].median())
+        axes.axvline(median, color="#c8541b", linewidth=1.2, linestyle="--", label="median of neighbours")
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _patch_sides(graphs: Sequence[Batch]) -> list[Tensor]:
+    """Height and width of a patch in each layer, in patches of the first layer, for each image: `(B, 2)`."""
+    if not graphs:
+        raise ValueError("Got no graphs: pass what model.graphs(images) returns.")
+    if any("grid_size" not in batch for batch in graphs):
+        raise ValueError("Expected graphs over grids of patches, got free sets of points (without `grid_size`).")
+    grids = [torch.tensor([list(size) for size in batch.grid_size], device=batch.pos.device) for batch in graphs]
+    return [grids[0] / grid for grid in grids]

@@ -1,0 +1,77 @@
+"""All edges of one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from vig_pyg._plot import figure
+from vig_pyg.explain._panel import check_graphs, check_image, layer_title, pale, show_image
+from vig_pyg.explain.distances import edge_ranks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest: int | None = None) -> Figure:
+    """All edges of one layer as lines from patch to neighbour, the nearest neighbours darkest and on top, on the pale image.
+
+    Edges from a patch to itself have no length and are left out. Where sources are pooled a line ends at the centre
+    of a pooled cell.
+
+    Args:
+        image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
+        graphs: `model.graphs(images)` for this image alone.
+        layer: Which of the graphs, from 0; negative ones from the end.
+        nearest: Draw only this many of the nearest neighbours of each patch, itself not counted; all by default.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If `nearest` is below 1, the image has another form, or there is more than one image.
+        IndexError: If there is no such layer.
+        ImportError: If matplotlib is missing.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> fig = draw_all(torch.rand(3, 32, 32), vig_micro().eval().graphs(torch.rand(1, 3, 32, 32)), nearest=2)
+    """
+    check_image(image)
+    check_graphs(graphs)
+    if nearest is not None and nearest < 1:
+        raise ValueError(f"nearest is the number of neighbours to draw, at least 1, got {nearest}.")
+    if not -len(graphs) <= layer < len(graphs):
+        raise IndexError(f"Layer {layer} is out of range: there are {len(graphs)} graphs.")
+    layer %= len(graphs)
+    fig = figure(6.4, 6.6)
+    from matplotlib import colormaps  # after `figure`, which says how to install it
+    from matplotlib.collections import LineCollection
+
+    graph = graphs[layer].get_example(0)
+    lines, rank = _lines(graph, image.shape[1:], nearest)
+    axes = fig.subplots()
+    show_image(axes, pale(image))
+    colours = colormaps["viridis"]((rank / rank.amax().clamp_min(1)).numpy())
+    alpha = float(torch.tensor(200 / max(len(lines), 1)).sqrt().clamp(0.08, 0.8))  # thousands of lines stay readable
+    axes.add_collection(LineCollection(list(lines.numpy()), colors=colours, alpha=alpha, linewidths=0.9))
+    few = "" if nearest is None else f", {nearest} nearest only"
+    axes.set_title(f"{layer_title(graph, layer)}{few}: {len(lines)} edges", fontsize=10)
+    return fig
+
+
+def _lines(graph: Batch, size: Sequence[int], nearest: int | None) -> tuple[Tensor, Tensor]:
+    """Segments `(E, 2, 2)` from (x, y) to (x, y) in pixels, the farthest first, and their ranks."""
+    source, target = graph.edge_index
+    patch = torch.tensor(size) / torch.tensor(tuple(graph.grid_size))
+    ends = torch.stack([graph.pos[target].cpu(), graph.pos_src[source].cpu()], dim=1)  # (E, 2, 2)
+    itself = (ends[:, 0] == ends[:, 1]).all(1) & (int(graph.reduce_ratio) == 1)
+    ends, target = ends[~itself], target.cpu()[~itself]
+    rank = edge_ranks(target)
+    kept = torch.arange(len(rank)) if nearest is None else (rank < nearest).nonzero().squeeze(1)
+    kept = kept[rank[kept].argsort(descending=True, stable=True)]
+    return ((ends[kept] + 0.5) * patch).flip(-1), rank[kept]

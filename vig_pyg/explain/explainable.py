@@ -1,0 +1,116 @@
+"""A model in the form that `torch_geometric.explain` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+from torch_geometric.nn import MessagePassing
+
+from vig_pyg.data import Layout, to_batch
+from vig_pyg.explain.frozen import frozen_graphs
+from vig_pyg.models import VisionGNN
+
+
+class ExplainableViG(nn.Module):
+    """A model on the patches and the graphs of certain images, with `forward(x, edge_index)`.
+
+    `torch_geometric.explain.Explainer` puts one mask over all edges that a model is called with. Here these are the
+    edges of all layers, one layer after another, so that each edge of each layer has a weight of its own; `split`
+    takes a mask apart again. The weight multiplies the message (PyG's `explain_message`). The graphs are those that
+    the model built for the images as they are; masks on the features do not move them.
+
+    Args:
+        model: A model in evaluation mode, its operators PyG `MessagePassing` modules. Not a fused copy: that has no
+            gradients.
+        images: As the model takes them.
+
+    Shapes: `x (N, C)` (`self.x`) and `edge_index (2, E_1 + E_2 + ...)` (`self.edge_index`) to logits
+    `(B, num_classes)`. Each layer's edges number the nodes of their own stage.
+
+    Raises:
+        ValueError: If the model is in training mode, or an operator passes no messages.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> explained = ExplainableViG(vig_micro().eval(), torch.rand(2, 3, 32, 32))
+        >>> explained(explained.x, explained.edge_index).shape
+        torch.Size([2, 1000])
+    """
+
+    def __init__(self, model: VisionGNN[Any], images: Tensor | list[Tensor]) -> None:
+        super().__init__()
+        if model.training:
+            raise ValueError("The model is in training mode, in which batch norm mixes images: call model.eval().")
+        for i, grapher in enumerate(model.graphers()):
+            if not any(isinstance(module, MessagePassing) for module in grapher.conv.modules()):
+                raise ValueError(
+                    f"The operator {type(grapher.conv).__name__} of layer {i + 1} has no "
+                    "torch_geometric.nn.MessagePassing in it, so its edges cannot be given weights."
+                )
+        self.model = model
+        self.eval()  # as the model: an Explainer sets the mode of both back to this one's
+        with torch.no_grad():
+            patches = model.embed(images)
+        self.layout = Layout.from_batch(patches)
+        self.graphs: list[Batch] = model.graphs(patches)
+        self.x: Tensor = patches.x
+        self.edge_index = torch.cat([graph.edge_index for graph in self.graphs], dim=1)
+
+    @property
+    def counts(self) -> list[int]:
+        """Edges of each layer."""
+        return [graph.edge_index.size(1) for graph in self.graphs]
+
+    def split(self, mask: Tensor) -> list[Tensor]:
+        """A value for each edge `(E_1 + E_2 + ...)` as one tensor `(E_l,)` for each layer."""
+        return list(mask.split(self.counts))
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        total = sum(self.counts)
+        if edge_index.size(1) != total:
+            raise ValueError(f"Expected the edges of all layers (2, {total}), got {tuple(edge_index.shape)}.")
+        edges = edge_index.split(self.counts, dim=1)
+        with frozen_graphs(self.model, edges), _sliced_masks(self.model, self.counts):
+            return self.model.forward_head(self.model.forward_features(to_batch(x, self.layout)))
+
+
+@contextmanager
+def _sliced_masks(model: VisionGNN[Any], counts: Sequence[int]) -> Iterator[None]:
+    """Within this context each layer takes its own part of PyG's edge mask."""
+    changed: list[MessagePassing] = []
+    try:
+        for grapher, end, count in zip(model.graphers(), accumulate(counts), counts, strict=True):
+            for module in grapher.conv.modules():
+                if isinstance(module, MessagePassing):
+                    # an attribute of the instance hides the method of the class: the place PyG offers for this
+                    module.explain_message = MethodType(_explain_message(slice(end - count, end)), module)
+                    changed.append(module)
+        yield
+    finally:
+        for module in changed:
+            del module.explain_message
+
+
+def _explain_message(part: slice) -> Callable[..., Tensor]:
+    """PyG's method of this name, for one layer's part of the mask."""
+
+    def explain_message(conv: MessagePassing, inputs: Tensor, dim_size: int | None) -> Tensor:
+        assert conv._edge_mask is not None and conv._loop_mask is not None
+        mask, not_loop = conv._edge_mask[part], conv._loop_mask[part]
+        if conv._apply_sigmoid:
+            mask = mask.sigmoid()
+        if inputs.size(conv.node_dim) != mask.size(0):  # the operator has put self-loops at the end, each of weight 1
+            assert dim_size is not None
+            mask = torch.cat([mask[not_loop], mask.new_ones(dim_size)])
+        shape = [1] * inputs.dim()
+        shape[conv.node_dim] = -1
+        return inputs * mask.view(shape)
+
+    return explain_message

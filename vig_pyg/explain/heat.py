@@ -1,0 +1,56 @@
+"""Scores of patches as heat on the image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from vig_pyg._plot import figure
+from vig_pyg.explain._panel import check_image, pale, show_image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_attribution(image: Tensor, scores: Tensor) -> Figure:
+    """The image, and the scores of its patches on it: red for the class, blue against it, clear where small.
+
+    Args:
+        image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
+        scores: One for each patch, `(h, w)`: `attribute(...).patches`.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If the image or the scores have another form, or a score is not finite.
+        ImportError: If matplotlib is missing.
+
+    Example:
+        >>> import torch
+        >>> fig = draw_attribution(torch.rand(3, 32, 32), torch.randn(8, 8))
+    """
+    check_image(image)
+    if scores.dim() != 2 or not scores.isfinite().all():
+        got = tuple(scores.shape) if scores.dim() != 2 else "some that are NaN or infinite"
+        raise ValueError(f"Expected one finite score for each patch, (h, w), got {got}.")
+    height, width = image.shape[1:]
+    most = float(scores.abs().max()) or 1.0
+    scores = scores.detach().cpu().float()
+    fig = figure(7.4, 3.6)
+    left, right = fig.subplots(1, 2)
+    for axes, light in ((left, image), (right, pale(image))):
+        show_image(axes, light)
+    heat = right.imshow(
+        scores.numpy(),
+        cmap="RdBu_r",
+        vmin=-most,
+        vmax=most,
+        alpha=(scores.abs() / most).clamp(0, 1).sqrt().mul(0.85).numpy(),
+        extent=(0, width, height, 0),
+        interpolation="nearest",
+    )
+    bar = fig.colorbar(heat, ax=right, shrink=0.9, label="score")
+    bar.set_ticks([-most, 0, most], labels=[f"{-most:.2g}", "0", f"{most:.2g}"])
+    return fig

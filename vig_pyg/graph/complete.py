@@ -1,0 +1,36 @@
+"""The graph of all pairs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vig_pyg.data import Layout
+from vig_pyg.graph.static import StaticGraph
+
+
+class CompleteGraph(StaticGraph):
+    r"""All patches of the image, itself included: the reach of self-attention.
+
+    .. math:: \mathcal{N}(i) = \{ 1, \dots, m \}
+
+    (the complete graph of graph theory). An image of n targets and m sources has n m edges: meant for small grids.
+
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
+    target, nearest in the image first, in the order of the sources where distances are equal.
+
+    Raises:
+        ValueError: If an image has no node.
+
+    Example:
+        >>> x = torch.rand(3, 8); layout = Layout.from_sizes([(1, 3)])
+        >>> CompleteGraph()(x, layout, x, layout)[0].tolist()
+        [0, 1, 2, 1, 0, 2, 2, 1, 0]
+    """
+
+    def image_edges(self, target: Layout, source: Layout) -> Tensor:
+        # not by a matrix product: equal distances must stay equal
+        distance = torch.cdist(target.pos, source.pos, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = distance.argsort(dim=1, stable=True)
+        index = torch.arange(target.num_nodes, device=nearest.device)
+        return torch.stack([nearest.flatten(), index.repeat_interleave(source.num_nodes)])

@@ -1,0 +1,35 @@
+"""The graph of neighbouring cells."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from torch import Tensor
+
+from vig_pyg.data import Layout
+from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
+
+
+class GridGraph(StaticGraph):
+    r"""The eight patches around each one, and itself: the reach of a 3x3 convolution.
+
+    .. math:: \mathcal{N}(r, c) = \{ (r + i, c + j) : i, j \in \{-1, 0, 1\} \}
+
+    as far as they lie in the image (Moore's neighbourhood).
+
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
+    target, itself first, then the sides, then the corners. Where sources are pooled: the pooled cell that holds the
+    target, and the eight around it.
+
+    Raises:
+        ValueError: If the nodes are a free set of points.
+
+    Example:
+        >>> import torch
+        >>> x = torch.rand(9, 8); layout = Layout.from_sizes([(3, 3)])
+        >>> GridGraph()(x, layout, x, layout)[0, :4].tolist()
+        [0, 1, 3, 4]
+    """
+
+    def image_edges(self, target: Layout, source: Layout) -> Tensor:
+        return offset_edges(nearest_first(list(product((-1, 0, 1), (-1, 0, 1)))), target, source)

@@ -1,0 +1,39 @@
+"""The logarithmic graph, after LogViG."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vig_pyg.data import Layout
+from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
+
+
+class LogGraph(StaticGraph):
+    r"""The patches at distances 1, 2, 4, 8, ... in the same row and in the same column, and itself.
+
+    .. math:: \mathcal{N}(r, c) = \{ (r, c) \} \cup \{ (r, c \pm 2^m) \} \cup \{ (r \pm 2^m, c) \},
+        \quad m = 0, 1, 2, \dots
+
+    as far as they lie in the image (after Logarithmic Scalable Graph Construction, LogViG, arXiv 2510.13740): the
+    number of neighbours grows with the logarithm of height and width. Our neighbours end at the border.
+
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
+    target, nearest in the image first. Where sources are pooled, distances count pooled cells.
+
+    Raises:
+        ValueError: If the nodes are a free set of points.
+
+    Example:
+        >>> import torch
+        >>> x = torch.rand(6, 8); layout = Layout.from_sizes([(1, 6)])
+        >>> LogGraph()(x, layout, x, layout)[0, :4].tolist()
+        [0, 1, 2, 4]
+    """
+
+    def image_edges(self, target: Layout, source: Layout) -> Tensor:
+        rows, columns = source.sizes[0] if source.sizes else (1, 1)
+        offsets, step = [(0, 0)], 1
+        while step < max(rows, columns):
+            offsets += [(-step, 0), (0, -step), (0, step), (step, 0)]
+            step *= 2
+        return offset_edges(nearest_first(offsets), target, source)

@@ -1,0 +1,119 @@
+"""What graphs share that look at no feature: only the layout decides, so the edges of the last layout are kept.
+
+Shapes: n targets and m sources of one image, E edges, K offsets.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from vig_pyg.data import Layout
+
+
+class StaticGraph(nn.Module, ABC):
+    """A graph of places. A kind of graph fills `image_edges`; the same layout again costs nothing.
+
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
+    target.
+
+    Raises:
+        ValueError: If an image has no node, or the graph needs a grid and the nodes are a free set of points.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: tuple[object, Tensor] | None = None
+
+    @abstractmethod
+    def image_edges(self, target: Layout, source: Layout) -> Tensor:
+        """Edges `(2, E)` of one image, from the layouts of its targets and sources."""
+
+    def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:  # noqa: ARG002
+        if min(layout_src.counts, default=0) < 1 or min(layout.counts, default=0) < 1:
+            raise ValueError(f"Every image needs at least one node, got {layout.counts} nodes.")
+        if layout.sizes is None:  # the places of a free set of points are its own
+            return self._edges(layout, layout_src)
+        key = layout.sizes, layout_src.sizes, layout_src.ratio, layout.pos.device
+        if self._kept is None or self._kept[0] != key:
+            with torch.inference_mode(False):  # what is made in a validation pass serves training too
+                self._kept = key, self._edges(layout, layout_src)
+        return self._kept[1]
+
+    def _edges(self, layout: Layout, layout_src: Layout) -> Tensor:
+        if layout.grid is not None and layout_src.grid is not None:  # one image serves all
+            one = self.image_edges(one_image(layout, 0), one_image(layout_src, 0))
+            step = torch.tensor([[layout_src.counts[0]], [layout.counts[0]]], device=one.device)
+            images = torch.arange(layout.num_graphs, device=one.device).view(1, -1, 1)
+            return (one.unsqueeze(1) + images * step.unsqueeze(1)).flatten(1)  # (2, B, E) -> (2, B E)
+        edges, first = [], torch.zeros(2, 1, dtype=torch.long, device=layout.pos.device)
+        for i in range(layout.num_graphs):
+            edges.append(self.image_edges(one_image(layout, i), one_image(layout_src, i)) + first)
+            first = first + torch.tensor([[layout_src.counts[i]], [layout.counts[i]]], device=first.device)
+        return torch.cat(edges, dim=1)
+
+
+def one_image(layout: Layout, i: int) -> Layout:
+    """The layout of image i alone.
+
+    Example:
+        >>> one_image(Layout.from_sizes([(2, 2), (1, 3)]), 1).counts
+        (3,)
+    """
+    first = sum(layout.counts[:i])
+    pos = layout.pos[first : first + layout.counts[i]]
+    batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
+    ptr = torch.tensor([0, len(pos)], device=pos.device)
+    sizes = None if layout.sizes is None else (layout.sizes[i],)
+    return Layout(pos, batch, ptr, (len(pos),), sizes, layout.ratio)
+
+
+def nearest_first(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Offsets (row, column) by their length, in raster order where lengths are equal.
+
+    Example:
+        >>> nearest_first([(2, 0), (0, 1), (0, 0), (0, -1)])
+        [(0, 0), (0, -1), (0, 1), (2, 0)]
+    """
+    return sorted(offsets, key=lambda offset: (offset[0] ** 2 + offset[1] ** 2, offset))
+
+
+def offset_edges(offsets: list[tuple[int, int]], target: Layout, source: Layout) -> Tensor:
+    """Edges of one image from the cells at these offsets, as far as they lie in the image.
+
+    Where sources are pooled, offsets count pooled cells, from the one that holds the target.
+
+    Args:
+        offsets: (row, column), in the order that the neighbours shall have.
+        target: Layout of the targets.
+        source: Layout of the sources.
+
+    Returns:
+        `edge_index (2, E)`.
+
+    Raises:
+        ValueError: If the nodes are no grid, or the sources are not the pooled targets.
+
+    Example:
+        >>> layout = Layout.from_sizes([(1, 3)])
+        >>> offset_edges([(0, 0), (0, 1)], layout, layout).tolist()
+        [[0, 1, 1, 2, 2], [0, 0, 1, 1, 2]]
+    """
+    if target.sizes is None or source.sizes is None:
+        raise ValueError(
+            "This graph needs nodes on a grid, but the batch is a free set of points (it has no `grid_size`): "
+            'use graph="knn", "complete" or "random" for such batches.'
+        )
+    (height, width), (rows, columns) = target.sizes[0], source.sizes[0]
+    ratio, device = source.ratio, target.pos.device
+    if (-(-height // ratio), -(-width // ratio)) != (rows, columns):
+        raise ValueError(
+            f"Sources on a grid {(rows, columns)} are not the targets' grid {(height, width)} pooled by {ratio}."
+        )
+    home = torch.cartesian_prod(torch.arange(height, device=device), torch.arange(width, device=device)) // ratio
+    places = home.view(-1, 1, 2) + torch.tensor(offsets, device=device)  # (n, K, 2)
+    inside = ((places >= 0) & (places < torch.tensor([rows, columns], device=device))).all(-1)
+    sources = (places[..., 0] * columns + places[..., 1])[inside]
+    return torch.stack([sources, inside.nonzero()[:, 0]])
