@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from vig_pyg.data import Layout, to_nodes
 from vig_pyg.graph import DilatedKNN
-from vig_pyg.position import POSITION_MODES, TABLE_LIMIT, PositionCodes, PositionEmbedding, sincos
+from vig_pyg.position import POSITION_MODES, TABLE_LIMIT, PositionCodes, PositionEmbedding, shortened, sincos
 
 
 def test_sincos_is_its_equation():
@@ -69,8 +69,34 @@ def test_position_matters(channels):
 def test_grid_and_official_differ_only_where_sources_are_pooled(ratio, same):
     layout = Layout.from_sizes([(8, 8)])
     grid, official = (PositionCodes(mode)(layout, layout.pooled(ratio), 16, torch.float64) for mode in POSITION_MODES)
-    assert torch.equal(grid.p, official.p)
-    assert torch.equal(grid.q, official.q) == same
+    assert torch.equal(grid.table, official.table) == same
+    assert torch.allclose(grid.table, official.table, rtol=0, atol=1e-12) == same
+
+
+@pytest.mark.parametrize(("size", "ratio"), [((14, 14), 1), ((56, 56), 4), ((3, 40), 1)])
+@pytest.mark.parametrize("mode", POSITION_MODES)
+@pytest.mark.parametrize(("dtype", "rounding", "most"), [(torch.float32, 1e-8, 40), (torch.float64, 1e-13, 240)])
+def test_shortened_codes_keep_every_product(size, ratio, mode, dtype, rounding, most):
+    channels = 240
+    layout = Layout.from_sizes([size])
+    source = layout.pooled(ratio)
+    p = sincos(layout.pos, channels)
+    q = p if ratio == 1 else sincos(source.pos, channels)
+    if mode == "official" and ratio > 1:
+        q = F.interpolate(p.t()[None, None], size=(channels, source.num_nodes), mode="bicubic")[0, 0].t()
+    a, b = shortened(p, q, eps=torch.finfo(dtype).eps)
+    assert a.size(1) == b.size(1) <= most
+    torch.testing.assert_close(a @ b.t(), p @ q.t(), rtol=0, atol=channels * rounding)
+    kept = PositionCodes(mode)(layout, source, channels, dtype)
+    assert kept.p.shape == a.shape
+    torch.testing.assert_close(kept.p @ kept.q.t(), (p @ q.t() / channels).to(dtype))
+
+
+def test_codes_that_need_all_coordinates_keep_them():
+    p, q = torch.randn(2, 9, 4, dtype=torch.float64)
+    a, b = shortened(p, q, eps=1e-7)
+    assert a.shape == p.shape
+    torch.testing.assert_close(a @ b.t(), p @ q.t())
 
 
 def test_grid_puts_the_nearest_pooled_cell_first():
@@ -87,8 +113,10 @@ def test_codes_of_a_ragged_batch_are_those_of_its_images(mode):
     codes = PositionCodes(mode)
     together = codes(layout, layout.pooled(2), 16, torch.float64)
     alone = [codes(one, one.pooled(2), 16, torch.float64) for one in (Layout.from_sizes([size]) for size in sizes)]
-    assert torch.equal(together.p, torch.cat([code.p for code in alone]))
-    assert torch.equal(together.q, torch.cat([code.q for code in alone]))
+    targets = together.p.split([height * width for height, width in sizes])
+    sources = together.q.split([code.q.size(0) for code in alone])
+    for p, q, code in zip(targets, sources, alone, strict=True):
+        torch.testing.assert_close(p @ q.t(), code.p @ code.q.t(), rtol=0, atol=1e-12)
 
 
 def test_kept_codes_follow_size_width_and_type():
@@ -96,7 +124,9 @@ def test_kept_codes_follow_size_width_and_type():
     for size, channels, dtype in [((4, 4), 8, torch.float32), ((4, 6), 8, torch.float32), ((4, 6), 16, torch.float64)]:
         layout = Layout.from_sizes([size])
         got = codes(layout, layout, channels, dtype)
-        torch.testing.assert_close(got.p, (sincos(layout.pos, channels) / channels**0.5).to(dtype), rtol=0, atol=0)
+        want = sincos(layout.pos, channels) / channels**0.5
+        assert got.p.dtype == dtype
+        torch.testing.assert_close(got.p @ got.p.t(), (want @ want.t()).to(dtype))
 
 
 def test_kept_codes_are_no_weights_and_large_tables_are_not_kept():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest: int | None = None) -> Figure:
-    """All edges of one layer as lines from patch to neighbour, the nearest neighbours darkest and on top, on the pale image.
+    """All edges of one layer as lines on the pale image, those to the nearest neighbours darkest and on top.
 
     Edges from a patch to itself have no length and are left out. Where sources are pooled a line ends at the centre
     of a pooled cell.

@@ -82,17 +82,18 @@ def _shares(num_graphs: int, threads: int) -> list[tuple[int, int]]:
 def position_as_coordinates(x: Tensor, y: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     r"""Points whose Euclidean order is that of :math:`x \cdot y + p \cdot q`.
 
-    Targets :math:`[x, p, 0]` and sources :math:`[y, q, \sqrt{R - |y|^2 - |q|^2}]` with R the largest
+    Targets :math:`[p, x, 0]` and sources :math:`[q, y, \sqrt{R - |y|^2 - |q|^2}]` with R the largest
     :math:`|y|^2 + |q|^2`: all sources then have the same length, and distance falls as the inner product rises.
+    Places come first because they differ most: torch_cluster stops adding up a distance that is too long already.
 
     Args:
         x: Targets `(N, C)`.
         y: Sources `(M, C)`.
-        p: Codes of the targets over √C, `(N, C)`.
-        q: Codes of the sources over √C, `(M, C)`.
+        p: Codes of the targets over √C, `(N, R)`.
+        q: Codes of the sources over √C, `(M, R)`.
 
     Returns:
-        Points `(N, 2 C + 1)` and `(M, 2 C + 1)`.
+        Points `(N, R + C + 1)` and `(M, R + C + 1)`.
 
     Example:
         >>> a, b = position_as_coordinates(*torch.rand(4, 5, 8)); a.shape
@@ -100,4 +101,4 @@ def position_as_coordinates(x: Tensor, y: Tensor, p: Tensor, q: Tensor) -> tuple
     """
     length = y.square().sum(1, keepdim=True) + q.square().sum(1, keepdim=True)
     rest = (length.max() - length).sqrt()
-    return torch.cat([x, p, torch.zeros_like(x[:, :1])], 1), torch.cat([y, q, rest], 1)
+    return torch.cat([p, x, torch.zeros_like(x[:, :1])], 1), torch.cat([q, y, rest], 1)
