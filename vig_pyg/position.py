@@ -49,7 +49,7 @@ def sincos(pos: Tensor, channels: int) -> Tensor:
 def shortened(p: Tensor, q: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     r"""Codes in as few coordinates as give the same products.
 
-    .. math:: (p V)(q V)^T = p\, q^T, \quad V\ \text{the eigenvectors of}\ p^T p + q^T q\ \text{but for those of nearly 0}
+    .. math:: (p V)(q V)^T = p\, q^T, \quad V\ \text{the eigenvectors of}\ p^T p + q^T q\ \text{but those of nearly 0}
 
     Most waves of a sin-cos code are so long that a grid sees a nearly straight line of them: in float32 the 240
     channels of 14 x 14 cells span 26 dimensions, which is all that a search needs to look at.
