@@ -8,6 +8,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import pytest
 import torch
 
+if not torch.cuda.is_available():  # kernels for GPUs then run in Triton's interpreter; it asks when they are imported
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 
 @pytest.fixture(autouse=True)
 def same_random_numbers():

@@ -74,6 +74,8 @@ class Grapher(nn.Module):
         self.conv = conv(channels, 2 * channels)
         if reduce_ratio > 1 and getattr(self.conv, "add_self_loops", False):
             setattr(self.conv, "add_self_loops", False)  # noqa: B010  (an attribute of PyG's operators)
+        if isinstance(self.conv, NodeUpdateConv):
+            self.conv.by_target = True
         self.fc2 = LinearNorm(2 * channels, channels)
         self.drop_path = DropPath(drop_path)
 

@@ -104,7 +104,7 @@ def test_what_the_kernel_does_not_take():
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # opcheck's own
 def test_is_a_registered_operator():
-    arguments = torch.randn(9, 16), torch.randn(7, 16), edges(9, 7), True
+    arguments = torch.randn(9, 16), torch.randn(7, 16), edges(9, 7), True, False
     torch.library.opcheck(torch.ops.vig_pyg.max_relative.default, arguments)
     grads = tuple(part.requires_grad_() for part in arguments[:2])
     torch.library.opcheck(torch.ops.vig_pyg.max_relative.default, (*grads, *arguments[2:]))

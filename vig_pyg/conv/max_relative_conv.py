@@ -49,7 +49,7 @@ class MaxRelativeConv(NodeUpdateConv):
         plain = self.fuses() and edge_index.layout == torch.strided
         if plain and has_max_relative(x_src, x_dst):
             with suppress(TooManyNeighborsError):
-                return max_relative(x_src, x_dst, edge_index)
+                return max_relative(x_src, x_dst, edge_index, by_target=self.by_target)
         if plain and takes_sparse(x_src, edge_index):
             edge_index = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
         largest = self.propagate(edge_index, x=(x_src, x_dst))

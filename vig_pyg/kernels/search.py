@@ -1,11 +1,12 @@
-r"""Edges to the nearest sources: a native kernel on processors, `torch.topk` elsewhere.
+r"""Edges to the nearest sources: native kernels on processors and GPUs, `torch.topk` elsewhere.
 
 Equation: the sources of rank 0, `step`, `2 step`, ... by falling :math:`x_i \cdot y_s + b_{is}`, or without a bias by
 rising distance. Shapes: targets `(B, n, C)`, sources `(B, m, C)`, edges `(2, B n ⌈k / step⌉)`.
 
 The native kernel multiplies a tile of targets with all sources of the image and selects while the products are in the
 cache: no n x m matrix is written. It reads a row of products twice: for a bound (the k-th largest of the maxima of
-interleaved parts), and for the few that reach it, which it ranks against each other without a branch.
+interleaved parts), and for the few that reach it, which it ranks against each other without a branch. On a GPU see
+`triton_search.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from vig_pyg.kernels._native import library
+from vig_pyg.kernels._triton import triton_kernels
 
 #: Bytes of products held at once where there is no native kernel. Larger searches run in slices.
 SCORE_BUDGET = 32 * 2**20
@@ -84,15 +86,22 @@ def _refuse(node: int, counts: Sequence[int]) -> None:
     )
 
 
-def _plain(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
-    b, n, m = x.size(0), x.size(1), y.size(1)
-    kept = -(-k // step)
+def _scored(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Features and a bias whose products and sums are the scores."""
     if normalize:
+        b, n, m = x.size(0), x.size(1), y.size(1)
         x, y = unit_rows(x.flatten(0, 1), [n] * b).view_as(x), unit_rows(y.flatten(0, 1), [m] * b).view_as(y)
     if bias is None:  # about their mean, so that the products of features close together do not cancel
         mean = y.mean(1, keepdim=True)
         x, y = x - mean, y - mean
         bias = y.square().sum(-1).mul(-0.5).unsqueeze(1)  # (B, 1, m)
+    return x, y, bias
+
+
+def _plain(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
+    b, n, m = x.size(0), x.size(1), y.size(1)
+    kept = -(-k // step)
+    x, y, bias = _scored(x, y, bias, normalize)
     source = torch.empty(b, n, kept, dtype=torch.long, device=x.device)
     rows = max(1, min(n, SCORE_BUDGET // (m * x.element_size())))
     images = max(1, min(b, SCORE_BUDGET // (n * m * x.element_size()))) if rows == n else 1
@@ -129,6 +138,15 @@ def _native(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normal
     return out
 
 
+def _on_gpu(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
+    kernels = triton_kernels()
+    if kernels is None or k > kernels.search.MOST_NEIGHBORS or torch.float64 in (x.dtype, y.dtype):
+        return _plain(x, y, k, step, bias, normalize)
+    x, y, bias = _scored(x.float(), y.float(), bias, normalize)
+    found: Tensor = kernels.search.search(x, y, k, step, bias.float())
+    return found
+
+
 def _fake(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:  # noqa: ARG001
     return x.new_empty(2, x.size(0) * x.size(1) * -(-k // step), dtype=torch.long)
 
@@ -137,6 +155,7 @@ _ARGUMENTS = "Tensor x, Tensor y, int k, int step, Tensor? bias, bool normalize"
 torch.library.define("vig_pyg::nearest", f"({_ARGUMENTS}) -> Tensor")
 torch.library.impl("vig_pyg::nearest", "CompositeExplicitAutograd", _plain)
 torch.library.impl("vig_pyg::nearest", "CPU", _native)
+torch.library.impl("vig_pyg::nearest", "CUDA", _on_gpu)
 torch.library.register_fake("vig_pyg::nearest", _fake)
 
 

@@ -1,0 +1,102 @@
+"""The kernel for GPUs: in Triton's interpreter where there is no GPU (`conftest.py` sees to that)."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.kernels.test_search import exact, expected, scores_as_features
+from vig_pyg.kernels.triton_search import MOST_NEIGHBORS, search
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def found(x, y, k, step, bias):
+    return search(x.to(DEVICE), y.to(DEVICE), k, step, bias.to(DEVICE)).cpu()
+
+
+def each(*cases):
+    """The first case always; the interpreter takes seconds for one, so the others at night."""
+    return [cases[0], *(pytest.param(*case, marks=pytest.mark.slow) for case in cases[1:])]
+
+
+@pytest.mark.parametrize(
+    ("m", "kind", "k", "step"),
+    each(
+        (70, "ties", 9, 2),
+        *[(m, kind, min(9, m), 2) for m in (1, 3, 49, 64, 65, 130) for kind in ("normal", "ties", "constant")],
+        *[(m, "ascending", min(MOST_NEIGHBORS, m), 1) for m in (1, 2, 49, 130)],
+    ),
+)
+def test_selection_equals_a_stable_sort(m, kind, k, step):
+    scores = torch.randn(1, 3, m, generator=torch.Generator().manual_seed(m))
+    if kind == "ties":
+        scores = scores.round()
+    elif kind == "constant":
+        scores = torch.zeros_like(scores)
+    elif kind == "ascending":
+        scores = scores.sort(dim=-1).values
+    x, y = scores_as_features(scores)
+    zero = torch.zeros(1, 1, m)
+    assert torch.equal(found(x, y, k, step, zero), expected(x, y, k, step, zero))
+
+
+@pytest.mark.parametrize(
+    ("channels", "images", "rows"),
+    each((33, 2, 35), *[(channels, images, rows) for channels in (1, 32, 48) for images in (1, 2) for rows in (1, 35)]),
+)
+def test_products_and_biases(channels, images, rows):
+    x, y = exact(2, 35, channels), exact(2, 70, channels, seed=1)
+    bias = exact(images, rows, 70, seed=2) + torch.rand(images, rows, 70)
+    assert torch.equal(found(x, y, 18, 2, bias), expected(x, y, 18, 2, bias))
+
+
+def test_minus_zero_is_zero():
+    x, y = scores_as_features(torch.tensor([[[-0.0, 0.0, -0.0, 1.0]]]))
+    assert found(x, y, 4, 1, torch.zeros(1, 1, 4))[0].tolist() == [3, 0, 1, 2]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)])
+def test_products_of_half_precision_are_summed_in_float32(dtype):
+    x, y = torch.randn(1, 20, 40).to(dtype), torch.randn(1, 40, 40).to(dtype)
+    assert torch.equal(found(x, y, 5, 1, torch.zeros(1, 1, 40)), expected(x, y, 5, 1, torch.zeros(1, 1, 40)))
+
+
+@pytest.mark.slow
+def test_many_nodes():
+    x, y = torch.randn(1, 4, 16), torch.randn(1, 4096, 16)
+    zero = torch.zeros(1, 1, 4096)
+    assert torch.equal(found(x, y, 27, 3, zero), expected(x, y, 27, 3, zero))
+
+
+COMPILE = """
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from vig_pyg.kernels import triton_gather, triton_search
+
+def built(kernel, types, **constants):
+    signature = {**types, **dict.fromkeys(constants, "constexpr")}
+    result = compile(ASTSource(kernel, signature, constexprs=constants), target=GPUTarget("cuda", 90, 32))
+    assert result.asm["cubin"] and result.metadata.shared < 100_000, result.metadata
+
+numbers = "row n m channels bias_image bias_target bias_source k step kept".split()
+search = {"x_ptr": "*fp32", "y_ptr": "*fp32", "bias_ptr": "*fp32", "edges_ptr": "*i64", **dict.fromkeys(numbers, "i32")}
+for best in (16, 128):
+    built(triton_search._search, search, TARGETS=16, SOURCES=max(64, best), BEST=best, CHANNELS=32)
+graph = {"source_ptr": "*i64", "first_ptr": "*i64"}
+sizes = {"n": "i32", "channels": "i32"}
+forward = {"src_ptr": "*bf16", "dst_ptr": "*bf16", **graph, "out_ptr": "*bf16", "slots_ptr": "*i16", **sizes}
+built(triton_gather._forward, forward, WINNERS=True, **triton_gather._TILE)
+backward = {"grad_ptr": "*bf16", **graph, "slots_ptr": "*i16", "grad_src_ptr": "*fp32", "grad_dst_ptr": "*bf16"}
+built(triton_gather._backward, {**backward, **sizes}, **triton_gather._TILE)
+print("compiled")
+"""
+
+
+@pytest.mark.slow
+def test_the_kernels_compile_for_a_gpu_that_is_not_here():
+    env = {**os.environ, "TRITON_INTERPRET": "0"}
+    done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, env=env, check=False)
+    assert done.stdout.strip() == "compiled", done.stderr[-2000:]

@@ -1,0 +1,27 @@
+"""The kernels for GPUs, where Triton is there."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any, NamedTuple
+
+_log = logging.getLogger(__name__)
+
+
+class TritonKernels(NamedTuple):
+    """The modules `triton_search` and `triton_gather`."""
+
+    search: Any
+    gather: Any
+
+
+@cache
+def triton_kernels() -> TritonKernels | None:
+    """The kernels for GPUs, or `None` without Triton, which is logged once. They are imported when a GPU needs them."""
+    try:
+        from vig_pyg.kernels import triton_gather, triton_search
+    except ImportError as error:
+        _log.warning("The kernels for GPUs need Triton (%s): plain torch takes their place.", error)
+        return None
+    return TritonKernels(triton_search, triton_gather)
