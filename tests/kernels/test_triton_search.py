@@ -45,10 +45,10 @@ def test_selection_equals_a_stable_sort(m, kind, k, step):
 
 @pytest.mark.parametrize(
     ("channels", "images", "rows"),
-    each((33, 2, 35), *[(channels, images, rows) for channels in (1, 32, 48) for images in (1, 2) for rows in (1, 35)]),
+    each((33, 2, 20), *[(channels, images, rows) for channels in (1, 32, 48) for images in (1, 2) for rows in (1, 20)]),
 )
 def test_products_and_biases(channels, images, rows):
-    x, y = exact(2, 35, channels), exact(2, 70, channels, seed=1)
+    x, y = exact(2, 20, channels), exact(2, 70, channels, seed=1)
     bias = exact(images, rows, 70, seed=2) + torch.rand(images, rows, 70)
     assert torch.equal(found(x, y, 18, 2, bias), expected(x, y, 18, 2, bias))
 
@@ -56,12 +56,6 @@ def test_products_and_biases(channels, images, rows):
 def test_minus_zero_is_zero():
     x, y = scores_as_features(torch.tensor([[[-0.0, 0.0, -0.0, 1.0]]]))
     assert found(x, y, 4, 1, torch.zeros(1, 1, 4))[0].tolist() == [3, 0, 1, 2]
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)])
-def test_products_of_half_precision_are_summed_in_float32(dtype):
-    x, y = torch.randn(1, 20, 40).to(dtype), torch.randn(1, 40, 40).to(dtype)
-    assert torch.equal(found(x, y, 5, 1, torch.zeros(1, 1, 40)), expected(x, y, 5, 1, torch.zeros(1, 1, 40)))
 
 
 @pytest.mark.slow

@@ -29,8 +29,8 @@ def search(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor) -> Tensor:
     """Edges from every `step`-th of the k best sources to each target, sorted by target, best first.
 
     Args:
-        x: Targets `(B, n, C)`, float32, float16 or bfloat16; products are summed in float32, without TF32.
-        y: Sources `(B, m, C)` of the same type.
+        x: Targets `(B, n, C)`, float32; products are taken and summed in float32, without TF32.
+        y: Sources `(B, m, C)`, float32.
         k: How many of the best are looked at, at most `MOST_NEIGHBORS` and m.
         step: Which of them stay: ranks 0, step, 2 step, ...
         bias: Added to the products, `(1 or B, 1 or n, m)`, float32.
