@@ -62,9 +62,10 @@ def test_operators_of_pyg_go_into_both_families(family, name):
 @pytest.mark.parametrize("name", [*OTHERS, *CONVS])
 @pytest.mark.parametrize("ragged", [False, True])
 def test_images_of_a_batch_are_independent(family, name, ragged):
-    model = calibrated(family("micro", conv=OTHERS.get(name, name), num_classes=5))
-    images = [torch.rand(*shape) for shape in IMAGES] if ragged else torch.rand(3, 3, 32, 32)
-    assert assert_batch_independence(model, images) < 1e-5
+    # in float64: where two sources are equally near in float32, rounding decides, and with it the number of threads
+    model = calibrated(family("micro", conv=OTHERS.get(name, name), num_classes=5)).double()
+    images = [torch.rand(*shape).double() for shape in IMAGES] if ragged else torch.rand(3, 3, 32, 32).double()
+    assert assert_batch_independence(model, images) < 1e-10
 
 
 @pytest.mark.parametrize(
