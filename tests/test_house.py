@@ -46,6 +46,7 @@ ROOMS = {
     "weights": {"models"},
     "testing": {"models", "conv", "graph", "data"},
     "macs": {"models"},
+    "export": {"models", "data"},
     "transforms": {"data", "graph"},
     "explain": {"models", "data", "_plot"},
     "train": {"models", "weights", "explain", "_plot"},

@@ -6,7 +6,7 @@ Shapes: B images, C channels, H x W cells, N nodes (all images one after another
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,57 +16,100 @@ from torch_geometric.data import Batch, Data
 #: One map for images of one size, or a list of maps `(C, H_i, W_i)` for images of several sizes.
 Maps = Tensor | list[Tensor]
 Size = tuple[int, int]
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, eq=False)
 class Layout:
     """Which node belongs to which image, and where it lies in it.
+
+    What all images share is kept once, so that exporters can leave the number of images open.
 
     Args:
         pos: Node coordinates (row, column) in cells, `(N, 2)`, float.
         batch: Image index of each node, `(N,)`, ascending.
         ptr: First node of each image, `(B + 1,)`.
-        counts: Nodes of each image as Python numbers, so that no step has to ask the device.
-        sizes: Grid (H, W) of each image with its nodes in raster order; `None` for a free set of points.
+        counts: Nodes of each image as Python numbers, so that no step has to ask the device; one number for all images
+            with `num_graphs`.
+        sizes: Grid (H, W) of each image with its nodes in raster order, one for all with `num_graphs`; `None` for a
+            free set of points.
         ratio: Patches a side that were averaged into one node.
-        shared: Edges that Graphers hand on to each other during the pass of this layout (see `vig_pyg.graph.Reuse`).
+        num_graphs: Number of images B; by default as many as `counts`.
 
     Example:
         >>> Layout.from_sizes([(2, 3)]).pos.tolist()[-1]
         [1.0, 2.0]
     """
 
-    pos: Tensor
-    batch: Tensor
-    ptr: Tensor
-    counts: tuple[int, ...]
-    sizes: tuple[Size, ...] | None
-    ratio: int = 1
-    shared: dict[object, Tensor] = field(default_factory=dict, repr=False)
-    _pooled: dict[int, Layout] = field(default_factory=dict, repr=False)
+    def __init__(
+        self,
+        pos: Tensor,
+        batch: Tensor,
+        ptr: Tensor,
+        counts: Sequence[int],
+        sizes: Sequence[Size] | None,
+        ratio: int = 1,
+        *,
+        num_graphs: int | None = None,
+    ) -> None:
+        self.pos = pos
+        self.batch = batch
+        self.ptr = ptr
+        self.ratio = ratio
+        self.num_graphs: int = len(counts) if num_graphs is None else num_graphs
+        self._counts = _shared(tuple(counts))
+        self._sizes = None if sizes is None else _shared(tuple(sizes))
+        #: Edges that Graphers hand on to each other during the pass of this layout (see `vig_pyg.graph.Reuse`).
+        self.shared: dict[object, Tensor] = {}
+        self._pooled: dict[int, Layout] = {}
 
     @property
     def num_nodes(self) -> int:
         return self.pos.size(0)
 
     @property
-    def num_graphs(self) -> int:
-        return len(self.counts)
+    def counts(self) -> tuple[int, ...]:
+        """Nodes of each image."""
+        return self._counts * self.num_graphs if self.regular else self._counts
+
+    @property
+    def sizes(self) -> tuple[Size, ...] | None:
+        """Grid (H, W) of each image, or `None`."""
+        return self._sizes * self.num_graphs if self._sizes is not None and self.grid is not None else self._sizes
+
+    @property
+    def different_counts(self) -> tuple[int, ...]:
+        """Nodes of each image, or one number where all have equally many."""
+        return self._counts
 
     @property
     def regular(self) -> bool:
         """Whether all images have equally many nodes."""
-        return len(set(self.counts)) == 1
+        return len(self._counts) == 1
 
     @property
     def grid(self) -> Size | None:
         """The grid that all images share, or `None`."""
-        return self.sizes[0] if self.sizes is not None and len(set(self.sizes)) == 1 else None
+        return self._sizes[0] if self._sizes is not None and len(self._sizes) == 1 else None
+
+    def check_filled(self, source: Layout) -> None:
+        """That every image has targets, and sources.
+
+        Raises:
+            ValueError: If one has none.
+        """
+        for layout in (self, source):
+            if min(layout.different_counts, default=0) < 1:
+                raise ValueError(f"Every image needs at least one node, got {layout.counts} nodes.")
 
     @classmethod
     def from_sizes(cls, sizes: Sequence[Size], device: torch.device | None = None) -> Layout:
         """The layout of one raster grid (H, W) for each image."""
-        return cls._from_pos([_raster(size, device) for size in _shared(sizes)], sizes)
+        return cls._from_pos([_raster(size, device) for size in _shared(tuple(sizes))], tuple(sizes), len(sizes))
+
+    @classmethod
+    def from_grid(cls, size: Size, num_graphs: int, device: torch.device | None = None) -> Layout:
+        """The layout of images that share one raster grid (H, W)."""
+        return cls._from_pos([_raster(size, device)], (size,), num_graphs)
 
     @classmethod
     def from_batch(cls, batch: Batch) -> Layout:
@@ -76,19 +119,19 @@ class Layout:
         return cls(batch.pos, batch.batch, batch.ptr, counts, sizes)
 
     @classmethod
-    def _from_pos(cls, pos: list[Tensor], sizes: Sequence[Size]) -> Layout:
-        device = pos[0].device
+    def _from_pos(cls, pos: list[Tensor], sizes: tuple[Size, ...], num_graphs: int, ratio: int = 1) -> Layout:
+        device, images = pos[0].device, torch.arange(num_graphs, device=pos[0].device)
         counts = tuple(h * w for h, w in sizes)
         if len(pos) == 1:  # one grid for all
-            stacked = pos[0].repeat(len(counts), 1)
-            ptr = torch.arange(len(counts) + 1, device=device) * counts[0]
-            batch = torch.arange(len(counts), device=device).repeat_interleave(counts[0])
+            stacked = pos[0].repeat(num_graphs, 1)
+            ptr = torch.arange(num_graphs + 1, device=device) * counts[0]
+            batch = images.view(-1, 1).expand(-1, counts[0]).flatten()
         else:
             stacked = torch.cat(pos)
             lengths = torch.tensor(counts, device=device)
             ptr = F.pad(lengths.cumsum(0), (1, 0))
-            batch = torch.arange(len(counts), device=device).repeat_interleave(lengths)
-        return cls(stacked, batch, ptr, counts, tuple(sizes))
+            batch = images.repeat_interleave(lengths)
+        return cls(stacked, batch, ptr, counts, sizes, ratio, num_graphs=num_graphs)
 
     def pooled(self, ratio: int) -> Layout:
         """The layout after `pool_nodes`: positions are the centres of the pooled cells."""
@@ -96,19 +139,20 @@ class Layout:
             return self
         if ratio not in self._pooled:
             sizes = self._grids("pooled sources (reduce_ratio > 1)")
-            maps = [_raster(size, self.pos.device).view(*size, 2).permute(2, 0, 1) for size in _shared(sizes)]
+            maps = [_raster(size, self.pos.device).view(*size, 2).permute(2, 0, 1) for size in sizes]
             pos = [pool_map(m, ratio).flatten(1).t() for m in maps]  # (2, h, w) -> (h w, 2)
-            pooled = self._from_pos(pos, [(-(-h // ratio), -(-w // ratio)) for h, w in sizes])
-            self._pooled[ratio] = replace(pooled, ratio=ratio)
+            pooled = tuple((-(-h // ratio), -(-w // ratio)) for h, w in sizes)
+            self._pooled[ratio] = self._from_pos(pos, pooled, self.num_graphs, ratio)
         return self._pooled[ratio]
 
     def _grids(self, purpose: str) -> tuple[Size, ...]:
-        if self.sizes is None:
+        """The grid of each image, one where all agree."""
+        if self._sizes is None:
             raise ValueError(
                 f"{purpose} need nodes on a grid, but this batch is a free set of points (it has no `grid_size`): "
                 "use an isotropic ViG for such batches."
             )
-        return self.sizes
+        return self._sizes
 
 
 def to_maps(x: Tensor, layout: Layout) -> Maps:
@@ -128,7 +172,7 @@ def to_maps(x: Tensor, layout: Layout) -> Maps:
     """
     sizes = layout._grids("feature maps")
     if layout.grid is not None:
-        return x.view(layout.num_graphs, *layout.grid, -1).permute(0, 3, 1, 2)  # (N, C) -> (B, C, H, W)
+        return x.view(-1, *layout.grid, x.size(1)).permute(0, 3, 1, 2)  # (N, C) -> (B, C, H, W)
     parts = x.split(list(layout.counts))
     return [part.view(h, w, -1).permute(2, 0, 1) for part, (h, w) in zip(parts, sizes, strict=True)]
 
@@ -141,12 +185,10 @@ def to_nodes(maps: Maps) -> tuple[Tensor, Layout]:
         (torch.Size([18, 4]), (9, 9))
     """
     if isinstance(maps, Tensor):
-        sizes = [(maps.size(2), maps.size(3))] * maps.size(0)
         x = maps.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, H, W) -> (N, C)
-    else:
-        sizes = [(m.size(1), m.size(2)) for m in maps]
-        x = torch.cat([m.permute(1, 2, 0).flatten(0, 1) for m in maps])
-    return x, Layout.from_sizes(sizes, x.device)
+        return x, Layout.from_grid((maps.size(2), maps.size(3)), maps.size(0), x.device)
+    x = torch.cat([m.permute(1, 2, 0).flatten(0, 1) for m in maps])
+    return x, Layout.from_sizes([(m.size(1), m.size(2)) for m in maps], x.device)
 
 
 def to_batch(x: Tensor, layout: Layout) -> Batch:
@@ -193,7 +235,7 @@ def pool_nodes(x: Tensor, layout: Layout, ratio: int) -> tuple[Tensor, Layout]:
 def pool_graphs(x: Tensor, layout: Layout) -> Tensor:
     """Mean over the nodes of each image, `(N, C)` to `(B, C)`."""
     if layout.regular:
-        return x.view(layout.num_graphs, -1, x.size(-1)).mean(1)
+        return x.view(-1, layout.different_counts[0], x.size(-1)).mean(1)
     return torch.stack([part.mean(0) for part in x.split(list(layout.counts))])
 
 
@@ -220,6 +262,6 @@ def _raster(size: Size, device: torch.device | None) -> Tensor:
     return torch.cartesian_prod(rows, columns).view(-1, 2)
 
 
-def _shared(sizes: Sequence[Size]) -> Sequence[Size]:
-    """One size where all agree, else all of them."""
-    return sizes[:1] if len(set(sizes)) == 1 else sizes
+def _shared(values: tuple[T, ...]) -> tuple[T, ...]:
+    """One value where all agree, else all of them."""
+    return values[:1] if len(set(values)) == 1 else values

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -83,7 +85,7 @@ class Codes(NamedTuple):
 class PositionCodes(nn.Module):
     """Codes p of the targets and q of the sources, so that `p · q / C` is added to the similarity.
 
-    The codes of the last layout, and for small grids their products, are kept (buffers, not saved with the weights).
+    The codes of the last grids, and for small grids their products, are kept, for all layers and models together.
 
     Args:
         mode: `"official"` takes q from a 1-D bicubic resize of p in raster order where sources are pooled, as the
@@ -98,54 +100,65 @@ class PositionCodes(nn.Module):
         torch.Size([16, 4])
     """
 
-    p: Tensor | None
-    q: Tensor | None
-    table: Tensor | None
-
     def __init__(self, mode: PositionMode) -> None:
         super().__init__()
         if mode not in POSITION_MODES:
             raise ValueError(f"Unknown position mode {mode!r}: choose one of {', '.join(POSITION_MODES)}.")
         self.mode = mode
-        for name in ("p", "q", "table"):
-            self.register_buffer(name, None, persistent=False)
-        self._key: object = None
 
     def forward(self, target: Layout, source: Layout, channels: int, dtype: torch.dtype) -> Codes:
         """Codes of one image where all images share one grid, else of all nodes."""
-        key = (target.grid, source.grid, source.ratio, channels)
-        like = (dtype, target.pos.device)
-        kept = target.grid is not None and key == self._key
-        if not kept or self.p is None or self.q is None or (self.p.dtype, self.p.device) != like:
-            waves = [sincos(pos, channels) for pos in _grids(target)]
-            p = torch.cat(waves)
-            q = p if target is source else torch.cat(self._source(waves, source, channels))
-            if target.grid is not None:  # codes that are used once are not worth it
-                p, q = shortened(p, q, eps=torch.finfo(dtype).eps)
-            small = target.grid is not None and p.size(0) * q.size(0) <= TABLE_LIMIT
-            self.table = (p @ q.t()).div(channels).to(dtype) if small else None
-            self.p, self.q = (code.div(channels**0.5).to(dtype) for code in (p, q))
-            self._key = key
-        return Codes(self.p, self.q, self.table)
-
-    def _source(self, p: list[Tensor], source: Layout, channels: int) -> list[Tensor]:
-        if self.mode == "grid":
-            return [sincos(pos, channels) for pos in _grids(source)]
-        counts = source.counts if source.grid is None else source.counts[:1]
-        # the published code resizes the columns of the n x n table; that is the resize of the codes themselves
-        return [
-            F.interpolate(code.t()[None, None], size=(channels, m), mode="bicubic")[0, 0].t()
-            for code, m in zip(p, counts, strict=True)
-        ]
+        device = target.pos.device
+        if target.grid is not None:
+            return Codes(*_constant(self.mode, target.grid, source.ratio, channels, dtype, device))
+        counts = list(target.counts), list(source.counts)
+        p = [sincos(pos, channels) for pos in target.pos.split(counts[0])]
+        q = (
+            p
+            if target is source
+            else [
+                _source(self.mode, code, pos, channels)
+                for code, pos in zip(p, source.pos.split(counts[1]), strict=True)
+            ]
+        )
+        return Codes(*(torch.cat(code).div(channels**0.5).to(dtype) for code in (p, q)))
 
     def extra_repr(self) -> str:
         return f"mode={self.mode!r}"
 
 
-def _grids(layout: Layout) -> list[Tensor]:
-    """Positions, one tensor per image; of one image only where all share one grid."""
-    positions = list(layout.pos.split(list(layout.counts)))
-    return positions[:1] if layout.grid is not None else positions
+def _source(mode: PositionMode, p: Tensor, pos: Tensor, channels: int) -> Tensor:
+    """Codes of the pooled sources of one image."""
+    if mode == "grid":
+        return sincos(pos, channels)
+    # the published code resizes the columns of the n x n table; that is the resize of the codes themselves
+    return F.interpolate(p.t()[None, None], size=(channels, len(pos)), mode="bicubic")[0, 0].t()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _constant(*key: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+    """A compiler takes the codes of a grid as constants."""
+    return _of_grid(*key)
+
+
+@lru_cache(maxsize=64)
+def _of_grid(*key: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Codes of one image, kept. Made in a thread of their own: there no tracer, inference mode or default reaches."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(_made, *key).result()
+
+
+def _made(
+    mode: PositionMode, grid: Size, ratio: int, channels: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Codes of one image with this grid, and their products where they are few."""
+    target = Layout.from_grid(grid, 1, device)
+    p = sincos(target.pos, channels)
+    q = p if ratio == 1 else _source(mode, p, target.pooled(ratio).pos, channels)
+    p, q = shortened(p, q, eps=torch.finfo(dtype).eps)
+    table = (p @ q.t()).div(channels).to(dtype) if p.size(0) * q.size(0) <= TABLE_LIMIT else None
+    p, q = (code.div(channels**0.5).to(dtype) for code in (p, q))
+    return p, q, table
 
 
 class PositionEmbedding(nn.Module):

@@ -29,13 +29,14 @@ def dense_edges(
     Returns:
         `edge_index (2, B n len(ranks))`, sorted by target.
     """
+    (n,), (m,) = layout.different_counts, layout_src.different_counts
     b, bias, normalize = layout.num_graphs, None, True
     if codes is not None and codes.table is not None:
         bias = codes.table.unsqueeze(0)  # (1, n, m)
     elif codes is not None:  # large grids: codes as coordinates, without a table; a bias of 0 keeps inner products
-        x, y = unit_rows(x, layout.counts), unit_rows(y, layout_src.counts)
-        bias, normalize = x.new_zeros(1, 1, layout_src.counts[0]), False
-    x, y = x.view(b, layout.counts[0], -1), y.view(b, layout_src.counts[0], -1)  # (N, C) -> (B, n, C)
+        x, y = unit_rows(x, layout.different_counts), unit_rows(y, layout_src.different_counts)
+        bias, normalize = x.new_zeros(1, 1, m), False
+    x, y = x.view(-1, n, x.size(1)), y.view(-1, m, y.size(1))  # (N, C) -> (B, n, C)
     if codes is not None and codes.table is None:
         x, y = (torch.cat([part, code.expand(b, -1, -1)], 2) for part, code in ((x, codes.p), (y, codes.q)))
     step = ranks[1] - ranks[0] if len(ranks) > 1 else 1

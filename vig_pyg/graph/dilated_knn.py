@@ -91,16 +91,15 @@ class DilatedKNN(nn.Module):
             return self._search(x, layout, x_src, layout_src)
 
     def _search(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
-        if min(layout_src.counts, default=0) < 1 or min(layout.counts, default=0) < 1:
-            raise ValueError(f"Every image needs at least one node, got {layout.counts} nodes.")
+        layout.check_filled(layout_src)
         dtype = torch.promote_types(x.dtype, torch.float32)
         codes = self.position(layout, layout_src, x.size(1), dtype) if self.position is not None else None
-        kept = [self._ranks(*shrink(self.k, self.dilation, m)) for m in _distinct(layout_src.counts)]
+        kept = [self._ranks(*shrink(self.k, self.dilation, m)) for m in layout_src.different_counts]
         regular = layout.regular and layout_src.regular
         if regular and self.engine != "torch_cluster":
             return _from_dense(x, layout, x_src, layout_src, codes, kept[0])
-        unit = unit_rows(x, layout.counts)
-        unit_src = unit if x_src is x else unit_rows(x_src, layout_src.counts)
+        unit = unit_rows(x, layout.different_counts)
+        unit_src = unit if x_src is x else unit_rows(x_src, layout_src.different_counts)
         from_any = _from_dense_ragged if self.engine == "dense" else _from_cluster
         return from_any(unit, layout, unit_src, layout_src, codes, kept)
 
@@ -112,11 +111,6 @@ class DilatedKNN(nn.Module):
 
     def extra_repr(self) -> str:
         return f"k={self.k}, dilation={self.dilation}, stochastic={self.stochastic}, engine={self.engine!r}"
-
-
-def _distinct(counts: tuple[int, ...]) -> tuple[int, ...]:
-    """One count where all agree, else all of them."""
-    return counts[:1] if len(set(counts)) == 1 else counts
 
 
 def _from_dense(

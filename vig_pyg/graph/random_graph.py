@@ -39,8 +39,7 @@ class RandomGraph(nn.Module):
         self.k = k
 
     def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:  # noqa: ARG002
-        if min(layout_src.counts, default=0) < 1 or min(layout.counts, default=0) < 1:
-            raise ValueError(f"Every image needs at least one node, got {layout.counts} nodes.")
+        layout.check_filled(layout_src)
         device = layout.pos.device
         nodes = torch.tensor(layout_src.counts, device=device)[layout.batch]  # m of each target's image
         most = min(self.k, max(layout_src.counts))

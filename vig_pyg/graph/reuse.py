@@ -78,7 +78,7 @@ class Reused(nn.Module):
         self.group = group
 
     def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
-        key = self.group, layout_src.ratio, layout_src.counts
+        key = self.group, layout_src.ratio, layout_src.different_counts, layout_src.num_graphs
         if self.builds or key not in layout.shared:
             layout.shared[key] = self.builder(x, layout, x_src, layout_src)
         return layout.shared[key]

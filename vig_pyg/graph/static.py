@@ -32,8 +32,7 @@ class StaticGraph(nn.Module, ABC):
         """Edges `(2, E)` of one image, from the layouts of its targets and sources."""
 
     def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:  # noqa: ARG002
-        if min(layout_src.counts, default=0) < 1 or min(layout.counts, default=0) < 1:
-            raise ValueError(f"Every image needs at least one node, got {layout.counts} nodes.")
+        layout.check_filled(layout_src)
         if layout.sizes is None:  # the places of a free set of points are its own
             return self._edges(layout, layout_src)
         key = layout.sizes, layout_src.sizes, layout_src.ratio, layout.pos.device

@@ -9,6 +9,8 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
+import torch
+
 _log = logging.getLogger(__name__)
 
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
@@ -44,6 +46,7 @@ def library() -> Any:
     return None
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def has_native_kernels() -> bool:
     """Whether the native kernels were built and load."""
     return library() is not None

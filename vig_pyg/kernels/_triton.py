@@ -6,6 +6,8 @@ import logging
 from functools import cache
 from typing import Any, NamedTuple
 
+import torch
+
 _log = logging.getLogger(__name__)
 
 
@@ -25,3 +27,9 @@ def triton_kernels() -> TritonKernels | None:
         _log.warning("The kernels for GPUs need Triton (%s): plain torch takes their place.", error)
         return None
     return TritonKernels(triton_search, triton_gather)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def has_triton_kernels() -> bool:
+    """Whether the kernels for GPUs can be used."""
+    return triton_kernels() is not None

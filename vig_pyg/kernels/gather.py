@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vig_pyg.kernels._native import library
-from vig_pyg.kernels._triton import triton_kernels
+from vig_pyg.kernels._native import has_native_kernels, library
+from vig_pyg.kernels._triton import has_triton_kernels, triton_kernels
 
 #: Channels that one step of the kernel handles.
 LEAST_CHANNELS = 16
@@ -40,7 +40,7 @@ def has_max_relative(x_src: Tensor, x_dst: Tensor) -> bool:
         x_src.dtype == x_dst.dtype
         and x_src.dtype in _FLOATS.get(device, ())
         and x_src.size(1) >= LEAST_CHANNELS
-        and (library() if device == "cpu" else triton_kernels()) is not None
+        and (has_native_kernels() if device == "cpu" else has_triton_kernels())
     )
 
 
@@ -65,9 +65,20 @@ def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target:
         >>> x = torch.arange(32.0).view(2, 16); max_relative(x, x, torch.tensor([[1, 0], [0, 1]]))[0, :4].tolist()
         [0.0, 16.0, 1.0, 16.0]
     """
+    if torch.compiler.is_exporting():
+        return _exported(x_src, x_dst, edge_index)
     winners = torch.is_grad_enabled() and (x_src.requires_grad or x_dst.requires_grad)
     out: Tensor = torch.ops.vig_pyg.max_relative(x_src, x_dst, edge_index, winners, by_target)[0]
     return out
+
+
+def _exported(x_src: Tensor, x_dst: Tensor, edge_index: Tensor) -> Tensor:
+    """The same in operators that every runtime knows."""
+    source, target = edge_index
+    lowest = torch.full_like(x_dst, -torch.inf)
+    largest = lowest.scatter_reduce(0, target.unsqueeze(1).expand(-1, x_dst.size(1)), x_src[source], "amax")
+    relative = (largest - x_dst).masked_fill(largest.isinf(), 0)
+    return torch.stack([x_dst, relative], dim=2).flatten(1)  # (N, C, 2) -> (N, 2 C)
 
 
 def _rows(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.kernels._native import library
+from vig_pyg.kernels._native import has_native_kernels, library
 
 #: Channels that one step of the kernels handles.
 STEP = 16
@@ -19,7 +19,7 @@ STEP = 16
 def has_node_norm(x: Tensor, channels: int) -> bool:
     """Whether the kernels take so many channels of these nodes: on a processor, float32, a multiple of 16, several."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.dim() == 2 and x.is_contiguous()
-    return plain and channels % STEP == 0 and x.size(0) > 1 and library() is not None
+    return plain and channels % STEP == 0 and x.size(0) > 1 and has_native_kernels()
 
 
 class NodeNorm:

@@ -51,6 +51,8 @@ def nearest(
     """
     if not 1 <= k <= y.size(1) or step < 1:
         raise ValueError(f"Need 1 <= k <= {y.size(1)} (the sources) and step >= 1, got k={k} and step={step}.")
+    if torch.compiler.is_exporting():
+        return _exported(x, y, k, step, bias, normalize)
     out: Tensor = torch.ops.vig_pyg.nearest(x, y, k, step, bias, normalize)
     return out
 
@@ -60,7 +62,7 @@ def unit_rows(x: Tensor, counts: Sequence[int]) -> Tensor:
 
     Args:
         x: Features.
-        counts: Nodes of each image.
+        counts: Nodes of each image; one number where all have equally many.
 
     Raises:
         ValueError: If, on a processor, a feature is not finite.
@@ -79,7 +81,7 @@ def unit_rows(x: Tensor, counts: Sequence[int]) -> Tensor:
 
 
 def _refuse(node: int, counts: Sequence[int]) -> None:
-    image = next(i for i, last in enumerate(accumulate(counts)) if node < last)
+    image = node // counts[0] if len(counts) == 1 else next(i for i, n in enumerate(accumulate(counts)) if node < n)
     raise ValueError(
         f"Feature of node {node} (image {image} of the batch) is not finite: "
         "look for NaN or infinite pixels in that image, or for weights that have diverged."
@@ -89,8 +91,8 @@ def _refuse(node: int, counts: Sequence[int]) -> None:
 def _scored(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Features and a bias whose products and sums are the scores."""
     if normalize:
-        b, n, m = x.size(0), x.size(1), y.size(1)
-        x, y = unit_rows(x.flatten(0, 1), [n] * b).view_as(x), unit_rows(y.flatten(0, 1), [m] * b).view_as(y)
+        n, m = x.size(1), y.size(1)
+        x, y = unit_rows(x.flatten(0, 1), [n]).view_as(x), unit_rows(y.flatten(0, 1), [m]).view_as(y)
     if bias is None:  # about their mean, so that the products of features close together do not cancel
         mean = y.mean(1, keepdim=True)
         x, y = x - mean, y - mean
@@ -116,6 +118,15 @@ def _plain(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normali
     return torch.stack([source, target]).view(2, -1)  # (2, B, n, kept) -> (2, E)
 
 
+def _exported(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
+    """The same in operators that every runtime knows, whatever the number of images; all scores at once."""
+    x, y, bias = _scored(x, y, bias, normalize)
+    source = (x @ y.transpose(1, 2) + bias).topk(k, dim=-1).indices[..., ::step]  # (B, n, kept)
+    image = torch.arange(x.size(0), device=x.device).view(-1, 1, 1)
+    target = image * x.size(1) + torch.arange(x.size(1), device=x.device).view(1, -1, 1).expand(-1, -1, source.size(2))
+    return torch.stack([(source + image * y.size(1)).flatten(), target.flatten()])
+
+
 def _native(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
     kernels = library()
     if kernels is None or x.dtype != y.dtype or x.dtype not in (torch.float32, torch.bfloat16):
@@ -134,7 +145,7 @@ def _native(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normal
         raise MemoryError(f"No memory to search {m} sources of {x.size(2)} channels in {b} images.")
     if code == 2:
         target, source = bad.tolist()
-        _refuse(*((target, [n] * b) if target >= 0 else (source, [m] * b)))
+        _refuse(*((target, [n]) if target >= 0 else (source, [m])))
     return out
 
 

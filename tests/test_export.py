@@ -1,0 +1,133 @@
+import importlib.util
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
+
+from tests.common import calibrated
+from vig_pyg import PyramidViG, ViG
+from vig_pyg.export import to_onnx
+
+FAMILIES = [ViG, PyramidViG]
+onnx = pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
+quiet = pytest.mark.filterwarnings("ignore")  # exporters warn of their own code
+
+
+def micro(family, **options):
+    return calibrated(family("micro", num_classes=5, image_size=64, **options))
+
+
+def spread(got, want):
+    return float((got - want).abs().max() / want.std())
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("fused", [False, True])
+def test_one_graph_serves_all_batches_of_a_shape(family, fused):
+    model = micro(family)
+    model = model.fuse() if fused else model
+    counter = CompileCounter()
+    compiled = torch.compile(model, fullgraph=True, backend=counter)
+    with torch.no_grad():
+        for _ in range(3):
+            images = torch.rand(2, 3, 64, 64)
+            assert spread(compiled(images), model(images)) < 1e-4
+    assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_graph_serves_all_training_steps(family):
+    model = micro(family).train()
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=counter)
+    for _ in range(3):
+        compiled(torch.rand(4, 3, 64, 64)).square().mean().backward()
+    assert counter.frame_count == 1
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_compiled_gradients_are_those_of_the_model(family):
+    model, images = micro(family).double(), torch.rand(2, 3, 64, 64, dtype=torch.float64)
+    model(images).square().mean().backward()
+    want = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    torch.compile(model, fullgraph=True, backend="aot_eager")(images).square().mean().backward()
+    for parameter, grad in zip(model.parameters(), want, strict=True):
+        torch.testing.assert_close(parameter.grad, grad)
+
+
+@pytest.mark.slow
+@quiet
+@pytest.mark.parametrize("family", FAMILIES)
+def test_inductor_gives_the_same_logits(family):
+    model, images = micro(family), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert spread(torch.compile(model, fullgraph=True)(images), model(images)) < 1e-3
+
+
+@quiet
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("fused", [False, True])
+def test_exported_programs_take_any_number_of_images(family, fused):
+    model = micro(family)
+    model = model.fuse() if fused else model
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    program = torch.export.export(model, (torch.rand(2, 3, 64, 64),), dynamic_shapes=(batch,)).module()
+    with torch.no_grad():
+        for count in (1, 2, 7):
+            images = torch.rand(count, 3, 64, 64)
+            assert spread(program(images), model(images)) < 1e-4
+    again = model(torch.rand(2, 3, 64, 64))  # nothing of the exporter stays in a cache
+    assert type(again) is torch.Tensor and again.isfinite().all()
+
+
+@quiet
+@onnx
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("conv", ["mr", "gin"])
+def test_onnx_files_give_the_logits_of_the_model(family, conv, tmp_path):
+    import onnxruntime
+
+    model = micro(family, conv=conv).fuse()
+    session = onnxruntime.InferenceSession(str(to_onnx(model, tmp_path / "model.onnx")))
+    assert [i.shape for i in session.get_inputs()] == [["batch", 3, 64, 64]]
+    assert list(tmp_path.iterdir()) == [tmp_path / "model.onnx"]
+    with torch.no_grad():
+        for count in (1, 3):
+            images = torch.rand(count, 3, 64, 64)
+            (got,) = session.run(["logits"], {"images": images.numpy()})
+            assert spread(torch.from_numpy(got), model(images)) < 1e-4
+
+
+@quiet
+@onnx
+def test_another_size_and_training_mode(tmp_path):
+    model = micro(PyramidViG).train()
+    to_onnx(model, tmp_path / "model.onnx", image_size=(64, 96))
+    assert model.training
+
+
+@quiet
+@onnx
+def test_a_file_with_other_logits_gets_no_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("vig_pyg.export.TOLERANCE", 0.0)
+    with pytest.raises(ValueError, match="other logits than the model"):
+        to_onnx(micro(ViG), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_paths_and_missing_packages(tmp_path, monkeypatch):
+    (tmp_path / "there.onnx").touch()
+    with pytest.raises(FileExistsError, match="not overwritten"):
+        to_onnx(micro(ViG), tmp_path / "there.onnx")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"needs onnx and onnxscript: pip install 'vig-pyg\[onnx\]'"):
+        to_onnx(micro(ViG), tmp_path / "new.onnx")
