@@ -224,7 +224,9 @@ def test_both_colour_schemes_and_narrow_windows_keep_everything_in_view(page):
     phone = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     try:
+        WebDriverWait(page.browser, 5).until(lambda browser: browser.execute_script("return innerWidth") == 360)
         assert page.browser.execute_script("return document.documentElement.scrollWidth") <= 360
+        assert page.stage.size["width"] > 300
         assert page.stage.size["width"] / page.stage.size["height"] == pytest.approx(WIDTH / HEIGHT, rel=0.01)
         page.hover(1, 1)
         assert page.shows(1, 1)
@@ -241,6 +243,21 @@ def test_boxes_hide_the_grid_and_pale_the_image(page):
     page.find("pale").click()
     pale = "grayscale(1) contrast(0.5) brightness(1.4)"
     WebDriverWait(page.browser, 5).until(lambda _: page.find("image").value_of_css_property("filter") == pale)
+
+
+def test_settings_that_a_builder_ignores_are_called_so(browser, tmp_path):
+    image = torch.rand(3, 56, 56)
+    graphs = model_of("vig_micro", graph="grid", depth=5).graphs(image[None])
+    assert int(graphs[-1].dilation) > 1
+    save_html(image, graphs, tmp_path / "page.html")
+    browser.get((tmp_path / "page.html").as_uri())
+    page = Page(browser, graphs)
+    page.find("layer").send_keys(Keys.END)
+    assert page.text("k-words") == "the model's setting; this graph has 4 to 9 neighbours a patch"
+    assert page.text("dilation-words") == "the model's setting"
+    page.hover(0, 0)
+    assert page.shows(0, 0)
+    assert len(page.lit()) == 4
 
 
 def test_a_title_stays_text(browser, tmp_path):

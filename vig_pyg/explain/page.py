@@ -36,6 +36,8 @@ def save_html(
     the nearest neighbour darkest. Where sources are pooled a neighbour is a larger cell. The page is written to a
     temporary file that takes the name when it is complete.
 
+    The words for `dilation` are those of `DilatedKNN`; other graph builders may take it another way, or ignore it.
+
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
         graphs: `model.graphs(images)` for this image alone.
