@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ROW,COLUMN",
         help="place as shares of height and width (default: 0.5,0.5)",
     )
-    graph.add_argument("--out", type=Path, default=Path("graph.png"), help="picture to write (default: graph.png)")
+    graph.add_argument(
+        "--out", type=Path, default=Path("graph.png"), help="picture, or page if .html (default: graph.png)"
+    )
     graph.set_defaults(run=_graph)
 
     models = commands.add_parser("models", help="list the models with parameters and MACs, measured")
@@ -164,7 +166,7 @@ def _predict(args: argparse.Namespace) -> None:
 def _graph(args: argparse.Namespace) -> None:
     import torch
 
-    from vig_pyg.explain import draw_graph
+    from vig_pyg.explain import draw_graph, save_html
     from vig_pyg.train import load_run
     from vig_pyg.train.data import read_image
 
@@ -174,7 +176,11 @@ def _graph(args: argparse.Namespace) -> None:
     image = run.preprocessing(read_image(args.image))
     with torch.inference_mode():
         graphs = run.model.graphs(image[None])
-    draw_graph(run.preprocessing.restore(image), graphs, patch=args.patch).savefig(args.out)
+    pixels = run.preprocessing.restore(image)
+    if args.out.suffix.lower() == ".html":
+        save_html(pixels, graphs, args.out, patch=args.patch, title=args.image.name)
+    else:
+        draw_graph(pixels, graphs, patch=args.patch).savefig(args.out)
     print(args.out)
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tests.explain.common import image_and_graphs
+from tests.explain.common import image_and_graphs, model_of
 from vig_pyg.explain import draw_all
 
 
@@ -46,6 +46,13 @@ def test_only_the_nearest_are_drawn_and_last():
     everything = draw_all(image, graphs)
     assert torch.equal(ends(everything)[-len(nearest) :].sort(0)[0], ends(fig).sort(0)[0])
     assert "1 nearest only: 64 edges" in fig.axes[0].get_title()
+
+
+def test_a_layer_without_an_edge_is_an_image():
+    image = torch.rand(3, 4, 4)  # one patch, its own neighbour
+    fig = draw_all(image, model_of("vig_micro").graphs(image[None]))
+    assert "0 edges" in fig.axes[0].get_title()
+    fig.canvas.draw()
 
 
 def test_wrong_input_is_refused():

@@ -91,7 +91,7 @@ def test_an_error_leaves_nothing_behind():
     model = model_of("vig_micro")
     explained = ExplainableViG(model, torch.rand(1, 3, 32, 32))
     before = state(model), [grapher.graph for grapher in model.graphers()]
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match=r"x \(N, 64\), got \(64, 3\)"):
         explained(explained.x[:, :3], explained.edge_index)
     assert (state(model), [grapher.graph for grapher in model.graphers()]) == before
 

@@ -29,6 +29,20 @@ def test_every_layer_shows_the_patch_and_its_neighbours(name):
         assert neighbours[0].get_width() == pytest.approx(cell)
 
 
+def test_pooled_cells_at_the_border_end_with_the_image():
+    torch.manual_seed(0)
+    image = torch.rand(3, 36, 44)  # 18 x 22 patches, pooled by 4 to 5 x 6 cells, of 2 x 2 in the corner
+    graph = (found := create_model("pvig_micro").eval().graphs(image[None]))[0].get_example(0)
+    target = int(graph.edge_index[1, graph.edge_index[0] == 29][0])  # has the corner as a neighbour
+    patch = (target // 22 + 0.5) / 18, (target % 22 + 0.5) / 22
+    *cells, _ = draw_graph(image, found, patch=patch).axes[0].patches
+    sources = graph.edge_index[0, graph.edge_index[1] == target].tolist()
+    for drawn, source in zip(cells, sources, strict=True):
+        top, left = (4 * place for place in divmod(source, 6))
+        corners = (left, top, min(left + 4, 22), min(top + 4, 18))
+        assert drawn.get_bbox().extents.tolist() == pytest.approx([2 * place for place in corners])
+
+
 def test_the_nearest_neighbour_of_a_patch_is_itself():
     image, found = graphs("vig_micro")
     axes = draw_graph(image, found, patch=(0.0, 0.0)).axes[0]

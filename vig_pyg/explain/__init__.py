@@ -7,6 +7,7 @@ from vig_pyg.explain.explainable import ExplainableViG
 from vig_pyg.explain.frozen import FixedGraph, frozen_graphs
 from vig_pyg.explain.heat import draw_attribution
 from vig_pyg.explain.neighbors import draw_graph
+from vig_pyg.explain.page import save_html
 from vig_pyg.explain.to_networkx import layer_networkx
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "frozen_graphs",
     "layer_networkx",
     "neighbor_distances",
+    "save_html",
 ]

@@ -51,6 +51,14 @@ def pale(image: Tensor) -> Tensor:
     return 0.5 + 0.5 * image.mean(0, keepdim=True)
 
 
+def cell(graph: Any, source: int) -> tuple[int, int, int, int]:
+    """Row, column, height and width of a source, in patches: a pooled cell at the border can be smaller."""
+    rows, columns = graph.grid_size
+    ratio = int(graph.reduce_ratio)
+    row, column = (ratio * place for place in divmod(source, -(-columns // ratio)))
+    return row, column, min(ratio, rows - row), min(ratio, columns - column)
+
+
 def layer_title(graph: Any, layer: int) -> str:
     """The layer's number, counted from 1, and its settings."""
     ratio = int(graph.reduce_ratio)

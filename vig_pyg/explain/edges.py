@@ -56,7 +56,7 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
     lines, rank = _lines(graph, image.shape[1:], nearest)
     axes = fig.subplots()
     show_image(axes, pale(image))
-    colours = colormaps["viridis"]((rank / rank.amax().clamp_min(1)).numpy())
+    colours = colormaps["viridis"]((rank / max([1, *rank.tolist()])).numpy())
     alpha = float(torch.tensor(200 / max(len(lines), 1)).sqrt().clamp(0.08, 0.8))  # thousands of lines stay readable
     axes.add_collection(LineCollection(list(lines.numpy()), colors=colours, alpha=alpha, linewidths=0.9))
     few = "" if nearest is None else f", {nearest} nearest only"

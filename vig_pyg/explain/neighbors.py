@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from vig_pyg._plot import figure
-from vig_pyg.explain._panel import check_graphs, check_image, check_place, layer_title, show_image, thinned
+from vig_pyg.explain._panel import cell, check_graphs, check_image, check_place, layer_title, show_image, thinned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,14 +62,13 @@ def _draw_layer(axes: Any, image: Tensor, graph: Any, patch: tuple[float, float]
     h, w = graph.grid_size
     row, column = int(patch[0] * h), int(patch[1] * w)
     neighbors = graph.edge_index[0, graph.edge_index[1] == row * w + column]
-    tall, wide, ratio = height / h, width / w, int(graph.reduce_ratio)  # of a patch, in pixels
+    tall, wide = height / h, width / w  # of a patch, in pixels
     show_image(axes, image)
     colours = colormaps["viridis"]
     for rank, source in enumerate(neighbors.tolist()):
-        r, c = graph.pos_src[source].tolist()  # the centre of a cell, in patches
-        corner = ((c + 0.5 - ratio / 2) * wide, (r + 0.5 - ratio / 2) * tall)
+        r, c, high, broad = cell(graph, source)
         colour = colours(rank / max(len(neighbors) - 1, 1))
-        size = ratio * wide, ratio * tall
-        axes.add_patch(Rectangle(corner, *size, facecolor=(*colour[:3], 0.55), edgecolor=colour, linewidth=0.8))
+        place = (c * wide, r * tall), broad * wide, high * tall
+        axes.add_patch(Rectangle(*place, facecolor=(*colour[:3], 0.55), edgecolor=colour, linewidth=0.8))
     axes.add_patch(Rectangle((column * wide, row * tall), wide, tall, fill=False, edgecolor="red", linewidth=1.8))
     axes.set_title(layer_title(graph, layer), fontsize=8)

@@ -1,0 +1,124 @@
+import json
+import re
+import subprocess
+import sys
+from base64 import b64decode
+from io import BytesIO
+from pathlib import Path
+from shutil import copy, copytree
+from time import perf_counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.explain.common import image_and_graphs, model_of
+from vig_pyg.explain import save_html
+
+ROOT = Path(__file__).parents[2]
+
+
+def data_of(page):
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, flags=re.DOTALL)
+    return json.loads(data)
+
+
+@pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
+def test_the_page_has_every_edge_and_the_image(tmp_path, name):
+    image, graphs = image_and_graphs(name)
+    save_html(image, graphs, tmp_path / "a.html", patch=(0.25, 0.75))
+    page = (tmp_path / "a.html").read_text()
+    data = data_of(page)
+    assert (data["height"], data["width"], data["patch"]) == (32, 32, [0.25, 0.75])
+    assert len(data["layers"]) == len(graphs)
+    for layer, graph in zip(data["layers"], graphs, strict=True):
+        edges = [(source, i) for i, sources in enumerate(layer["neighbours"]) for source in sources]
+        assert edges == [tuple(edge) for edge in graph.edge_index.t().tolist()]
+        assert (layer["rows"], layer["columns"]) == tuple(graph.grid_size[0])
+        assert [layer[key] for key in ("k", "dilation", "ratio")] == [
+            int(graph[key]) for key in ("k", "dilation", "reduce_ratio")
+        ]
+    (png,) = re.findall(r'src="data:image/png;base64,([^"]*)"', page)
+    pixels = np.asarray(Image.open(BytesIO(b64decode(png)))) / 255
+    assert np.abs(pixels - image.permute(1, 2, 0).numpy()).max() <= 0.5 / 255 + 1e-6
+
+
+def test_patches_may_have_different_numbers_of_neighbours_or_none(tmp_path):
+    def first_alone(x, layout, x_src, layout_src):
+        return torch.tensor([[5, 3, 1], [0, 0, 2]])
+
+    image = torch.rand(1, 32, 32)
+    graphs = model_of("vig_micro", in_channels=1, graph=lambda k, dilation: first_alone).graphs(image[None])
+    save_html(image, graphs, tmp_path / "a.html")
+    (layer, *_) = data_of((tmp_path / "a.html").read_text())["layers"]
+    assert layer["neighbours"] == [[5, 3], [], [1]] + [[]] * 61
+    assert layer["degrees"] == [0, 2]
+
+
+def test_nothing_is_loaded_and_no_text_breaks_out(tmp_path):
+    image, graphs = image_and_graphs("vig_micro")
+    title = '</title></script><script>alert(1)</script> {{data}} "&'
+    save_html(image, graphs, tmp_path / "a.html", title=title)
+    page = (tmp_path / "a.html").read_text()
+    assert "alert(1)</script>" not in page
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt; {{data}} &quot;&amp;" in page
+    assert page.count("</script>") == 2
+    addresses = set(re.findall(r"\w+://[^\s\"']*", page))
+    assert addresses == {"http://www.w3.org/2000/svg"}  # the name of SVG, not a place to go to
+    assert re.findall(r'(?:src|href)="(?!data:)', page) == []
+    assert "default-src 'none'" in page
+
+
+def test_a_page_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    image, graphs = image_and_graphs("vig_micro")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            save_html(image, graphs, tmp_path / "a.html")
+    assert list(tmp_path.iterdir()) == []
+    save_html(image, graphs, tmp_path / "a.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
+    before = (tmp_path / "a.html").read_bytes()
+    with pytest.raises(FileExistsError, match="not overwritten"):
+        save_html(image, graphs, tmp_path / "a.html", title="other")
+    assert (tmp_path / "a.html").read_bytes() == before
+    with pytest.raises(FileNotFoundError, match="does not exist: make it first"):
+        save_html(image, graphs, tmp_path / "nowhere" / "a.html")
+
+
+def test_wrong_input_is_refused(tmp_path):
+    image, graphs = image_and_graphs("vig_micro")
+    out = tmp_path / "a.html"
+    with pytest.raises(ValueError, match=r"in \[0, 1\], got -1 to 1: undo the normalisation"):
+        save_html(torch.linspace(-1, 1, 3 * 32 * 32).view(3, 32, 32), graphs, out)
+    with pytest.raises(ValueError, match="got nan"):
+        save_html(image * torch.nan, graphs, out)
+    with pytest.raises(ValueError, match="Expected an image"):
+        save_html(image[None], graphs, out)
+    with pytest.raises(ValueError, match="graphs of one image"):
+        save_html(image, [], out)
+    with pytest.raises(ValueError, match="place"):
+        save_html(image, graphs, out, patch=(0.5, 1.0))
+    assert not out.exists()
+
+
+def test_a_page_of_a_photo_is_small_and_quick(tmp_path):
+    """Noise is the largest PNG that 224 px can have."""
+    image, model = torch.rand(3, 224, 224), model_of("pvig_tiny")
+    start = perf_counter()
+    save_html(image, model.graphs(image[None]), tmp_path / "a.html")
+    assert perf_counter() - start < 5
+    assert (tmp_path / "a.html").stat().st_size < 1_000_000
+
+
+def test_the_template_is_installed_with_the_package(tmp_path):
+    """What setuptools puts into a wheel of the package as pyproject.toml describes it."""
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        copy(ROOT / name, tmp_path)
+    copytree(ROOT / "vig_pyg", tmp_path / "vig_pyg")
+    command = [sys.executable, "-c", "import setuptools; setuptools.setup()", "-q", "build_py", "--build-lib", "lib"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    installed = tmp_path / "lib" / "vig_pyg" / "explain" / "page.html"
+    assert installed.read_bytes() == (ROOT / "vig_pyg" / "explain" / "page.html").read_bytes()

@@ -1,0 +1,121 @@
+"""One image and all its graphs as an interactive page."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import tempfile
+from base64 import b64encode
+from collections.abc import Sequence
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from vig_pyg.explain._panel import check_graphs, check_image, check_place
+
+
+def save_html(
+    image: Tensor,
+    graphs: Sequence[Batch],
+    path: str | Path,
+    *,
+    patch: tuple[float, float] = (0.5, 0.5),
+    title: str = "The graph of an image",
+) -> None:
+    """A page that shows the neighbours of each patch in each layer: point at a patch, switch layers, click to pin.
+
+    One file for a browser, with the image in it; nothing else is loaded, and no server is needed. Colours go by rank,
+    the nearest neighbour darkest. Where sources are pooled a neighbour is a larger cell. The page is written to a
+    temporary file that takes the name when it is complete.
+
+    The words for `dilation` are those of `DilatedKNN`; other graph builders may take it another way, or ignore it.
+
+    Args:
+        image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
+        graphs: `model.graphs(images)` for this image alone.
+        path: Where to write; the file must not exist.
+        patch: Place (row, column) of the patch shown first, as shares of height and width, in [0, 1).
+        title: Heading of the page.
+
+    Raises:
+        ValueError: If the place is outside, the image has another form or range, or there is more than one image.
+        FileExistsError: If the file exists: it is not overwritten.
+        FileNotFoundError: If its folder does not exist.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> image = torch.rand(3, 32, 32)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_html(image, vig_micro().eval().graphs(image[None]), Path(folder) / "graph.html")
+    """
+    check_image(image)
+    check_place(patch)
+    check_graphs(graphs)
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"{path} exists already and is not overwritten: choose another name.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {path.parent} does not exist: make it first.")
+    layers = [_layer(batch.get_example(0)) for batch in graphs]
+    data = {"height": image.size(1), "width": image.size(2), "patch": patch, "layers": layers}
+    parts = {
+        "title": html.escape(title),
+        "image": "data:image/png;base64," + b64encode(_png(image)).decode(),
+        # in a script element only "<" could end it
+        "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+    }
+    template = files("vig_pyg.explain").joinpath("page.html").read_text(encoding="utf-8")
+    # one pass, so that no part is searched for the names of others
+    _write(path, re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template))
+
+
+def _layer(graph: Any) -> dict[str, Any]:
+    """One layer's graph: its settings, and for each patch its sources, the nearest first."""
+    rows, columns = graph.grid_size
+    source, target = graph.edge_index.cpu()
+    degrees = torch.bincount(target, minlength=rows * columns).tolist()
+    sources: list[list[int]] = [part.tolist() for part in source.split(degrees)]  # edges are sorted by target
+    return {
+        "rows": int(rows),
+        "columns": int(columns),
+        "k": int(graph.k),
+        "dilation": int(graph.dilation),
+        "ratio": int(graph.reduce_ratio),
+        "degrees": [min(degrees), max(degrees)],
+        "neighbours": sources,
+    }
+
+
+def _png(image: Tensor) -> bytes:
+    """The image as the bytes of a PNG file."""
+    low, high = float(image.min()), float(image.max())
+    if not -0.01 <= low <= high <= 1.01:  # resizing overshoots a little; NaN fails as well
+        raise ValueError(
+            f"Expected pixels in [0, 1], got {low:.3g} to {high:.3g}: undo the normalisation first, "
+            "with Preprocessing.restore(image) for example."
+        )
+    pixels = image.detach().float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+    file = BytesIO()
+    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(file, format="PNG", optimize=True)
+    return file.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    """The whole file or none."""
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(partial, 0o644)  # mkstemp's are for the owner alone
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
