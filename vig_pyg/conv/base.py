@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
@@ -14,6 +16,17 @@ class VisionConv(MessagePassing):
 
     #: Whether edges are sure to come sorted by target, as those of a graph builder do: saves a check on a GPU.
     by_target = False
+    _has_own_steps = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+
+        def depth(name: str) -> int:
+            return next(i for i, kind in enumerate(cls.__mro__) if name in vars(kind))
+
+        # a subclass with messages of its own inherits a `message_and_aggregate` that knows nothing of them
+        steps = min(depth(name) for name in ("message", "aggregate", "update"))
+        cls._has_own_steps = steps < depth("message_and_aggregate")
 
     def __init__(self, in_channels: int, out_channels: int, *, heads: int, aggr: str) -> None:
         super().__init__(aggr=aggr)
@@ -32,10 +45,10 @@ class VisionConv(MessagePassing):
         return x_src, x_dst
 
     def fuses(self) -> bool:
-        """Whether nobody needs the single messages: PyG's explainers and hooks do."""
+        """Whether nobody needs the single messages: PyG's explainers, hooks, and subclasses that redefine them do."""
         hooks = self._message_forward_pre_hooks, self._message_forward_hooks
         more = self._propagate_forward_pre_hooks, self._propagate_forward_hooks
-        return self.fuse and not self.explain and not any((*hooks, *more))
+        return self.fuse and not self.explain and not self._has_own_steps and not any((*hooks, *more))
 
     def reset_parameters(self) -> None:
         for module in self.children():
