@@ -6,16 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from vig_pyg import cli_train
 
 #: What a user can cause and mend: one line, no traceback.
 USER_ERRORS = (
     ValueError,
     TypeError,
-    FileNotFoundError,
-    FileExistsError,
-    NotADirectoryError,
-    PermissionError,
+    OSError,
     ImportError,
 )
 
@@ -50,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version("vig-pyg"))
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_train(commands.add_parser("train", help="train a classifier (on embedded digits, or on --data)"))
+    cli_train.add_arguments(commands.add_parser("train", help="train a classifier (on embedded digits, or on --data)"))
 
     predict = commands.add_parser("predict", help="classify pictures with a trained run")
     predict.add_argument("run_folder", metavar="RUN", type=Path)
@@ -76,71 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_train(train: argparse.ArgumentParser) -> None:
-    train.add_argument("--data", type=Path, help="image folder with train/ and val/ (default: scikit-learn's digits)")
-    train.add_argument("--out", type=Path, help="run folder, must not exist (default: runs/NAME of the data)")
-    train.add_argument("--model", help="see `vig-pyg models` (default: vig_micro)", default="vig_micro")
-    train.add_argument("--conv", default="mr", help="operator: mr, edge, gin or sage (default: mr)")
-    train.add_argument("--k", type=int, help="neighbours of each patch (default: the model's)")
-    train.add_argument("--image-size", type=int, help="side in pixels (default: 16 for digits, 64 for a folder)")
-    train.add_argument(
-        "--patch-size", type=int, help="side of a patch (default: 2 for digits, the model's for a folder)"
-    )
-    train.add_argument("--epochs", type=int, default=20)
-    train.add_argument("--batch-size", type=int, default=64)
-    train.add_argument("--lr", type=float, default=3e-3, help="largest learning rate (default: 3e-3)")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--workers", type=int, default=2, help="processes that read a folder (default: 2)")
-    train.add_argument("--weights", type=Path, help="weights to start from")
-    train.add_argument("--on-broken", choices=["stop", "skip"], default="stop", help="at a picture that cannot be read")
-    train.add_argument("--quiet", action="store_true", help="no progress bar")
-    train.set_defaults(run=_train)
-
-
 def _place(text: str) -> tuple[float, float]:
     try:
         row, column = (float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected ROW,COLUMN such as 0.5,0.25, got {text!r}") from None
     return row, column
-
-
-def _train(args: argparse.Namespace) -> None:
-    from vig_pyg.train import DigitsData, FolderData, Recipe, fit
-    from vig_pyg.train.run_folder import free_name
-
-    options: dict[str, Any] = {"conv": args.conv}
-    if args.k is not None:
-        options["k"] = args.k
-    patch_size = args.patch_size or (2 if args.data is None else None)
-    if patch_size is not None:
-        options["patch_size"] = patch_size
-    if args.out is not None and args.out.exists():
-        raise FileExistsError(f"{args.out} exists already and is not overwritten: choose another --out, or remove it.")
-    data: DigitsData | FolderData
-    if args.data is None:
-        data = DigitsData(image_size=args.image_size or 16, batch_size=args.batch_size)
-    else:
-        data = FolderData(
-            args.data,
-            image_size=args.image_size or 64,
-            batch_size=args.batch_size,
-            num_workers=args.workers,
-            on_broken=args.on_broken,
-        )
-    out = args.out or free_name(Path("runs") / data.title)
-    size = data.preprocessing.image_size
-    print(
-        f"Training {args.model} on {data.title}: {len(data.train_set)} images of {size} x {size} pixels, "
-        f"{len(data.val_set)} held out, {len(data.class_names)} classes, {args.epochs} epochs."
-    )
-    recipe = Recipe(epochs=args.epochs, lr=args.lr, seed=args.seed)
-    last = fit(
-        data, out, model=args.model, options=options, recipe=recipe, weights=args.weights, progress=not args.quiet
-    )
-    print(f"\nHeld-out accuracy: {100 * last['val_accuracy']:.2f} %")
-    for path in sorted(out.iterdir()):
-        print(f"  {path}")
 
 
 def _predict(args: argparse.Namespace) -> None:

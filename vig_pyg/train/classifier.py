@@ -85,6 +85,8 @@ class Classifier(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
         if self.mix is not None:
+            if len(images) % 2:
+                raise ValueError(f"mixup and cutmix pair images: each process needs an even batch, got {len(images)}.")
             images, labels = self.mix(images, labels)
         loss: Tensor = self.loss(self(images), labels)
         self.meter = _add(self.meter, loss.detach() * len(images), len(images))

@@ -21,8 +21,8 @@ def settings(preset: str, *overrides: tuple[str, Mapping[str, Any]]) -> Settings
 
     Args:
         preset: A name of `PRESETS`.
-        overrides: Pairs of a name for error messages, such as a file's, and values; text is converted. `options` are
-            added to those that are there; a key such as `options.k` sets one.
+        overrides: Pairs of a name for error messages, such as a file's, and values; text is converted. `options`
+            replace those that are there; a key such as `options.k` sets one.
 
     Raises:
         ValueError: If the preset, a key or a value is wrong; an unknown key is told with the nearest valid one.
@@ -41,7 +41,7 @@ def settings(preset: str, *overrides: tuple[str, Mapping[str, Any]]) -> Settings
             if key.startswith("options."):
                 options[key.removeprefix("options.")] = _plain(value)
             elif key == "options":
-                options |= _options(value, where)
+                options = _options(value, where)
             else:
                 changes[key] = _convert(key, value, where)
         result = replace(result, **changes, options=options)

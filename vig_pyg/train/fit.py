@@ -92,7 +92,7 @@ def fit(
         if trainer.is_global_zero:
             best = load_file(folder / BEST) if recipe.keep == "best" else None
             network.load_state_dict(best or {k: v.cpu() for k, v in classifier.scored[0].state_dict().items()})
-            _finish(folder, network.cpu(), data, history)
+            _finish(folder, network.cpu().float(), data, history)
             card = model_card(folder, network, data, history, name=model, recipe=recipe)
             write_atomic(folder / "README.md", card)
             save_weights(folder, network.state_dict())  # the last, as they say that the run is complete
