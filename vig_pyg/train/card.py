@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def model_card(
         "",
         *[f"- {key}: {value}" for key, value in differing(recipe).items()],
     ]
-    return "\n".join(lines).rstrip().replace("\n\n\n", "\n\n") + "\n"
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
 def differing(recipe: Recipe) -> dict[str, Any]:
