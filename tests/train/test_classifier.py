@@ -56,7 +56,10 @@ def test_the_losses_are_means_over_images():
     history = run(module, images, labels, epochs=1)
     with torch.no_grad():
         logits = torch.cat([module.eval()(part) for part in images.split(4)])
-        batches = [nn.functional.cross_entropy(module.train()(x), y) for x, y in zip(images.split(4), labels.split(4))]
+        batches = [
+            nn.functional.cross_entropy(module.train()(x), y)
+            for x, y in zip(images.split(4), labels.split(4), strict=True)
+        ]
     loss = nn.functional.cross_entropy(logits, labels).item()
     assert history.rows[0]["val_loss"] == pytest.approx(loss, rel=1e-5)
     sizes = [4, 4, 2]

@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import chain
 
 import pytest
 
@@ -13,10 +14,10 @@ def test_an_epoch_has_every_image_once_in_an_order_of_its_own():
     batches = TrainBatches(12, batch_size=4, seed=0)
     first = indices(batches)
     assert len(first) == len(batches) == 3
-    assert sorted(sum(first, [])) == list(range(12))
+    assert sorted(list(chain(*first))) == list(range(12))
     batches.set_epoch(1)
     second = indices(batches)
-    assert sorted(sum(second, [])) == list(range(12))
+    assert sorted(list(chain(*second))) == list(range(12))
     assert first != second != indices(TrainBatches(12, batch_size=4, seed=1))
     batches.set_epoch(0)
     assert indices(batches) == first
@@ -36,12 +37,12 @@ def test_processes_and_parts_share_the_same_batches_and_seeds(repeats, accumulat
     for i, batch in enumerate(whole):
         shares = [part[i * accumulate + j] for part in parts for j in range(accumulate)]
         assert {len(share) for share in shares} == {12 // accumulate // world}
-        assert sorted(sum(shares, [])) == sorted(batch)
+        assert sorted(list(chain(*shares))) == sorted(batch)
 
 
 def test_repeats_are_near_each_other_and_differ_in_their_seed():
     batches = TrainBatches(300, batch_size=12, seed=0, repeats=3)
-    items = sum(batches, [])
+    items = list(chain(*batches))
     assert len(items) == len(batches) * 12 == 252  # of 256, as timm rounds an epoch
     counts = Counter(index for index, _ in items)
     assert set(counts.values()) <= {3} | {252 - 3 * (len(counts) - 1)}
