@@ -66,6 +66,14 @@ def model_card(
         f"Images have {data.preprocessing.in_channels} channels, {size} x {size} pixels, mean "
         f"{data.preprocessing.mean} and standard deviation {data.preprocessing.std}; `config.json` says it all.",
         "",
+        *_training(data, recipe),
+    ]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def _training(data: ImageData, recipe: Recipe) -> list[str]:
+    """How it was made, to make it again."""
+    return [
         "## Training",
         "",
         f"- Data: {data.title}, {len(data.train_set)} images to train on, {len(data.val_set)} held out.",
@@ -79,7 +87,6 @@ def model_card(
         "",
         *[f"- {key}: {value}" for key, value in differing(recipe).items()],
     ]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
 def differing(recipe: Recipe) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def fit(
     weights: str | Path | None = None,
     progress: bool = True,
     resume: bool = False,
+    callbacks: Sequence[lightning.Callback] = (),
 ) -> dict[str, float]:
     """Train a classifier and leave a run folder.
 
@@ -56,6 +58,7 @@ def fit(
         recipe: The numbers of the run.
         weights: Weights to start from, in any layout of `load_weights`.
         progress: Whether to show progress.
+        callbacks: More of Lightning's, called before those that save; a state of theirs is saved too.
         resume: Go on from the last checkpoint of `out`, or from the start if it has none; all else must be as it was.
 
     Returns:
@@ -82,7 +85,7 @@ def fit(
         classifier = Classifier(network, recipe, class_counts=counts)
         data.seed, data.repeats = recipe.seed, recipe.repeats
         history = History(folder, keep=recipe.keep, patience=recipe.patience)
-        trainer, saver = _prepare(classifier, data, folder, history, progress=progress)
+        trainer, saver = _prepare(classifier, data, folder, [history, *callbacks], progress=progress)
         if trainer.is_global_zero:
             about = {"class_names": data.class_names, "preprocessing": data.preprocessing}
             save_config(folder, name=model, overrides=options, data=about)
@@ -100,7 +103,7 @@ def fit(
 
 
 def _prepare(
-    classifier: Classifier, data: ImageData, folder: Path, history: History, *, progress: bool
+    classifier: Classifier, data: ImageData, folder: Path, own: list[Any], *, progress: bool
 ) -> tuple[lightning.Trainer, Saver]:
     """The trainer, with all callbacks in their order."""
     recipe, stop = classifier.recipe, StopSign()
@@ -108,9 +111,9 @@ def _prepare(
     callbacks: list[lightning.Callback] = [stop]
     if recipe.ema is not None:
         callbacks.append(Average(recipe.ema, warmup=recipe.ema_warmup))
-    callbacks.append(history)
+    callbacks += own
     if progress:
-        callbacks.append(ShowProgress(history, batch_size=data.batch_size))
+        callbacks.append(ShowProgress(own[0], batch_size=data.batch_size))
     trainer = make_trainer(recipe, folder, [*callbacks, saver])
     if recipe.sync_bn:
         sync_norms(classifier.model, trainer.strategy.root_device)
