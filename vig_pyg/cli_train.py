@@ -18,6 +18,7 @@ FLAGS = {
     "lr": "largest learning rate",
     "seed": "of weights, order and augmentation",
     "workers": "processes that read pictures",
+    "cache": "keep decoded pictures in memory, with a short side of so many pixels",
     "weights": "file of weights to start from",
     "on-broken": "what to do about a picture that cannot be read: stop or skip",
     "devices": "processes on this machine",

@@ -165,16 +165,15 @@ PRESETS: dict[str, Settings] = {
         ema_warmup=True,
         keep="best",
     ),
-    # thousands of pictures, no trained network
+    # thousands of pictures, no trained network, an hour on a processor
     "scratch": Settings(
         data="pictures",
         image_size=64,
         model="pvig_micro",
-        options={"patch_size": 4},
-        epochs=60,
+        options={"patch_size": 4, "channels": (48, 96, 160, 256), "depths": (2, 2, 4, 2)},
+        epochs=50,
         lr=2e-3,
         batch_size=64,
-        randaugment="rand-m6-mstd0.5-inc1",
         cutmix=1.0,
         mix_prob=0.5,
         ema=0.998,
