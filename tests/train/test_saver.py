@@ -1,10 +1,9 @@
 """Runs that die at some moment and go on: in the end the bytes are those of a run that did not."""
 
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,7 +12,7 @@ from tests.train.job import run
 from vig_pyg.train import Stopped
 from vig_pyg.train.classifier import Classifier
 from vig_pyg.train.history import History
-from vig_pyg.train.saver import LAST, Saver
+from vig_pyg.train.saver import Saver
 
 #: All that has a state: average, mixing, gradients that are added, layers of different speed.
 VALUES = {"ema": 0.9, "cutmix": 1.0, "mix_prob": 0.5, "accumulate": 2, "layer_decay": 0.9, "checkpoint_every": 2}
@@ -157,38 +156,38 @@ def test_a_diverged_run_is_stopped_with_the_checkpoint_that_is_left(tmp_path, mo
         run(tmp_path / "run")
 
 
-def kill_until_done(out, moments):
-    """A process of its own, killed after so many seconds each time; returns how often it was."""
-    values = [f"{key}={value}" for key, value in VALUES.items()]
+def kill_until_done(out, moments, values):
+    """A process of its own, killed so many seconds after it started to train; returns how often it was."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.train.job"])  # imports take longer than the training
     kills = 0
     while True:
-        resume = str(int((out / "recipe.yaml").exists()))
-        command = [sys.executable, "-m", "tests.train.job", str(out), resume, *values]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            if kills < len(moments):
-                # count from the first sign of life, as imports take most of the time
-                start = time.monotonic()
-                before = (out / LAST).stat().st_mtime_ns if (out / LAST).exists() else 0
-                while time.monotonic() - start < 60 and process.poll() is None:
-                    if (out / LAST).exists() and (out / LAST).stat().st_mtime_ns != before:
-                        break
-                    time.sleep(0.005)
-                time.sleep(moments[kills])
-                process.kill()
-            status = process.wait(timeout=100)
-        finally:
+        started = context.Event()
+        process = context.Process(target=started_run, args=(started, out, values))
+        process.start()
+        assert started.wait(100)
+        if kills < len(moments):
+            process.join(moments[kills])
             process.kill()
-            process.wait()
-        if status == 0:
+        process.join(100)
+        if process.exitcode == 0:
             return kills
-        assert status == -signal.SIGKILL
+        assert process.exitcode == -signal.SIGKILL
         kills += 1
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
-def test_killed_at_random_moments_the_result_is_the_same(tmp_path, whole, kills):
-    moments = [random.Random(kills).uniform(0, 0.3) for _ in range(kills)]
-    done = kill_until_done(tmp_path / "run", moments)
-    assert done >= min(kills, 2)
-    assert_same(tmp_path / "run", whole)
+def started_run(started, out, values):
+    """What the process does."""
+    started.set()
+    run(out, resume=(out / "recipe.yaml").exists(), **values)
+
+
+@pytest.mark.parametrize(("kills", "epochs"), [(3, 6), pytest.param(10, 20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_the_result_is_the_same(tmp_path, kills, epochs):
+    values, start = {**VALUES, "epochs": epochs}, time.perf_counter()
+    run(tmp_path / "whole", **values)
+    seconds, draw = time.perf_counter() - start, random.Random(kills)
+    shares = [draw.uniform(0.2, 1) for _ in range(kills)]
+    moments = [0.9 * seconds * share / sum(shares) for share in shares]
+    assert kill_until_done(tmp_path / "run", moments, values) == kills
+    assert_same(tmp_path / "run", tmp_path / "whole")
