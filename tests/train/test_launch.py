@@ -1,7 +1,10 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -88,3 +91,20 @@ def test_two_processes_can_be_resumed(tmp_path):
     assert launch(tmp_path / "run", "1", **values) == whole
     for name in ("metrics.csv", "model.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_both_with_a_checkpoint(tmp_path):
+    out, values = tmp_path / "run", {**VALUES, "epochs": "200"}
+    pairs = [f"{key}={value}" for key, value in values.items()]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    agent = subprocess.Popen([*command, "tests.train.job", str(out), "0", *pairs], stderr=subprocess.PIPE, text=True)
+    while not (out / "last.ckpt").exists() and agent.poll() is None:
+        time.sleep(0.05)
+    second = int(Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()[-1])
+    os.kill(second, signal.SIGTERM)
+    _, err = agent.communicate(timeout=100)
+    assert agent.returncode != 0
+    assert "exitcode  : 143" in err
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+    assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] >= 6
