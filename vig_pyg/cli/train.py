@@ -1,4 +1,4 @@
-"""`vig-pyg train`."""
+"""`vig-pyg train`: a classifier, from digits or from pictures, by a recipe."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ OPTIONS = {
 }
 
 
-def add_arguments(train: argparse.ArgumentParser) -> None:
-    """The flags of the command."""
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command and its options."""
+    train = commands.add_parser("train", help="train a classifier (on embedded digits, or on --data)")
     train.add_argument("--preset", help="recipe to start from: digits, finetune, scratch or imagenet (default: digits "
                        "without --data, finetune with --weights, else scratch)")  # fmt: skip
     train.add_argument("--config", type=Path, metavar="FILE", help="YAML file of values, over the preset's")
@@ -50,11 +51,11 @@ def add_arguments(train: argparse.ArgumentParser) -> None:
     train.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     """Train, or print the settings.
 
-    Raises:
-        SystemExit: With 128 + the number of the signal that stopped the run: 143 after SIGTERM, 130 after Ctrl-C.
+    Returns:
+        0, or 128 + the number of the signal that stopped the run: 143 after SIGTERM, 130 after Ctrl-C.
     """
     from vig_pyg.train import Stopped, fit, load_data, to_yaml
     from vig_pyg.train.run_folder import free_name
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     settings = _settings(args)
     if args.print_config:
         print(to_yaml(settings), end="")
-        return
+        return 0
     if args.out is not None and args.out.exists() and _is_first():
         raise FileExistsError(f"{args.out} exists already and is not overwritten: choose another --out, or remove it.")
     data = load_data(settings)
@@ -91,11 +92,12 @@ def run(args: argparse.Namespace) -> None:
             raise KeyboardInterrupt from stop
         signum = stop.signum if isinstance(stop, Stopped) else 2
         print(f"vig-pyg: stopped; vig-pyg train --resume {out} goes on", file=sys.stderr)
-        raise SystemExit(128 + signum) from stop
+        return 128 + signum
     if _is_first():
         print(f"\nHeld-out accuracy: {100 * kept['val_accuracy']:.2f} %")
         for path in sorted(out.iterdir()):
             print(f"  {path}")
+    return 0
 
 
 def _settings(args: argparse.Namespace) -> Any:

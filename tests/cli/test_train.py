@@ -8,11 +8,60 @@ import time
 import pytest
 import yaml
 
+from tests.cli.common import QUICK, fails
 from tests.pictures import make_folder
 from vig_pyg.cli import main
 from vig_pyg.train.classifier import Classifier
 
-QUICK = ["--epochs", "2", "--batch-size", "4", "--image-size", "32", "--workers", "0", "--quiet"]
+LONGER = [*QUICK, "--epochs", "2"]
+
+
+def test_a_second_run_takes_the_next_name(tmp_path, monkeypatch, capsys):
+    pictures = make_folder(tmp_path / "pictures")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert main(["train", "--data", str(pictures), *QUICK]) == 0
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["pictures", "pictures-2"]
+    assert "runs/pictures-2/model.safetensors" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_clear_line_and_leave_nothing(tmp_path, capsys):
+    pictures, out = make_folder(tmp_path / "pictures"), tmp_path / "run"
+    train = ["train", "--out", out, *QUICK, "--data"]
+    assert "does not exist" in fails(capsys, *train, tmp_path / "nowhere")
+    assert "it does not exist" in fails(capsys, *train, pictures / "train")
+    assert "Unknown conv 'gcn': choose one of mr" in fails(capsys, *train, pictures, "--conv", "gcn")
+    assert "Unknown model 'vig_huge'" in fails(capsys, *train, pictures, "--model", "vig_huge")
+    assert "k must be at least 1" in fails(capsys, *train, pictures, "--k", "0")
+    assert "power of two" in fails(capsys, *train, pictures, "--patch-size", "3")
+    (pictures / "val" / "red" / "1.png").write_bytes(b"")
+    assert "red/1.png" in fails(capsys, *train, pictures)
+    assert not out.exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["pictures"]
+    assert main([str(a) for a in [*train, pictures, "--on-broken", "skip"]]) == 0
+    capsys.readouterr()
+    before = (out / "model.safetensors").read_bytes()
+    assert "not overwritten" in fails(capsys, *train, pictures, "--on-broken", "skip")
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+def test_ctrl_c_is_said_and_leaves_nothing(tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vig_pyg.train.classifier.Classifier.training_step", interrupt)
+    pictures = make_folder(tmp_path / "pictures")
+    assert main(["train", "--data", str(pictures), "--out", str(tmp_path / "run"), *QUICK]) == 130
+    assert "stopped; nothing was written" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["pictures"]
+
+
+@pytest.mark.slow
+def test_the_default_run_reaches_the_promised_accuracy(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--quiet"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("Held-out accuracy"))
+    assert float(line.split()[2]) >= 97.5
 
 
 @pytest.fixture
@@ -70,15 +119,13 @@ def test_sigterm_has_its_code_and_the_run_goes_on(tmp_path, pictures, capsys, mo
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(Classifier, "training_step", signalled)
-        with pytest.raises(SystemExit) as stop:
-            main(["train", "--data", str(pictures), "--out", str(out), *QUICK])
-    assert stop.value.code == 143
+        assert main(["train", "--data", str(pictures), "--out", str(out), *LONGER]) == 143
     assert f"vig-pyg train --resume {out} goes on" in capsys.readouterr().err
     assert main(["predict", str(out), str(pictures / "val" / "red" / "0.png")]) == 2
     assert "not complete" in capsys.readouterr().err
     assert main(["train", "--resume", str(out), "--quiet"]) == 0
     assert "Resuming" in capsys.readouterr().out
-    assert main(["train", "--data", str(pictures), "--out", str(tmp_path / "whole"), *QUICK]) == 0
+    assert main(["train", "--data", str(pictures), "--out", str(tmp_path / "whole"), *LONGER]) == 0
     for name in ("metrics.csv", "model.safetensors"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -93,7 +140,7 @@ def test_resume_takes_no_other_values(tmp_path, capsys):
 def test_sigterm_of_a_process(tmp_path, pictures):
     """The code that a scheduler sees."""
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "vig_pyg.cli", "train", "--data", pictures, "--out", out, *QUICK]
+    command = [sys.executable, "-m", "vig_pyg.cli", "train", "--data", pictures, "--out", out, *LONGER]
     process = subprocess.Popen([*map(str, command), "--set", "epochs=500"], stderr=subprocess.PIPE)
     while not (out / "last.ckpt").exists() and process.poll() is None:
         time.sleep(0.05)
