@@ -97,3 +97,20 @@ def test_pictures_learn_from_scratch(tmp_path):
 def test_ways_to_train_differ(tmp_path, values):
     plain, other = run(tmp_path / "a", epochs=1), run(tmp_path / "b", epochs=1, **values)
     assert plain["train_loss"] != other["train_loss"]
+
+
+def test_a_picture_that_breaks_a_worker_is_named_in_one_line(tmp_path):
+    root = make_folder(tmp_path / "pictures")
+    (root / "train" / "red" / "3.png").write_bytes(b"no picture")
+    recipe = settings("scratch", ("test", {"data": str(root), "image_size": 32, "batch_size": 4, "workers": 1}))
+    with pytest.raises(ValueError, match=r"^[^\n]*red/3\.png cannot be read as a picture[^\n]*$"):
+        fit(load_data(recipe), tmp_path / "run", model="vig_micro", options={}, recipe=recipe, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_to_start_from_are_not_needed_to_go_on(tmp_path):
+    train(tmp_path / "a")
+    weights_file = tmp_path / "a" / "model.safetensors"
+    kept = train(tmp_path / "b", weights=weights_file)
+    weights_file.unlink()
+    assert train(tmp_path / "b", weights=weights_file, resume=True) == kept

@@ -125,4 +125,5 @@ def _settings(args: argparse.Namespace) -> Any:
 
 def _is_first() -> bool:
     """Whether this is the first of several processes, which alone writes."""
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # of torchrun, of SLURM, of processes that Lightning started
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0) == 0

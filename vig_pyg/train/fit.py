@@ -15,7 +15,7 @@ from vig_pyg.explain import draw_graph
 from vig_pyg.models import VisionGNN, create_model
 from vig_pyg.train.atomic import write_atomic, write_atomic_with
 from vig_pyg.train.card import model_card
-from vig_pyg.train.classifier import Classifier, LossNotFiniteError
+from vig_pyg.train.classifier import Classifier
 from vig_pyg.train.config import to_yaml
 from vig_pyg.train.data import ImageData
 from vig_pyg.train.ema import Average
@@ -25,7 +25,7 @@ from vig_pyg.train.plots import draw_confusion, draw_curves
 from vig_pyg.train.progress import ShowProgress
 from vig_pyg.train.recipe import Recipe, Settings
 from vig_pyg.train.run_folder import open_run_folder, save_config, save_weights
-from vig_pyg.train.saver import Saver
+from vig_pyg.train.saver import LAST, Saver
 from vig_pyg.train.stopping import Stopped, StopSign
 from vig_pyg.train.sync_norm import sync_norms
 from vig_pyg.weights import load_weights
@@ -79,7 +79,7 @@ def fit(
     with open_run_folder(out, resume=resume) as folder, quiet_lightning():
         lightning.seed_everything(recipe.seed, verbose=False)
         network = create_model(model, **options)
-        if weights is not None:
+        if weights is not None and not (folder / LAST).exists():
             load_weights(network, weights)
         counts = torch.bincount(torch.tensor(data.train_set.labels), minlength=len(data.class_names))
         classifier = Classifier(network, recipe, class_counts=counts)
@@ -130,11 +130,19 @@ def _run(trainer: lightning.Trainer, classifier: Classifier, data: ImageData, sa
         if saver.stop.signum:
             raise Stopped(saver.stop.signum) from stop
         raise KeyboardInterrupt from stop
-    except (LossNotFiniteError, OSError) as error:
-        if saver.saved is None:
-            raise
-        where = f"The last good checkpoint is {saver.path}, of step {saver.saved}."
-        raise type(error)(f"{error} {where}") from error
+    except (ValueError, OSError) as error:
+        kind = ValueError if isinstance(error, ValueError) else OSError
+        raise kind(_said(error, saver)) from error
+
+
+def _said(error: Exception, saver: Saver) -> str:
+    """An error in one line, with the checkpoint that is left."""
+    text = str(error)
+    if text.startswith("Caught "):  # in a process that loads pictures: torch puts its whole traceback there
+        text = text.strip().splitlines()[-1].split(": ", 1)[-1]
+    if saver.saved is not None:
+        text += f" The last good checkpoint is {saver.path}, of step {saver.saved}."
+    return text
 
 
 def _finish(folder: Path, network: VisionGNN[Any], data: ImageData, history: History) -> None:
