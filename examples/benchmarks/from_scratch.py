@@ -2,8 +2,8 @@
 
     uv run python examples/benchmarks/from_scratch.py --data imagenette128 --epochs 45
 
-This is `vig-pyg train --data imagenette128 --cache 128 --workers 1 --epochs 45`, with the preset `scratch`, and a result file.
-If it is stopped, the same command with `--resume` goes on; the time is then that of all parts.
+This is `vig-pyg train --data imagenette128 --cache 128 --workers 1 --epochs 45`, with the preset `scratch`, and a
+result file. If it is stopped, the same command with `--resume` goes on; the time is then that of all parts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import lightning
 import torch
 from harness import RESULTS, write
 
-from vig_pyg.train import fit, load_data, settings, to_yaml
+from vig_pyg.train import fit, load_data, load_run, settings, to_yaml
 from vig_pyg.train.history import History
 
 
@@ -61,12 +61,11 @@ def main() -> None:
         "images": len(data.train_set),
         "held out": len(data.val_set),
         "model": case.model,
-        "parameters, M": sum(p.numel() for n, p in checkpoint["state_dict"].items() if n.startswith("model.")) / 1e6,
+        "parameters, M": sum(p.numel() for p in load_run(args.out).model.parameters()) / 1e6,
         "pixels": case.image_size,
         "epochs": case.epochs,
         "minutes": watch.seconds() / 60,
         "top-1, %": 100 * kept["val_accuracy"],
-        "top-5, %": 100 * kept["val_top5"],
     }
     write(f"from_scratch_{device}", [row], seed=case.seed, settings=to_yaml(case).splitlines(), epochs=history.rows)
     shutil.copy(args.out / "curves.png", RESULTS / f"from_scratch_{device}.png")
