@@ -13,13 +13,10 @@ from benchmarks.harness import environment
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vig_pyg.train import DigitsData, FolderData, ImageData
+from vig_pyg.train import DigitsData, FolderData, ImageData, Recipe
 from vig_pyg.train.classifier import Classifier
 from vig_pyg.train.data import Pictures
-from vig_pyg.train.fit import quiet_lightning
-
-#: Of the published recipe, as in `vig_pyg.train.Recipe`.
-RECIPE = {"weight_decay": 0.05, "warmup": 0.1, "label_smoothing": 0.1}
+from vig_pyg.train.launch import quiet_lightning
 
 
 def load_data(settings: dict[str, Any], workers: int) -> ImageData:
@@ -59,7 +56,8 @@ def train(
     start = time.perf_counter()
     with quiet_lightning():
         lightning.seed_everything(seed, workers=True, verbose=False)
-        classifier = Classifier(variant.make(settings["model"], options), lr=settings["lr"], **RECIPE)
+        data.seed = seed
+        classifier = Classifier(variant.make(settings["model"], options), Recipe(lr=settings["lr"], seed=seed))
         common = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "devices": 1}
         trainer = lightning.Trainer(
             max_epochs=settings["epochs"],

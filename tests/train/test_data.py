@@ -1,75 +1,66 @@
-import logging
-
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.pictures import make_folder
 from vig_pyg.train import DigitsData, FolderData
-from vig_pyg.train.data import read_image
+from vig_pyg.train.data import IGNORE, read_image
 
 
-def test_digits_are_split_in_the_same_way_always():
-    first, second = DigitsData(), DigitsData()
-    assert len(first.train_set) == 1347
-    assert len(first.val_set) == 450
-    assert first.val_set.labels == second.val_set.labels
-    assert set(first.val_set.labels) == set(range(10))
-    held_out = {scan.tobytes() for scan in first.val_set.sources}
-    assert not held_out & {scan.tobytes() for scan in first.train_set.sources}
+@pytest.fixture
+def folder(tmp_path):
+    return make_folder(tmp_path / "pictures")
 
 
-def test_digits_are_shifted_in_training_only():
-    data = DigitsData()
-    assert (data.val_set[0][0] == data.val_set[0][0]).all()
-    assert (data.train_set[0][0] != data.train_set[0][0]).any()
-    assert data.train_set[0][0].shape == (1, 16, 16)
+def epoch(data):
+    images, labels = zip(*data.train_dataloader(), strict=True)
+    return torch.cat(images), torch.cat(labels)
 
 
-def test_a_folder(tmp_path):
-    data = FolderData(make_folder(tmp_path / "pictures"), image_size=32, batch_size=4, num_workers=0)
-    assert data.class_names == ["blue", "red"]
-    images, labels = next(iter(data.train_dataloader()))
-    assert images.shape == (4, 3, 32, 32)
-    assert len(data.val_set) == 8
-    assert labels.shape == (4,)
+def test_a_seed_settles_an_epoch_whatever_the_workers(folder):
+    data = FolderData(folder, image_size=32, batch_size=4, num_workers=0)
+    images, labels = epoch(data)
+    again = FolderData(folder, image_size=32, batch_size=4, num_workers=2)
+    assert torch.equal(epoch(again)[0], images)
+    again.seed = 1
+    assert not torch.equal(epoch(again)[0], images)
+    assert labels.bincount().tolist() == [8, 8]
 
 
-@pytest.mark.parametrize("missing", ["", "train", "val"])
-def test_a_missing_part_is_named(tmp_path, missing):
-    root = make_folder(tmp_path / "pictures")
-    (root / missing).rename(tmp_path / "gone")
-    with pytest.raises(FileNotFoundError, match=missing or "does not exist"):
-        FolderData(root)
+def test_an_epoch_goes_on_where_it_was_left(folder):
+    data = FolderData(folder, image_size=32, batch_size=4, num_workers=0)
+    images, _ = epoch(data)
+    later = FolderData(folder, image_size=32, batch_size=4, num_workers=0)
+    data.place = (0, 3)
+    later.load_state_dict(data.state_dict())
+    assert torch.equal(epoch(later)[0], images[12:])
 
 
-def test_a_part_without_pictures_is_refused(tmp_path):
-    for part in ("train", "val"):
-        (tmp_path / part).mkdir()
-    with pytest.raises(ValueError, match="needs one folder of pictures for each class"):
-        FolderData(tmp_path)
-    (tmp_path / "train" / "blue").mkdir()
-    with pytest.raises(ValueError, match="needs one folder of pictures for each class"):
-        FolderData(tmp_path)
+def test_a_picture_can_be_had_by_number_with_a_seed_and_not_at_all(folder):
+    pictures = FolderData(folder, image_size=32, num_workers=0).train_set
+    assert torch.equal(pictures[(3, 7)][0], pictures[(3, 7)][0])
+    assert not torch.equal(pictures[(3, 7)][0], pictures[(3, 8)][0])
+    nothing, label = pictures[None]
+    assert nothing.shape == (3, 32, 32)
+    assert not nothing.any()
+    assert label == IGNORE
 
 
-def test_classes_that_differ_are_named(tmp_path):
-    root = make_folder(tmp_path / "pictures")
-    (root / "val" / "red").rename(root / "val" / "green")
-    with pytest.raises(ValueError, match=r"\['green', 'red'\]"):
-        FolderData(root)
-
-
-def test_a_broken_picture_stops_or_is_left_out(tmp_path, caplog):
-    root = make_folder(tmp_path / "pictures")
-    (root / "train" / "red" / "3.png").write_bytes(b"no picture")
-    stopping = FolderData(root, image_size=32)
-    broken = next(i for i, path in enumerate(stopping.train_set.sources) if path.endswith("red/3.png"))
-    with pytest.raises(ValueError, match=r"red/3\.png"):
-        stopping.train_set[broken]
-    with caplog.at_level(logging.WARNING):
-        assert len(FolderData(root, on_broken="skip").train_set) == 15
-    assert "red/3.png" in caplog.text
+def test_the_cache_holds_pictures_and_does_not_change_scores(folder):
+    plain = FolderData(folder, image_size=16, num_workers=0)
+    held = FolderData(folder, image_size=16, num_workers=0, cache=20)
+    held.setup("fit")
+    held.setup("fit")
+    for path in folder.glob("*/*/*"):
+        path.unlink()
+    assert {min(source.shape[:2]) for source in held.train_set.sources} == {20}
+    assert held.train_set[0][0].shape == (3, 16, 16)
+    make_folder(folder.with_name("again")).rename(folder.with_name("files"))
+    for path, new in zip(plain.val_set.sources, sorted(folder.with_name("files").glob("val/*/*")), strict=True):
+        Image.open(new).save(path)
+    for i in range(len(plain.val_set)):
+        assert torch.equal(held.val_set[i][0], plain.val_set[i][0])
 
 
 def test_a_picture_cut_short_is_broken(tmp_path):
@@ -78,15 +69,17 @@ def test_a_picture_cut_short_is_broken(tmp_path):
     (tmp_path / "half.png").write_bytes(whole.read_bytes()[:3000])
     with pytest.raises(ValueError, match=r"half\.png"):
         read_image(tmp_path / "half.png")
+    (tmp_path / "half.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(ValueError, match=r"half\.npy"):
+        read_image(tmp_path / "half.npy")
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
         read_image(tmp_path / "none.png")
 
 
-def test_wrong_options_are_refused(tmp_path):
-    root = make_folder(tmp_path / "pictures")
-    with pytest.raises(ValueError, match="on_broken"):
-        FolderData(root, on_broken="ignore")
+def test_wrong_options_are_refused(folder):
     with pytest.raises(ValueError, match="batch_size"):
         DigitsData(batch_size=1)
     with pytest.raises(ValueError, match="less than one batch"):
-        FolderData(root, batch_size=64).train_dataloader()
+        FolderData(folder, batch_size=64).train_dataloader()
+    with pytest.raises(ValueError, match="cache=10 pixels is less than image_size=32"):
+        FolderData(folder, image_size=32, cache=10)

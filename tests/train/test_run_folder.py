@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from vig_pyg import vig_micro
-from vig_pyg.train import Preprocessing, load_run, new_run_folder
-from vig_pyg.train.run_folder import CONFIG, WEIGHTS, free_name, save_run
+from vig_pyg.train import Preprocessing, load_run
+from vig_pyg.train.run_folder import CONFIG, WEIGHTS, free_name, open_run_folder, save_config, save_weights
 
 
 def saved(folder, **options):
@@ -13,7 +13,8 @@ def saved(folder, **options):
     model = vig_micro(num_classes=2, **options)
     folder.mkdir()
     about = {"class_names": ["cat", "dog"], "preprocessing": Preprocessing(image_size=32)}
-    save_run(folder, model, name="vig_micro", overrides={"num_classes": 2, **options}, data=about)
+    save_config(folder, name="vig_micro", overrides={"num_classes": 2, **options}, data=about)
+    save_weights(folder, model.state_dict())
     return model.eval()
 
 
@@ -27,25 +28,32 @@ def test_a_run_comes_back_as_it_was(tmp_path):
     assert not run.model.training
 
 
-def test_a_folder_takes_its_name_when_all_is_written(tmp_path):
-    with new_run_folder(tmp_path / "deep" / "run") as folder:
+def test_what_is_written_stays(tmp_path):
+    with open_run_folder(tmp_path / "deep" / "run") as folder:
         (folder / "file").write_text("done")
-        assert not (tmp_path / "deep" / "run").exists()
     assert (tmp_path / "deep" / "run" / "file").read_text() == "done"
-    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_nothing_is_left_after_an_error(tmp_path, error):
-    with pytest.raises(error), new_run_folder(tmp_path / "run") as folder:
+def test_after_an_error_it_stays_if_it_can_be_resumed(tmp_path, error):
+    with pytest.raises(error), open_run_folder(tmp_path / "run") as folder:
         (folder / "file").write_text("half")
         raise error
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(error), open_run_folder(tmp_path / "run") as folder:
+        (folder / "last.ckpt").write_text("checkpoint")
+        raise error
+    with pytest.raises(error), open_run_folder(tmp_path / "run", resume=True) as folder:
+        (folder / "last.ckpt").unlink()
+        raise error
+    assert (tmp_path / "run").is_dir()
 
 
 def test_a_run_is_never_overwritten(tmp_path):
     saved(tmp_path / "run")
-    with pytest.raises(FileExistsError, match="not overwritten"), new_run_folder(tmp_path / "run"):
+    with pytest.raises(FileExistsError, match=r"not overwritten.*--resume"), open_run_folder(tmp_path / "run"):
+        pass
+    with pytest.raises(FileNotFoundError, match="no run to resume"), open_run_folder(tmp_path / "no", resume=True):
         pass
     assert (tmp_path / "run" / CONFIG).is_file()
     assert free_name(tmp_path / "run") == tmp_path / "run-2"
@@ -66,4 +74,7 @@ def test_what_is_no_run_is_refused(tmp_path):
         load_run(tmp_path / "run")
     (tmp_path / "run" / WEIGHTS).unlink()
     with pytest.raises(FileNotFoundError, match=WEIGHTS):
+        load_run(tmp_path / "run")
+    (tmp_path / "run" / "last.ckpt").write_text("")
+    with pytest.raises(FileNotFoundError, match=r"not complete.*--resume"):
         load_run(tmp_path / "run")

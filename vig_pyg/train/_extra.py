@@ -5,6 +5,10 @@ from importlib.util import find_spec
 
 def require() -> None:
     """Raise `ImportError` with the command that installs what is missing."""
-    missing = [name for name in ("lightning", "torchmetrics", "sklearn", "safetensors") if find_spec(name) is None]
+    missing = [
+        name
+        for name in ("lightning", "torchmetrics", "sklearn", "safetensors", "timm", "yaml", "rich")
+        if find_spec(name) is None
+    ]
     if missing:
         raise ImportError(f'Training needs {", ".join(missing)}: pip install "vig-pyg[train,plot]".')

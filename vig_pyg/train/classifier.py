@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import math
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import lightning
 import torch
+from timm.data.mixup import Mixup
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from vig_pyg.models import VisionGNN
+from vig_pyg.train.data import IGNORE
+from vig_pyg.train.optim import WarmCosine, parameter_groups
+from vig_pyg.train.recipe import Recipe
+from vig_pyg.train.seeds import seed_of, set_seed
+
+#: A GPU is asked so seldom whether the loss is finite, as each question makes it wait.
+ASK_EVERY = 50
+
+
+class LossNotFiniteError(ValueError):
+    """The training has diverged."""
 
 
 class Classifier(lightning.LightningModule):
@@ -20,82 +29,141 @@ class Classifier(lightning.LightningModule):
 
     Args:
         model: The network.
-        lr: Largest learning rate.
-        weight_decay: Of weights only; biases, norms and the position embedding have none.
-        warmup: Share of the steps in which the rate rises.
-        label_smoothing: Of the training loss.
+        recipe: Numbers of the training.
+        class_counts: Training images of each class, for `recipe.class_weights`.
     """
 
-    def __init__(
-        self, model: VisionGNN[Any], *, lr: float, weight_decay: float, warmup: float, label_smoothing: float
-    ) -> None:
+    def __init__(self, model: VisionGNN[Any], recipe: Recipe, *, class_counts: Tensor | None = None) -> None:
         super().__init__()
         num_classes = model.config.num_classes
         self.model = model
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.warmup = warmup
-        self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
-        self.accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self.confusion = MulticlassConfusionMatrix(num_classes)
+        self.recipe = recipe
+        #: The network that is scored: `model`, or its moving average.
+        self.scored: list[nn.Module] = [model]  # in a list, so that it is no part of this module
+        self.mix = None
+        if recipe.mixup or recipe.cutmix:
+            self.mix = Mixup(
+                mixup_alpha=recipe.mixup,
+                cutmix_alpha=recipe.cutmix,
+                prob=recipe.mix_prob,
+                label_smoothing=recipe.label_smoothing,
+                num_classes=num_classes,
+            )
+        weight = None
+        if recipe.class_weights:
+            if class_counts is None:
+                raise ValueError("class_weights needs the number of training images of each class.")
+            weight = class_counts.sum() / (len(class_counts) * class_counts.clamp_min(1).float())
+        # mixing smooths the labels itself
+        self.loss = nn.CrossEntropyLoss(weight, label_smoothing=0 if self.mix else recipe.label_smoothing)
+        # sums and counts of losses; no buffers, those of the first process would be sent to all others
+        self.meter = self.val_meter = torch.zeros(2, dtype=torch.float64)
+        self.confusion = MulticlassConfusionMatrix(num_classes, ignore_index=IGNORE)
+        self.top5 = None
+        if num_classes > 5:
+            self.top5 = MulticlassAccuracy(num_classes, top_k=5, average="micro", ignore_index=IGNORE)
+        if recipe.freeze:
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(name.startswith("head."))
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode; a frozen backbone stays in evaluation mode, as its batch statistics are frozen too."""
+        super().train(mode)
+        if self.recipe.freeze:
+            self.model.eval()
+            self.model.head.train(mode)
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.model(images)
         return logits
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (Lightning's signature)
+        set_seed(seed_of(self.recipe.seed, self.current_epoch, batch_idx, self.global_rank, 1))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
+        if self.mix is not None:
+            if len(images) % 2:
+                raise ValueError(f"mixup and cutmix pair images: each process needs an even batch, got {len(images)}.")
+            images, labels = self.mix(images, labels)
         loss: Tensor = self.loss(self(images), labels)
-        if not loss.isfinite():
-            raise ValueError(
-                f"The loss is {loss.item()} at step {self.global_step}: lower the learning rate ({self.lr})."
-            )
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
+        self.meter = _add(self.meter, loss.detach() * len(images), len(images))
+        if loss.device.type == "cpu" or batch_idx % ASK_EVERY == 0:
+            self.check_finite()
         return loss
+
+    def check_finite(self) -> None:
+        """Raise `LossNotFiniteError` if a loss of this epoch was not finite."""
+        if not self.meter[0].isfinite():
+            raise LossNotFiniteError(
+                f"The loss is {self.meter[0].item()} at step {self.global_step}: lower the learning rate "
+                f"({self.recipe.lr})."
+            )
+
+    def on_train_epoch_start(self) -> None:
+        self.meter = torch.zeros_like(self.meter)
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train_loss", self.train_loss())
+
+    def train_loss(self) -> float:
+        """Mean loss of the images of this epoch so far, over all processes."""
+        total, count = self._of_all(self.meter).sum(0).tolist()
+        return total / count
+
+    def _of_all(self, meter: Tensor) -> Tensor:
+        """A meter of every process, `(world, 2)`."""
+        gathered = self.all_gather(meter.to(self.device))
+        assert isinstance(gathered, Tensor)
+        return gathered.view(-1, 2)
 
     def on_validation_epoch_start(self) -> None:
         self.confusion.reset()
+        self.val_meter = torch.zeros_like(self.val_meter)
+        if self.top5 is not None:
+            self.top5.reset()
+        if self.trainer.world_size > 1:  # each process has batch statistics of its own images
+            for tensor in self.scored[0].state_dict().values():
+                torch.distributed.broadcast(tensor, 0)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         images, labels = batch
-        logits = self(images)
-        self.accuracy(logits, labels)
+        logits = self.scored[0](images).float()
         self.confusion.update(logits, labels)
-        loss = nn.functional.cross_entropy(logits, labels)
-        self.log("val_loss", loss, on_epoch=True, batch_size=len(labels))
-        self.log("val_accuracy", self.accuracy, prog_bar=True, on_epoch=True, batch_size=len(labels))
+        if self.top5 is not None:
+            self.top5.update(logits, labels)
+        loss = nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
+        self.val_meter = _add(self.val_meter, loss, (labels != IGNORE).sum())
+
+    def on_validation_epoch_end(self) -> None:
+        counts = self.confusion.compute()
+        total, count = self._of_all(self.val_meter).sum(0)
+        row = {"val_loss": total / count, "val_accuracy": counts.trace() / counts.sum()}
+        if self.top5 is not None:
+            row["val_top5"] = self.top5.compute()
+        self.log_dict({key: value.float() for key, value in row.items()})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The running sum of the losses of every process."""
+        checkpoint["meter"] = self._of_all(self.meter).cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.meter = checkpoint["meter"][self.global_rank]
 
     def configure_optimizers(self) -> Any:
-        parameters = list(self.model.named_parameters())
-        decayed = [p for name, p in parameters if p.dim() > 1 and "pos_embed" not in name]
-        others = [p for name, p in parameters if p.dim() <= 1 or "pos_embed" in name]
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, eps=1e-8)
+        r = self.recipe
+        groups = parameter_groups(self.model, lr=r.lr, weight_decay=r.weight_decay, layer_decay=r.layer_decay)
+        optimizer = torch.optim.AdamW(groups, lr=r.lr, eps=r.eps)
         steps = int(self.trainer.estimated_stepping_batches)
-        rise = max(1, int(self.warmup * steps))
-
-        def rate(step: int) -> float:
-            if step < rise:
-                return (step + 1) / rise
-            return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
+        rate = WarmCosine(steps, max(1, int(r.warmup * steps)), start=r.warmup_lr / r.lr, end=r.min_lr / r.lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class History(lightning.Callback):
-    """One row of numbers for each epoch."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, float]] = []
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        metrics = {name: float(trainer.callback_metrics[name]) for name in ("train_loss", "val_loss", "val_accuracy")}
-        self.rows.append({"epoch": trainer.current_epoch + 1, **metrics})
-
-    def write(self, path: Path) -> None:
-        """The rows as CSV."""
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
+def _add(meter: Tensor, total: Tensor, count: Tensor | int) -> Tensor:
+    """A meter with a sum and a count added, on the device of the sum, without waiting for it."""
+    exact = torch.float32 if total.device.type == "mps" else torch.float64  # Apple's GPUs have no double precision
+    added = torch.stack([total.to(exact), torch.as_tensor(count, device=total.device, dtype=exact)])
+    return meter.to(added) + added

@@ -1,37 +1,44 @@
-"""Images to train on: digits that come with scikit-learn, or a folder."""
+"""Pictures with labels, and the loaders that training takes them from."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import numpy as np
+import torch
 from PIL import Image, UnidentifiedImageError
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.datasets import ImageFolder
-from torchvision.transforms import v2
 
-from vig_pyg.train.preprocess import Preprocessing
+from vig_pyg.train.augment import Augmentation
+from vig_pyg.train.preprocess import Picture, Preprocessing
+from vig_pyg.train.sampler import EvalBatches, Item, TrainBatches
+from vig_pyg.train.seeds import seeded
+from vig_pyg.train.stopping import SIGNALS
 
-_log = logging.getLogger(__name__)
+#: Label of an image that only fills a batch up.
+IGNORE = -100
+
+Loader = DataLoader[tuple[Tensor, int]]
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
     """Pictures with labels, through a transform.
 
     Args:
-        sources: Files, or pictures as arrays `(H, W)`.
+        sources: Files, or pictures as arrays `(H, W)` or `(H, W, C)`.
         labels: Class of each.
         transform: From a picture to a tensor.
     """
 
-    def __init__(self, sources: Sequence[str | np.ndarray], labels: Sequence[int], transform: Any) -> None:
+    def __init__(
+        self, sources: Sequence[str | np.ndarray], labels: Sequence[int], transform: Callable[[Any], Tensor]
+    ) -> None:
         self.sources = sources
         self.labels = labels
         self.transform = transform
@@ -39,152 +46,157 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+    def __getitem__(self, item: Item) -> tuple[Tensor, int]:
+        """The image and label of an index; of a pair (index, seed) with its own random numbers; of `None` nothing."""
+        if item is None:
+            return torch.zeros_like(self.transform(self.picture(0))), IGNORE
+        if isinstance(item, tuple):
+            with seeded(item[1]):
+                return self[item[0]]
+        return self.transform(self.picture(item)), self.labels[item]
+
+    def picture(self, i: int) -> Picture:
+        """The picture as it was read."""
         source = self.sources[i]
-        image = read_image(source) if isinstance(source, str) else Image.fromarray(source)
-        return self.transform(image), self.labels[i]
+        if isinstance(source, str):
+            return read_image(source)
+        plain = source.dtype == np.uint8 and (source.ndim == 2 or source.shape[2] in (3, 4))
+        return Image.fromarray(source) if plain else source
+
+    def hold(self, prepare: Callable[[Picture], Any]) -> None:
+        """Read all pictures now and keep what `prepare` makes of them, as arrays in memory."""
+        with ThreadPoolExecutor() as pool:  # PIL decodes without the interpreter's lock
+            self.sources = list(pool.map(lambda i: _array(prepare(self.picture(i))), range(len(self))))
 
 
 class ImageData(lightning.LightningDataModule):
-    """What training needs of a data set: two sets of pictures, the names of the classes, the preprocessing."""
-
-    class_names: list[str]
-    train_set: Pictures
-    val_set: Pictures
-
-    def __init__(self, title: str, preprocessing: Preprocessing, *, batch_size: int, num_workers: int) -> None:
-        super().__init__()
-        if batch_size < 2:
-            raise ValueError(f"batch_size must be at least 2 (batch norm needs several images), got {batch_size}.")
-        self.title = title
-        self.preprocessing = preprocessing
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
-        if len(self.train_set) < self.batch_size:
-            raise ValueError(f"{len(self.train_set)} training images are less than one batch of {self.batch_size}.")
-        return DataLoader(self.train_set, self.batch_size, shuffle=True, drop_last=True, num_workers=self.num_workers)
-
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
-        return DataLoader(self.val_set, self.batch_size, num_workers=self.num_workers)
-
-
-class DigitsData(ImageData):
-    """Handwritten digits, 1797 scans of 8 x 8 pixels (UCI, embedded in scikit-learn), a quarter held out.
-
-    The split is stratified and always the same; it does not depend on the seed of training.
+    """Two sets of pictures, the names of the classes, the preprocessing; and how they are loaded.
 
     Args:
-        image_size: Side to which the scans are enlarged.
-        batch_size: Images a step.
-        num_workers: Processes that load; the set is small, none is best.
-
-    Example:
-        >>> len(DigitsData().val_set)
-        450
-    """
-
-    def __init__(self, *, image_size: int = 16, batch_size: int = 64, num_workers: int = 0) -> None:
-        preprocessing = Preprocessing(image_size=image_size, in_channels=1)
-        super().__init__("digits", preprocessing, batch_size=batch_size, num_workers=num_workers)
-        scans, labels = load_digits(return_X_y=True)
-        pictures = np.round(scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-        self.class_names = [str(i) for i in range(10)]
-        train, val = train_test_split(np.arange(len(labels)), test_size=0.25, stratify=labels, random_state=0)
-        augment = v2.Compose(
-            [
-                v2.Lambda(preprocessing.convert),
-                v2.Resize([image_size], interpolation=v2.InterpolationMode.BICUBIC, antialias=True),
-                v2.RandomAffine(
-                    10, translate=(0.1, 0.1), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR
-                ),
-                v2.Lambda(preprocessing.tensor),
-            ]
-        )
-
-        def subset(rows: np.ndarray, transform: Any) -> Pictures:
-            return Pictures(list(pictures[rows]), labels[rows].tolist(), transform)
-
-        self.train_set, self.val_set = subset(train, augment), subset(val, preprocessing)
-
-
-class FolderData(ImageData):
-    """A folder with `train/` and `val/`, each with one folder of pictures for each class.
-
-    Args:
-        root: The folder.
-        image_size: Side of the crops in pixels.
-        batch_size: Images a step.
-        num_workers: Processes that load.
-        on_broken: `"stop"` raises at the first picture that cannot be read, with its name; `"skip"` reads all of them
-            before, leaves the broken ones out and logs their names.
+        title: Name of the data.
+        train: Sources and labels to train on.
+        val: Sources and labels held out.
+        class_names: One for each label.
+        preprocessing: What a picture goes through; in training the augmentation takes its place.
+        augmentation: Of training images.
+        batch_size: Images of a step, over all processes.
+        num_workers: Processes that load, for each process that trains.
+        cache: Keep all decoded pictures in memory, for training with a short side of at most so many pixels.
 
     Raises:
-        FileNotFoundError: If the folder, `train/` or `val/` does not exist.
-        ValueError: If there is no picture, or the classes of `train/` and `val/` differ.
+        ValueError: If `batch_size` is below 2, or the cache smaller than the images.
     """
 
     def __init__(
         self,
-        root: str | Path,
+        title: str,
         *,
-        image_size: int = 224,
-        batch_size: int = 32,
-        num_workers: int = 2,
-        on_broken: Literal["stop", "skip"] = "stop",
+        train: tuple[Sequence[str | np.ndarray], Sequence[int]],
+        val: tuple[Sequence[str | np.ndarray], Sequence[int]],
+        class_names: list[str],
+        preprocessing: Preprocessing,
+        augmentation: Augmentation,
+        batch_size: int,
+        num_workers: int,
+        cache: int | None = None,
     ) -> None:
-        root = Path(root)
-        preprocessing = Preprocessing(image_size=image_size)
-        super().__init__(root.resolve().name, preprocessing, batch_size=batch_size, num_workers=num_workers)
-        if on_broken not in ("stop", "skip"):
-            raise ValueError(f"on_broken must be 'stop' or 'skip', got {on_broken!r}.")
-        if not root.is_dir():
-            raise FileNotFoundError(f"The data folder {root} does not exist.")
-        train, val = (_image_folder(root / part) for part in ("train", "val"))
-        if train.classes != val.classes:
-            differ = sorted(set(train.classes) ^ set(val.classes))
-            raise ValueError(f"{root}/train and {root}/val must have the same classes; only one has {differ}.")
-        self.class_names = train.classes
-        augment = v2.Compose(
-            [
-                v2.Lambda(preprocessing.convert),
-                v2.RandomResizedCrop(image_size, scale=(0.35, 1), interpolation=v2.InterpolationMode.BICUBIC),
-                v2.RandomHorizontalFlip(),
-                v2.Lambda(preprocessing.tensor),
-            ]
+        super().__init__()
+        if batch_size < 2:
+            raise ValueError(f"batch_size must be at least 2 (batch norm needs several images), got {batch_size}.")
+        if cache is not None and cache < preprocessing.image_size:
+            raise ValueError(f"cache={cache} pixels is less than image_size={preprocessing.image_size}.")
+        self.title, self.class_names, self.preprocessing = title, class_names, preprocessing
+        self.batch_size, self.num_workers, self.cache = batch_size, num_workers, cache
+        self.train_set = Pictures(*train, augmentation.transform(preprocessing))
+        self.val_set = Pictures(*val, preprocessing)
+        #: Seed of order and augmentation, and copies of an image (see `TrainBatches`); `fit` sets them.
+        self.seed, self.repeats = 0, 1
+        self._held = False
+        #: Epoch and batch where training goes on; part of a checkpoint.
+        self.place = (0, 0)
+
+    def setup(self, stage: str) -> None:
+        """Fill the cache, once."""
+        if self.cache is None or stage != "fit" or self._held:
+            return
+        self._held = True
+        self.train_set.hold(lambda picture: _smaller(picture, self.cache or 0))
+        self.val_set.hold(self.preprocessing.crop)  # exactly what the preprocessing makes, so that scores stay
+        self.val_set.transform = _CroppedBefore(self.preprocessing)
+
+    def train_dataloader(self) -> Loader:
+        trainer = self.trainer
+        batches = TrainBatches(
+            len(self.train_set),
+            batch_size=self.batch_size,
+            seed=self.seed,
+            repeats=self.repeats,
+            accumulate=trainer.accumulate_grad_batches if trainer else 1,
+            rank=trainer.global_rank if trainer else 0,
+            world=trainer.world_size if trainer else 1,
         )
-        skip = on_broken == "skip"
-        self.train_set, self.val_set = _pictures(train, augment, skip), _pictures(val, preprocessing, skip)
+        batches.seek(*self.place)
+        return self._loader(self.train_set, batches)
+
+    def val_dataloader(self) -> Loader:
+        trainer = self.trainer
+        rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        each = max(1, self.batch_size // (world * (trainer.accumulate_grad_batches if trainer else 1)))
+        return self._loader(self.val_set, EvalBatches(len(self.val_set), batch_size=each, rank=rank, world=world))
+
+    def _loader(self, pictures: Pictures, batches: TrainBatches | EvalBatches) -> Loader:
+        workers = self.num_workers
+        return DataLoader(
+            pictures,
+            batch_sampler=batches,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            worker_init_fn=_stay_until_told,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"place": self.place}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.place = tuple(state_dict["place"])
 
 
-def _image_folder(folder: Path) -> ImageFolder:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"Expected {folder} with one folder of pictures for each class; it does not exist.")
-    try:
-        return ImageFolder(str(folder))
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder} needs one folder of pictures for each class: {error}.") from error
+def _stay_until_told(_: int) -> None:
+    """A scheduler's signal goes to all processes; the one that trains needs its workers to finish its step."""
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
 
 
-def _pictures(folder: ImageFolder, transform: Any, skip: bool) -> Pictures:
-    samples = [(path, label) for path, label in folder.samples if not skip or _readable(path)]
-    if not samples:
-        raise ValueError(f"{folder.root} has no readable picture.")
-    return Pictures([path for path, _ in samples], [label for _, label in samples], transform)
+class _CroppedBefore:
+    """The preprocessing of pictures that were cropped before."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self.preprocessing = preprocessing
+
+    def __call__(self, picture: Picture) -> Tensor:
+        return self.preprocessing.tensor(self.preprocessing.convert(picture))
 
 
-def _readable(path: str) -> bool:
-    try:
-        read_image(path)
-    except ValueError as error:
-        _log.warning("Left out: %s", error)
-        return False
-    return True
+def _smaller(picture: Picture, side: int) -> Picture:
+    """A picture with a short side of at most `side` pixels; arrays stay as they are."""
+    if isinstance(picture, np.ndarray) or min(picture.size) <= side:
+        return picture
+    ratio = side / min(picture.size)
+    width, height = (max(side, round(length * ratio)) for length in picture.size)
+    return picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
 
 
-def read_image(path: str | Path) -> Image.Image:
-    """A picture, fully decoded.
+def _array(image: Picture | Tensor) -> np.ndarray:
+    if isinstance(image, Tensor):
+        return image.permute(1, 2, 0).numpy()
+    if isinstance(image, Image.Image) and image.mode not in ("L", "RGB", "RGBA", "LA"):
+        image = image.convert("RGB")
+    return np.asarray(image)
+
+
+def read_image(path: str | Path) -> Picture:
+    """A picture, fully decoded; an array where the file is `.npy`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -193,10 +205,12 @@ def read_image(path: str | Path) -> Image.Image:
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no picture at {path}.")
     try:
+        if Path(path).suffix == ".npy":
+            return np.load(path, allow_pickle=False)
         with Image.open(path) as image:
             image.load()
             return image.copy()
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"{path} cannot be read as a picture ({error}); remove it, or use --on-broken skip."
         ) from error

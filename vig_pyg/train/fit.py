@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from safetensors.torch import load_file
 
 from vig_pyg.explain import draw_graph
 from vig_pyg.models import VisionGNN, create_model
-from vig_pyg.train.classifier import Classifier, History
+from vig_pyg.train.atomic import write_atomic, write_atomic_with
+from vig_pyg.train.card import model_card
+from vig_pyg.train.classifier import Classifier
+from vig_pyg.train.config import to_yaml
 from vig_pyg.train.data import ImageData
+from vig_pyg.train.ema import Average
+from vig_pyg.train.history import BEST, History
+from vig_pyg.train.launch import make_trainer, quiet_lightning
 from vig_pyg.train.plots import draw_confusion, draw_curves
-from vig_pyg.train.run_folder import new_run_folder, save_run
+from vig_pyg.train.progress import ShowProgress
+from vig_pyg.train.recipe import Recipe, Settings
+from vig_pyg.train.run_folder import open_run_folder, save_config, save_weights
+from vig_pyg.train.saver import LAST, Saver
+from vig_pyg.train.stopping import Stopped, StopSign
+from vig_pyg.train.sync_norm import sync_norms
 from vig_pyg.weights import load_weights
 
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Numbers of a training run.
-
-    Args:
-        epochs: Passes over the training images, at least 1.
-        lr: Largest learning rate; 2e-3 is published for batches of 1024.
-        weight_decay: 0.05 is the published value.
-        warmup: Share of the steps with a rising rate.
-        label_smoothing: 0.1 is the published value.
-        seed: Of weights, order and augmentation.
-    """
-
-    epochs: int = 20
-    lr: float = 3e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.1
-    label_smoothing: float = 0.1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.lr <= 0:
-            raise ValueError(f"Need epochs >= 1 and lr > 0, got epochs={self.epochs} and lr={self.lr}.")
+#: The settings of a run, as `--config` takes them.
+RECIPE = "recipe.yaml"
 
 
 def fit(
@@ -56,24 +43,32 @@ def fit(
     recipe: Recipe,
     weights: str | Path | None = None,
     progress: bool = True,
+    resume: bool = False,
+    callbacks: Sequence[lightning.Callback] = (),
 ) -> dict[str, float]:
     """Train a classifier and leave a run folder.
 
+    The same arguments give the same weights, bit for bit on a processor, also if the run is killed and resumed.
+
     Args:
         data: The images.
-        out: The run folder; it must not exist. It appears when all is done.
+        out: The run folder; it must not exist, unless the run is resumed.
         model: A name of `list_models()`.
         options: Options of the model; the channels, the size and the number of classes come from the data.
         recipe: The numbers of the run.
         weights: Weights to start from, in any layout of `load_weights`.
-        progress: Whether to show progress bars.
+        progress: Whether to show progress.
+        callbacks: More of Lightning's, called before those that save; a state of theirs is saved too.
+        resume: Go on from the last checkpoint of `out`, or from the start if it has none; all else must be as it was.
 
     Returns:
-        The last row of `metrics.csv`.
+        The row of `metrics.csv` of the weights that are kept.
 
     Raises:
-        FileExistsError: If `out` exists.
+        FileExistsError: If `out` exists and is not resumed.
         ValueError: If the loss is not finite, or a picture cannot be read.
+        OSError: If something cannot be written, such as a checkpoint on a full disk; the one before is still there.
+        Stopped: If a signal asked to stop; the run can be resumed.
     """
     options = {
         **options,
@@ -81,73 +76,81 @@ def fit(
         "in_channels": data.preprocessing.in_channels,
         "image_size": data.preprocessing.image_size,
     }
-    with new_run_folder(out) as folder, quiet_lightning():
-        lightning.seed_everything(recipe.seed, workers=True, verbose=False)
+    with open_run_folder(out, resume=resume) as folder, quiet_lightning():
+        lightning.seed_everything(recipe.seed, verbose=False)
         network = create_model(model, **options)
-        if weights is not None:
+        if weights is not None and not (folder / LAST).exists():
             load_weights(network, weights)
-        classifier = Classifier(
-            network,
-            lr=recipe.lr,
-            weight_decay=recipe.weight_decay,
-            warmup=recipe.warmup,
-            label_smoothing=recipe.label_smoothing,
-        )
-        history = _run(classifier, data, recipe.epochs, folder, progress=progress)
-        history.write(folder / "metrics.csv")
-        about = {"class_names": data.class_names, "preprocessing": data.preprocessing}
-        save_run(folder, network, name=model, overrides=options, data=about)
-        draw_curves(history.rows).savefig(folder / "curves.png")
-        draw_confusion(classifier.confusion.compute(), data.class_names).savefig(folder / "confusion.png")
-        _draw_first(network, data, folder / "graph.png")
-    return history.rows[-1]
+        counts = torch.bincount(torch.tensor(data.train_set.labels), minlength=len(data.class_names))
+        classifier = Classifier(network, recipe, class_counts=counts)
+        data.seed, data.repeats = recipe.seed, recipe.repeats
+        history = History(folder, keep=recipe.keep, patience=recipe.patience)
+        trainer, saver = _prepare(classifier, data, folder, [history, *callbacks], progress=progress)
+        if trainer.is_global_zero:
+            about = {"class_names": data.class_names, "preprocessing": data.preprocessing}
+            save_config(folder, name=model, overrides=options, data=about)
+            if isinstance(recipe, Settings):
+                write_atomic(folder / RECIPE, to_yaml(recipe))
+        _run(trainer, classifier, data, saver)
+        if trainer.is_global_zero:
+            best = load_file(folder / BEST) if recipe.keep == "best" else None
+            network.load_state_dict(best or {k: v.cpu() for k, v in classifier.scored[0].state_dict().items()})
+            _finish(folder, network.cpu().float(), data, history)
+            card = model_card(folder, network, data, history, name=model, recipe=recipe)
+            write_atomic(folder / "README.md", card)
+            save_weights(folder, network.state_dict())  # the last, as they say that the run is complete
+    return history.kept
 
 
-def _run(classifier: Classifier, data: ImageData, epochs: int, folder: Path, *, progress: bool) -> History:
-    """All epochs; Ctrl-C comes out as `KeyboardInterrupt`, not as the exit that Lightning makes of it."""
-    history = History()
-    trainer = lightning.Trainer(
-        max_epochs=epochs,
-        callbacks=[history],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-        default_root_dir=folder,
-    )
+def _prepare(
+    classifier: Classifier, data: ImageData, folder: Path, own: list[Any], *, progress: bool
+) -> tuple[lightning.Trainer, Saver]:
+    """The trainer, with all callbacks in their order."""
+    recipe, stop = classifier.recipe, StopSign()
+    saver = Saver(folder, stop, every=recipe.checkpoint_every)
+    callbacks: list[lightning.Callback] = [stop]
+    if recipe.ema is not None:
+        callbacks.append(Average(recipe.ema, warmup=recipe.ema_warmup))
+    callbacks += own
+    if progress:
+        callbacks.append(ShowProgress(own[0], batch_size=data.batch_size))
+    trainer = make_trainer(recipe, folder, [*callbacks, saver])
+    if recipe.sync_bn:
+        sync_norms(classifier.model, trainer.strategy.root_device)
+    return trainer, saver
+
+
+def _run(trainer: lightning.Trainer, classifier: Classifier, data: ImageData, saver: Saver) -> None:
+    """All epochs, from the checkpoint on if there is one; what goes wrong is said with where to go on from."""
+    checkpoint = saver.path if saver.path.exists() else None
     try:
-        trainer.fit(classifier, datamodule=data)
-    except SystemExit as stop:
+        with saver.stop.listening():
+            trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except (SIGTERMException, SystemExit) as stop:  # Lightning's answers to SIGTERM and Ctrl-C
+        if saver.stop.signum:
+            raise Stopped(saver.stop.signum) from stop
         raise KeyboardInterrupt from stop
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    return history
+    except (ValueError, OSError) as error:
+        kind = ValueError if isinstance(error, ValueError) else OSError
+        raise kind(_said(error, saver)) from error
 
 
-def _draw_first(network: VisionGNN[Any], data: ImageData, path: Path) -> None:
-    """The graph of the first validation image."""
+def _said(error: Exception, saver: Saver) -> str:
+    """An error in one line, with the checkpoint that is left."""
+    text = str(error)
+    if text.startswith("Caught "):  # in a process that loads pictures: torch puts its whole traceback there
+        text = text.strip().splitlines()[-1].split(": ", 1)[-1]
+    if saver.saved is not None:
+        text += f" The last good checkpoint is {saver.path}, of step {saver.saved}."
+    return text
+
+
+def _finish(folder: Path, network: VisionGNN[Any], data: ImageData, history: History) -> None:
+    """The pictures of a run."""
+    assert history.counts is not None
+    write_atomic_with(folder / "curves.png", draw_curves(history.rows).savefig)
+    write_atomic_with(folder / "confusion.png", draw_confusion(history.counts, data.class_names).savefig)
     image, _ = data.val_set[0]
     with torch.no_grad():
-        graphs = network.eval().cpu().graphs(image[None])
-    draw_graph(data.preprocessing.restore(image), graphs).savefig(path)
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Without Lightning's advertisements and advice that does not apply here."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            # the images of a small set are decoded faster than a worker starts
-            warnings.filterwarnings("ignore", ".*does not have many workers.*")
-            # we log once an epoch
-            warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
-            # trees of modules that torch itself still builds the old way, inside Lightning
-            warnings.filterwarnings("ignore", ".*LeafSpec.*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        graphs = network.eval().graphs(image[None])
+    write_atomic_with(folder / "graph.png", draw_graph(data.preprocessing.restore(image), graphs).savefig)

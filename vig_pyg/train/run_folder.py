@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from safetensors.torch import load_file, save
 
 from vig_pyg.models import VisionGNN, create_model
+from vig_pyg.train.atomic import write_atomic
 from vig_pyg.train.preprocess import Preprocessing
+from vig_pyg.train.saver import LAST
 from vig_pyg.weights import load_weights
 
 WEIGHTS = "model.safetensors"
@@ -37,26 +39,35 @@ class Run:
 
 
 @contextmanager
-def new_run_folder(out: str | Path) -> Iterator[Path]:
-    """A folder to fill, that takes its name when all is written; nothing is left of it after an error.
+def open_run_folder(out: str | Path, *, resume: bool = False) -> Iterator[Path]:
+    """A run's folder to fill. After an error it stays if there is a checkpoint to go on from, else nothing is left.
+
+    With several processes the first one makes and removes it.
 
     Args:
-        out: The name; it must not exist.
+        out: The folder.
+        resume: Whether it is there already.
 
     Raises:
-        FileExistsError: If it exists: a run is never overwritten.
+        FileExistsError: If it exists and is not resumed: a run is never overwritten.
+        FileNotFoundError: If it is to be resumed and does not exist.
     """
-    out = Path(out)
-    if out.exists():
-        raise FileExistsError(f"{out} exists already and is not overwritten: choose another --out, or remove it.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    out, first = Path(out), getattr(rank_zero_only, "rank", 0) in (0, None)
+    if resume and not out.is_dir():
+        raise FileNotFoundError(f"There is no run to resume at {out}.")
+    if first and not resume:
+        if out.exists():
+            raise FileExistsError(
+                f"{out} exists already and is not overwritten: choose another --out, or remove it; "
+                f"--resume {out} goes on with a run that was stopped."
+            )
+        out.mkdir(parents=True)
     try:
-        yield partial
-        partial.chmod(0o755)  # mkdtemp's are for the owner alone
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        yield out
+    except BaseException:
+        if first and not resume and not (out / LAST).exists():
+            shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 def free_name(out: str | Path) -> Path:
@@ -69,22 +80,23 @@ def free_name(out: str | Path) -> Path:
     return candidate
 
 
-def save_run(
-    folder: Path, model: VisionGNN[Any], *, name: str, overrides: dict[str, Any], data: dict[str, Any]
-) -> None:
-    """Weights and configuration of a run.
+def save_weights(folder: Path, state: dict[str, Any]) -> None:
+    """The weights that `load_run` takes."""
+    write_atomic(folder / WEIGHTS, save({key: tensor.contiguous().cpu() for key, tensor in state.items()}))
+
+
+def save_config(folder: Path, *, name: str, overrides: dict[str, Any], data: dict[str, Any]) -> None:
+    """What is needed to use the weights of a run.
 
     Args:
         folder: Where to write.
-        model: The trained model.
-        name: Its name for `create_model`.
+        name: Name of the model for `create_model`.
         overrides: Its options for `create_model`.
         data: `class_names` and `preprocessing`.
     """
-    save_file({key: tensor.contiguous() for key, tensor in model.state_dict().items()}, folder / WEIGHTS)
     preprocessing = asdict(data["preprocessing"])
     config = {"model": name, "options": overrides, "class_names": data["class_names"], "preprocessing": preprocessing}
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    write_atomic(folder / CONFIG, json.dumps(config, indent=2) + "\n")
 
 
 def load_run(folder: str | Path) -> Run:
@@ -95,6 +107,10 @@ def load_run(folder: str | Path) -> Run:
         ValueError: If the weights do not fit the configuration.
     """
     folder = Path(folder)
+    if (folder / LAST).is_file() and not (folder / WEIGHTS).is_file():
+        raise FileNotFoundError(
+            f"The run in {folder} is not complete: `vig-pyg train --resume {folder}` goes on with it."
+        )
     for part in (CONFIG, WEIGHTS):
         if not (folder / part).is_file():
             raise FileNotFoundError(f"{folder} is not a run folder: it has no {part}. `vig-pyg train` makes one.")

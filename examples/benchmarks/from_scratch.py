@@ -1,0 +1,75 @@
+"""A network from random weights on a folder of pictures: how good after how long, on this machine.
+
+    uv run python examples/benchmarks/from_scratch.py --data imagenette128 --epochs 45
+
+This is `vig-pyg train --data imagenette128 --cache 128 --workers 1 --epochs 45`, with the preset `scratch`, and a
+result file. If it is stopped, the same command with `--resume` goes on; the time is then that of all parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from pathlib import Path
+
+import lightning
+import torch
+from harness import RESULTS, write
+
+from vig_pyg.train import fit, load_data, load_run, settings, to_yaml
+from vig_pyg.train.history import History
+
+
+class Watch(lightning.Callback):
+    """Seconds of training, also over several parts."""
+
+    def __init__(self) -> None:
+        self.before, self.start = 0.0, time.perf_counter()
+
+    def seconds(self) -> float:
+        return self.before + time.perf_counter() - self.start
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self.before, self.start = state_dict["seconds"], time.perf_counter()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="folder with train/ and val/")
+    parser.add_argument("--out", type=Path, default=Path("runs/from_scratch"))
+    parser.add_argument("--epochs", type=int, default=45)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="other values of the settings")
+    args = parser.parse_args()
+    values = {"data": args.data, "epochs": args.epochs, "seed": args.seed, "cache": 128, "workers": 1}
+    case = settings("scratch", ("this script", values), ("--set", dict(pair.split("=", 1) for pair in args.set)))
+    data, watch = load_data(case), Watch()
+    kept = fit(
+        data, args.out, model=case.model, options=case.options, recipe=case, resume=args.resume, callbacks=[watch]
+    )  # fmt: skip
+    history = History()
+    checkpoint = torch.load(args.out / "last.ckpt", weights_only=True)
+    history.load_state_dict(next(v for k, v in checkpoint["callbacks"].items() if k.startswith("History")))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    row = {
+        "data": data.title,
+        "images": len(data.train_set),
+        "held out": len(data.val_set),
+        "model": case.model,
+        "parameters, M": sum(p.numel() for p in load_run(args.out).model.parameters()) / 1e6,
+        "pixels": case.image_size,
+        "epochs": case.epochs,
+        "minutes": watch.seconds() / 60,
+        "top-1, %": 100 * kept["val_accuracy"],
+    }
+    write(f"from_scratch_{device}", [row], seed=case.seed, settings=to_yaml(case).splitlines(), epochs=history.rows)
+    shutil.copy(args.out / "curves.png", RESULTS / f"from_scratch_{device}.png")
+
+
+if __name__ == "__main__":
+    main()

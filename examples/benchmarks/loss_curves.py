@@ -1,0 +1,143 @@
+"""Loss curves of ours and of the dense reference: same weights to start from, same batches, same random numbers.
+
+    uv run python examples/benchmarks/loss_curves.py --data pictures --epochs 5
+
+Both train with `vig_pyg.train`'s steps. Rounding differs, and training makes much of little, so the curves part after
+some steps; the question is whether they part by more than two seeds of the reference do. Writes the curves as a picture
+and all numbers beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from harness import RESULTS, environment
+from matplotlib.figure import Figure
+from reference import DenseReference
+from torch import Tensor, nn
+
+from vig_pyg import create_model, weights
+from vig_pyg.train import ImageData, Settings, load_data, settings
+from vig_pyg.train.classifier import Classifier
+from vig_pyg.train.launch import make_trainer, quiet_lightning
+
+#: The reference knows patches of 4 pixels only, and as many neighbours as there are patches in the last stage.
+NETWORK = {"patch_size": 4, "k": 4}
+RUNS = (("ours", 0), ("reference", 0), ("ours", 1), ("reference", 1))
+
+
+class Losses(lightning.Callback):
+    """The loss of every step."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        outputs: dict[str, Tensor] = args[2]  # after trainer and module
+        self.values.append(float(outputs["loss"]))
+
+
+def make(case: Settings, data: ImageData, network: str, seed: int) -> nn.Module:
+    """A network with the weights of the seed."""
+    torch.manual_seed(seed)
+    options = {"num_classes": len(data.class_names), "in_channels": data.preprocessing.in_channels}
+    model = create_model(case.model, **case.options, image_size=case.image_size, **options)
+    if network == "ours":
+        return model
+    reference = DenseReference(model.config)
+    reference.load_state_dict(weights.convert(model, "official"))
+    reference.config = model.config
+    return reference
+
+
+def train(case: Settings, network: str, seed: int, folder: Path) -> dict[str, Any]:
+    """The losses of a run: of every step, and held out in the end."""
+    data = load_data(case)
+    data.seed, start = seed, time.perf_counter()
+    losses = Losses()
+    with quiet_lightning():
+        classifier = Classifier(make(case, data, network, seed), replace(case, seed=seed))
+        trainer = make_trainer(classifier.recipe, folder, [losses])
+        trainer.fit(classifier, datamodule=data)
+    scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {"losses": losses.values, "scores": scores, "seconds": time.perf_counter() - start}
+
+
+def smooth(losses: list[float], window: int) -> list[float]:
+    """Means over windows of steps."""
+    values = torch.tensor(losses[: len(losses) // window * window])
+    return values.view(-1, window).mean(1).tolist()
+
+
+def compare(runs: dict[str, dict[str, Any]], window: int) -> dict[str, float]:
+    """How far ours is from the reference, and two seeds of the reference from each other: means of smoothed curves."""
+    curves = {name: torch.tensor(smooth(run["losses"], window)) for name, run in runs.items()}
+    between = (curves["reference 0"] - curves["reference 1"]).abs()
+    apart = [(curves[f"ours {seed}"] - curves[f"reference {seed}"]).abs() for seed in (0, 1)]
+    return {
+        "ours - reference, mean": torch.stack(apart).mean().item(),
+        "ours - reference, largest": torch.stack(apart).max().item(),
+        "two seeds of the reference, mean": between.mean().item(),
+        "two seeds of the reference, largest": between.max().item(),
+        "steps until they differ by 1e-3": min(same_until(runs, seed) for seed in (0, 1)),
+    }
+
+
+def same_until(runs: dict[str, dict[str, Any]], seed: int) -> int:
+    """Steps before the losses of ours and the reference differ visibly."""
+    pairs = zip(runs[f"ours {seed}"]["losses"], runs[f"reference {seed}"]["losses"], strict=True)
+    different = [i for i, (a, b) in enumerate(pairs) if abs(a - b) > 1e-3]
+    return different[0] if different else len(runs[f"ours {seed}"]["losses"])
+
+
+def draw(runs: dict[str, dict[str, Any]], window: int) -> Figure:
+    """All curves; those of one seed have one colour."""
+    fig = Figure(figsize=(7, 4), layout="constrained")
+    axes = fig.subplots()
+    for network, seed in RUNS:
+        curve = smooth(runs[f"{network} {seed}"]["losses"], window)
+        steps = [(i + 0.5) * window for i in range(len(curve))]
+        style = {"color": f"C{seed}", "linestyle": "-" if network == "ours" else "--"}
+        axes.plot(steps, curve, label=f"{network}, seed {seed}", **style)
+    axes.set(xlabel="step", ylabel=f"training loss, mean of {window} steps", yscale="log")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return fig
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits", help="as for `vig-pyg train` (default: digits)")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--window", type=int, default=10, help="steps of a point of the curves (default: 10)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    args = parser.parse_args()
+    preset = "digits" if args.data == "digits" else "scratch"
+    values = {"data": args.data, "epochs": args.epochs, "image_size": args.image_size, "model": "pvig_micro",
+              "options": NETWORK, "lr": 1e-3, "ema": None, "accelerator": "cpu"}  # fmt: skip
+    case = settings(preset, ("here", values))
+    runs = {}
+    for network, seed in RUNS:
+        runs[f"{network} {seed}"] = train(case, network, seed, args.out)
+        last = runs[f"{network} {seed}"]
+        print(f"{network}, seed {seed}: {last['scores']}, {last['seconds']:.0f} s", flush=True)
+    result = compare(runs, args.window)
+    print(json.dumps(result, indent=1))
+    args.out.mkdir(parents=True, exist_ok=True)
+    env = environment()
+    path = args.out / f"loss_curves_{env['date']}.json"
+    path.write_text(json.dumps({"environment": env, "settings": values, "comparison": result, "runs": runs}) + "\n")
+    draw(runs, args.window).savefig(args.out / "loss_curves.png", dpi=120)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

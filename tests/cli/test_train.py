@@ -1,0 +1,150 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from tests.cli.common import QUICK, fails
+from tests.pictures import make_folder
+from vig_pyg.cli import main
+from vig_pyg.train.classifier import Classifier
+
+LONGER = [*QUICK, "--epochs", "2"]
+
+
+def test_a_second_run_takes_the_next_name(tmp_path, monkeypatch, capsys):
+    pictures = make_folder(tmp_path / "pictures")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert main(["train", "--data", str(pictures), *QUICK]) == 0
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["pictures", "pictures-2"]
+    assert "runs/pictures-2/model.safetensors" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_clear_line_and_leave_nothing(tmp_path, capsys):
+    pictures, out = make_folder(tmp_path / "pictures"), tmp_path / "run"
+    train = ["train", "--out", out, *QUICK, "--data"]
+    assert "does not exist" in fails(capsys, *train, tmp_path / "nowhere")
+    assert "it does not exist" in fails(capsys, *train, pictures / "train")
+    assert "Unknown conv 'gcn': choose one of mr" in fails(capsys, *train, pictures, "--conv", "gcn")
+    assert "Unknown model 'vig_huge'" in fails(capsys, *train, pictures, "--model", "vig_huge")
+    assert "k must be at least 1" in fails(capsys, *train, pictures, "--k", "0")
+    assert "power of two" in fails(capsys, *train, pictures, "--patch-size", "3")
+    (pictures / "val" / "red" / "1.png").write_bytes(b"")
+    assert "red/1.png" in fails(capsys, *train, pictures)
+    assert not out.exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["pictures"]
+    assert main([str(a) for a in [*train, pictures, "--on-broken", "skip"]]) == 0
+    capsys.readouterr()
+    before = (out / "model.safetensors").read_bytes()
+    assert "not overwritten" in fails(capsys, *train, pictures, "--on-broken", "skip")
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+def test_ctrl_c_is_said_and_leaves_nothing(tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vig_pyg.train.classifier.Classifier.training_step", interrupt)
+    pictures = make_folder(tmp_path / "pictures")
+    assert main(["train", "--data", str(pictures), "--out", str(tmp_path / "run"), *QUICK]) == 130
+    assert "stopped; nothing was written" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["pictures"]
+
+
+@pytest.mark.slow
+def test_the_default_run_reaches_the_promised_accuracy(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--quiet"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("Held-out accuracy"))
+    assert float(line.split()[2]) >= 97.5
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return make_folder(tmp_path / "pictures")
+
+
+def printed(capsys, *argv):
+    assert main(["train", *map(str, argv), "--print-config"]) == 0
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_the_preset_goes_by_what_is_given(capsys, tmp_path):
+    assert printed(capsys)["data"] == "digits"
+    assert printed(capsys, "--data", "digits")["model"] == "vig_micro"
+    assert printed(capsys, "--data", "x")["lr"] == 2e-3
+    assert printed(capsys, "--data", "x", "--weights", "w.pth")["lr"] == 2e-4
+    assert printed(capsys, "--preset", "imagenet", "--data", "x")["epochs"] == 300
+    (tmp_path / "a.yaml").write_text("data: x\nweights: w.pth\n")
+    assert printed(capsys, "--config", tmp_path / "a.yaml")["layer_decay"] < 1
+
+
+def test_flags_are_over_the_file_and_set_over_all(capsys, tmp_path):
+    (tmp_path / "a.yaml").write_text("lr: 0.5\nepochs: 7\nseed: 3\noptions: {k: 5}\n")
+    found = printed(capsys, "--config", tmp_path / "a.yaml", "--lr", "0.25", "--epochs", 8, "--conv", "gin",
+                    "--set", "epochs=9", "mixup=0.5", "--set", "options.depth=2")  # fmt: skip
+    assert (found["lr"], found["epochs"], found["seed"], found["mixup"]) == (0.25, 9, 3, 0.5)
+    assert found["options"] == {"k": 5, "conv": "gin", "depth": 2}
+
+
+def test_what_is_printed_can_be_fed_back(capsys, tmp_path):
+    first = printed(capsys, "--preset", "imagenet", "--model", "pvig_base")
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(first))
+    assert printed(capsys, "--config", tmp_path / "a.yaml") == first
+    assert first["drop_path_rate"] == 0.3
+
+
+def test_unknown_keys_are_told_with_the_nearest(capsys, tmp_path):
+    assert main(["train", "--set", "learning_rate=1", "mixupp=1"]) == 2
+    assert "Unknown key 'learning_rate' in the command line" in capsys.readouterr().err
+    (tmp_path / "a.yaml").write_text("epoch: 3\n")
+    assert main(["train", "--config", str(tmp_path / "a.yaml")]) == 2
+    assert re.search(r"Unknown key 'epoch' in .*a\.yaml: did you mean 'epochs'\?", capsys.readouterr().err)
+
+
+def test_sigterm_has_its_code_and_the_run_goes_on(tmp_path, pictures, capsys, monkeypatch):
+    original, calls = Classifier.training_step, []
+
+    def signalled(*args):
+        calls.append(1)
+        if len(calls) == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*args)
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "training_step", signalled)
+        assert main(["train", "--data", str(pictures), "--out", str(out), *LONGER]) == 143
+    assert f"vig-pyg train --resume {out} goes on" in capsys.readouterr().err
+    assert main(["predict", str(out), str(pictures / "val" / "red" / "0.png")]) == 2
+    assert "not complete" in capsys.readouterr().err
+    assert main(["train", "--resume", str(out), "--quiet"]) == 0
+    assert "Resuming" in capsys.readouterr().out
+    assert main(["train", "--data", str(pictures), "--out", str(tmp_path / "whole"), *LONGER]) == 0
+    for name in ("metrics.csv", "model.safetensors"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_resume_takes_no_other_values(tmp_path, capsys):
+    assert main(["train", "--resume", str(tmp_path), "--lr", "1"]) == 2
+    assert "leave out" in capsys.readouterr().err
+    assert main(["train", "--resume", str(tmp_path)]) == 2
+    assert "no run to resume" in capsys.readouterr().err
+
+
+def test_sigterm_of_a_process(tmp_path, pictures):
+    """The code that a scheduler sees."""
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "vig_pyg.cli", "train", "--data", pictures, "--out", out, *LONGER]
+    process = subprocess.Popen([*map(str, command), "--set", "epochs=500"], stderr=subprocess.PIPE)
+    while not (out / "last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert b"goes on" in err

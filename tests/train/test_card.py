@@ -1,0 +1,48 @@
+import pytest
+
+from tests.train.job import few_digits
+from vig_pyg import vig_micro
+from vig_pyg.train import Recipe, settings
+from vig_pyg.train.card import commit, differing, model_card
+from vig_pyg.train.history import History
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_the_card_says_what_counts(tmp_path, monkeypatch, keep):
+    monkeypatch.setattr("sys.argv", ["/somewhere/vig-pyg", "train", "--out", "my run"])
+    history = History(keep=keep)
+    history.rows = [
+        {"epoch": 1, "val_accuracy": 0.75, "val_top5": 0.9, "val_loss": 0.5},
+        {"epoch": 2, "val_accuracy": 0.5, "val_top5": 0.8, "val_loss": 0.25},
+    ]
+    recipe = settings("digits", ("test", {"ema": 0.9, "seed": 17, "keep": keep}))
+    card = model_card(tmp_path, vig_micro(num_classes=10), few_digits(), history, name="vig_micro", recipe=recipe)
+    assert card.startswith("# vig_micro on digits\n")
+    assert f"| top-1 accuracy | {75 if keep == 'best' else 50}.00 % |" in card
+    assert f"| epoch | {1 if keep == 'best' else 2} of 20 |" in card
+    assert ("flatters" in card) == (keep == "best")
+    for part in (
+        "Command: `vig-pyg train --out 'my run'`",
+        "Seed: 17",
+        "torch 2",
+        "- ema: 0.9",
+        "192 images",
+        "decay 0.9",
+    ):
+        assert part in card
+    assert "\n\n\n" not in card
+
+
+def test_only_what_differs_is_listed():
+    assert differing(Recipe()) == {}
+    assert differing(Recipe(lr=0.1)) == {"lr": 0.1}
+
+
+def test_no_git_is_no_error(monkeypatch):
+    assert commit() is None or commit().startswith("commit ")
+
+    def missing(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr("subprocess.run", missing)
+    assert commit() is None

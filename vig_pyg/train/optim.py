@@ -1,0 +1,98 @@
+"""Which parameters decay and how fast each layer learns; the learning rate over the steps."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
+from torch import nn
+
+from vig_pyg.models import VisionGNN
+
+#: Learned positions do not decay.
+NO_DECAY = ("*pos_embed*",)
+
+
+def parameter_groups(
+    model: VisionGNN[Any], *, lr: float, weight_decay: float, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Groups for an optimiser, made by timm: biases, norms and positions without decay, lower layers slower.
+
+    Args:
+        model: The network; parameters that need no gradient are left out.
+        lr: Rate of the last layer.
+        weight_decay: Of weights.
+        layer_decay: Each layer's rate over that of the layer after it; stem, blocks and head are the layers, a
+            `Downsample` belongs to the block behind it.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> [group["weight_decay"] for group in parameter_groups(vig_micro(), lr=1e-3, weight_decay=0.05)]
+        [0.0, 0.05]
+    """
+    if layer_decay == 1:
+        groups = param_groups_weight_decay(model, weight_decay, no_weight_decay_list=NO_DECAY)
+        return [{**group, "lr": lr} for group in groups]
+    layered = param_groups_layer_decay(
+        _Layers(model),  # type: ignore[arg-type]  # it has what timm asks for
+        weight_decay,
+        no_weight_decay_list=NO_DECAY,
+        layer_decay=layer_decay,
+    )
+    return [{"params": g["params"], "weight_decay": g["weight_decay"], "lr": lr * g["lr_scale"]} for g in layered]
+
+
+class _Layers:
+    """A network as timm's layer-wise decay wants it: parameters, and a matcher from names to the order of layers."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return self.model.named_parameters()
+
+    def group_matcher(self, coarse: bool) -> Any:  # noqa: ARG002  (timm's signature)
+        return layer_of
+
+
+def layer_of(name: str) -> tuple[int, ...]:
+    """Place of a parameter's layer; the first is (0,), the head's is last."""
+    if name.startswith(("stem.", "pos_embed.")):
+        return (0,)
+    if name.startswith("head."):
+        return (2,)
+    numbers = [int(number) for number in re.findall(r"(?:stages|blocks)\.(\d+)", name)]
+    if ".downsample." in name:
+        numbers.append(0)
+    return (1, *numbers)
+
+
+@dataclass
+class WarmCosine:
+    """Factor of the learning rate: a linear rise to 1, then half a cosine.
+
+    Args:
+        steps: All steps.
+        rise: Steps of the rise, at least 1.
+        start: Factor before the first step.
+        end: Factor after the last.
+
+    Example:
+        >>> [round(WarmCosine(4, 2)(step), 2) for step in range(5)]
+        [0.5, 1.0, 1.0, 0.5, 0.0]
+    """
+
+    steps: int
+    rise: int
+    start: float = 0.0
+    end: float = 0.0
+
+    def __call__(self, step: int) -> float:
+        if step < self.rise:
+            return self.start + (1 - self.start) * (step + 1) / self.rise
+        share = (step - self.rise) / max(1, self.steps - self.rise)
+        return self.end + (1 - self.end) * 0.5 * (1 + math.cos(math.pi * min(share, 1)))

@@ -1,0 +1,73 @@
+"""Signals that ask a run to stop: it finishes its step, saves, and says how to go on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import lightning
+
+#: What a scheduler or a person sends. SLURM can be told to send SIGUSR1; else it sends SIGTERM.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class Stopped(Exception):  # noqa: N818  (it is no error)
+    """A run ended early because of a signal; its checkpoint is written.
+
+    Args:
+        signum: The signal.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"Stopped by {signal.Signals(signum).name}.")
+        self.signum = signum
+
+
+class StopSign(lightning.Callback):
+    """Remembers a signal until the run can stop; a second Ctrl-C stops at once.
+
+    Lightning's own handler talks to the other processes from within the handler, in the middle of whatever they were
+    saying; here they agree between steps.
+    """
+
+    def __init__(self) -> None:
+        self.signum = 0
+        self._trainer: lightning.Trainer | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals over, and give them back as they were; only in the main thread, others may not."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {signum: signal.signal(signum, self._listen) for signum in SIGNALS}
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        self._trainer = trainer
+        if threading.current_thread() is threading.main_thread():
+            for signum in SIGNALS:  # again, as Lightning has put its own in their place
+                signal.signal(signum, self._listen)
+
+    def _listen(self, signum: int, _: FrameType | None) -> None:
+        if self.signum == signal.SIGINT == signum:
+            raise KeyboardInterrupt
+        launcher: Any = self._trainer.strategy.launcher if self._trainer is not None else None
+        if not self.signum and signum != signal.SIGINT and hasattr(launcher, "kill"):
+            launcher.kill(signum)  # the processes that we started; Ctrl-C reaches them by itself
+        self.signum = signum
+
+    def agreed(self, trainer: lightning.Trainer) -> int:
+        """The signal, if any process has got one; all processes must ask."""
+        if trainer.world_size > 1:
+            some = trainer.strategy.reduce_boolean_decision(bool(self.signum), all=False)
+            return (self.signum or signal.SIGTERM) if some else 0
+        return self.signum
