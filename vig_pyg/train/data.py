@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from vig_pyg.train.preprocess import Preprocessing
+from vig_pyg.preprocess import Preprocessing
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from vig_pyg.models import VisionGNN, create_model
-from vig_pyg.train.preprocess import Preprocessing
+from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights import load_weights
 
 WEIGHTS = "model.safetensors"

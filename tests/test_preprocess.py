@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vig_pyg.preprocess import Preprocessing
+
+
+def test_equals_the_same_steps_in_pil():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    small = image.resize((48, 32), Image.Resampling.BICUBIC).crop((8, 0, 40, 32))
+    want = torch.from_numpy(np.array(small)).permute(2, 0, 1) / 255
+    torch.testing.assert_close(Preprocessing(image_size=32)(image), (want - 0.5) / 0.5, rtol=0, atol=2 / 255 + 1e-6)
+
+
+def test_restore_is_the_inverse():
+    preprocessing = Preprocessing(image_size=8, mean=0.3, std=0.2)
+    image = Image.fromarray(np.full((8, 8, 3), 51, dtype=np.uint8))
+    torch.testing.assert_close(preprocessing.restore(preprocessing(image)), torch.full((3, 8, 8), 0.2))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "CMYK", "I;16"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_kind_of_picture_gets_the_channels(mode, channels):
+    assert Preprocessing(image_size=8, in_channels=channels)(Image.new(mode, (9, 12))).shape == (channels, 8, 8)
+
+
+def test_any_number_of_channels():
+    assert Preprocessing(image_size=8, in_channels=4)(Image.new("RGB", (9, 12))).shape == (4, 8, 8)
+    array = np.random.default_rng(0).random((8, 8, 5))
+    image = Preprocessing(image_size=8, in_channels=5)(array)
+    torch.testing.assert_close(image, (torch.tensor(array).permute(2, 0, 1).float() - 0.5) / 0.5)
+    grey = np.full((9, 12), 255, dtype=np.uint8)
+    assert Preprocessing(image_size=8, in_channels=1)(grey).unique().tolist() == [1.0]
+
+
+def test_other_channels_are_refused():
+    with pytest.raises(ValueError, match="in_channels >= 1"):
+        Preprocessing(image_size=8, in_channels=0)
+    with pytest.raises(ValueError, match=r"for in_channels=5 use \.npy arrays"):
+        Preprocessing(image_size=8, in_channels=5)(Image.new("RGB", (9, 12)))
+    with pytest.raises(ValueError, match=r"Expected an array \(height, width, 3\), got \(8, 8, 5\)"):
+        Preprocessing(image_size=8)(np.zeros((8, 8, 5)))
+
+
+def test_the_crop_can_leave_a_margin():
+    pixels = np.zeros((20, 20), dtype=np.uint8)
+    pixels[5:15, 5:15] = 255
+    image = Image.fromarray(pixels)
+    assert Preprocessing(image_size=10, in_channels=1, crop_pct=0.5)(image).min() == 1
+    assert Preprocessing(image_size=10, in_channels=1)(image).min() == -1
+    with pytest.raises(ValueError, match="crop_pct"):
+        Preprocessing(image_size=10, crop_pct=0.0)
