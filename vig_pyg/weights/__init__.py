@@ -3,7 +3,7 @@
 from vig_pyg.weights.download import cache_folder, download
 from vig_pyg.weights.hub import HubMixin
 from vig_pyg.weights.layouts import KeyLayout, convert, detect_layout
-from vig_pyg.weights.load import Report, load_published, load_weights
+from vig_pyg.weights.load import Report, fetch, load_published, load_weights
 from vig_pyg.weights.read import WRAPPERS, read_state, unwrap
 from vig_pyg.weights.table import TABLE, Weights, as_markdown, get, list_weights
 
@@ -19,6 +19,7 @@ __all__ = [
     "convert",
     "detect_layout",
     "download",
+    "fetch",
     "get",
     "list_weights",
     "load_published",

@@ -14,6 +14,8 @@ LAYOUTS: tuple[KeyLayout, ...] = get_args(KeyLayout)
 
 #: Tables of the published pyramid that are computed here, not loaded.
 COMPUTED = ".relative_pos"
+#: Every Vision GNN has it.
+POSITION = "pos_embed.weight"
 
 _OUTER = {
     "official": {
@@ -57,7 +59,7 @@ def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> Stat
         A state dict; its tensors share memory with those of the source.
 
     Raises:
-        ValueError: If the layout is unknown.
+        ValueError: If the layout is unknown, or the state dict is of no Vision GNN.
 
     Example:
         >>> from vig_pyg import pvig_micro
@@ -67,6 +69,8 @@ def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> Stat
     if layout not in LAYOUTS:
         raise ValueError(f"Unknown layout {layout!r}: choose one of {', '.join(LAYOUTS)}.")
     state = source.state_dict() if isinstance(source, nn.Module) else to_own(source)
+    if POSITION not in state:
+        raise ValueError(f"These are no weights of a Vision GNN: they have no {POSITION}, but {some(state)}.")
     if layout == "own":
         return dict(state)
     foreign = foreign_names(state, layout)
@@ -75,6 +79,12 @@ def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> Stat
         foreign[key]: tensor[..., None, None] if tensor.dim() == 2 and not foreign[key].startswith("head.") else tensor
         for key, tensor in state.items()
     }
+
+
+def some(items: Iterable[str]) -> str:
+    """The first of many, in order."""
+    ordered = sorted(items)
+    return "; ".join(ordered[:4]) + (f"; and {len(ordered) - 4} more" if len(ordered) > 4 else "")
 
 
 def detect_layout(state: Mapping[str, Any]) -> KeyLayout:

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS, PyramidViGConfig, variant_name
 from vig_pyg.weights.download import download
-from vig_pyg.weights.layouts import KeyLayout, State, detect_layout, to_own
-from vig_pyg.weights.read import read_state, some, unwrap
+from vig_pyg.weights.layouts import POSITION, KeyLayout, State, detect_layout, some, to_own
+from vig_pyg.weights.read import read_state, unwrap
 from vig_pyg.weights.table import Weights, get
 
 _log = logging.getLogger(__name__)
 
-POSITION = "pos_embed.weight"
 #: The classifier's last map, which depends on the number of classes.
 LAST = ("head.fc2.weight", "head.fc2.bias")
 
@@ -74,7 +73,7 @@ def load_weights(model: nn.Module, source: Source, *, progress: bool = True) -> 
         >>> print(weights.load_weights(vig_micro(), weights.convert(vig_micro(), "official")))
         Loaded 171 tensors from a state dict (official layout).
     """
-    where, raw = _fetch(source, progress)
+    where, raw = fetch(source, progress=progress)
     state = unwrap(raw)
     expected = model.state_dict()
     layout = detect_layout(state)
@@ -121,8 +120,8 @@ def looks_like(state: Mapping[str, Any]) -> str:
     return next((name for name, shape in known.items() if widths == {shape[0]} and graphers == shape[1]), "")
 
 
-def _fetch(source: Source, progress: bool) -> tuple[str, Mapping[str, Any]]:
-    """Words for the source, and its content."""
+def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, Any]]:
+    """Words for a source of weights, and its content, downloaded if need be; see `load_weights`."""
     if isinstance(source, Mapping):
         return "a state dict", source
     if isinstance(source, Weights):
@@ -144,8 +143,8 @@ def _check(model: nn.Module, state: State, expected: Mapping[str, Tensor]) -> No
         if key in state and state[key].shape != tensor.shape
     ]
     missing, unexpected = expected.keys() - state.keys(), state.keys() - expected.keys()
-    problems += [f"missing: {some(list(missing))}"] if missing else []
-    problems += [f"unexpected: {some(list(unexpected))}"] if unexpected else []
+    problems += [f"missing: {some(missing)}"] if missing else []
+    problems += [f"unexpected: {some(unexpected)}"] if unexpected else []
     if problems:
         variant = looks_like(state)
         hint = f" (they look like {variant})" if variant else ""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vig_pyg.weights.layouts import State
+from vig_pyg.weights.layouts import State, some
 
 #: Keys under which files wrap their state dict, and prefixes that wrappers of modules leave on its keys: parallel
 #: training, Lightning, `torch.compile`.
@@ -63,12 +63,6 @@ def unwrap(state: Mapping[str, Any]) -> State:
         if all(key.startswith(prefix) for key in state):
             return unwrap({key.removeprefix(prefix): value for key, value in state.items()})
     return dict(state)
-
-
-def some(items: list[str]) -> str:
-    """The first of many, in order."""
-    ordered = sorted(items)
-    return "; ".join(ordered[:4]) + (f"; and {len(ordered) - 4} more" if len(ordered) > 4 else "")
 
 
 def _refuse_what_is_no_weights(path: Path) -> None:
