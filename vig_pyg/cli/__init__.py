@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vig_pyg.cli import graph, models, predict, train
+from vig_pyg.cli import convert, evaluate, graph, models, predict, train
 
 #: In the order of the help. Each has `add(commands)` and `run(args)`, which may return an exit status.
-COMMANDS = (train, predict, graph, models)
+COMMANDS = (train, predict, evaluate, convert, graph, models)
 
 #: What a user can cause and mend: one line, no traceback.
 USER_ERRORS = (
@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; those of the process by default.
 
     Returns:
-        The exit status: 0, or 2 after an error in what the user gave, or 130 after Ctrl-C, or the command's own.
+        The exit status: 0; 1 if some of the pictures could not be read; 2 after an error in what the user gave; 130
+        after Ctrl-C; or the command's own.
     """
     args = _parser().parse_args(argv)
     try:

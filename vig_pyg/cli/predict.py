@@ -3,32 +3,81 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import json
+from typing import TYPE_CHECKING
+
+from vig_pyg.cli._options import add_files, add_model, as_csv, check_files, device, load_model, say_broken
+
+if TYPE_CHECKING:
+    from vig_pyg.predict import Broken, Prediction
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command and its options."""
-    predict = commands.add_parser("predict", help="classify pictures with a trained run")
-    predict.add_argument("run_folder", metavar="RUN", type=Path)
-    predict.add_argument("images", metavar="IMAGE", type=Path, nargs="+")
+    predict = commands.add_parser(
+        "predict",
+        help="classify pictures with a trained run or published weights",
+        epilog="Exit status: 0; 1 if some pictures could not be read (the others are still classified); 2 on errors.",
+    )
+    add_model(predict)
+    predict.add_argument("pictures", metavar="PATH", nargs="+", help="pictures, folders, or patterns in quotes")
     predict.add_argument("--topk", type=int, default=3, help="classes to print (default: 3)")
+    add_files(predict)
     predict.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Print a line for each picture."""
-    import torch
+def run(args: argparse.Namespace) -> int:
+    """Print a line for each picture, and write the files."""
+    from tqdm import tqdm
 
-    from vig_pyg.train import load_run
-    from vig_pyg.train.data import read_image
+    from vig_pyg._files import write_file
+    from vig_pyg.predict import Broken, Prediction, find_pictures, predict
 
     if args.topk < 1:
         raise ValueError(f"--topk must be at least 1, got {args.topk}.")
-    run = load_run(args.run_folder)
-    images = torch.stack([run.preprocessing(read_image(path)) for path in args.images])
-    with torch.inference_mode():
-        shares, classes = run.model(images).softmax(1).topk(min(args.topk, len(run.class_names)))
-    width = max(len(str(path)) for path in args.images)
-    for path, share, where in zip(args.images, shares.tolist(), classes.tolist(), strict=True):
-        found = "   ".join(f"{run.class_names[c]} {100 * p:5.1f} %" for p, c in zip(share, where, strict=True))
-        print(f"{path!s:{width}}   {found}")
+    check_files(args)
+    where = device(args)
+    classifier = load_model(args)
+    paths = find_pictures(args.pictures)
+    results = predict(classifier, paths, topk=args.topk, batch_size=args.batch_size, workers=args.workers, device=where)
+    hidden = True if args.quiet else None  # None: where nobody looks
+    found = list(tqdm(results, total=len(paths), unit="picture", disable=hidden, leave=False))
+    predictions = [one for one in found if isinstance(one, Prediction)]
+    broken = [one for one in found if isinstance(one, Broken)]
+    width = max((len(str(one.path)) for one in predictions), default=0)
+    for one in predictions:
+        words = "   ".join(f"{n} {100 * p:5.1f} %" for n, p in zip(one.names, one.probabilities, strict=True))
+        print(f"{one.path!s:{width}}   {words}")
+    if args.json is not None:
+        write_file(args.json, _json(args.model, predictions, broken), overwrite=args.overwrite)
+    if args.csv is not None:
+        write_file(args.csv, _csv(predictions, broken), overwrite=args.overwrite)
+    return say_broken(broken, len(paths))
+
+
+def _json(model: str, predictions: list[Prediction], broken: list[Broken]) -> str:
+    content = {
+        "model": model,
+        "pictures": [
+            {
+                "path": str(one.path),
+                "classes": [
+                    {"index": i, "name": name, "probability": p}
+                    for i, name, p in zip(one.classes, one.names, one.probabilities, strict=True)
+                ],
+            }
+            for one in predictions
+        ],
+        "unreadable": [{"path": str(one.path), "reason": one.reason} for one in broken],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _csv(predictions: list[Prediction], broken: list[Broken]) -> str:
+    rows: list[tuple[object, ...]] = [
+        (one.path, rank + 1, i, name, p, "")
+        for one in predictions
+        for rank, (i, name, p) in enumerate(zip(one.classes, one.names, one.probabilities, strict=True))
+    ]
+    rows += [(one.path, "", "", "", "", one.reason) for one in broken]
+    return as_csv(("path", "rank", "index", "name", "probability", "error"), rows)

@@ -1,7 +1,7 @@
 """The two families of Vision GNN and the table of their variants."""
 
+from vig_pyg.config import ModelConfig, PyramidViGConfig, ViGConfig
 from vig_pyg.models.base import VisionGNN
-from vig_pyg.models.config import ModelConfig, PyramidViGConfig, ViGConfig
 from vig_pyg.models.pyramid_vig import PyramidViG
 from vig_pyg.models.registry import (
     create_model,

@@ -12,22 +12,24 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from vig_pyg.block import Block, Grapher
+from vig_pyg.config import ModelConfig
 from vig_pyg.conv import resolve_conv
 from vig_pyg.data import Layout, Maps, map_images, pool_graphs, to_batch, to_maps, to_nodes
 from vig_pyg.fuse import fuse
 from vig_pyg.graph import DilatedKNN, resolve_graph
 from vig_pyg.head import ClassifierHead
 from vig_pyg.layers import FFN
-from vig_pyg.models.config import ModelConfig
 from vig_pyg.models.inspect import collect_graphs
 from vig_pyg.position import PositionEmbedding, PositionMode
+from vig_pyg.preprocess import Preprocessing
 from vig_pyg.stem import Stem
+from vig_pyg.weights import HubMixin, Weights, load_published
 
 ConfigT = TypeVar("ConfigT", bound=ModelConfig)
 Images = Tensor | list[Tensor]
 
 
-class VisionGNN(nn.Module, ABC, Generic[ConfigT]):
+class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
     """Images to patches, blocks of Grapher and FFN, pooled features, logits.
 
     A family fills `_stages`, which names the points where features can be taken.
@@ -35,6 +37,11 @@ class VisionGNN(nn.Module, ABC, Generic[ConfigT]):
 
     #: One entry for each map of `forward_intermediates`: `num_chs`, `reduction` (pixels a cell), `module` (its name).
     feature_info: list[dict[str, Any]]
+    config: ConfigT
+    #: Names of the classes in the order of the logits, and what to do with a picture, where they are known: published
+    #: weights bring them, `save_pretrained` keeps them.
+    class_names: list[str] | None
+    preprocessing: Preprocessing | None
 
     def __init__(self, config: ConfigT, *, channels: int, last_channels: int, position: PositionMode | None) -> None:
         super().__init__()
@@ -45,6 +52,14 @@ class VisionGNN(nn.Module, ABC, Generic[ConfigT]):
         self.num_features = last_channels
         self._position: PositionMode | None = position
         self.head: nn.Module = nn.Identity()
+        self.class_names = None
+        self.preprocessing = None
+
+    def _finish(self, weights: str | Weights | None) -> None:
+        """The classifier, and weights if they are wanted."""
+        self.reset_classifier(self.config.num_classes)
+        if weights is not None:
+            load_published(self, weights)
 
     def _make_blocks(self) -> Iterator[partial[Block]]:
         """Each block's makers, in order, waiting for its width and reduction."""
@@ -162,6 +177,8 @@ class VisionGNN(nn.Module, ABC, Generic[ConfigT]):
 
     def reset_classifier(self, num_classes: int) -> None:
         """A new classifier for `num_classes` classes; 0 makes the model return pooled features."""
+        if num_classes != self.config.num_classes:
+            self.class_names = None
         self.config = self.config.override({"num_classes": num_classes})
         if num_classes == 0:
             self.head = nn.Identity()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from vig_pyg.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS
 from vig_pyg.models.base import VisionGNN
-from vig_pyg.models.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS
 from vig_pyg.models.pyramid_vig import PyramidViG
 from vig_pyg.models.vig import ViG
 

@@ -10,7 +10,7 @@ from timm.data.transforms_factory import create_transform
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from vig_pyg.train.preprocess import Picture, Preprocessing
+from vig_pyg.preprocess import Picture, Preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vig_pyg.preprocess import Picture, Preprocessing
 from vig_pyg.train.augment import Augmentation
-from vig_pyg.train.preprocess import Picture, Preprocessing
 from vig_pyg.train.sampler import EvalBatches, Item, TrainBatches
 from vig_pyg.train.seeds import seeded
 from vig_pyg.train.stopping import SIGNALS

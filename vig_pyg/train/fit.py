@@ -11,9 +11,9 @@ import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from safetensors.torch import load_file
 
+from vig_pyg._files import write_file
 from vig_pyg.explain import draw_graph
 from vig_pyg.models import VisionGNN, create_model
-from vig_pyg.train.atomic import write_atomic, write_atomic_with
 from vig_pyg.train.card import model_card
 from vig_pyg.train.classifier import Classifier
 from vig_pyg.train.config import to_yaml
@@ -90,14 +90,14 @@ def fit(
             about = {"class_names": data.class_names, "preprocessing": data.preprocessing}
             save_config(folder, name=model, overrides=options, data=about)
             if isinstance(recipe, Settings):
-                write_atomic(folder / RECIPE, to_yaml(recipe))
+                write_file(folder / RECIPE, to_yaml(recipe), overwrite=True)
         _run(trainer, classifier, data, saver)
         if trainer.is_global_zero:
             best = load_file(folder / BEST) if recipe.keep == "best" else None
             network.load_state_dict(best or {k: v.cpu() for k, v in classifier.scored[0].state_dict().items()})
             _finish(folder, network.cpu().float(), data, history)
             card = model_card(folder, network, data, history, name=model, recipe=recipe)
-            write_atomic(folder / "README.md", card)
+            write_file(folder / "README.md", card, overwrite=True)
             save_weights(folder, network.state_dict())  # the last, as they say that the run is complete
     return history.kept
 
@@ -148,9 +148,9 @@ def _said(error: Exception, saver: Saver) -> str:
 def _finish(folder: Path, network: VisionGNN[Any], data: ImageData, history: History) -> None:
     """The pictures of a run."""
     assert history.counts is not None
-    write_atomic_with(folder / "curves.png", draw_curves(history.rows).savefig)
-    write_atomic_with(folder / "confusion.png", draw_confusion(history.counts, data.class_names).savefig)
+    write_file(folder / "curves.png", draw_curves(history.rows).savefig, overwrite=True)
+    write_file(folder / "confusion.png", draw_confusion(history.counts, data.class_names).savefig, overwrite=True)
     image, _ = data.val_set[0]
     with torch.no_grad():
         graphs = network.eval().graphs(image[None])
-    write_atomic_with(folder / "graph.png", draw_graph(data.preprocessing.restore(image), graphs).savefig)
+    write_file(folder / "graph.png", draw_graph(data.preprocessing.restore(image), graphs).savefig, overwrite=True)

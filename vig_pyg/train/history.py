@@ -12,7 +12,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from safetensors.torch import save
 from torch import Tensor
 
-from vig_pyg.train.atomic import write_atomic
+from vig_pyg._files import write_file
 from vig_pyg.train.classifier import Classifier
 
 #: Weights with the highest held-out accuracy so far.
@@ -74,7 +74,9 @@ class History(lightning.Callback):
         self.write(folder / "metrics.csv")
         if improved:
             state = module.scored[0].state_dict()
-            write_atomic(folder / BEST, save({key: tensor.contiguous().cpu() for key, tensor in state.items()}))
+            write_file(
+                folder / BEST, save({key: tensor.contiguous().cpu() for key, tensor in state.items()}), overwrite=True
+            )
 
     def _waited_enough(self) -> bool:
         return self.patience is not None and bool(self.rows) and len(self.rows) - 1 - self.best >= self.patience
@@ -85,7 +87,7 @@ class History(lightning.Callback):
         writer = csv.DictWriter(text, list(self.rows[0]))
         writer.writeheader()
         writer.writerows(self.rows)
-        write_atomic(path, text.getvalue())
+        write_file(path, text.getvalue(), overwrite=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "counts": self.counts}

@@ -12,7 +12,7 @@ from pathlib import Path
 import lightning
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from vig_pyg.train.atomic import AtomicCheckpointIO
+from vig_pyg.train.checkpoint_io import AtomicCheckpointIO
 from vig_pyg.train.recipe import Recipe
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from safetensors.torch import load_file, save
 
+from vig_pyg._files import write_file
 from vig_pyg.models import VisionGNN, create_model
-from vig_pyg.train.atomic import write_atomic
-from vig_pyg.train.preprocess import Preprocessing
+from vig_pyg.preprocess import Preprocessing
 from vig_pyg.train.saver import LAST
 from vig_pyg.weights import load_weights
 
@@ -82,7 +82,9 @@ def free_name(out: str | Path) -> Path:
 
 def save_weights(folder: Path, state: dict[str, Any]) -> None:
     """The weights that `load_run` takes."""
-    write_atomic(folder / WEIGHTS, save({key: tensor.contiguous().cpu() for key, tensor in state.items()}))
+    write_file(
+        folder / WEIGHTS, save({key: tensor.contiguous().cpu() for key, tensor in state.items()}), overwrite=True
+    )
 
 
 def save_config(folder: Path, *, name: str, overrides: dict[str, Any], data: dict[str, Any]) -> None:
@@ -96,7 +98,7 @@ def save_config(folder: Path, *, name: str, overrides: dict[str, Any], data: dic
     """
     preprocessing = asdict(data["preprocessing"])
     config = {"model": name, "options": overrides, "class_names": data["class_names"], "preprocessing": preprocessing}
-    write_atomic(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+    write_file(folder / CONFIG, json.dumps(config, indent=2) + "\n", overwrite=True)
 
 
 def load_run(folder: str | Path) -> Run:

@@ -13,9 +13,9 @@ from sklearn.model_selection import train_test_split
 from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
+from vig_pyg.preprocess import Preprocessing
 from vig_pyg.train.augment import Augmentation
 from vig_pyg.train.data import ImageData, read_image
-from vig_pyg.train.preprocess import Preprocessing
 
 _log = logging.getLogger(__name__)
 

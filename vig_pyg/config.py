@@ -184,3 +184,19 @@ PYRAMID_VIG_VARIANTS: dict[str, PyramidViGConfig] = {
     "medium": PyramidViGConfig(depths=(2, 2, 16, 2), channels=(96, 192, 384, 768)),
     "base": PyramidViGConfig(depths=(2, 2, 18, 2), channels=(128, 256, 512, 1024)),
 }
+
+
+def variant_name(config: ModelConfig) -> str | None:
+    """The name for `create_model` of the variant with these widths and depths, whatever else is overridden.
+
+    Example:
+        >>> variant_name(VIG_VARIANTS["tiny"].override({"num_classes": 10}))
+        'vig_tiny'
+    """
+    for name, vig in VIG_VARIANTS.items():
+        if isinstance(config, ViGConfig) and (config.depth, config.channels) == (vig.depth, vig.channels):
+            return f"vig_{name}"
+    for name, pvig in PYRAMID_VIG_VARIANTS.items():
+        if isinstance(config, PyramidViGConfig) and (config.depths, config.channels) == (pvig.depths, pvig.channels):
+            return f"pvig_{name}"
+    return None

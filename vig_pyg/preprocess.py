@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ class Preprocessing:
         mean: Mean of the normalisation, the same for every channel; 0.5 as published.
         std: Its standard deviation; 0.5 as published.
         crop_pct: The crop's side over the resized short side; 1 keeps all of a square picture, 0.9 is published at
-            224 pixels (248 before the crop).
+            224 pixels (short side 248 before the crop), 0.95 for `pvig_base` (235).
 
     Raises:
         ValueError: If `in_channels` is below 1 or `crop_pct` not in (0, 1].
@@ -50,6 +51,11 @@ class Preprocessing:
         if not 0 < self.crop_pct <= 1:
             raise ValueError(f"crop_pct is the share of the short side that is kept, in (0, 1], got {self.crop_pct}.")
 
+    @property
+    def resize_size(self) -> int:
+        """The short side before the crop in pixels, rounded down as published."""
+        return math.floor(self.image_size / self.crop_pct + 1e-9)  # 252 / 0.9 is 280, whatever floats say
+
     def convert(self, picture: Picture) -> Image.Image | Tensor:
         """The picture with `in_channels` channels; an array becomes a tensor `(C, H, W)`.
 
@@ -69,9 +75,8 @@ class Preprocessing:
 
     def crop(self, picture: Picture) -> Image.Image | Tensor:
         """Converted, resized and cropped: all that comes before numbers."""
-        size = round(self.image_size / self.crop_pct)
         resized = v2.functional.resize(
-            self.convert(picture), [size], interpolation=v2.InterpolationMode.BICUBIC, antialias=True
+            self.convert(picture), [self.resize_size], interpolation=v2.InterpolationMode.BICUBIC, antialias=True
         )
         cropped: Image.Image | Tensor = v2.functional.center_crop(resized, [self.image_size])
         return cropped

@@ -3,7 +3,7 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 
 from vig_pyg import DilatedKNN, PyramidViG, PyramidViGConfig, ViG, ViGConfig
-from vig_pyg.models.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS
+from vig_pyg.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS
 from vig_pyg.testing import assert_every_field_matters
 
 CHANGES = {

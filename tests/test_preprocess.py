@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vig_pyg.train import Preprocessing
+from vig_pyg.preprocess import Preprocessing
 
 
 def test_equals_the_same_steps_in_pil():

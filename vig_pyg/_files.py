@@ -1,0 +1,70 @@
+"""Files that are whole or not there, and replace others only when told."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+#: What to write: bytes, text, or something that writes into an open file, such as `Figure.savefig`.
+Content = bytes | str | Callable[[BinaryIO], Any]
+
+
+def check_free(path: str | Path, *, overwrite: bool = False) -> None:
+    """Raise `FileExistsError` if there is something and it is not to be overwritten, before the work is done."""
+    path = Path(path)
+    if path.is_dir():
+        raise FileExistsError(f"{path} is a folder, expected the name of a file to write.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already and is not overwritten: choose another name, or say --overwrite.")
+
+
+def write_file(path: str | Path, content: Content, *, overwrite: bool = False) -> None:
+    """Write a file in one step: after a crash, a kill or a full disk the name holds the old content or the new.
+
+    Args:
+        path: The file; its folder is made if needed.
+        content: All of it; text is written as UTF-8.
+        overwrite: Whether it may replace another.
+
+    Raises:
+        FileExistsError: If it exists and is not to be overwritten.
+        OSError: If it cannot be written, for example on a full disk; what was there before is still there.
+    """
+    path = Path(path)
+    check_free(path, overwrite=overwrite)
+    data = _as_bytes(content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)  # mkstemp's are for the owner alone
+        os.replace(partial, path)
+    except OSError as error:
+        raise OSError(f"{path} could not be written ({error.strerror or error}).") from error
+    finally:
+        Path(partial).unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _as_bytes(content: Content) -> bytes:
+    if callable(content):
+        buffer = io.BytesIO()
+        content(buffer)
+        return buffer.getvalue()
+    return content.encode() if isinstance(content, str) else content
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name too survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

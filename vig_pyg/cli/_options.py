@@ -1,0 +1,97 @@
+"""What commands on pictures share."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vig_pyg._files import check_free
+
+if TYPE_CHECKING:
+    from vig_pyg.predict import Broken, PictureClassifier
+
+#: Exit status where some of the pictures could not be read.
+SOME_BROKEN = 1
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    """The model, and how it looks at pictures."""
+    command.add_argument(
+        "model",
+        metavar="MODEL_OR_RUN",
+        help="run folder, folder of save_pretrained, or name of published weights such as pvig_small",
+    )
+    command.add_argument("--weights", metavar="FILE", help="weights for a model given by its name: a file or URL")
+    command.add_argument("--image-size", type=int, metavar="PIXELS", help="side of the crop (default: the model's)")
+    command.add_argument("--position", choices=["official", "grid"], help="position mode of a pyramid's search")
+    command.add_argument("--batch-size", type=int, default=32, help="pictures at once (default: 32)")
+    command.add_argument("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
+    command.add_argument("--device", help="where to compute (default: cuda if there is one, else cpu)")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def add_files(command: argparse.ArgumentParser) -> None:
+    """Files to write."""
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    command.add_argument("--csv", type=Path, metavar="FILE", help="write the results as CSV")
+    command.add_argument("--overwrite", action="store_true", help="replace such files if they exist")
+
+
+def check_files(args: argparse.Namespace) -> None:
+    """Refuse names that are taken before the work is done."""
+    for path in (args.json, args.csv):
+        if path is not None:
+            check_free(path, overwrite=args.overwrite)
+
+
+def load_model(args: argparse.Namespace) -> PictureClassifier:
+    """The model that the options ask for."""
+    from vig_pyg.predict import load_classifier
+
+    return load_classifier(
+        args.model,
+        weights=args.weights,
+        position=args.position,
+        image_size=args.image_size,
+        progress=not args.quiet,
+    )
+
+
+def device(args: argparse.Namespace) -> str:
+    """Where to compute.
+
+    Raises:
+        ValueError: If the device does not exist.
+    """
+    import torch
+
+    name: str = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"There is no device {name!r} here ({str(error).splitlines()[0]}).") from error
+    return name
+
+
+def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Rows as the text of a CSV file."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def say_broken(broken: list[Broken], total: int) -> int:
+    """Name the pictures that could not be read; the exit status."""
+    if not broken:
+        return 0
+    print(f"vig-pyg: {len(broken)} of {total} pictures could not be read:", file=sys.stderr)
+    for one in broken:
+        print(f"  {one.path}: {one.reason}", file=sys.stderr)
+    return SOME_BROKEN

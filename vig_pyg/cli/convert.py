@@ -1,0 +1,51 @@
+"""`vig-pyg convert`: files of weights from one layout to another."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command and its options."""
+    convert = commands.add_parser(
+        "convert",
+        help="rewrite a file of weights in another layout",
+        epilog="The position tables of the published pyramid (relative_pos) are computed when a model is made, and are "
+        "left out; load the file there with strict=False.",
+    )
+    convert.add_argument("source", metavar="IN", help="file or URL, in any of the layouts")
+    convert.add_argument("out", metavar="OUT", type=Path, help="file to write: .safetensors, or torch's format")
+    convert.add_argument("--layout", choices=["own", "official", "mmpretrain"], default="own", help="(default: own)")
+    convert.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    convert.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the file and say what it is."""
+    import torch
+
+    from vig_pyg._files import check_free, write_file
+    from vig_pyg.weights import convert, detect_layout, fetch, unwrap
+    from vig_pyg.weights.load import looks_like
+
+    check_free(args.out, overwrite=args.overwrite)
+    state = unwrap(fetch(args.source)[1])
+    converted = {key: tensor.contiguous() for key, tensor in convert(state, args.layout).items()}
+    if args.out.suffix == ".safetensors":
+        try:
+            from safetensors.torch import save
+        except ImportError as error:
+            raise ImportError('Files of safetensors need an extra: pip install "vig-pyg[hub]".') from error
+        # tensors that share memory, as tied weights do, are refused there
+        content = save({key: tensor.clone() for key, tensor in converted.items()})
+    else:
+        buffer = io.BytesIO()
+        torch.save(converted, buffer)
+        content = buffer.getvalue()
+    write_file(args.out, content, overwrite=args.overwrite)
+    what = f"{len(converted)} tensors of {looks_like(state) or 'no variant of ours'}"
+    dropped = len(state) - len(converted)
+    tables = f", {dropped} position tables left out" if dropped else ""
+    print(f"{args.out}: {what}, from the {detect_layout(state)} to the {args.layout} layout{tables}")

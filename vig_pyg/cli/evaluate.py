@@ -1,0 +1,76 @@
+"""`vig-pyg evaluate`: accuracy on labelled pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vig_pyg.cli._options import add_files, add_model, as_csv, check_files, device, load_model, say_broken
+
+if TYPE_CHECKING:
+    from vig_pyg.predict import Evaluation
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command and its options."""
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="accuracy of a trained run or published weights on labelled pictures",
+        epilog="Exit status: 0; 1 if some pictures could not be read (they count nowhere); 2 on errors.",
+    )
+    add_model(evaluate)
+    evaluate.add_argument(
+        "data",
+        metavar="DIR",
+        type=Path,
+        help="one folder of pictures for each class, or for some of them, named as the class or by its WordNet number",
+    )
+    add_files(evaluate)
+    evaluate.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the accuracies, and write the files."""
+    from tqdm import tqdm
+
+    from vig_pyg._files import write_file
+    from vig_pyg.predict import evaluate, find_labelled
+
+    check_files(args)
+    where = device(args)
+    classifier = load_model(args)
+    data = find_labelled(args.data, classifier.class_names)
+    hidden = True if args.quiet else None  # None: where nobody looks
+    with tqdm(total=len(data.paths), unit="picture", disable=hidden, leave=False) as bar:
+        result = evaluate(
+            classifier, data, batch_size=args.batch_size, workers=args.workers, device=where, report=bar.update
+        )
+    size = classifier.preprocessing.image_size
+    _print(result, len(classifier.class_names), f"{args.model} at {size} x {size} pixels on {where}")
+    rows = [tuple(asdict(row).values()) for row in result.per_class]
+    if args.json is not None:
+        content = {"model": args.model, "data": str(args.data), "image_size": size, **asdict(result)}
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+        write_file(args.json, text, overwrite=args.overwrite)
+    if args.csv is not None:
+        text = as_csv(("index", "name", "images", "top1", "top5"), rows)
+        write_file(args.csv, text, overwrite=args.overwrite)
+    return say_broken(result.broken, len(data.paths))
+
+
+def _print(result: Evaluation, classes: int, what: str) -> None:
+    width = max(len(row.name) for row in result.per_class)
+    print(f"{'class':{width}}  {'images':>6}  {'top-1 %':>7}  {'top-5 %':>7}")
+    for row in result.per_class:
+        print(f"{row.name:{width}}  {row.images:6}  {row.top1:7.2f}  {row.top5:7.2f}")
+    present = len(result.per_class)
+    among = f"{present} of {classes} classes occur, the model chooses among all" if present < classes else "all classes"
+    print(f"\n{what}: {result.images} images, {among}")
+    print(f"top-1 {result.top1:.2f} %   top-5 {result.top5:.2f} %")
+    print(
+        f"{result.images_per_second:.1f} images/s with reading, {result.model_images_per_second:.1f} images/s in the "
+        "model alone"
+    )

@@ -1,0 +1,76 @@
+"""Pictures in batches, the unreadable ones set aside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vig_pyg.predict.pictures import BrokenPictureError, read_picture
+from vig_pyg.preprocess import Preprocessing
+
+
+@dataclass(frozen=True)
+class PictureBatch:
+    """Some of the pictures.
+
+    Args:
+        places: Their places in the list of all, in order.
+        images: Those that could be read, `(B, C, S, S)`; `None` if there are none.
+        broken: Of the others the place and the reason.
+    """
+
+    places: list[int]
+    images: Tensor | None
+    broken: dict[int, str]
+
+
+class _Readable(Dataset[tuple[int, Tensor | str]]):
+    """Place and image, or place and the reason why there is none."""
+
+    def __init__(self, paths: Sequence[Path], preprocessing: Preprocessing) -> None:
+        self.paths = paths
+        self.preprocessing = preprocessing
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> tuple[int, Tensor | str]:
+        try:
+            return i, self.preprocessing(read_picture(self.paths[i]))
+        except (BrokenPictureError, FileNotFoundError) as error:
+            return i, str(error)
+
+
+def batches(
+    paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int, workers: int
+) -> Iterator[PictureBatch]:
+    """All pictures in order.
+
+    Args:
+        paths: The files.
+        preprocessing: From a picture to an image.
+        batch_size: Pictures at once.
+        workers: Processes that read and prepare; 0 reads in this one.
+
+    Raises:
+        ValueError: If `batch_size` is below 1 or `workers` below 0.
+    """
+    if batch_size < 1 or workers < 0:
+        raise ValueError(f"Need batch_size >= 1 and workers >= 0, got {batch_size} and {workers}.")
+    workers = min(workers, os.cpu_count() or 1, -(-len(paths) // batch_size))
+    loader = DataLoader(
+        _Readable(paths, preprocessing), batch_size, num_workers=workers, collate_fn=_collate, shuffle=False
+    )
+    yield from loader
+
+
+def _collate(items: list[tuple[int, Tensor | str]]) -> PictureBatch:
+    images = {i: item for i, item in items if isinstance(item, Tensor)}
+    broken = {i: item for i, item in items if isinstance(item, str)}
+    return PictureBatch(list(images), torch.stack(list(images.values())) if images else None, broken)

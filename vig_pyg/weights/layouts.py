@@ -1,0 +1,197 @@
+"""Names of weights in our layout, the published code's ("official") and mmpretrain's: text to text, both ways."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
+
+from torch import Tensor, nn
+
+KeyLayout = Literal["own", "official", "mmpretrain"]
+State = dict[str, Tensor]
+LAYOUTS: tuple[KeyLayout, ...] = get_args(KeyLayout)
+
+#: Tables of the published pyramid that are computed here, not loaded.
+COMPUTED = ".relative_pos"
+#: Every Vision GNN has it.
+POSITION = "pos_embed.weight"
+
+_OUTER = {
+    "official": {
+        "stem.": "stem.convs.",
+        "pos_embed.weight": "pos_embed",
+        "head.fc1.": "prediction.0.",
+        "head.norm.": "prediction.1.",
+        "head.fc2.": "prediction.4.",
+    },
+    "mmpretrain": {
+        "stem.": "backbone.stem.",
+        "pos_embed.weight": "backbone.pos_embed",
+        "head.fc1.": "head.fc1.",
+        "head.norm.": "head.bn.",
+        "head.fc2.": "head.fc2.",
+    },
+}
+# the longest first, the first that fits
+_BLOCK = {
+    "grapher.conv.mlp_src.": "0.graph_conv.gconv.nn1.",
+    "grapher.conv.mlp.": "0.graph_conv.gconv.nn.",
+    "grapher.conv.": "0.graph_conv.gconv.",
+    "grapher.": "0.",
+    "ffn.": "1.",
+}
+_SAGE_BLOCK = {**_BLOCK, "grapher.conv.mlp.": "0.graph_conv.gconv.nn2."}
+_BLOCK_BACK = {theirs: ours for block in (_BLOCK, _SAGE_BLOCK) for ours, theirs in block.items()}
+_BLOCK_BACK = dict(sorted(_BLOCK_BACK.items(), key=lambda pair: -len(pair[0])))
+
+_ELEMENT = re.compile(r"blocks\.\d+\.|stages\.\d+\.(?:downsample|blocks\.\d+)\.")
+
+
+def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> State:
+    """Weights in a layout (without the computed tables `relative_pos`).
+
+    Args:
+        source: A model, or a state dict in any of the three layouts.
+        layout: `"own"`, `"official"` or `"mmpretrain"`.
+
+    Returns:
+        A state dict; its tensors share memory with those of the source.
+
+    Raises:
+        ValueError: If the layout is unknown, or the state dict is of no Vision GNN.
+
+    Example:
+        >>> from vig_pyg import pvig_micro
+        >>> "backbone.stages.1.0.0.weight" in convert(pvig_micro(), "mmpretrain")
+        True
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"Unknown layout {layout!r}: choose one of {', '.join(LAYOUTS)}.")
+    state = source.state_dict() if isinstance(source, nn.Module) else to_own(source)
+    if POSITION not in state:
+        raise ValueError(f"These are no weights of a Vision GNN: they have no {POSITION}, but {some(state)}.")
+    if layout == "own":
+        return dict(state)
+    foreign = foreign_names(state, layout)
+    return {
+        # a linear map is a 1x1 convolution there, but for mmpretrain's head
+        foreign[key]: tensor[..., None, None] if tensor.dim() == 2 and not foreign[key].startswith("head.") else tensor
+        for key, tensor in state.items()
+    }
+
+
+def some(items: Iterable[str]) -> str:
+    """The first of many, in order."""
+    ordered = sorted(items)
+    return "; ".join(ordered[:4]) + (f"; and {len(ordered) - 4} more" if len(ordered) > 4 else "")
+
+
+def detect_layout(state: Mapping[str, Any]) -> KeyLayout:
+    """The layout of a state dict, by its keys."""
+    if any(key.startswith(("backbone.blocks.", "backbone.stages.", "backbone.stem.")) for key in state):
+        return "mmpretrain"
+    return "official" if any(key.startswith(("backbone.", "prediction.")) for key in state) else "own"
+
+
+def to_own(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
+    """A state dict of any layout in our names and shapes; keys without a counterpart stay as they are.
+
+    Args:
+        state: The state dict, without wrappers and prefixes.
+        one_stage: Whether it is of a pyramid of one stage: the official layout looks like a `ViG` then.
+    """
+    layout = detect_layout(state)
+    if layout == "own":
+        return dict(state)
+    elements = _official_elements(state, one_stage) if layout == "official" else _mmpretrain_elements(state)
+    back = {theirs: ours for ours, theirs in _prefixes(elements, layout).items()}
+    outer = {theirs: ours for ours, theirs in _OUTER[layout].items()}
+    return {
+        _own_name(key, back, outer): tensor.flatten(1) if tensor.shape[2:] == (1, 1) else tensor
+        for key, tensor in state.items()
+        if not key.endswith(COMPUTED)
+    }
+
+
+def foreign_names(own: Iterable[str], layout: str) -> dict[str, str]:
+    """Our keys and their names in another layout."""
+    keys = list(own)
+    block = _SAGE_BLOCK if any(".conv.mlp_src." in key for key in keys) else _BLOCK
+    elements = sorted({match[0] for key in keys if (match := _ELEMENT.match(key))}, key=_order)
+    prefixes = _prefixes(elements, layout)
+    names = {}
+    for key in keys:
+        match = _ELEMENT.match(key)
+        if match:
+            names[key] = prefixes[match[0]] + _replace(key.removeprefix(match[0]), block)
+        else:
+            names[key] = _replace(key, _OUTER[layout])
+    return names
+
+
+def _own_name(key: str, elements: dict[str, str], outer: dict[str, str]) -> str:
+    for theirs, ours in elements.items():
+        if key.startswith(theirs):
+            rest = key.removeprefix(theirs)
+            return ours + (rest if ours.endswith("downsample.") else _replace(rest, _BLOCK_BACK))
+    return _replace(key, outer)
+
+
+def _replace(key: str, prefixes: dict[str, str]) -> str:
+    for one, other in prefixes.items():
+        if key.startswith(one):
+            return other + key.removeprefix(one)
+    return key
+
+
+def _order(element: str) -> tuple[int, int]:
+    """Blocks by number; a Downsample comes before the blocks of its stage."""
+    numbers = [int(part) for part in element.split(".") if part.isdigit()]
+    return (numbers[0], numbers[1] if len(numbers) > 1 else -1)
+
+
+def _prefixes(elements: list[str], layout: str) -> dict[str, str]:
+    """Our prefixes of blocks and Downsamples, in order, and theirs.
+
+    Official: one flat list `backbone`, Downsamples among the blocks. mmpretrain: a Downsample is the first element of
+    its stage.
+    """
+    if layout == "official":
+        return {ours: f"backbone.{i}." + "conv." * ours.endswith("downsample.") for i, ours in enumerate(elements)}
+    places: dict[str, str] = {}
+    for ours in elements:
+        stage = ".".join(ours.split(".")[:2])
+        place = sum(other.startswith(f"{stage}.") for other in places)
+        places[ours] = f"backbone.{stage}.{place}." if ours.startswith("stages.") else f"backbone.{ours}"
+    return places
+
+
+def _official_elements(state: Mapping[str, Any], one_stage: bool) -> list[str]:
+    count = 1 + max((int(key.split(".")[1]) for key in state if re.match(r"backbone\.\d+\.", key)), default=-1)
+    downs = {int(key.split(".")[1]) for key in state if re.match(r"backbone\.\d+\.conv\.", key)}
+    if not downs and not one_stage:
+        return [f"blocks.{i}." for i in range(count)]
+    elements, stage, block = [], 0, 0
+    for i in range(count):
+        if i in downs:
+            stage, block = stage + 1, 0
+            elements.append(f"stages.{stage}.downsample.")
+        else:
+            elements.append(f"stages.{stage}.blocks.{block}.")
+            block += 1
+    return elements
+
+
+def _mmpretrain_elements(state: Mapping[str, Any]) -> list[str]:
+    blocks = {int(key.split(".")[2]) for key in state if re.match(r"backbone\.blocks\.\d+\.", key)}
+    if blocks:
+        return [f"blocks.{i}." for i in range(max(blocks) + 1)]
+    found = (re.match(r"backbone\.stages\.(\d+)\.(\d+)\.", key) for key in state)
+    places = sorted({(int(match[1]), int(match[2])) for match in found if match})
+    elements = []
+    for stage, place in places:
+        down = f"backbone.stages.{stage}.0.0.weight" in state  # else these are the two halves of a block
+        name = "downsample" if down and place == 0 else f"blocks.{place - down}"
+        elements.append(f"stages.{stage}.{name}.")
+    return elements

@@ -1,0 +1,114 @@
+"""Files of weights, read without running anything in them."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vig_pyg.weights.layouts import State, some
+
+#: Keys under which files wrap their state dict, and prefixes that wrappers of modules leave on its keys: parallel
+#: training, Lightning, `torch.compile`.
+WRAPPERS = ("state_dict", "model", "state_dict_ema")
+PREFIXES = ("module.", "model.", "_orig_mod.")
+#: What `torch.optim.swa_utils.AveragedModel` counts beside the weights.
+COUNTERS = ("n_averaged",)
+
+
+def read_state(path: str | Path) -> Mapping[str, Any]:
+    """The content of a file of weights; nothing in it is executed.
+
+    Args:
+        path: A `.safetensors` file, or one of `torch.save`. Besides tensors and plain containers it may hold an
+            `argparse.Namespace`, as published files do; it is filled, not called.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is empty, cut short, a web page, or holds anything else, with the reason.
+        ImportError: If it is a `.safetensors` file and safetensors is not installed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No file of weights at {path}.")
+    _refuse_what_is_no_weights(path)
+    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    if not isinstance(state, Mapping):
+        raise ValueError(f"{path} holds a {type(state).__name__}, expected a state dict.")
+    return state
+
+
+def unwrap(state: Mapping[str, Any]) -> State:
+    """A plain state dict, without wrappers and prefixes.
+
+    Raises:
+        ValueError: If it is empty, or something in it is no tensor.
+    """
+    for wrapper in WRAPPERS:
+        if isinstance(state.get(wrapper), Mapping):
+            return unwrap(state[wrapper])
+    state = {key: value for key, value in state.items() if key not in COUNTERS}
+    if not state:
+        raise ValueError("Expected a state dict of tensors, got an empty one.")
+    wrong = [str(key) for key, value in state.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
+    if wrong:
+        raise ValueError(f"Expected a state dict of tensors, got other things at {some(wrong)}.")
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in state):
+            return unwrap({key.removeprefix(prefix): value for key, value in state.items()})
+    return dict(state)
+
+
+def _refuse_what_is_no_weights(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(200).lstrip()
+    if not start:
+        raise ValueError(f"{path} is empty: download it again.")
+    if start.startswith(b"<"):
+        raise ValueError(
+            f"{path} is a web page, not weights (it starts with {start[:15].decode(errors='replace')!r}): the server "
+            "answered with a page, perhaps an error or a login. Download the file itself."
+        )
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError(f"{path} is a pointer of Git LFS, not weights: fetch the file with `git lfs pull`.")
+
+
+def _damaged(path: Path) -> ValueError:
+    return ValueError(
+        f"{path} is damaged, cut short or not a file of weights ({path.stat().st_size} bytes); nothing in it was run. "
+        "Download it again."
+    )
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ImportError(f'{path} needs safetensors: pip install "vig-pyg[hub]".') from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise _damaged(path) from error
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        with path.open("rb") as file, torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        if asked is None:
+            raise _damaged(path) from error
+        raise ValueError(
+            f"{path} holds more than tensors: to read it, {asked[1]} would have to run. It is refused and nothing in "
+            "it was run. If you trust its source, save its state dict alone: torch.save(model.state_dict(), path)."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AssertionError) as error:
+        raise _damaged(path) from error

@@ -1,0 +1,153 @@
+"""The published weights: where they are, what they want, what they reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from vig_pyg.preprocess import Preprocessing
+from vig_pyg.weights.layouts import KeyLayout
+
+IMAGENET = "imagenet1k"
+_OFFICIAL = "https://github.com/huawei-noah/Efficient-AI-Backbones/releases/download"
+_MMPRETRAIN = "https://download.openmmlab.com/mmclassification/v0/vig"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """One file of published weights.
+
+    Args:
+        model: Name of the model for `create_model`.
+        tag: `"imagenet1k"`, the official file, or `"imagenet1k:mmpretrain"`, mmpretrain's conversion of it.
+        layout: The layout of its keys.
+        url: Where it is.
+        sha256: The first digits of the SHA-256 of the whole file, as published.
+        preprocessing: From a picture to what the model was evaluated on; a callable.
+        top1: Published top-1 accuracy on ImageNet-1k in percent, of the converted weights (mmpretrain's table).
+        top5: Likewise.
+        params: Trainable parameters in millions, without the constant position tables.
+        gmacs: Multiply-accumulates of one image of 224 x 224 pixels, in thousand millions.
+        licence: Of the repository that the file comes from.
+
+    Example:
+        >>> get("pvig_small").preprocessing.resize_size
+        248
+    """
+
+    model: str
+    tag: str
+    layout: KeyLayout
+    url: str
+    sha256: str
+    preprocessing: Preprocessing
+    top1: float
+    top5: float
+    params: float
+    gmacs: float
+    licence: str = "Apache-2.0"
+
+    @property
+    def name(self) -> str:
+        """Model and tag, for `get`."""
+        return f"{self.model}:{self.tag}"
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file in the cache."""
+        return self.url.rsplit("/", 1)[1]
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the 1000 classes of ImageNet, in the order of the logits."""
+        return list(imagenet_categories())
+
+
+@cache
+def imagenet_categories() -> tuple[str, ...]:
+    """Names of the 1000 classes of ImageNet in their usual order, as torchvision has them."""
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+# model: official file, its hash, mmpretrain's date and hash; top-1, top-5, parameters (M), GMACs; share of the crop
+_ROWS: dict[str, tuple[str, str, str, float, float, float, float, float]] = {
+    "vig_tiny": ("vig/vig_ti_74.5.pth", "61872146", "6414c684", 74.40, 92.34, 7.185, 1.301, 0.9),
+    "vig_small": ("vig/vig_s_80.6.pth", "081bb44c", "5338bf3b", 80.61, 95.28, 22.748, 4.517, 0.9),
+    "vig_base": ("vig/vig_b_82.6.pth", "40b0685d", "92f6f12f", 82.64, 96.04, 86.842, 17.643, 0.9),
+    "pvig_tiny": ("pyramid-vig/pvig_ti_78.5.pth.tar", "06c49bda", "eb77347d", 78.38, 94.38, 10.714, 1.700, 0.9),
+    "pvig_small": ("pyramid-vig/pvig_s_82.1.pth.tar", "03455330", "9433dc96", 82.00, 95.97, 27.252, 4.548, 0.9),
+    "pvig_medium": ("pyramid-vig/pvig_m_83.1.pth.tar", "5a5ce0c0", "21057a6d", 83.12, 96.35, 49.526, 8.845, 0.9),
+    "pvig_base": ("pyramid-vig/pvig_b_83.66.pth.tar", "aafa414a", "dbab3c85", 83.59, 96.52, 92.980, 16.804, 0.95),
+}
+
+
+def _entries() -> Iterator[Weights]:
+    for model, (file, official, converted, top1, top5, params, gmacs, crop_pct) in _ROWS.items():
+        preprocessing = Preprocessing(image_size=224, crop_pct=crop_pct)
+        mm_file = f"{model.replace('_', '-')}_3rdparty_in1k_20230117-{converted}.pth"
+        sources: list[tuple[str, KeyLayout, str, str]] = [
+            (IMAGENET, "official", f"{_OFFICIAL}/{file}", official),
+            (f"{IMAGENET}:mmpretrain", "mmpretrain", f"{_MMPRETRAIN}/{mm_file}", converted),
+        ]
+        for tag, layout, url, sha256 in sources:
+            yield Weights(
+                model=model,
+                tag=tag,
+                layout=layout,
+                url=url,
+                sha256=sha256,
+                preprocessing=preprocessing,
+                top1=top1,
+                top5=top5,
+                params=params,
+                gmacs=gmacs,
+            )
+
+
+#: All of them, by name.
+TABLE: dict[str, Weights] = {entry.name: entry for entry in _entries()}
+
+
+def list_weights() -> list[str]:
+    """Names that `get` knows."""
+    return list(TABLE)
+
+
+def get(name: str) -> Weights:
+    """Published weights by name.
+
+    Args:
+        name: A model, for its official file, or with a tag: `"pvig_small:imagenet1k:mmpretrain"`.
+
+    Raises:
+        ValueError: If there are none of that name.
+
+    Example:
+        >>> get("vig_tiny").top1
+        74.4
+    """
+    entry = TABLE.get(name) or TABLE.get(f"{name}:{IMAGENET}")
+    if entry is None:
+        models = ", ".join(_ROWS)
+        raise ValueError(
+            f"There are no published weights {name!r}: there are {IMAGENET} and {IMAGENET}:mmpretrain of {models}, "
+            f"for example get('pvig_small:{IMAGENET}')."
+        )
+    return entry
+
+
+def as_markdown() -> str:
+    """The table for people, in Markdown; the README shows it."""
+    head = "| model | parameters, M | GMACs | top-1 | top-5 | resize, crop | official file | mmpretrain's |"
+    lines = [head, "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    for model in _ROWS:
+        one, two = get(model), get(f"{model}:{IMAGENET}:mmpretrain")
+        size = f"{one.preprocessing.resize_size}, {one.preprocessing.image_size}"
+        lines.append(
+            f"| `{model}` | {one.params:.1f} | {one.gmacs:.2f} | {one.top1:.2f} | {one.top5:.2f} | {size} "
+            f"| [{one.sha256}]({one.url}) | [{two.sha256}]({two.url}) |"
+        )
+    return "\n".join(lines)
