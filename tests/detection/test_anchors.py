@@ -1,0 +1,37 @@
+import torch
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import MultiScaleRoIAlign
+
+from vig_pyg.detection.anchors import StrideAnchors, region_pool
+
+
+def test_exact_halves_have_torchvisions_anchors():
+    sizes, maps = ((16, 20), (32, 40)), [torch.zeros(2, 1, 16, 24), torch.zeros(2, 1, 8, 12)]
+    images = ImageList(torch.zeros(2, 3, 64, 96), [(64, 90), (50, 96)])
+    ours = StrideAnchors(sizes, (0.5, 2.0), (4, 8))(images, maps)
+    theirs = AnchorGenerator(sizes, ((0.5, 2.0),) * 2)(images, maps)
+    assert len(ours) == 2
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_the_stride_stays_where_a_map_was_halved_with_rounding():
+    images = ImageList(torch.zeros(1, 3, 96, 96), [(96, 96)])
+    (anchors,) = StrideAnchors(((8,),), (1.0,), (64,))(images, [torch.zeros(1, 1, 2, 2)])
+    assert anchors[:, 0].tolist() == [-4, 60, -4, 60]
+
+
+def test_anchors_are_exact_under_reduced_precision():
+    images = ImageList(torch.zeros(1, 3, 8, 1336), [(8, 1333)])
+    (anchors,) = StrideAnchors(((8,),), (1.0,), (8,))(images, [torch.zeros(1, 1, 1, 167, dtype=torch.bfloat16)])
+    assert anchors.dtype == torch.float32
+    assert anchors[-1, 0] == 166 * 8 - 4
+
+
+def test_regions_are_pooled_at_the_true_strides():
+    maps = {str(i): torch.rand(1, 5, 64 // 2**i, 64 // 2**i) for i in range(3)}
+    boxes = [torch.tensor([[3.0, 5.0, 90.0, 80.0], [100.0, 0.0, 250.0, 250.0]])]
+    theirs = MultiScaleRoIAlign(["0", "1", "2"], 7, 2)(maps, boxes, [(256, 256)])
+    assert torch.equal(region_pool((4, 8, 16), 7)(maps, boxes, [(256, 256)]), theirs)
+    # torchvision alone would take a height of 3 pixels for that of the map
+    assert torch.equal(region_pool((4, 8, 16), 7)(maps, boxes, [(3, 256)]), theirs)

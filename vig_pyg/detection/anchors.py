@@ -1,0 +1,64 @@
+"""Where a detector looks: anchors and regions at the true strides of the backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.poolers import LevelMapper
+
+
+class StrideAnchors(AnchorGenerator):
+    """Anchors at given strides.
+
+    torchvision divides the padded size by the size of the map, which is not the stride where a map was halved with
+    rounding (25 cells to 13): its anchors on coarse maps move with the padding, that is with the other images of the
+    batch.
+
+    Args:
+        sizes: Sides of the anchors of each map in pixels of the resized image.
+        aspect_ratios: Height over width, the same for all maps.
+        strides: Pixels a cell of each map.
+
+    Example:
+        >>> StrideAnchors(((32,), (64,)), (1.0,), (8, 16)).num_anchors_per_location()
+        [1, 1]
+    """
+
+    def __init__(self, sizes: Sequence[Sequence[int]], aspect_ratios: Sequence[float], strides: Sequence[int]) -> None:
+        super().__init__(tuple(tuple(part) for part in sizes), (tuple(aspect_ratios),) * len(sizes))
+        self.strides = tuple(strides)
+
+    def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
+        """The anchors of each image, `(A, 4)`, all maps one after another."""
+        dtype, device = feature_maps[0].dtype, feature_maps[0].device
+        self.set_cell_anchors(torch.promote_types(dtype, torch.float32), device)  # 1333 is no number of bfloat16
+        strides = [[torch.tensor(stride, device=device)] * 2 for stride in self.strides]
+        grids: list[list[int]] = [list(m.shape[-2:]) for m in feature_maps]
+        anchors = torch.cat(self.grid_anchors(grids, strides))
+        return [anchors] * len(image_list.image_sizes)
+
+
+def region_pool(strides: Sequence[int], output_size: int) -> MultiScaleRoIAlign:
+    """The regional pooling of torchvision at given strides.
+
+    By itself it guesses the strides from the first batch, and guesses wrong where an image is much smaller than the
+    multiple of 32 to which its maps are padded.
+
+    Args:
+        strides: Pixels a cell of the maps `"0"`, `"1"`, ...
+        output_size: Cells a side of a pooled region.
+
+    Example:
+        >>> region_pool((4, 8), 7).scales
+        [0.25, 0.125]
+    """
+    pool = MultiScaleRoIAlign([str(i) for i in range(len(strides))], output_size, sampling_ratio=2)
+    pool.scales = [1 / stride for stride in strides]
+    first, last = (stride.bit_length() - 1 for stride in (strides[0], strides[-1]))
+    pool.map_levels = LevelMapper(first, last, pool.canonical_scale, pool.canonical_level)
+    return pool
