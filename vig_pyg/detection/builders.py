@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
@@ -183,7 +184,7 @@ def _assemble(kind: type[Any], backbone: PyramidFeatures, ours: DetectorOptions,
             f"choose from {', '.join(sorted(valid))}."
         )
     config = backbone.body.config
-    model = kind(backbone, ours.num_classes + 1, **{**parts, **options})
+    model: Any = kind(backbone, ours.num_classes + 1, **{**parts, **options})
     model.transform = DetectionTransform(
         ours.min_size,
         ours.max_size,
@@ -192,7 +193,18 @@ def _assemble(kind: type[Any], backbone: PyramidFeatures, ours: DetectorOptions,
         divisor=backbone.divisor,
         smallest=config.patch_size,
     )
+    for part in [model.head] if kind is RetinaNet else [model.rpn.head, *model.roi_heads.children()]:
+        part.register_forward_hook(_in_float32)
     return model
+
+
+def _in_float32(_: nn.Module, __: Any, out: Any) -> Any:
+    """What a head returns, for losses and boxes: bfloat16 has no exact pixels beyond 256."""
+    if isinstance(out, Tensor):
+        return out.float() if out.dtype in (torch.bfloat16, torch.float16) else out
+    if isinstance(out, dict):
+        return {name: _in_float32(_, __, part) for name, part in out.items()}
+    return type(out)(_in_float32(_, __, part) for part in out) if isinstance(out, (list, tuple)) else out
 
 
 def _of_channels(name: str, values: Sequence[float] | None, channels: int) -> Sequence[float]:

@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco_mask
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -19,7 +20,6 @@ from vig_pyg.detection.coco import read_coco
 from vig_pyg.detection.records import Annotated, OnBad, Record, Thing
 from vig_pyg.detection.transform import Target
 from vig_pyg.detection.voc import read_voc
-from vig_pyg.train.data import read_image
 
 Sample = tuple[Tensor, Target]
 
@@ -54,7 +54,7 @@ class Augmentation:
     Args:
         flip: Which mirror images there are: `"none"`, `"h"` (left and right), `"hv"` (up and down too).
         scale: Range of the factor by which a picture is enlarged or shrunk before it is cut or filled up to its size.
-        colour: Strength of changes of brightness, contrast and saturation, and a tenth of it of hue; 0 for none.
+        colour: Strength of changes of brightness, contrast and saturation; 0 for none.
 
     Raises:
         ValueError: If a value is out of range.
@@ -97,7 +97,7 @@ class Augmentation:
             steps.append(v2.RandomCrop(size, pad_if_needed=True, fill={tv_tensors.Image: 127, "others": 0}))
         if self.colour:
             c = self.colour
-            steps.append(v2.ColorJitter(brightness=c, contrast=c, saturation=c, hue=c / 10))
+            steps.append(v2.ColorJitter(brightness=c, contrast=c, saturation=c))
         return v2.Compose([*steps, v2.ClampBoundingBoxes()])
 
 
@@ -129,7 +129,7 @@ class DetectionSet(Dataset[Sample]):
 
     def __getitem__(self, i: int) -> Sample:
         record = self.source.records[i]
-        image = v2.functional.pil_to_tensor(read_image(record.path).convert("RGB"))
+        image = read_picture(record.path)
         if tuple(image.shape[1:]) != record.size:
             h, w = record.size
             raise ValueError(
@@ -152,6 +152,22 @@ class DetectionSet(Dataset[Sample]):
             masks = [decode_mask(thing, record.size) for thing in things]
             target["masks"] = torch.stack(masks) if masks else torch.zeros(0, *record.size, dtype=torch.uint8)
         return target
+
+
+def read_picture(path: Path) -> Tensor:
+    """A picture in colour, bytes `(3, H, W)`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read as a picture, with its name.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no picture at {path}.")
+    try:
+        with Image.open(path) as image:
+            return v2.functional.pil_to_tensor(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as a picture ({error}).") from error
 
 
 def decode_mask(thing: Thing, size: tuple[int, int]) -> Tensor:
