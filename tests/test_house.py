@@ -49,7 +49,8 @@ ROOMS = {
     "transforms": {"data", "graph"},
     "explain": {"models", "data", "_plot"},
     "train": {"models", "weights", "explain", "_plot"},
-    "cli": {*CORE, "train", "explain", "macs"},
+    "detection": {"data", "models", "weights", "train", "_plot"},
+    "cli": {*CORE, "train", "explain", "macs", "detection"},
     "__init__": {*CORE, "_quiet"},
 }
 

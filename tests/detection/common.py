@@ -6,6 +6,7 @@ from torch import nn
 from tests.common import calibrated
 from vig_pyg import PyramidViG
 from vig_pyg.detection import DETECTORS
+from vig_pyg.detection.plan import DetectionRecipe, Plan
 
 #: Ordinary, one pixel, a line, without objects.
 SIZES = [(50, 70), (1, 1), (1, 2000), (33, 47)]
@@ -35,3 +36,12 @@ def batch(sizes=SIZES, seed=0):
 
 def norms(module):
     return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+def plan(train, val=None, *, detector="retinanet", options=None, **recipe):
+    """A run of seconds."""
+    options = {"min_size": 64, "max_size": 96, "out_channels": 16, "anchor_scale": 4.0} | (options or {})
+    recipe = DetectionRecipe(**{"epochs": 2, "batch_size": 2, "lr": 1e-3, "warmup": 2, **recipe})
+    return Plan(
+        train=str(train), val=str(val or train), detector=detector, variant="micro", options=options, recipe=recipe
+    )
