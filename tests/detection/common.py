@@ -40,7 +40,8 @@ def norms(module):
 
 def plan(train, val=None, *, detector="retinanet", options=None, **recipe):
     """A run of seconds."""
-    options = {"min_size": 64, "max_size": 96, "out_channels": 16, "anchor_scale": 4.0} | (options or {})
+    few = {} if detector == "retinanet" else {"rpn_post_nms_top_n_train": 64, "box_batch_size_per_image": 32}
+    options = {"min_size": 64, "max_size": 96, "out_channels": 16, "detector": few} | (options or {})
     recipe = DetectionRecipe(**{"epochs": 2, "batch_size": 2, "lr": 1e-3, "warmup": 2, **recipe})
     return Plan(
         train=str(train), val=str(val or train), detector=detector, variant="micro", options=options, recipe=recipe

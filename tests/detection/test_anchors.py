@@ -8,11 +8,24 @@ from vig_pyg.detection.anchors import StrideAnchors, region_pool
 
 def test_exact_halves_have_torchvisions_anchors():
     sizes, maps = ((16, 20), (32, 40)), [torch.zeros(2, 1, 16, 24), torch.zeros(2, 1, 8, 12)]
-    images = ImageList(torch.zeros(2, 3, 64, 96), [(64, 90), (50, 96)])
+    images = ImageList(torch.zeros(2, 3, 64, 96), [(64, 96), (61, 93)])
     ours = StrideAnchors(sizes, (0.5, 2.0), (4, 8))(images, maps)
     theirs = AnchorGenerator(sizes, ((0.5, 2.0),) * 2)(images, maps)
     assert len(ours) == 2
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_anchors_of_padding_lie_outside_and_the_others_do_not_move():
+    maps = [torch.zeros(2, 1, 8, 8), torch.zeros(2, 1, 4, 4)]
+    images = ImageList(torch.zeros(2, 3, 64, 64), [(64, 64), (20, 40)])
+    whole, part = StrideAnchors(((16,), (32,)), (1.0, 2.0), (8, 16))(images, maps)
+    assert whole.shape == part.shape == (2 * 64 + 2 * 16, 4)
+    for stride, a, b in zip((8, 16), whole.split([128, 32]), part.split([128, 32]), strict=True):
+        centres = (a[:, :2] + a[:, 2:]) / 2
+        inside = (centres < torch.tensor([40, 20])).all(1)
+        assert torch.equal(a[inside], b[inside])
+        assert (b[~inside] > 50_000).any(1).all()
+        assert inside.sum() == 2 * -(-20 // stride) * -(-40 // stride)
 
 
 def test_the_stride_stays_where_a_map_was_halved_with_rounding():

@@ -129,6 +129,21 @@ def test_pictures_that_cannot_be_used_are_named(tmp_path):
         pictures(f"{make_voc(tmp_path / 'VOC')}:train", masks=True)
 
 
+def test_order_and_augmentation_depend_on_seed_and_epoch_alone(tmp_path):
+    source = open_source(make_coco(tmp_path))
+    options = {"masks": False, "augmentation": Augmentation(flip="hv", scale=(0.5, 2.0)), "batch_size": 2}
+
+    def epoch(number, seed=0, workers=0):
+        loader = DetectionData(source, source, num_workers=workers, seed=seed, **options).train_dataloader()
+        loader.sampler.set_epoch(number)
+        return [image.sum().item() for images, _ in loader for image in images]
+
+    first = epoch(0)
+    torch.rand(7)
+    assert epoch(0) == epoch(0, workers=1) == first
+    assert epoch(1) != first != epoch(0, seed=1)
+
+
 def test_batches(tmp_path):
     train, val = open_source(make_coco(tmp_path / "a")), open_source(make_coco(tmp_path / "b", count=3))
     options = {"masks": False, "augmentation": Augmentation(), "num_workers": 0}

@@ -8,6 +8,7 @@ from tests.detection.scenes import add_picture, make_coco
 from vig_pyg.detection.data import collate
 from vig_pyg.detection.module import DetectorModule, rate
 from vig_pyg.detection.plan import DetectionRecipe
+from vig_pyg.graph import dilated_knn
 
 
 def module(tmp_path, **options):
@@ -57,20 +58,19 @@ def test_five_hundred_steps_with_odd_pictures_stay_finite(tmp_path, detector, pr
 @pytest.mark.parametrize("detector", ["retinanet", "maskrcnn"])
 def test_the_search_and_the_losses_stay_in_float32(tmp_path, detector, monkeypatch):
     made, data = module(tmp_path, detector=detector)
-    searched, lost = set(), set()
-    from vig_pyg.graph import dilated_knn
+    dtypes, search = set(), dilated_knn.dense_edges
 
-    search = dilated_knn.dense_edges
-
-    def spy(x, *rest):
-        searched.add(torch.promote_types(x.dtype, torch.float32))
-        return search(x, *rest)
+    def spy(x, layout, y, *rest):
+        found = search(x, layout, y, *rest)
+        dtypes.add(x.dtype)
+        assert torch.equal(found, search(x.float(), layout, y.float(), *rest))
+        return found
 
     monkeypatch.setattr(dilated_knn, "dense_edges", spy)
     with torch.autocast("cpu", torch.bfloat16):
         losses = made.train().model(*collate([data.train_set[0], data.train_set[4]]))
-    lost |= {loss.dtype for loss in losses.values()}
-    assert searched == lost == {torch.float32}
+    assert dtypes
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
 
 
 def test_a_loss_that_is_not_finite_names_the_pictures(tmp_path):

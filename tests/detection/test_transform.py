@@ -47,6 +47,15 @@ def test_a_line_keeps_its_smallest_side_and_its_boxes():
         torch.testing.assert_close(result["boxes"], target["boxes"])
 
 
+def test_detections_without_area_are_left_out():
+    found = {"boxes": torch.tensor([[1.0, 1, 9, 9], [32, 5, 32, 9], [3, 4, 9, 4]]), "scores": torch.ones(3)}
+    (kept,) = transform().eval().postprocess([found], [(32, 32)], [(64, 64)])
+    assert kept["boxes"].tolist() == [[2, 2, 18, 18]]
+    assert len(kept["scores"]) == 1
+    (same,) = transform().train().postprocess([found], [(32, 32)], [(64, 64)])
+    assert len(same["boxes"]) == 3
+
+
 def test_one_of_several_sizes_is_drawn_in_training_and_the_last_taken_in_evaluation():
     images = [torch.rand(3, 50, 50)] * 30
     sides = {size[0] for size in transform([32, 48, 64])(images)[0].image_sizes}

@@ -11,6 +11,9 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import LevelMapper
 
+#: Pixels by which anchors of padding are moved: what they propose is cut to nothing at the border of the image.
+FAR = 1e5
+
 
 class StrideAnchors(AnchorGenerator):
     """Anchors at given strides.
@@ -34,13 +37,25 @@ class StrideAnchors(AnchorGenerator):
         self.strides = tuple(strides)
 
     def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
-        """The anchors of each image, `(A, 4)`, all maps one after another."""
+        """The anchors of each image, `(A, 4)`, all maps one after another; those of padding lie far outside."""
         dtype, device = feature_maps[0].dtype, feature_maps[0].device
         self.set_cell_anchors(torch.promote_types(dtype, torch.float32), device)  # 1333 is no number of bfloat16
         strides = [[torch.tensor(stride, device=device)] * 2 for stride in self.strides]
         grids: list[list[int]] = [list(m.shape[-2:]) for m in feature_maps]
-        anchors = torch.cat(self.grid_anchors(grids, strides))
-        return [anchors] * len(image_list.image_sizes)
+        anchors = self.grid_anchors(grids, strides)
+        return [self._of_image(anchors, grids, size) for size in image_list.image_sizes]
+
+    def _of_image(self, anchors: list[Tensor], grids: list[list[int]], size: tuple[int, int]) -> Tensor:
+        parts = []
+        for part, (rows, columns), stride in zip(anchors, grids, self.strides, strict=True):
+            cells = part.view(rows, columns, -1, 4)
+            inside = [-(-side // stride) for side in size]
+            if inside != [rows, columns]:
+                cells = cells.clone()
+                cells[inside[0] :] += FAR
+                cells[:, inside[1] :] += FAR
+            parts.append(cells.view(-1, 4))
+        return torch.cat(parts)
 
 
 def region_pool(strides: Sequence[int], output_size: int) -> MultiScaleRoIAlign:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco_mask
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -22,6 +23,8 @@ from vig_pyg.detection.transform import Target
 from vig_pyg.detection.voc import read_voc
 
 Sample = tuple[Tensor, Target]
+#: Number of a picture and seed of its augmentation.
+Item = tuple[int, int]
 
 
 def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad: OnBad = "drop") -> Annotated:
@@ -104,8 +107,8 @@ class Augmentation:
 class DetectionSet(Dataset[Sample]):
     """Pictures as tensors in [0, 1] with their objects.
 
-    An item is the picture `(3, H, W)` and its target: `boxes (n, 4)`, `labels (n,)`, with masks `masks (n, H, W)`
-    of 0 and 1, and `image_id`. Crowds are left out.
+    An item, by its number or by number and seed of its augmentation, is the picture `(3, H, W)` and its target:
+    `boxes (n, 4)`, `labels (n,)`, with masks `masks (n, H, W)` of 0 and 1, and `image_id`. Crowds are left out.
 
     Args:
         source: The pictures.
@@ -127,7 +130,8 @@ class DetectionSet(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.source.records)
 
-    def __getitem__(self, i: int) -> Sample:
+    def __getitem__(self, item: int | Item) -> Sample:
+        i, seed = (item, None) if isinstance(item, int) else item
         record = self.source.records[i]
         image = read_picture(record.path)
         if tuple(image.shape[1:]) != record.size:
@@ -138,7 +142,10 @@ class DetectionSet(Dataset[Sample]):
             )
         target = self._target(record)
         if self.augmentation is not None:
-            image, target = self.augmentation(image, target)
+            with torch.random.fork_rng(devices=[]):
+                if seed is not None:
+                    torch.manual_seed(seed)
+                image, target = self.augmentation(image, target)
         return image / 255, target
 
     def _target(self, record: Record) -> Target:
@@ -184,6 +191,40 @@ def run_lengths(segmentation: Any, size: tuple[int, int]) -> Any:
     return segmentation
 
 
+class Shuffled(Sampler[Item]):
+    """The pictures in an order, and with seeds for their augmentation, that depend on the epoch and one seed alone.
+
+    So a run that was interrupted goes on as if it had not been, with any number of workers.
+
+    Args:
+        count: Number of pictures.
+        seed: The seed.
+        epoch: The first epoch.
+
+    Example:
+        >>> sorted(i for i, _ in Shuffled(4, seed=0))
+        [0, 1, 2, 3]
+    """
+
+    def __init__(self, count: int, *, seed: int, epoch: int = 0) -> None:
+        self.count = count
+        self.seed = seed
+        self.epoch = epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Item]:
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+        order = torch.randperm(self.count, generator=generator).tolist()
+        seeds = torch.randint(2**31, (self.count,), generator=generator).tolist()
+        return iter(list(zip(order, seeds, strict=True)))
+
+
 def collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
     """Pictures of any sizes side by side."""
     images, targets = zip(*samples, strict=True)
@@ -200,6 +241,7 @@ class DetectionData(lightning.LightningDataModule):
         augmentation: Changes of the training pictures.
         batch_size: Pictures a step.
         num_workers: Processes that load.
+        seed: Of order and augmentation.
 
     Raises:
         ValueError: If the classes differ, or there are fewer training pictures than a batch.
@@ -214,6 +256,7 @@ class DetectionData(lightning.LightningDataModule):
         augmentation: Augmentation,
         batch_size: int = 2,
         num_workers: int = 2,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         val.with_classes(train.class_names)
@@ -223,19 +266,19 @@ class DetectionData(lightning.LightningDataModule):
         self.val_set = DetectionSet(val, masks=masks)
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.seed = seed
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        return self._loader(self.train_set, shuffle=True)
+        # Lightning asks for the first batch before it tells the sampler the epoch
+        epoch = 0
+        if self.trainer is not None:
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            epoch = progress.processed
+        sampler = Shuffled(len(self.train_set), seed=self.seed, epoch=epoch)
+        return self._loader(self.train_set, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        return self._loader(self.val_set, shuffle=False)
+        return self._loader(self.val_set)
 
-    def _loader(self, pictures: DetectionSet, *, shuffle: bool) -> DataLoader[Sample]:
-        return DataLoader(
-            pictures,
-            self.batch_size,
-            shuffle=shuffle,
-            drop_last=shuffle,
-            num_workers=self.num_workers,
-            collate_fn=collate,
-        )
+    def _loader(self, pictures: DetectionSet, **how: Any) -> DataLoader[Sample]:
+        return DataLoader(pictures, self.batch_size, num_workers=self.num_workers, collate_fn=collate, **how)

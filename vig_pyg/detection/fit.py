@@ -77,8 +77,8 @@ def fit(
     Args:
         plan: Detector, data and recipe; `None` to go on with the folder's.
         out: The run folder; it must not exist, but for `resume`.
-        resume: Whether to go on after the last finished epoch of the folder. With the same number of workers the
-            result is that of a run without interruption.
+        resume: Whether to go on after the last finished epoch of the folder. The result is that of a
+            run without interruption.
         measure_every: Epochs between measurements of average precision; the last epoch is always measured.
         num_workers: Processes that read pictures.
         progress: Whether to show progress bars.

@@ -34,7 +34,7 @@ class DetectorModule(lightning.LightningModule):
         self.scores: dict[str, float] = {}
 
     def on_train_epoch_start(self) -> None:
-        # a run that was interrupted goes on with the same order and augmentation
+        # a run that was interrupted goes on with the same samples of boxes and dropped paths
         torch.manual_seed(self.recipe.seed * 100_003 + self.current_epoch)
 
     def training_step(self, batch: tuple[list[Tensor], list[Target]], _: int) -> Tensor:

@@ -120,6 +120,7 @@ class Plan:
             augmentation=self.augmentation,
             batch_size=self.recipe.batch_size,
             num_workers=num_workers,
+            seed=self.recipe.seed,
         )
 
     def model(self, num_classes: int, *, pretrained: bool = True) -> Detector:

@@ -104,6 +104,16 @@ class DetectionTransform(GeneralizedRCNNTransform):
             target["masks"] = target["masks"].new_zeros((0, *size))
         return image, target
 
+    def postprocess(
+        self, result: list[Target], image_shapes: list[tuple[int, int]], original_image_sizes: list[tuple[int, int]]
+    ) -> list[Target]:
+        """Detections in pixels of the original images, without those that have no area."""
+        if not self.training:
+            areas = [(found["boxes"][:, 2:] - found["boxes"][:, :2]).amin(1) for found in result]
+            result = [{k: v[a > 0] for k, v in found.items()} for found, a in zip(result, areas, strict=True)]
+        found: list[Target] = super().postprocess(result, image_shapes, original_image_sizes)
+        return found
+
     def batch_images(self, images: list[Tensor], size_divisible: int = 32) -> RaggedImages:
         """The images as they are: padding would put patches into the graph that are no part of an image."""
         return RaggedImages(images, size_divisible)
