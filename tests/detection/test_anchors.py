@@ -3,7 +3,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign
 
-from vig_pyg.detection.anchors import StrideAnchors, region_pool
+from vig_pyg.detection.anchors import RegionPool, StrideAnchors
 
 
 def test_exact_halves_have_torchvisions_anchors():
@@ -45,6 +45,19 @@ def test_regions_are_pooled_at_the_true_strides():
     maps = {str(i): torch.rand(1, 5, 64 // 2**i, 64 // 2**i) for i in range(3)}
     boxes = [torch.tensor([[3.0, 5.0, 90.0, 80.0], [100.0, 0.0, 250.0, 250.0]])]
     theirs = MultiScaleRoIAlign(["0", "1", "2"], 7, 2)(maps, boxes, [(256, 256)])
-    assert torch.equal(region_pool((4, 8, 16), 7)(maps, boxes, [(256, 256)]), theirs)
+    assert torch.equal(RegionPool((4, 8, 16), 7)(maps, boxes, [(256, 256)]), theirs)
     # torchvision alone would take a height of 3 pixels for that of the map
-    assert torch.equal(region_pool((4, 8, 16), 7)(maps, boxes, [(3, 256)]), theirs)
+    thin = RegionPool((4, 8, 16), 7)
+    thin(maps, [torch.tensor([[0.0, 0.0, 99.0, 3.0]])], [(3, 256)])
+    assert torch.equal(thin(maps, boxes, [(256, 256)]), theirs)
+
+
+def test_regions_at_the_border_do_not_see_padding():
+    whole = {"0": torch.rand(1, 5, 9, 11), "1": torch.rand(1, 5, 5, 6)}
+    padded = {name: torch.nn.functional.pad(m, (0, 7, 0, 3)).requires_grad_() for name, m in whole.items()}
+    boxes, pool = [torch.tensor([[3.0, 5.0, 44.0, 36.0], [20.0, 20.0, 44.0, 36.0]])], RegionPool((4, 8), 7)
+    found = pool(padded, boxes, [(36, 44)])
+    torch.testing.assert_close(found, pool(whole, boxes, [(36, 44)]))
+    found.sum().backward()
+    assert padded["0"].grad[..., :9, :11].sum() > 0
+    assert not padded["0"].grad[..., 9:, :].any()

@@ -17,15 +17,12 @@ def test_gives_the_numbers_of_the_run(trained):
     assert {"bbox", "segmentation", "score", "category_id"} <= found.results[0].keys()
 
 
-def test_batches_and_progress_change_little(trained):
-    """Heads see the border of an image from padding; what goes into them is the same (see test_backbone)."""
+def test_batches_and_progress_change_nothing(trained):
     run, coco = load_detector(trained[0]), trained[1]
-    alone = measure(run, coco, batch_size=1, num_workers=0, progress=False)
-    together = measure(run, coco, batch_size=3, num_workers=0, progress=True)
-    assert alone.compute()["AP50"] == pytest.approx(together.compute()["AP50"], abs=0.05)
-    strongest = [max(alone.results, key=lambda r: r["score"]), max(together.results, key=lambda r: r["score"])]
-    assert strongest[0]["image_id"] == strongest[1]["image_id"]
-    assert strongest[0]["score"] == pytest.approx(strongest[1]["score"], abs=0.05)
+    alone = measure(run, coco, batch_size=1, num_workers=0, progress=False).results
+    together = measure(run, coco, batch_size=3, num_workers=0, progress=True).results
+    strong = [[(r["image_id"], round(r["score"], 2)) for r in part if r["score"] > 0.1] for part in (alone, together)]
+    assert sorted(strong[0]) == sorted(strong[1]) != []
 
 
 def test_other_classes_are_refused(trained, tmp_path):

@@ -58,22 +58,44 @@ class StrideAnchors(AnchorGenerator):
         return torch.cat(parts)
 
 
-def region_pool(strides: Sequence[int], output_size: int) -> MultiScaleRoIAlign:
-    """The regional pooling of torchvision at given strides.
+class RegionPool(MultiScaleRoIAlign):
+    """Pooling of regions at given strides, with images that end within their padded maps.
 
-    By itself it guesses the strides from the first batch, and guesses wrong where an image is much smaller than the
-    multiple of 32 to which its maps are padded.
+    Torchvision guesses the strides from the first batch, and guesses wrong where an image is much smaller than the
+    multiple of 32 to which its maps are padded. It also mixes zeros of the padding into regions at the border; here the
+    last cells of an image go on beyond it, as they do where a map ends with the image.
 
     Args:
         strides: Pixels a cell of the maps `"0"`, `"1"`, ...
         output_size: Cells a side of a pooled region.
 
     Example:
-        >>> region_pool((4, 8), 7).scales
+        >>> RegionPool((4, 8), 7).scales
         [0.25, 0.125]
     """
-    pool = MultiScaleRoIAlign([str(i) for i in range(len(strides))], output_size, sampling_ratio=2)
-    pool.scales = [1 / stride for stride in strides]
-    first, last = (stride.bit_length() - 1 for stride in (strides[0], strides[-1]))
-    pool.map_levels = LevelMapper(first, last, pool.canonical_scale, pool.canonical_level)
-    return pool
+
+    def __init__(self, strides: Sequence[int], output_size: int) -> None:
+        super().__init__([str(i) for i in range(len(strides))], output_size, sampling_ratio=2)
+        self.scales = [1 / stride for stride in strides]
+        first, last = (stride.bit_length() - 1 for stride in (strides[0], strides[-1]))
+        self.map_levels = LevelMapper(first, last, self.canonical_scale, self.canonical_level)
+        self.strides = tuple(strides)
+
+    def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
+        maps = {str(i): _continued(x[str(i)], stride, image_shapes) for i, stride in enumerate(self.strides)}
+        out: Tensor = super().forward(maps, boxes, image_shapes)
+        return out
+
+
+def _continued(maps: Tensor, stride: int, sizes: list[tuple[int, int]]) -> Tensor:
+    """Maps `(B, C, H, W)` in which the cell after the last of each image is a copy of the last."""
+    ends = [[-(-side // stride) for side in size] for size in sizes]
+    if all(end == list(maps.shape[2:]) for end in ends):
+        return maps
+    maps = maps.clone()
+    for i, (row, column) in enumerate(ends):
+        if row < maps.size(2):
+            maps[i, :, row] = maps[i, :, row - 1].clone()
+        if column < maps.size(3):
+            maps[i, :, :, column] = maps[i, :, :, column - 1].clone()
+    return maps

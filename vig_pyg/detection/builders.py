@@ -14,7 +14,7 @@ from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from vig_pyg import weights
-from vig_pyg.detection.anchors import StrideAnchors, region_pool
+from vig_pyg.detection.anchors import RegionPool, StrideAnchors
 from vig_pyg.detection.backbone import PyramidFeatures
 from vig_pyg.detection.norm import NormMode
 from vig_pyg.detection.transform import DetectionTransform
@@ -134,12 +134,12 @@ def _rcnn(kind: type[Any], variant: str | PyramidViGConfig, options: dict[str, A
     backbone = _backbone(variant, ours, overrides, stages=(1, 2, 3, 4), extra=LastLevelMaxPool())
     strides = [*backbone.strides, 2 * backbone.strides[-1]]
     sizes = [[round((ours.anchor_scale or 8.0) * stride)] for stride in strides]
-    parts = {
+    parts: dict[str, nn.Module] = {
         "rpn_anchor_generator": StrideAnchors(sizes, RATIOS, strides),
-        "box_roi_pool": region_pool(backbone.strides, 7),
+        "box_roi_pool": RegionPool(backbone.strides, 7),
     }
     if kind is MaskRCNN:
-        parts["mask_roi_pool"] = region_pool(backbone.strides, 14)
+        parts["mask_roi_pool"] = RegionPool(backbone.strides, 14)
     return _assemble(kind, backbone, ours, parts)
 
 
