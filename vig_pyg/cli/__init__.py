@@ -1,0 +1,58 @@
+"""The command `vig-pyg`, a file for each of its commands. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from vig_pyg.cli import graph, models, predict, train
+
+#: In the order of the help. Each has `add(commands)` and `run(args)`, which may return an exit status.
+COMMANDS = (train, predict, graph, models)
+
+#: What a user can cause and mend: one line, no traceback.
+USER_ERRORS = (
+    ValueError,
+    TypeError,
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    PermissionError,
+    ImportError,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Arguments; those of the process by default.
+
+    Returns:
+        The exit status: 0, or 2 after an error in what the user gave, or 130 after Ctrl-C.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        status: int | None = args.run(args)
+    except KeyboardInterrupt:
+        print("vig-pyg: stopped; nothing was written", file=sys.stderr)
+        return 130
+    except USER_ERRORS as error:
+        if args.debug:
+            raise
+        print(f"vig-pyg: {error}", file=sys.stderr)
+        return 2
+    return status or 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    from importlib.metadata import version
+
+    parser = argparse.ArgumentParser(prog="vig-pyg", description="Vision GNN on PyTorch Geometric.")
+    parser.add_argument("--version", action="version", version=version("vig-pyg"))
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    return parser

@@ -1,0 +1,25 @@
+"""`vig-pyg models`: what there is, measured."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command and its options."""
+    models = commands.add_parser("models", help="list the models with parameters and MACs, measured")
+    models.set_defaults(run=run)
+
+
+def run(_: argparse.Namespace) -> None:
+    """Print the table."""
+    from vig_pyg.macs import count_macs
+    from vig_pyg.models import create_model, list_models
+
+    print(f"{'model':12}  {'parameters, M':>13}  {'GMACs':>7}  {'at':>9}")
+    for name in list_models():
+        model = create_model(name)
+        side = model.config.image_size
+        parameters = sum(p.numel() for p in model.parameters()) / 1e6
+        macs = count_macs(model, (side, side)) / 1e9
+        print(f"{name:12}  {parameters:13.3f}  {macs:7.3f}  {side:4} x {side}", flush=True)
