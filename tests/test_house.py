@@ -67,9 +67,10 @@ ROOMS = {
     "macs": {"models"},
     "export": {"models", "data"},
     "transforms": {"data", "graph"},
-    "explain": {"models", "data", "_plot"},
+    "explain": {"models", "data", "_plot", "_files"},
     "train": {"models", "weights", "preprocess", "explain", "_plot", "_files"},
-    "cli": {*CORE, "train", "explain", "macs", "predict", "_files"},
+    "detection": {"config", "data", "models", "weights", "train", "_plot", "_files"},
+    "cli": {*CORE, "train", "explain", "macs", "predict", "detection", "_files"},
     "__init__": {*CORE, "_quiet"},
 }
 

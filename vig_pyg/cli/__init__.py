@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vig_pyg.cli import convert, evaluate, graph, models, predict, train
+from vig_pyg.cli import convert, detect, evaluate, graph, models, predict, train
 
 #: In the order of the help. Each has `add(commands)` and `run(args)`, which may return an exit status.
-COMMANDS = (train, predict, evaluate, convert, graph, models)
+COMMANDS = (train, predict, evaluate, convert, graph, models, detect)
 
 #: What a user can cause and mend: one line, no traceback.
 USER_ERRORS = (

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
-import tempfile
 from base64 import b64encode
 from collections.abc import Sequence
 from importlib.resources import files
@@ -19,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from vig_pyg._files import write_file
 from vig_pyg.explain._panel import check_graphs, check_image, check_place
 
 
@@ -74,7 +73,7 @@ def save_html(
     }
     template = files("vig_pyg.explain").joinpath("page.html").read_text(encoding="utf-8")
     # one pass, so that no part is searched for the names of others
-    _write(path, re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template))
+    write_file(path, re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template))
 
 
 def _layer(graph: Any) -> dict[str, Any]:
@@ -106,16 +105,3 @@ def _png(image: Tensor) -> bytes:
     file = BytesIO()
     Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(file, format="PNG", optimize=True)
     return file.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    """The whole file or none."""
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(partial, 0o644)  # mkstemp's are for the owner alone
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise

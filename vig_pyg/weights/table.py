@@ -109,6 +109,8 @@ def _entries() -> Iterator[Weights]:
 
 #: All of them, by name.
 TABLE: dict[str, Weights] = {entry.name: entry for entry in _entries()}
+#: What comes after the name of the model.
+TAGS = (IMAGENET, f"{IMAGENET}:mmpretrain")
 
 
 def list_weights() -> list[str]:

@@ -1,0 +1,91 @@
+import json
+
+import pytest
+from pycocotools.coco import COCO
+
+from tests.cli.common import fails
+from tests.detection.scenes import make_coco, make_voc
+from vig_pyg.cli import main
+from vig_pyg.detection.module import DetectorModule
+from vig_pyg.detection.run_folder import read_plan
+
+QUICK = ["--model", "micro", "--min-size", "64", "--max-size", "96", "--option", "out_channels=16", "--epochs", "1"]
+QUICK += ["--batch-size", "2", "--workers", "0", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run on a Pascal VOC folder, and the folder."""
+    root = tmp_path_factory.mktemp("cli")
+    voc = make_voc(root / "VOC")
+    sources = ["--train", f"{voc}:train", "--val", f"{voc}:train"]
+    assert main(["detect", "train", *sources, "--out", str(root / "run"), *QUICK]) == 0
+    return root / "run", voc
+
+
+def test_train_prints_precision_and_files(tmp_path, capsys):
+    coco = str(make_coco(tmp_path / "data"))
+    sources = ["--train", coco, "--val", coco, "--detector", "fasterrcnn", "--option", "k=5"]
+    options = ["--flip", "hv", "--scale", "0.5,2", "--colour", "0.1", "--schedule", "cosine", "--lr", "1e-3"]
+    assert main(["detect", "train", *sources, *options, "--out", str(tmp_path / "run"), *QUICK]) == 0
+    out = capsys.readouterr().out
+    assert "AP50 blue" in out
+    assert str(tmp_path / "run" / "model.safetensors") in out
+    plan, _, _ = read_plan(tmp_path / "run")
+    assert plan.options == {"min_size": 64, "max_size": 96, "out_channels": 16, "k": 5}
+    assert (plan.detector, plan.recipe.schedule, plan.recipe.lr) == ("fasterrcnn", "cosine", 1e-3)
+    assert (plan.augmentation.flip, plan.augmentation.scale, plan.augmentation.colour) == ("hv", (0.5, 2.0), 0.1)
+
+
+def test_evaluate_prints_precision_and_writes_results(trained, tmp_path, capsys):
+    run, voc = trained
+    out = tmp_path / "results.json"
+    command = ["detect", "evaluate", str(run), f"{voc}:test", "--out", str(out), "--workers", "0", "--quiet"]
+    assert main(command) == 0
+    assert "AP50" in capsys.readouterr().out
+    assert all(result["image_id"] == 1 for result in json.loads(out.read_text()))
+    assert "not overwritten" in fails(capsys, *command)
+    assert "no list 'none'" in fails(capsys, "detect", "evaluate", run, f"{voc}:none", "--quiet")
+
+
+def test_predict_draws_and_writes_coco(trained, tmp_path, capsys):
+    run, voc = trained
+    picture = voc / "JPEGImages" / "pic0.jpg"
+    command = ["detect", "predict", str(run), str(picture), "--out", str(tmp_path / "out"), "--threshold", "0.01"]
+    assert main(command) == 0
+    assert "pic0.png" in capsys.readouterr().out
+    assert COCO(str(tmp_path / "out" / "predictions.json")).dataset["images"][0]["file_name"] == str(picture)
+    assert "not overwritten" in fails(capsys, *command)
+    assert "is not a run folder" in fails(capsys, "detect", "predict", tmp_path, picture)
+
+
+def test_a_stopped_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    coco, run = str(make_coco(tmp_path / "data")), tmp_path / "run"
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DetectorModule, "training_step", interrupt)
+        assert main(["detect", "train", "--train", coco, "--val", coco, "--out", str(run), *QUICK]) == 130
+    assert f"vig-pyg detect train --resume {run}" in capsys.readouterr().err
+    assert main(["detect", "train", "--resume", str(run), "--workers", "0", "--quiet"]) == 0
+    assert (run / "model.safetensors").is_file()
+    assert "leave out --lr" in fails(capsys, "detect", "train", "--resume", run, "--lr", "0.1")
+
+
+def test_mistakes_are_one_clear_line(tmp_path, capsys):
+    coco, out = make_coco(tmp_path / "data"), tmp_path / "run"
+    train = ["detect", "train", "--train", coco, "--val", coco, "--out", out, *QUICK]
+    assert "--val is missing" in fails(capsys, "detect", "train", "--train", coco)
+    assert "Unknown detector 'yolo'" in fails(capsys, *train, "--detector", "yolo")
+    assert "Unknown variant 'huge'" in fails(capsys, *train, "--model", "huge")
+    assert "NAME=VALUE" in fails(capsys, *train, "--option", "k")
+    assert "unknown: kk" in fails(capsys, *train, "--option", "kk=3")
+    assert "no COCO file" in fails(capsys, *train, "--val", tmp_path / "none.json")
+    assert "step or cosine" in fails(capsys, *train, "--schedule", "linear")
+    (tmp_path / "data" / "images" / "2.png").write_bytes(b"no picture")
+    assert "2.png cannot be read" in fails(capsys, *train)
+    with pytest.raises(SystemExit):
+        main(["detect", "train", "--scale", "wide"])
+    assert "LOW,HIGH" in capsys.readouterr().err

@@ -1,0 +1,86 @@
+import logging
+
+import pytest
+
+from tests.detection.scenes import add_picture, change, coco_entry, make_coco
+from vig_pyg.detection.coco import read_coco
+
+
+def test_pictures_and_objects(tmp_path):
+    path = make_coco(tmp_path)
+    add_picture(path, (1, 1))
+    add_picture(path, (20, 30), [(2, 3, 12, 13)], crowd=True)
+    found = read_coco(path)
+    assert found.class_names == ["blue", "red"]
+    assert found.category_ids == [3, 7]
+    assert [record.image_id for record in found.records] == [10, 20, 30, 40, 50, 60, 70, 80]
+    assert found.records[1].size == (64, 64)
+    assert found.records[6].things == []
+    (crowd,) = found.records[7].things
+    assert (crowd.box, crowd.label, crowd.crowd, crowd.area) == ((2, 3, 12, 13), 1, True, 100)
+    assert found.has_masks
+
+
+@pytest.mark.parametrize("place", ["images", ".", "../val2017"])
+def test_pictures_are_found_in_the_customary_places(tmp_path, place):
+    path = make_coco(tmp_path / "annotations")
+    path = path.rename(path.with_name("instances_val2017.json"))
+    if place != "images":
+        (path.parent / "images").rename(path.parent / place if place != "." else tmp_path / "all")
+    if place == ".":
+        for picture in (tmp_path / "all").iterdir():
+            picture.rename(path.parent / picture.name)
+    assert all(record.path.is_file() for record in read_coco(path).records)
+
+
+def test_a_named_folder_is_the_only_place(tmp_path):
+    path = make_coco(tmp_path / "a")
+    (tmp_path / "a" / "images").rename(tmp_path / "pictures")
+    assert len(read_coco(path, tmp_path / "pictures").records) == 6
+    with pytest.raises(FileNotFoundError, match=r"0\.png is the first.*name their folder"):
+        read_coco(path)
+    (tmp_path / "pictures" / "3.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 pictures of .* the first is 3\.png"):
+        read_coco(path, tmp_path / "pictures")
+
+
+def test_boxes_without_area_are_left_out_with_a_report_or_refused(tmp_path, caplog):
+    path = make_coco(tmp_path)
+    change(path, lambda c: c["annotations"].append(coco_entry(99, 20, (5, 5, 5, 9), 0)))
+    before = len(read_coco(make_coco(tmp_path / "b")).records[1].things)
+    with caplog.at_level(logging.WARNING):
+        assert len(read_coco(path).records[1].things) == before
+    assert "1.png, annotation 99" in caplog.text
+    with pytest.raises(ValueError, match=r"1\.png, annotation 99"):
+        read_coco(path, on_bad="stop")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: c.pop("categories"), "not in COCO's format.*categories"),
+        (lambda c: c["annotations"][0].pop("bbox"), "not in COCO's format.*bbox"),
+        (lambda c: c["annotations"][0].update(bbox=[1, 2]), "not enough values"),
+        (lambda c: c["annotations"][0].update(image_id=5), "annotation 1 belongs to image 5"),
+        (lambda c: c["annotations"][0].update(category_id=5), "annotation 1 has category 5"),
+        (lambda c: c["images"].append(c["images"][0]), "appear twice"),
+        (lambda c: c.update(images=[], annotations=[]), "no images"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, edit, message):
+    path = make_coco(tmp_path)
+    change(path, edit)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_coco(path)
+    assert str(path) in str(caught.value)
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no COCO file"):
+        read_coco(tmp_path / "none.json")
+    (tmp_path / "text.json").write_text("text")
+    with pytest.raises(ValueError, match="not in COCO's format"):
+        read_coco(tmp_path / "text.json")
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(ValueError, match="not in COCO's format"):
+        read_coco(tmp_path / "list.json")

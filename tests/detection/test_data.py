@@ -1,0 +1,159 @@
+import pytest
+import torch
+from torch import Tensor
+
+from tests.detection.scenes import add_picture, change, make_coco, make_voc
+from vig_pyg.detection.data import Augmentation, DetectionData, DetectionSet, collate, decode_mask, open_source
+from vig_pyg.detection.records import Thing
+
+
+def pictures(path, **options):
+    return DetectionSet(open_source(path), **options)
+
+
+def covered(image, target):
+    """Whether each mask is where its rectangle is, and within its box."""
+    for box, label, mask in zip(target["boxes"], target["labels"], target["masks"], strict=True):
+        own, other = (0, 2) if label == 2 else (2, 0)
+        inside = mask.bool()
+        if not inside.any():
+            return False
+        rows, columns = inside.nonzero().t()
+        x1, y1, x2, y2 = box.tolist()
+        if columns.min() < x1 - 1 or columns.max() > x2 + 1 or rows.min() < y1 - 1 or rows.max() > y2 + 1:
+            return False
+        if (image[own] - image[other])[inside].mean() < 0.3:
+            return False
+    return True
+
+
+def test_sources_of_both_formats(tmp_path):
+    coco, voc = make_coco(tmp_path / "coco"), make_voc(tmp_path / "VOC")
+    assert len(open_source(coco).records) == 6
+    (tmp_path / "coco" / "images").rename(tmp_path / "elsewhere")
+    assert len(open_source(f"{coco}:{tmp_path / 'elsewhere'}").records) == 6
+    assert len(open_source(f"{voc}:test", classes=["blue", "red"]).records) == 1
+    with pytest.raises(ValueError, match=r"Expected FILE\.json"):
+        open_source(voc)
+    with pytest.raises(ValueError, match="other classes"):
+        open_source(f"{coco}:{tmp_path / 'elsewhere'}", classes=["blue"])
+    with pytest.raises(FileNotFoundError):
+        open_source(tmp_path / "none.json")
+
+
+def test_items_have_pictures_boxes_and_masks(tmp_path):
+    path = make_coco(tmp_path)
+    add_picture(path, (1, 1))
+    add_picture(path, (9, 9), [(1, 1, 5, 5)], crowd=True)
+    found = pictures(path, masks=True)
+    for i in range(6):
+        image, target = found[i]
+        assert image.shape[1:] == target["masks"].shape[1:] == found.source.records[i].size
+        assert 0 <= image.min() <= image.max() <= 1
+        assert target["image_id"] == 10 * (i + 1)
+        assert covered(image, target)
+    for i, size in ((6, (1, 1)), (7, (9, 9))):  # nothing, and a crowd
+        _, target = found[i]
+        assert target["boxes"].shape == (0, 4)
+        assert target["labels"].shape == (0,)
+        assert target["masks"].shape == (0, *size)
+    assert "masks" not in pictures(path)[0][1]
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        Augmentation(flip="hv"),
+        Augmentation(flip="none", scale=(0.5, 0.6)),
+        Augmentation(scale=(1.5, 2.0)),
+        Augmentation(colour=0.3),
+        Augmentation(flip="hv", scale=(0.5, 2.0), colour=0.2),
+    ],
+)
+def test_augmentation_moves_boxes_and_masks_with_the_picture(tmp_path, augmentation):
+    path = make_coco(tmp_path, count=4)
+    plain, changed = pictures(path, masks=True), pictures(path, masks=True, augmentation=augmentation)
+    differ = 0
+    for i in [0, 1, 2, 3] * 4:
+        image, target = changed[i]
+        assert type(image) is Tensor
+        assert all(type(value) is Tensor for value in target.values())
+        assert image.shape == plain[i][0].shape
+        assert len(target["boxes"]) == len(target["labels"]) == len(target["masks"])
+        assert covered(image, target)
+        differ += not torch.equal(image, plain[i][0])
+    assert differ > 4
+
+
+def test_objects_that_leave_the_picture_are_gone(tmp_path):
+    path = make_coco(tmp_path, count=1)
+    left = {len(pictures(path, augmentation=Augmentation(scale=(6.0, 6.0)))[0][1]["boxes"]) for _ in range(20)}
+    assert 0 in left
+    empty = make_coco(tmp_path / "empty", count=1)
+    change(empty, lambda content: content.update(annotations=[]))
+    assert pictures(empty, augmentation=Augmentation(flip="hv", scale=(0.5, 2.0)))[0][1]["boxes"].shape == (0, 4)
+
+
+@pytest.mark.parametrize("wrong", [{"flip": "v"}, {"scale": (0.0, 1.0)}, {"scale": (2.0, 1.0)}, {"colour": 1.0}])
+def test_augmentation_refuses_what_makes_no_sense(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Augmentation(**wrong)
+
+
+def test_all_forms_of_outlines_decode():
+    square = torch.zeros(4, 5, dtype=torch.uint8)
+    square[1:3, 1:3] = 1
+    runs = {"size": [4, 5], "counts": [5, 2, 2, 2, 9]}  # column by column
+    assert torch.equal(decode_mask(Thing((1, 1, 3, 3), 1, segmentation=runs), (4, 5)), square)
+    polygon = [[1, 1, 3, 1, 3, 3, 1, 3]]
+    assert torch.equal(decode_mask(Thing((1, 1, 3, 3), 1, segmentation=polygon), (4, 5)), square)
+    from pycocotools import mask
+
+    packed = mask.frPyObjects(runs, 4, 5)
+    assert torch.equal(decode_mask(Thing((1, 1, 3, 3), 1, segmentation=packed), (4, 5)), square)
+
+
+def test_pictures_that_cannot_be_used_are_named(tmp_path):
+    path = make_coco(tmp_path)
+    change(path, lambda content: content["images"][0].update(width=65))
+    with pytest.raises(ValueError, match=r"0\.png has 64 x 48 pixels, but its annotation says 65 x 48"):
+        pictures(path)[0]
+    (tmp_path / "images" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"1\.png cannot be read"):
+        pictures(path)[1]
+    found = pictures(path)
+    (tmp_path / "images" / "2.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"2\.png"):
+        found[2]
+    with pytest.raises(ValueError, match="without outlines"):
+        pictures(f"{make_voc(tmp_path / 'VOC')}:train", masks=True)
+
+
+def test_order_and_augmentation_depend_on_seed_and_epoch_alone(tmp_path):
+    source = open_source(make_coco(tmp_path))
+    options = {"masks": False, "augmentation": Augmentation(flip="hv", scale=(0.5, 2.0)), "batch_size": 2}
+
+    def epoch(number, seed=0, workers=0):
+        loader = DetectionData(source, source, num_workers=workers, seed=seed, **options).train_dataloader()
+        loader.sampler.set_epoch(number)
+        return [image.sum().item() for images, _ in loader for image in images]
+
+    first = epoch(0)
+    torch.rand(7)
+    assert epoch(0) == epoch(0, workers=1) == first
+    assert epoch(1) != first != epoch(0, seed=1)
+
+
+def test_batches(tmp_path):
+    train, val = open_source(make_coco(tmp_path / "a")), open_source(make_coco(tmp_path / "b", count=3))
+    options = {"masks": False, "augmentation": Augmentation(), "num_workers": 0}
+    data = DetectionData(train, val, batch_size=4, **options)
+    images, targets = next(iter(data.train_dataloader()))
+    assert len(images) == len(targets) == 4
+    assert len(data.train_dataloader()) == 1
+    assert [len(part[0]) for part in data.val_dataloader()] == [3]
+    seen = [int(t["image_id"]) for _, part in data.val_dataloader() for t in part]
+    assert seen == [10, 20, 30]
+    with pytest.raises(ValueError, match="batch_size must be from 1 to 6"):
+        DetectionData(train, val, batch_size=7, **options)
+    assert collate([(torch.zeros(1), {}), (torch.zeros(2), {})])[0][1].shape == (2,)

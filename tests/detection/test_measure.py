@@ -1,0 +1,34 @@
+import pytest
+
+from tests.detection.scenes import change, make_coco
+from vig_pyg.detection.measure import measure
+from vig_pyg.detection.run_folder import load_detector
+
+
+def test_gives_the_numbers_of_the_run(trained):
+    folder, coco = trained
+    found = measure(load_detector(folder), coco, num_workers=0, progress=False)
+    last = (folder / "metrics.csv").read_text().splitlines()
+    written = dict(zip(last[0].split(","), last[-1].split(","), strict=True))
+    scores = found.compute()
+    assert scores.keys() >= {"AP", "mask_AP50", "AP50 red"}
+    assert all(float(written[f"val_{name}"]) == pytest.approx(score) for name, score in scores.items())
+    assert {result["image_id"] for result in found.results} <= {10, 20, 30, 40}
+    assert {"bbox", "segmentation", "score", "category_id"} <= found.results[0].keys()
+
+
+def test_every_picture_is_seen_once_whatever_the_batch(trained, capsys):
+    run, coco = load_detector(trained[0]), trained[1]
+    alone = measure(run, coco, batch_size=1, num_workers=0, progress=False).results
+    assert not capsys.readouterr().out
+    assert measure(run, coco, batch_size=1, num_workers=0, progress=True).results == alone
+    assert "Measuring" in capsys.readouterr().out
+    together = measure(run, coco, batch_size=3, num_workers=0, progress=False).results
+    assert {r["image_id"] for r in together} == {r["image_id"] for r in alone} == {10, 20, 30, 40}
+
+
+def test_other_classes_are_refused(trained, tmp_path):
+    other = make_coco(tmp_path)
+    change(other, lambda content: content["categories"][0].update(name="green"))
+    with pytest.raises(ValueError, match="other classes"):
+        measure(load_detector(trained[0]), other, progress=False)

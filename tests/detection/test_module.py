@@ -1,0 +1,105 @@
+import math
+
+import pytest
+import torch
+
+from tests.detection.common import plan
+from tests.detection.scenes import add_picture, make_coco
+from vig_pyg.detection.data import collate
+from vig_pyg.detection.module import DetectorModule, rate
+from vig_pyg.detection.plan import DetectionRecipe
+from vig_pyg.graph import dilated_knn
+
+
+def module(tmp_path, **options):
+    coco = make_coco(tmp_path, count=4)
+    add_picture(coco, (1, 1))
+    add_picture(coco, (1, 2000), [(30, 0, 700, 1)])
+    made = plan(coco, **options)
+    data = made.data(num_workers=0)
+    return DetectorModule(made.model(2), data, made.recipe), data
+
+
+def steps(made, data, count, precision):
+    """Plain training over all pictures, odd ones in every batch."""
+    optimizer = torch.optim.AdamW(made.model.parameters(), lr=2e-4, weight_decay=0.05)
+    made.log = made.log_dict = lambda *_, **__: None
+    made.train()
+    items = [data.train_set[i] for i in range(len(data.train_set))]
+    losses = []
+    for step in range(count):
+        batch = collate([items[step % 4], items[4 + step % 2]])
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = made.training_step(batch, step)  # raises where it is not finite
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in made.model.parameters())
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("detector", ["retinanet", "maskrcnn"])
+def test_thirty_steps_with_odd_pictures_stay_finite(tmp_path, detector, precision):
+    made, data = module(tmp_path, detector=detector)
+    losses = steps(made, data, 30, precision)
+    assert sum(losses[-8:]) < sum(losses[:8])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("detector", ["retinanet", "fasterrcnn", "maskrcnn"])
+def test_five_hundred_steps_with_odd_pictures_stay_finite(tmp_path, detector, precision):
+    losses = steps(*module(tmp_path, detector=detector), 500, precision)
+    assert sum(losses[-20:]) < 0.5 * sum(losses[:20])
+
+
+@pytest.mark.parametrize("detector", ["retinanet", "maskrcnn"])
+def test_the_search_and_the_losses_stay_in_float32(tmp_path, detector, monkeypatch):
+    made, data = module(tmp_path, detector=detector)
+    dtypes, search = set(), dilated_knn.dense_edges
+
+    def spy(x, layout, y, *rest):
+        found = search(x, layout, y, *rest)
+        dtypes.add(x.dtype)
+        assert torch.equal(found, search(x.float(), layout, y.float(), *rest))
+        return found
+
+    monkeypatch.setattr(dilated_knn, "dense_edges", spy)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = made.train().model(*collate([data.train_set[0], data.train_set[4]]))
+    assert dtypes
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
+
+
+def test_a_loss_that_is_not_finite_names_the_pictures(tmp_path):
+    made, data = module(tmp_path)
+    with torch.no_grad():
+        made.model.head.regression_head.bbox_reg.bias.fill_(torch.nan)
+    batch = collate([data.train_set[0], data.train_set[1]])
+    with pytest.raises(ValueError, match=r"The loss is nan at step 0 .*0\.png.*1\.png.*lower the learning rate"):
+        made.train().training_step(batch, 0)
+
+
+def test_only_trained_weights_are_in_the_optimizer_and_norms_do_not_decay(tmp_path):
+    made, _ = module(tmp_path, options={"trainable_layers": 2})
+    made.trainer = type("T", (), {"estimated_stepping_batches": 10})()
+    decayed, others = made.configure_optimizers()["optimizer"].param_groups
+    assert decayed["weight_decay"] == 0.05
+    assert others["weight_decay"] == 0
+    assert all(p.requires_grad for group in (decayed, others) for p in group["params"])
+    assert all(p.dim() > 1 for p in decayed["params"])
+    count = len(decayed["params"]) + len(others["params"])
+    assert count == sum(p.requires_grad for p in made.parameters()) < len(list(made.parameters()))
+
+
+def test_rates():
+    step, cosine = DetectionRecipe(warmup=5), DetectionRecipe(warmup=5, schedule="cosine")
+    for recipe in (step, cosine):
+        rising = [rate(i, 120, recipe) for i in range(6)]
+        assert rising == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+    assert [round(rate(i, 120, step), 4) for i in (79, 80, 109, 110, 119)] == [1, 0.1, 0.1, 0.01, 0.01]
+    assert rate(62, 120, cosine) == pytest.approx(0.5 * (1 + math.cos(math.pi * 57 / 115)))
+    assert rate(119, 120, cosine) < 1e-3
+    assert rate(0, 20, DetectionRecipe(warmup=500)) == 0.5  # a short run warms up shortly

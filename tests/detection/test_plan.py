@@ -1,0 +1,62 @@
+import json
+
+import pytest
+
+from tests.detection.common import plan
+from tests.detection.scenes import make_coco
+from vig_pyg import pvig_micro
+from vig_pyg.detection.data import Augmentation
+from vig_pyg.detection.plan import DetectionRecipe, Plan
+
+
+def test_a_plan_survives_json():
+    whole = Plan(
+        train="a.json",
+        val="b.json",
+        detector="maskrcnn",
+        options={"min_size": [64, 96]},
+        recipe=DetectionRecipe(epochs=3, schedule="cosine"),
+        augmentation=Augmentation(flip="hv", scale=(0.5, 2.0)),
+        on_bad="stop",
+    )
+    assert Plan.from_dict(json.loads(json.dumps(whole.to_dict()))) == whole
+    assert whole.masks
+    assert not Plan(train="a", val="b").masks
+
+
+def test_the_model_and_the_data_are_those_of_the_plan(tmp_path):
+    made = plan(make_coco(tmp_path), detector="fasterrcnn", options={"k": 5})
+    model = made.model(3)
+    assert model.backbone.body.config.k == 5
+    assert model.roi_heads.box_predictor.cls_score.out_features == 4
+    data = made.data(num_workers=0)
+    assert data.batch_size == 2
+    assert data.train_set.augmentation == Augmentation()
+    assert data.val_set.augmentation is None
+
+
+def test_classification_weights_are_read_for_a_new_run_alone(tmp_path):
+    made = plan("a", options={"weights_backbone": pvig_micro().state_dict()})
+    assert not made.model(3).backbone.body.stages[0].downsample
+    gone = plan("a", options={"weights_backbone": str(tmp_path / "gone.pth")})
+    with pytest.raises(FileNotFoundError, match=r"gone\.pth"):
+        gone.model(3)
+    assert gone.model(3, pretrained=False)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Plan(train="a", val="b", detector="yolo"), "retinanet, fasterrcnn, maskrcnn"),
+        (lambda: Plan(train="a", val="b", on_bad="ignore"), "drop.*stop"),
+        (lambda: DetectionRecipe(epochs=0), "epochs >= 1"),
+        (lambda: DetectionRecipe(lr=0), "lr > 0"),
+        (lambda: DetectionRecipe(clip=0), "clip > 0"),
+        (lambda: DetectionRecipe(warmup=-1), "warmup >= 0"),
+        (lambda: DetectionRecipe(schedule="linear"), "step or cosine"),
+        (lambda: DetectionRecipe(precision="float16"), "float32 or bfloat16"),
+    ],
+)
+def test_wrong_values_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

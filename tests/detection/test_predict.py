@@ -1,0 +1,100 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from vig_pyg.detection.predict import detect, draw, predict
+from vig_pyg.detection.run_folder import load_detector
+
+RED = {
+    "boxes": torch.tensor([[10.0, 10.0, 50.0, 40.0]]),
+    "labels": torch.tensor([1]),
+    "scores": torch.tensor([0.9]),
+    "masks": torch.zeros(1, 1, 60, 80),
+}
+RED["masks"][..., 20:30, 20:40] = 1
+
+
+class Finds(torch.nn.Module):
+    """Finds the same in every picture: an object, a weak one, background."""
+
+    def forward(self, images):
+        h, w = images[0].shape[1:]
+        boxes = torch.tensor([[0.0, 0.0, w / 2, h], [1.0, 1.0, 2.0, 2.0], [0.0, 0.0, w, h]])
+        masks = torch.zeros(3, 1, h, w)
+        masks[0, :, :, : w // 2] = 0.8
+        scores = torch.tensor([0.9, 0.4, 0.8])
+        return [{"boxes": boxes, "labels": torch.tensor([2, 1, 0]), "scores": scores, "masks": masks}]
+
+
+@pytest.fixture
+def run(trained):
+    return replace(load_detector(trained[0]), model=Finds())
+
+
+def picture(path, size=(60, 80)):
+    Image.fromarray(np.full((*size, 3), 100, dtype=np.uint8)).save(path)
+    return path
+
+
+def test_pictures_and_coco_json(run, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    paths = [
+        picture(tmp_path / "a" / "x.png"),
+        picture(tmp_path / "b" / "x.png", (31, 41)),
+        picture(tmp_path / "y.png", (1, 1)),
+    ]
+    Image.open(paths[0]).convert("L").save(paths[0])
+    found = predict(run, paths, tmp_path / "out", threshold=0.5)
+    names = ["predictions.json", "x-2.png", "x.png", "y.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    coco = COCO(str(tmp_path / "out" / "predictions.json"))
+    assert [image["file_name"] for image in coco.dataset["images"]] == [str(path) for path in paths]
+    assert coco.dataset["annotations"] == found
+    entry = coco.loadAnns(coco.getAnnIds(imgIds=[2]))[0]
+    assert (entry["category_id"], entry["bbox"]) == (7, [0, 0, 20.5, 31])
+    assert coco_mask.area(entry["segmentation"]) == 20 * 31
+    assert len(found) == 3
+    for path, name in zip(paths, ("x", "x-2", "y"), strict=True):
+        with Image.open(path) as before, Image.open(tmp_path / "out" / f"{name}.png") as after:
+            assert before.size == after.size
+    with pytest.raises(FileExistsError, match="not overwritten"):
+        predict(run, paths, tmp_path / "out")
+
+
+def test_the_threshold_and_background(run):
+    image = torch.zeros(3, 30, 40, dtype=torch.uint8)
+    assert detect(run, image)["labels"].tolist() == [2]
+    assert detect(run, image, threshold=0.3)["labels"].tolist() == [2, 1]
+    assert detect(run, image, threshold=1.0)["masks"].shape == (0, 1, 30, 40)
+
+
+def test_boxes_outlines_and_titles_are_drawn():
+    image = torch.full((3, 60, 80), 100, dtype=torch.uint8)
+    boxed = draw(image, {k: v for k, v in RED.items() if k != "masks"}, ["red", "blue"])
+    assert (boxed[0, 10, 10:50] > 200).all()
+    assert (boxed[:, 25, 30] == 100).all()
+    outlined = draw(image, RED, ["red", "blue"])
+    assert outlined[0, 25, 30] > 150
+    assert torch.equal(outlined[:, 50:], image[:, 50:])
+    nothing = {key: value[:0] for key, value in RED.items()}
+    assert torch.equal(draw(image, nothing, ["red"]), image)
+    other = draw(image, {**RED, "labels": torch.tensor([2])}, ["red", "blue"])
+    assert other[0, 10, 30] < 100 < other[2, 10, 30] or not torch.equal(other, outlined)
+
+
+def test_pictures_that_cannot_be_read_leave_nothing(run, tmp_path):
+    good = picture(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_text("text")
+    with pytest.raises(ValueError, match=r"bad\.png cannot be read"):
+        predict(run, [good, tmp_path / "bad.png"], tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match=r"none\.png"):
+        predict(run, [tmp_path / "none.png"], tmp_path / "out")
+    with pytest.raises(ValueError, match="threshold"):
+        predict(run, [good], tmp_path / "out", threshold=2)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,61 @@
+import json
+
+import pytest
+import torch
+
+from vig_pyg.detection.run_folder import load_detector, read_plan, write_atomic, write_plan, write_rows
+
+
+def test_the_written_detector_finds_the_same_objects(trained):
+    folder, _ = trained
+    first, second = load_detector(folder), load_detector(folder)
+    assert (first.class_names, first.category_ids) == (["blue", "red"], [3, 7])
+    assert not first.model.training
+    image = [torch.rand(3, 40, 50)]
+    with torch.inference_mode():
+        for a, b in zip(first.model(image), second.model(image), strict=True):
+            assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_what_is_no_run_folder_is_named(trained, tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a run folder"):
+        load_detector(tmp_path)
+    config = tmp_path / "config.json"
+    for content in ("{", '{"model": "vig_micro"}', '{"kind": "detector"}', "[1]"):
+        config.write_text(content)
+        with pytest.raises(ValueError, match=r"config\.json is not the configuration of a detector"):
+            read_plan(tmp_path)
+    folder, _ = trained
+    entries = json.loads((folder / "config.json").read_text())
+    config.write_text(json.dumps({**entries, "class_names": ["a"], "category_ids": [1]}))
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    with pytest.raises(ValueError, match=r"model\.safetensors does not fit"):
+        load_detector(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"cut short")
+    with pytest.raises(ValueError, match=r"model\.safetensors does not fit"):
+        load_detector(tmp_path)
+
+
+def test_the_plan_comes_back(trained, tmp_path):
+    plan, names, ids = read_plan(trained[0])
+    write_plan(tmp_path, plan, names, ids)
+    assert read_plan(tmp_path) == (plan, names, ids)
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    path = tmp_path / "file"
+    write_atomic(path, lambda part: part.write_text("first"))
+
+    def fail(part):
+        part.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomic(path, fail)
+    assert path.read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_rows_with_gaps(tmp_path):
+    write_rows(tmp_path, [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0, "val_AP": 0.5}])
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == ["epoch,train_loss,val_AP", "1,2.0,", "2,1.0,0.5"]

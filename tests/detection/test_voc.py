@@ -1,0 +1,76 @@
+import logging
+
+import pytest
+from PIL import Image
+
+from tests.detection.scenes import add_to_file, make_voc
+from vig_pyg.detection.voc import read_voc
+
+
+def test_pictures_and_objects(tmp_path):
+    root = make_voc(tmp_path / "VOC")
+    found = read_voc(root, "train")
+    assert found.title == "VOC:train"
+    assert (found.class_names, found.category_ids) == (["blue", "red"], [1, 2])
+    assert [record.path.name for record in found.records] == ["pic0.jpg", "pic1.jpg", "pic2.jpg"]
+    for record in found.records:
+        with Image.open(record.path) as image:
+            for thing in record.things:  # the box covers the coloured rectangle to the pixel
+                colours = [
+                    image.getpixel((int(x), int(y))) for x, y in (thing.box[:2], (thing.box[2] - 1, thing.box[3] - 1))
+                ]
+                assert all(c[0 if thing.label == 2 else 2] > 150 for c in colours)
+    assert [record.path.name for record in read_voc(root, "test").records] == ["pic3.jpg"]
+
+
+def test_difficult_objects_are_crowds_and_slips_are_left_out(tmp_path, caplog):
+    root = make_voc(tmp_path)
+    annotation = root / "Annotations" / "pic0.xml"
+    before = len(read_voc(root, "train").records[0].things)
+    add_to_file(annotation, (5, 5, 9, 9), "red", difficult="1")
+    add_to_file(annotation, (7, 7, 7, 7), "red")
+    with caplog.at_level(logging.WARNING):
+        things = read_voc(root, "train").records[0].things
+    assert [thing.crowd for thing in things] == [False] * before + [True]
+    assert things[-1].box == (4, 4, 9, 9)
+    assert "pic0.jpg, red: the box (7.0, 7.0, 7.0, 7.0)" in caplog.text
+    with pytest.raises(ValueError, match=r"pic0\.jpg, red"):
+        read_voc(root, "train", on_bad="stop")
+
+
+def test_the_size_comes_from_the_picture_where_the_annotation_has_none(tmp_path):
+    root = make_voc(tmp_path)
+    path = root / "Annotations" / "pic0.xml"
+    path.write_text(path.read_text().replace("<width>64</width>", "<width>0</width>"))
+    assert read_voc(root, "train").records[0].size == (48, 64)
+
+
+def test_classes_are_those_of_training(tmp_path):
+    root = make_voc(tmp_path)
+    assert read_voc(root, "test", classes=["blue", "green", "red"]).class_names == ["blue", "green", "red"]
+    add_to_file(root / "Annotations" / "pic3.xml", (2, 2, 9, 9), "green")
+    with pytest.raises(ValueError, match=r"'test'.*\['green'\]"):
+        read_voc(root, "test", classes=["blue", "red"])
+
+
+def test_what_is_wrong_is_said(tmp_path):
+    root = make_voc(tmp_path / "VOC")
+    with pytest.raises(FileNotFoundError, match="no ImageSets/Main"):
+        read_voc(tmp_path, "train")
+    with pytest.raises(FileNotFoundError, match="no list 'val': choose one of test, train"):
+        read_voc(root, "val")
+    (root / "ImageSets/Main/empty.txt").write_text("\n")
+    with pytest.raises(ValueError, match="names no picture"):
+        read_voc(root, "empty")
+    add_to_file(root / "Annotations" / "pic1.xml", (2, 2, "wide", 9), "red")
+    with pytest.raises(ValueError, match=r"pic1\.jpg: a box cannot be read"):
+        read_voc(root, "train")
+    (root / "Annotations" / "pic1.xml").write_text("<annotation>")
+    with pytest.raises(ValueError, match=r"pic1\.xml cannot be read as XML"):
+        read_voc(root, "train")
+    (root / "Annotations" / "pic1.xml").unlink()
+    with pytest.raises(FileNotFoundError, match=r"pic1\.xml"):
+        read_voc(root, "train")
+    (root / "JPEGImages" / "pic3.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match="no picture of pic3"):
+        read_voc(root, "test")

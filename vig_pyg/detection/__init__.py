@@ -1,0 +1,22 @@
+"""Object detection and instance segmentation: PyramidViG under torchvision's detectors.
+
+The detectors need nothing but the core packages. Training, evaluation and prediction (`vig_pyg.detection.fit` and
+its neighbours) need the extras `train` and `detection`.
+"""
+
+from vig_pyg.detection.backbone import PyramidFeatures
+from vig_pyg.detection.builders import DETECTORS, DetectorOptions, fasterrcnn_pvig, maskrcnn_pvig, retinanet_pvig
+from vig_pyg.detection.norm import FrozenBatchNorm
+from vig_pyg.detection.transform import DetectionTransform, RaggedImages
+
+__all__ = [
+    "DETECTORS",
+    "DetectionTransform",
+    "DetectorOptions",
+    "FrozenBatchNorm",
+    "PyramidFeatures",
+    "RaggedImages",
+    "fasterrcnn_pvig",
+    "maskrcnn_pvig",
+    "retinanet_pvig",
+]

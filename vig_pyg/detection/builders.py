@@ -1,0 +1,214 @@
+"""torchvision's detectors on a PyramidViG."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
+
+from vig_pyg import weights
+from vig_pyg.config import PyramidViGConfig
+from vig_pyg.detection.anchors import RegionPool, StrideAnchors
+from vig_pyg.detection.backbone import PyramidFeatures
+from vig_pyg.detection.norm import NormMode
+from vig_pyg.detection.transform import DetectionTransform
+from vig_pyg.models import PyramidViG
+
+Detector: TypeAlias = RetinaNet | FasterRCNN
+RATIOS = (0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorOptions:
+    """What the three detectors share.
+
+    Args:
+        num_classes: Kinds of objects. Labels are 1 to `num_classes`; 0 is background, as in torchvision.
+        weights_backbone: Classification weights for the PyramidViG: `"imagenet1k"` (published, see
+            `vig_pyg.weights`), or any source of `vig_pyg.weights.load_weights`.
+        trainable_layers: How many of stage 4, 3, 2, 1 and the stem are trained, from stage 4 on. By default 3 with
+            `weights_backbone`, as in torchvision, and all 5 without.
+        norm: Batch norms of the PyramidViG: `"frozen"` (by default with `weights_backbone`: batches of detectors are
+            too small for statistics), `"batch"` (by default without) or `"sync"` (over devices).
+        out_channels: Width of the feature pyramid and of the heads on it; 256 in torchvision.
+        anchor_scale: Side of the smallest anchor of a map over its stride; by default 4 for RetinaNet and 8 for the
+            others, as in torchvision. Less for smaller objects.
+        min_size: Length to which the short side of an image is resized, in pixels; of several, one is drawn for each
+            image in training. 800 is COCO's custom.
+        max_size: Largest length of the long side; 1333 is COCO's custom.
+        image_mean: Mean of each channel, for pixels in [0, 1]; 0.5, as the published weights were trained.
+        image_std: Standard deviation of each channel; 0.5.
+        detector: Further options of torchvision's class by name, such as `{"detections_per_img": 300}`.
+    """
+
+    num_classes: int
+    weights_backbone: weights.Source | None = None
+    trainable_layers: int | None = None
+    norm: NormMode | None = None
+    out_channels: int = 256
+    anchor_scale: float | None = None
+    min_size: int | Sequence[int] = 800
+    max_size: int = 1333
+    image_mean: Sequence[float] | None = None
+    image_std: Sequence[float] | None = None
+    detector: Mapping[str, Any] | None = None
+
+
+def retinanet_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> RetinaNet:
+    """RetinaNet (arXiv 1708.02002) on stages 2 to 4 of a PyramidViG and two coarser maps.
+
+    Args:
+        variant: `"tiny"`, `"small"`, `"medium"`, `"base"`, `"micro"`, or a `PyramidViGConfig`.
+        options: Fields of `DetectorOptions`, `num_classes` at least, and of `PyramidViGConfig`, such as
+            `drop_path_rate`, `in_channels`, `k`, `conv`. Different from a classifier, `position` is `"grid"` by
+            default, which is right at any size.
+
+    Shapes: a list of images `(C, H_i, W_i)` in [0, 1] of any sizes, and in training targets with `boxes (n_i, 4)`
+    (x1, y1, x2, y2 in pixels) and `labels (n_i,)`, to a dict of losses in training, else to a list of dicts with
+    `boxes`, `labels` and `scores`.
+
+    Raises:
+        TypeError: If an option is unknown or `num_classes` is missing.
+        ValueError: If the value of an option is out of range, or the weights do not fit.
+
+    Example:
+        >>> import torch
+        >>> model = retinanet_pvig("micro", num_classes=3, min_size=64, max_size=96, out_channels=16)
+        >>> sorted(model.eval()([torch.rand(3, 50, 70)])[0])
+        ['boxes', 'labels', 'scores']
+    """
+    ours, overrides = _split(options)
+    extra = LastLevelP6P7(ours.out_channels, ours.out_channels)
+    backbone = _backbone(variant, ours, overrides, stages=(2, 3, 4), extra=extra)
+    strides = [*backbone.strides, 2 * backbone.strides[-1], 4 * backbone.strides[-1]]
+    sides = [(ours.anchor_scale or 4.0) * stride for stride in strides]
+    sizes = [[round(side * 2 ** (i / 3)) for i in range(3)] for side in sides]
+    parts = {"anchor_generator": StrideAnchors(sizes, RATIOS, strides)}
+    return _assemble(RetinaNet, backbone, ours, parts)
+
+
+def fasterrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> FasterRCNN:
+    """Faster R-CNN (arXiv 1506.01497) on the four stages of a PyramidViG and one coarser map.
+
+    Arguments, shapes and errors are those of `retinanet_pvig`.
+
+    Example:
+        >>> fasterrcnn_pvig("micro", num_classes=3, min_size=64, max_size=96).roi_heads.box_predictor.cls_score
+        Linear(in_features=1024, out_features=4, bias=True)
+    """
+    return _rcnn(FasterRCNN, variant, options)
+
+
+def maskrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> MaskRCNN:
+    """Mask R-CNN (arXiv 1703.06870) on the four stages of a PyramidViG and one coarser map.
+
+    Arguments and errors are those of `retinanet_pvig`. Targets have `masks (n_i, H_i, W_i)` of 0 and 1, too, and
+    detections `masks (n, 1, H_i, W_i)` with probabilities.
+
+    Example:
+        >>> maskrcnn_pvig("micro", num_classes=3, min_size=64, max_size=96).backbone.strides
+        [2, 4, 8, 16]
+    """
+    return _rcnn(MaskRCNN, variant, options)
+
+
+#: The builders by the name of their detector.
+DETECTORS: dict[str, Callable[..., Detector]] = {
+    "retinanet": retinanet_pvig,
+    "fasterrcnn": fasterrcnn_pvig,
+    "maskrcnn": maskrcnn_pvig,
+}
+
+
+def _rcnn(kind: type[Any], variant: str | PyramidViGConfig, options: dict[str, Any]) -> Any:
+    ours, overrides = _split(options)
+    backbone = _backbone(variant, ours, overrides, stages=(1, 2, 3, 4), extra=LastLevelMaxPool())
+    strides = [*backbone.strides, 2 * backbone.strides[-1]]
+    sizes = [[round((ours.anchor_scale or 8.0) * stride)] for stride in strides]
+    parts: dict[str, nn.Module] = {
+        "rpn_anchor_generator": StrideAnchors(sizes, RATIOS, strides),
+        "box_roi_pool": RegionPool(backbone.strides, 7),
+    }
+    if kind is MaskRCNN:
+        parts["mask_roi_pool"] = RegionPool(backbone.strides, 14)
+    return _assemble(kind, backbone, ours, parts)
+
+
+def _split(options: dict[str, Any]) -> tuple[DetectorOptions, dict[str, Any]]:
+    """Options of the detector and overrides of the backbone."""
+    ours, theirs = {f.name for f in fields(DetectorOptions)}, {f.name for f in fields(PyramidViGConfig)}
+    unknown = sorted(options.keys() - ours - theirs)
+    if unknown or "num_classes" not in options:
+        problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
+        names = ", ".join(sorted(ours | theirs - {"image_size", "head_channels", "dropout"}))
+        raise TypeError(f"Options of the detector ({problem}): choose from {names}.")
+    found = DetectorOptions(**{name: value for name, value in options.items() if name in ours})
+    if found.num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1 (background is not counted), got {found.num_classes}.")
+    overrides = {name: value for name, value in options.items() if name not in ours}
+    if overrides.get("graph") in (None, "knn"):
+        # an image at a time where sizes differ: no n x m scores, and faster than torch_cluster
+        overrides = {"position": "grid", "knn_engine": "dense", **overrides}
+    return found, overrides
+
+
+def _backbone(
+    variant: str | PyramidViGConfig, ours: DetectorOptions, overrides: dict[str, Any], **how: Any
+) -> PyramidFeatures:
+    pretrained = ours.weights_backbone is not None
+    body = PyramidViG(variant, **overrides, num_classes=0)
+    source = ours.weights_backbone
+    if isinstance(source, str) and source in weights.TAGS:
+        weights.load_published(body, source)
+    elif source is not None:
+        weights.load_weights(body, source)
+    layers = ours.trainable_layers if ours.trainable_layers is not None else 3 if pretrained else 5
+    norm = ours.norm or ("frozen" if pretrained else "batch")
+    return PyramidFeatures(body, out_channels=ours.out_channels, trainable_layers=layers, norm=norm, **how)
+
+
+def _assemble(kind: type[Any], backbone: PyramidFeatures, ours: DetectorOptions, parts: Mapping[str, nn.Module]) -> Any:
+    options = dict(ours.detector or {})
+    taken = {"backbone", "num_classes", "min_size", "max_size", "image_mean", "image_std", "kwargs", "self"}
+    valid = inspect.signature(kind.__init__).parameters.keys() - taken
+    unknown = sorted(options.keys() - valid)
+    if unknown:
+        raise TypeError(
+            f"detector={{...}} has options that {kind.__name__} does not take there ({', '.join(unknown)}): "
+            f"choose from {', '.join(sorted(valid))}."
+        )
+    config = backbone.body.config
+    model: Any = kind(backbone, ours.num_classes + 1, **{**parts, **options})
+    model.transform = DetectionTransform(
+        ours.min_size,
+        ours.max_size,
+        _of_channels("image_mean", ours.image_mean, config.in_channels),
+        _of_channels("image_std", ours.image_std, config.in_channels),
+        divisor=backbone.divisor,
+        smallest=config.patch_size,
+    )
+    for part in [model.head] if kind is RetinaNet else [model.rpn.head, *model.roi_heads.children()]:
+        part.register_forward_hook(_in_float32)
+    return model
+
+
+def _in_float32(_: nn.Module, __: Any, out: Any) -> Any:
+    """What a head returns, for losses and boxes: bfloat16 has no exact pixels beyond 256."""
+    if isinstance(out, Tensor):
+        return out.float() if out.dtype in (torch.bfloat16, torch.float16) else out
+    if isinstance(out, dict):
+        return {name: _in_float32(_, __, part) for name, part in out.items()}
+    return type(out)(_in_float32(_, __, part) for part in out) if isinstance(out, (list, tuple)) else out
+
+
+def _of_channels(name: str, values: Sequence[float] | None, channels: int) -> Sequence[float]:
+    values = (0.5,) * channels if values is None else values
+    if len(values) != channels:
+        raise ValueError(f"{name} needs one number for each of the {channels} channels, got {tuple(values)}.")
+    return values

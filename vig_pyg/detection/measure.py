@@ -1,0 +1,54 @@
+"""Average precision of a finished detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from vig_pyg.detection.data import DetectionSet, collate, open_source
+from vig_pyg.detection.evaluate import CocoEvaluator
+from vig_pyg.detection.run_folder import DetectionRun
+
+
+def measure(
+    run: DetectionRun,
+    source: str | Path,
+    *,
+    batch_size: int = 2,
+    num_workers: int = 2,
+    progress: bool = True,
+) -> CocoEvaluator:
+    """Run a detector over annotated pictures.
+
+    Args:
+        run: The detector (see `load_detector`).
+        source: The pictures (see `open_source`); their classes must be those of the run.
+        batch_size: Pictures at a time.
+        num_workers: Processes that read pictures.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The evaluator: `compute()` for average precision, `results` for the detections in COCO's format.
+
+    Raises:
+        FileNotFoundError: If a picture does not exist.
+        ValueError: If the classes differ, or a picture cannot be used, with its name.
+    """
+    annotated = open_source(source, classes=run.class_names)
+    pictures = DetectionSet(annotated, masks=run.plan.masks)
+    loader: Any = DataLoader(pictures, batch_size, num_workers=num_workers, collate_fn=collate)
+    if progress:
+        from rich.progress import track
+
+        loader = track(loader, "Measuring")
+    evaluator = CocoEvaluator(annotated, masks=run.plan.masks)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = run.model.to(device).eval()
+    with torch.inference_mode():
+        for images, targets in loader:
+            found = model([image.to(device) for image in images])
+            evaluator.update([int(target["image_id"]) for target in targets], found)
+    return evaluator

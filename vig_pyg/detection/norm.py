@@ -1,0 +1,75 @@
+"""Batch norm in detectors: frozen, ordinary, or synchronised over devices."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NormMode = Literal["frozen", "batch", "sync"]
+NORM_MODES: tuple[NormMode, ...] = ("frozen", "batch", "sync")
+
+
+class FrozenBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm that keeps its statistics, weight and bias, in training too, on nodes and on maps.
+
+    The same buffers and parameters as an ordinary one, so that weights load in both; the parameters want no gradient.
+
+    Args:
+        norm: The batch norm to stand for; it must have running statistics. Its tensors are taken over, not copied.
+
+    Shapes: `(N, C)` or `(B, C, H, W)` to the same.
+
+    Example:
+        >>> import torch
+        >>> frozen = FrozenBatchNorm(nn.BatchNorm1d(3, eps=0.0)).train()
+        >>> frozen(torch.ones(2, 3)).tolist()
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+
+    def __init__(self, norm: nn.modules.batchnorm._BatchNorm) -> None:
+        super().__init__(norm.num_features, eps=norm.eps, momentum=norm.momentum, affine=norm.affine)
+        self.weight, self.bias = norm.weight, norm.bias
+        self.running_mean, self.running_var = norm.running_mean, norm.running_var
+        self.num_batches_tracked = norm.num_batches_tracked
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+    def _check_input_dim(self, _: Tensor) -> None:
+        """Any: a map or nodes."""
+
+
+def freeze_norms(module: nn.Module) -> nn.Module:
+    """The module with a `FrozenBatchNorm` in place of every batch norm; the module itself is changed.
+
+    Example:
+        >>> type(freeze_norms(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))[1]).__name__
+        'FrozenBatchNorm'
+    """
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return FrozenBatchNorm(module)
+    for name, child in module.named_children():
+        setattr(module, name, freeze_norms(child))
+    return module
+
+
+def set_norms(module: nn.Module, mode: NormMode) -> None:
+    """Make every batch norm below a module frozen, ordinary or synchronised.
+
+    Args:
+        module: Changed in place.
+        mode: `"frozen"`, `"batch"` (as it is) or `"sync"` (statistics over all devices of a distributed training;
+            on one device the same as `"batch"`).
+
+    Raises:
+        ValueError: If the mode is unknown.
+    """
+    if mode not in NORM_MODES:
+        raise ValueError(f"Unknown norm {mode!r}: choose one of {', '.join(NORM_MODES)}.")
+    if mode == "frozen":
+        freeze_norms(module)
+    elif mode == "sync":
+        nn.SyncBatchNorm.convert_sync_batchnorm(module)

@@ -1,0 +1,129 @@
+"""All that a training run of a detector is made of, as it stands in the run's folder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+from vig_pyg.detection.builders import DETECTORS, Detector
+from vig_pyg.detection.data import Augmentation, DetectionData, open_source
+from vig_pyg.detection.records import OnBad
+
+Schedule = Literal["step", "cosine"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionRecipe:
+    """Numbers of a training run. The defaults are the customary 1x schedule of COCO, with AdamW.
+
+    The detection code of Vision GNN was not published; its learning rate is not known. What is marked so is our
+    choice.
+
+    Args:
+        epochs: Passes over the training pictures; 12 is 1x.
+        lr: Largest learning rate; 1e-4 for batches of 16 is our choice. Smaller batches want less, training from
+            scratch more.
+        weight_decay: 0.05 as for classification; biases, norms and the position embedding have none.
+        schedule: `"step"` divides the rate by 10 after 8/12 and 11/12 of the epochs (1x); `"cosine"` is our choice
+            for small data.
+        warmup: Steps in which the rate rises, at most a tenth of all; 500 is 1x.
+        clip: Largest norm of the gradient; 10 is our choice, it is only reached when training breaks down.
+        batch_size: Pictures a step; 16 is 1x.
+        precision: `"float32"`, or `"bfloat16"` for convolutions and linear maps; the neighbour search, boxes and
+            losses stay in float32.
+        seed: Of weights, order and augmentation.
+
+    Raises:
+        ValueError: If a number is out of range or a name unknown.
+    """
+
+    epochs: int = 12
+    lr: float = 1e-4
+    weight_decay: float = 0.05
+    schedule: Schedule = "step"
+    warmup: int = 500
+    clip: float = 10.0
+    batch_size: int = 16
+    precision: Precision = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.lr <= 0 or self.clip <= 0 or self.warmup < 0:
+            raise ValueError(
+                f"Need epochs >= 1, lr > 0, clip > 0 and warmup >= 0, got epochs={self.epochs}, lr={self.lr}, "
+                f"clip={self.clip}, warmup={self.warmup}."
+            )
+        if self.schedule not in ("step", "cosine"):
+            raise ValueError(f"Unknown schedule {self.schedule!r}: choose step or cosine.")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"Unknown precision {self.precision!r}: choose float32 or bfloat16.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Detector, data and recipe.
+
+    Args:
+        train: Pictures to train on (see `open_source`).
+        val: Pictures to measure on.
+        detector: `"retinanet"`, `"fasterrcnn"` or `"maskrcnn"`.
+        variant: Size of the PyramidViG.
+        options: Options of the builder (see `DetectorOptions`) but `num_classes`, as JSON can hold them.
+        recipe: Numbers of the run.
+        augmentation: Changes of the training pictures.
+        on_bad: What to do with boxes without area.
+
+    Raises:
+        ValueError: If the detector is unknown.
+    """
+
+    train: str
+    val: str
+    detector: str = "retinanet"
+    variant: str = "tiny"
+    options: dict[str, Any] = field(default_factory=dict)
+    recipe: DetectionRecipe = field(default_factory=DetectionRecipe)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    on_bad: OnBad = "drop"
+
+    def __post_init__(self) -> None:
+        if self.detector not in DETECTORS:
+            raise ValueError(f"Unknown detector {self.detector!r}: choose one of {', '.join(DETECTORS)}.")
+        if self.on_bad not in ("drop", "stop"):
+            raise ValueError(f"on_bad must be 'drop' or 'stop', got {self.on_bad!r}.")
+
+    @property
+    def masks(self) -> bool:
+        """Whether the detector learns outlines."""
+        return self.detector == "maskrcnn"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and names."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, entries: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        augmentation = {**entries["augmentation"], "scale": tuple(entries["augmentation"]["scale"])}
+        parts = {"recipe": DetectionRecipe(**entries["recipe"]), "augmentation": Augmentation(**augmentation)}
+        return cls(**{**entries, **parts})
+
+    def data(self, *, num_workers: int) -> DetectionData:
+        """The pictures."""
+        train = open_source(self.train, on_bad=self.on_bad)
+        val = open_source(self.val, classes=train.class_names, on_bad=self.on_bad)
+        return DetectionData(
+            train,
+            val,
+            masks=self.masks,
+            augmentation=self.augmentation,
+            batch_size=self.recipe.batch_size,
+            num_workers=num_workers,
+            seed=self.recipe.seed,
+        )
+
+    def model(self, num_classes: int, *, pretrained: bool = True) -> Detector:
+        """The detector; without `pretrained`, no classification weights are read."""
+        options = {k: v for k, v in self.options.items() if pretrained or k != "weights_backbone"}
+        return DETECTORS[self.detector](self.variant, **options, num_classes=num_classes)

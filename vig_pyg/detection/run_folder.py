@@ -1,0 +1,105 @@
+"""The folder of a detector's run: its plan, its weights, and what is needed to go on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from vig_pyg._files import write_file
+from vig_pyg.detection.builders import Detector
+from vig_pyg.detection.plan import Plan
+
+PLAN = "config.json"
+WEIGHTS = "model.safetensors"
+CHECKPOINT = "checkpoint.ckpt"
+METRICS = "metrics.csv"
+
+
+@dataclass(frozen=True)
+class DetectionRun:
+    """A trained detector, ready for pictures.
+
+    Args:
+        model: In evaluation mode.
+        class_names: Label 1 first.
+        category_ids: Their numbers in COCO results.
+        plan: What it was trained with.
+    """
+
+    model: Detector
+    class_names: list[str]
+    category_ids: list[int]
+    plan: Plan
+
+
+def write_plan(folder: Path, plan: Plan, class_names: list[str], category_ids: list[int]) -> None:
+    """The plan and the classes as `config.json`.
+
+    Raises:
+        TypeError: If an option of the plan is no plain number or name.
+    """
+    content = {"kind": "detector", **plan.to_dict(), "class_names": class_names, "category_ids": category_ids}
+    text = json.dumps(content, indent=2) + "\n"
+    write_file(folder / PLAN, text, overwrite=True)
+
+
+def write_weights(folder: Path, model: Detector) -> None:
+    """The weights as `model.safetensors`."""
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    write_file(folder / WEIGHTS, save(state), overwrite=True)
+
+
+def write_rows(folder: Path, rows: list[dict[str, float]]) -> None:
+    """The numbers of each epoch as `metrics.csv`; a column is empty where an epoch was not measured."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_file(folder / METRICS, text.getvalue(), overwrite=True)
+
+
+def read_plan(folder: str | Path) -> tuple[Plan, list[str], list[int]]:
+    """The plan of a run folder and its classes.
+
+    Raises:
+        FileNotFoundError: If it is not the folder of a detector's run.
+        ValueError: If its configuration cannot be read.
+    """
+    path = Path(folder) / PLAN
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is not a run folder: it has no {PLAN}. `vig-pyg detect train` makes one.")
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        if content.pop("kind", None) != "detector":
+            raise ValueError("it is that of a classifier")
+        names, ids = content.pop("class_names"), content.pop("category_ids")
+        return Plan.from_dict(content), list(names), list(ids)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is not the configuration of a detector ({error}).") from error
+
+
+def load_detector(folder: str | Path) -> DetectionRun:
+    """The detector of a run folder; the run need not be finished.
+
+    Raises:
+        FileNotFoundError: If it is not the folder of a detector's run, or no epoch is finished.
+        ValueError: If the weights do not fit the configuration.
+    """
+    plan, class_names, category_ids = read_plan(folder)
+    path = Path(folder) / WEIGHTS
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no {WEIGHTS} yet: no epoch of this run is finished.")
+    model = plan.model(len(class_names), pretrained=False)
+    try:
+        model.load_state_dict(load_file(path))
+    except (RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{path} does not fit {PLAN} beside it: {error}") from error
+    return DetectionRun(model.eval(), class_names, category_ids, plan)
