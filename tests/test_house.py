@@ -62,7 +62,7 @@ ROOMS = {
         "preprocess",
         "weights",
     },
-    "predict": {"models", "weights", "preprocess", "train", "_files"},
+    "predict": {"config", "models", "weights", "preprocess", "train", "_files"},
     "testing": {"models", "conv", "graph", "data"},
     "macs": {"models"},
     "export": {"models", "data"},

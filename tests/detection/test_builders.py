@@ -1,6 +1,6 @@
 import pytest
 import torch
-from vig_pyg.models.config import PYRAMID_VIG_VARIANTS
+from vig_pyg.config import PYRAMID_VIG_VARIANTS
 
 from tests.common import empty
 from tests.detection.common import batch, detector, norms

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from vig_pyg.detection.run_folder import load_detector, read_plan, write_atomic, write_plan, write_rows
+from vig_pyg.detection.run_folder import load_detector, read_plan, write_plan, write_rows
 
 
 def test_the_written_detector_finds_the_same_objects(trained):
@@ -40,20 +40,6 @@ def test_the_plan_comes_back(trained, tmp_path):
     plan, names, ids = read_plan(trained[0])
     write_plan(tmp_path, plan, names, ids)
     assert read_plan(tmp_path) == (plan, names, ids)
-
-
-def test_a_file_is_whole_or_as_it_was(tmp_path):
-    path = tmp_path / "file"
-    write_atomic(path, lambda part: part.write_text("first"))
-
-    def fail(part):
-        part.write_text("half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_atomic(path, fail)
-    assert path.read_text() == "first"
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_rows_with_gaps(tmp_path):

@@ -50,9 +50,10 @@ def save_html(
         FileNotFoundError: If its folder does not exist.
 
     Example:
+        >>> from tempfile import TemporaryDirectory
         >>> from vig_pyg import vig_micro
         >>> image = torch.rand(3, 32, 32)
-        >>> with tempfile.TemporaryDirectory() as folder:
+        >>> with TemporaryDirectory() as folder:
         ...     save_html(image, vig_micro().eval().graphs(image[None]), Path(folder) / "graph.html")
     """
     check_image(image)
