@@ -30,4 +30,4 @@ class Payload:
         self.path = path
 
     def __reduce__(self):
-        return open, (str(self.path), "w")
+        return exec, (f"open({str(self.path)!r}, 'w').close()",)
