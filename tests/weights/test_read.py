@@ -14,7 +14,10 @@ DAMAGED = {
     "text": (lambda whole: b"not weights at all", r"is damaged, cut short or not a file of weights \(18 bytes\)"),
     "half": (lambda whole: whole[: len(whole) // 2], r"is damaged, cut short or .* nothing in it was run\. Download"),
     "few bytes": (lambda whole: whole[:60], r"is damaged, cut short or not a file of weights \(60 bytes\)"),
-    "page": (lambda whole: b"\n <!DOCTYPE html><p>404", r"is a web page, not weights \(it starts with '<!DOCTYPE html>'"),
+    "page": (
+        lambda whole: b"\n <!DOCTYPE html><p>404",
+        r"is a web page, not weights \(it starts with '<!DOCTYPE html>'",
+    ),
     "pointer": (lambda whole: b"version https://git-lfs.github.com/spec/v1\n", r"is a pointer of Git LFS, not weights"),
 }
 
@@ -109,7 +112,9 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 
 def test_a_whole_model_in_a_file_is_refused(tmp_path):
     torch.save(vig_micro(), tmp_path / "model.pth")
-    with pytest.raises(ValueError, match=r"holds more than tensors: .* save its state dict alone: torch\.save\(model\."):
+    with pytest.raises(
+        ValueError, match=r"holds more than tensors: .* save its state dict alone: torch\.save\(model\."
+    ):
         weights.read_state(tmp_path / "model.pth")
 
 
