@@ -121,7 +121,7 @@ def test_a_whole_model_in_a_file_is_refused(tmp_path):
 def test_a_missing_file_or_a_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"No file of weights at .*nothing.pth"):
         weights.load_weights(vig_micro(), tmp_path / "nothing.pth")
-    with pytest.raises(FileNotFoundError, match=rf"No file of weights at {tmp_path}"):
+    with pytest.raises(IsADirectoryError, match=rf"{tmp_path} is a folder, expected a file of weights"):
         weights.load_weights(vig_micro(), tmp_path)
 
 

@@ -32,10 +32,13 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        IsADirectoryError: If it is a folder.
         ValueError: If it is empty, cut short, a web page, or holds anything else, with the reason.
         ImportError: If it is a `.safetensors` file and safetensors is not installed.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected a file of weights, such as one inside it.")
     if not path.is_file():
         raise FileNotFoundError(f"No file of weights at {path}.")
     _refuse_what_is_no_weights(path)
