@@ -22,6 +22,14 @@ def official_state(name):
     return {f"module.{key}": tensor for key, tensor in (state | tables).items()}
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """Emptied at once: pytest would keep gigabytes."""
+    yield tmp_path
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+
 def write(path, state):
     """A file as timm's training scripts and mmpretrain write it."""
     args = argparse.Namespace(model="published", lr=2e-3, opt="adamw", mean=None, aa="rand-m9-mstd0.5-inc1")
@@ -43,8 +51,8 @@ def assert_identical(one, two):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("layout", ["official", "mmpretrain"])
-def test_a_file_as_published_gives_the_published_logits(name, layout, tmp_path):
-    path, state = tmp_path / "published.pth.tar", official_state(name)
+def test_a_file_as_published_gives_the_published_logits(name, layout, folder):
+    path, state = folder / "published.pth.tar", official_state(name)
     write(path, state if layout == "official" else weights.convert(weights.unwrap(state), "mmpretrain"))
     del state
     model = create_model(rule.PUBLISHED[name]).double()
@@ -57,9 +65,9 @@ def test_a_file_as_published_gives_the_published_logits(name, layout, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_converting_there_and_back_gives_identical_bytes(name, tmp_path):
-    paths = {layout: tmp_path / f"{layout}.pth" for layout in ("own", "official", "mmpretrain")}
-    source, state = tmp_path / "published.pth.tar", official_state(name)
+def test_converting_there_and_back_gives_identical_bytes(name, folder):
+    paths = {layout: folder / f"{layout}.pth" for layout in ("own", "official", "mmpretrain")}
+    source, state = folder / "published.pth.tar", official_state(name)
     state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
     write(source, state)
     original = {key.removeprefix("module."): t for key, t in state.items() if not key.endswith("relative_pos")}
