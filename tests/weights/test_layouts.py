@@ -64,3 +64,14 @@ def test_linear_maps_are_1x1_kernels_but_for_the_head_of_mmpretrain():
 def test_an_unknown_layout_lists_the_valid_ones():
     with pytest.raises(ValueError, match="Unknown layout 'timm': choose one of own, official, mmpretrain"):
         weights.convert(vig_micro(), "timm")
+
+
+def test_what_is_no_state_dict_is_refused():
+    with pytest.raises(
+        TypeError, match=r"Expected a model or a state dict, got 'weights.pth': read a file with read_st"
+    ):
+        weights.convert("weights.pth", "own")
+    with pytest.raises(
+        ValueError, match=r"no weights of a Vision GNN: they have no pos_embed.weight, but conv1.weight"
+    ):
+        weights.convert({"conv1.weight": torch.zeros(1)}, "official")

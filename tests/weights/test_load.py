@@ -1,9 +1,10 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tests.common import empty
 from tests.parity import rule
-from tests.weights.common import LAYOUTS, copied, drawn, same
+from tests.weights.common import LAYOUTS, closed_address, copied, drawn, make_entry, official_file, same
 from vig_pyg import create_model, list_models, pvig_micro, vig_micro, weights
 
 
@@ -107,3 +108,103 @@ def test_precision_of_the_model_stays(make):
     model = make().double()
     weights.load_weights(model, make().state_dict())
     assert {p.dtype for p in model.parameters()} == {torch.float64}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_position_embedding_of_another_grid_is_resized(make, layout, caplog):
+    model, other = drawn(make(image_size=32)), make(image_size=48)
+    report = weights.load_weights(other, weights.convert(model, layout))
+    (note,) = report.notes
+    old, new = (m.pos_embed.weight.shape[2:] for m in (model, other))
+    assert note == f"The position embedding was resized from {old[0]} x {old[1]} to {new[0]} x {new[1]} patches."
+    assert note in caplog.text and note in str(report) and report.left_out == ()
+    want = F.interpolate(model.pos_embed.weight, size=new, mode="bicubic")
+    assert torch.equal(other.pos_embed.weight, want)
+    rest = [{key: t for key, t in copied(m).items() if key != "pos_embed.weight"} for m in (model, other)]
+    assert same(*rest)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_another_number_of_classes_keeps_the_rest_and_says_so(make, layout, caplog):
+    model, other = drawn(make(num_classes=7)), make(num_classes=3)
+    before = copied(other)
+    report = weights.load_weights(other, weights.convert(model, layout))
+    assert report.left_out == ("head.fc2.weight", "head.fc2.bias") and report.layout == layout
+    assert report.notes[0].startswith("The file has 7 classes, the model 3: the classifier's last map (head.fc2) stays")
+    assert report.notes[0] in caplog.text
+    want = copied(model) | {key: before[key] for key in report.left_out}
+    assert same(copied(other), want)
+
+
+def test_weights_without_classifier_and_models_without(make, caplog):
+    model, headless = drawn(make()), make(num_classes=0)
+    report = weights.load_weights(headless, model.state_dict())
+    assert report.notes == ("The model has no classifier: that of the file was left out.",)
+    assert same(copied(headless), {key: t for key, t in copied(model).items() if not key.startswith("head.")})
+    other = make()
+    before = copied(other)
+    report = weights.load_weights(other, weights.convert(headless, "official"))
+    assert report.notes[0].startswith("The file has no classifier: the model's stays as it was")
+    assert all(key.startswith("head.") for key in report.left_out) and len(report.left_out) == 9
+    assert same(copied(other), copied(headless) | {key: before[key] for key in report.left_out})
+    assert weights.load_weights(headless, copied(headless)).notes == ()
+    assert caplog.text.count("classifier") == 2
+
+
+def test_another_position_mode_is_told(caplog):
+    state = pvig_micro().state_dict()
+    official = weights.convert(state, "official")
+    assert "position='official', this model has 'grid'" in str(
+        weights.load_weights(pvig_micro(position="grid"), official)
+    )
+    assert weights.load_weights(pvig_micro(), official).notes == ()
+    assert weights.load_weights(pvig_micro(position="grid"), state).notes == ()  # ours: any mode may have trained them
+
+
+@pytest.fixture
+def published(home, monkeypatch):
+    """Published weights of `vig_micro` that are in the cache."""
+    model = drawn(vig_micro())
+    content = official_file(model)
+    entry = make_entry(f"{closed_address()}/vig.pth.tar", content)
+    monkeypatch.setitem(weights.TABLE, entry.name, entry)
+    (home / "checkpoints").mkdir()
+    (home / "checkpoints" / "vig.pth.tar").write_bytes(content)
+    return model
+
+
+def test_published_weights_bring_preprocessing_and_classes(published):
+    model = vig_micro(weights="imagenet1k")
+    assert same(model.state_dict(), published.state_dict())
+    assert model.class_names[0] == "tench" and model.preprocessing == weights.get("vig_micro").preprocessing
+    other = vig_micro(weights="imagenet1k", num_classes=3, image_size=64)
+    assert other.class_names is None and other.preprocessing.image_size == 64
+    assert other.preprocessing.resize_size == 71  # 64 / 0.9
+    assert torch.equal(other.blocks[0].ffn.fc1[0].weight, published.blocks[0].ffn.fc1[0].weight)
+
+
+@pytest.mark.parametrize("source", ["vig_micro", "vig_micro:imagenet1k"])
+def test_names_of_published_weights_are_sources(published, source, tmp_path, monkeypatch):
+    fresh = vig_micro()
+    assert weights.load_weights(fresh, source).source == "vig_micro:imagenet1k"
+    assert same(fresh.state_dict(), published.state_dict())
+    monkeypatch.chdir(tmp_path)
+    torch.save(drawn(vig_micro()).state_dict(), source)  # a file of that name comes first
+    assert weights.load_weights(fresh, source).source == source
+    assert not same(fresh.state_dict(), published.state_dict())
+
+
+def test_published_weights_of_another_variant_are_refused(published):
+    with pytest.raises(ValueError, match="no published weights 'pvig_micro:imagenet1k'"):
+        pvig_micro(weights="imagenet1k")
+    with pytest.raises(ValueError, match="vig_micro:imagenet1k are weights of vig_micro, this model is pvig_micro"):
+        pvig_micro(weights=weights.get("vig_micro"))
+    with pytest.raises(ValueError, match="'a ViG of other widths or depths:imagenet1k'"):
+        vig_micro(depth=3, weights="imagenet1k")
+
+
+def test_what_is_no_source_is_told():
+    with pytest.raises(TypeError, match=r"a state dict, or published weights, got a ViG: pass its state_dict\(\)"):
+        weights.load_weights(vig_micro(), vig_micro())
+    with pytest.raises(TypeError, match=r"got a NoneType\.$"):
+        weights.load_weights(vig_micro(), None)

@@ -27,13 +27,11 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from vig_pyg._files import check_free, write_file
-    from vig_pyg.weights import TABLE, convert, detect_layout, fetch, get, unwrap
+    from vig_pyg.weights import convert, detect_layout, fetch, unwrap
     from vig_pyg.weights.load import looks_like
 
     check_free(args.out, overwrite=args.overwrite)
-    names = {*TABLE, *(entry.model for entry in TABLE.values())}
-    published = args.source in names and not Path(args.source).exists()
-    state = unwrap(fetch(get(args.source) if published else args.source)[1])
+    state = unwrap(fetch(args.source)[1])
     converted = {key: tensor.contiguous() for key, tensor in convert(state, args.layout).items()}
     if args.out.suffix == ".safetensors":
         try:

@@ -60,6 +60,7 @@ def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> Stat
 
     Raises:
         ValueError: If the layout is unknown, or the state dict is of no Vision GNN.
+        TypeError: If the source is neither.
 
     Example:
         >>> from vig_pyg import pvig_micro
@@ -68,6 +69,10 @@ def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> Stat
     """
     if layout not in LAYOUTS:
         raise ValueError(f"Unknown layout {layout!r}: choose one of {', '.join(LAYOUTS)}.")
+    if not isinstance(source, (nn.Module, Mapping)):
+        raise TypeError(
+            f"Expected a model or a state dict, got {source!r}: read a file with read_state and unwrap first."
+        )
     state = source.state_dict() if isinstance(source, nn.Module) else to_own(source)
     if POSITION not in state:
         raise ValueError(f"These are no weights of a Vision GNN: they have no {POSITION}, but {some(state)}.")

@@ -15,7 +15,7 @@ from vig_pyg.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS, PyramidViGConfig,
 from vig_pyg.weights.download import download
 from vig_pyg.weights.layouts import POSITION, KeyLayout, State, detect_layout, some, to_own
 from vig_pyg.weights.read import read_state, unwrap
-from vig_pyg.weights.table import Weights, get
+from vig_pyg.weights.table import TABLE, Weights, get
 
 _log = logging.getLogger(__name__)
 
@@ -58,12 +58,13 @@ def load_weights(model: nn.Module, source: Source, *, progress: bool = True) -> 
     Args:
         model: The model that takes them.
         source: A path (`.safetensors`, or a file of `torch.save`, read without running code from it), a URL (kept in
-            the cache, see `download`), an entry of the table of weights, or a state dict. The layout is recognised;
-            wrappers such as `state_dict` and prefixes such as `module.` are taken off.
+            the cache, see `download`), an entry of the table of weights or its name, or a state dict. The layout is
+            recognised; wrappers such as `state_dict` and prefixes such as `module.` are taken off.
         progress: Whether a download shows a bar.
 
     Raises:
         FileNotFoundError: If the path does not exist.
+        TypeError: If the source is none of these.
         ConnectionError: If a URL cannot be reached.
         ValueError: If the file is damaged or holds more than tensors, if keys are missing or unexpected, or if shapes
             differ; the variant that the weights belong to is named where there is one.
@@ -126,6 +127,14 @@ def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, A
         return "a state dict", source
     if isinstance(source, Weights):
         return source.name, read_state(download(source, progress=progress))
+    if not isinstance(source, (str, Path)):
+        raise TypeError(
+            f"Expected a path, a URL, a state dict, or published weights, got a {type(source).__name__}"
+            + (": pass its state_dict()." if isinstance(source, nn.Module) else ".")
+        )
+    names = {*TABLE, *(entry.model for entry in TABLE.values())}
+    if source in names and not Path(source).exists():
+        return fetch(get(str(source)), progress=progress)
     if not (isinstance(source, str) and source.startswith(("https://", "http://"))):
         return str(source), read_state(source)
     path = download(source, progress=progress)
