@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"AP50 on {max(2, count // 4)} new pictures: {100 * last['val_AP50']:.1f} %")
 
     pictures = sorted((val.parent / "images").iterdir())[:6]
-    found = predict(load_detector(args.out / "run"), pictures, args.out / "found", threshold=0.4)
+    found = predict(load_detector(args.out / "run"), pictures, args.out / "found", threshold=0.4).annotations
     print(f"{len(found)} objects in {len(pictures)} pictures, drawn in {args.out / 'found'}")
 
 

@@ -69,7 +69,7 @@ ROOMS = {
     "transforms": {"data", "graph"},
     "explain": {"models", "data", "_plot", "_files"},
     "train": {"models", "weights", "preprocess", "explain", "_plot", "_files"},
-    "detection": {"config", "data", "models", "weights", "train", "_plot", "_files"},
+    "detection": {"config", "data", "models", "weights", "predict", "train", "_plot", "_files"},
     "cli": {*CORE, "train", "explain", "macs", "predict", "detection", "_files"},
     "__init__": {*CORE, "_quiet"},
 }

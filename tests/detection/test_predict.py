@@ -50,7 +50,7 @@ def test_pictures_and_coco_json(run, tmp_path):
         picture(tmp_path / "y.png", (1, 1)),
     ]
     Image.open(paths[0]).convert("L").save(paths[0])
-    found = predict(run, paths, tmp_path / "out", threshold=0.5)
+    found = predict(run, paths, tmp_path / "out", threshold=0.5).annotations
     names = ["predictions.json", "x-2.png", "x.png", "y.png"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     coco = COCO(str(tmp_path / "out" / "predictions.json"))
@@ -88,11 +88,23 @@ def test_boxes_outlines_and_titles_are_drawn():
     assert other[0, 10, 30] < 100 < other[2, 10, 30] or not torch.equal(other, outlined)
 
 
-def test_pictures_that_cannot_be_read_leave_nothing(run, tmp_path):
+def test_pictures_that_cannot_be_read_are_named(run, tmp_path):
     good = picture(tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("text")
-    with pytest.raises(ValueError, match=r"bad\.png cannot be read"):
-        predict(run, [good, tmp_path / "bad.png"], tmp_path / "out")
+    done = []
+    found = predict(run, [tmp_path / "bad.png", good], tmp_path / "out", report=done.append)
+    assert [one.path.name for one in found.broken] == ["bad.png"]
+    assert "no picture" in found.broken[0].reason
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.png", "predictions.json"]
+    assert [entry["image_id"] for entry in found.annotations] == [1]
+    assert done == [1, 1]
+
+
+def test_mistakes_leave_nothing(run, tmp_path):
+    good = picture(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_text("text")
+    with pytest.raises(ValueError, match=r"None of 1 pictures.*bad\.png"):
+        predict(run, [tmp_path / "bad.png"], tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
         predict(run, [tmp_path / "none.png"], tmp_path / "out")
     with pytest.raises(ValueError, match="threshold"):

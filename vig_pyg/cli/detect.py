@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vig_pyg.cli._options import say_broken
+
 if TYPE_CHECKING:
     from vig_pyg.detection.plan import Plan
 
@@ -32,9 +34,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
     predict = parts.add_parser("predict", help="find objects in pictures, draw them, write COCO JSON")
     predict.add_argument("run_folder", metavar="RUN", type=Path)
-    predict.add_argument("images", metavar="IMAGE", type=Path, nargs="+")
+    predict.add_argument("images", metavar="PATH", nargs="+", help="picture, folder of pictures, or pattern")
     predict.add_argument("--out", type=Path, default=Path("detections"), help="folder, must not exist")
     predict.add_argument("--threshold", type=float, default=0.5, help="lowest score (default: 0.5)")
+    predict.add_argument("--quiet", action="store_true", help="no progress bar")
     predict.set_defaults(run=_predict)
 
 
@@ -166,14 +169,19 @@ def _evaluate(args: argparse.Namespace) -> None:
         print(args.out)
 
 
-def _predict(args: argparse.Namespace) -> None:
+def _predict(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
     from vig_pyg.detection.predict import predict
     from vig_pyg.detection.run_folder import load_detector
+    from vig_pyg.predict import find_pictures
 
-    found = predict(load_detector(args.run_folder), args.images, args.out, threshold=args.threshold)
-    print(f"{len(found)} objects in {len(args.images)} pictures")
-    for path in sorted(args.out.iterdir()):
-        print(f"  {path}")
+    run, paths = load_detector(args.run_folder), find_pictures(args.images)
+    hidden = True if args.quiet else None  # None: where nobody looks
+    with tqdm(total=len(paths), unit="picture", disable=hidden, leave=False) as bar:
+        found = predict(run, paths, args.out, threshold=args.threshold, report=bar.update)
+    print(f"{len(found.annotations)} objects in {len(paths) - len(found.broken)} pictures, in {args.out}")
+    return say_broken(found.broken, len(paths))
 
 
 def _print_scores(scores: dict[str, float]) -> None:
