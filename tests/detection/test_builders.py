@@ -1,10 +1,10 @@
 import pytest
 import torch
-from vig_pyg.config import PYRAMID_VIG_VARIANTS
 
 from tests.common import empty
 from tests.detection.common import batch, detector, norms
 from vig_pyg import PyramidViG, pvig_micro, weights
+from vig_pyg.config import PYRAMID_VIG_VARIANTS
 from vig_pyg.detection import DETECTORS, FrozenBatchNorm, maskrcnn_pvig, retinanet_pvig
 
 NAMES = sorted(DETECTORS)
