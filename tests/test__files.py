@@ -24,6 +24,22 @@ def test_a_folder_is_not_a_file(tmp_path):
         check_free(tmp_path, overwrite=True)
 
 
+def test_a_file_is_not_a_folder(tmp_path):
+    write_file(tmp_path / "file", "good")
+    with pytest.raises(NotADirectoryError, match=r"deep/new cannot be written: .*file is a file, not a folder"):
+        check_free(tmp_path / "file" / "deep" / "new")
+    check_free("new in the current folder")
+
+
+def test_a_folder_that_takes_no_files_is_told(tmp_path, monkeypatch):
+    def deny(**_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", deny)
+    with pytest.raises(OSError, match=r"file could not be written \(Permission denied\)"):
+        write_file(tmp_path / "file", "new")
+
+
 @pytest.mark.parametrize("part", ["fsync", "replace"])
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, part):
     write_file(tmp_path / "file", "good")

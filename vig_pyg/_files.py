@@ -14,12 +14,15 @@ Content = bytes | str | Callable[[BinaryIO], Any]
 
 
 def check_free(path: str | Path, *, overwrite: bool = False) -> None:
-    """Raise `FileExistsError` if there is something and it is not to be overwritten, before the work is done."""
+    """Raise an `OSError` if there is something that is not to be overwritten, or no folder, before the work is done."""
     path = Path(path)
     if path.is_dir():
         raise FileExistsError(f"{path} is a folder, expected the name of a file to write.")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already and is not overwritten: choose another name, or say --overwrite.")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f"{path} cannot be written: {above} is a file, not a folder.")
 
 
 def write_file(path: str | Path, content: Content, *, overwrite: bool = False) -> None:
@@ -32,24 +35,26 @@ def write_file(path: str | Path, content: Content, *, overwrite: bool = False) -
 
     Raises:
         FileExistsError: If it exists and is not to be overwritten.
+        NotADirectoryError: If its folder is a file.
         OSError: If it cannot be written, for example on a full disk; what was there before is still there.
     """
     path = Path(path)
     check_free(path, overwrite=overwrite)
     data = _as_bytes(content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)  # mkstemp's are for the owner alone
-        os.replace(partial, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(partial, 0o644)  # mkstemp's are for the owner alone
+            os.replace(partial, path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
     except OSError as error:
         raise OSError(f"{path} could not be written ({error.strerror or error}).") from error
-    finally:
-        Path(partial).unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 

@@ -1,7 +1,10 @@
 import pytest
+import torch
 
 from tests.cli.common import QUICK
-from tests.pictures import make_folder
+from tests.common import calibrated
+from tests.pictures import make_folder, make_odd
+from vig_pyg import pvig_micro
 from vig_pyg.cli import main
 
 
@@ -12,3 +15,25 @@ def trained(tmp_path_factory):
     pictures = make_folder(root / "pictures")
     assert main(["train", "--data", str(pictures), "--out", str(root / "run"), *QUICK]) == 0
     return root / "run", pictures
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory):
+    """A folder of `save_pretrained`: a pyramid that tells blue from red by chance."""
+    torch.manual_seed(0)
+    model = calibrated(pvig_micro(num_classes=2))
+    model.class_names = ["blue", "red"]
+    model.save_pretrained(folder := tmp_path_factory.mktemp("saved"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Two classes of four pictures each."""
+    return make_folder(tmp_path_factory.mktemp("pictures"), train=0) / "val"
+
+
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory):
+    """A folder of odd and broken pictures, all of one class."""
+    return make_odd(tmp_path_factory.mktemp("odd") / "red")

@@ -3,6 +3,9 @@ import sys
 
 import pytest
 
+from tests.cli.common import fails
+from vig_pyg import cli
+
 
 @pytest.mark.parametrize("argv", [["--help"], ["train", "--help"], ["--version"]])
 def test_help_is_printed(argv):
@@ -11,3 +14,39 @@ def test_help_is_printed(argv):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 20 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to ..."),
+    ],
+)
+def test_too_little_memory_is_told(monkeypatch, capsys, error):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(cli.models, "run", fail)
+    assert "not enough memory: try a smaller --batch-size or --image-size" in fails(capsys, "models")
+    with pytest.raises(type(error)):
+        cli.main(["--debug", "models"])
+
+
+def test_our_own_faults_are_not_hidden(monkeypatch):
+    def fail(_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli.models, "run", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main(["models"])
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.models, "run", stop)
+    assert cli.main(["models"]) == 130
+    assert capsys.readouterr().err.startswith("vig-pyg: stopped")

@@ -1,3 +1,4 @@
+import argparse
 import pickle
 
 import pytest
@@ -6,28 +7,101 @@ import torch
 from tests.weights.common import Payload, copied, same
 from vig_pyg import vig_micro, weights
 
+SUFFIXES = [".pth", ".pth.tar", ".safetensors"]
+#: Contents that are no weights, and the reason that is given.
+DAMAGED = {
+    "empty": (lambda whole: b"", r"is empty: download it again"),
+    "text": (lambda whole: b"not weights at all", r"is damaged, cut short or not a file of weights \(18 bytes\)"),
+    "half": (lambda whole: whole[: len(whole) // 2], r"is damaged, cut short or .* nothing in it was run\. Download"),
+    "few bytes": (lambda whole: whole[:60], r"is damaged, cut short or not a file of weights \(60 bytes\)"),
+    "page": (
+        lambda whole: b"\n <!DOCTYPE html><p>404",
+        r"is a web page, not weights \(it starts with '<!DOCTYPE html>'",
+    ),
+    "pointer": (lambda whole: b"version https://git-lfs.github.com/spec/v1\n", r"is a pointer of Git LFS, not weights"),
+}
 
-@pytest.mark.parametrize("save", [torch.save, lambda thing, path: path.write_bytes(pickle.dumps(thing, protocol=2))])
-def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path, save):
+
+def save(state, path):
+    if path.suffix == ".safetensors":
+        pytest.importorskip("safetensors.torch").save_file(state, path)
+    else:
+        torch.save(state, path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_file_is_refused_with_the_reason(tmp_path, suffix, kind):
+    path, model = tmp_path / f"weights{suffix}", vig_micro()
+    save(vig_micro().state_dict(), path)
+    spoil, message = DAMAGED[kind]
+    path.write_bytes(spoil(path.read_bytes()))
+    before = copied(model)
+    with pytest.raises(ValueError, match=rf"weights{suffix} {message}"):
+        weights.load_weights(model, path)
+    assert same(model.state_dict(), before)
+
+
+@pytest.mark.parametrize("at", [1, 40, 200])
+def test_a_file_with_wrong_bytes_in_its_pickle_is_refused(tmp_path, at):
+    state, path = {"a": torch.zeros(2), "b": torch.ones(3)}, tmp_path / "weights.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    content = bytearray(path.read_bytes())
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"weights\.pth is damaged"):
+        weights.read_state(path)
+
+
+def write_zip(thing, path):
+    torch.save(thing, path)
+
+
+def write_legacy(thing, path):
+    torch.save(thing, path, _use_new_zipfile_serialization=False)
+
+
+def write_pickle(thing, path):
+    path.write_bytes(pickle.dumps(thing))
+
+
+def write_old_pickle(thing, path):
+    path.write_bytes(pickle.dumps(thing, protocol=2))
+
+
+@pytest.mark.parametrize("write", [write_zip, write_legacy, write_pickle, write_old_pickle])
+def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path, write):
     path, trace = tmp_path / "weights.pth", tmp_path / "trace"
-    save({"state_dict": Payload(trace)}, path)
+    write({"state_dict": Payload(trace)}, path)
     model = vig_micro()
     before = copied(model)
-    with pytest.raises(ValueError, match=r"weights.pth holds more than tensors, or is damaged"):
+    with pytest.raises(ValueError, match=r"weights\.pth .*nothing in it was run"):
         weights.load_weights(model, path)
     assert not trace.exists() and same(model.state_dict(), before)
+    if "pickle" in write.__name__:
+        pickle.loads(path.read_bytes())
+    else:
+        torch.load(path, weights_only=False)
+    assert trace.exists()  # it would have run
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("content", ["empty", "text", "half"])
-def test_a_damaged_file_is_refused(tmp_path, suffix, content):
-    path = tmp_path / f"weights{suffix}"
-    save = torch.save if suffix == ".pth" else pytest.importorskip("safetensors.torch").save_file
-    save(vig_micro().state_dict(), path)
-    whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "text": b"not weights at all", "half": whole[: len(whole) // 2]}[content])
-    with pytest.raises(ValueError, match=f"weights{suffix} holds more than tensors, or is damaged"):
-        weights.load_weights(vig_micro(), path)
+def test_the_code_that_a_file_asks_for_is_named(tmp_path):
+    torch.save({"state_dict": {}, "helper": Payload(tmp_path / "trace")}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"holds more than tensors: to read it, \S*exec would have to run\. It is ref"):
+        weights.read_state(tmp_path / "weights.pth")
+
+
+def test_a_namespace_is_read_and_anything_else_in_it_refused(tmp_path):
+    path, trace, model = tmp_path / "official.pth.tar", tmp_path / "trace", vig_micro()
+    options = argparse.Namespace(lr=2e-3, betas=(0.9, 0.999), model="vig_ti_224_gelu", resume=None)
+    torch.save({"state_dict": model.state_dict(), "args": options, "epoch": 300, "metric": 74.5}, path)
+    content = weights.read_state(path)
+    assert content["args"] == options and same(content["state_dict"], model.state_dict())
+    assert argparse.Namespace not in torch.serialization.get_safe_globals()  # nothing stays allowed
+    torch.save({"state_dict": {}, "args": argparse.Namespace(hook=Payload(trace))}, path)
+    with pytest.raises(ValueError, match="holds more than tensors"):
+        weights.read_state(path)
+    assert not trace.exists()
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
@@ -36,12 +110,34 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         weights.load_weights(vig_micro(), tmp_path / "list.pth")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_whole_model_in_a_file_is_refused(tmp_path):
+    torch.save(vig_micro(), tmp_path / "model.pth")
+    with pytest.raises(
+        ValueError, match=r"holds more than tensors: .* save its state dict alone: torch\.save\(model\."
+    ):
+        weights.read_state(tmp_path / "model.pth")
+
+
+def test_a_missing_file_or_a_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"No file of weights at .*nothing.pth"):
         weights.load_weights(vig_micro(), tmp_path / "nothing.pth")
+    with pytest.raises(IsADirectoryError, match=rf"{tmp_path} is a folder, expected a file of weights"):
+        weights.load_weights(vig_micro(), tmp_path)
 
 
-@pytest.mark.parametrize("state", [{}, {"state_dict": {}}])
+@pytest.mark.parametrize("state", [{}, {"state_dict": {}}, {"model": {"state_dict": {}}}])
 def test_an_empty_state_dict_is_refused(make, state):
     with pytest.raises(ValueError, match="Expected a state dict of tensors, got an empty one"):
         weights.load_weights(make(), state)
+
+
+def test_wrappers_in_wrappers_and_prefixes_on_prefixes_come_off():
+    one = torch.zeros(1)
+    assert weights.unwrap({"model": {"state_dict": {"module._orig_mod.a": one}, "epoch": 1}}) == {"a": one}
+    assert weights.unwrap({"n_averaged": torch.tensor(3), "module.a": one}) == {"a": one}
+    assert weights.unwrap({"module.a": one, "b": one}) == {"module.a": one, "b": one}  # not a prefix of all
+
+
+def test_what_is_no_tensor_is_named():
+    with pytest.raises(ValueError, match=r"got other things at 3; optimizer"):
+        weights.unwrap({"a": torch.zeros(1), "optimizer": {}, 3: torch.zeros(1)})

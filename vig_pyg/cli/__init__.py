@@ -41,7 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"vig-pyg: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if args.debug or not _out_of_memory(error):
+            raise
+        print("vig-pyg: there is not enough memory: try a smaller --batch-size or --image-size", file=sys.stderr)
+        return 2
     return status or 0
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether Python, a GPU (CUDA out of memory) or torch on a CPU (can't allocate memory) ran out of memory."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
 
 def _parser() -> argparse.ArgumentParser:

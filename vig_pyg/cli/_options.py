@@ -47,6 +47,8 @@ def check_files(args: argparse.Namespace) -> None:
     for path in (args.json, args.csv):
         if path is not None:
             check_free(path, overwrite=args.overwrite)
+    if args.json is not None and args.json == args.csv:
+        raise ValueError(f"--json and --csv are both {args.csv}: choose two names.")
 
 
 def load_model(args: argparse.Namespace) -> PictureClassifier:
@@ -72,9 +74,11 @@ def device(args: argparse.Namespace) -> str:
 
     name: str = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(1, device=name)
+        torch.zeros(1, device=name).item()  # some devices hold no numbers
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"There is no device {name!r} here ({str(error).splitlines()[0]}).") from error
+        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        there += ["mps"] if torch.backends.mps.is_available() else []
+        raise ValueError(f"There is no device {name!r} here: choose one of {', '.join(there)}.") from error
     return name
 
 

@@ -15,7 +15,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog="The position tables of the published pyramid (relative_pos) are computed when a model is made, and are "
         "left out; load the file there with strict=False.",
     )
-    convert.add_argument("source", metavar="IN", help="file or URL, in any of the layouts")
+    convert.add_argument("source", metavar="IN", help="file, URL or name of published weights, in any of the layouts")
     convert.add_argument("out", metavar="OUT", type=Path, help="file to write: .safetensors, or torch's format")
     convert.add_argument("--layout", choices=["own", "official", "mmpretrain"], default="own", help="(default: own)")
     convert.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
@@ -27,11 +27,13 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from vig_pyg._files import check_free, write_file
-    from vig_pyg.weights import convert, detect_layout, fetch, unwrap
+    from vig_pyg.weights import TABLE, convert, detect_layout, fetch, get, unwrap
     from vig_pyg.weights.load import looks_like
 
     check_free(args.out, overwrite=args.overwrite)
-    state = unwrap(fetch(args.source)[1])
+    names = {*TABLE, *(entry.model for entry in TABLE.values())}
+    published = args.source in names and not Path(args.source).exists()
+    state = unwrap(fetch(get(args.source) if published else args.source)[1])
     converted = {key: tensor.contiguous() for key, tensor in convert(state, args.layout).items()}
     if args.out.suffix == ".safetensors":
         try:

@@ -37,10 +37,13 @@ def find_labelled(root: str | Path, class_names: list[str]) -> LabelledPictures:
 
     Raises:
         FileNotFoundError: If the folder does not exist.
+        NotADirectoryError: If it is a file.
         ValueError: If it has no folders of pictures, or the name of one is no class of the model.
         ImportError: If WordNet's numbers are needed and timm, which knows their order, is not installed.
     """
     root = Path(root)
+    if root.is_file():
+        raise NotADirectoryError(f"{root} is a file, expected a folder with one folder of pictures for each class.")
     if not root.is_dir():
         raise FileNotFoundError(f"The folder {root} does not exist.")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))

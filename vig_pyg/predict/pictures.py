@@ -84,6 +84,10 @@ def read_picture(path: str | Path) -> Image.Image:
         raise BrokenPictureError("no picture, or of a kind that PIL cannot read") from error
     except Image.DecompressionBombError as error:
         raise BrokenPictureError(f"larger than {MAX_PIXELS} pixels") from error
+    except OSError as error:
+        if error.errno is None:  # PIL's own; the system's have numbers
+            raise BrokenPictureError(f"damaged or cut short ({error})") from error
+        raise BrokenPictureError(f"it cannot be opened ({error.strerror})") from error
     except Exception as error:  # PIL's decoders raise nearly anything at damaged data
         raise BrokenPictureError(f"damaged or cut short ({error})") from error
 

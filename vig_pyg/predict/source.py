@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vig_pyg.config import variant_name
+from vig_pyg.config import PyramidViGConfig, variant_name
 from vig_pyg.models import VisionGNN, create_model, list_models
 from vig_pyg.preprocess import Preprocessing
-from vig_pyg.weights import TABLE, fetch, get, load_weights, unwrap
-from vig_pyg.weights.layouts import State, to_own
+from vig_pyg.weights import TABLE, convert, fetch, get, load_weights, unwrap
+from vig_pyg.weights.layouts import State
 from vig_pyg.weights.load import looks_like
 from vig_pyg.weights.table import IMAGENET, imagenet_categories
 
@@ -51,7 +51,7 @@ def load_classifier(
         progress: Whether a download shows a bar.
 
     Raises:
-        FileNotFoundError: If there is no such folder or model.
+        FileNotFoundError: If there is no such folder, file or model.
         ConnectionError: If weights cannot be downloaded, with what to do.
         ValueError: If the weights do not fit, or an option makes no sense.
         TypeError: If the model has no position mode.
@@ -90,6 +90,8 @@ def _from_folder(folder: Path) -> PictureClassifier:
 def _from_name(name: str, weights: str | Path | None, progress: bool) -> PictureClassifier:
     model_name = name.split(":")[0]
     if model_name not in list_models():
+        if Path(name).is_file():
+            raise ValueError(f"{name} is a file: name the model that it belongs to, and give the file as its weights.")
         raise FileNotFoundError(
             f"There is no folder {name} and no model of that name: name a run folder, a folder of save_pretrained, or "
             f"one of {', '.join(list_models())}."
@@ -100,7 +102,9 @@ def _from_name(name: str, weights: str | Path | None, progress: bool) -> Picture
         assert model.class_names is not None and model.preprocessing is not None
         preprocessing, names = model.preprocessing, model.class_names
     else:
-        state = to_own(unwrap(fetch(weights, progress=progress)[1]))
+        if model_name != name:
+            raise ValueError(f"{name} names published weights, and {weights} is given too: name {model_name} alone.")
+        state = convert(unwrap(fetch(weights, progress=progress)[1]), "own")
         if "head.fc2.bias" not in state:
             raise ValueError(f"{weights} has no classifier{_hint(state)}: it cannot tell classes.")
         model = create_model(model_name, num_classes=len(state["head.fc2.bias"]))
@@ -131,6 +135,8 @@ def _usual(name: str, model: VisionGNN[Any]) -> Preprocessing:
 def _with_position(model: VisionGNN[Any], position: str) -> VisionGNN[Any]:
     """The same weights in a model of another position mode."""
     family: Any = type(model)
+    if not isinstance(model.config, PyramidViGConfig):
+        raise TypeError(f"position={position!r} is an option of pyramids: a {family.__name__}'s search knows none.")
     other: VisionGNN[Any] = family(model.config.override({"position": position}))
     other.load_state_dict(model.state_dict())
     return other.eval()

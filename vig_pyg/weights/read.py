@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,13 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        IsADirectoryError: If it is a folder.
         ValueError: If it is empty, cut short, a web page, or holds anything else, with the reason.
         ImportError: If it is a `.safetensors` file and safetensors is not installed.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected a file of weights, such as one inside it.")
     if not path.is_file():
         raise FileNotFoundError(f"No file of weights at {path}.")
     _refuse_what_is_no_weights(path)
@@ -100,7 +104,11 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 
 def _read_torch(path: Path) -> object:
     try:
-        with path.open("rb") as file, torch.serialization.safe_globals([argparse.Namespace]):
+        with (
+            path.open("rb") as file,
+            torch.serialization.safe_globals([argparse.Namespace]),
+            warnings.catch_warnings(action="ignore", category=UserWarning),  # about the pickle's protocol
+        ):
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))

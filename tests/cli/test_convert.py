@@ -1,0 +1,120 @@
+import itertools
+
+import pytest
+import torch
+
+from tests.cli.common import fails
+from tests.weights.common import (
+    FAMILIES,
+    LAYOUTS,
+    Payload,
+    closed_address,
+    drawn,
+    make_entry,
+    official_file,
+    same,
+    serving,
+)
+from vig_pyg import pvig_micro, vig_micro, weights
+from vig_pyg.cli import main
+
+
+def run(*argv):
+    return main(["convert", *map(str, argv)])
+
+
+def raw_bytes(tensor):
+    return tensor.dtype, tuple(tensor.shape), tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+@pytest.mark.parametrize(("one", "two"), [*itertools.product(LAYOUTS, LAYOUTS)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_there_and_back_gives_identical_bytes(tmp_path, family, one, two):
+    model = drawn(FAMILIES[family]())
+    original = weights.convert(model, one)
+    torch.save({"state_dict": original}, tmp_path / "one.pth")
+    assert run(tmp_path / "one.pth", tmp_path / "two.safetensors", "--layout", two) == 0
+    assert weights.detect_layout(weights.read_state(tmp_path / "two.safetensors")) == two
+    assert run(tmp_path / "two.safetensors", tmp_path / "back.pth", "--layout", one) == 0
+    back = weights.read_state(tmp_path / "back.pth")
+    assert list(back) and back.keys() == original.keys()
+    assert all(raw_bytes(back[key]) == raw_bytes(original[key]) for key in original)
+
+
+def test_it_says_what_it_did(tmp_path, capsys):
+    state = weights.convert(pvig_micro(), "official")
+    tables = {f"backbone.{i}.0.relative_pos": torch.zeros(1, 256, 16) for i in (0, 2)}
+    torch.save({"model": state | tables}, tmp_path / "in.pth")
+    assert run(tmp_path / "in.pth", tmp_path / "new" / "out.pth", "--layout", "mmpretrain") == 0
+    line = f"{len(state)} tensors of pvig_micro, from the official to the mmpretrain layout, 2 position tables left out"
+    assert capsys.readouterr().out == f"{tmp_path / 'new' / 'out.pth'}: {line}\n"
+    with torch.device("meta"):
+        foreign = vig_micro(channels=16, depth=2)
+    torch.save({k: torch.zeros(t.shape) for k, t in foreign.state_dict().items()}, tmp_path / "foreign.pth")
+    assert run(tmp_path / "foreign.pth", tmp_path / "out.pth") == 0
+    assert "tensors of no variant of ours, from the own to the own layout" in capsys.readouterr().out
+
+
+def test_files_as_published(tmp_path):
+    model = drawn(pvig_micro())
+    (tmp_path / "in.pth.tar").write_bytes(official_file(model))
+    assert run(tmp_path / "in.pth.tar", tmp_path / "out.pth") == 0
+    assert same(torch.load(tmp_path / "out.pth", weights_only=True), model.state_dict())
+
+
+def test_urls_and_names_of_published_weights(tmp_path, monkeypatch):
+    model = drawn(vig_micro())
+    content = official_file(model)
+    monkeypatch.setenv("VIG_PYG_HOME", str(tmp_path / "home"))
+    with serving({"/a.pth": content, "/b.pth": content}) as (address, asked):
+        entry = make_entry(f"{address}/b.pth", content)
+        monkeypatch.setitem(weights.TABLE, entry.name, entry)
+        sources = [f"{address}/a.pth", "vig_micro", "vig_micro:imagenet1k"]
+        for i, source in enumerate(sources):
+            assert run(source, tmp_path / f"{i}.pth") == 0
+            assert same(torch.load(tmp_path / f"{i}.pth", weights_only=True), model.state_dict())
+        assert asked == ["/a.pth", "/b.pth"]
+
+
+def test_tied_weights_go_into_safetensors(tmp_path):
+    state = vig_micro().state_dict()
+    state["blocks.1.ffn.fc1.0.bias"] = state["blocks.0.ffn.fc1.0.bias"]
+    torch.save(state, tmp_path / "in.pth")
+    assert run(tmp_path / "in.pth", tmp_path / "out.safetensors") == 0
+    assert same(weights.read_state(tmp_path / "out.safetensors"), state)
+
+
+def test_files_are_not_overwritten_unless_told(tmp_path, capsys):
+    source, mine = tmp_path / "in.pth", tmp_path / "mine.pth"
+    torch.save(vig_micro().state_dict(), source)
+    mine.write_text("precious")
+    assert "mine.pth exists already" in fails(capsys, "convert", source, mine)
+    assert "in.pth exists already" in fails(capsys, "convert", source, source)
+    assert "is a folder" in fails(capsys, "convert", source, tmp_path, "--overwrite")
+    assert mine.read_text() == "precious"
+    assert run(source, source, "--layout", "official", "--overwrite") == 0
+    assert weights.detect_layout(weights.read_state(source)) == "official"
+
+
+def test_convert_names_what_is_wrong_and_writes_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("VIG_PYG_HOME", str(tmp_path / "home"))
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "page.pth").write_text("<html>")
+    (tmp_path / "text.pth").write_text("text")
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
+    torch.save({"state_dict": Payload(tmp_path / "trace")}, tmp_path / "hostile.pth")
+    wrong = {
+        "nothing.pth": "No file of weights at",
+        "": "is a folder, expected a file of weights",
+        "empty.pth": "is empty",
+        "page.pth": "is a web page",
+        "text.pth": "is damaged, cut short or not a file of weights",
+        "other.pth": "no weights of a Vision GNN: they have no pos_embed.weight, but a",
+        "hostile.pth": "exec would have to run. It is refused",
+    }
+    for name, message in wrong.items():
+        assert message in fails(capsys, "convert", tmp_path / name, tmp_path / "out.pth")
+    assert "Cannot download" in fails(capsys, "convert", f"{closed_address()}/a.pth", tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists() and not (tmp_path / "trace").exists()
+    with pytest.raises(SystemExit):
+        run(tmp_path / "other.pth", tmp_path / "out.pth", "--layout", "timm")

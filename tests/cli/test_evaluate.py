@@ -1,0 +1,112 @@
+import csv
+import json
+import re
+
+import pytest
+
+from tests.cli.common import fails
+from tests.common import calibrated
+from tests.pictures import BROKEN, ODD
+from tests.predict.common import paint
+from tests.weights.common import official_file
+from vig_pyg import pvig_micro
+from vig_pyg.cli import main
+
+
+def run(*argv):
+    return main(["evaluate", *map(str, argv), "--device", "cpu"])
+
+
+def by_hand(saved, pictures, tmp_path, *options):
+    """Top-1 from what `predict` says."""
+    main(["predict", str(saved), str(pictures), "--json", str(tmp_path / "p.json"), "--overwrite", *map(str, options)])
+    found = json.loads((tmp_path / "p.json").read_text())["pictures"]
+    right = [one["classes"][0]["name"] == one["path"].split("/")[-2] for one in found]
+    return 100 * sum(right) / len(right)
+
+
+@pytest.mark.parametrize("options", [[], ["--image-size", 48], ["--position", "grid", "--image-size", 40]])
+def test_accuracy_agrees_with_predict(saved, pictures, tmp_path, capsys, options):
+    want = by_hand(saved, pictures, tmp_path, *options)
+    capsys.readouterr()
+    files = ["--json", tmp_path / "e.json", "--csv", tmp_path / "e.csv"]
+    assert run(saved, pictures, *files, *options) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and f"top-1 {want:.2f} %   top-5 100.00 %" in out
+    size = options[-1] if options else 32
+    assert f"{saved} at {size} x {size} pixels on cpu: 8 images, all classes" in out
+    assert re.search(r"[\d.]+ images/s with reading, [\d.]+ images/s in the model alone", out)
+
+    content = json.loads((tmp_path / "e.json").read_text())
+    assert (content["model"], content["data"], content["image_size"]) == (str(saved), str(pictures), size)
+    assert (content["images"], content["top1"], content["top5"], content["broken"]) == (8, want, 100.0, [])
+    with open(tmp_path / "e.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["index", "name", "images", "top1", "top5"]
+    assert [(row["index"], row["name"], row["images"]) for row in rows] == [("0", "blue", "4"), ("1", "red", "4")]
+    assert [float(row["top1"]) for row in rows] == [row["top1"] for row in content["per_class"]]
+    assert sum(row["top1"] for row in content["per_class"]) / 2 == pytest.approx(want)
+    for row in content["per_class"]:
+        assert re.search(rf"^{row['name']} +4 +{row['top1']:.2f} +100.00$", out, flags=re.MULTILINE)
+
+
+def test_a_trained_run_with_one_of_its_classes(trained, tmp_path, capsys):
+    folder, pictures = trained
+    (tmp_path / "red").symlink_to(pictures / "val" / "red")
+    assert run(folder, tmp_path) == 0
+    assert "4 images, 1 of 2 classes occur, the model chooses among all" in capsys.readouterr().out
+
+
+def test_wordnet_folders_of_some_of_imagenets_classes(tmp_path, capsys):
+    (tmp_path / "weights.pth").write_bytes(official_file(calibrated(pvig_micro())))
+    for name in ("n01440764", "n02102040", "n03888257"):
+        paint(tmp_path / "val" / name / "a.png", "red")
+    options = ["--weights", tmp_path / "weights.pth", "--csv", tmp_path / "out.csv", "--workers", 0]
+    assert run("pvig_micro", tmp_path / "val", *options) == 0
+    assert "3 of 1000 classes occur" in capsys.readouterr().out
+    rows = [line.split(",")[:3] for line in (tmp_path / "out.csv").read_text().splitlines()[1:]]
+    assert rows == [["0", "tench", "1"], ["217", "English springer", "1"], ["701", "parachute", "1"]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_broken_pictures_count_nowhere_and_are_listed(saved, odd, tmp_path, capsys, workers):
+    assert run(saved, odd.parent, "--json", tmp_path / "out.json", "--workers", workers, "--batch-size", 7) == 1
+    out, err = capsys.readouterr()
+    assert f"{len(ODD)} images, 1 of 2 classes occur" in out
+    assert f"{len(BROKEN)} of {len(BROKEN) + len(ODD)} pictures could not be read:" in err
+    for name, reason in BROKEN.items():
+        assert re.search(rf"{odd / name}: .*{reason}", err)
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["images"] == len(ODD)
+    assert {one["path"] for one in content["broken"]} == {str(odd / name) for name in BROKEN}
+
+
+def test_ctrl_c_leaves_nothing_half_written(saved, pictures, tmp_path, capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vig_pyg.predict.batches.read_picture", stop)
+    assert run(saved, pictures, "--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--workers", 0) == 130
+    assert not list(tmp_path.iterdir())
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_evaluate_names_what_is_wrong(saved, pictures, odd, tmp_path, capsys):
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "broken" / "red").mkdir(parents=True)
+    (tmp_path / "broken" / "red" / "a.png").touch()
+    paint(tmp_path / "wordnet" / "n01440764" / "a.png", "red")
+    wrong = {
+        "does not exist": [saved, tmp_path / "nothing"],
+        "is a file, expected a folder": [saved, pictures / "red" / "0.png"],
+        "needs one folder of pictures for each class": [saved, pictures / "red"],
+        "2 of 2 folders are no classes of the model: train, val; its classes are blue, red": [saved, pictures.parent],
+        "but the model has 2 classes and not ImageNet's 1000": [saved, tmp_path / "wordnet"],
+        "None of 1 pictures could be read": [saved, tmp_path / "broken"],
+        "exists already": [saved, pictures, "--csv", tmp_path / "mine"],
+        "batch_size >= 1": [saved, pictures, "--batch-size", 0],
+        "There is no folder nothing and no model of that name": ["nothing", pictures],
+    }
+    for message, argv in wrong.items():
+        assert message in fails(capsys, "evaluate", *argv)
+    assert (tmp_path / "mine").read_text() == "precious"

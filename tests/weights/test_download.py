@@ -1,0 +1,209 @@
+import hashlib
+import re
+import socket
+import sys
+
+import pytest
+import torch
+
+from tests.weights.common import closed_address, copied, drawn, file_content, make_entry, official_file, same, serving
+from vig_pyg import vig_micro, weights
+
+PAGE = b"<!DOCTYPE html><title>Sign in</title>"
+
+
+@pytest.fixture
+def published():
+    """A model and the content of a file with its weights, as published."""
+    model = drawn(vig_micro())
+    return model, official_file(model)
+
+
+def files(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_file_is_downloaded_once(home, published, capsys):
+    model, content = published
+    with serving({"/vig.pth.tar": content}) as (address, asked):
+        entry = make_entry(f"{address}/vig.pth.tar", content)
+        path = weights.download(entry, progress=False)
+        assert path == home / "checkpoints" / "vig.pth.tar" and path.read_bytes() == content
+        assert weights.download(entry) == path and asked == ["/vig.pth.tar"]
+    assert files(home) == ["vig.pth.tar"]
+    assert capsys.readouterr().err == ""
+    fresh = vig_micro()
+    weights.load_weights(fresh, entry)  # the server is gone
+    assert same(fresh.state_dict(), model.state_dict())
+
+
+def test_progress_is_shown_when_wanted(published, capsys):
+    _, content = published
+    with serving({"/vig.pth": content}) as (address, _):
+        weights.download(make_entry(f"{address}/vig.pth", content))
+    assert "100%" in capsys.readouterr().err
+
+
+def test_without_network_the_message_says_what_to_do_and_then_it_works_offline(home, published):
+    model, content = published
+    entry = make_entry(f"{closed_address()}/releases/vig.pth.tar", content)
+    fresh = vig_micro()
+    before = copied(fresh)
+    with pytest.raises(ConnectionError) as caught:
+        weights.load_weights(fresh, entry)
+    message = str(caught.value)
+    assert message.count("\n") == 0
+    assert message.startswith(f"Cannot download {entry.url} (") and "refused" in message
+    assert f"SHA-256 starts with {entry.sha256}" in message
+    place = re.search(r"put it at (\S+): then it works offline", message)[1]
+    assert place == str(home / "checkpoints" / "vig.pth.tar")
+    assert files(home) == [] and same(fresh.state_dict(), before)
+
+    with open(place, "wb") as file:
+        file.write(content)
+    weights.load_weights(fresh, entry)
+    assert same(fresh.state_dict(), model.state_dict())
+
+
+def test_a_plain_url_says_where_its_file_goes_too(home, published):
+    model, content = published
+    url = f"{closed_address()}/mine.pth?download=1"
+    with pytest.raises(ConnectionError, match=r"SHA-256 unknown\) and put it at") as caught:
+        weights.load_weights(vig_micro(), url)
+    place = re.search(r"put it at (\S+): then", str(caught.value))[1]
+    assert place.endswith("-mine.pth")
+    with open(place, "wb") as file:
+        file.write(content)
+    fresh = vig_micro()
+    assert weights.load_weights(fresh, url).source == url
+    assert same(fresh.state_dict(), model.state_dict())
+
+
+SPOILT = {
+    "cut short": lambda content: content[: len(content) // 2],
+    "cut short on the way": lambda content: (200, content[: len(content) // 2], len(content)),
+    "page": lambda _: PAGE,
+    "empty": lambda _: b"",
+    "another file": lambda _: file_content(vig_micro().state_dict()),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_an_answer_with_another_hash_is_refused_and_not_kept(home, published, kind):
+    _, content = published
+    with serving({"/vig.pth": SPOILT[kind](content)}) as (address, _):
+        entry = make_entry(f"{address}/vig.pth", content)
+        with pytest.raises(ValueError, match=rf"SHA-256 \w{{12}}\.\.\., expected {entry.sha256}\.\.\."):
+            weights.download(entry, progress=False)
+    assert files(home) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("cut short", "damaged, cut short"),
+        ("cut short on the way", "damaged"),
+        ("page", "web page"),
+        ("empty", "empty"),
+    ],
+)
+def test_a_broken_answer_of_unknown_hash_is_refused_and_not_kept(home, published, kind, message):
+    _, content = published
+    with serving({"/vig.pth": SPOILT[kind](content)}) as (address, _), pytest.raises(ValueError, match=message):
+        weights.load_weights(vig_micro(), f"{address}/vig.pth", progress=False)
+    assert files(home) == []
+
+
+def test_an_error_of_the_server_is_told(home, published):
+    _, content = published
+    with (
+        serving({"/busy.pth": (503, PAGE, None)}) as (address, _),
+        pytest.raises(ConnectionError, match=r"gone.pth \(HTTP Error 404: Not Found\)"),
+    ):
+        weights.download(make_entry(f"{address}/gone.pth", content))
+    with (
+        serving({"/busy.pth": (503, PAGE, None)}) as (address, _),
+        pytest.raises(ConnectionError, match=r"busy.pth \(HTTP Error 503: Service Unavailable\)"),
+    ):
+        weights.download(f"{address}/busy.pth")
+    assert files(home) == []
+
+
+def test_a_server_that_says_nothing_is_left_after_a_while(monkeypatch, published):
+    monkeypatch.setattr(sys.modules["vig_pyg.weights.download"], "TIMEOUT", 0.1)  # the name is the function's too
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/vig.pth"
+        with pytest.raises(ConnectionError, match="timed out"):
+            weights.download(url)
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_wrong_file_in_the_cache_is_replaced(home, published):
+    _, content = published
+    place = home / "checkpoints" / "vig.pth"
+    place.parent.mkdir()
+    place.write_bytes(content[:-1])
+    with serving({"/vig.pth": content}) as (address, _):
+        assert weights.download(make_entry(f"{address}/vig.pth", content), progress=False).read_bytes() == content
+
+
+def test_a_wrong_file_in_the_cache_without_network_is_told(home, published):
+    _, content = published
+    place = home / "checkpoints" / "vig.pth"
+    place.parent.mkdir()
+    place.write_bytes(b"something else")
+    digest = hashlib.sha256(b"something else").hexdigest()[:12]
+    with pytest.raises(ConnectionError, match=rf"lay there has the SHA-256 {digest}\.\.\. and was removed\. Get the"):
+        weights.download(make_entry(f"{closed_address()}/vig.pth", content))
+    assert files(home) == []
+
+
+def test_the_hash_in_a_name_is_checked(home, published):
+    _, content = published
+    good, bad = (f"/vig-{digest}.pth" for digest in (hashlib.sha256(content).hexdigest()[:10], "0123456789"))
+    with serving({good: content, bad: content}) as (address, _):
+        assert weights.download(address + good, progress=False).read_bytes() == content
+        with pytest.raises(ValueError, match=r"expected 0123456789\.\.\."):
+            weights.download(address + bad, progress=False)
+    assert len(files(home)) == 1
+
+
+def test_two_urls_that_end_alike_are_two_files(home):
+    with serving({"/a/model.pth": file_content({"a": 1}), "/b/model.pth": file_content({"b": 2})}) as (address, _):
+        one, two = (weights.download(f"{address}/{name}/model.pth", progress=False) for name in "ab")
+    assert one != two and one.read_bytes() != two.read_bytes()
+
+
+def test_a_url_of_the_table_is_known(home, published, monkeypatch):
+    _, content = published
+    entry = make_entry(f"{closed_address()}/vig.pth", content)
+    monkeypatch.setitem(weights.TABLE, entry.name, entry)
+    with pytest.raises(ConnectionError, match=f"starts with {entry.sha256}.*checkpoints/vig.pth:"):
+        weights.download(entry.url)
+
+
+def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIG_PYG_HOME", str(tmp_path / "ours"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    assert weights.cache_folder() == tmp_path / "ours" / "checkpoints"
+    monkeypatch.setenv("VIG_PYG_HOME", "~/mine")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert weights.cache_folder() == tmp_path / "mine" / "checkpoints"
+    monkeypatch.delenv("VIG_PYG_HOME")
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    assert weights.cache_folder() == tmp_path / "torch" / "hub" / "checkpoints"
+
+
+def test_ctrl_c_leaves_nothing(home, published, monkeypatch):
+    _, content = published
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with serving({"/vig.pth": content}) as (address, _):
+        monkeypatch.setattr(torch.hub, "tqdm", stop)
+        with pytest.raises(KeyboardInterrupt):
+            weights.download(make_entry(f"{address}/vig.pth", content))
+    assert files(home) == []

@@ -1,0 +1,205 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.common import calibrated
+from tests.weights.common import closed_address, same
+from vig_pyg import PyramidViG, ViG, VisionGNN, fuse, pvig_micro, vig_micro
+from vig_pyg.preprocess import Preprocessing
+from vig_pyg.weights import hub
+
+NAMES = ["blue", "red", "größer"]
+PREPROCESSING = Preprocessing(image_size=48, mean=0.4, crop_pct=0.9)
+OPTIONS = {"num_classes": 3, "k": (2, 5), "conv": "gin", "image_size": 48}
+
+
+@pytest.fixture
+def made(make):
+    model = calibrated(make(**OPTIONS), (48, 48))
+    model.class_names, model.preprocessing = NAMES, PREPROCESSING
+    return model
+
+
+def test_a_round_trip_gives_identical_logits(made, tmp_path):
+    images = torch.rand(2, 3, 48, 40)
+    assert made.save_pretrained(tmp_path / "new" / "model") is None
+    again = type(made).from_pretrained(tmp_path / "new" / "model")
+    assert type(again) is type(made) and again.config == made.config and not again.training
+    assert (again.class_names, again.preprocessing) == (NAMES, PREPROCESSING)
+    assert same(again.state_dict(), made.state_dict()) and torch.equal(again(images), made(images))
+
+
+def test_the_folder_has_the_usual_files(made, tmp_path):
+    made.save_pretrained(str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    card = json.loads((tmp_path / "config.json").read_text())
+    assert card["family"] == type(made).__name__ and card["num_classes"] == 3 and card["k"] == [2, 5]
+    assert card["class_names"] == NAMES and card["preprocessing"]["mean"] == 0.4
+
+
+def test_any_family_comes_from_the_base_class(made, tmp_path):
+    made.save_pretrained(tmp_path)
+    assert type(VisionGNN.from_pretrained(tmp_path)) is type(made)
+    other = ViG if isinstance(made, PyramidViG) else PyramidViG
+    with pytest.raises(ValueError, match=rf"The model is a {type(made).__name__}, not a {other.__name__}: use"):
+        other.from_pretrained(tmp_path)
+
+
+def test_options_can_be_changed_on_the_way(tmp_path):
+    model = calibrated(pvig_micro(num_classes=3))
+    model.class_names = NAMES
+    model.save_pretrained(tmp_path)
+    other = PyramidViG.from_pretrained(tmp_path, num_classes=7, position="grid")
+    assert other.class_names is None and other.config == replace(model.config, num_classes=7, position="grid")
+    assert torch.equal(other.head.fc1.weight, model.head.fc1.weight)
+    with pytest.raises(TypeError, match="PyramidViGConfig has no option 'num_clases'"):
+        PyramidViG.from_pretrained(tmp_path, num_clases=7)
+
+
+def test_a_model_without_names_has_none_again(make, tmp_path):
+    make().save_pretrained(tmp_path)
+    again = VisionGNN.from_pretrained(str(tmp_path))
+    assert again.class_names is None and again.preprocessing is None
+
+
+def test_saving_again_replaces(make, tmp_path):
+    make(num_classes=3).save_pretrained(tmp_path)
+    model = make(num_classes=4)
+    model.save_pretrained(tmp_path)
+    assert same(VisionGNN.from_pretrained(tmp_path).state_dict(), model.state_dict())
+
+
+def test_what_could_not_be_loaded_is_not_saved(make, tmp_path):
+    with pytest.raises(ValueError, match=r"conv=.* is code, which config\.json cannot hold: save the weights alone"):
+        make(conv=lambda i, o: torch.nn.Linear(i, o)).save_pretrained(tmp_path / "a")
+    with pytest.raises(ValueError, match="has other weights than its configuration makes"):
+        fuse.fuse(make().eval()).save_pretrained(tmp_path / "b")
+    with pytest.raises(TypeError, match="save_pretrained got private: options of the hub need push_to_hub"):
+        make().save_pretrained(tmp_path / "c", private=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_folder_without_a_file_is_refused(make, tmp_path, name):
+    make().save_pretrained(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path} has no {name}: it is not a folder of save_pretrained"):
+        VisionGNN.from_pretrained(tmp_path)
+
+
+BAD_CARDS = {
+    "text": "not json",
+    "list": "[1]",
+    "number": "3",
+    "empty": "{}",
+    "no family": '{"depth": 4, "channels": 64}',
+    "no depth": '{"family": "ViG"}',
+    "foreign": '{"family": "ViG", "depth": 4, "channels": 64, "hidden_size": 3}',
+    "preprocessing": '{"family": "ViG", "depth": 4, "channels": 64, "preprocessing": {"size": 3}}',
+}
+
+
+@pytest.mark.parametrize("kind", BAD_CARDS)
+def test_a_configuration_of_something_else_is_refused(tmp_path, kind):
+    vig_micro().save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(BAD_CARDS[kind])
+    with pytest.raises(ValueError, match=r"config\.json is not the configuration of a model"):
+        VisionGNN.from_pretrained(tmp_path)
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    vig_micro().save_pretrained(tmp_path / "vig")
+    pvig_micro().save_pretrained(tmp_path / "pvig")
+    (tmp_path / "vig" / "model.safetensors").replace(tmp_path / "pvig" / "model.safetensors")
+    with pytest.raises(ValueError, match=r"do not fit this PyramidViG \(they look like vig_micro\)"):
+        PyramidViG.from_pretrained(tmp_path / "pvig")
+
+
+def test_an_unreachable_hub_gives_one_clear_message(tmp_path):
+    """In a process of its own: huggingface_hub reads its address when it is imported."""
+    code = (
+        "import time\n"
+        "from vig_pyg import VisionGNN\n"
+        "time.sleep = lambda seconds: None\n"  # it tries again for half a minute
+        "try: VisionGNN.from_pretrained('somebody/vig-micro')\n"
+        "except ConnectionError as error: print(error)\n"
+    )
+    env = {"HF_ENDPOINT": closed_address(), "HF_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("Cannot get somebody/vig-micro from the Hugging Face hub (")
+    assert "put them in a folder, and pass the folder: then it works offline." in done.stdout
+    assert done.stdout.count("\n") == 1
+
+
+def test_a_name_on_the_hub_is_asked_for(make, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    make().save_pretrained(tmp_path)
+    asked = []
+
+    def answer(repo, name, **options):
+        asked.append((repo, name, options["revision"]))
+        return str(tmp_path / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
+    VisionGNN.from_pretrained("somebody/vig", revision="v1")
+    assert asked == [("somebody/vig", "config.json", "v1"), ("somebody/vig", "model.safetensors", "v1")]
+
+
+def test_what_is_neither_a_folder_nor_a_name_is_told(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"There is no folder .*nothing/here, and it cannot be a name on the hub"
+    ):
+        VisionGNN.from_pretrained(tmp_path / "nothing" / "here")
+    with pytest.raises(ConnectionError, match="Cannot get somebody/nothing from the Hugging Face hub"):
+        VisionGNN.from_pretrained("somebody/nothing", local_files_only=True, cache_dir=tmp_path)
+
+
+def test_pushing_sends_the_same_files(made, tmp_path, monkeypatch):
+    import huggingface_hub.hub_mixin as mixin
+
+    sent = {}
+
+    class Hub:
+        def __init__(self, **_):
+            pass
+
+        def create_repo(self, repo_id, **_):
+            return type("Repo", (), {"repo_id": repo_id})()
+
+        def upload_folder(self, *, repo_id, folder_path, **_):
+            sent.update({path.name: path.read_bytes() for path in mixin.Path(folder_path).iterdir()}, repo=repo_id)
+
+    monkeypatch.setattr(mixin, "HfApi", Hub)
+    made.push_to_hub("somebody/vig")
+    assert sorted(sent) == ["README.md", "config.json", "model.safetensors", "repo"]
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes(sent[name])
+    assert same(VisionGNN.from_pretrained(tmp_path).state_dict(), made.state_dict())
+
+
+def test_without_the_extra_the_message_says_so():
+    code = (
+        "import sys, importlib.util\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *a: None if name == 'huggingface_hub' else find(name, *a)\n"
+        "from vig_pyg import vig_micro\n"
+        "model = vig_micro()\n"
+        "for call in (model.save_pretrained, model.push_to_hub, model.from_pretrained):\n"
+        "    try: call('x')\n"
+        "    except ImportError as error: print(error)\n"
+        "assert 'huggingface_hub' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3 and all(line.endswith('pip install "vig-pyg[hub]".') for line in lines)
+
+
+def test_the_mixin_is_the_one_of_the_hub():
+    from huggingface_hub import ModelHubMixin
+
+    assert issubclass(hub.HubMixin, ModelHubMixin) and issubclass(VisionGNN, hub.HubMixin)
