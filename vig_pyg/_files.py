@@ -63,7 +63,8 @@ def _as_bytes(content: Content) -> bytes:
         buffer = io.BytesIO()
         content(buffer)
         return buffer.getvalue()
-    return content.encode() if isinstance(content, str) else content
+    # a name of a file may be no Unicode; the backslash is what JSON wants
+    return content.encode(errors="backslashreplace") if isinstance(content, str) else content
 
 
 def _sync_folder(folder: Path) -> None:

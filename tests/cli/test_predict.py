@@ -1,7 +1,10 @@
 import csv
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -77,6 +80,27 @@ def test_nothing_readable_still_says_why(saved, odd, capsys):
     assert run(saved, odd / "zero.jpg", odd / "text.jpg") == 1
     out, err = capsys.readouterr()
     assert out == "" and "2 of 2 pictures could not be read" in err
+
+
+def test_names_that_are_no_unicode(saved, pictures, tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    (tmp_path / name).write_bytes((pictures / "red" / "0.png").read_bytes())
+    argv = ["predict", str(saved), str(tmp_path), "--json", str(tmp_path / "a.json"), "--csv", str(tmp_path / "a.csv")]
+    code = f"import sys; from vig_pyg.cli import main; sys.exit(main({argv!r}))"
+    env = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert r"caf\udce9.png   " in done.stdout
+    assert json.loads((tmp_path / "a.json").read_text())["pictures"][0]["path"] == str(tmp_path / name)
+    assert r"caf\udce9.png,1," in (tmp_path / "a.csv").read_text()
+
+
+def test_a_reader_that_has_enough_is_no_error(saved, pictures, tmp_path):
+    argv = ["predict", str(saved), str(pictures), "--json", str(tmp_path / "a.json"), "--workers", "0"]
+    code = f"import sys; from vig_pyg.cli import main; sys.exit(main({argv!r}))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
+    assert json.loads((tmp_path / "a.json").read_text())["pictures"]
 
 
 def test_files_are_not_overwritten_unless_told(saved, pictures, tmp_path, capsys):

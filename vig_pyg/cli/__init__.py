@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -28,11 +30,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 if some of the pictures could not be read; 2 after an error in what the user gave; 130
-        after Ctrl-C; or the command's own.
+        after Ctrl-C; 141 if nobody reads what it prints; or the command's own.
     """
     args = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files and classes may be more than it can show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int | None = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of what we print has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
+        return 141
     except KeyboardInterrupt:
         print("vig-pyg: stopped; nothing was written", file=sys.stderr)
         return 130

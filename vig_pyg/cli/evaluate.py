@@ -49,7 +49,6 @@ def run(args: argparse.Namespace) -> int:
             classifier, data, batch_size=args.batch_size, workers=args.workers, device=where, report=bar.update
         )
     size = classifier.preprocessing.image_size
-    _print(result, len(classifier.class_names), f"{args.model} at {size} x {size} pixels on {where}")
     rows = [tuple(asdict(row).values()) for row in result.per_class]
     if args.json is not None:
         content = {"model": args.model, "data": str(args.data), "image_size": size, **asdict(result)}
@@ -58,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.csv is not None:
         text = as_csv(("index", "name", "images", "top1", "top5"), rows)
         write_file(args.csv, text, overwrite=args.overwrite)
+    _print(result, len(classifier.class_names), f"{args.model} at {size} x {size} pixels on {where}")
     return say_broken(result.broken, len(data.paths))
 
 

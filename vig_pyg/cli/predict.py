@@ -44,14 +44,14 @@ def run(args: argparse.Namespace) -> int:
     found = list(tqdm(results, total=len(paths), unit="picture", disable=hidden, leave=False))
     predictions = [one for one in found if isinstance(one, Prediction)]
     broken = [one for one in found if isinstance(one, Broken)]
-    width = max((len(str(one.path)) for one in predictions), default=0)
-    for one in predictions:
-        words = "   ".join(f"{n} {100 * p:5.1f} %" for n, p in zip(one.names, one.probabilities, strict=True))
-        print(f"{one.path!s:{width}}   {words}")
     if args.json is not None:
         write_file(args.json, _json(args.model, predictions, broken), overwrite=args.overwrite)
     if args.csv is not None:
         write_file(args.csv, _csv(predictions, broken), overwrite=args.overwrite)
+    width = max((len(str(one.path)) for one in predictions), default=0)
+    for one in predictions:
+        words = "   ".join(f"{n} {100 * p:5.1f} %" for n, p in zip(one.names, one.probabilities, strict=True))
+        print(f"{one.path!s:{width}}   {words}")
     return say_broken(broken, len(paths))
 
 
