@@ -91,6 +91,8 @@ def test_files_are_not_overwritten_unless_told(tmp_path, capsys):
     assert "mine.pth exists already" in fails(capsys, "convert", source, mine)
     assert "in.pth exists already" in fails(capsys, "convert", source, source)
     assert "is a folder" in fails(capsys, "convert", source, tmp_path, "--overwrite")
+    url = f"{closed_address()}/a.pth"
+    assert "mine.pth exists already" in fails(capsys, "convert", url, mine)  # told before a download
     assert mine.read_text() == "precious"
     assert run(source, source, "--layout", "official", "--overwrite") == 0
     assert weights.detect_layout(weights.read_state(source)) == "official"

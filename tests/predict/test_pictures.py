@@ -29,6 +29,12 @@ def test_broken_pictures_are_refused_with_the_reason(odd, name):
     assert name not in str(caught.value)
 
 
+@pytest.mark.parametrize(("deep", "want"), [(0, 0), (128, 0), (129, 1), (65535, 255), (65535 - 129, 254)])
+def test_16_bits_become_8(tmp_path, deep, want):
+    Image.fromarray(np.full((8, 8), deep, dtype=np.uint16)).save(tmp_path / "deep.png")
+    assert read_picture(tmp_path / "deep.png").getextrema() == (want, want)
+
+
 def test_the_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the top is on the right
