@@ -1,4 +1,5 @@
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -38,11 +39,17 @@ def test_tables_are_those_of_the_result_files(benchmarks):
     assert readme.rendered(README) == README
 
 
+def test_the_table_of_weights_is_that_of_the_package():
+    from vig_pyg import weights
+
+    assert f"<!-- weights -->\n{weights.as_markdown()}\n<!-- /weights -->" in README
+
+
 def test_commands_exist():
     from vig_pyg.cli import _parser
 
-    for line in re.findall(r"^uv run vig-pyg ([^#\n]*)", README, flags=re.MULTILINE):
-        assert callable(_parser().parse_args(line.split()).run)
+    for line in re.findall(r"^uv run vig-pyg ([^#\n]*[^#\n\s])", README, flags=re.MULTILINE):
+        assert callable(_parser().parse_args(shlex.split(line)).run)
 
 
 def test_pictures_exist():

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -67,3 +69,22 @@ def test_downsample_is_convolution_and_norm():
     downsample, x = Downsample(4, 8).eval(), torch.rand(1, 4, 6, 6)
     want = F.conv2d(x, downsample[0].weight, stride=2, padding=1) / (1 + 1e-5) ** 0.5
     torch.testing.assert_close(downsample(x), want)
+
+
+def test_hooks_see_every_layer_in_training():
+    stem, seen = Stem(3, 32, patch_size=4), []
+    for layer in stem:
+        layer.register_forward_hook(lambda module, *_: seen.append(type(module).__name__))
+    stem(torch.rand(2, 3, 16, 16))
+    assert seen == [type(layer).__name__ for layer in stem]
+
+
+def test_a_step_equals_the_plain_one_in_float64():
+    torch.manual_seed(0)
+    stem = Stem(3, 32, patch_size=4)
+    exact, x = copy.deepcopy(stem).double(), torch.rand(2, 3, 16, 16)
+    for module, dtype in ((stem, torch.float32), (exact, torch.float64)):
+        (module(x.to(dtype)) * torch.linspace(-1, 1, 4, dtype=dtype)).sum().backward()
+    for (name, found), want in zip(stem.named_parameters(), exact.parameters(), strict=True):
+        size = float(want.grad.abs().max()) + 1
+        torch.testing.assert_close(found.grad.double(), want.grad, rtol=1e-4, atol=1e-4 * size, msg=name)

@@ -8,7 +8,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.lean import GroupedLinear, LeanLinearNorm, LeanMLP, LeanNorm, grouped, takes_lean
+from vig_pyg.lean import (
+    GroupedLinear,
+    LeanLinearNorm,
+    LeanMLP,
+    LeanMLPByRows,
+    LeanNorm,
+    grouped,
+    pays_by_rows,
+    takes_lean,
+)
 
 
 class MultiHeadLinear(nn.Module):
@@ -120,13 +129,30 @@ def two_maps(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
     if [type(layer) for layer in layers] == _TWO_MAPS and takes_lean(x, layers[2], layers):
         _, map_1, norm, _, _, map_2, last = layers
         weights = map_1.weight, map_1.bias, norm.weight, norm.bias, map_2.weight, map_2.bias
-        out: Tensor = LeanMLP.apply(x, *weights, norm, map_1.heads)
+        lean_mlp = LeanMLPByRows if pays_by_rows(x) else LeanMLP
+        out: Tensor = lean_mlp.apply(x, *weights, norm, map_1.heads)
         if takes_lean(out, last, [last]):
-            out = LeanNorm.apply(out, last.weight, last.bias, last)
+            out = LeanNorm.apply(out, last.weight, last.bias, last, False)
             return out
         return last(out)
     plain: Tensor = second(first(x))
     return plain
+
+
+def norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -> Tensor:
+    """`gelu(norm(x))` of maps `(B, C, H, W)`, in training on a processor in one pass that keeps x alone.
+
+    Example:
+        >>> norm_gelu(torch.rand(2, 8, 4, 4), nn.BatchNorm2d(8), nn.GELU()).shape
+        torch.Size([2, 8, 4, 4])
+    """
+    if x.is_contiguous(memory_format=torch.channels_last) and type(gelu) in (nn.GELU, type(None)):
+        nodes = x.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, H, W) -> (B H W, C), a view
+        if takes_lean(nodes, norm, [norm] if gelu is None else [norm, gelu]):
+            out: Tensor = LeanNorm.apply(nodes, norm.weight, norm.bias, norm, gelu is not None)
+            return out.view(x.size(0), *x.shape[2:], -1).permute(0, 3, 1, 2)  # (B H W, C) -> (B, C, H, W)
+    out = norm(x)
+    return out if gelu is None else gelu(out)
 
 
 #: Types of the layers that `two_maps` knows.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vig_pyg.layers import norm_gelu
+
 
 def _conv_norm(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
     conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
@@ -12,6 +14,19 @@ def _conv_norm(in_channels: int, out_channels: int, stride: int) -> list[nn.Modu
     assert conv.bias is not None
     nn.init.zeros_(conv.bias)
     return [conv, nn.BatchNorm2d(out_channels)]
+
+
+def _run(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """The layers in order, a batch norm together with the GELU behind it."""
+    rest = list(layers)
+    while rest:
+        layer = rest.pop(0)
+        if isinstance(layer, nn.BatchNorm2d):
+            gelu = rest.pop(0) if rest and isinstance(rest[0], nn.GELU) else None
+            x = norm_gelu(x, layer, gelu)
+        else:
+            x = layer(x)
+    return x
 
 
 class Stem(nn.Sequential):
@@ -52,8 +67,7 @@ class Stem(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         # channels last all the way: the nodes are then a view of the map
-        out: Tensor = super().forward(x.contiguous(memory_format=torch.channels_last))
-        return out
+        return _run(self, x.contiguous(memory_format=torch.channels_last))
 
 
 class Downsample(nn.Sequential):
@@ -74,5 +88,4 @@ class Downsample(nn.Sequential):
         super().__init__(*_conv_norm(in_channels, out_channels, stride=2))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = super().forward(x)
-        return out
+        return _run(self, x)

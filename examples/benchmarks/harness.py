@@ -64,7 +64,9 @@ def environment() -> dict[str, Any]:
     return {
         "command": " ".join(["python", *sys.argv]),
         "commit": git("rev-parse", "--short", "HEAD")
-        + (" with changes" if git("status", "--porcelain", "-uno") else ""),
+        + (
+            " with changes" if git("status", "--porcelain", "-uno", "--", ":(top)", ":(top,exclude)*/results/*") else ""
+        ),
         "date": date.today().isoformat(),
         "processor": cpu,
         "threads": torch.get_num_threads(),

@@ -2,11 +2,12 @@
 
 from vig_pyg.kernels._native import has_native_kernels
 from vig_pyg.kernels.gather import TooManyNeighborsError, has_max_relative, max_relative
-from vig_pyg.kernels.norm import NodeNorm, has_node_norm
+from vig_pyg.kernels.norm import NodeNorm, Norm, has_node_norm
 from vig_pyg.kernels.search import nearest, unit_rows
 
 __all__ = [
     "NodeNorm",
+    "Norm",
     "TooManyNeighborsError",
     "has_max_relative",
     "has_native_kernels",

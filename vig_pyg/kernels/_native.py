@@ -22,6 +22,7 @@ _SIGNATURES = {
     "vig_max_relative_backward": "ppppnnppn",
     "vig_norm_stats": "pnnppn",
     "vig_norm_apply": "pnnnpppn",
+    "vig_norm_slope": "pnnpppn",
     "vig_norm_backward": "ppnnnppppppn",
 }
 

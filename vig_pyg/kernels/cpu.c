@@ -195,7 +195,7 @@ void vig_max_relative_backward(const float *grad, const int64_t *source, const i
         }
 }
 
-/* Shares rows among threads; each has sums of its own, (threads, 2, c), added in one order at the end. */
+/* Shares rows among threads; each has sums of its own, added in one order at the end. */
 #define EACH_PART(CALL)                                                                 \
     _Pragma("omp parallel for num_threads(threads) schedule(static)")                   \
     for (int64_t t = 0; t < threads; ++t) {                                             \
@@ -210,11 +210,12 @@ static void add_parts(double *parts, int64_t threads, int64_t count) {
 
 /* Mean and variance of each channel of h (rows, c). 0 on success. */
 int vig_norm_stats(const float *h, int64_t rows, int64_t c, float *mean, float *variance, int64_t threads) {
-    double *parts = calloc((size_t)(threads * 2 * c), sizeof(double));
+    int64_t each = 2 * c + WIDTH; /* a thread's sums; the last step reaches behind the last channel */
+    double *parts = calloc((size_t)(threads * each), sizeof(double));
     if (!parts) return 1;
     void (*sums)(const float *, int64_t, int64_t, int64_t, double *, double *) = BEST(norm_sums);
-    EACH_PART(sums(h, start, end, c, parts + 2 * c * t, parts + 2 * c * t + c))
-    add_parts(parts, threads, 2 * c);
+    EACH_PART(sums(h, start, end, c, parts + each * t, parts + each * t + c))
+    add_parts(parts, threads, each);
     for (int64_t j = 0; j < c; ++j) {
         double centre = parts[j] / (double)rows, square = parts[c + j] / (double)rows - centre * centre;
         mean[j] = (float)(h[j] + centre);
@@ -232,12 +233,20 @@ void vig_norm_apply(const float *h, int64_t rows, int64_t c, int64_t gelu, const
     EACH_PART(apply(h, start, end, c, (int)gelu, scale, shift, out))
 }
 
+/* out = GELU(scale h + shift), (rows, c), and h becomes its slope. */
+void vig_norm_slope(float *h, int64_t rows, int64_t c, const float *scale, const float *shift, float *out,
+                    int64_t threads) {
+    void (*slope)(float *, int64_t, int64_t, int64_t, const float *, const float *, float *) = BEST(norm_slope);
+    EACH_PART(slope(h, start, end, c, scale, shift, out))
+}
+
 /* The gradient g of weight (h - mean) rate + bias, or of its GELU, becomes that of h, rate = 1 / sqrt(variance + eps);
  * the gradients of weight and bias. scale = weight rate, shift = bias - mean scale. 0 on success. */
 int vig_norm_backward(float *g, const float *h, int64_t rows, int64_t c, int64_t gelu, const float *mean,
                       const float *rate, const float *scale, const float *shift, float *grad_weight, float *grad_bias,
                       int64_t threads) {
-    double *parts = calloc((size_t)(threads * 2 * c), sizeof(double));
+    int64_t each = 2 * c + WIDTH; /* a thread's sums; the last step reaches behind the last channel */
+    double *parts = calloc((size_t)(threads * each), sizeof(double));
     float *factors = malloc((size_t)(2 * c) * sizeof(float));
     if (!parts || !factors) {
         free(parts);
@@ -248,8 +257,8 @@ int vig_norm_backward(float *g, const float *h, int64_t rows, int64_t c, int64_t
                   double *) = BEST(norm_backward);
     void (*affine)(float *, const float *, int64_t, int64_t, int64_t, const float *, const float *, const float *) =
         BEST(affine);
-    EACH_PART(inner(g, h, start, end, c, (int)gelu, scale, shift, parts + 2 * c * t, parts + 2 * c * t + c))
-    add_parts(parts, threads, 2 * c);
+    EACH_PART(inner(g, h, start, end, c, (int)gelu, scale, shift, parts + each * t, parts + each * t + c))
+    add_parts(parts, threads, each);
     for (int64_t j = 0; j < c; ++j) {
         /* sum of g (h - mean) rate, from that of g (h - h[0]) */
         double product = (parts[c + j] - parts[j] * ((double)mean[j] - h[j])) * rate[j];

@@ -1,5 +1,5 @@
-/* Batch norm over nodes, and GELU behind it where asked for, forward and backward, channels a multiple of WIDTH. cpu.c includes this once
- * for each kind of processor. Nothing but the map's result is read: what lies between is computed again. */
+/* Batch norm over nodes, and GELU behind it where asked for, forward and backward, channels a multiple of
+ * half of WIDTH. cpu.c includes this once for each kind of processor. Nothing but the map's result is read: what lies between is computed again. */
 
 #define BLOCK 16 /* rows whose sums are taken in float32 before they are added in float64 */
 
@@ -32,7 +32,24 @@ INLINE floats NAME(normal)(floats z, floats *density) {
     return (floats)(((ints)tail & negative) | ((ints)(1.0f - tail) & ~negative));
 }
 
-/* Adds the sums over rows of a block to sums in float64. */
+/* A step's values, or at the end of the channels its first half, with zeros behind. */
+INLINE floats NAME(take)(const float *from, int half) {
+    floats x = {0};
+    if (half)
+        memcpy(&x, from, sizeof x / 2);
+    else
+        memcpy(&x, from, sizeof x);
+    return x;
+}
+
+INLINE void NAME(put)(float *to, floats x, int half) {
+    if (half)
+        memcpy(to, &x, sizeof x / 2);
+    else
+        memcpy(to, &x, sizeof x);
+}
+
+/* Adds the sums over rows of a block to sums in float64; behind the last channel it adds zeros. */
 INLINE void NAME(add_sums)(double *to, floats sums) {
     for (int t = 0; t < WIDTH; ++t) to[t] += sums[t];
 }
@@ -42,9 +59,10 @@ static void NAME(norm_sums)(const float *h, int64_t start, int64_t end, int64_t 
     for (int64_t first = start; first < end; first += BLOCK) {
         int64_t last = first + BLOCK < end ? first + BLOCK : end;
         for (int64_t j = 0; j < c; j += WIDTH) {
-            floats pivot = NAME(load)(h + j), sum = {0}, square = {0};
+            int half = j + WIDTH > c;
+            floats pivot = NAME(take)(h + j, half), sum = {0}, square = {0};
             for (int64_t i = first; i < last; ++i) {
-                floats d = NAME(load)(h + i * c + j) - pivot;
+                floats d = NAME(take)(h + i * c + j, half) - pivot;
                 sum += d;
                 square += d * d;
             }
@@ -58,9 +76,11 @@ INLINE void NAME(apply_rows)(const float *h, int64_t start, int64_t end, int64_t
                              const float *shift, float *out) {
     for (int64_t i = start; i < end; ++i)
         for (int64_t j = 0; j < c; j += WIDTH) {
-            floats density, z = NAME(load)(h + i * c + j) * NAME(load)(scale + j) + NAME(load)(shift + j);
+            int half = j + WIDTH > c;
+            floats a = NAME(take)(scale + j, half), b = NAME(take)(shift + j, half), density;
+            floats z = NAME(take)(h + i * c + j, half) * a + b;
             if (gelu) z *= NAME(normal)(z, &density);
-            memcpy(out + i * c + j, &z, sizeof z);
+            NAME(put)(out + i * c + j, z, half);
         }
 }
 
@@ -73,19 +93,34 @@ static void NAME(norm_apply)(const float *h, int64_t start, int64_t end, int64_t
         NAME(apply_rows)(h, start, end, c, 0, scale, shift, out);
 }
 
+/* out = GELU(scale h + shift), and h becomes its slope by what is within. */
+static void NAME(norm_slope)(float *h, int64_t start, int64_t end, int64_t c, const float *scale, const float *shift,
+                             float *out) {
+    for (int64_t i = start; i < end; ++i)
+        for (int64_t j = 0; j < c; j += WIDTH) {
+            int half = j + WIDTH > c;
+            floats a = NAME(take)(scale + j, half), b = NAME(take)(shift + j, half), density;
+            floats z = NAME(take)(h + i * c + j, half) * a + b;
+            floats below = NAME(normal)(z, &density), y = z * below, slope = below + z * density;
+            NAME(put)(out + i * c + j, y, half);
+            NAME(put)(h + i * c + j, slope, half);
+        }
+}
+
 INLINE void NAME(backward_rows)(float *g, const float *h, int64_t start, int64_t end, int64_t c, int gelu,
                                 const float *scale, const float *shift, double *sums, double *products) {
     for (int64_t first = start; first < end; first += BLOCK) {
         int64_t last = first + BLOCK < end ? first + BLOCK : end;
         for (int64_t j = 0; j < c; j += WIDTH) {
-            floats pivot = NAME(load)(h + j), a = NAME(load)(scale + j), b = NAME(load)(shift + j);
+            int half = j + WIDTH > c;
+            floats pivot = NAME(take)(h + j, half), a = NAME(take)(scale + j, half), b = NAME(take)(shift + j, half);
             floats sum = {0}, product = {0};
             for (int64_t i = first; i < last; ++i) {
-                floats x = NAME(load)(h + i * c + j), dz = NAME(load)(g + i * c + j);
+                floats x = NAME(take)(h + i * c + j, half), dz = NAME(take)(g + i * c + j, half);
                 if (gelu) {
                     floats z = x * a + b, density, below = NAME(normal)(z, &density);
                     dz *= below + z * density;
-                    memcpy(g + i * c + j, &dz, sizeof dz);
+                    NAME(put)(g + i * c + j, dz, half);
                 }
                 sum += dz;
                 product += dz * (x - pivot);
@@ -110,10 +145,11 @@ static void NAME(affine)(float *g, const float *h, int64_t start, int64_t end, i
                          const float *b, const float *c) {
     for (int64_t i = start; i < end; ++i)
         for (int64_t j = 0; j < channels; j += WIDTH) {
+            int half = j + WIDTH > channels;
             int64_t at = i * channels + j;
-            floats x = NAME(load)(g + at) * NAME(load)(a + j) + NAME(load)(b + j);
-            x += NAME(load)(h + at) * NAME(load)(c + j);
-            memcpy(g + at, &x, sizeof x);
+            floats x = NAME(take)(g + at, half) * NAME(take)(a + j, half) + NAME(take)(b + j, half);
+            x += NAME(take)(h + at, half) * NAME(take)(c + j, half);
+            NAME(put)(g + at, x, half);
         }
 }
 

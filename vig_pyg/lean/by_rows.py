@@ -1,0 +1,124 @@
+r"""Two linear maps with batch norm and GELU between them, some rows at a time.
+
+What lies between the maps is four times as wide as the nodes; here it is never whole in memory.
+
+Forward. The batch statistics of :math:`h = W x` (no bias: batch norm takes it away) follow from the mean m and the
+covariance :math:`\Sigma` of x: :math:`\mu = W m`, :math:`\sigma^2 = \mathrm{diag}(W \Sigma W^T)`. So one pass over the
+rows does everything.
+
+Backward. With :math:`\hat h = (h - \mu) / \sigma`, :math:`s = \gamma / \sigma` and the gradient d of
+:math:`\gamma \hat h + \beta`, that of h is :math:`s\,(d - \bar d - \hat h\,\overline{d \hat h})`, bars for means over
+the batch. These are known after the pass only; but what they take off is linear in x. So the pass computes with
+:math:`s\,d`, and in the end the gradient of W is corrected by :math:`\Sigma`, and that of x by one small matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from vig_pyg.kernels import NodeNorm, Norm
+
+#: Bytes of what lies between the maps at a time: about the cache of two cores.
+BYTES = 2**22
+#: Rows for each input channel from which on the small matrices cost less than they spare; measured.
+ROWS_A_CHANNEL = 64
+
+
+def pays_by_rows(x: Tensor) -> bool:
+    """Whether there are so many nodes `(N, C)` for their width that going by rows is faster."""
+    return x.size(0) >= ROWS_A_CHANNEL * x.size(1)
+
+
+class LeanMLPByRows(torch.autograd.Function):
+    """What `LeanMLP` computes, by rows; it keeps x and a covariance of its channels."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight_1: Tensor,
+        bias_1: Tensor,
+        norm_weight: Tensor,  # noqa: ARG004  (named so that it gets its gradient)
+        norm_bias: Tensor,  # noqa: ARG004
+        weight_2: Tensor,
+        bias_2: Tensor,
+        norm: Norm,
+        heads: int,
+    ) -> Tensor:
+        step = _rows_at_a_time(weight_1)
+        centre, covariance = _statistics(x, heads, step)
+        mean = torch.cat([m @ w for m, w in _heads(heads, centre[None], weight_1.t())], 1)[0]
+        variance = torch.cat([(c @ w * w).sum(0) for c, w in _heads(heads, covariance, weight_1.t())])
+        norm_step = NodeNorm(mean, variance, norm, gelu=True)
+        norm_step.update(norm, x.size(0), bias_1)
+        out = x.new_empty(x.size(0), weight_2.size(0))
+        space = x.new_empty(min(step, x.size(0)), weight_1.size(0))
+        for part, to in zip(x.split(step), out.split(step), strict=True):
+            h = _map(part, weight_1, heads, space[: len(part)])
+            torch.addmm(bias_2, norm_step.apply(h, out=h), weight_2.t(), out=to)
+        ctx.save_for_backward(x, weight_1, weight_2, centre, covariance)
+        ctx.heads, ctx.norm_step = heads, norm_step
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight_1, weight_2, centre, covariance = ctx.saved_tensors
+        heads, norm, step = ctx.heads, ctx.norm_step, _rows_at_a_time(weight_1)
+        grad, scaled = grad.contiguous(), weight_1 * norm.scale[:, None]
+        grad_x, grad_weight_2 = torch.empty_like(x), torch.zeros_like(weight_2)
+        products, sums = torch.zeros_like(weight_1), torch.zeros_like(norm.mean)  # of d and x - m, of d
+        space = x.new_empty(2, min(step, x.size(0)), weight_1.size(0))
+        for part, g, to in zip(x.split(step), grad.split(step), grad_x.split(step), strict=True):
+            slope, hidden = space[:, : len(part)]
+            norm.apply_with_slope_(_map(part, weight_1, heads, slope), hidden)
+            grad_weight_2.addmm_(g.t(), hidden)
+            d = torch.mm(g, weight_2, out=hidden).mul_(slope)
+            sums += d.sum(0)
+            for d_h, x_h, p_h in _heads(heads, d, part - centre, products.t()):
+                p_h.addmm_(x_h.t(), d_h)
+            for d_h, w_h, to_h in _heads(heads, d, scaled.t(), to):
+                torch.mm(d_h, w_h.t(), out=to_h)
+        grad_gamma = norm.rate * (products * weight_1).sum(1)
+        means = torch.stack([sums, norm.rate * grad_gamma])[:, None] / x.size(
+            0
+        )  # of d; of d and normalised h, by its deviation
+        for part, to in zip(x.split(step), grad_x.split(step), strict=True):
+            for x_h, w_h, s_h, of_d, of_h, to_h in _heads(heads, part - centre, weight_1.t(), scaled.t(), *means, to):
+                to_h.sub_(of_d @ s_h.t()).addmm_(x_h, w_h * of_h @ s_h.t(), alpha=-1)
+        for p_h, w_h, of_h, c_h in _heads(heads, products.t(), weight_1.t(), means[1], covariance):
+            p_h.sub_(c_h @ w_h * of_h, alpha=x.size(0))
+        grad_weight_1 = products.mul_(norm.scale[:, None])
+        rest = torch.zeros_like(norm.mean), grad_gamma, sums, grad_weight_2, grad.sum(0)
+        return grad_x, grad_weight_1, *rest, None, None
+
+
+def _rows_at_a_time(weight: Tensor) -> int:
+    return max(256, BYTES // (4 * weight.size(0)))
+
+
+def _statistics(x: Tensor, heads: int, step: int) -> tuple[Tensor, Tensor]:
+    """Mean `(C,)` and, head beside head, covariance `(C / H, C)` of the channels within each head."""
+    centre = x.mean(0)
+    covariance = x.new_zeros(x.size(1) // heads, x.size(1))
+    for part in x.split(step):
+        for x_h, c_h in _heads(heads, part - centre, covariance):
+            c_h.addmm_(x_h.t(), x_h, alpha=1 / x.size(0))
+    return centre, covariance
+
+
+def _heads(heads: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Of each head its columns."""
+    return zip(*(tensor.chunk(heads, 1) for tensor in tensors), strict=True)
+
+
+def _map(x: Tensor, weight: Tensor, heads: int, out: Tensor) -> Tensor:
+    """The linear map of each head on its channels."""
+    for x_h, w_h, out_h in _heads(heads, x, weight.t(), out):
+        torch.mm(x_h, w_h, out=out_h)
+    return out
