@@ -1,4 +1,5 @@
 import csv
+import shutil
 
 import pytest
 import torch
@@ -80,6 +81,16 @@ def test_an_interrupted_run_without_checkpoint_leaves_nothing(tmp_path, monkeypa
 def test_an_existing_folder_is_refused_before_any_work(tmp_path):
     with pytest.raises(FileExistsError, match="not overwritten"):
         train(tmp_path)
+
+
+def test_one_class_is_refused_before_any_work(tmp_path):
+    root = make_folder(tmp_path / "pictures")
+    for part in ("train", "val"):
+        shutil.rmtree(root / part / "red")
+    recipe = settings("scratch", ("test", {"data": str(root), "image_size": 32}))
+    with pytest.raises(ValueError, match="at least two classes to tell apart, got blue alone"):
+        fit(load_data(recipe), tmp_path / "run", model="vig_micro", options={}, recipe=recipe, progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_pictures_learn_from_scratch(tmp_path):

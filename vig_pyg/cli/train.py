@@ -19,7 +19,7 @@ FLAGS = {
     "seed": "of weights, order and augmentation",
     "workers": "processes that read pictures",
     "cache": "keep decoded pictures in memory, with a short side of so many pixels",
-    "weights": "file of weights to start from",
+    "weights": "weights to start from: a file, a URL, or a name such as pvig_tiny",
     "on-broken": "what to do about a picture that cannot be read: stop or skip",
     "devices": "processes on this machine",
     "precision": "such as 32-true or bf16-mixed",

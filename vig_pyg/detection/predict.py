@@ -81,7 +81,9 @@ def predict(
         if report is not None:
             report(1)
     if not images:
-        raise ValueError(f"None of {len(broken)} pictures could be read; the first, {broken[0].path}: {broken[0].reason}.")
+        raise ValueError(
+            f"None of {len(broken)} pictures could be read; the first, {broken[0].path}: {broken[0].reason}."
+        )
     for i, entry in enumerate(annotations):
         entry |= {"id": i + 1, "iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3]}
     categories = [{"id": number, "name": name} for number, name in zip(run.category_ids, run.class_names, strict=True)]

@@ -66,10 +66,14 @@ def fit(
 
     Raises:
         FileExistsError: If `out` exists and is not resumed.
-        ValueError: If the loss is not finite, or a picture cannot be read.
+        ValueError: If there is one class only, the loss is not finite, or a picture cannot be read.
         OSError: If something cannot be written, such as a checkpoint on a full disk; the one before is still there.
         Stopped: If a signal asked to stop; the run can be resumed.
     """
+    if len(data.class_names) < 2:
+        raise ValueError(
+            f"Need pictures of at least two classes to tell apart, got {', '.join(data.class_names)} alone."
+        )
     options = {
         **options,
         "num_classes": len(data.class_names),

@@ -109,7 +109,7 @@ class Settings(Recipe, Augmentation):
         model: A name of `list_models()`.
         options: Options of the network, such as `conv`, `k`, `patch_size`, `depths`, `channels`.
         drop_path_rate: Stochastic depth; `"published"` is 0.1, for base models 0.3.
-        weights: File of weights to start from.
+        weights: Weights to start from: a file, a URL, or a name of published ones, such as `"pvig_tiny"`.
     """
 
     data: str = "digits"
