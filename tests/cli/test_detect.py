@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 
 from tests.cli.common import fails
@@ -53,10 +54,22 @@ def test_predict_draws_and_writes_coco(trained, tmp_path, capsys):
     picture = voc / "JPEGImages" / "pic0.jpg"
     command = ["detect", "predict", str(run), str(picture), "--out", str(tmp_path / "out"), "--threshold", "0.01"]
     assert main(command) == 0
-    assert "pic0.png" in capsys.readouterr().out
+    assert f"in 1 pictures, in {tmp_path / 'out'}" in capsys.readouterr().out
+    assert (tmp_path / "out" / "pic0.png").is_file()
     assert COCO(str(tmp_path / "out" / "predictions.json")).dataset["images"][0]["file_name"] == str(picture)
     assert "not overwritten" in fails(capsys, *command)
     assert "is not a run folder" in fails(capsys, "detect", "predict", tmp_path, picture)
+
+
+def test_predict_takes_folders_and_names_what_it_cannot_read(trained, tmp_path, capsys):
+    run, root = trained
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (50, 40)).save(folder / "good.png")
+    (folder / "bad.png").write_text("text")
+    assert main(["detect", "predict", str(run), str(folder), "--out", str(tmp_path / "out"), "--quiet"]) == 1
+    assert "bad.png: no picture" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.png", "predictions.json"]
 
 
 def test_a_stopped_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
