@@ -62,7 +62,7 @@ def test_predict_draws_and_writes_coco(trained, tmp_path, capsys):
 
 
 def test_predict_takes_folders_and_names_what_it_cannot_read(trained, tmp_path, capsys):
-    run, root = trained
+    run, _ = trained
     folder = tmp_path / "pictures"
     folder.mkdir()
     Image.new("RGB", (50, 40)).save(folder / "good.png")
