@@ -100,13 +100,14 @@ def test_onnx_files_give_the_logits_of_the_model(family, conv, tmp_path):
     session = onnxruntime.InferenceSession(str(to_onnx(model, tmp_path / "model.onnx")))
     assert [i.shape for i in session.get_inputs()] == [["batch", 3, 64, 64]]
     assert list(tmp_path.iterdir()) == [tmp_path / "model.onnx"]
+    errors = []
     with torch.no_grad():
-        for count in (1, 3):
-            images = torch.rand(count, 3, 64, 64)
+        for images in torch.rand(12, 3, 64, 64).split([1, 3, 8]):
             (got,) = session.run(["logits"], {"images": images.numpy()})
             want = model(images)
-            # the median: where two sources are equally near, rounding decides, and an image may differ
-            assert (torch.from_numpy(got) - want).abs().median() / want.std() < 1e-4
+            errors.append((torch.from_numpy(got) - want).abs().amax(1) / want.std())
+    # the median over images: where two sources are equally near, rounding decides, and an image may differ
+    assert torch.cat(errors).median() < 1e-4
 
 
 @quiet
