@@ -32,6 +32,7 @@ CORE = {
 #: What each room may import of the others. `_quiet` comes before everything, and nobody imports `cli`.
 ROOMS = {
     "_quiet": set(),
+    "_text": set(),
     "_plot": set(),
     "data": set(),
     "kernels": set(),
@@ -47,7 +48,7 @@ ROOMS = {
     "_files": set(),
     "config": {"conv", "graph", "position"},
     "preprocess": set(),
-    "weights": {"config", "preprocess", "_files"},
+    "weights": {"config", "preprocess", "_files", "_text"},
     "models": {
         "stem",
         "block",
@@ -62,15 +63,15 @@ ROOMS = {
         "preprocess",
         "weights",
     },
-    "predict": {"config", "models", "weights", "preprocess", "train", "_files"},
+    "predict": {"config", "models", "weights", "preprocess", "train", "_files", "_text"},
     "testing": {"models", "conv", "graph", "data"},
     "macs": {"models"},
     "export": {"models", "data"},
     "transforms": {"data", "graph"},
-    "explain": {"models", "data", "_plot", "_files"},
-    "train": {"models", "weights", "preprocess", "explain", "_plot", "_files"},
-    "detection": {"config", "data", "models", "weights", "predict", "train", "_plot", "_files"},
-    "cli": {*CORE, "train", "explain", "macs", "predict", "detection", "_files"},
+    "explain": {"models", "data", "_plot", "_files", "_text"},
+    "train": {"models", "weights", "preprocess", "explain", "_plot", "_files", "_text"},
+    "detection": {"config", "data", "models", "weights", "predict", "train", "_plot", "_files", "_text"},
+    "cli": {*CORE, "train", "explain", "macs", "predict", "detection", "_files", "_text"},
     "__init__": {*CORE, "_quiet"},
 }
 
