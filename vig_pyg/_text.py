@@ -1,8 +1,8 @@
-"""Strings from outside (file names, class names, messages of foreign errors) made safe for where they are shown.
+r"""Strings from outside (file names, class names, messages of foreign errors) made safe for where they are shown.
 
-Each function is for one kind of place and returns printable characters only: what could move a cursor, color a terminal,
-turn the direction of reading, end a line or hide is written as a visible escape such as `\\x1b`, as `repr` does. Files
-that programs read back, such as those of `--json`, keep every name exactly.
+Each function is for one kind of place and returns printable characters only: what could move a cursor, color a
+terminal, turn the direction of reading, end a line or hide is written as a visible escape such as `\x1b`, as `repr`
+does. Files that programs read back, such as those of `--json`, keep every name exactly.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def terminal_text(value: object, *, limit: int = 300) -> str:
 
 
 def error_text(error: BaseException, *, limit: int = 2000) -> str:
-    """The message of an error in one line: line breaks become spaces, the rest is as in `terminal_text`.
+    r"""The message of an error in one line: line breaks become spaces, the rest is as in `terminal_text`.
 
     Args:
         error: Any error; one without a message is shown by its type.
         limit: Most characters of the result.
 
     Example:
-        >>> error_text(RuntimeError("Missing keys:\\n\\ta, b"))
+        >>> error_text(RuntimeError("Missing keys:\n\ta, b"))
         'Missing keys: a, b'
     """
     lines = (line.strip() for line in str(error).splitlines())
@@ -53,7 +53,7 @@ def error_text(error: BaseException, *, limit: int = 2000) -> str:
 
 
 def markdown_text(value: object, *, limit: int = 200) -> str:
-    """Text inside a Markdown line, a heading or a cell of a table, which shows exactly these characters.
+    r"""Text inside a Markdown line, a heading or a cell of a table, which shows exactly these characters.
 
     Markup, HTML, links (written out ones too), mentions, math and cell borders are escaped; the text cannot start a
     list, a heading or a rule either. Not for the inside of a code span: see `markdown_code`.
@@ -64,7 +64,7 @@ def markdown_text(value: object, *, limit: int = 200) -> str:
 
     Example:
         >>> markdown_text("a|b <img src=x>")
-        'a\\\\|b &lt;img src=x&gt;'
+        'a\\|b &lt;img src=x&gt;'
     """
     text = terminal_text(value, limit=limit).strip()
     text = _MARKUP.sub(r"\\\1", re.sub(r"[&<>]", lambda found: _ENTITIES[found[0]], text))
@@ -91,7 +91,7 @@ def markdown_code(value: object, *, limit: int = 2000) -> str:
 
 
 def plot_text(value: object, *, limit: int = 40) -> str:
-    """A label for matplotlib: no character starts mathtext, and a character that no font has is shown as an escape.
+    r"""A label for matplotlib: no character starts mathtext, and a character that no font has is shown as an escape.
 
     Args:
         value: What to show.
@@ -99,7 +99,7 @@ def plot_text(value: object, *, limit: int = 40) -> str:
 
     Example:
         >>> plot_text("$x$")
-        '\\\\$x\\\\$'
+        '\\$x\\$'
     """
     has_glyph = _glyphs()
     text = "".join(char if has_glyph(char) else _escape(char) for char in terminal_text(value, limit=limit))
@@ -129,15 +129,15 @@ def csv_text(value: object) -> object:
 
 
 def json_text(content: object) -> str:
-    """JSON for people and programs: indented, readable in any script, printable, and read back exactly.
+    r"""JSON for people and programs: indented, readable in any script, printable, and read back exactly.
 
     Args:
         content: What `json.dumps` takes; other objects, such as paths, by their `str`.
 
     Example:
-        >>> print(json_text(["猫\\x9b"]))
+        >>> print(json_text(["猫\x9b"]))
         [
-          "猫\\u009b"
+          "猫\u009b"
         ]
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
