@@ -1,28 +1,54 @@
-"""Files that are whole or not there, and replace others only when told."""
+"""Output files and folders that are complete or absent, and that replace others only when told."""
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from vig_pyg._output_checks import check_free, check_new_folder, named
+
+__all__ = ["Content", "check_free", "check_new_folder", "new_folder", "write_file"]
 
 #: What to write: bytes, text, or something that writes into an open file, such as `Figure.savefig`.
 Content = bytes | str | Callable[[BinaryIO], Any]
 
 
-def check_free(path: str | Path, *, overwrite: bool = False) -> None:
-    """Raise an `OSError` if there is something that is not to be overwritten, or no folder, before the work is done."""
+@contextmanager
+def new_folder(path: str | Path, *, keep: Callable[[], bool] = lambda: False) -> Iterator[Path]:
+    """A new folder to fill; after an error or Ctrl-C it is removed, with the folders above it that were made.
+
+    Args:
+        path: The folder; there must be nothing of that name.
+        keep: Called after an error: whether what is there is worth keeping.
+
+    Raises:
+        OSError: If it exists or cannot be made (see `check_new_folder`).
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as root, new_folder(Path(root) / "results") as folder:
+        ...     write_file(folder / "a.txt", "done")
+    """
     path = Path(path)
-    if path.is_dir():
-        raise FileExistsError(f"{path} is a folder, expected the name of a file to write.")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already and is not overwritten: choose another name, or say --overwrite.")
-    above = next(parent for parent in path.absolute().parents if parent.exists())
-    if not above.is_dir():
-        raise NotADirectoryError(f"{path} cannot be written: {above} is a file, not a folder.")
+    check_new_folder(path)
+    made: list[Path] = []
+    try:
+        try:
+            _make_folders(path.parent, made)
+            _make_folder(path, made)
+        except OSError as error:
+            raise named(path, error) from error
+        yield path
+    except BaseException:
+        if path in made and not keep():
+            shutil.rmtree(path, ignore_errors=True)
+        _remove_empty(made)
+        raise
 
 
 def write_file(path: str | Path, content: Content, *, overwrite: bool = False) -> None:
@@ -31,31 +57,41 @@ def write_file(path: str | Path, content: Content, *, overwrite: bool = False) -
     Args:
         path: The file; its folder is made if needed.
         content: All of it; text is written as UTF-8.
-        overwrite: Whether it may replace another.
+        overwrite: Whether it may replace another file.
 
     Raises:
-        FileExistsError: If it exists and is not to be overwritten.
+        FileExistsError: If there is a folder, a link, a pipe, a device, or a file that is not to be overwritten.
         NotADirectoryError: If its folder is a file.
         OSError: If it cannot be written, for example on a full disk; what was there before is still there.
     """
     path = Path(path)
     check_free(path, overwrite=overwrite)
     data = _as_bytes(content)
+    made: list[Path] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(partial, 0o644)  # mkstemp's are for the owner alone
-            os.replace(partial, path)
-        finally:
-            Path(partial).unlink(missing_ok=True)
-    except OSError as error:
-        raise OSError(f"{path} could not be written ({error.strerror or error}).") from error
+        _make_folders(path.parent, made)
+        _replace(path, data)
+    except BaseException as error:
+        _remove_empty(made)
+        if isinstance(error, OSError):
+            raise named(path, error) from error
+        raise
     _sync_folder(path.parent)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """The bytes in a file beside it, which then takes the name."""
+    # a long name leaves no room for more letters in the name of the partial file
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name[:40]}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)  # mkstemp's are for the owner alone
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
 
 
 def _as_bytes(content: Content) -> bytes:
@@ -67,10 +103,39 @@ def _as_bytes(content: Content) -> bytes:
     return content.encode(errors="backslashreplace") if isinstance(content, str) else content
 
 
-def _sync_folder(folder: Path) -> None:
-    """The new name too survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _make_folders(folder: Path, made: list[Path]) -> None:
+    """The folder and those above it; what is made is noted at once, so that an interrupt cannot lose it."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent, made)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        _make_folder(folder, made)
+    except FileExistsError:
+        if not folder.is_dir():  # another process may have made it meanwhile
+            raise
+
+
+def _make_folder(folder: Path, made: list[Path]) -> None:
+    made.append(folder)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        made.pop()  # it is somebody else's
+        raise
+
+
+def _remove_empty(made: list[Path]) -> None:
+    """Folders that were made for nothing; one that somebody else has filled stays."""
+    for one in reversed(made):
+        with suppress(OSError):
+            one.rmdir()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a power cut, where folders can be synchronized."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
