@@ -1,7 +1,10 @@
-"""Lightning's checkpoints as files that are whole or not there."""
+"""Checkpoints of Lightning as files that are complete or absent, and that are read without running anything in them."""
 
 from __future__ import annotations
 
+import pickle
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +12,73 @@ import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
 from vig_pyg._files import write_file
+from vig_pyg._text import error_text
+
+#: Entries of every checkpoint that this package lets Lightning write.
+ENTRIES = ("state_dict", "epoch", "global_step", "loops", "callbacks", "optimizer_states")
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The content of a checkpoint, on the CPU; nothing in it is run.
+
+    Args:
+        path: A file that `AtomicCheckpointIO` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, is no checkpoint, or holds more than tensors and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint at {path}.")
+    _check_archive(path)
+    try:
+        # never left to a default: a version of Lightning or a variable of the environment may choose another
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        why = f"to read it, {asked[1]} would have to run" if asked else error_text(error, limit=200)
+        raise ValueError(
+            f"{path} holds more than tensors and plain values ({why}). It is refused and nothing in it was run."
+        ) from error
+    except Exception as error:  # torch's reader of damaged files raises errors of many types
+        raise _damaged(path, error) from error
+    if not isinstance(content, dict) or any(name not in content for name in ENTRIES):
+        raise ValueError(f"{path} is not a checkpoint of a run: it needs the entries {', '.join(ENTRIES)}.")
+    return content
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints, written atomically."""
+    """Lightning's checkpoints, written in one step and read without running anything in them."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         if storage_options is not None:
             raise TypeError("Checkpoints are written to local folders: storage_options has no meaning here.")
         write_file(path, lambda file: torch.save(checkpoint, file), overwrite=True)
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Any | None = None,  # noqa: ARG002  (Lightning's signature)
+        weights_only: bool | None = None,  # noqa: ARG002  (versions of Lightning before 2.6 do not pass it)
+    ) -> dict[str, Any]:
+        return read_checkpoint(path)
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse what torch would unpack into more memory than the file is large: its own files are not compressed."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise _damaged(path, error) from error
+    if any(one.compress_type != zipfile.ZIP_STORED for one in members):
+        raise ValueError(f"{path} is compressed, which checkpoints never are. It is refused and nothing in it was run.")
+    if sum(one.file_size for one in members) > path.stat().st_size:
+        raise ValueError(f"{path} says that it holds more than the file does. It is refused and nothing in it was run.")
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} is damaged, cut short or not a checkpoint ({error_text(error, limit=200)}). Nothing in it was run."
+    )

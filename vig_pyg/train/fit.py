@@ -129,7 +129,7 @@ def _run(trainer: lightning.Trainer, classifier: Classifier, data: ImageData, sa
     checkpoint = saver.path if saver.path.exists() else None
     try:
         with saver.stop.listening():
-            trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint)  # read by `AtomicCheckpointIO`
     except (SIGTERMException, SystemExit) as stop:  # Lightning's answers to SIGTERM and Ctrl-C
         if saver.stop.signum:
             raise Stopped(saver.stop.signum) from stop
