@@ -4,7 +4,7 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 
 def make_folder(root, train=8, val=4):
@@ -25,8 +25,8 @@ BROKEN = {
     "truncated.jpg": r"damaged or cut short",
     "truncated.png": r"damaged or cut short",
     "zero.jpg": r"the file is empty",
-    "text.jpg": r"no picture, or of a kind that PIL cannot read",
-    "weights.png": r"no picture, or of a kind that PIL cannot read",
+    "text.jpg": r"no (image|picture), or of a (format|kind) that",
+    "weights.png": r"no (image|picture), or of a (format|kind) that",
     "huge.png": r"larger than \d+ pixels",
     "narrow.png": r"1 x 200 pixels are too narrow",
     "float.tif": r"holds floating-point numbers",
@@ -51,6 +51,158 @@ ODD = {
     "upper_case.JPG": (200, 100, 50),
     "wrong_ending.png": (200, 100, 50),  # in truth a JPEG
 }
+
+
+#: How the pixels of the upright `image` lie in a file of each EXIF orientation.
+TURNED = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image),
+    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    8: lambda image: np.rot90(image, -1),
+}
+
+
+def scene(height=24, width=40):
+    """Smooth pixels that look different from every side, `(H, W, 3)`."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([6 * x, 10 * y, 255 - 5 * x - 2 * y], axis=-1).clip(0, 255).astype(np.uint8)
+
+
+def on_white(pixels, opacity):
+    """How transparent pixels look on white, rounded; `opacity` is from 0 to 255."""
+    opacity = opacity[..., None] / 255
+    return np.rint(pixels * opacity + 255 * (1 - opacity)).astype(np.uint8)
+
+
+def make_various(folder):
+    """Files of `scene` in all formats, modes and orientations: {path: (RGB pixels on white, largest deviation)}."""
+    folder.mkdir(parents=True, exist_ok=True)
+    want = {}
+    for make in (_turned, _modes, _formats, _pngs):
+        for name, (pixels, deviation) in make(folder).items():
+            want[folder / name] = (pixels, deviation)
+    return want
+
+
+def _turned(folder):
+    made = {}
+    for end, deviation in ((".jpg", 8), (".JPEG", 8), (".png", 0), (".tif", 0), (".webp", 0), (".avif", 12)):
+        for orientation, turn in TURNED.items():
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            options = {"lossless": True} if end == ".webp" else {} if end in (".png", ".tif") else {"quality": 98}
+            name = f"turned_{orientation}{end}"
+            Image.fromarray(np.ascontiguousarray(turn(scene()))).save(folder / name, exif=exif, **options)
+            made[name] = (scene(), deviation)
+    return made
+
+
+def _modes(folder):
+    image = Image.fromarray(scene())
+    grey = np.asarray(image.convert("L"))
+    gray = np.dstack([grey] * 3)
+    opacity = np.linspace(0, 255, 24 * 40).round().astype(np.uint8).reshape(24, 40)
+    clear = Image.fromarray(np.dstack([scene(), opacity]))
+    palette = image.convert("P", palette=Image.Palette.ADAPTIVE)
+    shown = np.asarray(palette.convert("RGB"))
+    index = np.asarray(palette)
+    halves = bytes(range(0, 256))
+    made = {
+        "grey.png": (Image.fromarray(grey), gray, 0),
+        "grey_opacity.png": (Image.fromarray(np.dstack([grey, opacity])), on_white(gray, opacity), 1),
+        "opacity.png": (clear, on_white(scene(), opacity), 1),
+        "opacity.tif": (clear, on_white(scene(), opacity), 1),
+        "opacity.webp": (clear, on_white(scene(), opacity), 1),
+        "palette.png": (palette, shown, 0),
+        "palette.gif": (palette, shown, 0),
+        "palette_opacity.png": (palette, on_white(shown, np.arange(256, dtype=np.uint8)[index]), 1),
+        "palette_clear.gif": (palette, on_white(shown, np.where(index == 7, 0, 255)), 0),
+        "16_bits.png": (Image.fromarray(grey.astype(np.uint16) * 257), gray, 0),
+        "16_bits.tif": (Image.fromarray(grey.astype(np.uint16) * 257), gray, 0),
+        "16_bits.pgm": (Image.fromarray(grey.astype(np.int32) * 257), gray, 0),
+        "1_bit.png": (Image.fromarray(grey > 99), np.dstack([grey > 99] * 3) * np.uint8(255), 0),
+        "1_bit.tif": (Image.fromarray(grey > 99), np.dstack([grey > 99] * 3) * np.uint8(255), 0),
+        "cmyk.tif": (image.convert("CMYK"), scene(), 1),
+        "cmyk.jpg": (image.convert("CMYK"), scene(), 12),
+        "ycbcr.tif": (image.convert("YCbCr"), scene(), 3),
+        "lab.tif": (_lab(image), scene(), 40),
+    }
+    extra = {"palette_opacity.png": {"transparency": halves}, "palette_clear.gif": {"transparency": 7}}
+    extra |= {"opacity.webp": {"lossless": True, "exact": True}, "cmyk.jpg": {"quality": 98}}
+    for name, (stored, _, _) in made.items():
+        stored.save(folder / name, **extra.get(name, {}))
+    return {name: rest for name, (_, *rest) in made.items()}
+
+
+def _lab(image):
+    return ImageCms.profileToProfile(
+        image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+
+
+def _formats(folder):
+    image, other = Image.fromarray(scene()), Image.new("RGB", (40, 24), (0, 0, 255))
+    made = {
+        "a.jfif": 8,
+        "a.jpe": 8,
+        "a.JPG": 8,
+        "a.bmp": 0,
+        "a.dib": 0,
+        "a.ppm": 0,
+        "a.tiff": 0,
+        "a.jp2": 0,
+        "a.mpo": 8,
+    }
+    for name in made:
+        image.save(folder / name, **{"quality": 98} if made[name] else {}, **{"format": "BMP"} if "dib" in name else {})
+    moving = {"moving.gif": 40, "moving.webp": 0, "moving.png": 0, "moving.tif": 0}
+    for name in moving:
+        more = {"save_all": True, "append_images": [other]} | ({"lossless": True} if "webp" in name else {})
+        image.save(folder / name, **more)
+    return {name: (scene(), deviation) for name, deviation in (made | moving).items()}
+
+
+def _pngs(folder):
+    """PNG files of every color type and depth, without and with a transparent color."""
+    made = {}
+    for kind, depth in ((0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16), (4, 8), (4, 16), (6, 8), (6, 16)):
+        channels, top = {0: 1, 2: 3, 4: 2, 6: 4}[kind], (1 << depth) - 1
+        values = np.random.default_rng(depth).integers(0, top + 1, (24, 40, channels), dtype=np.int64)
+        for clear in (False, True) if kind in (0, 2) else (False,):
+            name = f"type_{kind}_depth_{depth}{'_clear' if clear else ''}.png"
+            (folder / name).write_bytes(png(values, depth, kind, values[0, 0] if clear else None))
+            # Pillow cuts 16 bits of color to the upper 8
+            eight = values >> 8 if depth == 16 and kind else np.rint(values * (255 / top)).astype(np.int64)
+            opacity = eight[..., -1] if kind in (4, 6) else np.full((24, 40), 255)
+            colors = eight[..., :-1] if kind in (4, 6) else eight
+            if clear:
+                same = values == values[0, 0] if depth < 16 or not kind else eight == eight[0, 0]
+                opacity = np.where(same.all(-1), 0, 255)
+            colors = np.broadcast_to(colors, (24, 40, 3)) if colors.shape[-1] == 1 else colors
+            made[name] = (on_white(colors, opacity), 1)
+    return made
+
+
+def png(values, depth, kind, clear=None):
+    """A PNG file of values `(H, W, C)`, with a transparent color if wanted."""
+    rows = b""
+    for row in values.reshape(len(values), -1):
+        bits = "".join(f"{value:0{depth}b}" for value in row)
+        bits += "0" * (-len(bits) % 8)
+        rows += b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big")
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], depth, kind, 0, 0, 0)
+    transparent = b"" if clear is None else png_chunk(b"tRNS", b"".join(struct.pack(">H", v) for v in clear))
+    body = png_chunk(b"IHDR", head) + transparent + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def png_chunk(kind, data):
+    """A chunk of a PNG file."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def make_odd(folder):
@@ -97,8 +249,10 @@ def _make_broken(folder):
 def png_header(width, height):
     """A file that says it is a picture of that size, and ends."""
 
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", size)
+        + png_chunk(b"IDAT", zlib.compress(b""))
+        + png_chunk(b"IEND", b"")
+    )

@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-NOT_COPIED = shutil.ignore_patterns(".venv", "runs", "build", "uv.lock", "__pycache__", "*.so", "*.egg-info", ".*_cache")
+NOT_COPIED = shutil.ignore_patterns(
+    ".venv", "runs", "build", "uv.lock", "__pycache__", "*.so", "*.egg-info", ".*_cache"
+)
 #: Where the name of the module is not that of the distribution.
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn", "skimage": "scikit-image"}
 #: Modules that come with torch, and are used only where it brought them.

@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
 CORE = {
+    "image_io",
     "data",
     "position",
     "kernels",
@@ -32,6 +33,11 @@ CORE = {
 #: What each room may import of the others. `_quiet` comes before everything, and nobody imports `cli`.
 ROOMS = {
     "_quiet": set(),
+    "_image_limits": set(),
+    "_image_files": set(),
+    "_pillow_warnings": set(),
+    "_read_array": {"_image_limits"},
+    "image_io": {"_image_limits", "_image_files", "_pillow_warnings", "_read_array"},
     "_text": set(),
     "_plot": set(),
     "data": set(),
@@ -48,7 +54,7 @@ ROOMS = {
     "_output_checks": set(),
     "_files": {"_output_checks"},
     "config": {"conv", "graph", "position"},
-    "preprocess": set(),
+    "preprocess": {"image_io"},
     "weights": {"config", "preprocess", "_files", "_text"},
     "models": {
         "stem",
@@ -64,14 +70,14 @@ ROOMS = {
         "preprocess",
         "weights",
     },
-    "predict": {"config", "models", "weights", "preprocess", "train", "_files", "_text"},
+    "predict": {"config", "image_io", "models", "weights", "preprocess", "train", "_files", "_text"},
     "testing": {"models", "conv", "graph", "data"},
     "macs": {"models"},
     "export": {"models", "data"},
     "transforms": {"data", "graph"},
     "explain": {"models", "data", "_plot", "_files", "_text"},
-    "train": {"models", "weights", "preprocess", "explain", "_plot", "_files", "_text"},
-    "detection": {"config", "data", "models", "weights", "predict", "train", "_plot", "_files", "_text"},
+    "train": {"image_io", "models", "weights", "preprocess", "explain", "_plot", "_files", "_text"},
+    "detection": {"config", "data", "image_io", "models", "weights", "predict", "train", "_plot", "_files", "_text"},
     "cli": {*CORE, "train", "explain", "macs", "predict", "detection", "_files", "_text"},
     "__init__": {*CORE, "_quiet"},
 }

@@ -1,0 +1,165 @@
+"""Which files are images, and where they are."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from PIL import features
+
+_log = logging.getLogger("vig_pyg.image_io")
+
+_EXTENSIONS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
+    "AVIF": (".avif", ".avifs"),
+}
+#: What Pillow can be built without.
+_NEEDS = {"WEBP": "webp", "JPEG2000": "jpg_2000", "AVIF": "avif"}
+
+
+def _is_built(name: str) -> bool:
+    feature = _NEEDS.get(name)
+    return feature is None or (feature in {**features.modules, **features.codecs} and bool(features.check(feature)))
+
+
+#: Pillow's names of the formats that are read. No other decoder sees a file: some run programs, or know no bounds.
+IMAGE_FORMATS = tuple(name for name in _EXTENSIONS if _is_built(name))
+#: The endings of image files in lower case, and that of NumPy's arrays.
+IMAGE_EXTENSIONS = frozenset({".npy"}.union(*(_EXTENSIONS[name] for name in IMAGE_FORMATS)))
+
+#: Endings of images that are not read; a folder that has some says so.
+_NOT_READ = {
+    *(".heic", ".heif", ".jxl", ".tga", ".ico", ".psd", ".svg", ".exr", ".hdr", ".pcx", ".dds"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),  # raw photos
+}
+_OTHER = (_NOT_READ | {end for ends in _EXTENSIONS.values() for end in ends}) - IMAGE_EXTENSIONS
+#: Folders and files that systems and programs leave among images, beside those whose names begin with a dot.
+_LEFT_BEHIND = frozenset({"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
+_LEFT_BEHIND_FILES = frozenset({"thumbs.db", "desktop.ini"})
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a file or folder of that name is no user's: hidden (`._photo.jpg`), or left by a system (`__MACOSX`).
+
+    Example:
+        >>> is_passed_over(".ipynb_checkpoints"), is_passed_over("Thumbs.db"), is_passed_over("cat")
+        (True, True, False)
+    """
+    return name.startswith(".") or name in _LEFT_BEHIND or name.lower() in _LEFT_BEHIND_FILES
+
+
+def find_images(sources: Iterable[str | Path]) -> list[Path]:
+    """Image files of files, folders and patterns, each once, in order.
+
+    Args:
+        sources: Files, whatever their name; folders, of which all images by their ending are taken (see `images_in`);
+            or patterns such as `"photos/**/*.jpg"`, of which `**` enters folders as `images_in` does.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder, or nothing fits a pattern.
+        ValueError: If a folder has no images.
+    """
+    found: dict[Path, None] = {}
+    for source in map(str, sources):
+        path = Path(source)
+        if path.is_dir():
+            inside = images_in(path)
+            if not inside:
+                ends = ", ".join(sorted(IMAGE_EXTENSIONS))
+                raise ValueError(f"The folder {path} has no images: none of its files ends in one of {ends}.")
+        elif os.path.lexists(path):
+            inside = [path]
+        else:
+            inside = list(_matches(Path(path.anchor), path.relative_to(path.anchor).parts))
+            if not inside:
+                raise FileNotFoundError(f"There is no image at {source}.")
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def images_in(folder: str | Path) -> list[Path]:
+    """The image files of a folder and of the folders inside, by their ending in any case, in order.
+
+    Names for which `is_passed_over` holds are passed over, and so are pipes, sockets and devices. Links are followed
+    once: a folder is entered once and a file taken once, by whatever links they are reached. A link to nothing is
+    taken, for the reader to name it. Images in formats that are not read, and further links, are logged.
+
+    Raises:
+        OSError: If a folder cannot be read.
+    """
+    files: list[tuple[bool, Path, str]] = []  # links last: of a file and a link to it the file is taken
+    other: dict[str, Path] = {}
+    for inside, real in _folders(Path(folder)):
+        for entry in _entries(inside):
+            path, end = inside / entry.name, os.path.splitext(entry.name)[1].lower()
+            if end in _OTHER:
+                other.setdefault(end, path)
+            if end not in IMAGE_EXTENSIONS or not (os.path.isfile(path) or _leads_nowhere(path)):
+                continue
+            link = entry.is_symlink()
+            files.append((link, path, os.path.realpath(path) if link else os.path.join(real, entry.name)))
+    for end, path in other.items():
+        _log.warning("Files that end in %s are not read, such as %s: convert them to JPEG or PNG.", end, path)
+    found: dict[str, Path] = {}
+    for _, path, real in sorted(files):
+        if found.setdefault(real, path) is not path:
+            _log.warning("%s is passed over: it links to the file of %s.", path, found[real])
+    return sorted(found.values())
+
+
+def _folders(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The folder and all inside with their real names, each once, however many links lead there."""
+    seen: set[str] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        real = os.path.realpath(here)
+        if real in seen:
+            continue
+        seen.add(real)
+        yield here, real
+        waiting += reversed([here / entry.name for entry in _entries(here) if os.path.isdir(entry.path)])
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder has, in order, without what is passed over."""
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not is_passed_over(entry.name)), key=lambda entry: entry.name)
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not os.path.exists(path)
+
+
+def _matches(start: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+    """Files that fit a pattern; unlike `glob`, links that lead in a circle end."""
+    if not parts:
+        if os.path.lexists(start) and not start.is_dir():
+            yield start
+        return
+    first, rest = parts[0], parts[1:]
+    if not glob.has_magic(first):
+        yield from _matches(start / first, rest)
+    elif not start.is_dir():
+        return
+    elif first == "**":
+        for folder, _ in _folders(start):
+            yield from _matches(folder, rest or ("*",))
+    else:
+        hidden = first.startswith(".")
+        with os.scandir(start) as entries:
+            names = sorted(entry.name for entry in entries if hidden or not is_passed_over(entry.name))
+        for name in names:
+            if fnmatch.fnmatch(name, first):
+                yield from _matches(start / name, rest)

@@ -1,0 +1,31 @@
+"""Pillow's warnings are kept away from users: of damage that does not hinder, and of sizes that we check."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_lock = threading.Lock()
+_inside: list[warnings.catch_warnings[None]] = []
+_count = 0
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Without warnings from Pillow. Threads that read at the same time share one filter, which the last removes."""
+    global _count
+    with _lock:
+        _count += 1
+        if _count == 1:
+            _inside.append(warnings.catch_warnings())
+            _inside[0].__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        yield
+    finally:
+        with _lock:
+            _count -= 1
+            if _count == 0:
+                _inside.pop().__exit__(None, None, None)

@@ -1,0 +1,76 @@
+"""Images that are arrays of NumPy: for any number of channels."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from vig_pyg._image_limits import MAX_BYTES, UnreadableImageError, check_size
+
+#: How a `.npy` file begins.
+MAGIC = b"\x93NUMPY"
+
+#: Values of floats as they come; resizing them before may have left a little more than 0 to 1.
+_SLACK = 0.1
+
+
+def read_array(file: BinaryIO) -> np.ndarray:
+    """The array of an open `.npy` file, checked by its header before the data is read; nothing in it is run.
+
+    Raises:
+        UnreadableImageError: If it is no image `(H, W)` or `(H, W, C)` of uint8, uint16, bool or finite floats from 0
+            to 1, or larger than the limits.
+    """
+    try:
+        version = npy.read_magic(file)
+        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+        if read_header is None:
+            raise UnreadableImageError(f"an array of NumPy in format {version}, expected 1.0 or 2.0")
+        shape, _, dtype = read_header(file)
+    except UnreadableImageError:
+        raise
+    except (ValueError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
+        raise UnreadableImageError(f"damaged or cut short ({error})") from error
+    _check(shape, dtype)
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if size > MAX_BYTES:
+        raise UnreadableImageError(f"its array of {size} bytes is larger than {MAX_BYTES}")
+    if os.fstat(file.fileno()).st_size - file.tell() < size:
+        raise UnreadableImageError("damaged or cut short (it has fewer bytes than its header says)")
+    file.seek(0)
+    array = plain_array(npy.read_array(file, allow_pickle=False))
+    if array.dtype != np.uint8:
+        if not np.isfinite(array).all():
+            raise UnreadableImageError("its array has values that are not finite")
+        low, high = float(array.min()), float(array.max())
+        if low < -_SLACK or high > 1 + _SLACK:
+            raise UnreadableImageError(f"its array has floats from {low:g} to {high:g}, expected from 0 to 1: scale it")
+    return array
+
+
+def _check(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise UnreadableImageError(f"its array has the shape {shape}, expected (height, width, channels)")
+    check_size(shape[1], shape[0])
+    _check_dtype(dtype)
+
+
+def _check_dtype(dtype: np.dtype) -> None:
+    if dtype.kind not in "bf" and dtype.newbyteorder("=") not in (np.uint8, np.uint16):
+        raise UnreadableImageError(f"its array is of {dtype}, expected uint8, uint16, bool, or floats from 0 to 1")
+
+
+def plain_array(array: np.ndarray) -> np.ndarray:
+    """An array of uint8 or float32: uint16 and bool become floats from 0 to 1.
+
+    Raises:
+        UnreadableImageError: If it is of another type, whose range is not known.
+    """
+    _check_dtype(array.dtype)
+    if array.dtype == np.uint8:
+        return array
+    scale = 65535 if array.dtype.kind == "u" else 1
+    return array.astype(np.float32) / np.float32(scale) if scale > 1 else array.astype(np.float32, copy=False)

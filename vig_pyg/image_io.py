@@ -1,0 +1,249 @@
+"""The one way from a file to pixels: every command and every data set reads images here."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vig_pyg._image_files import IMAGE_EXTENSIONS, IMAGE_FORMATS, find_images, images_in, is_passed_over
+from vig_pyg._image_limits import MAX_BYTES, MAX_PIXELS, MAX_RATIO, UnreadableImageError, check_size
+from vig_pyg._pillow_warnings import quiet_pillow
+from vig_pyg._read_array import MAGIC, plain_array, read_array
+
+__all__ = [
+    "IMAGE_EXTENSIONS",
+    "IMAGE_FORMATS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MAX_RATIO",
+    "UnreadableImageError",
+    "find_images",
+    "images_in",
+    "is_passed_over",
+    "normalize_image",
+    "plain_array",
+    "read_image",
+    "with_channels",
+]
+
+#: The modes of an image that was read, by their number of channels.
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+
+_ORIENTATION = 0x0112
+#: What brings an image of each EXIF orientation upright; 1 is upright already.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(path: str | Path) -> Image.Image | np.ndarray:
+    """An image as people see it; the content of the file decides what it is, not its ending.
+
+    An image file becomes a PIL image of mode `L`, `LA`, `RGB` or `RGBA`, upright, 8 bits a channel, fully decoded and
+    without metadata (see `normalize_image`). Of an animation the first frame is taken. A file of NumPy (`.npy`) becomes
+    an array `(H, W)` or `(H, W, C)` of uint8, or of float32 from 0 to 1.
+
+    Args:
+        path: The file. Links are followed; a pipe, a socket or a device is not opened.
+
+    Raises:
+        UnreadableImageError: If the file is empty, cut short, no image, too large, or of a format that is not in
+            `IMAGE_FORMATS`. The message is the reason, without the name of the file.
+        FileNotFoundError: If there is no such file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        ...     Image.new("1", (4, 3), 1).save(file.name)
+        ...     read_image(file.name).mode
+        'L'
+    """
+    try:
+        with _open(path) as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise UnreadableImageError("the file is empty")
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise UnreadableImageError(f"the file is larger than {MAX_BYTES} bytes")
+            is_array = file.read(len(MAGIC)) == MAGIC
+            file.seek(0)
+            return read_array(file) if is_array else _decode(file)
+    except (UnreadableImageError, FileNotFoundError):
+        raise
+    except UnidentifiedImageError as error:
+        known = ", ".join(IMAGE_FORMATS)
+        raise UnreadableImageError(f"no image, or of a format that is not read (read are {known}, NPY)") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"larger than {MAX_PIXELS} pixels") from error
+    except MemoryError as error:
+        raise UnreadableImageError("there is not enough memory to decode it") from error
+    except OSError as error:
+        if error.errno is None:  # Pillow's own; the system's have numbers
+            raise UnreadableImageError(f"damaged or cut short ({error})") from error
+        raise UnreadableImageError(f"it cannot be opened ({error.strerror})") from error
+    except Exception as error:  # Pillow's decoders raise nearly anything at damaged data
+        raise UnreadableImageError(f"damaged or cut short ({error})") from error
+
+
+def _open(path: str | Path) -> BinaryIO:
+    """The file, if it is one: a pipe would be waited for, and opening a device can do things."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise FileNotFoundError(f"There is no image at {path}.") from error
+    if stat.S_ISDIR(mode):
+        raise FileNotFoundError(f"There is no image at {path}: it is a folder.")
+    if not stat.S_ISREG(mode):
+        raise UnreadableImageError("it is a pipe, a socket or a device, not a file")
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # where it became a pipe meanwhile
+    return os.fdopen(os.open(path, flags), "rb")
+
+
+def _decode(file: BinaryIO) -> Image.Image:
+    with quiet_pillow(), Image.open(file, formats=IMAGE_FORMATS) as image:
+        check_size(*image.size)
+        return normalize_image(image)
+
+
+def normalize_image(image: Image.Image) -> Image.Image:
+    """A PIL image of any mode, upright, with 8 bits a channel, in mode `L`, `LA`, `RGB` or `RGBA`.
+
+    The orientation of its EXIF data is applied. Palettes are expanded, with their transparency. 16 bits of grey become
+    8 by rounding (65535 is 255). CMYK, YCbCr, LAB and HSV become RGB, without color profiles.
+
+    Args:
+        image: The image, decoded or not.
+
+    Raises:
+        UnreadableImageError: If it holds floating-point numbers, or integers of more than 16 bits.
+
+    Example:
+        >>> normalize_image(Image.new("CMYK", (4, 3))).mode
+        'RGB'
+    """
+    raw = [tile[3] for tile in getattr(image, "tile", [])]  # how the file holds the pixels, until they are loaded
+    image.load()  # the EXIF data of a PNG can follow its pixels
+    turn = _TURNS.get(_orientation(image.info))
+    out = _eight_bits(image, _clear(image.info.get("transparency"), raw))
+    if turn is not None:
+        out = out.transpose(turn)
+    elif out is image:
+        if not image.info and type(image) is Image.Image:
+            return image
+        out = image.copy()
+    out.info = {}
+    return out
+
+
+def _clear(value: Any, raw: list[Any]) -> Any:
+    """The value or color that is transparent, as pixels of 8 bits have it (of 16 bits of grey as it is)."""
+    if isinstance(value, tuple) and "RGB;16B" in raw:
+        return tuple(part >> 8 for part in value)
+    scale = {"L;2": 85, "L;4": 17}.get(raw[0] if raw and isinstance(raw[0], str) else "", 1)
+    return value * scale if isinstance(value, int) else value
+
+
+def _eight_bits(image: Image.Image, clear: Any) -> Image.Image:
+    mode = image.mode
+    if mode == "F":
+        raise UnreadableImageError("it holds floating-point numbers, whose range is not known")
+    if mode.startswith("I"):
+        return _from_16_bits(image, clear)
+    if mode in ("LA", "RGBA"):
+        return image
+    if mode in ("La", "RGBa"):  # colors multiplied by the opacity
+        return image.convert("LA" if mode == "La" else "RGBA")
+    if mode in ("P", "PA"):
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if mode in ("1", "L") and isinstance(clear, int):
+        grey = np.asarray(image.convert("L"))
+        return _with_opacity(grey, grey != clear)
+    if mode == "RGB" and isinstance(clear, tuple):
+        color = np.asarray(image)
+        return _with_opacity(color, (color != np.array(clear)).any(-1))
+    wanted = "L" if mode in ("1", "L") else "RGB"
+    return image if mode == wanted else image.convert(wanted)
+
+
+def _from_16_bits(image: Image.Image, clear: Any) -> Image.Image:
+    """Grey of 16 bits, which Pillow has in five modes and would cut at 255; `clear` is the transparent value."""
+    if image.mode == "I" and image.format == "TIFF":
+        raise UnreadableImageError("its integers are not of 16 bits, so that their range is not known")
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise UnreadableImageError("its integers are not of 16 bits")
+    grey = ((values + 128) // 257).astype(np.uint8)
+    return _with_opacity(grey, values != clear) if isinstance(clear, int) else Image.fromarray(grey)
+
+
+def _with_opacity(pixels: np.ndarray, opaque: np.ndarray) -> Image.Image:
+    """Pixels `(H, W)` or `(H, W, 3)`, transparent where `opaque` is false."""
+    return Image.fromarray(np.dstack([pixels, np.where(opaque, 255, 0).astype(np.uint8)]))
+
+
+def _orientation(info: dict[Any, Any]) -> int:
+    """The EXIF orientation from 1 to 8 of an image by Pillow's `info`; 1 where it is missing or damaged.
+
+    Pillow would load all tags of the EXIF data, of which a small file can have gigabytes.
+    """
+    exif, profile = info.get("exif"), info.get("Raw profile type exif")
+    if exif is None and isinstance(profile, str):  # how ImageMagick keeps it in a PNG
+        try:
+            exif = bytes.fromhex("".join(profile.split("\n")[3:]))
+        except ValueError:
+            exif = None
+    if isinstance(exif, bytes):
+        return _first_tag(exif.removeprefix(b"Exif\0\0"), _ORIENTATION) or 1
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
+    found = re.search(rb"tiff:Orientation(?:=\"|>)([1-8])", xmp if isinstance(xmp, bytes) else str(xmp).encode())
+    return int(found[1]) if found else 1
+
+
+def _first_tag(tiff: bytes, tag: int) -> int | None:
+    """A short integer of the first directory of TIFF data."""
+    order: Any = {b"II": "little", b"MM": "big"}.get(tiff[:2])
+    if order is None:
+        return None
+    start = int.from_bytes(tiff[4:8], order)
+    count = int.from_bytes(tiff[start : start + 2], order)
+    for entry in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
+        if int.from_bytes(tiff[entry : entry + 2], order) == tag:
+            width = {1: 1, 3: 2, 4: 4}.get(int.from_bytes(tiff[entry + 2 : entry + 4], order), 2)
+            return int.from_bytes(tiff[entry + 8 : entry + 8 + width], order)
+    return None
+
+
+def with_channels(image: Image.Image, channels: int) -> Image.Image:
+    """The image with so many channels: 1 grey, 2 grey and opacity, 3 color, 4 color and opacity.
+
+    Where there is no channel for the opacity, what is transparent lies on white. An image without one is opaque.
+
+    Args:
+        image: The image, of any mode.
+        channels: From 1 to 4.
+
+    Raises:
+        ValueError: If there are other channels, or the image cannot be normalized (see `normalize_image`).
+
+    Example:
+        >>> with_channels(Image.new("RGBA", (1, 1)), 3).getpixel((0, 0))
+        (255, 255, 255)
+    """
+    if channels not in MODES:
+        raise ValueError(f"An image file has 1 to 4 channels; for in_channels={channels} use .npy arrays.")
+    image = normalize_image(image)
+    if channels in (1, 3) and image.mode in ("LA", "RGBA"):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image if image.mode == MODES[channels] else image.convert(MODES[channels])
