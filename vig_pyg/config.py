@@ -200,3 +200,17 @@ def variant_name(config: ModelConfig) -> str | None:
         if isinstance(config, PyramidViGConfig) and (config.depths, config.channels) == (pvig.depths, pvig.channels):
             return f"pvig_{name}"
     return None
+
+
+def variant_config(name: str) -> ViGConfig | PyramidViGConfig:
+    """The configuration that `create_model` starts from.
+
+    Args:
+        name: One of `list_models()`.
+
+    Example:
+        >>> variant_config("vig_tiny").num_blocks
+        12
+    """
+    family, variant = name.split("_")
+    return VIG_VARIANTS[variant] if family == "vig" else PYRAMID_VIG_VARIANTS[variant]

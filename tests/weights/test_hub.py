@@ -1,4 +1,5 @@
 import json
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from tests.common import calibrated
+from tests.mutations import mutated, mutated_text
 from tests.weights.common import closed_address, same
 from vig_pyg import PyramidViG, ViG, VisionGNN, fuse, pvig_micro, vig_micro
 from vig_pyg.preprocess import Preprocessing
@@ -203,3 +205,23 @@ def test_the_mixin_is_the_one_of_the_hub():
     from huggingface_hub import ModelHubMixin
 
     assert issubclass(hub.HubMixin, ModelHubMixin) and issubclass(VisionGNN, hub.HubMixin)
+
+
+def test_a_hostile_configuration_is_refused_by_name_or_makes_a_sane_model(tmp_path):
+    """150 files of changed entries and of changed text."""
+    model = vig_micro(num_classes=2, conv="gin")
+    model.class_names, model.preprocessing = ["cat", "dog"], Preprocessing(image_size=32)
+    model.save_pretrained(tmp_path)
+    config, draw = tmp_path / "config.json", random.Random(0)
+    good, read = json.loads(config.read_text()), 0
+    for turn in range(150):
+        text = mutated_text(good, draw) if turn % 2 else json.dumps(mutated(good, draw))
+        config.write_text(text, errors="surrogatepass")
+        try:
+            found = VisionGNN.from_pretrained(tmp_path)
+        except ValueError as error:
+            assert "config.json" in str(error) or "The model is a" in str(error) or "do not fit" in str(error)
+            assert str(error).isprintable()
+        else:
+            read += found(torch.rand(1, 3, 32, 32)).isfinite().all().item()
+    assert 5 < read < 75

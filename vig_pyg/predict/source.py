@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vig_pyg._bounded import read_json
 from vig_pyg.config import PyramidViGConfig, variant_name
 from vig_pyg.models import VisionGNN, create_model, list_models
 from vig_pyg.preprocess import Preprocessing
@@ -72,7 +73,7 @@ def load_classifier(
 
 def _from_folder(folder: Path) -> PictureClassifier:
     config = folder / "config.json"
-    if config.is_file() and '"family"' in config.read_text(errors="replace"):
+    if config.is_file() and "family" in read_json(config):
         model: VisionGNN[Any] = VisionGNN.from_pretrained(folder)
         if model.config.num_classes == 0:
             raise ValueError(f"The model in {folder} has no classifier: it cannot tell classes.")

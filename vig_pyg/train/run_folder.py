@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
+from vig_pyg._bounded import read_json
 from vig_pyg._files import write_file
-from vig_pyg.models import VisionGNN, create_model
+from vig_pyg._schema import choice, mapping, read_as
+from vig_pyg.config import variant_config
+from vig_pyg.config_schema import check_names, check_size, check_weights_hold, options_of, read_preprocessing
+from vig_pyg.models import VisionGNN, create_model, list_models
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.train.saver import LAST
-from vig_pyg.weights import load_weights
+from vig_pyg.weights import load_weights, read_state
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -116,12 +120,50 @@ def load_run(folder: str | Path) -> Run:
     for part in (CONFIG, WEIGHTS):
         if not (folder / part).is_file():
             raise FileNotFoundError(f"{folder} is not a run folder: it has no {part}. `vig-pyg train` makes one.")
-    try:
-        config = json.loads((folder / CONFIG).read_text())
+    where = str(folder / CONFIG)
+    with read_as("the configuration of a run", where):
+        config = check_config(read_json(where), where)
+        check_weights_hold(lambda: create_model(config["model"], **config["options"]), folder / WEIGHTS, where)
         model = create_model(config["model"], **config["options"])
-        preprocessing = Preprocessing(**config["preprocessing"])
-        class_names = list(config["class_names"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / CONFIG} is not the configuration of a run ({error!r}).") from error
-    load_weights(model, load_file(folder / WEIGHTS))
-    return Run(model.eval(), class_names, preprocessing)
+    load_weights(model, read_state(folder / WEIGHTS))
+    return Run(model.eval(), config["class_names"], config["preprocessing"])
+
+
+def check_config(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """The entries of a run's configuration, with a `Preprocessing`; nothing is built.
+
+    Args:
+        content: What `config.json` holds.
+        where: Its name for errors.
+
+    Raises:
+        ValueError: If something is missing, unknown, out of its bounds, or does not go with the rest.
+    """
+    if content.get("kind") == "detector":
+        raise ValueError(f"{where} is the configuration of a detector: use `vig-pyg detect`.")
+    config: dict[str, Any] = _CONFIG(content, where)
+    config["options"] = options_of(config["model"])(config["options"], f"{where}: options")
+    config["preprocessing"] = read_preprocessing(config["preprocessing"], f"{where}: preprocessing")
+    made = variant_config(config["model"]).override(config["options"])
+    check_size(made, config["preprocessing"].image_size, where)
+    classes, channels = len(config["class_names"]), config["preprocessing"].in_channels
+    if made.num_classes != classes or made.in_channels != channels:
+        raise ValueError(
+            f"{where} has {classes} class_names and images of {channels} channels, and a model for "
+            f"{made.num_classes} classes and {made.in_channels} channels: they do not belong together."
+        )
+    return config
+
+
+def _as_it_is(value: Any, _: str) -> Any:
+    """Checked when the model is known."""
+    return value
+
+
+_ENTRIES = {
+    "model": choice(list_models()),
+    "options": _as_it_is,
+    "class_names": check_names,
+    "preprocessing": _as_it_is,
+}
+_CONFIG = mapping(_ENTRIES, required=tuple(_ENTRIES))

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 import torch
 from torch import nn
 
+from vig_pyg._bounded import read_json
 from vig_pyg._files import write_file
+from vig_pyg._schema import read_as
 from vig_pyg.config import ModelConfig
+from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options, read_preprocessing
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights.load import load_weights
 
@@ -171,15 +174,8 @@ class HubMixin(
 
     @classmethod
     def _from_files(cls, config_path: Path, weights_path: Path, overrides: dict[str, Any]) -> Self:
-        try:
-            card = dict(json.loads(config_path.read_text()))
-            family = _family(cls, card.pop(FAMILY))
-            class_names, preprocessing = card.pop(CLASS_NAMES, None), card.pop(PREPROCESSING, None)
-            lists = {key: tuple(value) for key, value in card.items() if isinstance(value, list)}
-            config = family.config_class(**card | lists)
-            preprocessing = preprocessing and Preprocessing(**preprocessing)
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{config_path} is not the configuration of a model ({error!r}).") from error
+        family, config, class_names, preprocessing = _read_config(cls, config_path)
+        check_weights_hold(lambda: family(config), weights_path, str(config_path))
         model = family(config.override(overrides))
         model.class_names, model.preprocessing = class_names, preprocessing
         if model.config.num_classes != config.num_classes:
@@ -201,6 +197,25 @@ def _family(cls: Any, name: str) -> Any:
     if name not in known:
         raise ValueError(f"The model is a {name}, not a {cls.__name__}: use {name}.from_pretrained(...).")
     return known[name]
+
+
+def _read_config(cls: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | None, Preprocessing | None]:
+    """The family, its configuration, the names of the classes and the preprocessing, all checked; nothing is built."""
+    where, what = str(path), "the configuration of a model"
+    with read_as(what, where):
+        card = read_json(path)
+        if not isinstance(card.get(FAMILY), str):
+            raise ValueError(f"it has no entry {FAMILY!r} that names one.")
+    family = _family(cls, card.pop(FAMILY))
+    names, made = card.pop(CLASS_NAMES, None), card.pop(PREPROCESSING, None)
+    with read_as(what, where):
+        config: ModelConfig = family.config_class(**model_options(family.config_class)(card, where))
+        made = None if made is None else read_preprocessing(made, f"{where}: {PREPROCESSING}")
+        check_size(config, config.image_size if made is None else made.image_size, where)
+        names = None if names is None else check_names(names, f"{where}: {CLASS_NAMES}")
+        if names is not None and len(names) != config.num_classes:
+            raise ValueError(f"it has {len(names)} {CLASS_NAMES} for a model of {config.num_classes} classes.")
+    return family, config, names, made
 
 
 def _files(source: str, options: dict[str, Any]) -> tuple[Path, Path]:

@@ -1,0 +1,86 @@
+import time
+import tracemalloc
+
+import pytest
+import yaml
+
+from vig_pyg._bounded_yaml import NODE_LIMIT, YAML_LIMIT, parse_yaml, read_yaml
+
+#: The classic: nine lines that stand for a billion words.
+LAUGHS = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(8)
+)
+MERGES = "a0: &a0 {x: 1, y: 2}\n" + "".join(
+    f"a{i + 1}: &a{i + 1} {{<<: [{', '.join([f'*a{i}'] * 9)}]}}\n" for i in range(9)
+)
+
+
+def test_plain_yaml_is_what_pyyaml_reads(tmp_path):
+    for text in (
+        "a: 1\nb: [1, 2.5, null, true, 'x']\nc: {d: e}\n",
+        "base: &base {k: 9}\nother: {<<: *base, heads: 4}\nagain: *base\n",
+        "x: 1e-3\ny: 0x10\nz: 2020-01-01\n# a comment\n",
+        "text: |\n  two\n  lines\n",
+        "{}",
+    ):
+        assert parse_yaml(text, where="here") == yaml.safe_load(text)
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbf1: x\n")
+    assert read_yaml(tmp_path / "a.yaml") == {"1": "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (LAUGHS, f"more than {NODE_LIMIT} values"),
+        (MERGES, f"more than {NODE_LIMIT} values"),
+        ("&a [*a]", "part of"),
+        ("a: &a {b: *a}", "part of"),
+        ("&a\n? *a\n: 1", "part of"),
+        ("[" * 30_000, "nested too deeply"),
+        ("{a: " * 10_000, "nested too deeply"),
+        ("- " * 30_000, "nested too deeply"),
+        ("\n".join(" " * i + "a:" for i in range(300)), "nested too deeply"),
+        ("!!python/object/apply:os.system [true]", "could not determine a constructor"),
+        ("!!python/name:os.system ''", "could not determine a constructor"),
+        ("a: !!python/tuple [1]", "could not determine a constructor"),
+        ("!new {}", "could not determine a constructor"),
+        ("a: 1\na: 2", "'a' occurs twice"),
+        ("b: {c: 1, 'c': 2}", "'c' occurs twice"),
+        ("? [a]\n: 1", "unhashable"),
+        ("a: " + "9" * 5000, "5000 digits"),
+        ("a: 0x" + "f" * 60_000, "60002 digits"),
+        ("a: 0b_", "invalid literal"),
+        ("a: 2020-99-99", "month must be"),
+        ("a: [", "not YAML"),
+        ("a: b: c", "not YAML"),
+        ("a: '\x1b[2J'", "not YAML"),
+        ("a: 1\n---\nb: 2", "not YAML"),
+        ("a: *nowhere", "undefined alias"),
+        ("x" * (YAML_LIMIT + 1), "larger than 64 KiB"),
+        ("%YAML 99.0\n---\na", "incompatible"),
+    ],
+)
+def test_anything_else_is_refused_soon_and_in_little_memory(text, said):
+    tracemalloc.start()
+    start = time.process_time()
+    with pytest.raises(ValueError, match=said) as error:
+        parse_yaml(text, where="recipe.yaml")
+    seconds, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert seconds < 20 and peak < 100 * 2**20
+    assert str(error.value).startswith("recipe.yaml") and str(error.value).isprintable()
+
+
+def test_the_largest_document_is_read_in_bounded_time():
+    worst = ["[" + "1," * 9_000 + "]", "{" + ",".join(f"k{i}: 1" for i in range(6_000)) + "}", "'" + "x" * 60_000 + "'"]
+    for text in worst:
+        start = time.process_time()
+        parse_yaml(text, where="here")
+        assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize(("content", "said"), [("- 1", "got a list"), ("", "got nothing"), ("3", "got a int")])
+def test_a_file_holds_a_mapping(tmp_path, content, said):
+    (tmp_path / "a.yaml").write_text(content)
+    with pytest.raises(ValueError, match=rf"a\.yaml must hold one value for each key, {said}"):
+        read_yaml(tmp_path / "a.yaml")

@@ -1,0 +1,112 @@
+"""YAML files of strangers, read in bounded time and memory by PyYAML's safe loader; nothing in them is run.
+
+As for JSON, and aliases may not unfold to more than a plain file could hold.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vig_pyg._bounded import DEPTH_LIMIT, DIGITS_LIMIT, kind_of, read_bounded
+from vig_pyg._text import error_text, terminal_text
+
+#: Largest document in bytes; PyYAML reads some 100 kB in a second.
+YAML_LIMIT = 64 * 2**10
+#: Most values of a document with all of its aliases unfolded.
+NODE_LIMIT = 20_000
+
+
+def read_yaml(path: str | Path, *, limit: int = YAML_LIMIT) -> dict[str, Any]:
+    """The entries of a YAML file, keys as text.
+
+    Args:
+        path: The file.
+        limit: Largest size in bytes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is too large, too deep, not plain YAML or no mapping, has a key twice, or unfolds to too much;
+            with the name of the file.
+    """
+    content = parse_yaml(read_bounded(path, limit=limit), where=str(path))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold one value for each key, got {kind_of(content)}.")
+    return {str(key): value for key, value in content.items()}
+
+
+def parse_yaml(text: str, *, where: str) -> Any:
+    """The content of a YAML document.
+
+    Args:
+        text: The document.
+        where: Its name for errors.
+
+    Raises:
+        ValueError: If it is too large, too deep, not plain YAML, has a key twice, or unfolds to too much.
+
+    Example:
+        >>> parse_yaml("k: [3, 9]", where="the example")
+        {'k': [3, 9]}
+    """
+    if len(text) > YAML_LIMIT:
+        raise ValueError(f"{where} is larger than {YAML_LIMIT / 2**10:.0f} KiB, expected a few settings.")
+    try:
+        return yaml.load(text, Loader=BoundedLoader)  # a safe loader
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # dates and numbers raise plainly
+        raise ValueError(f"{where} is not YAML as expected: {error_text(error, limit=300)}") from error
+
+
+class BoundedLoader(yaml.SafeLoader):
+    """Plain values, lists and mappings; every alias counts as much as what it stands for."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.depth = 0
+        self.count = 0  # nodes so far, aliases unfolded
+        self.sizes: dict[int, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            node = super().compose_node(parent, index)
+            if id(node) not in self.sizes:
+                raise ValueError("an alias stands for something that it is a part of.")
+            self._add(self.sizes[id(node)])
+            return node
+        self.depth += 1
+        if self.depth > DEPTH_LIMIT:
+            raise ValueError(f"it is nested too deeply ({DEPTH_LIMIT} levels are allowed).")
+        before = self.count
+        self._add(1)
+        node = super().compose_node(parent, index)
+        self.sizes[id(node)] = self.count - before
+        self.depth -= 1
+        return node
+
+    def _add(self, count: int) -> None:
+        self.count += count
+        if self.count > NODE_LIMIT:
+            raise ValueError(f"it holds more than {NODE_LIMIT} values, its aliases unfolded.")
+
+    def construct_scalar(self, node: Any) -> Any:
+        if len(node.value) > DIGITS_LIMIT and node.tag == "tag:yaml.org,2002:int":
+            raise ValueError(f"a number has {len(node.value)} digits, {DIGITS_LIMIT} at most are expected.")
+        return super().construct_scalar(node)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, _ in node.value:
+                if key.value in seen and isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                    raise ValueError(f"the key {terminal_text(key.value, limit=60)!r} occurs twice.")
+                if isinstance(key, yaml.ScalarNode):
+                    seen.add(key.value)
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,203 @@
+"""Checks of entries that were read from a file: each names the file, the entry, what came and what was expected.
+
+A check takes a value and the name of its place, and returns the value or raises `ValueError`. Bounds are wide: they
+keep what is impossible out, not what is unusual.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from vig_pyg._text import error_text, terminal_text
+
+Check = Callable[[Any, str], Any]
+
+
+@contextmanager
+def read_as(what: str, where: str) -> Iterator[None]:
+    """Say of a wrong value inside the block what its file was read as.
+
+    Args:
+        what: What the file should be, such as `"the configuration of a run"`.
+        where: Name of the file.
+
+    Raises:
+        ValueError: In place of a `ValueError` or `TypeError`, with the names of file and entry.
+
+    Example:
+        >>> with read_as("a number", "a.json"):
+        ...     whole(1, 9)(3, "a.json: k")
+        3
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        reason = error_text(error).removeprefix(where).lstrip(": ")
+        raise ValueError(f"{where} is not {what}: {reason}") from error
+
+
+def whole(low: int, high: int) -> Check:
+    """A whole number from `low` to `high`; true and false are none.
+
+    Example:
+        >>> whole(1, 9)(3, "config.json: k")
+        3
+    """
+
+    def check(value: Any, where: str) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise _wrong(where, f"a whole number from {low} to {high}", value)
+        return value
+
+    return check
+
+
+def number(low: float, high: float) -> Check:
+    """A finite number from `low` to `high`; true and false are none.
+
+    Example:
+        >>> number(0, 1)(0.5, "config.json: dropout")
+        0.5
+    """
+
+    def check(value: Any, where: str) -> float:
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        if not plain or not low <= value <= high or not math.isfinite(value):
+            raise _wrong(where, f"a number from {low} to {high}", value)
+        return value
+
+    return check
+
+
+def flag(value: Any, where: str) -> bool:
+    """True or false.
+
+    Example:
+        >>> flag(True, "config.json: dilation")
+        True
+    """
+    if not isinstance(value, bool):
+        raise _wrong(where, "true or false", value)
+    return value
+
+
+def text(limit: int) -> Check:
+    """Text of at most `limit` characters.
+
+    Example:
+        >>> text(10)("red", "config.json: class_names")
+        'red'
+    """
+
+    def check(value: Any, where: str) -> str:
+        if not isinstance(value, str) or len(value) > limit:
+            raise _wrong(where, f"text of at most {limit} characters", value)
+        return value
+
+    return check
+
+
+def choice(names: Collection[str]) -> Check:
+    """One of some words.
+
+    Example:
+        >>> choice(["mr", "edge"])("mr", "config.json: conv")
+        'mr'
+    """
+
+    def check(value: Any, where: str) -> str:
+        if not isinstance(value, str) or value not in names:
+            raise _wrong(where, f"one of {', '.join(names)}", value)
+        return value
+
+    return check
+
+
+def optional(check: Check) -> Check:
+    """What a check takes, or null.
+
+    Example:
+        >>> optional(text(10))(None, "config.json: graph")
+    """
+    return lambda value, where: None if value is None else check(value, where)
+
+
+def either(*checks: Check) -> Check:
+    """What any of some checks takes; the error is that of the last.
+
+    Example:
+        >>> either(whole(1, 9), listing(whole(1, 9), 2, 2))([3, 9], "config.json: k")
+        [3, 9]
+    """
+
+    def check(value: Any, where: str) -> Any:
+        for one in checks[:-1]:
+            try:
+                return one(value, where)
+            except ValueError:
+                continue
+        return checks[-1](value, where)
+
+    return check
+
+
+def listing(entry: Check, low: int, high: int) -> Check:
+    """A list of `low` to `high` entries, each of which a check takes.
+
+    Example:
+        >>> listing(whole(1, 9), 1, 4)([1, 2], "config.json: depths")
+        [1, 2]
+    """
+
+    def check(value: Any, where: str) -> list[Any]:
+        if not isinstance(value, list | tuple) or not low <= len(value) <= high:
+            count = f"{low} to {high}" if low != high else str(low)
+            raise _wrong(where, f"a list of {count} entries", value)
+        return [entry(one, f"{where}[{i}]") for i, one in enumerate(value)]
+
+    return check
+
+
+def mapping(entries: Mapping[str, Check], *, required: Collection[str] = ()) -> Check:
+    """Known keys, each with a value that its check takes.
+
+    Args:
+        entries: A check for each key.
+        required: Keys that must be there.
+
+    Example:
+        >>> mapping({"k": whole(1, 9)})({"k": 3}, "config.json")
+        {'k': 3}
+    """
+
+    def check(value: Any, where: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise _wrong(where, "one value for each key", value)
+        for key in value:
+            if key not in entries:
+                raise ValueError(
+                    f"{where}: unknown entry {terminal_text(key, limit=60)!r}, known are {_list(entries)}."
+                )
+        for key in required:
+            if key not in value:
+                raise ValueError(f"{where}: the entry {key!r} is missing.")
+        return {key: entries[key](one, f"{where}: {key}") for key, one in value.items()}
+
+    return check
+
+
+def _wrong(where: str, expected: str, value: Any) -> ValueError:
+    shown = f"a {type(value).__name__} of {len(value)}" if isinstance(value, list | tuple | dict) else None
+    return ValueError(f"{where} must be {expected}, got {shown or terminal_text(_shown(value), limit=60)}.")
+
+
+def _shown(value: Any) -> str:
+    # the digits of a huge number would take long to write
+    return repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a huge number"
+
+
+def _list(names: Collection[str]) -> str:
+    return ", ".join(names)

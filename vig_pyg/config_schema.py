@@ -1,0 +1,166 @@
+"""What the configuration of a model may say in a file: types and bounds, checked before anything is built.
+
+A file says how large a model is, so a stranger's could ask for more memory than there is. Three bounds prevent that:
+each number has a range, the graph of an image a largest size, and the weights beside the file must be as many as the
+model's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vig_pyg._schema import Check, choice, either, flag, listing, mapping, number, optional, text, whole
+from vig_pyg.config import ModelConfig, PyramidViGConfig, ViGConfig
+from vig_pyg.conv import CONVS
+from vig_pyg.graph import ENGINES, GRAPHS
+from vig_pyg.position import POSITION_MODES
+from vig_pyg.preprocess import Preprocessing
+
+#: Most pixels a side of an image, before and after the crop.
+SIDE_LIMIT = 16_384
+#: Most edges of one image's graph: 2,048 x 2,048 pixels in patches of 4 with 256 neighbors.
+EDGES_LIMIT = 2**26
+#: Most blocks of a model; the deepest published one has 24.
+BLOCKS_LIMIT = 512
+
+#: A check of the names of classes, one for each logit.
+check_names = listing(text(1_000), 1, 100_000)
+
+_K = whole(1, 4_096)
+_OPTIONS: dict[str, Check] = {
+    "num_classes": whole(0, 100_000),
+    "in_channels": whole(1, 1_024),
+    "image_size": whole(1, SIDE_LIMIT),
+    "patch_size": whole(1, 1_024),
+    "k": either(listing(_K, 2, 2), _K),
+    "dilation": flag,
+    "stochastic": flag,
+    "epsilon": number(0, 1),
+    "knn_engine": choice(ENGINES),
+    "conv": choice(tuple(CONVS)),
+    "graph": optional(choice(tuple(GRAPHS))),
+    "heads": whole(1, 1_024),
+    "ffn_ratio": whole(1, 64),
+    "head_channels": whole(1, 65_536),
+    "drop_path_rate": number(0, 1),
+    "dropout": number(0, 1),
+    "depth": whole(0, BLOCKS_LIMIT),
+    "channels": whole(1, 16_384),
+}
+_PYRAMID: dict[str, Check] = {
+    "depths": listing(whole(0, BLOCKS_LIMIT), 1, 8),
+    "channels": listing(whole(1, 16_384), 1, 8),
+    "reduce_ratios": listing(whole(1, 64), 1, 8),
+    "position": optional(choice(POSITION_MODES)),
+}
+_PREPROCESSING: dict[str, Check] = {
+    "image_size": whole(1, SIDE_LIMIT),
+    "in_channels": whole(1, 1_024),
+    "mean": number(-1_000, 1_000),
+    "std": number(1e-6, 1_000),
+    "crop_pct": number(0.01, 1),
+}
+
+
+def model_options(family: type[ModelConfig]) -> Check:
+    """A check of options of a family's configuration, which returns lists as tuples.
+
+    Args:
+        family: `ViGConfig` or `PyramidViGConfig`.
+
+    Example:
+        >>> model_options(ViGConfig)({"k": [3, 9]}, "config.json: options")
+        {'k': (3, 9)}
+    """
+    known = {**_OPTIONS, **(_PYRAMID if issubclass(family, PyramidViGConfig) else {})}
+    names = [field.name for field in fields(family)]
+    entries = mapping({name: known[name] for name in names})
+
+    def check(value: Any, where: str) -> dict[str, Any]:
+        found = entries(value, where)
+        return {name: tuple(one) if isinstance(one, list) else one for name, one in found.items()}
+
+    return check
+
+
+def check_size(config: ModelConfig, image_size: int, where: str) -> None:
+    """Raise `ValueError` if the model has too many blocks, or the graph of one image too many edges.
+
+    Args:
+        config: The configuration.
+        image_size: Side of the images in pixels that it will get.
+        where: Name of the file for the error.
+
+    Example:
+        >>> from vig_pyg.config import VIG_VARIANTS
+        >>> check_size(VIG_VARIANTS["base"], 1024, "config.json")
+    """
+    if config.num_blocks > BLOCKS_LIMIT:
+        raise ValueError(
+            f"{where} describes a model of {config.num_blocks} blocks, {BLOCKS_LIMIT} at most are expected."
+        )
+    side = max(image_size, config.image_size)
+    nodes = math.ceil(side / config.patch_size) ** 2
+    neighbors = {"complete": nodes, "axial": 2 * math.isqrt(nodes)}.get(str(config.graph), max(config.k_range))
+    if nodes * neighbors > EDGES_LIMIT:
+        raise ValueError(
+            f"{where} describes graphs of {nodes} patches with {neighbors} neighbors each (images of {side} pixels a "
+            f"side in patches of {config.patch_size}): more than {EDGES_LIMIT} edges of one image are refused."
+        )
+
+
+def check_weights_hold(make: Callable[[], nn.Module], weights: Path, where: str) -> None:
+    """Raise `ValueError` if a file of weights is too small for a model, before memory is taken for it.
+
+    Args:
+        make: Makes the model; called once, without memory for its parameters.
+        weights: The file.
+        where: Name of the configuration's file for the error.
+    """
+    with torch.device("meta"):
+        count = sum(tensor.numel() for tensor in make().state_dict().values())
+    size = weights.stat().st_size
+    if count > size:  # a number has one byte at least
+        raise ValueError(
+            f"{where} describes a model of {count} numbers, and {weights} has {size} bytes only: they do not belong "
+            "together."
+        )
+
+
+def read_preprocessing(value: Any, where: str) -> Preprocessing:
+    """The preprocessing that an entry describes.
+
+    Args:
+        value: The entry.
+        where: Its name for errors.
+
+    Raises:
+        ValueError: If something is missing, unknown, or out of its bounds.
+
+    Example:
+        >>> read_preprocessing({"image_size": 32}, "config.json: preprocessing").resize_size
+        32
+    """
+    found = Preprocessing(**mapping(_PREPROCESSING, required=("image_size",))(value, where))
+    if found.resize_size > SIDE_LIMIT:
+        raise ValueError(
+            f"{where} resizes images to {found.resize_size} pixels a side, {SIDE_LIMIT} at most are expected."
+        )
+    return found
+
+
+def options_of(name: str) -> Check:
+    """The check of the options of a model, by its name for `create_model`.
+
+    Example:
+        >>> options_of("pvig_tiny")({"depths": [1, 1, 1, 1]}, "recipe.yaml: options")
+        {'depths': (1, 1, 1, 1)}
+    """
+    return model_options(ViGConfig if name.startswith("vig_") else PyramidViGConfig)
