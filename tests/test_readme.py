@@ -59,4 +59,4 @@ def test_pictures_exist():
 
 def test_the_ci_runs_the_test_command():
     assert "uv run pytest" in README
-    assert "\nuv run pytest\n" in (ROOT / ".ci" / "run").read_text()
+    assert "\nuv run pytest -n 2\n" in (ROOT / ".ci" / "run").read_text()

@@ -78,7 +78,9 @@ def test_images_that_fill_up_do_not_count():
         return trainer.validate(module, DataLoader(list(batches), batch_size=None), verbose=False)[0]
 
     module, first = classifier(), (images[:4], labels[:4])
-    assert scores(module, first, (images[4:], filling)) == scores(classifier(), first, (images[4:6], labels[4:6]))
+    alone = scores(classifier(), first, (images[4:6], labels[4:6]))
+    # a product over four rows may round otherwise than one over two, as threads share it out
+    assert scores(module, first, (images[4:], filling)) == pytest.approx(alone, rel=1e-6)
     assert module.confusion.compute().sum() == 6
 
 
