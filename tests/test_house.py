@@ -59,7 +59,7 @@ ROOMS = {
     "config": {"conv", "graph", "position"},
     "preprocess": {"image_io"},
     "config_schema": {"config", "conv", "graph", "position", "preprocess", "_schema"},
-    "weights": {"config", "config_schema", "preprocess", "_bounded", "_files", "_schema", "_text"},
+    "weights": {"config", "config_schema", "conv", "graph", "preprocess", "_bounded", "_files", "_schema", "_text"},
     "models": {
         "stem",
         "block",

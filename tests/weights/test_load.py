@@ -152,7 +152,7 @@ def test_weights_without_classifier_and_models_without(make, caplog):
 
 
 def test_another_position_mode_is_told(caplog):
-    state = pvig_micro().state_dict()
+    state = dict(pvig_micro().state_dict())  # a plain dict: it says nothing
     official = weights.convert(state, "official")
     assert "position='official', this model has 'grid'" in str(
         weights.load_weights(pvig_micro(position="grid"), official)

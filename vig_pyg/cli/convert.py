@@ -29,17 +29,20 @@ def run(args: argparse.Namespace) -> None:
     from vig_pyg._files import check_free, write_file
     from vig_pyg.weights import convert, detect_layout, fetch, unwrap
     from vig_pyg.weights.load import looks_like
+    from vig_pyg.weights.metadata import file_metadata
 
     check_free(args.out, overwrite=args.overwrite)
     state = unwrap(fetch(args.source)[1])
-    converted = {key: tensor.contiguous() for key, tensor in convert(state, args.layout).items()}
+    converted = convert(state, args.layout)
+    for key, tensor in converted.items():
+        converted[key] = tensor.contiguous()
     if args.out.suffix == ".safetensors":
         try:
             from safetensors.torch import save
         except ImportError as error:
             raise ImportError('Files of safetensors need an extra: pip install "vig-pyg[hub]".') from error
         # tensors that share memory, as tied weights do, are refused there
-        content = save({key: tensor.clone() for key, tensor in converted.items()})
+        content = save({key: tensor.clone() for key, tensor in converted.items()}, metadata=file_metadata(converted))
     else:
         buffer = io.BytesIO()
         torch.save(converted, buffer)

@@ -165,9 +165,9 @@ def _backbone(
     body = PyramidViG(variant, **overrides, num_classes=0)
     source = ours.weights_backbone
     if isinstance(source, str) and source in weights.TAGS:
-        weights.load_published(body, source)
+        weights.load_published(body, source, overridden=overrides if isinstance(variant, str) else vars(body.config))
     elif source is not None:
-        weights.load_weights(body, source)
+        weights.load_weights(body, source, overridden=overrides)
     layers = ours.trainable_layers if ours.trainable_layers is not None else 3 if pretrained else 5
     norm = ours.norm or ("frozen" if pretrained else "batch")
     return PyramidFeatures(body, out_channels=ours.out_channels, trainable_layers=layers, norm=norm, **how)

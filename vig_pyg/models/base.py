@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
@@ -24,6 +24,7 @@ from vig_pyg.position import PositionEmbedding, PositionMode
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.stem import Stem
 from vig_pyg.weights import HubMixin, Weights, load_published
+from vig_pyg.weights.metadata import KEY, to_text
 
 ConfigT = TypeVar("ConfigT", bound=ModelConfig)
 Images = Tensor | list[Tensor]
@@ -55,11 +56,16 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         self.class_names = None
         self.preprocessing = None
 
-    def _finish(self, weights: str | Weights | None) -> None:
-        """The classifier, and weights if they are wanted."""
+    def _finish(self, weights: str | Weights | None, overridden: Collection[str]) -> None:
+        """The classifier, and weights if they are wanted; `overridden` are options that the caller chose."""
         self.reset_classifier(self.config.num_classes)
         if weights is not None:
-            load_published(self, weights)
+            load_published(self, weights, overridden=overridden)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if hasattr(destination, "_metadata"):  # a dict of the caller's has none
+            destination._metadata.setdefault(prefix[:-1], {})[KEY] = to_text(self.config)
 
     def _make_blocks(self) -> Iterator[partial[Block]]:
         """Each block's makers, in order, waiting for its width and reduction."""

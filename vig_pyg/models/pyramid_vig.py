@@ -77,7 +77,7 @@ class PyramidViG(VisionGNN[PyramidViGConfig]):
             {"num_chs": width, "reduction": config.patch_size * 2**s, "module": f"stages.{s}"}
             for s, width in enumerate(channels)
         ]
-        self._finish(weights)
+        self._finish(weights, overrides if isinstance(variant, str) else vars(config))
 
     def _stages(self, x: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Layout]]:
         for stage in self.stages:

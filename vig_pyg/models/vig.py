@@ -47,7 +47,7 @@ class ViG(VisionGNN[ViGConfig]):
             {"num_chs": config.channels, "reduction": config.patch_size, "module": f"blocks.{i}"}
             for i in range(config.depth)
         ]
-        self._finish(weights)
+        self._finish(weights, overrides if isinstance(variant, str) else vars(config))
 
     def _stages(self, x: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Layout]]:
         for block in self.blocks:

@@ -63,7 +63,7 @@ def load_classifier(
             raise ValueError(f"{folder} has its own weights; another file goes with the name of a model.")
         found = _from_folder(folder)
     else:
-        found = _from_name(str(source), weights, progress)
+        found = _from_name(str(source), weights, progress, position)
     if position is not None:
         found = replace(found, model=_with_position(found.model, position))
     if image_size is not None:
@@ -88,7 +88,7 @@ def _from_folder(folder: Path) -> PictureClassifier:
     )
 
 
-def _from_name(name: str, weights: str | Path | None, progress: bool) -> PictureClassifier:
+def _from_name(name: str, weights: str | Path | None, progress: bool, position: str | None) -> PictureClassifier:
     model_name = name.split(":")[0]
     if model_name not in list_models():
         if Path(name).is_file():
@@ -109,7 +109,8 @@ def _from_name(name: str, weights: str | Path | None, progress: bool) -> Picture
         if "head.fc2.bias" not in state:
             raise ValueError(f"{weights} has no classifier{_hint(state)}: it cannot tell classes.")
         model = create_model(model_name, num_classes=len(state["head.fc2.bias"]))
-        load_weights(model, state)
+        model = model if position is None else _with_position(model, position)
+        load_weights(model, state, overridden=() if position is None else ["position"])
         names = _names(model)
         preprocessing = _usual(model_name, model)
     return PictureClassifier(name=name, model=model.eval(), class_names=names, preprocessing=preprocessing)

@@ -84,7 +84,7 @@ def fit(
         lightning.seed_everything(recipe.seed, verbose=False)
         network = create_model(model, **options)
         if weights is not None and not (folder / LAST).exists():
-            load_weights(network, weights)
+            load_weights(network, weights, overridden=options)
         counts = torch.bincount(torch.tensor(data.train_set.labels), minlength=len(data.class_names))
         classifier = Classifier(network, recipe, class_counts=counts)
         data.seed, data.repeats = recipe.seed, recipe.repeats

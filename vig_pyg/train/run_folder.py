@@ -22,6 +22,7 @@ from vig_pyg.models import VisionGNN, create_model, list_models
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.train.saver import LAST
 from vig_pyg.weights import load_weights, read_state
+from vig_pyg.weights.metadata import file_metadata
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -86,9 +87,8 @@ def free_name(out: str | Path) -> Path:
 
 def save_weights(folder: Path, state: dict[str, Any]) -> None:
     """The weights that `load_run` takes."""
-    write_file(
-        folder / WEIGHTS, save({key: tensor.contiguous().cpu() for key, tensor in state.items()}), overwrite=True
-    )
+    tensors = {key: tensor.contiguous().cpu() for key, tensor in state.items()}
+    write_file(folder / WEIGHTS, save(tensors, metadata=file_metadata(state)), overwrite=True)
 
 
 def save_config(folder: Path, *, name: str, overrides: dict[str, Any], data: dict[str, Any]) -> None:

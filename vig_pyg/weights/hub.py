@@ -18,6 +18,7 @@ from vig_pyg.config import ModelConfig
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options, read_preprocessing
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights.load import load_weights
+from vig_pyg.weights.metadata import file_metadata
 
 if TYPE_CHECKING or find_spec("huggingface_hub") is not None:
     from huggingface_hub import ModelHubMixin
@@ -148,8 +149,9 @@ class HubMixin(
         from safetensors.torch import save
 
         assert isinstance(self, nn.Module)
-        state = {key: tensor.detach().cpu().contiguous() for key, tensor in self.state_dict().items()}
-        write_file(save_directory / WEIGHTS, save(state), overwrite=True)
+        full = self.state_dict()
+        state = {key: tensor.detach().cpu().contiguous() for key, tensor in full.items()}
+        write_file(save_directory / WEIGHTS, save(state, metadata=file_metadata(full)), overwrite=True)
         write_file(save_directory / CONFIG, json.dumps(self._card(), indent=2) + "\n", overwrite=True)
 
     def _card(self) -> dict[str, Any]:
@@ -180,7 +182,7 @@ class HubMixin(
         model.class_names, model.preprocessing = class_names, preprocessing
         if model.config.num_classes != config.num_classes:
             model.class_names = None
-        load_weights(model, weights_path)
+        load_weights(model, weights_path, overridden=overrides)
         result: Self = model.eval()
         return result
 

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor, nn
+
+from vig_pyg.weights.metadata import kept_text, with_text
 
 KeyLayout = Literal["own", "official", "mmpretrain"]
 State = dict[str, Tensor]
 LAYOUTS: tuple[KeyLayout, ...] = get_args(KeyLayout)
 
-#: Tables of the published pyramid that are computed here, not loaded.
-COMPUTED = ".relative_pos"
 #: Every Vision GNN has it.
 POSITION = "pos_embed.weight"
 
@@ -42,10 +43,11 @@ _BLOCK = {
     "ffn.": "1.",
 }
 _SAGE_BLOCK = {**_BLOCK, "grapher.conv.mlp.": "0.graph_conv.gconv.nn2."}
-_BLOCK_BACK = {theirs: ours for block in (_BLOCK, _SAGE_BLOCK) for ours, theirs in block.items()}
-_BLOCK_BACK = dict(sorted(_BLOCK_BACK.items(), key=lambda pair: -len(pair[0])))
+_BLOCK_BACK = {theirs: ours for ours, theirs in _BLOCK.items()}
+_SAGE_BLOCK_BACK = {theirs: ours for ours, theirs in _SAGE_BLOCK.items()}
 
 _ELEMENT = re.compile(r"blocks\.\d+\.|stages\.\d+\.(?:downsample|blocks\.\d+)\.")
+_TABLE = re.compile(r"stages\.([0-9]+)\.blocks\.[0-9]+\.grapher\.relative_pos")
 
 
 def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> State:
@@ -56,10 +58,11 @@ def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> Stat
         layout: `"own"`, `"official"` or `"mmpretrain"`.
 
     Returns:
-        A state dict; its tensors share memory with those of the source.
+        A state dict; its tensors share memory with those of the source, and it says what the source says about its
+        network.
 
     Raises:
-        ValueError: If the layout is unknown, or the state dict is of no Vision GNN.
+        ValueError: If the layout is unknown, the state dict is of no Vision GNN, or two of its keys mean one tensor.
         TypeError: If the source is neither.
 
     Example:
@@ -76,14 +79,17 @@ def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> Stat
     state = source.state_dict() if isinstance(source, nn.Module) else to_own(source)
     if POSITION not in state:
         raise ValueError(f"These are no weights of a Vision GNN: they have no {POSITION}, but {some(state)}.")
+    text = kept_text(state)
     if layout == "own":
-        return dict(state)
+        return with_text(state, text)
     foreign = foreign_names(state, layout)
-    return {
+    _refuse_collisions(foreign)
+    converted = {
         # a linear map is a 1x1 convolution there, but for mmpretrain's head
         foreign[key]: tensor[..., None, None] if tensor.dim() == 2 and not foreign[key].startswith("head.") else tensor
         for key, tensor in state.items()
     }
+    return with_text(converted, text)
 
 
 def some(items: Iterable[str]) -> str:
@@ -106,17 +112,53 @@ def to_own(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
         state: The state dict, without wrappers and prefixes.
         one_stage: Whether it is of a pyramid of one stage: the official layout looks like a `ViG` then.
     """
+    names = own_names(state, one_stage=one_stage)
+    if detect_layout(state) == "own":
+        return with_text(state, kept_text(state))
+    own = {
+        names[key]: tensor.flatten(1) if _is_linear(names[key], tensor) else tensor
+        for key, tensor in state.items()
+        if table_stage(names[key]) is None
+    }
+    return with_text(own, kept_text(state))
+
+
+def own_names(state: Mapping[str, Any], *, one_stage: bool = False) -> dict[str, str]:
+    """Our names of the keys of a state dict (see `to_own`).
+
+    Raises:
+        ValueError: If two keys mean one tensor.
+    """
     layout = detect_layout(state)
     if layout == "own":
-        return dict(state)
+        return {key: key for key in state}
     elements = _official_elements(state, one_stage) if layout == "official" else _mmpretrain_elements(state)
     back = {theirs: ours for ours, theirs in _prefixes(elements, layout).items()}
     outer = {theirs: ours for ours, theirs in _OUTER[layout].items()}
-    return {
-        _own_name(key, back, outer): tensor.flatten(1) if tensor.shape[2:] == (1, 1) else tensor
-        for key, tensor in state.items()
-        if not key.endswith(COMPUTED)
-    }
+    block = _SAGE_BLOCK_BACK if any(".gconv.nn1." in key for key in state) else _BLOCK_BACK
+    names = {key: _own_name(key, back, outer, block) for key in state}
+    _refuse_collisions(names)
+    return names
+
+
+def _is_linear(name: str, tensor: Tensor) -> bool:
+    """Whether it is a linear layer as a 1x1 convolution; a position embedding of a single patch is none."""
+    return tensor.shape[2:] == (1, 1) and tensor.layout == torch.strided and name != POSITION
+
+
+def table_stage(name: str) -> int | None:
+    """The stage of a table of the published pyramid that is computed here, not loaded; `None` for other names."""
+    match = _TABLE.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def _refuse_collisions(names: Mapping[str, str]) -> None:
+    """Two keys that mean one tensor are an error: one of them would be lost."""
+    seen: dict[str, str] = {}
+    for key, name in names.items():
+        if name in seen:
+            raise ValueError(f"These weights hold {name} twice, as {seen[name]} and as {key}: take one of them out.")
+        seen[name] = key
 
 
 def foreign_names(own: Iterable[str], layout: str) -> dict[str, str]:
@@ -135,11 +177,11 @@ def foreign_names(own: Iterable[str], layout: str) -> dict[str, str]:
     return names
 
 
-def _own_name(key: str, elements: dict[str, str], outer: dict[str, str]) -> str:
+def _own_name(key: str, elements: dict[str, str], outer: dict[str, str], block: dict[str, str]) -> str:
     for theirs, ours in elements.items():
         if key.startswith(theirs):
             rest = key.removeprefix(theirs)
-            return ours + (rest if ours.endswith("downsample.") else _replace(rest, _BLOCK_BACK))
+            return ours + (rest if ours.endswith("downsample.") else _replace(rest, block))
     return _replace(key, outer)
 
 
@@ -173,8 +215,9 @@ def _prefixes(elements: list[str], layout: str) -> dict[str, str]:
 
 
 def _official_elements(state: Mapping[str, Any], one_stage: bool) -> list[str]:
-    count = 1 + max((int(key.split(".")[1]) for key in state if re.match(r"backbone\.\d+\.", key)), default=-1)
-    downs = {int(key.split(".")[1]) for key in state if re.match(r"backbone\.\d+\.conv\.", key)}
+    count = 1 + max(_numbers(state, r"backbone\.([0-9]{1,6})\."), default=-1)
+    downs = set(_numbers(state, r"backbone\.([0-9]{1,6})\.conv\."))
+    count = min(count, len(state))  # a number beyond that stands alone, whatever it is
     if not downs and not one_stage:
         return [f"blocks.{i}." for i in range(count)]
     elements, stage, block = [], 0, 0
@@ -189,10 +232,10 @@ def _official_elements(state: Mapping[str, Any], one_stage: bool) -> list[str]:
 
 
 def _mmpretrain_elements(state: Mapping[str, Any]) -> list[str]:
-    blocks = {int(key.split(".")[2]) for key in state if re.match(r"backbone\.blocks\.\d+\.", key)}
+    blocks = _numbers(state, r"backbone\.blocks\.([0-9]{1,6})\.")
     if blocks:
-        return [f"blocks.{i}." for i in range(max(blocks) + 1)]
-    found = (re.match(r"backbone\.stages\.(\d+)\.(\d+)\.", key) for key in state)
+        return [f"blocks.{i}." for i in range(min(max(blocks) + 1, len(state)))]
+    found = (re.match(r"backbone\.stages\.([0-9]{1,6})\.([0-9]{1,6})\.", key) for key in state)
     places = sorted({(int(match[1]), int(match[2])) for match in found if match})
     elements = []
     for stage, place in places:
@@ -200,3 +243,8 @@ def _mmpretrain_elements(state: Mapping[str, Any]) -> list[str]:
         name = "downsample" if down and place == 0 else f"blocks.{place - down}"
         elements.append(f"stages.{stage}.{name}.")
     return elements
+
+
+def _numbers(state: Mapping[str, Any], pattern: str) -> list[int]:
+    """The numbers in keys of this pattern."""
+    return [int(match[1]) for key in state if (match := re.match(pattern, key))]

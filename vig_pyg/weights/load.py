@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vig_pyg.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS, PyramidViGConfig, variant_name
+from vig_pyg.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS, ModelConfig, PyramidViGConfig, variant_name
+from vig_pyg.weights.check import faults, leave_classifier, not_finite, resize_position
+from vig_pyg.weights.compare import Comparison, compare
 from vig_pyg.weights.download import download
-from vig_pyg.weights.layouts import POSITION, KeyLayout, State, detect_layout, some, to_own
-from vig_pyg.weights.read import read_state, unwrap
+from vig_pyg.weights.layouts import POSITION, KeyLayout, State, detect_layout, own_names, some, table_stage, to_own
+from vig_pyg.weights.metadata import describe, from_text, kept_text
+from vig_pyg.weights.read import read_state, unwrap_with_notes
 from vig_pyg.weights.table import TABLE, Weights, get
 
 _log = logging.getLogger(__name__)
 
-#: The classifier's last map, which depends on the number of classes.
-LAST = ("head.fc2.weight", "head.fc2.bias")
-
 Source = str | Path | Weights | Mapping[str, Any]
+OnMismatch = Literal["error", "note"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class Report:
         loaded: Our names of the tensors that were loaded.
         left_out: Our names of tensors of the model that keep what they had.
         notes: What a user should know, in words.
+        not_compared: Options of the model that the outputs depend on and that the weights say nothing about.
+        computed: Our names of the file's position tables that the model computes itself.
     """
 
     source: str
@@ -42,61 +45,99 @@ class Report:
     loaded: tuple[str, ...]
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
+    not_compared: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         first = f"Loaded {len(self.loaded)} tensors from {self.source} ({self.layout} layout)."
-        return "\n".join([first, *self.notes])
+        return "\n".join([first, *self.notes, *_silence(self.not_compared)])
 
 
-def load_weights(model: nn.Module, source: Source, *, progress: bool = True) -> Report:
+def load_weights(
+    model: nn.Module,
+    source: Source,
+    *,
+    on_mismatch: OnMismatch = "error",
+    overridden: Collection[str] = (),
+    progress: bool = True,
+) -> Report:
     """Load weights in any of the three layouts; the model stays as it was if they do not fit.
 
     A position embedding of another grid is resized (bicubic). Weights of another number of classes are loaded without
     the classifier's last map, weights without a classifier without all of it; the report says so, and so does a
-    warning in the log.
+    warning in the log. Nothing else may be missing. Options that change the outputs but no shape (operator, graph, k,
+    dilation, position, pooling of the sources) must be those that the weights say, where they say them: published
+    weights do, and so do state dicts and files of this library.
 
     Args:
         model: The model that takes them.
         source: A path (`.safetensors`, or a file of `torch.save`, read without running code from it), a URL (kept in
             the cache, see `download`), an entry of the table of weights or its name, or a state dict. The layout is
             recognised; wrappers such as `state_dict` and prefixes such as `module.` are taken off.
+        on_mismatch: What to do if the weights say other options than the model has: `"error"`, or load them and say so
+            in a `"note"`.
+        overridden: Names of options that differ on purpose; a note tells of each.
         progress: Whether a download shows a bar.
 
     Raises:
         FileNotFoundError: If the path does not exist.
         TypeError: If the source is none of these.
         ConnectionError: If a URL cannot be reached.
-        ValueError: If the file is damaged or holds more than tensors, if keys are missing or unexpected, or if shapes
-            differ; the variant that the weights belong to is named where there is one.
+        ValueError: If the file is damaged or holds more than tensors, if keys are missing or unexpected, if shapes or
+            types differ (the variant that the weights belong to is named where there is one), or if the weights say
+            other options than the model has.
 
     Example:
         >>> from vig_pyg import vig_micro, weights
         >>> print(weights.load_weights(vig_micro(), weights.convert(vig_micro(), "official")))
         Loaded 171 tensors from a state dict (official layout).
     """
+    if on_mismatch not in ("error", "note"):
+        raise ValueError(f"on_mismatch must be 'error' or 'note', got {on_mismatch!r}.")
     where, raw = fetch(source, progress=progress)
-    state = unwrap(raw)
+    foreign, notes = unwrap_with_notes(raw)
     expected = model.state_dict()
-    layout = detect_layout(state)
+    if empty := [key for key, tensor in expected.items() if tensor.device.type == "meta"]:
+        raise ValueError(f"The model is on the device 'meta' ({some(empty)}): give it memory first, with to_empty.")
+    layout = detect_layout(foreign)
     one_stage = any(key.startswith("stages.0.") for key in expected) and "stages.1.downsample.0.weight" not in expected
-    state = to_own(state, one_stage=one_stage)
-    notes = _resize_position(state, expected) + _leave_classifier(state, expected)
-    left_out = tuple(key for key in expected if key not in state) if notes else ()
-    _check(model, state, {key: tensor for key, tensor in expected.items() if key not in left_out})
+    state, tables = to_own(foreign, one_stage=one_stage), _tables(foreign, one_stage)
+    notes += resize_position(state, expected)
+    of_classifier, left_out = leave_classifier(state, expected)
+    known = _known(source, state, tables)
+    found = _compared(known, model)
+    _check(model, state, {key: tensor for key, tensor in expected.items() if key not in left_out}, found)
+    notes += of_classifier + _mismatches(found, model, on_mismatch, overridden)
+    notes += _position_note(model, layout, found)
+    if broken := not_finite(state):
+        notes.append(f"NaN or infinity in {some(broken)}: the outputs will not be finite either.")
     model.load_state_dict(state, strict=False)
-    notes += _position_note(model, layout)
-    report = Report(source=where, layout=layout, loaded=tuple(state), left_out=left_out, notes=tuple(notes))
+    report = Report(
+        source=where,
+        layout=layout,
+        loaded=tuple(state),
+        left_out=tuple(key for key in expected if key in left_out),
+        notes=tuple(notes),
+        not_compared=found.unknown,
+        computed=tuple(tables),
+    )
     for note in notes:
         _log.warning("%s: %s", where, note)
+    for line in _silence(report.not_compared):
+        _log.info("%s: %s", where, line)
     return report
 
 
-def load_published(model: Any, weights: str | Weights) -> Report:
+def load_published(
+    model: Any, weights: str | Weights, *, on_mismatch: OnMismatch = "error", overridden: Collection[str] = ()
+) -> Report:
     """Published weights into a model of their variant, which also gets their preprocessing and class names.
 
     Args:
         model: A `ViG` or `PyramidViG`.
         weights: An entry of the table, or the tag of one: `"imagenet1k"` or `"imagenet1k:mmpretrain"`.
+        on_mismatch: As for `load_weights`; published weights say all their options.
+        overridden: As for `load_weights`.
 
     Raises:
         ValueError: If there are no such weights, or they are another variant's; else as `load_weights`.
@@ -106,7 +147,7 @@ def load_published(model: Any, weights: str | Weights) -> Report:
     entry = weights if isinstance(weights, Weights) else get(f"{name}:{weights}")
     if entry.model != name:
         raise ValueError(f"{entry.name} are weights of {entry.model}, this model is {name}.")
-    report = load_weights(model, entry)
+    report = load_weights(model, entry, on_mismatch=on_mismatch, overridden=overridden)
     model.preprocessing = replace(entry.preprocessing, image_size=config.image_size, in_channels=config.in_channels)
     model.class_names = entry.categories if config.num_classes == len(entry.categories) else None
     return report
@@ -115,7 +156,9 @@ def load_published(model: Any, weights: str | Weights) -> Report:
 def looks_like(state: Mapping[str, Any]) -> str:
     """The name of the variant that a state dict belongs to, by its widths and its number of blocks; `""` if none."""
     graphers = sum(key.endswith((".grapher.fc2.0.bias", ".0.fc2.0.bias")) for key in state)
-    widths = {tensor.size(1) for key, tensor in state.items() if key.endswith((POSITION, "pos_embed"))}
+    widths = {
+        tensor.size(1) for key, tensor in state.items() if key.endswith((POSITION, "pos_embed")) and tensor.dim() > 1
+    }
     known = {f"vig_{name}": (config.channels, config.depth) for name, config in VIG_VARIANTS.items()}
     known |= {f"pvig_{name}": (config.channels[0], config.num_blocks) for name, config in PYRAMID_VIG_VARIANTS.items()}
     return next((name for name, shape in known.items() if widths == {shape[0]} and graphers == shape[1]), "")
@@ -145,62 +188,81 @@ def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, A
         raise
 
 
-def _check(model: nn.Module, state: State, expected: Mapping[str, Tensor]) -> None:
-    problems = [
-        f"{key} has shape {tuple(state[key].shape)}, expected {tuple(tensor.shape)}"
-        for key, tensor in expected.items()
-        if key in state and state[key].shape != tensor.shape
-    ]
-    missing, unexpected = expected.keys() - state.keys(), state.keys() - expected.keys()
-    problems += [f"missing: {some(missing)}"] if missing else []
-    problems += [f"unexpected: {some(unexpected)}"] if unexpected else []
+def _check(model: nn.Module, state: State, expected: Mapping[str, Tensor], found: Comparison) -> None:
+    problems = faults(state, expected)
     if problems:
         variant = looks_like(state)
         hint = f" (they look like {variant})" if variant else ""
-        raise ValueError(f"These weights do not fit this {type(model).__name__}{hint}: {some(problems)}.")
+        more = f" Options differ too: {some(map(str, found.differences))}." if found.differences else ""
+        raise ValueError(f"These weights do not fit this {type(model).__name__}{hint}: {some(problems)}.{more}")
 
 
-def _resize_position(state: State, expected: Mapping[str, Tensor]) -> list[str]:
-    """Brings the position embedding to the model's grid."""
-    if POSITION not in state or POSITION not in expected:
-        return []
-    have, want = state[POSITION], expected[POSITION]
-    same_width = have.dim() == want.dim() and have.shape[:2] == want.shape[:2]
-    if not same_width or have.shape == want.shape:
-        return []
-    resized = F.interpolate(have.float(), size=want.shape[2:], mode="bicubic")
-    state[POSITION] = resized.to(have.dtype)
-    old, new = (" x ".join(map(str, shape[2:])) for shape in (have.shape, want.shape))
-    return [f"The position embedding was resized from {old} to {new} patches."]
+def _known(source: Source, state: State, tables: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What is known of the weights' network: from the table of weights, by what they say, or by their shapes."""
+    entry = source if isinstance(source, Weights) else None
+    if isinstance(source, str) and not Path(source).exists():
+        entry = next((one for one in TABLE.values() if source in (one.url, one.name, one.model)), None)
+    if entry is not None:
+        family, variant = entry.model.split("_")
+        return describe((VIG_VARIANTS if family == "vig" else PYRAMID_VIG_VARIANTS)[variant])
+    text = kept_text(state)
+    if text is not None:
+        return from_text(text)
+    ratios = {
+        table_stage(name) or 0: round((table.size(1) / table.size(2)) ** 0.5)
+        for name, table in tables.items()
+        if table.dim() == 3 and table.numel()
+    }
+    whole = {int(key.split(".")[1]) for key in state if re.match(r"stages\.[0-9]{1,6}\.", key)} == ratios.keys()
+    known = {"position": "official"} if tables else {}
+    return known | ({"reduce_ratios": [ratios[i] for i in sorted(ratios)]} if tables and whole else {})
 
 
-def _leave_classifier(state: State, expected: Mapping[str, Tensor]) -> list[str]:
-    """Takes out what depends on another number of classes."""
-    heads = [key for key in state if key.startswith("head.")]
-    if not any(key.startswith("head.") for key in expected):
-        for key in heads:
-            del state[key]
-        return ["The model has no classifier: that of the file was left out."] if heads else []
-    if not heads:
-        return ["The file has no classifier: the model's stays as it was, untrained unless you trained it."]
-    if any(key not in state or key not in expected for key in LAST):
-        return []
-    have, want = state[LAST[0]], expected[LAST[0]]
-    if have.shape[1:] != want.shape[1:] or have.size(0) == want.size(0) or state[LAST[1]].shape != have.shape[:1]:
-        return []
-    for key in LAST:
-        del state[key]
-    return [
-        f"The file has {have.size(0)} classes, the model {want.size(0)}: the classifier's last map (head.fc2) stays as "
-        "it was, untrained unless you trained it."
+def _compared(known: Mapping[str, Any], model: nn.Module) -> Comparison:
+    config = getattr(model, "config", None)
+    return compare(known, config) if isinstance(config, ModelConfig) else Comparison((), ())
+
+
+def _tables(foreign: State, one_stage: bool) -> dict[str, Tensor]:
+    """Position tables of the published pyramid, which the model computes, by our names."""
+    names = own_names(foreign, one_stage=one_stage)
+    return {
+        names[key]: tensor
+        for key, tensor in foreign.items()
+        if names[key] != key and table_stage(names[key]) is not None
+    }
+
+
+def _mismatches(found: Comparison, model: nn.Module, on_mismatch: OnMismatch, overridden: Collection[str]) -> list[str]:
+    """Notes of options that differ, or an error."""
+    grid = [found.grid_note] if found.grid_note else []
+    refused = [one for one in found.differences if on_mismatch == "error" and one.field not in overridden]
+    if refused:
+        raise ValueError(
+            f"These weights are of a {type(model).__name__} with other options: {some(map(str, refused))}. They fit in "
+            "shape, but the outputs would be others. Make the model with the options of the weights, or pass "
+            "on_mismatch='note' to load them all the same."
+        )
+    ours = type(model).__name__
+    return grid + [
+        f"The weights were trained with {one.field}={one.theirs!r}, this model has {one.ours!r}: the outputs of this "
+        f"{ours} differ from theirs."
+        for one in found.differences
     ]
 
 
-def _position_note(model: nn.Module, layout: KeyLayout) -> list[str]:
+def _position_note(model: nn.Module, layout: KeyLayout, found: Comparison) -> list[str]:
     config = getattr(model, "config", None)
-    if layout == "own" or not isinstance(config, PyramidViGConfig) or config.position == "official":
+    if layout == "own" or "position" not in found.unknown:
+        return []
+    if not isinstance(config, PyramidViGConfig) or config.position == "official":
         return []
     return [
         f"Published weights were trained with position='official', this model has {config.position!r}: its graphs "
         "differ from theirs in the stages with pooled sources."
     ]
+
+
+def _silence(fields: Collection[str]) -> list[str]:
+    """What the weights do not say, in a line."""
+    return [f"The weights do not say their options, so these were not compared: {', '.join(fields)}."] if fields else []

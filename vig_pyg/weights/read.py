@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import pickle
 import re
 import warnings
@@ -14,6 +15,9 @@ import torch
 from torch import Tensor
 
 from vig_pyg.weights.layouts import State, some
+from vig_pyg.weights.metadata import KEY, kept_text, with_text
+
+_log = logging.getLogger(__name__)
 
 #: Keys under which files wrap their state dict, and prefixes that wrappers of modules leave on its keys: parallel
 #: training, Lightning, `torch.compile`.
@@ -21,6 +25,8 @@ WRAPPERS = ("state_dict", "model", "state_dict_ema")
 PREFIXES = ("module.", "model.", "_orig_mod.")
 #: What `torch.optim.swa_utils.AveragedModel` counts beside the weights.
 COUNTERS = ("n_averaged",)
+#: Wrappers in wrappers that are taken off, at most.
+DEEPEST = 8
 
 
 def read_state(path: str | Path) -> Mapping[str, Any]:
@@ -49,24 +55,65 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
 
 
 def unwrap(state: Mapping[str, Any]) -> State:
-    """A plain state dict, without wrappers and prefixes.
+    """A plain state dict, without wrappers and prefixes; it keeps what it says about its network.
+
+    Where a file holds more than one set of weights, such as `state_dict` and `state_dict_ema`, the first in the order
+    of `WRAPPERS` is taken, and a warning in the log says so.
 
     Raises:
-        ValueError: If it is empty, or something in it is no tensor.
+        ValueError: If it is empty, something in it is no tensor, or it holds weights beside a wrapper.
     """
-    for wrapper in WRAPPERS:
-        if isinstance(state.get(wrapper), Mapping):
-            return unwrap(state[wrapper])
-    state = {key: value for key, value in state.items() if key not in COUNTERS}
-    if not state:
-        raise ValueError("Expected a state dict of tensors, got an empty one.")
-    wrong = [str(key) for key, value in state.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
-    if wrong:
-        raise ValueError(f"Expected a state dict of tensors, got other things at {some(wrong)}.")
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            return unwrap({key.removeprefix(prefix): value for key, value in state.items()})
-    return dict(state)
+    plain, notes = unwrap_with_notes(state)
+    for note in notes:
+        _log.warning(note)
+    return plain
+
+
+def unwrap_with_notes(state: Mapping[str, Any]) -> tuple[State, list[str]]:
+    """As `unwrap`, with what a user should know returned instead of logged."""
+    inner, notes = _without_wrappers(state)
+    rest, prefix = dict(inner), ""
+    while True:
+        rest = {key: value for key, value in rest.items() if key not in COUNTERS}
+        if not rest:
+            raise ValueError("Expected a state dict of tensors, got an empty one.")
+        wrong = [str(key) for key, value in rest.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
+        if wrong:
+            raise ValueError(f"Expected a state dict of tensors, got other things at {some(wrong)}.")
+        found = next((one for one in PREFIXES if all(key.startswith(one) for key in rest)), "")
+        if not found:
+            return with_text(rest, kept_text(inner, prefix)), notes
+        prefix += found
+        rest = {key.removeprefix(found): value for key, value in rest.items()}
+
+
+def _without_wrappers(state: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    notes: list[str] = []
+    for _ in range(DEEPEST):
+        found = [wrapper for wrapper in WRAPPERS if isinstance(state.get(wrapper), Mapping)]
+        if not found:
+            return state, notes
+        beside = [key for key, value in state.items() if isinstance(key, str) and "." in key and _is_tensor(value)]
+        if beside:
+            raise ValueError(
+                f"There are weights both in {found[0]!r} and beside it ({some(beside)}): keep one of both."
+            )
+        first, *others = [wrapper for wrapper in found if any(map(_holds, state[wrapper].values()))] or found
+        if others:
+            notes.append(
+                f"The file holds {' and '.join(map(repr, (first, *others)))}: {first!r} was taken. For another, pass "
+                f"torch.load(path)[{others[0]!r}]."
+            )
+        state = state[first]
+    raise ValueError(f"The weights lie in more than {DEEPEST} wrappers, one in the other: this is no state dict.")
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _holds(value: object) -> bool:
+    return isinstance(value, (Tensor, Mapping))
 
 
 def _refuse_what_is_no_weights(path: Path) -> None:
@@ -92,12 +139,13 @@ def _damaged(path: Path) -> ValueError:
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
     try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise ImportError(f'{path} needs safetensors: pip install "vig-pyg[hub]".') from error
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (it is no mapping)
+            return with_text(state, (file.metadata() or {}).get(KEY))
     except SafetensorError as error:
         raise _damaged(path) from error
 

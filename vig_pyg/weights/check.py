@@ -1,0 +1,114 @@
+"""Whether tensors fit a model: what may be resized or left out, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vig_pyg.weights.layouts import POSITION, State, some
+
+#: The classifier's last linear layer, which depends on the number of classes.
+LAST = ("head.fc2.weight", "head.fc2.bias")
+#: All of the classifier.
+CLASSIFIER = frozenset(
+    ["head.fc1.weight", "head.fc1.bias", *LAST]
+    + [f"head.norm.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")]
+)
+
+
+def faults(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Why tensors do not fit, in words; an empty list if they fit.
+
+    Args:
+        state: The tensors that are there.
+        expected: Those that have to be there, exactly these.
+    """
+    both = [key for key in expected if key in state]
+    problems = [
+        f"{key} has shape {tuple(state[key].shape)}, expected {tuple(expected[key].shape)}"
+        for key in both
+        if state[key].shape != expected[key].shape
+    ]
+    problems += [fault for key in both if (fault := type_fault(key, state[key], expected[key]))]
+    missing, unexpected = expected.keys() - state.keys(), state.keys() - expected.keys()
+    problems += [f"missing: {some(missing)}"] if missing else []
+    problems += [f"unexpected: {some(unexpected)}"] if unexpected else []
+    return problems
+
+
+def type_fault(key: str, have: Tensor, want: Tensor) -> str:
+    """Why a tensor cannot be copied into another without change but rounding; `""` if it can."""
+    if _kind(have) != _kind(want):
+        return f"{key} is {have.dtype}, expected {want.dtype}"
+    if have.layout != torch.strided:
+        return f"{key} is sparse, expected a dense tensor"
+    if have.device.type == "meta":
+        return f"{key} is on the device 'meta' and holds no numbers"
+    return ""
+
+
+def not_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """Names of tensors with NaN or infinity."""
+    return [key for key, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+
+
+def resize_position(state: State, expected: Mapping[str, Tensor]) -> list[str]:
+    """Bring the position embedding to the model's grid: a note if that changed it."""
+    if POSITION not in state or POSITION not in expected:
+        return []
+    have, want = state[POSITION], expected[POSITION]
+    fits = have.dim() == want.dim() == 4 and have.shape[:2] == want.shape[:2] and have.numel() > 0
+    if not fits or have.shape == want.shape or type_fault(POSITION, have, want):
+        return []
+    resized = F.interpolate(have.float(), size=want.shape[2:], mode="bicubic")
+    state[POSITION] = resized.to(have.dtype)
+    old, new = (" x ".join(map(str, shape[2:])) for shape in (have.shape, want.shape))
+    return [f"The position embedding was resized from {old} to {new} patches."]
+
+
+def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list[str], set[str]]:
+    """Take out what depends on another number of classes: notes, and the model's tensors that are left as they are."""
+    heads = {key for key in state if key.startswith("head.")}
+    mine = {key for key in expected if key.startswith("head.")}
+    if not mine:
+        if heads != CLASSIFIER or not _whole(state):
+            return [], set()
+        for key in heads:
+            del state[key]
+        return ["The model has no classifier: that of the file was left out."], set()
+    if not heads:
+        return ["The file has no classifier: the model's stays as it was, untrained unless you trained it."], mine
+    if not (mine == heads == CLASSIFIER and _whole(state)):
+        return [], set()
+    have, want = state[LAST[0]], expected[LAST[0]]
+    if have.shape[1:] != want.shape[1:] or have.size(0) == want.size(0):
+        return [], set()
+    for key in LAST:
+        del state[key]
+    note = (
+        f"The file has {have.size(0)} classes, the model {want.size(0)}: the classifier's last map (head.fc2) stays as "
+        "it was, untrained unless you trained it."
+    )
+    return [note], set(LAST)
+
+
+def _whole(state: Mapping[str, Tensor]) -> bool:
+    """Whether the classifier in a file is one: its tensors fit each other."""
+    first, last = state["head.fc1.weight"], state[LAST[0]]
+    if first.dim() != 2 or last.dim() != 2 or last.numel() == 0 or last.size(1) != first.size(0):
+        return False
+    count = {LAST[0]: last.shape, LAST[1]: last.shape[:1], "head.fc1.weight": first.shape}
+    shapes = {key: count.get(key, () if "num_batches" in key else first.shape[:1]) for key in CLASSIFIER}
+    numbers = all(not type_fault(key, state[key], state[key]) for key in CLASSIFIER)
+    floats = all(state[key].is_floating_point() != key.endswith("num_batches_tracked") for key in CLASSIFIER)
+    return numbers and floats and all(state[key].shape == shape for key, shape in shapes.items())
+
+
+def _kind(tensor: Tensor) -> str:
+    if tensor.is_floating_point():
+        return "floating point"
+    plain = not tensor.is_complex() and not tensor.is_quantized and tensor.dtype != torch.bool
+    return "integer" if plain else str(tensor.dtype)

@@ -1,0 +1,126 @@
+"""Whether weights belong to a network of the same function, where shapes do not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from vig_pyg.config import ModelConfig, PyramidViGConfig
+from vig_pyg.weights.metadata import describe
+
+#: What the neighbors depend on beside the features, for graphs by name; a graph of one's own may use k and dilation.
+_OF_GRAPH: dict[str, tuple[str, ...]] = {
+    "knn": ("k", "dilation", "position"),
+    "window": ("k", "dilation"),
+    "random": ("k",),
+    "axial": (),
+    "log": (),
+    "grid": (),
+    "complete": (),
+}
+
+
+class Difference(NamedTuple):
+    """One field of the configuration, with its value in the weights and in the model."""
+
+    field: str
+    theirs: Any
+    ours: Any
+
+    def __str__(self) -> str:
+        return f"{self.field}={self.theirs!r} in the weights, {self.ours!r} here"
+
+
+class Comparison(NamedTuple):
+    """What weights and model differ in, and which fields the weights do not say.
+
+    A smaller or larger grid changes how far the dilation may grow: `grid_note` says so, or is empty. That is no
+    difference of the configuration, and the resized position embedding tells of the grid too.
+    """
+
+    differences: tuple[Difference, ...]
+    unknown: tuple[str, ...]
+    grid_note: str = ""
+
+
+def compare(theirs: Mapping[str, Any], config: ModelConfig) -> Comparison:
+    """Compare what weights say about their network with a configuration.
+
+    Args:
+        theirs: Fields that the weights say (see `describe`), perhaps none.
+        config: That of the model.
+
+    Returns:
+        Differences in what shapes do not tell: `conv`, `graph`, `reduce_ratios`, and of a graph that uses them `k`,
+        `dilation` and `position`. What training alone depends on (`stochastic`, `drop_path_rate`, ...) may differ.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> str(compare({"conv": "mr"}, vig_micro(conv="edge").config).differences[0])
+        "conv='mr' in the weights, 'edge' here"
+    """
+    ours = describe(config)
+    names = ["conv", "graph"] + ["reduce_ratios"] * isinstance(config, PyramidViGConfig)
+    unnamed = None in (theirs.get("graph"), ours["graph"])
+    if unnamed or _same(theirs["graph"], ours["graph"]):
+        names += _OF_GRAPH.get(ours["graph"] or "", ("k", "dilation"))
+    if not isinstance(config, PyramidViGConfig) and ours["position"] is theirs.get("position") is None:
+        names = [name for name in names if name != "position"]  # a ViG has no such option
+    unknown = [name for name in names if not _said(name, theirs, ours)]
+    known = [name for name in names if name not in unknown]
+    found = [
+        Difference(name, theirs[name], ours[name])
+        for name in known
+        if name not in ("k", "dilation") and not _same(theirs[name], ours[name])
+    ]
+    of_blocks, note = _neighbors(theirs, config, known)
+    return Comparison((*found, *of_blocks), tuple(unknown), note)
+
+
+def _said(name: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Whether both sides say what they have; a callable without a name says nothing."""
+    return name in theirs and (name not in ("conv", "graph") or None not in (theirs[name], ours[name]))
+
+
+def _same(one: Any, two: Any) -> bool:
+    if isinstance(one, str) and isinstance(two, str):
+        # a class of a script has another module when it is imported from there
+        ends = {text.removeprefix("__main__") for text in (one, two) if text.startswith("__main__.")}
+        return one == two or any(all(text.endswith(end) for text in (one, two)) for end in ends)
+    return _plain(one) == _plain(two)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _neighbors(theirs: Mapping[str, Any], config: ModelConfig, known: list[str]) -> tuple[list[Difference], str]:
+    """Differences in k and dilation of any block, and a note if the grid alone changes the dilation."""
+    try:
+        k = _pair(theirs["k"]) if "k" in known else config.k_range
+        dilation = theirs["dilation"] is True if "dilation" in known else config.dilation
+        image_size = int(theirs.get("image_size", config.image_size))
+        there = replace(config, k=k, dilation=dilation, image_size=image_size)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"The weights' own configuration is none ({error}): they are damaged.") from error
+    at_our_grid, ours = replace(there, image_size=config.image_size), config.neighbors()
+    found = []
+    if [k for k, _ in there.neighbors()] != [k for k, _ in ours]:
+        found.append(Difference("k", theirs["k"], config.k))
+    elif at_our_grid.neighbors() != ours:
+        found.append(Difference("dilation", dilation, config.dilation))
+    elif "dilation" in known and there.neighbors() != ours:
+        most, here = (max(dilation for _, dilation in blocks) for blocks in (there.neighbors(), ours))
+        return [], (
+            f"The dilation of the neighbors grows to {most} at the weights' image_size={image_size} and to {here} at "
+            f"{config.image_size}, which has another number of patches."
+        )
+    return found, ""
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, last = value if isinstance(value, (list, tuple)) else (value, value)
+    if not (type(first) is int and type(last) is int):
+        raise TypeError(f"k={value!r}")
+    return first, last

@@ -1,0 +1,115 @@
+"""What weights say about the network they belong to: its configuration, kept beside the tensors.
+
+A state dict of ours keeps it in `_metadata`, which `torch.save` and `deepcopy` keep too; a `.safetensors` file keeps it
+in its header. Weights that were copied into a plain dict, or come from elsewhere, say nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from vig_pyg.config import ModelConfig
+from vig_pyg.conv import CONVS
+from vig_pyg.graph import DilatedKNN, Reuse
+
+#: Name of the entry, in the header of a file and in a state dict's `_metadata`.
+KEY = "vig_pyg.config"
+
+
+def describe(config: ModelConfig) -> dict[str, Any]:
+    """A configuration as plain values for JSON.
+
+    A callable stands as its qualified name, as the short name of `CONVS` or `GRAPHS` where it is one of ours, and as
+    `None` where it has no name of its own (a lambda, a function inside a function). A `graph` that is `DilatedKNN` with
+    options is `"knn"` with the `position` that it has.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> describe(vig_micro(conv="gin").config)["conv"]
+        'gin'
+    """
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    position = values.get("position")
+    graph: Any = "knn" if config.graph is None else config.graph
+    if graph is DilatedKNN:
+        graph, position = "knn", None
+    elif isinstance(graph, partial) and graph.func is DilatedKNN and not graph.args and _is_knn(graph.keywords):
+        graph, position = "knn", graph.keywords.get("position")
+    conv: Any = config.conv
+    if isinstance(conv, partial) and conv.func in CONVS.values() and conv.keywords.keys() <= {"heads"}:
+        conv = conv if conv.args else conv.func
+    ours = {operator: name for name, operator in CONVS.items()}
+    values |= {"conv": ours.get(conv) or _name(conv), "graph": _name(graph), "position": position}
+    return {"family": type(config).__name__.removesuffix("Config"), **values}
+
+
+def to_text(config: ModelConfig) -> str:
+    """The configuration as the JSON text that is kept."""
+    return json.dumps(describe(config))
+
+
+def from_text(text: object) -> dict[str, Any]:
+    """The configuration in a kept text.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        values = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"The entry {KEY!r} of these weights is no configuration ({str(text)[:40]!r}): the file is damaged, or "
+            "something else wrote it. To load the tensors without it, copy them into a plain dict."
+        )
+    return values
+
+
+def kept_text(state: Mapping[str, Any], prefix: str = "") -> str | None:
+    """The text that a state dict keeps for the network under a prefix, such as `module.`; `None` if there is none."""
+    metadata = getattr(state, "_metadata", None)
+    entry = metadata.get(prefix.removesuffix(".")) if isinstance(metadata, Mapping) else None
+    return entry.get(KEY) if isinstance(entry, Mapping) else None
+
+
+def with_text(state: Mapping[str, Tensor], text: str | None) -> dict[str, Tensor]:
+    """A copy of a state dict that keeps a text, in the way of `torch.nn.Module.state_dict`."""
+    copy = OrderedDict(state)
+    if text is not None:
+        setattr(copy, "_metadata", OrderedDict({"": {KEY: text}}))  # noqa: B010  (a dict has no such attribute for mypy)
+    return copy
+
+
+def file_metadata(state: Mapping[str, Any]) -> dict[str, str]:
+    """What a `.safetensors` file of a state dict has in its header."""
+    text = kept_text(state)
+    return {"format": "pt"} if text is None else {"format": "pt", KEY: text}
+
+
+def _is_knn(options: Mapping[str, Any]) -> bool:
+    """Whether options of `DilatedKNN` leave k and dilation to the network."""
+    return options.keys() <= {"stochastic", "epsilon", "engine", "position"}
+
+
+def _name(value: Any) -> str | None:
+    """A name that is the same wherever the callable is imported; `None` where there is none."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Reuse):
+        inner = _name(value.factory)
+        return inner and f"Reuse({inner}, every={value.every})"
+    if isinstance(value, partial):
+        inner, options = _name(value.func), [*map(repr, value.args)]
+        options += [f"{key}={option!r}" for key, option in sorted(value.keywords.items())]
+        plain = not any(" at 0x" in option for option in options)  # the address of an object names nothing
+        return f"partial({', '.join([inner, *options])})" if inner and plain else None
+    name = getattr(value, "__qualname__", None)
+    return f"{value.__module__}.{name}" if isinstance(name, str) and "<" not in name else None
