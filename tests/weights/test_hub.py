@@ -225,3 +225,40 @@ def test_a_hostile_configuration_is_refused_by_name_or_makes_a_sane_model(tmp_pa
         else:
             read += found(torch.rand(1, 3, 32, 32)).isfinite().all().item()
     assert 5 < read < 75
+
+
+SPOILT = {
+    "cut": lambda path, load, save: path.write_bytes(path.read_bytes()[:-100]),
+    "header": lambda path, load, save: path.write_bytes(path.read_bytes()[:50]),
+    "empty": lambda path, load, save: path.write_bytes(b""),
+    "extra key": lambda path, load, save: save(load(path) | {"more": torch.zeros(1)}, path),
+    "no key": lambda path, load, save: save({k: t for k, t in load(path).items() if k != "head.fc1.bias"}, path),
+    "integers": lambda path, load, save: save(load(path) | {"head.fc1.bias": torch.zeros(128).long()}, path),
+    "no tensors": lambda path, load, save: save({}, path),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_a_spoilt_file_of_weights_is_refused_by_every_door(make, tmp_path, spoil):
+    from safetensors.torch import load_file, save_file
+
+    from vig_pyg.predict import load_classifier
+    from vig_pyg.train.run_folder import load_run
+
+    make(num_classes=3).save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    SPOILT[spoil](path, load_file, save_file)
+    for load in (VisionGNN.from_pretrained, load_classifier):
+        with pytest.raises(ValueError, match=r"model\.safetensors|do not fit this|got an empty one"):
+            load(tmp_path)
+    name = "vig_micro" if make is vig_micro else "pvig_micro"
+    run = {
+        "model": name,
+        "options": {"num_classes": 3},
+        "class_names": ["a", "b", "c"],
+        "preprocessing": {"image_size": 32},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(run))
+    for load in (load_run, load_classifier):
+        with pytest.raises(ValueError, match=r"model\.safetensors|do not fit this|got an empty one"):
+            load(tmp_path)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from tests.common import empty
 from tests.parity import rule
 from tests.weights.common import LAYOUTS, closed_address, copied, drawn, make_entry, official_file, same
-from vig_pyg import create_model, list_models, pvig_micro, vig_micro, weights
+from vig_pyg import ViG, create_model, list_models, pvig_micro, vig_micro, weights
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -208,3 +208,84 @@ def test_what_is_no_source_is_told():
         weights.load_weights(vig_micro(), vig_micro())
     with pytest.raises(TypeError, match=r"got a NoneType\.$"):
         weights.load_weights(vig_micro(), None)
+
+
+OPTIONS = {
+    "conv": "edge",
+    "k": 5,
+    "graph": "axial",
+    "dilation": False,
+    "position": "grid",
+    "reduce_ratios": (2, 2, 1, 1),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_that_no_shape_tells_are_refused_or_noted(option):
+    base = {"depths": (1, 1, 5, 1), "image_size": 64, "k": 4}
+    model, other = pvig_micro(**base), pvig_micro(**base | {option: OPTIONS[option]})
+    before = copied(other)
+    want = rf"other options: {option}=.* in the weights, .* here"
+    for source in (model.state_dict(), weights.convert(model, "mmpretrain")):
+        with pytest.raises(ValueError, match=want):
+            weights.load_weights(other, source)
+        with pytest.raises(ValueError, match=want):
+            weights.load_weights(other, source, overridden=["heads", "num_classes"])
+        assert same(copied(other), before)
+    for how in ({"on_mismatch": "note"}, {"overridden": [option]}):
+        report = weights.load_weights(other, model.state_dict(), **how)
+        assert len(report.notes) == 1 and f"The weights were trained with {option}=" in report.notes[0]
+    assert same(copied(other), copied(model))
+    quiet = weights.load_weights(other, dict(model.state_dict()))
+    assert quiet.notes == () and {"conv", "graph", "reduce_ratios"} <= set(quiet.not_compared)
+
+
+def test_an_unknown_way_is_refused():
+    with pytest.raises(ValueError, match="on_mismatch must be 'error' or 'note', got 'warn'"):
+        weights.load_weights(vig_micro(), vig_micro().state_dict(), on_mismatch="warn")
+
+
+def test_what_the_weights_do_not_say_is_told_quietly(caplog):
+    report = weights.load_weights(vig_micro(conv="edge"), dict(vig_micro().state_dict()))
+    assert report.notes == () and report.not_compared == ("conv", "graph", "k", "dilation")
+    assert "these were not compared: conv, graph, k, dilation" in str(report) and not caplog.text
+    with caplog.at_level("INFO"):
+        weights.load_weights(vig_micro(), dict(vig_micro().state_dict()))
+    assert "these were not compared: conv" in caplog.text
+
+
+def test_published_weights_say_their_options(published, caplog):
+    for options in ({"conv": "edge"}, {"k": 3}, {"graph": "grid"}):
+        (name,) = options
+        for source in ("vig_micro", weights.get("vig_micro"), weights.get("vig_micro").url):
+            with pytest.raises(ValueError, match=rf"other options: {name}="):
+                weights.load_weights(vig_micro(**options), source)
+        caplog.clear()
+        assert vig_micro(weights="imagenet1k", **options).config.override({}) == vig_micro(**options).config
+        assert f"The weights were trained with {name}=" in caplog.text
+    caplog.clear()
+    config = vig_micro(k=3).config
+    assert ViG(config, weights="imagenet1k").config == config and "trained with k=9" in caplog.text
+    report = weights.load_weights(vig_micro(), "vig_micro")
+    assert report.notes == report.not_compared == ()
+
+
+def test_two_sets_of_weights_in_a_file_are_told(caplog):
+    one, two, model = drawn(vig_micro()), drawn(vig_micro()), vig_micro()
+    report = weights.load_weights(model, {"state_dict_ema": two.state_dict(), "state_dict": one.state_dict()})
+    assert report.notes == (
+        "The file holds 'state_dict' and 'state_dict_ema': 'state_dict' was taken. For another, pass "
+        "torch.load(path)['state_dict_ema'].",
+    )
+    assert same(copied(model), copied(one)) and "'state_dict' was taken" in caplog.text
+    beside = {"state_dict": one.state_dict(), "epoch": torch.tensor(3), "stem.0.weight": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"both in 'state_dict' and beside it \(stem\.0\.weight\): keep one of both"):
+        weights.load_weights(model, beside)
+    assert same(copied(model), copied(one))
+
+
+def test_a_dict_in_itself_is_refused():
+    state = {}
+    state["model"] = state
+    with pytest.raises(ValueError, match="in more than 8 wrappers"):
+        weights.load_weights(vig_micro(), state)
