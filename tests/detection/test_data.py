@@ -135,7 +135,7 @@ def test_order_and_augmentation_depend_on_seed_and_epoch_alone(tmp_path):
 
     def epoch(number, seed=0, workers=0):
         loader = DetectionData(source, source, num_workers=workers, seed=seed, **options).train_dataloader()
-        loader.sampler.set_epoch(number)
+        loader.batch_sampler.set_epoch(number)
         return [image.sum().item() for images, _ in loader for image in images]
 
     first = epoch(0)

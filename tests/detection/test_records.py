@@ -32,5 +32,18 @@ def test_masks_need_all_outlines_and_classes_must_agree():
     assert source().with_classes(["cat", "dog"])
     with pytest.raises(ValueError, match=r"pictures has other classes.*\['cow', 'dog'\]"):
         source().with_classes(["cat", "cow"])
-    with pytest.raises(ValueError, match="their order"):
-        source().with_classes(["dog", "cat"])
+
+
+def test_classes_are_matched_by_name(caplog):
+    things = [Thing((0, 0, 1, 1), 1, name="annotation 1"), Thing((0, 0, 1, 1), 2, name="annotation 2")]
+    source = Annotated("pictures", [Record(Path("a"), 1, (2, 2), things)], ["cat", "dog"], [5, 9])
+    other = source.with_classes(["dog", "bird", "cat"])
+    assert (other.class_names, other.category_ids) == (["dog", "bird", "cat"], [9, 10, 5])
+    assert [other.class_names[thing.label - 1] for thing in other.records[0].things] == ["cat", "dog"]
+    assert [other.category_ids[thing.label - 1] for thing in other.records[0].things] == [5, 9]
+    assert [thing.name for thing in other.records[0].things] == ["annotation 1", "annotation 2"]
+    with pytest.raises(ValueError, match=r"other classes.*\['dog'\].*matched by name"):
+        source.with_classes(["cat"])
+    unused = Annotated("pictures", [Record(Path("a"), 1, (2, 2), things[:1])], ["cat", "dog"], [5, 9])
+    assert unused.with_classes(["cat"]).category_ids == [5]
+    assert "['dog']" in caplog.text

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
+import reprlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from vig_pyg.detection.records import Annotated, OnBad, Record, Thing, sound_box
+from vig_pyg.detection._values import as_number, as_whole
+from vig_pyg.detection.coco_objects import called, read_things
+from vig_pyg.detection.records import Annotated, OnBad, Record
+from vig_pyg.detection.turns import Size, settle
+
+#: Largest file that is read: COCO's own have half a gigabyte, and Python needs about ten times as much memory.
+MAX_BYTES = 2**31
+_log = logging.getLogger(__name__)
 
 
 def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnBad = "drop") -> Annotated:
     """The pictures and objects of a COCO file.
 
-    Labels count the categories in the order of their numbers, from 1. Crowds are marked as such.
+    Labels count the categories in the order of their numbers, from 1. Crowds are marked as such. Numbers and flags may
+    be text, names may have backslashes, an object without a box gets that of its outline, and a picture without width
+    and height its own.
 
     Args:
         path: The JSON file.
@@ -23,72 +34,156 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
 
     Raises:
         FileNotFoundError: If the file or a picture does not exist.
-        ValueError: If the file is not in COCO's format, with what is wrong.
+        ValueError: If the file is not in COCO's format, with what is wrong and where.
     """
     path = Path(path)
+    content = _read(path)
+    entries = {key: _entries(content, key, path) for key in ("images", "annotations", "categories")}
+    ids = [_value(as_whole, entry, "id", f"images[{i}]", path) for i, entry in enumerate(entries["images"])]
+    names = [_name(entry, f"image {i}", "file_name", path) for i, entry in zip(ids, entries["images"], strict=True)]
+    if not ids:
+        raise ValueError(f"{path} has no images.")
+    _once(ids, "image ids that appear twice", path)
+    files = _files(path, names, images)
+    _once(files, "pictures that appear twice, under two image ids: merge their annotations", path)
+    used = _users(entries["annotations"], path)
+    sizes = [_size(entry, f"{path}: image {i}") for i, entry in zip(ids, entries["images"], strict=True)]
+    settled = [settle(f, size, objects=i in used["image_id"]) for f, size, i in zip(files, sizes, ids, strict=True)]
+    categories = _categories(entries["categories"], used["category_id"], path)
+    known = {i: (name, size) for i, name, (size, _) in zip(ids, names, settled, strict=True)}
+    things = read_things(entries["annotations"], known, [number for number, _ in categories], path, on_bad)
+    records = [
+        Record(file, i, size, things[i], turn) for file, i, (size, turn) in zip(files, ids, settled, strict=True)
+    ]
+    return Annotated(path.stem, records, [name for _, name in categories], [n for n, _ in categories], on_bad)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of the file, within bounds."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no COCO file at {path}.")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_BYTES / 2**30:.0f} GiB: split it.")
     try:
-        content = json.loads(path.read_text())
-        names = [str(entry["file_name"]) for entry in content["images"]]
-        categories = sorted((int(entry["id"]), str(entry["name"])) for entry in content["categories"])
-        sizes = [(int(entry["height"]), int(entry["width"])) for entry in content["images"]]
-        ids = [int(entry["id"]) for entry in content["images"]]
-        things = _things(
-            content["annotations"], dict(zip(ids, zip(names, sizes, strict=True), strict=True)), categories, on_bad
-        )
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{path} is not in COCO's format for objects: {error!r}.") from error
+        content = json.loads(path.read_bytes())  # in whichever Unicode, with a byte-order mark or without
+    except RecursionError:
+        raise ValueError(f"{path} is not in COCO's format for objects: it is nested too deeply.") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    twice = [image_id for image_id, count in Counter(ids).items() if count > 1]
-    if twice or not ids:
-        problem = f"image ids that appear twice: {twice[:4]}" if twice else "no images"
-        raise ValueError(f"{path} has {problem}.")
-    folder = _folder(path, images, names[0])
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise FileNotFoundError(f"{len(missing)} pictures of {path} are not in {folder}; the first is {missing[0]}.")
-    records = [
-        Record(folder / name, image_id, size, things[image_id])
-        for name, image_id, size in zip(names, ids, sizes, strict=True)
-    ]
-    return Annotated(path.stem, records, [name for _, name in categories], [number for number, _ in categories])
+        raise ValueError(f"{path} is not in COCO's format for objects: it is not JSON ({error}).") from error
+    if isinstance(content, dict):
+        return content
+    results = isinstance(content, list) and bool(content) and isinstance(content[0], dict) and "score" in content[0]
+    hint = ", as files of results are: name the annotations" if results else ""
+    raise ValueError(
+        f"{path} is not in COCO's format for objects: expected images, annotations and categories, got a "
+        f"{type(content).__name__}{hint}."
+    )
 
 
-def _things(
-    annotations: list[dict[str, Any]],
-    images: dict[int, tuple[str, tuple[int, int]]],
-    categories: list[tuple[int, str]],
-    on_bad: OnBad,
-) -> dict[int, list[Thing]]:
-    """The objects of each image."""
-    labels = {number: i + 1 for i, (number, _) in enumerate(categories)}
-    things: dict[int, list[Thing]] = {image_id: [] for image_id in images}
-    for entry in annotations:
-        image_id, category = entry["image_id"], entry["category_id"]
-        what = f"annotation {entry.get('id')}"
-        if image_id not in images:
-            raise ValueError(f"{what} belongs to image {image_id}, which is not in the file.")
-        if category not in labels:
-            raise ValueError(f"{what} has category {category}, which is not in the file.")
-        x, y, w, h = (float(number) for number in entry["bbox"])
-        name, size = images[image_id]
-        box = sound_box((x, y, x + w, y + h), size, f"{name}, {what}", on_bad)
-        if box is not None:
-            area = float(entry.get("area", w * h))
-            crowd = bool(entry.get("iscrowd", 0))
-            things[image_id].append(Thing(box, labels[category], crowd, entry.get("segmentation") or None, area))
-    return things
+def _entries(content: dict[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
+    entries = content.get(key)
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} is not in COCO's format for objects: it has no list {key!r}.")
+    for i, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise ValueError(f"{path} is not in COCO's format for objects: {key}[{i}] is {reprlib.repr(entry)}.")
+    return entries
 
 
-def _folder(path: Path, images: str | Path | None, first: str) -> Path:
-    """Where the pictures are."""
+def _value(read: Any, entry: dict[str, Any], key: str, where: str, path: Path) -> Any:
+    try:
+        return read(entry.get(key))
+    except ValueError as error:
+        raise ValueError(f"{path}: {where}: {key}: {error}.") from None
+
+
+def _name(entry: dict[str, Any], where: str, key: str, path: Path) -> str:
+    name = entry.get(key)
+    if isinstance(name, int | float) and not isinstance(name, bool):
+        name = str(name)
+    if not isinstance(name, str) or not name.strip() or "\0" in name:
+        raise ValueError(f"{path}: {where}: {key}: expected a name, got {reprlib.repr(name)}.")
+    return name
+
+
+def _once(values: list[Any], problem: str, path: Path) -> None:
+    twice = [str(value) for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ValueError(f"{path} has {problem}: {', '.join(twice[:4])}.")
+
+
+def _size(entry: dict[str, Any], where: str) -> Size | None:
+    """Height and width that the file gives, if it does."""
+    try:
+        sides = [as_number(entry.get(key) or 0) for key in ("height", "width")]
+    except ValueError as error:
+        raise ValueError(f"{where}: its size: {error}.") from None
+    if 0 in sides:
+        return None
+    if not all(side > 0 and side.is_integer() for side in sides):
+        raise ValueError(f"{where} has the width {sides[1]} and the height {sides[0]}, expected pixels.")
+    return int(sides[0]), int(sides[1])
+
+
+def _users(annotations: list[dict[str, Any]], path: Path) -> dict[str, set[int]]:
+    """Images and categories that annotations name."""
+    found: dict[str, set[int]] = {"image_id": set(), "category_id": set()}
+    for i, entry in enumerate(annotations):
+        for key, numbers in found.items():
+            numbers.add(_value(as_whole, entry, key, called(entry, i), path))
+    return found
+
+
+def _categories(entries: list[dict[str, Any]], used: set[int], path: Path) -> list[tuple[int, str]]:
+    """Numbers and names in the order of the numbers; of several of one name the one that objects have."""
+    found: dict[int, str] = {}
+    for i, entry in enumerate(entries):
+        number = _value(as_whole, entry, "id", f"categories[{i}]", path)
+        name = _name(entry, f"category {number}", "name", path).strip()
+        if found.setdefault(number, name) != name:
+            raise ValueError(f"{path}: category {number} has two names, {found[number]!r} and {name!r}.")
+    numbers: dict[str, list[int]] = {}
+    for number, name in sorted(found.items()):
+        numbers.setdefault(name, []).append(number)
+    for name, same in numbers.items():
+        users = [number for number in same if number in used]
+        if len(users) > 1:
+            raise ValueError(f"{path}: the categories {users[0]} and {users[1]} are both called {name!r}: rename one.")
+        if len(same) > 1:
+            numbers[name] = users or same[:1]
+            _log.warning("%s: several categories are called %r; used is %d.", path, name, numbers[name][0])
+    if not numbers:
+        raise ValueError(f"{path} has no categories.")
+    return sorted((same[0], name) for name, same in numbers.items())
+
+
+def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path]:
+    """The files of the pictures."""
     tried = [path.parent / "images", path.parent, path.parent.parent / path.stem.removeprefix("instances_")]
     if images is not None:
         tried = [Path(images)]
-    for folder in tried:
-        if (folder / first).is_file():
-            return folder
-    places = ", ".join(str(folder) for folder in tried)
-    raise FileNotFoundError(f"The pictures of {path} ({first} is the first) are not in {places}: name their folder.")
+    folder = next((folder for folder in tried if _find(folder, names[0]) is not None), None)
+    if folder is None and len(names) > 1:  # the first may be missing
+        folder = next((folder for folder in tried if any(_find(folder, n) is not None for n in names[1:9])), None)
+    if folder is None:
+        places = ", ".join(str(folder) for folder in tried)
+        raise FileNotFoundError(
+            f"The pictures of {path} ({names[0]} is the first) are not in {places}: name their folder."
+        )
+    found = [_find(folder, name) for name in names]
+    missing = [name for name, file in zip(names, found, strict=True) if file is None]
+    if missing:
+        raise FileNotFoundError(f"{len(missing)} pictures of {path} are not in {folder}; the first is {missing[0]}.")
+    return [file for file in found if file is not None]
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    """A picture by its name, by that with Windows' backslashes, or by its last part."""
+    forward = name.replace("\\", "/")
+    for part in dict.fromkeys((name, forward, forward.rsplit("/", 1)[-1])):
+        try:
+            if part and (folder / part).is_file():
+                return folder / part
+        except (OSError, ValueError):  # no name of a file at all
+            continue
+    return None

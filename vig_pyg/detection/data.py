@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from pycocotools import mask as coco_mask
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from vig_pyg.detection.coco import read_coco
+from vig_pyg.detection.masks import read_outline
 from vig_pyg.detection.records import Annotated, OnBad, Record, Thing
 from vig_pyg.detection.transform import Target
+from vig_pyg.detection.turns import turn_boxes, turn_maps, turned_size
 from vig_pyg.detection.voc import read_voc
+from vig_pyg.train.sampler import EvalBatches, Item, TrainBatches
+from vig_pyg.train.seeds import seed_of, seeded
 
 Sample = tuple[Tensor, Target]
-#: Number of a picture and seed of its augmentation.
-Item = tuple[int, int]
 
 
 def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad: OnBad = "drop") -> Annotated:
@@ -107,8 +106,8 @@ class Augmentation:
 class DetectionSet(Dataset[Sample]):
     """Pictures as tensors in [0, 1] with their objects.
 
-    An item, by its number or by number and seed of its augmentation, is the picture `(3, H, W)` and its target:
-    `boxes (n, 4)`, `labels (n,)`, with masks `masks (n, H, W)` of 0 and 1, and `image_id`. Crowds are left out.
+    An item, by its number or by number and seed of its augmentation, is the picture `(3, H, W)`, upright, and its
+    target: `boxes (n, 4)`, `labels (n,)`, with masks `masks (n, H, W)` of 0 and 1, and `image_id`. Crowds are left out.
 
     Args:
         source: The pictures.
@@ -116,48 +115,50 @@ class DetectionSet(Dataset[Sample]):
         augmentation: Changes by chance, for training.
 
     Raises:
-        ValueError: If masks are wanted and an object has no outline. An item raises it where the file is no picture
-            or has another size than its annotation says, with its name.
+        ValueError: If masks are wanted and no object has an outline, or one has none that can be used and
+            `source.on_bad` is `"stop"`. An item raises it where the file is no picture or has another size than its
+            annotation says, with its name.
     """
 
     def __init__(self, source: Annotated, *, masks: bool = False, augmentation: Augmentation | None = None) -> None:
-        if masks and not source.has_masks:
-            raise ValueError(f"{source.title} has objects without outlines: Mask R-CNN cannot learn from it.")
-        self.source = source
+        self.source = source.outlined() if masks else source
         self.masks = masks
         self.augmentation = augmentation
 
     def __len__(self) -> int:
         return len(self.source.records)
 
-    def __getitem__(self, item: int | Item) -> Sample:
-        i, seed = (item, None) if isinstance(item, int) else item
-        record = self.source.records[i]
+    def __getitem__(self, item: Item) -> Sample:
+        if isinstance(item, tuple):
+            with seeded(item[1]):
+                return self[item[0]]
+        assert item is not None  # padding is for several processes
+        record = self.source.records[item]
         image = read_picture(record.path)
-        if tuple(image.shape[1:]) != record.size:
-            h, w = record.size
+        h, w = turned_size(record.size, record.turn)
+        if tuple(image.shape[1:]) != (h, w):
+            swapped = tuple(image.shape[1:]) == (w, h)
+            why = "width and height changed places" if swapped else "its boxes belong to another picture"
             raise ValueError(
-                f"{record.path} has {image.size(2)} x {image.size(1)} pixels, but its annotation says {w} x {h}: "
-                "its boxes belong to another picture."
+                f"{record.path} has {image.size(2)} x {image.size(1)} pixels, but its annotation says {w} x {h}: {why}."
             )
         target = self._target(record)
         if self.augmentation is not None:
-            with torch.random.fork_rng(devices=[]):
-                if seed is not None:
-                    torch.manual_seed(seed)
-                image, target = self.augmentation(image, target)
+            image, target = self.augmentation(image, target)
         return image / 255, target
 
     def _target(self, record: Record) -> Target:
         things = [thing for thing in record.things if not thing.crowd]
+        boxes = torch.tensor([thing.box for thing in things], dtype=torch.float32).view(-1, 4)
+        size = turned_size(record.size, record.turn)
         target = {
-            "boxes": torch.tensor([thing.box for thing in things], dtype=torch.float32).view(-1, 4),
+            "boxes": turn_boxes(boxes, size, record.turn),
             "labels": torch.tensor([thing.label for thing in things], dtype=torch.long),
             "image_id": torch.tensor(record.image_id),
         }
         if self.masks:
-            masks = [decode_mask(thing, record.size) for thing in things]
-            target["masks"] = torch.stack(masks) if masks else torch.zeros(0, *record.size, dtype=torch.uint8)
+            masks = [turn_maps(decode_mask(thing, record.size), record.turn) for thing in things]
+            target["masks"] = torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.uint8)
         return target
 
 
@@ -178,51 +179,12 @@ def read_picture(path: Path) -> Tensor:
 
 
 def decode_mask(thing: Thing, size: tuple[int, int]) -> Tensor:
-    """The outline of an object as a map of 0 and 1, `(H, W)`."""
-    return torch.from_numpy(np.asarray(coco_mask.decode(run_lengths(thing.segmentation, size)), dtype=np.uint8))
+    """The outline of an object as a map of 0 and 1, `(H, W)`.
 
-
-def run_lengths(segmentation: Any, size: tuple[int, int]) -> Any:
-    """COCO's compressed run lengths of polygons or of plain run lengths."""
-    if isinstance(segmentation, list):
-        return coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
-    if isinstance(segmentation["counts"], list):
-        return coco_mask.frPyObjects(segmentation, *size)
-    return segmentation
-
-
-class Shuffled(Sampler[Item]):
-    """The pictures in an order, and with seeds for their augmentation, that depend on the epoch and one seed alone.
-
-    So a run that was interrupted goes on as if it had not been, with any number of workers.
-
-    Args:
-        count: Number of pictures.
-        seed: The seed.
-        epoch: The first epoch.
-
-    Example:
-        >>> sorted(i for i, _ in Shuffled(4, seed=0))
-        [0, 1, 2, 3]
+    Raises:
+        OutlineError: If it cannot be used (see `read_outline`).
     """
-
-    def __init__(self, count: int, *, seed: int, epoch: int = 0) -> None:
-        self.count = count
-        self.seed = seed
-        self.epoch = epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[Item]:
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-        order = torch.randperm(self.count, generator=generator).tolist()
-        seeds = torch.randint(2**31, (self.count,), generator=generator).tolist()
-        return iter(list(zip(order, seeds, strict=True)))
+    return torch.from_numpy(read_outline(thing.segmentation, size).mask())
 
 
 def collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
@@ -259,7 +221,7 @@ class DetectionData(lightning.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        val.with_classes(train.class_names)
+        val = val.with_classes(train.class_names)
         if not 1 <= batch_size <= len(train.records):
             raise ValueError(f"batch_size must be from 1 to {len(train.records)} (the pictures), got {batch_size}.")
         self.train_set = DetectionSet(train, masks=masks, augmentation=augmentation)
@@ -270,15 +232,20 @@ class DetectionData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         # Lightning asks for the first batch before it tells the sampler the epoch
-        epoch = 0
-        if self.trainer is not None:
-            progress: Any = self.trainer.fit_loop.epoch_progress.current
-            epoch = progress.processed
-        sampler = Shuffled(len(self.train_set), seed=self.seed, epoch=epoch)
-        return self._loader(self.train_set, sampler=sampler, drop_last=True)
+        progress: Any = self.trainer.fit_loop.epoch_progress.current if self.trainer is not None else None
+        batches = TrainBatches(len(self.train_set), batch_size=self.batch_size, seed=self.seed)
+        batches.set_epoch(progress.processed if progress is not None else 0)
+        return self._loader(self.train_set, batches)
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        return self._loader(self.val_set)
+        return self._loader(self.val_set, EvalBatches(len(self.val_set), batch_size=self.batch_size))
 
-    def _loader(self, pictures: DetectionSet, **how: Any) -> DataLoader[Sample]:
-        return DataLoader(pictures, self.batch_size, num_workers=self.num_workers, collate_fn=collate, **how)
+    def _loader(self, pictures: DetectionSet, batches: TrainBatches | EvalBatches) -> DataLoader[Sample]:
+        return DataLoader(
+            pictures,
+            batch_sampler=batches,
+            num_workers=self.num_workers,
+            collate_fn=collate,
+            # an iterator of the loader draws a seed for its workers: not from the numbers that training draws
+            generator=torch.Generator().manual_seed(seed_of(self.seed)),
+        )

@@ -7,14 +7,13 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
-from vig_pyg.detection.data import run_lengths
+from vig_pyg.detection.masks import encode_mask, read_outline
 from vig_pyg.detection.records import Annotated
+from vig_pyg.detection.turns import turn_boxes_back, turn_maps_back, turned_size
 
 #: COCO's summary by position: average over IoU 0.5 to 0.95, IoU 0.5, IoU 0.75, small, medium, large; recall of 100.
 SUMMARY = {"AP": 0, "AP50": 1, "AP75": 2, "AP_small": 3, "AP_medium": 4, "AP_large": 5, "AR": 8}
@@ -42,9 +41,7 @@ def to_results(image_id: int, found: dict[str, Tensor], category_ids: list[int])
         result = {"image_id": image_id, "category_id": category_ids[label - 1], "bbox": [x1, y1, x2 - x1, y2 - y1]}
         result["score"] = score
         if "masks" in found:
-            inside = (found["masks"][i, 0] >= MASK_THRESHOLD).cpu().numpy().astype(np.uint8)
-            lengths = coco_mask.encode(np.asfortranarray(inside))
-            result["segmentation"] = {"size": lengths["size"], "counts": lengths["counts"].decode("ascii")}
+            result["segmentation"] = encode_mask((found["masks"][i, 0] >= MASK_THRESHOLD).cpu().numpy())
         results.append(result)
     return results
 
@@ -55,10 +52,14 @@ class CocoEvaluator:
     Args:
         source: The pictures with their true objects.
         masks: Whether to evaluate outlines as well as boxes.
+
+    Raises:
+        ValueError: If outlines are missing (see `Annotated.outlined`).
     """
 
     def __init__(self, source: Annotated, *, masks: bool = False) -> None:
-        self.source = source
+        self.source = source = source.outlined() if masks else source
+        self.turned = {record.image_id: record for record in source.records if record.turn != 1}
         self.kinds = {"bbox": "", "segm": "mask_"} if masks else {"bbox": ""}
         self.truth = _truth(source, masks)
         self.results: list[dict[str, Any]] = []
@@ -68,9 +69,17 @@ class CocoEvaluator:
         self.results = []
 
     def update(self, image_ids: Iterable[int], found: Iterable[dict[str, Tensor]]) -> None:
-        """Add the detections of pictures (see `to_results`)."""
+        """Add the detections of upright pictures (see `to_results`); they are kept as the annotations are given."""
         for image_id, part in zip(image_ids, found, strict=True):
-            self.results += to_results(image_id, part, self.source.category_ids)
+            self.results += to_results(image_id, self._turned_back(image_id, part), self.source.category_ids)
+
+    def _turned_back(self, image_id: int, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        record = self.turned.get(image_id)
+        if record is None:
+            return found
+        size = turned_size(record.size, record.turn)
+        found = {**found, "boxes": turn_boxes_back(found["boxes"], size, record.turn)}
+        return found | {key: turn_maps_back(m, record.turn) for key, m in found.items() if key == "masks"}
 
     def compute(self) -> dict[str, float]:
         """Shares from 0 to 1, and -1 where there is no such object.
@@ -120,7 +129,7 @@ def _truth(source: Annotated, masks: bool) -> COCO:
             entry |= {"category_id": source.category_ids[thing.label - 1], "area": thing.area}
             entry["iscrowd"] = int(thing.crowd)
             if masks:
-                entry["segmentation"] = run_lengths(thing.segmentation, record.size)
+                entry["segmentation"] = read_outline(thing.segmentation, record.size).encoded()
             annotations.append(entry)
     truth = COCO()
     truth.dataset = {

@@ -14,6 +14,7 @@ from vig_pyg.detection.data import DetectionData
 from vig_pyg.detection.evaluate import CocoEvaluator
 from vig_pyg.detection.plan import DetectionRecipe
 from vig_pyg.detection.transform import Target
+from vig_pyg.train.seeds import seed_of, set_seed
 
 
 class DetectorModule(lightning.LightningModule):
@@ -33,9 +34,9 @@ class DetectorModule(lightning.LightningModule):
         self.evaluator = CocoEvaluator(data.val_set.source, masks=data.val_set.masks)
         self.scores: dict[str, float] = {}
 
-    def on_train_epoch_start(self) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (Lightning's signature)
         # a run that was interrupted goes on with the same samples of boxes and dropped paths
-        torch.manual_seed(self.recipe.seed * 100_003 + self.current_epoch)
+        set_seed(seed_of(self.recipe.seed, self.current_epoch, batch_idx, self.global_rank, 1))
 
     def training_step(self, batch: tuple[list[Tensor], list[Target]], _: int) -> Tensor:
         images, targets = batch

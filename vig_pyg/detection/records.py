@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
+
+from vig_pyg.detection.masks import Outline, OutlineError, read_outline
 
 OnBad = Literal["drop", "stop"]
 _log = logging.getLogger(__name__)
@@ -19,8 +22,9 @@ class Thing:
         box: x1, y1, x2, y2 in pixels, within the picture.
         label: Number of its class, from 1.
         crowd: Whether it stands for many, or is too hard to count: not trained on, and no detection of it is wrong.
-        segmentation: COCO's polygons or run lengths, or `None`.
+        segmentation: COCO's polygons or run lengths as the file has them, an `Outline`, or `None`.
         area: Area in square pixels by which COCO's evaluation sorts objects into small, medium and large.
+        name: What reports call it, such as `"annotation 12"`.
     """
 
     box: tuple[float, float, float, float]
@@ -28,6 +32,7 @@ class Thing:
     crowd: bool = False
     segmentation: Any = None
     area: float = 0.0
+    name: str = "an object"
 
 
 @dataclass(frozen=True)
@@ -37,14 +42,17 @@ class Record:
     Args:
         path: The file.
         image_id: Its number in results.
-        size: Height and width in pixels.
+        size: Height and width in pixels, in which the boxes are given.
         things: The objects.
+        turn: EXIF orientation (1 to 8) by which boxes and outlines are turned to lie on the upright picture; 1 where
+            they lie on it already.
     """
 
     path: Path
     image_id: int
     size: tuple[int, int]
     things: list[Thing] = field(default_factory=list)
+    turn: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,29 +64,109 @@ class Annotated:
         records: The pictures.
         class_names: Names of the classes, label 1 first.
         category_ids: Their numbers in COCO results.
+        on_bad: What to do with outlines that cannot be used.
     """
 
     title: str
     records: list[Record]
     class_names: list[str]
     category_ids: list[int]
+    on_bad: OnBad = "drop"
 
     @property
     def has_masks(self) -> bool:
         """Whether every object has its outline."""
         things = [thing for record in self.records for thing in record.things]
-        return bool(things) and all(thing.segmentation for thing in things)
+        return bool(things) and all(_is_there(thing.segmentation) for thing in things)
 
     def with_classes(self, names: list[str]) -> Self:
-        """The same, or an error where the classes are not these.
+        """The same objects with the labels of other classes, matched by name.
+
+        Classes that are missing here have no objects and a new category number. Further classes here are left out if
+        no object has them.
 
         Raises:
-            ValueError: If they differ, with those that do.
+            ValueError: If an object has a class that is not among the names, or some classes are missing and others
+                are new, as after a change of names.
         """
-        if names != self.class_names:
-            differ = sorted(set(names) ^ set(self.class_names)) or "their order"
-            raise ValueError(f"{self.title} has other classes than the training set: {differ}.")
-        return self
+        if names == self.class_names:
+            return self
+        missing = [name for name in names if name not in self.class_names]
+        further = [name for name in self.class_names if name not in names]
+        used = {thing.label for record in self.records for thing in record.things}
+        if further and (missing or any(self.class_names.index(name) + 1 in used for name in further)):
+            raise ValueError(
+                f"{self.title} has other classes than the training set: {sorted([*missing, *further])}. Classes are "
+                "matched by name: use the same names, or remove the objects of classes that are not trained."
+            )
+        if further:
+            _log.warning("%s: no object has the classes %s, which are not trained; left out.", self.title, further)
+        ids, largest = dict(zip(self.class_names, self.category_ids, strict=True)), max(self.category_ids, default=0)
+        ids |= {name: largest + 1 + i for i, name in enumerate(missing)}
+        labels = {i + 1: names.index(name) + 1 for i, name in enumerate(self.class_names) if name in names}
+        records = [
+            replace(record, things=[replace(thing, label=labels[thing.label]) for thing in record.things])
+            for record in self.records
+        ]
+        return replace(self, records=records, class_names=list(names), category_ids=[ids[name] for name in names])
+
+    def outlined(self) -> Self:
+        """The same with checked outlines, for Mask R-CNN; a crowd without outline fills its box.
+
+        An object whose outline is missing or cannot be used is left out with a warning, or refused (`on_bad`).
+
+        Raises:
+            ValueError: If no object has an outline, or one cannot be used and `on_bad` is `"stop"`.
+        """
+        things = [thing for record in self.records for thing in record.things if not thing.crowd]
+        if things and not any(_is_there(thing.segmentation) for thing in things):
+            raise ValueError(
+                f"{self.title} has objects without outlines ({things[0].name} is the first): Mask R-CNN cannot learn "
+                "from it. Choose RetinaNet or Faster R-CNN, or annotate outlines."
+            )
+        records = []
+        for record in self.records:
+            found = [_outlined(thing, record, self.on_bad) for thing in record.things]
+            records.append(replace(record, things=[thing for thing in found if thing is not None]))
+        return replace(self, records=records)
+
+
+def _is_there(segmentation: Any) -> bool:
+    """Whether it says anything."""
+    return segmentation is not None and not (isinstance(segmentation, list | tuple | dict | str) and not segmentation)
+
+
+def _outlined(thing: Thing, record: Record, on_bad: OnBad) -> Thing | None:
+    """An object with its checked outline; `None` where it has none."""
+    where, segmentation = f"{record.path}, {thing.name}", thing.segmentation
+    if thing.crowd and not _is_there(segmentation):
+        x1, y1, x2, y2 = thing.box
+        segmentation = [x1, y1, x2, y1, x2, y2, x1, y2]
+    try:
+        if not _is_there(segmentation):
+            raise OutlineError("it has no outline")
+        outline = read_outline(segmentation, record.size)
+    except OutlineError as error:
+        report(f"{where}: the outline cannot be used: {error}", on_bad)
+        return None
+    if outline.ignored and not isinstance(segmentation, Outline):
+        _log.warning("%s: left out %d polygons without area in the picture.", where, outline.ignored)
+    return replace(thing, segmentation=outline)
+
+
+def report(message: str, on_bad: OnBad) -> None:
+    """Say that an object is left out, or raise.
+
+    Args:
+        message: The file, the object and what is wrong, without a full stop.
+        on_bad: `"drop"` logs it, `"stop"` raises.
+
+    Raises:
+        ValueError: If `on_bad` is `"stop"`.
+    """
+    if on_bad == "stop":
+        raise ValueError(f"{message}: mend it, or leave such objects out with on_bad='drop' (--on-bad drop).")
+    _log.warning("Left out: %s.", message)
 
 
 def sound_box(
@@ -102,10 +190,9 @@ def sound_box(
     height, width = size
     x1, x2 = (min(max(float(x), 0.0), float(width)) for x in (box[0], box[2]))
     y1, y2 = (min(max(float(y), 0.0), float(height)) for y in (box[1], box[3]))
-    if x2 > x1 and y2 > y1:  # false for NaN, too
+    if x2 > x1 and y2 > y1 and all(map(math.isfinite, box)):
         return x1, y1, x2, y2
-    message = f"{where}: the box {tuple(box)} (x1, y1, x2, y2) has no area in a picture of {width} x {height} pixels"
-    if on_bad == "stop":
-        raise ValueError(f"{message}: mend it, or leave such boxes out with on_bad='drop' (--on-bad drop).")
-    _log.warning("Left out: %s.", message)
+    report(
+        f"{where}: the box {tuple(box)} (x1, y1, x2, y2) has no area in a picture of {width} x {height} pixels", on_bad
+    )
     return None

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from xml.etree import ElementTree
+import logging
+from dataclasses import replace
+from pathlib import Path, PureWindowsPath
+from typing import TypeAlias
+from xml.etree.ElementTree import Element
 
-from PIL import Image
-
+from vig_pyg.detection._values import as_flag, as_number
+from vig_pyg.detection._xml import read_xml
 from vig_pyg.detection.records import Annotated, OnBad, Record, Thing, sound_box
+from vig_pyg.detection.turns import Size, settle
+
+#: Endings of pictures, in the order in which they are preferred where several have the same name.
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".jfif", ".ppm")
+#: Pictures of a folder by their names without ending.
+_Folder: TypeAlias = dict[str, list[Path]]
+_log = logging.getLogger(__name__)
 
 
 def read_voc(root: str | Path, part: str, *, classes: list[str] | None = None, on_bad: OnBad = "drop") -> Annotated:
@@ -27,76 +37,138 @@ def read_voc(root: str | Path, part: str, *, classes: list[str] | None = None, o
         ValueError: If an annotation cannot be read, or has a class that is not among `classes`, with the file.
     """
     root = Path(root)
-    lists = root / "ImageSets" / "Main"
-    if not lists.is_dir():
-        raise FileNotFoundError(f"{root} is not a Pascal VOC folder: it has no ImageSets/Main.")
-    if not (lists / f"{part}.txt").is_file():
-        known = ", ".join(sorted(path.stem for path in lists.glob("*.txt")))
-        raise FileNotFoundError(f"{lists} has no list {part!r}: choose one of {known}.")
-    stems = [line.split()[0] for line in (lists / f"{part}.txt").read_text().splitlines() if line.strip()]
-    if not stems:
-        raise ValueError(f"{lists / part}.txt names no picture.")
-    trees = {stem: _tree(root / "Annotations" / f"{stem}.xml") for stem in stems}
-    found = {_text(thing, "name", stem) for stem, tree in trees.items() for thing in tree.iter("object")}
+    stems = _stems(root, part)
+    trees = {stem: read_xml(root / "Annotations" / f"{stem}.xml") for stem in stems}
+    found = {
+        _name(thing, root / "Annotations" / f"{stem}.xml")
+        for stem, tree in trees.items()
+        for thing in tree.iter("object")
+    }
     names = sorted(found) if classes is None else classes
     unknown = sorted(found - set(names))
     if unknown:
         raise ValueError(f"The list {part!r} of {root} has classes that are not in the training set: {unknown}.")
-    records = []
+    records, folder, files = [], _pictures(root / "JPEGImages"), dict[Path, str]()
     for i, (stem, tree) in enumerate(trees.items()):
-        path = _picture(root / "JPEGImages", stem, tree)
-        size = _size(path, tree)
-        records.append(Record(path, i + 1, size, _things(tree, path, size, names, on_bad)))
-    return Annotated(f"{root.name}:{part}", records, names, list(range(1, len(names) + 1)))
+        path = _picture(root / "JPEGImages", folder, stem, tree)
+        if files.setdefault(path, stem) != stem:
+            raise ValueError(f"{root}: the annotations {files[path]} and {stem} belong to one picture, {path.name}.")
+        where = root / "Annotations" / f"{stem}.xml"
+        size, turn = settle(path, _size(tree, where), objects=tree.find(".//object") is not None)
+        record = Record(path, i + 1, size, turn=turn)
+        records.append(replace(record, things=_things(tree, where, record, names, on_bad)))
+    return Annotated(f"{root.name}:{part}", records, names, list(range(1, len(names) + 1)), on_bad)
 
 
-def _tree(path: Path) -> ElementTree.Element:
+def _stems(root: Path, part: str) -> list[str]:
+    """Names of the pictures of a list, each once."""
+    lists = root / "ImageSets" / "Main"
+    if not lists.is_dir():
+        raise FileNotFoundError(f"{root} is not a Pascal VOC folder: it has no ImageSets/Main.")
+    path = lists / f"{part}.txt"
     if not path.is_file():
-        raise FileNotFoundError(f"There is no annotation at {path}.")
+        known = ", ".join(sorted(file.stem for file in lists.glob("*.txt") if not file.name.startswith(".")))
+        raise FileNotFoundError(f"{lists} has no list {part!r}: choose one of {known}.")
     try:
-        return ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{path} cannot be read as XML: {error}.") from error
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text ({error}).") from error
+    stems = list(dict.fromkeys(_stem(root, line) for line in lines if line))
+    if not stems:
+        raise ValueError(f"{path} names no picture.")
+    return stems
 
 
-def _text(element: ElementTree.Element, name: str, where: object) -> str:
-    text = element.findtext(name)
-    if text is None:
-        raise ValueError(f"{where}: an object has no {name}.")
-    return text.strip()
+def _stem(root: Path, line: str) -> str:
+    """The name in a line, which may have an ending, or a label of one class (1, 0 or -1) behind it."""
+    *first, last = line.split()
+    names = [line, *([line.removesuffix(last).strip()] if first and last in ("1", "0", "-1") else [])]
+    stems = [stem for name in names for stem in (name, _without_ending(name))]
+    there = [stem for stem in stems if (root / "Annotations" / f"{stem}.xml").is_file()]
+    return there[0] if there else stems[-1]
 
 
-def _picture(folder: Path, stem: str, tree: ElementTree.Element) -> Path:
-    for name in (tree.findtext("filename") or "", f"{stem}.jpg", f"{stem}.jpeg", f"{stem}.png"):
-        if Path(name).stem == stem and (folder / name).is_file():
-            return folder / name
-    raise FileNotFoundError(f"There is no picture of {stem} in {folder}.")
+def _without_ending(name: str) -> str:
+    return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in (*ENDINGS, ".xml") else name
 
 
-def _size(path: Path, tree: ElementTree.Element) -> tuple[int, int]:
-    """Height and width that the annotation gives; those of the picture where it gives none."""
-    height, width = (int(tree.findtext(f"size/{name}") or 0) for name in ("height", "width"))
-    if height < 1 or width < 1:
-        with Image.open(path) as image:
-            width, height = image.size
-    return height, width
+def _name(element: Element, where: Path) -> str:
+    name = " ".join((element.findtext("name") or "").split())
+    if not name:
+        raise ValueError(f"{where}: an object has no name.")
+    return name
 
 
-def _things(
-    tree: ElementTree.Element, path: Path, size: tuple[int, int], names: list[str], on_bad: OnBad
-) -> list[Thing]:
+def _pictures(folder: Path) -> _Folder:
+    """The pictures of a folder, those with preferred endings first."""
+    found: _Folder = {}
+    if folder.is_dir():
+        files = [p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
+        for path in sorted(files, key=lambda path: (ENDINGS.index(path.suffix.lower()), path.name)):
+            found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def _picture(root: Path, folder: _Folder, stem: str, tree: Element) -> Path:
+    """The picture of an annotation: that of the same name, whatever its ending; else the one that the file names."""
+    written = PureWindowsPath((tree.findtext("filename") or "").strip()).name  # with slashes of either kind
+    same = folder.get(stem, [])
+    named = [path for path in same if path.name == written]
+    there = [path for path in (named or same) if path.is_file()]
+    if there:
+        if len(there) > 1:
+            _log.warning("%s: several pictures are called %s; used is %s.", root, stem, there[0].name)
+        return there[0]
+    try:
+        if written and (root / written).is_file():
+            return root / written
+    except (OSError, ValueError):  # no name of a file at all
+        pass
+    raise FileNotFoundError(f"There is no picture of {stem} in {root}.")
+
+
+def _size(tree: Element, where: Path) -> Size | None:
+    """Height and width that the annotation gives, if it does."""
+    try:
+        sides = [as_number((tree.findtext(f"size/{name}") or "").strip() or 0) for name in ("height", "width")]
+    except ValueError as error:
+        raise ValueError(f"{where}: its size: {error}.") from None
+    if 0 in sides:
+        return None
+    if not all(side > 0 and side.is_integer() for side in sides):
+        raise ValueError(f"{where} has the width {sides[1]} and the height {sides[0]}, expected pixels.")
+    return int(sides[0]), int(sides[1])
+
+
+def _things(tree: Element, file: Path, record: Record, names: list[str], on_bad: OnBad) -> list[Thing]:
     things = []
-    for element in tree.iter("object"):
+    for i, element in enumerate(tree.iter("object")):
+        name = _name(element, file)
+        where, what = f"{file}, object {i + 1}: {record.path.name}", f"object {i + 1}, {name}"
         try:
-            x1, y1, x2, y2 = (float(_text(element, f"bndbox/{k}", path)) for k in ("xmin", "ymin", "xmax", "ymax"))
+            x1, y1, x2, y2 = (_corner(element, key) for key in ("xmin", "ymin", "xmax", "ymax"))
         except ValueError as error:
-            raise ValueError(f"{path}: a box cannot be read ({error}).") from error
+            raise ValueError(f"{where}: a box cannot be read ({error}).") from error
+        try:
+            difficult = as_flag(_flag(element))
+        except ValueError as error:
+            raise ValueError(f"{where}, {name}: difficult: {error}.") from None
         # equal corners are a slip of the mouse, not an object of one pixel
         corners = (x1, y1, x1, y1) if x2 <= x1 or y2 <= y1 else (x1 - 1, y1 - 1, x2, y2)
-        name = _text(element, "name", path)
-        box = sound_box(corners, size, f"{path}, {name}", on_bad)
+        box = sound_box(corners, record.size, f"{where}, {name}", on_bad)
         if box is not None:
-            difficult = (element.findtext("difficult") or "0").strip() == "1"
             area = (box[2] - box[0]) * (box[3] - box[1])
-            things.append(Thing(box, names.index(name) + 1, difficult, None, area))
+            things.append(Thing(box, names.index(name) + 1, difficult, None, area, what))
     return things
+
+
+def _corner(element: Element, key: str) -> float:
+    text = element.findtext(f"bndbox/{key}")
+    if text is None:
+        raise ValueError(f"an object has no bndbox/{key}")
+    return as_number(text.strip())
+
+
+def _flag(element: Element) -> str:
+    text = (element.findtext("difficult") or "").strip()
+    return "" if text.lower() == "unspecified" else text

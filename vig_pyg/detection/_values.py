@@ -1,0 +1,71 @@
+"""Values of annotations as people write them: numbers as text, flags as words."""
+
+from __future__ import annotations
+
+import reprlib
+from numbers import Real
+from typing import Any
+
+_FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+#: Numbers of images and categories are 64-bit integers in tensors.
+_LARGEST = 2**63
+
+
+def as_number(value: Any) -> float:
+    """A number, or the text of one; it may be infinite or NaN.
+
+    Raises:
+        ValueError: If it is neither.
+
+    Example:
+        >>> as_number(" 12.5")
+        12.5
+    """
+    if isinstance(value, bool) or not isinstance(value, Real | str):
+        raise ValueError(f"expected a number, got {reprlib.repr(value)}")
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        raise ValueError(f"expected a number, got {reprlib.repr(value)}") from None
+
+
+def as_whole(value: Any) -> int:
+    """A whole number of 64 bits, or the text of one.
+
+    Raises:
+        ValueError: If it is neither.
+
+    Example:
+        >>> as_whole("000012"), as_whole(12.0)
+        (12, 12)
+    """
+    try:
+        number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    except ValueError:
+        number = None
+    if number is None:
+        exact = as_number(value)
+        number = int(exact) if exact.is_integer() and abs(exact) < 2**53 else None
+    if number is None or abs(number) >= _LARGEST:
+        raise ValueError(f"expected a whole number, got {reprlib.repr(value)}")
+    return number
+
+
+def as_flag(value: Any) -> bool:
+    """A flag: true or false, 1 or 0, those as text, or nothing.
+
+    Raises:
+        ValueError: If it is something else.
+
+    Example:
+        >>> as_flag("false"), as_flag("0"), as_flag(1), as_flag(None)
+        (False, False, True, False)
+    """
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if isinstance(value, Real) and value in (0, 1):
+        return bool(value)
+    word = value.strip().lower() if isinstance(value, str) else None
+    if word not in _FLAGS:
+        raise ValueError(f"expected 0 or 1, got {reprlib.repr(value)}")
+    return _FLAGS[word]

@@ -1,0 +1,99 @@
+"""The objects of COCO's format."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from pathlib import Path
+from typing import Any
+
+from vig_pyg.detection._values import as_flag, as_number, as_whole
+from vig_pyg.detection.masks import OutlineError, read_outline
+from vig_pyg.detection.records import OnBad, Thing, report, sound_box
+from vig_pyg.detection.turns import Size
+
+Box = tuple[float, float, float, float]
+
+
+def read_things(
+    annotations: list[dict[str, Any]],
+    images: dict[int, tuple[str, Size]],
+    categories: list[int],
+    path: Path,
+    on_bad: OnBad,
+) -> dict[int, list[Thing]]:
+    """The objects of each image.
+
+    Args:
+        annotations: The entries of the file; their `image_id` and `category_id` are whole numbers or texts of them.
+        images: Name and size of each image.
+        categories: Numbers of the categories, label 1 first.
+        path: The file, for reports.
+        on_bad: What to do with boxes without area, and with outlines that should replace a missing box.
+
+    Raises:
+        ValueError: If an entry names an image or category that is not in the file, or has no box, with its number.
+    """
+    labels = {number: i + 1 for i, number in enumerate(categories)}
+    things: dict[int, list[Thing]] = {image_id: [] for image_id in images}
+    for i, entry in enumerate(annotations):
+        what = called(entry, i)
+        image_id, category = as_whole(entry["image_id"]), as_whole(entry["category_id"])
+        if image_id not in images:
+            raise ValueError(f"{path}: {what} belongs to image {image_id}, which is not in the file.")
+        name, size = images[image_id]
+        where = f"{path}: {name}, {what}"
+        if category not in labels:
+            raise ValueError(f"{where} has category {category}, which is not in the file.")
+        try:
+            crowd = as_flag(entry.get("iscrowd"))
+        except ValueError as error:
+            raise ValueError(f"{where}: iscrowd: {error}.") from None
+        box = _box(entry, size, where, on_bad)
+        if box is not None:
+            area = _area(entry, box, where)
+            things[image_id].append(Thing(box, labels[category], crowd, entry.get("segmentation") or None, area, what))
+    return things
+
+
+def called(entry: dict[str, Any], i: int) -> str:
+    """What reports call an annotation: its `id`, else its place in the file."""
+    number = entry.get("id")
+    return f"annotations[{i}]" if number is None else f"annotation {str(number)[:40]}"
+
+
+def _box(entry: dict[str, Any], size: Size, where: str, on_bad: OnBad) -> Box | None:
+    """x1, y1, x2, y2 within the image: those of the file, else those of the outline; `None` for an object left out."""
+    given = entry.get("bbox")
+    if given is None or given == []:
+        if not entry.get("segmentation"):
+            raise ValueError(f"{where} has neither bbox nor segmentation.")
+        try:
+            return sound_box(read_outline(entry["segmentation"], size).box(), size, where, on_bad)
+        except OutlineError as error:
+            report(f"{where}: it has no bbox, and its outline cannot be used: {error}", on_bad)
+            return None
+    if not isinstance(given, list) or len(given) != 4:
+        few = isinstance(given, list) and len(given) < 4
+        problem = "not enough values in bbox" if few else "bbox is no list of four numbers"
+        raise ValueError(f"{where}: {problem}: expected x, y, width, height, got {reprlib.repr(given)}.")
+    try:
+        x, y, w, h = map(as_number, given)
+    except ValueError as error:
+        report(f"{where}: bbox: {error}", on_bad)
+        return None
+    return sound_box((x, y, x + w, y + h), size, where, on_bad)
+
+
+def _area(entry: dict[str, Any], box: Box, where: str) -> float:
+    """The area that the file gives, else that of the box."""
+    given, own = entry.get("area"), (box[2] - box[0]) * (box[3] - box[1])
+    if given is None or given == "":
+        return own
+    try:
+        area = as_number(given)
+    except ValueError as error:
+        raise ValueError(f"{where}: area: {error}.") from None
+    if not math.isfinite(area) or area < 0:
+        raise ValueError(f"{where}: area: expected square pixels, got {area}.")
+    return area

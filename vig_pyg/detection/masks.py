@@ -1,0 +1,254 @@
+"""The one door to pycocotools' native code: outlines are checked here, or refused.
+
+pycocotools takes numbers as they are: a NaN, a coordinate of 1e9 or run lengths beyond the image make it read and write
+outside its memory, or return memory that nobody has written. Nothing else in the package calls `pycocotools.mask`.
+
+Shapes: an image of H rows and W columns; run lengths count down its columns, as COCO's do.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from vig_pyg.detection._values import as_number
+
+#: Largest image, in pixels, as for decoding: COCO's run lengths have 32 bits.
+MAX_PIXELS = 178_956_970
+#: Pixels around the image within which polygons stay as they are; beyond, they are cut: pycocotools counts in integers.
+MARGIN = 1000
+#: Largest coordinate that is cut rather than refused.
+MAX_COORDINATE = 1e12
+#: Longest border of an outline in pixels: pycocotools allocates 80 bytes for each without checking that it got them.
+MAX_BORDER = 2_000_000
+
+
+class OutlineError(ValueError):
+    """An outline that cannot be used. The message is the reason, without file and annotation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """A checked outline; only `read_outline` makes it.
+
+    Args:
+        size: Height and width of the image.
+        polygons: Points (x, y) of each polygon, `(n, 2)`; together they are the object.
+        counts: Run lengths instead, of background and object by turns; they fill the image.
+        ignored: Polygons without area (fewer than three points, or outside the image) that were left out.
+    """
+
+    size: tuple[int, int]
+    polygons: tuple[np.ndarray, ...] = ()
+    counts: np.ndarray | None = None
+    ignored: int = 0
+
+    def encoded(self) -> dict[str, Any]:
+        """COCO's compressed run lengths."""
+        height, width = self.size
+        if self.counts is not None:
+            plain = {"size": [height, width], "counts": self.counts.tolist()}
+            found: dict[str, Any] = coco_mask.frPyObjects(plain, height, width)
+            return found
+        flat = [polygon.ravel().tolist() for polygon in self.polygons]
+        merged: dict[str, Any] = coco_mask.merge(coco_mask.frPyObjects(flat, height, width))
+        return merged
+
+    def mask(self) -> np.ndarray:
+        """The object as a map of 0 and 1, `(H, W)`, bytes."""
+        return np.asarray(coco_mask.decode(self.encoded()), dtype=np.uint8)
+
+    def box(self) -> tuple[float, float, float, float]:
+        """x1, y1, x2, y2 of the smallest box around it, within the image."""
+        height, width = self.size
+        if self.counts is not None:
+            x, y, w, h = map(float, coco_mask.toBbox(self.encoded()))
+            return x, y, x + w, y + h
+        points = np.concatenate(self.polygons).clip(0, [width, height])
+        (x1, y1), (x2, y2) = points.min(0).tolist(), points.max(0).tolist()
+        return x1, y1, x2, y2
+
+
+def read_outline(segmentation: Any, size: tuple[int, int]) -> Outline:
+    """COCO's `segmentation`, checked.
+
+    Polygons are lists of numbers or of pairs; one polygon may stand without its outer list. What lies outside the image
+    is cut off. Run lengths are a dict with `counts` (a list, or COCO's compressed text) and `size`.
+
+    Args:
+        segmentation: What an annotation says, or an `Outline`.
+        size: Height and width of the image.
+
+    Raises:
+        OutlineError: If it is of another form, or its numbers make no outline in this image.
+
+    Example:
+        >>> read_outline([1, 1, 3, 1, 3, 3, 1, 3], (4, 5)).mask().sum()
+        np.uint64(4)
+    """
+    height, width = size
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise OutlineError(f"an image of {width} x {height} pixels has no outlines that can be read")
+    if isinstance(segmentation, Outline):
+        if segmentation.size != tuple(size):
+            raise OutlineError(f"it is an outline in an image of the size {segmentation.size}, expected {size}")
+        return segmentation
+    if isinstance(segmentation, np.ndarray):
+        segmentation = segmentation.tolist()
+    if _is_list(segmentation) and len(segmentation) == 1 and isinstance(segmentation[0], dict):
+        segmentation = segmentation[0]
+    if isinstance(segmentation, dict):
+        return Outline(size, counts=_run_lengths(segmentation, size))
+    if not _is_list(segmentation):
+        raise OutlineError(f"expected polygons or run lengths, got {reprlib.repr(segmentation)}")
+    return _polygons(_parts(segmentation), size)
+
+
+def encode_mask(mask: np.ndarray) -> dict[str, Any]:
+    """COCO's compressed run lengths, as JSON holds them, of a map `(H, W)` that is true within the object.
+
+    Raises:
+        OutlineError: If it is no map, empty, or too large.
+    """
+    if mask.ndim != 2 or not 0 < mask.size <= MAX_PIXELS:
+        raise OutlineError(f"expected a map (H, W) of 1 to {MAX_PIXELS} pixels, got the shape {mask.shape}")
+    lengths = coco_mask.encode(np.asfortranarray(mask.astype(bool).astype(np.uint8)))
+    return {"size": [int(side) for side in lengths["size"]], "counts": lengths["counts"].decode("ascii")}
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _parts(segmentation: list[Any]) -> list[np.ndarray]:
+    """The points of each polygon, `(n, 2)`, as they are given."""
+    nested = [_is_list(part) for part in segmentation]
+    if not any(nested):
+        return [_points(segmentation)]
+    if not all(nested):
+        other = segmentation[nested.index(False)]
+        raise OutlineError(f"between its polygons stands {reprlib.repr(other)}")
+    if all(len(part) == 2 and not any(map(_is_list, part)) for part in segmentation):
+        return [_points(segmentation)]
+    return [_points(part) for part in segmentation]
+
+
+def _points(part: list[Any]) -> np.ndarray:
+    """The points of one polygon, given as numbers or as pairs, `(n, 2)`."""
+    if any(map(_is_list, part)):
+        if not all(_is_list(pair) and len(pair) == 2 for pair in part):
+            raise OutlineError("a polygon mixes points with something else")
+        part = [value for pair in part for value in pair]
+    values = _numbers(part)
+    if len(values) % 2:
+        raise OutlineError(f"a polygon has an odd number of coordinates, {len(values)}")
+    largest = np.abs(values).max(initial=0)
+    if not largest <= MAX_COORDINATE:  # not for NaN, too
+        raise OutlineError("a coordinate is not finite" if not largest < np.inf else f"a coordinate is {largest:g}")
+    return values.reshape(-1, 2)  # (2 n,) -> (n, 2)
+
+
+def _numbers(values: list[Any]) -> np.ndarray:
+    """Numbers, or words of numbers, as an array."""
+    try:
+        if not all(type(value) in (int, float) for value in values):
+            values = [as_number(value) for value in values]
+        return np.array(values, dtype=np.float64)
+    except (ValueError, OverflowError) as error:
+        raise OutlineError(str(error)) from error
+
+
+def _polygons(parts: list[np.ndarray], size: tuple[int, int]) -> Outline:
+    """The polygons that have an area within the image."""
+    found, few = [], 0
+    for points in parts:
+        few += len(points) < 3
+        cut = _cut(points, size) if len(points) >= 3 else points
+        if len(cut) >= 3:
+            found.append(cut)
+    if not found:
+        height, width = size
+        where = f"lies outside the image of {width} x {height} pixels"
+        raise OutlineError("it has fewer than three points" if few == len(parts) else f"it {where}")
+    border = sum(float(np.abs(p - np.roll(p, -1, 0)).max(1).sum()) for p in found)
+    if border > MAX_BORDER:
+        raise OutlineError(f"its border is {border:.0f} pixels long, more than {MAX_BORDER}")
+    return Outline(size, polygons=tuple(found), ignored=len(parts) - len(found))
+
+
+def _cut(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A polygon without what lies far outside the image (Sutherland and Hodgman); empty if none of it is inside."""
+    ends = np.array([size[1], size[0]], dtype=np.float64)
+    low, high = points.min(0), points.max(0)
+    if (high <= 0).any() or (low >= ends).any():
+        return points[:0]
+    for axis in (0, 1):
+        if low[axis] < -MARGIN:
+            points = _half(points, axis, -float(MARGIN), 1)
+        if high[axis] > ends[axis] + MARGIN and len(points):
+            points = _half(points, axis, float(ends[axis]) + MARGIN, -1)
+    return points
+
+
+def _half(points: np.ndarray, axis: int, limit: float, sign: int) -> np.ndarray:
+    """The part of a polygon on one side of a line."""
+    here = sign * (points[:, axis] - limit)
+    there, after = np.roll(here, -1), np.roll(points, -1, 0)
+    inside, crosses = here >= 0, (here >= 0) != (there >= 0)
+    share = np.divide(here, here - there, out=np.zeros_like(here), where=crosses)
+    cuts = points + share[:, None] * (after - points)
+    cuts[:, axis] = limit
+    kept = np.stack([inside, crosses], 1)
+    return np.stack([points, cuts], 1)[kept]  # (n, 2, 2) -> (m, 2), in order
+
+
+def _run_lengths(entry: dict[Any, Any], size: tuple[int, int]) -> np.ndarray:
+    """Run lengths of the whole image, none of them zero but the first."""
+    own, pixels = entry.get("size", size), size[0] * size[1]
+    counts: Any = entry.get("counts")
+    sides = _numbers(list(own)).tolist() if _is_list(own) else None
+    if sides != list(size):
+        turned = sides == [size[1], size[0]]
+        hint = "height comes first" if turned else "they belong to another image"
+        raise OutlineError(f"its run lengths have the size {reprlib.repr(own)}, expected {list(size)}: {hint}")
+    if isinstance(counts, str | bytes):
+        values = _unpacked(counts)
+    elif _is_list(counts):
+        values = _numbers(counts)
+    else:
+        raise OutlineError(f"its counts are {reprlib.repr(counts)}, expected a list or text")
+    if not ((values >= 0) & (values <= pixels) & (values == np.floor(values))).all():  # not for NaN, too
+        raise OutlineError(f"its run lengths are not whole numbers from 0 to {pixels}")
+    if values.sum() != pixels:
+        raise OutlineError(f"its run lengths cover {values.sum():.0f} pixels, the image has {pixels}")
+    ends, times = np.unique(np.cumsum(values[:-1]), return_counts=True)
+    ends = ends[(times % 2 == 1) & (ends < pixels)]  # a run of no pixels joins its neighbors
+    if not len(ends):
+        raise OutlineError("it covers no pixel")
+    return np.diff(ends, prepend=0, append=pixels).astype(np.uint32)
+
+
+def _unpacked(counts: str | bytes) -> np.ndarray:
+    """COCO's compressed run lengths, as numbers.
+
+    A character has five bits, and a sixth that says that more follow. From the fourth number on, what is written is the
+    difference to the last but one.
+    """
+    data = counts.encode(errors="replace") if isinstance(counts, str) else counts
+    codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48
+    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        raise OutlineError("its compressed run lengths are cut short, or hold characters that are none")
+    starts = np.flatnonzero(np.concatenate([[True], (codes[:-1] & 32) == 0]))
+    lengths = np.diff(starts, append=len(codes))
+    if lengths.max() > 8:
+        raise OutlineError("its compressed run lengths hold a number of more than 40 bits")
+    places = np.arange(len(codes)) - np.repeat(starts, lengths)
+    values = np.add.reduceat((codes & 31) << (5 * places), starts)
+    values -= np.where(codes[starts + lengths - 1] & 16, 1, 0) << (5 * lengths)  # the sign
+    for first in (1, 2):
+        values[first::2] = np.cumsum(values[first::2])
+    return values.astype(np.float64)

@@ -1,0 +1,123 @@
+"""Photos that their EXIF data turns, and boxes that were drawn before or after turning.
+
+Pictures are read upright. COCO's own tools read raw pixels, so a box may be given in either way; the size that an
+annotation gives tells which.
+
+Shapes: N objects in a picture of H x W pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+#: Height and width in pixels.
+Size = tuple[int, int]
+#: What each EXIF orientation does to raw pixels: rows become columns, then left and right, then up and down change.
+_STEPS = {
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+_ORIENTATION = 0x0112
+
+
+def settle(path: Path, size: Size | None, *, objects: bool) -> tuple[Size, int]:
+    """The size in which the boxes of a picture are given, and the orientation by which they must be turned.
+
+    Args:
+        path: The picture; only its header is read where it is not turned.
+        size: The size that the annotation gives, or `None`.
+        objects: Whether the picture has objects.
+
+    Returns:
+        The size, and 1 where the boxes lie on the upright picture, else the EXIF orientation, from 2 to 8.
+
+    Raises:
+        ValueError: If neither annotation nor file gives a size, or a turned picture looks the same before and after.
+    """
+    header = _header(path)
+    if header is None:
+        if size is None:
+            raise ValueError(f"{path} cannot be read as a picture, and its annotation gives no size.")
+        return size, 1  # what is wrong is said when it is read
+    raw, upright, orientation = header
+    if orientation == 1:
+        return size or upright, 1
+    if size is not None and (raw != upright or size != raw):
+        return size, orientation if size == raw else 1  # a third size is that of another picture: said when it is read
+    if not objects:
+        return size or upright, 1
+    raise ValueError(
+        f"{path} is turned by its EXIF data (orientation {orientation}), and "
+        f"{'its annotation gives no size' if size is None else 'its size is the same before and after'}: so it is not "
+        "known whether its boxes were drawn before or after turning. Save its pixels as the boxes were drawn, without "
+        "EXIF orientation."
+    )
+
+
+def _header(path: Path) -> tuple[Size, Size, int] | None:
+    """Size before and after turning, and the orientation; `None` if it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            if image.getexif().get(_ORIENTATION, 1) not in range(2, 9):
+                return image.size[::-1], image.size[::-1], 1
+            image.load()  # PIL itself turns TIFF
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            upright = ImageOps.exif_transpose(image).size[::-1]
+            return image.size[::-1], upright, orientation if orientation in range(2, 9) else 1
+    except Exception:  # PIL raises nearly anything at damaged data
+        return None
+
+
+def turned_size(size: Size, orientation: int) -> Size:
+    """The size after turning.
+
+    Example:
+        >>> turned_size((30, 40), 6)
+        (40, 30)
+    """
+    return (size[1], size[0]) if _STEPS[orientation][0] else size
+
+
+def turn_boxes(boxes: Tensor, size: Size, orientation: int) -> Tensor:
+    """Boxes `(N, 4)` (x1, y1, x2, y2) of raw pixels on the upright picture, whose size is given."""
+    transposed, *flips = _STEPS[orientation]
+    return _flipped(boxes[:, [1, 0, 3, 2]] if transposed else boxes, size, flips)
+
+
+def turn_boxes_back(boxes: Tensor, size: Size, orientation: int) -> Tensor:
+    """The inverse of `turn_boxes`; the size is that of the upright picture, too."""
+    transposed, *flips = _STEPS[orientation]
+    boxes = _flipped(boxes, size, flips)
+    return boxes[:, [1, 0, 3, 2]] if transposed else boxes
+
+
+def _flipped(boxes: Tensor, size: Size, flips: list[bool]) -> Tensor:
+    for axis, end in ((0, size[1]), (1, size[0])):
+        if flips[axis]:
+            boxes = boxes.clone()
+            boxes[:, [axis, axis + 2]] = end - boxes[:, [axis + 2, axis]]
+    return boxes
+
+
+def turn_maps(maps: Tensor, orientation: int) -> Tensor:
+    """Maps `(..., H, W)` of raw pixels as they lie on the upright picture."""
+    transposed, horizontal, vertical = _STEPS[orientation]
+    maps = maps.transpose(-1, -2) if transposed else maps
+    return torch.flip(maps, [axis for axis, flip in ((-1, horizontal), (-2, vertical)) if flip])
+
+
+def turn_maps_back(maps: Tensor, orientation: int) -> Tensor:
+    """The inverse of `turn_maps`."""
+    transposed, horizontal, vertical = _STEPS[orientation]
+    maps = torch.flip(maps, [axis for axis, flip in ((-1, horizontal), (-2, vertical)) if flip])
+    return maps.transpose(-1, -2) if transposed else maps
