@@ -29,6 +29,7 @@ __all__ = [
     "normalize_image",
     "plain_array",
     "read_image",
+    "stored_size",
     "with_channels",
 ]
 
@@ -114,6 +115,49 @@ def _decode(file: BinaryIO) -> Image.Image:
     with quiet_pillow(), Image.open(file, formats=IMAGE_FORMATS) as image:
         check_size(*image.size)
         return normalize_image(image)
+
+
+def stored_size(path: str | Path) -> tuple[tuple[int, int], int]:
+    """Width and height of the pixels as the file holds them, and the EXIF orientation (1 to 8) that turns them upright.
+
+    Only the header is read, if the EXIF data does not follow the pixels. Pillow brings TIFF upright itself: it has 1.
+
+    Raises:
+        UnreadableImageError: If the file is no image that is read, or too large.
+        FileNotFoundError: If there is no such file.
+    """
+    try:
+        with _open(path) as file:
+            if file.read(len(MAGIC)) == MAGIC:
+                file.seek(0)
+                height, width = read_array(file).shape[:2]
+                return (width, height), 1
+            late = _has_late_exif(file)
+            file.seek(0)
+            with quiet_pillow(), Image.open(file, formats=IMAGE_FORMATS) as image:
+                check_size(*image.size)
+                if late:
+                    image.load()
+                orientation = _orientation(image.info)
+                return image.size, orientation if orientation in _TURNS else 1
+    except (UnreadableImageError, FileNotFoundError):
+        raise
+    except Exception as error:  # Pillow's readers raise nearly anything at damaged data
+        raise UnreadableImageError(f"its header cannot be read ({error})") from error
+
+
+def _has_late_exif(file: BinaryIO) -> bool:
+    """Whether a PNG has EXIF data, or text that may hold it, behind its pixels."""
+    file.seek(0)
+    if file.read(8) != b"\x89PNG\r\n\x1a\n":
+        return False
+    seen = False
+    while len(head := file.read(8)) == 8:
+        seen = seen or head[4:] == b"IDAT"
+        if seen and head[4:] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+            return True
+        file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    return False
 
 
 def normalize_image(image: Image.Image) -> Image.Image:

@@ -1,8 +1,10 @@
 import logging
 
 import pytest
+from PIL import Image
 
 from tests.detection.scenes import add_picture, change, coco_entry, make_coco
+from vig_pyg.detection import coco
 from vig_pyg.detection.coco import read_coco
 
 
@@ -84,3 +86,52 @@ def test_files_that_are_none(tmp_path):
     (tmp_path / "list.json").write_text("[1]")
     with pytest.raises(ValueError, match="not in COCO's format"):
         read_coco(tmp_path / "list.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[" * 1_000_000, "nested too deeply"),
+        (b'{"images": ' + b"[{" * 100_000, "nested too deeply|not JSON"),
+        (b'[{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5}]', "files of results"),
+        (b"\xff\xfe\xff", "not JSON"),
+        (b'{"images": [], "annotations": [1' + b"0" * 9999 + b'], "categories": []}', "not JSON"),
+        (b'"text"', "expected images, annotations and categories, got a str"),
+        (b"", "not JSON"),
+        (b"null", "got a NoneType"),
+    ],
+)
+def test_hostile_files_are_refused_at_once(tmp_path, content, message):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_coco(path)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_file_has_a_largest_size(tmp_path, monkeypatch):
+    path = make_coco(tmp_path)
+    monkeypatch.setattr(coco, "MAX_BYTES", path.stat().st_size)
+    assert read_coco(path)
+    monkeypatch.setattr(coco, "MAX_BYTES", path.stat().st_size - 1)
+    with pytest.raises(ValueError, match=r"instances\.json is larger than"):
+        read_coco(path)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_turned_photos(tmp_path, orientation):
+    """A size before turning means boxes before turning."""
+    path = make_coco(tmp_path, count=2, size=(40, 64))
+    upright = read_coco(path).records
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(tmp_path / "images" / "0.png") as image:
+        image.save(tmp_path / "images" / "0.png", exif=exif)
+    if orientation == 3:
+        with pytest.raises(ValueError, match=r"0\.png.*same before and after"):
+            read_coco(path)
+        return
+    found = read_coco(path).records
+    assert found[0].things == upright[0].things
+    assert (found[0].size, found[0].turn, found[1].turn) == ((40, 64), orientation, 1)

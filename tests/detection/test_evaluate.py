@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tests.detection.scenes import add_picture, make_coco
+from tests.detection.scenes import add_picture, change, make_coco
 from vig_pyg.detection.data import DetectionSet, open_source
 from vig_pyg.detection.evaluate import SUMMARY, CocoEvaluator, to_results
 
@@ -129,3 +130,62 @@ def test_results_have_true_numbers_and_no_background():
     found = {"boxes": torch.tensor([[1.0, 2, 5, 9]] * 2), "labels": torch.tensor([0, 2]), "scores": torch.ones(2)}
     (result,) = to_results(42, found, [3, 7])
     assert result == {"image_id": 42, "category_id": 7, "bbox": [1, 2, 4, 7], "score": 1}
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_boxes_on_raw_pixels_of_a_turned_photo(tmp_path, orientation):
+    """Training sees everything upright; results and scores are those of the file, as COCO's tools read it."""
+    coco = make_coco(tmp_path, count=2, size=(40, 64))
+    raw = [DetectionSet(open_source(coco), masks=True)[i] for i in range(2)]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(tmp_path / "images" / "0.png") as image:
+        image.save(tmp_path / "images" / "0.png", exif=exif)
+    source = open_source(coco)
+    pictures, evaluator = DetectionSet(source, masks=True), CocoEvaluator(source, masks=True)
+    for i, (image, target) in enumerate(pictures):
+        assert image.shape[1:] == ((64, 40) if i == 0 else (56, 64))
+        assert target["masks"].shape[1:] == image.shape[1:]
+        for box, label, mask in zip(target["boxes"].int().tolist(), target["labels"], target["masks"], strict=True):
+            x1, y1, x2, y2 = box
+            assert mask[y1:y2, x1:x2].all()
+            assert mask.sum() == (x2 - x1) * (y2 - y1)
+            own, other = (0, 2) if label == 2 else (2, 0)
+            assert (image[own] - image[other])[y1:y2, x1:x2].min() > 0.5
+        found = {**target, "scores": torch.ones(len(target["labels"])), "masks": target["masks"].unsqueeze(1)}
+        evaluator.update([int(target["image_id"])], [found])
+    assert evaluator.compute()["AP"] == evaluator.compute()["mask_AP"] == pytest.approx(1)
+    boxes = [result["bbox"] for result in evaluator.results if result["image_id"] == 10]
+    assert boxes == [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in raw[0][1]["boxes"].tolist()]
+
+
+def test_a_crowd_without_an_outline_and_pictures_without_objects(tmp_path):
+    coco = make_coco(tmp_path, count=3)
+    add_picture(coco, (60, 60), [(5, 5, 50, 50)], crowd=True)
+
+    def edit(content):
+        content["annotations"][-1].pop("segmentation")
+        content["annotations"] = [entry for entry in content["annotations"] if entry["image_id"] != 10]
+
+    change(coco, edit)
+    source = open_source(coco)
+    pictures = DetectionSet(source, masks=True)
+    assert [len(pictures[i][1]["masks"]) for i in (0, 3)] == [0, 0]
+    assert evaluated(source, noise=0, masks=True).compute()["mask_AP"] > 0.5
+    change(coco, lambda content: content.update(annotations=[]))
+    assert evaluated(open_source(coco), noise=0, masks=True).compute()["mask_AP"] == -1
+
+
+def test_outlines_that_cannot_be_used_are_left_out_with_a_report_or_refused(tmp_path, caplog):
+    coco = make_coco(tmp_path, count=3)
+    change(coco, lambda content: content["annotations"][0].update(segmentation=[[None, 1, 2, 3, 4, 5]]))
+    change(coco, lambda content: content["annotations"][1].update(segmentation=[]))
+    count = sum(len(record.things) for record in open_source(coco).records)
+    assert sum(len(target["labels"]) for _, target in DetectionSet(open_source(coco))) == count
+    assert not caplog.text  # boxes need no outlines
+    assert sum(len(target["labels"]) for _, target in DetectionSet(open_source(coco), masks=True)) == count - 2
+    assert "0.png, annotation 1: the outline cannot be used: expected a number, got None" in caplog.text
+    assert "annotation 2: the outline cannot be used: it has no outline" in caplog.text
+    for door in (DetectionSet, CocoEvaluator):
+        with pytest.raises(ValueError, match=r"instances: .*0\.png, annotation 1: .*--on-bad drop"):
+            door(open_source(coco, on_bad="stop"), masks=True)

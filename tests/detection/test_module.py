@@ -14,7 +14,7 @@ from vig_pyg.graph import dilated_knn
 def module(tmp_path, **options):
     coco = make_coco(tmp_path, count=4)
     add_picture(coco, (1, 1))
-    add_picture(coco, (1, 2000), [(30, 0, 700, 1)])
+    add_picture(coco, (1, 100), [(30, 0, 70, 1)])
     made = plan(coco, **options)
     data = made.data(num_workers=0)
     return DetectorModule(made.model(2), data, made.recipe), data

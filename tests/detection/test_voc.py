@@ -1,8 +1,12 @@
 import logging
+import re
+from collections import Counter
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from tests.detection import voc_oddities as odd
 from tests.detection.scenes import add_to_file, make_voc
 from vig_pyg.detection.voc import read_voc
 
@@ -74,3 +78,62 @@ def test_what_is_wrong_is_said(tmp_path):
     (root / "JPEGImages" / "pic3.jpg").unlink()
     with pytest.raises(FileNotFoundError, match="no picture of pic3"):
         read_voc(root, "test")
+
+
+def outcome(root, rng, changes, on_bad, caplog):
+    """Apply changes, read, and compare with what should come of them."""
+    case = odd.make_case(root, rng)
+    for change in changes:
+        change(case)
+    caplog.clear()
+    named = f"{[change.__name__ for change in changes]} {on_bad}"
+    if case.refusals or (case.left_out and on_bad == "stop"):
+        with pytest.raises((ValueError, FileNotFoundError)) as caught:
+            odd.read(case, on_bad)
+        text = str(caught.value)
+        assert any(re.search(words, text) for words in case.refusals + case.left_out), (named, text)
+        return "refused"
+    assert odd.read(case, on_bad) == case.expected, named
+    logged = [record.getMessage() for record in caplog.records]
+    assert all(any(re.search(words, line) for line in logged) for words in case.left_out), (named, logged)
+    return "read, objects left out" if case.left_out else "read"
+
+
+@pytest.mark.parametrize("change", odd.MEANT + odd.UNUSABLE + odd.REFUSED, ids=lambda change: change.__name__)
+def test_one_oddity(tmp_path, change, caplog):
+    caplog.set_level(logging.WARNING)
+    for i, on_bad in enumerate(["drop", "stop"] * 3):
+        found = outcome(tmp_path / str(i), np.random.default_rng(i), [change], on_bad, caplog)
+        assert (found == "refused") == (change in odd.REFUSED or (change in odd.UNUSABLE and on_bad == "stop"))
+
+
+def combinations(tmp_path, caplog, count):
+    caplog.set_level(logging.WARNING)
+    outcomes = Counter()
+    for seed in range(count):
+        rng = np.random.default_rng(1000 + seed)
+        changes = [odd.MEANT[i] for i in rng.permutation(len(odd.MEANT))[: rng.integers(1, 6)]]
+        changes += odd.UNUSABLE if rng.random() < 0.4 else []
+        changes += [odd.REFUSED[int(rng.integers(len(odd.REFUSED)))]] if rng.random() < 0.25 else []
+        on_bad = "stop" if rng.random() < 0.2 else "drop"
+        outcomes[outcome(tmp_path / str(seed), rng, changes, on_bad, caplog)] += 1
+    return outcomes
+
+
+def test_oddities_together(tmp_path, caplog):
+    outcomes = combinations(tmp_path, caplog, 60)
+    assert len(outcomes) == 3
+    assert min(outcomes.values()) > 5
+
+
+@pytest.mark.slow
+def test_many_oddities_together(tmp_path, caplog):
+    assert min(combinations(tmp_path, caplog, 1500).values()) > 100
+
+
+def test_names_with_spaces_and_endings(tmp_path):
+    root = make_voc(tmp_path)
+    for folder, end in (("Annotations", ".xml"), ("JPEGImages", ".jpg")):
+        (root / folder / f"pic0{end}").rename(root / folder / f"my pic 1{end}")
+    (root / "ImageSets/Main/own.txt").write_text("my pic 1\npic1.jpg\nmy pic 1 -1\n")
+    assert [record.path.name for record in read_voc(root, "own").records] == ["my pic 1.jpg", "pic1.jpg"]

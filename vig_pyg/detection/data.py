@@ -8,7 +8,6 @@ from typing import Any
 
 import lightning
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
@@ -16,10 +15,12 @@ from torchvision.transforms import v2
 
 from vig_pyg.detection.coco import read_coco
 from vig_pyg.detection.masks import read_outline
+from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.records import Annotated, OnBad, Record, Thing
 from vig_pyg.detection.transform import Target
 from vig_pyg.detection.turns import turn_boxes, turn_maps, turned_size
 from vig_pyg.detection.voc import read_voc
+from vig_pyg.image_io import UnreadableImageError
 from vig_pyg.train.sampler import EvalBatches, Item, TrainBatches
 from vig_pyg.train.seeds import seed_of, seeded
 
@@ -163,19 +164,16 @@ class DetectionSet(Dataset[Sample]):
 
 
 def read_picture(path: Path) -> Tensor:
-    """A picture in colour, bytes `(3, H, W)`.
+    """An image file as every command of detection reads it: upright, in color, bytes `(3, H, W)`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read as a picture, with its name.
+        ValueError: If it cannot be read as an image, with its name.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no picture at {path}.")
     try:
-        with Image.open(path) as image:
-            return v2.functional.pil_to_tensor(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as a picture ({error}).") from error
+        return read_pixels(path)
+    except UnreadableImageError as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from error
 
 
 def decode_mask(thing: Thing, size: tuple[int, int]) -> Tensor:

@@ -126,7 +126,7 @@ class Annotated:
             )
         records = []
         for record in self.records:
-            found = [_outlined(thing, record, self.on_bad) for thing in record.things]
+            found = [_outlined(thing, record, self) for thing in record.things]
             records.append(replace(record, things=[thing for thing in found if thing is not None]))
         return replace(self, records=records)
 
@@ -136,9 +136,9 @@ def _is_there(segmentation: Any) -> bool:
     return segmentation is not None and not (isinstance(segmentation, list | tuple | dict | str) and not segmentation)
 
 
-def _outlined(thing: Thing, record: Record, on_bad: OnBad) -> Thing | None:
+def _outlined(thing: Thing, record: Record, source: Annotated) -> Thing | None:
     """An object with its checked outline; `None` where it has none."""
-    where, segmentation = f"{record.path}, {thing.name}", thing.segmentation
+    where, segmentation = f"{source.title}: {record.path}, {thing.name}", thing.segmentation
     if thing.crowd and not _is_there(segmentation):
         x1, y1, x2, y2 = thing.box
         segmentation = [x1, y1, x2, y1, x2, y2, x1, y2]
@@ -147,7 +147,7 @@ def _outlined(thing: Thing, record: Record, on_bad: OnBad) -> Thing | None:
             raise OutlineError("it has no outline")
         outline = read_outline(segmentation, record.size)
     except OutlineError as error:
-        report(f"{where}: the outline cannot be used: {error}", on_bad)
+        report(f"{where}: the outline cannot be used: {error}", source.on_bad)
         return None
     if outline.ignored and not isinstance(segmentation, Outline):
         _log.warning("%s: left out %d polygons without area in the picture.", where, outline.ignored)

@@ -11,8 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
+
+from vig_pyg.image_io import UnreadableImageError, stored_size
 
 #: Height and width in pixels.
 Size = tuple[int, int]
@@ -27,7 +28,6 @@ _STEPS = {
     7: (True, True, True),
     8: (True, False, True),
 }
-_ORIENTATION = 0x0112
 
 
 def settle(path: Path, size: Size | None, *, objects: bool) -> tuple[Size, int]:
@@ -67,15 +67,10 @@ def settle(path: Path, size: Size | None, *, objects: bool) -> tuple[Size, int]:
 def _header(path: Path) -> tuple[Size, Size, int] | None:
     """Size before and after turning, and the orientation; `None` if it cannot be read."""
     try:
-        with Image.open(path) as image:
-            if image.getexif().get(_ORIENTATION, 1) not in range(2, 9):
-                return image.size[::-1], image.size[::-1], 1
-            image.load()  # PIL itself turns TIFF
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            upright = ImageOps.exif_transpose(image).size[::-1]
-            return image.size[::-1], upright, orientation if orientation in range(2, 9) else 1
-    except Exception:  # PIL raises nearly anything at damaged data
+        (width, height), orientation = stored_size(path)
+    except (UnreadableImageError, OSError):
         return None
+    return (height, width), turned_size((height, width), orientation), orientation
 
 
 def turned_size(size: Size, orientation: int) -> Size:
