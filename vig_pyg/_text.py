@@ -19,7 +19,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _FORMULA = tuple("=+-@＝＋－＠")
 
 
-def terminal_text(value: object, *, limit: int = 300) -> str:
+def terminal_text(value: object, *, limit: int = 1000) -> str:
     r"""A line for a terminal or a log: `str(value)` with everything that is not printable as a visible escape.
 
     Args:

@@ -98,6 +98,42 @@ def test_files_are_not_overwritten_unless_told(tmp_path, capsys):
     assert weights.detect_layout(weights.read_state(source)) == "official"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "out.onnx",
+        "out.ONNX",
+        "out",
+        "out.npz",
+        "out.h5",
+        "out.pkl",
+        "out.tar",
+        "out.safetensors.gz",
+        "out.pt2",
+        "out.",
+        ".pth",
+        "out.pth ",
+    ],
+)
+def test_endings_that_promise_another_format_are_refused(tmp_path, capsys, name):
+    url = f"{closed_address()}/a.pth"  # told before a download
+    message = fails(capsys, "convert", url, tmp_path / name)
+    assert "expected .safetensors, or .pth, .pt, .bin, .pth.tar" in message
+    assert ("vig_pyg.export.to_onnx" in message) == name.lower().endswith(".onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "A.SafeTensors", "a.pth", "a.PT", "a.b.bin", "a.pth.tar"])
+def test_the_ending_says_the_format(tmp_path, name):
+    model = drawn(vig_micro())
+    torch.save(model.state_dict(), tmp_path / "in.pth")
+    assert run(tmp_path / "in.pth", tmp_path / name) == 0
+    is_zip = (tmp_path / name).read_bytes()[:2] == b"PK"
+    assert is_zip == ("safetensors" not in name.lower())
+    (tmp_path / name).rename(tmp_path / name.lower())  # `read_state` tells them apart by the ending
+    assert same(weights.read_state(tmp_path / name.lower()), model.state_dict())
+
+
 def test_convert_names_what_is_wrong_and_writes_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("VIG_PYG_HOME", str(tmp_path / "home"))
     (tmp_path / "empty.pth").touch()

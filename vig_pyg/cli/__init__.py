@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
 
+from vig_pyg._text import error_text, terminal_text
 from vig_pyg.cli import convert, detect, evaluate, graph, models, predict, train
 
 #: In the order of the help. Each has `add(commands)` and `run(args)`, which may return an exit status.
@@ -36,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files and classes may be more than it can show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status: int | None = args.run(args)
+        with _plain_warnings():
+            status: int | None = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of what we print has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
@@ -47,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except USER_ERRORS as error:
         if args.debug:
             raise
-        print(f"vig-pyg: {error}", file=sys.stderr)
+        print(f"vig-pyg: {error_text(error)}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
         if args.debug or not _out_of_memory(error):
@@ -63,10 +69,43 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse's own repeats what it was given, as it was given."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(terminal_text(message, limit=2000))
+
+
+class _OneLine(logging.Formatter):
+    """A record of the log as a line of printable text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"vig-pyg: {terminal_text(record.getMessage(), limit=2000)}"
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings, and the log where nobody has set it up, as lines of printable text: they hold names of files too."""
+    before = warnings.formatwarning, logging.lastResort
+    warnings.formatwarning = _one_line
+    logging.lastResort = logging.StreamHandler(sys.stderr)
+    logging.lastResort.setLevel(logging.WARNING)
+    logging.lastResort.setFormatter(_OneLine())
+    try:
+        yield
+    finally:
+        warnings.formatwarning, logging.lastResort = before
+
+
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    text = error_text(message) if isinstance(message, Warning) else terminal_text(message)
+    return f"vig-pyg: warning: {text}\n"
+
+
 def _parser() -> argparse.ArgumentParser:
     from importlib.metadata import version
 
-    parser = argparse.ArgumentParser(prog="vig-pyg", description="Vision GNN on PyTorch Geometric.")
+    parser: argparse.ArgumentParser = _Parser(prog="vig-pyg", description="Vision GNN on PyTorch Geometric.")
     parser.add_argument("--version", action="version", version=version("vig-pyg"))
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg._files import check_free
+from vig_pyg._text import csv_text, terminal_text
 
 if TYPE_CHECKING:
     from vig_pyg.predict import Broken, PictureClassifier
@@ -83,11 +84,11 @@ def device(args: argparse.Namespace) -> str:
 
 
 def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Rows as the text of a CSV file."""
+    """Rows as the text of a CSV file; no cell of text is a formula for a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
-    writer.writerows(rows)
+    writer.writerows([csv_text(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 
@@ -97,5 +98,5 @@ def say_broken(broken: list[Broken], total: int) -> int:
         return 0
     print(f"vig-pyg: {len(broken)} of {total} pictures could not be read:", file=sys.stderr)
     for one in broken:
-        print(f"  {one.path}: {one.reason}", file=sys.stderr)
+        print(f"  {terminal_text(one.path)}: {terminal_text(one.reason)}", file=sys.stderr)
     return SOME_BROKEN

@@ -6,6 +6,11 @@ import argparse
 import io
 from pathlib import Path
 
+from vig_pyg._text import terminal_text
+
+#: Endings of torch's format.
+TORCH = (".pth", ".pt", ".bin", ".pth.tar")
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command and its options."""
@@ -16,7 +21,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "left out; load the file there with strict=False.",
     )
     convert.add_argument("source", metavar="IN", help="file, URL or name of published weights, in any of the layouts")
-    convert.add_argument("out", metavar="OUT", type=Path, help="file to write: .safetensors, or torch's format")
+    convert.add_argument(
+        "out", metavar="OUT", type=Path, help=f"file to write: .safetensors, or torch's format ({', '.join(TORCH)})"
+    )
     convert.add_argument("--layout", choices=["own", "official", "mmpretrain"], default="own", help="(default: own)")
     convert.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     convert.set_defaults(run=run)
@@ -31,12 +38,13 @@ def run(args: argparse.Namespace) -> None:
     from vig_pyg.weights.load import looks_like
     from vig_pyg.weights.metadata import file_metadata
 
+    _check_ending(args.out)
     check_free(args.out, overwrite=args.overwrite)
     state = unwrap(fetch(args.source)[1])
     converted = convert(state, args.layout)
     for key, tensor in converted.items():
         converted[key] = tensor.contiguous()
-    if args.out.suffix == ".safetensors":
+    if args.out.suffix.lower() == ".safetensors":
         try:
             from safetensors.torch import save
         except ImportError as error:
@@ -51,4 +59,16 @@ def run(args: argparse.Namespace) -> None:
     what = f"{len(converted)} tensors of {looks_like(state) or 'no variant of ours'}"
     dropped = len(state) - len(converted)
     tables = f", {dropped} position tables left out" if dropped else ""
-    print(f"{args.out}: {what}, from the {detect_layout(state)} to the {args.layout} layout{tables}")
+    print(f"{terminal_text(args.out)}: {what}, from the {detect_layout(state)} to the {args.layout} layout{tables}")
+
+
+def _check_ending(out: Path) -> None:
+    """Refuse a name that promises another format than what would be written."""
+    if out.is_dir() or (out.suffix and out.name.lower().endswith((".safetensors", *TORCH))):
+        return
+    what = f"ends in {out.suffix!r}" if out.suffix else "has no ending"
+    hint = " An ONNX file is made of a model, not of weights alone: vig_pyg.export.to_onnx(model, path)."
+    raise ValueError(
+        f"{out} {what}, expected .safetensors, or {', '.join(TORCH)} for torch's format."
+        + (hint if out.suffix.lower() == ".onnx" else "")
+    )

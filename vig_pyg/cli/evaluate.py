@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vig_pyg._text import json_text, terminal_text
 from vig_pyg.cli._options import add_files, add_model, as_csv, check_files, device, load_model, say_broken
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [tuple(asdict(row).values()) for row in result.per_class]
     if args.json is not None:
         content = {"model": args.model, "data": str(args.data), "image_size": size, **asdict(result)}
-        text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+        text = json_text(content) + "\n"
         write_file(args.json, text, overwrite=args.overwrite)
     if args.csv is not None:
         text = as_csv(("index", "name", "images", "top1", "top5"), rows)
@@ -62,13 +62,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(result: Evaluation, classes: int, what: str) -> None:
-    width = max(len(row.name) for row in result.per_class)
+    names = [terminal_text(row.name, limit=60) for row in result.per_class]
+    width = max(map(len, names))
     print(f"{'class':{width}}  {'images':>6}  {'top-1 %':>7}  {'top-5 %':>7}")
-    for row in result.per_class:
-        print(f"{row.name:{width}}  {row.images:6}  {row.top1:7.2f}  {row.top5:7.2f}")
+    for name, row in zip(names, result.per_class, strict=True):
+        print(f"{name:{width}}  {row.images:6}  {row.top1:7.2f}  {row.top5:7.2f}")
     present = len(result.per_class)
     among = f"{present} of {classes} classes occur, the model chooses among all" if present < classes else "all classes"
-    print(f"\n{what}: {result.images} images, {among}")
+    print(f"\n{terminal_text(what)}: {result.images} images, {among}")
     print(f"top-1 {result.top1:.2f} %   top-5 {result.top5:.2f} %")
     print(
         f"{result.images_per_second:.1f} images/s with reading, {result.model_images_per_second:.1f} images/s in the "

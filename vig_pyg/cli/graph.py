@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vig_pyg._text import terminal_text
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command and its options."""
@@ -51,4 +53,4 @@ def run(args: argparse.Namespace) -> None:
         save_html(pixels, graphs, args.out, patch=args.patch, title=args.image.name)
     else:
         draw_graph(pixels, graphs, patch=args.patch).savefig(args.out)
-    print(args.out)
+    print(terminal_text(args.out))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
+from vig_pyg._text import json_text, terminal_text
 from vig_pyg.cli._options import add_files, add_model, as_csv, check_files, device, load_model, say_broken
 
 if TYPE_CHECKING:
@@ -48,10 +48,12 @@ def run(args: argparse.Namespace) -> int:
         write_file(args.json, _json(args.model, predictions, broken), overwrite=args.overwrite)
     if args.csv is not None:
         write_file(args.csv, _csv(predictions, broken), overwrite=args.overwrite)
-    width = max((len(str(one.path)) for one in predictions), default=0)
+    width = max((len(terminal_text(one.path)) for one in predictions), default=0)
     for one in predictions:
-        words = "   ".join(f"{n} {100 * p:5.1f} %" for n, p in zip(one.names, one.probabilities, strict=True))
-        print(f"{one.path!s:{width}}   {words}")
+        words = "   ".join(
+            f"{terminal_text(n)} {100 * p:5.1f} %" for n, p in zip(one.names, one.probabilities, strict=True)
+        )
+        print(f"{terminal_text(one.path):{width}}   {words}")
     return say_broken(broken, len(paths))
 
 
@@ -70,7 +72,7 @@ def _json(model: str, predictions: list[Prediction], broken: list[Broken]) -> st
         ],
         "unreadable": [{"path": str(one.path), "reason": one.reason} for one in broken],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return json_text(content) + "\n"
 
 
 def _csv(predictions: list[Prediction], broken: list[Broken]) -> str:

@@ -14,6 +14,7 @@ from torch import nn
 from vig_pyg._bounded import read_json
 from vig_pyg._files import write_file
 from vig_pyg._schema import read_as
+from vig_pyg._text import error_text
 from vig_pyg.config import ModelConfig
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options, read_preprocessing
 from vig_pyg.preprocess import Preprocessing
@@ -237,7 +238,7 @@ def _files(source: str, options: dict[str, Any]) -> tuple[Path, Path]:
         raise FileNotFoundError(f"There is no folder {source}, and it cannot be a name on the hub.") from error
     except (OSError, EntryNotFoundError) as error:
         raise ConnectionError(
-            f"Cannot get {source} from the Hugging Face hub ({str(error).splitlines()[0]}). Check the name, or get its "
-            f"{CONFIG} and {WEIGHTS} elsewhere, put them in a folder, and pass the folder: then it works offline."
+            f"Cannot get {source} from the Hugging Face hub ({error_text(error, limit=300)}). Check the name, or get "
+            f"its {CONFIG} and {WEIGHTS} elsewhere, put them in a folder, and pass the folder: then it works offline."
         ) from error
     return config, weights

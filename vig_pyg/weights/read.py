@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import pickle
-import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vig_pyg.weights._pickle import HoldsMoreError
+from vig_pyg.weights._torch_file import check_torch_file
 from vig_pyg.weights.layouts import State, some
 from vig_pyg.weights.metadata import KEY, kept_text, with_text
 
@@ -25,7 +25,7 @@ WRAPPERS = ("state_dict", "model", "state_dict_ema")
 PREFIXES = ("module.", "model.", "_orig_mod.")
 #: What `torch.optim.swa_utils.AveragedModel` counts beside the weights.
 COUNTERS = ("n_averaged",)
-#: Wrappers in wrappers that are taken off, at most.
+#: Wrappers in wrappers, and prefixes on prefixes, that are taken off, at most: more are a circle or a joke.
 DEEPEST = 8
 
 
@@ -48,7 +48,7 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"No file of weights at {path}.")
     _refuse_what_is_no_weights(path)
-    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    state = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch(path)
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}, expected a state dict.")
     return state
@@ -61,7 +61,7 @@ def unwrap(state: Mapping[str, Any]) -> State:
     of `WRAPPERS` is taken, and a warning in the log says so.
 
     Raises:
-        ValueError: If it is empty, something in it is no tensor, or it holds weights beside a wrapper.
+        ValueError: If it is empty, something in it is no plain tensor, or it holds weights beside a wrapper.
     """
     plain, notes = unwrap_with_notes(state)
     for note in notes:
@@ -73,18 +73,22 @@ def unwrap_with_notes(state: Mapping[str, Any]) -> tuple[State, list[str]]:
     """As `unwrap`, with what a user should know returned instead of logged."""
     inner, notes = _without_wrappers(state)
     rest, prefix = dict(inner), ""
-    while True:
+    for _ in range(DEEPEST):
         rest = {key: value for key, value in rest.items() if key not in COUNTERS}
         if not rest:
             raise ValueError("Expected a state dict of tensors, got an empty one.")
         wrong = [str(key) for key, value in rest.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
         if wrong:
             raise ValueError(f"Expected a state dict of tensors, got other things at {some(wrong)}.")
+        odd = [key for key, value in rest.items() if not _is_plain(value)]
+        if odd:
+            raise ValueError(f"Expected plain tensors, got sparse, quantized or nested ones at {some(odd)}.")
         found = next((one for one in PREFIXES if all(key.startswith(one) for key in rest)), "")
         if not found:
             return with_text(rest, kept_text(inner, prefix)), notes
         prefix += found
         rest = {key.removeprefix(found): value for key, value in rest.items()}
+    raise ValueError(f"The names of the weights have more than {DEEPEST} prefixes: this is no state dict.")
 
 
 def _without_wrappers(state: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
@@ -116,6 +120,12 @@ def _holds(value: object) -> bool:
     return isinstance(value, (Tensor, Mapping))
 
 
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether its numbers lie in memory one by one."""
+    is_dense = tensor.layout == torch.strided and not tensor.is_nested
+    return is_dense and not tensor.is_quantized
+
+
 def _refuse_what_is_no_weights(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(200).lstrip()
@@ -130,41 +140,44 @@ def _refuse_what_is_no_weights(path: Path) -> None:
         raise ValueError(f"{path} is a pointer of Git LFS, not weights: fetch the file with `git lfs pull`.")
 
 
-def _damaged(path: Path) -> ValueError:
+def _damaged(path: Path, error: Exception) -> ValueError:
+    reason = f": {error}" if type(error) is ValueError else ""
     return ValueError(
-        f"{path} is damaged, cut short or not a file of weights ({path.stat().st_size} bytes); nothing in it was run. "
-        "Download it again."
+        f"{path} is damaged, cut short or not a file of weights ({path.stat().st_size} bytes){reason}; nothing in it "
+        "was run. Download it again."
     )
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
     try:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
     except ImportError as error:
         raise ImportError(f'{path} needs safetensors: pip install "vig-pyg[hub]".') from error
     try:
         with safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (it is no mapping)
             return with_text(state, (file.metadata() or {}).get(KEY))
-    except SafetensorError as error:
-        raise _damaged(path) from error
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:  # its own, and nearly anything at kinds of numbers that torch does not know
+        raise _damaged(path, error) from error
 
 
 def _read_torch(path: Path) -> object:
-    try:
-        with (
-            path.open("rb") as file,
-            torch.serialization.safe_globals([argparse.Namespace]),
-            warnings.catch_warnings(action="ignore", category=UserWarning),  # about the pickle's protocol
-        ):
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        if asked is None:
-            raise _damaged(path) from error
-        raise ValueError(
-            f"{path} holds more than tensors: to read it, {asked[1]} would have to run. It is refused and nothing in "
-            "it was run. If you trust its source, save its state dict alone: torch.save(model.state_dict(), path)."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AssertionError) as error:
-        raise _damaged(path) from error
+    with path.open("rb") as file:
+        try:
+            check_torch_file(file, path.stat().st_size)
+            with (
+                torch.serialization.safe_globals([argparse.Namespace]),
+                warnings.catch_warnings(action="ignore", category=UserWarning),  # about the pickle's protocol
+            ):
+                return torch.load(file, map_location="cpu", weights_only=True)
+        except HoldsMoreError as error:
+            raise ValueError(
+                f"{path} holds more than tensors: to read it, {error} would have to run. It is refused and nothing in "
+                "it was run. If you trust its source, save its state dict alone: torch.save(model.state_dict(), path)."
+            ) from error
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged pickle or archive raises nearly anything
+            raise _damaged(path, error) from error
