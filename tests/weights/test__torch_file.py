@@ -131,6 +131,9 @@ BOMBS = {
     ),
     "reference to something else": pickled(op_dict(a=b"(" + op_text("module") + b"NNNNtQ")),
     "no container": pickled(op_int(1), op_text("a"), op_int(2), b"s"),
+    "a container with another method": pickled(
+        op_global("collections", "OrderedDict"), b")R", op_dict(items=op_int(1)), b"b"
+    ),
     "stack is empty": pickled(b"RRRR"),
     "unknown memo": pickled(b"h\x09"),
     "no end": b"\x80\x02}",

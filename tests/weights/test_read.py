@@ -141,3 +141,26 @@ def test_wrappers_in_wrappers_and_prefixes_on_prefixes_come_off():
 def test_what_is_no_tensor_is_named():
     with pytest.raises(ValueError, match=r"got other things at 3; optimizer"):
         weights.unwrap({"a": torch.zeros(1), "optimizer": {}, 3: torch.zeros(1)})
+
+
+@pytest.mark.parametrize("make", [lambda: torch.eye(3).to_sparse(), lambda: torch.eye(3).to_sparse_csr()])
+def test_tensors_that_are_not_plain_are_named(make):
+    with pytest.raises(ValueError, match="Expected plain tensors, got sparse, quantized or nested ones at b"):
+        weights.unwrap({"a": torch.zeros(1), "b": make()})
+
+
+def test_circles_and_endless_prefixes_are_refused():
+    circle = {"epoch": 1}
+    circle["model"] = circle
+    with pytest.raises(ValueError, match="more than 8 wrappers"):
+        weights.unwrap(circle)
+    with pytest.raises(ValueError, match="more than 8 prefixes"):
+        weights.unwrap({"module." * 100_000 + "a": torch.zeros(1)})
+    assert weights.unwrap({"module." * 7 + "a": torch.zeros(1)}).keys() == {"a"}
+
+
+def test_the_ending_may_be_large(tmp_path):
+    state = {"a": torch.ones(2)}
+    save(state, tmp_path / "a.safetensors")
+    (tmp_path / "a.safetensors").rename(tmp_path / "A.SAFETENSORS")
+    assert same(weights.read_state(tmp_path / "A.SAFETENSORS"), state)

@@ -168,6 +168,8 @@ class Machine:
             state = stack.pop()
             if not isinstance(stack[-1], Box) or stack[-1].kind not in (NEW, "collections.OrderedDict"):
                 raise HoldsMoreError(getattr(stack[-1], "kind", "something"))
+            if stack[-1].kind != NEW and getattr(state, "items", [])[::2] != ["_metadata"]:
+                raise ValueError("it changes what its containers do")
             self.work += _cost(state)
             stack[-1].cost = _cost(stack[-1], state)
         else:
