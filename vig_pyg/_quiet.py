@@ -8,7 +8,8 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "'torch-cluster' is no longer necessary", DeprecationWarning)
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+    # a DeprecationWarning of older versions of torch, a FutureWarning of newer ones
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated")
     warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
     import torch
     import torch_geometric.nn  # noqa: F401
