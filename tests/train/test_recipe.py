@@ -2,8 +2,10 @@ from dataclasses import fields, replace
 
 import pytest
 
-from vig_pyg.models import create_model
-from vig_pyg.train import PRESETS, Augmentation, Recipe, Settings
+from vig_pyg.config import variant_config, variant_name
+from vig_pyg.config_schema import options_of
+from vig_pyg.models import create_model, list_models
+from vig_pyg.train import PRESETS, Augmentation, Recipe, Settings, settings
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -52,3 +54,30 @@ def test_wrong_recipes_are_refused(wrong):
 def test_wrong_settings_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Settings(**wrong)
+
+
+@pytest.mark.parametrize("model", list_models())
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("given", [{}, {"options.k": 3}, {"options": {"conv": "gin"}}, {"options.dropout": "0.5"}])
+def test_options_of_a_presets_network_stay_with_it(preset, model, given):
+    """All presets with all models: what was said is kept, and the name is that of the network that is built."""
+    for values in ([("line", {"model": model, **given})], [("file", given), ("line", {"model": model})]):
+        made = settings(preset, *values)
+        said = {"k": 3} if "options.k" in given else given.get("options", {})
+        said = {"dropout": 0.5} if "options.dropout" in given else said
+        own = dict(PRESETS[preset].options) if "options" not in given else {}
+        if model != PRESETS[preset].model:
+            own = {key: value for key, value in own.items() if key == "patch_size"}
+        assert made.options == {**own, **said}
+        config = variant_config(made.model).override({**made.options, "image_size": made.image_size})
+        if model != PRESETS[preset].model or not own:
+            assert variant_name(config) == model
+        assert options_of(made.model)(made.options, "file") == made.options
+
+
+def test_the_model_of_a_file_counts_as_said():
+    made = settings("scratch", ("file", {"model": "vig_micro"}), ("line", {"options.k": "5"}))
+    assert made.options == {"patch_size": 4, "k": 5}
+    assert settings("scratch", ("line", {"model": "vig_tiny", "image_size": "224"})).options == {}
+    own = PRESETS["scratch"].options
+    assert settings("scratch", ("file", {"model": "vig_micro"}), ("line", {"model": "pvig_micro"})).options == own

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from PIL import Image
 from timm.data.random_erasing import RandomErasing
-from timm.data.transforms_factory import create_transform
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from vig_pyg.preprocess import Picture, Preprocessing
+from vig_pyg.train.color_ops import color_transform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,17 +87,10 @@ class AugmentedPicture:
         if a.flip:
             places += [v2.RandomHorizontalFlip(a.flip)]
         self.places = v2.Compose(places)
-        # timm's second of three stages: RandAugment or colour jitter, on PIL's pictures in colour
-        _, self.colour, _ = create_transform(
-            size,
-            is_training=True,
-            color_jitter=a.color_jitter or None,  # type: ignore[arg-type]  # timm takes None
-            auto_augment=a.randaugment,
-            interpolation="bicubic",
-            mean=(preprocessing.mean,) * 3,
-            std=(preprocessing.std,) * 3,
-            separate=True,
-        )
+        if self.colours:
+            self.colour = color_transform(
+                a.randaugment, a.color_jitter, image_size=size, mean=preprocessing.mean, std=preprocessing.std
+            )
         self.erase = RandomErasing(a.erasing, mode="pixel", device="cpu") if a.erasing else None
 
     def __call__(self, picture: Picture) -> Tensor:

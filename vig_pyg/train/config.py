@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
@@ -11,6 +12,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from vig_pyg._bounded_yaml import parse_yaml
+from vig_pyg._bounded_yaml import read_yaml as read_bounded_yaml
+from vig_pyg._text import terminal_text
 from vig_pyg.train.recipe import PRESETS, Settings
 
 _TYPES = get_type_hints(Settings)
@@ -22,7 +26,9 @@ def settings(preset: str, *overrides: tuple[str, Mapping[str, Any]]) -> Settings
     Args:
         preset: A name of `PRESETS`.
         overrides: Pairs of a name for error messages, such as a file's, and values; text is converted. `options`
-            replace those that are there; a key such as `options.k` sets one.
+            replace those that are there; a key such as `options.k` sets one. With another model than the preset's, the
+            preset's own options are left out, since they are that model's; its `patch_size` stays as long as
+            `image_size` does, since it is chosen for the size of the images.
 
     Raises:
         ValueError: If the preset, a key or a value is wrong; an unknown key is told with the nearest valid one.
@@ -33,19 +39,22 @@ def settings(preset: str, *overrides: tuple[str, Mapping[str, Any]]) -> Settings
     """
     if preset not in PRESETS:
         raise ValueError(f"Unknown preset {preset!r}{_nearest(preset, list(PRESETS))}")
-    result = PRESETS[preset]
+    base = PRESETS[preset]
+    changes: dict[str, Any] = {}
+    own, given = dict(base.options), {}
     for where, values in overrides:
-        changes: dict[str, Any] = {}
-        options = dict(result.options)
+        for key, value in values.items():
+            if key == "options":
+                own, given = {}, _options(value, where)
+            elif not key.startswith("options."):
+                changes[key] = _convert(key, value, where)
         for key, value in values.items():
             if key.startswith("options."):
-                options[key.removeprefix("options.")] = _plain(value)
-            elif key == "options":
-                options = _options(value, where)
-            else:
-                changes[key] = _convert(key, value, where)
-        result = replace(result, **changes, options=options)
-    return result.resolved()
+                given[key.removeprefix("options.")] = _plain(value, f"{key} in {where}")
+    made = replace(base, **changes)
+    if made.model != base.model:
+        own = {key: own[key] for key in ("patch_size",) if key in own and made.image_size == base.image_size}
+    return replace(made, options={**own, **given}).resolved()
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -53,18 +62,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a YAML mapping.
+        ValueError: If it is not a YAML mapping, or is larger than settings are.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no configuration at {path}.")
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold one value for each key, as `vig-pyg train --print-config` prints them.")
-    return {str(key): value for key, value in values.items()}
+    return read_bounded_yaml(path)
 
 
 def to_yaml(values: Settings) -> str:
@@ -105,23 +105,23 @@ def _yaml_value(value: Any) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, where: str) -> Any:
     """Text as YAML reads it, lists as the tuples of configurations."""
     if isinstance(value, str):
-        value = yaml.safe_load(value)
+        value = parse_yaml(value, where=where)
     return tuple(value) if isinstance(value, list) else value
 
 
 def _options(value: Any, where: str) -> dict[str, Any]:
-    value = yaml.safe_load(value) if isinstance(value, str) else value
+    value = parse_yaml(value, where=f"options of {where}") if isinstance(value, str) else value
     if not isinstance(value, dict):
-        raise ValueError(f"options of {where} must be a mapping such as {{conv: mr, k: 9}}, got {value!r}.")
-    return {str(key): _plain(part) for key, part in value.items()}
+        raise ValueError(f"options of {where} must be a mapping such as {{conv: mr, k: 9}}, got {_shown(value)}.")
+    return {str(key): _plain(part, f"options.{key} in {where}") for key, part in value.items()}
 
 
 def _convert(key: str, value: Any, where: str) -> Any:
     if key not in _TYPES:
-        raise ValueError(f"Unknown key {key!r} in {where}{_nearest(key, list(_TYPES))}")
+        raise ValueError(f"Unknown key {_shown(key)} in {where}{_nearest(key, list(_TYPES))}")
     wanted = _TYPES[key]
     choices = get_args(wanted) if get_origin(wanted) in (Union, types.UnionType) else (wanted,)
     for choice in choices:
@@ -129,10 +129,15 @@ def _convert(key: str, value: Any, where: str) -> Any:
         if converted is not _WRONG:
             return converted
     said = " or ".join(_name(choice) for choice in choices)
-    raise ValueError(f"{key} in {where} must be {said}, got {value!r}.")
+    raise ValueError(f"{key} in {where} must be {said}, got {_shown(value)}.")
 
 
 _WRONG = object()
+
+
+def _shown(value: Any) -> str:
+    huge = isinstance(value, int) and abs(value) > 10**40  # its digits would take long to write
+    return "a huge number" if huge else terminal_text(repr(value), limit=80)
 
 
 def _as(kind: Any, value: Any) -> Any:
@@ -149,8 +154,10 @@ def _as(kind: Any, value: Any) -> Any:
         return _WRONG
     try:
         number = float(value)
+        if not math.isfinite(number):
+            return _WRONG
         return number if kind is float else int(number) if number.is_integer() else _WRONG
-    except ValueError:
+    except (ValueError, OverflowError):
         return _WRONG
 
 
@@ -161,6 +168,6 @@ def _name(kind: Any) -> str:
 
 
 def _nearest(key: str, known: list[str]) -> str:
-    close = get_close_matches(key, known, n=1, cutoff=0.5)
+    close = get_close_matches(key[:100], known, n=1, cutoff=0.5)
     meant = f": did you mean {close[0]!r}?" if close else "."
     return f"{meant} Valid are {', '.join(known)}."
