@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 from vig_pyg.train.augment import Augmentation
+from vig_pyg.train.recipe_bounds import RECIPE, SETTINGS, check_bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,7 @@ class Recipe:
         for name in ("weight_decay", "warmup_lr", "min_lr", "mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
+        check_bounds(self, RECIPE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +131,7 @@ class Settings(Recipe, Augmentation):
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
         Augmentation.__post_init__(self)
+        check_bounds(self, SETTINGS)
 
     @property
     def augmentation(self) -> Augmentation:
