@@ -2,6 +2,9 @@ import hashlib
 import re
 import socket
 import sys
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -140,6 +143,132 @@ def test_a_server_that_says_nothing_is_left_after_a_while(monkeypatch, published
     assert socket.getdefaulttimeout() is None
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "FILE:///etc/passwd",
+        "ftp://127.0.0.1/a.pth",
+        "data:,weights",
+        "/a.pth",
+        "a.pth",
+        "",
+        "s3://a",
+    ],
+)
+def test_only_addresses_of_servers_are_asked(home, url):
+    with pytest.raises(ValueError, match=r"Expected a URL that starts with https:// or http://, got"):
+        weights.download(url, progress=False)
+    assert files(home) == []
+
+
+class Server(BaseHTTPRequestHandler):
+    """A server that means no good: it sends on to where its path says, or never ends."""
+
+    def do_GET(self):
+        self.close_connection = True
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.end_headers()
+        elif self.path == "/claims":
+            self.send_response(200)
+            self.send_header("Content-Length", str(2**60))
+            self.end_headers()
+        elif self.path == "/endless":
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):  # until nobody listens
+                while True:
+                    self.wfile.write(b"x" * 2**16)
+        else:  # more than it said
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            self.wfile.write(b"12345" * 1000)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def stranger():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "target", ["file:///etc/passwd", "ftp://127.0.0.1/a.pth", "data:,weights", "/to/file:///etc/passwd"]
+)
+def test_a_server_cannot_send_us_to_a_file(home, stranger, target):
+    with pytest.raises(ConnectionError, match=r"not followed|is not allowed"):
+        weights.download(f"{stranger}/to/{target}", progress=False)
+    assert files(home) == []
+
+
+def test_a_server_may_send_us_to_another(home, stranger, published):
+    model, content = published
+    with serving({"/vig.pth": content}) as (address, _):
+        weights.load_weights(fresh := vig_micro(), f"{stranger}/to/{address}/vig.pth", progress=False)
+    assert same(fresh.state_dict(), model.state_dict())
+
+
+def test_an_encrypted_connection_stays_one():
+    module = sys.modules["vig_pyg.weights.download"]
+    follow = module._FromServerToServer().redirect_request
+    before = module.Request("https://example.org/a.pth")
+    with pytest.raises(OSError, match=r"sends on to http://example.org/b.pth, which is not followed"):
+        follow(before, None, 302, "Found", {}, "http://example.org/b.pth")
+    assert follow(before, None, 302, "Found", {}, "https://example.org/b.pth").full_url == "https://example.org/b.pth"
+
+
+def test_a_circle_of_servers_ends(home, stranger):
+    with pytest.raises(ConnectionError, match="infinite loop"):
+        weights.download(f"{stranger}/to//to/x/..//to/", progress=False)
+    assert files(home) == []
+
+
+@pytest.mark.parametrize("path", ["/endless", "/claims"])
+def test_a_file_without_end_is_left(home, stranger, monkeypatch, path):
+    monkeypatch.setattr(sys.modules["vig_pyg.weights.download"], "MOST_BYTES", 2**20)
+    with pytest.raises(ConnectionError, match="it is larger than 1048576 bytes"):
+        weights.download(stranger + path, progress=False)
+    assert files(home) == []
+
+
+def test_no_more_is_taken_than_was_declared(home, stranger):
+    assert weights.download(f"{stranger}/more", progress=False).read_bytes() == b"12345"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a%00b.pth", "..%2F..%2Fevil.pth", "%2e%2e", "a%0Ab.pth", "a" * 400 + ".pth", "%F0%9F%90%88.pth", "a%5Cb.pth", ""],
+)
+def test_any_name_is_a_file_in_the_cache(home, stranger, name):
+    path = weights.download(f"{stranger}/x/{name}", progress=False)
+    assert path.read_bytes() == b"12345" and path.parent == home / "checkpoints"
+    assert path.name.isprintable() and path.name.isascii() and len(path.name) < 120
+
+
+def test_a_link_in_the_cache_is_replaced_not_written_through(home, tmp_path, published):
+    _, content = published
+    mine, place = tmp_path / "mine.pth", home / "checkpoints" / "vig.pth"
+    place.parent.mkdir()
+    for target in (mine, tmp_path / "nowhere.pth"):
+        mine.write_bytes(b"precious")
+        place.unlink(missing_ok=True)
+        place.symlink_to(target)
+        with serving({"/vig.pth": content}) as (address, _):
+            assert weights.download(make_entry(f"{address}/vig.pth", content), progress=False) == place
+        assert not place.is_symlink() and place.read_bytes() == content
+        assert mine.read_bytes() == b"precious" and not (tmp_path / "nowhere.pth").exists()
+
+
 def test_a_wrong_file_in_the_cache_is_replaced(home, published):
     _, content = published
     place = home / "checkpoints" / "vig.pth"
@@ -203,7 +332,7 @@ def test_ctrl_c_leaves_nothing(home, published, monkeypatch):
         raise KeyboardInterrupt
 
     with serving({"/vig.pth": content}) as (address, _):
-        monkeypatch.setattr(torch.hub, "tqdm", stop)
+        monkeypatch.setattr(sys.modules["vig_pyg.weights.download"], "tqdm", stop)
         with pytest.raises(KeyboardInterrupt):
             weights.download(make_entry(f"{address}/vig.pth", content))
     assert files(home) == []
