@@ -11,6 +11,8 @@ from pathlib import Path
 
 from PIL import features
 
+from vig_pyg._text import terminal_text
+
 _log = logging.getLogger("vig_pyg.image_io")
 
 _EXTENSIONS = {
@@ -110,12 +112,22 @@ def images_in(folder: str | Path) -> list[Path]:
             link = entry.is_symlink()
             files.append((link, path, os.path.realpath(path) if link else os.path.join(real, entry.name)))
     for end, path in other.items():
-        _log.warning("Files that end in %s are not read, such as %s: convert them to JPEG or PNG.", end, path)
+        _log.warning("Files that end in %s are not read: convert them to JPEG or PNG (%s).", end, terminal_text(path))
     found: dict[str, Path] = {}
     for _, path, real in sorted(files):
         if found.setdefault(real, path) is not path:
-            _log.warning("%s is passed over: it links to the file of %s.", path, found[real])
+            here, there = map(terminal_text, (path, found[real]))
+            _log.warning("%s is passed over: it links to the file of %s.", here, there)
     return sorted(found.values())
+
+
+def folders_in(folder: str | Path) -> list[Path]:
+    """The folders in a folder, in order, without those for which `is_passed_over` holds.
+
+    Raises:
+        OSError: If the folder cannot be read.
+    """
+    return [Path(folder) / entry.name for entry in _entries(Path(folder)) if os.path.isdir(entry.path)]
 
 
 def _folders(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vig_pyg._image_files import IMAGE_EXTENSIONS, IMAGE_FORMATS, find_images, images_in, is_passed_over
+from vig_pyg._image_files import IMAGE_EXTENSIONS, IMAGE_FORMATS, find_images, folders_in, images_in, is_passed_over
 from vig_pyg._image_limits import MAX_BYTES, MAX_PIXELS, MAX_RATIO, UnreadableImageError, check_size
 from vig_pyg._pillow_warnings import quiet_pillow
 from vig_pyg._read_array import MAGIC, plain_array, read_array
@@ -24,6 +24,7 @@ __all__ = [
     "MAX_RATIO",
     "UnreadableImageError",
     "find_images",
+    "folders_in",
     "images_in",
     "is_passed_over",
     "normalize_image",

@@ -11,10 +11,11 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-#: A picture as read: PIL's, or an array `(H, W, C)` or `(H, W)`, bytes or floats in [0, 1], for any number of channels.
-Picture = Image.Image | np.ndarray
+from vig_pyg.image_io import MODES, UnreadableImageError, plain_array, with_channels
 
-_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+#: An image as `read_image` gives it: PIL's, or an array `(H, W, C)` or `(H, W)`, bytes or floats from 0 to 1, for any
+#: number of channels.
+Picture = Image.Image | np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class Preprocessing:
 
     Args:
         image_size: Side of the square crop in pixels.
-        in_channels: 3 for colour, 1 for grey, 4 with transparency; any other number wants arrays (`.npy`).
+        in_channels: 3 for color, 1 for grey, 2 and 4 for them with opacity; any other number needs arrays (`.npy`).
         mean: Mean of the normalisation, the same for every channel; 0.5 as published.
         std: Its standard deviation; 0.5 as published.
         crop_pct: The crop's side over the resized short side; 1 keeps all of a square picture, 0.9 is published at
@@ -57,21 +58,28 @@ class Preprocessing:
         return math.floor(self.image_size / self.crop_pct + 1e-9)  # 252 / 0.9 is 280, whatever floats say
 
     def convert(self, picture: Picture) -> Image.Image | Tensor:
-        """The picture with `in_channels` channels; an array becomes a tensor `(C, H, W)`.
+        """The image with `in_channels` channels; all that trains, predicts, evaluates or draws takes it from here.
+
+        Where a model has no channel for the opacity, what is transparent lies on white (see `with_channels`). An array
+        is never converted: its channels must be those of the model. Up to four channels of bytes become a PIL image,
+        so that a file of NumPy gives the same pixels as an image file; other arrays become a tensor `(C, H, W)`.
 
         Raises:
-            ValueError: If an array has other channels, or PIL knows no picture of so many.
+            UnreadableImageError: If an array has other channels, or PIL knows no image of so many.
         """
-        if isinstance(picture, np.ndarray):
-            array = picture[..., None] if picture.ndim == 2 else picture
-            if array.ndim != 3 or array.shape[2] != self.in_channels:
-                raise ValueError(f"Expected an array (height, width, {self.in_channels}), got {picture.shape}.")
-            if array.dtype != np.uint8:
-                array = array.astype(np.float32)
-            return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
-        if self.in_channels not in _MODES:
-            raise ValueError(f"A picture file has 1 to 4 channels; for in_channels={self.in_channels} use .npy arrays.")
-        return picture.convert(_MODES[self.in_channels])
+        if not isinstance(picture, np.ndarray):
+            if self.in_channels not in MODES:
+                raise UnreadableImageError(
+                    f"An image file has 1 to 4 channels; for in_channels={self.in_channels} use .npy arrays."
+                )
+            return with_channels(picture, self.in_channels)
+        array = picture[..., None] if picture.ndim == 2 else picture
+        if array.ndim != 3 or array.shape[2] != self.in_channels:
+            raise UnreadableImageError(f"Expected an array (height, width, {self.in_channels}), got {picture.shape}.")
+        array = plain_array(array)
+        if array.dtype == np.uint8 and self.in_channels in MODES:
+            return Image.fromarray(array[..., 0] if self.in_channels == 1 else array)
+        return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
 
     def crop(self, picture: Picture) -> Image.Image | Tensor:
         """Converted, resized and cropped: all that comes before numbers."""

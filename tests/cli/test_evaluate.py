@@ -85,7 +85,7 @@ def test_ctrl_c_leaves_nothing_half_written(saved, pictures, tmp_path, capsys, m
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vig_pyg.predict.batches.read_picture", stop)
+    monkeypatch.setattr("vig_pyg.predict.batches.read_image", stop)
     assert run(saved, pictures, "--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--workers", 0) == 130
     assert not list(tmp_path.iterdir())
     assert "Traceback" not in capsys.readouterr().err
@@ -99,7 +99,7 @@ def test_evaluate_names_what_is_wrong(saved, pictures, odd, tmp_path, capsys):
     wrong = {
         "does not exist": [saved, tmp_path / "nothing"],
         "is a file, expected a folder": [saved, pictures / "red" / "0.png"],
-        "needs one folder of pictures for each class": [saved, pictures / "red"],
+        "needs one folder of images for each class": [saved, pictures / "red"],
         "2 of 2 folders are no classes of the model: train, val; its classes are blue, red": [saved, pictures.parent],
         "but the model has 2 classes and not ImageNet's 1000": [saved, tmp_path / "wordnet"],
         "None of 1 pictures could be read": [saved, tmp_path / "broken"],

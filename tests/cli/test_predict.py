@@ -15,7 +15,7 @@ from tests.pictures import BROKEN, ODD
 from tests.weights.common import closed_address, make_entry, official_file
 from vig_pyg import pvig_micro, vig_micro, weights
 from vig_pyg.cli import main
-from vig_pyg.predict import pictures as reading
+from vig_pyg.predict import batches as reading
 
 
 def run(*argv):
@@ -128,8 +128,8 @@ def test_ctrl_c_leaves_nothing_half_written(saved, pictures, tmp_path, capsys, m
         return original(*_)
 
     if part == "reading":
-        original = reading.read_picture
-        monkeypatch.setattr("vig_pyg.predict.batches.read_picture", stop)
+        original = reading.read_image
+        monkeypatch.setattr("vig_pyg.predict.batches.read_image", stop)
     else:
         original = torch.Tensor.softmax
         monkeypatch.setattr(torch.Tensor, "softmax", stop)
@@ -176,7 +176,7 @@ def test_predict_names_what_is_wrong(saved, pictures, tmp_path, capsys):
         "is not a run folder": [tmp_path, image],
         "There is no folder pvig_smal and no model": ["pvig_smal", image],
         "no published weights 'vig_micro'": ["vig_micro", image],
-        "There is no picture at": [saved, tmp_path / "none.png"],
+        "There is no image at": [saved, tmp_path / "none.png"],
         "The folder": [saved, tmp_path],
         "--topk must be at least 1, got 0": [saved, image, "--topk", 0],
         "batch_size >= 1": [saved, image, "--batch-size", 0],

@@ -94,7 +94,7 @@ def test_pictures_that_cannot_be_read_are_named(run, tmp_path):
     done = []
     found = predict(run, [tmp_path / "bad.png", good], tmp_path / "out", report=done.append)
     assert [one.path.name for one in found.broken] == ["bad.png"]
-    assert "no picture" in found.broken[0].reason
+    assert "no image" in found.broken[0].reason
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.png", "predictions.json"]
     assert [entry["image_id"] for entry in found.annotations] == [1]
     assert done == [1, 1]

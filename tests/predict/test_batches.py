@@ -5,7 +5,7 @@ import torch
 
 from tests.pictures import BROKEN, ODD, make_odd
 from tests.predict.common import paint
-from vig_pyg.predict import read_picture
+from vig_pyg.image_io import read_image
 from vig_pyg.predict.batches import batches
 from vig_pyg.preprocess import Preprocessing
 
@@ -26,7 +26,7 @@ def test_every_picture_comes_once_and_in_order_or_with_its_reason(tmp_path, work
     assert places == sorted(places) and sorted([*places, *broken]) == list(range(len(paths)))
     assert {paths[i].name for i in places} == set(ODD) and {paths[i].name for i in broken} == set(BROKEN)
     images = torch.cat([batch.images for batch in found if batch.images is not None])
-    want = torch.stack([PREPROCESSING(read_picture(paths[i])) for i in places])
+    want = torch.stack([PREPROCESSING(read_image(paths[i])) for i in places])
     assert torch.equal(images, want)
 
 
@@ -35,7 +35,7 @@ def test_a_batch_of_broken_pictures_has_no_images(tmp_path):
     missing = tmp_path / "deleted meanwhile.png"
     (batch,) = all_of([tmp_path / "zero.png", missing])
     assert batch.places == [] and batch.images is None
-    assert batch.broken == {0: "the file is empty", 1: f"There is no picture at {missing}."}
+    assert batch.broken == {0: "the file is empty", 1: f"There is no image at {missing}."}
 
 
 def test_the_last_batch_may_be_smaller(tmp_path):

@@ -30,7 +30,7 @@ def test_accuracy_by_hand(root, batch_size):
         ClassResult(2, "blue", 1, 100.0, 100.0),
     ]
     assert [(one.path.name, one.reason.split(",")[0]) for one in result.broken] == [
-        ("z.jpg", "no picture"),
+        ("z.jpg", "no image"),
         ("z.png", "the file is empty"),
     ]
     assert sum(done) == 6 and len(done) == -(-6 // batch_size)

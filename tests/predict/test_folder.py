@@ -70,14 +70,14 @@ def test_a_folder_that_is_none_or_has_none_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"The folder .*nothing does not exist"):
         find_labelled(tmp_path / "nothing", ["red"])
     picture = paint(tmp_path / "a.png", "red")
-    with pytest.raises(ValueError, match="needs one folder of pictures for each class"):
+    with pytest.raises(ValueError, match="needs one folder of images for each class"):
         find_labelled(tmp_path, ["red"])
     with pytest.raises(
-        NotADirectoryError, match=r"a\.png is a file, expected a folder with one folder of pictures for each class"
+        NotADirectoryError, match=r"a\.png is a file, expected a folder with one folder of images for each class"
     ):
         find_labelled(picture, ["red"])
     (tmp_path / "red").mkdir()
-    with pytest.raises(ValueError, match=r"The folder .*red has no pictures"):
+    with pytest.raises(ValueError, match=r"The folder .*red has no images"):
         find_labelled(tmp_path, ["red"])
 
 

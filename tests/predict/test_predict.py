@@ -4,7 +4,8 @@ import torch
 from tests.common import calibrated
 from tests.predict.common import RGB, colours, paint
 from vig_pyg import pvig_micro
-from vig_pyg.predict import Broken, PictureClassifier, Prediction, predict, read_picture
+from vig_pyg.image_io import read_image
+from vig_pyg.predict import Broken, PictureClassifier, Prediction, predict
 from vig_pyg.preprocess import Preprocessing
 
 
@@ -33,7 +34,7 @@ def test_broken_pictures_keep_their_places(tmp_path):
         found = list(predict(colours(), paths, batch_size=batch_size))
         assert [type(one) for one in found] == [Prediction, Broken, Prediction, Prediction, Broken]
         assert [one.path for one in found] == paths
-        assert found[1].reason == "the file is empty" and "no picture" in found[4].reason
+        assert found[1].reason == "the file is empty" and "no image" in found[4].reason
 
 
 def test_results_come_as_they_are_ready(tmp_path):
@@ -54,7 +55,7 @@ def test_equals_the_model_by_hand(tmp_path):
     found = list(predict(classifier, paths, topk=4, batch_size=3))
     assert not model.training  # statistics of the batch would make pictures depend on each other
     with torch.no_grad():
-        want = model(torch.stack([preprocessing(read_picture(path)) for path in paths])).softmax(1)
+        want = model(torch.stack([preprocessing(read_image(path)) for path in paths])).softmax(1)
     for one, row in zip(found, want, strict=True):
         assert one.probabilities == pytest.approx(row[one.classes].tolist(), abs=1e-6)
 

@@ -4,8 +4,10 @@ import torch
 from PIL import Image
 
 from tests.pictures import make_folder
-from vig_pyg.train import DigitsData, FolderData
-from vig_pyg.train.data import IGNORE, read_image
+from vig_pyg.image_io import UnreadableImageError
+from vig_pyg.preprocess import Preprocessing
+from vig_pyg.train import Augmentation, DigitsData, FolderData
+from vig_pyg.train.data import IGNORE, Pictures
 
 
 @pytest.fixture
@@ -63,17 +65,37 @@ def test_the_cache_holds_pictures_and_does_not_change_scores(folder):
         assert torch.equal(held.val_set[i][0], plain.val_set[i][0])
 
 
-def test_a_picture_cut_short_is_broken(tmp_path):
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
     whole = tmp_path / "whole.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(whole)
     (tmp_path / "half.png").write_bytes(whole.read_bytes()[:3000])
-    with pytest.raises(ValueError, match=r"half\.png"):
-        read_image(tmp_path / "half.png")
     (tmp_path / "half.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(ValueError, match=r"half\.npy"):
-        read_image(tmp_path / "half.npy")
+    np.save(tmp_path / "grey.npy", np.zeros((9, 9), np.uint8))
+    names = ["half.png", "half.npy", "grey.npy", "none.png"]
+    images = Pictures([str(tmp_path / name) for name in names], [0] * 4, Preprocessing(image_size=8))
+    for i, reason in enumerate(["damaged or cut short", "damaged or cut short", r"Expected an array \(height"]):
+        with pytest.raises(UnreadableImageError, match=rf"{names[i]} cannot be read as an image \({reason}.*skip\.$"):
+            images[i]
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
-        read_image(tmp_path / "none.png")
+        images[3]
+    with pytest.raises(UnreadableImageError, match=r"half\.png cannot be read"):
+        images.hold(images.transform)
+    assert images.picture(2).shape == (9, 9)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_the_cache_keeps_transparency(tmp_path, channels):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 4), dtype=np.uint8)
+    for part in ("train", "val"):
+        for i, name in enumerate("ab"):
+            (tmp_path / part / name).mkdir(parents=True)
+            Image.fromarray(pixels + np.uint8(i)).save(tmp_path / part / name / "0.png")
+    options = {"image_size": 16, "in_channels": channels, "augmentation": Augmentation(crop=None, flip=0)}
+    plain, held = FolderData(tmp_path, **options), FolderData(tmp_path, cache=20, **options)
+    held.setup("fit")
+    assert held.train_set.sources[0].shape[:2] == (20, 30)
+    image, kept = plain.train_set[0][0], held.train_set[0][0]
+    assert (image - kept).abs().mean() < 0.1  # twice resized is not the same, but alike
 
 
 def test_wrong_options_are_refused(folder):

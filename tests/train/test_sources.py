@@ -59,10 +59,10 @@ def test_a_missing_part_is_named(tmp_path, missing):
 def test_a_part_without_pictures_is_refused(tmp_path):
     for part in ("train", "val"):
         (tmp_path / part).mkdir()
-    with pytest.raises(ValueError, match="needs one folder of pictures for each class"):
+    with pytest.raises(ValueError, match="needs one folder of images for each class"):
         FolderData(tmp_path)
     (tmp_path / "train" / "blue").mkdir()
-    with pytest.raises(ValueError, match="needs one folder of pictures for each class"):
+    with pytest.raises(ValueError, match="needs one folder of images for each class"):
         FolderData(tmp_path)
 
 

@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from vig_pyg.explain import draw_graph, save_html
+    from vig_pyg.image_io import read_image
     from vig_pyg.train import load_run
-    from vig_pyg.train.data import read_image
 
     if args.out.exists():
         raise FileExistsError(f"{args.out} exists already and is not overwritten: choose another --out.")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vig_pyg.predict.pictures import BrokenPictureError, read_picture
+from vig_pyg.image_io import UnreadableImageError, read_image
 from vig_pyg.preprocess import Preprocessing
 
 
@@ -42,8 +42,8 @@ class _Readable(Dataset[tuple[int, Tensor | str]]):
 
     def __getitem__(self, i: int) -> tuple[int, Tensor | str]:
         try:
-            return i, self.preprocessing(read_picture(self.paths[i]))
-        except (BrokenPictureError, FileNotFoundError) as error:
+            return i, self.preprocessing(read_image(self.paths[i]))
+        except (UnreadableImageError, FileNotFoundError) as error:
             return i, str(error)
 
 

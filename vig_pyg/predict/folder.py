@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from vig_pyg.predict.pictures import find_pictures
+from vig_pyg._class_folders import class_folders, composed, some
+from vig_pyg._text import terminal_text
+
+_log = logging.getLogger(__name__)
 
 WORDNET = re.compile(r"n\d{8}")
 
@@ -43,20 +47,20 @@ def find_labelled(root: str | Path, class_names: list[str]) -> LabelledPictures:
     """
     root = Path(root)
     if root.is_file():
-        raise NotADirectoryError(f"{root} is a file, expected a folder with one folder of pictures for each class.")
+        raise NotADirectoryError(f"{root} is a file, expected a folder with one folder of images for each class.")
     if not root.is_dir():
         raise FileNotFoundError(f"The folder {root} does not exist.")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not folders:
-        raise ValueError(f"{root} needs one folder of pictures for each class.")
-    classes = class_numbers([folder.name for folder in folders], class_names)
-    paths: list[Path] = []
-    labels: list[int] = []
-    for folder in folders:
-        found = find_pictures([folder])
-        paths += found
-        labels += [classes[folder.name]] * len(found)
-    return LabelledPictures(paths, labels)
+    found = class_folders(root)
+    classes = class_numbers(list(found), class_names)
+    empty = [name for name, images in found.items() if not images]
+    if len(empty) == len(found):
+        raise ValueError(
+            f"The folder {root / empty[0]} has no images: {root} needs one folder of images for each class."
+        )
+    if empty:
+        _log.warning("%d folders of %s have no images: %s.", len(empty), terminal_text(root), some(empty))
+    paths = [path for images in found.values() for path in images]
+    return LabelledPictures(paths, [classes[name] for name, images in found.items() for _ in images])
 
 
 def class_numbers(folders: list[str], class_names: list[str]) -> dict[str, int]:
@@ -65,24 +69,27 @@ def class_numbers(folders: list[str], class_names: list[str]) -> dict[str, int]:
     Raises:
         ValueError: If a name is no class, or of two.
     """
-    if all(WORDNET.fullmatch(name) for name in folders) and not set(folders) <= set(class_names):
-        if len(class_names) != 1000:
-            raise ValueError(
-                f"The folders have WordNet's numbers ({folders[0]}, ...), but the model has {len(class_names)} classes "
-                "and not ImageNet's 1000."
-            )
-        known = {name: i for i, name in enumerate(synsets())}
-    else:
-        counts = Counter(class_names)
-        twice = [name for name in folders if counts[name] > 1]
-        if twice:
-            raise ValueError(f"Two classes are called {twice[0]!r}: name the folders by WordNet's numbers.")
-        known = {name: i for i, name in enumerate(class_names)}
+    counts = Counter(map(composed, class_names))
+    known = {composed(name): i for i, name in enumerate(class_names)}
+    wordnet = [name for name in folders if name not in known and WORDNET.fullmatch(name)]
+    if wordnet and len(class_names) == 1000:
+        known |= {name: i for i, name in enumerate(synsets()) if name not in known}
+    elif wordnet and len(wordnet) == len(folders):
+        raise ValueError(
+            f"The folders have WordNet's numbers ({folders[0]}, ...), but the model has {len(class_names)} classes "
+            "and not ImageNet's 1000."
+        )
+    twice = [name for name in folders if counts[name] > 1]
+    if twice:
+        raise ValueError(f"Two classes are called {twice[0]!r}: name the folders by WordNet's numbers.")
     wrong = [name for name in folders if name not in known]
     if wrong:
+        folded = {name.casefold().replace("_", " "): name for name in known}
+        meant = folded.get(wrong[0].casefold().replace("_", " "))
+        hint = f" (did you mean {some([meant])}?)" if meant else ""
         raise ValueError(
-            f"{len(wrong)} of {len(folders)} folders are no classes of the model: {', '.join(wrong[:4])}; its classes "
-            f"are {', '.join(class_names[:4])}, ..."
+            f"{len(wrong)} of {len(folders)} folders are no classes of the model: {some(wrong)}{hint}; its classes "
+            f"are {some(class_names)}, ..."
         )
     return {name: known[name] for name in folders}
 

@@ -19,8 +19,8 @@ class Augmentation:
 
     Args:
         affine: Turned by up to 10 degrees, moved and scaled by up to a tenth; for scans of signs.
-        crop: A random crop of at least this share of the area, resized; `None` resizes the whole picture and crops
-            its centre. 0.08 is published for ImageNet; small data sets bear less.
+        crop: A random crop of at least this share of the area, resized; `None` resizes and crops as the preprocessing
+            does. 0.08 is published for ImageNet; small data sets bear less.
         flip: Probability of a left-right flip; 0 where left and right matter.
         color_jitter: Largest change of brightness, contrast and saturation; 0.4 is published, but timm leaves it out
             where there is `randaugment`.
@@ -78,7 +78,8 @@ class AugmentedPicture:
         bicubic = v2.InterpolationMode.BICUBIC
         places: list[nn.Module] = []
         if a.crop is None:
-            places += [v2.Resize([size], interpolation=bicubic, antialias=True), v2.CenterCrop([size])]
+            short_side = [preprocessing.resize_size]
+            places += [v2.Resize(short_side, interpolation=bicubic, antialias=True), v2.CenterCrop([size])]
         else:
             places += [v2.RandomResizedCrop(size, scale=(a.crop, 1), interpolation=bicubic, antialias=True)]
         if a.affine:
@@ -96,7 +97,8 @@ class AugmentedPicture:
     def __call__(self, picture: Picture) -> Tensor:
         image = self.places(self.preprocessing.convert(picture))
         if self.colours:
-            picture = image if isinstance(image, Image.Image) else v2.functional.to_pil_image(image)
+            # resizing overshoots, and the bytes of an image would wrap around
+            picture = image if isinstance(image, Image.Image) else v2.functional.to_pil_image(image.clamp(0, 1))
             image = self.preprocessing.convert(self.colour(picture.convert("RGB")))
         out = self.preprocessing.tensor(image)
         return out if self.erase is None else self.erase(out)

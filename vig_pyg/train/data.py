@@ -5,16 +5,16 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vig_pyg.image_io import UnreadableImageError, read_image
 from vig_pyg.preprocess import Picture, Preprocessing
 from vig_pyg.train.augment import Augmentation
 from vig_pyg.train.sampler import EvalBatches, Item, TrainBatches
@@ -53,20 +53,36 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         if isinstance(item, tuple):
             with seeded(item[1]):
                 return self[item[0]]
-        return self.transform(self.picture(item)), self.labels[item]
+        return self._made(item, self.transform), self.labels[item]
 
     def picture(self, i: int) -> Picture:
-        """The picture as it was read."""
+        """The image as it was read.
+
+        Raises:
+            UnreadableImageError: If it cannot be read, with the name of its file.
+            FileNotFoundError: If there is no such file.
+        """
+        return self._made(i, lambda picture: picture)
+
+    def _made(self, i: int, make: Callable[[Any], Any]) -> Any:
+        """What `make` makes of an image; what is wrong with the image is said with the name of its file."""
         source = self.sources[i]
-        if isinstance(source, str):
-            return read_image(source)
-        plain = source.dtype == np.uint8 and (source.ndim == 2 or source.shape[2] in (3, 4))
-        return Image.fromarray(source) if plain else source
+        if not isinstance(source, str):
+            # a grey or colored image in memory is taken as it is by a model with other channels
+            plain = source.dtype == np.uint8 and (source.ndim == 2 or source.shape[2] in (3, 4))
+            return make(Image.fromarray(source) if plain else source)
+        try:
+            return make(read_image(source))
+        except UnreadableImageError as error:
+            reason = str(error).rstrip(".")
+            raise UnreadableImageError(
+                f"{source} cannot be read as an image ({reason}); remove it, or use --on-broken skip."
+            ) from error
 
     def hold(self, prepare: Callable[[Picture], Any]) -> None:
-        """Read all pictures now and keep what `prepare` makes of them, as arrays in memory."""
+        """Read all images now and keep what `prepare` makes of them, as arrays in memory."""
         with ThreadPoolExecutor() as pool:  # PIL decodes without the interpreter's lock
-            self.sources = list(pool.map(lambda i: _array(prepare(self.picture(i))), range(len(self))))
+            self.sources = list(pool.map(lambda i: _array(self._made(i, prepare)), range(len(self))))
 
 
 class ImageData(lightning.LightningDataModule):
@@ -120,7 +136,8 @@ class ImageData(lightning.LightningDataModule):
         if self.cache is None or stage != "fit" or self._held:
             return
         self._held = True
-        self.train_set.hold(lambda picture: _smaller(picture, self.cache or 0))
+        # converted first: what is held looks to the augmentation as what is read
+        self.train_set.hold(lambda picture: _smaller(self.preprocessing.convert(picture), self.cache or 0))
         self.val_set.hold(self.preprocessing.crop)  # exactly what the preprocessing makes, so that scores stay
         self.val_set.transform = _CroppedBefore(self.preprocessing)
 
@@ -178,39 +195,14 @@ class _CroppedBefore:
         return self.preprocessing.tensor(self.preprocessing.convert(picture))
 
 
-def _smaller(picture: Picture, side: int) -> Picture:
-    """A picture with a short side of at most `side` pixels; arrays stay as they are."""
-    if isinstance(picture, np.ndarray) or min(picture.size) <= side:
-        return picture
-    ratio = side / min(picture.size)
-    width, height = (max(side, round(length * ratio)) for length in picture.size)
-    return picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+def _smaller(image: Image.Image | Tensor, side: int) -> Image.Image | Tensor:
+    """A converted image with a short side of at most `side` pixels; arrays stay as they are."""
+    if isinstance(image, Tensor) or min(image.size) <= side:
+        return image
+    ratio = side / min(image.size)
+    width, height = (max(side, round(length * ratio)) for length in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _array(image: Picture | Tensor) -> np.ndarray:
-    if isinstance(image, Tensor):
-        return image.permute(1, 2, 0).numpy()
-    if isinstance(image, Image.Image) and image.mode not in ("L", "RGB", "RGBA", "LA"):
-        image = image.convert("RGB")
-    return np.asarray(image)
-
-
-def read_image(path: str | Path) -> Picture:
-    """A picture, fully decoded; an array where the file is `.npy`.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read as a picture, with its name.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no picture at {path}.")
-    try:
-        if Path(path).suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        with Image.open(path) as image:
-            image.load()
-            return image.copy()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"{path} cannot be read as a picture ({error}); remove it, or use --on-broken skip."
-        ) from error
+    return image.permute(1, 2, 0).numpy() if isinstance(image, Tensor) else np.asarray(image)

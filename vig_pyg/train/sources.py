@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -11,16 +11,20 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torchvision.datasets import CIFAR10, CIFAR100
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
+from vig_pyg._class_folders import some
+from vig_pyg._text import error_text, terminal_text
+from vig_pyg.image_io import UnreadableImageError, read_image
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.train.augment import Augmentation
-from vig_pyg.train.data import ImageData, read_image
+from vig_pyg.train.data import ImageData
+from vig_pyg.train.folders import read_folders
+from vig_pyg.train.splits import Split, check_split, chosen
+from vig_pyg.train.tables import read_table
 
 _log = logging.getLogger(__name__)
 
 OnBroken = Literal["stop", "skip"]
-Samples = tuple[list[str], list[int]]
 
 
 class DigitsData(ImageData):
@@ -63,10 +67,12 @@ class DigitsData(ImageData):
 
 
 class FolderData(ImageData):
-    """A folder with `train/` and `val/`, each with one folder of pictures for each class.
+    """A folder with `train/` and `val/`, each with one folder of images for each class; or with the classes themselves.
+
+    Names such as `validation/`, an undivided folder, hidden files and links are read as `read_folders` says.
 
     Args:
-        root: The folder. Pictures are what PIL reads, and arrays `(H, W, C)` in `.npy` files.
+        root: The folder. Images are files that `read_image` reads: of `IMAGE_FORMATS`, or arrays `(H, W, C)` (`.npy`).
         image_size: Side of the crops in pixels.
         in_channels: Channels of the images; pictures are converted (see `Preprocessing`).
         crop_pct: Of the preprocessing.
@@ -79,7 +85,7 @@ class FolderData(ImageData):
 
     Raises:
         FileNotFoundError: If the folder, `train/` or `val/` does not exist.
-        ValueError: If there is no picture, or the classes of `train/` and `val/` differ.
+        ValueError: If there is no image, a class of `train/` has none, or `val/` has another class.
     """
 
     def __init__(
@@ -97,18 +103,14 @@ class FolderData(ImageData):
     ) -> None:
         root = Path(root)
         _check_on_broken(on_broken)
-        if not root.is_dir():
-            raise FileNotFoundError(f"The data folder {root} does not exist.")
-        (train_names, train), (val_names, val) = (_image_folder(root / part) for part in ("train", "val"))
-        if train_names != val_names:
-            differ = sorted(set(train_names) ^ set(val_names))
-            raise ValueError(f"{root}/train and {root}/val must have the same classes; only one has {differ}.")
+        preprocessing = Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct)
+        split = _readable(read_folders(root), preprocessing, root, on_broken)
         super().__init__(
             root.resolve().name,
-            train=_readable(train, root / "train", on_broken),
-            val=_readable(val, root / "val", on_broken),
-            class_names=train_names,
-            preprocessing=Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct),
+            train=split.train,
+            val=split.val,
+            class_names=split.class_names,
+            preprocessing=preprocessing,
             augmentation=augmentation or Augmentation(),
             batch_size=batch_size,
             num_workers=num_workers,
@@ -117,9 +119,10 @@ class FolderData(ImageData):
 
 
 class CsvData(ImageData):
-    """Pictures listed in a CSV file with the columns `path`, `label` and, if wanted, `split` (`train` or `val`).
+    """Images listed in a CSV file with the columns `path`, `label` and, if wanted, `split` (`train` or `val`).
 
-    Paths are relative to the file's folder. Without `split` a stratified fifth is held out, always the same.
+    Paths are relative to the file's folder. Without `split` a stratified fifth is held out, always the same. What
+    Excel and others write is read as `read_table` says.
 
     Args:
         table: The file.
@@ -141,13 +144,14 @@ class CsvData(ImageData):
     ) -> None:
         table = Path(table)
         _check_on_broken(on_broken)
-        names, parts = _split_table(table)
+        preprocessing = Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct)
+        split = _readable(read_table(table, missing=on_broken), preprocessing, table, on_broken)
         super().__init__(
             table.stem,
-            train=_readable(parts["train"], table, on_broken),
-            val=_readable(parts["val"], table, on_broken),
-            class_names=names,
-            preprocessing=Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct),
+            train=split.train,
+            val=split.val,
+            class_names=split.class_names,
+            preprocessing=preprocessing,
             augmentation=augmentation or Augmentation(),
             batch_size=batch_size,
             num_workers=num_workers,
@@ -201,61 +205,27 @@ def _check_on_broken(on_broken: str) -> None:
         raise ValueError(f"on_broken must be 'stop' or 'skip', got {on_broken!r}.")
 
 
-def _image_folder(folder: Path) -> tuple[list[str], Samples]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"Expected {folder} with one folder of pictures for each class; it does not exist.")
+def _readable(split: Split, preprocessing: Preprocessing, where: Path, on_broken: OnBroken) -> Split:
+    """The images that can be read, if broken ones are to be left out; what is suspicious is logged."""
+    if on_broken == "skip":
+        parts = []
+        for paths, labels in (split.train, split.val):
+            with ThreadPoolExecutor() as pool:  # PIL decodes without the interpreter's lock
+                good = list(pool.map(lambda path: _is_readable(path, preprocessing), paths))
+            parts.append(chosen(paths, labels, good))
+        split, before = Split(split.class_names, *parts), set(split.train[1])
+        lost = sorted(before - set(split.train[1]))
+        if lost or not split.val[0]:
+            what = f"training image of {some(split.class_names[i] for i in lost)}" if lost else "validation image"
+            raise ValueError(f"{where} has no readable {what}.")
+    check_split(split, where)
+    return split
+
+
+def _is_readable(path: str, preprocessing: Preprocessing) -> bool:
     try:
-        names, index = find_classes(str(folder))
-        samples = make_dataset(str(folder), index, extensions=(*IMG_EXTENSIONS, ".npy"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder} needs one folder of pictures for each class: {error}.") from error
-    return names, ([path for path, _ in samples], [label for _, label in samples])
-
-
-def _read_table(table: Path) -> list[dict[str, str]]:
-    if not table.is_file():
-        raise FileNotFoundError(f"The table {table} does not exist.")
-    with table.open(newline="") as file:
-        reader = csv.DictReader(file)
-        columns = set(reader.fieldnames or [])
-        if not {"path", "label"} <= columns <= {"path", "label", "split"}:
-            raise ValueError(f"{table} needs the columns path, label and perhaps split, got {sorted(columns)}.")
-        rows = list(reader)
-    if not rows or any(None in row.values() or None in row for row in rows):
-        raise ValueError(f"{table} has no rows, or a row with more or fewer cells than columns.")
-    return rows
-
-
-def _split_table(table: Path) -> tuple[list[str], dict[str, Samples]]:
-    """Class names, numbers in their order, and the samples of `train` and `val`."""
-    rows = _read_table(table)
-    labels = [row["label"] for row in rows]
-    names = sorted(set(labels), key=int if all(label.isdigit() for label in labels) else str)
-    if "split" in rows[0]:
-        splits = [row["split"] for row in rows]
-        if set(splits) != {"train", "val"}:
-            raise ValueError(f"The column split of {table} must say train and val, got {sorted(set(splits))}.")
-    else:
-        held = set(train_test_split(range(len(rows)), test_size=0.2, stratify=labels, random_state=0)[1])
-        splits = ["val" if i in held else "train" for i in range(len(rows))]
-    parts: dict[str, Samples] = {"train": ([], []), "val": ([], [])}
-    for row, label, split in zip(rows, labels, splits, strict=True):
-        parts[split][0].append(str(table.parent / row["path"]))
-        parts[split][1].append(names.index(label))
-    return names, parts
-
-
-def _readable(samples: Samples, where: Path, on_broken: OnBroken) -> Samples:
-    kept = [(path, label) for path, label in zip(*samples, strict=True) if on_broken == "stop" or _check(path)]
-    if not kept:
-        raise ValueError(f"{where} has no readable picture.")
-    return [path for path, _ in kept], [label for _, label in kept]
-
-
-def _check(path: str) -> bool:
-    try:
-        read_image(path)
-    except (ValueError, FileNotFoundError) as error:
-        _log.warning("Left out: %s", error)
+        preprocessing.convert(read_image(path))
+    except (UnreadableImageError, FileNotFoundError) as error:
+        _log.warning("Left out: %s: %s", terminal_text(path), error_text(error))
         return False
     return True

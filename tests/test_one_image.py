@@ -1,0 +1,123 @@
+"""One image, one tensor: whatever the file, every way into a model sees the same pixels."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from tests.pictures import make_odd, make_various
+from vig_pyg.image_io import read_image
+from vig_pyg.predict import LabelledPictures, PictureClassifier, evaluate, predict
+from vig_pyg.predict.batches import batches
+from vig_pyg.preprocess import Preprocessing
+from vig_pyg.train import Augmentation, CsvData, FolderData
+
+PLAIN = Augmentation(crop=None, flip=0.0)
+
+
+class Keeps(nn.Module):
+    """A model that keeps what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.images = []
+
+    def forward(self, images):
+        self.images.append(images)
+        return torch.zeros(len(images), 2)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """All odd files, as the images of one class, in `train/` and in `val/`."""
+    root = tmp_path_factory.mktemp("one_image")
+    for part in ("train", "val"):
+        make_odd(root / part / "odd")
+        make_various(root / part / "odd")
+        for path in (root / part / "odd").iterdir():
+            try:
+                read_image(path)
+            except ValueError:
+                path.unlink()
+    for part in ("train", "val"):
+        (root / part / "other").mkdir()
+        Image.new("L", (9, 9)).save(root / part / "other" / "a.png")
+    return root
+
+
+def by_name(pictures, names):
+    assert [source.rsplit("/", 1)[1] for source in names if "/odd/" in source]
+    return {source.rsplit("/", 1)[1]: pictures[i][0] for i, source in enumerate(names) if "/odd/" in source}
+
+
+def doors_of_training(root, **options):
+    options = {"on_broken": "skip", "num_workers": 0, "augmentation": PLAIN, **options}
+    for cache in (None, 4000):
+        data = FolderData(root, cache=cache, **options)
+        sources = list(data.train_set.sources), list(data.val_set.sources)
+        data.setup("fit")
+        yield f"train, cache={cache}", by_name(data.train_set, sources[0])
+        yield f"val, cache={cache}", by_name(data.val_set, sources[1])
+    table = root / "table.csv"
+    paths = sorted((root / "train" / "odd").iterdir())
+    rows = [f"{path.relative_to(root)},{i % 2},{split}" for i, path in enumerate(paths) for split in ("train", "val")]
+    table.write_text("\n".join(["path,label,split", *rows]))
+    data = CsvData(table, **options)
+    yield "table", by_name(data.val_set, data.val_set.sources)
+
+
+def doors_of_prediction(root, preprocessing):
+    paths = sorted((root / "val" / "odd").iterdir())
+    images = torch.cat([batch.images for batch in batches(paths, preprocessing, batch_size=32, workers=0)])
+    yield "batches", images
+    for command in (predict, evaluate):
+        model = Keeps()
+        classifier = PictureClassifier(name="", model=model, class_names=["a", "b"], preprocessing=preprocessing)
+        if command is predict:
+            assert len(list(predict(classifier, paths))) == len(paths)
+        else:
+            evaluate(classifier, LabelledPictures(paths, [0] * len(paths)))
+        yield command.__name__, torch.cat(model.images)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_every_door_gives_the_same_tensor(root, channels):
+    options = {"image_size": 9, "in_channels": channels, "crop_pct": 0.9}
+    preprocessing = Preprocessing(**options)
+    want = {path.name: preprocessing(read_image(path)) for path in sorted((root / "val" / "odd").iterdir())}
+    assert len(want) > 100
+    for door, found in doors_of_training(root, **options):
+        assert found.keys() == want.keys(), door
+        for name, image in found.items():
+            assert torch.equal(image, want[name]), (door, name)
+    stacked = torch.stack(list(want.values()))
+    for door, images in doors_of_prediction(root, preprocessing):
+        assert torch.equal(images, stacked), door
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, np.float64, bool])
+def test_arrays_too(tmp_path, channels, kind):
+    top = {np.uint8: 255, np.uint16: 65535}.get(kind, 1)
+    rng = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for name in ("odd", "other"):
+            (tmp_path / part / name).mkdir(parents=True)
+            np.save(tmp_path / part / name / "a.npy", (rng.random((20, 30, channels)) * top).astype(kind))
+    options = {"image_size": 9, "in_channels": channels, "crop_pct": 0.9}
+    preprocessing = Preprocessing(**options)
+    for door, found in doors_of_training(tmp_path, **options):
+        part = "train" if door.startswith(("train", "table")) else "val"
+        assert torch.equal(found["a.npy"], preprocessing(read_image(tmp_path / part / "odd" / "a.npy"))), door
+    for door, images in doors_of_prediction(tmp_path, preprocessing):
+        assert torch.equal(images[0], preprocessing(read_image(tmp_path / "val" / "odd" / "a.npy"))), door
+
+
+def test_an_array_of_bytes_is_the_image_with_these_pixels(tmp_path):
+    make_various(tmp_path)
+    for name, channels in (("grey.png", 1), ("grey_opacity.png", 2), ("a.bmp", 3), ("opacity.png", 4)):
+        image = read_image(tmp_path / name)
+        np.save(tmp_path / "a.npy", np.asarray(image))
+        preprocessing = Preprocessing(image_size=9, in_channels=channels)
+        assert torch.equal(preprocessing(read_image(tmp_path / "a.npy")), preprocessing(image))

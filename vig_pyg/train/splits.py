@@ -1,0 +1,176 @@
+"""Training and validation images of a data set, and what is suspicious about their division."""
+
+from __future__ import annotations
+
+import filecmp
+import logging
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sklearn.model_selection import train_test_split
+
+from vig_pyg._class_folders import some
+from vig_pyg._text import terminal_text
+
+_log = logging.getLogger(__name__)
+
+#: Files, and their labels as numbers of classes.
+Samples = tuple[list[str], list[int]]
+
+#: Share of the images that is held out where the data does not say which.
+SHARE = 0.2
+#: Limits of the search for copies: files whose size is looked up, and bytes that are read.
+_MOST_FILES, _MOST_BYTES = 200_000, 1 << 28
+#: Bytes at the start and in the middle of a file that tell most images of the same size apart.
+_PIECE = 4096
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a folder or a table holds.
+
+    Args:
+        class_names: One for each label.
+        train: Images to train on.
+        val: Images held out.
+    """
+
+    class_names: list[str]
+    train: Samples
+    val: Samples
+
+
+def divided(paths: list[str], labels: list[int], class_names: list[str], where: Path) -> Split:
+    """Images of which a stratified fifth is held out, at least as many as there are classes, always the same.
+
+    Args:
+        paths: The files.
+        labels: Their classes, as numbers.
+        class_names: Names of the classes.
+        where: The folder or table, for messages.
+
+    Raises:
+        ValueError: If a class has one image only, which cannot be both trained on and held out.
+
+    Example:
+        >>> len(divided([f"{i}.png" for i in range(20)], [0, 1] * 10, ["cat", "dog"], Path("pets")).val[0])
+        4
+    """
+    counts = Counter(labels)
+    single = [class_names[label] for label in sorted(counts) if counts[label] == 1]
+    if single:
+        raise ValueError(
+            f"{where} does not say what is held out, and of {len(single)} of {len(counts)} classes it has one image "
+            f"only, which cannot be divided ({some(single)}): add images, remove the class, or divide the data "
+            "yourself into train and val."
+        )
+    size = max(math.ceil(SHARE * len(labels)), len(counts))
+    held = set(train_test_split(range(len(labels)), test_size=size, stratify=labels, random_state=0)[1])
+    _log.warning(
+        "%s does not say what is held out: a stratified fifth is, always the same, %d of %d images of %d classes (%s).",
+        terminal_text(where), len(held), len(labels), len(counts), some(class_names),
+    )  # fmt: skip
+    return Split(class_names, *(chosen(paths, labels, [(i in held) == val for i in range(len(labels))])
+                                for val in (False, True)))  # fmt: skip
+
+
+def chosen(paths: Sequence[str], labels: Sequence[int], choice: Sequence[bool]) -> Samples:
+    """The images for which `choice` is true."""
+    return [p for p, yes in zip(paths, choice, strict=True) if yes], [
+        c for c, yes in zip(labels, choice, strict=True) if yes
+    ]
+
+
+def check_split(split: Split, where: Path) -> None:
+    """Log what of a division is probably a mistake: similar names, absent classes, copies."""
+    shown = terminal_text(where)
+    similar = [f"{first} and {second}" for first, second in _similar(split.class_names)]
+    if similar:
+        _log.warning("%s has classes whose names differ little, but are two: %s.", shown, some(similar))
+    there = set(split.val[1])
+    absent = [name for i, name in enumerate(split.class_names) if i not in there]
+    if absent:
+        _log.warning(
+            "%s has no validation images of %d of %d classes (%s): they count as absent.",
+            shown, len(absent), len(split.class_names), some(absent),
+        )  # fmt: skip
+    copies = find_copies(split.train[0], split.val[0])
+    if copies:
+        held, trained = map(terminal_text, copies[0])
+        _log.warning(
+            "%d of %d validation images of %s are byte for byte copies of training images, such as %s of %s: the "
+            "validation accuracy is too good.",
+            len(copies), len(split.val[0]), shown, held, trained,
+        )  # fmt: skip
+
+
+def _similar(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ in case, spaces or leading zeros only."""
+    first: dict[str, str] = {}
+    pairs = []
+    for name in names:
+        key = "".join(name.casefold().split()).replace("_", "").replace("-", "")
+        if key.replace(".", "", 1).isdecimal():
+            key = key.lstrip("0").removesuffix(".0")
+        if first.setdefault(key, name) != name:
+            pairs.append((first[key], name))
+    return pairs
+
+
+def find_copies(train: Sequence[str], val: Sequence[str]) -> list[tuple[str, str]]:
+    """Validation files with the bytes of a training file, each with that file, within a bounded time.
+
+    Files of the same size are compared by two pieces, and by all their bytes where these agree.
+    """
+    sizes: defaultdict[int, list[str]] = defaultdict(list)
+    wanted = {size for path in val[:_MOST_FILES] if (size := _size(path))}
+    for path in train[:_MOST_FILES]:
+        if (size := _size(path)) in wanted:
+            sizes[size].append(path)
+    left = _MOST_BYTES
+    pieces: dict[int, defaultdict[tuple[bytes, bytes], list[str]]] = {}
+    found = []
+    for path in val[:_MOST_FILES]:
+        size = _size(path)
+        if size not in sizes or left < 0:
+            continue
+        if size not in pieces:
+            pieces[size] = defaultdict(list)
+            for other in sizes[size][: left // (2 * _PIECE) + 1]:
+                pieces[size][_pieces(other, size)].append(other)
+                left -= 2 * _PIECE
+        left -= 2 * _PIECE
+        for other in pieces[size].get(_pieces(path, size), [])[:4]:
+            left -= 2 * size
+            if left < 0 or _same(path, other):
+                found += [(path, other)] if left >= 0 else []
+                break
+    return found
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):  # it is reported when it is read
+        return 0
+
+
+def _pieces(path: str, size: int) -> tuple[bytes, bytes]:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_PIECE)
+            file.seek(size // 2)
+            return start, file.read(_PIECE)
+    except OSError:
+        return b"", os.fsencode(path)
+
+
+def _same(first: str, second: str) -> bool:
+    try:
+        return filecmp.cmp(first, second, shallow=False)
+    except OSError:
+        return False
