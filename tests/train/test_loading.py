@@ -15,8 +15,11 @@ def test_every_value_reaches_the_data(tmp_path):
     assert (data.batch_size, data.num_workers, data.cache) == (6, 1, 24)
     (root / "train" / "red" / "0.png").write_bytes(b"")
     assert len(load(data=str(root), on_broken="skip").train_set) == 15
-    (tmp_path / "t.csv").write_text("path,label,split\na.png,1,train\nb.png,2,val\n")
-    assert load(data=str(tmp_path / "t.csv")).class_names == ["1", "2"]
+    text = "path,label,split\npictures/val/red/0.png,1,train\npictures/val/red/1.png,2,train\n"
+    (tmp_path / "t.CSV").write_text(text + "pictures/val/red/2.png,2,val\n")
+    assert load(data=str(tmp_path / "t.CSV")).class_names == ["1", "2"]
+    (tmp_path / "t.tsv").write_text(text.replace(",", "\t") + "pictures/val/red/2.png\t2\tval\n")
+    assert load(data=str(tmp_path / "t.tsv")).class_names == ["1", "2"]
 
 
 def test_digits_and_what_does_not_go_with_them():

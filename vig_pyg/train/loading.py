@@ -47,7 +47,8 @@ def load_data(settings: Settings) -> ImageData:
             num_workers=s.workers,
             augmentation=s.augmentation,
         )
-    kind = CsvData if Path(s.data).suffix == ".csv" else FolderData
+    is_table = Path(s.data).is_file() or Path(s.data).suffix.lower() in (".csv", ".tsv")
+    kind = CsvData if is_table else FolderData
     return kind(
         s.data,
         image_size=s.image_size,

@@ -107,7 +107,7 @@ def _check_labels(table: Path, rows: Sequence[_Row]) -> None:
     if twice:
         one, other = twice[0]
         _log.warning(
-            "%d rows of %s give an image another label than a row before: %s is %s in row %d and %s in row %d.",
+            "%d rows of %s give an image another label than a row before: %s is %s in row %s and %s in row %s.",
             len(twice), *map(terminal_text, (table, one.path, one.label, one.line, other.label, other.line)),
         )  # fmt: skip
 
@@ -123,7 +123,8 @@ def _parse(table: Path) -> list[_Row]:
     if not table.is_file():
         raise FileNotFoundError(f"The table {table} does not exist.")
     text = _decode(table)
-    text = re.sub(r'\A"?sep=.?"?\r?\n', "", text)  # Excel's own note
+    text = re.sub(r"\r\n?", "\n", text)
+    text = re.sub(r'\A"?sep=.?"?\n', "\n", text)  # a note of Excel to itself
     found = [_cells(text, delimiter) for delimiter in ",;\t|"]
     fitting = next((one for one in found if one[0] and {"path", "label"} <= set(_head(one[0][0][1]))), None)
     if fitting is None:
@@ -162,7 +163,7 @@ def _head(cells: list[str]) -> list[str]:
 
 def _cells(text: str, delimiter: str) -> tuple[list[tuple[int, list[str]]], str]:
     """Line number and cells of all rows that are not empty, and an error that ends them."""
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, skipinitialspace=True, strict=True)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
     rows = []
     try:
         for cells in reader:
