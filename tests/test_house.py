@@ -123,7 +123,7 @@ ROOMS = {
         "_files",
         "_text",
     },
-    "cli": {*CORE, "train", "explain", "macs", "predict", "detection", "_files", "_text"},
+    "cli": {*CORE, "train", "explain", "macs", "predict", "detection", "_files", "_plot", "_text"},
     "__init__": {*CORE, "_quiet"},
 }
 

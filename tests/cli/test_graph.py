@@ -1,5 +1,18 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
 from tests.cli.common import fails
+from tests.common import calibrated
+from tests.pictures import make_various
+from tests.weights.common import official_file
+from vig_pyg import VisionGNN, pvig_micro, vig_micro
 from vig_pyg.cli import main
+from vig_pyg.image_io import read_image
+from vig_pyg.predict import load_classifier
 
 
 def test_graph_draws_and_does_not_overwrite(trained, capsys, tmp_path):
@@ -9,6 +22,8 @@ def test_graph_draws_and_does_not_overwrite(trained, capsys, tmp_path):
     first = out.read_bytes()
     assert "not overwritten" in fails(capsys, "graph", run, image, "--out", out)
     assert out.read_bytes() == first
+    assert main(["graph", str(run), str(image), "--out", str(out), "--overwrite"]) == 0
+    assert out.read_bytes() != first
     assert "place" in fails(capsys, "graph", run, image, "--out", tmp_path / "b.png", "--patch", "1.5,0")
 
 
@@ -22,6 +37,77 @@ def test_graph_writes_a_page_and_does_not_overwrite(trained, capsys, tmp_path):
     assert '"patch":[0.1,0.9]' in first
     assert "not overwritten" in fails(capsys, "graph", run, image, "--out", out)
     assert out.read_text() == first
+    assert main(["graph", str(run), str(image), "--out", str(out), "--overwrite"]) == 0
+    assert '"patch":[0.5,0.5]' in out.read_text()
     assert "place" in fails(capsys, "graph", run, image, "--out", tmp_path / "b.html", "--patch", "1.5,0")
     assert "make it first" in fails(capsys, "graph", run, image, "--out", tmp_path / "nowhere" / "b.html")
     assert [path.name for path in tmp_path.iterdir()] == ["graph.HTML"]
+
+
+def test_graph_takes_every_model_that_predict_takes(saved, pictures, tmp_path):
+    image = pictures / "red" / "0.png"
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(official_file(calibrated(pvig_micro(num_classes=5))))
+    for i, argv in enumerate([[saved], [saved, "--image-size", 48], ["pvig_micro", "--weights", weights]]):
+        out = tmp_path / f"{i}.svg"
+        assert main(["graph", *map(str, argv), str(image), "--out", str(out)]) == 0
+        assert b"<svg" in out.read_bytes()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_graph_sees_what_predict_sees(tmp_path, monkeypatch, channels):
+    model = calibrated(vig_micro(num_classes=2, in_channels=channels, image_size=32))
+    model.save_pretrained(tmp_path / "model")
+    seen = []
+    graphs = VisionGNN.graphs
+    monkeypatch.setattr(VisionGNN, "graphs", lambda self, images: seen.append(images) or graphs(self, images))
+    preprocessing = load_classifier(tmp_path / "model").preprocessing
+    files = [path for path in make_various(tmp_path / "images") if path.name in ("turned_6.jpg", "palette_opacity.png")]
+    for path in files:
+        out = path.with_suffix(".html")
+        assert main(["graph", str(tmp_path / "model"), str(path), "--out", str(out)]) == 0
+        assert torch.equal(seen.pop()[0], preprocessing(read_image(path)))
+    assert len(files) == 2
+
+
+def test_graph_checks_its_output_before_the_work_and_leaves_nothing(saved, pictures, tmp_path, capsys, monkeypatch):
+    image, out = pictures / "red" / "0.png", tmp_path / "out"
+    out.mkdir()
+    (out / "link.png").symlink_to(tmp_path / "elsewhere.png")
+    os.mkfifo(out / "pipe.png")
+    with monkeypatch.context() as context:
+        context.setattr("vig_pyg.predict.load_classifier", None)
+        for message, name in {
+            "is a symbolic link": "link.png",
+            "is a pipe": "pipe.png",
+            "is a folder": ".",
+            "cannot be drawn: its name ends in none of .html, ": "a.exe",
+            "make it first": "nowhere/a.png",
+        }.items():
+            assert message in fails(capsys, "graph", saved, image, "--out", out / name)
+    (tmp_path / "bad.png").write_text("no image")
+    np.save(tmp_path / "bad.npy", np.zeros((8, 8)))
+    assert "bad.png cannot be read as an image: no image" in fails(
+        capsys, "graph", saved, tmp_path / "bad.png", "--out", out / "a.png"
+    )
+    assert "Expected an array (height, width, 3)" in fails(
+        capsys, "graph", saved, tmp_path / "bad.npy", "--out", out / "a.png"
+    )
+    assert "There is no image at" in fails(capsys, "graph", saved, tmp_path / "none.png", "--out", out / "a.png")
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    for name in ("draw_graph", "save_html"):
+        monkeypatch.setattr(f"vig_pyg.explain.{name}", stop)
+        end = ".png" if name == "draw_graph" else ".html"
+        assert main(["graph", str(saved), str(image), "--out", str(out / f"a{end}")]) == 130
+    assert sorted(path.name for path in out.iterdir()) == ["link.png", "pipe.png"]
+    assert not (tmp_path / "elsewhere.png").exists()
+
+
+def test_an_image_whose_name_is_no_unicode(saved, tmp_path, capsys):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    Image.new("RGB", (8, 8)).save(os.fsdecode(path))
+    assert main(["graph", str(saved), os.fsdecode(path), "--out", str(tmp_path / "a.html")]) == 0
+    assert rb"caf\udce9.png" in (tmp_path / "a.html").read_bytes()

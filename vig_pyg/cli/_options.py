@@ -30,10 +30,14 @@ def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--weights", metavar="FILE", help="weights for a model given by its name: a file or URL")
     command.add_argument("--image-size", type=int, metavar="PIXELS", help="side of the crop (default: the model's)")
     command.add_argument("--position", choices=["official", "grid"], help="position mode of a pyramid's search")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def add_loading(command: argparse.ArgumentParser) -> None:
+    """How many pictures are read and computed."""
     command.add_argument("--batch-size", type=int, default=32, help="pictures at once (default: 32)")
     command.add_argument("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
     command.add_argument("--device", help="where to compute (default: cuda if there is one, else cpu)")
-    command.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def add_files(command: argparse.ArgumentParser) -> None:

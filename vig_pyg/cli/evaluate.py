@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg._text import json_text, terminal_text
-from vig_pyg.cli._options import add_files, add_model, as_csv, check_files, device, load_model, say_broken
+from vig_pyg.cli._options import add_files, add_loading, add_model, as_csv, check_files, device, load_model, say_broken
 
 if TYPE_CHECKING:
     from vig_pyg.predict import Evaluation
@@ -22,6 +22,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog="Exit status: 0; 1 if some pictures could not be read (they count nowhere); 2 on errors.",
     )
     add_model(evaluate)
+    add_loading(evaluate)
     evaluate.add_argument(
         "data",
         metavar="DIR",

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import io
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vig_pyg._text import terminal_text
+from vig_pyg.cli._options import add_model, load_model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch_geometric.data import Batch
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command and its options."""
     graph = commands.add_parser("graph", help="draw the neighbours of a patch in every layer")
-    graph.add_argument("run_folder", metavar="RUN", type=Path)
-    graph.add_argument("image", metavar="IMAGE", type=Path)
+    add_model(graph)
+    graph.add_argument("image", metavar="IMAGE", type=Path, help="an image file, or an array (.npy)")
     graph.add_argument(
         "--patch",
         type=_place,
@@ -23,6 +31,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     graph.add_argument(
         "--out", type=Path, default=Path("graph.png"), help="picture, or page if .html (default: graph.png)"
     )
+    graph.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     graph.set_defaults(run=run)
 
 
@@ -38,19 +47,48 @@ def run(args: argparse.Namespace) -> None:
     """Draw the graphs and print the name of the picture."""
     import torch
 
-    from vig_pyg.explain import draw_graph, save_html
-    from vig_pyg.image_io import read_image
-    from vig_pyg.train import load_run
+    from vig_pyg._files import write_file
+    from vig_pyg.image_io import UnreadableImageError, read_image
 
-    if args.out.exists():
-        raise FileExistsError(f"{args.out} exists already and is not overwritten: choose another --out.")
-    run = load_run(args.run_folder)
-    image = run.preprocessing(read_image(args.image))
+    kind = _check_out(args.out, overwrite=args.overwrite)
+    classifier = load_model(args)
+    try:
+        image = classifier.preprocessing(read_image(args.image))
+    except UnreadableImageError as error:
+        raise ValueError(f"{args.image} cannot be read as an image: {error}.") from error
     with torch.inference_mode():
-        graphs = run.model.graphs(image[None])
-    pixels = run.preprocessing.restore(image)
-    if args.out.suffix.lower() == ".html":
-        save_html(pixels, graphs, args.out, patch=args.patch, title=args.image.name)
-    else:
-        draw_graph(pixels, graphs, patch=args.patch).savefig(args.out)
+        graphs = classifier.model.graphs(image[None])
+    pixels = classifier.preprocessing.restore(image)
+    shown = pixels[:3] if len(pixels) >= 3 else pixels[:1]  # opacity and further channels are not drawn
+    write_file(args.out, _drawn(shown, graphs, args, kind), overwrite=args.overwrite)
     print(terminal_text(args.out))
+
+
+def _check_out(out: Path, *, overwrite: bool) -> str:
+    """The kind of file by its ending; what hinders it is said before the work."""
+    from vig_pyg._files import check_free
+    from vig_pyg._plot import figure
+
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"The folder {out.parent} does not exist: make it first.")
+    check_free(out, overwrite=overwrite)
+    kind = out.suffix.lower().removeprefix(".") or "png"
+    if kind != "html":
+        known = figure(1, 1).canvas.get_supported_filetypes()
+        if kind not in known:
+            raise ValueError(f"{out} cannot be drawn: its name ends in none of .html, .{', .'.join(sorted(known))}.")
+    return kind
+
+
+def _drawn(pixels: Tensor, graphs: list[Batch], args: argparse.Namespace, kind: str) -> bytes:
+    """The picture or page."""
+    from vig_pyg.explain import draw_graph, save_html
+
+    if kind == "html":
+        with tempfile.TemporaryDirectory() as folder:
+            page = Path(folder) / "page.html"
+            save_html(pixels, graphs, page, patch=args.patch, title=args.image.name)
+            return page.read_bytes()
+    buffer = io.BytesIO()
+    draw_graph(pixels, graphs, patch=args.patch).savefig(buffer, format=kind)
+    return buffer.getvalue()

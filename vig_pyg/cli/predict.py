@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from vig_pyg._text import json_text, terminal_text
-from vig_pyg.cli._options import add_files, add_model, as_csv, check_files, device, load_model, say_broken
+from vig_pyg.cli._options import add_files, add_loading, add_model, as_csv, check_files, device, load_model, say_broken
 
 if TYPE_CHECKING:
     from vig_pyg.predict import Broken, Prediction
@@ -20,6 +20,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog="Exit status: 0; 1 if some pictures could not be read (the others are still classified); 2 on errors.",
     )
     add_model(predict)
+    add_loading(predict)
     predict.add_argument("pictures", metavar="PATH", nargs="+", help="pictures, folders, or patterns in quotes")
     predict.add_argument("--topk", type=int, default=3, help="classes to print (default: 3)")
     add_files(predict)
