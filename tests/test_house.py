@@ -34,11 +34,12 @@ CORE = {
 ROOMS = {
     "_quiet": set(),
     "_image_limits": set(),
+    "_image_headers": {"_image_limits"},
     "_image_files": {"_text"},
     "_pillow_warnings": set(),
     "_read_array": {"_image_limits"},
     "_class_folders": {"_image_files", "_text"},
-    "image_io": {"_image_limits", "_image_files", "_pillow_warnings", "_read_array"},
+    "image_io": {"_image_headers", "_image_limits", "_image_files", "_pillow_warnings", "_read_array"},
     "_text": set(),
     "_bounded": {"_text"},
     "_bounded_yaml": {"_bounded", "_text"},

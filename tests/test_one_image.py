@@ -86,7 +86,7 @@ def test_every_door_gives_the_same_tensor(root, channels):
     options = {"image_size": 9, "in_channels": channels, "crop_pct": 0.9}
     preprocessing = Preprocessing(**options)
     want = {path.name: preprocessing(read_image(path)) for path in sorted((root / "val" / "odd").iterdir())}
-    assert len(want) > 100
+    assert len(want) > 90
     for door, found in doors_of_training(root, **options):
         assert found.keys() == want.keys(), door
         for name, image in found.items():

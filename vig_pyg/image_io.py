@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vig_pyg._image_files import IMAGE_EXTENSIONS, IMAGE_FORMATS, find_images, folders_in, images_in, is_passed_over
+from vig_pyg._image_headers import check_headers
 from vig_pyg._image_limits import MAX_BYTES, MAX_PIXELS, MAX_RATIO, UnreadableImageError, check_size
 from vig_pyg._pillow_warnings import quiet_pillow
 from vig_pyg._read_array import MAGIC, plain_array, read_array
@@ -74,13 +75,17 @@ def read_image(path: str | Path) -> Image.Image | np.ndarray:
     """
     try:
         with _open(path) as file:
-            if os.fstat(file.fileno()).st_size == 0:
+            size = os.fstat(file.fileno()).st_size
+            if size == 0:
                 raise UnreadableImageError("the file is empty")
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+            if size > MAX_BYTES:
                 raise UnreadableImageError(f"the file is larger than {MAX_BYTES} bytes")
             is_array = file.read(len(MAGIC)) == MAGIC
             file.seek(0)
-            return read_array(file) if is_array else _decode(file)
+            if is_array:
+                return read_array(file)
+            check_headers(file, size)
+            return _decode(file)
     except (UnreadableImageError, FileNotFoundError):
         raise
     except UnidentifiedImageError as error:
