@@ -23,6 +23,8 @@ _BYTES = (1, 2, 7)
 _POINTERS = (34665, 34853, 40965)
 #: Segments, and bytes of EXIF data, before the pixels of a JPEG file.
 _MOST_SEGMENTS, _MOST_EXIF = 10_000, 1 << 24
+#: Least bytes of a pass over the pixels of a JPEG file.
+_PASS = 10
 #: Bytes of comments and the like before the pixels of a GIF file.
 _MOST_EXTENSIONS = 1 << 20
 #: Chunks of a PNG file, which are at least 12 bytes.
@@ -40,7 +42,7 @@ def check_headers(file: BinaryIO, size: int) -> None:
     start = file.read(16)
     file.seek(0)
     if start.startswith(b"\xff\xd8"):
-        _check_jpeg(file)
+        _check_jpeg(file, size)
     elif start.startswith((b"GIF87a", b"GIF89a")):
         _check_gif(file)
     elif _TIFF.match(start):
@@ -110,7 +112,7 @@ def _entries(file: Any, place: int, order: Any, big: bool) -> list[tuple[int, in
     return found
 
 
-def _check_jpeg(file: BinaryIO) -> None:
+def _check_jpeg(file: BinaryIO, size: int) -> None:
     exif, pixels = b"", 0
     file.seek(2)
     for _ in range(_MOST_SEGMENTS):
@@ -138,6 +140,8 @@ def _check_jpeg(file: BinaryIO) -> None:
         raise UnreadableImageError(f"it has more than {_MOST_SEGMENTS} segments before its pixels")
     _check_directories(_Part(exif), len(exif))
     passes, last = 1, b""
+    if size // _PASS * pixels <= 100 * MAX_PIXELS:
+        return
     while block := file.read(1 << 20):
         passes += (last + block).count(b"\xff\xda")
         last = block[-1:]
