@@ -1,11 +1,12 @@
 import importlib.util
+from functools import cache
 
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 
 from tests.common import calibrated
-from vig_pyg import PyramidViG, ViG
+from vig_pyg import PyramidViG, ViG, export
 from vig_pyg.export import to_onnx
 
 FAMILIES = [ViG, PyramidViG]
@@ -116,6 +117,88 @@ def test_another_size_and_training_mode(tmp_path):
     model = micro(PyramidViG).train()
     to_onnx(model, tmp_path / "model.onnx", image_size=(64, 96))
     assert model.training
+
+
+@quiet
+@onnx
+@pytest.mark.parametrize("image", range(9))
+def test_every_image_is_compared(tmp_path, monkeypatch, image):
+    """A file that is wrong for one image of the nine, by little."""
+    import onnxruntime
+
+    run = onnxruntime.InferenceSession.run
+
+    def wrong(session, names, feeds):
+        logits, *rest = run(session, names, feeds)
+        mine = (feeds["images"] == images[image].numpy()).all((1, 2, 3))
+        logits[mine] += 0.01 * logits.std()
+        return [logits, *rest]
+
+    images = export._images(9, 3, 64, 64)
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", wrong)
+    monkeypatch.setattr(export, "_write", lambda model, images, path: path.write_bytes(written(tmp_path)))
+    with pytest.raises(ValueError, match="other logits than the model"):
+        to_onnx(model_of_the_file(), tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+@cache
+def model_of_the_file():
+    torch.manual_seed(0)
+    return micro(PyramidViG, graph="knn")
+
+
+WRITTEN = []
+
+
+def written(folder):
+    """The ONNX file of that model; written once for all tests."""
+    if not WRITTEN:
+        export_once(model_of_the_file().eval(), export._images(9, 3, 64, 64), folder / "once.onnx")
+        WRITTEN.append((folder / "once.onnx").read_bytes())
+    return WRITTEN[0]
+
+
+export_once = export._write
+
+
+@quiet
+@onnx
+@pytest.mark.parametrize("layer", range(5))
+def test_every_search_is_compared(tmp_path, monkeypatch, layer):
+    """A file whose search takes one other neighbour, that is a little farther."""
+    import onnxruntime
+
+    run = onnxruntime.InferenceSession.run
+
+    def wrong(session, names, feeds):
+        logits, *choices = run(session, names, feeds)
+        assert len(choices) == 5
+        choices[layer][0, 0, 0] = (choices[layer][0, 0].max() + 1) % 16 if layer else choices[layer][0, 0, 1]
+        return [logits, *choices]
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", wrong)
+    monkeypatch.setattr(export, "_write", lambda model, images, path: path.write_bytes(written(tmp_path)))
+    with pytest.raises(ValueError, match="chooses other neighbours than the model, of a similarity"):
+        to_onnx(model_of_the_file(), tmp_path / "model.onnx")
+
+
+@quiet
+@onnx
+def test_a_file_that_is_right_passes_whatever_its_ties(tmp_path, monkeypatch):
+    """Grey images, each of one value: patches away from the border are equally near."""
+    monkeypatch.setattr(export, "_write", lambda model, images, path: path.write_bytes(written(tmp_path)))
+    for images in (torch.linspace(-1, 1, 9).view(9, 1, 1, 1).expand(9, 3, 64, 64), torch.zeros(9, 3, 64, 64)):
+        monkeypatch.setattr(export, "_images", lambda *_, images=images: images)
+        to_onnx(model_of_the_file(), tmp_path / "model.onnx").unlink()
+
+
+@quiet
+@onnx
+def test_a_graph_that_ties_the_file_to_a_number_of_images_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"ties this model to 9 images at once: its graph \('grid'\)"):
+        to_onnx(micro(ViG, graph="grid"), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 @quiet

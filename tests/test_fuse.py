@@ -4,7 +4,8 @@ from torch import nn
 
 from vig_pyg import create_model
 from vig_pyg.conv import CONVS
-from vig_pyg.fuse import fuse
+from vig_pyg.fuse import FusedFFN, FusedMap, fuse
+from vig_pyg.layers import MultiHeadLinear
 
 
 def settled(name, **options):
@@ -49,16 +50,47 @@ def test_fused_operators_make_no_messages(conv, monkeypatch):
 def test_slices_of_the_ffn_change_nothing(monkeypatch):
     fused = settled("vig_micro").fuse()
     images = torch.randn(4, 3, 32, 32)
+    rows = []
+    (ffn, *_) = (module for module in fused.modules() if isinstance(module, FusedFFN))
+    ffn.fc1.register_forward_hook(lambda _, args, __: rows.append(args[0].size(0)))
     with torch.no_grad():
         whole = fused(images)
-        monkeypatch.setattr("vig_pyg.fuse.HIDDEN_BUDGET", 20 * 256 * 4)
+        nodes, rows[:] = rows[0], []
+        monkeypatch.setattr("vig_pyg.fuse.HIDDEN_BUDGET", 20 * ffn.hidden_channels * 4)
         torch.testing.assert_close(fused(images), whole, rtol=1e-5, atol=1e-5)
+    assert max(rows) <= 20 and sum(rows) == nodes == 256  # it was sliced
 
 
-def test_bfloat16_autocast_runs():
-    fused = settled("pvig_micro").fuse()
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        assert fused(torch.randn(2, 3, 32, 32)).isfinite().all()
+def relative(got, want):
+    return float((got.float() - want).abs().max() / want.abs().max())
+
+
+@pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
+def test_bfloat16_autocast_gives_the_logits(name):
+    """On a graph of places alone: neighbours by features would turn on rounding."""
+    model = settled(name, graph="grid")
+    fused, images = model.fuse(), torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        want = model(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            got, unfused = fused(images), model(images)
+    assert got.dtype == unfused.dtype == torch.bfloat16
+    assert 0 < relative(got, want) < 0.05 > relative(unfused, want)
+
+
+@pytest.mark.parametrize("heads", [1, 3, 0])
+@pytest.mark.parametrize("gelu", [False, True])
+def test_a_map_in_bfloat16_is_the_map(heads, gelu):
+    """Each kind of map by itself, so that no error hides behind another: one head, several, a convolution."""
+    torch.manual_seed(0)
+    layer = MultiHeadLinear(6, 12, heads=heads) if heads else nn.Conv2d(6, 12, 3, 2, 1)
+    x = torch.randn(5, 6) if heads else torch.randn(2, 6, 5, 5)
+    with torch.inference_mode():
+        want = nn.functional.gelu(layer(x)) if gelu else layer(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            got = FusedMap(layer, gelu=gelu)(x)
+    assert got.dtype == torch.bfloat16 and got.shape == want.shape
+    assert 0 < relative(got, want) < 0.02
 
 
 def test_the_function_takes_any_module():

@@ -90,7 +90,7 @@ ROOMS = {
     },
     "testing": {"models", "conv", "graph", "data"},
     "macs": {"models"},
-    "export": {"models", "data"},
+    "export": {"models", "data", "graph", "kernels"},
     "transforms": {"data", "graph"},
     "explain": {"models", "data", "_plot", "_files", "_text"},
     "train": {

@@ -2,7 +2,6 @@
 
 import copy
 import re
-import time
 from pathlib import Path
 
 import nbformat
@@ -11,8 +10,10 @@ from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[2] / "examples" / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
-#: Seconds on two cores; the lessons promise it.
+#: Seconds on two cores; the lessons promise it. Measured as computing time of both, which does not grow beside others.
 LIMIT = 180
+#: Seconds after which a cell counts as hanging.
+HANGING = 1800
 SIZE = 600_000
 #: The longest lesson; the others together take less than three minutes.
 SLOW = {"5_swap_and_ablate"}
@@ -71,9 +72,9 @@ def test_it_runs_with_its_solutions(path, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     (tmp_path / "work").mkdir()
     notebook = with_solutions(load(path))
-    start = time.perf_counter()
-    NotebookClient(notebook, timeout=LIMIT, resources={"metadata": {"path": str(tmp_path / "work")}}).execute()
-    assert time.perf_counter() - start < LIMIT
+    notebook.cells.append(nbformat.v4.new_code_cell("import time\nprint(time.process_time())"))
+    NotebookClient(notebook, timeout=HANGING, resources={"metadata": {"path": str(tmp_path / "work")}}).execute()
+    assert 0 < float(notebook.cells.pop().outputs[0].text) < 2 * LIMIT
     for cell in code_cells(notebook):
         noise = [output.text for output in cell.outputs if output.get("name") == "stderr"]
         assert not noise, f"{cell.source}\nwrote to stderr: {noise}"

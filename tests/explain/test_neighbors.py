@@ -1,5 +1,3 @@
-from time import perf_counter
-
 import pytest
 import torch
 from matplotlib.colors import to_rgb
@@ -73,12 +71,13 @@ def test_missing_matplotlib_names_the_extra(monkeypatch):
         draw_graph(image, found)
 
 
-def test_a_photo_is_drawn_in_seconds():
-    """The promise is 5 s with the search, at 224 px, on two cores."""
+def test_a_photo_is_drawn_with_few_shapes():
+    """224 px have 3136 patches: what is drawn is one of them and its neighbours, in the layers that are shown."""
     model = create_model("pvig_tiny").eval()
     rows = torch.linspace(0, 1, 224)
     image = torch.stack([rows[:, None] * rows, (20 * rows[:, None]).sin().abs() * rows, rows.outer(1 - rows)])
-    start = perf_counter()
     fig = draw_graph(image, model.graphs(image[None]))
     fig.canvas.draw()
-    assert perf_counter() - start < 5
+    shapes = [child for axes in fig.axes for child in (*axes.patches, *axes.lines, *axes.collections)]
+    assert len(fig.axes) == 12 and len(shapes) == 12 * (9 + 1)
+    assert all(len(axes.images) == 1 for axes in fig.axes)

@@ -3,10 +3,10 @@ import re
 import subprocess
 import sys
 from base64 import b64decode
+from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from shutil import copy, copytree
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 
 from tests.explain.common import image_and_graphs, model_of
+from tests.hostile import hostile
+from vig_pyg._text import terminal_text
 from vig_pyg.explain import save_html
 
 ROOT = Path(__file__).parents[2]
@@ -103,13 +105,71 @@ def test_wrong_input_is_refused(tmp_path):
     assert not out.exists()
 
 
-def test_a_page_of_a_photo_is_small_and_quick(tmp_path):
-    """Noise is the largest PNG that 224 px can have."""
+def test_a_page_of_a_photo_is_small_and_made_in_few_steps(tmp_path):
+    """Noise is the largest PNG that 224 px can have. Python may walk over the patches, but not over their edges."""
     image, model = torch.rand(3, 224, 224), model_of("pvig_tiny")
-    start = perf_counter()
-    save_html(image, model.graphs(image[None]), tmp_path / "a.html")
-    assert perf_counter() - start < 5
+    graphs = model.graphs(image[None])
+    calls = []
+    sys.setprofile(lambda frame, event, arg: calls.append(None) if event in ("call", "c_call") else None)
+    try:
+        save_html(image, graphs, tmp_path / "a.html")
+    finally:
+        sys.setprofile(None)
+    patches = sum(graph.num_nodes for graph in graphs)
+    assert len(calls) < 4 * patches + 20_000 < sum(graph.num_edges for graph in graphs)
     assert (tmp_path / "a.html").stat().st_size < 1_000_000
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, and the texts of the title and the heading, as a browser sees them."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.text, self.inside = [], [], ""
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, attributes))
+        self.inside = tag
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+    def handle_data(self, data):
+        if self.inside in ("title", "h1"):
+            self.text.append(data)
+
+
+def read_page(page):
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    return reader.tags, "".join(reader.text)
+
+
+def test_any_title_is_text(tmp_path):
+    """300 hostile titles: the page is the same but for two texts."""
+    image, graphs = image_and_graphs("vig_micro")
+    save_html(image, graphs[:1], tmp_path / "plain.html", title="plain")
+    plain, text = read_page((tmp_path / "plain.html").read_text())
+    assert text == "plainplain"
+    for title in hostile(300, seed=2):
+        save_html(image, graphs[:1], tmp_path / "a.html", title=title)
+        page = (tmp_path / "a.html").read_text()
+        tags, text = read_page(page)
+        assert tags == plain, ascii(title)
+        assert text == 2 * terminal_text(title, limit=300), ascii(title)
+        assert all(line.isprintable() for line in page.split("\n"))
+        (tmp_path / "a.html").unlink()
+
+
+def test_more_edges_than_a_browser_takes_are_refused(tmp_path, monkeypatch):
+    image, graphs = image_and_graphs("vig_micro")
+    edges = sum(graph.num_edges for graph in graphs)
+    monkeypatch.setattr("vig_pyg.explain.page.MOST_EDGES", edges - 1)
+    with pytest.raises(ValueError, match=rf"have {edges} edges, a page takes {edges - 1}: pass fewer layers"):
+        save_html(image, graphs, tmp_path / "a.html")
+    assert not list(tmp_path.iterdir())
+    save_html(image, graphs[1:], tmp_path / "a.html")
 
 
 def test_the_template_is_installed_with_the_package(tmp_path):

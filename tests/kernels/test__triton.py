@@ -1,26 +1,61 @@
-import builtins
+import importlib
 import logging
+import sys
 
-from vig_pyg.kernels import _triton
+import pytest
+import torch
+
+import vig_pyg.kernels
+from vig_pyg.kernels import _triton, search
+
+NAMES = ("triton_search", "triton_gather")
 
 
-def test_a_missing_triton_is_told_once(monkeypatch, caplog):
-    real = builtins.__import__
-
-    def refuse(name, *args, **kwargs):
-        if name.startswith("vig_pyg.kernels") and "triton" in str(args):
-            raise ImportError("No module named 'triton'")
-        return real(name, *args, **kwargs)
-
+@pytest.fixture
+def without_triton(monkeypatch):
+    """As where it is not installed: Python itself refuses the import, in files that are imported anew."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "triton"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "triton", None)
+    for name in NAMES:
+        monkeypatch.delitem(sys.modules, f"vig_pyg.kernels.{name}", raising=False)
+        monkeypatch.delattr(vig_pyg.kernels, name, raising=False)
     _triton.triton_kernels.cache_clear()
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    yield
+    _triton.triton_kernels.cache_clear()
+
+
+def test_a_missing_triton_is_told_once(without_triton, caplog):
     with caplog.at_level(logging.WARNING):
         assert _triton.triton_kernels() is None
         assert _triton.triton_kernels() is None
-    monkeypatch.undo()
-    _triton.triton_kernels.cache_clear()
-    assert caplog.text.count("need Triton (No module named 'triton')") == 1
+    assert not _triton.has_triton_kernels()
+    (record,) = caplog.records
+    assert record.name == "vig_pyg.kernels._triton" and record.levelno == logging.WARNING
+    assert "need Triton (import of triton halted" in record.getMessage()
 
 
-def test_the_kernels_are_there():
-    assert {"search", "gather"} == set(_triton.triton_kernels()._fields)
+def test_plain_torch_takes_its_place(without_triton):
+    x, y = torch.randn(2, 5, 8), torch.randn(2, 7, 8)
+    want = search._plain(x, y, 3, 2, None, True)
+    assert torch.equal(search._on_gpu(x, y, 3, 2, None, True), want)
+    assert want.shape == (2, 2 * 5 * 2)
+
+
+def test_a_fault_in_a_kernel_is_not_taken_for_a_missing_triton(without_triton, monkeypatch):
+    class Broken:
+        def find_spec(self, name, *_):
+            if name.startswith("vig_pyg.kernels.triton"):
+                raise SyntaxError("a bug")
+
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(SyntaxError, match="a bug"):
+        _triton.triton_kernels()
+
+
+def test_the_kernels_are_those_of_their_files():
+    kernels = _triton.triton_kernels()
+    assert kernels is _triton.triton_kernels() and _triton.has_triton_kernels()
+    assert kernels.search is importlib.import_module("vig_pyg.kernels.triton_search")
+    assert kernels.gather is importlib.import_module("vig_pyg.kernels.triton_gather")
+    assert callable(kernels.search.search) and kernels.search.MOST_NEIGHBORS >= 18

@@ -1,8 +1,11 @@
+import subprocess
+
 import pytest
 
 from tests.train.job import few_digits
 from vig_pyg import vig_micro
 from vig_pyg.train import Recipe, settings
+from vig_pyg.train import card as card_file
 from vig_pyg.train.card import commit, differing, model_card
 from vig_pyg.train.history import History
 
@@ -38,9 +41,30 @@ def test_only_what_differs_is_listed():
     assert differing(Recipe(lr=0.1)) == {"lr": 0.1}
 
 
-def test_no_git_is_no_error(monkeypatch):
-    assert commit() is None or commit().startswith("commit ")
+def git(folder, *argv):
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *who, *argv], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
+
+def test_the_commit_is_that_of_the_code(tmp_path, monkeypatch):
+    """A repository with a copy of the file that asks for its commit."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setattr(card_file, "__file__", str(tmp_path / "card.py"))
+    (tmp_path / "card.py").write_text("code")
+    assert commit() is None  # in no repository
+    git(tmp_path, "init", "-q")
+    assert commit() is None  # in one, but not a part of it: a virtual environment inside of a project
+    git(tmp_path, "add", "card.py")
+    git(tmp_path, "commit", "-qm", "first")
+    first = git(tmp_path, "rev-parse", "HEAD")[:12]
+    assert commit() == f"commit {first}"
+    (tmp_path / "card.py").write_text("changed")
+    assert commit() == f"commit {first}-dirty"
+    git(tmp_path, "commit", "-qam", "second")
+    assert commit() == f"commit {git(tmp_path, 'rev-parse', 'HEAD')[:12]}" != f"commit {first}"
+
+
+def test_no_git_is_no_error(monkeypatch):
     def missing(*_, **__):
         raise FileNotFoundError("git")
 

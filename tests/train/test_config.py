@@ -1,4 +1,4 @@
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 import pytest
 import yaml
@@ -23,17 +23,45 @@ def test_options_of_networks_go_round(tmp_path):
     assert settings("scratch", ("file", read_yaml(tmp_path / "recipe.yaml"))) == made
 
 
+def values_of(name):
+    """Values that a field can have: those of the presets, and one that no preset has."""
+    found = [asdict(preset)[name] for preset in PRESETS.values()]
+    base = asdict(PRESETS["digits"])[name]
+    if isinstance(base, bool):
+        return [*found, not base]
+    if isinstance(base, int | float):
+        return [*found, base + 1 if isinstance(base, int) else 0.125 if base < 0.5 else base / 2]
+    return [*found, *OTHERS.get(name, [])]
+
+
+#: Values of text and of what is `None` in all presets.
+OTHERS = {
+    "precision": ["bf16-mixed"],
+    "accelerator": ["cpu"],
+    "devices": [2],
+    "root": ["elsewhere"],
+    "on_broken": ["skip"],
+    "keep": ["best"],
+    "patience": [3],
+    "checkpoint_every": [50],
+    "weights": ["imagenet1k"],
+    "cache": [64],
+    "clip_grad": [5.0],
+}
+
+
 @pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.name)
 def test_every_value_can_be_said_as_text(field):
-    """What a command line gives is what YAML gives."""
-    for preset in PRESETS.values():
-        value = asdict(preset)[field.name]
+    """What a command line gives is the value itself, of the same type."""
+    changed = False
+    for value in values_of(field.name):
         text = yaml.safe_dump(value).removesuffix("...\n").strip() if isinstance(value, dict) else str(value).lower()
-        base = settings("digits", ("text", {field.name: text}))
-        assert (
-            getattr(base, field.name) == getattr(preset.resolved() if value == "published" else preset, field.name)
-            or value == "published"
-        )
+        said = getattr(settings("digits", ("text", {field.name: text})), field.name)
+        meant = getattr(replace(PRESETS["digits"], **{field.name: value}).resolved(), field.name)
+        assert (said, type(said)) == (meant, type(meant))
+        assert value == "published" or said == value
+        changed |= said != getattr(PRESETS["digits"], field.name)
+    assert changed  # else leaving the text out of account would pass
 
 
 def test_the_last_one_wins_and_text_is_converted():

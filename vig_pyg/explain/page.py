@@ -18,7 +18,11 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from vig_pyg._files import write_file
+from vig_pyg._text import terminal_text
 from vig_pyg.explain._panel import check_graphs, check_image, check_place
+
+#: More edges than this make a page that browsers cannot open: some 40 megabytes.
+MOST_EDGES = 8_000_000
 
 
 def save_html(
@@ -42,10 +46,11 @@ def save_html(
         graphs: `model.graphs(images)` for this image alone.
         path: Where to write; the file must not exist.
         patch: Place (row, column) of the patch shown first, as shares of height and width, in [0, 1).
-        title: Heading of the page.
+        title: Heading of the page; what is not printable in it is shown as an escape.
 
     Raises:
-        ValueError: If the place is outside, the image has another form or range, or there is more than one image.
+        ValueError: If the place is outside, the image has another form or range, there is more than one image, or there
+            are too many edges for a browser.
         FileExistsError: If the file exists: it is not overwritten.
         FileNotFoundError: If its folder does not exist.
 
@@ -64,10 +69,16 @@ def save_html(
         raise FileExistsError(f"{path} exists already and is not overwritten: choose another name.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {path.parent} does not exist: make it first.")
+    edges = sum(batch.num_edges for batch in graphs)
+    if edges > MOST_EDGES:
+        raise ValueError(
+            f"The graphs have {edges} edges, a page takes {MOST_EDGES}: pass fewer layers, such as graphs[-2:], or a "
+            "smaller image."
+        )
     layers = [_layer(batch.get_example(0)) for batch in graphs]
     data = {"height": image.size(1), "width": image.size(2), "patch": patch, "layers": layers}
     parts = {
-        "title": html.escape(title),
+        "title": html.escape(terminal_text(title, limit=300)),
         "image": "data:image/png;base64," + b64encode(_png(image)).decode(),
         # in a script element only "<" could end it
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
