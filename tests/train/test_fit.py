@@ -122,7 +122,7 @@ def test_a_picture_that_breaks_a_worker_is_named_in_one_line(tmp_path):
     root = make_folder(tmp_path / "pictures")
     (root / "train" / "red" / "3.png").write_bytes(b"no picture")
     recipe = settings("scratch", ("test", {"data": str(root), "image_size": 32, "batch_size": 4, "workers": 1}))
-    with pytest.raises(ValueError, match=r"^[^\n]*red/3\.png cannot be read as a picture[^\n]*$"):
+    with pytest.raises(ValueError, match=r"^[^\n]*red/3\.png cannot be read as an image[^\n]*$"):
         fit(load_data(recipe), tmp_path / "run", model="vig_micro", options={}, recipe=recipe, progress=False)
     assert not (tmp_path / "run").exists()
 
