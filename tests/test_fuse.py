@@ -1,3 +1,10 @@
+import copy
+import gc
+import io
+import pickle
+import random
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -6,6 +13,8 @@ from vig_pyg import create_model
 from vig_pyg.conv import CONVS
 from vig_pyg.fuse import FusedFFN, FusedMap, fuse
 from vig_pyg.layers import MultiHeadLinear
+
+fuse_module = sys.modules["vig_pyg.fuse"]
 
 
 def settled(name, **options):
@@ -97,3 +106,139 @@ def test_the_function_takes_any_module():
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
     x = torch.randn(2, 3, 5, 5)
     torch.testing.assert_close(fuse(module)(x), module(x))
+
+
+def other_weights(model):
+    """The fused model's state, of other numbers."""
+    return {key: torch.randn_like(t) * 0.1 if t.is_floating_point() else t for key, t in model.state_dict().items()}
+
+
+def write_data(model):
+    for p in model.parameters():
+        p.data.mul_(0.5)
+
+
+def assign_data(model):
+    for p in model.parameters():
+        p.data = torch.randn_like(p.data) * 0.1
+
+
+def copied_in(model):
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(torch.randn_like(p) * 0.1)
+
+
+def numpy_written(model):
+    for p in model.parameters():
+        if p.dtype != torch.bfloat16:
+            p.detach().numpy()[...] *= 2
+
+
+def stepped(model, optimizer, **options):
+    for p in model.parameters():
+        p.grad = torch.randn_like(p)
+    optimizer(model.parameters(), lr=0.05, **options).step()
+    model.zero_grad()
+
+
+def loaded_in_inference_mode(model):
+    with torch.inference_mode():
+        model.load_state_dict(other_weights(model))
+
+
+def saved_and_loaded(model):
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=False)
+
+
+def moved_to_memory_of_others(model):
+    """Twice other memory: the second time perhaps that of the first."""
+    for _ in range(3):
+        assign_data(model)
+        gc.collect()
+
+
+#: What changes the weights of a fused copy, or the copy: each returns the one to go on with, or `None` for the same.
+CHANGES = {
+    "load": lambda model: model.load_state_dict(other_weights(model)) and None,
+    "assign": lambda model: model.load_state_dict(other_weights(model), assign=True) and None,
+    "inference": loaded_in_inference_mode,
+    "copy_": copied_in,
+    "data": write_data,
+    "data =": assign_data,
+    "memory": moved_to_memory_of_others,
+    "numpy": numpy_written,
+    "sgd": lambda model: stepped(model, torch.optim.SGD),
+    "fused sgd": lambda model: stepped(model, torch.optim.SGD, fused=True),
+    "adam": lambda model: stepped(model, torch.optim.AdamW, foreach=True),
+    "fused adam": lambda model: stepped(model, torch.optim.AdamW, fused=True),
+    "deepcopy": copy.deepcopy,
+    "deepcopy and load": lambda model: CHANGES["load"](new := copy.deepcopy(model)) or new,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "saved": saved_and_loaded,
+    "half": lambda model: model.half().float(),
+    "double": lambda model: model.double().float(),
+    "bfloat16": lambda model: model.to(torch.bfloat16).float(),
+    "moved": lambda model: model.cpu(),
+    "shared": lambda model: model.share_memory(),
+    "nothing": lambda model: None,
+}
+
+
+with torch.random.fork_rng():
+    TEMPLATE = settled("pvig_micro").fuse()
+
+
+def without_cache(model):
+    """A copy that keeps nothing from before."""
+    fresh = copy.deepcopy(TEMPLATE)
+    fresh.load_state_dict({key: t.clone() for key, t in model.state_dict().items()}, assign=True)
+    return fresh
+
+
+@pytest.mark.skipif(not fuse_module._has_bfloat16(), reason="this processor has no bfloat16")
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_in_bfloat16_are_those_of_now_after_any_sequence_of_changes(seed):
+    rng, images = random.Random(seed), torch.randn(2, 3, 32, 32)
+    model = settled("pvig_micro").fuse()
+    others = []
+    for _ in range(10):
+        change = rng.choice(sorted(CHANGES))
+        before = model
+        model = CHANGES[change](model) or model
+        if model is not before:
+            others.append(before)  # alive, with a cache of its own
+        for one in (model, *others[-1:]):
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                got, want = one(images), without_cache(one)(images)
+            assert got.isfinite().all() and torch.equal(got, want), f"after {change}: {(got - want).abs().max()}"
+
+
+@pytest.mark.skipif(not fuse_module._has_bfloat16(), reason="this processor has no bfloat16")
+@pytest.mark.parametrize("change", CHANGES)
+def test_each_change_alone_is_seen(change):
+    images, model = torch.randn(2, 3, 32, 32), settled("pvig_micro").fuse()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        before = model(images)
+        kept = [m._low.of(m.layer)[0] for m in model.modules() if isinstance(m, fuse_module.FusedMap)]
+        assert all(m._low.of(m.layer)[0] is low for m, low in zip(maps(model), kept, strict=True))  # there is a cache
+        changed = CHANGES[change](model) or model
+        got, want = changed(images), without_cache(changed)(images)
+    assert torch.equal(got, want)
+    if change not in ("deepcopy", "pickle", "saved", "half", "double", "bfloat16", "moved", "shared", "nothing"):
+        assert not torch.equal(got, before)
+
+
+def maps(model):
+    return [module for module in model.modules() if isinstance(module, fuse_module.FusedMap)]
+
+
+def test_a_copy_starts_with_nothing_kept():
+    model = settled("vig_micro").fuse()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        model(torch.randn(1, 3, 32, 32))
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), copy.deepcopy(model).half()):
+        assert [m._low._kept for m in maps(other)] == [None] * len(maps(other))

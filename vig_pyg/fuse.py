@@ -6,18 +6,101 @@ import copy
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
-from typing import Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from vig_pyg.conv import EdgeConv
-from vig_pyg.layers import FFN, MultiHeadLinear
+from vig_pyg.layers import FFN, LinearNorm, MultiHeadLinear
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 #: Bytes of an FFN's hidden features held at once: what fits a cache is not fetched from memory again.
 HIDDEN_BUDGET = 12 * 2**20
+#: Numbers of a tensor that are looked at to notice a write that torch does not count.
+PROBES = 8
+
+
+class _Low:
+    """Weight and bias in bfloat16, and how to tell that they are those of the layer still."""
+
+    __slots__ = (
+        "address",
+        "address_bias",
+        "both",
+        "probe",
+        "probe_bias",
+        "seen",
+        "seen_bias",
+        "stride",
+        "version",
+        "version_bias",
+    )
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        # these first: what another thread writes in between is noticed next time
+        self.version, self.version_bias = weight._version, bias._version
+        self.address, self.address_bias, self.stride = weight.data_ptr(), bias.data_ptr(), weight.stride()
+        self.probe, self.probe_bias = _probe(weight), _probe(bias)
+        self.seen, self.seen_bias = self.probe.tobytes(), self.probe_bias.tobytes()
+        self.both = weight.detach().bfloat16(), bias.detach().bfloat16()  # a convolution's stays channels-last
+
+    def fits(self, weight: Tensor, bias: Tensor) -> bool:
+        return (
+            weight.data_ptr() == self.address
+            and bias.data_ptr() == self.address_bias
+            and weight._version == self.version
+            and bias._version == self.version_bias
+            and weight.stride() == self.stride
+            and self.probe.tobytes() == self.seen
+            and self.probe_bias.tobytes() == self.seen_bias
+        )
+
+
+class LowPrecision:
+    """The weight and bias of a layer in bfloat16, kept while these stay as they are.
+
+    torch counts most writes to a tensor (`_version`), but not those of fused optimizers, through `.data` and through
+    NumPy. These are noticed by some numbers, spread over the tensor, that are looked at again at each call. Copies, by
+    `deepcopy` or `pickle`, start empty.
+
+    Example:
+        >>> layer = nn.Conv2d(1, 1, 1); low = LowPrecision()
+        >>> low.of(layer)[0] is low.of(layer)[0]
+        True
+        >>> layer.load_state_dict({name: 2 * value for name, value in layer.state_dict().items()})
+        <All keys matched successfully>
+        >>> torch.equal(low.of(layer)[0], layer.weight.bfloat16())
+        True
+    """
+
+    def __init__(self) -> None:
+        self._kept: _Low | None = None  # read and replaced in one step: threads never mix two
+
+    def of(self, layer: MultiHeadLinear | nn.Conv2d) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the layer in bfloat16."""
+        parameters = layer._parameters  # a module's own look-up of attributes costs more than all that follows
+        weight, bias = parameters.get("weight"), parameters.get("bias")
+        assert weight is not None and bias is not None  # `_join` takes no others
+        kept = self._kept
+        if weight.is_inference() or bias.is_inference() or torch.bfloat16 in (weight.dtype, bias.dtype):
+            return weight.bfloat16(), bias.bfloat16()  # nobody counts writes to the first, NumPy knows no bfloat16
+        if kept is None or not kept.fits(weight, bias):
+            self._kept = kept = _Low(weight, bias)
+        return kept.both
+
+    def __reduce__(self) -> tuple[type[LowPrecision], tuple[()]]:
+        return LowPrecision, ()
+
+
+def _probe(tensor: Tensor) -> Any:
+    """Some numbers of a dense tensor, as a view.
+
+    The view holds the memory, so that no other tensor comes to lie at this address.
+    """
+    step = max(1, tensor.numel() // PROBES) | 1  # odd: it does not stay in one column of an even number of them
+    return tensor.detach().as_strided((tensor.numel(),), (1,))[::step].numpy()
 
 
 class FusedMap(nn.Module):
@@ -36,34 +119,43 @@ class FusedMap(nn.Module):
         super().__init__()
         self.layer = layer
         self.gelu = gelu
-        self._low: tuple[Tensor, Tensor] | None = None
+        self._low = LowPrecision()
 
     def forward(self, x: Tensor) -> Tensor:
         if _takes_bfloat16(x):
-            return self._bfloat16(x.bfloat16())
+            return self._bfloat16(x if x.dtype == torch.bfloat16 else x.bfloat16())
         out: Tensor = self.layer(x)
         return torch.ops.aten.gelu_(out) if self.gelu else out  # in place: the map's result is fresh
 
     def _bfloat16(self, x: Tensor) -> Tensor:
-        layer = self.layer
-        if self._low is None:
-            assert layer.bias is not None
-            self._low = layer.weight.bfloat16(), layer.bias.bfloat16()  # a convolution's stays channels-last
-        weight, bias = self._low
+        layer: Any = self._modules["layer"]
+        weight, bias = self._low.of(layer)
         after: tuple[str, list[float], str] = ("gelu", [], "none") if self.gelu else ("none", [], "")
         if isinstance(layer, MultiHeadLinear):
             if layer.heads == 1:
-                return torch.ops.mkldnn._linear_pointwise(x, weight, bias, *after)
+                return _pointwise().linear(x, weight, bias, *after)
             row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
             one, weight = [1, 1], weight[..., None, None]
-            out = torch.ops.mkldnn._convolution_pointwise(row, weight, bias, [0, 0], one, one, layer.heads, *after)
+            out = _pointwise().convolution(row, weight, bias, [0, 0], one, one, layer.heads, *after)
             return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
         sizes = layer.padding, layer.stride, layer.dilation, layer.groups
-        return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *sizes, *after)
+        return _pointwise().convolution(x, weight, bias, *sizes, *after)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._low = None  # another device or dtype
+        self._low = LowPrecision()  # another device or dtype: the old memory is not held any longer
         return super()._apply(fn, recurse)
+
+
+class _Pointwise(NamedTuple):
+    linear: Callable[..., Tensor]
+    convolution: Callable[..., Tensor]
+
+
+@cache
+def _pointwise() -> _Pointwise:
+    """Linear layer and convolution of oneDNN with what follows them; to look up an overload each time is not free."""
+    ops = torch.ops.mkldnn
+    return _Pointwise(ops._linear_pointwise.default, ops._convolution_pointwise.default)
 
 
 @cache
@@ -76,7 +168,7 @@ def _has_bfloat16() -> bool:
 
 def _takes_bfloat16(x: Tensor) -> bool:
     return (
-        x.device.type == "cpu"
+        x.is_cpu
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and not torch.compiler.is_compiling()
@@ -103,8 +195,11 @@ class FusedFFN(nn.Module):
         self.hidden_channels = fc1.out_channels
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:  # noqa: ARG002  (the FFN's contract)
+        whole = x.size(0) * self.hidden_channels * x.element_size()
+        if torch.compiler.is_compiling() or whole <= HIDDEN_BUDGET:  # compilers find their own slices, for any size
+            return self.fc2(self.fc1(x)) + x
         rows = max(1, HIDDEN_BUDGET // (self.hidden_channels * (2 if _takes_bfloat16(x) else x.element_size())))
-        if torch.compiler.is_compiling() or x.size(0) <= rows:  # compilers find their own slices, for any size
+        if x.size(0) <= rows:
             return self.fc2(self.fc1(x)) + x
         rows = -(-x.size(0) // -(-x.size(0) // rows))  # slices of one size
         out = torch.empty_like(x)
@@ -149,6 +244,10 @@ def fuse(model: ModuleT) -> ModuleT:
     for parent in list(fused.modules()):
         if not isinstance(parent, FusedMap) and parent not in kept:  # EdgeConv looks into its linear map
             _join(parent)
+    for parent in list(fused.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, LinearNorm) and isinstance(child[0], FusedMap):  # nothing is left behind its map
+                setattr(parent, name, child[0])
     return fused.eval()  # the new parts too
 
 
@@ -156,7 +255,7 @@ def _join(parent: nn.Module) -> None:
     """Children that are maps become `FusedMap`s, with the GELU that follows."""
     children = [(name, child) for name, child in parent.named_children() if not isinstance(child, nn.Identity)]
     for (name, child), (after, following) in zip(children, [*children[1:], ("", None)], strict=False):
-        if isinstance(child, MultiHeadLinear | nn.Conv2d):
+        if isinstance(child, MultiHeadLinear | nn.Conv2d) and child.bias is not None:
             gelu = type(following) is nn.GELU
             setattr(parent, name, FusedMap(child, gelu=gelu))
             if gelu:

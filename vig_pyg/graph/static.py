@@ -10,11 +10,14 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from vig_pyg._kept import Kept
 from vig_pyg.data import Layout
 
 
 class StaticGraph(nn.Module, ABC):
     """A graph of places. A kind of graph fills `image_edges`; the same layout again costs nothing.
+
+    Options of a kind that change its edges must show in its `extra_repr`: edges are kept for the layout and that text.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target.
@@ -25,7 +28,7 @@ class StaticGraph(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: tuple[object, Tensor] | None = None
+        self._kept: Kept[Tensor] = Kept()
 
     @abstractmethod
     def image_edges(self, target: Layout, source: Layout) -> Tensor:
@@ -35,11 +38,12 @@ class StaticGraph(nn.Module, ABC):
         layout.check_filled(layout_src)
         if layout.sizes is None:  # the places of a free set of points are its own
             return self._edges(layout, layout_src)
-        key = layout.sizes, layout_src.sizes, layout_src.ratio, layout.pos.device
-        if self._kept is None or self._kept[0] != key:
-            with torch.inference_mode(False):  # what is made in a validation pass serves training too
-                self._kept = key, self._edges(layout, layout_src)
-        return self._kept[1]
+        key = layout.sizes, layout_src.sizes, layout_src.ratio, layout.pos.device, self.extra_repr()
+        return self._kept.get(key, lambda: self._made(layout, layout_src))
+
+    def _made(self, layout: Layout, layout_src: Layout) -> Tensor:
+        with torch.inference_mode(False):  # what is made in a validation pass serves training too
+            return self._edges(layout, layout_src)
 
     def _edges(self, layout: Layout, layout_src: Layout) -> Tensor:
         if layout.grid is not None and layout_src.grid is not None:  # one image serves all
