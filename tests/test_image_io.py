@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import socket
+import struct
 import threading
 import warnings
 from pathlib import Path
@@ -66,6 +67,29 @@ class TestReading:
         for name in ("deep.png", "deep.tif"):
             Image.fromarray(np.full((8, 8), deep, dtype=np.uint16)).save(tmp_path / name)
             assert read_image(tmp_path / name).getextrema() == (want, want)
+
+    @pytest.mark.parametrize(
+        ("bits", "white", "want"), [(12, 1, [0, 128, 255]), (16, 1, [0, 128, 255]), (16, 0, [255, 127, 0])]
+    )
+    def test_grey_tiff_files_of_12_bits_and_of_16_whose_zero_is_white(self, tmp_path, bits, white, want):
+        values = (0, 2056, 4095, 0) if bits == 12 else (0, 128 * 257, 65535, 0)
+        packed = int("".join(f"{value:012b}" for value in values), 2).to_bytes(6, "big") if bits == 12 else b""
+        data = packed or struct.pack("<4H", *values)
+        tags = [
+            (256, 4),
+            (257, 1),
+            (258, bits),
+            (259, 1),
+            (262, white),
+            (273, 134),
+            (277, 1),
+            (278, 1),
+            (279, len(data)),
+        ]
+        directory = b"".join(struct.pack("<HHLHH", tag, 3, 1, value, 0) for tag, value in tags)
+        head = b"II*\0" + struct.pack("<LH", 8, len(tags)) + directory + bytes(4)
+        (tmp_path / "a.tif").write_bytes(head.ljust(134, b"\0") + data)
+        assert np.asarray(read_image(tmp_path / "a.tif"))[0, :3].tolist() == want
 
     def test_damaged_exif_data_does_not_hinder(self, tmp_path):
         image = Image.fromarray(scene())

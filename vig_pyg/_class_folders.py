@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from vig_pyg._image_files import IMAGE_EXTENSIONS, folders_in, images_in, is_passed_over
+from vig_pyg._image_files import IMAGE_EXTENSIONS, folders_in, image_files, is_above, is_passed_over
 from vig_pyg._text import terminal_text
 
 _log = logging.getLogger("vig_pyg.image_io")
@@ -29,10 +29,11 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
     """
     found: dict[str, list[Path]] = {}
     seen: dict[str, Path] = {}
+    links: dict[Path, str] = {}
     here = os.path.realpath(folder)
     for inside in sorted(folders_in(folder), key=lambda path: (path.is_symlink(), path)):
         real = os.path.realpath(inside)
-        if real in seen or here == real or here.startswith(os.path.join(real, "")):
+        if real in seen or here == real or is_above(real, here):
             _log.warning("%s is no class: it links to %s.", *map(terminal_text, (inside, seen.get(real, real))))
             continue
         seen[real] = inside
@@ -40,9 +41,12 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
         if name in found:
             _log.warning("%s has two folders called %s, with accents written in two ways: they are one class.",
                          *map(terminal_text, (folder, name)))  # fmt: skip
-        found[name] = found.get(name, []) + images_in(inside)
+        files = image_files(inside)
+        found[name] = found.get(name, []) + sorted(files.values())
+        links |= {path: file for file, path in files.items() if not is_above(real, file)}
     if not found:
         raise ValueError(f"{folder} needs one folder of images for each class: it has no folders.")
+    _check_links(links, list(seen))
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if not is_passed_over(entry.name) and entry.is_file())
     loose = [name for name in names if os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS]
@@ -52,6 +56,17 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
             len(loose), terminal_text(folder), some(loose),
         )  # fmt: skip
     return dict(sorted(found.items()))
+
+
+def _check_links(links: dict[Path, str], classes: list[str]) -> None:
+    """Log images that are reached by links from two classes."""
+    first: dict[str, Path] = {}
+    both = [path for path, file in links.items()
+            if first.setdefault(file, path) != path or any(is_above(real, file) for real in classes)]  # fmt: skip
+    if both:
+        path = both[0]
+        _log.warning("%d images are in two classes by links, such as %s, which is %s.",
+                     len(both), *map(terminal_text, (path, links[path])))  # fmt: skip
 
 
 def composed(name: str) -> str:

@@ -94,12 +94,18 @@ def images_in(folder: str | Path) -> list[Path]:
     """The image files of a folder and of the folders inside, by their ending in any case, in order.
 
     Names for which `is_passed_over` holds are passed over, and so are pipes, sockets and devices. Links are followed
-    once: a folder is entered once and a file taken once, by whatever links they are reached. A link to nothing is
-    taken, for the reader to name it. Images in formats that are not read, and further links, are logged.
+    once: a folder is entered once and a file taken once, by whatever links they are reached, and a link to a folder
+    above is not followed. A link to nothing is taken, for the reader to name it. Images in formats that are not read,
+    and links that are passed over, are logged.
 
     Raises:
         OSError: If a folder cannot be read.
     """
+    return sorted(image_files(folder).values())
+
+
+def image_files(folder: str | Path) -> dict[str, Path]:
+    """The files of `images_in` by their real names, links resolved."""
     files: list[tuple[bool, Path, str]] = []  # links last: of a file and a link to it the file is taken
     other: dict[str, Path] = {}
     for inside, real in _folders(Path(folder)):
@@ -118,7 +124,7 @@ def images_in(folder: str | Path) -> list[Path]:
         if found.setdefault(real, path) is not path:
             here, there = map(terminal_text, (path, found[real]))
             _log.warning("%s is passed over: it links to the file of %s.", here, there)
-    return sorted(found.values())
+    return found
 
 
 def folders_in(folder: str | Path) -> list[Path]:
@@ -132,6 +138,7 @@ def folders_in(folder: str | Path) -> list[Path]:
 
 def _folders(folder: Path) -> Iterator[tuple[Path, str]]:
     """The folder and all inside with their real names, each once, however many links lead there."""
+    start = os.path.realpath(folder)
     seen: set[str] = set()
     waiting = [folder]
     while waiting:
@@ -139,9 +146,17 @@ def _folders(folder: Path) -> Iterator[tuple[Path, str]]:
         real = os.path.realpath(here)
         if real in seen:
             continue
+        if is_above(real, start):
+            _log.warning("%s is passed over: it links to a folder above, %s.", *map(terminal_text, (here, real)))
+            continue
         seen.add(real)
         yield here, real
         waiting += reversed([here / entry.name for entry in _entries(here) if os.path.isdir(entry.path)])
+
+
+def is_above(real: str, other: str) -> bool:
+    """Whether a folder holds another one; both are real names."""
+    return other.startswith(os.path.join(real, "")) and real != other
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from vig_pyg._image_files import IMAGE_EXTENSIONS, IMAGE_FORMATS, find_images, folders_in, images_in, is_passed_over
 from vig_pyg._image_headers import check_headers
 from vig_pyg._image_limits import MAX_BYTES, MAX_PIXELS, MAX_RATIO, UnreadableImageError, check_size
+from vig_pyg._orientation import TURNS, orientation
 from vig_pyg._pillow_warnings import quiet_pillow
 from vig_pyg._read_array import MAGIC, plain_array, read_array
 
@@ -35,20 +35,11 @@ __all__ = [
     "with_channels",
 ]
 
+#: Tag of TIFF that says whether 0 is white or black.
+_WHITE_IS = 262
+
 #: The modes of an image that was read, by their number of channels.
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-
-_ORIENTATION = 0x0112
-#: What brings an image of each EXIF orientation upright; 1 is upright already.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def read_image(path: str | Path) -> Image.Image | np.ndarray:
@@ -138,14 +129,15 @@ def stored_size(path: str | Path) -> tuple[tuple[int, int], int]:
                 file.seek(0)
                 height, width = read_array(file).shape[:2]
                 return (width, height), 1
+            check_headers(file, os.fstat(file.fileno()).st_size)
             late = _has_late_exif(file)
             file.seek(0)
             with quiet_pillow(), Image.open(file, formats=IMAGE_FORMATS) as image:
                 check_size(*image.size)
                 if late:
                     image.load()
-                orientation = _orientation(image.info)
-                return image.size, orientation if orientation in _TURNS else 1
+                stored = orientation(image.info)
+                return image.size, stored if stored in TURNS else 1
     except (UnreadableImageError, FileNotFoundError):
         raise
     except Exception as error:  # Pillow's readers raise nearly anything at damaged data
@@ -182,10 +174,14 @@ def normalize_image(image: Image.Image) -> Image.Image:
         >>> normalize_image(Image.new("CMYK", (4, 3))).mode
         'RGB'
     """
-    raw = [tile[3] for tile in getattr(image, "tile", [])]  # how the file holds the pixels, until they are loaded
+    # how the file holds the pixels, until they are loaded
+    raw = [tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in getattr(image, "tile", [])]
     image.load()  # the EXIF data of a PNG can follow its pixels
-    turn = _TURNS.get(_orientation(image.info))
-    out = _eight_bits(image, _clear(image.info.get("transparency"), raw))
+    turn = TURNS.get(orientation(image.info))
+    clear = _clear(image.info.get("transparency"), raw)
+    out = (
+        _from_16_bits(image, clear, 12 if "I;12" in raw else 16) if image.mode[0] == "I" else _eight_bits(image, clear)
+    )
     if turn is not None:
         out = out.transpose(turn)
     elif out is image:
@@ -200,7 +196,7 @@ def _clear(value: Any, raw: list[Any]) -> Any:
     """The value or color that is transparent, as pixels of 8 bits have it (of 16 bits of grey as it is)."""
     if isinstance(value, tuple) and "RGB;16B" in raw:
         return tuple(part >> 8 for part in value)
-    scale = {"L;2": 85, "L;4": 17}.get(raw[0] if raw and isinstance(raw[0], str) else "", 1)
+    scale = {"L;2": 85, "L;4": 17}.get(raw[0] if raw else "", 1)
     return value * scale if isinstance(value, int) else value
 
 
@@ -208,8 +204,6 @@ def _eight_bits(image: Image.Image, clear: Any) -> Image.Image:
     mode = image.mode
     if mode == "F":
         raise UnreadableImageError("it holds floating-point numbers, whose range is not known")
-    if mode.startswith("I"):
-        return _from_16_bits(image, clear)
     if mode in ("LA", "RGBA"):
         return image
     if mode in ("La", "RGBa"):  # colors multiplied by the opacity
@@ -226,52 +220,22 @@ def _eight_bits(image: Image.Image, clear: Any) -> Image.Image:
     return image if mode == wanted else image.convert(wanted)
 
 
-def _from_16_bits(image: Image.Image, clear: Any) -> Image.Image:
-    """Grey of 16 bits, which Pillow has in five modes and would cut at 255; `clear` is the transparent value."""
+def _from_16_bits(image: Image.Image, clear: Any, bits: int) -> Image.Image:
+    """Grey of 12 or 16 bits, which Pillow has in five modes and would cut at 255; `clear` is the transparent value."""
     if image.mode == "I" and image.format == "TIFF":
         raise UnreadableImageError("its integers are not of 16 bits, so that their range is not known")
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise UnreadableImageError("its integers are not of 16 bits")
-    grey = ((values + 128) // 257).astype(np.uint8)
+    values, top = np.asarray(image).astype(np.int64), (1 << bits) - 1
+    if values.min() < 0 or values.max() > top:
+        raise UnreadableImageError(f"its integers are not of {bits} bits")
+    grey = ((510 * values + top) // (2 * top)).astype(np.uint8)
+    if getattr(image, "tag_v2", {}).get(_WHITE_IS) == 0:  # Pillow does not turn these
+        grey = 255 - grey
     return _with_opacity(grey, values != clear) if isinstance(clear, int) else Image.fromarray(grey)
 
 
 def _with_opacity(pixels: np.ndarray, opaque: np.ndarray) -> Image.Image:
     """Pixels `(H, W)` or `(H, W, 3)`, transparent where `opaque` is false."""
     return Image.fromarray(np.dstack([pixels, np.where(opaque, 255, 0).astype(np.uint8)]))
-
-
-def _orientation(info: dict[Any, Any]) -> int:
-    """The EXIF orientation from 1 to 8 of an image by Pillow's `info`; 1 where it is missing or damaged.
-
-    Pillow would load all tags of the EXIF data, of which a small file can have gigabytes.
-    """
-    exif, profile = info.get("exif"), info.get("Raw profile type exif")
-    if exif is None and isinstance(profile, str):  # how ImageMagick keeps it in a PNG
-        try:
-            exif = bytes.fromhex("".join(profile.split("\n")[3:]))
-        except ValueError:
-            exif = None
-    if isinstance(exif, bytes):
-        return _first_tag(exif.removeprefix(b"Exif\0\0"), _ORIENTATION) or 1
-    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
-    found = re.search(rb"tiff:Orientation(?:=\"|>)([1-8])", xmp if isinstance(xmp, bytes) else str(xmp).encode())
-    return int(found[1]) if found else 1
-
-
-def _first_tag(tiff: bytes, tag: int) -> int | None:
-    """A short integer of the first directory of TIFF data."""
-    order: Any = {b"II": "little", b"MM": "big"}.get(tiff[:2])
-    if order is None:
-        return None
-    start = int.from_bytes(tiff[4:8], order)
-    count = int.from_bytes(tiff[start : start + 2], order)
-    for entry in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
-        if int.from_bytes(tiff[entry : entry + 2], order) == tag:
-            width = {1: 1, 3: 2, 4: 4}.get(int.from_bytes(tiff[entry + 2 : entry + 4], order), 2)
-            return int.from_bytes(tiff[entry + 8 : entry + 8 + width], order)
-    return None
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:

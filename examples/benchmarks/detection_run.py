@@ -31,6 +31,7 @@ from vig_pyg.detection.measure import measure
 from vig_pyg.detection.plots import draw_curves
 from vig_pyg.detection.predict import detect, draw
 from vig_pyg.detection.run_folder import load_detector
+from vig_pyg.image_io import read_image, with_channels
 
 
 def by_files(evaluator: CocoEvaluator, val: str, kind: str) -> float:
@@ -87,7 +88,7 @@ def main() -> None:
     source = open_source(run.plan.val, classes=run.class_names)
     drawn = []
     for record in source.records[:6]:
-        image = v2.functional.pil_to_tensor(Image.open(record.path).convert("RGB"))
+        image = v2.functional.pil_to_tensor(with_channels(read_image(record.path), 3))
         found = detect(run, image, threshold=args.threshold)
         drawn.append(v2.functional.to_pil_image(draw(image, found, run.class_names)))
     sheet(drawn).save(RESULTS / f"detection_{args.name}_found.jpg", quality=85)

@@ -1,4 +1,8 @@
+import logging
+import os
+import re
 import sys
+import unicodedata
 
 import pytest
 
@@ -85,3 +89,43 @@ def test_without_timm_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm.data.imagenet_info", None)
     with pytest.raises(ImportError, match=r'pip install "vig-pyg\[imagenet\]"'):
         class_numbers(["n01440764"], ["x"] * 1000)
+
+
+def test_one_stray_folder_is_named_alone(tmp_path):
+    for name in ("n01440764", "n02102040", "misc"):
+        paint(tmp_path / name / "a.png", "red")
+    with pytest.raises(ValueError, match="1 of 3 folders are no classes of the model: misc; its"):
+        find_labelled(tmp_path, IMAGENET)
+    with pytest.raises(ValueError, match=r"1 of 2 folders are no classes of the model: Red \(did you mean red\?\)"):
+        class_numbers(["Red", "green"], ["red", "green"])
+
+
+def test_what_systems_leave_behind_is_no_class(tmp_path, caplog):
+    for name in ("red/a.png", ".ipynb_checkpoints/a.png", "__MACOSX/a.png", "red/._a.png", "loose.png", "blue/a.jfif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        paint(tmp_path / "a.jpg", "red").rename(tmp_path / name)
+    (tmp_path / "green").mkdir()
+    (tmp_path / "red" / "loop").symlink_to(tmp_path)
+    (tmp_path / "up").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "red" / "pipe.png")
+    with caplog.at_level(logging.WARNING):
+        found = find_labelled(tmp_path, ["red", "green", "blue"])
+    assert {(path.name, label) for path, label in zip(found.paths, found.labels, strict=True)} == {
+        ("a.png", 0),
+        ("a.jfif", 2),
+    }
+    for reason in ("1 folders of .* have no images: green", "up is no class: it links to", r"not used \(loose.png\)"):
+        assert re.search(reason, caplog.text)
+
+
+def test_names_with_accents_are_the_same_in_both_ways(tmp_path):
+    paint(tmp_path / unicodedata.normalize("NFD", "âne") / "a.png", "red")
+    for form in ("NFC", "NFD"):
+        assert find_labelled(tmp_path, ["cat", unicodedata.normalize(form, "âne")]).labels == [1]
+
+
+def test_the_folder_of_a_data_set_is_told_what_to_name(tmp_path):
+    for part in ("train", "val"):
+        paint(tmp_path / part / "red" / "a.png", "red")
+    with pytest.raises(ValueError, match=r"train, val; its classes .* in .*train may be the classes: name that"):
+        find_labelled(tmp_path, ["red", "green"])

@@ -308,7 +308,7 @@ class TestLabels:
 
 def test_what_is_no_table_is_refused(tmp_path):
     for content, reason in {
-        b"PK\3\4\0\0": "is no text: save the table as CSV in UTF-8",
+        b"PK\3\4\0\0": "is no text: expected a folder of images, or a table saved as CSV",
         b"p\0a\0t\0h\0": "is no text",
         b"": r"needs the columns path, label and perhaps split, got \[\]",
         b"\xff\xfea": "is not in UTF-16-LE, as its first bytes say",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vig_pyg._class_folders import class_folders, composed, some
 from vig_pyg._text import terminal_text
+from vig_pyg.image_io import folders_in
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,12 @@ def find_labelled(root: str | Path, class_names: list[str]) -> LabelledPictures:
     if not root.is_dir():
         raise FileNotFoundError(f"The folder {root} does not exist.")
     found = class_folders(root)
-    classes = class_numbers(list(found), class_names)
+    try:
+        classes = class_numbers(list(found), class_names)
+    except ValueError as error:
+        inner = [name for name in found if folders_in(root / name)]
+        hint = f" The folders in {root / inner[0]} may be the classes: name that." if len(inner) == len(found) else ""
+        raise ValueError(f"{error}{hint}") from error
     empty = [name for name, images in found.items() if not images]
     if len(empty) == len(found):
         raise ValueError(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from pathlib import Path
 
 from vig_pyg._class_folders import class_folders, some
+from vig_pyg._text import terminal_text
 from vig_pyg.image_io import IMAGE_EXTENSIONS, folders_in
 from vig_pyg.train.splits import Samples, Split, divided
 
 _log = logging.getLogger(__name__)
 
-#: Names of the parts of a data set, in any case; the first that is there is taken.
-TRAIN, VAL, TEST = ("train", "training"), ("val", "validation", "valid"), ("test", "testing")
+#: Names of the parts of a data set, in any case.
+TRAIN, VAL, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
+#: Words that such a name may have beside it, as in "training_set".
+_FILLERS = {"set", "data", "dataset", "images", "imgs", "split"}
 
 
 def read_folders(root: Path) -> Split:
@@ -32,31 +36,53 @@ def read_folders(root: Path) -> Split:
     if not root.is_dir():
         raise FileNotFoundError(f"The data folder {root} does not exist.")
     folders = folders_in(root)
-    parts = {folder.name.casefold(): folder for folder in folders if folder.name.casefold() in TRAIN + VAL + TEST}
+    parts = {part: [folder for folder in folders if part_of(folder.name) == part] for part in ("train", "val", "test")}
+    known = [folder for found in parts.values() for folder in found]
     # a part holds folders; "train" can be a class too
-    if not parts or not (len(parts) == len(folders) or any(folders_in(part) for part in parts.values())):
+    if not known or not (len(known) == len(folders) or any(folders_in(part) for part in known)):
         return _undivided(root)
-    train = next((parts[name] for name in TRAIN if name in parts), None)
-    if train is None:
+    if not parts["train"]:
         raise FileNotFoundError(
             f"Expected {root / 'train'} with one folder of images for each class; it does not exist, but "
-            f"{some(f'{part.name}/' for part in parts.values())} does."
+            f"{some(f'{part.name}/' for part in known)} does."
         )
-    held = [parts[name] for name in VAL if name in parts]
-    if not held:
+    train = _chosen(parts["train"], "train", root)
+    if not parts["val"]:
         raise FileNotFoundError(
             f"Expected {root / 'val'} with one folder of images for each class; it does not exist. Move a part of the "
             f"images there, or name {train} as the data: then a fifth of it is held out."
-            + (f" {TEST[0]}/ is not used in training." if set(TEST) & set(parts) else "")
+            + "".join(f" {part.name}/ is not used in training." for part in parts["test"][:1])
         )
-    if len(held) > 1:
-        if "val" not in parts:
-            raise ValueError(f"{root} has {some(folder.name for folder in held)}: name the one to use val.")
-        _log.warning("%s has %s: only val is used.", root, some(folder.name for folder in held))
-    others = [folder.name for folder in folders if folder.name.casefold() not in parts]
+    val = _chosen(parts["val"], "val", root)
+    others = [folder.name for folder in folders if folder not in known]
     if others:
-        _log.warning("%s has folders beside %s that are not used: %s.", root, train.name, some(others))
-    return _divided(train, held[0])
+        _log.warning(
+            "%s has folders beside %s that are not used: %s.", *map(terminal_text, (root, train.name)), some(others)
+        )
+    return _divided(train, val)
+
+
+def part_of(name: str) -> str:
+    """`"train"`, `"val"` or `"test"` where a name says that; else nothing.
+
+    Example:
+        >>> part_of("Validation"), part_of("training_set"), part_of("cat")
+        ('val', 'train', '')
+    """
+    words = set(re.split(r"[\s_.-]+", name.casefold())) - _FILLERS
+    parts = [part for names, part in ((TRAIN, "train"), (VAL, "val"), (TEST, "test")) if words & set(names)]
+    return parts[0] if len(words) == len(parts) == 1 else ""
+
+
+def _chosen(folders: list[Path], name: str, root: Path) -> Path:
+    """The one that is called `name`, or the only one."""
+    exact = [folder for folder in folders if folder.name == name]
+    shown = some(folder.name for folder in folders)
+    if len(folders) > 1 and not exact:
+        raise ValueError(f"{root} has {shown}: name the one to use {name}.")
+    if len(folders) > 1:
+        _log.warning("%s has %s: only %s is used.", terminal_text(root), shown, name)
+    return exact[0] if exact else folders[0]
 
 
 def _divided(train: Path, val: Path) -> Split:
@@ -85,6 +111,13 @@ def _undivided(root: Path) -> Split:
         inner = [folder.name for folder in folders_in(root) if folders_in(folder)]
         hint = f" If the classes are the folders in {root / inner[0]}, name that." if inner else ""
         raise ValueError(f"{root} has the images of one class only, {some(class_names)}; it takes two.{hint}")
+    inside = [{path.relative_to(root).parts[1:-1][:1] for path in paths} - {()} for paths in classes.values()]
+    if inside[0] and all(names == inside[0] for names in inside):
+        _log.warning(
+            "The classes of %s are its folders %s. All of them hold the same folders, %s: if those are the classes, "
+            "name a folder that holds them.",
+            terminal_text(root), some(class_names), some(sorted("/".join(parts) for parts in inside[0])),
+        )  # fmt: skip
     paths, labels = _samples(classes, class_names)
     return divided(paths, labels, class_names, root)
 

@@ -47,7 +47,8 @@ def load_data(settings: Settings) -> ImageData:
             num_workers=s.workers,
             augmentation=s.augmentation,
         )
-    is_table = Path(s.data).is_file() or Path(s.data).suffix.lower() in (".csv", ".tsv")
+    path = Path(s.data)
+    is_table = not path.is_dir() and (path.exists() or path.suffix.lower() in (".csv", ".tsv"))
     kind = CsvData if is_table else FolderData
     return kind(
         s.data,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vig_pyg._class_folders import composed, some
 from vig_pyg._text import terminal_text
-from vig_pyg.train.folders import TEST, TRAIN, VAL
+from vig_pyg.train.folders import part_of
 from vig_pyg.train.splits import Split, chosen, divided
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
     if gone and missing == "stop":
         raise FileNotFoundError(
             f"{len(gone)} of {len(rows)} images of {table} do not exist; the first, of row {gone[0].line}: "
-            f"{some([gone[0].path])}."
+            f"{some([gone[0].path])}. Paths are absolute, or begin in the folder of the table."
         )
     _check_labels(table, rows)
     labels = [row.label for row in rows]
@@ -83,8 +83,7 @@ def _sorted(labels: set[str]) -> list[str]:
 
 def _parts(table: Path, rows: Sequence[_Row]) -> list[str]:
     """Of each row `train`, `val` or `test`."""
-    spelled = {name: part for names, part in ((TRAIN, "train"), (VAL, "val"), (TEST, "test")) for name in names}
-    parts = [spelled.get((row.split or "").casefold(), "") for row in rows]
+    parts = [part_of(row.split or "") for row in rows]
     if not {"train", "val"} <= set(parts) or "" in parts:
         wrong = next((row for row, part in zip(rows, parts, strict=True) if not part), None)
         raise ValueError(
@@ -179,7 +178,7 @@ def _decode(table: Path) -> str:
     mark, encoding = next(((mark, name) for mark, name in _BOMS if content.startswith(mark)), (b"", "utf-8"))
     content = content[len(mark) :]
     if b"\0" in content and encoding == "utf-8":
-        raise ValueError(f"{table} is no text: save the table as CSV in UTF-8.")
+        raise ValueError(f"{table} is no text: expected a folder of images, or a table saved as CSV in UTF-8.")
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
