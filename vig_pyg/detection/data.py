@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class Augmentation:
     def __post_init__(self) -> None:
         if self.flip not in ("none", "h", "hv"):
             raise ValueError(f"flip must be 'none', 'h' or 'hv', got {self.flip!r}.")
-        if not 0 < self.scale[0] <= self.scale[1] or not 0 <= self.colour < 1:
+        if not 0 < self.scale[0] <= self.scale[1] < math.inf or not 0 <= self.colour < 1:
             raise ValueError(
                 f"Need 0 < scale[0] <= scale[1] and 0 <= colour < 1, got scale={self.scale}, colour={self.colour}."
             )
@@ -227,12 +228,18 @@ class DetectionData(lightning.LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
+        #: Epoch where training goes on; part of a checkpoint. Processes that read begin before Lightning says it.
+        self.epoch = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epoch = int(state_dict["epoch"])
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        # Lightning asks for the first batch before it tells the sampler the epoch
-        progress: Any = self.trainer.fit_loop.epoch_progress.current if self.trainer is not None else None
         batches = TrainBatches(len(self.train_set), batch_size=self.batch_size, seed=self.seed)
-        batches.set_epoch(progress.processed if progress is not None else 0)
+        batches.set_epoch(self.epoch)
         return self._loader(self.train_set, batches)
 
     def val_dataloader(self) -> DataLoader[Sample]:

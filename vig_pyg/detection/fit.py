@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from vig_pyg.detection._extra import require
 
@@ -13,52 +13,18 @@ require()
 
 import lightning  # noqa: E402
 
-from vig_pyg._files import write_file  # noqa: E402
+from vig_pyg._files import check_new_folder, new_folder, write_file  # noqa: E402
+from vig_pyg._text import error_text, terminal_text  # noqa: E402
+from vig_pyg.detection._processes import check_alone  # noqa: E402
+from vig_pyg.detection.keeper import Keeper  # noqa: E402
 from vig_pyg.detection.module import DetectorModule  # noqa: E402
 from vig_pyg.detection.plan import Plan  # noqa: E402
 from vig_pyg.detection.plots import draw_curves  # noqa: E402
-from vig_pyg.detection.run_folder import (  # noqa: E402
-    CHECKPOINT,
-    read_plan,
-    write_plan,
-    write_rows,
-    write_weights,
-)
+from vig_pyg.detection.run_folder import CHECKPOINT, read_plan, write_plan, write_rows  # noqa: E402
 from vig_pyg.train.checkpoint_io import AtomicCheckpointIO  # noqa: E402
 from vig_pyg.train.launch import quiet_lightning  # noqa: E402
 
-
-class Keeper(lightning.Callback):
-    """After each epoch: a row of numbers, the weights, and a checkpoint to go on from.
-
-    Args:
-        folder: The run folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.rows: list[dict[str, float]] = []
-        self._start = 0.0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = list(state_dict["rows"])
-
-    def on_train_epoch_start(self, *_: Any) -> None:
-        self._start = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        assert isinstance(module, DetectorModule)
-        metrics = {n: float(v) for n, v in trainer.callback_metrics.items() if n.startswith("train_")}
-        scores = {f"val_{name}": score for name, score in module.scores.items()}
-        module.scores = {}
-        seconds = time.perf_counter() - self._start
-        self.rows.append({"epoch": trainer.current_epoch + 1, "seconds": round(seconds, 2), **metrics, **scores})
-        write_rows(self.folder, self.rows)
-        write_weights(self.folder, module.model)
-        trainer.save_checkpoint(self.folder / CHECKPOINT)
+_log = logging.getLogger(__name__)
 
 
 def fit(
@@ -72,14 +38,15 @@ def fit(
 ) -> dict[str, float]:
     """Train a detector and leave a run folder.
 
-    The folder has `config.json` from the start, and after each epoch `metrics.csv`, `model.safetensors` and
-    `checkpoint.ckpt`, each written beside its place and moved there. `curves.png` comes at the end.
+    The folder has `config.json` and `checkpoint.ckpt` from the start, and after each epoch `metrics.csv`,
+    `model.safetensors` and a new `checkpoint.ckpt`, each written beside its place and moved there. `curves.png` comes
+    at the end; a picture that cannot be drawn is a warning. After an error in the first epoch nothing is left.
 
     Args:
         plan: Detector, data and recipe; `None` to go on with the folder's.
         out: The run folder; it must not exist, but for `resume`.
         resume: Whether to go on after the last finished epoch of the folder. The result is that of a
-            run without interruption.
+            run without interruption, bit for bit on a CPU.
         measure_every: Epochs between measurements of average precision; the last epoch is always measured.
         num_workers: Processes that read pictures.
         progress: Whether to show progress bars.
@@ -90,38 +57,75 @@ def fit(
     Raises:
         FileExistsError: If `out` exists and `resume` is not asked for.
         FileNotFoundError: If there is no run to resume, or pictures are missing.
-        ValueError: If the loss is not finite or a picture cannot be used, with its name; or if both a plan and
-            `resume` are given, or neither.
+        ValueError: If the loss is not finite or a picture cannot be used, with its name; if both a plan and `resume`
+            are given, or neither; or if several processes are to train.
     """
     folder = Path(out)
     if (plan is None) != resume:
         raise ValueError("Pass a plan for a new run, or plan=None with resume=True to go on with a folder's plan.")
-    if plan is None:
-        plan, _, _ = read_plan(folder)
-    elif folder.exists():
-        raise FileExistsError(
-            f"{folder} exists already and is not overwritten: choose another --out, or go on with --resume."
+    if measure_every < 1 or num_workers < 0:
+        raise ValueError(
+            f"measure_every must be at least 1 and num_workers at least 0, got {measure_every} and {num_workers}."
         )
-    if measure_every < 1:
-        raise ValueError(f"measure_every must be at least 1, got {measure_every}.")
+    check_alone()
+    class_names = None
+    if plan is None:
+        plan, class_names, _ = read_plan(folder)
+    else:
+        check_new_folder(folder)
+    keeper = Keeper(folder)
     with quiet_lightning():
-        lightning.seed_everything(plan.recipe.seed, workers=True, verbose=False)
+        lightning.seed_everything(plan.recipe.seed, verbose=False)
         data = plan.data(num_workers=num_workers)
         source = data.train_set.source
-        checkpoint = folder / CHECKPOINT if resume and (folder / CHECKPOINT).is_file() else None
-        model = plan.model(len(source.class_names), pretrained=checkpoint is None)
-        module, keeper = DetectorModule(model, data, plan.recipe), Keeper(folder)
-        if not resume:
-            folder.mkdir(parents=True)
-            write_plan(folder, plan, source.class_names, source.category_ids)
-        trainer = _trainer(plan, folder, keeper, measure_every=measure_every, progress=progress)
-        _run(trainer, lambda: trainer.fit(module, datamodule=data, ckpt_path=checkpoint))
-        if "val_AP" not in keeper.rows[-1]:
-            _run(trainer, lambda: trainer.validate(module, datamodule=data, verbose=False))
-            keeper.rows[-1] |= {f"val_{name}": score for name, score in module.scores.items()}
-            write_rows(folder, keeper.rows)
-        write_file(folder / "curves.png", draw_curves(keeper.rows).savefig, overwrite=True)
+        if class_names not in (None, source.class_names):
+            raise ValueError(f"{plan.train} has other classes than when the run in {folder} began.")
+        checkpoint = _checkpoint(folder, plan) if resume else None
+        module = DetectorModule(plan.model(len(source.class_names), pretrained=not resume), data, plan.recipe)
+        with _folder(folder, keeper, resume=resume):
+            if not resume:
+                write_plan(folder, plan, source.class_names, source.category_ids)
+            trainer = _trainer(plan, folder, keeper, measure_every=measure_every, progress=progress)
+            _run(keeper, lambda: trainer.fit(module, datamodule=data, ckpt_path=checkpoint), trainer)
+            if not keeper.rows:
+                raise ValueError(f"{folder / CHECKPOINT} says that the run is finished, but has no epoch.")
+            if "val_AP" not in keeper.rows[-1]:
+                _run(keeper, lambda: trainer.validate(module, datamodule=data, verbose=False), trainer)
+                keeper.rows[-1] |= {f"val_{name}": score for name, score in module.scores.items()}
+                write_rows(folder, keeper.rows)
+            _draw(folder, keeper.rows)
     return keeper.rows[-1]
+
+
+def _checkpoint(folder: Path, plan: Plan) -> Path | None:
+    """Where to go on from; `None` if the run ended before its first step."""
+    if (folder / CHECKPOINT).is_file():
+        return folder / CHECKPOINT
+    source = plan.options.get("weights_backbone")
+    if source is not None:  # a folder may be a stranger's: nothing is read or downloaded because it says so
+        raise ValueError(
+            f"{folder} has no {CHECKPOINT}: the run ended before its first step, and its start weights "
+            f"({terminal_text(source, limit=100)}) are not read again. Remove the folder and start the run anew."
+        )
+    return None
+
+
+@contextmanager
+def _folder(folder: Path, keeper: Keeper, *, resume: bool) -> Iterator[None]:
+    """The run folder. A new one stays after an error if an epoch is finished, and after Ctrl-C if a run began."""
+    if resume:
+        yield
+        return
+    with new_folder(folder, keep=lambda: bool(keeper.rows) or (keeper.stopped and keeper.began)):
+        yield
+
+
+def _draw(folder: Path, rows: list[dict[str, float]]) -> None:
+    """The curves; all results are written already, so a failure is a warning."""
+    try:
+        write_file(folder / "curves.png", draw_curves(rows).savefig, overwrite=True)
+    except Exception as error:  # matplotlib's own errors, a font that is missing, a full disk
+        _log.warning("%s could not be drawn (%s); all else is written.", folder / "curves.png", error_text(error))
 
 
 def _trainer(plan: Plan, folder: Path, keeper: Keeper, *, measure_every: int, progress: bool) -> lightning.Trainer:
@@ -142,11 +146,33 @@ def _trainer(plan: Plan, folder: Path, keeper: Keeper, *, measure_every: int, pr
     )
 
 
-def _run(trainer: lightning.Trainer, work: Callable[[], object]) -> None:
-    """A part of the run; Ctrl-C comes out as `KeyboardInterrupt`, not as the exit that Lightning makes of it."""
+def _run(keeper: Keeper, work: Callable[[], object], trainer: lightning.Trainer) -> None:
+    """A part of the run; Ctrl-C comes out as `KeyboardInterrupt`, not as the exit that Lightning makes of it.
+
+    Errors say what is left of the run.
+    """
     try:
         work()
-    except SystemExit as stop:
+    except (SystemExit, KeyboardInterrupt) as stop:
+        keeper.stopped = True
         raise KeyboardInterrupt from stop
+    except (ValueError, OSError) as error:
+        kind = ValueError if isinstance(error, ValueError) else OSError
+        raise kind(_said(error, keeper)) from error
+    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        if keeper.began:
+            raise
+        raise ValueError(f"{keeper.folder / CHECKPOINT} does not fit the run: {error_text(error)}") from error
     if trainer.interrupted:
+        keeper.stopped = True
         raise KeyboardInterrupt
+
+
+def _said(error: Exception, keeper: Keeper) -> str:
+    """An error in one line, with what is left."""
+    text = str(error)
+    if text.startswith("Caught "):  # in a process that reads pictures: torch puts its whole traceback there
+        text = text.strip().splitlines()[-1].split(": ", 1)[-1]
+    if keeper.rows:
+        text += f" {keeper.folder} holds the run up to epoch {len(keeper.rows)}; --resume goes on from there."
+    return text

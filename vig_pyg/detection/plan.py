@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
@@ -49,11 +50,14 @@ class DetectionRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.lr <= 0 or self.clip <= 0 or self.warmup < 0:
+        positive = 0 < self.lr < math.inf and 0 < self.clip < math.inf and 0 <= self.weight_decay < math.inf
+        if self.epochs < 1 or self.warmup < 0 or not positive:
             raise ValueError(
-                f"Need epochs >= 1, lr > 0, clip > 0 and warmup >= 0, got epochs={self.epochs}, lr={self.lr}, "
-                f"clip={self.clip}, warmup={self.warmup}."
+                f"Need epochs >= 1, lr > 0, clip > 0, weight_decay >= 0 and warmup >= 0, got epochs={self.epochs}, "
+                f"lr={self.lr}, clip={self.clip}, weight_decay={self.weight_decay}, warmup={self.warmup}."
             )
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be from 0 to {2**32 - 1}, got {self.seed}.")
         if self.schedule not in ("step", "cosine"):
             raise ValueError(f"Unknown schedule {self.schedule!r}: choose step or cosine.")
         if self.precision not in ("float32", "bfloat16"):
@@ -75,7 +79,7 @@ class Plan:
         on_bad: What to do with boxes without area.
 
     Raises:
-        ValueError: If the detector is unknown.
+        ValueError: If the detector is unknown, or it takes no pictures in color.
     """
 
     train: str
@@ -92,6 +96,11 @@ class Plan:
             raise ValueError(f"Unknown detector {self.detector!r}: choose one of {', '.join(DETECTORS)}.")
         if self.on_bad not in ("drop", "stop"):
             raise ValueError(f"on_bad must be 'drop' or 'stop', got {self.on_bad!r}.")
+        if self.options.get("in_channels", 3) != 3:
+            raise ValueError(
+                f"Pictures are read in color: in_channels must be 3, got {self.options['in_channels']}. Train a "
+                "detector with other channels by a loop of your own (see vig_pyg.detection.DETECTORS)."
+            )
 
     @property
     def masks(self) -> bool:

@@ -7,14 +7,18 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
+from vig_pyg._bounded import read_json
 from vig_pyg._files import write_file
+from vig_pyg._schema import read_as
+from vig_pyg._text import error_text
+from vig_pyg.config_schema import check_weights_hold
 from vig_pyg.detection.builders import Detector
+from vig_pyg.detection.config_schema import check_config
 from vig_pyg.detection.plan import Plan
+from vig_pyg.weights import read_state
 
 PLAN = "config.json"
 WEIGHTS = "model.safetensors"
@@ -67,7 +71,7 @@ def write_rows(folder: Path, rows: list[dict[str, float]]) -> None:
 
 
 def read_plan(folder: str | Path) -> tuple[Plan, list[str], list[int]]:
-    """The plan of a run folder and its classes.
+    """The plan of a run folder and its classes, checked; nothing is built or fetched.
 
     Raises:
         FileNotFoundError: If it is not the folder of a detector's run.
@@ -76,14 +80,11 @@ def read_plan(folder: str | Path) -> tuple[Plan, list[str], list[int]]:
     path = Path(folder) / PLAN
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not a run folder: it has no {PLAN}. `vig-pyg detect train` makes one.")
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        if content.pop("kind", None) != "detector":
-            raise ValueError("it is that of a classifier")
+    with read_as("the configuration of a detector", str(path)):
+        content = check_config(read_json(path), str(path))
         names, ids = content.pop("class_names"), content.pop("category_ids")
-        return Plan.from_dict(content), list(names), list(ids)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not the configuration of a detector ({error}).") from error
+        del content["kind"]
+        return Plan.from_dict(content), names, ids
 
 
 def load_detector(folder: str | Path) -> DetectionRun:
@@ -97,9 +98,10 @@ def load_detector(folder: str | Path) -> DetectionRun:
     path = Path(folder) / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no {WEIGHTS} yet: no epoch of this run is finished.")
-    model = plan.model(len(class_names), pretrained=False)
     try:
-        model.load_state_dict(load_file(path))
-    except (RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{path} does not fit {PLAN} beside it: {error}") from error
+        check_weights_hold(lambda: plan.model(len(class_names), pretrained=False), path, str(Path(folder) / PLAN))
+        model = plan.model(len(class_names), pretrained=False)
+        model.load_state_dict(read_state(path))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} does not fit {PLAN} beside it: {error_text(error)}") from error
     return DetectionRun(model.eval(), class_names, category_ids, plan)
