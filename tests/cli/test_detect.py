@@ -1,12 +1,16 @@
 import json
+import shutil
 
 import pytest
+import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
 from tests.cli.common import fails
-from tests.detection.scenes import make_coco, make_voc
+from tests.detection.scenes import change, make_coco, make_voc
+from vig_pyg._files import write_file
 from vig_pyg.cli import main
+from vig_pyg.detection import predict as door
 from vig_pyg.detection.module import DetectorModule
 from vig_pyg.detection.run_folder import read_plan
 
@@ -102,3 +106,88 @@ def test_mistakes_are_one_clear_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["detect", "train", "--scale", "wide"])
     assert "LOW,HIGH" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_what_is_there(trained, tmp_path, capsys, monkeypatch):
+    run, voc = trained
+    command = ["detect", "predict", str(run), str(voc / "JPEGImages"), "--out", str(tmp_path / "out"), "--quiet"]
+    calls = []
+
+    def interrupt(*args, **options):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return write_file(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(door, "detect", lambda *_, **__: interrupt() if len(calls) == 2 else calls.append(1) or {})
+        patch.setattr(door, "to_results", lambda *_: [])
+        assert main(command) == 130
+    assert "stopped; nothing was written" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    calls.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(door, "write_file", interrupt)
+        assert main(command) == 130
+    err = capsys.readouterr().err
+    assert f"stopped; {tmp_path / 'out'} has predictions.json, which is complete, and 1 of 4 drawings" in err
+    assert "nothing was written" not in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["pic0.png", "predictions.json"]
+
+
+def test_ctrl_c_before_a_run_begins(tmp_path, capsys, monkeypatch):
+    coco, run = str(make_coco(tmp_path / "data")), tmp_path / "new" / "run"
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vig_pyg.detection.plan.Plan.data", interrupt)
+    assert main(["detect", "train", "--train", coco, "--val", coco, "--out", str(run), *QUICK]) == 130
+    assert "nothing was written" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_error_in_the_first_step_leaves_nothing(tmp_path, capsys):
+    coco = make_coco(tmp_path / "data", count=2)
+    (tmp_path / "data" / "images" / "1.png").write_bytes((tmp_path / "data" / "images" / "1.png").read_bytes()[:200])
+    command = ["detect", "train", "--train", coco, "--val", coco, "--out", tmp_path / "run", *QUICK, "--workers", "2"]
+    assert "1.png cannot be read: damaged or cut short" in fails(capsys, *command)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_device_is_named_and_checked(trained, tmp_path, capsys, monkeypatch):
+    run, voc = trained
+    picture, asked = voc / "JPEGImages" / "pic0.jpg", []
+    predict = ["detect", "predict", run, picture, "--out", tmp_path / "out", "--quiet"]
+    evaluate = ["detect", "evaluate", run, f"{voc}:test", "--workers", "0", "--quiet"]
+    for command in (predict, evaluate):
+        assert "no device 'tpu'" in fails(capsys, *command, "--device", "tpu")
+    assert not (tmp_path / "out").exists()
+
+    def find_device(device):
+        asked.append(str(device))
+        return torch.device("cpu")
+
+    monkeypatch.setattr("vig_pyg.detection.predict.find_device", find_device)
+    monkeypatch.setattr("vig_pyg.detection.measure.find_device", find_device)
+    for name in (None, "cpu"):
+        options = [] if name is None else ["--device", name]
+        for command in (predict, evaluate):
+            if command is predict:
+                command = [*predict[:5], tmp_path / f"out-{name}", "--quiet"]
+            assert main([str(part) for part in [*command, *options]]) == 0
+    assert set(asked) == {"cuda" if torch.cuda.is_available() else "cpu", "cpu"}
+
+
+def test_names_of_strangers_are_text(trained, tmp_path, capsys):
+    run, _ = trained
+    shutil.copytree(run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["class_names"] = ["\x1b[2Jblue", "red\u202e"]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    coco = make_coco(tmp_path / "data", count=2)
+    change(coco, lambda content: [c.update(name=config["class_names"][c["id"] == 7]) for c in content["categories"]])
+    assert main(["detect", "evaluate", str(tmp_path / "run"), str(coco), "--workers", "0", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "AP50 \\x1b[2Jblue" in out
+    assert out.replace("\n", "").isprintable()

@@ -1,11 +1,18 @@
 import csv
+import itertools
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from tests.detection.common import plan
-from tests.detection.scenes import make_coco
+from tests.detection.scenes import change, make_coco
+from vig_pyg.detection import _extra
+from vig_pyg.detection import fit as door
+from vig_pyg.detection._processes import check_alone
 from vig_pyg.detection.fit import fit
 from vig_pyg.detection.module import DetectorModule
 from vig_pyg.detection.run_folder import load_detector
@@ -84,9 +91,27 @@ def test_the_last_epoch_is_always_measured(tmp_path):
     assert rows(tmp_path / "run") == before
 
 
-def test_bfloat16(tmp_path):
-    last = fit(plan(make_coco(tmp_path / "data", count=4), epochs=1, precision="bfloat16"), tmp_path / "run", **OPTIONS)
-    assert last["train_loss"] > 0
+def test_bfloat16_computes_in_bfloat16_and_learns_the_same(tmp_path, monkeypatch):
+    coco, dtypes = make_coco(tmp_path / "data", count=4), {}
+    step = DetectorModule.training_step
+
+    def watched(self, batch, number):
+        seen = dtypes.setdefault(self.recipe.precision, set())
+        layer = self.model.backbone.fpn.inner_blocks[0]
+        handle = layer.register_forward_hook(lambda *parts: seen.add(parts[2].dtype))
+        try:
+            return step(self, batch, number)
+        finally:
+            handle.remove()
+
+    monkeypatch.setattr(DetectorModule, "training_step", watched)
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        last = fit(plan(coco, epochs=1, precision=precision), tmp_path / precision, **OPTIONS)
+        losses[precision] = last["train_loss"]
+    assert dtypes == {"float32": {torch.float32}, "bfloat16": {torch.bfloat16}}
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
 
 
 def test_nothing_is_left_where_the_data_or_the_model_is_wrong(tmp_path):
@@ -103,6 +128,120 @@ def test_nothing_is_left_where_the_data_or_the_model_is_wrong(tmp_path):
     for wrong in ({"plan": None}, {"plan": plan(coco), "resume": True}):
         with pytest.raises(ValueError, match="plan=None with resume=True"):
             fit(out=tmp_path / "run", **wrong, **OPTIONS)
+
+
+def test_curves_that_cannot_be_drawn_are_a_warning(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(door, "draw_curves", lambda _: 1 / 0)
+    last = fit(plan(make_coco(tmp_path / "data", count=4), epochs=1), tmp_path / "run", **OPTIONS)
+    assert last["train_loss"] > 0
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [n for n in FILES if n != "curves.png"]
+    assert "curves.png could not be drawn (division by zero); all else is written" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["matplotlib", "pycocotools", "lightning"])
+def test_what_is_missing_is_known_before_the_work(monkeypatch, name):
+    monkeypatch.setattr(_extra, "find_spec", lambda asked: None if asked == name else True)
+    monkeypatch.setattr("vig_pyg.train._extra.find_spec", lambda asked: None if asked == name else True)
+    with pytest.raises(ImportError, match=rf"{name}.*pip install"):
+        _extra.require()
+
+
+@pytest.mark.parametrize("variable", ["RANK=1", "LOCAL_RANK=3", "WORLD_SIZE=2", "LOCAL_WORLD_SIZE=8", "SLURM_PROCID=1"])
+def test_one_of_several_processes_is_refused(tmp_path, monkeypatch, variable):
+    name, value = variable.split("=")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=rf"one process.*{variable}.*unset {name}"):
+        fit(plan(tmp_path / "none.json"), tmp_path / "run", **OPTIONS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_variables_of_a_single_process_are_fine(monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "", "SLURM_NTASKS": "4"}.items():
+        monkeypatch.setenv(name, value)
+    check_alone()
+
+
+def first_failure(monkeypatch, error, *, at):
+    """An error in the training step of that number."""
+    step, calls = DetectorModule.training_step, itertools.count(1)
+
+    def failing(self, batch, number):
+        if next(calls) == at:
+            raise error
+        return step(self, batch, number)
+
+    monkeypatch.setattr(DetectorModule, "training_step", failing)
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), OSError(28, "No space left"), RuntimeError("odd"), MemoryError()])
+def test_an_error_in_the_first_epoch_leaves_nothing(tmp_path, monkeypatch, error):
+    coco = make_coco(tmp_path / "data", count=4)
+    with monkeypatch.context() as patch:
+        first_failure(patch, error, at=2)
+        with pytest.raises(type(error)):
+            fit(plan(coco), tmp_path / "new" / "run", **OPTIONS)
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_error_later_says_what_is_there(tmp_path, monkeypatch):
+    made = plan(make_coco(tmp_path / "data", count=4))
+    with monkeypatch.context() as patch:
+        first_failure(patch, ValueError("The loss is nan."), at=4)
+        with pytest.raises(ValueError, match=r"The loss is nan\. .*run holds the run up to epoch 1; --resume goes on"):
+            fit(made, tmp_path / "run", **OPTIONS)
+    assert fit(None, tmp_path / "run", resume=True, **OPTIONS)["epoch"] == 2
+
+
+@pytest.mark.parametrize("which", [1, 2, 4, 5, 6])
+def test_a_full_disk(tmp_path, monkeypatch, which):
+    """Whichever file is the first that does not fit: no half of one, and either nothing or a run that goes on."""
+    made, calls, mkstemp = plan(make_coco(tmp_path / "data", count=4)), itertools.count(1), tempfile.mkstemp
+    run = tmp_path / "run"
+
+    def full(*args, **options):
+        if next(calls) >= which:
+            raise OSError(28, "No space left on device")
+        return mkstemp(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "mkstemp", full)
+        with pytest.raises(OSError, match="No space left"):
+            fit(made, run, **OPTIONS)
+    assert run.exists() == (which > 5)  # the plan, the first checkpoint; rows, weights and checkpoint of an epoch
+    if run.exists():
+        assert not [path for path in run.iterdir() if path.name.startswith(".")]
+        assert fit(None, run, resume=True, **OPTIONS)["epoch"] == 2
+
+
+class Runs:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_the_run_folder_of_a_stranger_runs_nothing(tmp_path):
+    made, run = plan(make_coco(tmp_path / "data", count=4), epochs=1), tmp_path / "run"
+    fit(made, run, **OPTIONS)
+    good = torch.load(run / "checkpoint.ckpt", weights_only=True)
+    for wrong in ({**good, "extra": Runs(tmp_path / "ran")}, {"state_dict": {}}, {**good, "state_dict": {"a": 1}},
+                  {**good, "callbacks": {}, "epoch": "x"}, [1]):  # fmt: skip
+        torch.save(wrong, run / "checkpoint.ckpt")
+        with pytest.raises(ValueError, match=r"checkpoint\.ckpt"):
+            fit(None, run, resume=True, **OPTIONS)
+    assert not (tmp_path / "ran").exists()
+    (run / "checkpoint.ckpt").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(ValueError, match=r"checkpoint\.ckpt is damaged"):
+        fit(None, run, resume=True, **OPTIONS)
+
+
+def test_other_classes_than_at_the_beginning(tmp_path):
+    coco, run = make_coco(tmp_path / "data", count=4), tmp_path / "run"
+    fit(plan(coco, epochs=1), run, **OPTIONS)
+    change(coco, lambda content: content["categories"][0].update(name="green"))
+    with pytest.raises(ValueError, match=r"other classes than when the run in .*run began"):
+        fit(None, run, resume=True, **OPTIONS)
 
 
 @pytest.mark.slow

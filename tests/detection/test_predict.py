@@ -1,3 +1,5 @@
+import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +9,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from vig_pyg.detection import predict as door
 from vig_pyg.detection.predict import detect, draw, predict
 from vig_pyg.detection.run_folder import load_detector
 
@@ -84,8 +87,10 @@ def test_boxes_outlines_and_titles_are_drawn():
     assert torch.equal(outlined[:, 50:], image[:, 50:])
     nothing = {key: value[:0] for key, value in RED.items()}
     assert torch.equal(draw(image, nothing, ["red"]), image)
-    other = draw(image, {**RED, "labels": torch.tensor([2])}, ["red", "blue"])
-    assert other[0, 10, 30] < 100 < other[2, 10, 30] or not torch.equal(other, outlined)
+    other = draw(image, {**RED, "labels": torch.tensor([2])}, ["red", "blue"])  # hues are as far apart as they can be
+    assert (other[0, 10, 10:50] < 50).all()
+    assert (other[1:, 10, 10:50] > 200).all()
+    assert other[0, 25, 30] < 70 < 150 < other[2, 25, 30]
 
 
 def test_pictures_that_cannot_be_read_are_named(run, tmp_path):
@@ -110,3 +115,106 @@ def test_mistakes_leave_nothing(run, tmp_path):
     with pytest.raises(ValueError, match="threshold"):
         predict(run, [good], tmp_path / "out", threshold=2)
     assert not (tmp_path / "out").exists()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def several(tmp_path, count=4):
+    return [picture(tmp_path / f"p{i}.png") for i in range(count)]
+
+
+def stops(function, at, error):
+    """The function, which raises in its call of that number."""
+    calls = itertools.count(1)
+
+    def stopping(*args, **options):
+        if next(calls) == at:
+            raise error
+        return function(*args, **options)
+
+    return stopping
+
+
+@pytest.mark.parametrize("at", [1, 3])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])
+def test_before_the_results_nothing_is_left(run, tmp_path, monkeypatch, at, error):
+    monkeypatch.setattr(door, "detect", stops(door.detect, at, error()))
+    with pytest.raises(error):
+        predict(run, several(tmp_path), tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_results_are_there_before_pictures(run, tmp_path, monkeypatch, at):
+    expected = predict(run, several(tmp_path), tmp_path / "whole").annotations
+    for error, words in ((KeyboardInterrupt(), ""), (OSError(28, "No space left"), f"complete, and {at - 1} of 4")):
+        out = tmp_path / type(error).__name__
+        with monkeypatch.context() as patch:
+            patch.setattr(door, "write_file", stops(door.write_file, at + 1, error))  # the first is the results'
+            with pytest.raises(type(error)) as caught:
+                predict(run, several(tmp_path), out)
+        assert words in str(caught.value)
+        assert names(out) == [f"p{i}.png" for i in range(at - 1)] + ["predictions.json"]
+        assert json.loads((out / "predictions.json").read_text())["annotations"] == expected
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_warning(run, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(door, "draw_bounding_boxes", stops(door.draw_bounding_boxes, 2, ValueError("no such letter")))
+    found = predict(run, several(tmp_path), tmp_path / "out")
+    assert names(tmp_path / "out") == ["p0.png", "p2.png", "p3.png", "predictions.json"]
+    assert [(one.path.name, one.reason) for one in found.undrawn] == [("p1.png", "no such letter")]
+    assert len(found.annotations) == 4
+    assert "p1.png could not be drawn: no such letter" in caplog.text
+
+
+@pytest.mark.parametrize("name", [r"\frac", "$x", "\x1b[2J", "a\nb", "猫", "\ud800", "", "x" * 1000, "{0}%s"])
+def test_classes_of_any_name_are_drawn(run, tmp_path, name):
+    found = predict(replace(run, class_names=[name, name + "2"]), several(tmp_path, 1), tmp_path / "out")
+    assert not found.undrawn
+    written = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert written["categories"][0]["name"] == name
+
+
+def test_long_and_repeated_names(run, tmp_path):
+    long = picture(tmp_path / f"{'ä' * 120}.png")
+    found = predict(run, [long, long, picture(tmp_path / "a-2.png"), *several(tmp_path, 1)], tmp_path / "out")
+    assert not found.undrawn
+    assert names(tmp_path / "out") == [
+        "a-2.png",
+        "p0.png",
+        "predictions.json",
+        f"{'ä' * 100}-2.png",
+        f"{'ä' * 100}.png",
+    ]
+
+
+def test_nothing_to_look_at(run, tmp_path):
+    with pytest.raises(ValueError, match="no pictures"):
+        predict(run, [], tmp_path / "out")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError, match="link"):
+        predict(run, several(tmp_path, 1), tmp_path / "link")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_device_is_used(run, tmp_path):
+    class Where(Finds):
+        moved = None
+
+        def to(self, device):
+            self.moved = torch.device(device)
+            return self
+
+        def forward(self, images):
+            assert images[0].device == self.moved
+            size = images[0].shape
+            return [{k: v.to(self.moved) for k, v in super().forward([torch.zeros(size)])[0].items()}]
+
+    model = Where()
+    assert predict(replace(run, model=model), several(tmp_path, 1), tmp_path / "out", device="cpu").annotations
+    assert model.moved == torch.device("cpu")
+    with pytest.raises(NotImplementedError):  # the map has no values there: so it was there
+        predict(replace(run, model=model), several(tmp_path, 1), tmp_path / "meta", device="meta")
+    assert model.moved == torch.device("meta")

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vig_pyg.cli._options import say_broken
+from vig_pyg._text import terminal_text
+from vig_pyg.cli._options import device, say_broken
 
 if TYPE_CHECKING:
     from vig_pyg.detection.plan import Plan
@@ -29,6 +30,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     evaluate.add_argument("--overwrite", action="store_true", help="replace that file if it exists")
     evaluate.add_argument("--batch-size", type=int, default=2)
     evaluate.add_argument("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
+    evaluate.add_argument("--device", help="where to compute (default: cuda if there is one, else cpu)")
     evaluate.add_argument("--quiet", action="store_true", help="no progress bar")
     evaluate.set_defaults(run=_evaluate)
 
@@ -37,6 +39,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     predict.add_argument("images", metavar="PATH", nargs="+", help="picture, folder of pictures, or pattern")
     predict.add_argument("--out", type=Path, default=Path("detections"), help="folder, must not exist")
     predict.add_argument("--threshold", type=float, default=0.5, help="lowest score (default: 0.5)")
+    predict.add_argument("--device", help="where to compute (default: cuda if there is one, else cpu)")
     predict.add_argument("--quiet", action="store_true", help="no progress bar")
     predict.set_defaults(run=_predict)
 
@@ -111,11 +114,13 @@ def _train(args: argparse.Namespace) -> int | None:
     try:
         last = fit(plan, out, resume=args.resume is not None, **how)
     except KeyboardInterrupt:
-        print(f"\nvig-pyg: stopped; go on with: vig-pyg detect train --resume {out}", file=sys.stderr)
+        if not (out / "config.json").is_file():
+            raise  # nothing was written
+        print(f"\nvig-pyg: stopped; go on with: vig-pyg detect train --resume {terminal_text(out)}", file=sys.stderr)
         return 130
     _print_scores({name.removeprefix("val_"): value for name, value in last.items() if name.startswith("val_")})
     for path in sorted(out.iterdir()):
-        print(f"  {path}")
+        print(f"  {terminal_text(path)}")
     return None
 
 
@@ -150,6 +155,9 @@ def _refuse_settings(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    from vig_pyg.detection._extra import require_data
+
+    require_data()
     from vig_pyg._files import check_free, write_file
     from vig_pyg.detection.measure import measure
     from vig_pyg.detection.run_folder import load_detector
@@ -161,30 +169,47 @@ def _evaluate(args: argparse.Namespace) -> None:
         args.source,
         batch_size=args.batch_size,
         num_workers=args.workers,
+        device=device(args),
         progress=not args.quiet,
     )
     _print_scores(evaluator.compute())
     if args.out is not None:
         write_file(args.out, json.dumps(evaluator.results) + "\n", overwrite=args.overwrite)
-        print(args.out)
+        print(terminal_text(args.out))
 
 
 def _predict(args: argparse.Namespace) -> int:
+    from vig_pyg.detection._extra import require_data
+
+    require_data()
     from tqdm import tqdm
 
-    from vig_pyg.detection.predict import predict
+    from vig_pyg._files import check_new_folder
+    from vig_pyg.detection.predict import PREDICTIONS, predict
     from vig_pyg.detection.run_folder import load_detector
-    from vig_pyg.predict import find_pictures
+    from vig_pyg.image_io import find_images
 
-    run, paths = load_detector(args.run_folder), find_pictures(args.images)
+    check_new_folder(args.out)
+    where = device(args)
+    run, paths = load_detector(args.run_folder), find_images(args.images)
     hidden = True if args.quiet else None  # None: where nobody looks
-    with tqdm(total=len(paths), unit="picture", disable=hidden, leave=False) as bar:
-        found = predict(run, paths, args.out, threshold=args.threshold, report=bar.update)
-    print(f"{len(found.annotations)} objects in {len(paths) - len(found.broken)} pictures, in {args.out}")
+    try:
+        with tqdm(total=len(paths), unit="picture", disable=hidden, leave=False) as bar:
+            found = predict(run, paths, args.out, threshold=args.threshold, device=where, report=bar.update)
+    except KeyboardInterrupt:
+        if not (args.out / PREDICTIONS).exists():  # it was not there before
+            raise  # nothing was written
+        drawn = len(list(args.out.glob("*.png")))
+        words = f"{PREDICTIONS}, which is complete, and {drawn} of {len(paths)} drawings"
+        print(f"\nvig-pyg: stopped; {terminal_text(args.out)} has {words}", file=sys.stderr)
+        return 130
+    counts = f"{len(found.annotations)} objects in {len(paths) - len(found.broken)} pictures"
+    print(f"{counts}, in {terminal_text(args.out)}")
     return say_broken(found.broken, len(paths))
 
 
 def _print_scores(scores: dict[str, float]) -> None:
-    width = max(map(len, scores))
-    for name, share in scores.items():
+    lines = [(terminal_text(name, limit=60), share) for name, share in scores.items()]
+    width = max(len(name) for name, _ in lines)
+    for name, share in lines:
         print(f"{name:{width}}  {100 * share:5.1f} %" if share >= 0 else f"{name:{width}}  no such object")

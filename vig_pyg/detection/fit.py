@@ -116,7 +116,7 @@ def _folder(folder: Path, keeper: Keeper, *, resume: bool) -> Iterator[None]:
     if resume:
         yield
         return
-    with new_folder(folder, keep=lambda: bool(keeper.rows) or (keeper.stopped and keeper.began)):
+    with new_folder(folder, keep=lambda: keeper.saved > 0 or (keeper.stopped and keeper.began)):
         yield
 
 
@@ -173,6 +173,6 @@ def _said(error: Exception, keeper: Keeper) -> str:
     text = str(error)
     if text.startswith("Caught "):  # in a process that reads pictures: torch puts its whole traceback there
         text = text.strip().splitlines()[-1].split(": ", 1)[-1]
-    if keeper.rows:
-        text += f" {keeper.folder} holds the run up to epoch {len(keeper.rows)}; --resume goes on from there."
+    if keeper.saved:
+        text += f" {keeper.folder} holds the run up to epoch {keeper.saved}; --resume goes on from there."
     return text

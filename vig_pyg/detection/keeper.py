@@ -27,6 +27,8 @@ class Keeper(lightning.Callback):
         self.rows: list[dict[str, float]] = []
         #: Whether training began, and whether a person or a signal stopped it.
         self.began = self.stopped = False
+        #: Epochs in the checkpoint.
+        self.saved = 0
         self._start = 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -38,6 +40,7 @@ class Keeper(lightning.Callback):
         if not all(isinstance(value, int | float) for value in numbers):
             raise TypeError("its rows of metrics.csv hold more than numbers")
         self.rows = [dict(row) for row in rows]
+        self.saved = len(self.rows)
 
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         self.began = True
@@ -59,3 +62,4 @@ class Keeper(lightning.Callback):
         data: Any = getattr(trainer, "datamodule", None)
         data.epoch = trainer.current_epoch + 1
         trainer.save_checkpoint(self.folder / CHECKPOINT)
+        self.saved = len(self.rows)

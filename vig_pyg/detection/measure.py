@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from vig_pyg.detection._device import find_device
 from vig_pyg.detection.data import DetectionSet, collate, open_source
 from vig_pyg.detection.evaluate import CocoEvaluator
 from vig_pyg.detection.run_folder import DetectionRun
@@ -19,6 +20,7 @@ def measure(
     *,
     batch_size: int = 2,
     num_workers: int = 2,
+    device: str | torch.device | None = None,
     progress: bool = True,
 ) -> CocoEvaluator:
     """Run a detector over annotated pictures.
@@ -28,6 +30,7 @@ def measure(
         source: The pictures (see `open_source`); their classes must be those of the run.
         batch_size: Pictures at a time.
         num_workers: Processes that read pictures.
+        device: Where to compute; by default a CUDA GPU if there is one, else the CPU.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -45,10 +48,10 @@ def measure(
 
         loader = track(loader, "Measuring")
     evaluator = CocoEvaluator(annotated, masks=run.plan.masks)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = run.model.to(device).eval()
+    where = find_device(device)
+    model = run.model.to(where).eval()
     with torch.inference_mode():
         for images, targets in loader:
-            found = model([image.to(device) for image in images])
+            found = model([image.to(where) for image in images])
             evaluator.update([int(target["image_id"]) for target in targets], found)
     return evaluator

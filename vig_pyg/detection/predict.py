@@ -1,11 +1,13 @@
-"""Detections in pictures: drawn, and as COCO JSON."""
+"""Detections in pictures: as COCO JSON, and drawn."""
 
 from __future__ import annotations
 
 import colorsys
 import json
+import logging
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,13 +16,21 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
-from vig_pyg._files import write_file
+from vig_pyg._files import new_folder, write_file
+from vig_pyg._text import error_text, terminal_text
+from vig_pyg.detection._device import find_device
 from vig_pyg.detection.evaluate import MASK_THRESHOLD, to_results
+from vig_pyg.detection.masks import OutlineError, read_outline
+from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.run_folder import DetectionRun
-from vig_pyg.predict import Broken, BrokenPictureError, read_picture
+from vig_pyg.image_io import UnreadableImageError
+from vig_pyg.predict import Broken
 
 #: Name of the COCO file beside the drawn pictures.
 PREDICTIONS = "predictions.json"
+#: Longest name of a drawing in bytes, without its ending; file systems allow 255.
+_LONGEST = 200
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,10 +40,12 @@ class Predictions:
     Args:
         annotations: The entries of `predictions.json` under `annotations`.
         broken: Pictures that could not be read, with the reason.
+        undrawn: Pictures with results whose drawing failed, with the reason.
     """
 
     annotations: list[dict[str, Any]]
     broken: list[Broken]
+    undrawn: list[Broken] = field(default_factory=list)
 
 
 def predict(
@@ -42,44 +54,65 @@ def predict(
     out: str | Path,
     *,
     threshold: float = 0.5,
+    device: str | torch.device | None = None,
     report: Callable[[int], object] | None = None,
 ) -> Predictions:
-    """Find objects in pictures, draw them, and write them down.
+    """Find objects in pictures, write them down, and draw them.
+
+    Results come first: `predictions.json` is complete before the first picture is drawn. Until then an error or Ctrl-C
+    leaves nothing, from then on the results and the drawings that are finished.
 
     Args:
         run: The detector (see `load_detector`).
         paths: The pictures, of any sizes; those that cannot be read are left out and named in the result.
-        out: A folder for one PNG for each picture, with boxes, outlines, names and scores, and `predictions.json`:
-            COCO's format with `score`, the images numbered from 1 in the order given. It must not exist.
+        out: A folder for `predictions.json`, which is COCO's format with `score`, the images numbered from 1 in the
+            order given, and one PNG for each picture, with boxes, outlines, names and scores. It must not exist.
         threshold: Lowest score of an object that is drawn or written, from 0 to 1.
-        report: Called with 1 when a picture is done, for a progress bar.
+        device: Where to compute; by default a CUDA GPU if there is one, else the CPU.
+        report: Called with 1 when a picture is searched, for a progress bar.
 
     Raises:
         FileExistsError: If `out` exists.
         FileNotFoundError: If a picture does not exist.
+        OSError: If something cannot be written, with what is there.
         ValueError: If none can be read, or `threshold` is out of range.
     """
     out, files = Path(out), [Path(path) for path in paths]
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be from 0 to 1, got {threshold}.")
-    if out.exists():
-        raise FileExistsError(f"{out} exists already and is not overwritten: choose another --out, or remove it.")
+    if not files:
+        raise ValueError("There are no pictures to look at.")
+    gone = [path for path in files if not path.exists()]
+    if gone:
+        raise FileNotFoundError(f"There is no picture at {gone[0]}.")
+    written = False
+    with new_folder(out, keep=lambda: written):
+        content, broken = _search(run, files, threshold, find_device(device), report or (lambda _: None))
+        write_file(out / PREDICTIONS, json.dumps(content) + "\n")
+        written = True
+        undrawn = _draw_all(out, content)
+    return Predictions(content["annotations"], broken, undrawn)
+
+
+def _search(
+    run: DetectionRun, files: list[Path], threshold: float, device: torch.device, report: Callable[[int], object]
+) -> tuple[dict[str, list[dict[str, Any]]], list[Broken]]:
+    """The content of `predictions.json`, and the pictures that could not be read."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     broken: list[Broken] = []
-    for path, name in zip(files, _names(files), strict=True):
+    run.model.to(device)
+    for path in files:
         try:
-            image = v2.functional.pil_to_tensor(read_picture(path).convert("RGB"))
-        except BrokenPictureError as error:
+            image = read_pixels(path)
+        except UnreadableImageError as error:
             broken.append(Broken(path, str(error)))
         else:
-            found = detect(run, image, threshold=threshold)
+            found = detect(run, image, threshold=threshold, device=device)
             images.append({"id": len(images) + 1, "file_name": str(path)})
             images[-1] |= {"height": image.size(1), "width": image.size(2)}
             annotations += to_results(len(images), found, run.category_ids)
-            write_file(out / f"{name}.png", _as_png(draw(image, found, run.class_names)))
-        if report is not None:
-            report(1)
+        report(1)
     if not images:
         raise ValueError(
             f"None of {len(broken)} pictures could be read; the first, {broken[0].path}: {broken[0].reason}."
@@ -87,25 +120,74 @@ def predict(
     for i, entry in enumerate(annotations):
         entry |= {"id": i + 1, "iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3]}
     categories = [{"id": number, "name": name} for number, name in zip(run.category_ids, run.class_names, strict=True)]
-    content = {"images": images, "categories": categories, "annotations": annotations}
-    write_file(out / PREDICTIONS, json.dumps(content) + "\n")
-    return Predictions(annotations, broken)
+    return {"images": images, "categories": categories, "annotations": annotations}, broken
+
+
+@torch.inference_mode()
+def detect(
+    run: DetectionRun, image: Tensor, *, threshold: float = 0.5, device: str | torch.device | None = "cpu"
+) -> dict[str, Tensor]:
+    """Objects in one picture of bytes `(3, H, W)`, best first.
+
+    Args:
+        run: The detector.
+        image: The picture (see `read_pixels`).
+        threshold: Lowest score.
+        device: Where the model is.
+
+    Returns:
+        On the CPU `boxes (n, 4)`, `labels (n,)` from 1, `scores (n,)` and, from Mask R-CNN, `masks (n, 1, H, W)`.
+    """
+    (found,) = run.model([image.to(find_device(device)) / 255])
+    kept = (found["scores"] >= threshold) & (found["labels"] > 0)
+    return {name: values[kept].cpu() for name, values in found.items()}
+
+
+def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[Broken]:
+    """Draw each picture; those that cannot be drawn, with the reason."""
+    class_names = [entry["name"] for entry in content["categories"]]
+    labels = {entry["id"]: i + 1 for i, entry in enumerate(content["categories"])}
+    of_image: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in content["images"]}
+    for entry in content["annotations"]:
+        of_image[entry["image_id"]].append(entry)
+    undrawn: list[Broken] = []
+    paths = [Path(entry["file_name"]) for entry in content["images"]]
+    for i, (entry, path, name) in enumerate(zip(content["images"], paths, _names(paths), strict=True)):
+        try:
+            size = entry["height"], entry["width"]
+            png = _as_png(draw(read_pixels(path), _found(of_image[entry["id"]], labels, size), class_names))
+        except Exception as error:  # a font without these letters, a file that changed: the results are there
+            _log.warning("%s could not be drawn: %s", path, error_text(error))
+            undrawn.append(Broken(path, error_text(error)))
+            continue
+        try:
+            write_file(out / f"{name}.png", png)
+        except OSError as error:
+            count = f"{i - len(undrawn)} of {len(content['images'])} drawings"
+            raise OSError(f"{error} {out} has {PREDICTIONS}, which is complete, and {count}.") from error
+    return undrawn
+
+
+def _found(entries: list[dict[str, Any]], labels: dict[int, int], size: tuple[int, int]) -> dict[str, Tensor]:
+    """Entries of `predictions.json` as a detector gives them."""
+    boxes = torch.tensor([entry["bbox"] for entry in entries], dtype=torch.float32).view(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    found = {"boxes": boxes, "scores": torch.tensor([entry["score"] for entry in entries])}
+    found["labels"] = torch.tensor([labels[entry["category_id"]] for entry in entries], dtype=torch.long)
+    if entries and "segmentation" in entries[0]:
+        found["masks"] = torch.stack([_mask(entry["segmentation"], size) for entry in entries]).unsqueeze(1).float()
+    return found
+
+
+def _mask(segmentation: dict[str, Any], size: tuple[int, int]) -> Tensor:
+    try:
+        return torch.from_numpy(read_outline(segmentation, size).mask())
+    except OutlineError:  # no pixel is likely enough
+        return torch.zeros(size, dtype=torch.uint8)
 
 
 def _as_png(image: Tensor) -> Callable[[BinaryIO], None]:
     return lambda file: v2.functional.to_pil_image(image).save(file, format="PNG")
-
-
-@torch.inference_mode()
-def detect(run: DetectionRun, image: Tensor, *, threshold: float = 0.5) -> dict[str, Tensor]:
-    """Objects in one picture of bytes `(3, H, W)`, best first.
-
-    Returns:
-        `boxes (n, 4)`, `labels (n,)` from 1, `scores (n,)` and, from Mask R-CNN, `masks (n, 1, H, W)`.
-    """
-    (found,) = run.model([image / 255])
-    kept = (found["scores"] >= threshold) & (found["labels"] > 0)
-    return {name: values[kept] for name, values in found.items()}
 
 
 def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Tensor:
@@ -116,7 +198,8 @@ def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Ten
     colours = [_colour(label, len(class_names)) for label in labels]
     if "masks" in found:
         image = draw_segmentation_masks(image, found["masks"][:, 0] >= MASK_THRESHOLD, alpha=0.5, colors=colours)
-    titles = [f"{class_names[label - 1]} {score:.2f}" for label, score in zip(labels, found["scores"], strict=True)]
+    names = [terminal_text(name, limit=40) for name in class_names]
+    titles = [f"{names[label - 1]} {score:.2f}" for label, score in zip(labels, found["scores"], strict=True)]
     width = max(1, round(min(image.shape[1:]) / 240))
     return draw_bounding_boxes(image, found["boxes"], titles, colours, width=width)
 
@@ -129,11 +212,14 @@ def _colour(label: int, count: int) -> tuple[int, int, int]:
 
 def _names(files: list[Path]) -> list[str]:
     """A name for each drawing; pictures of the same name in different folders get a number."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for path in files:
-        name, i = path.stem, 1
+        stem = path.stem
+        while len(os.fsencode(stem)) > _LONGEST:
+            stem = stem[:-1]
+        name, i = stem, 1
         while name in names:
             i += 1
-            name = f"{path.stem}-{i}"
-        names.append(name)
-    return names
+            name = f"{stem}-{i}"
+        names[name] = None
+    return list(names)
