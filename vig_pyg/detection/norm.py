@@ -23,7 +23,7 @@ class FrozenBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     Example:
         >>> import torch
-        >>> frozen = FrozenBatchNorm(nn.BatchNorm1d(3, eps=0.0)).train()
+        >>> frozen = FrozenBatchNorm(nn.BatchNorm1d(3, eps=2.0**-30)).train()
         >>> frozen(torch.ones(2, 3)).tolist()
         [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
