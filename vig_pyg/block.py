@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from vig_pyg.conv import ConvFactory, NodesOrPair, NodeUpdateConv
+from vig_pyg.conv import ConvFactory, NodesOrPair, NodeUpdateConv, VisionConv
 from vig_pyg.data import Layout, pool_nodes
-from vig_pyg.graph import Builder, GraphFactory
+from vig_pyg.graph import Builder, GraphFactory, sound_edges
 from vig_pyg.layers import FFN, DropPath, LinearNorm, two_maps
 
 
@@ -42,7 +43,9 @@ class Grapher(nn.Module):
     Shapes: `x (N, C)` and its layout to `(N, C)`.
 
     Raises:
-        ValueError: If the operator returns another shape than `(N, 2 C)`.
+        TypeError: If a graph builder of your own returns anything but a dense tensor of int64 or int32.
+        ValueError: If the operator returns another shape than `(N, 2 C)`, or such a builder another than `(2, E)`.
+        IndexError: If such a builder returns a node that does not exist.
 
     Example:
         >>> import torch
@@ -74,15 +77,17 @@ class Grapher(nn.Module):
         self.conv = conv(channels, 2 * channels)
         if reduce_ratio > 1 and getattr(self.conv, "add_self_loops", False):
             setattr(self.conv, "add_self_loops", False)  # noqa: B010  (an attribute of PyG's operators)
-        if isinstance(self.conv, NodeUpdateConv):
-            self.conv.by_target = True
+        if isinstance(self.conv, VisionConv):
+            self.conv.by_target = True  # `sound_edges` sees to it
         self.fc2 = LinearNorm(2 * channels, channels)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
+        if not torch.compiler.is_compiling() and x.size(0) != layout.num_nodes:
+            raise ValueError(f"Got {x.size(0)} nodes and a layout of {layout.num_nodes}: it belongs to other images.")
         y = self.fc1(x)
         y_src, layout_src = pool_nodes(y, layout, self.reduce_ratio)
-        edge_index = self.graph(y, layout, y_src, layout_src)
+        edge_index = sound_edges(self.graph(y, layout, y_src, layout_src), self.graph, y_src, y)
         out = self._update(y if y_src is y else (y_src, y), edge_index, (x.size(0), 2 * x.size(1)))
         return x + self.drop_path(out, layout.batch, layout.num_graphs)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vig_pyg.kernels import gather
+from vig_pyg.kernels import rows
 from vig_pyg.kernels.triton_gather import gather_max, scatter_winners
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -66,23 +66,23 @@ def test_nan_is_handed_on():
 @pytest.mark.parametrize("by_target", [False, True])
 def test_rows_on_a_gpu(by_target):
     source, first, edges = graph(5, [2, 0, 3])
-    got = gather._gpu_rows(edges.to(DEVICE), 5, 3, by_target)
+    got = rows.gpu_rows(edges.to(DEVICE), 5, 3, by_target)
     assert torch.equal(got[0], source)
     assert torch.equal(got[1], first)
 
 
 def test_edges_in_any_order_are_sorted_and_checked():
     source, first, edges = graph(5, [2, 0, 3])
-    got = gather._gpu_rows(edges[:, [4, 0, 2, 1, 3]].to(DEVICE), 5, 3, False)
+    got = rows.gpu_rows(edges[:, [4, 0, 2, 1, 3]].to(DEVICE), 5, 3, False)
     assert torch.equal(got[1], first)
     assert sorted(got[0][:2].tolist()) == sorted(source[:2].tolist())
     with pytest.raises(IndexError, match="sources below 5 and targets below 3"):
-        gather._gpu_rows(torch.tensor([[0, 5], [0, 1]]).to(DEVICE), 5, 3, False)
+        rows.gpu_rows(torch.tensor([[0, 5], [0, 1]]).to(DEVICE), 5, 3, False)
     with pytest.raises(IndexError, match="sources below 5 and targets below 3"):
-        gather._gpu_rows(torch.tensor([[0, -1], [0, 1]]).to(DEVICE), 5, 3, False)
+        rows.gpu_rows(torch.tensor([[0, -1], [0, 1]]).to(DEVICE), 5, 3, False)
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="there the program would stop")
 def test_a_wrong_promise_is_found():
     with pytest.raises(RuntimeError, match="not sorted by target"):
-        gather._gpu_rows(torch.tensor([[0, 0], [1, 0]]), 5, 3, True)
+        rows.gpu_rows(torch.tensor([[0, 0], [1, 0]]), 5, 3, True)

@@ -80,7 +80,7 @@ search = {"x_ptr": "*fp32", "y_ptr": "*fp32", "bias_ptr": "*fp32", "edges_ptr": 
 for best in (16, 128):
     built(triton_search._search, search, TARGETS=16, SOURCES=max(64, best), BEST=best, CHANNELS=32)
 graph = {"source_ptr": "*i64", "first_ptr": "*i64"}
-sizes = {"n": "i32", "channels": "i32"}
+sizes = {"m": "i32", "n": "i32", "channels": "i32"}
 forward = {"src_ptr": "*bf16", "dst_ptr": "*bf16", **graph, "out_ptr": "*bf16", "slots_ptr": "*i16", **sizes}
 built(triton_gather._forward, forward, WINNERS=True, **triton_gather._TILE)
 backward = {"grad_ptr": "*bf16", **graph, "slots_ptr": "*i16", "grad_src_ptr": "*fp32", "grad_dst_ptr": "*bf16"}

@@ -1,6 +1,6 @@
 """Graph convolutions: four operators of the paper, and how to bring another."""
 
-from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
+from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv, VisionConv
 from vig_pyg.conv.contract import CONVS, ConvFactory, resolve_conv
 from vig_pyg.conv.edge_conv import EdgeConv
 from vig_pyg.conv.gin_conv import GINConv
@@ -16,5 +16,6 @@ __all__ = [
     "MaxRelativeConv",
     "NodeUpdateConv",
     "NodesOrPair",
+    "VisionConv",
     "resolve_conv",
 ]

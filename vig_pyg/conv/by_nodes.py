@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from vig_pyg.kernels import edge_rows
+
 
 def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.dtype) -> Tensor:
     """The edges as a sparse matrix of ones, a row for each target.
@@ -22,15 +24,14 @@ def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.
         num_dst: Targets.
         dtype: Type of the features it will be multiplied with.
 
+    Raises:
+        IndexError: If an index is out of range; torch's products would read and write beyond the features.
+
     Example:
         >>> transposed_csr(torch.tensor([[2, 0], [0, 1]]), 3, 2, torch.float32).to_dense().tolist()
         [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
-    source, target = edge_index
-    if not (target[1:] >= target[:-1]).all():
-        target, order = target.sort(stable=True)
-        source = source[order]
-    rows = torch._convert_indices_from_coo_to_csr(target, num_dst)
+    source, rows = edge_rows(edge_index, num_src, num_dst)
     ones = torch.ones(1, dtype=dtype).expand(source.numel()).contiguous()
     return torch.sparse_csr_tensor(rows, source, ones, (num_dst, num_src), check_invariants=False)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
-from vig_pyg.conv.by_nodes import reduce_edges, takes_sparse, transposed_csr
+from vig_pyg.conv.by_nodes import reduce_edges, takes_sparse
 from vig_pyg.layers import multi_head_mlp
 
 
@@ -28,7 +28,10 @@ class GINConv(NodeUpdateConv):
     Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`.
 
     Raises:
-        ValueError: If the width of `x` is not `in_channels` or `heads` does not divide the widths.
+        TypeError: If `x` is not floating-point or `edge_index` no dense tensor of int64 or int32.
+        ValueError: If the width of `x` is not `in_channels`, `heads` does not divide the widths, or sources, targets
+            and edges differ in type or device.
+        IndexError: If an index is out of range.
 
     Example:
         >>> GINConv(8, 16)(torch.rand(3, 8), torch.tensor([[0, 1, 2], [1, 2, 0]])).shape
@@ -47,8 +50,9 @@ class GINConv(NodeUpdateConv):
     def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
         """The weighted sum, `(N, C)`."""
         x_src, x_dst = self.pair(x)
-        if self.fuses() and takes_sparse(x_src, edge_index):
-            edge_index = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
+        edge_index = self.edges(edge_index, x_dst)
+        sparse = self.fuses() and takes_sparse(x_src, edge_index)
+        edge_index = self.graph(edge_index, x_src, x_dst, sparse=sparse)
         out: Tensor = (1 + self.eps) * x_dst + self.propagate(edge_index, x=(x_src, x_dst))
         return out
 

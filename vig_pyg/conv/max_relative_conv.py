@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
-from vig_pyg.conv.by_nodes import reduce_edges, takes_sparse, transposed_csr
+from vig_pyg.conv.by_nodes import reduce_edges, takes_sparse
 from vig_pyg.kernels import TooManyNeighborsError, has_max_relative, max_relative
 from vig_pyg.layers import multi_head_mlp
 
@@ -32,7 +32,10 @@ class MaxRelativeConv(NodeUpdateConv):
     neighbours gets 0 as its maximum.
 
     Raises:
-        ValueError: If the width of `x` is not `in_channels` or `heads` does not divide the widths.
+        TypeError: If `x` is not floating-point or `edge_index` no dense tensor of int64 or int32.
+        ValueError: If the width of `x` is not `in_channels`, `heads` does not divide the widths, or sources, targets
+            and edges differ in type or device.
+        IndexError: If an index is out of range.
 
     Example:
         >>> MaxRelativeConv(8, 16)(torch.rand(3, 8), torch.tensor([[0, 1, 2], [1, 2, 0]])).shape
@@ -46,12 +49,11 @@ class MaxRelativeConv(NodeUpdateConv):
     def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
         """Nodes and maxima, interleaved, `(N, 2 C)`."""
         x_src, x_dst = self.pair(x)
-        plain = self.fuses() and edge_index.layout == torch.strided
-        if plain and has_max_relative(x_src, x_dst):
+        edge_index, fuses = self.edges(edge_index, x_dst), self.fuses()
+        if fuses and has_max_relative(x_src, x_dst):
             with suppress(TooManyNeighborsError):
                 return max_relative(x_src, x_dst, edge_index, by_target=self.by_target)
-        if plain and takes_sparse(x_src, edge_index):
-            edge_index = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
+        edge_index = self.graph(edge_index, x_src, x_dst, sparse=fuses and takes_sparse(x_src, edge_index))
         largest = self.propagate(edge_index, x=(x_src, x_dst))
         return torch.stack([x_dst, largest], dim=2).flatten(1)  # (N, C, 2) -> (N, 2 C)
 

@@ -1,6 +1,9 @@
-"""Graphs by name."""
+"""Graphs by name, and the door through which edges of other builders come in."""
 
 from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
 
 from vig_pyg.graph.axial import AxialGraph
 from vig_pyg.graph.complete import CompleteGraph
@@ -9,8 +12,9 @@ from vig_pyg.graph.dilated_knn import DilatedKNN
 from vig_pyg.graph.grid import GridGraph
 from vig_pyg.graph.logarithmic import LogGraph
 from vig_pyg.graph.random_graph import RandomGraph
-from vig_pyg.graph.reuse import Reuse
+from vig_pyg.graph.reuse import Reuse, Reused
 from vig_pyg.graph.window import WindowGraph
+from vig_pyg.kernels import check_range, checked_edges, is_symbolic
 
 
 def _axial(k: int, dilation: int) -> Builder:  # noqa: ARG001  (places alone decide, here and below)
@@ -42,6 +46,58 @@ GRAPHS: dict[str, GraphFactory] = {
     "complete": _complete,
     "random": _random,
 }
+
+#: Builders whose edges are right by construction. A subclass is none of them: it may return anything.
+_OWN = {DilatedKNN, WindowGraph, AxialGraph, LogGraph, GridGraph, CompleteGraph, RandomGraph}
+
+
+def sound_edges(edge_index: Tensor, builder: nn.Module, x_src: Tensor, x_dst: Tensor) -> Tensor:
+    """The edges that a builder returned, int64, in range and sorted by target.
+
+    Those of our own builders are handed on as they are; others are checked, for which a GPU is waited for.
+
+    Args:
+        edge_index: What the builder returned.
+        builder: The builder.
+        x_src: Sources.
+        x_dst: Targets.
+
+    Raises:
+        TypeError: If it is no dense tensor of int64 or int32.
+        ValueError: If it has another shape than `(2, E)`, or is on another device than the nodes.
+        IndexError: If an index is out of range.
+
+    Example:
+        >>> x = torch.rand(2, 8); sound_edges(torch.tensor([[0, 1], [1, 0]]), nn.Identity(), x, x).tolist()
+        [[1, 0], [0, 1]]
+    """
+    if is_own(builder):
+        return edge_index
+    who = f"The edge_index of the graph builder {_name(builder)}"
+    edge_index = checked_edges(edge_index, x_dst.device, who)
+    check_range(edge_index, x_src.size(0), x_dst.size(0), who)
+    target = edge_index[1]
+    if torch.compiler.is_compiling() or is_symbolic(edge_index) or (target[1:] >= target[:-1]).all():
+        return edge_index
+    return edge_index[:, target.argsort(stable=True)]
+
+
+def is_own(builder: object) -> bool:
+    """Whether a builder is ours and nobody has hooked into it.
+
+    Example:
+        >>> is_own(DilatedKNN(3)), is_own(nn.Identity())
+        (True, False)
+    """
+    if getattr(builder, "_forward_hooks", None):  # a hook may return other edges
+        return False
+    return is_own(builder.builder) if type(builder) is Reused else type(builder) in _OWN
+
+
+def _name(builder: nn.Module) -> str:
+    inner = builder.builder if isinstance(builder, Reused) else builder
+    function = getattr(inner, "function", inner)
+    return getattr(function, "__qualname__", type(function).__name__)
 
 
 def resolve_graph(graph: str | GraphFactory | None, *, knn: GraphFactory = DilatedKNN) -> GraphFactory:

@@ -13,9 +13,12 @@ import torch
 
 _log = logging.getLogger(__name__)
 
+#: What `vig_version` of cpu.c must return: other kernels take other arguments.
+VERSION = 2
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 #: Arguments of each function of cpu.c: p for a pointer, n for a number; the result is an int.
 _SIGNATURES = {
+    "vig_version": "",
     "vig_nearest": "pppnnnnnnnnnnppn",
     "vig_first_edges": "ppnnnpn",
     "vig_max_relative": "ppppnnnppn",
@@ -27,24 +30,40 @@ _SIGNATURES = {
 }
 
 
+def candidates() -> list[Path]:
+    """Where the compiled kernels may lie."""
+    return [Path(__file__).with_name(f"_cpu{suffix}") for suffix in EXTENSION_SUFFIXES]
+
+
 @cache
 def library() -> Any:
     """The compiled kernels, or `None` where they were not built."""
-    for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(f"_cpu{suffix}")
+    for path in candidates():
         if not path.is_file():
             continue
         try:
-            found = ctypes.CDLL(str(path))
-            for name, arguments in _SIGNATURES.items():
-                function = getattr(found, name)
-                function.argtypes = [_POINTER if letter == "p" else _NUMBER for letter in arguments]
+            return load(path)
         except (OSError, AttributeError) as error:  # another OpenMP, or kernels of another version
             _log.warning("The native kernels at %s do not load (%s): plain torch takes their place.", path, error)
             return None
-        return found
     _log.info("vig_pyg was installed without its native kernels (no C compiler): plain torch takes their place.")
     return None
+
+
+def load(path: Path) -> Any:
+    """The kernels of a file.
+
+    Raises:
+        OSError: If the file does not load, or holds kernels of another version.
+        AttributeError: If a function is missing.
+    """
+    found = ctypes.CDLL(str(path))
+    for name, arguments in _SIGNATURES.items():
+        function = getattr(found, name)
+        function.argtypes = [_POINTER if letter == "p" else _NUMBER for letter in arguments]
+    if found.vig_version() != VERSION:
+        raise OSError(f"version {found.vig_version()} and not {VERSION}: install vig_pyg again")
+    return found
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

@@ -1,6 +1,7 @@
-/* Kernels for processors. Plain C without torch: vig_pyg/kernels/_native.py calls them through ctypes.
+/* Kernels for CPUs. Plain C without torch: vig_pyg/kernels/_native.py calls them through ctypes.
  *
- * They use OpenMP through the runtime that torch has loaded, so that both share one pool of threads.
+ * They use OpenMP through the runtime that torch has loaded, so that both share one pool of threads. The callers check
+ * types, shapes and strides; indices are checked here, where they are read.
  */
 #include <math.h>
 #include <stdint.h>
@@ -88,16 +89,23 @@ typedef struct {
 #undef VECTORS
 #undef COMPRESS
 #pragma GCC pop_options
-#define BEST(x) \
-    (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")  ? x##_v4 \
-     : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") ? x##_v3 \
-                                                                        : x##_plain)
+#ifndef LEVEL /* a test can build for smaller CPUs: 1 for plain C, 3 for AVX2 */
+#define LEVEL 4
+#endif
+#define BEST(x)                                                                                            \
+    (LEVEL >= 4 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")       ? x##_v4 \
+     : LEVEL >= 3 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") ? x##_v3 \
+                                                                                      : x##_plain)
 #else
 #define BEST(x) x##_plain
 #endif
 
+/* What _native.py expects; it rises when a function below takes or returns something else. */
+int vig_version(void) { return 2; }
+
 /* Edges from each target to every step-th of its k nearest sources, or with a bias of its k best by x . y + bias.
- * Returns 0, 1 without memory, 2 where a feature is not finite: bad holds the first such target and source. */
+ * Needs 1 <= k <= m < 2^31 - 32 and 1 <= step <= k. Returns 0, 1 without memory, 2 where a feature is not finite or a
+ * score is NaN: bad holds the first such target and source. */
 int vig_nearest(const void *x, const void *y, const float *bias, int64_t half, int64_t unit, int64_t images, int64_t n,
                 int64_t m, int64_t channels, int64_t bias_image, int64_t bias_row, int64_t k, int64_t step,
                 int64_t *out, int64_t *bad, int64_t threads) {
@@ -153,11 +161,11 @@ int vig_first_edges(const int64_t *source, const int64_t *target, int64_t edges,
     int unsorted = 0, outside = 0, many = 0;
 #pragma omp parallel for num_threads(threads) reduction(| : unsorted, outside) schedule(static)
     for (int64_t e = 0; e < edges; ++e) {
-        int64_t before = e ? target[e - 1] : -1;
-        outside |= source[e] < 0 || source[e] >= m || target[e] < 0 || target[e] >= n;
-        unsorted |= target[e] < before;
-        if (before < -1 || target[e] >= n) continue;
-        for (int64_t i = before + 1; i <= target[e]; ++i) first[i] = e;
+        int64_t here = target[e], before = e ? target[e - 1] : -1;
+        outside |= (uint64_t)source[e] >= (uint64_t)m || (uint64_t)here >= (uint64_t)n;
+        unsorted |= here < before;
+        if (unsorted | outside || before < -1) continue; /* nothing is used then; unsorted, it could take n steps an edge */
+        for (int64_t i = before + 1; i <= here; ++i) first[i] = e;
     }
     if (outside || unsorted) return outside ? 2 : 1;
     for (int64_t i = edges ? target[edges - 1] + 1 : 0; i <= n; ++i) first[i] = edges;
@@ -178,21 +186,28 @@ void vig_max_relative(const void *src, const void *dst, const int64_t *source, c
     }
 }
 
-/* Gradients of the above, added: each thread has channels of its own, so sums have one order. The buffers may be one. */
-void vig_max_relative_backward(const float *grad, const int64_t *source, const int64_t *first, const uint8_t *slot,
+/* Gradients of the above, added: each thread has channels of its own, so sums have one order. The buffers may be one.
+ * Returns 0, or 1 where a slot names no edge of its target. */
+int vig_max_relative_backward(const float *grad, const int64_t *source, const int64_t *first, const uint8_t *slot,
                                int64_t n, int64_t channels, float *grad_src, float *grad_dst, int64_t threads) {
     int64_t part = (channels + threads - 1) / threads;
-#pragma omp parallel for num_threads(threads) schedule(static)
+    int wrong = 0;
+#pragma omp parallel for num_threads(threads) reduction(| : wrong) schedule(static)
     for (int64_t t = 0; t < threads; ++t)
         for (int64_t i = 0; i < n; ++i) {
             const float *g = grad + 2 * i * channels;
-            int64_t last = (t + 1) * part < channels ? (t + 1) * part : channels;
-            int edges = first[i + 1] > first[i];
+            const int64_t *sources = source + first[i];
+            int64_t last = (t + 1) * part < channels ? (t + 1) * part : channels, edges = first[i + 1] - first[i];
             for (int64_t c = t * part; c < last; ++c) {
+                int64_t s = slot[i * channels + c];
                 grad_dst[i * channels + c] += edges ? g[2 * c] - g[2 * c + 1] : g[2 * c];
-                if (edges) grad_src[source[first[i] + slot[i * channels + c]] * channels + c] += g[2 * c + 1];
+                if (s < edges)
+                    grad_src[sources[s] * channels + c] += g[2 * c + 1];
+                else
+                    wrong |= edges > 0;
             }
         }
+    return wrong;
 }
 
 /* Shares rows among threads; each has sums of its own, added in one order at the end. */

@@ -15,17 +15,13 @@ from torch import Tensor
 
 from vig_pyg.kernels._native import has_native_kernels, library
 from vig_pyg.kernels._triton import has_triton_kernels, triton_kernels
+from vig_pyg.kernels.checks import address, check_features, check_same, checked_edges
+from vig_pyg.kernels.rows import edge_rows, gpu_rows
 
 #: Channels that one step of the kernel handles.
 LEAST_CHANNELS = 16
-#: Neighbours of one target that a byte can tell apart.
-MOST_NEIGHBORS = 256
 _FLOATS = {"cpu": (torch.float32, torch.bfloat16), "cuda": (torch.float32, torch.bfloat16, torch.float16)}
 _SLOTS = {"cpu": torch.uint8}
-
-
-class TooManyNeighborsError(ValueError):
-    """A target has more neighbours than the kernel can tell apart for its gradient."""
 
 
 def has_max_relative(x_src: Tensor, x_dst: Tensor) -> bool:
@@ -51,25 +47,61 @@ def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target:
         x_src: Sources `(M, C)` that `has_max_relative` accepts.
         x_dst: Targets `(N, C)`.
         edge_index: `(2, E)`, sources and targets; fastest where sorted by target.
-        by_target: That they are sorted by target is sure: on a GPU this saves a check for which the processor waits.
-            (Where it is not so, an assertion on the GPU stops the program.)
+        by_target: That they are in range and sorted by target is sure: on a GPU this saves a check for which the CPU
+            waits. (Edges in another order then stop the program by an assertion on the GPU; sources out of range
+            give NaN.)
 
     Returns:
         `(N, 2 C)`: `x_0, m_0, x_1, m_1, ...`.
 
     Raises:
+        TypeError: If the features are no floating-point numbers, or the edges no int64 or int32.
+        ValueError: If `has_max_relative` does not accept the features, or a shape or device does not fit.
         IndexError: If an index is out of range.
-        TooManyNeighborsError: If gradients are asked for and, on a processor, a target has more than 256 neighbours.
+        TooManyNeighborsError: If gradients are asked for and, on a CPU, a target has more than 256 neighbors.
 
     Example:
         >>> x = torch.arange(32.0).view(2, 16); max_relative(x, x, torch.tensor([[1, 0], [0, 1]]))[0, :4].tolist()
         [0.0, 16.0, 1.0, 16.0]
     """
+    for part, name in ((x_src, "x_src"), (x_dst, "x_dst")):
+        if not isinstance(part, Tensor):
+            check_features(part, name, 2)
     if torch.compiler.is_exporting():
-        return _exported(x_src, x_dst, edge_index)
+        _check_nodes(x_src, x_dst)
+        return _exported(x_src, x_dst, checked_edges(edge_index, x_dst.device))
     winners = torch.is_grad_enabled() and (x_src.requires_grad or x_dst.requires_grad)
     out: Tensor = torch.ops.vig_pyg.max_relative(x_src, x_dst, edge_index, winners, by_target)[0]
     return out
+
+
+def _check_nodes(x_src: Tensor, x_dst: Tensor) -> None:
+    check_features(x_src, "x_src", 2)
+    check_features(x_dst, "x_dst", 2)
+    check_same(x_src, x_dst, "Sources and targets")
+    if x_src.size(1) != x_dst.size(1):
+        raise ValueError(f"Sources and targets must have one width, got {tuple(x_src.shape)} and {tuple(x_dst.shape)}.")
+    if not has_max_relative(x_src, x_dst) and x_src.device.type != "meta":
+        raise ValueError(
+            f"No kernel takes {tuple(x_src.shape)} of {x_src.dtype} on {x_src.device} (see `has_max_relative`): "
+            "vig_pyg.conv.MaxRelativeConv takes all features."
+        )
+
+
+def _check_winners(grad: Tensor, slots: Tensor, num_src: int) -> None:
+    check_features(grad, "grad", 2)
+    kind = _SLOTS.get(grad.device.type, torch.int16)
+    if slots.dtype != kind or slots.dim() != 2 or slots.device != grad.device:
+        raise ValueError(
+            f"slots must be a tensor (N, C) of {kind} on {grad.device}, as `max_relative` returns them, got "
+            f"{tuple(slots.shape)} of {slots.dtype} on {slots.device}."
+        )
+    expected = slots.size(0), 2 * slots.size(1)
+    if tuple(grad.shape) != expected or num_src < 0:
+        raise ValueError(
+            f"grad must have the shape {expected} of these slots, and num_src be at least 0, got "
+            f"{tuple(grad.shape)} and {num_src}."
+        )
 
 
 def _exported(x_src: Tensor, x_dst: Tensor, edge_index: Tensor) -> Tensor:
@@ -81,30 +113,6 @@ def _exported(x_src: Tensor, x_dst: Tensor, edge_index: Tensor) -> Tensor:
     return torch.stack([x_dst, relative], dim=2).flatten(1)  # (N, C, 2) -> (N, 2 C)
 
 
-def _rows(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool) -> tuple[Tensor, Tensor]:
-    """Sources sorted by target, and the first edge of each target."""
-    source, target = edge_index.contiguous()
-    first = torch.empty(num_dst + 1, dtype=torch.long)
-
-    def code() -> int:
-        pointers = source.data_ptr(), target.data_ptr()
-        numbers = source.numel(), num_src, num_dst
-        return int(library().vig_first_edges(*pointers, *numbers, first.data_ptr(), torch.get_num_threads()))
-
-    found = code()
-    if found == 1:
-        target, order = target.sort(stable=True)
-        source = source[order]
-        found = code()
-    if found == 2:
-        raise IndexError(f"edge_index must hold sources below {num_src} and targets below {num_dst}, from 0 on.")
-    if found == 3 and slots:
-        raise TooManyNeighborsError(
-            f"A node has more than {MOST_NEIGHBORS} neighbours: set `fuse = False` on the operator to train."
-        )
-    return source, first
-
-
 def _forward(
     x_src: Tensor,
     x_dst: Tensor,
@@ -112,15 +120,16 @@ def _forward(
     winners: bool,
     by_target: bool,  # noqa: ARG001
 ) -> tuple[Tensor, Tensor]:
+    _check_nodes(x_src, x_dst)
+    (m, channels), n, dtype = x_src.shape, x_dst.size(0), x_src.dtype
     x_src, x_dst = x_src.contiguous(), x_dst.contiguous()
-    n, channels = x_dst.shape
-    source, first = _rows(edge_index, x_src.size(0), n, slots=winners)
+    features = address(x_src, dtype, (m, channels), "x_src"), address(x_dst, dtype, (n, channels), "x_dst")
+    source, first = edge_rows(edge_index, m, n, slots=winners)
     out = x_dst.new_empty(n, 2 * channels)
     slots = torch.empty(n if winners else 0, channels, dtype=torch.uint8)
-    inputs = (part.data_ptr() for part in (x_src, x_dst, source, first))
-    half = int(x_src.dtype == torch.bfloat16)
     kept = slots.data_ptr() if winners else None
-    library().vig_max_relative(*inputs, n, channels, half, out.data_ptr(), kept, torch.get_num_threads())
+    inputs = *features, source.data_ptr(), first.data_ptr(), n, channels, int(dtype == torch.bfloat16)
+    library().vig_max_relative(*inputs, out.data_ptr(), kept, torch.get_num_threads())
     return out, slots
 
 
@@ -131,30 +140,20 @@ def _backward(
     num_src: int,
     by_target: bool,  # noqa: ARG001
 ) -> tuple[Tensor, Tensor]:
+    _check_winners(grad, slots, num_src)
+    kernels = library()
+    if kernels is None:
+        raise RuntimeError("vig_pyg was installed without its native kernels: install it again with a C compiler.")
     n, channels = slots.shape
-    source, first = _rows(edge_index, num_src, n, slots=True)
-    wide = grad.float().contiguous()  # sums in float32
+    source, first = edge_rows(edge_index, num_src, n, slots=True)
+    wide, slots = grad.float().contiguous(), slots.contiguous()  # sums in float32
+    read = address(wide, torch.float32, (n, 2 * channels), "grad"), source.data_ptr(), first.data_ptr()
+    inputs = *read, address(slots, torch.uint8, (n, channels), "slots"), n, channels
     grad_src, grad_dst = torch.zeros(num_src, channels), torch.zeros(n, channels)
-    inputs = (part.data_ptr() for part in (wide, source, first, slots))
     outputs = grad_src.data_ptr(), grad_dst.data_ptr()
-    library().vig_max_relative_backward(*inputs, n, channels, *outputs, torch.get_num_threads())
+    if kernels.vig_max_relative_backward(*inputs, *outputs, torch.get_num_threads()):
+        raise IndexError("slots name neighbors that some targets do not have: they belong to other edges.")
     return grad_src.to(grad.dtype), grad_dst.to(grad.dtype)
-
-
-def _gpu_rows(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) -> tuple[Tensor, Tensor]:
-    """As `_rows`, without making the processor wait where the order is sure."""
-    source, target = edge_index.contiguous()
-    in_order = (target[1:] >= target[:-1]).all()
-    if by_target:
-        torch._assert_async(in_order, "The edges are not sorted by target, as a graph builder must return them.")
-    elif not in_order:
-        target, order = target.sort(stable=True)
-        source = source[order]
-    if not by_target and edge_index.numel():
-        low, high = torch.stack([source, target]).aminmax(dim=1)
-        if bool((low < 0).any()) or bool((high >= torch.tensor([num_src, num_dst], device=high.device)).any()):
-            raise IndexError(f"edge_index must hold sources below {num_src} and targets below {num_dst}, from 0 on.")
-    return source, torch.searchsorted(target, torch.arange(num_dst + 1, device=target.device))
 
 
 def _gpu() -> Any:
@@ -166,7 +165,9 @@ def _gpu() -> Any:
 def _forward_gpu(
     x_src: Tensor, x_dst: Tensor, edge_index: Tensor, winners: bool, by_target: bool
 ) -> tuple[Tensor, Tensor]:
-    source, first = _gpu_rows(edge_index, x_src.size(0), x_dst.size(0), by_target)
+    _check_nodes(x_src, x_dst)
+    edge_index = checked_edges(edge_index, x_dst.device)
+    source, first = gpu_rows(edge_index, x_src.size(0), x_dst.size(0), by_target)
     found: tuple[Tensor, Tensor] = _gpu().gather_max(x_src, x_dst, source, first, winners=winners)
     return found
 
@@ -174,18 +175,22 @@ def _forward_gpu(
 def _backward_gpu(
     grad: Tensor, edge_index: Tensor, slots: Tensor, num_src: int, by_target: bool
 ) -> tuple[Tensor, Tensor]:
-    source, first = _gpu_rows(edge_index, num_src, slots.size(0), by_target)
+    _check_winners(grad, slots, num_src)
+    edge_index = checked_edges(edge_index, grad.device)
+    source, first = gpu_rows(edge_index, num_src, slots.size(0), by_target)
     found: tuple[Tensor, Tensor] = _gpu().scatter_winners(grad, source, first, slots, num_src)
     return found
 
 
 def _fake_forward(
-    x_src: Tensor,  # noqa: ARG001
+    x_src: Tensor,
     x_dst: Tensor,
-    edge_index: Tensor,  # noqa: ARG001
+    edge_index: Tensor,
     winners: bool,
     by_target: bool,  # noqa: ARG001
 ) -> tuple[Tensor, Tensor]:
+    _check_nodes(x_src, x_dst)
+    checked_edges(edge_index, x_dst.device)
     n, channels = x_dst.shape
     slots = x_dst.new_empty(n if winners else 0, channels, dtype=_SLOTS.get(x_dst.device.type, torch.int16))
     return x_dst.new_empty(n, 2 * channels), slots
@@ -193,11 +198,13 @@ def _fake_forward(
 
 def _fake_backward(
     grad: Tensor,
-    edge_index: Tensor,  # noqa: ARG001
+    edge_index: Tensor,
     slots: Tensor,
     num_src: int,
     by_target: bool,  # noqa: ARG001
 ) -> tuple[Tensor, Tensor]:
+    _check_winners(grad, slots, num_src)
+    checked_edges(edge_index, grad.device)
     return grad.new_empty(num_src, slots.size(1)), grad.new_empty(slots.shape)
 
 

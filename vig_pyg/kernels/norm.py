@@ -13,19 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.kernels._native import has_native_kernels, library
+from vig_pyg.kernels.checks import address
 
 #: The channels must be a multiple of this: half of what one step of the kernels handles.
 STEP = 8
-
+#: Kinds of tensors whose memory is their own: others (fake ones, wrappers) are left to torch.
+_OWN_MEMORY = (Tensor, nn.Parameter)
 
 #: A map's batch norm is that of its cells.
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def has_node_norm(x: Tensor, channels: int) -> bool:
-    """Whether the kernels take so many channels of these nodes: on a processor, float32, a multiple of 8, several."""
+    """Whether the kernels take so many channels of these nodes: on a CPU, float32, a multiple of 8, several."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.dim() == 2 and x.is_contiguous()
-    return plain and channels % STEP == 0 and x.size(0) > 1 and has_native_kernels()
+    own = type(x) in _OWN_MEMORY and not x.is_neg()
+    return plain and own and channels > 0 and channels % STEP == 0 and x.size(0) > 1 and has_native_kernels()
 
 
 class NodeNorm:
@@ -37,6 +40,9 @@ class NodeNorm:
         norm: The batch norm; `update` changes its running statistics.
         gelu: Whether GELU follows.
 
+    Raises:
+        ValueError: By each of its methods, if a tensor has not the norm's channels or is not contiguous in float32.
+
     Example:
         >>> h, norm = torch.randn(9, 16), torch.nn.BatchNorm1d(16)
         >>> torch.allclose(NodeNorm.of(h, norm, gelu=True).apply(h), torch.nn.functional.gelu(norm(h)), atol=1e-5)
@@ -45,10 +51,20 @@ class NodeNorm:
 
     @classmethod
     def of(cls, h: Tensor, norm: Norm, *, gelu: bool) -> Self:
-        """With the statistics of features `(N, C)`, contiguous, that `has_node_norm` accepts."""
+        """With the statistics of features `(N, C)`, contiguous, that `has_node_norm` accepts.
+
+        Raises:
+            ValueError: If it does not accept them, or the norm has other channels or no weights in float32 on the CPU.
+        """
+        if not has_node_norm(h, norm.num_features) or h.size(1) != norm.num_features:
+            raise ValueError(
+                f"No kernel takes {tuple(h.shape)} of {h.dtype} on {h.device} for a batch norm of {norm.num_features} "
+                "channels (see `has_node_norm`): call the batch norm itself."
+            )
         mean, variance = h.new_empty(2, h.size(1)).unbind()
-        pointers = mean.data_ptr(), variance.data_ptr()
-        if library().vig_norm_stats(h.data_ptr(), *h.shape, *pointers, torch.get_num_threads()):
+        outputs = mean.data_ptr(), variance.data_ptr()
+        nodes = address(h, torch.float32, h.shape, "h")
+        if library().vig_norm_stats(nodes, *h.shape, *outputs, torch.get_num_threads()):
             raise MemoryError(f"No memory for the statistics of {h.size(1)} channels.")
         return cls(mean, variance, norm, gelu=gelu)
 
@@ -68,24 +84,35 @@ class NodeNorm:
         norm.num_batches_tracked += 1
 
     def apply(self, h: Tensor, out: Tensor | None = None) -> Tensor:
-        """Normalised features, with GELU where it follows, into `out` (it may be `h`)."""
+        """Normalized features, with GELU where it follows, into `out` (it may be `h`)."""
         out = torch.empty_like(h) if out is None else out
-        pointers = self.scale.data_ptr(), self.shift.data_ptr(), out.data_ptr()
-        library().vig_norm_apply(h.data_ptr(), *h.shape, self.gelu, *pointers, torch.get_num_threads())
+        (nodes, results), factors = self._nodes(h=h, out=out), self._factors("scale", "shift")
+        library().vig_norm_apply(nodes, *h.shape, self.gelu, *factors, results, torch.get_num_threads())
         return out
 
     def apply_with_slope_(self, h: Tensor, out: Tensor) -> None:
-        """Normalised features and GELU into `out`; `h` becomes GELU's slope there."""
-        pointers = self.scale.data_ptr(), self.shift.data_ptr(), out.data_ptr()
-        library().vig_norm_slope(h.data_ptr(), *h.shape, *pointers, torch.get_num_threads())
+        """Normalized features and GELU into `out`; `h` becomes GELU's slope there."""
+        (nodes, results), factors = self._nodes(h=h, out=out), self._factors("scale", "shift")
+        library().vig_norm_slope(nodes, *h.shape, *factors, results, torch.get_num_threads())
 
     def backward_(self, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Turns the gradient of the result into that of `h`; returns those of weight and bias."""
+        nodes, factors = self._nodes(grad=grad, h=h), self._factors("mean", "rate", "scale", "shift")
         weight, bias = h.new_empty(2, h.size(1)).unbind()
-        parts = self.mean, self.rate, self.scale, self.shift, weight, bias
-        pointers = (part.data_ptr() for part in parts)
-        threads = torch.get_num_threads()
-        numbers = *h.shape, self.gelu
-        if library().vig_norm_backward(grad.data_ptr(), h.data_ptr(), *numbers, *pointers, threads):
+        outputs = weight.data_ptr(), bias.data_ptr()
+        if library().vig_norm_backward(*nodes, *h.shape, self.gelu, *factors, *outputs, torch.get_num_threads()):
             raise MemoryError(f"No memory for the gradient of {h.size(1)} channels.")
         return weight, bias
+
+    def _nodes(self, **tensors: Tensor) -> list[int]:
+        """Addresses of features with one shape, that of the first, and as many channels as the norm."""
+        shape = next(iter(tensors.values())).shape
+        channels = self.mean.numel()
+        if len(shape) != 2 or shape[1] != channels or shape[0] < 1 or channels % STEP or library() is None:
+            raise ValueError(f"The kernel takes at least one node of {channels} channels, got {tuple(shape)}.")
+        return [address(tensor, torch.float32, shape, name) for name, tensor in tensors.items()]
+
+    def _factors(self, *names: str) -> list[int]:
+        """Addresses of the factors of each channel."""
+        shape = (self.mean.numel(),)
+        return [address(getattr(self, name), torch.float32, shape, name) for name in names]

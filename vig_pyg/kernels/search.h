@@ -84,14 +84,19 @@ static int64_t NAME(tile)(const search *s, int64_t b, int64_t first, int64_t las
     for (int64_t i = first; i < last; ++i) {
         float *scores = w->scores + (i - first) * stride;
         int64_t row = b * s->n + i, *source = s->out + row * s->kept, *target = source + s->images * s->n * s->kept;
+        int32_t nan = 0;
         if (s->bias) {
             const float *bias = s->bias + b * s->bias_image + i * s->bias_row;
-            for (int64_t j = 0; j < s->m; ++j) scores[j] += bias[j];
+            for (int64_t j = 0; j < s->m; ++j) scores[j] += bias[j], nan |= scores[j] != scores[j];
         } else {
-            for (int64_t j = 0; j < s->m; ++j) scores[j] -= half_square[j];
+            for (int64_t j = 0; j < s->m; ++j) scores[j] -= half_square[j], nan |= scores[j] != scores[j];
         }
-        for (int64_t e = 0; e < s->kept; ++e) source[e] = 0; /* what a row that is not finite leaves unset */
-        NAME(best_of_row)(scores, s->m, s->k, s->step, source, w);
+        if (nan) { /* selection needs an order */
+            for (int64_t e = 0; e < s->kept; ++e) source[e] = 0;
+            bad = bad >= 0 && bad < row ? bad : row;
+        } else {
+            NAME(best_of_row)(scores, s->m, s->k, s->step, source, w);
+        }
         for (int64_t e = 0; e < s->kept; ++e) {
             source[e] += b * s->m;
             target[e] = row;

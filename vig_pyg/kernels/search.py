@@ -21,7 +21,10 @@ from torch.utils.flop_counter import register_flop_formula
 
 from vig_pyg.kernels._native import library
 from vig_pyg.kernels._triton import triton_kernels
+from vig_pyg.kernels.checks import address, check_features, check_same, is_symbolic
 
+#: Sources of one image that the native kernel can number.
+MOST_SOURCES = 2**31 - 33
 #: Bytes of products held at once where there is no native kernel. Larger searches run in slices.
 SCORE_BUDGET = 32 * 2**20
 
@@ -43,15 +46,17 @@ def nearest(
         `edge_index (2, E)`: sources counted over the batch, targets.
 
     Raises:
-        ValueError: If k is not between 1 and m, step is below 1, or (on a processor) a feature is not finite.
+        TypeError: If features or bias are no dense tensors of floating-point numbers.
+        ValueError: If k is not between 1 and m, step is below 1, types, devices or shapes do not fit, or (on a CPU) a
+            feature is not finite or a score is NaN.
 
     Example:
         >>> nearest(torch.tensor([[[1.2]]]), torch.tensor([[[3.0], [1.0], [5.0]]]), 3, step=2).tolist()
         [[1, 2], [0, 0]]
     """
-    if not 1 <= k <= y.size(1) or step < 1:
-        raise ValueError(f"Need 1 <= k <= {y.size(1)} (the sources) and step >= 1, got k={k} and step={step}.")
-    if torch.compiler.is_exporting():
+    tensors = isinstance(x, Tensor) and isinstance(y, Tensor) and isinstance(bias, Tensor | None)
+    if torch.compiler.is_exporting() or not tensors:
+        _check(x, y, k, step, bias)
         return _exported(x, y, k, step, bias, normalize)
     out: Tensor = torch.ops.vig_pyg.nearest(x, y, k, step, bias, normalize)
     return out
@@ -65,31 +70,71 @@ def unit_rows(x: Tensor, counts: Sequence[int]) -> Tensor:
         counts: Nodes of each image; one number where all have equally many.
 
     Raises:
-        ValueError: If, on a processor, a feature is not finite.
+        TypeError: If the features are no dense tensor of floating-point numbers.
+        ValueError: If they have another number of dimensions or, on a CPU, one of them is not finite.
 
     Example:
         >>> unit_rows(torch.tensor([[3.0, 4.0]], dtype=torch.float64), [1]).tolist()
         [[0.6, 0.8]]
     """
-    x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    check_features(x, "x", 2)
+    x = _wide(x)
     norm = x.norm(dim=-1, keepdim=True)
-    if x.device.type == "cpu" and not torch.compiler.is_compiling():
-        finite = norm.isfinite().flatten()
-        if not finite.all():
-            _refuse(int((~finite).nonzero()[0, 0]), counts)
+    _check_finite(norm, counts)
     return x / norm.clamp_min(1e-12)
 
 
-def _refuse(node: int, counts: Sequence[int]) -> None:
-    image = node // counts[0] if len(counts) == 1 else next(i for i, n in enumerate(accumulate(counts)) if node < n)
-    raise ValueError(
-        f"Feature of node {node} (image {image} of the batch) is not finite: "
-        "look for NaN or infinite pixels in that image, or for weights that have diverged."
-    )
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _check_finite(norm: Tensor, counts: Sequence[int]) -> None:
+    """Checks the lengths of features, on a CPU."""
+    if norm.device.type != "cpu" or torch.compiler.is_compiling() or is_symbolic(norm):
+        return
+    finite = norm.isfinite().flatten()
+    if not finite.all():
+        node = int((~finite).nonzero()[0, 0])
+        raise ValueError(
+            f"Feature of node {node}{_image(node, counts)} is not finite: "
+            "look for NaN or infinite pixels in that image, or for weights that have diverged."
+        )
+
+
+def _image(node: int, counts: Sequence[int]) -> str:
+    if len(counts) == 1:
+        image = node // max(1, counts[0])
+    else:
+        image = next((i for i, n in enumerate(accumulate(counts)) if node < n), len(counts))
+    return f" (image {image} of the batch)"
+
+
+def _check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None) -> None:
+    """Checks what the operator was called with, by anybody."""
+    check_features(x, "x", 3)
+    check_features(y, "y", 3)
+    check_same(x, y, "Targets x and sources y")
+    if x.size(0) != y.size(0) or x.size(2) != y.size(2) or x.size(2) < 1:
+        raise ValueError(
+            "Targets (B, n, C) and sources (B, m, C) must have as many images and channels, one at least, got "
+            f"{tuple(x.shape)} and {tuple(y.shape)}."
+        )
+    if not 1 <= k <= y.size(1) or step < 1:
+        raise ValueError(f"Need 1 <= k <= {y.size(1)} (the sources) and step >= 1, got k={k} and step={step}.")
+    if bias is None:
+        return
+    check_features(bias, "bias", 3)
+    (b, n, _), m = x.shape, y.size(1)
+    if bias.size(0) not in (1, b) or bias.size(1) not in (1, n) or bias.size(2) != m or bias.device != x.device:
+        raise ValueError(
+            f"bias must have the shape (1 or {b}, 1 or {n}, {m}) on {x.device}, got {tuple(bias.shape)} on "
+            f"{bias.device}."
+        )
 
 
 def _scored(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Features and a bias whose products and sums are the scores."""
+    """Features and a bias whose products and sums are the scores, all in float32 or better."""
+    x, y = _wide(x), _wide(y)
     if normalize:
         n, m = x.size(1), y.size(1)
         x, y = unit_rows(x.flatten(0, 1), [n]).view_as(x), unit_rows(y.flatten(0, 1), [m]).view_as(y)
@@ -97,13 +142,21 @@ def _scored(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool) -> tuple
         mean = y.mean(1, keepdim=True)
         x, y = x - mean, y - mean
         bias = y.square().sum(-1).mul(-0.5).unsqueeze(1)  # (B, 1, m)
-    return x, y, bias
+    return x, y, bias.to(x.dtype)
 
 
 def _plain(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
+    _check(x, y, k, step, bias)
     b, n, m = x.size(0), x.size(1), y.size(1)
+    step = min(step, k)
     kept = -(-k // step)
+    if b == 0 or n == 0:
+        return torch.empty(2, 0, dtype=torch.long, device=x.device)
+    if not normalize:
+        for part in (x, y):
+            _check_finite(_wide(part).norm(dim=-1), [part.size(1)])
     x, y, bias = _scored(x, y, bias, normalize)
+    _check_scores(bias)
     source = torch.empty(b, n, kept, dtype=torch.long, device=x.device)
     rows = max(1, min(n, SCORE_BUDGET // (m * x.element_size())))
     images = max(1, min(b, SCORE_BUDGET // (n * m * x.element_size()))) if rows == n else 1
@@ -118,6 +171,11 @@ def _plain(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normali
     return torch.stack([source, target]).view(2, -1)  # (2, B, n, kept) -> (2, E)
 
 
+def _check_scores(bias: Tensor) -> None:
+    if bias.device.type == "cpu" and not is_symbolic(bias) and bias.isnan().any():
+        raise ValueError("Scores are NaN: the bias holds NaN, or features are too large for their type.")
+
+
 def _exported(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
     """The same in operators that every runtime knows, whatever the number of images; all scores at once."""
     x, y, bias = _scored(x, y, bias, normalize)
@@ -129,36 +187,54 @@ def _exported(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, norm
 
 def _native(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
     kernels = library()
-    if kernels is None or x.dtype != y.dtype or x.dtype not in (torch.float32, torch.bfloat16):
+    if kernels is None or x.dtype not in (torch.float32, torch.bfloat16) or y.size(1) > MOST_SOURCES:
         return _plain(x, y, k, step, bias, normalize)
-    x, y = x.contiguous(), y.contiguous()
-    b, n, m = x.size(0), x.size(1), y.size(1)
+    _check(x, y, k, step, bias)
+    x, y, step = x.contiguous(), y.contiguous(), min(step, k)
+    (b, n, channels), m, dtype = x.shape, y.size(1), x.dtype
+    features = address(x, dtype, (b, n, channels), "x"), address(y, dtype, (b, m, channels), "y")
     out, bad = torch.empty(2, b * n * -(-k // step), dtype=torch.long), torch.empty(2, dtype=torch.long)
+    if out.numel() == 0:
+        return out
     strides, pointer = [0, 0], None
     if bias is not None:
         bias = bias.float().contiguous()
-        strides, pointer = [bias.stride(i) if bias.size(i) > 1 else 0 for i in (0, 1)], bias.data_ptr()
-    numbers = int(x.dtype == torch.bfloat16), int(normalize), b, n, m, x.size(2), *strides, k, step
-    outputs = out.data_ptr(), bad.data_ptr()
-    code = kernels.vig_nearest(x.data_ptr(), y.data_ptr(), pointer, *numbers, *outputs, torch.get_num_threads())
+        pointer = address(bias, torch.float32, bias.shape, "bias")
+        strides = [bias.stride(i) if bias.size(i) > 1 else 0 for i in (0, 1)]
+    numbers = int(dtype == torch.bfloat16), int(normalize), b, n, m, channels, *strides, k, step
+    code = kernels.vig_nearest(*features, pointer, *numbers, out.data_ptr(), bad.data_ptr(), torch.get_num_threads())
     if code == 1:
-        raise MemoryError(f"No memory to search {m} sources of {x.size(2)} channels in {b} images.")
+        raise MemoryError(f"No memory to search {m} sources of {channels} channels in {b} images.")
     if code == 2:
-        target, source = bad.tolist()
-        _refuse(*((target, [n]) if target >= 0 else (source, [m])))
+        _refuse(x, y, int(bad[0]))
     return out
+
+
+def _refuse(x: Tensor, y: Tensor, target: int) -> None:
+    """The error for features or scores that the native kernel has refused."""
+    for part in (x, y):
+        _check_finite(part.float().norm(dim=-1), [part.size(1)])
+    raise ValueError(
+        f"Scores of node {target}{_image(target, [x.size(1)])} are NaN: the bias holds NaN, or features are too large "
+        "for their type."
+    )
 
 
 def _on_gpu(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
     kernels = triton_kernels()
-    if kernels is None or k > kernels.search.MOST_NEIGHBORS or torch.float64 in (x.dtype, y.dtype):
+    if kernels is None or k > kernels.search.MOST_NEIGHBORS or x.dtype == torch.float64:
         return _plain(x, y, k, step, bias, normalize)
+    _check(x, y, k, step, bias)
+    step = min(step, k)
+    if x.numel() == 0:
+        return torch.empty(2, 0, dtype=torch.long, device=x.device)
     x, y, bias = _scored(x.float(), y.float(), bias, normalize)
     found: Tensor = kernels.search.search(x, y, k, step, bias.float())
     return found
 
 
 def _fake(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:  # noqa: ARG001
+    _check(x, y, k, step, bias)
     return x.new_empty(2, x.size(0) * x.size(1) * -(-k // step), dtype=torch.long)
 
 

@@ -125,7 +125,6 @@ INLINE void NAME(rank_out)(float *v, const int32_t *column, int64_t c, int64_t k
         int64_t end = c - i < WIDTH ? c - i : WIDTH;
         for (int64_t t = 0; t < end; ++t) order[ranks[t]] = column[i + t];
     }
-    if (c < k) k = c; /* values that are not numbers were not kept */
     for (int64_t i = 0; i < k; i += step) *out++ = order[i];
 }
 

@@ -30,25 +30,58 @@ def gather_max(x_src: Tensor, x_dst: Tensor, source: Tensor, first: Tensor, *, w
         winners: Whether to keep the slots.
 
     Returns:
-        `(N, 2 C)`, and slots `(N, C)` (or `(0, C)`): the winner among the target's edges, -1 without neighbours.
+        `(N, 2 C)`, and slots `(N, C)` (or `(0, C)`): the winner among the target's edges, -1 without neighbours. A
+        source that does not exist gives NaN; nothing is read beyond the tensors.
+
+    Raises:
+        ValueError: If the shapes do not fit each other.
     """
     n, channels = x_dst.shape
+    if x_src.size(1) != channels or x_src.dtype != x_dst.dtype:
+        raise ValueError(
+            f"Sources and targets must have one width and type, got {tuple(x_src.shape)} of {x_src.dtype} and "
+            f"{tuple(x_dst.shape)} of {x_dst.dtype}."
+        )
+    _check_rows(source, first, n)
     out = x_dst.new_empty(n, 2 * channels)
     slots = torch.empty(n if winners else 0, channels, dtype=torch.int16, device=x_dst.device)
     grid = triton.cdiv(n, _TILE["TARGETS"]), triton.cdiv(channels, _TILE["CHANNELS"])
+    if out.numel() == 0:
+        return out, slots
     inputs = x_src.contiguous(), x_dst.contiguous(), source, first
-    _forward[grid](*inputs, out, slots, n, channels, WINNERS=winners, **_TILE)
+    _forward[grid](*inputs, out, slots, x_src.size(0), n, channels, WINNERS=winners, **_TILE)
     return out, slots
 
 
 def scatter_winners(grad: Tensor, source: Tensor, first: Tensor, slots: Tensor, num_src: int) -> tuple[Tensor, Tensor]:
-    """Gradients of sources and targets, in the type of `grad (N, 2 C)`."""
+    """Gradients of sources and targets, in the type of `grad (N, 2 C)`.
+
+    Raises:
+        ValueError: If the shapes do not fit each other.
+    """
     n, channels = slots.shape
+    if grad.shape != (n, 2 * channels) or slots.dtype != torch.int16 or not slots.is_contiguous():
+        raise ValueError(
+            f"Slots (N, C) of int16, contiguous, have gradients (N, 2 C), got {tuple(slots.shape)} of {slots.dtype} "
+            f"and {tuple(grad.shape)}."
+        )
+    _check_rows(source, first, n)
     grad_src = torch.zeros(num_src, channels, device=grad.device)
     grad_dst = grad.new_empty(n, channels)
     grid = triton.cdiv(n, _TILE["TARGETS"]), triton.cdiv(channels, _TILE["CHANNELS"])
-    _backward[grid](grad.contiguous(), source, first, slots, grad_src, grad_dst, n, channels, **_TILE)
+    if grad_dst.numel():
+        sizes = num_src, n, channels
+        _backward[grid](grad.contiguous(), source, first, slots, grad_src, grad_dst, *sizes, **_TILE)
     return grad_src.to(grad.dtype), grad_dst
+
+
+def _check_rows(source: Tensor, first: Tensor, n: int) -> None:
+    rows = source.dtype == first.dtype == torch.int64 and source.dim() == 1 and first.shape == (n + 1,)
+    if not (rows and source.is_contiguous() and first.is_contiguous()):
+        raise ValueError(
+            f"Rows of {n} targets are sources (E,) and first edges ({n + 1},) of int64, contiguous, got "
+            f"{tuple(source.shape)} of {source.dtype} and {tuple(first.shape)} of {first.dtype}."
+        )
 
 
 @triton.jit
@@ -59,6 +92,7 @@ def _forward(
     first_ptr,
     out_ptr,
     slots_ptr,
+    m,
     n,
     channels,
     WINNERS: tl.constexpr,
@@ -75,7 +109,8 @@ def _forward(
     for j in range(0, tl.max(degree)):
         s = tl.load(source_ptr + start + j, j < degree, 0)
         on = here & (j < degree)[:, None]
-        value = tl.load(src_ptr + s[:, None] * channels + c[None, :], on, float("-inf")).to(tl.float32)
+        exists = ((s >= 0) & (s < m))[:, None]
+        value = tl.load(src_ptr + s[:, None] * channels + c[None, :], on & exists, float("nan")).to(tl.float32)
         wins = on & ((value > largest) | (slot < 0) | ((value != value) & (largest == largest)))
         largest = tl.where(wins, value, largest)
         slot = tl.where(wins, (tl.zeros_like(slot) + j).to(tl.int16), slot)
@@ -97,6 +132,7 @@ def _backward(
     slots_ptr,
     grad_src_ptr,
     grad_dst_ptr,
+    m,
     n,
     channels,
     TARGETS: tl.constexpr,
@@ -112,5 +148,7 @@ def _backward(
     relative = tl.load(at + 1, won, 0.0).to(tl.float32)
     tl.store(grad_dst_ptr + target[:, None] * channels + c[None, :], own - relative, here)
     start = tl.load(first_ptr + target, target < n, 0)
+    degree = tl.load(first_ptr + target + 1, target < n, 0) - start
+    won = won & (slot < degree[:, None])
     s = tl.load(source_ptr + start[:, None] + slot.to(tl.int64), won, 0)
-    tl.atomic_add(grad_src_ptr + s * channels + c[None, :], relative, won, sem="relaxed")
+    tl.atomic_add(grad_src_ptr + s * channels + c[None, :], relative, won & (s >= 0) & (s < m), sem="relaxed")

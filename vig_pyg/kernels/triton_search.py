@@ -37,10 +37,26 @@ def search(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor) -> Tensor:
 
     Returns:
         `edge_index (2, B n ⌈k / step⌉)`: sources counted over the batch, targets.
+
+    Raises:
+        ValueError: If types or shapes do not fit each other.
     """
     (images, n, channels), m = x.shape, y.size(1)
+    if not x.dtype == y.dtype == bias.dtype == torch.float32:
+        raise ValueError(f"The search takes float32, got {x.dtype}, {y.dtype} and a bias of {bias.dtype}.")
+    shapes = y.shape == (images, m, channels) and bias.dim() == 3 and bias.size(2) == m
+    if not shapes or bias.size(0) not in (1, images) or bias.size(1) not in (1, n):
+        raise ValueError(
+            f"Targets (B, n, C), sources (B, m, C) and a bias (1 or B, 1 or n, m) do not fit each other: got "
+            f"{tuple(x.shape)}, {tuple(y.shape)} and {tuple(bias.shape)}."
+        )
+    if not 1 <= k <= min(m, MOST_NEIGHBORS) or step < 1:
+        raise ValueError(f"Need 1 <= k <= {min(m, MOST_NEIGHBORS)} and step >= 1, got k={k} and step={step}.")
+    step = min(step, k)
     kept = triton.cdiv(k, step)
     edges = torch.empty(2, images * n * kept, dtype=torch.long, device=x.device)
+    if edges.numel() == 0:
+        return edges
     best = max(2, triton.next_power_of_2(k))
     sources = max(64, best)
     targets = 32 if sources <= 64 else 16  # keys of a tile: 16 KiB at most

@@ -1,0 +1,161 @@
+"""What a native function may read: types, shapes, devices and ranges, checked before anything native is called.
+
+The checks copy nothing, and none of them makes a GPU wait except `check_range`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+#: Types of edges: PyG's, and the smaller one that other libraries use.
+_EDGE_TYPES = (torch.int64, torch.int32)
+
+
+def checked_edges(edge_index: Any, device: torch.device, who: str = "edge_index") -> Tensor:
+    """Edges as an int64 tensor `(2, E)` on a device; the range is left to `check_range`.
+
+    Args:
+        edge_index: What came: sources in row 0, targets in row 1. int32 is converted.
+        device: Where the nodes are.
+        who: Names the tensor in messages.
+
+    Raises:
+        TypeError: If it is no dense tensor of int64 or int32.
+        ValueError: If it has another shape than `(2, E)` or is on another device.
+
+    Example:
+        >>> checked_edges(torch.tensor([[0, 1], [1, 0]], dtype=torch.int32), torch.device("cpu")).dtype
+        torch.int64
+    """
+    if not isinstance(edge_index, Tensor):
+        raise TypeError(
+            f"{who} must be a tensor (2, E) of int64, got {type(edge_index).__name__}: pass torch.as_tensor(...)."
+        )
+    if edge_index.layout != torch.strided:
+        raise TypeError(
+            f"{who} must be a dense tensor (2, E) of int64, got one with layout {edge_index.layout}: "
+            "pass the indices of the matrix, sources first."
+        )
+    if edge_index.dtype not in _EDGE_TYPES:
+        raise TypeError(
+            f"{who} must hold node numbers of int64, got {edge_index.dtype}: convert them with .long() if they are "
+            "indices, or pass mask.nonzero().t() if they are a mask."
+        )
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        transposed = edge_index.dim() == 2 and edge_index.size(1) == 2
+        advice = "transpose it with .t()" if transposed else "stack sources and targets"
+        raise ValueError(f"{who} must have the shape (2, E), got {tuple(edge_index.shape)}: {advice}.")
+    if edge_index.device != device:
+        raise ValueError(
+            f"{who} is on {edge_index.device} and the nodes are on {device}: move it with .to({str(device)!r})."
+        )
+    return edge_index if edge_index.dtype == torch.int64 else edge_index.long()
+
+
+def check_range(edge_index: Tensor, num_src: int, num_dst: int, who: str = "edge_index") -> None:
+    """Checks that all sources and targets exist. A GPU is waited for; a compiler's symbols are let through.
+
+    Args:
+        edge_index: Edges that `checked_edges` returned.
+        num_src: Sources.
+        num_dst: Targets.
+        who: Names the tensor in messages.
+
+    Raises:
+        IndexError: If an index is negative or too large.
+
+    Example:
+        >>> check_range(torch.tensor([[0, 1], [1, 0]]), 2, 2)
+    """
+    if torch.compiler.is_compiling() or is_symbolic(edge_index) or edge_index.size(1) == 0:
+        return
+    if edge_index.device.type not in ("cpu", "cuda"):
+        edge_index = edge_index.cpu()  # other devices lack this reduction of int64
+    low, high = (part.tolist() for part in edge_index.aminmax(dim=1))
+    if min(low) < 0 or high[0] >= num_src or high[1] >= num_dst:
+        raise out_of_range((low[0], high[0]), (low[1], high[1]), num_src, num_dst, who)
+
+
+def out_of_range(
+    sources: tuple[int, int], targets: tuple[int, int], num_src: int, num_dst: int, who: str = "edge_index"
+) -> IndexError:
+    """The error for edges whose smallest and largest sources and targets are these."""
+    return IndexError(
+        f"{who} must hold sources below {num_src} and targets below {num_dst}, from 0 on (at most {num_src - 1} and "
+        f"{num_dst - 1}), got sources from {sources[0]} to {sources[1]} and targets from {targets[0]} to {targets[1]}: "
+        "the graph belongs to other nodes, or sources and targets are exchanged."
+    )
+
+
+def is_symbolic(tensor: Tensor) -> bool:
+    """Whether a tensor holds no numbers, as on the device `meta` and while a program is only traced."""
+    return tensor.device.type == "meta" or isinstance(tensor, FakeTensor)
+
+
+def check_features(x: Any, name: str, dim: int) -> None:
+    """Checks that features are a dense floating-point tensor with so many dimensions.
+
+    Raises:
+        TypeError: If it is another kind of tensor, or none.
+        ValueError: If it has another number of dimensions.
+
+    Example:
+        >>> check_features(torch.rand(3, 8), "x", 2)
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(x).__name__}.")
+    if x.layout != torch.strided or not x.is_floating_point():
+        kind = x.dtype if x.layout == torch.strided else x.layout
+        raise TypeError(f"{name} must be a dense tensor of floating-point numbers, got {kind}: convert it first.")
+    if x.dim() != dim:
+        raise ValueError(f"{name} must have {dim} dimensions, got {tuple(x.shape)}.")
+
+
+def check_same(x: Tensor, y: Tensor, names: str) -> None:
+    """Checks that two tensors have one type and one device.
+
+    Raises:
+        ValueError: If they have not.
+
+    Example:
+        >>> check_same(torch.rand(3), torch.rand(4), "x and y")
+    """
+    if x.dtype != y.dtype or x.device != y.device:
+        raise ValueError(
+            f"{names} must have one type and one device, got {x.dtype} on {x.device} and {y.dtype} on {y.device}: "
+            "convert one of them with .to(other)."
+        )
+
+
+def address(tensor: Tensor, dtype: torch.dtype, shape: Sequence[int], name: str) -> int:
+    """Where the numbers of a tensor lie, once they are sure to lie there as native code reads them.
+
+    Args:
+        tensor: A tensor of the CPU, contiguous.
+        dtype: The type that native code reads.
+        shape: The shape that it reads.
+        name: Names the tensor in messages.
+
+    Raises:
+        ValueError: If the tensor is another.
+
+    Example:
+        >>> x = torch.rand(3, 8); address(x, torch.float32, (3, 8), "x") == x.data_ptr()
+        True
+    """
+    if tensor.is_cpu and tensor.dtype is dtype and tensor.shape == shape and tensor.is_contiguous():
+        pointer = tensor.data_ptr()
+        if pointer % dtype.itemsize == 0 and (pointer or not tensor.numel()) and not tensor.is_neg():
+            return pointer
+        raise ValueError(
+            f"The memory of {name} cannot be read as it is (none, unaligned or lazy): pass {name}.clone()."
+        )
+    raise ValueError(
+        f"{name} must be a contiguous tensor {tuple(shape)} of {dtype} on the CPU, got {tuple(tensor.shape)} of "
+        f"{tensor.dtype} on {tensor.device} with strides {tuple(tensor.stride())}."
+    )
