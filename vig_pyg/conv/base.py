@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
@@ -50,6 +51,10 @@ class VisionConv(MessagePassing):
             TypeError: If they are no dense tensors of floating-point numbers.
             ValueError: If a width is wrong, or sources and targets differ in type or device.
         """
+        if isinstance(x, Tensor) and x.layout is torch.strided and x.is_floating_point():
+            shape = x.shape
+            if len(shape) == 2 and shape[1] == self.in_channels:
+                return x, x
         name = type(self).__name__
         if not isinstance(x, Tensor) and not (isinstance(x, tuple | list) and len(x) == 2):
             raise TypeError(f"{name} expects nodes (N, C) or a pair of sources and targets, got {type(x).__name__}.")
@@ -69,7 +74,7 @@ class VisionConv(MessagePassing):
             TypeError: If they are no dense tensor of int64 or int32.
             ValueError: If they have another shape than `(2, E)`, or are on another device.
         """
-        return checked_edges(edge_index, x_dst.device, f"{type(self).__name__}'s edge_index")
+        return checked_edges(edge_index, x_dst.device, type(self).__name__)
 
     def graph(self, edge_index: Tensor, x_src: Tensor, x_dst: Tensor, *, sparse: bool) -> Tensor:
         """The edges in the form that `propagate` reads: between nodes that exist, as a sparse matrix where asked for.
@@ -80,7 +85,7 @@ class VisionConv(MessagePassing):
         if sparse:
             return transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
         if not (self.by_target and edge_index.device.type != "cpu"):  # a GPU would be waited for
-            check_range(edge_index, x_src.size(0), x_dst.size(0), f"{type(self).__name__}'s edge_index")
+            check_range(edge_index, x_src.size(0), x_dst.size(0), type(self).__name__)
         return edge_index
 
     def fuses(self) -> bool:

@@ -32,7 +32,7 @@ def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.
         [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
     source, rows = edge_rows(edge_index, num_src, num_dst)
-    ones = torch.ones(1, dtype=dtype).expand(source.numel()).contiguous()
+    ones = torch.ones(1, dtype=dtype, device=source.device).expand(source.numel()).contiguous()
     return torch.sparse_csr_tensor(rows, source, ones, (num_dst, num_src), check_invariants=False)
 
 

@@ -59,7 +59,7 @@ def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, 
         sources = targets if same else y[there]
         batches = layout.batch[here] - first, layout_src.batch[there] - first
         found = _search(targets, batches[0], sources, batches[1], k, last - first)
-        return found + torch.tensor([[there.start], [here.start]])
+        return found + torch.tensor([[there.start], [here.start]], device=found.device)
 
     with ThreadPoolExecutor(len(shares)) as pool:
         return torch.cat(list(pool.map(lambda ends: share(*ends), shares)), dim=1)

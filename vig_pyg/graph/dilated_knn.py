@@ -147,7 +147,7 @@ def _from_cluster(
     target = edge_index[1]
     degree = torch.bincount(target, minlength=layout.num_nodes)
     rank = torch.arange(target.numel(), device=x.device) - F.pad(degree.cumsum(0), (1, 0))[target]
-    stays = torch.zeros(len(kept), most, dtype=torch.bool)
+    stays = torch.zeros(len(kept), most, dtype=torch.bool, device="cpu")
     for row, ranks in zip(stays, kept, strict=True):
         row[ranks] = True
     image = layout.batch[target] if len(kept) > 1 else 0

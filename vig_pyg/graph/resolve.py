@@ -73,7 +73,7 @@ def sound_edges(edge_index: Tensor, builder: nn.Module, x_src: Tensor, x_dst: Te
     """
     if is_own(builder):
         return edge_index
-    who = f"The edge_index of the graph builder {_name(builder)}"
+    who = f"The graph builder {_name(builder)}"
     edge_index = checked_edges(edge_index, x_dst.device, who)
     check_range(edge_index, x_src.size(0), x_dst.size(0), who)
     target = edge_index[1]

@@ -16,13 +16,13 @@ from torch._subclasses.fake_tensor import FakeTensor
 _EDGE_TYPES = (torch.int64, torch.int32)
 
 
-def checked_edges(edge_index: Any, device: torch.device, who: str = "edge_index") -> Tensor:
+def checked_edges(edge_index: Any, device: torch.device, owner: str = "") -> Tensor:
     """Edges as an int64 tensor `(2, E)` on a device; the range is left to `check_range`.
 
     Args:
         edge_index: What came: sources in row 0, targets in row 1. int32 is converted.
         device: Where the nodes are.
-        who: Names the tensor in messages.
+        owner: Says in messages whose edges they are.
 
     Raises:
         TypeError: If it is no dense tensor of int64 or int32.
@@ -32,6 +32,7 @@ def checked_edges(edge_index: Any, device: torch.device, who: str = "edge_index"
         >>> checked_edges(torch.tensor([[0, 1], [1, 0]], dtype=torch.int32), torch.device("cpu")).dtype
         torch.int64
     """
+    who = f"{owner}'s edge_index" if owner else "edge_index"
     if not isinstance(edge_index, Tensor):
         raise TypeError(
             f"{who} must be a tensor (2, E) of int64, got {type(edge_index).__name__}: pass torch.as_tensor(...)."
@@ -46,25 +47,25 @@ def checked_edges(edge_index: Any, device: torch.device, who: str = "edge_index"
             f"{who} must hold node numbers of int64, got {edge_index.dtype}: convert them with .long() if they are "
             "indices, or pass mask.nonzero().t() if they are a mask."
         )
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        transposed = edge_index.dim() == 2 and edge_index.size(1) == 2
-        advice = "transpose it with .t()" if transposed else "stack sources and targets"
-        raise ValueError(f"{who} must have the shape (2, E), got {tuple(edge_index.shape)}: {advice}.")
+    shape = edge_index.shape
+    if len(shape) != 2 or shape[0] != 2:
+        advice = "transpose it with .t()" if len(shape) == 2 and shape[1] == 2 else "stack sources and targets"
+        raise ValueError(f"{who} must have the shape (2, E), got {tuple(shape)}: {advice}.")
     if edge_index.device != device:
         raise ValueError(
             f"{who} is on {edge_index.device} and the nodes are on {device}: move it with .to({str(device)!r})."
         )
-    return edge_index if edge_index.dtype == torch.int64 else edge_index.long()
+    return edge_index if edge_index.dtype is torch.int64 else edge_index.long()
 
 
-def check_range(edge_index: Tensor, num_src: int, num_dst: int, who: str = "edge_index") -> None:
+def check_range(edge_index: Tensor, num_src: int, num_dst: int, owner: str = "") -> None:
     """Checks that all sources and targets exist. A GPU is waited for; a compiler's symbols are let through.
 
     Args:
         edge_index: Edges that `checked_edges` returned.
         num_src: Sources.
         num_dst: Targets.
-        who: Names the tensor in messages.
+        owner: Says in messages whose edges they are.
 
     Raises:
         IndexError: If an index is negative or too large.
@@ -78,13 +79,14 @@ def check_range(edge_index: Tensor, num_src: int, num_dst: int, who: str = "edge
         edge_index = edge_index.cpu()  # other devices lack this reduction of int64
     low, high = (part.tolist() for part in edge_index.aminmax(dim=1))
     if min(low) < 0 or high[0] >= num_src or high[1] >= num_dst:
-        raise out_of_range((low[0], high[0]), (low[1], high[1]), num_src, num_dst, who)
+        raise out_of_range((low[0], high[0]), (low[1], high[1]), num_src, num_dst, owner)
 
 
 def out_of_range(
-    sources: tuple[int, int], targets: tuple[int, int], num_src: int, num_dst: int, who: str = "edge_index"
+    sources: tuple[int, int], targets: tuple[int, int], num_src: int, num_dst: int, owner: str = ""
 ) -> IndexError:
     """The error for edges whose smallest and largest sources and targets are these."""
+    who = f"{owner}'s edge_index" if owner else "edge_index"
     return IndexError(
         f"{who} must hold sources below {num_src} and targets below {num_dst}, from 0 on (at most {num_src - 1} and "
         f"{num_dst - 1}), got sources from {sources[0]} to {sources[1]} and targets from {targets[0]} to {targets[1]}: "
@@ -132,7 +134,7 @@ def check_same(x: Tensor, y: Tensor, names: str) -> None:
         )
 
 
-def address(tensor: Tensor, dtype: torch.dtype, shape: Sequence[int], name: str) -> int:
+def address(tensor: Any, dtype: torch.dtype, shape: Sequence[int], name: str) -> int:
     """Where the numbers of a tensor lie, once they are sure to lie there as native code reads them.
 
     Args:
@@ -142,15 +144,18 @@ def address(tensor: Tensor, dtype: torch.dtype, shape: Sequence[int], name: str)
         name: Names the tensor in messages.
 
     Raises:
+        TypeError: If it is no tensor.
         ValueError: If the tensor is another.
 
     Example:
         >>> x = torch.rand(3, 8); address(x, torch.float32, (3, 8), "x") == x.data_ptr()
         True
     """
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}.")
     if tensor.is_cpu and tensor.dtype is dtype and tensor.shape == shape and tensor.is_contiguous():
         pointer = tensor.data_ptr()
-        if pointer % dtype.itemsize == 0 and (pointer or not tensor.numel()) and not tensor.is_neg():
+        if (pointer or not tensor.numel()) and pointer % dtype.itemsize == 0 and not tensor.is_neg():
             return pointer
         raise ValueError(
             f"The memory of {name} cannot be read as it is (none, unaligned or lazy): pass {name}.clone()."

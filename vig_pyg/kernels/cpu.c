@@ -160,12 +160,18 @@ int vig_first_edges(const int64_t *source, const int64_t *target, int64_t edges,
                     int64_t threads) {
     int unsorted = 0, outside = 0, many = 0;
 #pragma omp parallel for num_threads(threads) reduction(| : unsorted, outside) schedule(static)
-    for (int64_t e = 0; e < edges; ++e) {
-        int64_t here = target[e], before = e ? target[e - 1] : -1;
-        outside |= (uint64_t)source[e] >= (uint64_t)m || (uint64_t)here >= (uint64_t)n;
-        unsorted |= here < before;
-        if (unsorted | outside || before < -1) continue; /* nothing is used then; unsorted, it could take n steps an edge */
-        for (int64_t i = before + 1; i <= here; ++i) first[i] = e;
+    for (int64_t t = 0; t < threads; ++t) {
+        int64_t e = edges * t / threads, end = edges * (t + 1) / threads, before = e ? target[e - 1] : -1;
+        for (; e < end && before >= -1; ++e) {
+            int64_t here = target[e];
+            if ((uint64_t)source[e] >= (uint64_t)m || (uint64_t)here >= (uint64_t)n || here < before) break;
+            for (int64_t i = before + 1; i <= here; ++i) first[i] = e;
+            before = here;
+        }
+        for (; e < end; ++e) { /* nothing is used any more: which fault is it? */
+            outside |= (uint64_t)source[e] >= (uint64_t)m || (uint64_t)target[e] >= (uint64_t)n;
+            unsorted |= target[e] < (e ? target[e - 1] : -1);
+        }
     }
     if (outside || unsorted) return outside ? 2 : 1;
     for (int64_t i = edges ? target[edges - 1] + 1 : 0; i <= n; ++i) first[i] = edges;

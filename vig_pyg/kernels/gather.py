@@ -16,12 +16,11 @@ from torch import Tensor
 from vig_pyg.kernels._native import has_native_kernels, library
 from vig_pyg.kernels._triton import has_triton_kernels, triton_kernels
 from vig_pyg.kernels.checks import address, check_features, check_same, checked_edges
-from vig_pyg.kernels.rows import edge_rows, gpu_rows
+from vig_pyg.kernels.rows import gpu_rows, sorted_edges
 
 #: Channels that one step of the kernel handles.
 LEAST_CHANNELS = 16
 _FLOATS = {"cpu": (torch.float32, torch.bfloat16), "cuda": (torch.float32, torch.bfloat16, torch.float16)}
-_SLOTS = {"cpu": torch.uint8}
 
 
 def has_max_relative(x_src: Tensor, x_dst: Tensor) -> bool:
@@ -29,15 +28,14 @@ def has_max_relative(x_src: Tensor, x_dst: Tensor) -> bool:
 
     The kernel for GPUs adds gradients in any order; where torch is told to be deterministic, the plain way is taken.
     """
-    device = x_src.device.type
-    if device == "cuda" and torch.are_deterministic_algorithms_enabled():
+    dtype = x_src.dtype
+    if dtype is not x_dst.dtype or x_src.shape[1] < LEAST_CHANNELS:
         return False
-    return (
-        x_src.dtype == x_dst.dtype
-        and x_src.dtype in _FLOATS.get(device, ())
-        and x_src.size(1) >= LEAST_CHANNELS
-        and (has_native_kernels() if device == "cpu" else has_triton_kernels())
-    )
+    if x_src.is_cpu:
+        return dtype in _FLOATS["cpu"] and has_native_kernels()
+    if x_src.device.type != "cuda" or torch.are_deterministic_algorithms_enabled():
+        return False
+    return dtype in _FLOATS["cuda"] and has_triton_kernels()
 
 
 def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target: bool = False) -> Tensor:
@@ -64,10 +62,7 @@ def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target:
         >>> x = torch.arange(32.0).view(2, 16); max_relative(x, x, torch.tensor([[1, 0], [0, 1]]))[0, :4].tolist()
         [0.0, 16.0, 1.0, 16.0]
     """
-    for part, name in ((x_src, "x_src"), (x_dst, "x_dst")):
-        if not isinstance(part, Tensor):
-            check_features(part, name, 2)
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() or not (isinstance(x_src, Tensor) and isinstance(x_dst, Tensor)):
         _check_nodes(x_src, x_dst)
         return _exported(x_src, x_dst, checked_edges(edge_index, x_dst.device))
     winners = torch.is_grad_enabled() and (x_src.requires_grad or x_dst.requires_grad)
@@ -75,29 +70,38 @@ def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target:
     return out
 
 
-def _check_nodes(x_src: Tensor, x_dst: Tensor) -> None:
+def _check_nodes(x_src: Any, x_dst: Any) -> None:
+    for part, name in ((x_src, "x_src"), (x_dst, "x_dst")):
+        if not isinstance(part, Tensor):
+            check_features(part, name, 2)
+    shapes = x_src.shape, x_dst.shape
+    fit = len(shapes[0]) == len(shapes[1]) == 2 and shapes[0][1] == shapes[1][1] and x_src.device == x_dst.device
+    if fit and has_max_relative(x_src, x_dst):
+        return
     check_features(x_src, "x_src", 2)
     check_features(x_dst, "x_dst", 2)
     check_same(x_src, x_dst, "Sources and targets")
     if x_src.size(1) != x_dst.size(1):
         raise ValueError(f"Sources and targets must have one width, got {tuple(x_src.shape)} and {tuple(x_dst.shape)}.")
-    if not has_max_relative(x_src, x_dst) and x_src.device.type != "meta":
+    if x_src.device.type != "meta":
         raise ValueError(
             f"No kernel takes {tuple(x_src.shape)} of {x_src.dtype} on {x_src.device} (see `has_max_relative`): "
             "vig_pyg.conv.MaxRelativeConv takes all features."
         )
 
 
-def _check_winners(grad: Tensor, slots: Tensor, num_src: int) -> None:
+def _check_winners(grad: Any, slots: Any, num_src: int) -> None:
     check_features(grad, "grad", 2)
-    kind = _SLOTS.get(grad.device.type, torch.int16)
+    if not isinstance(slots, Tensor):
+        raise TypeError(f"slots must be a tensor, as `max_relative` returns them, got {type(slots).__name__}.")
+    kind = torch.uint8 if grad.is_cpu else torch.int16
     if slots.dtype != kind or slots.dim() != 2 or slots.device != grad.device:
         raise ValueError(
             f"slots must be a tensor (N, C) of {kind} on {grad.device}, as `max_relative` returns them, got "
             f"{tuple(slots.shape)} of {slots.dtype} on {slots.device}."
         )
-    expected = slots.size(0), 2 * slots.size(1)
-    if tuple(grad.shape) != expected or num_src < 0:
+    expected = slots.shape[0], 2 * slots.shape[1]
+    if grad.shape != expected or num_src < 0:
         raise ValueError(
             f"grad must have the shape {expected} of these slots, and num_src be at least 0, got "
             f"{tuple(grad.shape)} and {num_src}."
@@ -121,14 +125,14 @@ def _forward(
     by_target: bool,  # noqa: ARG001
 ) -> tuple[Tensor, Tensor]:
     _check_nodes(x_src, x_dst)
-    (m, channels), n, dtype = x_src.shape, x_dst.size(0), x_src.dtype
+    (m, channels), (n, _), dtype = x_src.shape, x_dst.shape, x_src.dtype
     x_src, x_dst = x_src.contiguous(), x_dst.contiguous()
     features = address(x_src, dtype, (m, channels), "x_src"), address(x_dst, dtype, (n, channels), "x_dst")
-    source, first = edge_rows(edge_index, m, n, slots=winners)
+    edges, first = sorted_edges(edge_index, m, n, slots=winners)
     out = x_dst.new_empty(n, 2 * channels)
-    slots = torch.empty(n if winners else 0, channels, dtype=torch.uint8)
+    slots = x_dst.new_empty(n if winners else 0, channels, dtype=torch.uint8)
     kept = slots.data_ptr() if winners else None
-    inputs = *features, source.data_ptr(), first.data_ptr(), n, channels, int(dtype == torch.bfloat16)
+    inputs = *features, edges.data_ptr(), first.data_ptr(), n, channels, int(dtype == torch.bfloat16)
     library().vig_max_relative(*inputs, out.data_ptr(), kept, torch.get_num_threads())
     return out, slots
 
@@ -145,11 +149,11 @@ def _backward(
     if kernels is None:
         raise RuntimeError("vig_pyg was installed without its native kernels: install it again with a C compiler.")
     n, channels = slots.shape
-    source, first = edge_rows(edge_index, num_src, n, slots=True)
+    edges, first = sorted_edges(edge_index, num_src, n, slots=True)
     wide, slots = grad.float().contiguous(), slots.contiguous()  # sums in float32
-    read = address(wide, torch.float32, (n, 2 * channels), "grad"), source.data_ptr(), first.data_ptr()
+    read = address(wide, torch.float32, (n, 2 * channels), "grad"), edges.data_ptr(), first.data_ptr()
     inputs = *read, address(slots, torch.uint8, (n, channels), "slots"), n, channels
-    grad_src, grad_dst = torch.zeros(num_src, channels), torch.zeros(n, channels)
+    grad_src, grad_dst = wide.new_zeros(num_src, channels), wide.new_zeros(n, channels)
     outputs = grad_src.data_ptr(), grad_dst.data_ptr()
     if kernels.vig_max_relative_backward(*inputs, *outputs, torch.get_num_threads()):
         raise IndexError("slots name neighbors that some targets do not have: they belong to other edges.")
@@ -192,7 +196,7 @@ def _fake_forward(
     _check_nodes(x_src, x_dst)
     checked_edges(edge_index, x_dst.device)
     n, channels = x_dst.shape
-    slots = x_dst.new_empty(n if winners else 0, channels, dtype=_SLOTS.get(x_dst.device.type, torch.int16))
+    slots = x_dst.new_empty(n if winners else 0, channels, dtype=torch.uint8 if x_dst.is_cpu else torch.int16)
     return x_dst.new_empty(n, 2 * channels), slots
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.kernels._native import has_native_kernels, library
-from vig_pyg.kernels.checks import address
+from vig_pyg.kernels.checks import address, check_features
 
 #: The channels must be a multiple of this: half of what one step of the kernels handles.
 STEP = 8
@@ -26,16 +26,17 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 def has_node_norm(x: Tensor, channels: int) -> bool:
     """Whether the kernels take so many channels of these nodes: on a CPU, float32, a multiple of 8, several."""
-    plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.dim() == 2 and x.is_contiguous()
+    shape = x.shape
+    plain = x.is_cpu and x.dtype is torch.float32 and len(shape) == 2 and x.is_contiguous()
     own = type(x) in _OWN_MEMORY and not x.is_neg()
-    return plain and own and channels > 0 and channels % STEP == 0 and x.size(0) > 1 and has_native_kernels()
+    return plain and own and channels > 0 and channels % STEP == 0 and shape[0] > 1 and has_native_kernels()
 
 
 class NodeNorm:
     """One use of a batch norm in training, with the batch's statistics.
 
     Args:
-        mean: Mean of each channel `(C,)`.
+        mean: Mean of each channel `(C,)`, float32, contiguous.
         variance: Their variances (of the batch, not corrected).
         norm: The batch norm; `update` changes its running statistics.
         gelu: Whether GELU follows.
@@ -49,31 +50,52 @@ class NodeNorm:
         True
     """
 
+    gelu: int
+    mean: Tensor
+    variance: Tensor
+    rate: Tensor
+    scale: Tensor
+    shift: Tensor
+    _places: tuple[int, ...]
+
     @classmethod
     def of(cls, h: Tensor, norm: Norm, *, gelu: bool) -> Self:
         """With the statistics of features `(N, C)`, contiguous, that `has_node_norm` accepts.
 
         Raises:
+            TypeError: If they are no dense tensor of floating-point numbers.
             ValueError: If it does not accept them, or the norm has other channels or no weights in float32 on the CPU.
         """
-        if not has_node_norm(h, norm.num_features) or h.size(1) != norm.num_features:
+        if not isinstance(h, Tensor) or h.layout is not torch.strided:
+            check_features(h, "h", 2)
+        shape = h.shape
+        if len(shape) != 2 or shape[1] != norm.num_features or not has_node_norm(h, shape[1]):
             raise ValueError(
-                f"No kernel takes {tuple(h.shape)} of {h.dtype} on {h.device} for a batch norm of {norm.num_features} "
+                f"No kernel takes {tuple(shape)} of {h.dtype} on {h.device} for a batch norm of {norm.num_features} "
                 "channels (see `has_node_norm`): call the batch norm itself."
             )
-        mean, variance = h.new_empty(2, h.size(1)).unbind()
+        mean, variance = h.new_empty(shape[1]), h.new_empty(shape[1])
         outputs = mean.data_ptr(), variance.data_ptr()
-        nodes = address(h, torch.float32, h.shape, "h")
-        if library().vig_norm_stats(nodes, *h.shape, *outputs, torch.get_num_threads()):
-            raise MemoryError(f"No memory for the statistics of {h.size(1)} channels.")
+        nodes = address(h, torch.float32, shape, "h")
+        if library().vig_norm_stats(nodes, *shape, *outputs, torch.get_num_threads()):
+            raise MemoryError(f"No memory for the statistics of {shape[1]} channels.")
         return cls(mean, variance, norm, gelu=gelu)
 
     def __init__(self, mean: Tensor, variance: Tensor, norm: Norm, *, gelu: bool) -> None:
-        self.gelu = int(gelu)
-        self.mean, self.variance = mean, variance
-        self.rate = (self.variance + norm.eps).rsqrt()
-        self.scale = norm.weight.detach() * self.rate
-        self.shift = norm.bias.detach() - self.mean * self.scale
+        if norm.weight is None:
+            raise ValueError("The kernel takes a batch norm with weights (affine=True).")
+        rate = (variance + norm.eps).rsqrt()
+        scale = norm.weight.detach() * rate
+        shift = norm.bias.detach() - mean * scale
+        shape, kind = (norm.num_features,), torch.float32
+        places = address(mean, kind, shape, "mean"), address(rate, kind, shape, "rate of the norm")
+        places += address(scale, kind, shape, "weight of the norm"), address(shift, kind, shape, "bias of the norm")
+        statistics = {"mean": mean, "variance": variance, "rate": rate}
+        vars(self).update(statistics, scale=scale, shift=shift, gelu=int(gelu), _places=places)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Native code reads the factors where they lay when they were checked."""
+        raise AttributeError(f"{name} of a NodeNorm cannot be set: change it in place, or make another one.")
 
     def update(self, norm: Norm, rows: int, offset: Tensor) -> None:
         """Moves the running statistics as torch's batch norm of `h + offset` does."""
@@ -86,33 +108,32 @@ class NodeNorm:
     def apply(self, h: Tensor, out: Tensor | None = None) -> Tensor:
         """Normalized features, with GELU where it follows, into `out` (it may be `h`)."""
         out = torch.empty_like(h) if out is None else out
-        (nodes, results), factors = self._nodes(h=h, out=out), self._factors("scale", "shift")
-        library().vig_norm_apply(nodes, *h.shape, self.gelu, *factors, results, torch.get_num_threads())
+        rows, channels = shape = self._shape(h)
+        nodes, results = address(h, torch.float32, shape, "h"), address(out, torch.float32, shape, "out")
+        factors = self._places[2:]
+        library().vig_norm_apply(nodes, rows, channels, self.gelu, *factors, results, torch.get_num_threads())
         return out
 
     def apply_with_slope_(self, h: Tensor, out: Tensor) -> None:
         """Normalized features and GELU into `out`; `h` becomes GELU's slope there."""
-        (nodes, results), factors = self._nodes(h=h, out=out), self._factors("scale", "shift")
-        library().vig_norm_slope(nodes, *h.shape, *factors, results, torch.get_num_threads())
+        shape = self._shape(h)
+        nodes, results = address(h, torch.float32, shape, "h"), address(out, torch.float32, shape, "out")
+        library().vig_norm_slope(nodes, *shape, *self._places[2:], results, torch.get_num_threads())
 
     def backward_(self, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Turns the gradient of the result into that of `h`; returns those of weight and bias."""
-        nodes, factors = self._nodes(grad=grad, h=h), self._factors("mean", "rate", "scale", "shift")
-        weight, bias = h.new_empty(2, h.size(1)).unbind()
-        outputs = weight.data_ptr(), bias.data_ptr()
-        if library().vig_norm_backward(*nodes, *h.shape, self.gelu, *factors, *outputs, torch.get_num_threads()):
-            raise MemoryError(f"No memory for the gradient of {h.size(1)} channels.")
+        rows, channels = shape = self._shape(h)
+        nodes = address(grad, torch.float32, shape, "grad"), address(h, torch.float32, shape, "h")
+        weight, bias = h.new_empty(channels), h.new_empty(channels)
+        outputs = *self._places, weight.data_ptr(), bias.data_ptr()
+        if library().vig_norm_backward(*nodes, rows, channels, self.gelu, *outputs, torch.get_num_threads()):
+            raise MemoryError(f"No memory for the gradient of {channels} channels.")
         return weight, bias
 
-    def _nodes(self, **tensors: Tensor) -> list[int]:
-        """Addresses of features with one shape, that of the first, and as many channels as the norm."""
-        shape = next(iter(tensors.values())).shape
-        channels = self.mean.numel()
+    def _shape(self, h: Tensor) -> tuple[int, int]:
+        if not isinstance(h, Tensor) or h.layout is not torch.strided:
+            check_features(h, "h", 2)
+        shape, channels = h.shape, self.mean.shape[0]
         if len(shape) != 2 or shape[1] != channels or shape[0] < 1 or channels % STEP or library() is None:
             raise ValueError(f"The kernel takes at least one node of {channels} channels, got {tuple(shape)}.")
-        return [address(tensor, torch.float32, shape, name) for name, tensor in tensors.items()]
-
-    def _factors(self, *names: str) -> list[int]:
-        """Addresses of the factors of each channel."""
-        shape = (self.mean.numel(),)
-        return [address(getattr(self, name), torch.float32, shape, name) for name in names]
+        return shape[0], channels

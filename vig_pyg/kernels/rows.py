@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from vig_pyg.kernels._native import library
-from vig_pyg.kernels.checks import address, check_range, checked_edges, out_of_range
+from vig_pyg.kernels.checks import address, check_range, checked_edges
 
 #: Neighbors of one target that a byte can tell apart.
 MOST_NEIGHBORS = 256
+_CPU = torch.device("cpu")
 
 
 class TooManyNeighborsError(ValueError):
@@ -38,46 +39,54 @@ def edge_rows(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool = F
         >>> [part.tolist() for part in edge_rows(torch.tensor([[2, 0], [1, 0]]), 3, 2)]
         [[0, 2], [0, 1, 2]]
     """
-    edge_index = checked_edges(edge_index, torch.device("cpu"))
-    source, target = edge_index.contiguous()
-    if library() is None:
-        source, first = _plain(source, target, num_src, num_dst)
-        many = slots and bool((first.diff() > MOST_NEIGHBORS).any())
-    else:
-        source, first, many = _native(source, target, num_src, num_dst)
-    if many and slots:
-        raise TooManyNeighborsError(
-            f"A node has more than {MOST_NEIGHBORS} neighbours: set `fuse = False` on the operator to train."
-        )
-    return source, first
+    edges, first = sorted_edges(edge_index, num_src, num_dst, slots=slots)
+    return edges[0], first
 
 
-def _native(source: Tensor, target: Tensor, num_src: int, num_dst: int) -> tuple[Tensor, Tensor, bool]:
-    first = torch.empty(num_dst + 1, dtype=torch.long)
-    edges = source.size(0)
+def sorted_edges(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool) -> tuple[Tensor, Tensor]:
+    """As `edge_rows`, with the targets: edges `(2, E)`, contiguous, and the first edge of each target."""
+    edges = checked_edges(edge_index, _CPU).contiguous()
+    kernels = library()
+    if kernels is None:
+        return _plain(edges, num_src, num_dst, slots)
+    first = edges.new_empty(num_dst + 1)
 
     def code() -> int:
-        pointers = (address(part, torch.int64, (edges,), "edge_index") for part in (source, target))
-        numbers = edges, num_src, num_dst
-        return int(library().vig_first_edges(*pointers, *numbers, first.data_ptr(), torch.get_num_threads()))
+        count = edges.shape[1]
+        sources = address(edges, torch.int64, (2, count), "edge_index")
+        numbers = sources, sources + 8 * count, count, num_src, num_dst  # the targets lie behind the sources
+        return int(kernels.vig_first_edges(*numbers, first.data_ptr(), torch.get_num_threads()))
 
     found = code()
     if found == 1:
-        target, order = target.sort(stable=True)
-        source = source[order]
+        edges = _in_order(edges)
         found = code()
     if found == 2:
-        ends = [(int(part.min()), int(part.max())) for part in (source, target)]
-        raise out_of_range(ends[0], ends[1], num_src, num_dst)
-    return source, first, found == 3
+        check_range(edges, num_src, num_dst)
+    if found == 3 and slots:
+        raise _too_many()
+    return edges, first
 
 
-def _plain(source: Tensor, target: Tensor, num_src: int, num_dst: int) -> tuple[Tensor, Tensor]:
-    check_range(torch.stack([source, target]), num_src, num_dst)
-    if not (target[1:] >= target[:-1]).all():
-        target, order = target.sort(stable=True)
-        source = source[order]
-    return source, torch._convert_indices_from_coo_to_csr(target, num_dst)
+def _plain(edges: Tensor, num_src: int, num_dst: int, slots: bool) -> tuple[Tensor, Tensor]:
+    check_range(edges, num_src, num_dst)
+    if not (edges[1, 1:] >= edges[1, :-1]).all():
+        edges = _in_order(edges)
+    first = torch._convert_indices_from_coo_to_csr(edges[1], num_dst)
+    if slots and (first.diff() > MOST_NEIGHBORS).any():
+        raise _too_many()
+    return edges, first
+
+
+def _in_order(edges: Tensor) -> Tensor:
+    target, order = edges[1].sort(stable=True)
+    return torch.stack([edges[0, order], target])
+
+
+def _too_many() -> TooManyNeighborsError:
+    return TooManyNeighborsError(
+        f"A node has more than {MOST_NEIGHBORS} neighbours: set `fuse = False` on the operator to train."
+    )
 
 
 def gpu_rows(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) -> tuple[Tensor, Tensor]:
@@ -92,13 +101,13 @@ def gpu_rows(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) ->
     Raises:
         IndexError: If an index is out of range and `by_target` is not set.
     """
-    source, target = edge_index.contiguous()
-    in_order = (target[1:] >= target[:-1]).all()
+    edges = edge_index.contiguous()
+    in_order = (edges[1, 1:] >= edges[1, :-1]).all()
     if by_target:
         torch._assert_async(in_order, "The edges are not sorted by target, as a graph builder must return them.")
     else:
-        check_range(edge_index, num_src, num_dst)
+        check_range(edges, num_src, num_dst)
         if not in_order:
-            target, order = target.sort(stable=True)
-            source = source[order]
+            edges = _in_order(edges)
+    source, target = edges
     return source, torch.searchsorted(target, torch.arange(num_dst + 1, device=target.device))

@@ -114,21 +114,21 @@ def _check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None) -> None
     check_features(x, "x", 3)
     check_features(y, "y", 3)
     check_same(x, y, "Targets x and sources y")
-    if x.size(0) != y.size(0) or x.size(2) != y.size(2) or x.size(2) < 1:
+    (b, n, channels), (images, m, width) = x.shape, y.shape
+    if b != images or channels != width or channels < 1:
         raise ValueError(
             "Targets (B, n, C) and sources (B, m, C) must have as many images and channels, one at least, got "
             f"{tuple(x.shape)} and {tuple(y.shape)}."
         )
-    if not 1 <= k <= y.size(1) or step < 1:
-        raise ValueError(f"Need 1 <= k <= {y.size(1)} (the sources) and step >= 1, got k={k} and step={step}.")
+    if not 1 <= k <= m or step < 1:
+        raise ValueError(f"Need 1 <= k <= {m} (the sources) and step >= 1, got k={k} and step={step}.")
     if bias is None:
         return
     check_features(bias, "bias", 3)
-    (b, n, _), m = x.shape, y.size(1)
-    if bias.size(0) not in (1, b) or bias.size(1) not in (1, n) or bias.size(2) != m or bias.device != x.device:
+    shape = bias.shape
+    if shape[0] not in (1, b) or shape[1] not in (1, n) or shape[2] != m or bias.device != x.device:
         raise ValueError(
-            f"bias must have the shape (1 or {b}, 1 or {n}, {m}) on {x.device}, got {tuple(bias.shape)} on "
-            f"{bias.device}."
+            f"bias must have the shape (1 or {b}, 1 or {n}, {m}) on {x.device}, got {tuple(shape)} on {bias.device}."
         )
 
 
@@ -186,21 +186,22 @@ def _exported(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, norm
 
 
 def _native(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
-    kernels = library()
-    if kernels is None or x.dtype not in (torch.float32, torch.bfloat16) or y.size(1) > MOST_SOURCES:
-        return _plain(x, y, k, step, bias, normalize)
     _check(x, y, k, step, bias)
+    kernels, dtype = library(), x.dtype
+    (b, n, channels), (_, m, _) = x.shape, y.shape
+    if kernels is None or dtype not in (torch.float32, torch.bfloat16) or m > MOST_SOURCES:
+        return _plain(x, y, k, step, bias, normalize)
     x, y, step = x.contiguous(), y.contiguous(), min(step, k)
-    (b, n, channels), m, dtype = x.shape, y.size(1), x.dtype
     features = address(x, dtype, (b, n, channels), "x"), address(y, dtype, (b, m, channels), "y")
-    out, bad = torch.empty(2, b * n * -(-k // step), dtype=torch.long), torch.empty(2, dtype=torch.long)
+    out, bad = (x.new_empty(size, dtype=torch.long) for size in ((2, b * n * -(-k // step)), 2))
     if out.numel() == 0:
         return out
     strides, pointer = [0, 0], None
     if bias is not None:
         bias = bias.float().contiguous()
-        pointer = address(bias, torch.float32, bias.shape, "bias")
-        strides = [bias.stride(i) if bias.size(i) > 1 else 0 for i in (0, 1)]
+        shape = bias.shape
+        pointer = address(bias, torch.float32, shape, "bias")
+        strides = [shape[1] * m if shape[0] > 1 else 0, m if shape[1] > 1 else 0]
     numbers = int(dtype == torch.bfloat16), int(normalize), b, n, m, channels, *strides, k, step
     code = kernels.vig_nearest(*features, pointer, *numbers, out.data_ptr(), bad.data_ptr(), torch.get_num_threads())
     if code == 1:

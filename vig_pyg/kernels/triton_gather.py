@@ -66,7 +66,7 @@ def scatter_winners(grad: Tensor, source: Tensor, first: Tensor, slots: Tensor, 
             f"and {tuple(grad.shape)}."
         )
     _check_rows(source, first, n)
-    grad_src = torch.zeros(num_src, channels, device=grad.device)
+    grad_src = torch.zeros(num_src, channels, dtype=torch.float32, device=grad.device)
     grad_dst = grad.new_empty(n, channels)
     grid = triton.cdiv(n, _TILE["TARGETS"]), triton.cdiv(channels, _TILE["CHANNELS"])
     if grad_dst.numel():
