@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch_geometric.nn import SAGEConv
 
 from vig_pyg import DilatedKNN, conv
 from vig_pyg.block import Block, FunctionBuilder, Grapher
@@ -90,3 +91,43 @@ def test_a_wrong_output_of_the_operator_is_refused(operator, got):
 
 def test_grapher_says_what_it_is():
     assert "k=3, dilation=2, reduce_ratio=1" in repr(make(dilation=2))
+
+
+FAULTS = {
+    "float": (lambda n: torch.zeros(2, n), TypeError, "float32"),
+    "beyond": (lambda n: torch.full((2, n), n), IndexError, "from 56 to 56"),
+    "negative": (lambda n: torch.full((2, n), -1), IndexError, "from -1 to -1"),
+    "nothing": (lambda n: None, TypeError, "NoneType"),
+    "transposed": (lambda n: torch.zeros(n, 2, dtype=torch.long), ValueError, "transpose"),
+}
+
+
+@pytest.mark.parametrize("operator", [*conv.CONVS.values(), lambda i, o: SAGEConv(i, o)])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("training", [False, True])
+def test_bad_edges_of_a_builder_of_ones_own_are_refused(operator, fault, training):
+    make_edges, error, words = FAULTS[fault]
+
+    def faulty(x, layout, x_src, layout_src):
+        return make_edges(len(x))
+
+    grapher = make(operator, graph=lambda k, dilation: faulty).grapher.train(training)
+    with pytest.raises(error, match=rf"The graph builder .*faulty's edge_index .*{words}"):
+        grapher(nodes(), LAYOUT)
+
+
+@pytest.mark.parametrize("operator", conv.CONVS.values())
+def test_the_order_of_edges_of_a_builder_means_nothing(operator):
+    def shuffled(x, layout, x_src, layout_src):
+        edges = DilatedKNN(3)(x, layout, x_src, layout_src)
+        return edges[:, torch.randperm(edges.size(1))]
+
+    one, x = make(operator).grapher.eval(), nodes()
+    two = make(operator, graph=lambda k, dilation: shuffled).grapher.eval()
+    two.load_state_dict(one.state_dict())
+    torch.testing.assert_close(two(x, LAYOUT), one(x, LAYOUT))
+
+
+def test_a_layout_of_other_images_is_refused():
+    with pytest.raises(ValueError, match="Got 10 nodes and a layout of 56: it belongs to other images"):
+        make().grapher(nodes()[:10], LAYOUT)

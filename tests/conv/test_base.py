@@ -51,3 +51,97 @@ def test_a_subclass_that_changes_no_message_stays_fast(name):
         """Changes nothing that matters."""
 
     assert Silent(16, 32).fuses()
+
+
+CHANNELS = [4, 16, 32]
+BAD_EDGES = [
+    (
+        torch.tensor([[0, 1, 2, 9], [0, 0, 1, 1]]),
+        IndexError,
+        r"below 4 .*\(at most 3 and 3\), got sources from 0 to 9",
+    ),
+    (torch.tensor([[0, 1, 2, 3], [0, 0, 1, 4]]), IndexError, "got sources from 0 to 3 and targets from 0 to 4"),
+    (torch.tensor([[0, 1, -1, 3], [0, 0, 1, 1]]), IndexError, "got sources from -1 to 3"),
+    (torch.tensor([[0, 1, 2**62, 3], [0, 0, 1, 1]]), IndexError, f"to {2**62}"),
+    (torch.zeros(2, 3, dtype=torch.bool), TypeError, "must hold node numbers of int64, got torch.bool"),
+    (torch.zeros(2, 3, dtype=torch.uint8), TypeError, "got torch.uint8"),
+    (torch.zeros(2, 3), TypeError, "got torch.float32"),
+    (torch.eye(4).to_sparse(), TypeError, "got one with layout torch.sparse_coo"),
+    ([[0, 1], [1, 0]], TypeError, "got list"),
+    (torch.zeros(5, 2, dtype=torch.long), ValueError, r"shape \(2, E\), got \(5, 2\): transpose it"),
+    (torch.zeros(2, 3, dtype=torch.long, device="meta"), ValueError, "is on meta and the nodes are on cpu"),
+]
+
+
+@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("fuse", [False, True])
+@pytest.mark.parametrize("by_target", [False, True])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_bad_edges_are_refused_on_every_path(name, channels, training, fuse, by_target, pooled):
+    conv = CONVS[name](channels, 2 * channels).train(training)
+    conv.fuse, conv.by_target = fuse, by_target
+    x = torch.randn(4, channels, requires_grad=True)
+    for edges, error, words in BAD_EDGES:
+        with pytest.raises(error, match=words):
+            conv((x, x.clone()) if pooled else x, edges)
+
+
+@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("fuse", [False, True])
+def test_int32_is_read_as_int64(name, channels, fuse):
+    conv = CONVS[name](channels, 2 * channels).eval()
+    conv.fuse = fuse
+    x, edges = torch.randn(9, channels), torch.randint(9, (2, 40))
+    assert torch.equal(conv(x, edges.int()), conv(x, edges))
+
+
+@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize("fuse", [False, True])
+def test_strides_of_nodes_and_edges_mean_nothing(name, fuse):
+    conv = CONVS[name](16, 32).eval()
+    conv.fuse = fuse
+    x, edges = torch.randn(9, 16), torch.randint(9, (2, 40))
+    want = conv(x, edges)
+    for same in (x.t().contiguous().t(), x.repeat(1, 2)[:, :16], torch.cat([x[:1], x])[1:]):
+        for graph in (edges.t().contiguous().t(), edges.repeat_interleave(2, 1)[:, ::2]):
+            torch.testing.assert_close(conv(same, graph), want)
+
+
+@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize(
+    ("x", "error", "words"),
+    [
+        (torch.zeros(4, 16, dtype=torch.long), TypeError, "nodes must be a dense tensor of floating-point numbers"),
+        (torch.rand(4, 16).to_sparse(), TypeError, "nodes must be a dense tensor"),
+        ([1.0], TypeError, r"expects nodes \(N, C\) or a pair of sources and targets, got list"),
+        ((torch.rand(4, 16), None), TypeError, "nodes must be a tensor, got NoneType"),
+        ((torch.rand(4, 16), torch.rand(4, 16).double()), ValueError, "sources and targets must have one type"),
+        ((torch.rand(4, 16, device="meta"), torch.rand(4, 16)), ValueError, "one type and one device"),
+        (torch.rand(16), ValueError, r"expects nodes \(N, 16\), got \(16,\)"),
+        (torch.rand(4, 0), ValueError, r"expects nodes \(N, 16\), got \(4, 0\)"),
+    ],
+)
+def test_bad_nodes_are_refused(name, x, error, words):
+    with pytest.raises(error, match=words):
+        CONVS[name](16, 32)(x, torch.zeros(2, 3, dtype=torch.long))
+
+
+@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize("fuse", [False, True])
+def test_no_nodes_have_no_edges(name, fuse):
+    conv = CONVS[name](16, 32).eval()
+    conv.fuse = fuse
+    x, none = torch.rand(0, 16), torch.zeros(2, 0, dtype=torch.long)
+    assert conv(x, none).shape == (0, 32)
+    assert conv((x, torch.rand(3, 16)), none).shape == (3, 32)
+    with pytest.raises(IndexError, match="sources below 0"):
+        conv((x, torch.rand(3, 16)), torch.zeros(2, 1, dtype=torch.long))
+
+
+@pytest.mark.parametrize("widths", [(0, 8), (8, 0), (-4, 8)])
+def test_widths_are_at_least_one(widths):
+    with pytest.raises(ValueError, match="Widths must be at least 1"):
+        MaxRelativeConv(*widths)

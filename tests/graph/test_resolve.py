@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from vig_pyg import DilatedKNN, PyramidViG, ViG
-from vig_pyg.graph import GRAPHS, Reuse, resolve_graph
+from vig_pyg.graph import GRAPHS, Reuse, resolve_graph, sound_edges
+from vig_pyg.graph.resolve import is_own
 from vig_pyg.testing import assert_parameters_get_gradients
 
 
@@ -52,3 +53,47 @@ def test_options_of_the_search_are_refused_beside_another_graph():
     with pytest.raises(ValueError, match="stochastic=True is an option of DilatedKNN"):
         ViG("micro", graph="axial", stochastic=True)
     assert ViG("micro", graph="knn", stochastic=True).graphers()[0].graph.stochastic
+
+
+class Mine(DilatedKNN):
+    """A subclass may return anything."""
+
+
+def test_edges_of_our_builders_are_handed_on_as_they_are():
+    x, edges = torch.rand(4, 8), torch.zeros(2, 3, dtype=torch.long)
+    builders = [resolve_graph(name)(3, 1) for name in GRAPHS]
+    assert all(is_own(builder) and sound_edges(edges, builder, x, x) is edges for builder in builders)
+    assert is_own(Reuse(DilatedKNN, every=2)(3, 1)) and not is_own(Reuse(lambda k, d: print, every=2)(3, 1))
+    assert not is_own(Mine(3))
+    builders[0].register_forward_hook(lambda *_: None)
+    assert not is_own(builders[0])
+
+
+def test_edges_of_others_are_sorted():
+    x, edges = torch.rand(4, 8), torch.tensor([[3, 0, 2, 1], [1, 0, 1, 0]], dtype=torch.int32)
+    found = sound_edges(edges, Mine(3), x, x)
+    assert found.tolist() == [[0, 1, 3, 2], [0, 0, 1, 1]] and found.dtype == torch.int64
+    assert sound_edges(found, Mine(3), x, x) is found
+
+
+@pytest.mark.parametrize(
+    ("edges", "error", "words"),
+    [
+        (
+            torch.tensor([[4], [0]]),
+            IndexError,
+            "builder Mine's edge_index must hold sources below 4",
+        ),
+        (torch.tensor([[0], [-1]]), IndexError, "targets from -1 to -1"),
+        (
+            torch.zeros(2, 3),
+            TypeError,
+            "builder Mine's edge_index must hold .* got torch.float32",
+        ),
+        (None, TypeError, "got NoneType"),
+        (torch.zeros(3, 2, dtype=torch.long), ValueError, "transpose it"),
+    ],
+)
+def test_bad_edges_of_others_are_refused(edges, error, words):
+    with pytest.raises(error, match=words):
+        sound_edges(edges, Mine(3), torch.rand(4, 8), torch.rand(3, 8))

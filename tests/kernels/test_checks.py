@@ -81,9 +81,7 @@ def test_features_are_dense_numbers():
 def test_two_tensors_have_one_type_and_device():
     check_same(torch.rand(2), torch.rand(3), "x and y")
     for other in (torch.rand(2).double(), torch.rand(2, device="meta")):
-        with pytest.raises(
-            ValueError, match=r"x and y must have one type and one device, got torch.float32 on cpu and"
-        ):
+        with pytest.raises(ValueError, match=r"x and y must have one type and one device, got torch.float32"):
             check_same(torch.rand(2), other, "x and y")
 
 

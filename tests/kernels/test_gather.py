@@ -108,3 +108,36 @@ def test_is_a_registered_operator():
     torch.library.opcheck(torch.ops.vig_pyg.max_relative.default, arguments)
     grads = tuple(part.requires_grad_() for part in arguments[:2])
     torch.library.opcheck(torch.ops.vig_pyg.max_relative.default, (*grads, *arguments[2:]))
+
+
+@pytest.mark.parametrize("channels", [0, 1, 8, 15])
+@pytest.mark.parametrize("call", [max_relative, lambda a, b, e: torch.ops.vig_pyg.max_relative(a, b, e, True, False)])
+def test_few_channels_are_left_to_the_operator(channels, call):
+    x = torch.randn(4, channels)
+    with pytest.raises(ValueError, match=r"No kernel takes .*MaxRelativeConv takes all features"):
+        call(x, x, torch.zeros(2, 3, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("grad", "slots", "num_src"),
+    [((3, 40), (3, 16), 4), ((2, 32), (3, 16), 4), ((3, 32), (3, 16), -1), ((3, 32), (48,), 4), ((96,), (3, 16), 4)],
+)
+def test_gradients_of_other_shapes_are_refused(grad, slots, num_src):
+    slots = torch.zeros(slots, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"must have|must be"):
+        torch.ops.vig_pyg.max_relative_backward(
+            torch.randn(grad), torch.zeros(2, 3, dtype=torch.long), slots, num_src, False
+        )
+
+
+def test_slots_of_other_edges_are_refused():
+    x, graph = torch.randn(9, 16), edges(9, 9)
+    out, slots = torch.ops.vig_pyg.max_relative(x, x, graph, True, False)
+    for slot in (5, 255):
+        slots[3, 7] = slot
+        with pytest.raises(IndexError, match="slots name neighbors that some targets do not have"):
+            torch.ops.vig_pyg.max_relative_backward(torch.randn_like(out), graph, slots, 9, False)
+    with pytest.raises(ValueError, match="slots must be a tensor"):
+        torch.ops.vig_pyg.max_relative_backward(torch.randn_like(out), graph, slots.short(), 9, False)
+    with pytest.raises(IndexError, match="sources below 3"):
+        torch.ops.vig_pyg.max_relative_backward(torch.randn_like(out), graph, slots, 3, False)

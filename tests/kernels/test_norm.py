@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -72,3 +75,51 @@ def test_what_the_kernels_do_not_take():
     assert not has_node_norm(x[:1], 64)
     assert not has_node_norm(x.t(), 64)
     assert not has_node_norm(x.to("meta"), 64)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [nn.BatchNorm1d(8), nn.BatchNorm1d(24), nn.BatchNorm1d(16).double(), nn.BatchNorm1d(16, affine=False)],
+)
+def test_another_norm_is_refused(norm):
+    with pytest.raises(ValueError, match=r"No kernel takes \(5, 16\)|weights|must be a contiguous tensor"):
+        NodeNorm.of(torch.randn(5, 16), norm, gelu=True)
+
+
+@pytest.mark.parametrize("channels", [0, 1, 4, 7, 9, 12, 20])
+def test_other_channels_are_refused(channels):
+    with pytest.raises(ValueError, match="see `has_node_norm`"):
+        NodeNorm.of(torch.randn(5, channels), nn.BatchNorm1d(16), gelu=False)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [torch.randn(5, 8), torch.randn(0, 16), torch.randn(16), torch.randn(5, 16).double(), torch.randn(16, 5).t()],
+)
+def test_tensors_of_other_shapes_are_refused(other):
+    h = torch.randn(5, 16)
+    step = NodeNorm.of(h, nn.BatchNorm1d(16), gelu=True)
+    for call in (
+        lambda: step.apply(other),
+        lambda: step.apply(h, out=other),
+        lambda: step.apply_with_slope_(other, h),
+        lambda: step.apply_with_slope_(h, other),
+        lambda: step.backward_(other, h),
+        lambda: step.backward_(h, other),
+    ):
+        with pytest.raises(ValueError, match=r"must be a contiguous tensor|takes at least one node of 16 channels"):
+            call()
+
+
+def test_factors_stay_where_they_are():
+    step = NodeNorm.of(torch.randn(5, 16), nn.BatchNorm1d(16), gelu=True)
+    for name in ("mean", "rate", "scale", "shift", "gelu"):
+        with pytest.raises(AttributeError, match=f"{name} of a NodeNorm cannot be set"):
+            setattr(step, name, torch.zeros(2))
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="cannot be copied"):
+            copied(step)
+    with pytest.raises(ValueError, match=r"mean must be a contiguous tensor \(16,\)"):
+        NodeNorm(torch.zeros(8), torch.ones(16), nn.BatchNorm1d(16), gelu=True)
+    with pytest.raises(ValueError, match=r"variance must be a contiguous tensor \(16,\)"):
+        NodeNorm(torch.zeros(16), torch.ones(1), nn.BatchNorm1d(16), gelu=True)

@@ -153,3 +153,58 @@ def test_its_products_are_counted():
     with FlopCounterMode(display=False) as counter:
         nearest(torch.randn(2, 20, 4), torch.randn(2, 9, 4), 3)
     assert counter.get_total_flops() == 2 * 2 * 20 * 9 * 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize(
+    ("x", "y", "bias", "words"),
+    [
+        ((2, 4, 3), (1, 5, 3), None, "as many images and channels"),
+        ((1, 4, 3), (1, 5, 4), None, "as many images and channels"),
+        ((1, 4, 0), (1, 5, 0), None, "one at least"),
+        ((4, 3), (1, 5, 3), None, "x must have 3 dimensions"),
+        ((1, 4, 3), (5, 3), None, "y must have 3 dimensions"),
+        ((2, 4, 3), (2, 5, 3), (1, 1, 4), r"bias must have the shape \(1 or 2, 1 or 4, 5\)"),
+        ((2, 4, 3), (2, 5, 3), (1, 3, 5), "bias must have the shape"),
+        ((2, 4, 3), (2, 5, 3), (5,), "bias must have 3 dimensions"),
+    ],
+)
+def test_other_shapes_are_refused(dtype, x, y, bias, words):
+    x, y = torch.randn(x).to(dtype), torch.randn(y).to(dtype)
+    for call in (nearest, lambda x, y, k, bias: torch.ops.vig_pyg.nearest(x, y, k, 1, bias, False)):
+        with pytest.raises(ValueError, match=words):
+            call(x, y, 2, bias=None if bias is None else torch.randn(bias))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_a_bias_of_nan_is_refused_and_one_of_minus_infinity_a_mask(dtype):
+    x, bias = torch.randn(1, 4, 3).to(dtype), torch.zeros(1, 1, 4)
+    bias[0, 0, 2] = -torch.inf
+    assert not nearest(x, x, 3, bias=bias)[0].eq(2).any()
+    bias[0, 0, 1] = torch.nan
+    with pytest.raises(ValueError, match="are NaN: the bias holds NaN"):
+        nearest(x, x, 3, bias=bias)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(0, 4, 3), (2, 0, 3)])
+def test_no_targets_have_no_edges(dtype, shape):
+    x = torch.randn(shape, dtype=dtype)
+    assert nearest(x, torch.randn(shape[0], 5, 3, dtype=dtype), 2).shape == (2, 0)
+
+
+def test_a_step_beyond_all_ranks_takes_the_best():
+    x = torch.randn(2, 9, 4)
+    for step in (5, 2**40, 2**63 - 1):
+        assert torch.equal(nearest(x, x, 5, step=step), nearest(x, x, 1))
+
+
+def test_unit_rows_takes_rows_of_numbers():
+    with pytest.raises(ValueError, match="x must have 2 dimensions"):
+        unit_rows(torch.randn(3), [1])
+    with pytest.raises(TypeError, match="floating-point"):
+        unit_rows(torch.ones(3, 2, dtype=torch.long), [3])
+    bad = torch.full((3, 2), torch.nan)
+    for counts in ([0], [], [1, 1]):
+        with pytest.raises(ValueError, match="node 0"):
+            unit_rows(bad, counts)

@@ -86,3 +86,28 @@ def test_edges_in_any_order_are_sorted_and_checked():
 def test_a_wrong_promise_is_found():
     with pytest.raises(RuntimeError, match="not sorted by target"):
         rows.gpu_rows(torch.tensor([[0, 0], [1, 0]]), 5, 3, True)
+
+
+def test_a_source_that_does_not_exist_gives_nan_and_no_gradient():
+    source, first = torch.tensor([0, 7, -1, 2]).to(DEVICE), torch.tensor([0, 1, 2, 3, 4]).to(DEVICE)
+    out, slots = gather_max(torch.ones(3, 16).to(DEVICE), torch.zeros(4, 16).to(DEVICE), source, first, winners=True)
+    assert out[:, 1::2].isnan().all(1).tolist() == [False, True, True, False]
+    to_src, _ = scatter_winners(torch.ones(4, 32).to(DEVICE), source, first, slots, 3)
+    assert to_src[:, 0].tolist() == [1, 0, 1]
+
+
+def test_slots_of_other_edges_are_skipped():
+    source, first = torch.tensor([0, 1]).to(DEVICE), torch.tensor([0, 1, 2]).to(DEVICE)
+    slots = torch.full((2, 16), 300, dtype=torch.int16, device=DEVICE)
+    assert scatter_winners(torch.ones(2, 32).to(DEVICE), source, first, slots, 3)[0].eq(0).all()
+
+
+def test_other_shapes_are_refused():
+    x, source, first = torch.ones(3, 16), torch.tensor([0]), torch.tensor([0, 0, 1])
+    for arguments in ((x[:, :8], x[:2], source, first), (x, x[:2].double(), source, first), (x, x, source, first)):
+        with pytest.raises(ValueError, match=r"must have one width|Rows of 3 targets"):
+            gather_max(*(part.to(DEVICE) for part in arguments), winners=True)
+    slots = torch.zeros(2, 16, dtype=torch.int16)
+    for grad, slot in ((torch.ones(2, 31), slots), (torch.ones(3, 32), slots), (torch.ones(2, 32), slots.long())):
+        with pytest.raises(ValueError, match="Slots"):
+            scatter_winners(grad.to(DEVICE), source.to(DEVICE), first.to(DEVICE), slot.to(DEVICE), 3)

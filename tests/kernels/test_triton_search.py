@@ -94,3 +94,18 @@ def test_the_kernels_compile_for_a_gpu_that_is_not_here():
     env = {**os.environ, "TRITON_INTERPRET": "0"}
     done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, env=env, check=False)
     assert done.stdout.strip() == "compiled", done.stderr[-2000:]
+
+
+def test_other_shapes_are_refused():
+    x, y, bias = torch.randn(2, 4, 3), torch.randn(2, 5, 3), torch.zeros(1, 1, 5)
+    for one, two, three, k in [
+        (x.double(), y, bias, 2),
+        (x, y[:1], bias, 2),
+        (x, y[..., :2], bias, 2),
+        (x, y, bias[..., :4], 2),
+        (x, y, bias[0], 2),
+        (x, y, bias, 6),
+        (x, y, bias, 0),
+    ]:
+        with pytest.raises(ValueError, match=r"takes float32|do not fit each other|Need 1 <= k <= 5"):
+            found(one, two, k, 1, three)

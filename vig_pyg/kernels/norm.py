@@ -84,18 +84,25 @@ class NodeNorm:
     def __init__(self, mean: Tensor, variance: Tensor, norm: Norm, *, gelu: bool) -> None:
         if norm.weight is None:
             raise ValueError("The kernel takes a batch norm with weights (affine=True).")
+        shape, kind = (norm.num_features,), torch.float32
+        address(variance, kind, shape, "variance")
+        place = address(mean, kind, shape, "mean")
         rate = (variance + norm.eps).rsqrt()
         scale = norm.weight.detach() * rate
         shift = norm.bias.detach() - mean * scale
-        shape, kind = (norm.num_features,), torch.float32
-        places = address(mean, kind, shape, "mean"), address(rate, kind, shape, "rate of the norm")
-        places += address(scale, kind, shape, "weight of the norm"), address(shift, kind, shape, "bias of the norm")
+        of_norm = address(scale, kind, shape, "weight of the norm"), address(shift, kind, shape, "bias of the norm")
         statistics = {"mean": mean, "variance": variance, "rate": rate}
-        vars(self).update(statistics, scale=scale, shift=shift, gelu=int(gelu), _places=places)
+        vars(self).update(
+            statistics, scale=scale, shift=shift, gelu=int(gelu), _places=(place, rate.data_ptr(), *of_norm)
+        )
 
     def __setattr__(self, name: str, value: object) -> None:
         """Native code reads the factors where they lay when they were checked."""
         raise AttributeError(f"{name} of a NodeNorm cannot be set: change it in place, or make another one.")
+
+    def __reduce__(self) -> str:
+        """A copy would read the memory of the original."""
+        raise TypeError("A NodeNorm cannot be copied: make another one.")
 
     def update(self, norm: Norm, rows: int, offset: Tensor) -> None:
         """Moves the running statistics as torch's batch norm of `h + offset` does."""
