@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vig_pyg.lean import takes_lean
 
@@ -40,3 +41,11 @@ def test_other_steps_are_left_to_torch():
     answers = []
     torch.func.vmap(lambda part: answers.append(takes_lean(x, norm, [norm])) or part)(x)
     assert answers == [False]
+
+
+def test_tensors_without_memory_of_their_own_are_left_to_torch():
+    norm, x = nn.BatchNorm1d(16), torch.randn(9, 16)
+    assert not takes_lean(torch._neg_view(x), norm, [norm])
+    assert not takes_lean(x.to("meta"), norm, [norm])
+    with FakeTensorMode() as mode:
+        assert not takes_lean(mode.from_tensor(x), norm, [norm])

@@ -28,8 +28,14 @@ def has_node_norm(x: Tensor, channels: int) -> bool:
     """Whether the kernels take so many channels of these nodes: on a CPU, float32, a multiple of 8, several."""
     shape = x.shape
     plain = x.is_cpu and x.dtype is torch.float32 and len(shape) == 2 and x.is_contiguous()
-    own = type(x) in _OWN_MEMORY and not x.is_neg()
-    return plain and own and channels > 0 and channels % STEP == 0 and shape[0] > 1 and has_native_kernels()
+    return (
+        plain
+        and type(x) in _OWN_MEMORY
+        and channels > 0
+        and channels % STEP == 0
+        and shape[0] > 1
+        and has_native_kernels()
+    )
 
 
 class NodeNorm:

@@ -26,6 +26,7 @@ def takes_lean(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bool:
         and has_node_norm(x, norm.num_features)
         and all(_untouched(module) for module in layers)
         and not torch.compiler.is_compiling()
+        and not x.is_neg()
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()
     )
