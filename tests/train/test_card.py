@@ -53,6 +53,9 @@ def test_the_commit_is_that_of_the_code(tmp_path, monkeypatch):
     (tmp_path / "card.py").write_text("code")
     assert commit() is None  # in no repository
     git(tmp_path, "init", "-q")
+    (tmp_path / "other.py").write_text("other")
+    git(tmp_path, "add", "other.py")
+    git(tmp_path, "commit", "-qm", "other")
     assert commit() is None  # in one, but not a part of it: a virtual environment inside of a project
     git(tmp_path, "add", "card.py")
     git(tmp_path, "commit", "-qm", "first")
