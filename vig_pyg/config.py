@@ -208,9 +208,15 @@ def variant_config(name: str) -> ViGConfig | PyramidViGConfig:
     Args:
         name: One of `list_models()`.
 
+    Raises:
+        ValueError: If the name is unknown.
+
     Example:
         >>> variant_config("vig_tiny").num_blocks
         12
     """
-    family, variant = name.split("_")
-    return VIG_VARIANTS[variant] if family == "vig" else PYRAMID_VIG_VARIANTS[variant]
+    known: dict[str, ViGConfig | PyramidViGConfig] = {f"vig_{key}": config for key, config in VIG_VARIANTS.items()}
+    known |= {f"pvig_{key}": config for key, config in PYRAMID_VIG_VARIANTS.items()}
+    if name not in known:
+        raise ValueError(f"Unknown model {name!r}: choose one of {', '.join(known)}.")
+    return known[name]

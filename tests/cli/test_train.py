@@ -29,7 +29,7 @@ def test_mistakes_are_one_clear_line_and_leave_nothing(tmp_path, capsys):
     pictures, out = make_folder(tmp_path / "pictures"), tmp_path / "run"
     train = ["train", "--out", out, *QUICK, "--data"]
     assert "does not exist" in fails(capsys, *train, tmp_path / "nowhere")
-    assert "it does not exist" in fails(capsys, *train, pictures / "train")
+    assert "does not exist" in fails(capsys, *train, pictures / "train" / "none")
     assert "Unknown conv 'gcn': choose one of mr" in fails(capsys, *train, pictures, "--conv", "gcn")
     assert "Unknown model 'vig_huge'" in fails(capsys, *train, pictures, "--model", "vig_huge")
     assert "k must be at least 1" in fails(capsys, *train, pictures, "--k", "0")
@@ -148,3 +148,53 @@ def test_sigterm_of_a_process(tmp_path, pictures):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert b"goes on" in err
+
+
+def test_a_variable_that_is_left_over_overwrites_no_run(tmp_path, pictures, capsys, monkeypatch):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "model.safetensors").write_text("finished")
+    for name, value in (("RANK", "1"), ("LOCAL_RANK", "3"), ("SLURM_PROCID", "2"), ("WORLD_SIZE", "2"), ("RANK", "x")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert f"{name}={value} is" in fails(capsys, "train", "--data", pictures, "--out", out, *QUICK)
+    assert "not overwritten" in fails(capsys, "train", "--data", pictures, "--out", out, *QUICK)
+    assert [(p.name, p.read_text()) for p in out.iterdir()] == [("model.safetensors", "finished")]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_before_the_first_step_is_said_and_leaves_nothing(tmp_path, pictures, capsys, monkeypatch, signum):
+    monkeypatch.setattr("vig_pyg.train.load_data", lambda _: os.kill(os.getpid(), signum))
+    command = ["train", "--data", str(pictures), "--out", str(tmp_path / "deep" / "run"), *QUICK]
+    assert main(command) == 128 + signum
+    assert capsys.readouterr().err == "vig-pyg: stopped; nothing was written\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["pictures"]
+
+
+@pytest.mark.parametrize("model", ["vig_micro", "pvig_medium", "pvig_micro"])
+def test_another_model_keeps_its_own_widths(capsys, model):
+    found = printed(capsys, "--data", "x", "--model", model, "--k", "5")
+    own = {"channels": [48, 96, 160, 256], "depths": [2, 2, 4, 2]} if model == "pvig_micro" else {}
+    assert found["options"] == {"patch_size": 4, **own, "k": 5}
+
+
+def test_a_strangers_run_fetches_nothing(tmp_path, capsys, monkeypatch):
+    def fetch(*_, **__):
+        raise AssertionError("something is fetched")
+
+    monkeypatch.setattr("socket.socket.connect", fetch)
+    run = tmp_path / "run"
+    run.mkdir()
+    base = yaml.safe_dump(printed(capsys, "--data", "x"))
+    for change, said in (
+        ({"weights": "https://example.invalid/w.pth"}, "starts from weights at https"),
+        ({"data": "cifar10", "root": str(tmp_path)}, "names cifar10, which is not in"),
+        ({"data": "cifar100", "root": str(tmp_path)}, "names cifar100, which is not in"),
+        (
+            {"options": {"weights": "https://example.invalid/w.pth"}, "data": "digits", "in_channels": 1},
+            "no option 'weights'",
+        ),
+    ):
+        (run / "recipe.yaml").write_text(yaml.safe_dump(yaml.safe_load(base) | change))
+        assert said in fails(capsys, "train", "--resume", run)
+    assert [p.name for p in run.iterdir()] == ["recipe.yaml"]

@@ -29,6 +29,21 @@ def test_a_second_ctrl_c_stops_at_once():
         os.kill(os.getpid(), signal.SIGTERM)  # schedulers repeat themselves
 
 
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_before_the_first_step_and_after_the_last_there_is_nothing_to_finish(signum):
+    stop, trainer = StopSign(at_once=True), SimpleNamespace(world_size=1, strategy=SimpleNamespace(launcher=None))
+    with stop.listening():
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signum)
+        stop.signum = 0
+        stop.on_train_start(trainer, None)
+        os.kill(os.getpid(), signum)
+        assert stop.agreed(trainer) == signum and stop.started
+        stop.on_train_end(trainer, None)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signum)
+
+
 @pytest.mark.parametrize("mine", [0, signal.SIGUSR1])
 @pytest.mark.parametrize("others", [False, True])
 def test_processes_agree(mine, others):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
+from vig_pyg._signals import exit_status, signals_raise
 from vig_pyg._text import error_text, terminal_text
 from vig_pyg.cli import convert, detect, evaluate, graph, models, predict, train
 
@@ -35,21 +36,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 if some of the pictures could not be read; 2 after an error in what the user gave; 130
-        after Ctrl-C; 141 if nobody reads what it prints; or the command's own.
+        after Ctrl-C, 143 after SIGTERM; 141 if nobody reads what it prints; or the command's own.
     """
     args = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files and classes may be more than it can show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with _plain_warnings():
+        with _plain_warnings(), signals_raise():
             status: int | None = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of what we print has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
         return 141
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("vig-pyg: stopped; nothing was written", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     except USER_ERRORS as error:
         if args.debug:
             raise

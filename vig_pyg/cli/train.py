@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
+import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from vig_pyg._signals import Terminated
+from vig_pyg._text import terminal_text
+
+if TYPE_CHECKING:
+    from vig_pyg.train import Settings
 
 #: Flags that set a value of the settings, with what it is for; `--set` reaches all of them.
 FLAGS = {
@@ -58,22 +64,25 @@ def run(args: argparse.Namespace) -> int:
         0, or 128 + the number of the signal that stopped the run: 143 after SIGTERM, 130 after Ctrl-C.
     """
     from vig_pyg.train import Stopped, fit, load_data, to_yaml
-    from vig_pyg.train.run_folder import free_name
+    from vig_pyg.train.processes import processes
+    from vig_pyg.train.run_folder import check_run_folder, free_name
+    from vig_pyg.train.saver import LAST
 
     settings = _settings(args)
     if args.print_config:
         print(to_yaml(settings), end="")
         return 0
-    if args.out is not None and args.out.exists() and _is_first():
-        raise FileExistsError(f"{args.out} exists already and is not overwritten: choose another --out, or remove it.")
+    first = processes().first
+    if first and (args.resume or args.out):  # images may take long to read
+        check_run_folder(args.resume or args.out, resume=args.resume is not None)
     data = load_data(settings)
-    out = args.resume or args.out or free_name(Path("runs") / data.title)
-    if _is_first():
+    out = args.resume or args.out or free_name(Path("runs") / _folder_name(data.title))
+    if first:
         size = settings.image_size
         print(
-            f"{'Resuming' if args.resume else 'Training'} {settings.model} on {data.title}: {len(data.train_set)} "
-            f"images of {size} x {size} pixels, {len(data.val_set)} held out, {len(data.class_names)} classes, "
-            f"{settings.epochs} epochs. Run folder: {out}",
+            f"{'Resuming' if args.resume else 'Training'} {settings.model} on {terminal_text(data.title)}: "
+            f"{len(data.train_set)} images of {size} x {size} pixels, {len(data.val_set)} held out, "
+            f"{len(data.class_names)} classes, {settings.epochs} epochs. Run folder: {terminal_text(out)}",
             flush=True,
         )
     try:
@@ -88,23 +97,30 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume is not None,
         )
     except (Stopped, KeyboardInterrupt) as stop:
-        if not out.exists():
-            raise KeyboardInterrupt from stop
-        signum = stop.signum if isinstance(stop, Stopped) else 2
-        print(f"vig-pyg: stopped; vig-pyg train --resume {out} goes on", file=sys.stderr)
+        signum = getattr(stop, "signum", signal.SIGINT)
+        if not first:
+            return 128 + signum
+        if not (out / LAST).exists():
+            raise Terminated(signum) from stop
+        print(f"vig-pyg: stopped; vig-pyg train --resume {terminal_text(out)} goes on", file=sys.stderr)
         return 128 + signum
-    if _is_first():
+    if first:
         print(f"\nHeld-out accuracy: {100 * kept['val_accuracy']:.2f} %")
         for path in sorted(out.iterdir()):
-            print(f"  {path}")
+            print(f"  {terminal_text(path)}")
     return 0
 
 
-def _settings(args: argparse.Namespace) -> Any:
+def _folder_name(title: str) -> str:
+    """The data's name as a folder's; a long one leaves room for a number."""
+    return title.encode(errors="surrogateescape")[:200].decode(errors="surrogateescape").strip(". ") or "data"
+
+
+def _settings(args: argparse.Namespace) -> Settings:
     """Preset, then file, then flags, then `--set`; of a run to resume its own and nothing else."""
     from vig_pyg.train import read_yaml, settings
     from vig_pyg.train.config import parse_set
-    from vig_pyg.train.fit import RECIPE
+    from vig_pyg.train.run_folder import RECIPE
 
     flags = {flag.replace("-", "_"): getattr(args, flag.replace("-", "_")) for flag in FLAGS}
     options = {f"options.{flag.replace('-', '_')}": getattr(args, flag.replace("-", "_")) for flag in OPTIONS}
@@ -115,7 +131,9 @@ def _settings(args: argparse.Namespace) -> Any:
             raise ValueError("--resume goes on as the run began: leave out --preset, --config, --out and all values.")
         if not (args.resume / RECIPE).is_file():
             raise FileNotFoundError(f"There is no run to resume at {args.resume}: it has no {RECIPE}.")
-        return settings("digits", (str(args.resume / RECIPE), read_yaml(args.resume / RECIPE)))
+        found = settings("digits", (str(args.resume / RECIPE), read_yaml(args.resume / RECIPE)))
+        _refuse_downloads(found, args.resume)
+        return found
     file = read_yaml(args.config) if args.config else {}
     either = {**file, **given}
     default = "finetune" if either.get("weights") else "scratch"
@@ -123,7 +141,14 @@ def _settings(args: argparse.Namespace) -> Any:
     return settings(preset, (str(args.config), file), ("the command line", given))
 
 
-def _is_first() -> bool:
-    """Whether this is the first of several processes, which alone writes."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # of torchrun, of SLURM, of processes that Lightning started
-    return next((int(os.environ[name]) for name in names if name in os.environ), 0) == 0
+def _refuse_downloads(settings: Settings, folder: Path) -> None:
+    """The folder may be a stranger's: what it names is fetched only if a user asks for it by a command of his own."""
+    from vig_pyg.train.run_folder import RECIPE
+    from vig_pyg.train.saver import LAST
+
+    again = f"To fetch it, start the run again: vig-pyg train --config {folder / RECIPE} --out NEW."
+    if settings.weights and "://" in settings.weights and not (folder / LAST).exists():
+        raise ValueError(f"{folder / RECIPE} starts from weights at {settings.weights}. {again}")
+    files = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}.get(settings.data)
+    if files is not None and not (Path(settings.root) / files).is_dir():
+        raise FileNotFoundError(f"{folder / RECIPE} names {settings.data}, which is not in {settings.root}. {again}")

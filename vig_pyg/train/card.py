@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vig_pyg._text import markdown_code, markdown_text
 from vig_pyg.models import VisionGNN
 from vig_pyg.train.data import ImageData
 from vig_pyg.train.history import History
@@ -39,10 +40,10 @@ def model_card(
     average = f", a moving average with decay {recipe.ema}" if recipe.ema else ""
     top5 = [f"| top-5 accuracy | {100 * kept['val_top5']:.2f} % |"] if "val_top5" in kept else []
     lines = [
-        f"# {name} on {data.title}",
+        f"# {name} on {markdown_text(data.title)}",
         "",
         f"A Vision GNN with {parameters:.3f} M parameters that tells {len(data.class_names)} classes apart: "
-        f"{', '.join(data.class_names[:20])}{', …' if len(data.class_names) > 20 else ''}.",
+        f"{', '.join(map(markdown_text, data.class_names[:20]))}{', …' if len(data.class_names) > 20 else ''}.",
         "",
         "## Result",
         "",
@@ -60,7 +61,7 @@ def model_card(
         "## Use",
         "",
         "```bash",
-        f"vig-pyg predict {shlex.quote(str(folder))} some.jpg",
+        f"vig-pyg predict {_in_shell(folder)} some.jpg",
         "```",
         "",
         f"Images have {data.preprocessing.in_channels} channels, {size} x {size} pixels, mean "
@@ -76,8 +77,8 @@ def _training(data: ImageData, recipe: Recipe) -> list[str]:
     return [
         "## Training",
         "",
-        f"- Data: {data.title}, {len(data.train_set)} images to train on, {len(data.val_set)} held out.",
-        f"- Command: `{command()}`",
+        f"- Data: {markdown_text(data.title)}, {len(data.train_set)} images to train on, {len(data.val_set)} held out.",
+        f"- Command: {markdown_code(command())}",
         f"- Code: {commit() or 'not in git'}",
         f"- Seed: {recipe.seed}",
         f"- Versions: Python {platform.python_version()}, {', '.join(versions())}",
@@ -85,7 +86,7 @@ def _training(data: ImageData, recipe: Recipe) -> list[str]:
         "",
         "Every value that differs from the default (all are in `recipe.yaml`):",
         "",
-        *[f"- {key}: {value}" for key, value in differing(recipe).items()],
+        *[f"- {key}: {_shown(value)}" for key, value in differing(recipe).items()],
     ]
 
 
@@ -94,6 +95,16 @@ def differing(recipe: Recipe) -> dict[str, Any]:
     plain = Settings() if isinstance(recipe, Settings) else Recipe()
     default = asdict(replace(plain))
     return {key: value for key, value in asdict(recipe).items() if value != default[key]}
+
+
+def _shown(value: Any) -> str:
+    return str(value) if value is None or isinstance(value, int | float) else markdown_text(value)
+
+
+def _in_shell(folder: Path) -> str:
+    """The name of the folder as a word of a command; where it cannot be written as one, the place of its name."""
+    word = shlex.quote(str(folder))
+    return word if word.isprintable() and "`" not in word else "RUN"
 
 
 def command() -> str:

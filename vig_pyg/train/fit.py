@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,25 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from safetensors.torch import load_file
 
 from vig_pyg._files import write_file
-from vig_pyg.explain import draw_graph
-from vig_pyg.models import VisionGNN, create_model
-from vig_pyg.train.card import model_card
+from vig_pyg._text import error_text
+from vig_pyg.models import create_model
 from vig_pyg.train.classifier import Classifier
 from vig_pyg.train.config import to_yaml
 from vig_pyg.train.data import ImageData
+from vig_pyg.train.describe import describe
 from vig_pyg.train.ema import Average
 from vig_pyg.train.history import BEST, History
 from vig_pyg.train.launch import make_trainer, quiet_lightning
-from vig_pyg.train.plots import draw_confusion, draw_curves
+from vig_pyg.train.preflight import check_run
 from vig_pyg.train.progress import ShowProgress
 from vig_pyg.train.recipe import Recipe, Settings
-from vig_pyg.train.run_folder import open_run_folder, save_config, save_weights
+from vig_pyg.train.run_folder import RECIPE, open_run_folder, save_config, save_weights
 from vig_pyg.train.saver import LAST, Saver
 from vig_pyg.train.stopping import Stopped, StopSign
 from vig_pyg.train.sync_norm import sync_norms
-from vig_pyg.weights import load_weights
-
-#: The settings of a run, as `--config` takes them.
-RECIPE = "recipe.yaml"
+from vig_pyg.weights import load_weights, read_state
 
 
 def fit(
@@ -69,48 +66,46 @@ def fit(
         ValueError: If there is one class only, the loss is not finite, or a picture cannot be read.
         OSError: If something cannot be written, such as a checkpoint on a full disk; the one before is still there.
         Stopped: If a signal asked to stop; the run can be resumed.
+        KeyboardInterrupt: If a signal came before the first step, or after the last.
     """
-    if len(data.class_names) < 2:
-        raise ValueError(
-            f"Need pictures of at least two classes to tell apart, got {', '.join(data.class_names)} alone."
-        )
     options = {
         **options,
         "num_classes": len(data.class_names),
         "in_channels": data.preprocessing.in_channels,
         "image_size": data.preprocessing.image_size,
     }
-    with open_run_folder(out, resume=resume) as folder, quiet_lightning():
-        lightning.seed_everything(recipe.seed, verbose=False)
-        network = create_model(model, **options)
-        if weights is not None and not (folder / LAST).exists():
-            load_weights(network, weights, overridden=options)
-        counts = torch.bincount(torch.tensor(data.train_set.labels), minlength=len(data.class_names))
-        classifier = Classifier(network, recipe, class_counts=counts)
-        data.seed, data.repeats = recipe.seed, recipe.repeats
-        history = History(folder, keep=recipe.keep, patience=recipe.patience)
-        trainer, saver = _prepare(classifier, data, folder, [history, *callbacks], progress=progress)
-        if trainer.is_global_zero:
-            about = {"class_names": data.class_names, "preprocessing": data.preprocessing}
-            save_config(folder, name=model, overrides=options, data=about)
-            if isinstance(recipe, Settings):
-                write_file(folder / RECIPE, to_yaml(recipe), overwrite=True)
-        _run(trainer, classifier, data, saver)
-        if trainer.is_global_zero:
-            best = load_file(folder / BEST) if recipe.keep == "best" else None
-            network.load_state_dict(best or {k: v.cpu() for k, v in classifier.scored[0].state_dict().items()})
-            _finish(folder, network.cpu().float(), data, history)
-            card = model_card(folder, network, data, history, name=model, recipe=recipe)
-            write_file(folder / "README.md", card, overwrite=True)
-            save_weights(folder, network.state_dict())  # the last, as they say that the run is complete
+    stop = StopSign(at_once=True)
+    with stop.listening():
+        place = check_run(data, Path(out), model=model, options=options, recipe=recipe, resume=resume)
+        with open_run_folder(out, resume=resume, first=place.first) as folder, quiet_lightning():
+            lightning.seed_everything(recipe.seed, verbose=False)
+            network = create_model(model, **options)
+            if weights is not None and not (folder / LAST).exists():
+                load_weights(network, weights, overridden=options)
+            counts = torch.bincount(torch.tensor(data.train_set.labels), minlength=len(data.class_names))
+            classifier = Classifier(network, recipe, class_counts=counts)
+            data.seed, data.repeats = recipe.seed, recipe.repeats
+            history = History(folder, keep=recipe.keep, patience=recipe.patience)
+            own = [history, *callbacks]
+            trainer, saver = _prepare(classifier, data, folder, own, stop=stop, progress=progress)
+            if trainer.is_global_zero:
+                about = {"class_names": data.class_names, "preprocessing": data.preprocessing}
+                save_config(folder, name=model, overrides=options, data=about)
+                if isinstance(recipe, Settings):
+                    write_file(folder / RECIPE, to_yaml(recipe), overwrite=True)
+            _run(trainer, classifier, data, saver)
+            if trainer.is_global_zero:
+                _load_kept(classifier, folder)
+                save_weights(folder, network.state_dict())  # at once: what comes now is less than they are
+                describe(folder, network, data, history, name=model, recipe=recipe)
     return history.kept
 
 
 def _prepare(
-    classifier: Classifier, data: ImageData, folder: Path, own: list[Any], *, progress: bool
+    classifier: Classifier, data: ImageData, folder: Path, own: list[Any], *, stop: StopSign, progress: bool
 ) -> tuple[lightning.Trainer, Saver]:
     """The trainer, with all callbacks in their order."""
-    recipe, stop = classifier.recipe, StopSign()
+    recipe = classifier.recipe
     saver = Saver(folder, stop, every=recipe.checkpoint_every)
     callbacks: list[lightning.Callback] = [stop]
     if recipe.ema is not None:
@@ -128,15 +123,32 @@ def _run(trainer: lightning.Trainer, classifier: Classifier, data: ImageData, sa
     """All epochs, from the checkpoint on if there is one; what goes wrong is said with where to go on from."""
     checkpoint = saver.path if saver.path.exists() else None
     try:
-        with saver.stop.listening():
-            trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint)  # read by `AtomicCheckpointIO`
+        trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint)  # read by `AtomicCheckpointIO`
     except (SIGTERMException, SystemExit) as stop:  # Lightning's answers to SIGTERM and Ctrl-C
-        if saver.stop.signum:
-            raise Stopped(saver.stop.signum) from stop
+        if signum := saver.stop.signum or (signal.SIGTERM if isinstance(stop, SIGTERMException) else 0):
+            raise Stopped(signum) from stop
         raise KeyboardInterrupt from stop
     except (ValueError, OSError) as error:
         kind = ValueError if isinstance(error, ValueError) else OSError
         raise kind(_said(error, saver)) from error
+    except (KeyError, TypeError, RuntimeError, AttributeError, IndexError) as error:
+        if checkpoint is None or saver.stop.started:
+            raise
+        raise ValueError(
+            f"{checkpoint} is not a checkpoint of this run ({error_text(error, limit=300)}): remove it to start again."
+        ) from error
+
+
+def _load_kept(classifier: Classifier, folder: Path) -> None:
+    """The weights that are kept, into the network, on the CPU."""
+    state = {key: tensor.cpu() for key, tensor in classifier.scored[0].state_dict().items()}
+    if classifier.recipe.keep == "best":
+        state = dict(read_state(folder / BEST))
+    try:
+        classifier.model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{folder / BEST} holds weights of another network: {error_text(error, limit=300)}") from error
+    classifier.model.cpu().float()
 
 
 def _said(error: Exception, saver: Saver) -> str:
@@ -147,14 +159,3 @@ def _said(error: Exception, saver: Saver) -> str:
     if saver.saved is not None:
         text += f" The last good checkpoint is {saver.path}, of step {saver.saved}."
     return text
-
-
-def _finish(folder: Path, network: VisionGNN[Any], data: ImageData, history: History) -> None:
-    """The pictures of a run."""
-    assert history.counts is not None
-    write_file(folder / "curves.png", draw_curves(history.rows).savefig, overwrite=True)
-    write_file(folder / "confusion.png", draw_confusion(history.counts, data.class_names).savefig, overwrite=True)
-    image, _ = data.val_set[0]
-    with torch.no_grad():
-        graphs = network.eval().graphs(image[None])
-    write_file(folder / "graph.png", draw_graph(data.preprocessing.restore(image), graphs).savefig, overwrite=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from safetensors.torch import save
 from torch import Tensor
 
@@ -17,6 +16,8 @@ from vig_pyg.train.classifier import Classifier
 
 #: Weights with the highest held-out accuracy so far.
 BEST = "best.safetensors"
+#: The numbers of every epoch.
+METRICS = "metrics.csv"
 
 
 class History(lightning.Callback):
@@ -65,13 +66,12 @@ class History(lightning.Callback):
         improved = self.best == len(self.rows) - 1
         if self.keep == "last" or improved:
             self.counts = pl_module.confusion.compute().cpu()
-        if self.folder is not None:
+        if self.folder is not None and trainer.is_global_zero:
             self._write(pl_module, self.folder, improved)
         trainer.should_stop = trainer.should_stop or self._waited_enough()
 
-    @rank_zero_only
     def _write(self, module: Classifier, folder: Path, improved: bool) -> None:
-        self.write(folder / "metrics.csv")
+        self.write(folder / METRICS)
         if improved:
             state = module.scored[0].state_dict()
             write_file(

@@ -7,11 +7,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import lightning
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from vig_pyg._text import error_text
 from vig_pyg.train.checkpoint_io import AtomicCheckpointIO
 from vig_pyg.train.recipe import Recipe
 
@@ -26,10 +29,12 @@ def make_trainer(recipe: Recipe, folder: Path, callbacks: list[lightning.Callbac
 
     Raises:
         ImportError: If TensorBoard's files are wanted and TensorBoard is not installed.
+        ValueError: If there are no such devices here, or they know no such precision.
     """
     devices, nodes = placement(recipe)
     logger = TensorBoardLogger(folder, name="tensorboard", version="") if recipe.tensorboard else False
-    return lightning.Trainer(
+    make = partial(
+        lightning.Trainer,
         max_epochs=recipe.epochs,
         callbacks=callbacks,
         precision=recipe.precision,  # type: ignore[arg-type]  # Lightning checks the word
@@ -48,6 +53,13 @@ def make_trainer(recipe: Recipe, folder: Path, callbacks: list[lightning.Callbac
         logger=logger,
         default_root_dir=folder,
     )
+    try:
+        return make()
+    except (MisconfigurationException, RuntimeError, AssertionError, ImportError) as error:
+        raise ValueError(
+            f"This machine cannot train with accelerator={recipe.accelerator}, devices={devices}, num_nodes={nodes}, "
+            f"precision={recipe.precision}: {error_text(error, limit=300)}"
+        ) from error
 
 
 def placement(recipe: Recipe) -> tuple[int | str, int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from vig_pyg._plot import figure
+from vig_pyg._text import plot_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +40,7 @@ def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:
 
     Args:
         counts: Images of class i that were called class j, `(classes, classes)`.
-        class_names: Names of the classes.
+        class_names: Names of the classes, with any characters.
     """
     size = len(class_names)
     side = min(3.5 + 0.32 * size, 24)
@@ -49,9 +50,10 @@ def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:
     image = axes.imshow(share.cpu().numpy(), cmap="Blues", vmin=0, vmax=1)
     fig.colorbar(image, ax=axes, label="share of the class", shrink=0.8)
     if size <= 40:
-        rotation = 90 if max(map(len, class_names)) > 2 else 0
-        axes.set_xticks(range(size), class_names, rotation=rotation)
-        axes.set_yticks(range(size), class_names)
+        labels = [plot_text(name) for name in class_names]
+        rotation = 90 if max(map(len, labels)) > 2 else 0
+        axes.set_xticks(range(size), labels, rotation=rotation)
+        axes.set_yticks(range(size), labels)
     if size <= 20:
         for i in range(size):
             for j in range(size):

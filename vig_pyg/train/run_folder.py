@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from safetensors.torch import save
 
 from vig_pyg._bounded import read_json
-from vig_pyg._files import write_file
+from vig_pyg._files import check_free, check_new_folder, new_folder, write_file
 from vig_pyg._schema import choice, mapping, read_as
 from vig_pyg.config import variant_config
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold, options_of, read_preprocessing
 from vig_pyg.models import VisionGNN, create_model, list_models
 from vig_pyg.preprocess import Preprocessing
+from vig_pyg.train.history import BEST, METRICS
 from vig_pyg.train.saver import LAST
 from vig_pyg.weights import load_weights, read_state
 from vig_pyg.weights.metadata import file_metadata
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+#: The settings of a run, as `--config` takes them.
+RECIPE = "recipe.yaml"
+#: All files of a run.
+OUTPUTS = (CONFIG, RECIPE, LAST, BEST, METRICS, WEIGHTS, "README.md", "curves.png", "confusion.png", "graph.png")
 
 
 @dataclass(frozen=True)
@@ -43,43 +47,64 @@ class Run:
     preprocessing: Preprocessing
 
 
-@contextmanager
-def open_run_folder(out: str | Path, *, resume: bool = False) -> Iterator[Path]:
-    """A run's folder to fill. After an error it stays if there is a checkpoint to go on from, else nothing is left.
-
-    With several processes the first one makes and removes it.
+def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) -> None:
+    """Raise an `OSError` before the training if its folder could not be made and filled.
 
     Args:
         out: The folder.
         resume: Whether it is there already.
+        size: Estimate of its content in bytes.
 
     Raises:
-        FileExistsError: If it exists and is not resumed: a run is never overwritten.
+        FileExistsError: If it exists and is not resumed: a run is never overwritten. Also if something in a folder to
+            resume is a link, a pipe, a device or a folder where a file belongs.
         FileNotFoundError: If it is to be resumed and does not exist.
+        OSError: If it takes no files, or the disk is too small.
     """
-    out, first = Path(out), getattr(rank_zero_only, "rank", 0) in (0, None)
-    if resume and not out.is_dir():
-        raise FileNotFoundError(f"There is no run to resume at {out}.")
-    if first and not resume:
-        if out.exists():
-            raise FileExistsError(
-                f"{out} exists already and is not overwritten: choose another --out, or remove it; "
-                f"--resume {out} goes on with a run that was stopped."
-            )
-        out.mkdir(parents=True)
-    try:
+    out = Path(out)
+    if resume:
+        if not out.is_dir():
+            raise FileNotFoundError(f"There is no run to resume at {out}.")
+        for name in OUTPUTS:
+            check_free(out / name, overwrite=True, size=size)
+        if (out / "tensorboard").is_symlink():
+            raise FileExistsError(f"{out / 'tensorboard'} is a symbolic link: nothing is written through one.")
+        return
+    if os.path.lexists(out) and not out.is_symlink():
+        raise FileExistsError(
+            f"{out} exists already and is not overwritten: choose another --out, or remove it; "
+            f"--resume {out} goes on with a run that was stopped."
+        )
+    check_new_folder(out, size=size)
+
+
+@contextmanager
+def open_run_folder(out: str | Path, *, resume: bool = False, first: bool = True) -> Iterator[Path]:
+    """A run's folder to fill. After an error it stays if there is a checkpoint to go on from, else nothing is left.
+
+    Args:
+        out: The folder.
+        resume: Whether it is there already.
+        first: Whether this is the first of several processes, which makes and removes it.
+
+    Raises:
+        OSError: If it cannot be made, or is not there (see `check_run_folder`).
+    """
+    out = Path(out)
+    if first:
+        check_run_folder(out, resume=resume)
+    if resume or not first:
         yield out
-    except BaseException:
-        if first and not resume and not (out / LAST).exists():
-            shutil.rmtree(out, ignore_errors=True)
-        raise
+        return
+    with new_folder(out, keep=(out / LAST).exists):
+        yield out
 
 
 def free_name(out: str | Path) -> Path:
     """The name, with a number behind it where it is taken."""
     out, i = Path(out), 1
     candidate = out
-    while candidate.exists():
+    while os.path.lexists(candidate):
         i += 1
         candidate = out.with_name(f"{out.name}-{i}")
     return candidate

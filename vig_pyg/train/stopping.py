@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from types import FrameType
 from typing import Any
 
 import lightning
+
+from vig_pyg._signals import Terminated
 
 #: What a scheduler or a person sends. SLURM can be told to send SIGUSR1; else it sends SIGTERM.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -32,10 +35,17 @@ class StopSign(lightning.Callback):
 
     Lightning's own handler talks to the other processes from within the handler, in the middle of whatever they were
     saying; here they agree between steps.
+
+    Args:
+        at_once: Whether a signal before the first step raises `KeyboardInterrupt`, since there is nothing to finish;
+            after the last step it does in any case.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = False) -> None:
         self.signum = 0
+        self.at_once = at_once
+        self.started = False
+        self._process = os.getpid()
         self._trainer: lightning.Trainer | None = None
 
     @contextmanager
@@ -52,12 +62,20 @@ class StopSign(lightning.Callback):
                 signal.signal(signum, handler)
 
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        self._trainer = trainer
+        self._trainer, self.started, self.at_once = trainer, True, False
         if threading.current_thread() is threading.main_thread():
             for signum in SIGNALS:  # again, as Lightning has put its own in their place
                 signal.signal(signum, self._listen)
 
+    def on_train_end(self, *_: Any) -> None:
+        self.at_once = True
+
     def _listen(self, signum: int, _: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a worker that is about to ignore signals, or one of another library
+            return
+        if self.at_once:
+            self.signum = signum
+            raise KeyboardInterrupt if signum == signal.SIGINT else Terminated(signum)
         if self.signum == signal.SIGINT == signum:
             raise KeyboardInterrupt
         launcher: Any = self._trainer.strategy.launcher if self._trainer is not None else None
