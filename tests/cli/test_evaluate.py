@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import re
 
 import pytest
@@ -79,6 +80,27 @@ def test_broken_pictures_count_nowhere_and_are_listed(saved, odd, tmp_path, caps
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["images"] == len(ODD)
     assert {one["path"] for one in content["broken"]} == {str(odd / name) for name in BROKEN}
+
+
+def test_a_folder_as_people_have_it(saved, pictures, tmp_path, capsys):
+    for name, source in ((os.fsdecode(b"caf\xe9.png"), "red"), ("._a.png", "red"), ("b.jpg", "red")):
+        (tmp_path / "data" / source).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / source / name).write_bytes((pictures / source / "0.png").read_bytes())
+    (tmp_path / "data" / "red" / os.fsdecode(b"bad\xe9.png")).touch()
+    (tmp_path / "data" / ".ipynb_checkpoints").mkdir()
+    os.mkfifo(tmp_path / "data" / "red" / "pipe.png")
+    files = ["--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--workers", 0]
+    assert run(saved, tmp_path / "data", *files) == 1
+    out, err = capsys.readouterr()
+    assert "2 images, 1 of 2 classes occur" in out
+    assert r"bad\udce9.png: the file is empty" in err
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert (content["images"], [one["reason"] for one in content["broken"]]) == (2, ["the file is empty"])
+    assert content["broken"][0]["path"] == str(tmp_path / "data" / "red" / os.fsdecode(b"bad\xe9.png"))
+    (tmp_path / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+    assert "is a symbolic link" in fails(
+        capsys, "evaluate", saved, pictures, "--csv", tmp_path / "link.csv", "--overwrite"
+    )
 
 
 def test_ctrl_c_leaves_nothing_half_written(saved, pictures, tmp_path, capsys, monkeypatch):

@@ -117,6 +117,27 @@ def test_files_are_not_overwritten_unless_told(saved, pictures, tmp_path, capsys
     assert json.loads(mine.read_text())["pictures"]
 
 
+def test_pipes_and_devices_are_not_opened_and_links_not_written_through(saved, pictures, tmp_path, capsys):
+    picture = pictures / "red" / "0.png"
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "gone.png").symlink_to("nothing")
+    names = ["pipe.png", "zero.png", "gone.png"]
+    options = ["--workers", 0, "--json", tmp_path / "a.json"]
+    assert run(saved, picture, *(tmp_path / name for name in names), *options) == 1
+    err = capsys.readouterr().err
+    assert "3 of 4 pictures could not be read" in err and "There is no image at" in err
+    assert err.count("it is a pipe, a socket or a device, not a file") == 2
+    assert [
+        one["path"].rsplit("/", 1)[1] for one in json.loads((tmp_path / "a.json").read_text())["unreadable"]
+    ] == names
+    (tmp_path / "link.json").symlink_to(tmp_path / "elsewhere.json")
+    for name, reason in (("link.json", "is a symbolic link"), ("pipe.png", "is a pipe"), ("zero.png", "symbolic link")):
+        for option in ("--json", "--csv"):
+            assert reason in fails(capsys, "predict", saved, picture, option, tmp_path / name, "--overwrite")
+    assert not (tmp_path / "elsewhere.json").exists()
+
+
 @pytest.mark.parametrize("part", ["reading", "computing"])
 def test_ctrl_c_leaves_nothing_half_written(saved, pictures, tmp_path, capsys, monkeypatch, part):
     calls = []
