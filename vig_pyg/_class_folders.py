@@ -14,7 +14,7 @@ from vig_pyg._text import terminal_text
 _log = logging.getLogger("vig_pyg.image_io")
 
 
-def class_folders(folder: Path) -> dict[str, list[Path]]:
+def class_folders(folder: Path) -> dict[str, list[str]]:
     """The images of each class, by the name of its folder; of an empty folder none.
 
     What systems leave behind is no class, and neither is a link to a folder that is there already, or to one above.
@@ -27,9 +27,9 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
         ValueError: If there is no folder in it.
         OSError: If it cannot be read.
     """
-    found: dict[str, list[Path]] = {}
+    found: dict[str, list[str]] = {}
     seen: dict[str, Path] = {}
-    links: dict[Path, str] = {}
+    links: dict[str, str] = {}
     here = os.path.realpath(folder)
     for inside in sorted(folders_in(folder), key=lambda path: (path.is_symlink(), path)):
         real = os.path.realpath(inside)
@@ -58,9 +58,9 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
     return dict(sorted(found.items()))
 
 
-def _check_links(links: dict[Path, str], classes: list[str]) -> None:
+def _check_links(links: dict[str, str], classes: list[str]) -> None:
     """Log images that are reached by links from two classes."""
-    first: dict[str, Path] = {}
+    first: dict[str, str] = {}
     both = [path for path, file in links.items()
             if first.setdefault(file, path) != path or any(is_above(real, file) for real in classes)]  # fmt: skip
     if both:

@@ -101,25 +101,24 @@ def images_in(folder: str | Path) -> list[Path]:
     Raises:
         OSError: If a folder cannot be read.
     """
-    return sorted(image_files(folder).values())
+    return [Path(path) for path in sorted(image_files(folder).values())]
 
 
-def image_files(folder: str | Path) -> dict[str, Path]:
+def image_files(folder: str | Path) -> dict[str, str]:
     """The files of `images_in` by their real names, links resolved."""
-    files: list[tuple[bool, Path, str]] = []  # links last: of a file and a link to it the file is taken
-    other: dict[str, Path] = {}
-    for inside, real in _folders(Path(folder)):
-        for entry in _entries(inside):
-            path, end = inside / entry.name, os.path.splitext(entry.name)[1].lower()
+    files: list[tuple[bool, str, str]] = []  # links last: of a file and a link to it the file is taken
+    other: dict[str, str] = {}
+    for here, real, entries in _folders(_name(folder)):
+        for entry in entries:
+            end = os.path.splitext(entry.name)[1].lower()
             if end in _OTHER:
-                other.setdefault(end, path)
-            if end not in IMAGE_EXTENSIONS or not (os.path.isfile(path) or _leads_nowhere(path)):
-                continue
-            link = entry.is_symlink()
-            files.append((link, path, os.path.realpath(path) if link else os.path.join(real, entry.name)))
+                other.setdefault(end, os.path.join(here, entry.name))
+            if end in IMAGE_EXTENSIONS and (_is_file(entry) or _leads_nowhere(entry)):
+                path, link = os.path.join(here, entry.name), entry.is_symlink()
+                files.append((link, path, os.path.realpath(path) if link else os.path.join(real, entry.name)))
     for end, path in other.items():
         _log.warning("Files that end in %s are not read: convert them to JPEG or PNG (%s).", end, terminal_text(path))
-    found: dict[str, Path] = {}
+    found: dict[str, str] = {}
     for _, path, real in sorted(files):
         if found.setdefault(real, path) is not path:
             here, there = map(terminal_text, (path, found[real]))
@@ -133,25 +132,7 @@ def folders_in(folder: str | Path) -> list[Path]:
     Raises:
         OSError: If the folder cannot be read.
     """
-    return [Path(folder) / entry.name for entry in _entries(Path(folder)) if os.path.isdir(entry.path)]
-
-
-def _folders(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The folder and all inside with their real names, each once, however many links lead there."""
-    start = os.path.realpath(folder)
-    seen: set[str] = set()
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
-        real = os.path.realpath(here)
-        if real in seen:
-            continue
-        if is_above(real, start):
-            _log.warning("%s is passed over: it links to a folder above, %s.", *map(terminal_text, (here, real)))
-            continue
-        seen.add(real)
-        yield here, real
-        waiting += reversed([here / entry.name for entry in _entries(here) if os.path.isdir(entry.path)])
+    return [Path(folder) / entry.name for entry in _entries(_name(folder)) if _is_folder(entry)]
 
 
 def is_above(real: str, other: str) -> bool:
@@ -159,14 +140,55 @@ def is_above(real: str, other: str) -> bool:
     return other.startswith(os.path.join(real, "")) and real != other
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _name(folder: str | Path) -> str:
+    """As `Path` writes it; that of the current folder is left out before the names of files."""
+    name = str(Path(folder))
+    return "" if name == "." else name
+
+
+def _folders(folder: str) -> Iterator[tuple[str, str, list[os.DirEntry[str]]]]:
+    """The folder and all inside, with real name and content, each once, however many links lead there."""
+    start = os.path.realpath(folder)
+    seen: set[str] = set()
+    waiting = [(folder, start)]
+    while waiting:
+        here, real = waiting.pop()
+        if real in seen:
+            continue
+        if is_above(real, start):
+            _log.warning("%s is passed over: it links to a folder above, %s.", *map(terminal_text, (here, real)))
+            continue
+        seen.add(real)
+        entries = _entries(here)
+        yield here, real, entries
+        for entry in reversed(entries):
+            if _is_folder(entry):
+                path = os.path.join(here, entry.name)
+                waiting.append((path, os.path.realpath(path) if entry.is_symlink() else os.path.join(real, entry.name)))
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
     """What a folder has, in order, without what is passed over."""
-    with os.scandir(folder) as entries:
+    with os.scandir(folder or ".") as entries:
         return sorted((entry for entry in entries if not is_passed_over(entry.name)), key=lambda entry: entry.name)
 
 
-def _leads_nowhere(path: Path) -> bool:
-    return path.is_symlink() and not os.path.exists(path)
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # links in a circle
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 def _matches(start: Path, parts: tuple[str, ...]) -> Iterator[Path]:
@@ -181,8 +203,8 @@ def _matches(start: Path, parts: tuple[str, ...]) -> Iterator[Path]:
     elif not start.is_dir():
         return
     elif first == "**":
-        for folder, _ in _folders(start):
-            yield from _matches(folder, rest or ("*",))
+        for folder, _, _ in _folders(_name(start)):
+            yield from _matches(Path(folder), rest or ("*",))
     else:
         hidden = first.startswith(".")
         with os.scandir(start) as entries:

@@ -51,4 +51,4 @@ def test_the_search_for_copies_ends(tmp_path, monkeypatch):
     calls = []
     size = splits._size
     monkeypatch.setattr(splits, "_size", lambda path: calls.append(path) or size(path))
-    assert len(find_copies(paths[:20], paths[20:])) == 3 and len(calls) == 9
+    assert len(find_copies(paths[:20], paths[20:])) == 3 and len(calls) == 6

@@ -65,7 +65,7 @@ def find_labelled(root: str | Path, class_names: list[str]) -> LabelledPictures:
         )
     if empty:
         _log.warning("%d folders of %s have no images: %s.", len(empty), terminal_text(root), some(empty))
-    paths = [path for images in found.values() for path in images]
+    paths = [Path(path) for images in found.values() for path in images]
     return LabelledPictures(paths, [classes[name] for name, images in found.items() for _ in images])
 
 

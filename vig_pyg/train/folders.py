@@ -111,7 +111,7 @@ def _undivided(root: Path) -> Split:
         inner = [folder.name for folder in folders_in(root) if folders_in(folder)]
         hint = f" If the classes are the folders in {root / inner[0]}, name that." if inner else ""
         raise ValueError(f"{root} has the images of one class only, {some(class_names)}; it takes two.{hint}")
-    inside = [{path.relative_to(root).parts[1:-1][:1] for path in paths} - {()} for paths in classes.values()]
+    inside = [{Path(path).relative_to(root).parts[1:-1][:1] for path in paths} - {()} for paths in classes.values()]
     if inside[0] and all(names == inside[0] for names in inside):
         _log.warning(
             "The classes of %s are its folders %s. All of them hold the same folders, %s: if those are the classes, "
@@ -122,12 +122,12 @@ def _undivided(root: Path) -> Split:
     return divided(paths, labels, class_names, root)
 
 
-def _samples(classes: dict[str, list[Path]], class_names: list[str]) -> Samples:
-    pairs = [(str(path), label) for label, name in enumerate(class_names) for path in classes.get(name, [])]
+def _samples(classes: dict[str, list[str]], class_names: list[str]) -> Samples:
+    pairs = [(path, label) for label, name in enumerate(class_names) for path in classes.get(name, [])]
     return [path for path, _ in pairs], [label for _, label in pairs]
 
 
-def _with_images(folder: Path) -> dict[str, list[Path]]:
+def _with_images(folder: Path) -> dict[str, list[str]]:
     """The images of each class, of which each has some."""
     classes = class_folders(folder)
     empty = [name for name, images in classes.items() if not images]

@@ -126,16 +126,16 @@ def find_copies(train: Sequence[str], val: Sequence[str]) -> list[tuple[str, str
 
     Files of the same size are compared by two pieces, and by all their bytes where these agree.
     """
+    held = [(path, _size(path)) for path in val[:_MOST_FILES]]
+    wanted = {size for _, size in held} - {0}
     sizes: defaultdict[int, list[str]] = defaultdict(list)
-    wanted = {size for path in val[:_MOST_FILES] if (size := _size(path))}
     for path in train[:_MOST_FILES]:
         if (size := _size(path)) in wanted:
             sizes[size].append(path)
     left = _MOST_BYTES
     pieces: dict[int, defaultdict[tuple[bytes, bytes], list[str]]] = {}
     found = []
-    for path in val[:_MOST_FILES]:
-        size = _size(path)
+    for path, size in held:
         if size not in sizes or left < 0:
             continue
         if size not in pieces:
