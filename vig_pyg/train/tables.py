@@ -8,8 +8,8 @@ import logging
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from vig_pyg._class_folders import composed, some
 from vig_pyg._text import terminal_text
@@ -22,8 +22,7 @@ COLUMNS = ("path", "label", "split")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     """A row: the line where it ends, and its cells."""
 
     line: int
@@ -48,8 +47,9 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
         ValueError: If a column is missing, a row is not as expected, or a class has no training images.
     """
     rows = _parse(table)
-    rows = [_Row(row.line, _locate(table.parent, row.path), row.label, row.split) for row in rows]
-    gone = [row for row in rows if not os.path.isfile(row.path)]
+    found = [_locate(str(table.parent), row.path) for row in rows]
+    rows = [row._replace(path=path) for row, (path, _) in zip(rows, found, strict=True)]
+    gone = [row for row, (_, exists) in zip(rows, found, strict=True) if not exists]
     if gone and missing == "stop":
         raise FileNotFoundError(
             f"{len(gone)} of {len(rows)} images of {table} do not exist; the first, of row {gone[0].line}: "
@@ -83,7 +83,8 @@ def _sorted(labels: set[str]) -> list[str]:
 
 def _parts(table: Path, rows: Sequence[_Row]) -> list[str]:
     """Of each row `train`, `val` or `test`."""
-    parts = [part_of(row.split or "") for row in rows]
+    spelled = {name: part_of(name) for name in {row.split or "" for row in rows}}
+    parts = [spelled[row.split or ""] for row in rows]
     if not {"train", "val"} <= set(parts) or "" in parts:
         wrong = next((row for row, part in zip(rows, parts, strict=True) if not part), None)
         raise ValueError(
@@ -111,11 +112,17 @@ def _check_labels(table: Path, rows: Sequence[_Row]) -> None:
         )  # fmt: skip
 
 
-def _locate(folder: Path, cell: str) -> str:
-    """The file that a cell names: as it stands, or else without spaces around, or with slashes for backslashes."""
-    cells = (cell, cell.strip(), cell.strip().replace("\\", "/"))
-    paths = [str(folder / name) for name in cells]
-    return next((path for path in paths if os.path.lexists(path)), paths[1])
+def _locate(folder: str, cell: str) -> tuple[str, bool]:
+    """The file that a cell names, and whether it exists.
+
+    The cell is taken as it stands, or else without spaces around, or with slashes for backslashes.
+    """
+    stripped = cell.strip()
+    paths = [os.path.join(folder, name) for name in dict.fromkeys((cell, stripped, stripped.replace("\\", "/")))]
+    found = next((path for path in paths if os.path.isfile(path)), None)
+    path = found or os.path.join(folder, stripped)
+    # one way to write it, as images are told apart by their paths
+    return str(Path(path)) if "./" in path or "//" in path else path, found is not None
 
 
 def _parse(table: Path) -> list[_Row]:
@@ -124,12 +131,13 @@ def _parse(table: Path) -> list[_Row]:
     text = _decode(table)
     text = re.sub(r"\r\n?", "\n", text)
     text = re.sub(r'\A"?sep=.?"?\n', "\n", text)  # a note of Excel to itself
-    found = [_cells(text, delimiter) for delimiter in ",;\t|"]
-    fitting = next((one for one in found if one[0] and {"path", "label"} <= set(_head(one[0][0][1]))), None)
-    if fitting is None:
-        got = max((rows[0][1] for rows, _ in found if rows), key=len, default=[])
+    start = text.lstrip("\n").partition("\n")[0]
+    heads = {delimiter: _cells(start, delimiter)[0] for delimiter in ",;\t|"}
+    fitting = [delimiter for delimiter, rows in heads.items() if rows and {"path", "label"} <= set(_head(rows[0][1]))]
+    if not fitting:
+        got = max((rows[0][1] for rows in heads.values() if rows), key=len, default=[])
         raise ValueError(f"{table} needs the columns path, label and perhaps split, got {sorted(got)[:20]}.")
-    lines, error = fitting
+    lines, error = _cells(text, fitting[0])
     if error:
         raise ValueError(f"{table} is not in CSV after row {lines[-1][0]} ({error}): a quote may be missing.")
     head = _head(lines[0][1])
