@@ -190,7 +190,8 @@ def test_a_file_that_is_right_passes_whatever_its_ties(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "_write", lambda model, images, path: path.write_bytes(written(tmp_path)))
     for images in (torch.linspace(-1, 1, 9).view(9, 1, 1, 1).expand(9, 3, 64, 64), torch.zeros(9, 3, 64, 64)):
         monkeypatch.setattr(export, "_images", lambda *_, images=images: images)
-        to_onnx(model_of_the_file(), tmp_path / "model.onnx").unlink()
+        assert to_onnx(model_of_the_file(), tmp_path / "model.onnx").read_bytes() == written(tmp_path)
+        (tmp_path / "model.onnx").unlink()
 
 
 @quiet

@@ -145,7 +145,7 @@ def test_sigterm_of_a_process(tmp_path, pictures):
     while not (out / "last.ckpt").exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 143, err
     assert b"goes on" in err
 

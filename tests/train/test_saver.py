@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import random
 import signal
-import time
 
 import pytest
 
@@ -156,42 +155,49 @@ def test_a_diverged_run_is_stopped_with_the_checkpoint_that_is_left(tmp_path, mo
         run(tmp_path / "run")
 
 
-def kill_until_done(out, moments, values):
-    """A process of its own, killed so many seconds after it started to train; returns how often it was."""
+def kill_until_done(out, events, values):
+    """A process of its own, killed after so many events since it started to train; returns how often it was."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.train.job"])  # imports take longer than the training
     kills = 0
     while True:
-        started = context.Event()
-        process = context.Process(target=started_run, args=(started, out, values))
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=tell_and_run, args=(theirs, out, values))
         process.start()
-        assert started.wait(100)
-        if kills < len(moments):
-            process.join(moments[kills])
+        theirs.close()
+        if kills < len(events):
+            for _ in range(events[kills]):
+                ours.recv()
             process.kill()
-        process.join(100)
+        process.join()
+        ours.close()
         if process.exitcode == 0:
             return kills
         assert process.exitcode == -signal.SIGKILL
         kills += 1
 
 
-def started_run(started, out, values):
-    """What the process does."""
-    started.set()
+def tell_and_run(tell, out, values):
+    """What the process does: train, and tell of every step and of every file that is about to be complete."""
+    step, sync = Classifier.training_step, os.fsync
+
+    def say(*_):
+        if not tell.closed:
+            try:
+                tell.send(None)
+            except OSError:  # nobody listens any more
+                tell.close()
+
+    Classifier.training_step = lambda *args: (say(), step(*args))[1]
+    os.fsync = lambda handle: (say(), sync(handle))[1]
     run(out, resume=(out / "recipe.yaml").exists(), **values)
 
 
 @pytest.mark.parametrize(("kills", "epochs"), [(3, 6), pytest.param(10, 20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_the_result_is_the_same(tmp_path, kills, epochs):
-    values, start = {**VALUES, "epochs": epochs}, time.perf_counter()
+    """By events, not by a clock: in steps, between them, and while files are written."""
+    values, draw = {**VALUES, "epochs": epochs}, random.Random(kills)
     run(tmp_path / "whole", **values)
-    seconds, draw = time.perf_counter() - start, random.Random(kills)
-    shares = [draw.uniform(0.2, 1) for _ in range(kills)]
-    for haste in (1, 2, 4, 8):  # where the machine is faster now, the run would end before the last kill
-        moments = [0.9 * seconds * share / sum(shares) / haste for share in shares]
-        killed = kill_until_done(tmp_path / f"run{haste}", moments, values)
-        assert_same(tmp_path / f"run{haste}", tmp_path / "whole")
-        if killed == kills:
-            return
-    pytest.fail(f"Only {killed} of {kills} kills came before the end.")
+    events = [draw.randint(3, 11) for _ in range(kills)]  # together fewer than the steps of the run
+    assert kill_until_done(tmp_path / "run", events, values) == kills
+    assert_same(tmp_path / "run", tmp_path / "whole")
