@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import re
 import warnings
 
 import pytest
@@ -123,3 +124,34 @@ def test_the_name_of_a_written_file_is_text(stranger, tmp_path, capsys):
         assert cli.main(["convert", str(stranger / "model" / "model.safetensors"), str(out)]) == 0
         shown, err = capsys.readouterr()
         assert plain(shown) and plain(err) and shown.count("\n") == 1
+
+
+def test_training_on_a_stranger_s_folders_shows_text(tmp_path, capsys):
+    """From the first line to the card and the page; the weights know the names exactly."""
+    names = ["$\\frac$", "\x1b[2J\x07", "</script><script>", "| a | `b` |", "\u202egpj", "[x](http://evil.example)"]
+    names = [name.replace("/", "\N{DIVISION SLASH}") for name in names]
+    image = (make_folder(tmp_path / "plain", train=0) / "val" / "red" / "0.png").read_bytes()
+    for part in ("train", "val"):
+        for name in names:
+            (tmp_path / "data" / part / name).mkdir(parents=True)
+            for i in range(2):
+                (tmp_path / "data" / part / name / f"{i}\x1b.png").write_bytes(image + bytes([i, len(part)]))
+    out = tmp_path / "run"
+    quick = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--workers", "0"]
+    assert cli.main(["train", "--data", str(tmp_path / "data"), "--out", str(out), *quick]) == 0
+    photo = next((tmp_path / "data" / "val" / names[0]).iterdir())
+    assert cli.main(["graph", str(out), str(photo), "--out", str(tmp_path / "graph.html")]) == 0
+    shown, err = capsys.readouterr()
+    assert plain(shown) and plain(err.replace("\r", "\n"))
+    for path in (
+        out / "README.md",
+        out / "config.json",
+        out / "metrics.csv",
+        out / "recipe.yaml",
+        tmp_path / "graph.html",
+    ):
+        assert plain(path.read_text()), path
+    card = (out / "README.md").read_text()
+    assert not re.search(r"(?<!\\)\]\(http|<script>|(?<!\\)\$", card) and r"\| a \| \`b\` \|" in card
+    assert json.loads((out / "config.json").read_text())["class_names"] == sorted(names)
+    assert (out / "confusion.png").stat().st_size > 1000

@@ -53,6 +53,21 @@ def test_a_subclass_that_changes_no_message_stays_fast(name):
     assert Silent(16, 32).fuses()
 
 
+@pytest.mark.parametrize("name", ["gin", "sage"])
+def test_an_update_is_taken_apart_only_where_nobody_looks_at_it(name):
+    class Own(CONVS[name]):
+        def forward(self, x, edge_index):
+            return super().forward(x, edge_index)
+
+    conv = CONVS[name](16, 32)
+    assert conv.splits() and not Own(16, 32).splits()
+    for register in (conv.register_forward_hook, conv.register_forward_pre_hook):
+        handle = register(lambda *_: None)
+        assert not conv.splits()
+        handle.remove()
+        assert conv.splits()
+
+
 CHANNELS = [4, 16, 32]
 BAD_EDGES = [
     (
