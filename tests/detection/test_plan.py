@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.detection.common import plan
-from tests.detection.scenes import make_coco
+from tests.detection.scenes import change, make_coco
 from vig_pyg import pvig_micro
 from vig_pyg.detection.data import Augmentation
 from vig_pyg.detection.plan import DetectionRecipe, Plan
@@ -60,3 +60,17 @@ def test_classification_weights_are_read_for_a_new_run_alone(tmp_path):
 def test_wrong_values_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_what_is_probably_a_mistake_is_logged(tmp_path, caplog):
+    train, val = make_coco(tmp_path / "a", count=4), make_coco(tmp_path / "b", count=3, seed=1)
+    plan(train, val).data(num_workers=0)
+    assert not caplog.text
+    (tmp_path / "b" / "images" / "2.png").write_bytes((tmp_path / "a" / "images" / "0.png").read_bytes())
+    change(train, lambda content: content["categories"].append({"id": 9, "name": "Red"}))
+    plan(train, val).data(num_workers=0)
+    assert "classes 'red' and 'Red', which differ little" in caplog.text
+    assert "1 of 3 pictures of instances are trained on, too, such as" in caplog.text
+    caplog.clear()
+    plan(train).data(num_workers=0)
+    assert "4 of 4 pictures" in caplog.text

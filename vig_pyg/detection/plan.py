@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from vig_pyg.detection.builders import DETECTORS, Detector
 from vig_pyg.detection.data import Augmentation, DetectionData, open_source
-from vig_pyg.detection.records import OnBad
+from vig_pyg.detection.records import Annotated, OnBad
+from vig_pyg.train.splits import find_copies, similar_names
 
+_log = logging.getLogger(__name__)
 Schedule = Literal["step", "cosine"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -119,9 +122,10 @@ class Plan:
         return cls(**{**entries, **parts})
 
     def data(self, *, num_workers: int) -> DetectionData:
-        """The pictures."""
+        """The pictures; what is probably a mistake in their division is logged."""
         train = open_source(self.train, on_bad=self.on_bad)
         val = open_source(self.val, classes=train.class_names, on_bad=self.on_bad)
+        _check_division(train, val)
         return DetectionData(
             train,
             val,
@@ -136,3 +140,16 @@ class Plan:
         """The detector; without `pretrained`, no classification weights are read."""
         options = {k: v for k, v in self.options.items() if pretrained or k != "weights_backbone"}
         return DETECTORS[self.detector](self.variant, **options, num_classes=num_classes)
+
+
+def _check_division(train: Annotated, val: Annotated) -> None:
+    """Log classes that may be one, and pictures that are trained on and measured."""
+    for first, second in similar_names(train.class_names):
+        _log.warning("%s has the classes %r and %r, which differ little, but are two.", train.title, first, second)
+    files = [[str(record.path) for record in source.records] for source in (train, val)]
+    copies = find_copies(*files)
+    if copies:
+        _log.warning(
+            "%d of %d pictures of %s are trained on, too, such as %s: the average precision is too good.",
+            len(copies), len(files[1]), val.title, copies[0][0],
+        )  # fmt: skip

@@ -88,7 +88,7 @@ def chosen(paths: Sequence[str], labels: Sequence[int], choice: Sequence[bool]) 
 def check_split(split: Split, where: Path) -> None:
     """Log what of a division is probably a mistake: similar names, absent classes, copies."""
     shown = terminal_text(where)
-    similar = [f"{first} and {second}" for first, second in _similar(split.class_names)]
+    similar = [f"{first} and {second}" for first, second in similar_names(split.class_names)]
     if similar:
         _log.warning("%s has classes whose names differ little, but are two: %s.", shown, some(similar))
     there = set(split.val[1])
@@ -108,8 +108,13 @@ def check_split(split: Split, where: Path) -> None:
         )  # fmt: skip
 
 
-def _similar(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of names that differ in case, spaces or leading zeros only."""
+def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ in case, spaces or leading zeros only.
+
+    Example:
+        >>> similar_names(["cat", "dog", "Cat"])
+        [('cat', 'Cat')]
+    """
     first: dict[str, str] = {}
     pairs = []
     for name in names:
