@@ -71,7 +71,9 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--flip", default="h", help="none, h or hv (default: h)")
     train.add_argument("--scale", type=_range, default=(1.0, 1.0), metavar="LOW,HIGH", help="zoom of training pictures")
     train.add_argument("--colour", type=float, default=0.0, help="strength of colour changes (default: 0)")
-    train.add_argument("--on-bad", choices=["drop", "stop"], default="drop", help="at an object whose box or outline cannot be used")
+    train.add_argument(
+        "--on-bad", choices=["drop", "stop"], default="drop", help="at an object whose box or outline cannot be used"
+    )
     train.add_argument("--measure-every", type=int, default=1, help="epochs between measurements (default: 1)")
     train.add_argument("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
     train.add_argument("--quiet", action="store_true", help="no progress bar")

@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
-from vig_pyg._files import new_folder, write_file
+from vig_pyg._files import check_new_folder, new_folder, write_file
 from vig_pyg._text import error_text, terminal_text
 from vig_pyg.detection._device import find_device
 from vig_pyg.detection.evaluate import MASK_THRESHOLD, to_results
@@ -85,9 +85,10 @@ def predict(
     gone = [path for path in files if not path.exists()]
     if gone:
         raise FileNotFoundError(f"There is no picture at {gone[0]}.")
+    check_new_folder(out)
+    content, broken = _search(run, files, threshold, find_device(device), report or (lambda _: None))
     written = False
-    with new_folder(out, keep=lambda: written):
-        content, broken = _search(run, files, threshold, find_device(device), report or (lambda _: None))
+    with new_folder(out, keep=lambda: written):  # not before: a signal that ends the process leaves it
         write_file(out / PREDICTIONS, json.dumps(content) + "\n")
         written = True
         undrawn = _draw_all(out, content)

@@ -12,9 +12,10 @@ from vig_pyg.detection._values import as_flag, as_number
 from vig_pyg.detection._xml import read_xml
 from vig_pyg.detection.records import Annotated, OnBad, Record, Thing, sound_box
 from vig_pyg.detection.turns import Size, settle
+from vig_pyg.image_io import IMAGE_EXTENSIONS
 
 #: Endings of pictures, in the order in which they are preferred where several have the same name.
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".jfif", ".ppm")
+ENDINGS = tuple(dict.fromkeys((".jpg", ".jpeg", ".png", *sorted(IMAGE_EXTENSIONS))))
 #: Pictures of a folder by their names without ending.
 _Folder: TypeAlias = dict[str, list[Path]]
 _log = logging.getLogger(__name__)
