@@ -14,7 +14,9 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
 CORE = {
     "image_io",
+    "batch_order",
     "data",
+    "foreign_batch",
     "position",
     "kernels",
     "lean",
@@ -47,7 +49,9 @@ ROOMS = {
     "_bounded_yaml": {"_bounded", "_text"},
     "_schema": {"_text"},
     "_plot": set(),
-    "data": set(),
+    "batch_order": set(),
+    "data": {"batch_order"},
+    "foreign_batch": {"batch_order", "data"},
     "kernels": set(),
     "lean": {"kernels"},
     "layers": {"lean"},
@@ -66,6 +70,7 @@ ROOMS = {
     "config_schema": {"config", "conv", "graph", "position", "preprocess", "_schema"},
     "weights": {"config", "config_schema", "conv", "graph", "preprocess", "_bounded", "_files", "_schema", "_text"},
     "models": {
+        "foreign_batch",
         "stem",
         "block",
         "head",

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from vig_pyg.batch_order import order_of
+
 #: One map for images of one size, or a list of maps `(C, H_i, W_i)` for images of several sizes.
 Maps = Tensor | list[Tensor]
 Size = tuple[int, int]
@@ -113,10 +115,25 @@ class Layout:
 
     @classmethod
     def from_batch(cls, batch: Batch) -> Layout:
-        """The layout of a PyG batch with `pos`, `batch` and `ptr`, and `grid_size` where it has grids."""
-        sizes = tuple(batch.grid_size) if "grid_size" in batch else None
-        counts = tuple(h * w for h, w in sizes) if sizes else tuple(batch.ptr.diff().tolist())
-        return cls(batch.pos, batch.batch, batch.ptr, counts, sizes)
+        """The layout of a PyG batch with `pos` and `batch` or `ptr`, and `grid_size` where it has grids.
+
+        Raises:
+            ValueError: If something is missing, does not fit the rest, or the nodes are not sorted by image and on
+                grids in raster order (`VisionGNN.forward_features` takes them in any order).
+        """
+        order = order_of(batch)
+        if order.nodes is not None:
+            raise ValueError(
+                "The nodes of this batch are not sorted by image, or on grids not in raster order: sort x, pos and "
+                "batch, or pass it to a model's forward_features, which does."
+            )
+        return cls(batch.pos, order.batch, order.ptr, order.counts, order.sizes)
+
+    @property
+    def stamp(self) -> tuple[int, ...]:
+        """How often its tensors were written to, as far as torch counts that."""
+        tensors = self.pos, self.batch, self.ptr
+        return tuple(-1 if tensor.is_inference() else tensor._version for tensor in tensors)
 
     @classmethod
     def _from_pos(cls, pos: list[Tensor], sizes: tuple[Size, ...], num_graphs: int, ratio: int = 1) -> Layout:
@@ -211,6 +228,7 @@ def to_batch(x: Tensor, layout: Layout) -> Batch:
     if layout.sizes is not None:
         data.grid_size = list(layout.sizes)
         data._slice_dict["grid_size"], data._inc_dict["grid_size"] = count, None
+    data._layout = layout, layout.stamp
     return data
 
 

@@ -111,20 +111,25 @@ class PositionCodes(nn.Module):
         device = target.pos.device
         if target.grid is not None:
             return Codes(*_constant(self.mode, target.grid, source.ratio, channels, dtype, device))
-        counts = list(target.counts), list(source.counts)
-        p = [sincos(pos, channels) for pos in target.pos.split(counts[0])]
+        # on the CPU: Apple's GPUs have no float64
+        places = [part.split(list(layout.counts)) for layout in (target, source) for part in (_places(layout),)]
+        p = [sincos(pos, channels) for pos in places[0]]
         q = (
             p
             if target is source
-            else [
-                _source(self.mode, code, pos, channels)
-                for code, pos in zip(p, source.pos.split(counts[1]), strict=True)
-            ]
+            else [_source(self.mode, code, pos, channels) for code, pos in zip(p, places[1], strict=True)]
         )
-        return Codes(*(torch.cat(code).div(channels**0.5).to(dtype) for code in (p, q)))
+        return Codes(*(torch.cat(code).div(channels**0.5).to(dtype).to(device) for code in (p, q)))
 
     def extra_repr(self) -> str:
         return f"mode={self.mode!r}"
+
+
+def _places(layout: Layout) -> Tensor:
+    """Positions of all nodes on the CPU; where they lie on grids the device is not asked for them."""
+    if layout.sizes is None or layout.pos.device.type == "cpu" or layout.ratio > 1:
+        return layout.pos.cpu()
+    return Layout.from_sizes(layout.sizes).pos
 
 
 def _source(mode: PositionMode, p: Tensor, pos: Tensor, channels: int) -> Tensor:
@@ -152,12 +157,12 @@ def _made(
     mode: PositionMode, grid: Size, ratio: int, channels: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Codes of one image with this grid, and their products where they are few."""
-    target = Layout.from_grid(grid, 1, device)
+    target = Layout.from_grid(grid, 1)  # on the CPU: Apple's GPUs have no float64
     p = sincos(target.pos, channels)
     q = p if ratio == 1 else _source(mode, p, target.pooled(ratio).pos, channels)
     p, q = shortened(p, q, eps=torch.finfo(dtype).eps)
-    table = (p @ q.t()).div(channels).to(dtype) if p.size(0) * q.size(0) <= TABLE_LIMIT else None
-    p, q = (code.div(channels**0.5).to(dtype) for code in (p, q))
+    table = (p @ q.t()).div(channels).to(dtype).to(device) if p.size(0) * q.size(0) <= TABLE_LIMIT else None
+    p, q = (code.div(channels**0.5).to(dtype).to(device) for code in (p, q))
     return p, q, table
 
 

@@ -17,6 +17,8 @@ from vig_pyg.position import Codes
 
 #: Limit of torch_cluster's CUDA kernel.
 MAX_NEIGHBORS_CUDA = 100
+#: Devices that it has kernels for.
+DEVICES = ("cpu", "cuda")
 
 
 def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, k: int, codes: Codes | None) -> Tensor:
@@ -34,13 +36,10 @@ def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, 
         `edge_index (2, E)`, sources in row 0, sorted by target.
 
     Raises:
-        ValueError: If k is beyond the limit of the CUDA kernel.
+        ValueError: If torch_cluster has no search on the device, or k is beyond the limit of its CUDA kernel.
     """
-    if x.is_cuda and k > MAX_NEIGHBORS_CUDA:
-        raise ValueError(
-            f"torch_cluster searches at most {MAX_NEIGHBORS_CUDA} neighbours on CUDA, got k * dilation = {k}: "
-            'use a smaller k or dilation, or knn_engine="dense".'
-        )
+    if reason := cluster_refuses(x.device, k):
+        raise ValueError(reason)
     if codes is not None:
         x, y = position_as_coordinates(x, y, codes.p, codes.q)
     if x.is_cuda:
@@ -63,6 +62,21 @@ def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, 
 
     with ThreadPoolExecutor(len(shares)) as pool:
         return torch.cat(list(pool.map(lambda ends: share(*ends), shares)), dim=1)
+
+
+def cluster_refuses(device: torch.device, k: int) -> str:
+    """Why torch_cluster cannot search k neighbors on a device, with what to do instead; `""` if it can."""
+    if device.type not in DEVICES:
+        return (
+            f"torch_cluster searches on {' and '.join(DEVICES)}, got nodes on {device.type}: "
+            'use knn_engine="auto" or "dense".'
+        )
+    if device.type == "cuda" and k > MAX_NEIGHBORS_CUDA:
+        return (
+            f"torch_cluster searches at most {MAX_NEIGHBORS_CUDA} neighbours on CUDA, got k * dilation = {k}: "
+            'use a smaller k or dilation, or knn_engine="dense".'
+        )
+    return ""
 
 
 def _search(x: Tensor, batch: Tensor, y: Tensor, batch_src: Tensor, k: int, num_graphs: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vig_pyg.data import Layout
-from vig_pyg.graph.cluster import cluster_neighbors
+from vig_pyg.graph.cluster import cluster_neighbors, cluster_refuses
 from vig_pyg.graph.dense import dense_edges
 from vig_pyg.kernels import unit_rows
 from vig_pyg.position import Codes, PositionCodes, PositionMode
@@ -45,7 +45,8 @@ class DilatedKNN(nn.Module):
         stochastic: In training, take k random ones of the `k * dilation` with probability `epsilon`.
         epsilon: That probability; 0.2 is the published value.
         engine: `"dense"` (matrix product and top-k, for images of one size fastest), `"torch_cluster"` (any batch),
-            or `"auto"`: dense where all images of the batch have equally many nodes.
+            or `"auto"`: dense where all images of the batch have equally many nodes, and image by image where
+            torch_cluster has no search (on other devices than CPU and CUDA, and on CUDA for k * dilation above 100).
         position: `None`, `"official"` or `"grid"` (see `PositionCodes`).
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
@@ -100,13 +101,14 @@ class DilatedKNN(nn.Module):
             return _from_dense(x, layout, x_src, layout_src, codes, kept[0])
         unit = unit_rows(x, layout.different_counts)
         unit_src = unit if x_src is x else unit_rows(x_src, layout_src.different_counts)
-        from_any = _from_dense_ragged if self.engine == "dense" else _from_cluster
+        cannot = self.engine == "auto" and cluster_refuses(x.device, max(ranks[-1] for ranks in kept) + 1)
+        from_any = _from_dense_ragged if self.engine == "dense" or cannot else _from_cluster
         return from_any(unit, layout, unit_src, layout_src, codes, kept)
 
     def _ranks(self, k: int, dilation: int) -> list[int]:
         """Which of the sorted neighbours stay, nearest first."""
-        if self.stochastic and self.training and torch.rand(()).item() < self.epsilon:
-            return sorted(torch.randperm(k * dilation)[:k].tolist())
+        if self.stochastic and self.training and torch.rand((), device="cpu").item() < self.epsilon:
+            return sorted(torch.randperm(k * dilation, device="cpu")[:k].tolist())
         return list(range(0, k * dilation, dilation))
 
     def extra_repr(self) -> str:

@@ -14,8 +14,8 @@ class RandomGraph(nn.Module):
     .. math:: \mathcal{N}(i) \sim \mathrm{Uniform}\{ S \subseteq \{1, \dots, m\} : |S| = k \}
 
     (a random directed graph of fixed degree: what is left of a graph that knows nothing). Drawn from torch's generator
-    of the device, so `torch.manual_seed` makes it repeatable; in evaluation too, where the logits of an image
-    therefore vary from pass to pass. Subsets are drawn by Floyd's method (Bentley and Floyd, CACM 30, 1987).
+    of the CPU, so `torch.manual_seed` makes it repeatable on every device; in evaluation too, where the logits of an
+    image therefore vary from pass to pass. Subsets are drawn by Floyd's method (Bentley and Floyd, CACM 30, 1987).
 
     Args:
         k: Neighbours of each patch, at least 1; an image with fewer nodes gives all of them.
@@ -40,20 +40,22 @@ class RandomGraph(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:  # noqa: ARG002
         layout.check_filled(layout_src)
-        device = layout.pos.device
-        nodes = torch.tensor(layout_src.counts, device=device)[layout.batch]  # m of each target's image
+        # on the CPU: one seed draws the same graph on every device, and Apple's GPUs have no float64
+        counts, counts_src = (torch.tensor(part.counts, device="cpu") for part in (layout, layout_src))
+        nodes = counts_src.repeat_interleave(counts)  # m of each target's image
+        first = (counts_src.cumsum(0) - counts_src).repeat_interleave(counts)
         most = min(self.k, max(layout_src.counts))
         degree = nodes.clamp_max(most)
-        chosen = torch.full((layout.num_nodes, most), -1, device=device)
+        chosen = torch.full((layout.num_nodes, most), -1, device="cpu")
         for i in range(most):
             last = (nodes - degree + i).clamp_max(nodes - 1)  # this step chooses among 0 ... last, or takes `last`
-            draw = (torch.rand(layout.num_nodes, dtype=torch.float64, device=device) * (last + 1)).long()
+            draw = (torch.rand(layout.num_nodes, dtype=torch.float64, device="cpu") * (last + 1)).long()
             taken = (chosen[:, :i] == draw.unsqueeze(1)).any(1)
             chosen[:, i] = torch.where(taken, last, draw)
-        stays = torch.arange(most, device=device) < degree.unsqueeze(1)
-        source = chosen + layout_src.ptr[layout.batch].unsqueeze(1)
-        target = torch.arange(layout.num_nodes, device=device).unsqueeze(1).expand_as(source)
-        return torch.stack([source, target])[:, stays]
+        stays = torch.arange(most, device="cpu") < degree.unsqueeze(1)
+        source = chosen + first.unsqueeze(1)
+        target = torch.arange(layout.num_nodes, device="cpu").unsqueeze(1).expand_as(source)
+        return torch.stack([source, target])[:, stays].to(layout.pos.device)
 
     def extra_repr(self) -> str:
         return f"k={self.k}"

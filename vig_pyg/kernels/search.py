@@ -79,7 +79,7 @@ def unit_rows(x: Tensor, counts: Sequence[int]) -> Tensor:
     """
     check_features(x, "x", 2)
     x = _wide(x)
-    norm = x.norm(dim=-1, keepdim=True)
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     _check_finite(norm, counts)
     return x / norm.clamp_min(1e-12)
 
@@ -154,7 +154,7 @@ def _plain(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normali
         return torch.empty(2, 0, dtype=torch.long, device=x.device)
     if not normalize:
         for part in (x, y):
-            _check_finite(_wide(part).norm(dim=-1), [part.size(1)])
+            _check_finite(torch.linalg.vector_norm(_wide(part), dim=-1), [part.size(1)])
     x, y, bias = _scored(x, y, bias, normalize)
     _check_scores(bias)
     source = torch.empty(b, n, kept, dtype=torch.long, device=x.device)

@@ -9,12 +9,13 @@ from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 
 from vig_pyg.block import Block, Grapher
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import resolve_conv
 from vig_pyg.data import Layout, Maps, map_images, pool_graphs, to_batch, to_maps, to_nodes
+from vig_pyg.foreign_batch import pool_batch, sorted_layout, to_batch_in_order
 from vig_pyg.fuse import fuse
 from vig_pyg.graph import DilatedKNN, resolve_graph
 from vig_pyg.head import ClassifierHead
@@ -113,25 +114,36 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         logits: Tensor = self.head(pool_graphs(x, layout))
         return logits
 
-    def forward_features(self, images: Images | Batch) -> Batch:
+    def forward_features(self, images: Images | Data) -> Batch:
         """The last nodes as a PyG batch; a batch of patches (see `embed`) goes straight to the blocks.
 
+        Patches may come in any order: they are placed by `batch` and `pos`, and a family that keeps all of them returns
+        them in the order that they came in. Without `grid_size` they are a free set of points, of which some may be
+        left out.
+
         Raises:
-            ValueError: If a batch of patches has another width than the blocks; else as `embed`.
+            ValueError: If a batch of patches has another width than the blocks, or its parts do not fit each other;
+                else as `embed`.
         """
-        if not isinstance(images, Batch):
+        if not isinstance(images, Data):
             return to_batch(*self._last(*self._patches(images)))
+        layout, index = sorted_layout(images)
         width = self.pos_embed.weight.size(1)
         if images.x.dim() != 2 or images.x.size(1) != width:
             raise ValueError(
                 f"Expected a batch of patches with x (N, {width}), got {tuple(images.x.shape)}: map them to the width "
                 f"of the blocks first, with torch.nn.Linear({images.x.size(-1)}, {width}) for example."
             )
-        return to_batch(*self._last(images.x, Layout.from_batch(images)))
+        x, last = self._last(images.x if index is None else images.x[index], layout)
+        return to_batch(x, last) if index is None or last is not layout else to_batch_in_order(x, layout, index)
 
-    def forward_head(self, batch: Batch) -> Tensor:
-        """Logits of a batch of last nodes; pooled features `(B, num_features)` where `num_classes` is 0."""
-        logits: Tensor = self.head(pool_graphs(batch.x, Layout.from_batch(batch)))
+    def forward_head(self, batch: Data) -> Tensor:
+        """Logits of a batch of last nodes; pooled features `(B, num_features)` where `num_classes` is 0.
+
+        Raises:
+            ValueError: If the batch does not say which image each node belongs to, or an image has none.
+        """
+        logits: Tensor = self.head(pool_batch(batch))
         return logits
 
     def _patches(self, images: Images) -> tuple[Tensor, Layout]:
@@ -159,17 +171,14 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         for i in wanted:
             if not -count <= i < count:
                 raise IndexError(f"Feature index {i} is out of range: {type(self).__name__} has {count} feature maps.")
-        batch = self.embed(images)
         kept = {i % count for i in wanted}
         maps = {
-            i: to_maps(x, layout)
-            for i, (x, layout) in enumerate(self._stages(batch.x, Layout.from_batch(batch)))
-            if i in kept
+            i: to_maps(x, layout) for i, (x, layout) in enumerate(self._stages(*self._patches(images))) if i in kept
         }
         return [maps[i % count] for i in wanted]
 
     @torch.no_grad()
-    def graphs(self, images: Images | Batch) -> list[Batch]:
+    def graphs(self, images: Images | Data) -> list[Batch]:
         """The graphs that the model builds, one PyG batch for each Grapher.
 
         Each `Data` of a batch has `edge_index` (row 0 sources, row 1 targets), `pos` of the targets and `pos_src` of

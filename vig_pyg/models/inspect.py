@@ -25,7 +25,7 @@ class PatchGraph(Data):
         return super().__inc__(key, value, *args, **kwargs)
 
 
-def collect_graphs(model: VisionGNN[Any], images: Images | Batch) -> list[Batch]:
+def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
     """One batch of `PatchGraph` for each Grapher, in order, from one pass in the mode the model is in."""
     found: list[Batch] = []
     handles = []

@@ -1,0 +1,151 @@
+import copy
+import random
+
+import pytest
+import torch
+from torch_geometric.data import Batch, Data
+
+from tests.common import calibrated
+from vig_pyg import PyramidViG, ViG
+from vig_pyg.data import Layout, to_batch
+from vig_pyg.foreign_batch import pool_batch, sorted_layout
+
+SIZES = [(32, 32), (16, 24), (24, 24)]
+MODELS = {
+    "vig": lambda: ViG("micro", depth=2, channels=16, k=3, num_classes=3, head_channels=8),
+    "grid": lambda: ViG("micro", depth=2, channels=16, graph="grid", num_classes=3, head_channels=8),
+    "pvig": lambda: PyramidViG("micro", depths=(1, 1), channels=(8, 16), reduce_ratios=(2, 1), k=3, num_classes=3),
+}
+
+
+@pytest.fixture(params=MODELS)
+def model(request):
+    return calibrated(MODELS[request.param]())
+
+
+def picked(batch, nodes):
+    """A batch with some nodes in some order, as indexing gives it; ptr and grid_size stay as they were."""
+    new = copy.copy(batch)
+    new.x, new.pos, new.batch = batch.x[nodes], batch.pos[nodes], batch.batch[nodes]
+    return new
+
+
+def logits(model, batch):
+    with torch.no_grad():
+        return model.forward_head(model.forward_features(batch))
+
+
+def test_random_orders_and_parts_are_right_or_refused(model):
+    """120 batches: none may give other numbers in silence."""
+    rng, counts = random.Random(3), {"right": 0, "refused": 0}
+    for round_ in range(120):
+        generator = torch.Generator().manual_seed(round_)
+        sizes = rng.sample(SIZES, rng.randint(1, 3)) if rng.random() < 0.5 else [rng.choice(SIZES)] * rng.randint(1, 3)
+        images = [torch.rand(3, *size, generator=generator) for size in sizes]
+        with torch.no_grad():
+            batch = model.embed(images)
+        nodes = torch.randperm(batch.num_nodes, generator=generator)
+        kind = rng.choice(["all", "within", "part", "part in order", "free part", "twice"])
+        if kind == "within":
+            nodes = nodes[batch.batch[nodes].argsort(stable=True)]
+        if "part" in kind:
+            nodes = nodes[: max(1, int(len(nodes) * rng.random()))]
+            nodes = nodes.sort().values if kind == "part in order" else nodes
+        if kind == "twice":
+            nodes = torch.cat([nodes, nodes[:1]])
+        given = picked(batch, nodes)
+        for name in ("ptr", "grid_size") if kind == "free part" else ("ptr",) if rng.random() < 0.5 else ():
+            del given[name]
+        try:
+            with torch.no_grad():
+                features = model.forward_features(given)
+                got = model.forward_head(features)
+        except ValueError:
+            counts["refused"] += 1
+            assert kind not in ("all", "within")
+            continue
+        counts["right"] += 1
+        full = len(nodes) == batch.num_nodes and kind != "twice"
+        want = batch if full else free(batch, nodes)
+        assert torch.allclose(got, logits(model, want), atol=1e-5), kind
+        if not isinstance(model, PyramidViG):
+            assert torch.equal(features.pos, given.pos) and torch.equal(features.batch, given.batch)
+            reference = model.forward_features(want)
+            place = {key(reference, i): i for i in range(len(nodes))}
+            order = [place[key(given, i)] for i in range(len(nodes))]
+            assert torch.allclose(features.x, reference.x[order], atol=1e-5)
+    assert counts["right"] > 30 and counts["refused"] > 30
+
+
+def key(batch, i):
+    return (int(batch.batch[i]), *batch.pos[i].tolist())
+
+
+def free(batch, nodes):
+    """The nodes as PyG makes a batch of sets of points, one image after the other."""
+    parts = [nodes[batch.batch[nodes] == i].sort().values for i in range(batch.num_graphs)]
+    return Batch.from_data_list([Data(x=batch.x[part], pos=batch.pos[part]) for part in parts])
+
+
+def test_a_subgraph_says_that_its_grid_is_out_of_date(model):
+    batch = model.embed(torch.rand(2, 3, 32, 32))
+    part = batch.subgraph(torch.rand(batch.num_nodes) < 0.7)
+    with pytest.raises(ValueError, match=r"Image 0 of the batch has .* nodes, but grid_size .* `del batch\.grid_size`"):
+        model.forward_features(part)
+
+
+def test_the_head_needs_no_places(model):
+    with torch.no_grad():
+        batch = model.forward_features([torch.rand(3, 32, 32), torch.rand(3, 24, 24)])
+        nodes = torch.randperm(batch.num_nodes)
+        assert torch.allclose(model.forward_head(picked(batch, nodes)), model.forward_head(batch), atol=1e-6)
+        one = Data(x=batch[0].x)
+        assert torch.allclose(model.forward_head(one), model.forward_head(batch)[:1], atol=1e-6)
+        lost = picked(batch, (batch.batch == 0).nonzero()[:, 0])
+        with pytest.raises(ValueError, match="Every image needs at least one node"):
+            model.forward_head(lost)
+
+
+def test_one_data_is_an_image(model):
+    batch = model.embed(torch.rand(1, 3, 32, 32))
+    alone = batch.to_data_list()[0]
+    assert not isinstance(alone, Batch)
+    assert torch.allclose(logits(model, alone), logits(model, batch), atol=1e-6)
+
+
+def test_batches_of_our_own_are_not_looked_at_again(model, monkeypatch):
+    batch = model.embed(torch.rand(2, 3, 32, 32))
+    monkeypatch.setattr("vig_pyg.foreign_batch.order_of", None)
+    logits(model, batch)
+    logits(model, copy.copy(batch))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda batch: batch.pos.copy_(batch.pos.flip(0)),
+        lambda batch: batch.batch.copy_(batch.batch.flip(0)),
+        lambda batch: setattr(batch, "pos", batch.pos.flip(0)),
+        lambda batch: setattr(batch, "grid_size", [(4, 16)] * 2),
+        lambda batch: setattr(batch, "x", batch.x[:-1]),
+        lambda batch: batch.__delattr__("pos"),
+    ],
+)
+def test_a_changed_batch_of_our_own_is_looked_at(change):
+    model = calibrated(MODELS["vig"]())
+    batch = model.embed(torch.rand(2, 3, 32, 32))
+    change(batch)
+    try:
+        index = sorted_layout(batch)[1]
+    except ValueError:
+        return
+    assert index is not None
+
+
+def test_a_layout_of_nodes_out_of_order_is_refused():
+    batch = MODELS["vig"]().embed(torch.rand(2, 3, 32, 32))
+    nodes = torch.randperm(batch.num_nodes)
+    with pytest.raises(ValueError, match="not sorted by image, or on grids not in raster order"):
+        Layout.from_batch(picked(batch, nodes))
+    assert torch.allclose(pool_batch(picked(batch, nodes)), pool_batch(batch), atol=1e-6)
+    assert to_batch(batch.x, Layout.from_batch(batch)).num_graphs == 2

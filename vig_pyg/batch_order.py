@@ -1,0 +1,176 @@
+"""PyG batches that others made: checked, and the order that sorts them by image and places them on their grids.
+
+Shapes: B images, N nodes.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+Size = tuple[int, int]
+
+
+class BatchOrder(NamedTuple):
+    """What a batch holds.
+
+    Args:
+        counts: Nodes of each image.
+        sizes: Grid (H, W) of each image, or `None` for a free set of points.
+        nodes: The node that belongs at each place, `(N,)`, sorted by image and on grids in raster order; `None` if all
+            are where they belong.
+        batch: The image of each node in that order, `(N,)`.
+        ptr: First node of each image in that order, `(B + 1,)`.
+    """
+
+    counts: tuple[int, ...]
+    sizes: tuple[Size, ...] | None
+    nodes: Tensor | None
+    batch: Tensor
+    ptr: Tensor
+
+
+def order_of(data: Data, *, places: bool = True) -> BatchOrder:
+    """The order of a batch's nodes, from its `batch`, `pos` and `grid_size`.
+
+    Everything is looked at on the CPU; on another device that waits for it.
+
+    Args:
+        data: A batch, or one image.
+        places: Whether the places of nodes matter; without them only the images do, and `pos` and `grid_size` may be
+            missing or out of date.
+
+    Raises:
+        ValueError: If something is missing, or does not fit the rest, with what to do.
+
+    Example:
+        >>> pos = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+        >>> order_of(Data(x=torch.rand(2, 4), pos=pos, grid_size=(1, 2))).nodes.tolist()
+        [1, 0]
+    """
+    x = data.get("x")
+    if not isinstance(x, Tensor) or x.dim() != 2:
+        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"Expected a batch with nodes x (N, C), got {got}.")
+    image = _images(data, x.size(0))
+    counts = image.bincount(minlength=_declared(data, image)).tolist()
+    if not counts or min(counts) < 1:
+        raise ValueError(
+            f"Every image needs at least one node, got {tuple(counts)} nodes: leave images out that lost all of theirs."
+        )
+    sizes, key = None, image
+    if places:
+        pos = _positions(data, x.size(0))
+        sizes = _sizes(data, counts)
+        key = image if sizes is None else _raster_index(pos, image, counts, sizes)
+    sorted_already = bool((key.diff() >= 0).all())
+    nodes = None if sorted_already else key.argsort(stable=True)
+    ptr = torch.tensor([0, *counts]).cumsum(0)
+    batch = image if nodes is None else image[nodes]
+    moved = nodes if nodes is None else nodes.to(x.device)
+    return BatchOrder(tuple(counts), sizes, moved, batch.to(x.device), ptr.to(x.device))
+
+
+def _images(data: Data, num_nodes: int) -> Tensor:
+    """The image of each node, on the CPU."""
+    batch, ptr = data.get("batch"), data.get("ptr")
+    if isinstance(batch, Tensor):
+        if batch.shape != (num_nodes,) or batch.is_floating_point() or batch.is_complex() or batch.dtype == torch.bool:
+            raise ValueError(f"Expected batch with one image a node, ({num_nodes},) integers, got {_words(batch)}.")
+        image = batch.detach().cpu().long()
+        if num_nodes and int(image.min()) < 0:
+            raise ValueError(f"Expected images counted from 0 in batch, got {int(image.min())}.")
+        return image
+    if isinstance(ptr, Tensor):
+        first = ptr.detach().cpu().tolist() if ptr.dim() == 1 and not ptr.is_floating_point() else []
+        counts = [b - a for a, b in pairwise(first)]
+        if not counts or first[0] != 0 or first[-1] != num_nodes or min(counts) < 0:
+            raise ValueError(
+                f"The batch has no `batch`, and its ptr {_words(ptr)} does not divide {num_nodes} nodes: pass the "
+                "image of each node as `batch`."
+            )
+        return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    if isinstance(data, Batch):
+        raise ValueError("The batch has neither `batch` nor `ptr`: pass the image of each node as `batch`, (N,).")
+    return torch.zeros(num_nodes, dtype=torch.long)
+
+
+def _declared(data: Data, image: Tensor) -> int:
+    """The number of images, also where the last ones have lost all nodes."""
+    found = int(image.max()) + 1 if image.numel() else 0
+    if found > max(image.numel(), 1):  # before anything of that size is made
+        raise ValueError(
+            f"batch speaks of image {found - 1}, but there are {image.numel()} nodes: count images from 0."
+        )
+    ptr, sizes = data.get("ptr"), data.get("grid_size")
+    made = getattr(data, "_num_graphs", None)  # what PyG keeps in a batch that it has made
+    declared = [made] if isinstance(made, int) else []
+    declared += [ptr.numel() - 1] if isinstance(ptr, Tensor) else []
+    declared += [len(sizes)] if isinstance(sizes, list) else []
+    if declared and found > max(declared):
+        raise ValueError(
+            f"batch speaks of {found} images, but ptr or grid_size of {max(declared)}: make them anew together."
+        )
+    return max([found, *declared])
+
+
+def _positions(data: Data, num_nodes: int) -> Tensor:
+    pos = data.get("pos")
+    if not isinstance(pos, Tensor):
+        raise ValueError(
+            "The batch has no `pos`: pass the row and column of each node, (N, 2), so that it can be placed."
+        )
+    if pos.dim() != 2 or pos.size(0) != num_nodes or pos.dtype == torch.bool or pos.is_complex():
+        raise ValueError(f"Expected pos with a place for each of {num_nodes} nodes, (N, 2), got {_words(pos)}.")
+    return pos.detach().cpu()
+
+
+def _sizes(data: Data, counts: list[int]) -> tuple[Size, ...] | None:
+    """The grid of each image, `None` for a free set of points."""
+    if "grid_size" not in data or data.get("grid_size") is None:
+        return None
+    given: Any = data.get("grid_size")
+    given = given.tolist() if isinstance(given, Tensor) else given
+    sizes = [given] if len(counts) == 1 and _is_size(given) else given
+    if not isinstance(sizes, (list, tuple)) or len(sizes) != len(counts) or not all(map(_is_size, sizes)):
+        raise ValueError(
+            f"Expected grid_size with one (height, width) for each of {len(counts)} images, got {given!r}."
+        )
+    for i, ((height, width), count) in enumerate(zip(sizes, counts, strict=True)):
+        if height * width != count:
+            raise ValueError(
+                f"Image {i} of the batch has {count} nodes, but grid_size {(height, width)}, which are "
+                f"{height * width}: if nodes were left out on purpose, `del batch.grid_size` makes them a free set of "
+                "points."
+            )
+    return tuple((int(height), int(width)) for height, width in sizes)
+
+
+def _is_size(value: Any) -> bool:
+    value = value.tolist() if isinstance(value, Tensor) else value
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(type(n) is int and n > 0 for n in value)
+
+
+def _raster_index(pos: Tensor, image: Tensor, counts: list[int], sizes: tuple[Size, ...]) -> Tensor:
+    """The place of each node among all, in raster order."""
+    of_image = torch.tensor(sizes)[image]  # (N, 2)
+    cell = pos.double()
+    fits = pos.size(1) == 2 and bool(((cell == cell.floor()) & (cell >= 0) & (cell < of_image)).all())
+    if fits:
+        first = torch.tensor([0, *counts[:-1]]).cumsum(0)[image]
+        row, column = cell.long().unbind(1)
+        index = first + row * of_image[:, 1] + column
+        if bool((index.bincount(minlength=len(index)) == 1).all()):
+            return index
+    raise ValueError(
+        "Positions of the batch are not the cells of its grids, each once (row, column, from 0): pos or grid_size is "
+        "of another batch. If nodes lie elsewhere on purpose, `del batch.grid_size` makes them a free set of points."
+    )
+
+
+def _words(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} of {tensor.dtype}"

@@ -1,0 +1,78 @@
+"""PyG batches that come from users into a model, and go back to them.
+
+Shapes: B images, N nodes, C channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from vig_pyg.batch_order import order_of
+from vig_pyg.data import Layout, pool_graphs, to_batch
+
+
+def sorted_layout(data: Data) -> tuple[Layout, Tensor | None]:
+    """The layout of a batch that others made, or of one image, sorted by image and on grids in raster order.
+
+    Batches of `to_batch` whose layout nobody has changed are not looked at again, so that no device has to be waited
+    for.
+
+    Returns:
+        The layout, and the node that belongs at each place, `(N,)`, or `None` if all are where they belong.
+
+    Raises:
+        ValueError: As `vig_pyg.batch_order.order_of`.
+    """
+    own = _own_layout(data)
+    if own is not None:
+        return own, None
+    order = order_of(data)
+    pos = data.pos if order.nodes is None else data.pos[order.nodes]
+    return Layout(pos, order.batch, order.ptr, order.counts, order.sizes), order.nodes
+
+
+def pool_batch(data: Data) -> Tensor:
+    """Mean over the nodes of each image of a batch that others made, `(B, C)`; their places do not matter.
+
+    Raises:
+        ValueError: As `vig_pyg.batch_order.order_of`.
+    """
+    own = _own_layout(data)
+    if own is not None:
+        return pool_graphs(data.x, own)
+    order = order_of(data, places=False)
+    x = data.x if order.nodes is None else data.x[order.nodes]
+    return pool_graphs(x, Layout(x.detach(), order.batch, order.ptr, order.counts, None))
+
+
+def to_batch_in_order(x: Tensor, layout: Layout, index: Tensor) -> Batch:
+    """Nodes as a PyG batch in the order that they came in: the inverse of sorting by `index`."""
+    back = index.argsort()
+    pos, batch = layout.pos[back], layout.batch[back]
+    if torch.equal(batch, layout.batch):
+        data = to_batch(x[back], Layout(pos, batch, layout.ptr, layout.counts, layout.sizes))
+    else:  # images among each other: PyG has no slices for them
+        data = Batch(_base_cls=Data, x=x[back], pos=pos, batch=batch)
+        data._num_graphs = layout.num_graphs
+        if layout.sizes is not None:
+            data.grid_size = list(layout.sizes)
+    data._layout = None  # not the order of a layout
+    return data
+
+
+def _own_layout(data: Data) -> Layout | None:
+    """The layout that `to_batch` made a batch of, if nothing of it was changed."""
+    layout, stamp = getattr(data, "_layout", None) or (None, ())
+    same = (
+        layout is not None
+        and data.get("pos") is layout.pos
+        and data.get("batch") is layout.batch
+        and data.get("ptr") is layout.ptr
+        and isinstance(data.get("x"), Tensor)
+        and data.x.shape[:1] == layout.pos.shape[:1]
+        and (data.get("grid_size") or None) == (None if layout.sizes is None else list(layout.sizes))
+        and stamp == layout.stamp
+    )
+    return layout if same else None
