@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import signal
 
 import pytest
 import torch
@@ -76,15 +78,18 @@ def test_predict_takes_folders_and_names_what_it_cannot_read(trained, tmp_path, 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.png", "predictions.json"]
 
 
-def test_a_stopped_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_says_how_to_go_on(tmp_path, capsys, monkeypatch, number, status):
     coco, run = str(make_coco(tmp_path / "data")), tmp_path / "run"
+    step = DetectorModule.training_step
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
+    def interrupt(*args):
+        os.kill(os.getpid(), number)
+        return step(*args)
 
     with monkeypatch.context() as patch:
         patch.setattr(DetectorModule, "training_step", interrupt)
-        assert main(["detect", "train", "--train", coco, "--val", coco, "--out", str(run), *QUICK]) == 130
+        assert main(["detect", "train", "--train", coco, "--val", coco, "--out", str(run), *QUICK]) == status
     assert f"vig-pyg detect train --resume {run}" in capsys.readouterr().err
     assert main(["detect", "train", "--resume", str(run), "--workers", "0", "--quiet"]) == 0
     assert (run / "model.safetensors").is_file()

@@ -12,7 +12,6 @@ from tests.detection.common import plan
 from tests.detection.scenes import change, make_coco
 from vig_pyg.detection import _extra
 from vig_pyg.detection import fit as door
-from vig_pyg.detection._processes import check_alone
 from vig_pyg.detection.fit import fit
 from vig_pyg.detection.module import DetectorModule
 from vig_pyg.detection.run_folder import load_detector
@@ -146,19 +145,28 @@ def test_what_is_missing_is_known_before_the_work(monkeypatch, name):
         _extra.require()
 
 
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "a", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+
+
 @pytest.mark.parametrize("variable", ["RANK=1", "LOCAL_RANK=3", "WORLD_SIZE=2", "LOCAL_WORLD_SIZE=8", "SLURM_PROCID=1"])
-def test_one_of_several_processes_is_refused(tmp_path, monkeypatch, variable):
+def test_variables_of_another_command_are_refused(tmp_path, monkeypatch, variable):
     name, value = variable.split("=")
     monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match=rf"one process.*{variable}.*unset {name}"):
+    with pytest.raises(ValueError, match=rf"{variable} is set.*Unset {name}"):
         fit(plan(tmp_path / "none.json"), tmp_path / "run", **OPTIONS)
     assert not (tmp_path / "run").exists()
 
 
-def test_the_variables_of_a_single_process_are_fine(monkeypatch):
-    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "", "SLURM_NTASKS": "4"}.items():
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_one_of_several_processes_is_refused(tmp_path, monkeypatch, rank):
+    for name, value in {**TORCHRUN, "RANK": rank, "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
-    check_alone()
+    with pytest.raises(ValueError, match="one process, but torchrun has started 2"):
+        fit(plan(tmp_path / "none.json"), tmp_path / "run", **OPTIONS)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(FileNotFoundError, match=r"none\.json"):  # it goes on to the data
+        fit(plan(tmp_path / "none.json"), tmp_path / "run", **OPTIONS)
 
 
 def first_failure(monkeypatch, error, *, at):

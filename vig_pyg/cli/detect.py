@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vig_pyg._signals import exit_status
 from vig_pyg._text import terminal_text
 from vig_pyg.cli._options import device, say_broken
 
@@ -115,11 +116,11 @@ def _train(args: argparse.Namespace) -> int | None:
         plan, out = None, args.resume
     try:
         last = fit(plan, out, resume=args.resume is not None, **how)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if not (out / "config.json").is_file():
             raise  # nothing was written
         print(f"\nvig-pyg: stopped; go on with: vig-pyg detect train --resume {terminal_text(out)}", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     _print_scores({name.removeprefix("val_"): value for name, value in last.items() if name.startswith("val_")})
     for path in sorted(out.iterdir()):
         print(f"  {terminal_text(path)}")
@@ -198,13 +199,13 @@ def _predict(args: argparse.Namespace) -> int:
     try:
         with tqdm(total=len(paths), unit="picture", disable=hidden, leave=False) as bar:
             found = predict(run, paths, args.out, threshold=args.threshold, device=where, report=bar.update)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if not (args.out / PREDICTIONS).exists():  # it was not there before
             raise  # nothing was written
         drawn = len(list(args.out.glob("*.png")))
         words = f"{PREDICTIONS}, which is complete, and {drawn} of {len(paths)} drawings"
         print(f"\nvig-pyg: stopped; {terminal_text(args.out)} has {words}", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     counts = f"{len(found.annotations)} objects in {len(paths) - len(found.broken)} pictures"
     print(f"{counts}, in {terminal_text(args.out)}")
     return say_broken(found.broken, len(paths))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,11 @@ from vig_pyg.detection._extra import require
 require()
 
 import lightning  # noqa: E402
+from lightning.pytorch.utilities.exceptions import SIGTERMException  # noqa: E402
 
 from vig_pyg._files import check_new_folder, new_folder, write_file  # noqa: E402
+from vig_pyg._signals import Terminated  # noqa: E402
 from vig_pyg._text import error_text, terminal_text  # noqa: E402
-from vig_pyg.detection._processes import check_alone  # noqa: E402
 from vig_pyg.detection.keeper import Keeper  # noqa: E402
 from vig_pyg.detection.module import DetectorModule  # noqa: E402
 from vig_pyg.detection.plan import Plan  # noqa: E402
@@ -23,6 +25,7 @@ from vig_pyg.detection.plots import draw_curves  # noqa: E402
 from vig_pyg.detection.run_folder import CHECKPOINT, read_plan, write_plan, write_rows  # noqa: E402
 from vig_pyg.train.checkpoint_io import AtomicCheckpointIO  # noqa: E402
 from vig_pyg.train.launch import quiet_lightning  # noqa: E402
+from vig_pyg.train.processes import processes  # noqa: E402
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +70,11 @@ def fit(
         raise ValueError(
             f"measure_every must be at least 1 and num_workers at least 0, got {measure_every} and {num_workers}."
         )
-    check_alone()
+    place = processes()
+    if place.world > 1:  # they would all write the same folder
+        raise ValueError(
+            f"Object detection trains in one process, but {place.launcher} has started {place.world}: start one."
+        )
     class_names = None
     if plan is None:
         plan, class_names, _ = read_plan(folder)
@@ -155,7 +162,10 @@ def _run(keeper: Keeper, work: Callable[[], object], trainer: lightning.Trainer)
         work()
     except (SystemExit, KeyboardInterrupt) as stop:
         keeper.stopped = True
-        raise KeyboardInterrupt from stop
+        cause = stop if isinstance(stop, KeyboardInterrupt) else stop.__context__  # Lightning makes an exit of it
+        if isinstance(stop, SIGTERMException):
+            raise Terminated(signal.SIGTERM) from stop
+        raise cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt from stop
     except (ValueError, OSError) as error:
         kind = ValueError if isinstance(error, ValueError) else OSError
         raise kind(_said(error, keeper)) from error
