@@ -96,6 +96,23 @@ def test_a_builder_in_threads_gives_each_its_own_edges(graph):
     assert not wrong
 
 
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+def test_threads_that_look_at_graphs_see_their_own(family):
+    model = calibrated(made(family, "knn"))
+    images = [torch.rand(1, 3, *size) for size in SIZES]
+    want = [[graph.edge_index for graph in model.graphs(one)] for one in images]
+    wrong = []
+
+    def work(i):
+        for _ in range(4):
+            got = [graph.edge_index for graph in model.graphs(images[i])]
+            if len(got) != len(want[i]) or not all(map(torch.equal, got, want[i])):
+                wrong.append(i)
+
+    in_threads(work, len(images))
+    assert not wrong
+
+
 def snapshot(model):
     """Every attribute of every part, by identity and by value where it is a tensor or a container."""
     found = {}

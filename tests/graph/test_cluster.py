@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vig_pyg.data import Layout
-from vig_pyg.graph.cluster import MAX_NEIGHBORS_CUDA, cluster_neighbors, position_as_coordinates
+from vig_pyg.graph.cluster import MAX_NEIGHBORS_CUDA, cluster_neighbors, cluster_refuses, position_as_coordinates
 from vig_pyg.position import Codes
 
 
@@ -62,3 +62,12 @@ def test_the_limit_of_the_cuda_kernel_is_an_error():
     x = torch.randn(400, 4, device="cuda")
     with pytest.raises(ValueError, match='use a smaller k or dilation, or knn_engine="dense"'):
         cluster_neighbors(x, layout, x, layout, MAX_NEIGHBORS_CUDA + 1, None)
+
+
+def test_where_it_cannot_search_it_says_so():
+    assert cluster_refuses(torch.device("cpu"), 10**6) == cluster_refuses(torch.device("cuda", 1), 100) == ""
+    assert "at most 100 neighbours on CUDA, got k * dilation = 101" in cluster_refuses(torch.device("cuda"), 101)
+    for name in ("mps", "xpu", "meta"):
+        assert f'searches on cpu and cuda, got nodes on {name}: use knn_engine="auto"' in cluster_refuses(
+            torch.device(name), 3
+        )

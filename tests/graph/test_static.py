@@ -35,6 +35,13 @@ def test_the_same_layout_again_costs_nothing():
     assert torch.equal(builder(*first), edges)
 
 
+def test_an_option_that_changes_is_seen():
+    builder, given = AxialGraph(stride=1), inputs([(5, 5)])
+    builder(*given)
+    builder.stride = 2
+    assert torch.equal(builder(*given), AxialGraph(stride=2)(*given))
+
+
 def test_a_copy_keeps_edges_of_its_own():
     builder = Counting()
     edges = builder(*inputs([(4, 4)]))

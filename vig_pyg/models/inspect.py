@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,11 +29,12 @@ class PatchGraph(Data):
 def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
     """One batch of `PatchGraph` for each Grapher, in order, from one pass in the mode the model is in."""
     found: list[Batch] = []
-    handles = []
+    handles, here = [], get_ident()
     for grapher in model.graphers():
 
         def record(_: Any, inputs: tuple[Any, ...], edge_index: Tensor, grapher: Grapher = grapher) -> None:
-            found.append(_graphs(grapher, inputs[1], inputs[3], edge_index))
+            if get_ident() == here:  # another thread's pass calls this hook too
+                found.append(_graphs(grapher, inputs[1], inputs[3], edge_index))
 
         handles.append(grapher.graph.register_forward_hook(record))
     try:
