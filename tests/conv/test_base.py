@@ -68,6 +68,47 @@ def test_an_update_is_taken_apart_only_where_nobody_looks_at_it(name):
         assert conv.splits()
 
 
+def with_norm(conv, **options):
+    part = conv.mlp_src if hasattr(conv, "mlp_src") else conv.mlp
+    part[1] = torch.nn.BatchNorm1d(part[1].num_features, **options)
+    return part
+
+
+#: Changes of an operator, and whether `edge` and `sage` then make messages one by one.
+WAYS = {
+    "as it is": (lambda _: None, False, False),
+    "without gradients": (lambda conv: conv.requires_grad_(False), False, False),
+    "other statistics": (lambda conv: with_norm(conv, momentum=0.3), False, False),
+    "statistics of the batch": (lambda conv: with_norm(conv, track_running_stats=False), True, True),
+    "mean statistics": (lambda conv: with_norm(conv, momentum=None), True, True),
+    "no scale": (lambda conv: with_norm(conv, affine=False), True, True),
+    "watched": (lambda conv: with_norm(conv)[1].register_forward_hook(lambda *_: None), True, True),
+    "another activation": (lambda conv: with_norm(conv).__setitem__(2, torch.nn.ReLU()), True, False),
+}
+
+
+@pytest.mark.parametrize("name", ["edge", "sage"])
+@pytest.mark.parametrize("way", WAYS)
+def test_messages_are_made_only_where_they_are_needed(name, way, monkeypatch):
+    change, *made = WAYS[way]
+    conv = CONVS[name](16, 32).train()
+    change(conv)
+    calls, message = [], conv.message
+    monkeypatch.setattr(conv, "message", lambda *args, **more: calls.append(1) or message(*args, **more))
+    x, edges = torch.randn(9, 16), torch.randint(9, (2, 40))
+    conv(x, edges)
+    assert bool(calls) == made[name == "sage"]
+
+
+@pytest.mark.parametrize("name", ["edge", "sage"])
+def test_one_edge_has_no_statistics(name):
+    """As torch's own batch norm says of one row."""
+    conv = CONVS[name](16, 32).train()
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        conv(torch.randn(9, 16), torch.tensor([[1], [2]]))
+    assert conv.eval()(torch.randn(9, 16), torch.tensor([[1], [2]])).isfinite().all()
+
+
 CHANNELS = [4, 16, 32]
 BAD_EDGES = [
     (

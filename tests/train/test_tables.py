@@ -322,6 +322,26 @@ def test_what_is_no_table_is_refused(tmp_path):
             read_table(tmp_path / "a.csv")
 
 
+def test_empty_cells_at_the_end_of_a_row_are_no_cells(root):
+    """Spreadsheets write them where another row was longer once."""
+    rows = [f"all images/{i:02}.png,{LABELS[i % 3]},{'val' if i > 11 else 'train'}{',' * (i % 4)}" for i in range(18)]
+    (root / "ends.csv").write_text("\n".join(["path,label,split", *rows]))
+    split = read_table(root / "ends.csv")
+    assert (len(split.train[0]), len(split.val[0])) == (12, 6)
+    (root / "ends.csv").write_text("\n".join(["path,label,split", *rows, "all images/00.png,cat,train,,x"]))
+    with pytest.raises(ValueError, match=r"Row 20 of .*ends\.csv has more or fewer cells than columns: 5, not 3"):
+        read_table(root / "ends.csv")
+
+
+def test_the_first_of_several_contradictions_is_told(root, caplog):
+    rows = [f"all images/{i:02}.png,{LABELS[i % 3]},{'val' if i > 11 else 'train'}" for i in range(18)]
+    rows += ["all images/04.png,cat,train", "all images/05.png,cat,train"]
+    (root / "twice.csv").write_text("\n".join(["path,label,split", *rows]))
+    with caplog.at_level(logging.WARNING):
+        read_table(root / "twice.csv")
+    assert re.search(r"2 rows of .* before: \S*all images/04\.png is dog in row 6 and cat in row 20", caplog.text)
+
+
 def test_missing_images_are_left_out_where_broken_ones_are(tmp_path, caplog):
     for i in range(6):
         Image.new("L", (8, 8), i).save(tmp_path / f"{i}.png")
