@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 
 from vig_pyg import VisionGNN, create_model, list_models
+from vig_pyg._files import write_file
 
 #: Sides in pixels and options of the small models where the command line says nothing: 64 patches in both cases.
 DIGITS = {"image_size": 16, "vig_micro": {"patch_size": 2, "channels": 32}, "pvig_micro": {"patch_size": 2}}
@@ -185,8 +185,8 @@ class Ablation:
         if not about.is_file():
             if out.exists() and any(out.iterdir()):
                 raise ValueError(f"{out} exists and is not the folder of an ablation: choose another --out.")
-            (out / "runs").mkdir(parents=True, exist_ok=True)
-            write(about, self.settings)
+            write(about, self.settings)  # first: an interrupt leaves no folder that the next try would not know
+        (out / "runs").mkdir(exist_ok=True)
         found = json.loads(about.read_text())
         if found != self.settings:
             keys = [key for key in {**found, **self.settings} if found.get(key) != self.settings.get(key)]
@@ -212,6 +212,4 @@ class Ablation:
 
 def write(path: Path, content: dict[str, Any]) -> None:
     """JSON that is there completely or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(path)
+    write_file(path, json.dumps(content, indent=1) + "\n", overwrite=True)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 import statistics
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablation import Variant
 from benchmarks.harness import environment, table
-from matplotlib.figure import Figure
+
+from vig_pyg._files import write_file
+from vig_pyg._plot import figure
+from vig_pyg._text import error_text, plot_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 READING = (
     "Top-1 is held-out accuracy after the last epoch, mean ± standard deviation over seeds: a difference that is not "
@@ -78,7 +86,7 @@ def markdown(rows: list[dict], settings: dict[str, Any], runs: dict[str, list[di
 
 def draw(rows: list[dict], runs: dict[str, list[dict[str, Any]]], title: str) -> Figure:
     """Accuracy of every seed, with mean and deviation, beside speed."""
-    fig = Figure(figsize=(9, 1.4 + 0.34 * len(rows)), layout="constrained", dpi=120)
+    fig = figure(9, 1.4 + 0.34 * len(rows))
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=[2, 1])
     for y, row in enumerate(rows):
         top1 = [run["top1"] for run in runs[row["variant"]]]
@@ -86,9 +94,9 @@ def draw(rows: list[dict], runs: dict[str, list[dict[str, Any]]], title: str) ->
         left.errorbar(row["top1_mean"], y, xerr=row["top1_std"], fmt="|", color="C0", markersize=12, capsize=4)
     left.axvline(rows[0]["top1_mean"], color="grey", linewidth=0.8, linestyle="--")
     right.barh(range(len(rows)), [row["images_per_second"] for row in rows], color="C1", height=0.6)
-    left.set_yticks(range(len(rows)), [row["variant"] for row in rows])
+    left.set_yticks(range(len(rows)), [plot_text(row["variant"]) for row in rows])
     left.invert_yaxis()
-    left.set(xlabel="held-out top-1, %: seeds, mean ± standard deviation", title=title)
+    left.set(xlabel="held-out top-1, %: seeds, mean ± standard deviation", title=plot_text(title))
     right.set(xlabel="images/s, inference")
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
@@ -105,15 +113,24 @@ def report(
     *,
     seconds: float,
 ) -> None:
-    """Write `results.md`, `results.csv` and `plot.png`; print the table."""
+    """Write `results.csv`, `results.md` and `plot.png`; print the table. A plot that fails is a warning."""
     rows = summary(variants, runs, costs)
-    text = markdown(rows, settings, {row["variant"]: runs[row["variant"]] for row in rows}, seconds)
-    (out / "results.md").write_text(text)
-    with (out / "results.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    draw(rows, runs, settings["ablation"]).savefig(out / "plot.png")
-    print(text)
+    text, table_text = io.StringIO(newline=""), markdown(rows, settings, runs_of(rows, runs), seconds)
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_file(out / "results.csv", text.getvalue(), overwrite=True)
+    write_file(out / "results.md", table_text, overwrite=True)
+    print(table_text)
+    try:
+        write_file(out / "plot.png", draw(rows, runs, settings["ablation"]).savefig, overwrite=True)
+    except Exception as error:  # the numbers are safe, and the same command draws again
+        print(f"plot.png was not drawn ({type(error).__name__}: {error_text(error)}).", file=sys.stderr)
     for name in ("results.md", "results.csv", "plot.png"):
-        print(out / name)
+        if (out / name).is_file():
+            print(out / name)
+
+
+def runs_of(rows: list[dict], runs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """The runs of the variants in the table."""
+    return {row["variant"]: runs[row["variant"]] for row in rows}

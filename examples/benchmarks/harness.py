@@ -52,7 +52,10 @@ def environment() -> dict[str, Any]:
     """What the numbers depend on."""
 
     def git(*args: str) -> str:
-        return subprocess.run(["git", *args], capture_output=True, text=True, check=False).stdout.strip()
+        try:
+            return subprocess.run(["git", *args], capture_output=True, text=True, check=False).stdout.strip()
+        except OSError:  # no git here, which is no reason to lose the numbers
+            return ""
 
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")

@@ -246,3 +246,62 @@ def test_the_commands_of_the_docstring_exist(script):
     for command in commands:
         args = arguments("", out="runs", epochs=1).parse_args(command.split())
         assert chosen(module.variants(args.model), args.only)
+
+
+@pytest.mark.parametrize("error", [ValueError("mathtext"), ImportError("no matplotlib"), MemoryError()])
+def test_numbers_are_safe_before_the_plot(finished, monkeypatch, capsys, error):
+    before, done = results(finished), trained(monkeypatch)
+    import ablation_report
+
+    def fail(*_):
+        raise error
+
+    for name in ("results.md", "results.csv", "plot.png"):
+        (finished / name).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(ablation_report, "draw", fail)
+        run("ablate_operators", finished, "--seeds", 1, "--only", "mr")
+    assert done == [] and results(finished) == before and (finished / "results.md").is_file()
+    assert f"plot.png was not drawn ({type(error).__name__}" in capsys.readouterr().err
+    run("ablate_operators", finished, "--seeds", 1, "--only", "mr")
+    assert (finished / "plot.png").is_file()
+
+
+def test_memory_that_cannot_be_measured_leaves_its_column_out(finished, monkeypatch, capsys):
+    import ablation_costs
+
+    def fail(*_):
+        raise ValueError("no new process")
+
+    trained(monkeypatch)
+    monkeypatch.setattr(ablation_costs, "peak_elsewhere", fail)
+    monkeypatch.setattr(sys.modules[__name__], "TINY", [one for one in TINY if one != "--no-memory"])
+    run("ablate_operators", finished, "--seeds", 1, "--only", "mr")
+    assert "no new process" in capsys.readouterr().err and results(finished)[0]["peak_mib"] == ""
+
+
+def test_without_git_nothing_is_lost(monkeypatch):
+    from benchmarks import harness
+
+    def missing(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(harness.subprocess, "run", missing)
+    assert harness.environment()["torch"]
+
+
+def test_an_interrupt_at_the_start_does_not_block_the_next_try(tmp_path, monkeypatch):
+    import ablation
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", interrupt)
+        with pytest.raises(SystemExit) as stop:
+            run("ablate_operators", tmp_path / "out", "--seeds", 1, "--only", "mr")
+        assert stop.value.code == 130
+    assert ablation.write and not (tmp_path / "out").exists()
+    trained(monkeypatch)
+    run("ablate_operators", tmp_path / "out", "--seeds", 1, "--only", "mr")
+    assert results(tmp_path / "out")
