@@ -123,6 +123,11 @@ class EvalBatches(Sampler[list[Item]]):
         share = -(-count // world)
         self.items: list[Item] = [i if i < count else None for i in range(rank, share * world, world)]
 
+    @property
+    def sampler(self) -> Self:
+        """Where Lightning 2.5.0 looks for a shuffling one."""
+        return self
+
     def __len__(self) -> int:
         return -(-len(self.items) // self.batch_size)
 
