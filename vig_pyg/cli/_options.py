@@ -52,7 +52,7 @@ def check_files(args: argparse.Namespace) -> None:
     for path in (args.json, args.csv):
         if path is not None:
             check_free(path, overwrite=args.overwrite)
-    if args.json is not None and args.json == args.csv:
+    if args.json is not None and args.csv is not None and args.json.resolve() == args.csv.resolve():
         raise ValueError(f"--json and --csv are both {args.csv}: choose two names.")
 
 
