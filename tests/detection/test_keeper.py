@@ -141,7 +141,7 @@ def test_a_run_that_is_stopped_in_its_first_epoch_needs_no_start_weights_again(t
     coco = make_coco(tmp_path / "data", count=4)
     start = tmp_path / "start.safetensors"
     save_file(pvig_micro().state_dict(), start)
-    made = plan(coco, epochs=1, options={"weights_backbone": str(start), "trainable_layers": 5, "norm": "batch"})
+    made = plan(coco, epochs=1, options={"weights_backbone": str(start)})
     options = {"num_workers": 0, "progress": False}
     with monkeypatch.context() as patch:
         interrupt(patch, 1)

@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.detection.common import plan
+from tests.detection.scenes import make_coco
 from tests.pictures import BROKEN, ODD, make_odd, make_various
+from vig_pyg.detection import data
 from vig_pyg.detection.data import DetectionSet, open_source
+from vig_pyg.detection.measure import measure
 from vig_pyg.detection.pixels import read_pixels
+from vig_pyg.detection.predict import predict
+from vig_pyg.detection.run_folder import DetectionRun
 from vig_pyg.image_io import UnreadableImageError, stored_size
 
 
@@ -55,3 +61,43 @@ def test_an_array_is_in_color_and_has_the_range_of_its_kind(tmp_path):
     np.save(tmp_path / "grey.npy", bytes_[..., 0])
     with pytest.raises(UnreadableImageError, match=r"\(5, 6\), expected \(height, width, 3\)"):
         read_pixels(tmp_path / "grey.npy")
+
+
+class Keeps(torch.nn.Module):
+    """A detector that keeps what it is given, and finds nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.images = []
+
+    def forward(self, images):
+        self.images += images
+        nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long), "scores": torch.zeros(0)}
+        return [nothing] * len(images)
+
+
+def test_every_command_gives_the_detector_the_same_tensor(files, tmp_path):
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+    content["images"] = [{"id": i, "file_name": str(path)} for i, path in enumerate(files)]
+    annotations = tmp_path / "all.json"
+    annotations.write_text(json.dumps(content))
+    source = f"{annotations}:{tmp_path}"
+    trained, evaluated, predicted = DetectionSet(open_source(source)), Keeps(), Keeps()
+    options = {"class_names": ["a"], "category_ids": [1], "plan": plan(source)}
+    measure(DetectionRun(model=evaluated, **options), source, batch_size=5, num_workers=0, device="cpu", progress=False)
+    predict(DetectionRun(model=predicted, **options), files, tmp_path / "out", device="cpu")
+    assert len(trained) == len(evaluated.images) == len(predicted.images) == len(files) > 100
+    for i, path in enumerate(files):
+        assert torch.equal(trained[i][0], read_pixels(path) / 255), path
+        assert torch.equal(trained[i][0], evaluated.images[i]), path
+        assert torch.equal(trained[i][0], predicted.images[i]), path
+
+
+def test_masks_have_a_largest_size(tmp_path, monkeypatch):
+    pictures = DetectionSet(open_source(make_coco(tmp_path, count=1)), masks=True)
+    need = pictures[0][1]["masks"].numel()
+    monkeypatch.setattr(data, "MAX_MASK_BYTES", need)
+    assert pictures[0]
+    monkeypatch.setattr(data, "MAX_MASK_BYTES", need - 1)
+    with pytest.raises(ValueError, match=r"0\.png has \d objects .* Cut it into tiles"):
+        pictures[0]

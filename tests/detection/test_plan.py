@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from tests.detection.common import plan
+from tests.detection.common import norms, plan
 from tests.detection.scenes import change, make_coco
 from vig_pyg import pvig_micro
+from vig_pyg.detection import FrozenBatchNorm
 from vig_pyg.detection.data import Augmentation
 from vig_pyg.detection.plan import DetectionRecipe, Plan
 
@@ -41,7 +42,12 @@ def test_classification_weights_are_read_for_a_new_run_alone(tmp_path):
     gone = plan("a", options={"weights_backbone": str(tmp_path / "gone.pth")})
     with pytest.raises(FileNotFoundError, match=r"gone\.pth"):
         gone.model(3)
-    assert gone.model(3, pretrained=False)
+    first, second = (
+        plan("a", options={"norm": norm, **gone.options}).model(3, pretrained=False) for norm in (None, "batch")
+    )
+    assert all(isinstance(norm, FrozenBatchNorm) for norm in norms(first.backbone.body))
+    assert [p.requires_grad for p in first.parameters()] == [p.requires_grad for p in made.model(3).parameters()]
+    assert not all(isinstance(norm, FrozenBatchNorm) for norm in norms(second.backbone.body))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from vig_pyg.models import PyramidViG
 
 Detector: TypeAlias = RetinaNet | FasterRCNN
 RATIOS = (0.5, 1.0, 2.0)
+#: Options where there are classification weights, unless they are given.
+PRETRAINED: dict[str, Any] = {"trainable_layers": 3, "norm": "frozen"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,8 +170,9 @@ def _backbone(
         weights.load_published(body, source, overridden=overrides if isinstance(variant, str) else vars(body.config))
     elif source is not None:
         weights.load_weights(body, source, overridden=overrides)
-    layers = ours.trainable_layers if ours.trainable_layers is not None else 3 if pretrained else 5
-    norm = ours.norm or ("frozen" if pretrained else "batch")
+    usual: dict[str, Any] = PRETRAINED if pretrained else {"trainable_layers": 5, "norm": "batch"}
+    layers = usual["trainable_layers"] if ours.trainable_layers is None else ours.trainable_layers
+    norm = ours.norm or usual["norm"]
     return PyramidFeatures(body, out_channels=ours.out_channels, trainable_layers=layers, norm=norm, **how)
 
 

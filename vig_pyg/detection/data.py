@@ -26,6 +26,8 @@ from vig_pyg.train.sampler import EvalBatches, Item, TrainBatches
 from vig_pyg.train.seeds import seed_of, seeded
 
 Sample = tuple[Tensor, Target]
+#: Most memory of the masks of one picture: 200 objects on the largest picture that is read.
+MAX_MASK_BYTES = 2**35
 
 
 def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad: OnBad = "drop") -> Annotated:
@@ -159,6 +161,11 @@ class DetectionSet(Dataset[Sample]):
             "image_id": torch.tensor(record.image_id),
         }
         if self.masks:
+            if len(things) * size[0] * size[1] > MAX_MASK_BYTES:
+                raise ValueError(
+                    f"{record.path} has {len(things)} objects on {size[1]} x {size[0]} pixels: their masks need more "
+                    f"than {MAX_MASK_BYTES / 2**30:.0f} GiB. Cut it into tiles."
+                )
             masks = [turn_maps(decode_mask(thing, record.size), record.turn) for thing in things]
             target["masks"] = torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.uint8)
         return target

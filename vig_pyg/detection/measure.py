@@ -27,7 +27,7 @@ def measure(
 
     Args:
         run: The detector (see `load_detector`).
-        source: The pictures (see `open_source`); their classes must be those of the run.
+        source: The pictures (see `open_source`); its classes are matched with the run's by name.
         batch_size: Pictures at a time.
         num_workers: Processes that read pictures.
         device: Where to compute; by default a CUDA GPU if there is one, else the CPU.
@@ -38,7 +38,7 @@ def measure(
 
     Raises:
         FileNotFoundError: If a picture does not exist.
-        ValueError: If the classes differ, or a picture cannot be used, with its name.
+        ValueError: If an object has a class that the run does not know, or a picture cannot be used, with its name.
     """
     annotated = open_source(source, classes=run.class_names)
     pictures = DetectionSet(annotated, masks=run.plan.masks)

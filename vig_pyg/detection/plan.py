@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from vig_pyg.detection.builders import DETECTORS, Detector
+from vig_pyg.detection.builders import DETECTORS, PRETRAINED, Detector
 from vig_pyg.detection.data import Augmentation, DetectionData, open_source
 from vig_pyg.detection.records import Annotated, OnBad
 from vig_pyg.train.splits import find_copies, similar_names
@@ -137,8 +137,11 @@ class Plan:
         )
 
     def model(self, num_classes: int, *, pretrained: bool = True) -> Detector:
-        """The detector; without `pretrained`, no classification weights are read."""
-        options = {k: v for k, v in self.options.items() if pretrained or k != "weights_backbone"}
+        """The detector; without `pretrained` the same, but no classification weights are read."""
+        options = dict(self.options)
+        if not pretrained and options.pop("weights_backbone", None) is not None:
+            given = {key: value for key, value in options.items() if value is not None}
+            options = {**options, **PRETRAINED, **given}  # what the weights decided
         return DETECTORS[self.detector](self.variant, **options, num_classes=num_classes)
 
 
