@@ -71,3 +71,33 @@ def test_where_it_cannot_search_it_says_so():
         assert f'searches on cpu and cuda, got nodes on {name}: use knn_engine="auto"' in cluster_refuses(
             torch.device(name), 3
         )
+
+
+LAYOUT = Layout.from_sizes([(3, 3), (2, 4)])
+X = torch.randn(17, 8)
+
+
+def relaid(batch):
+    return Layout(LAYOUT.pos, batch, LAYOUT.ptr, LAYOUT.counts, LAYOUT.sizes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"x": X[:16], "y": X[:16]}, "Got 16 nodes, and a layout of 17"),
+        ({"y": torch.randn(18, 8)}, "Got 18 nodes, and a layout of 17"),
+        ({"y": torch.randn(17, 5)}, r"as many channels, .*\(17, 5\)"),
+        ({"x": X[:, :0], "y": X[:, :0]}, "one at least"),
+        ({"y": X.double()}, "one type and one device"),
+        ({"k": 0}, "k be at least 1"),
+        ({"layout": relaid(LAYOUT.batch.flip(0))}, "`batch` is not sorted"),
+        ({"layout": relaid(LAYOUT.batch[:9])}, "Got 17 nodes, and a layout of 17 in 2 images"),
+        ({"layout_src": Layout.from_sizes([(1, 17)])}, "a layout of 17 in 1 images"),
+        ({"codes": Codes(X[:9], X)}, r"Codes \(9, 8\) .* are not those of 17 nodes"),
+        ({"codes": Codes(X, X.double())}, "Codes .* of torch.float64 are not those"),
+    ],
+)
+def test_what_torch_cluster_does_not_look_at_is_refused(arguments, words):
+    given = {"x": X, "layout": LAYOUT, "y": X, "layout_src": LAYOUT, "k": 3, "codes": None} | arguments
+    with pytest.raises(ValueError, match=words):
+        cluster_neighbors(**given)

@@ -261,3 +261,14 @@ def test_engines_find_the_same_neighbours(name, capsys):
 def test_engines_differ_by_rounding_where_all_patches_look_the_same(name):
     gap = compare_engines(name, torch.zeros)[2]
     assert gap < 5e-6  # squared distances, with position up to 4, in float32
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("sizes", [[(3, 3)], [(3, 3), (3, 3)], [(2, 4), (3, 3)]])
+@pytest.mark.parametrize("more", [-1, 1, 17])
+def test_features_of_other_nodes_than_the_layout_s_are_refused(engine, sizes, more):
+    layout = Layout.from_sizes(sizes)
+    x, other = torch.randn(layout.num_nodes, 8), torch.randn(layout.num_nodes + more, 8)
+    for given, name in (((other, layout, other, layout), "targets"), ((x, layout, other, layout), "sources")):
+        with pytest.raises(ValueError, match=rf"Got {name} \({len(other)}, 8\) and a layout of {len(x)} nodes"):
+            DilatedKNN(3, engine=engine)(*given)

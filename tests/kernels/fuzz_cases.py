@@ -3,8 +3,10 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -20,6 +22,8 @@ from tests.kernels.hostile import (
 )
 from vig_pyg.conv import CONVS, MaxRelativeConv
 from vig_pyg.conv.by_nodes import reduce_edges, transposed_csr
+from vig_pyg.data import Layout
+from vig_pyg.graph import ENGINES, DilatedKNN
 from vig_pyg.kernels import NodeNorm, edge_rows, max_relative, nearest, unit_rows
 from vig_pyg.layers import LinearNorm, multi_head_mlp, norm_gelu, two_maps
 
@@ -537,6 +541,51 @@ def maps(rng):
     return Call(run, sound, wrong)
 
 
+# ---- libraries
+
+
+def neighbors(rng):
+    """Searches of batches by either engine, with features of other nodes than the layout's."""
+    sizes = [(rng.randint(1, 4), rng.randint(1, 4)) for _ in range(rng.randint(1, 3))]
+    layout = Layout.from_sizes(sizes * rng.choice([1, 2]) if rng.random() < 0.5 else sizes[:1] * 3)
+    source, channels = layout.pooled(rng.choice([1, 1, 2])), rng.choice([4, 8, 12])
+    x, y = torch.randn(layout.num_nodes, channels), torch.randn(source.num_nodes, channels)
+    if hostile(rng):
+        x, y = rng.choice([(spoiled(rng, x, memory=False), y), (x, spoiled(rng, y, memory=False))])
+    y = x if source is layout and rng.random() < 0.7 else y
+    search = DilatedKNN(
+        rng.randint(1, 9), rng.randint(1, 3), engine=rng.choice(ENGINES), position=rng.choice([None, "grid"])
+    )
+    sound = is_dense(x, 2) and is_dense(y, 2) and x.shape[1] == y.shape[1] > 0
+    sound = sound and len(x) == layout.num_nodes and len(y) == source.num_nodes
+    sound = sound and bool(x.isfinite().all()) and bool(y.isfinite().all())
+    if sound and search.position is not None and x.shape[1] % 4:
+        sound = False
+    if sound and x.dtype != y.dtype:
+        sound = None  # both become float32 on the way to torch_cluster
+
+    def wrong(edges):
+        if not are_edges(edges, len(y), len(x)) or not torch.equal(source.batch[edges[0]], layout.batch[edges[1]]):
+            return "edges between images, or beyond them"
+        counts = torch.tensor(source.counts)[layout.batch].clamp_max(search.k)
+        return "" if torch.equal(edges[1].bincount(minlength=len(x)), counts) else "other numbers of neighbors"
+
+    return Call(lambda: search(x, layout, y, source), sound, wrong)
+
+
+def outlines(rng):
+    """Outlines through the door to pycocotools; `call_masks` looks at what comes of them itself."""
+    from tests.detection.outlines import OutlineError, call_masks
+
+    draw = np.random.default_rng(rng.randrange(2**32))
+
+    def run():
+        if call_masks(draw) == "refused":
+            raise OutlineError("refused")
+
+    return Call(run, None, lambda got: "")
+
+
 #: A function joins by one line: its name, and what draws a call of it.
 CASES = {
     "nearest": public_nearest,
@@ -550,5 +599,7 @@ CASES = {
     "NodeNorm": norm,
     "two_maps": layers,
     "norm_gelu": maps,
+    "DilatedKNN": neighbors,
+    **({"read_outline": outlines} if find_spec("pycocotools") else {}),
     **{CONVS[name].__name__: operator(name) for name in CONVS},
 }

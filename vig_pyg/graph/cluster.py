@@ -13,6 +13,7 @@ from torch import Tensor
 from torch_cluster import knn, knn_graph
 
 from vig_pyg.data import Layout
+from vig_pyg.kernels import check_features, check_same
 from vig_pyg.position import Codes
 
 #: Limit of torch_cluster's CUDA kernel.
@@ -36,8 +37,11 @@ def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, 
         `edge_index (2, E)`, sources in row 0, sorted by target.
 
     Raises:
-        ValueError: If torch_cluster has no search on the device, or k is beyond the limit of its CUDA kernel.
+        TypeError: If the nodes are no dense tensors of floating-point numbers.
+        ValueError: If torch_cluster has no search on the device, k is beyond the limit of its CUDA kernel, or nodes,
+            layouts and codes do not fit each other.
     """
+    _check(x, layout, y, layout_src, k, codes)
     if reason := cluster_refuses(x.device, k):
         raise ValueError(reason)
     if codes is not None:
@@ -77,6 +81,28 @@ def cluster_refuses(device: torch.device, k: int) -> str:
             'use a smaller k or dilation, or knn_engine="dense".'
         )
     return ""
+
+
+def _check(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, k: int, codes: Codes | None) -> None:
+    """Checks what torch_cluster does not: it reads as many numbers as its other arguments say."""
+    check_features(x, "x", 2)
+    check_features(y, "y", 2)
+    check_same(x, y, "Targets x and sources y")
+    if x.size(1) != y.size(1) or x.size(1) < 1 or k < 1:
+        raise ValueError(
+            f"Targets and sources must have as many channels, one at least, and k be at least 1, got {tuple(x.shape)}, "
+            f"{tuple(y.shape)} and k={k}."
+        )
+    for nodes, part, code in ((x, layout, codes and codes.p), (y, layout_src, codes and codes.q)):
+        if not nodes.size(0) == part.num_nodes == part.batch.numel() or part.num_graphs != layout.num_graphs:
+            raise ValueError(
+                f"Got {nodes.size(0)} nodes, and a layout of {part.num_nodes} in {part.num_graphs} images: it belongs "
+                "to other nodes."
+            )
+        if code is not None and (code.dim() != 2 or code.size(0) != nodes.size(0) or code.dtype != nodes.dtype):
+            raise ValueError(f"Codes {tuple(code.shape)} of {code.dtype} are not those of {nodes.size(0)} nodes.")
+        if not nodes.is_cuda and (part.batch[1:] < part.batch[:-1]).any():
+            raise ValueError("The nodes must come image after image, but their `batch` is not sorted: sort them by it.")
 
 
 def _search(x: Tensor, batch: Tensor, y: Tensor, batch_src: Tensor, k: int, num_graphs: int) -> Tensor:

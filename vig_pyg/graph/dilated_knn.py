@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vig_pyg.data import Layout
 from vig_pyg.graph.cluster import cluster_neighbors, cluster_refuses
 from vig_pyg.graph.dense import dense_edges
-from vig_pyg.kernels import unit_rows
+from vig_pyg.kernels import check_features, unit_rows
 from vig_pyg.position import Codes, PositionCodes, PositionMode
 
 Engine = Literal["auto", "dense", "torch_cluster"]
@@ -88,6 +88,9 @@ class DilatedKNN(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
+        if not torch.compiler.is_compiling():
+            _check_rows(x, layout, "targets")
+            _check_rows(x_src, layout_src, "sources")
         with torch.autocast(x.device.type, enabled=False):
             return self._search(x, layout, x_src, layout_src)
 
@@ -113,6 +116,13 @@ class DilatedKNN(nn.Module):
 
     def extra_repr(self) -> str:
         return f"k={self.k}, dilation={self.dilation}, stochastic={self.stochastic}, engine={self.engine!r}"
+
+
+def _check_rows(x: Tensor, layout: Layout, name: str) -> None:
+    check_features(x, f"The {name}", 2)
+    n = layout.num_nodes
+    if x.size(0) != n or x.size(1) < 1:
+        raise ValueError(f"Got {name} {tuple(x.shape)} and a layout of {n} nodes: it belongs to other images.")
 
 
 def _from_dense(
