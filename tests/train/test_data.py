@@ -1,3 +1,5 @@
+import multiprocessing
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from PIL import Image
 from tests.pictures import make_folder
 from vig_pyg.image_io import UnreadableImageError
 from vig_pyg.preprocess import Preprocessing
-from vig_pyg.train import Augmentation, DigitsData, FolderData
+from vig_pyg.train import Augmentation, DigitsData, FolderData, Recipe, fit
 from vig_pyg.train.data import IGNORE, Pictures
 
 
@@ -105,3 +107,30 @@ def test_wrong_options_are_refused(folder):
         FolderData(folder, batch_size=64).train_dataloader()
     with pytest.raises(ValueError, match="cache=10 pixels is less than image_size=32"):
         FolderData(folder, image_size=32, cache=10)
+
+
+def test_workers_end_with_the_run_whatever_goes_wrong(folder, tmp_path):
+    (folder / "train" / "red" / "3.png").write_bytes(b"no image")
+    data = FolderData(folder, image_size=32, batch_size=4, num_workers=2)
+    options = {"depth": 1, "channels": 16}
+    with pytest.raises(ValueError, match=r"red/3\.png cannot be read as an image"):
+        fit(data, tmp_path / "run", model="vig_micro", options=options, recipe=Recipe(epochs=1), progress=False)
+    assert not multiprocessing.active_children()
+
+
+def test_workers_outlive_a_signal_of_a_scheduler_but_not_their_process(folder):
+    data = FolderData(folder, image_size=32, batch_size=4, num_workers=1)
+    loader = data.train_dataloader()
+    batches = iter(loader)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    worker.terminate()
+    assert len(list(batches)) == 3 and worker.is_alive()
+    over = loader.worker_init_fn.args[0]
+    over.value = True
+    try:
+        worker.terminate()
+        worker.join(60)
+    finally:
+        over.value = False
+    assert worker.exitcode == 0

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 import lightning
@@ -67,7 +72,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     def _made(self, i: int, make: Callable[[Any], Any]) -> Any:
         """What `make` makes of an image; what is wrong with the image is said with the name of its file."""
         source = self.sources[i]
-        if not isinstance(source, str):
+        if isinstance(source, np.ndarray):
             # a grey or colored image in memory is taken as it is by a model with other channels
             plain = source.dtype == np.uint8 and (source.ndim == 2 or source.shape[2] in (3, 4))
             return make(Image.fromarray(source) if plain else source)
@@ -128,6 +133,7 @@ class ImageData(lightning.LightningDataModule):
         #: Seed of order and augmentation, and copies of an image (see `TrainBatches`); `fit` sets them.
         self.seed, self.repeats = 0, 1
         self._held = False
+        self._loaders: list[Loader] = []
         #: Epoch and batch where training goes on; part of a checkpoint.
         self.place = (0, 0)
 
@@ -163,14 +169,25 @@ class ImageData(lightning.LightningDataModule):
 
     def _loader(self, pictures: Pictures, batches: TrainBatches | EvalBatches) -> Loader:
         workers = self.num_workers
-        return DataLoader(
+        loader: Loader = DataLoader(
             pictures,
             batch_sampler=batches,
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=_stay_until_told,
+            worker_init_fn=partial(_stay_until_told, _is_over()) if workers else None,
             pin_memory=torch.cuda.is_available(),
         )
+        self._loaders.append(loader)
+        return loader
+
+    def end_workers(self) -> None:
+        """End the processes that load; after an error its traceback keeps them, and the exit would wait for them."""
+        for loader in self._loaders:
+            iterator = getattr(loader, "_iterator", None)
+            if iterator is not None:
+                iterator._shutdown_workers()
+                loader._iterator = None
+        self._loaders = []
 
     def state_dict(self) -> dict[str, Any]:
         return {"place": self.place}
@@ -179,10 +196,26 @@ class ImageData(lightning.LightningDataModule):
         self.place = tuple(state_dict["place"])
 
 
-def _stay_until_told(_: int) -> None:
-    """A scheduler's signal goes to all processes; the one that trains needs its workers to finish its step."""
+def _stay_until_told(over: Any, _: int) -> None:
+    """A scheduler's signal goes to all processes; the one that trains needs its workers to finish its step.
+
+    When that one exits, Python ends its workers by the same signal and waits for them; then `over` is set.
+    """
+
+    def stay(*_: object) -> None:
+        if over.value:
+            os._exit(0)  # torch calls anything else a crash
+
     for signum in SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)
+        signal.signal(signum, stay if signum == signal.SIGTERM else signal.SIG_IGN)
+
+
+@cache
+def _is_over() -> Any:
+    """A value shared with the workers: whether this process exits."""
+    over = RawValue(ctypes.c_bool, False)
+    atexit.register(setattr, over, "value", True)
+    return over
 
 
 class _CroppedBefore:

@@ -137,6 +137,8 @@ def _run(trainer: lightning.Trainer, classifier: Classifier, data: ImageData, sa
         raise ValueError(
             f"{checkpoint} is not a checkpoint of this run ({error_text(error, limit=300)}): remove it to start again."
         ) from error
+    finally:
+        data.end_workers()
 
 
 def _load_kept(classifier: Classifier, folder: Path) -> None:
