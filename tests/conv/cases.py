@@ -36,8 +36,10 @@ class OperatorLaws:
 
     @pytest.mark.parametrize("heads", [1, 2, 4])
     @pytest.mark.parametrize("pooled", [False, True])
-    def test_it_is_its_equation(self, heads, pooled):
+    @pytest.mark.parametrize("fuse", [True, False])  # without messages, and with one for each edge
+    def test_it_is_its_equation(self, heads, pooled, fuse):
         operator = self.make(heads=heads)
+        operator.fuse = fuse
         x_dst, x_src = torch.randn(18, 8).double(), torch.randn(7, 8).double()
         x, edges = ((x_src, x_dst), graph(7)) if pooled else (x_dst, graph())
         torch.testing.assert_close(operator(x, edges), reference(self.equation, operator, x, edges), rtol=0, atol=1e-12)

@@ -233,6 +233,11 @@ def test_a_circle_of_servers_ends(home, stranger):
     assert files(home) == []
 
 
+def test_whether_there_is_a_bar_is_said_by_name():
+    with pytest.raises(TypeError, match="positional argument"):
+        weights.download("http://127.0.0.1/a.pth", False)
+
+
 @pytest.mark.parametrize("path", ["/endless", "/claims"])
 def test_a_file_without_end_is_left(home, stranger, monkeypatch, path):
     monkeypatch.setattr(sys.modules["vig_pyg.weights.download"], "MOST_BYTES", 2**20)

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -59,6 +61,33 @@ def test_linear_maps_are_1x1_kernels_but_for_the_head_of_mmpretrain():
     assert weights.convert(model, "official")["prediction.0.weight"].shape == (128, 64, 1, 1)
     assert weights.convert(model, "mmpretrain")["head.fc1.weight"].shape == (128, 64)
     assert weights.convert(model, "mmpretrain")["backbone.blocks.0.0.fc1.0.weight"].shape == (64, 64, 1, 1)
+
+
+SHAPES = [
+    ("vig", {"depth": 1}),
+    ("vig", {"depth": 12}),
+    ("pvig", {"depths": (1, 1)}),
+    ("pvig", {"depths": (2, 3, 1)}),
+    ("pvig", {"depths": (1, 11)}),
+    ("pvig", {}),
+]
+
+
+@pytest.mark.parametrize("conv", ["mr", "sage"])
+@pytest.mark.parametrize(("one", "two"), [*itertools.product(LAYOUTS, LAYOUTS)])
+@pytest.mark.parametrize(("family", "options"), SHAPES)
+def test_names_go_there_and_back(family, options, one, two, conv):
+    """Through any two layouts, whatever the number of blocks: each tensor keeps its name, each layout its form."""
+    stages = len(options.get("depths", (0, 0, 0, 0)))
+    widths = {"channels": (8,) * stages, "reduce_ratios": (1,) * stages} if family == "pvig" and options else {}
+    with torch.device("meta"):
+        model = FAMILIES[family](**options, **widths, conv=conv)
+    want = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    first = weights.convert(model, one)
+    again = weights.convert(weights.convert(first, two), "own")
+    assert {key: tensor.shape for key, tensor in again.items()} == want
+    assert list(weights.convert(weights.convert(first, two), one)) == list(first)
+    assert weights.detect_layout(first) == one
 
 
 def test_an_unknown_layout_lists_the_valid_ones():
