@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vig_pyg import _files, _output_checks
-from vig_pyg._files import check_free, check_new_folder, new_folder, write_file
+from vig_pyg._files import check_free, check_new_folder, check_no_input, new_folder, write_file
 
 
 def test_writes_and_replaces_only_when_told(tmp_path):
@@ -285,3 +285,16 @@ def test_a_partial_file_of_a_killed_process_is_in_nobodys_way(tmp_path):
     (tmp_path / ".file-abcdefgh").write_text("half")
     write_file(tmp_path / "file", "whole")
     assert (tmp_path / "file").read_text() == "whole"
+
+
+@pytest.mark.parametrize("make", [None, os.link, os.symlink])
+def test_a_result_never_replaces_what_is_read(tmp_path, make):
+    photo, other = tmp_path / "photo.jpg", tmp_path / "old.json"
+    photo.write_text("photo")
+    other.write_text("result of before")
+    out = tmp_path / "out.jpg" if make else tmp_path / "." / "photo.jpg"
+    if make:
+        make(photo, out)
+    with pytest.raises(ValueError, match=r"photo\.jpg, which is read: choose another name"):
+        check_no_input([None, other, out], [tmp_path / "nothing", photo])
+    check_no_input([None, other, tmp_path / "new"], [photo, out, "\0", "x" * 300])

@@ -20,6 +20,12 @@ def test_restore_is_the_inverse():
     torch.testing.assert_close(preprocessing.restore(preprocessing(image)), torch.full((3, 8, 8), 0.2))
 
 
+@pytest.mark.parametrize(("channels", "drawn"), [(1, 1), (2, 1), (3, 3), (4, 3), (7, 3)])
+def test_restore_leaves_out_what_cannot_be_drawn(channels, drawn):
+    preprocessing = Preprocessing(image_size=8, in_channels=channels)
+    assert preprocessing.restore(torch.zeros(channels, 8, 8)).shape == (drawn, 8, 8)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "CMYK", "I;16"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_kind_of_picture_gets_the_channels(mode, channels):

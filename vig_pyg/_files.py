@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vig_pyg._output_checks import check_free, check_new_folder, named
+from vig_pyg._output_checks import check_free, check_new_folder, check_no_input, named
 
-__all__ = ["Content", "check_free", "check_new_folder", "new_folder", "write_file"]
+__all__ = ["Content", "check_free", "check_new_folder", "check_no_input", "new_folder", "write_file"]
 
 #: What to write: bytes, text, or something that writes into an open file, such as `Figure.savefig`.
 Content = bytes | str | Callable[[BinaryIO], Any]

@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -67,6 +68,33 @@ def check_new_folder(path: str | Path, *, size: int = 0) -> None:
             _refuse_no_file(path, found)
         raise FileExistsError(f"{path} exists already and is not overwritten: choose another name, or remove it.")
     _check_above(path, size)
+
+
+def check_no_input(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path]) -> None:
+    """Raise a `ValueError` if a file to write is one that is read: `--overwrite` is meant for results of before.
+
+    Args:
+        outputs: The files to write; `None` is none.
+        inputs: The files that are read; those that do not exist are passed over. They are looked at only where an
+            output exists, and known by whatever name or link.
+
+    Example:
+        >>> check_no_input(["a file that is not there"], ["photo.jpg"])
+    """
+    there = {(found.st_dev, found.st_ino): path for path in outputs if path is not None and (found := _found(path))}
+    if not there:
+        return
+    for path in inputs:
+        found = _found(path)
+        if found and (out := there.get((found.st_dev, found.st_ino))):
+            raise ValueError(f"{out} would replace {path}, which is read: choose another name for the result.")
+
+
+def _found(path: str | Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (OSError, ValueError):
+        return None
 
 
 def _look(path: Path) -> os.stat_result | None:

@@ -95,8 +95,9 @@ class Preprocessing:
         return (scaled.as_subclass(Tensor) - self.mean) / self.std
 
     def restore(self, image: Tensor) -> Tensor:
-        """The pixels in [0, 1] again, for drawing."""
-        return (image * self.std + self.mean).clamp(0, 1)
+        """The pixels in [0, 1] again, for drawing: grey or color, without opacity and further channels."""
+        pixels = (image * self.std + self.mean).clamp(0, 1)
+        return pixels[:3] if len(pixels) >= 3 else pixels[:1]
 
     def __call__(self, picture: Picture) -> Tensor:
         return self.tensor(self.crop(picture))

@@ -91,6 +91,7 @@ def test_files_are_not_overwritten_unless_told(tmp_path, capsys):
     assert "mine.pth exists already" in fails(capsys, "convert", source, mine)
     assert "in.pth exists already" in fails(capsys, "convert", source, source)
     assert "is a folder" in fails(capsys, "convert", source, tmp_path, "--overwrite")
+    assert "x.pth cannot be the name of a file: it is too long" in fails(capsys, "convert", source, f"{'x' * 300}.pth")
     url = f"{closed_address()}/a.pth"
     assert "mine.pth exists already" in fails(capsys, "convert", url, mine)  # told before a download
     assert mine.read_text() == "precious"

@@ -55,6 +55,19 @@ def test_evaluate_prints_precision_and_writes_results(trained, tmp_path, capsys)
     assert "no list 'none'" in fails(capsys, "detect", "evaluate", run, f"{voc}:none", "--quiet")
 
 
+def test_results_never_replace_annotations_or_models(trained, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    source = str(make_coco(tmp_path / "data"))
+    files = [*(path for path in tmp_path.rglob("*.json")), run / "model.safetensors"]
+    before = {path: path.read_bytes() for path in files}
+    assert len(files) > 2
+    for path in files:
+        told = fails(capsys, "detect", "evaluate", run, source, "--out", path, "--overwrite", "--quiet")
+        assert "which is read: choose another name" in told
+    assert {path: path.read_bytes() for path in files} == before
+
+
 def test_predict_draws_and_writes_coco(trained, tmp_path, capsys):
     run, voc = trained
     picture = voc / "JPEGImages" / "pic0.jpg"

@@ -75,6 +75,7 @@ def test_graph_checks_its_output_before_the_work_and_leaves_nothing(saved, pictu
     out.mkdir()
     (out / "link.png").symlink_to(tmp_path / "elsewhere.png")
     os.mkfifo(out / "pipe.png")
+    (tmp_path / "file").write_text("precious")
     with monkeypatch.context() as context:
         context.setattr("vig_pyg.predict.load_classifier", None)
         for message, name in {
@@ -83,6 +84,7 @@ def test_graph_checks_its_output_before_the_work_and_leaves_nothing(saved, pictu
             "is a folder": ".",
             "cannot be drawn: its name ends in none of .html, ": "a.exe",
             "make it first": "nowhere/a.png",
+            "file is a file, not a folder": "../file/a.png",
         }.items():
             assert message in fails(capsys, "graph", saved, image, "--out", out / name)
     (tmp_path / "bad.png").write_text("no image")

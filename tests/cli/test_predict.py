@@ -1,7 +1,9 @@
 import csv
+import itertools
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -115,6 +117,25 @@ def test_files_are_not_overwritten_unless_told(saved, pictures, tmp_path, capsys
     assert "--json and --csv are both" in fails(capsys, "predict", saved, picture, *both)
     assert run(saved, picture, "--json", mine, "--overwrite") == 0
     assert json.loads(mine.read_text())["pictures"]
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "graph"])
+def test_results_never_replace_images_or_models(saved, pictures, tmp_path, capsys, command):
+    model, images = tmp_path / "model", tmp_path / "images"
+    shutil.copytree(saved, model)
+    shutil.copytree(pictures, images)
+    photo = images / "red" / "0.png"
+    os.link(photo, tmp_path / "same.png")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    source = images if command == "evaluate" else photo
+    options = ["--out"] if command == "graph" else ["--json", "--csv"]
+    names = [photo, tmp_path / "same.png"]
+    names += [model / name for name in ("config.json", "model.safetensors") if command != "graph"]
+    for option, name in itertools.product(options, names):
+        assert "which is read: choose another name" in fails(
+            capsys, command, model, source, option, name, "--overwrite"
+        )
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_pipes_and_devices_are_not_opened_and_links_not_written_through(saved, pictures, tmp_path, capsys):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vig_pyg._files import check_free
+from vig_pyg._files import check_free, check_no_input
 from vig_pyg._text import csv_text, terminal_text
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Exit status where some of the pictures could not be read.
 SOME_BROKEN = 1
+
+#: What a run folder needs to be used and to go on.
+MODEL_FILES = ("config.json", "model.safetensors", "best.safetensors", "last.ckpt", "recipe.yaml", "metrics.csv")
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
@@ -54,6 +57,13 @@ def check_files(args: argparse.Namespace) -> None:
             check_free(path, overwrite=args.overwrite)
     if args.json is not None and args.csv is not None and args.json.resolve() == args.csv.resolve():
         raise ValueError(f"--json and --csv are both {args.csv}: choose two names.")
+    check_no_model_file(args, args.json, args.csv)
+
+
+def check_no_model_file(args: argparse.Namespace, *outputs: Path | None) -> None:
+    """Refuse results that would replace a file of the model; others may lie in its folder."""
+    read = [Path(args.model) / name for name in MODEL_FILES]
+    check_no_input(outputs, [*read, *([args.weights] if args.weights is not None else [])])
 
 
 def load_model(args: argparse.Namespace) -> PictureClassifier:

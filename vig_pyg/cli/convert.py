@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> None:
     from vig_pyg.weights.load import looks_like
     from vig_pyg.weights.metadata import file_metadata
 
-    _check_ending(args.out)
     check_free(args.out, overwrite=args.overwrite)
+    _check_ending(args.out)
     state = unwrap(fetch(args.source)[1])
     converted = convert(state, args.layout)
     for key, tensor in converted.items():
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _check_ending(out: Path) -> None:
     """Refuse a name that promises another format than what would be written."""
-    if out.is_dir() or (out.suffix and out.name.lower().endswith((".safetensors", *TORCH))):
+    if out.suffix and out.name.lower().endswith((".safetensors", *TORCH)):
         return
     what = f"ends in {out.suffix!r}" if out.suffix else "has no ending"
     hint = " An ONNX file is made of a model, not of weights alone: vig_pyg.export.to_onnx(model, path)."

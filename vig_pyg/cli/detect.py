@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vig_pyg._signals import exit_status
 from vig_pyg._text import terminal_text
-from vig_pyg.cli._options import device, say_broken
+from vig_pyg.cli._options import MODEL_FILES, device, say_broken
 
 if TYPE_CHECKING:
     from vig_pyg.detection.plan import Plan
@@ -161,12 +161,14 @@ def _evaluate(args: argparse.Namespace) -> None:
     from vig_pyg.detection._extra import require_data
 
     require_data()
-    from vig_pyg._files import check_free, write_file
+    from vig_pyg._files import check_free, check_no_input, write_file
     from vig_pyg.detection.measure import measure
     from vig_pyg.detection.run_folder import load_detector
 
     if args.out is not None:
         check_free(args.out, overwrite=args.overwrite)
+        read = [args.run_folder / name for name in MODEL_FILES]
+        check_no_input([args.out], [*read, args.source, args.source.rpartition(":")[0]])
     evaluator = measure(
         load_detector(args.run_folder),
         args.source,

@@ -37,13 +37,14 @@ def run(args: argparse.Namespace) -> int:
     """Print the accuracies, and write the files."""
     from tqdm import tqdm
 
-    from vig_pyg._files import write_file
+    from vig_pyg._files import check_no_input, write_file
     from vig_pyg.predict import evaluate, find_labelled
 
     check_files(args)
     where = device(args)
     classifier = load_model(args)
     data = find_labelled(args.data, classifier.class_names)
+    check_no_input((args.json, args.csv), data.paths)
     hidden = True if args.quiet else None  # None: where nobody looks
     with tqdm(total=len(data.paths), unit="picture", disable=hidden, leave=False) as bar:
         result = evaluate(

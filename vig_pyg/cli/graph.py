@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg._text import terminal_text
-from vig_pyg.cli._options import add_model, load_model
+from vig_pyg.cli._options import add_model, check_no_model_file, load_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,10 +47,12 @@ def run(args: argparse.Namespace) -> None:
     """Draw the graphs and print the name of the picture."""
     import torch
 
-    from vig_pyg._files import write_file
+    from vig_pyg._files import check_no_input, write_file
     from vig_pyg.image_io import UnreadableImageError, read_image
 
     kind = _check_out(args.out, overwrite=args.overwrite)
+    check_no_input([args.out], [args.image])
+    check_no_model_file(args, args.out)
     classifier = load_model(args)
     try:
         image = classifier.preprocessing(read_image(args.image))
@@ -59,8 +61,7 @@ def run(args: argparse.Namespace) -> None:
     with torch.inference_mode():
         graphs = classifier.model.graphs(image[None])
     pixels = classifier.preprocessing.restore(image)
-    shown = pixels[:3] if len(pixels) >= 3 else pixels[:1]  # opacity and further channels are not drawn
-    write_file(args.out, _drawn(shown, graphs, args, kind), overwrite=args.overwrite)
+    write_file(args.out, _drawn(pixels, graphs, args, kind), overwrite=args.overwrite)
     print(terminal_text(args.out))
 
 
@@ -69,9 +70,9 @@ def _check_out(out: Path, *, overwrite: bool) -> str:
     from vig_pyg._files import check_free
     from vig_pyg._plot import figure
 
+    check_free(out, overwrite=overwrite)
     if not out.parent.is_dir():
         raise FileNotFoundError(f"The folder {out.parent} does not exist: make it first.")
-    check_free(out, overwrite=overwrite)
     kind = out.suffix.lower().removeprefix(".") or "png"
     if kind != "html":
         known = figure(1, 1).canvas.get_supported_filetypes()

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Print a line for each picture, and write the files."""
     from tqdm import tqdm
 
-    from vig_pyg._files import write_file
+    from vig_pyg._files import check_no_input, write_file
     from vig_pyg.predict import Broken, Prediction, find_pictures, predict
 
     if args.topk < 1:
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     where = device(args)
     classifier = load_model(args)
     paths = find_pictures(args.pictures)
+    check_no_input((args.json, args.csv), paths)
     results = predict(classifier, paths, topk=args.topk, batch_size=args.batch_size, workers=args.workers, device=where)
     hidden = True if args.quiet else None  # None: where nobody looks
     found = list(tqdm(results, total=len(paths), unit="picture", disable=hidden, leave=False))

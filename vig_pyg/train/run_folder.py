@@ -71,9 +71,10 @@ def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) ->
             raise FileExistsError(f"{out / 'tensorboard'} is a symbolic link: nothing is written through one.")
         return
     if os.path.lexists(out) and not out.is_symlink():
+        is_run = (out / CONFIG).is_file() or (out / LAST).is_file()
         raise FileExistsError(
-            f"{out} exists already and is not overwritten: choose another --out, or remove it; "
-            f"--resume {out} goes on with a run that was stopped."
+            f"{out} exists already and is not overwritten: choose another --out, or remove it"
+            + (f"; --resume {out} goes on with a run that was stopped." if is_run else ".")
         )
     check_new_folder(out, size=size)
 
