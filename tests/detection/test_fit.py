@@ -36,7 +36,7 @@ def test_a_run_leaves_its_folder(tmp_path):
     assert (config["class_names"], config["category_ids"]) == (["blue", "red"], [3, 7])
     with Image.open(tmp_path / "run" / "curves.png") as picture:
         assert min(picture.size) > 200
-    with pytest.raises(FileExistsError, match="not overwritten"):
+    with pytest.raises(FileExistsError, match=r"not overwritten.*--resume .*run goes on"):
         fit(plan(coco), tmp_path / "run", **OPTIONS)
 
 

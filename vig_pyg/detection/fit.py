@@ -79,7 +79,7 @@ def fit(
     if plan is None:
         plan, class_names, _ = read_plan(folder)
     else:
-        check_new_folder(folder)
+        _check_new(folder)
     keeper = Keeper(folder)
     with quiet_lightning():
         lightning.seed_everything(plan.recipe.seed, verbose=False)
@@ -102,6 +102,16 @@ def fit(
                 write_rows(folder, keeper.rows)
             _draw(folder, keeper.rows)
     return keeper.rows[-1]
+
+
+def _check_new(folder: Path) -> None:
+    """Raise `OSError` if the folder cannot be made; of a run with how to go on."""
+    try:
+        check_new_folder(folder)
+    except FileExistsError as error:
+        if not (folder / CHECKPOINT).is_file():
+            raise
+        raise FileExistsError(f"{error} If the run was stopped, --resume {folder} goes on with it.") from None
 
 
 def _checkpoint(folder: Path, plan: Plan) -> Path | None:
