@@ -1,5 +1,4 @@
 import copy
-import gc
 import io
 import pickle
 import random
@@ -158,7 +157,6 @@ def moved_to_memory_of_others(model):
     """Twice other memory: the second time perhaps that of the first."""
     for _ in range(3):
         assign_data(model)
-        gc.collect()
 
 
 #: What changes the weights of a fused copy, or the copy: each returns the one to go on with, or `None` for the same.

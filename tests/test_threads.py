@@ -129,11 +129,11 @@ def _value(value):
     return repr(value) if isinstance(value, (int, float, str, tuple, list, type(None))) else None
 
 
-@pytest.mark.parametrize("kind", ["plain", "fused", "bfloat16"])
+@pytest.mark.parametrize("kind", ["plain", "bfloat16"])
 @pytest.mark.parametrize("conv", ["mr", "edge", "gin", "sage"])
 @pytest.mark.parametrize("family", [ViG, PyramidViG])
 def test_a_pass_in_evaluation_leaves_every_part_as_it_was(family, conv, kind):
-    for graph in list(BUILDERS.values())[:: 1 if conv == "mr" else 3]:
+    for graph in list(BUILDERS.values())[:: 1 if conv == "mr" else 5]:
         model = made(family, graph, conv=conv).eval()
         model = model if kind == "plain" else model.fuse()
         keys = [set(vars(module)) for module in model.modules()]
