@@ -137,3 +137,10 @@ def test_names_with_spaces_and_endings(tmp_path):
         (root / folder / f"pic0{end}").rename(root / folder / f"my pic 1{end}")
     (root / "ImageSets/Main/own.txt").write_text("my pic 1\npic1.jpg\nmy pic 1 -1\n")
     assert [record.path.name for record in read_voc(root, "own").records] == ["my pic 1.jpg", "pic1.jpg"]
+
+
+def test_a_list_that_is_no_text_is_named(tmp_path):
+    root = make_voc(tmp_path)
+    (root / "ImageSets" / "Main" / "train.txt").write_bytes(b"pic0\n\xff\xfe\n")
+    with pytest.raises(ValueError, match=r"Main/train\.txt is not text \(.*invalid start byte"):
+        read_voc(root, "train")

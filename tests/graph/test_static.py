@@ -25,6 +25,11 @@ class Counting(StaticGraph):
         return offset_edges([(0, 0)], target, source)
 
 
+def test_a_kind_of_graph_must_say_its_edges():
+    with pytest.raises(TypeError, match="abstract"):
+        StaticGraph()
+
+
 def test_the_same_layout_again_costs_nothing():
     builder, first = Counting(), inputs([(4, 4), (4, 4)])
     edges = builder(*first)
