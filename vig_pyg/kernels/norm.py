@@ -75,7 +75,8 @@ class NodeNorm:
         if not isinstance(h, Tensor) or h.layout is not torch.strided:
             check_features(h, "h", 2)
         shape = h.shape
-        if len(shape) != 2 or shape[1] != norm.num_features or not has_node_norm(h, shape[1]):
+        plain = len(shape) == 2 and shape[0] > 1 and shape[1] == norm.num_features > 0 and shape[1] % STEP == 0
+        if not plain or h.dtype is not torch.float32 or not h.is_cpu or library() is None:
             raise ValueError(
                 f"No kernel takes {tuple(shape)} of {h.dtype} on {h.device} for a batch norm of {norm.num_features} "
                 "channels (see `has_node_norm`): call the batch norm itself."
@@ -85,22 +86,29 @@ class NodeNorm:
         nodes = address(h, torch.float32, shape, "h")
         if library().vig_norm_stats(nodes, *shape, *outputs, torch.get_num_threads()):
             raise MemoryError(f"No memory for the statistics of {shape[1]} channels.")
-        return cls(mean, variance, norm, gelu=gelu)
+        step = cls.__new__(cls)
+        step._set(mean, variance, norm, outputs[0], gelu)
+        return step
 
     def __init__(self, mean: Tensor, variance: Tensor, norm: Norm, *, gelu: bool) -> None:
-        if norm.weight is None:
+        shape = (norm.num_features,)
+        address(variance, torch.float32, shape, "variance")
+        self._set(mean, variance, norm, address(mean, torch.float32, shape, "mean"), gelu)
+
+    def _set(self, mean: Tensor, variance: Tensor, norm: Norm, place: int, gelu: bool) -> None:
+        weight = norm.weight
+        if weight is None:
             raise ValueError("The kernel takes a batch norm with weights (affine=True).")
-        shape, kind = (norm.num_features,), torch.float32
-        address(variance, kind, shape, "variance")
-        place = address(mean, kind, shape, "mean")
         rate = (variance + norm.eps).rsqrt()
-        scale = norm.weight.detach() * rate
+        scale = weight.detach() * rate
         shift = norm.bias.detach() - mean * scale
-        of_norm = address(scale, kind, shape, "weight of the norm"), address(shift, kind, shape, "bias of the norm")
-        statistics = {"mean": mean, "variance": variance, "rate": rate}
-        vars(self).update(
-            statistics, scale=scale, shift=shift, gelu=int(gelu), _places=(place, rate.data_ptr(), *of_norm)
-        )
+        shape, kind = mean.shape, torch.float32  # results of float32 are their own memory, others tell what they are
+        if not (scale.shape == shift.shape == shape and scale.dtype is shift.dtype is kind and shift.is_cpu):
+            address(scale, kind, shape, "weight of the norm")
+            address(shift, kind, shape, "bias of the norm")
+        places = place, rate.data_ptr(), scale.data_ptr(), shift.data_ptr()
+        factors = {"mean": mean, "variance": variance, "rate": rate, "scale": scale, "shift": shift}
+        self.__dict__.update(factors, gelu=int(gelu), _places=places)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Native code reads the factors where they lay when they were checked."""
