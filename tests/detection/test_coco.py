@@ -1,4 +1,6 @@
+import json
 import logging
+import re
 
 import pytest
 from PIL import Image
@@ -75,6 +77,46 @@ def test_what_is_wrong_is_said(tmp_path, edit, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_coco(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_corners_in_place_of_sizes_are_told(tmp_path, caplog, seed):
+    path = make_coco(tmp_path, seed=seed)
+    entries = json.loads(path.read_text())["annotations"]
+    found = read_coco(path)
+    assert not caplog.records
+
+    def to_corners(content):
+        for entry in content["annotations"]:
+            x, y, w, h = entry["bbox"]
+            entry["bbox"] = [x, y, 3 * (x + w), 3 * (y + h)]
+
+    change(path, to_corners)
+    assert len(read_coco(path).records) == len(found.records)
+    [line] = [record.getMessage() for record in caplog.records]
+    assert re.search(rf"{path}: \d+ of {len(entries)} boxes reach far beyond .* \d\.png, annotation \d", line)
+    assert "x, y, width, height, not two corners" in line
+
+
+def test_slips_over_the_edge_are_cut_in_silence(tmp_path, caplog):
+    path = make_coco(tmp_path)
+    change(path, lambda c: [entry.update(bbox=[-2, -2, 68, 52]) for entry in c["annotations"][:2]])
+    read_coco(path)
+    assert not caplog.records
+
+
+def test_shares_of_the_sides_are_no_pixels(tmp_path):
+    path = make_coco(tmp_path)
+    change(path, lambda c: [entry.update(bbox=[0.1, 0.2, 0.5, 0.8]) for entry in c["annotations"]])
+    with pytest.raises(ValueError, match=r"seem to be shares of width and height: expected x, y, width, height in pix"):
+        read_coco(path)
+
+
+def test_two_names_are_not_one_picture(tmp_path):
+    path = make_coco(tmp_path)
+    change(path, lambda c: [entry.update(file_name=f"{i}/0.png") for i, entry in enumerate(c["images"])])
+    with pytest.raises(ValueError, match=r"0/0\.png and 1/0\.png are both taken for .*0\.png: keep their folders"):
+        read_coco(path)
 
 
 def test_files_that_are_none(tmp_path):

@@ -115,3 +115,10 @@ def test_random_bytes_and_structures(tmp_path):
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(ValueError, match=r"config\.json"):
             read_plan(tmp_path)
+
+
+def test_the_run_of_a_classifier_is_told():
+    with pytest.raises(ValueError, match=r"it is the configuration of a classifier: use `vig-pyg predict`"):
+        check_config(
+            {"model": "vig_tiny", "options": {}, "class_names": ["a", "b"], "preprocessing": {}}, "config.json"
+        )

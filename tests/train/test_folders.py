@@ -174,7 +174,9 @@ def absent(made):
 
 def unknown(made):
     made.paint(made.val / "fox" / "a.png")
-    made.refused.append(r"\d folders that are no classes of .*: .*fox")
+    made.refused.append(
+        r"\d folders that are no classes of .*: .*fox.*\. Rename or remove them, or add images to .*train"
+    )
 
 
 def misspelled(made):

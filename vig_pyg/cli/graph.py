@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> None:
     try:
         image = classifier.preprocessing(read_image(args.image))
     except UnreadableImageError as error:
-        raise ValueError(f"{args.image} cannot be read as an image: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{args.image} cannot be read as an image: {reason}.") from error
     with torch.inference_mode():
         graphs = classifier.model.graphs(image[None])
     pixels = classifier.preprocessing.restore(image)

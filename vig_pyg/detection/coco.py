@@ -174,7 +174,12 @@ def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path
     missing = [name for name, file in zip(names, found, strict=True) if file is None]
     if missing:
         raise FileNotFoundError(f"{len(missing)} pictures of {path} are not in {folder}; the first is {missing[0]}.")
-    return [file for file in found if file is not None]
+    files = [file for file in found if file is not None]
+    names_of: dict[Path, str] = {}
+    for name, file in zip(names, files, strict=True):
+        if names_of.setdefault(file, name) != name:
+            raise ValueError(f"{path}: {names_of[file]} and {name} are both taken for {file}: keep their folders.")
+    return files
 
 
 def _find(folder: Path, name: str) -> Path | None:

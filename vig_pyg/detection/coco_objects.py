@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import reprlib
 from pathlib import Path
@@ -13,6 +14,7 @@ from vig_pyg.detection.records import OnBad, Thing, report, sound_box
 from vig_pyg.detection.turns import Size
 
 Box = tuple[float, float, float, float]
+_log = logging.getLogger(__name__)
 
 
 def read_things(
@@ -32,8 +34,11 @@ def read_things(
         on_bad: What to do with boxes without area, and with outlines that should replace a missing box.
 
     Raises:
-        ValueError: If an entry names an image or category that is not in the file, or has no box, with its number.
+        ValueError: If an entry names an image or category that is not in the file, or has no box, with its number; or
+            if the boxes are not in pixels.
     """
+    beyond: list[str] = []
+    farthest = 0.0
     labels = {number: i + 1 for i, number in enumerate(categories)}
     things: dict[int, list[Thing]] = {image_id: [] for image_id in images}
     for i, entry in enumerate(annotations):
@@ -49,10 +54,25 @@ def read_things(
             crowd = as_flag(entry.get("iscrowd"))
         except ValueError as error:
             raise ValueError(f"{where}: iscrowd: {error}.") from None
-        box = _box(entry, size, where, on_bad)
-        if box is not None:
+        given = _box(entry, size, where, on_bad)
+        box = None if given is None else sound_box(given, size, where, on_bad)
+        if given is not None and box is not None:
+            farthest = max(farthest, given[2], given[3])
+            if given[2] > 1.1 * size[1] + 1 or given[3] > 1.1 * size[0] + 1:
+                beyond.append(where)
             area = _area(entry, box, where)
             things[image_id].append(Thing(box, labels[category], crowd, entry.get("segmentation") or None, area, what))
+    if 0 < farthest <= 1:
+        raise ValueError(
+            f"{path}: no box reaches beyond the first pixel, so they seem to be shares of width and height: expected "
+            "x, y, width, height in pixels."
+        )
+    if beyond:
+        _log.warning(
+            "%s: %d of %d boxes reach far beyond their pictures and are cut there; the first is that of %s. Expected "
+            "are x, y, width, height, not two corners.",
+            path, len(beyond), len(annotations), beyond[0].removeprefix(f"{path}: "),
+        )  # fmt: skip
     return things
 
 
@@ -63,13 +83,13 @@ def called(entry: dict[str, Any], i: int) -> str:
 
 
 def _box(entry: dict[str, Any], size: Size, where: str, on_bad: OnBad) -> Box | None:
-    """x1, y1, x2, y2 within the image: those of the file, else those of the outline; `None` for an object left out."""
+    """x1, y1, x2, y2: those of the file, else those of the outline; `None` for an object left out."""
     given = entry.get("bbox")
     if given is None or given == []:
         if not entry.get("segmentation"):
             raise ValueError(f"{where} has neither bbox nor segmentation.")
         try:
-            return sound_box(read_outline(entry["segmentation"], size).box(), size, where, on_bad)
+            return read_outline(entry["segmentation"], size).box()
         except OutlineError as error:
             report(f"{where}: it has no bbox, and its outline cannot be used: {error}", on_bad)
             return None
@@ -82,7 +102,7 @@ def _box(entry: dict[str, Any], size: Size, where: str, on_bad: OnBad) -> Box | 
     except ValueError as error:
         report(f"{where}: bbox: {error}", on_bad)
         return None
-    return sound_box((x, y, x + w, y + h), size, where, on_bad)
+    return x, y, x + w, y + h
 
 
 def _area(entry: dict[str, Any], box: Box, where: str) -> float:

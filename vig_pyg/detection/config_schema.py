@@ -91,6 +91,10 @@ def check_config(content: dict[str, Any], where: str) -> dict[str, Any]:
         Traceback (most recent call last):
         ValueError: config.json: kind must be one of detector, got 'classifier'.
     """
+    if "kind" not in content and "model" in content:
+        raise ValueError(
+            f"{where}: it is the configuration of a classifier: use `vig-pyg predict`, `evaluate` or `train`."
+        )
     if "kind" in content:
         _ENTRIES["kind"](content["kind"], f"{where}: kind")
     config: dict[str, Any] = mapping(_ENTRIES, required=tuple(_ENTRIES))(content, where)

@@ -97,7 +97,8 @@ def _divided(train: Path, val: Path) -> Split:
         raise ValueError(
             f"{val} has {len(unknown)} folders that are no classes of {train}: {some(unknown)}"
             + (f" (did you mean {some(close)}?)" if close[0] else "")
-            + f". Only one of the two has {differ[:20]}."
+            + f". Rename or remove them, or add images to {train}."
+            + (f" Only one of the two has {some(differ)}." if differ != unknown else "")
         )
     if not held:
         raise ValueError(f"{val} needs one folder of images for each class: it has no images in folders.")

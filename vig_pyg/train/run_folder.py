@@ -166,7 +166,7 @@ def check_config(content: dict[str, Any], where: str) -> dict[str, Any]:
         ValueError: If something is missing, unknown, out of its bounds, or does not go with the rest.
     """
     if content.get("kind") == "detector":
-        raise ValueError(f"{where} is the configuration of a detector: use `vig-pyg detect`.")
+        raise ValueError(f"{where}: it is the configuration of a detector: use `vig-pyg detect`.")
     config: dict[str, Any] = _CONFIG(content, where)
     config["options"] = options_of(config["model"])(config["options"], f"{where}: options")
     config["preprocessing"] = read_preprocessing(config["preprocessing"], f"{where}: preprocessing")
