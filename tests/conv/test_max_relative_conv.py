@@ -4,7 +4,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conv import dense
 from tests.conv.cases import DTYPES, OperatorLaws, graph, randomised
-from vig_pyg.conv import MaxRelativeConv
+from vig_pyg.conv import MaxRelativeConv, max_relative_conv
+from vig_pyg.kernels import has_native_kernels
 
 
 class TestMaxRelativeConv(OperatorLaws):
@@ -47,11 +48,11 @@ def ragged(num_src, num_dst):
 GRAPHS = [graph, unsorted, lonely, doubled, ragged]
 
 
-def both(dtype, edges, num_src=None):
-    """The same operator and nodes for the fused and the general path."""
-    operator = randomised(MaxRelativeConv(8, 16).to(dtype))
-    x = torch.randn(18, 8).to(dtype).requires_grad_()
-    source = x if num_src is None else torch.randn(num_src, 8).to(dtype).requires_grad_()
+def both(dtype, edges, num_src=None, channels=8):
+    """The same operator and nodes for the fused and the general path; the kernel takes 16 channels and more."""
+    operator = randomised(MaxRelativeConv(channels, 16).to(dtype))
+    x = torch.randn(18, channels).to(dtype).requires_grad_()
+    source = x if num_src is None else torch.randn(num_src, channels).to(dtype).requires_grad_()
     inputs = x if num_src is None else (source, x)
     outs = []
     for fuse in (True, False):
@@ -63,23 +64,48 @@ def both(dtype, edges, num_src=None):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("make", GRAPHS)
 @pytest.mark.parametrize("num_src", [None, 7])
-def test_fused_equals_the_general_path_bit_for_bit(dtype, make, num_src):
-    _, _, (fused, general) = both(dtype, make(num_src or 18, 18), num_src)
+@pytest.mark.parametrize("channels", [8, 32])
+def test_fused_equals_the_general_path_bit_for_bit(dtype, make, num_src, channels):
+    _, _, (fused, general) = both(dtype, make(num_src or 18, 18), num_src, channels)
     assert torch.equal(fused, general)
     with torch.no_grad():
-        _, _, (fused, general) = both(dtype, make(num_src or 18, 18), num_src)
+        _, _, (fused, general) = both(dtype, make(num_src or 18, 18), num_src, channels)
     assert torch.equal(fused, general)
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "fuse", "taken"),
+    [
+        (32, torch.float32, True, True),
+        (16, torch.float32, True, True),
+        (8, torch.float32, True, False),
+        (32, torch.float64, True, False),
+        (32, torch.float32, False, False),
+    ],
+)
+@pytest.mark.skipif(not has_native_kernels(), reason="the kernels are not compiled here")
+def test_the_kernel_is_taken_where_it_can_be(monkeypatch, channels, dtype, fuse, taken):
+    calls = []
+    kernel = max_relative_conv.max_relative
+    monkeypatch.setattr(
+        max_relative_conv, "max_relative", lambda *args, **more: calls.append(1) or kernel(*args, **more)
+    )
+    operator = MaxRelativeConv(channels, 16).to(dtype)
+    operator.fuse = fuse
+    operator(torch.randn(18, channels, dtype=dtype), graph())
+    assert bool(calls) == taken
 
 
 @pytest.mark.parametrize("make", [graph, unsorted, lonely, ragged])
 @pytest.mark.parametrize("num_src", [None, 7])
-def test_gradients_of_both_paths_are_equal(make, num_src):
-    operator, inputs, outs = both(torch.float64, make(num_src or 18, 18), num_src)
-    weight = torch.randn(18, 16, dtype=torch.float64)
+@pytest.mark.parametrize(("dtype", "channels", "atol"), [(torch.float64, 8, 1e-12), (torch.float32, 32, 1e-4)])
+def test_gradients_of_both_paths_are_equal(make, num_src, dtype, channels, atol):
+    operator, inputs, outs = both(dtype, make(num_src or 18, 18), num_src, channels)
+    weight = torch.randn(18, 16, dtype=dtype)
     wanted = [*operator.parameters(), *(inputs if num_src else inputs[:1])]
     fused, general = (torch.autograd.grad((out * weight).sum(), wanted) for out in outs)
     for one, two in zip(fused, general, strict=True):
-        torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
+        torch.testing.assert_close(one, two, rtol=1e-5 if dtype is torch.float32 else 0, atol=atol)
 
 
 def test_an_edge_listed_twice_counts_once():

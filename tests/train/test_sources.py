@@ -154,3 +154,16 @@ def test_cifar_from_files_that_are_there(tmp_path, monkeypatch, classes, source)
     assert data.val_set[0][0].unique().item() == pytest.approx((100 / 255 - 0.5) / 0.5)
     with pytest.raises(ValueError, match="CIFAR-10 and CIFAR-100"):
         CifarData(20, tmp_path)
+
+
+def test_digits_are_the_same_for_everybody():
+    """1797 scans of scikit-learn, divided once and for all; loaded by this process."""
+    data = DigitsData()
+    assert (len(data.train_set), len(data.val_set), data.class_names) == (1347, 450, [*map(str, range(10))])
+    counts = [data.val_set.labels.count(label) for label in range(10)]
+    assert 44 <= min(counts) <= max(counts) <= 46
+    loader = data.train_dataloader()
+    assert (loader.num_workers, loader.batch_size) == (0, 64)
+    assert data.preprocessing.image_size == 16 and data.preprocessing.in_channels == 1
+    image, _ = data.val_set[0]
+    assert image.shape == (1, 16, 16) and image.std() > 0.1
