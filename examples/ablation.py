@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from vig_pyg import VisionGNN, create_model, list_models
-from vig_pyg._files import write_file
+from vig_pyg._io.output import write_file
 
 #: Sides in pixels and options of the small models where the command line says nothing: 64 patches in both cases.
 DIGITS = {"image_size": 16, "vig_micro": {"patch_size": 2, "channels": 32}, "pvig_micro": {"patch_size": 2}}

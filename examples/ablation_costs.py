@@ -16,7 +16,7 @@ from benchmarks.harness import interleaved
 from rich.progress import track
 from torch import Tensor
 
-from vig_pyg._text import error_text
+from vig_pyg._io.text import error_text
 from vig_pyg.macs import count_macs
 
 #: Rounds of the speed measurement, each with one pass of every variant.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vig_pyg._schema import Check, choice, either, flag, listing, mapping, number, optional, text, whole
+from vig_pyg._io.schema import Check, choice, either, flag, listing, mapping, number, optional, text, whole
 from vig_pyg.config import ModelConfig, PyramidViGConfig, ViGConfig
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import ENGINES, GRAPHS

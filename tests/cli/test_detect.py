@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 
 from tests.cli.common import fails
 from tests.detection.scenes import change, make_coco, make_voc
-from vig_pyg._files import write_file
+from vig_pyg._io.output import write_file
 from vig_pyg.cli import main
 from vig_pyg.detection import predict as door
 from vig_pyg.detection.module import DetectorModule

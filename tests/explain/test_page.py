@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.explain.common import image_and_graphs, model_of
 from tests.hostile import hostile
-from vig_pyg._text import terminal_text
+from vig_pyg._io.text import terminal_text
 from vig_pyg.explain import save_html
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from vig_pyg._signals import exit_status, signals_raise
-from vig_pyg._text import error_text, terminal_text
+from vig_pyg._io.signals import exit_status, signals_raise
+from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.cli import convert, detect, evaluate, graph, models, predict, train
 
 #: In the order of the help. Each has `add(commands)` and `run(args)`, which may return an exit status.

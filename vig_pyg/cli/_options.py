@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vig_pyg._files import check_free, check_no_input
-from vig_pyg._text import csv_text, terminal_text
+from vig_pyg._io.output import check_free, check_no_input
+from vig_pyg._io.text import csv_text, terminal_text
 
 if TYPE_CHECKING:
     from vig_pyg.predict import Broken, PictureClassifier

@@ -6,7 +6,7 @@ import argparse
 import io
 from pathlib import Path
 
-from vig_pyg._text import terminal_text
+from vig_pyg._io.text import terminal_text
 
 #: Endings of torch's format.
 TORCH = (".pth", ".pt", ".bin", ".pth.tar")
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     """Write the file and say what it is."""
     import torch
 
-    from vig_pyg._files import check_free, write_file
+    from vig_pyg._io.output import check_free, write_file
     from vig_pyg.weights import convert, detect_layout, fetch, unwrap
     from vig_pyg.weights.load import looks_like
     from vig_pyg.weights.metadata import file_metadata

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vig_pyg._signals import exit_status
-from vig_pyg._text import terminal_text
+from vig_pyg._io.signals import exit_status
+from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import MODEL_FILES, device, say_broken
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from vig_pyg.detection._extra import require_data
 
     require_data()
-    from vig_pyg._files import check_free, check_no_input, write_file
+    from vig_pyg._io.output import check_free, check_no_input, write_file
     from vig_pyg.detection.measure import measure
     from vig_pyg.detection.run_folder import load_detector
 
@@ -189,7 +189,7 @@ def _predict(args: argparse.Namespace) -> int:
     require_data()
     from tqdm import tqdm
 
-    from vig_pyg._files import check_new_folder
+    from vig_pyg._io.output import check_new_folder
     from vig_pyg.detection.predict import PREDICTIONS, predict
     from vig_pyg.detection.run_folder import load_detector
     from vig_pyg.image_io import find_images

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vig_pyg._text import json_text, terminal_text
+from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import add_files, add_loading, add_model, as_csv, check_files, device, load_model, say_broken
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the accuracies, and write the files."""
     from tqdm import tqdm
 
-    from vig_pyg._files import check_no_input, write_file
+    from vig_pyg._io.output import check_no_input, write_file
     from vig_pyg.predict import evaluate, find_labelled
 
     check_files(args)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vig_pyg._text import terminal_text
+from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import add_model, check_no_model_file, load_model
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     """Draw the graphs and print the name of the picture."""
     import torch
 
-    from vig_pyg._files import check_no_input, write_file
+    from vig_pyg._io.output import check_no_input, write_file
     from vig_pyg.image_io import UnreadableImageError, read_image
 
     kind = _check_out(args.out, overwrite=args.overwrite)
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _check_out(out: Path, *, overwrite: bool) -> str:
     """The kind of file by its ending; what hinders it is said before the work."""
-    from vig_pyg._files import check_free
+    from vig_pyg._io.output import check_free
     from vig_pyg._plot import figure
 
     check_free(out, overwrite=overwrite)

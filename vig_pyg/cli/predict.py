@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from vig_pyg._text import json_text, terminal_text
+from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import add_files, add_loading, add_model, as_csv, check_files, device, load_model, say_broken
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Print a line for each picture, and write the files."""
     from tqdm import tqdm
 
-    from vig_pyg._files import check_no_input, write_file
+    from vig_pyg._io.output import check_no_input, write_file
     from vig_pyg.predict import Broken, Prediction, find_pictures, predict
 
     if args.topk < 1:

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vig_pyg._signals import Terminated
-from vig_pyg._text import terminal_text
+from vig_pyg._io.signals import Terminated
+from vig_pyg._io.text import terminal_text
 
 if TYPE_CHECKING:
     from vig_pyg.train import Settings

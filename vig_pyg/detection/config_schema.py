@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from vig_pyg._schema import Check, choice, either, flag, listing, mapping, number, optional, text, whole
+from vig_pyg._io.schema import Check, choice, either, flag, listing, mapping, number, optional, text, whole
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
 from vig_pyg.config_schema import SIDE_LIMIT, check_names, check_size, model_options
 from vig_pyg.detection.builders import DETECTORS

@@ -15,9 +15,9 @@ require()
 import lightning  # noqa: E402
 from lightning.pytorch.utilities.exceptions import SIGTERMException  # noqa: E402
 
-from vig_pyg._files import check_new_folder, new_folder, write_file  # noqa: E402
-from vig_pyg._signals import Terminated  # noqa: E402
-from vig_pyg._text import error_text, terminal_text  # noqa: E402
+from vig_pyg._io.output import check_new_folder, new_folder, write_file  # noqa: E402
+from vig_pyg._io.signals import Terminated  # noqa: E402
+from vig_pyg._io.text import error_text, terminal_text  # noqa: E402
 from vig_pyg.detection.keeper import Keeper  # noqa: E402
 from vig_pyg.detection.module import DetectorModule  # noqa: E402
 from vig_pyg.detection.plan import Plan  # noqa: E402

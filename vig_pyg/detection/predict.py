@@ -16,8 +16,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
-from vig_pyg._files import check_new_folder, new_folder, write_file
-from vig_pyg._text import error_text, terminal_text
+from vig_pyg._io.output import check_new_folder, new_folder, write_file
+from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.detection._device import find_device
 from vig_pyg.detection.evaluate import MASK_THRESHOLD, to_results
 from vig_pyg.detection.masks import OutlineError, read_outline

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from vig_pyg._bounded import read_json
-from vig_pyg._files import write_file
-from vig_pyg._schema import read_as
-from vig_pyg._text import error_text
+from vig_pyg._io.bounded_json import read_json
+from vig_pyg._io.output import write_file
+from vig_pyg._io.schema import read_as
+from vig_pyg._io.text import error_text
 from vig_pyg.config_schema import check_weights_hold
 from vig_pyg.detection.builders import Detector
 from vig_pyg.detection.config_schema import check_config

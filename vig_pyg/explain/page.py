@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from vig_pyg._files import write_file
-from vig_pyg._text import terminal_text
+from vig_pyg._io.output import write_file
+from vig_pyg._io.text import terminal_text
 from vig_pyg.explain._panel import check_graphs, check_image, check_place
 
 #: More edges than this make a page that browsers cannot open: some 40 megabytes.

@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from vig_pyg._class_folders import class_folders, composed, some
-from vig_pyg._text import terminal_text
+from vig_pyg._io.text import terminal_text
 from vig_pyg.image_io import folders_in
+from vig_pyg.image_io._class_folders import class_folders, composed, some
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vig_pyg._bounded import read_json
+from vig_pyg._io.bounded_json import read_json
 from vig_pyg.config import PyramidViGConfig, variant_name
 from vig_pyg.models import VisionGNN, create_model, list_models
 from vig_pyg.preprocess import Preprocessing

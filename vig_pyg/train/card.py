@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from vig_pyg._text import markdown_code, markdown_text
+from vig_pyg._io.text import markdown_code, markdown_text
 from vig_pyg.models import VisionGNN
 from vig_pyg.train.data import ImageData
 from vig_pyg.train.history import History

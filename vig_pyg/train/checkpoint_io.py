@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
-from vig_pyg._files import write_file
-from vig_pyg._text import error_text
+from vig_pyg._io.output import write_file
+from vig_pyg._io.text import error_text
 
 #: Entries of every checkpoint that this package lets Lightning write.
 ENTRIES = ("state_dict", "epoch", "global_step", "loops", "callbacks", "optimizer_states")

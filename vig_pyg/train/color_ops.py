@@ -10,7 +10,7 @@ from PIL import Image
 from timm.data import auto_augment
 from timm.data.transforms_factory import create_transform
 
-from vig_pyg._text import error_text, terminal_text
+from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.train.seeds import seeded
 
 #: Longest configuration string, and the largest number in it; timm takes a `mstd` above 100 for infinity.

@@ -12,9 +12,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from vig_pyg._bounded_yaml import parse_yaml
-from vig_pyg._bounded_yaml import read_yaml as read_bounded_yaml
-from vig_pyg._text import terminal_text
+from vig_pyg._io.bounded_yaml import parse_yaml
+from vig_pyg._io.bounded_yaml import read_yaml as read_bounded_yaml
+from vig_pyg._io.text import terminal_text
 from vig_pyg.train.recipe import PRESETS, Settings
 
 _TYPES = get_type_hints(Settings)

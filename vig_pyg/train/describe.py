@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from vig_pyg._files import Content, write_file
-from vig_pyg._text import error_text
+from vig_pyg._io.output import Content, write_file
+from vig_pyg._io.text import error_text
 from vig_pyg.explain import draw_graph
 from vig_pyg.models import VisionGNN
 from vig_pyg.train.card import model_card

@@ -11,8 +11,8 @@ import lightning
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from vig_pyg._files import write_file
-from vig_pyg._text import error_text
+from vig_pyg._io.output import write_file
+from vig_pyg._io.text import error_text
 from vig_pyg.models import create_model
 from vig_pyg.train.classifier import Classifier
 from vig_pyg.train.config import to_yaml

@@ -7,9 +7,9 @@ import logging
 import re
 from pathlib import Path
 
-from vig_pyg._class_folders import class_folders, some
-from vig_pyg._text import terminal_text
+from vig_pyg._io.text import terminal_text
 from vig_pyg.image_io import IMAGE_EXTENSIONS, folders_in
+from vig_pyg.image_io._class_folders import class_folders, some
 from vig_pyg.train.splits import Samples, Split, divided
 
 _log = logging.getLogger(__name__)

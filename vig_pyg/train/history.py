@@ -11,7 +11,7 @@ import lightning
 from safetensors.torch import save
 from torch import Tensor
 
-from vig_pyg._files import write_file
+from vig_pyg._io.output import write_file
 from vig_pyg.train.classifier import Classifier
 
 #: Weights with the highest held-out accuracy so far.

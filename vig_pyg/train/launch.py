@@ -14,7 +14,7 @@ import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from vig_pyg._text import error_text
+from vig_pyg._io.text import error_text
 from vig_pyg.train.checkpoint_io import AtomicCheckpointIO
 from vig_pyg.train.recipe import Recipe
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from vig_pyg._text import terminal_text
+from vig_pyg._io.text import terminal_text
 
 Launcher = Literal["none", "torchrun", "SLURM", "LSF", "Lightning"]
 #: Variables from which Lightning guesses a rank, and sizes that go with them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vig_pyg._schema import Check, choice, either, flag, number, optional, text, whole
+from vig_pyg._io.schema import Check, choice, either, flag, number, optional, text, whole
 from vig_pyg.config_schema import SIDE_LIMIT
 
 _RATE = number(0, 1_000)

@@ -12,9 +12,9 @@ from typing import Any
 
 from safetensors.torch import save
 
-from vig_pyg._bounded import read_json
-from vig_pyg._files import check_free, check_new_folder, new_folder, write_file
-from vig_pyg._schema import choice, mapping, read_as
+from vig_pyg._io.bounded_json import read_json
+from vig_pyg._io.output import check_free, check_new_folder, new_folder, write_file
+from vig_pyg._io.schema import choice, mapping, read_as
 from vig_pyg.config import variant_config
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold, options_of, read_preprocessing
 from vig_pyg.models import VisionGNN, create_model, list_models

@@ -12,9 +12,9 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from vig_pyg._class_folders import some
-from vig_pyg._text import error_text, terminal_text
+from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.image_io import UnreadableImageError, read_image
+from vig_pyg.image_io._class_folders import some
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.train.augment import Augmentation
 from vig_pyg.train.data import ImageData

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from sklearn.model_selection import train_test_split
 
-from vig_pyg._class_folders import some
-from vig_pyg._text import terminal_text
+from vig_pyg._io.text import terminal_text
+from vig_pyg.image_io._class_folders import some
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning
 
-from vig_pyg._signals import Terminated
+from vig_pyg._io.signals import Terminated
 
 #: What a scheduler or a person sends. SLURM can be told to send SIGUSR1; else it sends SIGTERM.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vig_pyg._class_folders import composed, some
-from vig_pyg._text import terminal_text
+from vig_pyg._io.text import terminal_text
+from vig_pyg.image_io._class_folders import composed, some
 from vig_pyg.train.folders import part_of
 from vig_pyg.train.splits import Split, chosen, divided
 

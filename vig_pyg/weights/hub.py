@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 import torch
 from torch import nn
 
-from vig_pyg._bounded import read_json
-from vig_pyg._files import write_file
-from vig_pyg._schema import read_as
-from vig_pyg._text import error_text
+from vig_pyg._io.bounded_json import read_json
+from vig_pyg._io.output import write_file
+from vig_pyg._io.schema import read_as
+from vig_pyg._io.text import error_text
 from vig_pyg.config import ModelConfig
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options, read_preprocessing
 from vig_pyg.preprocess import Preprocessing

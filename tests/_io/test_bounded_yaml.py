@@ -4,7 +4,7 @@ import tracemalloc
 import pytest
 import yaml
 
-from vig_pyg._bounded_yaml import NODE_LIMIT, YAML_LIMIT, parse_yaml, read_yaml
+from vig_pyg._io.bounded_yaml import NODE_LIMIT, YAML_LIMIT, parse_yaml, read_yaml
 
 #: The classic: nine lines that stand for a billion words.
 LAUGHS = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, BinaryIO
 
-from vig_pyg._image_limits import MAX_PIXELS, UnreadableImageError
+from vig_pyg.image_io._limits import MAX_PIXELS, UnreadableImageError
 
 #: Bytes that the tags of a directory may have beyond twice the bytes that there are.
 _SLACK = 1 << 20

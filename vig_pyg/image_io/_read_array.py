@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from vig_pyg._image_limits import MAX_BYTES, UnreadableImageError, check_size
+from vig_pyg.image_io._limits import MAX_BYTES, UnreadableImageError, check_size
 
 #: How a `.npy` file begins.
 MAGIC = b"\x93NUMPY"

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from vig_pyg._signals import SIGNALS, Terminated, exit_status, signals_raise
+from vig_pyg._io.signals import SIGNALS, Terminated, exit_status, signals_raise
 
 
 @pytest.mark.parametrize("signum", SIGNALS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import features
 
-from vig_pyg._text import terminal_text
+from vig_pyg._io.text import terminal_text
 
 _log = logging.getLogger("vig_pyg.image_io")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from vig_pyg._text import error_text, terminal_text
+from vig_pyg._io.text import error_text, terminal_text
 
 Check = Callable[[Any, str], Any]
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vig_pyg._output_checks import check_free, check_new_folder, check_no_input, named
+from vig_pyg._io._output_checks import check_free, check_new_folder, check_no_input, named
 
 __all__ = ["Content", "check_free", "check_new_folder", "check_no_input", "new_folder", "write_file"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile import hostile
-from vig_pyg._text import (
+from vig_pyg._io.text import (
     csv_text,
     error_text,
     json_text,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vig_pyg import _files, _output_checks
-from vig_pyg._files import check_free, check_new_folder, check_no_input, new_folder, write_file
+from vig_pyg._io import _output_checks, output
+from vig_pyg._io.output import check_free, check_new_folder, check_no_input, new_folder, write_file
 
 
 def test_writes_and_replaces_only_when_told(tmp_path):
@@ -229,7 +229,7 @@ CALLS = ["os.mkdir", "tempfile.mkstemp", "os.fsync", "os.chmod", "os.replace"]
 def test_whatever_comes_between_leaves_nothing(tmp_path, monkeypatch, call, late, error):
     """Before a call, or when it is done but for its last step."""
     owner, name = call.split(".")
-    original = getattr({"os": os, "tempfile": _files.tempfile}[owner], name)
+    original = getattr({"os": os, "tempfile": output.tempfile}[owner], name)
 
     def fail(*args, **kwargs):
         if late and name != "mkstemp":  # no handle of its file would come back
@@ -237,7 +237,7 @@ def test_whatever_comes_between_leaves_nothing(tmp_path, monkeypatch, call, late
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr({"os": os, "tempfile": _files.tempfile}[owner], name, fail)
+        patch.setattr({"os": os, "tempfile": output.tempfile}[owner], name, fail)
         with pytest.raises(error if isinstance(error, type) else OSError):
             write_file(tmp_path / "new" / "deep" / "file", "content")
     assert tree(tmp_path) in ({}, {"new": False, "new/deep": False, "new/deep/file": True})
@@ -273,7 +273,7 @@ def test_a_folder_that_was_not_filled_is_gone_with_those_above_it(tmp_path, erro
 
 
 def test_a_folder_that_somebody_else_has_made_meanwhile_stays_his(tmp_path, monkeypatch):
-    monkeypatch.setattr(_files, "check_new_folder", lambda path: None)
+    monkeypatch.setattr(output, "check_new_folder", lambda path: None)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "his").write_text("")
     with pytest.raises(FileExistsError, match="could not be written"), new_folder(tmp_path / "a"):

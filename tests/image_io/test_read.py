@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from tests.pictures import BROKEN, ODD, TURNED, make_odd, make_various, png_header, scene
-from vig_pyg import _image_limits, _read_array
 from vig_pyg.image_io import (
     IMAGE_EXTENSIONS,
     UnreadableImageError,
+    _limits,
+    _read_array,
     find_images,
     images_in,
     is_passed_over,
@@ -122,7 +123,7 @@ class TestReading:
         (tmp_path / "large.png").write_bytes(png_header(12_000, 12_000))  # Pillow alone would warn and decode
         with pytest.raises(UnreadableImageError, match="damaged or cut short"):
             read_image(tmp_path / "large.png")
-        monkeypatch.setattr(_image_limits, "MAX_PIXELS", 1000)
+        monkeypatch.setattr(_limits, "MAX_PIXELS", 1000)
         with pytest.raises(UnreadableImageError, match="12000 x 12000 is larger than 1000 pixels"):
             read_image(tmp_path / "large.png")
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from vig_pyg._bounded import DEPTH_LIMIT, DIGITS_LIMIT, kind_of, read_bounded
-from vig_pyg._text import error_text, terminal_text
+from vig_pyg._io.bounded_json import DEPTH_LIMIT, DIGITS_LIMIT, kind_of, read_bounded
+from vig_pyg._io.text import error_text, terminal_text
 
 #: Largest document in bytes; PyYAML reads some 100 kB in a second.
 YAML_LIMIT = 64 * 2**10

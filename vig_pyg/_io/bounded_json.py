@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vig_pyg._text import error_text, terminal_text
+from vig_pyg._io.text import error_text, terminal_text
 
 #: Largest file in bytes; 20,000 names of classes fit in.
 JSON_LIMIT = 4 * 2**20

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.pictures import make_various, png_chunk, scene
-from vig_pyg import _image_headers
-from vig_pyg.image_io import IMAGE_FORMATS, UnreadableImageError, read_image
+from vig_pyg.image_io import IMAGE_FORMATS, UnreadableImageError, headers, read_image
 
 
 def directory(entries, order="<", big=False):
@@ -127,7 +126,7 @@ def test_a_circle_of_directories_ends(read):
 
 def test_jpeg_files_of_many_passes_or_segments_are_refused(read, monkeypatch):
     assert read(many_passes()).size == (40, 24)
-    monkeypatch.setattr(_image_headers, "MAX_PIXELS", 960)
+    monkeypatch.setattr(headers, "MAX_PIXELS", 960)
     with pytest.raises(UnreadableImageError, match="too many passes over its 960 pixels"):
         read(many_passes())
     assert read(jpeg(progressive=True)).size == (40, 24)
@@ -140,7 +139,7 @@ def test_gif_comments_and_png_chunks_are_bounded(read, monkeypatch):
     with pytest.raises(UnreadableImageError, match="bytes of comments"):
         read(gif_with_comment(1_100_000))
     assert read(png_with_chunks(2000)).size == (40, 24)
-    monkeypatch.setattr(_image_headers, "_MOST_CHUNKS", 1000)
+    monkeypatch.setattr(headers, "_MOST_CHUNKS", 1000)
     with pytest.raises(UnreadableImageError, match="more than 1000 chunks"):
         read(png_with_chunks(2000))
 

@@ -3,7 +3,7 @@ import tracemalloc
 
 import pytest
 
-from vig_pyg._bounded import JSON_LIMIT, read_bounded, read_json
+from vig_pyg._io.bounded_json import JSON_LIMIT, read_bounded, read_json
 
 
 @pytest.fixture

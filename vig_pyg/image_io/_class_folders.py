@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from vig_pyg._image_files import IMAGE_EXTENSIONS, folders_in, image_files, is_above, is_passed_over
-from vig_pyg._text import terminal_text
+from vig_pyg._io.text import terminal_text
+from vig_pyg.image_io._files import IMAGE_EXTENSIONS, folders_in, image_files, is_above, is_passed_over
 
 _log = logging.getLogger("vig_pyg.image_io")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.mutations import VALUES
-from vig_pyg._schema import choice, either, flag, listing, mapping, number, optional, text, whole
+from vig_pyg._io.schema import choice, either, flag, listing, mapping, number, optional, text, whole
 
 CHECKS = {
     "whole": (whole(-1, 9), lambda v: type(v) is int and -1 <= v <= 9),

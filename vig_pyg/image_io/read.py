@@ -10,30 +10,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vig_pyg._image_files import IMAGE_EXTENSIONS, IMAGE_FORMATS, find_images, folders_in, images_in, is_passed_over
-from vig_pyg._image_headers import check_headers
-from vig_pyg._image_limits import MAX_BYTES, MAX_PIXELS, MAX_RATIO, UnreadableImageError, check_size
-from vig_pyg._orientation import TURNS, orientation
-from vig_pyg._pillow_warnings import quiet_pillow
-from vig_pyg._read_array import MAGIC, plain_array, read_array
-
-__all__ = [
-    "IMAGE_EXTENSIONS",
-    "IMAGE_FORMATS",
-    "MAX_BYTES",
-    "MAX_PIXELS",
-    "MAX_RATIO",
-    "UnreadableImageError",
-    "find_images",
-    "folders_in",
-    "images_in",
-    "is_passed_over",
-    "normalize_image",
-    "plain_array",
-    "read_image",
-    "stored_size",
-    "with_channels",
-]
+from vig_pyg.image_io._files import IMAGE_FORMATS
+from vig_pyg.image_io._limits import MAX_BYTES, MAX_PIXELS, UnreadableImageError, check_size
+from vig_pyg.image_io._orientation import TURNS, orientation
+from vig_pyg.image_io._pillow_warnings import quiet_pillow
+from vig_pyg.image_io._read_array import MAGIC, read_array
+from vig_pyg.image_io.headers import check_headers
 
 #: Tag of TIFF that says whether 0 is white or black.
 _WHITE_IS = 262

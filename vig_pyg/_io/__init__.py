@@ -1,0 +1,1 @@
+"""What comes from strangers and what goes to files: bounded readers, checked entries, safe text, complete outputs."""

@@ -1,0 +1,25 @@
+"""The one way from files to pixels, used by every command and every data set."""
+
+from vig_pyg.image_io._files import IMAGE_EXTENSIONS, IMAGE_FORMATS, find_images, folders_in, images_in, is_passed_over
+from vig_pyg.image_io._limits import MAX_BYTES, MAX_PIXELS, MAX_RATIO, UnreadableImageError
+from vig_pyg.image_io._read_array import plain_array
+from vig_pyg.image_io.read import MODES, normalize_image, read_image, stored_size, with_channels
+
+__all__ = [
+    "IMAGE_EXTENSIONS",
+    "IMAGE_FORMATS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MAX_RATIO",
+    "MODES",
+    "UnreadableImageError",
+    "find_images",
+    "folders_in",
+    "images_in",
+    "is_passed_over",
+    "normalize_image",
+    "plain_array",
+    "read_image",
+    "stored_size",
+    "with_channels",
+]
