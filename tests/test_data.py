@@ -16,6 +16,14 @@ def test_positions_are_row_and_column_in_raster_order():
     assert layout.pos.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
 
 
+@pytest.mark.parametrize("empty", ["targets", "sources"])
+def test_an_image_without_nodes_is_refused(empty):
+    full, other = Layout.from_sizes([(2, 3), (2, 3)]), Layout.from_sizes([(2, 3), (0, 3)])
+    full.check_filled(full)
+    with pytest.raises(ValueError, match=r"Every image needs at least one node, got \(6, 0\) nodes"):
+        other.check_filled(full) if empty == "targets" else full.check_filled(other)
+
+
 @pytest.mark.parametrize("sizes", SIZES)
 def test_layout_agrees_with_itself(sizes):
     layout = Layout.from_sizes(sizes)

@@ -46,6 +46,27 @@ def test_a_subclass_with_messages_of_its_own_gets_them(name):
 
 
 @pytest.mark.parametrize("name", CONVS)
+def test_heads_are_said_by_name(name):
+    with pytest.raises(TypeError, match="positional argument"):
+        CONVS[name](16, 32, 4)
+
+
+@pytest.mark.parametrize("name", CONVS)
+def test_a_subclass_with_sums_of_its_own_has_them_called(name):
+    """Its `message_and_aggregate` knows the messages, so nothing is in its way."""
+
+    class Summed(CONVS[name]):
+        def message_and_aggregate(self, adj_t, x):
+            return super().message_and_aggregate(adj_t, x)
+
+    class SummedAndMore(Summed):
+        def message(self, *args):
+            return super().message(*args)
+
+    assert Summed(16, 32).fuses() and not SummedAndMore(16, 32).fuses()
+
+
+@pytest.mark.parametrize("name", CONVS)
 def test_a_subclass_that_changes_no_message_stays_fast(name):
     class Silent(CONVS[name]):
         """Changes nothing that matters."""

@@ -33,6 +33,7 @@ def test_a_file_is_downloaded_once(home, published, capsys):
         path = weights.download(entry, progress=False)
         assert path == home / "checkpoints" / "vig.pth.tar" and path.read_bytes() == content
         assert weights.download(entry) == path and asked == ["/vig.pth.tar"]
+        assert path.stat().st_mode & 0o777 == 0o644  # others may read it
     assert files(home) == ["vig.pth.tar"]
     assert capsys.readouterr().err == ""
     fresh = vig_micro()

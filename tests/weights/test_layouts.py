@@ -90,6 +90,21 @@ def test_names_go_there_and_back(family, options, one, two, conv):
     assert weights.detect_layout(first) == one
 
 
+@pytest.mark.parametrize(
+    ("layout", "key", "twin"),
+    [
+        ("official", "prediction.4.bias", "head.fc2.bias"),
+        ("official", "backbone.0.0.fc1.0.bias", "blocks.0.grapher.fc1.0.bias"),
+        ("mmpretrain", "head.bn.weight", "head.norm.weight"),
+    ],
+)
+def test_two_names_of_one_tensor_are_refused(layout, key, twin):
+    state = weights.convert(vig_micro(), layout)
+    state[twin] = state[key].clone()
+    with pytest.raises(ValueError, match=f"hold {twin} twice, as {key} and as {twin}"):
+        weights.convert(state, "own")
+
+
 def test_an_unknown_layout_lists_the_valid_ones():
     with pytest.raises(ValueError, match="Unknown layout 'timm': choose one of own, official, mmpretrain"):
         weights.convert(vig_micro(), "timm")

@@ -85,6 +85,17 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path, write):
     assert trace.exists()  # it would have run
 
 
+@pytest.mark.parametrize("write", [write_zip, write_legacy])
+def test_torch_itself_runs_nothing_either(tmp_path, monkeypatch, write):
+    """Where the check before it has a hole, torch's own is behind it."""
+    path, trace = tmp_path / "weights.pth", tmp_path / "trace"
+    write({"state_dict": Payload(trace)}, path)
+    monkeypatch.setattr("vig_pyg.weights.read.check_torch_file", lambda file, size: None)
+    with pytest.raises(ValueError, match=r"weights\.pth .*nothing in it was run"):
+        weights.read_state(path)
+    assert not trace.exists()
+
+
 def test_the_code_that_a_file_asks_for_is_named(tmp_path):
     torch.save({"state_dict": {}, "helper": Payload(tmp_path / "trace")}, tmp_path / "weights.pth")
     with pytest.raises(ValueError, match=r"holds more than tensors: to read it, \S*exec would have to run\. It is ref"):
