@@ -177,3 +177,35 @@ def test_turned_photos(tmp_path, orientation):
     found = read_coco(path).records
     assert found[0].things == upright[0].things
     assert (found[0].size, found[0].turn, found[1].turn) == ((40, 64), orientation, 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "used", "got"),
+    [
+        ([], {}, {3: "blue", 7: "red"}),
+        ([(9, "green")], {}, {3: "blue", 7: "red", 9: "green"}),  # nothing is green: it is a class all the same
+        ([(9, "blue")], {}, {3: "blue", 7: "red"}),  # objects are of 3
+        ([(1, "blue")], {}, {3: "blue", 7: "red"}),
+        ([(1, "red"), (2, "red")], {7: 2}, {2: "red", 3: "blue"}),
+        ([(8, "green"), (9, "green")], {}, {3: "blue", 7: "red", 8: "green"}),  # of none: the first
+        ([(9, "blue")], {7: 9}, "categories 3 and 9 are both called 'blue': rename one"),
+    ],
+)
+def test_categories_of_one_name(tmp_path, caplog, more, used, got):
+    path = make_coco(tmp_path)
+
+    def edit(content):
+        content["categories"] += [{"id": number, "name": name} for number, name in more]
+        for entry in content["annotations"]:
+            entry["category_id"] = used.get(entry["category_id"], entry["category_id"])
+
+    change(path, edit)
+    if isinstance(got, str):
+        with pytest.raises(ValueError, match=got):
+            read_coco(path)
+        return
+    with caplog.at_level(logging.WARNING):
+        found = read_coco(path)
+    assert dict(zip(found.category_ids, found.class_names, strict=True)) == got
+    names = [name for _, name in [(3, "blue"), (7, "red"), *more]]
+    assert ("several categories are called" in caplog.text) == (len({*names}) < len(names))
