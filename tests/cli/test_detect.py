@@ -116,6 +116,7 @@ def test_mistakes_are_one_clear_line(tmp_path, capsys):
     assert "Unknown detector 'yolo'" in fails(capsys, *train, "--detector", "yolo")
     assert "Unknown variant 'huge'" in fails(capsys, *train, "--model", "huge")
     assert "NAME=VALUE" in fails(capsys, *train, "--option", "k")
+    assert "leave out --option num_classes" in fails(capsys, *train, "--option", "num_classes=3")
     assert "unknown: kk" in fails(capsys, *train, "--option", "kk=3")
     assert "no COCO file" in fails(capsys, *train, "--val", tmp_path / "none.json")
     assert "step or cosine" in fails(capsys, *train, "--schedule", "linear")

@@ -97,12 +97,14 @@ def test_pictures_that_cannot_be_read_are_named(run, tmp_path):
     good = picture(tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("text")
     done = []
-    found = predict(run, [tmp_path / "bad.png", good], tmp_path / "out", report=done.append)
-    assert [one.path.name for one in found.broken] == ["bad.png"]
+    (tmp_path / "gone.png").symlink_to("nothing")
+    paths = [tmp_path / "bad.png", good, tmp_path / "gone.png"]
+    found = predict(run, paths, tmp_path / "out", report=done.append)
+    assert [one.path.name for one in found.broken] == ["bad.png", "gone.png"]
     assert "no image" in found.broken[0].reason
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.png", "predictions.json"]
     assert [entry["image_id"] for entry in found.annotations] == [1]
-    assert done == [1, 1]
+    assert done == [1, 1, 1]
 
 
 def test_mistakes_leave_nothing(run, tmp_path):

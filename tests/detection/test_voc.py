@@ -144,3 +144,22 @@ def test_a_list_that_is_no_text_is_named(tmp_path):
     (root / "ImageSets" / "Main" / "train.txt").write_bytes(b"pic0\n\xff\xfe\n")
     with pytest.raises(ValueError, match=r"Main/train\.txt is not text \(.*invalid start byte"):
         read_voc(root, "train")
+
+
+@pytest.mark.parametrize("tag", ["html", "labels", "object"])
+def test_other_xml_is_no_picture_without_objects(tmp_path, tag):
+    root = make_voc(tmp_path / "VOC")
+    (root / "Annotations" / "pic1.xml").write_text(f"<{tag}/>")
+    with pytest.raises(ValueError, match=rf"pic1\.xml is no Pascal VOC annotation: .* got <{tag}>"):
+        read_voc(root, "train")
+
+
+def test_boxes_far_beyond_the_picture_are_told(tmp_path, caplog):
+    root = make_voc(tmp_path / "VOC")
+    read_voc(root, "train")
+    assert not caplog.records
+    file = root / "Annotations" / "pic1.xml"
+    file.write_text(re.sub(r"<xmax>\d+", "<xmax>500", file.read_text()))
+    read_voc(root, "train")
+    [line] = [record.getMessage() for record in caplog.records]
+    assert re.search(r"pic1\.xml: \d boxes reach far beyond the picture of 64 x 48 pixels .* object 1, ", line)

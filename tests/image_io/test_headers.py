@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.pictures import make_various, png_chunk, scene
-from vig_pyg.image_io import IMAGE_FORMATS, UnreadableImageError, headers, read_image
+from vig_pyg.image_io import IMAGE_FORMATS, UnreadableImageError, headers, read_image, stored_size
 
 
 def directory(entries, order="<", big=False):
@@ -163,3 +163,24 @@ def test_random_damage_is_refused_or_read(tmp_path):
                 assert image.mode in ("L", "LA", "RGB", "RGBA")
                 counts["read"] += 1
     assert counts["refused"] > 150 and counts["read"] > 100, counts
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC: convert it to JPEG or PNG"),
+        (b"\0\0\0\x28ftypheix\0\0\0\0mif1MiHEheix", "HEIC: convert it to JPEG or PNG"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC: convert it to JPEG or PNG"),
+        (b"%PDF-1.7\n%", "PDF file: convert it to JPEG or PNG"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG drawing: convert it to PNG"),
+        (b'<?xml version="1.0" encoding="utf-8"?>\n<svg/>', "SVG drawing: convert it to PNG"),
+        (b"<!DOCTYPE html>\n<html>404", "web page: download the image again"),
+        (b"\n <HTML><body>login", "web page: download the image again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS: fetch the image with `git lfs pull`"),
+    ],
+)
+def test_other_things_under_the_name_of_an_image_are_called_by_theirs(tmp_path, content, what):
+    (tmp_path / "photo.jpg").write_bytes(content + b"\0" * 3000)
+    for read in (read_image, stored_size):
+        with pytest.raises(UnreadableImageError, match=what):
+            read(tmp_path / "photo.jpg")

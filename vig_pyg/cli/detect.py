@@ -102,6 +102,8 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
             options[name] = json.loads(value)
         except json.JSONDecodeError:
             options[name] = value  # a plain word
+    if "num_classes" in options:
+        raise ValueError("The annotations say how many classes there are: leave out --option num_classes.")
     return options
 
 

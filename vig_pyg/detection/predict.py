@@ -82,7 +82,7 @@ def predict(
         raise ValueError(f"threshold must be from 0 to 1, got {threshold}.")
     if not files:
         raise ValueError("There are no pictures to look at.")
-    gone = [path for path in files if not path.exists()]
+    gone = [path for path in files if not os.path.lexists(path)]  # a link to nothing is named among the unreadable
     if gone:
         raise FileNotFoundError(f"There is no picture at {gone[0]}.")
     check_new_folder(out)
@@ -106,7 +106,7 @@ def _search(
     for path in files:
         try:
             image = read_pixels(path)
-        except UnreadableImageError as error:
+        except (UnreadableImageError, FileNotFoundError) as error:
             broken.append(Broken(path, str(error)))
         else:
             found = detect(run, image, threshold=threshold, device=device)

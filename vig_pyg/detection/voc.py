@@ -39,7 +39,7 @@ def read_voc(root: str | Path, part: str, *, classes: list[str] | None = None, o
     """
     root = Path(root)
     stems = _stems(root, part)
-    trees = {stem: read_xml(root / "Annotations" / f"{stem}.xml") for stem in stems}
+    trees = {stem: _annotation(root / "Annotations" / f"{stem}.xml") for stem in stems}
     found = {
         _name(thing, root / "Annotations" / f"{stem}.xml")
         for stem, tree in trees.items()
@@ -61,11 +61,23 @@ def read_voc(root: str | Path, part: str, *, classes: list[str] | None = None, o
     return Annotated(f"{root.name}:{part}", records, names, list(range(1, len(names) + 1)), on_bad)
 
 
+def _annotation(path: Path) -> Element:
+    """The tree of a file; another kind of XML would read as a picture without objects."""
+    tree = read_xml(path)
+    if tree.tag != "annotation":
+        raise ValueError(
+            f"{path} is no Pascal VOC annotation: expected <annotation> around all, got <{tree.tag[:80]}>."
+        )
+    return tree
+
+
 def _stems(root: Path, part: str) -> list[str]:
     """Names of the pictures of a list, each once."""
     lists = root / "ImageSets" / "Main"
     if not lists.is_dir():
-        raise FileNotFoundError(f"{root} is not a Pascal VOC folder: it has no ImageSets/Main.")
+        raise FileNotFoundError(
+            f"{root} is not a Pascal VOC folder: it has no ImageSets/Main with lists of names, such as train.txt."
+        )
     path = lists / f"{part}.txt"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in lists.glob("*.txt") if not file.name.startswith(".")))
@@ -142,7 +154,7 @@ def _size(tree: Element, where: Path) -> Size | None:
 
 
 def _things(tree: Element, file: Path, record: Record, names: list[str], on_bad: OnBad) -> list[Thing]:
-    things = []
+    things, beyond = [], []
     for i, element in enumerate(tree.iter("object")):
         name = _name(element, file)
         where, what = f"{file}, object {i + 1}: {record.path.name}", f"object {i + 1}, {name}"
@@ -158,8 +170,12 @@ def _things(tree: Element, file: Path, record: Record, names: list[str], on_bad:
         corners = (x1, y1, x1, y1) if x2 <= x1 or y2 <= y1 else (x1 - 1, y1 - 1, x2, y2)
         box = sound_box(corners, record.size, f"{where}, {name}", on_bad)
         if box is not None:
+            beyond += [what] if x2 > 1.1 * record.size[1] + 1 or y2 > 1.1 * record.size[0] + 1 else []
             area = (box[2] - box[0]) * (box[3] - box[1])
             things.append(Thing(box, names.index(name) + 1, difficult, None, area, what))
+    if beyond:
+        text = "%s: %d boxes reach far beyond the picture of %d x %d pixels and are cut there; the first is that of %s."
+        _log.warning(text, file, len(beyond), *record.size[::-1], beyond[0])
     return things
 
 

@@ -37,6 +37,8 @@ def _is_built(name: str) -> bool:
 
 #: Pillow's names of the formats that are read. No other decoder sees a file: some run programs, or know no bounds.
 IMAGE_FORMATS = tuple(name for name in _EXTENSIONS if _is_built(name))
+#: What is said of a file that is none of them.
+NOT_AN_IMAGE = f"no image, or of a format that is not read (read are {', '.join(IMAGE_FORMATS)}, NPY)"
 #: The endings of image files in lower case, and that of NumPy's arrays.
 IMAGE_EXTENSIONS = frozenset({".npy"}.union(*(_EXTENSIONS[name] for name in IMAGE_FORMATS)))
 

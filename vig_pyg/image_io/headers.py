@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, BinaryIO
 
+from vig_pyg.image_io._files import NOT_AN_IMAGE
 from vig_pyg.image_io._limits import MAX_PIXELS, UnreadableImageError
 
 #: Bytes that the tags of a directory may have beyond twice the bytes that there are.
@@ -30,17 +31,31 @@ _MOST_EXTENSIONS = 1 << 20
 #: Chunks of a PNG file, which are at least 12 bytes.
 _MOST_CHUNKS = 1 << 20
 _TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
+#: What people have under the name of an image, by its first bytes, and what to do.
+_OTHERS = (
+    (re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1.{4,24}hei[cx])", re.S), "it is HEIC: convert it to JPEG or PNG"),
+    (re.compile(rb"%PDF-"), "it is a PDF file: convert it to JPEG or PNG"),
+    (re.compile(rb"(<\?xml[^>]*>\s*)?<svg", re.I), "it is an SVG drawing: convert it to PNG"),
+    (re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype )?html", re.I), "it is a web page: download the image again"),
+    (re.compile(rb"version https://git-lfs"), "it is a pointer of Git LFS: fetch the image with `git lfs pull`"),
+)
 
 
 def check_headers(file: BinaryIO, size: int) -> None:
     """Raise an `UnreadableImageError` if a file would take more time or memory than its size allows.
 
+    Also if it is something else, well known, under the name of an image.
+
     Args:
         file: The open file; it is left at its start.
         size: Its size in bytes.
     """
-    start = file.read(16)
     file.seek(0)
+    start = file.read(64)
+    file.seek(0)
+    for first, what in _OTHERS:
+        if first.match(start):
+            raise UnreadableImageError(f"{NOT_AN_IMAGE}: {what}")
     if start.startswith(b"\xff\xd8"):
         _check_jpeg(file, size)
     elif start.startswith((b"GIF87a", b"GIF89a")):

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vig_pyg.image_io._files import IMAGE_FORMATS
+from vig_pyg.image_io._files import IMAGE_FORMATS, NOT_AN_IMAGE
 from vig_pyg.image_io._limits import MAX_BYTES, MAX_PIXELS, UnreadableImageError, check_size
 from vig_pyg.image_io._orientation import TURNS, orientation
 from vig_pyg.image_io._pillow_warnings import quiet_pillow
@@ -62,8 +62,7 @@ def read_image(path: str | Path) -> Image.Image | np.ndarray:
     except (UnreadableImageError, FileNotFoundError):
         raise
     except UnidentifiedImageError as error:
-        known = ", ".join(IMAGE_FORMATS)
-        raise UnreadableImageError(f"no image, or of a format that is not read (read are {known}, NPY)") from error
+        raise UnreadableImageError(NOT_AN_IMAGE) from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"larger than {MAX_PIXELS} pixels") from error
     except MemoryError as error:
