@@ -240,3 +240,95 @@ def test_a_copy_starts_with_nothing_kept():
         model(torch.randn(1, 3, 32, 32))
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), copy.deepcopy(model).half()):
         assert [m._low._kept for m in maps(other)] == [None] * len(maps(other))
+
+
+def each(model, write):
+    """Write into the weights of each map in a way that torch does not count."""
+    for one in maps(model):
+        write(one.layer.weight.detach().numpy(), one.layer.bias.detach().numpy())
+
+
+def swapped(model):
+    for one in maps(model):
+        for name, p in list(one.layer.named_parameters()):
+            torch.utils.swap_tensors(getattr(one.layer, name), nn.Parameter(2 * p.detach(), requires_grad=False))
+
+
+def as_buffer(model):
+    for one in maps(model):
+        weight = one.layer.weight.detach()
+        del one.layer.weight
+        one.layer.register_buffer("weight", 2 * weight)
+
+
+def reparametrized(model):
+    class Doubled(nn.Module):
+        def forward(self, weight):
+            return 2 * weight
+
+    for one in maps(model):
+        torch.nn.utils.parametrize.register_parametrization(one.layer, "weight", Doubled())
+
+
+def gaps(model):
+    """Weights that are a part of larger ones, and a bias that is one number: first as it was, then others."""
+    for one in maps(model):
+        weight = one.layer.weight.data
+        one.layer.weight.data = torch.cat([weight, weight], 1)[:, : weight.size(1)]
+        one.layer.bias.data = one.layer.bias.data[:1].expand(len(one.layer.bias))
+    run_low(model)
+    for one in maps(model):
+        one.layer.weight.data[-1] += 1
+
+
+def run_low(model):
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        return model(images)
+
+
+#: Writes into a part of each weight or bias, and other places for all of it.
+PARTS = {
+    **{
+        f"row {i}": lambda model, i=i: each(model, lambda weight, _: weight[i % len(weight)].__iadd__(1))
+        for i in range(5)
+    },
+    **{
+        f"column {i}": lambda model, i=i: each(model, lambda weight, _: weight[:, i % weight.shape[1]].__iadd__(1))
+        for i in range(5)
+    },
+    **{f"bias {i}": lambda model, i=i: each(model, lambda _, bias: bias[i : i + 1].__iadd__(1)) for i in range(5)},
+    "tap": lambda model: each(model, lambda weight, _: weight[..., -1:].__iadd__(1)),
+    "swapped": swapped,
+    "buffer": as_buffer,
+    "parametrized": reparametrized,
+    "gaps": gaps,
+}
+
+
+@pytest.mark.skipif(not fuse_module._has_bfloat16(), reason="this processor has no bfloat16")
+@pytest.mark.parametrize("change", PARTS)
+@pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
+def test_writes_into_parts_and_other_places_of_weights_are_seen(name, change):
+    model = settled(name).fuse()
+    before = run_low(model)
+    PARTS[change](model)
+    got, want = run_low(model), run_low(copy.deepcopy(model))  # a copy starts with nothing kept
+    assert torch.equal(got, want) and not torch.equal(got, before)
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (5, 7), (12, 12), (1, 9), (9, 1), (8, 3, 3, 3), (6, 4, 1, 1), (4, 1, 3, 3)])
+@pytest.mark.parametrize("axes", ["contiguous", "channels last", "reversed"])
+def test_a_probe_looks_at_every_row_and_column(shape, axes):
+    tensor = torch.zeros(shape)
+    if axes == "channels last" and tensor.dim() == 4:
+        tensor = tensor.contiguous(memory_format=torch.channels_last)
+    if axes == "reversed":
+        tensor = tensor.permute(*reversed(range(tensor.dim())))
+    assert fuse_module._is_dense(tensor)
+    probe = fuse_module._probe(tensor)
+    assert len(probe) < tensor.numel() or min(shape) == 1
+    for dim, size in enumerate(tensor.shape):
+        for i in range(size):
+            tensor.zero_().select(dim, i).fill_(1)
+            assert probe.any(), (dim, i)

@@ -84,7 +84,7 @@ ROOMS = {
     "macs": {"models"},
     "export": {"models", "data", "graph", "kernels"},
     "transforms": {"data", "graph"},
-    "explain": {"models", "data", "_plot", "_io"},
+    "explain": {"models", "data", "kernels", "_plot", "_io"},
     "train": {
         "_io",
         "config",

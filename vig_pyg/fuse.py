@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from math import gcd
+from operator import mul
 from typing import Any, NamedTuple, Self, TypeVar
 
 import torch
@@ -18,8 +20,6 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 #: Bytes of an FFN's hidden features held at once: what fits a cache is not fetched from memory again.
 HIDDEN_BUDGET = 12 * 2**20
-#: Numbers of a tensor that are looked at to notice a write that torch does not count.
-PROBES = 8
 
 
 class _Low:
@@ -33,7 +33,7 @@ class _Low:
         "probe_bias",
         "seen",
         "seen_bias",
-        "stride",
+        "strides",
         "version",
         "version_bias",
     )
@@ -41,7 +41,8 @@ class _Low:
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         # these first: what another thread writes in between is noticed next time
         self.version, self.version_bias = weight._version, bias._version
-        self.address, self.address_bias, self.stride = weight.data_ptr(), bias.data_ptr(), weight.stride()
+        self.address, self.address_bias = weight.data_ptr(), bias.data_ptr()
+        self.strides = weight.stride(), bias.stride()
         self.probe, self.probe_bias = _probe(weight), _probe(bias)
         self.seen, self.seen_bias = self.probe.tobytes(), self.probe_bias.tobytes()
         self.both = weight.detach().bfloat16(), bias.detach().bfloat16()  # a convolution's stays channels-last
@@ -52,7 +53,7 @@ class _Low:
             and bias.data_ptr() == self.address_bias
             and weight._version == self.version
             and bias._version == self.version_bias
-            and weight.stride() == self.stride
+            and (weight.stride(), bias.stride()) == self.strides
             and self.probe.tobytes() == self.seen
             and self.probe_bias.tobytes() == self.seen_bias
         )
@@ -62,8 +63,8 @@ class LowPrecision:
     """The weight and bias of a layer in bfloat16, kept while these stay as they are.
 
     torch counts most writes to a tensor (`_version`), but not those of fused optimizers, through `.data` and through
-    NumPy. These are noticed by some numbers, spread over the tensor, that are looked at again at each call. Copies, by
-    `deepcopy` or `pickle`, start empty.
+    NumPy. These are noticed by the bias and by some numbers of the weight, one at least in each row and each column,
+    that are looked at again at each call. Copies, by `deepcopy` or `pickle`, start empty.
 
     Example:
         >>> layer = nn.Conv2d(1, 1, 1); low = LowPrecision()
@@ -82,11 +83,12 @@ class LowPrecision:
         """Weight and bias of the layer in bfloat16."""
         parameters = layer._parameters  # a module's own look-up of attributes costs more than all that follows
         weight, bias = parameters.get("weight"), parameters.get("bias")
-        assert weight is not None and bias is not None  # `_join` takes no others
         kept = self._kept
-        if weight.is_inference() or bias.is_inference() or torch.bfloat16 in (weight.dtype, bias.dtype):
-            return weight.bfloat16(), bias.bfloat16()  # nobody counts writes to the first, NumPy knows no bfloat16
+        if weight is None or bias is None or weight.is_inference() or bias.is_inference():
+            return _converted(layer)  # computed at each use, or nobody counts writes
         if kept is None or not kept.fits(weight, bias):
+            if not all(part.dtype is not torch.bfloat16 and _is_dense(part) for part in (weight, bias)):
+                return _converted(layer)  # NumPy knows no bfloat16
             self._kept = kept = _Low(weight, bias)
         return kept.both
 
@@ -94,13 +96,30 @@ class LowPrecision:
         return LowPrecision, ()
 
 
+def _converted(layer: MultiHeadLinear | nn.Conv2d) -> tuple[Tensor, Tensor]:
+    assert layer.bias is not None  # `_join` takes no others
+    return layer.weight.bfloat16(), layer.bias.bfloat16()
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether its numbers fill their memory, one each: views may have gaps, or one number for many."""
+    if tensor.is_contiguous():
+        return True
+    ends = sorted(zip(tensor.stride(), tensor.shape, strict=True))
+    steps = list(accumulate((size for _, size in ends), mul, initial=1))
+    return all(size == 1 or stride == step for (stride, size), step in zip(ends, steps, strict=False))
+
+
 def _probe(tensor: Tensor) -> Any:
-    """Some numbers of a dense tensor, as a view.
+    """Numbers of a dense tensor, as a view: all of a vector, of others at least one in each row and each column.
 
     The view holds the memory, so that no other tensor comes to lie at this address.
     """
-    step = max(1, tensor.numel() // PROBES) | 1  # odd: it does not stay in one column of an even number of them
-    return tensor.detach().as_strided((tensor.numel(),), (1,))[::step].numpy()
+    count, row = tensor.numel(), max(tensor.stride(), default=1)  # numbers, and those of one row in memory
+    step = 1 if row == 1 else max(1, min(row, count // row))
+    while gcd(step, row) > 1:  # it comes by every column before it repeats one
+        step -= 1
+    return tensor.detach().as_strided((count,), (1,))[::step].numpy()
 
 
 class FusedMap(nn.Module):

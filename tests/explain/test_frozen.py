@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tests.common import NO_EDGES
 from tests.explain.common import model_of
 from vig_pyg.explain import FixedGraph, frozen_graphs
 
@@ -42,3 +43,12 @@ def test_graphs_that_do_not_fit_are_refused():
     far = torch.tensor([[64], [0]])
     with frozen_graphs(model, [far] * 4), pytest.raises(ValueError, match=r"source 64 .* 64 sources"):
         model(images)
+
+
+@pytest.mark.parametrize("edges", NO_EDGES, ids=str)
+def test_what_is_no_edges_is_refused_and_the_model_stays(edges):
+    model, images = model_of("vig_micro"), torch.rand(1, 3, 32, 32)
+    good = [graph.edge_index for graph in model.graphs(images)]
+    with frozen_graphs(model, [NO_EDGES[edges], *good[1:]]), pytest.raises((TypeError, ValueError), match="edge_index"):
+        model(images)
+    assert all(torch.equal(graph.edge_index, edge) for graph, edge in zip(model.graphs(images), good, strict=True))

@@ -29,6 +29,7 @@ def test_other_types_of_edges_are_named(dtype):
         ([[0], [0]], TypeError, r"got list: pass torch.as_tensor"),
         (None, TypeError, "got NoneType"),
         (torch.eye(3).to_sparse().long(), TypeError, "got one with layout torch.sparse_coo"),
+        (torch.nested.nested_tensor([torch.arange(3)] * 2), TypeError, "got a nested one"),
         (torch.zeros(5, 2, dtype=torch.long), ValueError, r"got \(5, 2\): transpose it with .t\(\)"),
         (torch.zeros(3, 5, dtype=torch.long), ValueError, r"got \(3, 5\): stack sources and targets"),
         (torch.zeros(2, dtype=torch.long), ValueError, r"got \(2,\)"),

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vig_pyg.data import Layout
+from vig_pyg.kernels import checked_edges
 from vig_pyg.models import VisionGNN
 
 
@@ -19,7 +20,8 @@ class FixedGraph(nn.Module):
         edge_index: The edges `(2, E)`, sorted by target.
 
     Raises:
-        ValueError: If the nodes it is called with are fewer than those of the edges.
+        TypeError: If they are no dense tensor of int64 or int32.
+        ValueError: If they have another shape, or the nodes it is called with are fewer than those of the edges.
     """
 
     def __init__(self, edge_index: Tensor) -> None:
@@ -27,14 +29,15 @@ class FixedGraph(nn.Module):
         self.edge_index = edge_index
 
     def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:  # noqa: ARG002
-        if self.edge_index.numel():
-            source, target = self.edge_index.amax(1).tolist()
+        edge_index = checked_edges(self.edge_index, x.device, "The fixed graph")
+        if edge_index.numel():
+            source, target = edge_index.amax(1).tolist()
             if source >= layout_src.num_nodes or target >= layout.num_nodes:
                 raise ValueError(
                     f"These edges go from source {source} to target {target}, but the images have "
                     f"{layout_src.num_nodes} sources and {layout.num_nodes} targets: use the graphs of these images."
                 )
-        return self.edge_index
+        return edge_index
 
 
 @contextmanager

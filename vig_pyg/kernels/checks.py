@@ -37,10 +37,10 @@ def checked_edges(edge_index: Any, device: torch.device, owner: str = "") -> Ten
         raise TypeError(
             f"{who} must be a tensor (2, E) of int64, got {type(edge_index).__name__}: pass torch.as_tensor(...)."
         )
-    if edge_index.layout != torch.strided:
+    if edge_index.layout != torch.strided or edge_index.is_nested:
+        kind = "a nested one" if edge_index.is_nested else f"one with layout {edge_index.layout}"
         raise TypeError(
-            f"{who} must be a dense tensor (2, E) of int64, got one with layout {edge_index.layout}: "
-            "pass the indices of the matrix, sources first."
+            f"{who} must be a dense tensor (2, E) of int64, got {kind}: pass the indices of the matrix, sources first."
         )
     if edge_index.dtype not in _EDGE_TYPES:
         raise TypeError(
@@ -111,8 +111,8 @@ def check_features(x: Any, name: str, dim: int) -> None:
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(x).__name__}.")
-    if x.layout != torch.strided or not x.is_floating_point():
-        kind = x.dtype if x.layout == torch.strided else x.layout
+    if x.layout != torch.strided or not x.is_floating_point() or x.is_nested:
+        kind = "a nested one" if x.is_nested else x.dtype if x.layout == torch.strided else x.layout
         raise TypeError(f"{name} must be a dense tensor of floating-point numbers, got {kind}: convert it first.")
     if x.dim() != dim:
         raise ValueError(f"{name} must have {dim} dimensions, got {tuple(x.shape)}.")

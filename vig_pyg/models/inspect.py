@@ -11,7 +11,7 @@ from torch_geometric.data import Batch, Data
 
 from vig_pyg.block import Grapher
 from vig_pyg.data import Layout
-from vig_pyg.graph import shrink
+from vig_pyg.graph import shrink, sound_edges
 
 if TYPE_CHECKING:
     from vig_pyg.models.base import Images, VisionGNN
