@@ -29,3 +29,10 @@ def test_threads_get_the_values_of_their_keys():
     finally:
         sys.setswitchinterval(before)
     assert not wrong
+
+
+def test_cleared_it_makes_again():
+    kept = Kept()
+    first = kept.get("a", lambda: [1])
+    kept.clear()
+    assert kept.get("a", lambda: [2]) == [2] != first

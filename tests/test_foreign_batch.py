@@ -6,9 +6,10 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from tests.common import calibrated
-from vig_pyg import PyramidViG, ViG
+from vig_pyg import DilatedKNN, PyramidViG, ViG
 from vig_pyg.data import Layout, to_batch
 from vig_pyg.foreign_batch import pool_batch, sorted_layout
+from vig_pyg.graph import Reuse
 
 SIZES = [(32, 32), (16, 24), (24, 24)]
 MODELS = {
@@ -149,3 +150,30 @@ def test_a_layout_of_nodes_out_of_order_is_refused():
         Layout.from_batch(picked(batch, nodes))
     assert torch.allclose(pool_batch(picked(batch, nodes)), pool_batch(batch), atol=1e-6)
     assert to_batch(batch.x, Layout.from_batch(batch)).num_graphs == 2
+
+
+def numpy_turned(batch):
+    for name in ("x", "pos", "batch"):
+        batch[name].detach().numpy()[...] = batch[name].flip(0).detach().numpy()
+
+
+def data_turned(batch):
+    for name in ("x", "pos", "batch"):
+        batch[name].data.copy_(batch[name].flip(0))
+
+
+@pytest.mark.parametrize("turn", [numpy_turned, data_turned])
+def test_writes_that_torch_does_not_count_are_seen(model, turn):
+    batch = model.embed([torch.rand(3, 32, 32), torch.rand(3, 24, 24)])
+    want = logits(model, batch)
+    turn(batch)
+    assert torch.allclose(logits(model, batch), want, atol=1e-5)
+
+
+def test_each_pass_of_a_batch_has_edges_of_its_own():
+    model = ViG("micro", depth=4, channels=16, k=3, graph=Reuse(DilatedKNN, every=4)).eval()
+    batch = model.embed(torch.rand(2, 3, 32, 32))
+    first, second = sorted_layout(batch)[0], sorted_layout(copy.copy(batch))[0]
+    assert first.shared is not second.shared
+    model.forward_features(batch)
+    assert not sorted_layout(batch)[0].shared

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from copy import deepcopy
+from typing import Any, Generic, Self, TypeVar
+
+from torch import Tensor
 
 T = TypeVar("T")
 
@@ -30,3 +33,16 @@ class Kept(Generic[T]):
             entry = key, make()
             self._entry = entry
         return entry[1]
+
+    def clear(self) -> None:
+        """Keep nothing, as at the start."""
+        self._entry = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copy, entry = type(self)(), self._entry
+        if entry is not None:
+            key, value = entry
+            # torch counts its own way of copying as a write
+            new: Any = value.clone() if isinstance(value, Tensor) else deepcopy(value, memo)
+            copy._entry = deepcopy(key, memo), new
+        return copy

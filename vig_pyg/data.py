@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+from zlib import crc32
 
 import torch
 import torch.nn.functional as F
@@ -129,11 +130,19 @@ class Layout:
             )
         return cls(batch.pos, order.batch, order.ptr, order.counts, order.sizes)
 
+    def again(self) -> Layout:
+        """The same layout for another pass, which hands on edges of its own."""
+        options = self._counts, self._sizes, self.ratio
+        return Layout(self.pos, self.batch, self.ptr, *options, num_graphs=self.num_graphs)
+
     @property
     def stamp(self) -> tuple[int, ...]:
-        """How often its tensors were written to, as far as torch counts that."""
+        """How often its tensors were written to, as far as torch counts that, and on a CPU what they hold."""
         tensors = self.pos, self.batch, self.ptr
-        return tuple(-1 if tensor.is_inference() else tensor._version for tensor in tensors)
+        versions = tuple(-1 if tensor.is_inference() else tensor._version for tensor in tensors)
+        if torch.compiler.is_compiling() or not all(type(part) is Tensor and part.is_cpu for part in tensors):
+            return versions
+        return versions + tuple(crc32(part.detach().numpy().tobytes()) for part in tensors)
 
     @classmethod
     def _from_pos(cls, pos: list[Tensor], sizes: tuple[Size, ...], num_graphs: int, ratio: int = 1) -> Layout:

@@ -20,7 +20,8 @@ def sorted_layout(data: Data) -> tuple[Layout, Tensor | None]:
     for.
 
     Returns:
-        The layout, and the node that belongs at each place, `(N,)`, or `None` if all are where they belong.
+        The layout, a new one for each pass, and the node that belongs at each place, `(N,)`, or `None` if all are where
+        they belong.
 
     Raises:
         ValueError: As `vig_pyg.batch_order.order_of`.
@@ -75,4 +76,4 @@ def _own_layout(data: Data) -> Layout | None:
         and (data.get("grid_size") or None) == (None if layout.sizes is None else list(layout.sizes))
         and stamp == layout.stamp
     )
-    return layout if same else None
+    return layout.again() if layout is not None and same else None

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from tests.common import NO_EDGES
 from tests.explain.common import model_of
+from tests.kernels.hostile import NO_EDGES
 from vig_pyg.explain import FixedGraph, frozen_graphs
 
 

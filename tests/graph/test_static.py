@@ -127,3 +127,22 @@ def test_contract_after_another_batch(graph):
     builder = graph()
     builder(*inputs([(3, 3)]))
     assert assert_builder(builder, *inputs([(2, 3), (4, 4)])) > 0
+
+
+@pytest.mark.parametrize("kind", STATIC)
+def test_what_a_user_writes_into_edges_stays_with_them(kind):
+    builder, nodes = kind(), inputs([(4, 4), (4, 4)])
+    edges = builder(*nodes)
+    right = edges.clone()
+    edges += 1
+    assert torch.equal(builder(*nodes), right)
+    assert builder(*nodes) is builder(*nodes)  # kept again
+
+
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+def test_a_model_can_be_used_and_copied_after_an_export(family):
+    model, images = family("micro", graph="axial", num_classes=3, image_size=32).eval(), torch.rand(2, 3, 32, 32)
+    want = copy.deepcopy(model)(images)
+    program = torch.export.export(model, (images,))
+    for one in (program.module(), copy.deepcopy(model), model):
+        torch.testing.assert_close(one(images), want, rtol=1e-4, atol=1e-4)

@@ -5,6 +5,19 @@ import torch
 FAR = (-1, -(2**40), -(2**63), 2**31, 2**40, 2**63 - 1)
 FLOATS = (torch.float32, torch.float32, torch.float32, torch.bfloat16, torch.float64, torch.float16)
 
+#: What is no edges, by what it is.
+NO_EDGES = {
+    **{str(kind): torch.zeros(2, 3).to(kind) for kind in (torch.uint16, torch.uint64, torch.float64, torch.complex64)},
+    "sparse": torch.eye(4).to_sparse(),
+    "meta": torch.zeros(2, 3, dtype=torch.long, device="meta"),
+    "numpy": torch.zeros(2, 3, dtype=torch.long).numpy(),
+    "list": [[0], [1]],
+    "nothing": None,
+    "turned": torch.zeros(5, 2, dtype=torch.long),
+    "three rows": torch.zeros(3, 4, dtype=torch.long),
+    "one row": torch.zeros(4, dtype=torch.long),
+}
+
 
 def restrided(rng, x):
     """The same numbers with other strides."""

@@ -29,7 +29,6 @@ def test_other_types_of_edges_are_named(dtype):
         ([[0], [0]], TypeError, r"got list: pass torch.as_tensor"),
         (None, TypeError, "got NoneType"),
         (torch.eye(3).to_sparse().long(), TypeError, "got one with layout torch.sparse_coo"),
-        (torch.nested.nested_tensor([torch.arange(3)] * 2), TypeError, "got a nested one"),
         (torch.zeros(5, 2, dtype=torch.long), ValueError, r"got \(5, 2\): transpose it with .t\(\)"),
         (torch.zeros(3, 5, dtype=torch.long), ValueError, r"got \(3, 5\): stack sources and targets"),
         (torch.zeros(2, dtype=torch.long), ValueError, r"got \(2,\)"),
@@ -39,6 +38,14 @@ def test_other_types_of_edges_are_named(dtype):
 def test_what_is_no_edges_is_refused(edges, error, words):
     with pytest.raises(error, match=words):
         checked_edges(edges, CPU)
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
+def test_nested_tensors_are_refused():
+    with pytest.raises(TypeError, match=r"edge_index must be a dense .* got a nested one"):
+        checked_edges(torch.nested.nested_tensor([torch.arange(3)] * 2), CPU)
+    with pytest.raises(TypeError, match=r"x must be a dense .* got a nested one"):
+        check_features(torch.nested.nested_tensor([torch.rand(3)] * 2), "x", 2)
 
 
 def test_any_index_out_of_range_is_refused():

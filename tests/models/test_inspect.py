@@ -3,6 +3,7 @@ import torch
 from torch_geometric.data import Batch
 
 from tests.common import calibrated
+from tests.kernels.hostile import NO_EDGES
 from vig_pyg import DilatedKNN, PyramidViG, ViG
 from vig_pyg.graph import shrink
 
@@ -75,3 +76,20 @@ def test_graphs_hold_no_gradient(model):
 def test_another_builder_shows_its_own_edges():
     model = ViG("micro", graph=lambda k, dilation: DilatedKNN(2)).eval()
     assert all(batch.edge_index.size(1) == 2 * batch.num_nodes for batch in model.graphs(images("stack")))
+
+
+@pytest.mark.parametrize("edges", NO_EDGES, ids=str)
+def test_what_another_builder_returns_is_checked(edges):
+    model = ViG("micro", graph=lambda k, dilation: lambda *nodes: NO_EDGES[edges]).eval()
+    with pytest.raises((TypeError, ValueError), match=r"graph builder .* edge_index"):
+        model.graphs(images("stack"))
+    assert not any(grapher.graph._forward_hooks for grapher in model.graphers())
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64])
+def test_edges_of_another_builder_are_shown_as_the_model_uses_them(kind):
+    def reverse(x, layout, x_src, layout_src):
+        return torch.arange(layout.num_nodes - 1, -1, -1, dtype=kind).expand(2, -1)
+
+    for batch in ViG("micro", graph=lambda k, dilation: reverse).eval().graphs(images("stack")):
+        assert torch.equal(batch.edge_index, torch.arange(batch.num_nodes).expand(2, -1))

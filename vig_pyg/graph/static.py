@@ -38,12 +38,18 @@ class StaticGraph(nn.Module, ABC):
         layout.check_filled(layout_src)
         if layout.sizes is None:  # the places of a free set of points are its own
             return self._edges(layout, layout_src)
+        if torch.compiler.is_exporting() or type(layout.pos) is not Tensor:  # a tracer's tensors end with it
+            return self._edges(layout, layout_src)
         key = layout.sizes, layout_src.sizes, layout_src.ratio, layout.pos.device, self.extra_repr()
-        return self._kept.get(key, lambda: self._made(layout, layout_src))
+        edges = self._kept.get(key, lambda: self._made(layout, layout_src))
+        if not torch.compiler.is_compiling() and edges._version:  # somebody has written into what they were given
+            self._kept.clear()
+            edges = self._kept.get(key, lambda: self._made(layout, layout_src))
+        return edges
 
     def _made(self, layout: Layout, layout_src: Layout) -> Tensor:
         with torch.inference_mode(False):  # what is made in a validation pass serves training too
-            return self._edges(layout, layout_src)
+            return self._edges(layout, layout_src).clone()  # one that nobody has written into yet
 
     def _edges(self, layout: Layout, layout_src: Layout) -> Tensor:
         if layout.grid is not None and layout_src.grid is not None:  # one image serves all

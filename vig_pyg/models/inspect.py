@@ -32,9 +32,10 @@ def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
     handles, here = [], get_ident()
     for grapher in model.graphers():
 
-        def record(_: Any, inputs: tuple[Any, ...], edge_index: Tensor, grapher: Grapher = grapher) -> None:
+        def record(builder: Any, inputs: tuple[Any, ...], edge_index: Tensor, grapher: Grapher = grapher) -> None:
             if get_ident() == here:  # another thread's pass calls this hook too
-                found.append(_graphs(grapher, inputs[1], inputs[3], edge_index))
+                x, target, x_src, source = inputs
+                found.append(_graphs(grapher, target, source, sound_edges(edge_index, builder, x_src, x)))
 
         handles.append(grapher.graph.register_forward_hook(record))
     try:
