@@ -6,8 +6,9 @@ import torch
 from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 
 from tests.common import calibrated
-from vig_pyg import PyramidViG, ViG, export
+from vig_pyg import DilatedKNN, PyramidViG, ViG, export
 from vig_pyg.export import to_onnx
+from vig_pyg.kernels import search
 
 FAMILIES = [ViG, PyramidViG]
 onnx = pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
@@ -137,7 +138,7 @@ def test_every_image_is_compared(tmp_path, monkeypatch, image):
     images = export._images(9, 3, 64, 64)
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", wrong)
     monkeypatch.setattr(export, "_write", lambda model, images, path: path.write_bytes(written(tmp_path)))
-    with pytest.raises(ValueError, match="other logits than the model"):
+    with pytest.raises(ValueError, match=r"other (logits|neighbours) than the model"):
         to_onnx(model_of_the_file(), tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 
@@ -196,6 +197,27 @@ def test_a_file_that_is_right_passes_whatever_its_ties(tmp_path, monkeypatch):
 
 @quiet
 @onnx
+@pytest.mark.parametrize("right", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_skipped_neighbors_are_skipped_in_the_file(tmp_path, monkeypatch, right):
+    """With dilation 2; an exporter that took the nearest k of the 2 k would be found by the logits."""
+    exported = search._exported
+    wrong = lambda x, y, k, step, *rest: exported(x, y, -(-k // step), 1, *rest)  # noqa: E731
+    monkeypatch.setattr(search, "_exported", exported if right else wrong)
+    model = calibrated(ViG("micro", num_classes=5, image_size=32, graph=knn_by_two))
+    if right:
+        to_onnx(model, tmp_path / "model.onnx")
+    else:
+        with pytest.raises(ValueError, match=r"other (logits|neighbours) than the model"):
+            to_onnx(model, tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx").exists() == right
+
+
+def knn_by_two(k, dilation):
+    return DilatedKNN(k, 2)
+
+
+@quiet
+@onnx
 def test_a_graph_that_ties_the_file_to_a_number_of_images_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"ties this model to 9 images at once: its graph \('grid'\)"):
         to_onnx(micro(ViG, graph="grid"), tmp_path / "model.onnx")
@@ -206,7 +228,7 @@ def test_a_graph_that_ties_the_file_to_a_number_of_images_is_named(tmp_path):
 @onnx
 def test_a_file_with_other_logits_gets_no_name(tmp_path, monkeypatch):
     monkeypatch.setattr("vig_pyg.export.TOLERANCE", 0.0)
-    with pytest.raises(ValueError, match="other logits than the model"):
+    with pytest.raises(ValueError, match=r"other (logits|neighbours) than the model"):
         to_onnx(micro(ViG), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
