@@ -34,6 +34,19 @@ def test_too_little_memory_is_told(monkeypatch, capsys, error):
         cli.main(["--debug", "models"])
 
 
+def test_a_full_disk_behind_what_is_printed_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(cli.models, "run", lambda _: print("a table"))
+    with open("/dev/full", "w") as full, monkeypatch.context() as context:
+        context.setattr(sys, "stdout", full)
+        assert "What it prints cannot be written (No space left on device)" in fails(capsys, "models")
+
+
+def test_nothing_is_printed_where_a_shell_has_closed_the_output(monkeypatch):
+    monkeypatch.setattr(cli.models, "run", lambda _: print("a table"))
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["models"]) == 0
+
+
 def test_our_own_faults_are_not_hidden(monkeypatch):
     def fail(_):
         raise RuntimeError("a bug")

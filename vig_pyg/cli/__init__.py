@@ -44,9 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _plain_warnings(), signals_raise():
             status: int | None = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None where a shell has closed it (>&-)
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader of what we print has enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
+        _print_no_more()
         return 141
     except KeyboardInterrupt as stop:
         print("vig-pyg: stopped; nothing was written", file=sys.stderr)
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except USER_ERRORS as error:
         if args.debug:
             raise
-        print(f"vig-pyg: {error_text(error)}", file=sys.stderr)
+        print(f"vig-pyg: {_unprintable() or error_text(error)}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
         if args.debug or not _out_of_memory(error):
@@ -62,6 +63,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("vig-pyg: there is not enough memory: try a smaller --batch-size or --image-size", file=sys.stderr)
         return 2
     return status or 0
+
+
+def _print_no_more() -> None:
+    """Drop what is still to be printed, or Python complains when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _unprintable() -> str:
+    """What hinders printing, as a full disk does; nothing if nothing does."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        _print_no_more()
+        return f"What it prints cannot be written ({error.strerror}); files that it wrote are complete."
+    return ""
 
 
 def _out_of_memory(error: Exception) -> bool:
