@@ -1,5 +1,7 @@
 """Graphs on which the operators are tried, and the checks that all four share."""
 
+import copy
+
 import pytest
 import torch
 
@@ -64,6 +66,23 @@ class OperatorLaws:
             for out in (operator(x, edges), reference(self.equation, operator, x, edges))
         )
         torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("pooled", [False, True])
+    def test_training_is_the_same_with_and_without_messages(self, pooled):
+        """Outputs, gradients and running statistics, the variance too."""
+        x_dst, x_src = torch.randn(18, 8).double(), torch.randn(7, 8).double()
+        edges = graph(7) if pooled else graph()
+        weight, seen = torch.randn(18, 16, dtype=torch.float64), []
+        first = self.make()
+        for fuse in (True, False):
+            operator = copy.deepcopy(first).train()
+            operator.fuse = fuse
+            leaf = x_dst.clone().requires_grad_()
+            out = operator((x_src, leaf) if pooled else leaf, edges)
+            grads = torch.autograd.grad((out * weight).sum(), [leaf, *operator.parameters()])
+            seen.append([out, *grads, *(buffer.double() for buffer in operator.buffers())])
+        for one, two in zip(*seen, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-10)
 
     def test_a_node_without_neighbours_gives_numbers(self):
         edges = graph()
