@@ -81,7 +81,10 @@ class TrainBatches(Sampler[list[Item]]):
         seed = seed_of(self.seed, self.epoch)
         if self.repeats == 1:
             return list(torch.randperm(self.count, generator=torch.Generator().manual_seed(seed)).tolist())
-        repeated = RepeatAugSampler(range(self.count), num_replicas=1, rank=0, num_repeats=self.repeats)
+        rounding = 256 if self.count >= 256 else 0  # timm before 1.0.31 would leave nothing of a small set
+        repeated = RepeatAugSampler(
+            range(self.count), num_replicas=1, rank=0, num_repeats=self.repeats, selected_round=rounding
+        )
         repeated.set_epoch(seed)
         return list(repeated)
 
