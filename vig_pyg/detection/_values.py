@@ -69,3 +69,24 @@ def as_flag(value: Any) -> bool:
     if word not in _FLAGS:
         raise ValueError(f"expected 0 or 1, got {reprlib.repr(value)}")
     return _FLAGS[word]
+
+
+def as_size(height: Any, width: Any, where: object) -> tuple[int, int] | None:
+    """Height and width that an annotation gives, if it does: nothing, an empty text and 0 give none.
+
+    Raises:
+        ValueError: If one is no number, negative or not whole, with `where`.
+
+    Example:
+        >>> as_size("30", 40, "a.xml")
+        (30, 40)
+    """
+    try:
+        sides = [as_number(side or 0) for side in (height, width)]
+    except ValueError as error:
+        raise ValueError(f"{where}: its size: {error}.") from None
+    if 0 in sides:
+        return None
+    if not all(side > 0 and side.is_integer() for side in sides):
+        raise ValueError(f"{where} has the width {sides[1]} and the height {sides[0]}, expected pixels.")
+    return int(sides[0]), int(sides[1])

@@ -9,10 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from vig_pyg.detection._values import as_number, as_whole
+from vig_pyg.detection._values import as_size, as_whole
 from vig_pyg.detection.coco_objects import called, read_things
 from vig_pyg.detection.records import Annotated, OnBad, Record
-from vig_pyg.detection.turns import Size, settle
+from vig_pyg.detection.turns import settle
 
 #: Largest file that is read: COCO's own have half a gigabyte, and Python needs about ten times as much memory.
 MAX_BYTES = 2**31
@@ -47,7 +47,10 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
     files = _files(path, names, images)
     _once(files, "pictures that appear twice, under two image ids: merge their annotations", path)
     used = _users(entries["annotations"], path)
-    sizes = [_size(entry, f"{path}: image {i}") for i, entry in zip(ids, entries["images"], strict=True)]
+    sizes = [
+        as_size(entry.get("height"), entry.get("width"), f"{path}: image {i}")
+        for i, entry in zip(ids, entries["images"], strict=True)
+    ]
     settled = [settle(f, size, objects=i in used["image_id"]) for f, size, i in zip(files, sizes, ids, strict=True)]
     categories = _categories(entries["categories"], used["category_id"], path)
     known = {i: (name, size) for i, name, (size, _) in zip(ids, names, settled, strict=True)}
@@ -110,19 +113,6 @@ def _once(values: list[Any], problem: str, path: Path) -> None:
     twice = [str(value) for value, count in Counter(values).items() if count > 1]
     if twice:
         raise ValueError(f"{path} has {problem}: {', '.join(twice[:4])}.")
-
-
-def _size(entry: dict[str, Any], where: str) -> Size | None:
-    """Height and width that the file gives, if it does."""
-    try:
-        sides = [as_number(entry.get(key) or 0) for key in ("height", "width")]
-    except ValueError as error:
-        raise ValueError(f"{where}: its size: {error}.") from None
-    if 0 in sides:
-        return None
-    if not all(side > 0 and side.is_integer() for side in sides):
-        raise ValueError(f"{where} has the width {sides[1]} and the height {sides[0]}, expected pixels.")
-    return int(sides[0]), int(sides[1])
 
 
 def _users(annotations: list[dict[str, Any]], path: Path) -> dict[str, set[int]]:

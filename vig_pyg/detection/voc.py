@@ -8,10 +8,10 @@ from pathlib import Path, PureWindowsPath
 from typing import TypeAlias
 from xml.etree.ElementTree import Element
 
-from vig_pyg.detection._values import as_flag, as_number
+from vig_pyg.detection._values import as_flag, as_number, as_size
 from vig_pyg.detection._xml import read_xml
 from vig_pyg.detection.records import Annotated, OnBad, Record, Thing, sound_box
-from vig_pyg.detection.turns import Size, settle
+from vig_pyg.detection.turns import settle
 from vig_pyg.image_io import IMAGE_EXTENSIONS
 
 #: Endings of pictures, in the order in which they are preferred where several have the same name.
@@ -55,7 +55,9 @@ def read_voc(root: str | Path, part: str, *, classes: list[str] | None = None, o
         if files.setdefault(path, stem) != stem:
             raise ValueError(f"{root}: the annotations {files[path]} and {stem} belong to one picture, {path.name}.")
         where = root / "Annotations" / f"{stem}.xml"
-        size, turn = settle(path, _size(tree, where), objects=tree.find(".//object") is not None)
+        height, width = ((tree.findtext(f"size/{name}") or "").strip() for name in ("height", "width"))
+        given = as_size(height, width, where)
+        size, turn = settle(path, given, objects=tree.find(".//object") is not None)
         record = Record(path, i + 1, size, turn=turn)
         records.append(replace(record, things=_things(tree, where, record, names, on_bad)))
     return Annotated(f"{root.name}:{part}", records, names, list(range(1, len(names) + 1)), on_bad)
@@ -138,19 +140,6 @@ def _picture(root: Path, folder: _Folder, stem: str, tree: Element) -> Path:
     except (OSError, ValueError):  # no name of a file at all
         pass
     raise FileNotFoundError(f"There is no picture of {stem} in {root}.")
-
-
-def _size(tree: Element, where: Path) -> Size | None:
-    """Height and width that the annotation gives, if it does."""
-    try:
-        sides = [as_number((tree.findtext(f"size/{name}") or "").strip() or 0) for name in ("height", "width")]
-    except ValueError as error:
-        raise ValueError(f"{where}: its size: {error}.") from None
-    if 0 in sides:
-        return None
-    if not all(side > 0 and side.is_integer() for side in sides):
-        raise ValueError(f"{where} has the width {sides[1]} and the height {sides[0]}, expected pixels.")
-    return int(sides[0]), int(sides[1])
 
 
 def _things(tree: Element, file: Path, record: Record, names: list[str], on_bad: OnBad) -> list[Thing]:
