@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vig_pyg.kernels import has_native_kernels
 from vig_pyg.layers import FFN, DropPath, LinearNorm, MultiHeadLinear, multi_head_mlp, norm_gelu
+from vig_pyg.ops import has_native_kernels
 from vig_pyg.testing import assert_parameters_get_gradients
 
 

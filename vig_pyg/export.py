@@ -18,8 +18,8 @@ from torch import Tensor
 from vig_pyg.data import Layout, Size
 from vig_pyg.graph import DilatedKNN
 from vig_pyg.graph.dilated_knn import shrink
-from vig_pyg.kernels import unit_rows
 from vig_pyg.models import VisionGNN
+from vig_pyg.ops import unit_rows
 
 #: Largest error of an image's logits over their standard deviation that may come from rounding, on one graph.
 TOLERANCE = 2e-3

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.lean import (
+from vig_pyg.ops import (
     GroupedLinear,
     LeanLinearNorm,
     LeanMLP,

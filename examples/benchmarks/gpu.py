@@ -35,8 +35,8 @@ Run = Callable[[], Any]
 def without_triton() -> Iterator[None]:
     """Plain torch in place of the kernels: products and `torch.topk`, gathered maxima."""
     with (
-        patch("vig_pyg.kernels.search.triton_kernels", lambda: None),
-        patch("vig_pyg.kernels.gather.triton_kernels", lambda: None),
+        patch("vig_pyg.ops._knn.triton_kernels", lambda: None),
+        patch("vig_pyg.ops._max_relative.triton_kernels", lambda: None),
     ):
         yield
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vig_pyg.kernels import max_relative, nearest
+from vig_pyg.ops import max_relative, nearest
 
 #: Targets, sources, channels and neighbours (looked at, kept) of one image in the layers of pvig_small and vig_small.
 SHAPES = {

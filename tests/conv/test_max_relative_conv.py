@@ -5,7 +5,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.conv import dense
 from tests.conv.cases import DTYPES, OperatorLaws, graph, randomised
 from vig_pyg.conv import MaxRelativeConv, max_relative_conv
-from vig_pyg.kernels import has_native_kernels
+from vig_pyg.ops import has_native_kernels
 
 
 class TestMaxRelativeConv(OperatorLaws):

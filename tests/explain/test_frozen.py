@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.explain.common import model_of
-from tests.kernels.hostile import NO_EDGES
+from tests.ops.hostile import NO_EDGES
 from vig_pyg.explain import FixedGraph, frozen_graphs
 
 

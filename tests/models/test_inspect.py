@@ -3,7 +3,7 @@ import torch
 from torch_geometric.data import Batch
 
 from tests.common import calibrated
-from tests.kernels.hostile import NO_EDGES
+from tests.ops.hostile import NO_EDGES
 from vig_pyg import DilatedKNN, PyramidViG, ViG
 from vig_pyg.graph import shrink
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from vig_pyg.conv.by_nodes import transposed_csr
-from vig_pyg.kernels import check_features, check_range, check_same, checked_edges
+from vig_pyg.ops import check_features, check_range, check_same, checked_edges
 
 #: Node features, or (sources, targets).
 NodesOrPair = Tensor | tuple[Tensor, Tensor]

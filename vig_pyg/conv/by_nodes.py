@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.kernels import edge_rows
+from vig_pyg.ops import edge_rows
 
 
 def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.dtype) -> Tensor:

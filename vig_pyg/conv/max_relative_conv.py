@@ -9,8 +9,8 @@ from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
 from vig_pyg.conv.by_nodes import reduce_edges, takes_sparse
-from vig_pyg.kernels import TooManyNeighborsError, has_max_relative, max_relative
 from vig_pyg.layers import multi_head_mlp
+from vig_pyg.ops import TooManyNeighborsError, has_max_relative, max_relative
 
 
 class MaxRelativeConv(NodeUpdateConv):

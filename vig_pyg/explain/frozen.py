@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from vig_pyg.data import Layout
-from vig_pyg.kernels import checked_edges
 from vig_pyg.models import VisionGNN
+from vig_pyg.ops import checked_edges
 
 
 class FixedGraph(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_cluster import knn, knn_graph
 
 from vig_pyg.data import Layout
-from vig_pyg.kernels import check_features, check_same
+from vig_pyg.ops import check_features, check_same
 from vig_pyg.position import Codes
 
 #: Limit of torch_cluster's CUDA kernel.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.data import Layout
-from vig_pyg.kernels import nearest, unit_rows
+from vig_pyg.ops import nearest, unit_rows
 from vig_pyg.position import Codes
 
 

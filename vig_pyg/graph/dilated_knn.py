@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vig_pyg.data import Layout
 from vig_pyg.graph.cluster import cluster_neighbors, cluster_refuses
 from vig_pyg.graph.dense import dense_edges
-from vig_pyg.kernels import check_features, unit_rows
+from vig_pyg.ops import check_features, unit_rows
 from vig_pyg.position import Codes, PositionCodes, PositionMode
 
 Engine = Literal["auto", "dense", "torch_cluster"]

@@ -14,7 +14,7 @@ from vig_pyg.graph.logarithmic import LogGraph
 from vig_pyg.graph.random_graph import RandomGraph
 from vig_pyg.graph.reuse import Reuse, Reused
 from vig_pyg.graph.window import WindowGraph
-from vig_pyg.kernels import check_range, checked_edges, is_symbolic
+from vig_pyg.ops import check_range, checked_edges, is_symbolic
 
 
 def _axial(k: int, dilation: int) -> Builder:  # noqa: ARG001  (places alone decide, here and below)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vig_pyg.kernels._native import library
-from vig_pyg.kernels.checks import address, check_range, checked_edges
+from vig_pyg.ops._native import library
+from vig_pyg.ops.checks import address, check_range, checked_edges
 
 #: Neighbors of one target that a byte can tell apart.
 MOST_NEIGHBORS = 256

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vig_pyg.kernels import NodeNorm, Norm
-from vig_pyg.lean.grouped import grouped, grouped_gradients
+from vig_pyg.ops._batch_norm import NodeNorm, Norm
+from vig_pyg.ops.grouped_linear import grouped, grouped_gradients
 
 
 class LeanMLP(torch.autograd.Function):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from vig_pyg.kernels import _native, has_native_kernels, nearest, search, unit_rows
+from vig_pyg.ops import _knn, _native, has_native_kernels, nearest, unit_rows
 
 
 def expected(x, y, k, step, bias=None):
@@ -88,7 +88,7 @@ def test_an_image_does_not_depend_on_its_batch():
 def test_slices_of_the_plain_path_change_nothing(monkeypatch, budget, bias):
     x, y = torch.randn(3, 36, 8, dtype=torch.float64), torch.randn(3, 9, 8, dtype=torch.float64)
     bias = None if bias is None else torch.randn(*bias, 9, dtype=torch.float64)
-    monkeypatch.setattr(search, "SCORE_BUDGET", budget)
+    monkeypatch.setattr(_knn, "SCORE_BUDGET", budget)
     assert torch.equal(nearest(x, y, 5, step=2, bias=bias), expected(x, y, 5, 2, bias))
 
 
@@ -104,7 +104,7 @@ def test_features_that_are_not_contiguous():
 def test_without_the_library_the_result_is_the_same(monkeypatch):
     x = torch.randn(2, 50, 16)
     native = nearest(x, x, 9, step=2, normalize=True)
-    monkeypatch.setattr(search, "library", lambda: None)
+    monkeypatch.setattr(_knn, "library", lambda: None)
     assert torch.equal(nearest(x, x, 9, step=2, normalize=True), native)
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vig_pyg.kernels import TooManyNeighborsError, has_max_relative, max_relative
+from vig_pyg.ops import TooManyNeighborsError, has_max_relative, max_relative
 
 
 def edges(num_src, num_dst, k=5):

@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from tests.kernels.test_search import exact, expected, scores_as_features
-from vig_pyg.kernels.triton_search import MOST_NEIGHBORS, search
+from tests.ops.test__knn import exact, expected, scores_as_features
+from vig_pyg.ops._triton_knn import MOST_NEIGHBORS, search
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -68,7 +68,7 @@ def test_many_nodes():
 COMPILE = """
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from vig_pyg.kernels import triton_gather, triton_search
+from vig_pyg.ops import _triton_knn, _triton_max_relative
 
 def built(kernel, types, **constants):
     signature = {**types, **dict.fromkeys(constants, "constexpr")}
@@ -78,13 +78,13 @@ def built(kernel, types, **constants):
 numbers = "row n m channels bias_image bias_target bias_source k step kept".split()
 search = {"x_ptr": "*fp32", "y_ptr": "*fp32", "bias_ptr": "*fp32", "edges_ptr": "*i64", **dict.fromkeys(numbers, "i32")}
 for best in (16, 128):
-    built(triton_search._search, search, TARGETS=16, SOURCES=max(64, best), BEST=best, CHANNELS=32)
+    built(_triton_knn._search, search, TARGETS=16, SOURCES=max(64, best), BEST=best, CHANNELS=32)
 graph = {"source_ptr": "*i64", "first_ptr": "*i64"}
 sizes = {"m": "i32", "n": "i32", "channels": "i32"}
 forward = {"src_ptr": "*bf16", "dst_ptr": "*bf16", **graph, "out_ptr": "*bf16", "slots_ptr": "*i16", **sizes}
-built(triton_gather._forward, forward, WINNERS=True, **triton_gather._TILE)
+built(_triton_max_relative._forward, forward, WINNERS=True, **_triton_max_relative._TILE)
 backward = {"grad_ptr": "*bf16", **graph, "slots_ptr": "*i16", "grad_src_ptr": "*fp32", "grad_dst_ptr": "*bf16"}
-built(triton_gather._backward, {**backward, **sizes}, **triton_gather._TILE)
+built(_triton_max_relative._backward, {**backward, **sizes}, **_triton_max_relative._TILE)
 print("compiled")
 """
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tests.lean.common import same
+from tests.ops.common import same
 from vig_pyg.layers import MultiHeadLinear
 
 

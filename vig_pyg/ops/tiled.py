@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vig_pyg.kernels import NodeNorm, Norm
+from vig_pyg.ops._batch_norm import NodeNorm, Norm
 
 #: Bytes of what lies between the maps at a time: about the cache of two cores.
 BYTES = 2**22

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tests.kernels.hostile import freed, unaligned
-from vig_pyg.kernels import max_relative, nearest
-from vig_pyg.kernels.checks import address, check_features, check_range, check_same, checked_edges, is_symbolic
+from tests.ops.hostile import freed, unaligned
+from vig_pyg.ops import max_relative, nearest
+from vig_pyg.ops.checks import address, check_features, check_range, check_same, checked_edges, is_symbolic
 
 CPU = torch.device("cpu")
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vig_pyg.lean import takes_lean
+from vig_pyg.ops import takes_lean
 
 
 def watched(norm):

@@ -1,4 +1,4 @@
-/* Kernels for CPUs. Plain C without torch: vig_pyg/kernels/_native.py calls them through ctypes.
+/* Kernels for CPUs. Plain C without torch: vig_pyg/ops/_native.py calls them through ctypes.
  *
  * They use OpenMP through the runtime that torch has loaded, so that both share one pool of threads. The callers check
  * types, shapes and strides; indices are checked here, where they are read.
@@ -52,9 +52,9 @@ typedef struct {
 #define ROWS 3
 #define VECTORS 1
 #include "select.h"
-#include "search.h"
-#include "gather.h"
-#include "norm.h"
+#include "knn.h"
+#include "max_relative.h"
+#include "batch_norm.h"
 #undef NAME
 #undef ROWS
 #undef VECTORS
@@ -67,9 +67,9 @@ typedef struct {
 #define ROWS 6
 #define VECTORS 1
 #include "select.h"
-#include "search.h"
-#include "gather.h"
-#include "norm.h"
+#include "knn.h"
+#include "max_relative.h"
+#include "batch_norm.h"
 #undef NAME
 #undef ROWS
 #undef VECTORS
@@ -81,9 +81,9 @@ typedef struct {
 #define VECTORS 2
 #define COMPRESS
 #include "select.h"
-#include "search.h"
-#include "gather.h"
-#include "norm.h"
+#include "knn.h"
+#include "max_relative.h"
+#include "batch_norm.h"
 #undef NAME
 #undef ROWS
 #undef VECTORS

@@ -3,7 +3,7 @@ r"""Each target beside its largest difference to a neighbour: native kernels for
 Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, 0
 without neighbours. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`. It reads each neighbour once and
 writes the result once; for the backward pass it keeps which neighbour won, a byte a channel (two on a GPU). For the
-GPU see `triton_gather.py`.
+GPU see `_triton_max_relative.py`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vig_pyg.kernels._native import has_native_kernels, library
-from vig_pyg.kernels._triton import has_triton_kernels, triton_kernels
-from vig_pyg.kernels.checks import address, check_features, check_same, checked_edges
-from vig_pyg.kernels.rows import gpu_rows, sorted_edges
+from vig_pyg.ops._native import has_native_kernels, library
+from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
+from vig_pyg.ops.checks import address, check_features, check_same, checked_edges
+from vig_pyg.ops.rows import gpu_rows, sorted_edges
 
 #: Channels that one step of the kernel handles.
 LEAST_CHANNELS = 16

@@ -1,4 +1,4 @@
-"""Random calls of every native function: `python -m tests.kernels.fuzz --calls 100000 --seed 0`.
+"""Random calls of every native function: `python -m tests.ops.fuzz --calls 100000 --seed 0`.
 
 Each call is either sound, and then computed and (a share of the calls) compared with plain torch, or it must be refused
 with an error that Python can catch. A memory fault ends the program; built with sanitizers (see `test_sanitizers.py`),
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from tests.kernels.fuzz_cases import CASES
-from vig_pyg.kernels import _native
+from tests.ops.fuzz_cases import CASES
+from vig_pyg.ops import _native
 
 #: What may come of a call that is not sound: our errors, and torch's own where it looks first.
 REFUSALS = (TypeError, ValueError, IndexError, RuntimeError, NotImplementedError)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vig_pyg.kernels import NodeNorm, has_node_norm
+from vig_pyg.ops import NodeNorm, has_node_norm
 
 
 def batch_norm(channels):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.kernels.hostile import (
+from tests.ops.hostile import (
     FLOATS,
     are_edges,
     is_dense,
@@ -24,8 +24,8 @@ from vig_pyg.conv import CONVS, MaxRelativeConv
 from vig_pyg.conv.by_nodes import reduce_edges, transposed_csr
 from vig_pyg.data import Layout
 from vig_pyg.graph import ENGINES, DilatedKNN
-from vig_pyg.kernels import NodeNorm, edge_rows, max_relative, nearest, unit_rows
 from vig_pyg.layers import LinearNorm, multi_head_mlp, norm_gelu, two_maps
+from vig_pyg.ops import NodeNorm, edge_rows, max_relative, nearest, unit_rows
 
 
 @dataclass

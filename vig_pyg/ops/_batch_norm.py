@@ -12,8 +12,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.kernels._native import has_native_kernels, library
-from vig_pyg.kernels.checks import address, check_features
+from vig_pyg.ops._native import has_native_kernels, library
+from vig_pyg.ops.checks import address, check_features
 
 #: The channels must be a multiple of this: half of what one step of the kernels handles.
 STEP = 8

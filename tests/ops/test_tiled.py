@@ -2,17 +2,17 @@ import pytest
 import torch
 from torch import nn
 
-from tests.lean.common import same
+from tests.ops.common import same
 from vig_pyg.layers import FFN, LinearNorm, multi_head_mlp, two_maps
-from vig_pyg.lean import LeanMLP, LeanMLPByRows, by_rows, pays_by_rows
+from vig_pyg.ops import LeanMLP, LeanMLPByRows, pays_by_rows, tiled
 
-MANY = 32 * by_rows.ROWS_A_CHANNEL + 7  # for 32 channels, not a multiple of anything
+MANY = 32 * tiled.ROWS_A_CHANNEL + 7  # for 32 channels, not a multiple of anything
 
 
 @pytest.mark.parametrize("heads", [1, 4])
-@pytest.mark.parametrize("size", [2**12, 2**17, by_rows.BYTES])
+@pytest.mark.parametrize("size", [2**12, 2**17, tiled.BYTES])
 def test_equals_the_plain_layers_in_float64(monkeypatch, heads, size):
-    monkeypatch.setattr(by_rows, "BYTES", size)
+    monkeypatch.setattr(tiled, "BYTES", size)
     layers = nn.ModuleList([multi_head_mlp(32, 64, heads), LinearNorm(64, 16)])
     nn.init.uniform_(layers[0][1].weight, 0.5, 1.5)
     nn.init.normal_(layers[0][1].bias)

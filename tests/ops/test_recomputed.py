@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.lean.common import same
-from vig_pyg import create_model, lean
+from tests.ops.common import same
+from vig_pyg import create_model, ops
 from vig_pyg.layers import FFN, LinearNorm, multi_head_mlp, two_maps
-from vig_pyg.lean import LeanLinearNorm, LeanMLP, LeanNorm
+from vig_pyg.ops import LeanLinearNorm, LeanMLP, LeanNorm
 
 
 @pytest.mark.parametrize("heads", [1, 4])
@@ -52,7 +52,7 @@ def test_hooks_see_the_layers_of_an_ffn():
 
 
 def test_the_room_says_what_it_cannot_do():
-    assert "once" in lean.__doc__
+    assert "once" in ops.__doc__
     ffn, x = FFN(16, 64), torch.randn(9, 16, requires_grad=True)
     out = ffn(x, torch.zeros(9, dtype=torch.long), 1)
     (grad,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)

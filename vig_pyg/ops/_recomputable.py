@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.kernels import has_node_norm
+from vig_pyg.ops._batch_norm import has_node_norm
 
 
 def takes_lean(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bool:

@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 class TritonKernels(NamedTuple):
-    """The modules `triton_search` and `triton_gather`."""
+    """The modules `_triton_knn` and `_triton_max_relative`."""
 
     search: Any
     gather: Any
@@ -22,11 +22,11 @@ class TritonKernels(NamedTuple):
 def triton_kernels() -> TritonKernels | None:
     """The kernels for GPUs, or `None` without Triton, which is logged once. They are imported when a GPU needs them."""
     try:
-        from vig_pyg.kernels import triton_gather, triton_search
+        from vig_pyg.ops import _triton_knn, _triton_max_relative
     except ImportError as error:
         _log.warning("The kernels for GPUs need Triton (%s): plain torch takes their place.", error)
         return None
-    return TritonKernels(triton_search, triton_gather)
+    return TritonKernels(_triton_knn, _triton_max_relative)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

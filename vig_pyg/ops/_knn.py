@@ -6,7 +6,7 @@ rising distance. Shapes: targets `(B, n, C)`, sources `(B, m, C)`, edges `(2, B 
 The native kernel multiplies a tile of targets with all sources of the image and selects while the products are in the
 cache: no n x m matrix is written. It reads a row of products twice: for a bound (the k-th largest of the maxima of
 interleaved parts), and for the few that reach it, which it ranks against each other without a branch. On a GPU see
-`triton_search.py`.
+`_triton_knn.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from vig_pyg.kernels._native import library
-from vig_pyg.kernels._triton import triton_kernels
-from vig_pyg.kernels.checks import address, check_features, check_same, is_symbolic
+from vig_pyg.ops._native import library
+from vig_pyg.ops._triton import triton_kernels
+from vig_pyg.ops.checks import address, check_features, check_same, is_symbolic
 
 #: Sources of one image that the native kernel can number.
 MOST_SOURCES = 2**31 - 33

@@ -5,10 +5,10 @@ import sys
 import pytest
 import torch
 
-import vig_pyg.kernels
-from vig_pyg.kernels import _triton, search
+import vig_pyg.ops
+from vig_pyg.ops import _knn, _triton
 
-NAMES = ("triton_search", "triton_gather")
+NAMES = ("_triton_knn", "_triton_max_relative")
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def without_triton(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "triton", None)
     for name in NAMES:
-        monkeypatch.delitem(sys.modules, f"vig_pyg.kernels.{name}", raising=False)
-        monkeypatch.delattr(vig_pyg.kernels, name, raising=False)
+        monkeypatch.delitem(sys.modules, f"vig_pyg.ops.{name}", raising=False)
+        monkeypatch.delattr(vig_pyg.ops, name, raising=False)
     _triton.triton_kernels.cache_clear()
     yield
     _triton.triton_kernels.cache_clear()
@@ -31,21 +31,21 @@ def test_a_missing_triton_is_told_once(without_triton, caplog):
         assert _triton.triton_kernels() is None
     assert not _triton.has_triton_kernels()
     (record,) = caplog.records
-    assert record.name == "vig_pyg.kernels._triton" and record.levelno == logging.WARNING
+    assert record.name == "vig_pyg.ops._triton" and record.levelno == logging.WARNING
     assert "need Triton (import of triton halted" in record.getMessage()
 
 
 def test_plain_torch_takes_its_place(without_triton):
     x, y = torch.randn(2, 5, 8), torch.randn(2, 7, 8)
-    want = search._plain(x, y, 3, 2, None, True)
-    assert torch.equal(search._on_gpu(x, y, 3, 2, None, True), want)
+    want = _knn._plain(x, y, 3, 2, None, True)
+    assert torch.equal(_knn._on_gpu(x, y, 3, 2, None, True), want)
     assert want.shape == (2, 2 * 5 * 2)
 
 
 def test_a_fault_in_a_kernel_is_not_taken_for_a_missing_triton(without_triton, monkeypatch):
     class Broken:
         def find_spec(self, name, *_):
-            if name.startswith("vig_pyg.kernels.triton"):
+            if name.startswith("vig_pyg.ops._triton_"):
                 raise SyntaxError("a bug")
 
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
@@ -56,6 +56,6 @@ def test_a_fault_in_a_kernel_is_not_taken_for_a_missing_triton(without_triton, m
 def test_the_kernels_are_those_of_their_files():
     kernels = _triton.triton_kernels()
     assert kernels is _triton.triton_kernels() and _triton.has_triton_kernels()
-    assert kernels.search is importlib.import_module("vig_pyg.kernels.triton_search")
-    assert kernels.gather is importlib.import_module("vig_pyg.kernels.triton_gather")
+    assert kernels.search is importlib.import_module("vig_pyg.ops._triton_knn")
+    assert kernels.gather is importlib.import_module("vig_pyg.ops._triton_max_relative")
     assert callable(kernels.search.search) and kernels.search.MOST_NEIGHBORS >= 18

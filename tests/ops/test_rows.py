@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vig_pyg.kernels import TooManyNeighborsError, edge_rows, rows
+from vig_pyg.ops import TooManyNeighborsError, edge_rows, rows
 
 
 def edges(num_src, num_dst, count, *, in_order=True):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from vig_pyg.kernels import rows
-from vig_pyg.kernels.triton_gather import gather_max, scatter_winners
+from vig_pyg.ops import rows
+from vig_pyg.ops._triton_max_relative import gather_max, scatter_winners
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

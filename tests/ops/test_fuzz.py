@@ -1,5 +1,5 @@
-from tests.kernels.fuzz import fuzz, one_call, report
-from tests.kernels.fuzz_cases import CASES, Call
+from tests.ops.fuzz import fuzz, one_call, report
+from tests.ops.fuzz_cases import CASES, Call
 
 
 def test_no_random_call_is_wrong():

@@ -1,0 +1,42 @@
+"""Search, aggregation, normalization and recomputation as functions: native code for CPUs, Triton for GPUs, torch.
+
+The passes for training that recompute can be differentiated once; each equals the plain layers it stands for up to
+rounding.
+"""
+
+from vig_pyg.ops._batch_norm import NodeNorm, Norm, has_node_norm
+from vig_pyg.ops._knn import nearest, unit_rows
+from vig_pyg.ops._max_relative import has_max_relative, max_relative
+from vig_pyg.ops._native import has_native_kernels
+from vig_pyg.ops._recomputable import takes_lean
+from vig_pyg.ops.checks import check_features, check_range, check_same, checked_edges, is_symbolic
+from vig_pyg.ops.grouped_linear import GroupedLinear, grouped
+from vig_pyg.ops.recomputed import LeanLinearNorm, LeanMLP, LeanNorm
+from vig_pyg.ops.rows import TooManyNeighborsError, edge_rows
+from vig_pyg.ops.tiled import LeanMLPByRows, pays_by_rows
+
+__all__ = [
+    "GroupedLinear",
+    "LeanLinearNorm",
+    "LeanMLP",
+    "LeanMLPByRows",
+    "LeanNorm",
+    "NodeNorm",
+    "Norm",
+    "TooManyNeighborsError",
+    "check_features",
+    "check_range",
+    "check_same",
+    "checked_edges",
+    "edge_rows",
+    "grouped",
+    "has_max_relative",
+    "has_native_kernels",
+    "has_node_norm",
+    "is_symbolic",
+    "max_relative",
+    "nearest",
+    "pays_by_rows",
+    "takes_lean",
+    "unit_rows",
+]
