@@ -1,4 +1,4 @@
-"""Which graph? Number of neighbours, dilation, heads, position, engine, and other ways to build the graph.
+"""Which graph? Number of neighbors, dilation, heads, position, engine, and other ways to build the graph.
 
     uv run python examples/ablate_graph.py                        # digits, about ten minutes on two cores
     uv run python examples/ablate_graph.py --model pvig_micro     # with the position modes of the pyramid
@@ -6,7 +6,7 @@
         --only knn k-3 axial window grid random                   # under half an hour
 
 The published rule raises the dilation every four blocks, which small models hardly reach: `dilation-2` and
-`dilation-4` set it for all blocks. Stochastic dilation is `dilation-2` with random neighbours in a fifth of the
+`dilation-4` set it for all blocks. Stochastic dilation is `dilation-2` with random neighbors in a fifth of the
 training passes. `torch_cluster` is the same graph by another engine: what differs in accuracy is rounding.
 """
 
@@ -21,14 +21,14 @@ from vig_pyg.graph import GraphFactory, Reuse, WindowGraph
 
 
 def searches(model: str) -> list[Variant]:
-    """The neighbour search with other options."""
+    """The neighbor search with other options."""
     pyramid = model.startswith("pvig")
     knn = partial(DilatedKNN, position="official") if pyramid else DilatedKNN
 
     def spaced(dilation: int, **options: bool) -> GraphFactory:
         return lambda k, _: knn(k, dilation, **options)
 
-    found = [changed("knn", "k nearest neighbours, as published")]
+    found = [changed("knn", "k nearest neighbors, as published")]
     found += [changed(f"k-{k}", f"k = {k} in all blocks", k=k) for k in (3, 6, 15)]
     if any(dilation > 1 for _, dilation in create_model(model).config.neighbors()):
         found.append(changed("dilation-off", "dilation 1 in all blocks", dilation=False))
@@ -46,7 +46,7 @@ def searches(model: str) -> list[Variant]:
 def variants(model: str) -> list[Variant]:
     return [
         *searches(model),
-        changed("window", "nearest neighbours in windows of 4 x 4 (WiGNet)", graph=partial(WindowGraph, window=4)),
+        changed("window", "nearest neighbors in windows of 4 x 4 (WiGNet)", graph=partial(WindowGraph, window=4)),
         changed("axial", "every second patch of row and column (MobileViG)", graph="axial"),
         changed("log", "distances 1, 2, 4, ... in row and column (after LogViG)", graph="log"),
         changed("grid", "the eight cells around", graph="grid"),

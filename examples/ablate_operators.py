@@ -6,7 +6,7 @@
 
 The published code gives the linear maps of all operators four heads, but not the same channels: Max-Relative
 interleaves nodes and maxima (x1 m1 x2 m2 ...), so that each head sees both, while Edge and GraphSAGE put them in
-blocks (x1 x2 ... m1 m2 ...), so that two heads see only the node and two only its neighbours. A comparison of these
+blocks (x1 x2 ... m1 m2 ...), so that two heads see only the node and two only its neighbors. A comparison of these
 operators is therefore also one of channel orders. `mr-blocks`, `edge-interleaved` and `sage-interleaved` separate the
 two: the same operator, the other order. They run on PyG's general path, so compare their accuracy, not their speed.
 """
@@ -81,7 +81,7 @@ def variants(model: str) -> list[Variant]:  # noqa: ARG001  (all models take all
         changed("sage", "GraphSAGE (max), channels in blocks, as published", conv="sage"),
         changed("sage-interleaved", "GraphSAGE (max), channels interleaved", conv=SAGEInterleaved),
         changed("gin", "GIN, as published", conv="gin"),
-        of_pyg("gatv2", GATv2Conv, add_self_loops=False),  # the graph has each patch as its own neighbour already
+        of_pyg("gatv2", GATv2Conv, add_self_loops=False),  # the graph has each patch as its own neighbor already
         of_pyg("transformer", TransformerConv),
         of_pyg("gen", GENConv),
         of_pyg("pyg-sage", SAGEConv),

@@ -92,7 +92,7 @@ def draw(rows: list[dict], runs: dict[str, list[dict[str, Any]]], title: str) ->
         top1 = [run["top1"] for run in runs[row["variant"]]]
         left.plot(top1, [y] * len(top1), "o", color="C0", alpha=0.35, markersize=5)
         left.errorbar(row["top1_mean"], y, xerr=row["top1_std"], fmt="|", color="C0", markersize=12, capsize=4)
-    left.axvline(rows[0]["top1_mean"], color="grey", linewidth=0.8, linestyle="--")
+    left.axvline(rows[0]["top1_mean"], color="gray", linewidth=0.8, linestyle="--")
     right.barh(range(len(rows)), [row["images_per_second"] for row in rows], color="C1", height=0.6)
     left.set_yticks(range(len(rows)), [plot_text(row["variant"]) for row in rows])
     left.invert_yaxis()

@@ -26,7 +26,7 @@ CLASSES = ("disc", "rectangle")
 
 
 def make_pictures(root: Path, count: int, seed: int) -> Path:
-    """Noise with coloured shapes, and where they are, in COCO's format."""
+    """Noise with colored shapes, and where they are, in COCO's format."""
     rng = np.random.default_rng(seed)
     (root / "images").mkdir(parents=True)
     images, annotations = [], []
@@ -39,8 +39,8 @@ def make_pictures(root: Path, count: int, seed: int) -> Path:
             side = side.min().repeat(2) if kind == 0 else side
             x, y = (int(rng.integers(0, end - s)) for end, s in zip((width, height), side, strict=True))
             w, h = map(int, side)
-            colour = tuple(int(c) for c in rng.integers(0, 256, 3))
-            (pen.ellipse if kind == 0 else pen.rectangle)((x, y, x + w - 1, y + h - 1), fill=colour)
+            color = tuple(int(c) for c in rng.integers(0, 256, 3))
+            (pen.ellipse if kind == 0 else pen.rectangle)((x, y, x + w - 1, y + h - 1), fill=color)
             entry = {"id": len(annotations) + 1, "image_id": i + 1, "category_id": kind + 1, "bbox": [x, y, w, h]}
             annotations.append({**entry, "area": w * h, "iscrowd": 0})
         picture.save(root / "images" / f"{i}.png")

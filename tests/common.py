@@ -7,7 +7,7 @@ from torch import nn
 def calibrated(model, size=(32, 32)):
     """The model in evaluation mode, its batch norms with statistics, as those of a trained one.
 
-    Without them a fresh model's features are nearly the same everywhere, and rounding decides between neighbours.
+    Without them a fresh model's features are nearly the same everywhere, and rounding decides between neighbors.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     for norm in norms:

@@ -11,7 +11,7 @@ from vig_pyg.image_io import IMAGE_EXTENSIONS
 
 
 def make_folder(root, train=8, val=4):
-    """Two classes of pictures that differ in colour, in two sizes, in `train/` and `val/`."""
+    """Two classes of pictures that differ in color, in two sizes, in `train/` and `val/`."""
     rng = np.random.default_rng(0)
     for part, count in (("train", train), ("val", val)):
         for c, name in enumerate(("blue", "red")):
@@ -46,7 +46,7 @@ BROKEN = {
     "float.tif": r"holds floating-point numbers",
     "32_bits.tif": r"its integers are not of 16 bits",
 }
-#: Files that are unusual, and the colour (red, green, blue) that they show.
+#: Files that are unusual, and the color (red, green, blue) that they show.
 ODD = {
     "cmyk.jpg": (200, 100, 50),
     "16_bits.png": (77, 77, 77),
@@ -57,9 +57,9 @@ ODD = {
     "palette.png": (200, 100, 50),
     "transparent_palette.gif": (255, 255, 255),
     "transparent.png": (255, 255, 255),
-    "half_transparent_grey.png": (154, 154, 154),
+    "half_transparent_gray.png": (154, 154, 154),
     "1_bit.png": (255, 255, 255),
-    "grey.jpg": (99, 99, 99),
+    "gray.jpg": (99, 99, 99),
     **({"ycbcr.tif": (200, 100, 50)} if _reads_ycbcr() else {}),
     "one_pixel.bmp": (200, 100, 50),
     "upper_case.JPG": (200, 100, 50),
@@ -117,8 +117,8 @@ def _turned(folder):
 
 def _modes(folder):
     image = Image.fromarray(scene())
-    grey = np.asarray(image.convert("L"))
-    gray = np.dstack([grey] * 3)
+    gray = np.asarray(image.convert("L"))
+    gray = np.dstack([gray] * 3)
     opacity = np.linspace(0, 255, 24 * 40).round().astype(np.uint8).reshape(24, 40)
     clear = Image.fromarray(np.dstack([scene(), opacity]))
     palette = image.convert("P", palette=Image.Palette.ADAPTIVE)
@@ -126,8 +126,8 @@ def _modes(folder):
     index = np.asarray(palette)
     halves = bytes(range(0, 256))
     made = {
-        "grey.png": (Image.fromarray(grey), gray, 0),
-        "grey_opacity.png": (Image.fromarray(np.dstack([grey, opacity])), on_white(gray, opacity), 1),
+        "gray.png": (Image.fromarray(gray), gray, 0),
+        "gray_opacity.png": (Image.fromarray(np.dstack([gray, opacity])), on_white(gray, opacity), 1),
         "opacity.png": (clear, on_white(scene(), opacity), 1),
         "opacity.tif": (clear, on_white(scene(), opacity), 1),
         "opacity.webp": (clear, on_white(scene(), opacity), 1),
@@ -135,11 +135,11 @@ def _modes(folder):
         "palette.gif": (palette, shown, 0),
         "palette_opacity.png": (palette, on_white(shown, np.arange(256, dtype=np.uint8)[index]), 1),
         "palette_clear.gif": (palette, on_white(shown, np.where(index == 7, 0, 255)), 0),
-        "16_bits.png": (Image.fromarray(grey.astype(np.uint16) * 257), gray, 0),
-        "16_bits.tif": (Image.fromarray(grey.astype(np.uint16) * 257), gray, 0),
-        "16_bits.pgm": (Image.fromarray(grey.astype(np.int32) * 257), gray, 0),
-        "1_bit.png": (Image.fromarray(grey > 99), np.dstack([grey > 99] * 3) * np.uint8(255), 0),
-        "1_bit.tif": (Image.fromarray(grey > 99), np.dstack([grey > 99] * 3) * np.uint8(255), 0),
+        "16_bits.png": (Image.fromarray(gray.astype(np.uint16) * 257), gray, 0),
+        "16_bits.tif": (Image.fromarray(gray.astype(np.uint16) * 257), gray, 0),
+        "16_bits.pgm": (Image.fromarray(gray.astype(np.int32) * 257), gray, 0),
+        "1_bit.png": (Image.fromarray(gray > 99), np.dstack([gray > 99] * 3) * np.uint8(255), 0),
+        "1_bit.tif": (Image.fromarray(gray > 99), np.dstack([gray > 99] * 3) * np.uint8(255), 0),
         "cmyk.tif": (image.convert("CMYK"), scene(), 1),
         "cmyk.jpg": (image.convert("CMYK"), scene(), 12),
         **({"ycbcr.tif": (image.convert("YCbCr"), scene(), 3)} if "ycbcr.tif" in ODD else {}),
@@ -223,7 +223,7 @@ def make_odd(folder):
     """The files of `BROKEN` and `ODD`."""
     folder.mkdir(parents=True, exist_ok=True)
     _make_broken(folder)
-    colour = Image.new("RGB", (40, 30), (200, 100, 50))
+    color = Image.new("RGB", (40, 30), (200, 100, 50))
     other = Image.new("RGB", (40, 30), (0, 0, 255))
     ink = Image.frombytes("CMYK", (40, 30), bytes((0, 128, 192, 55)) * 1200)  # 255 - 200, and shares of 200
     ink.save(folder / "cmyk.jpg", quality=100, subsampling=0)
@@ -231,18 +231,18 @@ def make_odd(folder):
     for name in ("16_bits.png", "16_bits.tif"):
         deep.save(folder / name)
     for name in ("animated.gif", "animated.webp", "animated.png"):
-        colour.save(folder / name, save_all=True, append_images=[other], **{"lossless": True} if "webp" in name else {})
-    colour.convert("P", palette=Image.Palette.ADAPTIVE).save(folder / "palette.png")
+        color.save(folder / name, save_all=True, append_images=[other], **{"lossless": True} if "webp" in name else {})
+    color.convert("P", palette=Image.Palette.ADAPTIVE).save(folder / "palette.png")
     Image.new("P", (40, 30), 3).save(folder / "transparent_palette.gif", transparency=3)
     Image.new("RGBA", (40, 30), (200, 100, 50, 0)).save(folder / "transparent.png")
-    Image.new("LA", (40, 30), (53, 128)).save(folder / "half_transparent_grey.png")
+    Image.new("LA", (40, 30), (53, 128)).save(folder / "half_transparent_gray.png")
     Image.new("1", (40, 30), 1).save(folder / "1_bit.png")
-    Image.new("L", (40, 30), 99).save(folder / "grey.jpg")
+    Image.new("L", (40, 30), 99).save(folder / "gray.jpg")
     if "ycbcr.tif" in ODD:
-        colour.convert("YCbCr").save(folder / "ycbcr.tif")
-    colour.crop((0, 0, 1, 1)).save(folder / "one_pixel.bmp")
-    colour.save(folder / "upper_case.JPG")
-    colour.save(folder / "wrong_ending.png", format="JPEG")
+        color.convert("YCbCr").save(folder / "ycbcr.tif")
+    color.crop((0, 0, 1, 1)).save(folder / "one_pixel.bmp")
+    color.save(folder / "upper_case.JPG")
+    color.save(folder / "wrong_ending.png", format="JPEG")
     return folder
 
 

@@ -120,8 +120,8 @@ def test_pooled_nodes_are_means_of_their_cells(sizes):
             for column in range(0, width, 2):
                 cells = maps[image][:, row : row + 2, column : column + 2]
                 torch.testing.assert_close(pooled[node], cells.mean((1, 2)))
-                centre = [(row + min(row + 1, height - 1)) / 2, (column + min(column + 1, width - 1)) / 2]
-                assert small.pos[node].tolist() == centre
+                center = [(row + min(row + 1, height - 1)) / 2, (column + min(column + 1, width - 1)) / 2]
+                assert small.pos[node].tolist() == center
                 node += 1
         assert node == small.ptr[image + 1]
 

@@ -167,7 +167,7 @@ export_once = export._write
 @onnx
 @pytest.mark.parametrize("layer", range(5))
 def test_every_search_is_compared(tmp_path, monkeypatch, layer):
-    """A file whose search takes one other neighbour, that is a little farther."""
+    """A file whose search takes one other neighbor, that is a little farther."""
     import onnxruntime
 
     run = onnxruntime.InferenceSession.run
@@ -180,14 +180,14 @@ def test_every_search_is_compared(tmp_path, monkeypatch, layer):
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", wrong)
     monkeypatch.setattr(export, "_write", lambda model, images, path: path.write_bytes(written(tmp_path)))
-    with pytest.raises(ValueError, match="chooses other neighbours than the model, of a similarity"):
+    with pytest.raises(ValueError, match="chooses other neighbors than the model, of a similarity"):
         to_onnx(model_of_the_file(), tmp_path / "model.onnx")
 
 
 @quiet
 @onnx
 def test_a_file_that_is_right_passes_whatever_its_ties(tmp_path, monkeypatch):
-    """Grey images, each of one value: patches away from the border are equally near."""
+    """Gray images, each of one value: patches away from the border are equally near."""
     monkeypatch.setattr(export, "_write", lambda model, images, path: path.write_bytes(written(tmp_path)))
     for images in (torch.linspace(-1, 1, 9).view(9, 1, 1, 1).expand(9, 3, 64, 64), torch.zeros(9, 3, 64, 64)):
         monkeypatch.setattr(export, "_images", lambda *_, images=images: images)
@@ -207,7 +207,7 @@ def test_skipped_neighbors_are_skipped_in_the_file(tmp_path, monkeypatch, right)
     if right:
         to_onnx(model, tmp_path / "model.onnx")
     else:
-        with pytest.raises(ValueError, match=r"other (logits|neighbours) than the model"):
+        with pytest.raises(ValueError, match=r"other (logits|neighbors) than the model"):
             to_onnx(model, tmp_path / "model.onnx")
     assert (tmp_path / "model.onnx").exists() == right
 

@@ -75,7 +75,7 @@ def relative(got, want):
 
 @pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
 def test_bfloat16_autocast_gives_the_logits(name):
-    """On a graph of places alone: neighbours by features would turn on rounding."""
+    """On a graph of places alone: neighbors by features would turn on rounding."""
     model = settled(name, graph="grid")
     fused, images = model.fuse(), torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
@@ -197,7 +197,7 @@ def without_cache(model):
     return fresh
 
 
-@pytest.mark.skipif(not fuse_module._has_bfloat16(), reason="this processor has no bfloat16")
+@pytest.mark.skipif(not fuse_module._has_bfloat16(), reason="this CPU has no bfloat16")
 @pytest.mark.parametrize("seed", range(4))
 def test_weights_in_bfloat16_are_those_of_now_after_any_sequence_of_changes(seed):
     rng, images = random.Random(seed), torch.randn(2, 3, 32, 32)
@@ -215,7 +215,7 @@ def test_weights_in_bfloat16_are_those_of_now_after_any_sequence_of_changes(seed
             assert got.isfinite().all() and torch.equal(got, want), f"after {change}: {(got - want).abs().max()}"
 
 
-@pytest.mark.skipif(not fuse_module._has_bfloat16(), reason="this processor has no bfloat16")
+@pytest.mark.skipif(not fuse_module._has_bfloat16(), reason="this CPU has no bfloat16")
 @pytest.mark.parametrize("change", CHANGES)
 def test_each_change_alone_is_seen(change):
     images, model = torch.randn(2, 3, 32, 32), settled("pvig_micro").fuse()
@@ -306,7 +306,7 @@ PARTS = {
 }
 
 
-@pytest.mark.skipif(not fuse_module._has_bfloat16(), reason="this processor has no bfloat16")
+@pytest.mark.skipif(not fuse_module._has_bfloat16(), reason="this CPU has no bfloat16")
 @pytest.mark.parametrize("change", PARTS)
 @pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
 def test_writes_into_parts_and_other_places_of_weights_are_seen(name, change):

@@ -131,7 +131,7 @@ def imported(path):
     return names
 
 
-def neighbours(path):
+def neighbors(path):
     """Other rooms that a file imports."""
     parts = [name.split(".") for name in imported(path)]
     ours = [part[1] if len(part) > 1 else "__init__" for part in parts if part[0] == "vig_pyg"]
@@ -140,7 +140,7 @@ def neighbours(path):
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_arrows_point_down(path):
-    assert neighbours(path) <= ROOMS[room(path)]
+    assert neighbors(path) <= ROOMS[room(path)]
 
 
 def test_the_table_of_rooms_has_no_circle():

@@ -39,7 +39,7 @@ def test_an_ffn_counts_as_computed_by_hand():
     assert difference == blocks * nodes * 2 * channels * (4 - 2) * channels
 
 
-def test_grey_images():
+def test_gray_images():
     assert count_macs(create_model("vig_micro", in_channels=1), (32, 32)) < count_macs(
         create_model("vig_micro"), (32, 32)
     )

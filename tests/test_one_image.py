@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.pictures import make_odd, make_various
 from vig_pyg.image_io import read_image
-from vig_pyg.predict import LabelledPictures, PictureClassifier, evaluate, predict
+from vig_pyg.predict import LabeledPictures, PictureClassifier, evaluate, predict
 from vig_pyg.predict.batches import batches
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.train import Augmentation, CsvData, FolderData
@@ -77,7 +77,7 @@ def doors_of_prediction(root, preprocessing):
         if command is predict:
             assert len(list(predict(classifier, paths))) == len(paths)
         else:
-            evaluate(classifier, LabelledPictures(paths, [0] * len(paths)))
+            evaluate(classifier, LabeledPictures(paths, [0] * len(paths)))
         yield command.__name__, torch.cat(model.images)
 
 
@@ -116,7 +116,7 @@ def test_arrays_too(tmp_path, channels, kind):
 
 def test_an_array_of_bytes_is_the_image_with_these_pixels(tmp_path):
     make_various(tmp_path)
-    for name, channels in (("grey.png", 1), ("grey_opacity.png", 2), ("a.bmp", 3), ("opacity.png", 4)):
+    for name, channels in (("gray.png", 1), ("gray_opacity.png", 2), ("a.bmp", 3), ("opacity.png", 4)):
         image = read_image(tmp_path / name)
         np.save(tmp_path / "a.npy", np.asarray(image))
         preprocessing = Preprocessing(image_size=9, in_channels=channels)

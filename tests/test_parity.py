@@ -11,7 +11,7 @@ from vig_pyg.data import pool_graphs
 
 
 def outputs(model, images):
-    """Means over the nodes after the stem and each element of the published flat list, and the neighbours."""
+    """Means over the nodes after the stem and each element of the published flat list, and the neighbors."""
     found, elements = {}, []
     stem = model.stem.register_forward_hook(lambda m, i, out: found.update(stem=out.mean((2, 3))))
     handles = [stem]

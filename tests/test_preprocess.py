@@ -37,8 +37,8 @@ def test_any_number_of_channels():
     array = np.random.default_rng(0).random((8, 8, 5))
     image = Preprocessing(image_size=8, in_channels=5)(array)
     torch.testing.assert_close(image, (torch.tensor(array).permute(2, 0, 1).float() - 0.5) / 0.5)
-    grey = np.full((9, 12), 255, dtype=np.uint8)
-    assert Preprocessing(image_size=8, in_channels=1)(grey).unique().tolist() == [1.0]
+    gray = np.full((9, 12), 255, dtype=np.uint8)
+    assert Preprocessing(image_size=8, in_channels=1)(gray).unique().tolist() == [1.0]
 
 
 def test_other_channels_are_refused():

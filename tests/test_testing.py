@@ -14,7 +14,7 @@ EDGES = torch.stack([(5 * TARGET + 7 * torch.arange(36)) % 12, TARGET])
 
 
 class Broken(nn.Module):
-    """A sum over neighbours with one fault."""
+    """A sum over neighbors with one fault."""
 
     def __init__(self, fault=None):
         super().__init__()
@@ -151,14 +151,14 @@ def test_builder_law_catches_faults(fault, message):
 
 @pytest.mark.parametrize("ragged", [False, True])
 def test_batch_independence_catches_batch_statistics(ragged):
-    class Standardised(nn.Module):
+    class Standardized(nn.Module):
         def forward(self, images):
             means = torch.stack([image.mean() for image in images])
             return (means - means.mean()).unsqueeze(1)
 
     images = [torch.rand(3, 8, 8 + i * ragged) for i in range(3)]
-    with pytest.raises(AssertionError, match="Standardised mixes the images of a batch"):
-        testing.assert_batch_independence(Standardised(), images if ragged else torch.stack(images))
+    with pytest.raises(AssertionError, match="Standardized mixes the images of a batch"):
+        testing.assert_batch_independence(Standardized(), images if ragged else torch.stack(images))
 
 
 CONFIG = ViGConfig(depth=5, channels=16, patch_size=8, num_classes=5, image_size=32, k=3, head_channels=64)

@@ -17,7 +17,7 @@ from vig_pyg.transforms import ImageToPatchGraph, ToSuperpixelGraph
 
 
 def picture(height, width):
-    """Smooth colours: SLIC finds one region in noise."""
+    """Smooth colors: SLIC finds one region in noise."""
     return nn.functional.interpolate(torch.rand(1, 3, 5, 5), size=(height, width), mode="bilinear")[0]
 
 
@@ -29,7 +29,7 @@ def flag():
     return image
 
 
-def sorted_by_centre(edge_index):
+def sorted_by_center(edge_index):
     return bool((edge_index[1].diff() >= 0).all())
 
 
@@ -62,36 +62,36 @@ def test_edges_are_those_of_the_search_on_the_patches():
     data = ImageToPatchGraph(4, k=4, dilation=2)(image)
     layout = Layout.from_sizes([(6, 6)])
     expected = DilatedKNN(4, 2, engine="torch_cluster")(data.x, layout, data.x, layout)
-    assert torch.equal(data.edge_index, expected) and sorted_by_centre(data.edge_index)
+    assert torch.equal(data.edge_index, expected) and sorted_by_center(data.edge_index)
 
 
 def test_similar_patches_are_joined():
     data = ImageToPatchGraph(12, k=2)(torch.cat([flag(), flag()], dim=1))  # 4 rows of red, green, blue
-    source, centre = data.edge_index
-    assert torch.equal(source % 3, centre % 3)
+    source, center = data.edge_index
+    assert torch.equal(source % 3, center % 3)
 
 
-def test_nine_neighbours_by_default():
+def test_nine_neighbors_by_default():
     assert ImageToPatchGraph(4)(torch.rand(3, 16, 16)).edge_index.size(1) == 16 * 9
 
 
-def test_fewer_patches_than_neighbours():
+def test_fewer_patches_than_neighbors():
     assert ImageToPatchGraph(8, k=9)(torch.rand(3, 16, 16)).edge_index.size(1) == 4 * 4
 
 
 def test_the_grid_joins_the_patches_around():
     edge_index = ImageToPatchGraph(2, edges="grid")(torch.rand(1, 6, 6)).edge_index
-    assert sorted_by_centre(edge_index) and is_undirected(edge_index) and not contains_self_loops(edge_index)
+    assert sorted_by_center(edge_index) and is_undirected(edge_index) and not contains_self_loops(edge_index)
     assert edge_index[0, edge_index[1] == 4].tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
     assert edge_index[0, edge_index[1] == 2].tolist() == [1, 4, 5]
 
 
 def test_a_builder_makes_its_own_edges():
-    def centre_only(x, layout, x_src, layout_src):
+    def center_only(x, layout, x_src, layout_src):
         assert x is x_src and layout is layout_src and layout.sizes == ((2, 2),)
         return torch.arange(layout.num_nodes).repeat(2, 1)
 
-    data = ImageToPatchGraph(4, edges=centre_only)(torch.rand(3, 8, 8))
+    data = ImageToPatchGraph(4, edges=center_only)(torch.rand(3, 8, 8))
     assert data.edge_index.tolist() == [[0, 1, 2, 3]] * 2
 
 
@@ -157,7 +157,7 @@ def test_superpixels_of_a_flag_are_its_stripes_or_parts_of_them():
     image = flag()
     data = ToSuperpixelGraph(9, compactness=1.0, add_seg=True)(image)
     assert data.seg.shape == (1, 24, 36) and int(data.seg.max()) == data.num_nodes - 1
-    torch.testing.assert_close(data.x.sum(1), torch.ones(data.num_nodes))  # no region mixes colours
+    torch.testing.assert_close(data.x.sum(1), torch.ones(data.num_nodes))  # no region mixes colors
     assert data.x.amax() == 1
     for node in range(data.num_nodes):
         rows, columns = (data.seg[0] == node).nonzero(as_tuple=True)
@@ -174,15 +174,15 @@ def test_adjacent_regions_touch():
                 if r < 32 and c < 40 and seg[row][column] != seg[r][c]:
                     expected |= {(seg[row][column], seg[r][c]), (seg[r][c], seg[row][column])}
     assert pairs(data.edge_index) == expected and data.edge_index.size(1) == len(expected)
-    assert sorted_by_centre(data.edge_index)
+    assert sorted_by_center(data.edge_index)
     assert not contains_isolated_nodes(data.edge_index, data.num_nodes)
 
 
-def test_nearest_centres():
+def test_nearest_centers():
     data = ToSuperpixelGraph(30, edges="knn", k=4)(picture(32, 40))
     nearest = torch.cdist(data.pos.double(), data.pos.double()).topk(4, largest=False).indices
-    source, centre = data.edge_index.view(2, -1, 4)
-    assert torch.equal(centre, torch.arange(data.num_nodes)[:, None].expand(-1, 4))
+    source, center = data.edge_index.view(2, -1, 4)
+    assert torch.equal(center, torch.arange(data.num_nodes)[:, None].expand(-1, 4))
     assert torch.equal(source[:, 0], torch.arange(data.num_nodes))
     assert torch.equal(source.sort().values, nearest.sort().values)
 
@@ -213,7 +213,7 @@ def test_a_view_of_a_larger_image(transform):
 
 
 def test_normalised_pixels_are_refused():
-    with pytest.raises(ValueError, match=r"pixels in \[0, 1\], got -1 to 1: .* before any normalisation"):
+    with pytest.raises(ValueError, match=r"pixels in \[0, 1\], got -1 to 1: .* before any normalization"):
         ToSuperpixelGraph(10)(2 * flag() - 1)
 
 
@@ -244,16 +244,16 @@ def test_in_a_composition_and_a_loader(transform):
 
 @pytest.mark.parametrize("transform", PATCHES + SUPERPIXELS, ids=repr)
 def test_with_labels_and_workers(transform):
-    class Labelled(torch.utils.data.Dataset):
+    class Labeled(torch.utils.data.Dataset):
         def __len__(self):
             return 4
 
         def __getitem__(self, i):
             return transform(flag().roll(i, dims=2)), i
 
-    batch, labels = next(iter(DataLoader(Labelled(), batch_size=4, num_workers=1)))
+    batch, labels = next(iter(DataLoader(Labeled(), batch_size=4, num_workers=1)))
     assert isinstance(batch, Batch) and labels.tolist() == [0, 1, 2, 3]
-    assert torch.equal(batch[2].edge_index, Labelled()[2][0].edge_index)
+    assert torch.equal(batch[2].edge_index, Labeled()[2][0].edge_index)
 
 
 @pytest.mark.parametrize("edges", ["knn", "grid", None])

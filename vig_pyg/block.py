@@ -35,8 +35,8 @@ class Grapher(nn.Module):
         conv: Makes the operator from C to 2 C. Self-loops that an operator adds by itself (`add_self_loops`) are
             switched off where sources are pooled: there node i and source i are different places.
         graph: Makes the builder from `k` and `dilation`.
-        k: Neighbours of each patch.
-        dilation: Spacing of the neighbours.
+        k: Neighbors of each patch.
+        dilation: Spacing of the neighbors.
         reduce_ratio: Sources are averaged over cells of this many patches a side.
         drop_path: Stochastic depth of the branch.
 

@@ -23,9 +23,9 @@ class ModelConfig:
         image_size: Side of a square image in pixels: the grid of the learned position embedding and the bound of the
             dilation. Images of other sizes are welcome; the embedding resizes itself.
         patch_size: Pixels a side of a patch of the first stage, a power of two; smaller for small images.
-        k: Neighbours of each patch; a pair grows linearly from the first block to the last.
-        dilation: Whether the spacing of neighbours grows, by one every four blocks, while `k * dilation` nodes exist.
-        stochastic: Random neighbours among the `k * dilation` in training (see `DilatedKNN`).
+        k: Neighbors of each patch; a pair grows linearly from the first block to the last.
+        dilation: Whether the spacing of neighbors grows, by one every four blocks, while `k * dilation` nodes exist.
+        stochastic: Random neighbors among the `k * dilation` in training (see `DilatedKNN`).
         epsilon: Probability of a stochastic choice.
         knn_engine: `"auto"`, `"dense"` or `"torch_cluster"` (see `DilatedKNN`).
         conv: A name (`"mr"`, `"edge"`, `"gin"`, `"sage"`) or a callable `(in_channels, out_channels) -> Module`.

@@ -160,7 +160,7 @@ class Layout:
         return cls(stacked, batch, ptr, counts, sizes, ratio, num_graphs=num_graphs)
 
     def pooled(self, ratio: int) -> Layout:
-        """The layout after `pool_nodes`: positions are the centres of the pooled cells."""
+        """The layout after `pool_nodes`: positions are the centers of the pooled cells."""
         if ratio == 1:
             return self
         if ratio not in self._pooled:

@@ -34,7 +34,7 @@ def to_onnx(model: VisionGNN[Any], path: str | Path, *, image_size: Size | None 
     """Write a model as ONNX, with any number of images and one image size.
 
     Where onnxruntime is installed, the file is run before it gets its name: for each of nine images it must choose the
-    neighbours of the model, or others that are equally near, and on these graphs give the logits of the model.
+    neighbors of the model, or others that are equally near, and on these graphs give the logits of the model.
 
     Args:
         model: A model, `fuse()`d or not; its evaluation mode is exported.
@@ -47,7 +47,7 @@ def to_onnx(model: VisionGNN[Any], path: str | Path, *, image_size: Size | None 
     Raises:
         FileExistsError: If the file exists.
         ImportError: If onnx and onnxscript are not installed.
-        ValueError: If the file chooses other neighbours or gives other logits than the model, or takes one number of
+        ValueError: If the file chooses other neighbors or gives other logits than the model, or takes one number of
             images only, as with graphs that are kept from layer to layer.
 
     Example:
@@ -173,7 +173,7 @@ def _as_near(
     best = near.topk(choice.size(2), dim=-1).values  # (B, n, k)
     off = float((near.gather(2, choice) - best).abs().max())
     if not off < TIE:
-        raise ValueError(f"The ONNX file chooses other neighbours than the model, of a similarity {off:.1e} off.")
+        raise ValueError(f"The ONNX file chooses other neighbors than the model, of a similarity {off:.1e} off.")
     step = shrink(search.k, search.dilation, m)[1]
     image = torch.arange(len(choice), device=x.device).view(-1, 1, 1)
     source = (choice + image * m)[..., ::step]  # (B, n, kept)

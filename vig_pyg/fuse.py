@@ -179,7 +179,7 @@ def _pointwise() -> _Pointwise:
 
 @cache
 def _has_bfloat16() -> bool:
-    """Whether torch has oneDNN's fused maps, and the processor bfloat16."""
+    """Whether torch has oneDNN's fused maps, and the CPU bfloat16."""
     names = "_linear_pointwise", "_convolution_pointwise", "_is_mkldnn_bf16_supported"
     found = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
     return found and torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -236,7 +236,7 @@ def fuse(model: ModuleT) -> ModuleT:
     .. math:: \gamma\,\frac{W x + b - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta = W' x + b'
 
     activations run in place or with the map before them, and the FFN runs on slices of the nodes. Under bfloat16
-    autocast on a processor the weights are kept in bfloat16 too.
+    autocast on a CPU the weights are kept in bfloat16 too.
 
     Args:
         model: A model, or any module whose batch norms follow a `MultiHeadLinear` or a `Conv2d`.

@@ -110,7 +110,7 @@ def multi_head_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequen
 
 
 def two_maps(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
-    r"""`second(first(x))`, in training on a processor without what lies between in memory.
+    r"""`second(first(x))`, in training on a CPU without what lies between in memory.
 
     Args:
         x: Nodes `(N, C)`.
@@ -140,7 +140,7 @@ def two_maps(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
 
 
 def norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -> Tensor:
-    """`gelu(norm(x))` of maps `(B, C, H, W)`, in training on a processor in one pass that keeps x alone.
+    """`gelu(norm(x))` of maps `(B, C, H, W)`, in training on a CPU in one pass that keeps x alone.
 
     Example:
         >>> norm_gelu(torch.rand(2, 8, 4, 4), nn.BatchNorm2d(8), nn.GELU()).shape

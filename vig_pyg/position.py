@@ -1,4 +1,4 @@
-"""Where a patch lies: sin-cos codes for the neighbour search and a learned embedding for the stem."""
+"""Where a patch lies: sin-cos codes for the neighbor search and a learned embedding for the stem."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class PositionCodes(nn.Module):
 
     Args:
         mode: `"official"` takes q from a 1-D bicubic resize of p in raster order where sources are pooled, as the
-            published pyramid does and its weights need. `"grid"` takes the code of the pooled cell's centre.
+            published pyramid does and its weights need. `"grid"` takes the code of the pooled cell's center.
 
     Raises:
         ValueError: If the mode is unknown.

@@ -20,12 +20,12 @@ Picture = Image.Image | np.ndarray
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """Short side resized, centre cropped, channels converted, scaled to [0, 1] and normalised.
+    """Short side resized, center cropped, channels converted, scaled to [0, 1] and normalized.
 
     Args:
         image_size: Side of the square crop in pixels.
-        in_channels: 3 for color, 1 for grey, 2 and 4 for them with opacity; any other number needs arrays (`.npy`).
-        mean: Mean of the normalisation, the same for every channel; 0.5 as published.
+        in_channels: 3 for color, 1 for gray, 2 and 4 for them with opacity; any other number needs arrays (`.npy`).
+        mean: Mean of the normalization, the same for every channel; 0.5 as published.
         std: Its standard deviation; 0.5 as published.
         crop_pct: The crop's side over the resized short side; 1 keeps all of a square picture, 0.9 is published at
             224 pixels (short side 248 before the crop), 0.95 for `pvig_base` (235).
@@ -90,12 +90,12 @@ class Preprocessing:
         return cropped
 
     def tensor(self, image: Image.Image | Tensor) -> Tensor:
-        """A converted picture as a normalised tensor, without resizing."""
+        """A converted picture as a normalized tensor, without resizing."""
         scaled: Tensor = v2.functional.to_dtype(v2.functional.to_image(image), torch.float32, scale=True)
         return (scaled.as_subclass(Tensor) - self.mean) / self.std
 
     def restore(self, image: Tensor) -> Tensor:
-        """The pixels in [0, 1] again, for drawing: grey or color, without opacity and further channels."""
+        """The pixels in [0, 1] again, for drawing: gray or color, without opacity and further channels."""
         pixels = (image * self.std + self.mean).clamp(0, 1)
         return pixels[:3] if len(pixels) >= 3 else pixels[:1]
 

@@ -39,15 +39,15 @@ class ImageToPatchGraph(BaseTransform):
 
     Args:
         patch_size: Pixels a side of a patch, at least 1.
-        k: Neighbours of each patch, itself among them; 9, the published value, if left out. For `"knn"` only.
-        dilation: Spacing of the neighbours (see `DilatedKNN`). For `"knn"` only.
-        edges: `"knn"` joins patches with similar pixels: our `DilatedKNN`, over L2-normalised features. `"grid"` joins
+        k: Neighbors of each patch, itself among them; 9, the published value, if left out. For `"knn"` only.
+        dilation: Spacing of the neighbors (see `DilatedKNN`). For `"knn"` only.
+        edges: `"knn"` joins patches with similar pixels: our `DilatedKNN`, over L2-normalized features. `"grid"` joins
             each patch with the up to eight around it, not with itself. A `vig_pyg.graph.Builder` makes its own.
             `None` makes no edges, which saves the search where only ViG blocks follow.
 
     Shapes: a float image `(C, H, W)` to `Data` with `x (N, C * patch_size ** 2)`, the pixels of each patch channel by
-    channel, `pos (N, 2)` its row and column in patches, `edge_index (2, E)` (row 0 neighbours, row 1 centres, sorted by
-    centre) and `grid_size`, a pair; N = H W / patch_size² in raster order.
+    channel, `pos (N, 2)` its row and column in patches, `edge_index (2, E)` (row 0 neighbors, row 1 centers, sorted by
+    center) and `grid_size`, a pair; N = H W / patch_size² in raster order.
 
     Raises:
         ValueError: If an option is unknown or has no effect, the image has another form or type, a pixel is not finite,
@@ -88,7 +88,7 @@ class ImageToPatchGraph(BaseTransform):
         x = tiles.permute(1, 3, 0, 2, 4).reshape(h * w, -1)  # (C, h, p, w, p) -> (N, C p p)
         layout = Layout.from_sizes([(h, w)], image.device)
         edge_index = None
-        if self.edges == "grid":  # symmetric: flipped, it is sorted by centre
+        if self.edges == "grid":  # symmetric: flipped, it is sorted by center
             edge_index = remove_self_loops(grid(h, w, device=image.device)[0])[0].flip(0)
         elif self._builder is not None:
             edge_index = self._builder(x, layout, x, layout)
@@ -101,7 +101,7 @@ class ImageToPatchGraph(BaseTransform):
 class ToSuperpixelGraph(BaseTransform):
     """An image as a graph of superpixels: regions of similar pixels, found by SLIC.
 
-    SLIC is k-means over colour and place (Achanta et al., 2012, doi 10.1109/TPAMI.2012.120), here that of scikit-image.
+    SLIC is k-means over color and place (Achanta et al., 2012, doi 10.1109/TPAMI.2012.120), here that of scikit-image.
     Needs the extra `superpixels`.
 
     *Differs* from `torch_geometric.transforms.ToSLIC`, on which it is built: there are edges; `pos` is (row, column) as
@@ -111,15 +111,15 @@ class ToSuperpixelGraph(BaseTransform):
     Args:
         num_segments: Regions wanted, at least 1. SLIC finds about as many in a photo, and far fewer in noise, whose
             scattered pieces it merges.
-        compactness: Weight of place against colour: higher makes squarer regions. 10 is scikit-image's default.
-        edges: `"adjacency"` joins regions that share a side of a pixel. `"knn"` joins each with the k whose centres are
+        compactness: Weight of place against color: higher makes squarer regions. 10 is scikit-image's default.
+        edges: `"adjacency"` joins regions that share a side of a pixel. `"knn"` joins each with the k whose centers are
             nearest, itself among them. `None` makes no edges.
         k: For `"knn"` only; 9 if left out.
         add_seg: Whether to keep the region of each pixel as `seg`, for drawing. Images in one batch must then have
             one size.
 
-    Shapes: a float image `(C, H, W)` in [0, 1] to `Data` with `x (N, C)` the mean colours, `pos (N, 2)` the centres
-    (row, column) in pixels, `edge_index (2, E)` (row 0 neighbours, row 1 centres, sorted by centre), and on request
+    Shapes: a float image `(C, H, W)` in [0, 1] to `Data` with `x (N, C)` the mean colors, `pos (N, 2)` the centers
+    (row, column) in pixels, `edge_index (2, E)` (row 0 neighbors, row 1 centers, sorted by center), and on request
     `seg (1, H, W)`. There is no grid: the pyramid refuses such graphs, isotropic ViG blocks take them.
 
     Raises:
@@ -162,8 +162,8 @@ class ToSuperpixelGraph(BaseTransform):
         low, high = image.min().item(), image.max().item()
         if low < 0 or high > 1:
             raise ValueError(
-                f"Expected pixels in [0, 1], got {low:.3g} to {high:.3g}: SLIC measures colour, so put it before "
-                "any normalisation."
+                f"Expected pixels in [0, 1], got {low:.3g} to {high:.3g}: SLIC measures color, so put it before "
+                "any normalization."
             )
         slic = self._slic(image.detach().cpu().contiguous())  # PyG's code views it as flat: no crops as they are
         pos = slic.pos.flip(1)  # (x, y) -> (row, column)
@@ -215,4 +215,4 @@ def _touching(seg: Tensor) -> Tensor:
     down = torch.stack([seg[:-1].flatten(), seg[1:].flatten()])
     pairs = torch.cat([across, down], dim=1)
     both: Tensor = to_undirected(pairs[:, pairs[0] != pairs[1]], num_nodes=int(seg.max()) + 1)
-    return both.flip(0)  # symmetric: flipped, it is sorted by centre
+    return both.flip(0)  # symmetric: flipped, it is sorted by center

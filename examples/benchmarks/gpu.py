@@ -178,7 +178,7 @@ def main() -> None:
     if args.device.type == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu shows that the script works")
     torch.manual_seed(0)
-    device = torch.cuda.get_device_name() if args.device.type == "cuda" else "processor"
+    device = torch.cuda.get_device_name() if args.device.type == "cuda" else "CPU"
     for part in args.parts:
         if part in ("inference", "training"):
             rows = [row for name in args.models for row in table_rows(name, args, train=part == "training")]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vig_pyg.ops import max_relative, nearest
 
-#: Targets, sources, channels and neighbours (looked at, kept) of one image in the layers of pvig_small and vig_small.
+#: Targets, sources, channels and neighbors (looked at, kept) of one image in the layers of pvig_small and vig_small.
 SHAPES = {
     "pvig_small stage 1": (3136, 196, 80, 9, 9),
     "pvig_small stage 2": (784, 196, 160, 9, 9),
@@ -29,7 +29,7 @@ def features(shape: tuple[int, ...], images: int, device: torch.device, dtype: t
 
 
 def correct(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Neighbours and gradients beside float64: the share of equal neighbours, and the largest error."""
+    """Neighbors and gradients beside float64: the share of equal neighbors, and the largest error."""
     rows = []
     for name, shape in SHAPES.items():
         x, y = features(shape, min(args.batch_size, 8), args.device, torch.float32)
@@ -48,7 +48,7 @@ def correct(args: argparse.Namespace) -> list[dict[str, Any]]:
         rows.append(
             {
                 "shape": name,
-                "equal neighbours": float(same.double().mean()),
+                "equal neighbors": float(same.double().mean()),
                 "error of values": float((out.double() - wanted).abs().max()),
                 "relative error of gradients": error,
             }

@@ -1,4 +1,4 @@
-"""Images a second of inference on a processor: ours beside the dense reference, the floor and timm's models.
+"""Images a second of inference on a CPU: ours beside the dense reference, the floor and timm's models.
 
     uv run python examples/benchmarks/inference.py
 

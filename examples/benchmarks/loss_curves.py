@@ -28,7 +28,7 @@ from vig_pyg.train import ImageData, Settings, load_data, settings
 from vig_pyg.train.classifier import Classifier
 from vig_pyg.train.launch import make_trainer, quiet_lightning
 
-#: The reference knows patches of 4 pixels only, and as many neighbours as there are patches in the last stage.
+#: The reference knows patches of 4 pixels only, and as many neighbors as there are patches in the last stage.
 NETWORK = {"patch_size": 4, "k": 4}
 RUNS = (("ours", 0), ("reference", 0), ("ours", 1), ("reference", 1))
 
@@ -98,7 +98,7 @@ def same_until(runs: dict[str, dict[str, Any]], seed: int) -> int:
 
 
 def draw(runs: dict[str, dict[str, Any]], window: int) -> Figure:
-    """All curves; those of one seed have one colour."""
+    """All curves; those of one seed have one color."""
     fig = Figure(figsize=(7, 4), layout="constrained")
     axes = fig.subplots()
     for network, seed in RUNS:

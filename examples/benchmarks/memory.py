@@ -51,7 +51,7 @@ def draw(rows: list[dict[str, float]], name: str) -> None:
     ):
         axes.plot(patches, [row[key] for row in rows], "o-", label="measured")
         if key == "seconds":
-            axes.plot(patches, [row["predicted s"] for row in rows], "--", color="grey", label="by MACs from 224 px")
+            axes.plot(patches, [row["predicted s"] for row in rows], "--", color="gray", label="by MACs from 224 px")
             axes.legend()
         axes.set(xlabel="patches of the first stage", ylabel=label, xlim=0, ylim=0)
     figure.suptitle(f"{name}, one image, float32")

@@ -1,6 +1,6 @@
 """Vision GNN as dense maps, written from the equations in the manner of the published code: the peer of the benchmarks.
 
-Maps are `(B, C, N, 1)`, neighbours are gathered to `(B, C, N, k)`, distances are full tables with a table of relative
+Maps are `(B, C, N, 1)`, neighbors are gathered to `(B, C, N, k)`, distances are full tables with a table of relative
 positions on top, everything runs eagerly. Tests use it as an oracle. Keys are those of the published weights, so that
 `load_state_dict(weights.convert(model, "official"))` fills it.
 """

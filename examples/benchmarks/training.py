@@ -1,4 +1,4 @@
-"""Seconds and peak memory of a training step on a processor: ours beside the dense reference and the floor.
+"""Seconds and peak memory of a training step on a CPU: ours beside the dense reference and the floor.
 
     uv run python examples/benchmarks/training.py
 

@@ -33,7 +33,7 @@ def trained(tmp_path_factory):
 def test_train_prints_precision_and_files(tmp_path, capsys):
     coco = str(make_coco(tmp_path / "data"))
     sources = ["--train", coco, "--val", coco, "--detector", "fasterrcnn", "--option", "k=5"]
-    options = ["--flip", "hv", "--scale", "0.5,2", "--colour", "0.1", "--schedule", "cosine", "--lr", "1e-3"]
+    options = ["--flip", "hv", "--scale", "0.5,2", "--color", "0.1", "--schedule", "cosine", "--lr", "1e-3"]
     assert main(["detect", "train", *sources, *options, "--out", str(tmp_path / "run"), *QUICK]) == 0
     out = capsys.readouterr().out
     assert "AP50 blue" in out
@@ -41,7 +41,7 @@ def test_train_prints_precision_and_files(tmp_path, capsys):
     plan, _, _ = read_plan(tmp_path / "run")
     assert plan.options == {"min_size": 64, "max_size": 96, "out_channels": 16, "k": 5}
     assert (plan.detector, plan.recipe.schedule, plan.recipe.lr) == ("fasterrcnn", "cosine", 1e-3)
-    assert (plan.augmentation.flip, plan.augmentation.scale, plan.augmentation.colour) == ("hv", (0.5, 2.0), 0.1)
+    assert (plan.augmentation.flip, plan.augmentation.scale, plan.augmentation.color) == ("hv", (0.5, 2.0), 0.1)
 
 
 def test_evaluate_prints_precision_and_writes_results(trained, tmp_path, capsys):

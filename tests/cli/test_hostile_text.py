@@ -38,7 +38,7 @@ def stranger(tmp_path_factory):
     model.save_pretrained(root / "model")
     image = (make_folder(root / "plain", train=0) / "val" / "red" / "0.png").read_bytes()
     for i, name in enumerate(classes):
-        folder = root / "labelled" / name
+        folder = root / "labeled" / name
         folder.mkdir(parents=True)
         (folder / "0.png").write_bytes(image)
         (folder / "broken.png").write_bytes(b"\x1b[2J" + bytes([i]))
@@ -54,7 +54,7 @@ QUICK = ["--batch-size", "8", "--workers", "0", "--device", "cpu", "--quiet"]
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 def test_tables_hold_text_only(stranger, tmp_path, capsys, command):
-    source = stranger / ("pictures" if command == "predict" else "labelled")
+    source = stranger / ("pictures" if command == "predict" else "labeled")
     files = ["--json", str(tmp_path / "a.json"), "--csv", str(tmp_path / "a.csv")]
     assert cli.main([command, str(stranger / "model"), str(source), *files, *QUICK]) == 1
     out, err = capsys.readouterr()

@@ -84,7 +84,7 @@ class OperatorLaws:
         for one, two in zip(*seen, strict=True):
             torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-10)
 
-    def test_a_node_without_neighbours_gives_numbers(self):
+    def test_a_node_without_neighbors_gives_numbers(self):
         edges = graph()
         edges = edges[:, edges[1] != 4]
         operator, x = self.make(), torch.randn(18, 8).double()

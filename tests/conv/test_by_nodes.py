@@ -22,7 +22,7 @@ class Largest(TorchDispatchMode):
 
 
 def ragged(num_src, num_dst):
-    """Targets with few or no neighbours, edges in any order."""
+    """Targets with few or no neighbors, edges in any order."""
     edges = graph(num_src, num_dst)
     edges = edges[:, (torch.rand(edges.size(1)) < 0.6) & (edges[1] != 3)]
     return edges[:, torch.randperm(edges.size(1))]

@@ -31,7 +31,7 @@ def unsorted(num_src, num_dst):
 
 
 def lonely(num_src, num_dst):
-    """Some targets without neighbours, the first and the last too."""
+    """Some targets without neighbors, the first and the last too."""
     edges = graph(num_src, num_dst)
     return edges[:, (edges[1] % 4 != 0) & (edges[1] != num_dst - 1)]
 
@@ -116,19 +116,19 @@ def test_an_edge_listed_twice_counts_once():
     torch.testing.assert_close(*(torch.autograd.grad(out.sum(), x)[0] for out in (once, twice)), rtol=0, atol=1e-12)
 
 
-def test_a_node_without_neighbours_has_maximum_zero():
+def test_a_node_without_neighbors_has_maximum_zero():
     operator, (x, _), (fused, _) = both(torch.float64, lonely(18, 18))
     want = operator.mlp(torch.stack([x[:1], torch.zeros_like(x[:1])], dim=2).flatten(1))
     torch.testing.assert_close(fused[:1], want)
 
 
-@pytest.mark.parametrize(("fuse", "materialised"), [(True, False), (False, True)])
-def test_no_tensor_of_edges_and_channels_in_evaluation(fuse, materialised):
+@pytest.mark.parametrize(("fuse", "materialized"), [(True, False), (False, True)])
+def test_no_tensor_of_edges_and_channels_in_evaluation(fuse, materialized):
     operator, x, edges = MaxRelativeConv(8, 16).eval(), torch.randn(64, 8), graph(64, 64, k=18)
     operator.fuse = fuse
     with torch.no_grad(), Largest() as largest:
         operator(x, edges)
-    assert (largest.numel >= edges.size(1) * 8) == materialised
+    assert (largest.numel >= edges.size(1) * 8) == materialized
 
 
 def test_heads_see_features_and_maxima_interleaved():

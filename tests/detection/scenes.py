@@ -1,4 +1,4 @@
-"""Pictures with coloured rectangles, in COCO's format and as Pascal VOC folders."""
+"""Pictures with colored rectangles, in COCO's format and as Pascal VOC folders."""
 
 import json
 from xml.etree import ElementTree
@@ -10,7 +10,7 @@ CLASSES = ["blue", "red"]
 
 
 def scene(rng, size):
-    """Grey noise with one or two rectangles: pixels, and (x1, y1, x2, y2, class index) of each."""
+    """Gray noise with one or two rectangles: pixels, and (x1, y1, x2, y2, class index) of each."""
     height, width = size
     pixels = rng.integers(90, 130, (height, width, 3), dtype=np.uint8)
     things = []

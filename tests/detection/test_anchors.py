@@ -21,8 +21,8 @@ def test_anchors_of_padding_lie_outside_and_the_others_do_not_move():
     whole, part = StrideAnchors(((16,), (32,)), (1.0, 2.0), (8, 16))(images, maps)
     assert whole.shape == part.shape == (2 * 64 + 2 * 16, 4)
     for stride, a, b in zip((8, 16), whole.split([128, 32]), part.split([128, 32]), strict=True):
-        centres = (a[:, :2] + a[:, 2:]) / 2
-        inside = (centres < torch.tensor([40, 20])).all(1)
+        centers = (a[:, :2] + a[:, 2:]) / 2
+        inside = (centers < torch.tensor([40, 20])).all(1)
         assert torch.equal(a[inside], b[inside])
         assert (b[~inside] > 50_000).any(1).all()
         assert inside.sum() == 2 * -(-20 // stride) * -(-40 // stride)

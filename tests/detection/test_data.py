@@ -66,8 +66,8 @@ def test_items_have_pictures_boxes_and_masks(tmp_path):
         Augmentation(flip="hv"),
         Augmentation(flip="none", scale=(0.5, 0.6)),
         Augmentation(scale=(1.5, 2.0)),
-        Augmentation(colour=0.3),
-        Augmentation(flip="hv", scale=(0.5, 2.0), colour=0.2),
+        Augmentation(color=0.3),
+        Augmentation(flip="hv", scale=(0.5, 2.0), color=0.2),
     ],
 )
 def test_augmentation_moves_boxes_and_masks_with_the_picture(tmp_path, augmentation):
@@ -94,7 +94,7 @@ def test_objects_that_leave_the_picture_are_gone(tmp_path):
     assert pictures(empty, augmentation=Augmentation(flip="hv", scale=(0.5, 2.0)))[0][1]["boxes"].shape == (0, 4)
 
 
-@pytest.mark.parametrize("wrong", [{"flip": "v"}, {"scale": (0.0, 1.0)}, {"scale": (2.0, 1.0)}, {"colour": 1.0}])
+@pytest.mark.parametrize("wrong", [{"flip": "v"}, {"scale": (0.0, 1.0)}, {"scale": (2.0, 1.0)}, {"color": 1.0}])
 def test_augmentation_refuses_what_makes_no_sense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Augmentation(**wrong)

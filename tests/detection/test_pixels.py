@@ -58,9 +58,9 @@ def test_an_array_is_in_color_and_has_the_range_of_its_kind(tmp_path):
     for name, array in (("a", bytes_), ("b", bytes_ / 255), ("c", bytes_.astype(np.uint16) * 257)):
         np.save(tmp_path / f"{name}.npy", array)
         assert torch.equal(read_pixels(tmp_path / f"{name}.npy"), torch.from_numpy(bytes_).permute(2, 0, 1))
-    np.save(tmp_path / "grey.npy", bytes_[..., 0])
+    np.save(tmp_path / "gray.npy", bytes_[..., 0])
     with pytest.raises(UnreadableImageError, match=r"\(5, 6\), expected \(height, width, 3\)"):
-        read_pixels(tmp_path / "grey.npy")
+        read_pixels(tmp_path / "gray.npy")
 
 
 class Keeps(torch.nn.Module):

@@ -19,11 +19,11 @@ def test_pictures_and_objects(tmp_path):
     assert [record.path.name for record in found.records] == ["pic0.jpg", "pic1.jpg", "pic2.jpg"]
     for record in found.records:
         with Image.open(record.path) as image:
-            for thing in record.things:  # the box covers the coloured rectangle to the pixel
-                colours = [
+            for thing in record.things:  # the box covers the colored rectangle to the pixel
+                colors = [
                     image.getpixel((int(x), int(y))) for x, y in (thing.box[:2], (thing.box[2] - 1, thing.box[3] - 1))
                 ]
-                assert all(c[0 if thing.label == 2 else 2] > 150 for c in colours)
+                assert all(c[0 if thing.label == 2 else 2] > 150 for c in colors)
     assert [record.path.name for record in read_voc(root, "test").records] == ["pic3.jpg"]
 
 

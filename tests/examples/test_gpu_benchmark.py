@@ -19,7 +19,7 @@ def test_every_table_on_a_processor():
     options = "--models pvig_micro --batch-size 2 --no-compile --repeats 1 --parts correct kernels inference training"
     done = run("--device", "cpu", *options.split())
     assert done.returncode == 0, done.stderr[-1000:]
-    for word in ("'equal neighbours': 1.0", "'gather-max, backward'", "'ours, plain torch'", "'training step'"):
+    for word in ("'equal neighbors': 1.0", "'gather-max, backward'", "'ours, plain torch'", "'training step'"):
         assert word in done.stdout
 
 

@@ -61,7 +61,7 @@ def logit_of_scaled_messages(model, image, found, layer, edges):
 def test_an_edges_score_is_the_slope_of_scaling_its_message(case):
     model, image = case
     found = attribute(model, image)
-    ties = isinstance(model.graphers()[0].conv, EdgeConv)  # half of its heads see the centre alone
+    ties = isinstance(model.graphers()[0].conv, EdgeConv)  # half of its heads see the center alone
     for layer, scores in enumerate(found.edges):
         target = found.graphs[layer].edge_index[1]
         largest = int(scores.abs().argmax())

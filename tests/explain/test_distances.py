@@ -7,7 +7,7 @@ from vig_pyg.explain.distances import edge_ranks
 from vig_pyg.models.inspect import PatchGraph
 
 
-def test_distances_are_those_of_the_centres_in_pixels():
+def test_distances_are_those_of_the_centers_in_pixels():
     _, graphs = image_and_graphs("pvig_micro")
     found = neighbor_distances(graphs, patch_size=2)
     assert len(found) == len(graphs)
@@ -15,10 +15,10 @@ def test_distances_are_those_of_the_centres_in_pixels():
         graph = batch.get_example(0)
         cell = 32 / graph.grid_size[0]  # pixels of a patch in this stage
         for (source, target), d in zip(graph.edge_index.t().tolist(), distance.tolist(), strict=True):
-            centre = [(i + 0.5) * cell for i in divmod(target, graph.grid_size[1])]
+            center = [(i + 0.5) * cell for i in divmod(target, graph.grid_size[1])]
             r = int(graph.reduce_ratio)
             there = [(i + 0.5) * cell * r for i in divmod(source, graph.grid_size[1] // r)]
-            assert d == pytest.approx(sum((a - b) ** 2 for a, b in zip(centre, there, strict=True)) ** 0.5, abs=1e-3)
+            assert d == pytest.approx(sum((a - b) ** 2 for a, b in zip(center, there, strict=True)) ** 0.5, abs=1e-3)
 
 
 def test_images_of_several_sizes_go_together():

@@ -6,7 +6,7 @@ from vig_pyg.explain import draw_all
 
 
 def ends(fig):
-    """Ends of the lines, `(E, 2, 2)`: patch and neighbour, each as (x, y)."""
+    """Ends of the lines, `(E, 2, 2)`: patch and neighbor, each as (x, y)."""
     (lines,) = fig.axes[0].collections
     return torch.stack([torch.from_numpy(segment) for segment in lines.get_segments()]).float()
 
@@ -24,7 +24,7 @@ def expected(graph, side):
 
 
 @pytest.mark.parametrize(("name", "layer"), [("vig_micro", 1), ("pvig_micro", 0)])
-def test_a_line_joins_each_patch_with_each_neighbour(name, layer):
+def test_a_line_joins_each_patch_with_each_neighbor(name, layer):
     image, graphs = image_and_graphs(name)
     lines = {
         tuple(round(v, 3) for v in line) for line in ends(draw_all(image, graphs, layer=layer)).flatten(1).tolist()
@@ -49,7 +49,7 @@ def test_only_the_nearest_are_drawn_and_last():
 
 
 def test_a_layer_without_an_edge_is_an_image():
-    image = torch.rand(3, 4, 4)  # one patch, its own neighbour
+    image = torch.rand(3, 4, 4)  # one patch, its own neighbor
     fig = draw_all(image, model_of("vig_micro").graphs(image[None]))
     assert "0 edges" in fig.axes[0].get_title()
     fig.canvas.draw()

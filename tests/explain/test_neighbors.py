@@ -13,25 +13,25 @@ def graphs(name, **options):
 
 
 @pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
-def test_every_layer_shows_the_patch_and_its_neighbours(name):
+def test_every_layer_shows_the_patch_and_its_neighbors(name):
     image, found = graphs(name)
     fig = draw_graph(image, found)
     assert len(fig.axes) == len(found)
     for axes, batch in zip(fig.axes, found, strict=True):
         graph = batch.get_example(0)
-        *neighbours, centre = axes.patches
-        assert len(neighbours) == int(graph.k)
-        assert centre.get_edgecolor()[:3] == to_rgb("red")
-        assert all(p.get_x() >= 0 and p.get_x() + p.get_width() <= 32.001 for p in neighbours)
+        *neighbors, center = axes.patches
+        assert len(neighbors) == int(graph.k)
+        assert center.get_edgecolor()[:3] == to_rgb("red")
+        assert all(p.get_x() >= 0 and p.get_x() + p.get_width() <= 32.001 for p in neighbors)
         cell = 32 / graph.grid_size[1] * graph.reduce_ratio
-        assert neighbours[0].get_width() == pytest.approx(cell)
+        assert neighbors[0].get_width() == pytest.approx(cell)
 
 
 def test_pooled_cells_at_the_border_end_with_the_image():
     torch.manual_seed(0)
     image = torch.rand(3, 36, 44)  # 18 x 22 patches, pooled by 4 to 5 x 6 cells, of 2 x 2 in the corner
     graph = (found := create_model("pvig_micro").eval().graphs(image[None]))[0].get_example(0)
-    target = int(graph.edge_index[1, graph.edge_index[0] == 29][0])  # has the corner as a neighbour
+    target = int(graph.edge_index[1, graph.edge_index[0] == 29][0])  # has the corner as a neighbor
     patch = (target // 22 + 0.5) / 18, (target % 22 + 0.5) / 22
     *cells, _ = draw_graph(image, found, patch=patch).axes[0].patches
     sources = graph.edge_index[0, graph.edge_index[1] == target].tolist()
@@ -41,7 +41,7 @@ def test_pooled_cells_at_the_border_end_with_the_image():
         assert drawn.get_bbox().extents.tolist() == pytest.approx([2 * place for place in corners])
 
 
-def test_the_nearest_neighbour_of_a_patch_is_itself():
+def test_the_nearest_neighbor_of_a_patch_is_itself():
     image, found = graphs("vig_micro")
     axes = draw_graph(image, found, patch=(0.0, 0.0)).axes[0]
     assert axes.patches[0].get_xy() == axes.patches[-1].get_xy() == (0, 0)
@@ -72,7 +72,7 @@ def test_missing_matplotlib_names_the_extra(monkeypatch):
 
 
 def test_a_photo_is_drawn_with_few_shapes():
-    """224 px have 3136 patches: what is drawn is one of them and its neighbours, in the layers that are shown."""
+    """224 px have 3136 patches: what is drawn is one of them and its neighbors, in the layers that are shown."""
     model = create_model("pvig_tiny").eval()
     rows = torch.linspace(0, 1, 224)
     image = torch.stack([rows[:, None] * rows, (20 * rows[:, None]).sin().abs() * rows, rows.outer(1 - rows)])

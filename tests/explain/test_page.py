@@ -35,7 +35,7 @@ def test_the_page_has_every_edge_and_the_image(tmp_path, name):
     assert (data["height"], data["width"], data["patch"]) == (32, 32, [0.25, 0.75])
     assert len(data["layers"]) == len(graphs)
     for layer, graph in zip(data["layers"], graphs, strict=True):
-        edges = [(source, i) for i, sources in enumerate(layer["neighbours"]) for source in sources]
+        edges = [(source, i) for i, sources in enumerate(layer["neighbors"]) for source in sources]
         assert edges == [tuple(edge) for edge in graph.edge_index.t().tolist()]
         assert (layer["rows"], layer["columns"]) == tuple(graph.grid_size[0])
         assert [layer[key] for key in ("k", "dilation", "ratio")] == [
@@ -46,7 +46,7 @@ def test_the_page_has_every_edge_and_the_image(tmp_path, name):
     assert np.abs(pixels - image.permute(1, 2, 0).numpy()).max() <= 0.5 / 255 + 1e-6
 
 
-def test_patches_may_have_different_numbers_of_neighbours_or_none(tmp_path):
+def test_patches_may_have_different_numbers_of_neighbors_or_none(tmp_path):
     def first_alone(x, layout, x_src, layout_src):
         return torch.tensor([[5, 3, 1], [0, 0, 2]])
 
@@ -54,7 +54,7 @@ def test_patches_may_have_different_numbers_of_neighbours_or_none(tmp_path):
     graphs = model_of("vig_micro", in_channels=1, graph=lambda k, dilation: first_alone).graphs(image[None])
     save_html(image, graphs, tmp_path / "a.html")
     (layer, *_) = data_of((tmp_path / "a.html").read_text())["layers"]
-    assert layer["neighbours"] == [[5, 3], [], [1]] + [[]] * 61
+    assert layer["neighbors"] == [[5, 3], [], [1]] + [[]] * 61
     assert layer["degrees"] == [0, 2]
 
 
@@ -92,7 +92,7 @@ def test_a_page_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 def test_wrong_input_is_refused(tmp_path):
     image, graphs = image_and_graphs("vig_micro")
     out = tmp_path / "a.html"
-    with pytest.raises(ValueError, match=r"in \[0, 1\], got -1 to 1: undo the normalisation"):
+    with pytest.raises(ValueError, match=r"in \[0, 1\], got -1 to 1: undo the normalization"):
         save_html(torch.linspace(-1, 1, 3 * 32 * 32).view(3, 32, 32), graphs, out)
     with pytest.raises(ValueError, match="got nan"):
         save_html(image * torch.nan, graphs, out)

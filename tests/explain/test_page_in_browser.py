@@ -76,7 +76,7 @@ class Page:
         """Sources that are lit, with their areas in shares of the image as drawn on the screen, by rank."""
         found = self.browser.execute_script("""
             const whole = document.getElementById("image").getBoundingClientRect();
-            return [...document.querySelectorAll(".neighbour")].map(rect => {
+            return [...document.querySelectorAll(".neighbor")].map(rect => {
               const a = rect.getBBox(), m = rect.getScreenCTM(), d = rect.dataset;
               return {rank: +d.rank, source: +d.source, fill: getComputedStyle(rect).fill, area: [
                 (m.f + m.d * a.y - whole.top) / whole.height, (m.e + m.a * a.x - whole.left) / whole.width,
@@ -85,7 +85,7 @@ class Page:
         return sorted(found, key=lambda rect: rect["rank"])
 
     def shows(self, row, column):
-        """Whether number, places and colours of the lit neighbours are those of a patch."""
+        """Whether number, places and colors of the lit neighbors are those of a patch."""
         graph = self.graph()
         h, w = graph.grid_size
         expected = graph.edge_index[0, graph.edge_index[1] == row * w + column].tolist()
@@ -98,7 +98,7 @@ class Page:
             area = top / h, left / w, min(r, h - top) / h, min(r, w - left) / w
             assert rect["area"] == pytest.approx(area, abs=0.005)
         light = [sum(int(part) for part in rect["fill"][4:-1].split(",")) for rect in lit]
-        assert light == sorted(set(light)), "nearest darkest, each in a colour of its own"
+        assert light == sorted(set(light)), "nearest darkest, each in a color of its own"
         assert len(self.browser.find_elements(By.CSS_SELECTOR, "#ranks li")) == len(expected)
         assert self.text("where").startswith(f"Row {row}, column {column} (node {row * w + column})\n")
         return True
@@ -117,7 +117,7 @@ def page(request, browser, tmp_path):
     assert [name for name in loaded if not name.startswith("data:")] == []
 
 
-def test_hover_shows_the_neighbours_in_every_layer(page):
+def test_hover_shows_the_neighbors_in_every_layer(page):
     assert page.text("layer-number") == f"Layer 1 of {len(page.graphs)}"
     assert page.shows(*(side // 2 for side in page.graph().grid_size))
     for layer, batch in enumerate(page.graphs):
@@ -207,8 +207,8 @@ def test_a_finger_shows_and_pins(page):
         page.browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
 
 
-def test_both_colour_schemes_and_narrow_windows_keep_everything_in_view(page):
-    def colours():
+def test_both_color_schemes_and_narrow_windows_keep_everything_in_view(page):
+    def colors():
         return page.browser.execute_script(
             "const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]"
         )
@@ -217,7 +217,7 @@ def test_both_colour_schemes_and_narrow_windows_keep_everything_in_view(page):
     for scheme in ("light", "dark"):
         features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
-        seen.append([sum(int(part) for part in colour[4:-1].split(",")) for colour in colours()])
+        seen.append([sum(int(part) for part in color[4:-1].split(",")) for color in colors()])
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert seen[0][0] > 700 > 200 > seen[0][1]
     assert seen[1][0] < 200 < 600 < seen[1][1]
@@ -253,7 +253,7 @@ def test_settings_that_a_builder_ignores_are_called_so(browser, tmp_path):
     browser.get((tmp_path / "page.html").as_uri())
     page = Page(browser, graphs)
     page.find("layer").send_keys(Keys.END)
-    assert page.text("k-words") == "the model's setting; this graph has 4 to 9 neighbours a patch"
+    assert page.text("k-words") == "the model's setting; this graph has 4 to 9 neighbors a patch"
     assert page.text("dilation-words") == "the model's setting"
     page.hover(0, 0)
     assert page.shows(0, 0)

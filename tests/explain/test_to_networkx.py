@@ -33,7 +33,7 @@ def test_pooled_sources_are_nodes_of_their_own():
 
 
 @pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
-def test_the_rank_counts_the_neighbours_from_the_nearest(name):
+def test_the_rank_counts_the_neighbors_from_the_nearest(name):
     _, graphs = image_and_graphs(name)
     graph = graphs[0].get_example(0)
     found = layer_networkx(graph)

@@ -16,7 +16,7 @@ def test_every_strideth_patch_of_row_and_column(sizes, ratio, stride):
     assert assert_builder(AxialGraph(stride=stride), *given) == sum(map(len, want))
 
 
-def test_rolling_the_map_gives_the_same_neighbours_where_the_stride_divides_the_grid():
+def test_rolling_the_map_gives_the_same_neighbors_where_the_stride_divides_the_grid():
     given = inputs([(4, 6)])
     cells = torch.arange(24).view(4, 6)
     rolled = [cells.roll(step, dim) for dim, side in ((0, 4), (1, 6)) for step in range(0, side, 2)]

@@ -20,7 +20,7 @@ def test_all_sources_get_one_length():
 
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("coded", [False, True])
-def test_neighbours_of_a_ragged_batch_are_those_of_each_image(pooled, coded):
+def test_neighbors_of_a_ragged_batch_are_those_of_each_image(pooled, coded):
     layout = Layout.from_sizes([(3, 4), (5, 5)])
     source = layout.pooled(2 if pooled else 1)
     x = torch.randn(layout.num_nodes, 4, dtype=torch.float64)
@@ -50,7 +50,7 @@ def test_threads_change_nothing(monkeypatch, threads, ratio):
     assert torch.equal(cluster_neighbors(x, layout, y, source, 3, None), alone)
 
 
-def test_more_neighbours_than_nodes_are_fewer():
+def test_more_neighbors_than_nodes_are_fewer():
     layout = Layout.from_sizes([(1, 2), (2, 2)])
     x = torch.randn(6, 4)
     assert cluster_neighbors(x, layout, x, layout, 3, None)[1].bincount().tolist() == [2, 2, 3, 3, 3, 3]
@@ -66,7 +66,7 @@ def test_the_limit_of_the_cuda_kernel_is_an_error():
 
 def test_where_it_cannot_search_it_says_so():
     assert cluster_refuses(torch.device("cpu"), 10**6) == cluster_refuses(torch.device("cuda", 1), 100) == ""
-    assert "at most 100 neighbours on CUDA, got k * dilation = 101" in cluster_refuses(torch.device("cuda"), 101)
+    assert "at most 100 neighbors on CUDA, got k * dilation = 101" in cluster_refuses(torch.device("cuda"), 101)
     for name in ("mps", "xpu", "meta"):
         assert f'searches on cpu and cuda, got nodes on {name}: use knn_engine="auto"' in cluster_refuses(
             torch.device(name), 3

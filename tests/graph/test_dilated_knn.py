@@ -90,7 +90,7 @@ def test_nearest_comes_first(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_equal_features_still_give_k_neighbours_with_no_gap_in_distance(engine):
+def test_equal_features_still_give_k_neighbors_with_no_gap_in_distance(engine):
     x, layout = to_nodes(torch.ones(2, 4, 3, 3))
     source, target = DilatedKNN(4, engine=engine)(x, layout, x, layout)
     assert target.bincount().tolist() == [4] * 18
@@ -134,7 +134,7 @@ def test_stochastic_dilation_is_random_in_training_only():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_stochastic_neighbours_are_k_of_the_nearest(engine):
+def test_stochastic_neighbors_are_k_of_the_nearest(engine):
     x, layout = to_nodes(torch.randn(1, 8, 6, 6))
     near = DilatedKNN(12, engine=engine)(x, layout, x, layout)[0].view(36, 12)
     got = DilatedKNN(4, 3, stochastic=True, epsilon=1.0, engine=engine)(x, layout, x, layout)[0].view(36, 4)
@@ -218,7 +218,7 @@ def distances(builder, x, layout, x_src, layout_src, source, target):
 
 
 def different_sets(builder, inputs, edges):
-    """Targets whose neighbour sets the two engines see differently, and the largest gap between the two."""
+    """Targets whose neighbor sets the two engines see differently, and the largest gap between the two."""
     options = {"position": builder.position.mode if builder.position else None, "engine": "torch_cluster"}
     other = DilatedKNN(builder.k, builder.dilation, **options)(*inputs)
     assert torch.equal(edges[1], other[1])
@@ -249,10 +249,10 @@ def compare_engines(name, picture):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_engines_find_the_same_neighbours(name, capsys):
+def test_engines_find_the_same_neighbors(name, capsys):
     differ, total, gap = compare_engines(name, torch.rand)
     with capsys.disabled():
-        print(f"\n{name}: the engines differ in {differ} of {total} neighbour sets, at gaps up to {gap:.1e}")
+        print(f"\n{name}: the engines differ in {differ} of {total} neighbor sets, at gaps up to {gap:.1e}")
     assert gap < 1e-6
     assert differ <= total / 500  # ties up to rounding: the two sum in different orders
 

@@ -72,7 +72,7 @@ class TestReading:
     @pytest.mark.parametrize(
         ("bits", "white", "want"), [(12, 1, [0, 128, 255]), (16, 1, [0, 128, 255]), (16, 0, [255, 127, 0])]
     )
-    def test_grey_tiff_files_of_12_bits_and_of_16_whose_zero_is_white(self, tmp_path, bits, white, want):
+    def test_gray_tiff_files_of_12_bits_and_of_16_whose_zero_is_white(self, tmp_path, bits, white, want):
         values = (0, 2056, 4095, 0) if bits == 12 else (0, 128 * 257, 65535, 0)
         packed = int("".join(f"{value:012b}" for value in values), 2).to_bytes(6, "big") if bits == 12 else b""
         data = packed or struct.pack("<4H", *values)

@@ -83,11 +83,11 @@ def test_indices_out_of_range_are_refused(bad):
         max_relative(torch.randn(4, 16), torch.randn(3, 16), graph)
 
 
-def test_many_neighbours_have_a_maximum_but_no_gradient():
+def test_many_neighbors_have_a_maximum_but_no_gradient():
     x = torch.randn(300, 16)
     graph = torch.stack([torch.arange(300), torch.zeros(300, dtype=torch.long)])
     assert torch.equal(max_relative(x, x[:1], graph), by_hand(x, x[:1], graph))
-    with pytest.raises(TooManyNeighborsError, match="more than 256 neighbours"):
+    with pytest.raises(TooManyNeighborsError, match="more than 256 neighbors"):
         max_relative(x.requires_grad_(), x[:1], graph)
     x = x.detach()[:256].requires_grad_()
     max_relative(x, x[:1], graph[:, :256])[:, 1::2].sum().backward()

@@ -43,7 +43,7 @@ def test_more_neighbors_than_a_byte_can_tell_apart(native):
     graph = torch.zeros(2, 257, dtype=torch.long)
     edge_rows(graph, 1, 1)
     edge_rows(graph[:, 1:], 1, 1, slots=True)
-    with pytest.raises(TooManyNeighborsError, match="more than 256 neighbours"):
+    with pytest.raises(TooManyNeighborsError, match="more than 256 neighbors"):
         edge_rows(graph, 1, 1, slots=True)
 
 

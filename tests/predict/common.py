@@ -10,7 +10,7 @@ from vig_pyg.preprocess import Preprocessing
 RGB = {"red": (255, 40, 0), "green": (0, 255, 40), "blue": (40, 0, 255)}
 
 
-class Colours(nn.Module):
+class Colors(nn.Module):
     """The classes are red, green and blue: the brightest channel wins."""
 
     def __init__(self, classes=3):
@@ -24,13 +24,13 @@ class Colours(nn.Module):
         return torch.cat([means, -torch.arange(2.0, self.classes - 1).expand(len(images), -1)], 1)
 
 
-def colours(names=("red", "green", "blue")):
+def colors(names=("red", "green", "blue")):
     return PictureClassifier(
-        name="colours", model=Colours(len(names)), class_names=list(names), preprocessing=Preprocessing(image_size=8)
+        name="colors", model=Colors(len(names)), class_names=list(names), preprocessing=Preprocessing(image_size=8)
     )
 
 
-def paint(path, colour):
+def paint(path, color):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (12, 9), RGB[colour]).save(path)
+    Image.new("RGB", (12, 9), RGB[color]).save(path)
     return path

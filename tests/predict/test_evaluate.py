@@ -1,7 +1,7 @@
 import pytest
 
-from tests.predict.common import RGB, colours, paint
-from vig_pyg.predict import LabelledPictures, evaluate, find_labelled
+from tests.predict.common import RGB, colors, paint
+from vig_pyg.predict import LabeledPictures, evaluate, find_labeled
 from vig_pyg.predict.evaluate import ClassResult
 
 SEVEN = ["red", "green", "blue", "d", "e", "f", "g"]  # in this order the model likes the last four less and less
@@ -9,10 +9,10 @@ SEVEN = ["red", "green", "blue", "d", "e", "f", "g"]  # in this order the model 
 
 @pytest.fixture
 def root(tmp_path):
-    """Three of four pictures are in the folder of their colour, and two are broken."""
-    for label, colour, count in (("red", "red", 2), ("red", "blue", 1), ("blue", "blue", 1)):
+    """Three of four pictures are in the folder of their color, and two are broken."""
+    for label, color, count in (("red", "red", 2), ("red", "blue", 1), ("blue", "blue", 1)):
         for i in range(count):
-            paint(tmp_path / label / f"{colour}{i}.png", colour)
+            paint(tmp_path / label / f"{color}{i}.png", color)
     (tmp_path / "red" / "z.png").touch()
     (tmp_path / "blue" / "z.jpg").write_text("text")
     return tmp_path
@@ -20,9 +20,9 @@ def root(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 100])
 def test_accuracy_by_hand(root, batch_size):
-    classifier = colours()
+    classifier = colors()
     done = []
-    data = find_labelled(root, classifier.class_names)
+    data = find_labeled(root, classifier.class_names)
     result = evaluate(classifier, data, batch_size=batch_size, report=done.append)
     assert (result.images, result.top1, result.top5) == (4, 75.0, 100.0)
     assert result.per_class == [
@@ -40,7 +40,7 @@ def test_accuracy_by_hand(root, batch_size):
 def test_top5_counts_the_five_likeliest(tmp_path):
     paths = [paint(tmp_path / f"{i}.png", "red") for i in range(4)]
     labels = [0, 4, 5, 6]  # the first, the fifth, the sixth, the last
-    result = evaluate(colours(SEVEN), LabelledPictures(paths, labels))
+    result = evaluate(colors(SEVEN), LabeledPictures(paths, labels))
     assert (result.top1, result.top5) == (25.0, 50.0)
     assert [(row.index, row.name, row.top1, row.top5) for row in result.per_class] == [
         (0, "red", 100.0, 100.0),
@@ -53,11 +53,11 @@ def test_top5_counts_the_five_likeliest(tmp_path):
 def test_the_model_chooses_among_all_classes_even_if_some_do_not_occur(tmp_path):
     for name in RGB:
         paint(tmp_path / "red" / f"{name}.png", name)
-    result = evaluate(colours(), find_labelled(tmp_path, list(RGB)))
+    result = evaluate(colors(), find_labeled(tmp_path, list(RGB)))
     assert result.top1 == pytest.approx(100 / 3)
 
 
 def test_nothing_readable_is_an_error(tmp_path):
     (tmp_path / "a.png").touch()
     with pytest.raises(ValueError, match=r"None of 1 pictures could be read; the first: the file is empty\."):
-        evaluate(colours(), LabelledPictures([tmp_path / "a.png"], [0]))
+        evaluate(colors(), LabeledPictures([tmp_path / "a.png"], [0]))

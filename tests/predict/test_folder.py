@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from tests.predict.common import paint
-from vig_pyg.predict import find_labelled
+from vig_pyg.predict import find_labeled
 from vig_pyg.predict.folder import class_numbers, synsets
 from vig_pyg.weights.table import imagenet_categories
 
@@ -30,7 +30,7 @@ IMAGENET = list(imagenet_categories())
 def test_wordnet_numbers_are_mapped_to_imagenets_indices(tmp_path):
     for name in IMAGENETTE:
         paint(tmp_path / name / "a.png", "red")
-    found = find_labelled(tmp_path, IMAGENET)
+    found = find_labeled(tmp_path, IMAGENET)
     assert {path.parent.name: label for path, label in zip(found.paths, found.labels, strict=True)} == {
         name: index for name, (index, _) in IMAGENETTE.items()
     }
@@ -49,7 +49,7 @@ def test_some_of_the_classes_are_enough(tmp_path):
     paint(tmp_path / "red" / "deep" / "0.jpg", "red")
     (tmp_path / ".cache").mkdir()
     (tmp_path / "labels.csv").touch()
-    found = find_labelled(tmp_path, ["red", "green", "blue"])
+    found = find_labeled(tmp_path, ["red", "green", "blue"])
     assert [path.name for path in found.paths] == ["0.png", "1.png", "0.jpg"]
     assert found.labels == [2, 2, 0]
 
@@ -72,17 +72,17 @@ def test_wrong_folders_are_named():
 
 def test_a_folder_that_is_none_or_has_none_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"The folder .*nothing does not exist"):
-        find_labelled(tmp_path / "nothing", ["red"])
+        find_labeled(tmp_path / "nothing", ["red"])
     picture = paint(tmp_path / "a.png", "red")
     with pytest.raises(ValueError, match="needs one folder of images for each class"):
-        find_labelled(tmp_path, ["red"])
+        find_labeled(tmp_path, ["red"])
     with pytest.raises(
         NotADirectoryError, match=r"a\.png is a file, expected a folder with one folder of images for each class"
     ):
-        find_labelled(picture, ["red"])
+        find_labeled(picture, ["red"])
     (tmp_path / "red").mkdir()
     with pytest.raises(ValueError, match=r"The folder .*red has no images"):
-        find_labelled(tmp_path, ["red"])
+        find_labeled(tmp_path, ["red"])
 
 
 def test_without_timm_the_message_says_what_to_install(monkeypatch):
@@ -95,7 +95,7 @@ def test_one_stray_folder_is_named_alone(tmp_path):
     for name in ("n01440764", "n02102040", "misc"):
         paint(tmp_path / name / "a.png", "red")
     with pytest.raises(ValueError, match="1 of 3 folders are no classes of the model: misc; its"):
-        find_labelled(tmp_path, IMAGENET)
+        find_labeled(tmp_path, IMAGENET)
     with pytest.raises(ValueError, match=r"1 of 2 folders are no classes of the model: Red \(did you mean red\?\)"):
         class_numbers(["Red", "green"], ["red", "green"])
 
@@ -109,7 +109,7 @@ def test_what_systems_leave_behind_is_no_class(tmp_path, caplog):
     (tmp_path / "up").symlink_to(tmp_path)
     os.mkfifo(tmp_path / "red" / "pipe.png")
     with caplog.at_level(logging.WARNING):
-        found = find_labelled(tmp_path, ["red", "green", "blue"])
+        found = find_labeled(tmp_path, ["red", "green", "blue"])
     assert {(path.name, label) for path, label in zip(found.paths, found.labels, strict=True)} == {
         ("a.png", 0),
         ("a.jfif", 2),
@@ -121,11 +121,11 @@ def test_what_systems_leave_behind_is_no_class(tmp_path, caplog):
 def test_names_with_accents_are_the_same_in_both_ways(tmp_path):
     paint(tmp_path / unicodedata.normalize("NFD", "âne") / "a.png", "red")
     for form in ("NFC", "NFD"):
-        assert find_labelled(tmp_path, ["cat", unicodedata.normalize(form, "âne")]).labels == [1]
+        assert find_labeled(tmp_path, ["cat", unicodedata.normalize(form, "âne")]).labels == [1]
 
 
 def test_the_folder_of_a_data_set_is_told_what_to_name(tmp_path):
     for part in ("train", "val"):
         paint(tmp_path / part / "red" / "a.png", "red")
     with pytest.raises(ValueError, match=r"train, val; its classes .* in .*train may be the classes: name that"):
-        find_labelled(tmp_path, ["red", "green"])
+        find_labeled(tmp_path, ["red", "green"])

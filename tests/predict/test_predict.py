@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.common import calibrated
-from tests.predict.common import RGB, colours, paint
+from tests.predict.common import RGB, colors, paint
 from vig_pyg import pvig_micro
 from vig_pyg.image_io import read_image
 from vig_pyg.predict import Broken, PictureClassifier, Prediction, predict
@@ -11,7 +11,7 @@ from vig_pyg.preprocess import Preprocessing
 
 def test_the_likeliest_classes_come_first(tmp_path):
     paths = [paint(tmp_path / f"{name}.png", name) for name in RGB]
-    found = list(predict(colours(), paths))
+    found = list(predict(colors(), paths))
     assert [one.path for one in found] == paths and [one.names[0] for one in found] == list(RGB)
     assert found[0].names == ["red", "green", "blue"] and found[0].classes == [0, 1, 2]
     for one in found:
@@ -22,7 +22,7 @@ def test_the_likeliest_classes_come_first(tmp_path):
 def test_as_many_classes_as_asked_for_and_there_are(tmp_path):
     path = paint(tmp_path / "a.png", "green")
     for topk, want in ((1, ["green"]), (2, ["green", "blue"]), (99, ["green", "blue", "red"])):
-        (one,) = predict(colours(), [path], topk=topk)
+        (one,) = predict(colors(), [path], topk=topk)
         assert one.names == want and len(one.probabilities) == len(want)
 
 
@@ -31,7 +31,7 @@ def test_broken_pictures_keep_their_places(tmp_path):
     paths[1].write_bytes(b"")
     paths[4].write_text("text")
     for batch_size in (1, 2, 5):
-        found = list(predict(colours(), paths, batch_size=batch_size))
+        found = list(predict(colors(), paths, batch_size=batch_size))
         assert [type(one) for one in found] == [Prediction, Broken, Prediction, Prediction, Broken]
         assert [one.path for one in found] == paths
         assert found[1].reason == "the file is empty" and "no image" in found[4].reason
@@ -39,7 +39,7 @@ def test_broken_pictures_keep_their_places(tmp_path):
 
 def test_results_come_as_they_are_ready(tmp_path):
     paths = [paint(tmp_path / f"{i}.png", "blue") for i in range(5)]
-    classifier = colours()
+    classifier = colors()
     results = predict(classifier, paths, batch_size=2)
     next(results)
     assert classifier.model.sizes == [2]
@@ -63,6 +63,6 @@ def test_equals_the_model_by_hand(tmp_path):
 def test_bad_options_are_refused(tmp_path):
     path = paint(tmp_path / "a.png", "green")
     with pytest.raises(ValueError, match="topk must be at least 1, got 0"):
-        list(predict(colours(), [path], topk=0))
+        list(predict(colors(), [path], topk=0))
     with pytest.raises(ValueError, match="batch_size >= 1"):
-        list(predict(colours(), [path], batch_size=0))
+        list(predict(colors(), [path], batch_size=0))

@@ -35,14 +35,14 @@ pytestmark = [
 ]
 
 
-def two_colours(count=16):
+def two_colors(count=16):
     labels = torch.tensor([0, 1] * (count // 2))
     return torch.randn(count, 3, 32, 32) * 0.1 + labels.view(-1, 1, 1, 1) * 2.0 - 1, labels
 
 
 def test_learns_and_counts():
     module = classifier()
-    history = run(module, *two_colours(), epochs=4)
+    history = run(module, *two_colors(), epochs=4)
     assert [row["epoch"] for row in history.rows] == [1, 2, 3, 4]
     assert history.rows[-1]["train_loss"] < history.rows[0]["train_loss"]
     assert history.rows[-1]["val_accuracy"] == 1
@@ -52,7 +52,7 @@ def test_learns_and_counts():
 
 def test_the_losses_are_means_over_images():
     module = classifier(classes=7, lr=1e-12, weight_decay=0.0)
-    images, labels = two_colours(10)  # the last batch is smaller
+    images, labels = two_colors(10)  # the last batch is smaller
     history = run(module, images, labels, epochs=1)
     with torch.no_grad():
         logits = torch.cat([module.eval()(part) for part in images.split(4)])
@@ -70,7 +70,7 @@ def test_the_losses_are_means_over_images():
 
 
 def test_images_that_fill_up_do_not_count():
-    images, labels = two_colours(8)
+    images, labels = two_colors(8)
     filling = torch.cat([labels[4:6], torch.tensor([IGNORE] * 2)])
     trainer = lightning.Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu")
 
@@ -105,7 +105,7 @@ def test_the_rate_rises_then_falls():
 def test_a_frozen_backbone_stays_and_the_head_learns():
     module = classifier(freeze=True)
     before = {name: value.clone() for name, value in module.model.state_dict().items()}
-    run(module, *two_colours())
+    run(module, *two_colors())
     for name, value in module.model.state_dict().items():
         assert torch.equal(value, before[name]) != name.startswith("head."), name
     assert module.train().model.head.norm.training
@@ -122,7 +122,7 @@ def test_rare_classes_weigh_more():
 def test_mixing_makes_soft_labels_and_needs_pairs():
     module = classifier(mixup=1.0, cutmix=1.0, label_smoothing=0.1)
     assert module.loss.label_smoothing == 0
-    images, labels = two_colours(8)
+    images, labels = two_colors(8)
     mixed, soft = module.mix(images.clone(), labels)
     assert not torch.equal(mixed, images)
     torch.testing.assert_close(soft.sum(1), torch.ones(8))
@@ -132,7 +132,7 @@ def test_mixing_makes_soft_labels_and_needs_pairs():
 
 
 def test_dropout_follows_from_the_place_and_the_seed():
-    images, labels = two_colours()
+    images, labels = two_colors()
 
     def losses(seed):
         module = classifier(seed=seed)

@@ -32,7 +32,7 @@ STRINGS = [
 
 
 def images():
-    """One pixel, one row, noise, one color, grey, with transparency, a palette, large."""
+    """One pixel, one row, noise, one color, gray, with transparency, a palette, large."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8))
     return {
         "one pixel": Image.new("RGB", (1, 1), (200, 100, 50)),
@@ -40,7 +40,7 @@ def images():
         "column": Image.new("RGB", (1, 40)),
         "noise": noise,
         "white": Image.new("RGB", (16, 16), "white"),
-        "grey": noise.convert("L"),
+        "gray": noise.convert("L"),
         "black and white": noise.convert("1"),
         "transparent": noise.convert("RGBA"),
         "palette": noise.convert("P"),
@@ -74,7 +74,7 @@ def test_every_operation_works_at_every_magnitude(name):
 
 @pytest.mark.parametrize("text", STRINGS)
 def test_every_string_works_on_every_image(text):
-    draw, sized = color(text), {"grey": 1}
+    draw, sized = color(text), {"gray": 1}
     augment = {
         channels: Augmentation(randaugment=text, crop=0.08).transform(
             Preprocessing(image_size=16, in_channels=channels)

@@ -72,8 +72,8 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(whole)
     (tmp_path / "half.png").write_bytes(whole.read_bytes()[:3000])
     (tmp_path / "half.npy").write_bytes(b"\x93NUMPY")
-    np.save(tmp_path / "grey.npy", np.zeros((9, 9), np.uint8))
-    names = ["half.png", "half.npy", "grey.npy", "none.png"]
+    np.save(tmp_path / "gray.npy", np.zeros((9, 9), np.uint8))
+    names = ["half.png", "half.npy", "gray.npy", "none.png"]
     images = Pictures([str(tmp_path / name) for name in names], [0] * 4, Preprocessing(image_size=8))
     for i, reason in enumerate(["damaged or cut short", "damaged or cut short", r"Expected an array \(height"]):
         with pytest.raises(UnreadableImageError, match=rf"{names[i]} cannot be read as an image \({reason}.*skip\.$"):

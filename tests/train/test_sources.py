@@ -37,7 +37,7 @@ def test_a_folder(tmp_path):
     assert labels.shape == (4,)
 
 
-def test_a_folder_in_grey_and_one_of_arrays(tmp_path):
+def test_a_folder_in_gray_and_one_of_arrays(tmp_path):
     root = make_folder(tmp_path / "pictures")
     assert FolderData(root, image_size=32, in_channels=1).train_set[0][0].shape == (1, 32, 32)
     for path in root.glob("*/*/*.png"):

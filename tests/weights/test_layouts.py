@@ -17,7 +17,7 @@ def test_official_keys_and_shapes_are_the_published_ones(name):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_layouts_are_recognised(make, layout):
+def test_layouts_are_recognized(make, layout):
     assert weights.detect_layout(weights.convert(make(), layout)) == layout
 
 

@@ -50,7 +50,7 @@ def test_parameters_and_macs_are_those_that_are_measured(model):
 
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (224, 224), (248, 248), (180, 333)])
 @pytest.mark.parametrize("model", MODELS)
-def test_preprocessing_is_the_published_one_to_a_grey_level(model, size):
+def test_preprocessing_is_the_published_one_to_a_gray_level(model, size):
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 256, (24, 18, 3), dtype=np.uint8))
     picture = coarse.resize(size, Image.Resampling.BILINEAR)

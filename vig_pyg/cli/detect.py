@@ -71,7 +71,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--flip", default="h", help="none, h or hv (default: h)")
     train.add_argument("--scale", type=_range, default=(1.0, 1.0), metavar="LOW,HIGH", help="zoom of training pictures")
-    train.add_argument("--colour", type=float, default=0.0, help="strength of colour changes (default: 0)")
+    train.add_argument("--color", type=float, default=0.0, help="strength of color changes (default: 0)")
     train.add_argument(
         "--on-bad", choices=["drop", "stop"], default="drop", help="at an object whose box or outline cannot be used"
     )
@@ -145,7 +145,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         variant=args.model,
         options=_options(args),
         recipe=DetectionRecipe(**{name: getattr(args, name) for name in names}),
-        augmentation=Augmentation(flip=args.flip, scale=args.scale, colour=args.colour),
+        augmentation=Augmentation(flip=args.flip, scale=args.scale, color=args.color),
         on_bad=args.on_bad,
     )
 

@@ -1,4 +1,4 @@
-"""`vig-pyg evaluate`: accuracy on labelled pictures."""
+"""`vig-pyg evaluate`: accuracy on labeled pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command and its options."""
     evaluate = commands.add_parser(
         "evaluate",
-        help="accuracy of a trained run or published weights on labelled pictures",
+        help="accuracy of a trained run or published weights on labeled pictures",
         epilog="Exit status: 0; 1 if some pictures could not be read (they count nowhere); 2 on errors.",
     )
     add_model(evaluate)
@@ -38,12 +38,12 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_no_input, write_file
-    from vig_pyg.predict import evaluate, find_labelled
+    from vig_pyg.predict import evaluate, find_labeled
 
     check_files(args)
     where = device(args)
     classifier = load_model(args)
-    data = find_labelled(args.data, classifier.class_names)
+    data = find_labeled(args.data, classifier.class_names)
     check_no_input((args.json, args.csv), data.paths)
     hidden = True if args.quiet else None  # None: where nobody looks
     with tqdm(total=len(data.paths), unit="picture", disable=hidden, leave=False) as bar:

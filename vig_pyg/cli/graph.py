@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command and its options."""
-    graph = commands.add_parser("graph", help="draw the neighbours of a patch in every layer")
+    graph = commands.add_parser("graph", help="draw the neighbors of a patch in every layer")
     add_model(graph)
     graph.add_argument("image", metavar="IMAGE", type=Path, help="an image file, or an array (.npy)")
     graph.add_argument(

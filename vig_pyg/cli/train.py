@@ -33,7 +33,7 @@ FLAGS = {
 #: Flags that set an option of the network.
 OPTIONS = {
     "conv": "operator: mr, edge, gin or sage",
-    "k": "neighbours of each patch",
+    "k": "neighbors of each patch",
     "patch-size": "side of a patch in pixels",
 }
 

@@ -113,7 +113,7 @@ class NodeUpdateConv(VisionConv):
     mlp: nn.Sequential
 
     def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
-        """What a node and its neighbours give the MLP."""
+        """What a node and its neighbors give the MLP."""
         raise NotImplementedError
 
     def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def reduce_edges(adj_t: Tensor, x: Tensor, reduce: Literal["amax", "sum"]) -> Te
 
 
 def takes_sparse(x: Tensor, edge_index: Tensor) -> bool:
-    """Whether torch can reduce these features over edges by a sparse product: on a processor, not when compiling."""
+    """Whether torch can reduce these features over edges by a sparse product: on a CPU, not when compiling."""
     return (
         x.device.type == "cpu"
         and edge_index.layout == torch.strided

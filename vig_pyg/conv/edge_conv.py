@@ -11,7 +11,7 @@ from vig_pyg.layers import MultiHeadLinear, multi_head_mlp
 
 
 class EdgeConv(VisionConv):
-    r"""The largest message over the edges, each from a node and its difference to a neighbour.
+    r"""The largest message over the edges, each from a node and its difference to a neighbor.
 
     .. math:: x_i' = \max_{j \in \mathcal{N}(i)} \mathrm{MLP}\big([x_i,\ x_j - x_i]\big)
 

@@ -11,7 +11,7 @@ from vig_pyg.layers import multi_head_mlp
 
 
 class GINConv(NodeUpdateConv):
-    r"""Each node, weighted, plus the sum of its neighbours.
+    r"""Each node, weighted, plus the sum of its neighbors.
 
     .. math:: x_i' = \mathrm{MLP}\Big((1 + \epsilon)\,x_i + \sum_{j \in \mathcal{N}(i)} x_j\Big)
 

@@ -11,7 +11,7 @@ from vig_pyg.layers import multi_head_mlp
 
 
 class GraphSAGEConv(NodeUpdateConv):
-    r"""Each node and the largest transformed neighbour.
+    r"""Each node and the largest transformed neighbor.
 
     .. math:: x_i' = \mathrm{MLP}\big(\big[x_i,\ \max_{j \in \mathcal{N}(i)} \mathrm{MLP}_{src}(x_j)\big]\big)
 
@@ -19,7 +19,7 @@ class GraphSAGEConv(NodeUpdateConv):
     BN, GELU; the inner one has its statistics over edges, as in the published code of Vision GNN (arXiv 2206.00272,
     table 5). On a CPU it runs once a node (see `vig_pyg.conv.by_nodes`).
 
-    *Differs* from `torch_geometric.nn.SAGEConv`, which averages neighbours and adds two linear maps.
+    *Differs* from `torch_geometric.nn.SAGEConv`, which averages neighbors and adds two linear maps.
 
     Args:
         in_channels: Width C of the nodes.

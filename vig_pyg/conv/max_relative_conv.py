@@ -14,7 +14,7 @@ from vig_pyg.ops import TooManyNeighborsError, has_max_relative, max_relative
 
 
 class MaxRelativeConv(NodeUpdateConv):
-    r"""Each node and the largest difference to its neighbours.
+    r"""Each node and the largest difference to its neighbors.
 
     .. math:: x_i' = \mathrm{MLP}\big(\big[x_i,\ \max_{j \in \mathcal{N}(i)} (x_j - x_i)\big]\big)
 
@@ -29,7 +29,7 @@ class MaxRelativeConv(NodeUpdateConv):
         heads: Heads of the linear map; the published models use 4.
 
     Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. A node without
-    neighbours gets 0 as its maximum.
+    neighbors gets 0 as its maximum.
 
     Raises:
         TypeError: If `x` is not floating-point or `edge_index` no dense tensor of int64 or int32.

@@ -42,7 +42,7 @@ _RECIPE: dict[str, Check] = {
 _AUGMENTATION: dict[str, Check] = {
     "flip": choice(("none", "h", "hv")),
     "scale": listing(number(0.01, 16), 2, 2),
-    "colour": number(0, 1),
+    "color": number(0, 1),
 }
 
 

@@ -60,7 +60,7 @@ class Augmentation:
     Args:
         flip: Which mirror images there are: `"none"`, `"h"` (left and right), `"hv"` (up and down too).
         scale: Range of the factor by which a picture is enlarged or shrunk before it is cut or filled up to its size.
-        colour: Strength of changes of brightness, contrast and saturation; 0 for none.
+        color: Strength of changes of brightness, contrast and saturation; 0 for none.
 
     Raises:
         ValueError: If a value is out of range.
@@ -72,14 +72,14 @@ class Augmentation:
 
     flip: str = "h"
     scale: tuple[float, float] = (1.0, 1.0)
-    colour: float = 0.0
+    color: float = 0.0
 
     def __post_init__(self) -> None:
         if self.flip not in ("none", "h", "hv"):
             raise ValueError(f"flip must be 'none', 'h' or 'hv', got {self.flip!r}.")
-        if not 0 < self.scale[0] <= self.scale[1] < math.inf or not 0 <= self.colour < 1:
+        if not 0 < self.scale[0] <= self.scale[1] < math.inf or not 0 <= self.color < 1:
             raise ValueError(
-                f"Need 0 < scale[0] <= scale[1] and 0 <= colour < 1, got scale={self.scale}, colour={self.colour}."
+                f"Need 0 < scale[0] <= scale[1] and 0 <= color < 1, got scale={self.scale}, color={self.color}."
             )
 
     def __call__(self, image: Tensor, target: Target) -> Sample:
@@ -101,8 +101,8 @@ class Augmentation:
             factor = float(torch.empty(()).uniform_(*self.scale))
             steps.append(v2.Resize([max(1, round(side * factor)) for side in size], antialias=True))
             steps.append(v2.RandomCrop(size, pad_if_needed=True, fill={tv_tensors.Image: 127, "others": 0}))
-        if self.colour:
-            c = self.colour
+        if self.color:
+            c = self.color
             steps.append(v2.ColorJitter(brightness=c, contrast=c, saturation=c))
         return v2.Compose([*steps, v2.ClampBoundingBoxes()])
 

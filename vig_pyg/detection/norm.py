@@ -1,4 +1,4 @@
-"""Batch norm in detectors: frozen, ordinary, or synchronised over devices."""
+"""Batch norm in detectors: frozen, ordinary, or synchronized over devices."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def freeze_norms(module: nn.Module) -> nn.Module:
 
 
 def set_norms(module: nn.Module, mode: NormMode) -> None:
-    """Make every batch norm below a module frozen, ordinary or synchronised.
+    """Make every batch norm below a module frozen, ordinary or synchronized.
 
     Args:
         module: Changed in place.

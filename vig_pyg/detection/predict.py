@@ -192,21 +192,21 @@ def _as_png(image: Tensor) -> Callable[[BinaryIO], None]:
 
 
 def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Tensor:
-    """A picture of bytes `(3, H, W)` with boxes, outlines, names and scores, a colour for each class."""
+    """A picture of bytes `(3, H, W)` with boxes, outlines, names and scores, a color for each class."""
     if not len(found["boxes"]):
         return image
     labels = found["labels"].tolist()
-    colours = [_colour(label, len(class_names)) for label in labels]
+    colors = [_color(label, len(class_names)) for label in labels]
     if "masks" in found:
-        image = draw_segmentation_masks(image, found["masks"][:, 0] >= MASK_THRESHOLD, alpha=0.5, colors=colours)
+        image = draw_segmentation_masks(image, found["masks"][:, 0] >= MASK_THRESHOLD, alpha=0.5, colors=colors)
     names = [terminal_text(name, limit=40) for name in class_names]
     titles = [f"{names[label - 1]} {score:.2f}" for label, score in zip(labels, found["scores"], strict=True)]
     width = max(1, round(min(image.shape[1:]) / 240))
-    return draw_bounding_boxes(image, found["boxes"], titles, colours, width=width)
+    return draw_bounding_boxes(image, found["boxes"], titles, colors, width=width)
 
 
-def _colour(label: int, count: int) -> tuple[int, int, int]:
-    """Colours around the circle of hues."""
+def _color(label: int, count: int) -> tuple[int, int, int]:
+    """Colors around the circle of hues."""
     red, green, blue = colorsys.hsv_to_rgb((label - 1) / count, 0.9, 0.95)
     return round(255 * red), round(255 * green), round(255 * blue)
 

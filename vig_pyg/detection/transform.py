@@ -46,7 +46,7 @@ class RaggedImages:
 
 
 class DetectionTransform(GeneralizedRCNNTransform):
-    """torchvision's resizing and normalisation, but the images stay apart, and no side becomes too short.
+    """torchvision's resizing and normalization, but the images stay apart, and no side becomes too short.
 
     The short side becomes `min_size`, or less where the long side would pass `max_size`. An image so narrow that a
     side would fall below `smallest` pixels gets `smallest` there: it is distorted rather than lost.

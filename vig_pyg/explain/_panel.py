@@ -47,7 +47,7 @@ def show_image(axes: Any, image: Tensor) -> None:
 
 
 def pale(image: Tensor) -> Tensor:
-    """The image in light grey, so that what lies on it is seen wherever it is dark."""
+    """The image in light gray, so that what lies on it is seen wherever it is dark."""
     return 0.5 + 0.5 * image.mean(0, keepdim=True)
 
 

@@ -40,8 +40,8 @@ def attribute(model: VisionGNN[Any], image: Tensor, target: int | None = None) -
     with x the patches after stem and position embedding, z the logit, and w weights on the messages
     (gradient x input, arXiv 1605.01713; weights on messages as in GNNExplainer, arXiv 1903.03894). Both say
     to first order how much the logit would fall if a patch's features, or a message, were scaled down to 0; positive
-    scores speak for the class. The graphs stay as the model built them, since the neighbour search has no gradient:
-    that other patches would become neighbours is not part of the scores. With a maximum as aggregation only edges
+    scores speak for the class. The graphs stay as the model built them, since the neighbor search has no gradient:
+    that other patches would become neighbors is not part of the scores. With a maximum as aggregation only edges
     that win it in some channel have a score, and edges that tie share it evenly.
 
     Args:

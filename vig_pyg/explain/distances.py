@@ -1,4 +1,4 @@
-"""How far apart on the image the neighbours are."""
+"""How far apart on the image the neighbors are."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def edge_ranks(target: Tensor) -> Tensor:
 
 
 def neighbor_distances(graphs: Sequence[Batch], *, patch_size: float = 1.0) -> list[Tensor]:
-    r"""Distance on the image from each patch to each of its neighbours, layer by layer.
+    r"""Distance on the image from each patch to each of its neighbors, layer by layer.
 
     .. math:: d_{ij} = \lVert p_i - p_j \rVert_2
 
-    with p the centres of the patches; of pooled sources, the centres of the pooled cells. (Vision GNN,
+    with p the centers of the patches; of pooled sources, the centers of the pooled cells. (Vision GNN,
     arXiv 2206.00272, figure 5, shows the effect for single patches.) All layers share one unit, so that the stages
     of a pyramid can be compared.
 
@@ -65,7 +65,7 @@ def neighbor_distances(graphs: Sequence[Batch], *, patch_size: float = 1.0) -> l
 
 
 def draw_distances(graphs: Sequence[Batch], *, patch_size: int | None = None) -> Figure:
-    """Histograms over the layers of the distance on the image between a patch and its neighbours.
+    """Histograms over the layers of the distance on the image between a patch and its neighbors.
 
     The line in each panel is the share that all pairs of patch and source of the first image have: bars above it on
     the left say that the layer prefers near patches. A patch itself (distance 0) is left out.
@@ -110,7 +110,7 @@ def draw_distances(graphs: Sequence[Batch], *, patch_size: int | None = None) ->
 
 
 def _draw_histogram(axes: Any, distance: Tensor, pairs: Tensor, width: float) -> None:
-    """Bars one source wide, the first about a distance of one: finer ones show the grid, not the neighbours."""
+    """Bars one source wide, the first about a distance of one: finer ones show the grid, not the neighbors."""
     farthest = max(float(distance.max()), float(pairs.max()))
     bins = int(farthest / width + 0.5) + 1
     edges = (torch.arange(bins + 1) - 0.5).clamp_min(0) * width
@@ -118,11 +118,11 @@ def _draw_histogram(axes: Any, distance: Tensor, pairs: Tensor, width: float) ->
     for d in (distance, pairs):
         index = (d[d > 0] / width + 0.5).long().cpu()
         shares.append(100 * torch.bincount(index, minlength=bins) / max(len(index), 1))
-    axes.stairs(shares[0].numpy(), edges.numpy(), fill=True, color="#3b6fb6", label="neighbours")
+    axes.stairs(shares[0].numpy(), edges.numpy(), fill=True, color="#3b6fb6", label="neighbors")
     axes.stairs(shares[1].numpy(), edges.numpy(), color="0.4", linewidth=1.2, label="all pairs")
     if (distance > 0).any():
         median = float(distance[distance > 0].median())
-        axes.axvline(median, color="#c8541b", linewidth=1.2, linestyle="--", label="median of neighbours")
+        axes.axvline(median, color="#c8541b", linewidth=1.2, linestyle="--", label="median of neighbors")
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
 

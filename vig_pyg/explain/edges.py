@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest: int | None = None) -> Figure:
-    """All edges of one layer as lines on the pale image, those to the nearest neighbours darkest and on top.
+    """All edges of one layer as lines on the pale image, those to the nearest neighbors darkest and on top.
 
-    Edges from a patch to itself have no length and are left out. Where sources are pooled a line ends at the centre
+    Edges from a patch to itself have no length and are left out. Where sources are pooled a line ends at the center
     of a pooled cell.
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
         graphs: `model.graphs(images)` for this image alone.
         layer: Which of the graphs, from 0; negative ones from the end.
-        nearest: Draw only this many of the nearest neighbours of each patch, itself not counted; all by default.
+        nearest: Draw only this many of the nearest neighbors of each patch, itself not counted; all by default.
 
     Returns:
         A matplotlib figure.
@@ -44,7 +44,7 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
     check_image(image)
     check_graphs(graphs)
     if nearest is not None and nearest < 1:
-        raise ValueError(f"nearest is the number of neighbours to draw, at least 1, got {nearest}.")
+        raise ValueError(f"nearest is the number of neighbors to draw, at least 1, got {nearest}.")
     if not -len(graphs) <= layer < len(graphs):
         raise IndexError(f"Layer {layer} is out of range: there are {len(graphs)} graphs.")
     layer %= len(graphs)
@@ -56,9 +56,9 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
     lines, rank = _lines(graph, image.shape[1:], nearest)
     axes = fig.subplots()
     show_image(axes, pale(image))
-    colours = colormaps["viridis"]((rank / max([1, *rank.tolist()])).numpy())
+    colors = colormaps["viridis"]((rank / max([1, *rank.tolist()])).numpy())
     alpha = float(torch.tensor(200 / max(len(lines), 1)).sqrt().clamp(0.08, 0.8))  # thousands of lines stay readable
-    axes.add_collection(LineCollection(list(lines.numpy()), colors=colours, alpha=alpha, linewidths=0.9))
+    axes.add_collection(LineCollection(list(lines.numpy()), colors=colors, alpha=alpha, linewidths=0.9))
     few = "" if nearest is None else f", {nearest} nearest only"
     axes.set_title(f"{layer_title(graph, layer)}{few}: {len(lines)} edges", fontsize=10)
     return fig

@@ -1,4 +1,4 @@
-"""The neighbours of one patch over the layers."""
+"""The neighbors of one patch over the layers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def draw_graph(image: Tensor, graphs: Sequence[Batch], *, patch: tuple[float, float] = (0.5, 0.5)) -> Figure:
-    """The neighbours of one patch in each layer, on the image (as figure 5 of Vision GNN, arXiv 2206.00272).
+    """The neighbors of one patch in each layer, on the image (as figure 5 of Vision GNN, arXiv 2206.00272).
 
-    The patch is outlined in red; its neighbours are filled, the nearest darkest. Where sources are pooled a
-    neighbour is a larger cell.
+    The patch is outlined in red; its neighbors are filled, the nearest darkest. Where sources are pooled a
+    neighbor is a larger cell.
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
@@ -64,11 +64,11 @@ def _draw_layer(axes: Any, image: Tensor, graph: Any, patch: tuple[float, float]
     neighbors = graph.edge_index[0, graph.edge_index[1] == row * w + column]
     tall, wide = height / h, width / w  # of a patch, in pixels
     show_image(axes, image)
-    colours = colormaps["viridis"]
+    colors = colormaps["viridis"]
     for rank, source in enumerate(neighbors.tolist()):
         r, c, high, broad = cell(graph, source)
-        colour = colours(rank / max(len(neighbors) - 1, 1))
+        color = colors(rank / max(len(neighbors) - 1, 1))
         place = (c * wide, r * tall), broad * wide, high * tall
-        axes.add_patch(Rectangle(*place, facecolor=(*colour[:3], 0.55), edgecolor=colour, linewidth=0.8))
+        axes.add_patch(Rectangle(*place, facecolor=(*color[:3], 0.55), edgecolor=color, linewidth=0.8))
     axes.add_patch(Rectangle((column * wide, row * tall), wide, tall, fill=False, edgecolor="red", linewidth=1.8))
     axes.set_title(layer_title(graph, layer), fontsize=8)

@@ -33,10 +33,10 @@ def save_html(
     patch: tuple[float, float] = (0.5, 0.5),
     title: str = "The graph of an image",
 ) -> None:
-    """A page that shows the neighbours of each patch in each layer: point at a patch, switch layers, click to pin.
+    """A page that shows the neighbors of each patch in each layer: point at a patch, switch layers, click to pin.
 
-    One file for a browser, with the image in it; nothing else is loaded, and no server is needed. Colours go by rank,
-    the nearest neighbour darkest. Where sources are pooled a neighbour is a larger cell. The page is written to a
+    One file for a browser, with the image in it; nothing else is loaded, and no server is needed. Colors go by rank,
+    the nearest neighbor darkest. Where sources are pooled a neighbor is a larger cell. The page is written to a
     temporary file that takes the name when it is complete.
 
     The words for `dilation` are those of `DilatedKNN`; other graph builders may take it another way, or ignore it.
@@ -101,7 +101,7 @@ def _layer(graph: Any) -> dict[str, Any]:
         "dilation": int(graph.dilation),
         "ratio": int(graph.reduce_ratio),
         "degrees": [min(degrees), max(degrees)],
-        "neighbours": sources,
+        "neighbors": sources,
     }
 
 
@@ -110,7 +110,7 @@ def _png(image: Tensor) -> bytes:
     low, high = float(image.min()), float(image.max())
     if not -0.01 <= low <= high <= 1.01:  # resizing overshoots a little; NaN fails as well
         raise ValueError(
-            f"Expected pixels in [0, 1], got {low:.3g} to {high:.3g}: undo the normalisation first, "
+            f"Expected pixels in [0, 1], got {low:.3g} to {high:.3g}: undo the normalization first, "
             "with Preprocessing.restore(image) for example."
         )
     pixels = image.detach().float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()

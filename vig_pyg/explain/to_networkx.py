@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def layer_networkx(graph: Data) -> DiGraph:
-    """One image's graph in one layer as a networkx `DiGraph`, edges from neighbour to patch.
+    """One image's graph in one layer as a networkx `DiGraph`, edges from neighbor to patch.
 
     Where nothing is pooled `torch_geometric.utils.to_networkx(graph)` does as well. Pooled sources are other nodes than
     the patches: they follow them, so that the graph is bipartite.
@@ -23,7 +23,7 @@ def layer_networkx(graph: Data) -> DiGraph:
 
     Returns:
         Nodes with `pos` (row, column) in patches of the layer's grid, `pooled` (whether it is a pooled cell), and
-        `bipartite` (networkx's mark: 0 patches, 1 pooled cells); edges with `rank`, 0 for the nearest neighbour.
+        `bipartite` (networkx's mark: 0 patches, 1 pooled cells); edges with `rank`, 0 for the nearest neighbor.
 
     Raises:
         ImportError: If networkx is missing.

@@ -1,4 +1,4 @@
-"""Graphs over patches: the builders, their names, and the engines of the neighbour search."""
+"""Graphs over patches: the builders, their names, and the engines of the neighbor search."""
 
 from vig_pyg.graph.axial import AxialGraph
 from vig_pyg.graph.complete import CompleteGraph

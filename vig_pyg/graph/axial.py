@@ -16,7 +16,7 @@ class AxialGraph(StaticGraph):
     as far as they lie in the image (Sparse Vision Graph Attention, MobileViG, arXiv 2307.00395).
 
     *Differs* from the published code, which rolls the map and so goes on at the other border: that gives the same
-    neighbours where `stride` divides the height and the width.
+    neighbors where `stride` divides the height and the width.
 
     Args:
         stride: Spacing s in patches (in pooled cells where sources are pooled), at least 1; 2 is the published value.

@@ -1,4 +1,4 @@
-"""Neighbour search by torch_cluster: any batch, any set of points.
+"""Neighbor search by torch_cluster: any batch, any set of points.
 
 This is the one file that imports `torch_cluster`.
 """
@@ -30,7 +30,7 @@ def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, 
         layout: Layout of the targets.
         y: Sources `(M, C)`; the same object as `x` for one node set.
         layout_src: Layout of the sources.
-        k: Neighbours of each target.
+        k: Neighbors of each target.
         codes: Position codes of all nodes, or `None`.
 
     Returns:
@@ -77,7 +77,7 @@ def cluster_refuses(device: torch.device, k: int) -> str:
         )
     if device.type == "cuda" and k > MAX_NEIGHBORS_CUDA:
         return (
-            f"torch_cluster searches at most {MAX_NEIGHBORS_CUDA} neighbours on CUDA, got k * dilation = {k}: "
+            f"torch_cluster searches at most {MAX_NEIGHBORS_CUDA} neighbors on CUDA, got k * dilation = {k}: "
             'use a smaller k or dilation, or knn_engine="dense".'
         )
     return ""

@@ -1,4 +1,4 @@
-"""Neighbour search by products of features: for images with equally many nodes.
+"""Neighbor search by products of features: for images with equally many nodes.
 
 Shapes: B images, n targets and m sources an image, C channels.
 """

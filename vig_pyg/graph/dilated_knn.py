@@ -1,4 +1,4 @@
-"""The dilated k-nearest-neighbour graph of Vision GNN."""
+"""The dilated k-nearest-neighbor graph of Vision GNN."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class DilatedKNN(nn.Module):
     .. math:: \mathcal{N}(i) = \{ j_0, j_d, j_{2d}, \dots, j_{(k-1)d} \}, \quad
         |x_i - x_{j_0}| \le |x_i - x_{j_1}| \le \dots
 
-    over L2-normalised features of the same image (Vision GNN, arXiv 2206.00272, section 3; dilation as in DeepGCNs,
+    over L2-normalized features of the same image (Vision GNN, arXiv 2206.00272, section 3; dilation as in DeepGCNs,
     arXiv 1904.03751). With `position`, sin-cos codes p and q of the two patches add :math:`-2\,p_i \cdot q_j / C`
     to the squared distance. The search has no gradient and runs in float32 or better.
 
     Args:
-        k: Neighbours of each patch, at least 1. An image with fewer than `k * dilation` nodes follows `shrink`.
-        dilation: Spacing of the neighbours, at least 1.
+        k: Neighbors of each patch, at least 1. An image with fewer than `k * dilation` nodes follows `shrink`.
+        dilation: Spacing of the neighbors, at least 1.
         stochastic: In training, take k random ones of the `k * dilation` with probability `epsilon`.
         epsilon: That probability; 0.2 is the published value.
         engine: `"dense"` (matrix product and top-k, for images of one size fastest), `"torch_cluster"` (any batch),
@@ -109,7 +109,7 @@ class DilatedKNN(nn.Module):
         return from_any(unit, layout, unit_src, layout_src, codes, kept)
 
     def _ranks(self, k: int, dilation: int) -> list[int]:
-        """Which of the sorted neighbours stay, nearest first."""
+        """Which of the sorted neighbors stay, nearest first."""
         if self.stochastic and self.training and torch.rand((), device="cpu").item() < self.epsilon:
             return sorted(torch.randperm(k * dilation, device="cpu")[:k].tolist())
         return list(range(0, k * dilation, dilation))

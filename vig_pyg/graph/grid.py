@@ -1,4 +1,4 @@
-"""The graph of neighbouring cells."""
+"""The graph of neighboring cells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class GridGraph(StaticGraph):
 
     .. math:: \mathcal{N}(r, c) = \{ (r + i, c + j) : i, j \in \{-1, 0, 1\} \}
 
-    as far as they lie in the image (Moore's neighbourhood).
+    as far as they lie in the image (Moore's neighborhood).
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, itself first, then the sides, then the corners. Where sources are pooled: the pooled cell that holds the

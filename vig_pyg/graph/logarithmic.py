@@ -15,7 +15,7 @@ class LogGraph(StaticGraph):
         \quad m = 0, 1, 2, \dots
 
     as far as they lie in the image (after Logarithmic Scalable Graph Construction, LogViG, arXiv 2510.13740): the
-    number of neighbours grows with the logarithm of height and width. Our neighbours end at the border.
+    number of neighbors grows with the logarithm of height and width. Our neighbors end at the border.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, nearest in the image first. Where sources are pooled, distances count pooled cells.

@@ -18,7 +18,7 @@ class RandomGraph(nn.Module):
     image therefore vary from pass to pass. Subsets are drawn by Floyd's method (Bentley and Floyd, CACM 30, 1987).
 
     Args:
-        k: Neighbours of each patch, at least 1; an image with fewer nodes gives all of them.
+        k: Neighbors of each patch, at least 1; an image with fewer nodes gives all of them.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, in no order of distance.

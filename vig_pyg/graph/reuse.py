@@ -15,7 +15,7 @@ class Reuse:
 
     for Grapher l = 0, 1, ... of the model (the static-graph ablation of dynamic graph networks, as in DeepGCNs, arXiv
     1904.03751). Where the grid has changed in between, as between the stages of a pyramid, the edges do not fit and
-    the next Grapher builds anew. The neighbours are those of the Grapher that builds, with its k and dilation.
+    the next Grapher builds anew. The neighbors are those of the Grapher that builds, with its k and dilation.
 
     Edges are handed on with the layout, which a model makes anew in every pass: a pass never sees edges of another
     one, whatever was copied, and nothing is kept after it.

@@ -95,7 +95,7 @@ def offset_edges(offsets: list[tuple[int, int]], target: Layout, source: Layout)
     Where sources are pooled, offsets count pooled cells, from the one that holds the target.
 
     Args:
-        offsets: (row, column), in the order that the neighbours shall have.
+        offsets: (row, column), in the order that the neighbors shall have.
         target: Layout of the targets.
         source: Layout of the sources.
 

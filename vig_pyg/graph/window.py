@@ -1,4 +1,4 @@
-"""Nearest neighbours inside windows, as in WiGNet."""
+"""Nearest neighbors inside windows, as in WiGNet."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class WindowGraph(nn.Module):
     *Differs* from WiGNet: windows are never shifted, and no position is added to the search.
 
     Args:
-        k: Neighbours of each patch, at least 1. A window with fewer than `k * dilation` nodes follows `shrink`.
-        dilation: Spacing of the neighbours, at least 1.
+        k: Neighbors of each patch, at least 1. A window with fewer than `k * dilation` nodes follows `shrink`.
+        dilation: Spacing of the neighbors, at least 1.
         window: Side of a window in patches, a multiple of the pooling of the sources; 8 halves or quarters the grids
             of the published models.
 

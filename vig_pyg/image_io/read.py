@@ -142,7 +142,7 @@ def _has_late_exif(file: BinaryIO) -> bool:
 def normalize_image(image: Image.Image) -> Image.Image:
     """A PIL image of any mode, upright, with 8 bits a channel, in mode `L`, `LA`, `RGB` or `RGBA`.
 
-    The orientation of its EXIF data is applied. Palettes are expanded, with their transparency. 16 bits of grey become
+    The orientation of its EXIF data is applied. Palettes are expanded, with their transparency. 16 bits of gray become
     8 by rounding (65535 is 255). CMYK, YCbCr, LAB and HSV become RGB, without color profiles.
 
     Args:
@@ -174,7 +174,7 @@ def normalize_image(image: Image.Image) -> Image.Image:
 
 
 def _clear(value: Any, raw: list[Any]) -> Any:
-    """The value or color that is transparent, as pixels of 8 bits have it (of 16 bits of grey as it is)."""
+    """The value or color that is transparent, as pixels of 8 bits have it (of 16 bits of gray as it is)."""
     if isinstance(value, tuple) and "RGB;16B" in raw:
         return tuple(part >> 8 for part in value)
     scale = {"L;2": 85, "L;4": 17}.get(raw[0] if raw else "", 1)
@@ -192,8 +192,8 @@ def _eight_bits(image: Image.Image, clear: Any) -> Image.Image:
     if mode in ("P", "PA"):
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
     if mode in ("1", "L") and isinstance(clear, int):
-        grey = np.asarray(image.convert("L"))
-        return _with_opacity(grey, grey != clear)
+        gray = np.asarray(image.convert("L"))
+        return _with_opacity(gray, gray != clear)
     if mode == "RGB" and isinstance(clear, tuple):
         color = np.asarray(image)
         return _with_opacity(color, (color != np.array(clear)).any(-1))
@@ -202,16 +202,16 @@ def _eight_bits(image: Image.Image, clear: Any) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image, clear: Any, bits: int) -> Image.Image:
-    """Grey of 12 or 16 bits, which Pillow has in five modes and would cut at 255; `clear` is the transparent value."""
+    """Gray of 12 or 16 bits, which Pillow has in five modes and would cut at 255; `clear` is the transparent value."""
     if image.mode == "I" and image.format == "TIFF":
         raise UnreadableImageError("its integers are not of 16 bits, so that their range is not known")
     values, top = np.asarray(image).astype(np.int64), (1 << bits) - 1
     if values.min() < 0 or values.max() > top:
         raise UnreadableImageError(f"its integers are not of {bits} bits")
-    grey = ((510 * values + top) // (2 * top)).astype(np.uint8)
+    gray = ((510 * values + top) // (2 * top)).astype(np.uint8)
     if getattr(image, "tag_v2", {}).get(_WHITE_IS) == 0:  # Pillow does not turn these
-        grey = 255 - grey
-    return _with_opacity(grey, values != clear) if isinstance(clear, int) else Image.fromarray(grey)
+        gray = 255 - gray
+    return _with_opacity(gray, values != clear) if isinstance(clear, int) else Image.fromarray(gray)
 
 
 def _with_opacity(pixels: np.ndarray, opaque: np.ndarray) -> Image.Image:
@@ -220,7 +220,7 @@ def _with_opacity(pixels: np.ndarray, opaque: np.ndarray) -> Image.Image:
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:
-    """The image with so many channels: 1 grey, 2 grey and opacity, 3 color, 4 color and opacity.
+    """The image with so many channels: 1 gray, 2 gray and opacity, 3 color, 4 color and opacity.
 
     Where there is no channel for the opacity, what is transparent lies on white. An image without one is opaque.
 

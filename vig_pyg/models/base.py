@@ -221,7 +221,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
             got = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
             raise ValueError(f"Expected {where} as a tensor {form}, got {got}.")
         if not part.is_floating_point():
-            raise ValueError(f"Expected {where} as floats, got {part.dtype}: scale to [0, 1] and normalise first.")
+            raise ValueError(f"Expected {where} as floats, got {part.dtype}: scale to [0, 1] and normalize first.")
         if part.size(-3) != channels:
             raise ValueError(
                 f"Expected {where} with {channels} channels, got {part.size(-3)} in {tuple(part.shape)}: "

@@ -1,4 +1,4 @@
-r"""Batch norm over nodes, and GELU behind it, for training on processors.
+r"""Batch norm over nodes, and GELU behind it, for training on CPUs.
 
 Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with the batch's mean and deviation.
 Shapes: `(N, C)`, parameters `(C,)`. Forward reads h twice and writes once; backward reads h and the gradient twice and

@@ -1,4 +1,4 @@
-r"""Edges to the nearest sources: native kernels on processors and GPUs, `torch.topk` elsewhere.
+r"""Edges to the nearest sources: native kernels on CPUs and GPUs, `torch.topk` elsewhere.
 
 Equation: the sources of rank 0, `step`, `2 step`, ... by falling :math:`x_i \cdot y_s + b_{is}`, or without a bias by
 rising distance. Shapes: targets `(B, n, C)`, sources `(B, m, C)`, edges `(2, B n ⌈k / step⌉)`.

@@ -1,8 +1,8 @@
-r"""Each target beside its largest difference to a neighbour: native kernels for processors and GPUs.
+r"""Each target beside its largest difference to a neighbor: native kernels for CPUs and GPUs.
 
 Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, 0
-without neighbours. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`. It reads each neighbour once and
-writes the result once; for the backward pass it keeps which neighbour won, a byte a channel (two on a GPU). For the
+without neighbors. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`. It reads each neighbor once and
+writes the result once; for the backward pass it keeps which neighbor won, a byte a channel (two on a GPU). For the
 GPU see `_triton_max_relative.py`.
 """
 
@@ -39,7 +39,7 @@ def has_max_relative(x_src: Tensor, x_dst: Tensor) -> bool:
 
 
 def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target: bool = False) -> Tensor:
-    """Each target beside its largest difference to a neighbour, channel by channel.
+    """Each target beside its largest difference to a neighbor, channel by channel.
 
     Args:
         x_src: Sources `(M, C)` that `has_max_relative` accepts.

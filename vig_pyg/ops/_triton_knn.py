@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-#: Neighbours that are kept on chip.
+#: Neighbors that are kept on chip.
 MOST_NEIGHBORS = 128
 #: Smaller than every key of a score.
 _NO_KEY = tl.constexpr(-(2**63))

@@ -1,7 +1,7 @@
-r"""Each target beside its largest difference to a neighbour, forward and backward, on a GPU, in Triton.
+r"""Each target beside its largest difference to a neighbor, forward and backward, on a GPU, in Triton.
 
 Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, 0
-without neighbours. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`.
+without neighbors. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`.
 
 Bytes that must move, with s the size of a number: forward s C (M + 3 N) and 8 E, the slots 2 N C besides when training;
 backward s C 3 N, 2 N C slots and 4 C M of sums. No tensor has a row for each edge. Gradients of sources are summed
@@ -20,7 +20,7 @@ _TILE = {"TARGETS": 16, "CHANNELS": 64}
 
 
 def gather_max(x_src: Tensor, x_dst: Tensor, source: Tensor, first: Tensor, *, winners: bool) -> tuple[Tensor, Tensor]:
-    """The result, and which neighbour won.
+    """The result, and which neighbor won.
 
     Args:
         x_src: Sources `(M, C)`, float32, float16 or bfloat16.
@@ -30,7 +30,7 @@ def gather_max(x_src: Tensor, x_dst: Tensor, source: Tensor, first: Tensor, *, w
         winners: Whether to keep the slots.
 
     Returns:
-        `(N, 2 C)`, and slots `(N, C)` (or `(0, C)`): the winner among the target's edges, -1 without neighbours. A
+        `(N, 2 C)`, and slots `(N, C)` (or `(0, C)`): the winner among the target's edges, -1 without neighbors. A
         source that does not exist gives NaN; nothing is read beyond the tensors.
 
     Raises:

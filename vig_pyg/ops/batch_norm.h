@@ -1,5 +1,5 @@
 /* Batch norm over nodes, and GELU behind it where asked for, forward and backward, channels a multiple of
- * half of WIDTH. cpu.c includes this once for each kind of processor. Nothing but the map's result is read: what lies between is computed again. */
+ * half of WIDTH. cpu.c includes this once for each kind of CPU. Nothing but the map's result is read: what lies between is computed again. */
 
 #define BLOCK 16 /* rows whose sums are taken in float32 before they are added in float64 */
 

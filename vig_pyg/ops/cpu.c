@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
-#define WIDTH 16 /* values that one step handles: a vector register of the largest processors */
+#define WIDTH 16 /* values that one step handles: a vector register of the largest CPUs */
 typedef float floats __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t ints __attribute__((vector_size(4 * WIDTH)));
 typedef uint32_t bits __attribute__((vector_size(4 * WIDTH)));
@@ -238,8 +238,8 @@ int vig_norm_stats(const float *h, int64_t rows, int64_t c, float *mean, float *
     EACH_PART(sums(h, start, end, c, parts + each * t, parts + each * t + c))
     add_parts(parts, threads, each);
     for (int64_t j = 0; j < c; ++j) {
-        double centre = parts[j] / (double)rows, square = parts[c + j] / (double)rows - centre * centre;
-        mean[j] = (float)(h[j] + centre);
+        double center = parts[j] / (double)rows, square = parts[c + j] / (double)rows - center * center;
+        mean[j] = (float)(h[j] + center);
         variance[j] = (float)(square > 0 ? square : 0);
     }
     free(parts);

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tensor:
-    """A linear map for each head; on a processor a grouped convolution of one row is fastest, as no head is copied."""
+    """A linear map for each head; on a CPU a grouped convolution of one row is fastest, as no head is copied."""
     if heads == 1:
         return F.linear(x, weight, bias)
     row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last

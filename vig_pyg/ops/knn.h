@@ -1,5 +1,5 @@
 /* Products of targets with sources, a tile at a time, and the best of each row while it is in the cache. cpu.c includes
- * this once for each kind of processor, with ROWS and VECTORS such that a tile's sums fit its registers. */
+ * this once for each kind of CPU, with ROWS and VECTORS such that a tile's sums fit its registers. */
 
 #define PANEL (VECTORS * WIDTH)
 

@@ -1,4 +1,4 @@
-/* Each target beside its largest difference to a neighbour. cpu.c includes this once for each kind of processor. */
+/* Each target beside its largest difference to a neighbor. cpu.c includes this once for each kind of CPU. */
 
 /* Largest of WIDTH channels of the features at src, and which edge of the target has it; NaN wins. */
 #define LARGEST(LOAD, TYPE)                                                            \

@@ -85,7 +85,7 @@ def _in_order(edges: Tensor) -> Tensor:
 
 def _too_many() -> TooManyNeighborsError:
     return TooManyNeighborsError(
-        f"A node has more than {MOST_NEIGHBORS} neighbours: set `fuse = False` on the operator to train."
+        f"A node has more than {MOST_NEIGHBORS} neighbors: set `fuse = False` on the operator to train."
     )
 
 

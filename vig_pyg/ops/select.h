@@ -1,4 +1,4 @@
-/* The best of one row of scores. cpu.c includes this once for each kind of processor: vectors are lowered for the
+/* The best of one row of scores. cpu.c includes this once for each kind of CPU: vectors are lowered for the
  * target of the function that holds them, so the target has to be known here.
  *
  * Values below a bound are dropped, twice; the few that stay are ranked against each other. Nothing branches on

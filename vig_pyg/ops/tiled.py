@@ -51,8 +51,8 @@ class LeanMLPByRows(torch.autograd.Function):
         heads: int,
     ) -> Tensor:
         step = _rows_at_a_time(weight_1)
-        centre, covariance = _statistics(x, heads, step)
-        mean = torch.cat([m @ w for m, w in _heads(heads, centre[None], weight_1.t())], 1)[0]
+        center, covariance = _statistics(x, heads, step)
+        mean = torch.cat([m @ w for m, w in _heads(heads, center[None], weight_1.t())], 1)[0]
         variance = torch.cat([(c @ w * w).sum(0) for c, w in _heads(heads, covariance, weight_1.t())])
         norm_step = NodeNorm(mean, variance, norm, gelu=True)
         norm_step.update(norm, x.size(0), bias_1)
@@ -61,14 +61,14 @@ class LeanMLPByRows(torch.autograd.Function):
         for part, to in zip(x.split(step), out.split(step), strict=True):
             h = _map(part, weight_1, heads, space[: len(part)])
             torch.addmm(bias_2, norm_step.apply(h, out=h), weight_2.t(), out=to)
-        ctx.save_for_backward(x, weight_1, weight_2, centre, covariance)
+        ctx.save_for_backward(x, weight_1, weight_2, center, covariance)
         ctx.heads, ctx.norm_step = heads, norm_step
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight_1, weight_2, centre, covariance = ctx.saved_tensors
+        x, weight_1, weight_2, center, covariance = ctx.saved_tensors
         heads, norm, step = ctx.heads, ctx.norm_step, _rows_at_a_time(weight_1)
         grad, scaled = grad.contiguous(), weight_1 * norm.scale[:, None]
         grad_x, grad_weight_2 = torch.empty_like(x), torch.zeros_like(weight_2)
@@ -80,16 +80,16 @@ class LeanMLPByRows(torch.autograd.Function):
             grad_weight_2.addmm_(g.t(), hidden)
             d = torch.mm(g, weight_2, out=hidden).mul_(slope)
             sums += d.sum(0)
-            for d_h, x_h, p_h in _heads(heads, d, part - centre, products.t()):
+            for d_h, x_h, p_h in _heads(heads, d, part - center, products.t()):
                 p_h.addmm_(x_h.t(), d_h)
             for d_h, w_h, to_h in _heads(heads, d, scaled.t(), to):
                 torch.mm(d_h, w_h.t(), out=to_h)
         grad_gamma = norm.rate * (products * weight_1).sum(1)
         means = torch.stack([sums, norm.rate * grad_gamma])[:, None] / x.size(
             0
-        )  # of d; of d and normalised h, by its deviation
+        )  # of d; of d and normalized h, by its deviation
         for part, to in zip(x.split(step), grad_x.split(step), strict=True):
-            for x_h, w_h, s_h, of_d, of_h, to_h in _heads(heads, part - centre, weight_1.t(), scaled.t(), *means, to):
+            for x_h, w_h, s_h, of_d, of_h, to_h in _heads(heads, part - center, weight_1.t(), scaled.t(), *means, to):
                 to_h.sub_(of_d @ s_h.t()).addmm_(x_h, w_h * of_h @ s_h.t(), alpha=-1)
         for p_h, w_h, of_h, c_h in _heads(heads, products.t(), weight_1.t(), means[1], covariance):
             p_h.sub_(c_h @ w_h * of_h, alpha=x.size(0))
@@ -104,12 +104,12 @@ def _rows_at_a_time(weight: Tensor) -> int:
 
 def _statistics(x: Tensor, heads: int, step: int) -> tuple[Tensor, Tensor]:
     """Mean `(C,)` and, head beside head, covariance `(C / H, C)` of the channels within each head."""
-    centre = x.mean(0)
+    center = x.mean(0)
     covariance = x.new_zeros(x.size(1) // heads, x.size(1))
     for part in x.split(step):
-        for x_h, c_h in _heads(heads, part - centre, covariance):
+        for x_h, c_h in _heads(heads, part - center, covariance):
             c_h.addmm_(x_h.t(), x_h, alpha=1 / x.size(0))
-    return centre, covariance
+    return center, covariance
 
 
 def _heads(heads: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -9,7 +9,7 @@ from vig_pyg.image_io import UnreadableImageError as BrokenPictureError
 from vig_pyg.image_io import find_images as find_pictures
 from vig_pyg.image_io import read_image, with_channels
 from vig_pyg.predict.evaluate import Evaluation, evaluate
-from vig_pyg.predict.folder import LabelledPictures, find_labelled
+from vig_pyg.predict.folder import LabeledPictures, find_labeled
 from vig_pyg.predict.predict import Broken, Prediction, predict
 from vig_pyg.predict.source import PictureClassifier, load_classifier
 
@@ -17,11 +17,11 @@ __all__ = [
     "Broken",
     "BrokenPictureError",
     "Evaluation",
-    "LabelledPictures",
+    "LabeledPictures",
     "PictureClassifier",
     "Prediction",
     "evaluate",
-    "find_labelled",
+    "find_labeled",
     "find_pictures",
     "load_classifier",
     "predict",

@@ -63,14 +63,14 @@ def batches(
     """
     if batch_size < 1 or workers < 0:
         raise ValueError(f"Need batch_size >= 1 and workers >= 0, got {batch_size} and {workers}.")
-    workers = min(workers, _processors(), -(-len(paths) // batch_size))
+    workers = min(workers, _num_cpus(), -(-len(paths) // batch_size))
     loader = DataLoader(
         _Readable(paths, preprocessing), batch_size, num_workers=workers, collate_fn=_collate, shuffle=False
     )
     yield from loader
 
 
-def _processors() -> int:
+def _num_cpus() -> int:
     """Those that this process may use; torch warns of more workers."""
     allowed = getattr(os, "sched_getaffinity", None)  # only some systems have it
     return len(allowed(0)) if allowed else os.cpu_count() or 1

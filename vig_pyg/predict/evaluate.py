@@ -1,4 +1,4 @@
-"""Accuracy on labelled pictures."""
+"""Accuracy on labeled pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from vig_pyg.predict.batches import batches
-from vig_pyg.predict.folder import LabelledPictures
+from vig_pyg.predict.folder import LabeledPictures
 from vig_pyg.predict.predict import Broken
 from vig_pyg.predict.source import PictureClassifier
 
@@ -35,7 +35,7 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy on labelled pictures.
+    """Accuracy on labeled pictures.
 
     Args:
         images: Pictures that could be read.
@@ -58,14 +58,14 @@ class Evaluation:
 
 def evaluate(
     classifier: PictureClassifier,
-    data: LabelledPictures,
+    data: LabeledPictures,
     *,
     batch_size: int = 32,
     workers: int = 0,
     device: str = "cpu",
     report: Callable[[int], object] | None = None,
 ) -> Evaluation:
-    """Accuracy of a model on labelled pictures.
+    """Accuracy of a model on labeled pictures.
 
     Args:
         classifier: The model. It chooses among all of its classes, whether they occur or not.

@@ -1,4 +1,4 @@
-"""From a picture to a training image: random crops, flips, colours, as timm makes them."""
+"""From a picture to a training image: random crops, flips, colors, as timm makes them."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ class AugmentedPicture:
 
     Args:
         augmentation: What to do.
-        preprocessing: Size, channels and normalisation.
+        preprocessing: Size, channels and normalization.
 
     Raises:
-        ValueError: If colours are to change in a picture that has none of the usual.
+        ValueError: If colors are to change in a picture that has none of the usual.
     """
 
     def __init__(self, augmentation: Augmentation, preprocessing: Preprocessing) -> None:
         a, size = augmentation, preprocessing.image_size
         self.preprocessing = preprocessing
-        self.colours = bool(a.randaugment or a.color_jitter)
-        if self.colours and preprocessing.in_channels not in (1, 3):
+        self.colors = bool(a.randaugment or a.color_jitter)
+        if self.colors and preprocessing.in_channels not in (1, 3):
             raise ValueError(
-                f"randaugment and color_jitter change the colours of pictures with 1 or 3 channels; with "
+                f"randaugment and color_jitter change the colors of pictures with 1 or 3 channels; with "
                 f"in_channels={preprocessing.in_channels} set them to null and 0."
             )
         bicubic = v2.InterpolationMode.BICUBIC
@@ -88,17 +88,17 @@ class AugmentedPicture:
         if a.flip:
             places += [v2.RandomHorizontalFlip(a.flip)]
         self.places = v2.Compose(places)
-        if self.colours:
-            self.colour = color_transform(
+        if self.colors:
+            self.color = color_transform(
                 a.randaugment, a.color_jitter, image_size=size, mean=preprocessing.mean, std=preprocessing.std
             )
         self.erase = RandomErasing(a.erasing, mode="pixel", device="cpu") if a.erasing else None
 
     def __call__(self, picture: Picture) -> Tensor:
         image = self.places(self.preprocessing.convert(picture))
-        if self.colours:
+        if self.colors:
             # resizing overshoots, and the bytes of an image would wrap around
             picture = image if isinstance(image, Image.Image) else v2.functional.to_pil_image(image.clamp(0, 1))
-            image = self.preprocessing.convert(self.colour(picture.convert("RGB")))
+            image = self.preprocessing.convert(self.color(picture.convert("RGB")))
         out = self.preprocessing.tensor(image)
         return out if self.erase is None else self.erase(out)

@@ -73,7 +73,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         """What `make` makes of an image; what is wrong with the image is said with the name of its file."""
         source = self.sources[i]
         if isinstance(source, np.ndarray):
-            # a grey or colored image in memory is taken as it is by a model with other channels
+            # a gray or colored image in memory is taken as it is by a model with other channels
             plain = source.dtype == np.uint8 and (source.ndim == 2 or source.shape[2] in (3, 4))
             return make(Image.fromarray(source) if plain else source)
         try:

@@ -45,7 +45,7 @@ def fit(
 ) -> dict[str, float]:
     """Train a classifier and leave a run folder.
 
-    The same arguments give the same weights, bit for bit on a processor, also if the run is killed and resumed.
+    The same arguments give the same weights, bit for bit on a CPU, also if the run is killed and resumed.
 
     Args:
         data: The images.

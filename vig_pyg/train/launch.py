@@ -1,4 +1,4 @@
-"""A Lightning trainer for a recipe, on one processor or on many machines."""
+"""A Lightning trainer for a recipe, on one CPU or on many machines."""
 
 from __future__ import annotations
 

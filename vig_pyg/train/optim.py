@@ -20,7 +20,7 @@ NO_DECAY = ("*pos_embed*",)
 def parameter_groups(
     model: VisionGNN[Any], *, lr: float, weight_decay: float, layer_decay: float = 1.0
 ) -> list[dict[str, Any]]:
-    """Groups for an optimiser, made by timm: biases, norms and positions without decay, lower layers slower.
+    """Groups for an optimizer, made by timm: biases, norms and positions without decay, lower layers slower.
 
     Args:
         model: The network; parameters that need no gradient are left out.

@@ -58,7 +58,7 @@ def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:
         for i in range(size):
             for j in range(size):
                 if counts[i, j]:
-                    colour = "white" if share[i, j] > 0.5 else "black"
-                    axes.text(j, i, str(int(counts[i, j])), ha="center", va="center", color=colour, fontsize=8)
+                    color = "white" if share[i, j] > 0.5 else "black"
+                    axes.text(j, i, str(int(counts[i, j])), ha="center", va="center", color=color, fontsize=8)
     axes.set(xlabel="predicted", ylabel="true")
     return fig

@@ -38,7 +38,7 @@ class Recipe:
         seed: Of weights, order and augmentation.
         precision: Lightning's word, such as `"32-true"`, `"bf16-mixed"` or `"16-mixed"`.
         accelerator: Lightning's word: `"auto"`, `"cpu"`, `"gpu"`.
-        devices: Processes on this machine; `"auto"` takes what the launcher says, or all GPUs, or one processor.
+        devices: Processes on this machine; `"auto"` takes what the launcher says, or all GPUs, or one CPU.
         num_nodes: Machines; 0 takes what the launcher says, or one.
         sync_bn: Batch norm over the images of all processes.
         checkpoint_every: Also write a checkpoint every so many steps, not just after each epoch; `None` is off.
@@ -147,7 +147,7 @@ class Settings(Recipe, Augmentation):
 
 #: Ready recipes. `imagenet` is that of Vision GNN (arXiv 2206.00272, table 3 and the published training command).
 PRESETS: dict[str, Settings] = {
-    # a minute on a processor; the small set wants a high rate and no colours
+    # a minute on a CPU; the small set wants a high rate and no colors
     "digits": Settings(
         in_channels=1, affine=True, crop=None, flip=0.0, model="vig_micro", options={"patch_size": 2}, workers=0
     ),
@@ -168,7 +168,7 @@ PRESETS: dict[str, Settings] = {
         ema_warmup=True,
         keep="best",
     ),
-    # thousands of pictures, no trained network, an hour on a processor
+    # thousands of pictures, no trained network, an hour on a CPU
     "scratch": Settings(
         data="pictures",
         image_size=64,

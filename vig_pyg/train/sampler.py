@@ -23,7 +23,7 @@ class TrainBatches(Sampler[list[Item]]):
 
     Args:
         count: Number of images.
-        batch_size: Images of one optimiser step, over all processes.
+        batch_size: Images of one optimizer step, over all processes.
         seed: Of the run.
         repeats: Repeated augmentation: so many copies of an image close to each other, each augmented in its own way,
             while an epoch stays as long (timm's `RepeatAugSampler`, as published); 1 is off.
@@ -90,7 +90,7 @@ class TrainBatches(Sampler[list[Item]]):
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of an epoch."""
+        """Optimizer steps of an epoch."""
         # timm's sampler rounds an epoch down to multiples of 256, if it is longer than that
         length = self.count if self.repeats == 1 or self.count < 256 else self.count // 256 * 256
         return max(1, length // self.batch_size)

@@ -15,7 +15,7 @@ import torch
 
 
 def seed_of(*place: int) -> int:
-    """A seed for a place, such as (seed of the run, epoch, image); neighbouring places are unrelated.
+    """A seed for a place, such as (seed of the run, epoch, image); neighboring places are unrelated.
 
     Args:
         place: Integers.
@@ -39,7 +39,7 @@ def set_seed(seed: int) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """As `set_seed` within the block, on the processor; then as it was before."""
+    """As `set_seed` within the block, on the CPU; then as it was before."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed % 2**32)

@@ -1,4 +1,4 @@
-"""Batch norm over the images of all processes, on a processor; on GPUs torch has it."""
+"""Batch norm over the images of all processes, on a CPU; on GPUs torch has it."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class SyncNorm(_BatchNorm):
         sums = _SumOfAll.apply(torch.cat([input.sum(others), size]))
         count = sums[-1].detach()
         mean = sums[:-1] / count
-        centred = input - mean.view(shape)
-        variance = _SumOfAll.apply(centred.square().sum(others)) / count
+        centered = input - mean.view(shape)
+        variance = _SumOfAll.apply(centered.square().sum(others)) / count
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
             self.running_mean.lerp_(mean.detach(), momentum)
             self.running_var.lerp_(variance.detach() * count / (count - 1), momentum)
-        out = centred * (variance + self.eps).rsqrt().view(shape)
+        out = centered * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             out = out * self.weight.view(shape) + self.bias.view(shape)
         return out

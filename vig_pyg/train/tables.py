@@ -64,13 +64,13 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
         return divided(paths, numbers, class_names, table)
     parts = _parts(table, rows)
     train, val = (chosen(paths, numbers, [part == wanted for part in parts]) for wanted in ("train", "val"))
-    learnt = set(train[1])
-    untrained = [name for i, name in enumerate(class_names) if i not in learnt and i in set(val[1])]
+    learned = set(train[1])
+    untrained = [name for i, name in enumerate(class_names) if i not in learned and i in set(val[1])]
     if untrained:
         row = next(row for row in rows if row.label == untrained[0])
         raise ValueError(
             f"{table} has no training images of {len(untrained)} of {len(class_names)} classes ({some(untrained)}; the "
-            f"first in row {row.line}): nothing can be learnt about them."
+            f"first in row {row.line}): nothing can be learned about them."
         )
     return Split(class_names, train, val)
 

@@ -32,7 +32,7 @@ class Report:
 
     Args:
         source: Where the weights came from, in words.
-        layout: The layout that was recognised.
+        layout: The layout that was recognized.
         loaded: Our names of the tensors that were loaded.
         left_out: Our names of tensors of the model that keep what they had.
         notes: What a user should know, in words.
@@ -73,7 +73,7 @@ def load_weights(
         model: The model that takes them.
         source: A path (`.safetensors`, or a file of `torch.save`, read without running code from it), a URL (kept in
             the cache, see `download`), an entry of the table of weights or its name, or a state dict. The layout is
-            recognised; wrappers such as `state_dict` and prefixes such as `module.` are taken off.
+            recognized; wrappers such as `state_dict` and prefixes such as `module.` are taken off.
         on_mismatch: What to do if the weights say other options than the model has: `"error"`, or load them and say so
             in a `"note"`.
         overridden: Names of options that differ on purpose; a note tells of each.
