@@ -55,7 +55,7 @@ def run(func, args, kwargs):
     if ours and not name.startswith(_ANY_DEVICE):
         others = [part for part in tensors if not isinstance(part, OnDevice) and part.dim()]
         assert not others, f"{name} mixes the device with the CPU"
-    if here and name.startswith("vig_pyg.nearest"):
+    if here and name.startswith("vig_pyg.knn"):
         with Factories(), Names():
             return _knn._plain(*args, **kwargs)  # what other devices than CPU and CUDA run
     assert not (here and name.startswith(("torch_", "vig_pyg."))), f"{name} has no kernel for {NAME}"

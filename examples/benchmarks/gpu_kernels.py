@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vig_pyg.ops import max_relative, nearest
+from vig_pyg.ops import knn, max_relative
 
 #: Targets, sources, channels and neighbors (looked at, kept) of one image in the layers of pvig_small and vig_small.
 SHAPES = {
@@ -34,8 +34,8 @@ def correct(args: argparse.Namespace) -> list[dict[str, Any]]:
     for name, shape in SHAPES.items():
         x, y = features(shape, min(args.batch_size, 8), args.device, torch.float32)
         k, step = shape[3], shape[3] // shape[4]
-        edges = nearest(x, y, k, step=step, normalize=True)
-        same = edges[0] == nearest(x.double(), y.double(), k, step=step, normalize=True)[0]
+        edges = knn(x, y, k, step=step, normalize=True)
+        same = edges[0] == knn(x.double(), y.double(), k, step=step, normalize=True)[0]
         a, b = y.flatten(0, 1).requires_grad_(), x.flatten(0, 1).requires_grad_()
         out = max_relative(a, b, edges, by_target=True)
         weight = torch.randn_like(out)
@@ -64,7 +64,7 @@ def kernel_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
         n, m, channels, k, kept = shape
         images = args.batch_size
         x, y = features(shape, images, args.device, torch.float32)
-        edges = nearest(x, y, k, step=k // kept, normalize=True)
+        edges = knn(x, y, k, step=k // kept, normalize=True)
         a, b = y.flatten(0, 1).bfloat16(), x.flatten(0, 1).bfloat16()
         grads = a.clone().requires_grad_(), b.clone().requires_grad_()
         out = max_relative(*grads, edges, by_target=True)
@@ -72,7 +72,7 @@ def kernel_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
         targets, sources, count = images * n, images * m, images * n * kept
         needs: dict[str, tuple[Callable[[], Any], float, float]] = {
             "search": (
-                lambda x=x, y=y, k=k, kept=kept: nearest(x, y, k, step=k // kept, normalize=True),
+                lambda x=x, y=y, k=k, kept=kept: knn(x, y, k, step=k // kept, normalize=True),
                 4 * (targets + sources) * channels + 16 * count,
                 2.0 * targets * m * channels,
             ),

@@ -22,7 +22,7 @@ from vig_pyg import create_model
 
 #: Parts of names of operators, the first that fits.
 GROUPS = {
-    "search": ("vig_pyg::nearest", "torch_cluster"),
+    "search": ("vig_pyg::knn", "torch_cluster"),
     "aggregation": ("vig_pyg::max_relative",),
     "norms, GELU": ("Lean", "batch_norm", "gelu"),
     "linear maps": ("mkldnn", "addmm", "aten::mm", "aten::bmm", "convolution"),

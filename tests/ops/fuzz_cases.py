@@ -25,7 +25,7 @@ from vig_pyg.conv.by_nodes import reduce_edges, transposed_csr
 from vig_pyg.data import Layout
 from vig_pyg.graph import ENGINES, DilatedKNN
 from vig_pyg.layers import LinearNorm, multi_head_mlp, norm_gelu, two_maps
-from vig_pyg.ops import NodeNorm, edge_rows, max_relative, nearest, unit_rows
+from vig_pyg.ops import NodeNorm, edge_rows, knn, max_relative, unit_rows
 
 
 @dataclass
@@ -71,7 +71,7 @@ def close(got, want, rtol=1e-3, atol=1e-3):
 # ---- search
 
 
-def nearest_arguments(rng):
+def knn_arguments(rng):
     b, n, m, c = rng.randint(0, 3), rng.randint(0, 20), size(rng), size(rng)
     if rng.random() < 0.03:
         m = rng.randint(200, 1500)
@@ -94,7 +94,7 @@ def nearest_arguments(rng):
     return given["x"], given["y"], k, step, given["bias"], rng.random() < 0.5
 
 
-def nearest_is_sound(x, y, k, step, bias):
+def knn_is_sound(x, y, k, step, bias):
     if not (is_dense(x, 3) and is_dense(y, 3)) or x.dtype != y.dtype or x.shape[::2] != y.shape[::2] or not x.shape[2]:
         return False
     (b, n, _), m = x.shape, y.shape[1]
@@ -115,7 +115,7 @@ def nearest_is_sound(x, y, k, step, bias):
     )
 
 
-def nearest_is_wrong(edges, x, y, k, step, bias, normalize):
+def knn_is_wrong(edges, x, y, k, step, bias, normalize):
     x, y = x.double(), y.double()
     (b, n, _), m = x.shape, y.shape[1]
     ranks = torch.arange(0, k, min(step, k))
@@ -141,20 +141,20 @@ def nearest_is_wrong(edges, x, y, k, step, bias, normalize):
 
 
 def search(rng, function):
-    x, y, k, step, bias, normalize = nearest_arguments(rng)
+    x, y, k, step, bias, normalize = knn_arguments(rng)
     return Call(
         lambda: function(x, y, k, step, bias, normalize),
-        nearest_is_sound(x, y, k, step, bias),
-        lambda edges: nearest_is_wrong(edges, x, y, k, step, bias, normalize),
+        knn_is_sound(x, y, k, step, bias),
+        lambda edges: knn_is_wrong(edges, x, y, k, step, bias, normalize),
     )
 
 
-def public_nearest(rng):
-    return search(rng, lambda x, y, k, step, bias, unit: nearest(x, y, k, step=step, bias=bias, normalize=unit))
+def public_knn(rng):
+    return search(rng, lambda x, y, k, step, bias, unit: knn(x, y, k, step=step, bias=bias, normalize=unit))
 
 
-def registered_nearest(rng):
-    return search(rng, torch.ops.vig_pyg.nearest)
+def registered_knn(rng):
+    return search(rng, torch.ops.vig_pyg.knn)
 
 
 def unit(rng):
@@ -588,8 +588,8 @@ def outlines(rng):
 
 #: A function joins by one line: its name, and what draws a call of it.
 CASES = {
-    "nearest": public_nearest,
-    "vig_pyg::nearest": registered_nearest,
+    "knn": public_knn,
+    "vig_pyg::knn": registered_knn,
     "unit_rows": unit,
     "max_relative": public_max_relative,
     "vig_pyg::max_relative": registered_max_relative,

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from vig_pyg.ops import _knn, _native, has_native_kernels, nearest, unit_rows
+from vig_pyg.ops import _knn, _native, has_native_kernels, knn, unit_rows
+from vig_pyg.ops._knn import neighbors
 
 
 def expected(x, y, k, step, bias=None):
@@ -46,7 +47,7 @@ def test_selection_equals_a_stable_sort(m, kind):
     zero = torch.zeros(1, 1, m)
     for k in {1, min(2, m), min(9, m), min(17, m), min(54, m), min(100, m), min(600, m), m}:
         for step in (1, 2, 5):
-            assert torch.equal(nearest(x, y, k, step=step, bias=zero), expected(x, y, k, step, zero)), (k, step)
+            assert torch.equal(knn(x, y, k, step=step, bias=zero), expected(x, y, k, step, zero)), (k, step)
 
 
 @pytest.mark.parametrize("bias", [None, (1, 1), (1, 50), (3, 1), (3, 50)])
@@ -57,7 +58,7 @@ def test_products_and_biases(bias, channels, m):
     bias = None if bias is None else exact(*bias, m, seed=2) + torch.rand(*bias, m)
     if bias is None:  # distances between whole numbers about a mean that is none: no ties, please
         x, y = torch.randn(3, 50, channels), torch.randn(3, m, channels)
-    assert torch.equal(nearest(x, y, 9, step=2, bias=bias), expected(x, y, 9, 2, bias))
+    assert torch.equal(knn(x, y, 9, step=2, bias=bias), expected(x, y, 9, 2, bias))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -65,22 +66,22 @@ def test_normalised_features(dtype):
     x, y = torch.randn(2, 30, 24).to(dtype), torch.randn(2, 40, 24).to(dtype)
     bias = torch.rand(1, 30, 40)
     want = expected(normalize(x.double(), dim=-1), normalize(y.double(), dim=-1), 9, 1, bias)
-    assert torch.equal(nearest(x, y, 9, bias=bias, normalize=True), want)
+    assert torch.equal(knn(x, y, 9, bias=bias, normalize=True), want)
 
 
 def test_features_close_together_keep_their_order():
     x = normalize(1 + 1e-2 * torch.randn(1, 196, 48), dim=-1)
     distance = (x[0].double()[:, None] - x[0].double()[None]).square().sum(-1)
-    found = nearest(x, x, 9)[0].view(196, 9)
+    found = knn(x, x, 9)[0].view(196, 9)
     gap = distance.gather(1, found) - distance.sort(dim=1).values[:, :9]
     assert gap.abs().max() < 1e-9  # 1e-7 without taking the mean away
 
 
 def test_an_image_does_not_depend_on_its_batch():
     x = torch.randn(4, 100, 48)
-    whole = nearest(x, x, 9, normalize=True).view(2, 4, -1)
+    whole = knn(x, x, 9, normalize=True).view(2, 4, -1)
     for i in range(4):
-        assert torch.equal(nearest(x[i : i + 1], x[i : i + 1], 9, normalize=True), whole[:, i] - 100 * i)
+        assert torch.equal(knn(x[i : i + 1], x[i : i + 1], 9, normalize=True), whole[:, i] - 100 * i)
 
 
 @pytest.mark.parametrize("budget", [1, 500, 40 * 9 * 8, 10**9])
@@ -89,7 +90,7 @@ def test_slices_of_the_plain_path_change_nothing(monkeypatch, budget, bias):
     x, y = torch.randn(3, 36, 8, dtype=torch.float64), torch.randn(3, 9, 8, dtype=torch.float64)
     bias = None if bias is None else torch.randn(*bias, 9, dtype=torch.float64)
     monkeypatch.setattr(_knn, "SCORE_BUDGET", budget)
-    assert torch.equal(nearest(x, y, 5, step=2, bias=bias), expected(x, y, 5, 2, bias))
+    assert torch.equal(knn(x, y, 5, step=2, bias=bias), expected(x, y, 5, 2, bias))
 
 
 def test_the_kernels_were_built_here():
@@ -98,14 +99,14 @@ def test_the_kernels_were_built_here():
 
 def test_features_that_are_not_contiguous():
     x = torch.randn(1, 8, 40).transpose(1, 2)
-    assert torch.equal(nearest(x, x, 3), expected(x, x, 3, 1))
+    assert torch.equal(knn(x, x, 3), expected(x, x, 3, 1))
 
 
 def test_without_the_library_the_result_is_the_same(monkeypatch):
     x = torch.randn(2, 50, 16)
-    native = nearest(x, x, 9, step=2, normalize=True)
+    native = knn(x, x, 9, step=2, normalize=True)
     monkeypatch.setattr(_knn, "library", lambda: None)
-    assert torch.equal(nearest(x, x, 9, step=2, normalize=True), native)
+    assert torch.equal(knn(x, x, 9, step=2, normalize=True), native)
 
 
 def test_a_missing_library_is_logged_with_the_reason(monkeypatch, caplog):
@@ -118,7 +119,7 @@ def test_a_missing_library_is_logged_with_the_reason(monkeypatch, caplog):
 @pytest.mark.parametrize(("k", "step"), [(0, 1), (6, 1), (2, 0)])
 def test_wrong_numbers_are_refused(k, step):
     with pytest.raises(ValueError, match="Need 1 <= k <= 5"):
-        nearest(torch.randn(1, 2, 3), torch.randn(1, 5, 3), k, step=step)
+        knn(torch.randn(1, 2, 3), torch.randn(1, 5, 3), k, step=step)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -128,30 +129,28 @@ def test_features_that_are_not_finite_are_named(dtype, value):
     bad_x, bad_y = x.clone(), y.clone()
     bad_x[1, 7, 16] = bad_x[2, 0, 0] = bad_y[2, 1, 3] = value
     with pytest.raises(ValueError, match=r"node 27 \(image 1 of the batch\) is not finite"):
-        nearest(bad_x.to(dtype), y.to(dtype), 3, normalize=True)
+        knn(bad_x.to(dtype), y.to(dtype), 3, normalize=True)
     with pytest.raises(ValueError, match=r"node 11 \(image 2 of the batch\) is not finite"):
-        nearest(x.to(dtype), bad_y.to(dtype), 3, normalize=True)
+        knn(x.to(dtype), bad_y.to(dtype), 3, normalize=True)
     with pytest.raises(ValueError, match=r"node 27 \(image 1 of the batch\)"):
         unit_rows(bad_x.flatten(0, 1).to(dtype), [20, 25, 15])
 
 
 def test_a_zero_feature_stays_zero():
     assert unit_rows(torch.zeros(1, 3), [1]).eq(0).all()
-    assert (
-        nearest(torch.zeros(1, 4, 3), torch.zeros(1, 4, 3), 2, normalize=True).view(2, 4, 2)[0].tolist() == [[0, 1]] * 4
-    )
+    assert knn(torch.zeros(1, 4, 3), torch.zeros(1, 4, 3), 2, normalize=True).view(2, 4, 2)[0].tolist() == [[0, 1]] * 4
 
 
 def test_is_a_registered_operator():
     arguments = torch.randn(2, 20, 4), torch.randn(2, 9, 4), 4, 2, torch.randn(1, 20, 9), True
-    torch.library.opcheck(torch.ops.vig_pyg.nearest.default, arguments)
+    torch.library.opcheck(torch.ops.vig_pyg.knn.default, arguments)
 
 
 def test_its_products_are_counted():
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        nearest(torch.randn(2, 20, 4), torch.randn(2, 9, 4), 3)
+        knn(torch.randn(2, 20, 4), torch.randn(2, 9, 4), 3)
     assert counter.get_total_flops() == 2 * 2 * 20 * 9 * 4
 
 
@@ -171,7 +170,7 @@ def test_its_products_are_counted():
 )
 def test_other_shapes_are_refused(dtype, x, y, bias, words):
     x, y = torch.randn(x).to(dtype), torch.randn(y).to(dtype)
-    for call in (nearest, lambda x, y, k, bias: torch.ops.vig_pyg.nearest(x, y, k, 1, bias, False)):
+    for call in (knn, lambda x, y, k, bias: torch.ops.vig_pyg.knn(x, y, k, 1, bias, False)):
         with pytest.raises(ValueError, match=words):
             call(x, y, 2, bias=None if bias is None else torch.randn(bias))
 
@@ -180,23 +179,23 @@ def test_other_shapes_are_refused(dtype, x, y, bias, words):
 def test_a_bias_of_nan_is_refused_and_one_of_minus_infinity_a_mask(dtype):
     x, bias = torch.randn(1, 4, 3).to(dtype), torch.zeros(1, 1, 4)
     bias[0, 0, 2] = -torch.inf
-    assert not nearest(x, x, 3, bias=bias)[0].eq(2).any()
+    assert not knn(x, x, 3, bias=bias)[0].eq(2).any()
     bias[0, 0, 1] = torch.nan
     with pytest.raises(ValueError, match="are NaN: the bias holds NaN"):
-        nearest(x, x, 3, bias=bias)
+        knn(x, x, 3, bias=bias)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(0, 4, 3), (2, 0, 3)])
 def test_no_targets_have_no_edges(dtype, shape):
     x = torch.randn(shape, dtype=dtype)
-    assert nearest(x, torch.randn(shape[0], 5, 3, dtype=dtype), 2).shape == (2, 0)
+    assert knn(x, torch.randn(shape[0], 5, 3, dtype=dtype), 2).shape == (2, 0)
 
 
 def test_a_step_beyond_all_ranks_takes_the_best():
     x = torch.randn(2, 9, 4)
     for step in (5, 2**40, 2**63 - 1):
-        assert torch.equal(nearest(x, x, 5, step=step), nearest(x, x, 1))
+        assert torch.equal(knn(x, x, 5, step=step), knn(x, x, 1))
 
 
 def test_unit_rows_takes_rows_of_numbers():
@@ -208,3 +207,21 @@ def test_unit_rows_takes_rows_of_numbers():
     for counts in ([0], [], [1, 1]):
         with pytest.raises(ValueError, match="node 0"):
             unit_rows(bad, counts)
+
+
+@pytest.mark.parametrize(
+    ("images", "n", "m", "k", "step"), [(2, 7, 12, 9, 2), (1, 1, 1, 1, 1), (0, 3, 5, 2, 1), (3, 4, 9, 3, 5)]
+)
+def test_neighbors_are_the_edges_sources_within_their_image(images, n, m, k, step):
+    x, y, bias = torch.randn(images, n, 6), torch.randn(images, m, 6), torch.randn(1, n, m)
+    found = neighbors(x, y, k, step=step, bias=bias, normalize=True, precision="highest")
+    assert found.dtype == torch.int16 and found.shape == (images, n, -(-k // min(step, k)))
+    edges = found + torch.arange(images).view(-1, 1, 1) * m
+    assert torch.equal(edges.flatten(), knn(x, y, k, step=step, bias=bias, normalize=True)[0])
+
+
+@pytest.mark.parametrize(("m", "dtype"), [(2**15, torch.int16), (2**15 + 1, torch.int32)])
+def test_neighbors_number_as_many_sources_as_there_are(m, dtype):
+    x, y = torch.ones(1, 1, 1), torch.arange(m).float().view(1, m, 1)
+    found = neighbors(x, y, 1, step=1, bias=torch.zeros(1, 1, m), normalize=False, precision="highest")
+    assert found.dtype == dtype and found.item() == m - 1

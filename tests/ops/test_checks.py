@@ -5,7 +5,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.ops.hostile import freed, unaligned
-from vig_pyg.ops import max_relative, nearest
+from vig_pyg.ops import knn, max_relative
 from vig_pyg.ops.checks import address, check_features, check_range, check_same, checked_edges, is_symbolic
 
 CPU = torch.device("cpu")
@@ -110,7 +110,7 @@ def test_an_address_is_that_of_what_native_code_reads():
 
 def test_results_lie_where_the_features_lie(monkeypatch):
     x, edges = torch.randn(9, 16), torch.randint(9, (2, 20))
-    plain = max_relative(x.clone().requires_grad_(), x, edges).detach(), nearest(x[None], x[None], 3)
+    plain = max_relative(x.clone().requires_grad_(), x, edges).detach(), knn(x[None], x[None], 3)
     before = torch.get_default_dtype()
     try:
         torch.set_default_dtype(torch.float64)
@@ -118,7 +118,7 @@ def test_results_lie_where_the_features_lie(monkeypatch):
             src = x.detach().requires_grad_()
             out = max_relative(src, x, edges)
             out.sum().backward()
-            found = out.detach(), nearest(x[None], x[None], 3)
+            found = out.detach(), knn(x[None], x[None], 3)
     finally:
         torch.set_default_dtype(before)
     assert all(torch.equal(one, two) for one, two in zip(plain, found, strict=True))

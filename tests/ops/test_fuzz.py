@@ -23,5 +23,5 @@ def test_the_fuzzer_finds_what_is_wrong(monkeypatch):
         (Call(lambda: 1, True, lambda got: ""), "computed"),
         (Call(lambda: 1, None, lambda got: "other numbers"), "computed"),
     ]:
-        monkeypatch.setitem(CASES, "nearest", lambda rng, call=call: call)
-        assert one_call("nearest", 0, 0, 1) == outcome
+        monkeypatch.setitem(CASES, "knn", lambda rng, call=call: call)
+        assert one_call("knn", 0, 0, 1) == outcome

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.data import Layout
-from vig_pyg.ops import nearest, unit_rows
+from vig_pyg.ops import knn, unit_rows
 from vig_pyg.position import Codes
 
 
@@ -41,6 +41,6 @@ def dense_edges(
         x, y = (torch.cat([part, code.expand(b, -1, -1)], 2) for part, code in ((x, codes.p), (y, codes.q)))
     step = ranks[1] - ranks[0] if len(ranks) > 1 else 1
     if ranks == list(range(0, len(ranks) * step, step)):
-        return nearest(x, y, ranks[-1] + 1, step=step, bias=bias, normalize=normalize)
-    edges = nearest(x, y, ranks[-1] + 1, bias=bias, normalize=normalize)
+        return knn(x, y, ranks[-1] + 1, step=step, bias=bias, normalize=normalize)
+    edges = knn(x, y, ranks[-1] + 1, bias=bias, normalize=normalize)
     return edges.view(2, -1, ranks[-1] + 1)[..., ranks].flatten(1)  # (2, N, k d) -> (2, N k)

@@ -5,7 +5,7 @@ rounding.
 """
 
 from vig_pyg.ops._batch_norm import NodeNorm, Norm, has_node_norm
-from vig_pyg.ops._knn import nearest, unit_rows
+from vig_pyg.ops._knn import knn, unit_rows
 from vig_pyg.ops._max_relative import has_max_relative, max_relative
 from vig_pyg.ops._native import has_native_kernels
 from vig_pyg.ops._recomputable import takes_lean
@@ -34,8 +34,8 @@ __all__ = [
     "has_native_kernels",
     "has_node_norm",
     "is_symbolic",
+    "knn",
     "max_relative",
-    "nearest",
     "pays_by_rows",
     "takes_lean",
     "unit_rows",

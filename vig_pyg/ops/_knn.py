@@ -23,15 +23,15 @@ from vig_pyg.ops._native import library
 from vig_pyg.ops._triton import triton_kernels
 from vig_pyg.ops.checks import address, check_features, check_same, is_symbolic
 
+#: Of products on a GPU, in torch's words: float32, TF32, or bfloat16 operands.
+PRECISIONS = ("highest", "high", "medium")
 #: Sources of one image that the native kernel can number.
 MOST_SOURCES = 2**31 - 33
 #: Bytes of products held at once where there is no native kernel. Larger searches run in slices.
 SCORE_BUDGET = 32 * 2**20
 
 
-def nearest(
-    x: Tensor, y: Tensor, k: int, *, step: int = 1, bias: Tensor | None = None, normalize: bool = False
-) -> Tensor:
+def knn(x: Tensor, y: Tensor, k: int, *, step: int = 1, bias: Tensor | None = None, normalize: bool = False) -> Tensor:
     """Edges from every `step`-th of the k best sources to each target, sorted by target, best first.
 
     Args:
@@ -51,15 +51,31 @@ def nearest(
             feature is not finite or a score is NaN.
 
     Example:
-        >>> nearest(torch.tensor([[[1.2]]]), torch.tensor([[[3.0], [1.0], [5.0]]]), 3, step=2).tolist()
+        >>> knn(torch.tensor([[[1.2]]]), torch.tensor([[[3.0], [1.0], [5.0]]]), 3, step=2).tolist()
         [[1, 2], [0, 0]]
     """
     tensors = isinstance(x, Tensor) and isinstance(y, Tensor) and isinstance(bias, Tensor | None)
     if torch.compiler.is_exporting() or not tensors:
         _check(x, y, k, step, bias)
         return _exported(x, y, k, step, bias, normalize)
-    out: Tensor = torch.ops.vig_pyg.nearest(x, y, k, step, bias, normalize)
+    out: Tensor = torch.ops.vig_pyg.knn(x, y, k, step, bias, normalize)
     return out
+
+
+def neighbors(
+    x: Tensor, y: Tensor, k: int, *, step: int, bias: Tensor | None, normalize: bool, precision: str
+) -> Tensor:
+    """The same without edges: sources numbered within their image, `(B, n, ⌈k / step⌉)`, for other kernels.
+
+    The numbers are int16 for up to 2**15 sources, else int32.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"Unknown knn_precision {precision!r}: choose one of {', '.join(PRECISIONS)}.")
+    edges: Tensor = torch.ops.vig_pyg.knn(x, y, k, step, bias, normalize)
+    b, m = x.size(0), y.size(1)
+    source = edges[0].view(b, x.size(1), -(-k // min(step, k)))  # (E) -> (B, n, kept)
+    source = source - torch.arange(b, device=x.device).mul(m).view(b, 1, 1)
+    return source.to(torch.int16 if m <= 2**15 else torch.int32)
 
 
 def unit_rows(x: Tensor, counts: Sequence[int]) -> Tensor:
@@ -240,14 +256,14 @@ def _fake(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normaliz
 
 
 _ARGUMENTS = "Tensor x, Tensor y, int k, int step, Tensor? bias, bool normalize"
-torch.library.define("vig_pyg::nearest", f"({_ARGUMENTS}) -> Tensor")
-torch.library.impl("vig_pyg::nearest", "CompositeExplicitAutograd", _plain)
-torch.library.impl("vig_pyg::nearest", "CPU", _native)
-torch.library.impl("vig_pyg::nearest", "CUDA", _on_gpu)
-torch.library.register_fake("vig_pyg::nearest", _fake)
+torch.library.define("vig_pyg::knn", f"({_ARGUMENTS}) -> Tensor")
+torch.library.impl("vig_pyg::knn", "CompositeExplicitAutograd", _plain)
+torch.library.impl("vig_pyg::knn", "CPU", _native)
+torch.library.impl("vig_pyg::knn", "CUDA", _on_gpu)
+torch.library.register_fake("vig_pyg::knn", _fake)
 
 
-@register_flop_formula(torch.ops.vig_pyg.nearest)
+@register_flop_formula(torch.ops.vig_pyg.knn)
 def _flops(x: Any, y: Any, *_: Any, **__: Any) -> int:
     b, n, c = x
     return int(2 * b * n * y[1] * c)
