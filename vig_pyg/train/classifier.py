@@ -130,7 +130,7 @@ class Classifier(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         images, labels = batch
-        logits = self.scored[0](images).float()
+        logits = _exact(self.scored[0](images))  # in float32 a loss depends on how images fall into batches
         self.confusion.update(logits, labels)
         if self.top5 is not None:
             self.top5.update(logits, labels)
@@ -143,7 +143,7 @@ class Classifier(lightning.LightningModule):
         row = {"val_loss": total / count, "val_accuracy": counts.trace() / counts.sum()}
         if self.top5 is not None:
             row["val_top5"] = self.top5.compute()
-        self.log_dict({key: value.float() for key, value in row.items()})
+        self.log_dict(row)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running sum of the losses of every process."""
@@ -164,6 +164,11 @@ class Classifier(lightning.LightningModule):
 
 def _add(meter: Tensor, total: Tensor, count: Tensor | int) -> Tensor:
     """A meter with a sum and a count added, on the device of the sum, without waiting for it."""
-    exact = torch.float32 if total.device.type == "mps" else torch.float64  # Apple's GPUs have no double precision
-    added = torch.stack([total.to(exact), torch.as_tensor(count, device=total.device, dtype=exact)])
+    total = _exact(total)
+    added = torch.stack([total, torch.as_tensor(count, device=total.device, dtype=total.dtype)])
     return meter.to(added) + added
+
+
+def _exact(x: Tensor) -> Tensor:
+    """The tensor in double precision, or on Apple's GPUs, which have none, in single precision."""
+    return x.to(torch.float32 if x.device.type == "mps" else torch.float64)
