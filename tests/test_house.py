@@ -28,6 +28,7 @@ CORE = {
     "block",
     "config",
     "preprocess",
+    "checkpoints",
     "weights",
     "models",
 }
@@ -53,7 +54,8 @@ ROOMS = {
     "config": {"conv", "graph", "position"},
     "preprocess": {"image_io"},
     "config_schema": {"config", "conv", "graph", "position", "preprocess", "_io"},
-    "weights": {"config", "config_schema", "conv", "graph", "preprocess", "_io"},
+    "checkpoints": {"config", "conv", "graph"},
+    "weights": {"checkpoints", "config", "config_schema", "preprocess", "_io"},
     "models": {
         "foreign_batch",
         "stem",
@@ -67,6 +69,7 @@ ROOMS = {
         "fuse",
         "config",
         "preprocess",
+        "checkpoints",
         "weights",
     },
     "predict": {
@@ -74,6 +77,7 @@ ROOMS = {
         "config",
         "image_io",
         "models",
+        "checkpoints",
         "weights",
         "preprocess",
         "train",
@@ -91,6 +95,7 @@ ROOMS = {
         "graph",
         "image_io",
         "models",
+        "checkpoints",
         "weights",
         "preprocess",
         "explain",

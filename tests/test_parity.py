@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from tests.parity import rule
 from vig_pyg import ViG, weights
+from vig_pyg.checkpoints.formats import foreign_names
 from vig_pyg.data import pool_graphs
 
 
@@ -66,7 +67,7 @@ def test_training_loss_and_gradients(name):
     loss.backward()
     np.testing.assert_allclose(loss.item(), want["train_loss"], rtol=1e-6)
     ours = dict(model.named_parameters())
-    names = {foreign: own for own, foreign in weights.layouts.foreign_names(model.state_dict(), "official").items()}
+    names = {foreign: own for own, foreign in foreign_names(model.state_dict(), "official").items()}
     norms = {key: ours[names[key]].grad.norm().item() for key in want["grad_norm_keys"].tolist()}
     # biases before a batch norm have no effect: their gradients are rounding, here and there
     np.testing.assert_allclose(list(norms.values()), want["grad_norms"], rtol=1e-6, atol=1e-9)

@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from vig_pyg._io.output import check_free, write_file
+    from vig_pyg.checkpoints.metadata import file_metadata
     from vig_pyg.weights import convert, detect_layout, fetch, unwrap
     from vig_pyg.weights.load import looks_like
-    from vig_pyg.weights.metadata import file_metadata
 
     check_free(args.out, overwrite=args.overwrite)
     _check_ending(args.out)

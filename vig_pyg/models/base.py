@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from vig_pyg.block import Block, Grapher
+from vig_pyg.checkpoints.metadata import KEY, to_text
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import resolve_conv
 from vig_pyg.data import Layout, Maps, map_images, pool_graphs, to_batch, to_maps, to_nodes
@@ -25,7 +26,6 @@ from vig_pyg.position import PositionEmbedding, PositionMode
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.stem import Stem
 from vig_pyg.weights import HubMixin, Weights, load_published
-from vig_pyg.weights.metadata import KEY, to_text
 
 ConfigT = TypeVar("ConfigT", bound=ModelConfig)
 Images = Tensor | list[Tensor]

@@ -1,10 +1,10 @@
 """Published weights, files of weights in three layouts, and models on the Hugging Face hub."""
 
+from vig_pyg.checkpoints.formats import KeyLayout, convert, detect_layout
+from vig_pyg.checkpoints.read import WRAPPERS, read_state, unwrap
 from vig_pyg.weights.download import cache_folder, download
 from vig_pyg.weights.hub import HubMixin
-from vig_pyg.weights.layouts import KeyLayout, convert, detect_layout
 from vig_pyg.weights.load import Report, Source, fetch, load_published, load_weights
-from vig_pyg.weights.read import WRAPPERS, read_state, unwrap
 from vig_pyg.weights.table import TABLE, TAGS, Weights, as_markdown, get, list_weights
 
 __all__ = [

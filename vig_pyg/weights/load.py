@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from vig_pyg.checkpoints.check import faults, leave_classifier, not_finite, resize_position
+from vig_pyg.checkpoints.compare import Comparison, compare
+from vig_pyg.checkpoints.formats import POSITION, KeyLayout, State, detect_layout, own_names, some, table_stage, to_own
+from vig_pyg.checkpoints.metadata import describe, from_text, kept_text
+from vig_pyg.checkpoints.read import read_state, unwrap_with_notes
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS, ModelConfig, PyramidViGConfig, variant_name
-from vig_pyg.weights.check import faults, leave_classifier, not_finite, resize_position
-from vig_pyg.weights.compare import Comparison, compare
 from vig_pyg.weights.download import download
-from vig_pyg.weights.layouts import POSITION, KeyLayout, State, detect_layout, own_names, some, table_stage, to_own
-from vig_pyg.weights.metadata import describe, from_text, kept_text
-from vig_pyg.weights.read import read_state, unwrap_with_notes
 from vig_pyg.weights.table import TABLE, Weights, get
 
 _log = logging.getLogger(__name__)

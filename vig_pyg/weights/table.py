@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from vig_pyg.checkpoints.formats import KeyLayout
 from vig_pyg.preprocess import Preprocessing
-from vig_pyg.weights.layouts import KeyLayout
 
 IMAGENET = "imagenet1k"
 _OFFICIAL = "https://github.com/huawei-noah/Efficient-AI-Backbones/releases/download"

@@ -4,10 +4,10 @@ import random
 import pytest
 
 from vig_pyg import DilatedKNN, pvig_micro, vig_micro, vig_tiny
+from vig_pyg.checkpoints.compare import compare
+from vig_pyg.checkpoints.metadata import describe, to_text
 from vig_pyg.graph import WindowGraph
 from vig_pyg.models import PyramidViGConfig, ViGConfig
-from vig_pyg.weights.compare import compare
-from vig_pyg.weights.metadata import describe, to_text
 
 SMALL = {"num_classes": 2, "image_size": 64, "patch_size": 4, "head_channels": 8}
 MAKERS = {

@@ -11,7 +11,7 @@ import zipfile
 from io import BytesIO
 from typing import BinaryIO
 
-from vig_pyg.weights._pickle import MOST_PICKLE, Box, Machine
+from vig_pyg.checkpoints._pickle import MOST_PICKLE, Box, Machine
 
 #: What torch writes at the start of its older files.
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001

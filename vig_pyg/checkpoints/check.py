@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vig_pyg.weights.layouts import POSITION, State, some
+from vig_pyg.checkpoints.formats import POSITION, State, some
 
 #: The classifier's last linear layer, which depends on the number of classes.
 LAST = ("head.fc2.weight", "head.fc2.bias")

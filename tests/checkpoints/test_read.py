@@ -90,7 +90,7 @@ def test_torch_itself_runs_nothing_either(tmp_path, monkeypatch, write):
     """Where the check before it has a hole, torch's own is behind it."""
     path, trace = tmp_path / "weights.pth", tmp_path / "trace"
     write({"state_dict": Payload(trace)}, path)
-    monkeypatch.setattr("vig_pyg.weights.read.check_torch_file", lambda file, size: None)
+    monkeypatch.setattr("vig_pyg.checkpoints.read.check_torch_file", lambda file, size: None)
     with pytest.raises(ValueError, match=r"weights\.pth .*nothing in it was run"):
         weights.read_state(path)
     assert not trace.exists()

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from vig_pyg.checkpoints.metadata import describe
 from vig_pyg.config import ModelConfig, PyramidViGConfig
-from vig_pyg.weights.metadata import describe
 
 #: What the neighbors depend on beside the features, for graphs by name; a graph of one's own may use k and dilation.
 _OF_GRAPH: dict[str, tuple[str, ...]] = {

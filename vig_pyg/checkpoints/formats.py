@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.weights.metadata import kept_text, with_text
+from vig_pyg.checkpoints.metadata import kept_text, with_text
 
 KeyLayout = Literal["own", "official", "mmpretrain"]
 State = dict[str, Tensor]

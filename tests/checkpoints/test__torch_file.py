@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.weights.common import same
-from tests.weights.hostile import (
+from tests.checkpoints.hostile import (
     archive,
     doubled,
     legacy,
@@ -24,6 +23,7 @@ from tests.weights.hostile import (
     op_text,
     pickled,
 )
+from tests.weights.common import same
 from vig_pyg import weights
 
 PLAIN = {"a": torch.arange(4.0)}

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from tests.weights.common import LAYOUTS, copied, drawn, same
 from vig_pyg import PyramidViG, PyramidViGConfig, ViG, ViGConfig, weights
-from vig_pyg.weights.check import CLASSIFIER, LAST
+from vig_pyg.checkpoints.check import CLASSIFIER, LAST
 
 SMALL = {"num_classes": 3, "image_size": 16, "patch_size": 4, "head_channels": 8, "k": 2, "heads": 2}
 CONFIGS = {

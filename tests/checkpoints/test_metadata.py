@@ -8,8 +8,8 @@ from torch import nn
 
 from tests.weights.common import LAYOUTS, copied, same
 from vig_pyg import DilatedKNN, VisionGNN, conv, pvig_micro, vig_micro, weights
+from vig_pyg.checkpoints.metadata import KEY, describe, from_text, kept_text, to_text, with_text
 from vig_pyg.graph import Reuse, WindowGraph
-from vig_pyg.weights.metadata import KEY, describe, from_text, kept_text, to_text, with_text
 
 
 class OwnConv(conv.MaxRelativeConv):

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vig_pyg.weights._pickle import HoldsMoreError
-from vig_pyg.weights._torch_file import check_torch_file
-from vig_pyg.weights.layouts import State, some
-from vig_pyg.weights.metadata import KEY, kept_text, with_text
+from vig_pyg.checkpoints._pickle import HoldsMoreError
+from vig_pyg.checkpoints._torch_file import check_torch_file
+from vig_pyg.checkpoints.formats import State, some
+from vig_pyg.checkpoints.metadata import KEY, kept_text, with_text
 
 _log = logging.getLogger(__name__)
 
