@@ -11,10 +11,10 @@ from vig_pyg import VisionGNN
 
 
 class NoGraph(nn.Module):
-    """Builds nothing."""
+    """Builds a graph without edges."""
 
-    def forward(self, *_: Any) -> None:
-        return None
+    def forward(self, x: Tensor, *_: Any) -> Tensor:
+        return x.new_empty(2, 0, dtype=torch.long)
 
 
 class NoAggregation(nn.Module):
@@ -24,7 +24,7 @@ class NoAggregation(nn.Module):
         super().__init__()
         self.mlp = mlp
 
-    def forward(self, x: Tensor | tuple[Tensor, Tensor], _: None) -> Tensor:
+    def forward(self, x: Tensor | tuple[Tensor, Tensor], _: Tensor) -> Tensor:
         x = x if isinstance(x, Tensor) else x[1]
         return self.mlp(torch.stack([x, x], dim=2).flatten(1))
 

@@ -53,9 +53,11 @@ class GraphConv(nn.Module):
 class Grapher(nn.Module):
     """Table of distances, top-k, every dilation-th."""
 
-    def __init__(self, channels: int, k: int, dilation: int, ratio: int, side: int, *, position: bool) -> None:
+    def __init__(
+        self, channels: int, k: int, dilation: int, ratio: int, side: int, *, position: bool, autocast_search: bool
+    ) -> None:
         super().__init__()
-        self.k, self.dilation, self.ratio = k, dilation, ratio
+        self.k, self.dilation, self.ratio, self.autocast_search = k, dilation, ratio, autocast_search
         self.fc1 = conv_norm(channels, channels)
         self.graph_conv = GraphConv(channels)
         self.fc2 = conv_norm(2 * channels, channels)
@@ -73,14 +75,19 @@ class Grapher(nn.Module):
 
     @torch.no_grad()
     def neighbors(self, x: Tensor, y: Tensor) -> Tensor:
+        if self.autocast_search:
+            return self.nearest(x, y)
         with torch.autocast(x.device.type, enabled=False):
-            x, y = (F.normalize(t.float() if t.dtype == torch.bfloat16 else t, dim=1) for t in (x, y))
-            x, y = (t.squeeze(-1).transpose(1, 2) for t in (x, y))  # (B, C, N, 1) -> (B, N, C)
-            distance = x.square().sum(-1, keepdim=True) - 2 * x @ y.transpose(1, 2)
-            distance = distance + y.square().sum(-1, keepdim=True).transpose(1, 2)
-            if self.relative_pos is not None:
-                distance = distance + self.relative_pos
-            return (-distance).topk(self.k * self.dilation).indices[..., :: self.dilation]
+            x, y = (t.float() if t.dtype == torch.bfloat16 else t for t in (x, y))
+            return self.nearest(x, y)
+
+    def nearest(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = (F.normalize(t, dim=1).squeeze(-1).transpose(1, 2) for t in (x, y))  # (B, C, N, 1) -> (B, N, C)
+        distance = x.square().sum(-1, keepdim=True) - 2 * torch.matmul(x, y.transpose(1, 2))
+        distance = distance + y.square().sum(-1, keepdim=True).transpose(1, 2)
+        if self.relative_pos is not None:
+            distance = distance + self.relative_pos
+        return (-distance).topk(self.k * self.dilation).indices[..., :: self.dilation]
 
 
 class FFN(nn.Module):
@@ -111,9 +118,13 @@ class Convolutions(nn.Module):
 
 
 class DenseReference(nn.Module):
-    """The published network of a configuration, at its `image_size`, with Max-Relative."""
+    """The published network of a configuration, at its `image_size`, with Max-Relative.
 
-    def __init__(self, config: ModelConfig) -> None:
+    `autocast_search` is what the published code does: autocast reaches the products of the search, so that distances
+    are rounded to its type. Without it the search takes float32, as ours does, and both find the same neighbors.
+    """
+
+    def __init__(self, config: ModelConfig, *, autocast_search: bool = False) -> None:
         super().__init__()
         pyramid = isinstance(config, PyramidViGConfig)
         assert pyramid or isinstance(config, ViGConfig)
@@ -125,10 +136,11 @@ class DenseReference(nn.Module):
         self.stem = Convolutions("convs", widths, [2] * (len(widths) - 2) + [1])
         self.pos_embed = nn.Parameter(torch.zeros(1, c, side, side))
         neighbors, layers = iter(config.neighbors()), []
+        search: dict[str, bool] = {"position": pyramid, "autocast_search": autocast_search}
         for s, (depth, width) in enumerate(zip(depths, channels, strict=True)):
             layers += [Convolutions("conv", [channels[s - 1], width], [2])] if s else []
             layers += [
-                nn.Sequential(Grapher(width, *next(neighbors), ratios[s], side >> s, position=pyramid), FFN(width))
+                nn.Sequential(Grapher(width, *next(neighbors), ratios[s], side >> s, **search), FFN(width))
                 for _ in range(depth)
             ]
         self.backbone = nn.Sequential(*layers)

@@ -20,9 +20,9 @@ def without_triton(monkeypatch):
     for name in NAMES:
         monkeypatch.delitem(sys.modules, f"vig_pyg.ops.{name}", raising=False)
         monkeypatch.delattr(vig_pyg.ops, name, raising=False)
-    _triton.triton_kernels.cache_clear()
+    _triton._load.cache_clear()
     yield
-    _triton.triton_kernels.cache_clear()
+    _triton._load.cache_clear()
 
 
 def test_a_missing_triton_is_told_once(without_triton, caplog):
