@@ -61,7 +61,9 @@ class Report:
         self.rows[tuple(str(row.get(name, "")) for name in KEY)] = row
         self._compare(row)
         other = self.path.with_suffix(".part")
-        other.write_text(json.dumps({**self._head, "seconds": self.elapsed, "rows": list(self.rows.values())}, indent=1))
+        other.write_text(
+            json.dumps({**self._head, "seconds": self.elapsed, "rows": list(self.rows.values())}, indent=1)
+        )
         os.replace(other, self.path)
         says = row.get("error") or ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
         print(f"[{self.elapsed:5.0f} s] {' | '.join(str(row[k]) for k in KEY if k in row)}: {says}", flush=True)

@@ -14,7 +14,7 @@ from gpu_tables import Prepared, compare
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from vig_pyg.ops import max_relative, knn
+from vig_pyg.ops import knn, max_relative
 
 #: Targets, sources, channels and neighbors (looked at, kept) of one image in the layers of pvig_small and vig_small.
 SHAPES = {

@@ -1,12 +1,28 @@
 """The benchmark for GPUs runs where there is none, so that it works where there is one."""
 
+import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "benchmarks" / "gpu.py"
+from vig_pyg import create_model
+from vig_pyg.ops import has_max_relative
+from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
+
+FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
+SCRIPT = FOLDER / "gpu.py"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """The benchmark's files can be imported, as in its process."""
+    monkeypatch.syspath_prepend(str(FOLDER))
 
 
 def run(*options):
@@ -14,13 +30,44 @@ def run(*options):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
-def test_every_table_on_a_processor():
-    options = "--models pvig_micro --batch-size 2 --no-compile --repeats 1 --parts correct kernels inference training"
-    done = run("--device", "cpu", *options.split())
+def written(folder):
+    (path,) = folder.glob("gpu_*.json")
+    return json.loads(path.read_text())
+
+
+def test_networks_without_a_gpu(tmp_path):
+    options = "--device cpu --models pvig_micro --batch-size 2 --no-compile --repeats 1 --profile"
+    done = run(*options.split(), "--out", str(tmp_path), "--parts", "networks")
     assert done.returncode == 0, done.stderr[-1000:]
-    for word in ("'equal neighbors': 1.0", "'gather-max, backward'", "'ours, plain torch'", "'training step'"):
-        assert word in done.stdout
+    found = written(tmp_path)
+    assert found["device"] == "CPU" and {"torch", "commit", "triton", "timm"} <= found["environment"].keys()
+    assert [row["error"] for row in found["rows"] if "error" in row] == []
+    rows = {(row["mode"], row["batch"], row["network"]): row for row in found["rows"]}
+    names = {"ours", "reference", "floor", "Swin-T", "DeiT-S", "ConvNeXt-T"}
+    for mode, batch in (("inference, eager", 2), ("inference, eager", 1), ("training step, eager", 2)):
+        assert names <= {network for a, b, network in rows if (a, b) == (mode, batch)}
+        row = rows[mode, batch, "ours"]
+        assert row["x reference"] == row["images/s"] / rows[mode, batch, "reference"]["images/s"]
+        assert row["of the floor"] == row["images/s"] / rows[mode, batch, "floor"]["images/s"]
+    assert rows["inference, eager", 2, "Swin-T"]["of Swin-T"] == 1
+    assert {path.name for path in tmp_path.glob("profile_*")} == {
+        "profile_pvig_micro_inference.txt",
+        "profile_pvig_micro_training.txt",
+    }
+    assert "vig_pyg::" in (tmp_path / "profile_pvig_micro_inference.txt").read_text()
+    assert "| pvig_micro | 2 | ConvNeXt-T |" in done.stdout.split("**training step, eager**")[1]
+
+
+@pytest.mark.slow
+def test_every_part_without_a_gpu(tmp_path):
+    options = "--device cpu --models pvig_micro --batch-size 2 --repeats 1 --large-size 224 320"
+    done = run(*options.split(), "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr[-1000:]
+    rows = written(tmp_path)["rows"]
+    assert [row["error"] for row in rows if "error" in row] == []
+    modes = {row["mode"] for row in rows}
+    assert {"correct", "search, bfloat16", "gather-max, backward", "dispatcher", "inference, compiled"} <= modes
+    assert {row["equal neighbors"] for row in rows if row["mode"] == "correct"} == {1.0}
 
 
 def test_no_gpu_is_an_error(monkeypatch):
@@ -28,3 +75,70 @@ def test_no_gpu_is_an_error(monkeypatch):
     done = run()
     assert done.returncode == 2
     assert "there is no GPU here" in done.stderr
+
+
+def test_a_variant_that_fails_is_a_row_and_the_others_are_kept(benchmark, tmp_path):
+    from gpu_report import Report
+    from gpu_tables import Prepared, compare
+
+    def fails():
+        raise RuntimeError("no kernel image")
+
+    def later():
+        raise AssertionError("nothing begins when the time is up")
+
+    report = Report(tmp_path / "sub" / "rows.json")
+    args = argparse.Namespace(device=torch.device("cpu"), repeats=2)
+    rows = {
+        "reference": lambda: Prepared(lambda: torch.ones(3).sum(), lambda: 0),
+        "cannot be built": fails,
+        "cannot run": lambda: Prepared(fails, lambda: 0),
+    }
+    compare(rows, {"mode": "a", "model": "b", "batch": 4}, args, report, repeats=2)
+    report._seconds = 0.0
+    compare({"late": later}, {"mode": "a", "model": "b", "batch": 4}, args, report, repeats=2)
+    found = {row["network"]: row for row in json.loads(report.path.read_text())["rows"]}
+    assert found["reference"]["images/s"] > 0 and found["reference"]["x reference"] == 1
+    assert found["reference"]["rounds"] == "in turn"
+    for name in ("cannot be built", "cannot run"):
+        assert found[name]["error"] == "RuntimeError: no kernel image"
+    assert "time was up" in found["late"]["error"]
+    assert "| b | 4 | cannot run |" in report.tables()
+
+
+def test_without_triton_is_plain_torch_everywhere(benchmark):
+    from gpu_networks import without_triton
+
+    with FakeTensorMode():
+        x = torch.empty(4, 32, device="cuda")
+    assert has_max_relative(x, x) == has_triton_kernels()
+    with without_triton():
+        assert not has_triton_kernels() and not has_max_relative(x, x) and triton_kernels() is None
+    assert has_max_relative(x, x) == has_triton_kernels()
+
+
+class Products(TorchDispatchMode):
+    """Collects the types of the products of batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.dtypes = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.bmm.default:
+            self.dtypes.add(args[0].dtype)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("autocast_search", [False, True])
+def test_the_reference_searches_as_the_published_code_does(benchmark, autocast_search):
+    from reference import DenseReference
+
+    config = create_model("vig_micro", image_size=112, patch_size=16).config
+    reference = DenseReference(config, autocast_search=autocast_search).eval()
+    with torch.no_grad(), Products() as found, torch.autocast("cpu", torch.bfloat16):
+        reference(torch.rand(1, 3, 112, 112))
+    assert found.dtypes == {torch.bfloat16 if autocast_search else torch.float32}
+    with torch.no_grad(), Products() as found:
+        reference(torch.rand(1, 3, 112, 112))
+    assert found.dtypes == {torch.float32}
