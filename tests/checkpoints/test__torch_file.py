@@ -301,7 +301,7 @@ def test_a_file_with_random_damage_is_refused_or_read_as_it_was(tmp_path, form):
     for _ in range(400):
         path.write_bytes(spoilt(buffer.getvalue(), draw))
         try:
-            got = weights.unwrap(weights.read_state(path))
+            got = weights.unwrap_state_dict(weights.read_state(path))
         except ValueError as error:
             assert str(path) in str(error) or "state dict" in str(error)
             refusals += 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.weights.common import LAYOUTS, copied, drawn, same
+from tests.weights.common import FORMATS, copied, drawn, same
 from vig_pyg import PyramidViG, PyramidViGConfig, ViG, ViGConfig, weights
 from vig_pyg.checkpoints.check import CLASSIFIER, LAST
 
@@ -79,10 +79,10 @@ def assert_announced(model, before, truth, report):
     assert not gone or "The model has no classifier: that of the file was left out." in report.notes
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("family", CONFIGS)
-def test_a_load_is_complete_or_announced_or_refused_and_changes_nothing(family, layout):
-    rng, counts = random.Random(f"{family} {layout}"), Counter()
+def test_a_load_is_complete_or_announced_or_refused_and_changes_nothing(family, format):
+    rng, counts = random.Random(f"{family} {format}"), Counter()
     file = drawn(made(CONFIGS[family]))
     headless = drawn(made(CONFIGS[family].override({"num_classes": 0})))
     models = [made(CONFIGS[family].override(other)) for other in OTHERS]
@@ -90,7 +90,7 @@ def test_a_load_is_complete_or_announced_or_refused_and_changes_nothing(family, 
         for round_ in range(12):
             source = headless if round_ % 4 == 3 else file
             truth, model = copied(source), rng.choice(models)
-            state = dict(weights.convert(truth, layout))
+            state = dict(weights.convert(truth, format))
             before = copied(drawn(model))
             state = spoil(state, rng.choice(sorted(state)), rng)
             try:
@@ -185,9 +185,9 @@ def test_huge_numbers_in_keys_cost_nothing():
 def test_a_single_patch_goes_through_every_layout():
     config = CONFIGS["vig"].override({"image_size": 4})
     model = drawn(made(config))
-    for layout in LAYOUTS:
+    for format in FORMATS:
         fresh = made(config)
-        assert weights.load_weights(fresh, weights.convert(model, layout)).notes == ()
+        assert weights.load_weights(fresh, weights.convert(model, format)).notes == ()
         assert same(copied(fresh), copied(model))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.parity import rule
-from tests.weights.common import FAMILIES, LAYOUTS, drawn
+from tests.weights.common import FAMILIES, FORMATS, drawn
 from vig_pyg import vig_micro, weights
 
 
@@ -16,9 +16,9 @@ def test_official_keys_and_shapes_are_the_published_ones(name):
     assert {key: list(tensor.shape) for key, tensor in state.items()} == want
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_layouts_are_recognized(make, layout):
-    assert weights.detect_layout(weights.convert(make(), layout)) == layout
+@pytest.mark.parametrize("format", FORMATS)
+def test_formats_are_recognized(make, format):
+    assert weights.detect_format(weights.convert(make(), format)) == format
 
 
 VIG_KEYS = {
@@ -74,39 +74,39 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("conv", ["mr", "sage"])
-@pytest.mark.parametrize(("one", "two"), [*itertools.product(LAYOUTS, LAYOUTS)])
+@pytest.mark.parametrize(("one", "two"), [*itertools.product(FORMATS, FORMATS)])
 @pytest.mark.parametrize(("family", "options"), SHAPES)
 def test_names_go_there_and_back(family, options, one, two, conv):
-    """Through any two layouts, whatever the number of blocks: each tensor keeps its name, each layout its form."""
+    """Through any two formats, whatever the number of blocks: each tensor keeps its name, each format its form."""
     stages = len(options.get("depths", (0, 0, 0, 0)))
     widths = {"channels": (8,) * stages, "reduce_ratios": (1,) * stages} if family == "pvig" and options else {}
     with torch.device("meta"):
         model = FAMILIES[family](**options, **widths, conv=conv)
     want = {key: tensor.shape for key, tensor in model.state_dict().items()}
     first = weights.convert(model, one)
-    again = weights.convert(weights.convert(first, two), "own")
+    again = weights.convert(weights.convert(first, two), "native")
     assert {key: tensor.shape for key, tensor in again.items()} == want
     assert list(weights.convert(weights.convert(first, two), one)) == list(first)
-    assert weights.detect_layout(first) == one
+    assert weights.detect_format(first) == one
 
 
 @pytest.mark.parametrize(
-    ("layout", "key", "twin"),
+    ("format", "key", "twin"),
     [
         ("official", "prediction.4.bias", "head.fc2.bias"),
         ("official", "backbone.0.0.fc1.0.bias", "blocks.0.grapher.fc1.0.bias"),
         ("mmpretrain", "head.bn.weight", "head.norm.weight"),
     ],
 )
-def test_two_names_of_one_tensor_are_refused(layout, key, twin):
-    state = weights.convert(vig_micro(), layout)
+def test_two_names_of_one_tensor_are_refused(format, key, twin):
+    state = weights.convert(vig_micro(), format)
     state[twin] = state[key].clone()
     with pytest.raises(ValueError, match=f"hold {twin} twice, as {key} and as {twin}"):
-        weights.convert(state, "own")
+        weights.convert(state, "native")
 
 
 def test_an_unknown_layout_lists_the_valid_ones():
-    with pytest.raises(ValueError, match="Unknown layout 'timm': choose one of own, official, mmpretrain"):
+    with pytest.raises(ValueError, match="Unknown format 'timm': choose one of native, official, mmpretrain"):
         weights.convert(vig_micro(), "timm")
 
 
@@ -114,7 +114,7 @@ def test_what_is_no_state_dict_is_refused():
     with pytest.raises(
         TypeError, match=r"Expected a model or a state dict, got 'weights.pth': read a file with read_st"
     ):
-        weights.convert("weights.pth", "own")
+        weights.convert("weights.pth", "native")
     with pytest.raises(
         ValueError, match=r"no weights of a Vision GNN: they have no pos_embed.weight, but conv1.weight"
     ):

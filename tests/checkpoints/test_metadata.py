@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.weights.common import LAYOUTS, copied, same
+from tests.weights.common import FORMATS, copied, same
 from vig_pyg import DilatedKNN, VisionGNN, conv, pvig_micro, vig_micro, weights
 from vig_pyg.checkpoints.metadata import KEY, describe, from_text, kept_text, to_text, with_text
 from vig_pyg.graph import Reuse, WindowGraph
@@ -65,7 +65,7 @@ def test_the_configuration_travels_with_the_weights(make, carrier, saved, tmp_pa
     if saved:
         torch.save(state, tmp_path / "weights.pth")
         state = weights.read_state(tmp_path / "weights.pth")
-    assert from_text(kept_text(weights.unwrap(state))) == from_text(to_text(model.config))
+    assert from_text(kept_text(weights.unwrap_state_dict(state))) == from_text(to_text(model.config))
     other = make(conv="mr")
     before = copied(other)
     with pytest.raises(ValueError, match=r"other options: conv='edge' in the weights, 'mr' here\. They fit in shape"):
@@ -75,11 +75,11 @@ def test_the_configuration_travels_with_the_weights(make, carrier, saved, tmp_pa
     assert report.notes == report.not_compared == () and "\n" not in str(report)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_configuration_goes_with_every_layout(make, layout):
-    state = weights.convert(weights.convert(make(conv="edge"), layout), "own")
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_configuration_goes_with_every_format(make, format):
+    state = weights.convert(weights.convert(make(conv="edge"), format), "native")
     assert from_text(kept_text(state))["conv"] == "edge"
-    assert kept_text(weights.convert(dict(state), layout)) is None
+    assert kept_text(weights.convert(dict(state), format)) is None
 
 
 def test_files_of_safetensors_say_it_too(make, tmp_path):

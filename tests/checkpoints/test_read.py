@@ -144,30 +144,30 @@ def test_an_empty_state_dict_is_refused(make, state):
 
 def test_wrappers_in_wrappers_and_prefixes_on_prefixes_come_off():
     one = torch.zeros(1)
-    assert weights.unwrap({"model": {"state_dict": {"module._orig_mod.a": one}, "epoch": 1}}) == {"a": one}
-    assert weights.unwrap({"n_averaged": torch.tensor(3), "module.a": one}) == {"a": one}
-    assert weights.unwrap({"module.a": one, "b": one}) == {"module.a": one, "b": one}  # not a prefix of all
+    assert weights.unwrap_state_dict({"model": {"state_dict": {"module._orig_mod.a": one}, "epoch": 1}}) == {"a": one}
+    assert weights.unwrap_state_dict({"n_averaged": torch.tensor(3), "module.a": one}) == {"a": one}
+    assert weights.unwrap_state_dict({"module.a": one, "b": one}) == {"module.a": one, "b": one}  # not a prefix of all
 
 
 def test_what_is_no_tensor_is_named():
     with pytest.raises(ValueError, match=r"got other things at 3; optimizer"):
-        weights.unwrap({"a": torch.zeros(1), "optimizer": {}, 3: torch.zeros(1)})
+        weights.unwrap_state_dict({"a": torch.zeros(1), "optimizer": {}, 3: torch.zeros(1)})
 
 
 @pytest.mark.parametrize("make", [lambda: torch.eye(3).to_sparse(), lambda: torch.eye(3).to_sparse_csr()])
 def test_tensors_that_are_not_plain_are_named(make):
     with pytest.raises(ValueError, match="Expected plain tensors, got sparse, quantized or nested ones at b"):
-        weights.unwrap({"a": torch.zeros(1), "b": make()})
+        weights.unwrap_state_dict({"a": torch.zeros(1), "b": make()})
 
 
 def test_circles_and_endless_prefixes_are_refused():
     circle = {"epoch": 1}
     circle["model"] = circle
     with pytest.raises(ValueError, match="more than 8 wrappers"):
-        weights.unwrap(circle)
+        weights.unwrap_state_dict(circle)
     with pytest.raises(ValueError, match="more than 8 prefixes"):
-        weights.unwrap({"module." * 100_000 + "a": torch.zeros(1)})
-    assert weights.unwrap({"module." * 7 + "a": torch.zeros(1)}).keys() == {"a"}
+        weights.unwrap_state_dict({"module." * 100_000 + "a": torch.zeros(1)})
+    assert weights.unwrap_state_dict({"module." * 7 + "a": torch.zeros(1)}).keys() == {"a"}
 
 
 def test_the_ending_may_be_large(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from tests.cli.common import fails
 from tests.weights.common import (
     FAMILIES,
-    LAYOUTS,
+    FORMATS,
     Payload,
     closed_address,
     drawn,
@@ -27,15 +27,15 @@ def raw_bytes(tensor):
     return tensor.dtype, tuple(tensor.shape), tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
-@pytest.mark.parametrize(("one", "two"), [*itertools.product(LAYOUTS, LAYOUTS)])
+@pytest.mark.parametrize(("one", "two"), [*itertools.product(FORMATS, FORMATS)])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_there_and_back_gives_identical_bytes(tmp_path, family, one, two):
     model = drawn(FAMILIES[family]())
     original = weights.convert(model, one)
     torch.save({"state_dict": original}, tmp_path / "one.pth")
-    assert run(tmp_path / "one.pth", tmp_path / "two.safetensors", "--layout", two) == 0
-    assert weights.detect_layout(weights.read_state(tmp_path / "two.safetensors")) == two
-    assert run(tmp_path / "two.safetensors", tmp_path / "back.pth", "--layout", one) == 0
+    assert run(tmp_path / "one.pth", tmp_path / "two.safetensors", "--format", two) == 0
+    assert weights.detect_format(weights.read_state(tmp_path / "two.safetensors")) == two
+    assert run(tmp_path / "two.safetensors", tmp_path / "back.pth", "--format", one) == 0
     back = weights.read_state(tmp_path / "back.pth")
     assert list(back) and back.keys() == original.keys()
     assert all(raw_bytes(back[key]) == raw_bytes(original[key]) for key in original)
@@ -45,14 +45,14 @@ def test_it_says_what_it_did(tmp_path, capsys):
     state = weights.convert(pvig_micro(), "official")
     tables = {f"backbone.{i}.0.relative_pos": torch.zeros(1, 256, 16) for i in (0, 2)}
     torch.save({"model": state | tables}, tmp_path / "in.pth")
-    assert run(tmp_path / "in.pth", tmp_path / "new" / "out.pth", "--layout", "mmpretrain") == 0
-    line = f"{len(state)} tensors of pvig_micro, from the official to the mmpretrain layout, 2 position tables left out"
+    assert run(tmp_path / "in.pth", tmp_path / "new" / "out.pth", "--format", "mmpretrain") == 0
+    line = f"{len(state)} tensors of pvig_micro, from the official to the mmpretrain format, 2 position tables left out"
     assert capsys.readouterr().out == f"{tmp_path / 'new' / 'out.pth'}: {line}\n"
     with torch.device("meta"):
         foreign = vig_micro(channels=16, depth=2)
     torch.save({k: torch.zeros(t.shape) for k, t in foreign.state_dict().items()}, tmp_path / "foreign.pth")
     assert run(tmp_path / "foreign.pth", tmp_path / "out.pth") == 0
-    assert "tensors of no variant of ours, from the own to the own layout" in capsys.readouterr().out
+    assert "tensors of no variant of ours, from the native to the native format" in capsys.readouterr().out
 
 
 def test_files_as_published(tmp_path):
@@ -95,8 +95,8 @@ def test_files_are_not_overwritten_unless_told(tmp_path, capsys):
     url = f"{closed_address()}/a.pth"
     assert "mine.pth exists already" in fails(capsys, "convert", url, mine)  # told before a download
     assert mine.read_text() == "precious"
-    assert run(source, source, "--layout", "official", "--overwrite") == 0
-    assert weights.detect_layout(weights.read_state(source)) == "official"
+    assert run(source, source, "--format", "official", "--overwrite") == 0
+    assert weights.detect_format(weights.read_state(source)) == "official"
 
 
 @pytest.mark.parametrize(
@@ -156,4 +156,4 @@ def test_convert_names_what_is_wrong_and_writes_nothing(tmp_path, capsys, monkey
     assert "Cannot download" in fails(capsys, "convert", f"{closed_address()}/a.pth", tmp_path / "out.pth")
     assert not (tmp_path / "out.pth").exists() and not (tmp_path / "trace").exists()
     with pytest.raises(SystemExit):
-        run(tmp_path / "other.pth", tmp_path / "out.pth", "--layout", "timm")
+        run(tmp_path / "other.pth", tmp_path / "out.pth", "--format", "timm")

@@ -71,8 +71,8 @@ def test_a_file_for_a_name(tmp_path):
 def test_a_file_for_a_published_name_has_its_preprocessing(tmp_path):
     torch.save(create_model("vig_tiny", num_classes=1000).state_dict(), tmp_path / "weights.pth")
     found = load_classifier("vig_tiny", weights=str(tmp_path / "weights.pth"))
-    assert found.preprocessing == weights.get("vig_tiny").preprocessing
-    assert found.class_names == weights.get("vig_tiny").categories
+    assert found.preprocessing == weights.get_weights("vig_tiny").preprocessing
+    assert found.class_names == weights.get_weights("vig_tiny").categories
 
 
 def test_image_size_and_position_can_be_changed(tmp_path, saved):

@@ -13,7 +13,7 @@ import torch
 from vig_pyg import pvig_micro, vig_micro, weights
 from vig_pyg.preprocess import Preprocessing
 
-LAYOUTS = ["own", "official", "mmpretrain"]
+FORMATS = ["native", "official", "mmpretrain"]
 FAMILIES = {"vig": vig_micro, "pvig": pvig_micro}
 
 
@@ -93,7 +93,7 @@ def make_entry(url, content, *, model="vig_micro", tag="imagenet1k", size=32):
     return weights.Weights(
         model=model,
         tag=tag,
-        layout="official",
+        format="official",
         url=url,
         sha256=hashlib.sha256(content).hexdigest()[:8],
         preprocessing=Preprocessing(image_size=size, crop_pct=0.9),

@@ -4,33 +4,33 @@ import torch.nn.functional as F
 
 from tests.common import empty
 from tests.parity import rule
-from tests.weights.common import LAYOUTS, closed_address, copied, drawn, make_entry, official_file, same
+from tests.weights.common import FORMATS, closed_address, copied, drawn, make_entry, official_file, same
 from vig_pyg import ViG, create_model, list_models, pvig_micro, vig_micro, weights
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("name", rule.PUBLISHED.values())
-def test_round_trips_of_published_models_are_bit_identical(name, layout):
+def test_round_trips_of_published_models_are_bit_identical(name, format):
     model = drawn(empty(create_model, name))
     fresh = empty(create_model, name)
-    weights.load_weights(fresh, weights.convert(model, layout))
+    weights.load_weights(fresh, weights.convert(model, format))
     assert same(fresh.state_dict(), model.state_dict())
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("conv", ["mr", "edge", "gin", "sage"])
-def test_round_trips_of_every_operator(make, conv, layout):
+def test_round_trips_of_every_operator(make, conv, format):
     model, fresh = drawn(make(conv=conv)), make(conv=conv)
-    weights.load_weights(fresh, weights.convert(model, layout))
+    weights.load_weights(fresh, weights.convert(model, format))
     assert same(fresh.state_dict(), model.state_dict())
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("wrapper", [*weights.WRAPPERS, None])
 @pytest.mark.parametrize("prefix", ["module.", ""])
-def test_wrappers_and_prefix_come_off(make, layout, wrapper, prefix):
+def test_wrappers_and_prefix_come_off(make, format, wrapper, prefix):
     model, fresh = drawn(make()), make()
-    state = {prefix + key: tensor for key, tensor in weights.convert(model, layout).items()}
+    state = {prefix + key: tensor for key, tensor in weights.convert(model, format).items()}
     weights.load_weights(fresh, {wrapper: state, "epoch": 3} if wrapper else state)
     assert same(fresh.state_dict(), model.state_dict())
 
@@ -43,15 +43,15 @@ def test_computed_tables_are_left_out():
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pth.tar", ".safetensors"])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_files(make, tmp_path, suffix, layout):
+@pytest.mark.parametrize("format", FORMATS)
+def test_files(make, tmp_path, suffix, format):
     model, fresh, path = drawn(make()), make(), tmp_path / f"weights{suffix}"
-    state = {key: tensor.contiguous() for key, tensor in weights.convert(model, layout).items()}
+    state = {key: tensor.contiguous() for key, tensor in weights.convert(model, format).items()}
     if suffix == ".safetensors":
         pytest.importorskip("safetensors.torch").save_file(state, path)
     else:
         torch.save({"state_dict": state, "epoch": 3}, path)
-    weights.load_weights(fresh, path if layout == "own" else str(path))
+    weights.load_weights(fresh, path if format == "native" else str(path))
     assert same(fresh.state_dict(), model.state_dict())
 
 
@@ -84,18 +84,18 @@ def test_all_faults_are_told_at_once():
         weights.load_weights(vig_micro(), state)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize(
     ("mine", "other"),
     [(mine, other) for mine in ("vig_micro", "pvig_micro", "vig_tiny") for other in list_models() if mine != other],
 )
-def test_weights_of_another_variant_are_named(mine, other, layout):
+def test_weights_of_another_variant_are_named(mine, other, format):
     model = create_model(mine)
     before = copied(model)
     with torch.device("meta"):
         foreign = create_model(other)
     with pytest.raises(ValueError, match=rf"do not fit this {type(model).__name__} \(they look like {other}\)"):
-        weights.load_weights(model, weights.convert(foreign, layout))
+        weights.load_weights(model, weights.convert(foreign, format))
     assert same(model.state_dict(), before)
 
 
@@ -110,10 +110,10 @@ def test_precision_of_the_model_stays(make):
     assert {p.dtype for p in model.parameters()} == {torch.float64}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_position_embedding_of_another_grid_is_resized(make, layout, caplog):
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_position_embedding_of_another_grid_is_resized(make, format, caplog):
     model, other = drawn(make(image_size=32)), make(image_size=48)
-    report = weights.load_weights(other, weights.convert(model, layout))
+    report = weights.load_weights(other, weights.convert(model, format))
     (note,) = report.notes
     old, new = (m.pos_embed.weight.shape[2:] for m in (model, other))
     assert note == f"The position embedding was resized from {old[0]} x {old[1]} to {new[0]} x {new[1]} patches."
@@ -124,12 +124,12 @@ def test_the_position_embedding_of_another_grid_is_resized(make, layout, caplog)
     assert same(*rest)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_another_number_of_classes_keeps_the_rest_and_says_so(make, layout, caplog):
+@pytest.mark.parametrize("format", FORMATS)
+def test_another_number_of_classes_keeps_the_rest_and_says_so(make, format, caplog):
     model, other = drawn(make(num_classes=7)), make(num_classes=3)
     before = copied(other)
-    report = weights.load_weights(other, weights.convert(model, layout))
-    assert report.left_out == ("head.fc2.weight", "head.fc2.bias") and report.layout == layout
+    report = weights.load_weights(other, weights.convert(model, format))
+    assert report.left_out == ("head.fc2.weight", "head.fc2.bias") and report.format == format
     assert report.notes[0].startswith("The file has 7 classes, the model 3: the classifier's last map (head.fc2) stays")
     assert report.notes[0] in caplog.text
     want = copied(model) | {key: before[key] for key in report.left_out}
@@ -176,7 +176,7 @@ def published(home, monkeypatch):
 def test_published_weights_bring_preprocessing_and_classes(published):
     model = vig_micro(weights="imagenet1k")
     assert same(model.state_dict(), published.state_dict())
-    assert model.class_names[0] == "tench" and model.preprocessing == weights.get("vig_micro").preprocessing
+    assert model.class_names[0] == "tench" and model.preprocessing == weights.get_weights("vig_micro").preprocessing
     other = vig_micro(weights="imagenet1k", num_classes=3, image_size=64)
     assert other.class_names is None and other.preprocessing.image_size == 64
     assert other.preprocessing.resize_size == 71  # 64 / 0.9
@@ -198,7 +198,7 @@ def test_published_weights_of_another_variant_are_refused(published):
     with pytest.raises(ValueError, match="no published weights 'pvig_micro:imagenet1k'"):
         pvig_micro(weights="imagenet1k")
     with pytest.raises(ValueError, match="vig_micro:imagenet1k are weights of vig_micro, this model is pvig_micro"):
-        pvig_micro(weights=weights.get("vig_micro"))
+        pvig_micro(weights=weights.get_weights("vig_micro"))
     with pytest.raises(ValueError, match="'a ViG of other widths or depths:imagenet1k'"):
         vig_micro(depth=3, weights="imagenet1k")
 
@@ -257,7 +257,7 @@ def test_what_the_weights_do_not_say_is_told_quietly(caplog):
 def test_published_weights_say_their_options(published, caplog):
     for options in ({"conv": "edge"}, {"k": 3}, {"graph": "grid"}):
         (name,) = options
-        for source in ("vig_micro", weights.get("vig_micro"), weights.get("vig_micro").url):
+        for source in ("vig_micro", weights.get_weights("vig_micro"), weights.get_weights("vig_micro").url):
             with pytest.raises(ValueError, match=rf"other options: {name}="):
                 weights.load_weights(vig_micro(**options), source)
         caplog.clear()

@@ -50,14 +50,14 @@ def assert_identical(one, two):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("layout", ["official", "mmpretrain"])
-def test_a_file_as_published_gives_the_published_logits(name, layout, folder):
+@pytest.mark.parametrize("format", ["official", "mmpretrain"])
+def test_a_file_as_published_gives_the_published_logits(name, format, folder):
     path, state = folder / "published.pth.tar", official_state(name)
-    write(path, state if layout == "official" else weights.convert(weights.unwrap(state), "mmpretrain"))
+    write(path, state if format == "official" else weights.convert(weights.unwrap_state_dict(state), "mmpretrain"))
     del state
     model = create_model(rule.PUBLISHED[name]).double()
     report = weights.load_weights(model, path)
-    assert (report.layout, report.left_out, report.notes) == (layout, (), ())
+    assert (report.format, report.left_out, report.notes) == (format, (), ())
     assert len(report.loaded) == len(model.state_dict())
     with torch.no_grad():
         logits = model.eval()(rule.images())
@@ -66,15 +66,15 @@ def test_a_file_as_published_gives_the_published_logits(name, layout, folder):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_converting_there_and_back_gives_identical_bytes(name, folder):
-    paths = {layout: folder / f"{layout}.pth" for layout in ("own", "official", "mmpretrain")}
+    paths = {format: folder / f"{format}.pth" for format in ("native", "official", "mmpretrain")}
     source, state = folder / "published.pth.tar", official_state(name)
     state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
     write(source, state)
     original = {key.removeprefix("module."): t for key, t in state.items() if not key.endswith("relative_pos")}
-    for layout in ("mmpretrain", "own", "official", "own", "mmpretrain", "official"):
-        assert main(["convert", str(source), str(paths[layout]), "--layout", layout, "--overwrite"]) == 0
-        source = paths[layout]
-        if layout == "official":
+    for format in ("mmpretrain", "native", "official", "native", "mmpretrain", "official"):
+        assert main(["convert", str(source), str(paths[format]), "--format", format, "--overwrite"]) == 0
+        source = paths[format]
+        if format == "official":
             assert_identical(weights.read_state(source), original)
 
 

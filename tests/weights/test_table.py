@@ -16,8 +16,8 @@ def test_all_seven_have_the_official_file_and_mmpretrains():
     assert weights.list_weights() == [f"{model}:{tag}" for model in MODELS for tag in weights.TAGS]
     assert weights.TAGS == ("imagenet1k", "imagenet1k:mmpretrain")
     for name in weights.list_weights():
-        entry = weights.get(name)
-        assert entry.name == name and entry.layout == ("mmpretrain" if "mmpretrain" in entry.tag else "official")
+        entry = weights.get_weights(name)
+        assert entry.name == name and entry.format == ("mmpretrain" if "mmpretrain" in entry.tag else "official")
         assert entry.url.startswith("https://") and entry.url.endswith(entry.file_name)
         assert len(entry.sha256) == 8 and int(entry.sha256, 16)
         assert entry.licence == "Apache-2.0" and entry.top1 < entry.top5
@@ -25,9 +25,9 @@ def test_all_seven_have_the_official_file_and_mmpretrains():
 
 
 def test_a_model_alone_is_its_official_file():
-    assert weights.get("pvig_base") is weights.get("pvig_base:imagenet1k")
-    assert weights.get("pvig_base").url.endswith("releases/download/pyramid-vig/pvig_b_83.66.pth.tar")
-    other = weights.get("vig_tiny:imagenet1k:mmpretrain")
+    assert weights.get_weights("pvig_base") is weights.get_weights("pvig_base:imagenet1k")
+    assert weights.get_weights("pvig_base").url.endswith("releases/download/pyramid-vig/pvig_b_83.66.pth.tar")
+    other = weights.get_weights("vig_tiny:imagenet1k:mmpretrain")
     assert other.file_name == "vig-tiny_3rdparty_in1k_20230117-6414c684.pth"
 
 
@@ -36,14 +36,14 @@ def test_an_unknown_name_lists_the_valid_ones(name):
     with pytest.raises(
         ValueError, match=rf"no published weights '{name}': there are imagenet1k and .* of vig_tiny, vig"
     ):
-        weights.get(name)
+        weights.get_weights(name)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_parameters_and_macs_are_those_that_are_measured(model):
     with torch.device("meta"):
         parameters = sum(p.numel() for p in create_model(model).parameters())
-    entry = weights.get(model)
+    entry = weights.get_weights(model)
     assert round(parameters / 1e6, 3) == entry.params
     assert (entry.params, entry.gmacs) == PUBLISHED[model]  # these are held against our models there
 
@@ -58,7 +58,7 @@ def test_preprocessing_is_the_published_one_to_a_gray_level(model, size):
     width, height = (short, short * size[1] // size[0]) if size[0] <= size[1] else (short * size[0] // size[1], short)
     left, top = round((width - 224) / 2), round((height - 224) / 2)
     want = picture.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + 224, top + 224))
-    got = weights.get(model).preprocessing(picture)
+    got = weights.get_weights(model).preprocessing(picture)
     assert got.shape == (3, 224, 224) and got.dtype == torch.float32
     levels = (got * 0.5 + 0.5) * 255
     assert (levels - torch.from_numpy(np.array(want)).permute(2, 0, 1)).abs().max() <= 1 + 1e-4
@@ -66,14 +66,14 @@ def test_preprocessing_is_the_published_one_to_a_gray_level(model, size):
 
 def test_preprocessing_has_the_published_numbers():
     for model in MODELS:
-        entry = weights.get(model)
+        entry = weights.get_weights(model)
         want = Preprocessing(image_size=224, mean=0.5, std=0.5, crop_pct=0.95 if model == "pvig_base" else 0.9)
         assert entry.preprocessing == want
         assert entry.preprocessing.resize_size == (235 if model == "pvig_base" else 248)
 
 
 def test_categories_are_imagenets():
-    names = weights.get("vig_tiny").categories
+    names = weights.get_weights("vig_tiny").categories
     assert len(names) == 1000 and list(names) == list(imagenet_categories())
     assert [names[i] for i in (0, 217, 701, 999)] == ["tench", "English springer", "parachute", "toilet tissue"]
 
@@ -83,5 +83,8 @@ def test_the_table_for_people_has_a_line_for_each_model():
     assert len(lines) == 2 + 7 and len({line.count("|") for line in lines}) == 1
     for line, model in zip(lines[2:], MODELS, strict=True):
         assert line.startswith(f"| `{model}` | ")
-        assert weights.get(model).url in line and weights.get(f"{model}:imagenet1k:mmpretrain").sha256 in line
+        assert (
+            weights.get_weights(model).url in line
+            and weights.get_weights(f"{model}:imagenet1k:mmpretrain").sha256 in line
+        )
     assert "| 27.3 | 4.55 | 82.00 | 95.97 | 248, 224 |" in lines[2 + MODELS.index("pvig_small")]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vig_pyg.checkpoints.formats import POSITION, State, some
+from vig_pyg.checkpoints.formats import POSITION, State, shorten
 
 #: The classifier's last linear layer, which depends on the number of classes.
 LAST = ("head.fc2.weight", "head.fc2.bias")
@@ -34,8 +34,8 @@ def faults(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[
     ]
     problems += [fault for key in both if (fault := type_fault(key, state[key], expected[key]))]
     missing, unexpected = expected.keys() - state.keys(), state.keys() - expected.keys()
-    problems += [f"missing: {some(missing)}"] if missing else []
-    problems += [f"unexpected: {some(unexpected)}"] if unexpected else []
+    problems += [f"missing: {shorten(missing)}"] if missing else []
+    problems += [f"unexpected: {shorten(unexpected)}"] if unexpected else []
     return problems
 
 

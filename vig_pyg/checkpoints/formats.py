@@ -1,4 +1,4 @@
-"""Names of weights in our layout, the published code's ("official") and mmpretrain's: text to text, both ways."""
+"""Names of weights in our format, the published code's ("official") and mmpretrain's: text to text, both ways."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from vig_pyg.checkpoints.metadata import kept_text, with_text
 
-KeyLayout = Literal["own", "official", "mmpretrain"]
+Format = Literal["native", "official", "mmpretrain"]
 State = dict[str, Tensor]
-LAYOUTS: tuple[KeyLayout, ...] = get_args(KeyLayout)
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 #: Every Vision GNN has it.
 POSITION = "pos_embed.weight"
@@ -50,19 +50,19 @@ _ELEMENT = re.compile(r"blocks\.\d+\.|stages\.\d+\.(?:downsample|blocks\.\d+)\."
 _TABLE = re.compile(r"stages\.([0-9]+)\.blocks\.[0-9]+\.grapher\.relative_pos")
 
 
-def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> State:
-    """Weights in a layout (without the computed tables `relative_pos`).
+def convert(source: nn.Module | Mapping[str, Tensor], format: Format) -> State:
+    """Weights in a format (without the computed tables `relative_pos`).
 
     Args:
-        source: A model, or a state dict in any of the three layouts.
-        layout: `"own"`, `"official"` or `"mmpretrain"`.
+        source: A model, or a state dict in any of the three formats.
+        format: `"native"`, `"official"` or `"mmpretrain"`.
 
     Returns:
         A state dict; its tensors share memory with those of the source, and it says what the source says about its
         network.
 
     Raises:
-        ValueError: If the layout is unknown, the state dict is of no Vision GNN, or two of its keys mean one tensor.
+        ValueError: If the format is unknown, the state dict is of no Vision GNN, or two of its keys mean one tensor.
         TypeError: If the source is neither.
 
     Example:
@@ -70,19 +70,20 @@ def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> Stat
         >>> "backbone.stages.1.0.0.weight" in convert(pvig_micro(), "mmpretrain")
         True
     """
-    if layout not in LAYOUTS:
-        raise ValueError(f"Unknown layout {layout!r}: choose one of {', '.join(LAYOUTS)}.")
+    if format not in FORMATS:
+        raise ValueError(f"Unknown format {format!r}: choose one of {', '.join(FORMATS)}.")
     if not isinstance(source, (nn.Module, Mapping)):
         raise TypeError(
-            f"Expected a model or a state dict, got {source!r}: read a file with read_state and unwrap first."
+            f"Expected a model or a state dict, got {source!r}: read a file with read_state and unwrap_state_dict "
+            "first."
         )
-    state = source.state_dict() if isinstance(source, nn.Module) else to_own(source)
+    state = source.state_dict() if isinstance(source, nn.Module) else to_native(source)
     if POSITION not in state:
-        raise ValueError(f"These are no weights of a Vision GNN: they have no {POSITION}, but {some(state)}.")
+        raise ValueError(f"These are no weights of a Vision GNN: they have no {POSITION}, but {shorten(state)}.")
     text = kept_text(state)
-    if layout == "own":
+    if format == "native":
         return with_text(state, text)
-    foreign = foreign_names(state, layout)
+    foreign = foreign_names(state, format)
     _refuse_collisions(foreign)
     converted = {
         # a linear map is a 1x1 convolution there, but for mmpretrain's head
@@ -92,28 +93,28 @@ def convert(source: nn.Module | Mapping[str, Tensor], layout: KeyLayout) -> Stat
     return with_text(converted, text)
 
 
-def some(items: Iterable[str]) -> str:
+def shorten(items: Iterable[str]) -> str:
     """The first of many, in order."""
     ordered = sorted(items)
     return "; ".join(ordered[:4]) + (f"; and {len(ordered) - 4} more" if len(ordered) > 4 else "")
 
 
-def detect_layout(state: Mapping[str, Any]) -> KeyLayout:
-    """The layout of a state dict, by its keys."""
+def detect_format(state: Mapping[str, Any]) -> Format:
+    """The format of a state dict, by its keys."""
     if any(key.startswith(("backbone.blocks.", "backbone.stages.", "backbone.stem.")) for key in state):
         return "mmpretrain"
-    return "official" if any(key.startswith(("backbone.", "prediction.")) for key in state) else "own"
+    return "official" if any(key.startswith(("backbone.", "prediction.")) for key in state) else "native"
 
 
-def to_own(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
-    """A state dict of any layout in our names and shapes; keys without a counterpart stay as they are.
+def to_native(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
+    """A state dict of any format in our names and shapes; keys without a counterpart stay as they are.
 
     Args:
         state: The state dict, without wrappers and prefixes.
-        one_stage: Whether it is of a pyramid of one stage: the official layout looks like a `ViG` then.
+        one_stage: Whether it is of a pyramid of one stage: the official format looks like a `ViG` then.
     """
-    names = own_names(state, one_stage=one_stage)
-    if detect_layout(state) == "own":
+    names = native_names(state, one_stage=one_stage)
+    if detect_format(state) == "native":
         return with_text(state, kept_text(state))
     own = {
         names[key]: tensor.flatten(1) if _is_linear(names[key], tensor) else tensor
@@ -123,18 +124,18 @@ def to_own(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
     return with_text(own, kept_text(state))
 
 
-def own_names(state: Mapping[str, Any], *, one_stage: bool = False) -> dict[str, str]:
-    """Our names of the keys of a state dict (see `to_own`).
+def native_names(state: Mapping[str, Any], *, one_stage: bool = False) -> dict[str, str]:
+    """Our names of the keys of a state dict (see `to_native`).
 
     Raises:
         ValueError: If two keys mean one tensor.
     """
-    layout = detect_layout(state)
-    if layout == "own":
+    format = detect_format(state)
+    if format == "native":
         return {key: key for key in state}
-    elements = _official_elements(state, one_stage) if layout == "official" else _mmpretrain_elements(state)
-    back = {theirs: ours for ours, theirs in _prefixes(elements, layout).items()}
-    outer = {theirs: ours for ours, theirs in _OUTER[layout].items()}
+    elements = _official_elements(state, one_stage) if format == "official" else _mmpretrain_elements(state)
+    back = {theirs: ours for ours, theirs in _prefixes(elements, format).items()}
+    outer = {theirs: ours for ours, theirs in _OUTER[format].items()}
     block = _SAGE_BLOCK_BACK if any(".gconv.nn1." in key for key in state) else _BLOCK_BACK
     names = {key: _own_name(key, back, outer, block) for key in state}
     _refuse_collisions(names)
@@ -161,19 +162,19 @@ def _refuse_collisions(names: Mapping[str, str]) -> None:
         seen[name] = key
 
 
-def foreign_names(own: Iterable[str], layout: str) -> dict[str, str]:
-    """Our keys and their names in another layout."""
+def foreign_names(own: Iterable[str], format: str) -> dict[str, str]:
+    """Our keys and their names in another format."""
     keys = list(own)
     block = _SAGE_BLOCK if any(".conv.mlp_src." in key for key in keys) else _BLOCK
     elements = sorted({match[0] for key in keys if (match := _ELEMENT.match(key))}, key=_order)
-    prefixes = _prefixes(elements, layout)
+    prefixes = _prefixes(elements, format)
     names = {}
     for key in keys:
         match = _ELEMENT.match(key)
         if match:
             names[key] = prefixes[match[0]] + _replace(key.removeprefix(match[0]), block)
         else:
-            names[key] = _replace(key, _OUTER[layout])
+            names[key] = _replace(key, _OUTER[format])
     return names
 
 
@@ -198,13 +199,13 @@ def _order(element: str) -> tuple[int, int]:
     return (numbers[0], numbers[1] if len(numbers) > 1 else -1)
 
 
-def _prefixes(elements: list[str], layout: str) -> dict[str, str]:
+def _prefixes(elements: list[str], format: str) -> dict[str, str]:
     """Our prefixes of blocks and Downsamples, in order, and theirs.
 
     Official: one flat list `backbone`, Downsamples among the blocks. mmpretrain: a Downsample is the first element of
     its stage.
     """
-    if layout == "official":
+    if format == "official":
         return {ours: f"backbone.{i}." + "conv." * ours.endswith("downsample.") for i, ours in enumerate(elements)}
     places: dict[str, str] = {}
     for ours in elements:

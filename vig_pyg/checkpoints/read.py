@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vig_pyg.checkpoints._pickle import HoldsMoreError
 from vig_pyg.checkpoints._torch_file import check_torch_file
-from vig_pyg.checkpoints.formats import State, some
+from vig_pyg.checkpoints.formats import State, shorten
 from vig_pyg.checkpoints.metadata import KEY, kept_text, with_text
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
     return state
 
 
-def unwrap(state: Mapping[str, Any]) -> State:
+def unwrap_state_dict(state: Mapping[str, Any]) -> State:
     """A plain state dict, without wrappers and prefixes; it keeps what it says about its network.
 
     Where a file holds more than one set of weights, such as `state_dict` and `state_dict_ema`, the first in the order
@@ -70,7 +70,7 @@ def unwrap(state: Mapping[str, Any]) -> State:
 
 
 def unwrap_with_notes(state: Mapping[str, Any]) -> tuple[State, list[str]]:
-    """As `unwrap`, with what a user should know returned instead of logged."""
+    """As `unwrap_state_dict`, with what a user should know returned instead of logged."""
     inner, notes = _without_wrappers(state)
     rest, prefix = dict(inner), ""
     for _ in range(DEEPEST):
@@ -79,10 +79,10 @@ def unwrap_with_notes(state: Mapping[str, Any]) -> tuple[State, list[str]]:
             raise ValueError("Expected a state dict of tensors, got an empty one.")
         wrong = [str(key) for key, value in rest.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
         if wrong:
-            raise ValueError(f"Expected a state dict of tensors, got other things at {some(wrong)}.")
+            raise ValueError(f"Expected a state dict of tensors, got other things at {shorten(wrong)}.")
         odd = [key for key, value in rest.items() if not _is_plain(value)]
         if odd:
-            raise ValueError(f"Expected plain tensors, got sparse, quantized or nested ones at {some(odd)}.")
+            raise ValueError(f"Expected plain tensors, got sparse, quantized or nested ones at {shorten(odd)}.")
         found = next((one for one in PREFIXES if all(key.startswith(one) for key in rest)), "")
         if not found:
             return with_text(rest, kept_text(inner, prefix)), notes
@@ -100,7 +100,7 @@ def _without_wrappers(state: Mapping[str, Any]) -> tuple[Mapping[str, Any], list
         beside = [key for key, value in state.items() if isinstance(key, str) and "." in key and _is_tensor(value)]
         if beside:
             raise ValueError(
-                f"There are weights both in {found[0]!r} and beside it ({some(beside)}): keep one of both."
+                f"There are weights both in {found[0]!r} and beside it ({shorten(beside)}): keep one of both."
             )
         first, *others = [wrapper for wrapper in found if any(map(_holds, state[wrapper].values()))] or found
         if others:

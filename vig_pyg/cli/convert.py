@@ -1,4 +1,4 @@
-"""`vig-pyg convert`: files of weights from one layout to another."""
+"""`vig-pyg convert`: files of weights from one format to another."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command and its options."""
     convert = commands.add_parser(
         "convert",
-        help="rewrite a file of weights in another layout",
+        help="rewrite a file of weights in another format",
         epilog="The position tables of the published pyramid (relative_pos) are computed when a model is made, and are "
         "left out; load the file there with strict=False.",
     )
-    convert.add_argument("source", metavar="IN", help="file, URL or name of published weights, in any of the layouts")
+    convert.add_argument("source", metavar="IN", help="file, URL or name of published weights, in any of the formats")
     convert.add_argument(
         "out", metavar="OUT", type=Path, help=f"file to write: .safetensors, or torch's format ({', '.join(TORCH)})"
     )
-    convert.add_argument("--layout", choices=["own", "official", "mmpretrain"], default="own", help="(default: own)")
+    convert.add_argument(
+        "--format", choices=["native", "official", "mmpretrain"], default="native", help="(default: native)"
+    )
     convert.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     convert.set_defaults(run=run)
 
@@ -35,13 +37,13 @@ def run(args: argparse.Namespace) -> None:
 
     from vig_pyg._io.output import check_free, write_file
     from vig_pyg.checkpoints.metadata import file_metadata
-    from vig_pyg.weights import convert, detect_layout, fetch, unwrap
-    from vig_pyg.weights.load import looks_like
+    from vig_pyg.weights import convert, detect_format, fetch, unwrap_state_dict
+    from vig_pyg.weights.load import identify_variant
 
     check_free(args.out, overwrite=args.overwrite)
     _check_ending(args.out)
-    state = unwrap(fetch(args.source)[1])
-    converted = convert(state, args.layout)
+    state = unwrap_state_dict(fetch(args.source)[1])
+    converted = convert(state, args.format)
     for key, tensor in converted.items():
         converted[key] = tensor.contiguous()
     if args.out.suffix.lower() == ".safetensors":
@@ -56,10 +58,10 @@ def run(args: argparse.Namespace) -> None:
         torch.save(converted, buffer)
         content = buffer.getvalue()
     write_file(args.out, content, overwrite=args.overwrite)
-    what = f"{len(converted)} tensors of {looks_like(state) or 'no variant of ours'}"
+    what = f"{len(converted)} tensors of {identify_variant(state) or 'no variant of ours'}"
     dropped = len(state) - len(converted)
     tables = f", {dropped} position tables left out" if dropped else ""
-    print(f"{terminal_text(args.out)}: {what}, from the {detect_layout(state)} to the {args.layout} layout{tables}")
+    print(f"{terminal_text(args.out)}: {what}, from the {detect_format(state)} to the {args.format} format{tables}")
 
 
 def _check_ending(out: Path) -> None:

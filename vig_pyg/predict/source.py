@@ -11,8 +11,8 @@ from vig_pyg.checkpoints.formats import State
 from vig_pyg.config import PyramidViGConfig, variant_name
 from vig_pyg.models import VisionGNN, create_model, list_models
 from vig_pyg.preprocess import Preprocessing
-from vig_pyg.weights import TABLE, convert, fetch, get, load_weights, unwrap
-from vig_pyg.weights.load import looks_like
+from vig_pyg.weights import TABLE, convert, fetch, get_weights, load_weights, unwrap_state_dict
+from vig_pyg.weights.load import identify_variant
 from vig_pyg.weights.table import IMAGENET, imagenet_categories
 
 
@@ -98,14 +98,14 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
             f"one of {', '.join(list_models())}."
         )
     if weights is None:
-        entry = get(name)
+        entry = get_weights(name)
         model = create_model(model_name, weights=entry)
         assert model.class_names is not None and model.preprocessing is not None
         preprocessing, names = model.preprocessing, model.class_names
     else:
         if model_name != name:
             raise ValueError(f"{name} names published weights, and {weights} is given too: name {model_name} alone.")
-        state = convert(unwrap(fetch(weights, progress=progress)[1]), "own")
+        state = convert(unwrap_state_dict(fetch(weights, progress=progress)[1]), "native")
         if "head.fc2.bias" not in state:
             raise ValueError(f"{weights} has no classifier{_hint(state)}: it cannot tell classes.")
         model = create_model(model_name, num_classes=len(state["head.fc2.bias"]))
@@ -117,7 +117,7 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
 
 
 def _hint(state: State) -> str:
-    variant = looks_like(state)
+    variant = identify_variant(state)
     return f" (it looks like {variant})" if variant else ""
 
 

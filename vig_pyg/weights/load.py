@@ -13,12 +13,21 @@ from torch import Tensor, nn
 
 from vig_pyg.checkpoints.check import faults, leave_classifier, not_finite, resize_position
 from vig_pyg.checkpoints.compare import Comparison, compare
-from vig_pyg.checkpoints.formats import POSITION, KeyLayout, State, detect_layout, own_names, some, table_stage, to_own
+from vig_pyg.checkpoints.formats import (
+    POSITION,
+    Format,
+    State,
+    detect_format,
+    native_names,
+    shorten,
+    table_stage,
+    to_native,
+)
 from vig_pyg.checkpoints.metadata import describe, from_text, kept_text
 from vig_pyg.checkpoints.read import read_state, unwrap_with_notes
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS, ModelConfig, PyramidViGConfig, variant_name
 from vig_pyg.weights.download import download
-from vig_pyg.weights.table import TABLE, Weights, get
+from vig_pyg.weights.table import TABLE, Weights, get_weights
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +41,7 @@ class Report:
 
     Args:
         source: Where the weights came from, in words.
-        layout: The layout that was recognized.
+        format: The format that was recognized.
         loaded: Our names of the tensors that were loaded.
         left_out: Our names of tensors of the model that keep what they had.
         notes: What a user should know, in words.
@@ -41,7 +50,7 @@ class Report:
     """
 
     source: str
-    layout: KeyLayout
+    format: Format
     loaded: tuple[str, ...]
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
@@ -49,7 +58,7 @@ class Report:
     computed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        first = f"Loaded {len(self.loaded)} tensors from {self.source} ({self.layout} layout)."
+        first = f"Loaded {len(self.loaded)} tensors from {self.source} ({self.format} format)."
         return "\n".join([first, *self.notes, *_silence(self.not_compared)])
 
 
@@ -61,7 +70,7 @@ def load_weights(
     overridden: Collection[str] = (),
     progress: bool = True,
 ) -> Report:
-    """Load weights in any of the three layouts; the model stays as it was if they do not fit.
+    """Load weights in any of the three formats; the model stays as it was if they do not fit.
 
     A position embedding of another grid is resized (bicubic). Weights of another number of classes are loaded without
     the classifier's last map, weights without a classifier without all of it; the report says so, and so does a
@@ -72,7 +81,7 @@ def load_weights(
     Args:
         model: The model that takes them.
         source: A path (`.safetensors`, or a file of `torch.save`, read without running code from it), a URL (kept in
-            the cache, see `download`), an entry of the table of weights or its name, or a state dict. The layout is
+            the cache, see `download`), an entry of the table of weights or its name, or a state dict. The format is
             recognized; wrappers such as `state_dict` and prefixes such as `module.` are taken off.
         on_mismatch: What to do if the weights say other options than the model has: `"error"`, or load them and say so
             in a `"note"`.
@@ -90,7 +99,7 @@ def load_weights(
     Example:
         >>> from vig_pyg import vig_micro, weights
         >>> print(weights.load_weights(vig_micro(), weights.convert(vig_micro(), "official")))
-        Loaded 171 tensors from a state dict (official layout).
+        Loaded 171 tensors from a state dict (official format).
     """
     if on_mismatch not in ("error", "note"):
         raise ValueError(f"on_mismatch must be 'error' or 'note', got {on_mismatch!r}.")
@@ -98,23 +107,23 @@ def load_weights(
     foreign, notes = unwrap_with_notes(raw)
     expected = model.state_dict()
     if empty := [key for key, tensor in expected.items() if tensor.device.type == "meta"]:
-        raise ValueError(f"The model is on the device 'meta' ({some(empty)}): give it memory first, with to_empty.")
-    layout = detect_layout(foreign)
+        raise ValueError(f"The model is on the device 'meta' ({shorten(empty)}): give it memory first, with to_empty.")
+    format = detect_format(foreign)
     one_stage = any(key.startswith("stages.0.") for key in expected) and "stages.1.downsample.0.weight" not in expected
-    state, tables = to_own(foreign, one_stage=one_stage), _tables(foreign, one_stage)
+    state, tables = to_native(foreign, one_stage=one_stage), _tables(foreign, one_stage)
     notes += resize_position(state, expected)
     of_classifier, left_out = leave_classifier(state, expected)
     known = _known(source, state, tables)
     found = _compared(known, model)
     _check(model, state, {key: tensor for key, tensor in expected.items() if key not in left_out}, found)
     notes += of_classifier + _mismatches(found, model, on_mismatch, overridden)
-    notes += _position_note(model, layout, found)
+    notes += _position_note(model, format, found)
     if broken := not_finite(state):
-        notes.append(f"NaN or infinity in {some(broken)}: the outputs will not be finite either.")
+        notes.append(f"NaN or infinity in {shorten(broken)}: the outputs will not be finite either.")
     model.load_state_dict(state, strict=False)
     report = Report(
         source=where,
-        layout=layout,
+        format=format,
         loaded=tuple(state),
         left_out=tuple(key for key in expected if key in left_out),
         notes=tuple(notes),
@@ -144,7 +153,7 @@ def load_published(
     """
     config = model.config
     name = variant_name(config) or f"a {type(model).__name__} of other widths or depths"
-    entry = weights if isinstance(weights, Weights) else get(f"{name}:{weights}")
+    entry = weights if isinstance(weights, Weights) else get_weights(f"{name}:{weights}")
     if entry.model != name:
         raise ValueError(f"{entry.name} are weights of {entry.model}, this model is {name}.")
     report = load_weights(model, entry, on_mismatch=on_mismatch, overridden=overridden)
@@ -153,7 +162,7 @@ def load_published(
     return report
 
 
-def looks_like(state: Mapping[str, Any]) -> str:
+def identify_variant(state: Mapping[str, Any]) -> str:
     """The name of the variant that a state dict belongs to, by its widths and its number of blocks; `""` if none."""
     graphers = sum(key.endswith((".grapher.fc2.0.bias", ".0.fc2.0.bias")) for key in state)
     widths = {
@@ -177,7 +186,7 @@ def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, A
         )
     names = {*TABLE, *(entry.model for entry in TABLE.values())}
     if source in names and not Path(source).exists():
-        return fetch(get(str(source)), progress=progress)
+        return fetch(get_weights(str(source)), progress=progress)
     if not (isinstance(source, str) and source.startswith(("https://", "http://"))):
         return str(source), read_state(source)
     path = download(source, progress=progress)
@@ -191,10 +200,10 @@ def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, A
 def _check(model: nn.Module, state: State, expected: Mapping[str, Tensor], found: Comparison) -> None:
     problems = faults(state, expected)
     if problems:
-        variant = looks_like(state)
+        variant = identify_variant(state)
         hint = f" (they look like {variant})" if variant else ""
-        more = f" Options differ too: {some(map(str, found.differences))}." if found.differences else ""
-        raise ValueError(f"These weights do not fit this {type(model).__name__}{hint}: {some(problems)}.{more}")
+        more = f" Options differ too: {shorten(map(str, found.differences))}." if found.differences else ""
+        raise ValueError(f"These weights do not fit this {type(model).__name__}{hint}: {shorten(problems)}.{more}")
 
 
 def _known(source: Source, state: State, tables: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -225,7 +234,7 @@ def _compared(known: Mapping[str, Any], model: nn.Module) -> Comparison:
 
 def _tables(foreign: State, one_stage: bool) -> dict[str, Tensor]:
     """Position tables of the published pyramid, which the model computes, by our names."""
-    names = own_names(foreign, one_stage=one_stage)
+    names = native_names(foreign, one_stage=one_stage)
     return {
         names[key]: tensor
         for key, tensor in foreign.items()
@@ -239,8 +248,8 @@ def _mismatches(found: Comparison, model: nn.Module, on_mismatch: OnMismatch, ov
     refused = [one for one in found.differences if on_mismatch == "error" and one.field not in overridden]
     if refused:
         raise ValueError(
-            f"These weights are of a {type(model).__name__} with other options: {some(map(str, refused))}. They fit in "
-            "shape, but the outputs would be others. Make the model with the options of the weights, or pass "
+            f"These weights are of a {type(model).__name__} with other options: {shorten(map(str, refused))}. They fit "
+            "in shape, but the outputs would be others. Make the model with the options of the weights, or pass "
             "on_mismatch='note' to load them all the same."
         )
     ours = type(model).__name__
@@ -251,9 +260,9 @@ def _mismatches(found: Comparison, model: nn.Module, on_mismatch: OnMismatch, ov
     ]
 
 
-def _position_note(model: nn.Module, layout: KeyLayout, found: Comparison) -> list[str]:
+def _position_note(model: nn.Module, format: Format, found: Comparison) -> list[str]:
     config = getattr(model, "config", None)
-    if layout == "own" or "position" not in found.unknown:
+    if format == "native" or "position" not in found.unknown:
         return []
     if not isinstance(config, PyramidViGConfig) or config.position == "official":
         return []

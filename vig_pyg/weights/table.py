@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from vig_pyg.checkpoints.formats import KeyLayout
+from vig_pyg.checkpoints.formats import Format
 from vig_pyg.preprocess import Preprocessing
 
 IMAGENET = "imagenet1k"
@@ -21,7 +21,7 @@ class Weights:
     Args:
         model: Name of the model for `create_model`.
         tag: `"imagenet1k"`, the official file, or `"imagenet1k:mmpretrain"`, mmpretrain's conversion of it.
-        layout: The layout of its keys.
+        format: The format of its keys.
         url: Where it is.
         sha256: The first digits of the SHA-256 of the whole file, as published.
         preprocessing: From a picture to what the model was evaluated on; a callable.
@@ -32,13 +32,13 @@ class Weights:
         licence: Of the repository that the file comes from.
 
     Example:
-        >>> get("pvig_small").preprocessing.resize_size
+        >>> get_weights("pvig_small").preprocessing.resize_size
         248
     """
 
     model: str
     tag: str
-    layout: KeyLayout
+    format: Format
     url: str
     sha256: str
     preprocessing: Preprocessing
@@ -50,7 +50,7 @@ class Weights:
 
     @property
     def name(self) -> str:
-        """Model and tag, for `get`."""
+        """Model and tag, for `get_weights`."""
         return f"{self.model}:{self.tag}"
 
     @property
@@ -88,15 +88,15 @@ def _entries() -> Iterator[Weights]:
     for model, (file, official, converted, top1, top5, params, gmacs, crop_pct) in _ROWS.items():
         preprocessing = Preprocessing(image_size=224, crop_pct=crop_pct)
         mm_file = f"{model.replace('_', '-')}_3rdparty_in1k_20230117-{converted}.pth"
-        sources: list[tuple[str, KeyLayout, str, str]] = [
+        sources: list[tuple[str, Format, str, str]] = [
             (IMAGENET, "official", f"{_OFFICIAL}/{file}", official),
             (f"{IMAGENET}:mmpretrain", "mmpretrain", f"{_MMPRETRAIN}/{mm_file}", converted),
         ]
-        for tag, layout, url, sha256 in sources:
+        for tag, format, url, sha256 in sources:
             yield Weights(
                 model=model,
                 tag=tag,
-                layout=layout,
+                format=format,
                 url=url,
                 sha256=sha256,
                 preprocessing=preprocessing,
@@ -114,11 +114,11 @@ TAGS = (IMAGENET, f"{IMAGENET}:mmpretrain")
 
 
 def list_weights() -> list[str]:
-    """Names that `get` knows."""
+    """Names that `get_weights` knows."""
     return list(TABLE)
 
 
-def get(name: str) -> Weights:
+def get_weights(name: str) -> Weights:
     """Published weights by name.
 
     Args:
@@ -128,7 +128,7 @@ def get(name: str) -> Weights:
         ValueError: If there are none of that name.
 
     Example:
-        >>> get("vig_tiny").top1
+        >>> get_weights("vig_tiny").top1
         74.4
     """
     entry = TABLE.get(name) or TABLE.get(f"{name}:{IMAGENET}")
@@ -136,7 +136,7 @@ def get(name: str) -> Weights:
         models = ", ".join(_ROWS)
         raise ValueError(
             f"There are no published weights {name!r}: there are {IMAGENET} and {IMAGENET}:mmpretrain of {models}, "
-            f"for example get('pvig_small:{IMAGENET}')."
+            f"for example get_weights('pvig_small:{IMAGENET}')."
         )
     return entry
 
@@ -146,7 +146,7 @@ def as_markdown() -> str:
     head = "| model | parameters, M | GMACs | top-1 | top-5 | resize, crop | official file | mmpretrain's |"
     lines = [head, "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for model in _ROWS:
-        one, two = get(model), get(f"{model}:{IMAGENET}:mmpretrain")
+        one, two = get_weights(model), get_weights(f"{model}:{IMAGENET}:mmpretrain")
         size = f"{one.preprocessing.resize_size}, {one.preprocessing.image_size}"
         lines.append(
             f"| `{model}` | {one.params:.1f} | {one.gmacs:.2f} | {one.top1:.2f} | {one.top5:.2f} | {size} "
