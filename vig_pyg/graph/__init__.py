@@ -7,7 +7,7 @@ from vig_pyg.graph.dilated_knn import ENGINES, DilatedKNN, Engine, shrink
 from vig_pyg.graph.grid import GridGraph
 from vig_pyg.graph.logarithmic import LogGraph
 from vig_pyg.graph.random_graph import RandomGraph
-from vig_pyg.graph.resolve import GRAPHS, resolve_graph, sound_edges
+from vig_pyg.graph.resolver import GRAPHS, resolve_graph, sound_edges
 from vig_pyg.graph.reuse import Reuse
 from vig_pyg.graph.static import StaticGraph
 from vig_pyg.graph.window import WindowGraph

@@ -3,7 +3,7 @@ import torch
 
 from vig_pyg import DilatedKNN, PyramidViG, ViG
 from vig_pyg.graph import GRAPHS, Reuse, resolve_graph, sound_edges
-from vig_pyg.graph.resolve import is_own
+from vig_pyg.graph.resolver import is_own
 from vig_pyg.testing import assert_parameters_get_gradients
 
 
