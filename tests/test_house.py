@@ -35,6 +35,7 @@ CORE = {
 #: What each room may import of the others. `_quiet` comes before everything, and nobody imports `cli`.
 ROOMS = {
     "_quiet": set(),
+    "_registry": set(),
     "_io": set(),
     "image_io": {"_io"},
     "_plot": set(),
@@ -44,16 +45,16 @@ ROOMS = {
     "ops": set(),
     "layers": {"ops"},
     "position": {"data"},
-    "graph": {"data", "position", "ops", "_kept"},
-    "conv": {"layers", "ops"},
+    "graph": {"_registry", "data", "position", "ops", "_kept"},
+    "conv": {"_registry", "layers", "ops"},
     "stem": {"layers", "position"},
     "head": {"layers", "position"},
     "fuse": {"layers", "conv"},
     "_kept": set(),
     "block": {"data", "graph", "conv", "layers", "position"},
-    "config": {"conv", "graph", "position"},
+    "config": {"_registry", "conv", "graph", "position"},
     "preprocess": {"image_io"},
-    "config_schema": {"config", "conv", "graph", "position", "preprocess", "_io"},
+    "config_schema": {"_registry", "config", "conv", "graph", "position", "preprocess", "_io"},
     "checkpoints": {"config", "conv", "graph"},
     "weights": {"checkpoints", "config", "config_schema", "preprocess", "_io"},
     "models": {

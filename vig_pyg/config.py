@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
+from vig_pyg._registry import Registry
 from vig_pyg.conv import ConvFactory
 from vig_pyg.graph import Engine, GraphFactory
 from vig_pyg.position import PositionMode
@@ -28,9 +29,9 @@ class ModelConfig:
         stochastic: Random neighbors among the `k * dilation` in training (see `DilatedKNN`).
         epsilon: Probability of a stochastic choice.
         knn_engine: `"auto"`, `"dense"` or `"torch_cluster"` (see `DilatedKNN`).
-        conv: A name (`"mr"`, `"edge"`, `"gin"`, `"sage"`) or a callable `(in_channels, out_channels) -> Module`.
-        graph: A name (`"knn"`, `"window"`, `"axial"`, `"log"`, `"grid"`, `"complete"`, `"random"`) or a callable
-            `(k, dilation) -> builder` (see `vig_pyg.graph.Builder`); `None` is `"knn"`, which is `DilatedKNN`.
+        conv: A name of `vig_pyg.conv.list_convs()` or a callable `(in_channels, out_channels) -> Module`.
+        graph: A name of `vig_pyg.graph.list_graphs()` or a callable `(k, dilation) -> builder` (see
+            `vig_pyg.graph.Builder`); `None` is `"knn"`, which is `DilatedKNN`.
         heads: Heads of the graph convolutions' linear maps; 4 is the published value.
         ffn_ratio: Hidden width of the FFN over its width.
         head_channels: Hidden width of the classifier.
@@ -78,6 +79,11 @@ class ModelConfig:
     @property
     def smallest_grid(self) -> int:
         """Nodes of the last stage at `image_size`."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """Depths and widths: what one variant has and another has not."""
         raise NotImplementedError
 
     def neighbors(self) -> list[tuple[int, int]]:
@@ -129,6 +135,10 @@ class ViGConfig(ModelConfig):
         return self.depth
 
     @property
+    def shape(self) -> tuple[object, ...]:
+        return self.depth, self.channels
+
+    @property
     def smallest_grid(self) -> int:
         return int((-(-self.image_size // self.patch_size)) ** 2)
 
@@ -164,6 +174,10 @@ class PyramidViGConfig(ModelConfig):
         return sum(self.depths)
 
     @property
+    def shape(self) -> tuple[object, ...]:
+        return self.depths, self.channels
+
+    @property
     def smallest_grid(self) -> int:
         return int((-(-self.image_size // (self.patch_size * 2 ** (len(self.depths) - 1)))) ** 2)
 
@@ -186,6 +200,40 @@ PYRAMID_VIG_VARIANTS: dict[str, PyramidViGConfig] = {
 }
 
 
+def _must_be_config(value: object) -> None:
+    if not isinstance(value, ModelConfig):
+        raise TypeError(f"A model is registered by its configuration, such as ViGConfig(...), got {value!r}.")
+
+
+#: The configuration of every model that has a name.
+MODELS: Registry[ModelConfig] = Registry("model", advice="", check=_must_be_config)
+
+
+def register_model(name: str, config: Config) -> Config:
+    """Give a configuration a name: for `create_model`, the command line, and the lists.
+
+    Args:
+        name: Its name, without spaces.
+        config: Its configuration, of `ViGConfig`, `PyramidViGConfig`, or the `config_class` of a family of your own.
+
+    Raises:
+        ValueError: If another model has the name.
+        TypeError: If it is no configuration.
+
+    Example:
+        >>> register_model("vig_narrow", ViGConfig(depth=12, channels=96)).channels
+        96
+        >>> MODELS.remove("vig_narrow")  # this was an example
+    """
+    return MODELS.register(name)(config)
+
+
+for _name, _vig in VIG_VARIANTS.items():
+    register_model(f"vig_{_name}", _vig)
+for _name, _pvig in PYRAMID_VIG_VARIANTS.items():
+    register_model(f"pvig_{_name}", _pvig)
+
+
 def variant_name(config: ModelConfig) -> str | None:
     """The name for `create_model` of the variant with these widths and depths, whatever else is overridden.
 
@@ -193,30 +241,20 @@ def variant_name(config: ModelConfig) -> str | None:
         >>> variant_name(VIG_VARIANTS["tiny"].override({"num_classes": 10}))
         'vig_tiny'
     """
-    for name, vig in VIG_VARIANTS.items():
-        if isinstance(config, ViGConfig) and (config.depth, config.channels) == (vig.depth, vig.channels):
-            return f"vig_{name}"
-    for name, pvig in PYRAMID_VIG_VARIANTS.items():
-        if isinstance(config, PyramidViGConfig) and (config.depths, config.channels) == (pvig.depths, pvig.channels):
-            return f"pvig_{name}"
-    return None
+    return next((name for name, one in MODELS.items() if type(one) is type(config) and one.shape == config.shape), None)
 
 
-def variant_config(name: str) -> ViGConfig | PyramidViGConfig:
+def variant_config(name: str) -> ModelConfig:
     """The configuration that `create_model` starts from.
 
     Args:
-        name: One of `list_models()`.
+        name: A name of `list_models()`.
 
     Raises:
         ValueError: If the name is unknown.
 
     Example:
-        >>> variant_config("vig_tiny").num_blocks
-        12
+        >>> variant_config("vig_tiny").num_classes
+        1000
     """
-    known: dict[str, ViGConfig | PyramidViGConfig] = {f"vig_{key}": config for key, config in VIG_VARIANTS.items()}
-    known |= {f"pvig_{key}": config for key, config in PYRAMID_VIG_VARIANTS.items()}
-    if name not in known:
-        raise ValueError(f"Unknown model {name!r}: choose one of {', '.join(known)}.")
-    return known[name]
+    return MODELS.resolve(name)

@@ -17,7 +17,9 @@ import torch
 from torch import nn
 
 from vig_pyg._io.schema import Check, choice, either, flag, listing, mapping, number, optional, text, whole
-from vig_pyg.config import ModelConfig, PyramidViGConfig, ViGConfig
+from vig_pyg._io.text import terminal_text
+from vig_pyg._registry import Registry, is_import_path
+from vig_pyg.config import ModelConfig, PyramidViGConfig, variant_config
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import ENGINES, GRAPHS
 from vig_pyg.position import POSITION_MODES
@@ -33,6 +35,29 @@ BLOCKS_LIMIT = 512
 #: A check of the names of classes, one for each logit.
 check_names = listing(text(1_000), 1, 100_000)
 
+
+def registered(registry: Registry[Any]) -> Check:
+    """A check of a name that is registered when it is read; nothing is imported because a file names it.
+
+    Example:
+        >>> registered(CONVS)("mr", "config.json: conv")
+        'mr'
+    """
+
+    def check(value: Any, where: str) -> str:
+        if isinstance(value, str) and value not in registry and is_import_path(value.replace("<lambda>", "x")):
+            kind, (module, _, attribute) = registry.kind, value.partition(":")
+            raise ValueError(
+                f"{where} is {terminal_text(value, limit=80)!r}, which is code of its own and never imported because a "
+                f"file names it. If you trust it, import and register it first: import {module}; "
+                f"vig_pyg.{kind}.register_{kind}({value!r})({module}.{attribute}), or pass --{kind} {value} to the "
+                "command."
+            )
+        return str(choice(tuple(registry))(value, where))
+
+    return check
+
+
 _K = whole(1, 4_096)
 _OPTIONS: dict[str, Check] = {
     "num_classes": whole(0, 100_000),
@@ -44,8 +69,8 @@ _OPTIONS: dict[str, Check] = {
     "stochastic": flag,
     "epsilon": number(0, 1),
     "knn_engine": choice(ENGINES),
-    "conv": choice(tuple(CONVS)),
-    "graph": optional(choice(tuple(GRAPHS))),
+    "conv": registered(CONVS),
+    "graph": optional(registered(GRAPHS)),
     "heads": whole(1, 1_024),
     "ffn_ratio": whole(1, 64),
     "head_channels": whole(1, 65_536),
@@ -60,6 +85,9 @@ _PYRAMID: dict[str, Check] = {
     "reduce_ratios": listing(whole(1, 64), 1, 8),
     "position": optional(choice(POSITION_MODES)),
 }
+#: An option of a family that is not ours: a flag, a bounded number, a short text, or a short list of them.
+_ONE = either(flag, number(-1e9, 1e9), text(1_000))
+_ANY = optional(either(listing(_ONE, 0, 64), _ONE))
 _PREPROCESSING: dict[str, Check] = {
     "image_size": whole(1, SIDE_LIMIT),
     "in_channels": whole(1, 1_024),
@@ -76,12 +104,12 @@ def model_options(family: type[ModelConfig]) -> Check:
         family: `ViGConfig` or `PyramidViGConfig`.
 
     Example:
+        >>> from vig_pyg.config import ViGConfig
         >>> model_options(ViGConfig)({"k": [3, 9]}, "config.json: options")
         {'k': (3, 9)}
     """
     known = {**_OPTIONS, **(_PYRAMID if issubclass(family, PyramidViGConfig) else {})}
-    names = [field.name for field in fields(family)]
-    entries = mapping({name: known[name] for name in names})
+    entries = mapping({field.name: known.get(field.name, _ANY) for field in fields(family)})
 
     def check(value: Any, where: str) -> dict[str, Any]:
         found = entries(value, where)
@@ -163,4 +191,4 @@ def options_of(name: str) -> Check:
         >>> options_of("pvig_tiny")({"depths": [1, 1, 1, 1]}, "recipe.yaml: options")
         {'depths': (1, 1, 1, 1)}
     """
-    return model_options(ViGConfig if name.startswith("vig_") else PyramidViGConfig)
+    return model_options(type(variant_config(name)))

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from vig_pyg.conv.base import NodesOrPair, VisionConv
 from vig_pyg.conv.by_nodes import degrees, edge_norm, reduce_edges, takes_edge_norm, takes_sparse
+from vig_pyg.conv.registry import register_conv
 from vig_pyg.layers import MultiHeadLinear, multi_head_mlp
 
 
+@register_conv("edge")
 class EdgeConv(VisionConv):
     r"""The largest message over the edges, each from a node and its difference to a neighbor.
 

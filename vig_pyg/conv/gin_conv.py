@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
 from vig_pyg.conv.by_nodes import reduce_edges, takes_sparse
+from vig_pyg.conv.registry import register_conv
 from vig_pyg.layers import multi_head_mlp
 
 
+@register_conv("gin")
 class GINConv(NodeUpdateConv):
     r"""Each node, weighted, plus the sum of its neighbors.
 

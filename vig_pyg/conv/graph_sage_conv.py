@@ -7,9 +7,11 @@ from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
 from vig_pyg.conv.by_nodes import degrees, edge_norm, reduce_edges, takes_edge_norm, takes_sparse
+from vig_pyg.conv.registry import register_conv
 from vig_pyg.layers import multi_head_mlp
 
 
+@register_conv("sage")
 class GraphSAGEConv(NodeUpdateConv):
     r"""Each node and the largest transformed neighbor.
 

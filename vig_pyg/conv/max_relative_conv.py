@@ -9,10 +9,12 @@ from torch import Tensor
 
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
 from vig_pyg.conv.by_nodes import reduce_edges, takes_sparse
+from vig_pyg.conv.registry import register_conv
 from vig_pyg.layers import multi_head_mlp
 from vig_pyg.ops import TooManyNeighborsError, has_max_relative, max_relative
 
 
+@register_conv("mr")
 class MaxRelativeConv(NodeUpdateConv):
     r"""Each node and the largest difference to its neighbors.
 

@@ -1,16 +1,23 @@
-"""Graphs over patches: the builders, their names, and the engines of the neighbor search."""
+"""Graphs over patches: the builders, their names, and the engines of the neighbor search.
 
-from vig_pyg.graph.axial import AxialGraph
-from vig_pyg.graph.complete import CompleteGraph
+A new file of this room is found by itself: it needs `@register_graph` and nothing here.
+"""
+
+from vig_pyg._registry import import_files
 from vig_pyg.graph.contract import Builder, GraphFactory
-from vig_pyg.graph.dilated_knn import ENGINES, DilatedKNN, Engine, shrink
-from vig_pyg.graph.grid import GridGraph
-from vig_pyg.graph.logarithmic import LogGraph
-from vig_pyg.graph.random_graph import RandomGraph
-from vig_pyg.graph.resolver import GRAPHS, resolve_graph, sound_edges
+from vig_pyg.graph.registry import GRAPHS, list_graphs, register_graph
+
+# isort: split  (lists and messages name the graphs in this order)
+from vig_pyg.graph.dilated_knn import ENGINES, DilatedKNN, Engine, shrink  # isort: skip
+from vig_pyg.graph.window import WindowGraph  # isort: skip
+from vig_pyg.graph.axial import AxialGraph  # isort: skip
+from vig_pyg.graph.logarithmic import LogGraph  # isort: skip
+from vig_pyg.graph.grid import GridGraph  # isort: skip
+from vig_pyg.graph.complete import CompleteGraph  # isort: skip
+from vig_pyg.graph.random_graph import RandomGraph  # isort: skip
+from vig_pyg.graph.resolver import resolve_graph, sound_edges
 from vig_pyg.graph.reuse import Reuse
 from vig_pyg.graph.static import StaticGraph
-from vig_pyg.graph.window import WindowGraph
 
 __all__ = [
     "ENGINES",
@@ -27,7 +34,11 @@ __all__ = [
     "Reuse",
     "StaticGraph",
     "WindowGraph",
+    "list_graphs",
+    "register_graph",
     "resolve_graph",
     "shrink",
     "sound_edges",
 ]
+
+import_files(__name__, __path__)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from vig_pyg.data import Layout
+from vig_pyg.graph.contract import Builder
+from vig_pyg.graph.registry import register_graph
 from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
 
 
@@ -49,3 +51,8 @@ class AxialGraph(StaticGraph):
 
     def extra_repr(self) -> str:
         return f"stride={self.stride}"
+
+
+@register_graph("axial")
+def _axial(k: int, dilation: int) -> Builder:  # noqa: ARG001  (places alone decide)
+    return AxialGraph()

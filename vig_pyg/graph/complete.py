@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from vig_pyg.data import Layout
+from vig_pyg.graph.contract import Builder
+from vig_pyg.graph.registry import register_graph
 from vig_pyg.graph.static import StaticGraph
 
 
@@ -34,3 +36,8 @@ class CompleteGraph(StaticGraph):
         nearest = distance.argsort(dim=1, stable=True)
         index = torch.arange(target.num_nodes, device=nearest.device)
         return torch.stack([nearest.flatten(), index.repeat_interleave(source.num_nodes)])
+
+
+@register_graph("complete")
+def _complete(k: int, dilation: int) -> Builder:  # noqa: ARG001  (places alone decide)
+    return CompleteGraph()

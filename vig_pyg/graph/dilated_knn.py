@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vig_pyg.data import Layout
 from vig_pyg.graph.cluster import cluster_neighbors, cluster_refuses
 from vig_pyg.graph.dense import dense_edges
+from vig_pyg.graph.registry import register_graph
 from vig_pyg.ops import check_features, unit_rows
 from vig_pyg.position import Codes, PositionCodes, PositionMode
 
@@ -29,6 +30,7 @@ def shrink(k: int, dilation: int, num_nodes: int) -> tuple[int, int]:
     return k, max(1, min(dilation, num_nodes // k))
 
 
+@register_graph("knn")
 class DilatedKNN(nn.Module):
     r"""Every `dilation`-th of the `k * dilation` nearest patches, itself included.
 

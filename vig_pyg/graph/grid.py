@@ -7,6 +7,8 @@ from itertools import product
 from torch import Tensor
 
 from vig_pyg.data import Layout
+from vig_pyg.graph.contract import Builder
+from vig_pyg.graph.registry import register_graph
 from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
 
 
@@ -33,3 +35,8 @@ class GridGraph(StaticGraph):
 
     def image_edges(self, target: Layout, source: Layout) -> Tensor:
         return offset_edges(nearest_first(list(product((-1, 0, 1), (-1, 0, 1)))), target, source)
+
+
+@register_graph("grid")
+def _grid(k: int, dilation: int) -> Builder:  # noqa: ARG001  (places alone decide)
+    return GridGraph()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from vig_pyg.data import Layout
+from vig_pyg.graph.contract import Builder
+from vig_pyg.graph.registry import register_graph
 from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
 
 
@@ -37,3 +39,8 @@ class LogGraph(StaticGraph):
             offsets += [(-step, 0), (0, -step), (0, step), (step, 0)]
             step *= 2
         return offset_edges(nearest_first(offsets), target, source)
+
+
+@register_graph("log")
+def _logarithmic(k: int, dilation: int) -> Builder:  # noqa: ARG001  (places alone decide)
+    return LogGraph()

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.data import Layout
+from vig_pyg.graph.contract import Builder
+from vig_pyg.graph.registry import register_graph
 
 
 class RandomGraph(nn.Module):
@@ -59,3 +61,8 @@ class RandomGraph(nn.Module):
 
     def extra_repr(self) -> str:
         return f"k={self.k}"
+
+
+@register_graph("random")
+def _random(k: int, dilation: int) -> Builder:  # noqa: ARG001  (random neighbors have no spacing)
+    return RandomGraph(k)

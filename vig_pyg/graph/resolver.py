@@ -7,45 +7,15 @@ from torch import Tensor, nn
 
 from vig_pyg.graph.axial import AxialGraph
 from vig_pyg.graph.complete import CompleteGraph
-from vig_pyg.graph.contract import Builder, GraphFactory
+from vig_pyg.graph.contract import GraphFactory
 from vig_pyg.graph.dilated_knn import DilatedKNN
 from vig_pyg.graph.grid import GridGraph
 from vig_pyg.graph.logarithmic import LogGraph
 from vig_pyg.graph.random_graph import RandomGraph
+from vig_pyg.graph.registry import GRAPHS
 from vig_pyg.graph.reuse import Reuse, Reused
 from vig_pyg.graph.window import WindowGraph
 from vig_pyg.ops import check_range, checked_edges, is_symbolic
-
-
-def _axial(k: int, dilation: int) -> Builder:  # noqa: ARG001  (places alone decide, here and below)
-    return AxialGraph()
-
-
-def _log(k: int, dilation: int) -> Builder:  # noqa: ARG001
-    return LogGraph()
-
-
-def _grid(k: int, dilation: int) -> Builder:  # noqa: ARG001
-    return GridGraph()
-
-
-def _complete(k: int, dilation: int) -> Builder:  # noqa: ARG001
-    return CompleteGraph()
-
-
-def _random(k: int, dilation: int) -> Builder:  # noqa: ARG001
-    return RandomGraph(k)
-
-
-GRAPHS: dict[str, GraphFactory] = {
-    "knn": DilatedKNN,
-    "window": WindowGraph,
-    "axial": _axial,
-    "log": _log,
-    "grid": _grid,
-    "complete": _complete,
-    "random": _random,
-}
 
 #: Builders whose edges are right by construction. A subclass is none of them: it may return anything.
 _OWN = {DilatedKNN, WindowGraph, AxialGraph, LogGraph, GridGraph, CompleteGraph, RandomGraph}
@@ -105,7 +75,7 @@ def resolve_graph(graph: str | GraphFactory | None, *, knn: GraphFactory = Dilat
     """The factory of a model's graph builders from its name, or the user's callable.
 
     Args:
-        graph: A name from `GRAPHS`, a `GraphFactory`, or `None` for `"knn"`.
+        graph: A name of `list_graphs()`, a `GraphFactory`, or `None` for `"knn"`.
         knn: What `"knn"` stands for: `DilatedKNN` with the options of the model.
 
     Raises:
@@ -119,12 +89,7 @@ def resolve_graph(graph: str | GraphFactory | None, *, knn: GraphFactory = Dilat
     if graph is None or graph == "knn":
         return knn
     if isinstance(graph, str):
-        if graph not in GRAPHS:
-            raise ValueError(
-                f"Unknown graph {graph!r}: choose one of {', '.join(GRAPHS)}, or pass a callable "
-                "(k, dilation) -> builder."
-            )
-        return GRAPHS[graph]
+        return GRAPHS.resolve(graph)
     if isinstance(graph, Reuse):
         return graph.fresh()
     if not callable(graph):

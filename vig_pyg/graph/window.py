@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from vig_pyg.data import Layout, Size
 from vig_pyg.graph.dilated_knn import DilatedKNN
+from vig_pyg.graph.registry import register_graph
 
 
+@register_graph("window")
 class WindowGraph(nn.Module):
     r"""Every `dilation`-th of the `k * dilation` nearest patches of the same window, itself included.
 

@@ -1,0 +1,95 @@
+"""Names of one kind: registering, finding, and importing what a user names."""
+
+import random
+import string
+import sys
+
+import pytest
+
+from vig_pyg._registry import Registry, is_import_path
+
+
+def make(**options):
+    return Registry("shape", advice=", or draw it", **options)
+
+
+def test_what_is_registered_is_found_in_order_and_stays_as_it_was():
+    shapes, made = make(), {}
+    rng = random.Random(0)
+    for _ in range(100):
+        name = "".join(rng.choices(string.ascii_letters + string.digits + "_-.:é", k=rng.randint(1, 12)))
+        made.setdefault(name, lambda: None)
+        assert shapes.register(name)(made[name]) is made[name]  # again the same is no error
+    assert list(shapes) == shapes.names() == list(made) and dict(shapes) == made
+    for name, value in made.items():
+        assert shapes.resolve(name) is value and shapes.name_of(value) == name
+    assert shapes.names("a*") == [name for name in made if name.startswith("a")]
+    assert shapes.name_of(print) is None
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "a\n", "\ta"])
+def test_a_name_is_one_word(name):
+    with pytest.raises(ValueError, match="must not be empty or have spaces"):
+        make().register(name)
+
+
+def test_a_decorator_without_a_name_says_how_to_write_it():
+    shapes = make()
+    with pytest.raises(TypeError, match=r'write @register_shape\("name"\)'):
+
+        @shapes.register
+        def ring():
+            pass
+
+
+def test_a_taken_name_is_refused_and_a_module_imported_anew_is_not():
+    def define():
+        exec("def ring(): pass", scope := {"__name__": "shapes"})
+        return scope["ring"]
+
+    shapes, first, again = make(), define(), define()
+    shapes.register("ring")(first)
+    assert first is not again and shapes.register("ring")(again) is shapes["ring"] is again
+    with pytest.raises(ValueError, match="The shape 'ring' is registered already, for <function ring"):
+        shapes.register("ring")(lambda: None)
+    with pytest.raises(TypeError, match="A shape must be callable, got 3"):
+        shapes.register("three")(3)
+
+
+def test_an_unknown_name_lists_all_and_says_what_else_there_is():
+    shapes = make()
+    for name in ("ring", "star"):
+        shapes.register(name)(print)
+    with pytest.raises(ValueError, match="^Unknown shape 'rung': choose one of ring, star, or draw it.$"):
+        shapes.resolve("rung")
+
+
+PATHS = {"a:b": True, "a.b_1:C": True, "ä:ö": True, "a": False, "a:b:c": False, "a/b:c": False, ":b": False}
+PATHS |= {"a:": False, "1a:b": False, "C:\\x": False, "a b:c": False, "a:b()": False, "a..b:c": False, "a:b.c": False}
+
+
+@pytest.mark.parametrize("text", PATHS)
+def test_import_paths(text):
+    assert is_import_path(text) is PATHS[text]
+
+
+def test_what_a_user_names_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "own_shapes_1.py").write_text("def ring(): pass\ndef star(): pass\nnumber = 3\n")
+    (tmp_path / "own_shapes_2.py").write_text("import there_is_no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    shapes = make()
+    assert shapes.import_name("ring") == "ring" and "own_shapes_1" not in sys.modules
+    assert shapes.import_name("own_shapes_1:ring") == "own_shapes_1:ring"  # under its path
+    assert shapes.import_name("own_shapes_1:ring") == "own_shapes_1:ring"
+    module = sys.modules["own_shapes_1"]
+    assert shapes.resolve("own_shapes_1:ring") is module.ring
+    shapes.register("star")(module.star)
+    assert shapes.import_name("own_shapes_1:star") == "star"  # under the name that it has
+    for text, error, words in [
+        ("own_shapes_1:oval", ValueError, "the module own_shapes_1 has no 'oval'"),
+        ("own_shapes_1:number", TypeError, "must be callable, got 3"),
+        ("own_shapes_3:ring", ImportError, "shape=own_shapes_3:ring: there is no module 'own_shapes_3'"),
+        ("own_shapes_2:ring", ImportError, "there_is_no_such_module"),
+    ]:
+        with pytest.raises(error, match=words):
+            shapes.import_name(text)
