@@ -23,4 +23,4 @@ def empty(make, *args, **overrides):
     """A model whose weights were never drawn: fast, whatever its size."""
     with torch.device("meta"):
         model = make(*args, **overrides)
-    return model.to_empty(device="cpu")
+    return model.to_empty(device=torch.get_default_device())

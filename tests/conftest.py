@@ -18,7 +18,7 @@ for number, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signa
         signal.signal(getattr(signal, number), handler)
 
 
-#: Tests that run with `--device cuda`; others are about files, commands and training, or start processes of their own.
+#: Tests that run with `--device cuda`. Others are about files, commands and training, or start processes of their own.
 ON_ANY_DEVICE = (
     "tests/ops/",
     "tests/graph/",
@@ -36,28 +36,51 @@ ON_ANY_DEVICE = (
 )
 
 
+#: Tests among them that are about CPUs alone, by the beginning of their names, and why.
+CPU_ONLY = {
+    "tests/ops/test_checks.py": "what native functions of a CPU may read",
+    "tests/ops/test_rows.py": "rows of edges on a CPU",
+    "tests/ops/test_fuzz.py": "native functions",
+    "tests/ops/test_sanitizers.py": "native functions",
+    "tests/ops/test__batch_norm.py": "native functions",
+    "tests/ops/test_tiled.py": "slices for the cache of a CPU",
+    "tests/ops/test__knn.py::test_the_kernels_were_built_here": "native functions",
+    "tests/ops/test__knn.py::test_features_that_are_not_finite_are_named": "a GPU is not waited for",
+    "tests/ops/test__knn.py::test_a_bias_of_nan_is_refused": "a GPU is not waited for",
+    "tests/ops/test__knn.py::test_unit_rows_takes_rows_of_numbers": "a GPU is not waited for",
+    "tests/ops/test__max_relative.py::test_many_neighbors_have": "a GPU tells more neighbors apart",
+    "tests/ops/test__max_relative.py::test_slots_of_other_edges": "the kernels for GPUs skip such slots",
+    "tests/graph/test_dilated_knn.py::test_a_feature_that_is_not_finite_is_named[dense": "a GPU is not waited for",
+    "tests/conv/test__sparse.py": "torch reduces edges by sparse products on CPUs alone",
+    "tests/conv/test_by_nodes.py": "torch reduces edges by sparse products on CPUs alone",
+    "tests/conv/test_base.py::test_messages_are_made_only": "torch reduces edges by sparse products on CPUs alone",
+}
+
+
 def pytest_addoption(parser):
-    parser.addoption("--device", help="where tests put new tensors: cpu (default) or cuda")
+    parser.addoption("--device", default="cpu", help="where tests put new tensors: cpu (default) or cuda")
 
 
 def pytest_configure(config):
     """Before the tests are collected, as their parameters hold tensors too."""
     device = config.getoption("--device")
-    if device is not None:
-        torch.empty(0, device=device)  # a missing GPU is one message, not one for each test
-        torch.set_default_device(device)
+    if device == "cpu":
+        return
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise pytest.UsageError("--device cuda needs a GPU, and there is none here.")
+    torch.set_default_device(device)
 
 
 def pytest_collection_modifyitems(config, items):
     """On another device only what can run there."""
-    if config.getoption("--device") in (None, "cpu"):
+    if config.getoption("--device") == "cpu":
         return
     for item in items:
-        marker = item.get_closest_marker("cpu_only")
-        if marker is not None:
-            item.add_marker(pytest.mark.skip(reason=f"about CPUs: {marker.args[0]}"))
-        elif not item.nodeid.startswith(ON_ANY_DEVICE):
-            item.add_marker(pytest.mark.skip(reason="about no device (see ON_ANY_DEVICE)"))
+        reasons = [reason for name, reason in CPU_ONLY.items() if item.nodeid.startswith(name)]
+        if not item.nodeid.startswith(ON_ANY_DEVICE):
+            reasons = ["about no device (see ON_ANY_DEVICE)"]
+        for reason in reasons:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

@@ -282,7 +282,7 @@ def gaps(model):
 
 
 def run_low(model):
-    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator(torch.get_default_device()).manual_seed(0))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         return model(images)
 

@@ -43,7 +43,7 @@ def test_logits_and_blocks(name, layout):
     keys = [key for key in want if key.startswith(("logits", "stem", "block"))]
     assert set(keys) == set(got)
     for key in keys:
-        np.testing.assert_allclose(got[key].numpy(), want[key], rtol=0, atol=1e-8, err_msg=key)
+        np.testing.assert_allclose(got[key].cpu().numpy(), want[key], rtol=0, atol=1e-8, err_msg=key)
 
 
 @pytest.mark.parametrize("name", [n for n in [*rule.PUBLISHED, *rule.SMALL] if "neighbors00" in rule.expected(n)])
@@ -54,7 +54,7 @@ def test_neighbors(name):
     graphs = model.graphs(rule.images())
     assert len(graphs) == sum(key.startswith("neighbors") for key in want)
     for i, graph in enumerate(graphs):
-        table = np.stack([g.edge_index[0].view(g.pos.size(0), -1).numpy() for g in graph.to_data_list()])
+        table = np.stack([g.edge_index[0].view(g.pos.size(0), -1).cpu().numpy() for g in graph.to_data_list()])
         np.testing.assert_array_equal(np.sort(table), np.sort(want[f"neighbors{i:02d}"]), err_msg=f"Grapher {i}")
 
 

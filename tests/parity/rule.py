@@ -73,7 +73,7 @@ def draw(key: str, shape: list[int], seed: int) -> np.ndarray:
 def images() -> torch.Tensor:
     rng = np.random.default_rng([0, 224])
     coarse, fine = rng.standard_normal((2, 3, 28, 28)), rng.standard_normal((2, 3, 224, 224))
-    return torch.from_numpy(np.kron(coarse, np.ones((8, 8))) + 0.1 * fine)
+    return torch.tensor(np.kron(coarse, np.ones((8, 8))) + 0.1 * fine)  # on the tests' device
 
 
 def expected(name: str) -> dict[str, np.ndarray]:
