@@ -1,14 +1,19 @@
 """Passes on a device without float64, forward and backward, over all graphs, operators and position modes."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
 from tests.common import calibrated
+from tests.conftest import CPU_ONLY, ON_ANY_DEVICE
 from tests.other_device import OnDevice, other_device, put
 from vig_pyg import PyramidViG, ViG
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS
 
+ROOT = Path(__file__).parents[1]
 SMALL = {
     ViG: {"depth": 2, "channels": 16},
     PyramidViG: {"depths": (1, 2), "channels": (8, 16), "reduce_ratios": (2, 1)},
@@ -82,3 +87,10 @@ def test_engines_say_what_they_cannot_do_there(engine):
             ValueError, match="torch_cluster searches on cpu and cuda, got nodes on mps: use knn_engine="
         ):
             model(there)
+
+
+@pytest.mark.parametrize("name", [*CPU_ONLY, *ON_ANY_DEVICE])
+def test_the_tests_that_run_on_a_gpu_and_those_that_do_not_exist(name):
+    path, _, function = name.partition("::")
+    assert (ROOT / path).exists()
+    assert not function or re.search(rf"^def {function.partition('[')[0]}", (ROOT / path).read_text(), re.MULTILINE)
