@@ -13,10 +13,11 @@ from benchmarks.harness import environment
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vig_pyg.train import DigitsData, FolderData, ImageData, Recipe
-from vig_pyg.train.classifier import Classifier
-from vig_pyg.train.data import Pictures
-from vig_pyg.train.launch import quiet_lightning
+from vig_pyg.classification import DigitsData, FolderData, ImageData
+from vig_pyg.classification.data import Pictures
+from vig_pyg.classification.module import Classifier
+from vig_pyg.engine import Recipe
+from vig_pyg.engine.trainer import quiet_lightning
 
 
 def load_data(settings: dict[str, Any], workers: int) -> ImageData:

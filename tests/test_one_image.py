@@ -7,11 +7,18 @@ from PIL import Image
 from torch import nn
 
 from tests.pictures import make_odd, make_various
+from vig_pyg.classification import (
+    Augmentation,
+    CsvData,
+    FolderData,
+    LabeledPictures,
+    PictureClassifier,
+    evaluate,
+    predict,
+)
+from vig_pyg.classification.batches import batches
 from vig_pyg.image_io import read_image
-from vig_pyg.predict import LabeledPictures, PictureClassifier, evaluate, predict
-from vig_pyg.predict.batches import batches
 from vig_pyg.preprocess import Preprocessing
-from vig_pyg.train import Augmentation, CsvData, FolderData
 
 PLAIN = Augmentation(crop=None, flip=0.0)
 

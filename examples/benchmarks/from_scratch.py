@@ -17,8 +17,8 @@ import lightning
 import torch
 from harness import RESULTS, write
 
-from vig_pyg.train import fit, load_data, load_run, settings, to_yaml
-from vig_pyg.train.history import History
+from vig_pyg.classification import fit, load_data, load_run, settings, to_yaml
+from vig_pyg.classification.metrics import History
 
 
 class Watch(lightning.Callback):

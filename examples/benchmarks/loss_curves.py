@@ -2,9 +2,9 @@
 
     uv run python examples/benchmarks/loss_curves.py --data pictures --epochs 5
 
-Both train with `vig_pyg.train`'s steps. Rounding differs, and training makes much of little, so the curves part after
-some steps; the question is whether they part by more than two seeds of the reference do. Writes the curves as a picture
-and all numbers beside it.
+Both train with the steps of `vig_pyg.classification`. Rounding differs, and training makes much of little, so the
+curves part after some steps; the question is whether they part by more than two seeds of the reference do. Writes the
+curves as a picture and all numbers beside it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from reference import DenseReference
 from torch import Tensor, nn
 
 from vig_pyg import create_model, weights
-from vig_pyg.train import ImageData, Settings, load_data, settings
-from vig_pyg.train.classifier import Classifier
-from vig_pyg.train.launch import make_trainer, quiet_lightning
+from vig_pyg.classification import ImageData, Settings, load_data, settings
+from vig_pyg.classification.module import Classifier
+from vig_pyg.engine.trainer import make_trainer, quiet_lightning
 
 #: The reference knows patches of 4 pixels only, and as many neighbors as there are patches in the last stage.
 NETWORK = {"patch_size": 4, "k": 4}

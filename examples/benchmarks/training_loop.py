@@ -1,4 +1,4 @@
-"""Images per second of `vig_pyg.train.fit` beside a bare loop over the same network and data.
+"""Images per second of `vig_pyg.classification.fit` beside a bare loop over the same network and data.
 
     uv run python examples/benchmarks/training_loop.py
 
@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from harness import write
 
 from vig_pyg import create_model
-from vig_pyg.train import ImageData, Settings, fit, load_data, settings
-from vig_pyg.train.optim import WarmCosine, parameter_groups
+from vig_pyg.classification import ImageData, Settings, fit, load_data, settings
+from vig_pyg.engine.optim import WarmCosine, parameter_groups
 
 #: Small steps show overhead best: digits take 0.1 s a step; the pyramid is the network of the preset `scratch`.
 CASES: dict[str, dict[str, Any]] = {

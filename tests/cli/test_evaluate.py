@@ -5,10 +5,10 @@ import re
 
 import pytest
 
+from tests.classification.common import paint
 from tests.cli.common import fails
 from tests.common import calibrated
 from tests.pictures import BROKEN, ODD
-from tests.predict.common import paint
 from tests.weights.common import official_file
 from vig_pyg import pvig_micro
 from vig_pyg.cli import main
@@ -107,7 +107,7 @@ def test_ctrl_c_leaves_nothing_half_written(saved, pictures, tmp_path, capsys, m
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vig_pyg.predict.batches.read_image", stop)
+    monkeypatch.setattr("vig_pyg.classification.batches.read_image", stop)
     assert run(saved, pictures, "--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--workers", 0) == 130
     assert not list(tmp_path.iterdir())
     assert "Traceback" not in capsys.readouterr().err

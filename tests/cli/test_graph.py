@@ -10,9 +10,9 @@ from tests.common import calibrated
 from tests.pictures import make_various
 from tests.weights.common import official_file
 from vig_pyg import VisionGNN, pvig_micro, vig_micro
+from vig_pyg.classification import load_classifier
 from vig_pyg.cli import main
 from vig_pyg.image_io import read_image
-from vig_pyg.predict import load_classifier
 
 
 def test_graph_draws_and_does_not_overwrite(trained, capsys, tmp_path):
@@ -77,7 +77,7 @@ def test_graph_checks_its_output_before_the_work_and_leaves_nothing(saved, pictu
     os.mkfifo(out / "pipe.png")
     (tmp_path / "file").write_text("precious")
     with monkeypatch.context() as context:
-        context.setattr("vig_pyg.predict.load_classifier", None)
+        context.setattr("vig_pyg.classification.load_classifier", None)
         for message, name in {
             "is a symbolic link": "link.png",
             "is a pipe": "pipe.png",

@@ -16,8 +16,8 @@ from tests.common import calibrated
 from tests.pictures import BROKEN, ODD
 from tests.weights.common import closed_address, make_entry, official_file
 from vig_pyg import pvig_micro, vig_micro, weights
+from vig_pyg.classification import batches as reading
 from vig_pyg.cli import main
-from vig_pyg.predict import batches as reading
 
 
 def run(*argv):
@@ -171,7 +171,7 @@ def test_ctrl_c_leaves_nothing_half_written(saved, pictures, tmp_path, capsys, m
 
     if part == "reading":
         original = reading.read_image
-        monkeypatch.setattr("vig_pyg.predict.batches.read_image", stop)
+        monkeypatch.setattr("vig_pyg.classification.batches.read_image", stop)
     else:
         original = torch.Tensor.softmax
         monkeypatch.setattr(torch.Tensor, "softmax", stop)

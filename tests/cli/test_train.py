@@ -10,8 +10,8 @@ import yaml
 
 from tests.cli.common import QUICK, fails
 from tests.pictures import make_folder
+from vig_pyg.classification.module import Classifier
 from vig_pyg.cli import main
-from vig_pyg.train.classifier import Classifier
 
 LONGER = [*QUICK, "--epochs", "2"]
 
@@ -49,7 +49,7 @@ def test_ctrl_c_is_said_and_leaves_nothing(tmp_path, capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vig_pyg.train.classifier.Classifier.training_step", interrupt)
+    monkeypatch.setattr("vig_pyg.classification.module.Classifier.training_step", interrupt)
     pictures = make_folder(tmp_path / "pictures")
     assert main(["train", "--data", str(pictures), "--out", str(tmp_path / "run"), *QUICK]) == 130
     assert "stopped; nothing was written" in capsys.readouterr().err
@@ -164,7 +164,7 @@ def test_a_variable_that_is_left_over_overwrites_no_run(tmp_path, pictures, caps
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_before_the_first_step_is_said_and_leaves_nothing(tmp_path, pictures, capsys, monkeypatch, signum):
-    monkeypatch.setattr("vig_pyg.train.load_data", lambda _: os.kill(os.getpid(), signum))
+    monkeypatch.setattr("vig_pyg.classification.load_data", lambda _: os.kill(os.getpid(), signum))
     command = ["train", "--data", str(pictures), "--out", str(tmp_path / "deep" / "run"), *QUICK]
     assert main(command) == 128 + signum
     assert capsys.readouterr().err == "vig-pyg: stopped; nothing was written\n"

@@ -140,7 +140,7 @@ def test_curves_that_cannot_be_drawn_are_a_warning(tmp_path, monkeypatch, caplog
 @pytest.mark.parametrize("name", ["matplotlib", "pycocotools", "lightning"])
 def test_what_is_missing_is_known_before_the_work(monkeypatch, name):
     monkeypatch.setattr(_extra, "find_spec", lambda asked: None if asked == name else True)
-    monkeypatch.setattr("vig_pyg.train._extra.find_spec", lambda asked: None if asked == name else True)
+    monkeypatch.setattr("vig_pyg.engine._requirements.find_spec", lambda asked: None if asked == name else True)
     with pytest.raises(ImportError, match=rf"{name}.*pip install"):
         _extra.require()
 

@@ -16,7 +16,7 @@ from vig_pyg.detection.fit import fit
 from vig_pyg.detection.keeper import Keeper
 from vig_pyg.detection.module import DetectorModule
 from vig_pyg.detection.run_folder import read_plan
-from vig_pyg.train.checkpoint_io import read_checkpoint
+from vig_pyg.engine.checkpoint_io import read_checkpoint
 
 DRAWS = {"drop_path_rate": 0.3, "stochastic": True, "epsilon": 0.5}
 DETECTORS = ["retinanet", "fasterrcnn", "maskrcnn"]

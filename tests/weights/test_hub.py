@@ -242,8 +242,8 @@ SPOILT = {
 def test_a_spoilt_file_of_weights_is_refused_by_every_door(make, tmp_path, spoil):
     from safetensors.torch import load_file, save_file
 
-    from vig_pyg.predict import load_classifier
-    from vig_pyg.train.run_folder import load_run
+    from vig_pyg.classification import load_classifier
+    from vig_pyg.classification.run_folder import load_run
 
     make(num_classes=3).save_pretrained(tmp_path)
     path = tmp_path / "model.safetensors"

@@ -14,7 +14,7 @@ from vig_pyg._io.output import check_free, check_no_input
 from vig_pyg._io.text import csv_text, terminal_text
 
 if TYPE_CHECKING:
-    from vig_pyg.predict import Broken, PictureClassifier
+    from vig_pyg.classification import Broken, PictureClassifier
 
 #: Exit status where some of the pictures could not be read.
 SOME_BROKEN = 1
@@ -68,7 +68,7 @@ def check_no_model_file(args: argparse.Namespace, *outputs: Path | None) -> None
 
 def load_model(args: argparse.Namespace) -> PictureClassifier:
     """The model that the options ask for."""
-    from vig_pyg.predict import load_classifier
+    from vig_pyg.classification import load_classifier
 
     return load_classifier(
         args.model,

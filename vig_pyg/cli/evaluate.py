@@ -11,7 +11,7 @@ from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import add_files, add_loading, add_model, as_csv, check_files, device, load_model, say_broken
 
 if TYPE_CHECKING:
-    from vig_pyg.predict import Evaluation
+    from vig_pyg.classification import Evaluation
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_no_input, write_file
-    from vig_pyg.predict import evaluate, find_labeled
+    from vig_pyg.classification import evaluate, find_labeled
 
     check_files(args)
     where = device(args)

@@ -9,7 +9,7 @@ from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import add_files, add_loading, add_model, as_csv, check_files, device, load_model, say_broken
 
 if TYPE_CHECKING:
-    from vig_pyg.predict import Broken, Prediction
+    from vig_pyg.classification import Broken, Prediction
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_no_input, write_file
-    from vig_pyg.predict import Broken, Prediction, find_pictures, predict
+    from vig_pyg.classification import Broken, Prediction, find_pictures, predict
 
     if args.topk < 1:
         raise ValueError(f"--topk must be at least 1, got {args.topk}.")

@@ -12,7 +12,7 @@ from vig_pyg._io.signals import Terminated
 from vig_pyg._io.text import terminal_text
 
 if TYPE_CHECKING:
-    from vig_pyg.train import Settings
+    from vig_pyg.classification import Settings
 
 #: Flags that set a value of the settings, with what it is for; `--set` reaches all of them.
 FLAGS = {
@@ -63,10 +63,11 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0, or 128 + the number of the signal that stopped the run: 143 after SIGTERM, 130 after Ctrl-C.
     """
-    from vig_pyg.train import Stopped, fit, load_data, to_yaml
-    from vig_pyg.train.processes import processes
-    from vig_pyg.train.run_folder import check_run_folder, free_name
-    from vig_pyg.train.saver import LAST
+    from vig_pyg.classification import fit, load_data, to_yaml
+    from vig_pyg.classification.checkpoint import LAST
+    from vig_pyg.classification.run_folder import check_run_folder, free_name
+    from vig_pyg.engine import Stopped
+    from vig_pyg.engine.processes import processes
 
     settings = _settings(args)
     if args.print_config:
@@ -118,9 +119,9 @@ def _folder_name(title: str) -> str:
 
 def _settings(args: argparse.Namespace) -> Settings:
     """Preset, then file, then flags, then `--set`; of a run to resume its own and nothing else."""
-    from vig_pyg.train import read_yaml, settings
-    from vig_pyg.train.config import parse_set
-    from vig_pyg.train.run_folder import RECIPE
+    from vig_pyg.classification import read_yaml, settings
+    from vig_pyg.classification.load_config import parse_set
+    from vig_pyg.classification.run_folder import RECIPE
 
     flags = {flag.replace("-", "_"): getattr(args, flag.replace("-", "_")) for flag in FLAGS}
     options = {f"options.{flag.replace('-', '_')}": getattr(args, flag.replace("-", "_")) for flag in OPTIONS}
@@ -143,8 +144,8 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 def _refuse_downloads(settings: Settings, folder: Path) -> None:
     """The folder may be a stranger's: what it names is fetched only if a user asks for it by a command of his own."""
-    from vig_pyg.train.run_folder import RECIPE
-    from vig_pyg.train.saver import LAST
+    from vig_pyg.classification.checkpoint import LAST
+    from vig_pyg.classification.run_folder import RECIPE
 
     again = f"To fetch it, start the run again: vig-pyg train --config {folder / RECIPE} --out NEW."
     if settings.weights and "://" in settings.weights and not (folder / LAST).exists():

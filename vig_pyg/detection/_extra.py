@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from vig_pyg.train._extra import require as require_training
+from vig_pyg.engine._requirements import require as require_training
 
 _INSTALL = 'pip install "vig-pyg[train,plot,detection]".'
 

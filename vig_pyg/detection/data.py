@@ -21,9 +21,9 @@ from vig_pyg.detection.records import Annotated, OnBad, Record, Thing
 from vig_pyg.detection.transform import Target
 from vig_pyg.detection.turns import turn_boxes, turn_maps, turned_size
 from vig_pyg.detection.voc import read_voc
+from vig_pyg.engine.sampler import EvalBatches, Item, TrainBatches
+from vig_pyg.engine.seeds import seed_of, seeded
 from vig_pyg.image_io import UnreadableImageError
-from vig_pyg.train.sampler import EvalBatches, Item, TrainBatches
-from vig_pyg.train.seeds import seed_of, seeded
 
 Sample = tuple[Tensor, Target]
 #: Most memory of the masks of one picture: 200 objects on the largest picture that is read.

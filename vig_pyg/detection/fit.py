@@ -23,9 +23,9 @@ from vig_pyg.detection.module import DetectorModule  # noqa: E402
 from vig_pyg.detection.plan import Plan  # noqa: E402
 from vig_pyg.detection.plots import draw_curves  # noqa: E402
 from vig_pyg.detection.run_folder import CHECKPOINT, read_plan, write_plan, write_rows  # noqa: E402
-from vig_pyg.train.checkpoint_io import AtomicCheckpointIO  # noqa: E402
-from vig_pyg.train.launch import quiet_lightning  # noqa: E402
-from vig_pyg.train.processes import processes  # noqa: E402
+from vig_pyg.engine.checkpoint_io import AtomicCheckpointIO  # noqa: E402
+from vig_pyg.engine.processes import processes  # noqa: E402
+from vig_pyg.engine.trainer import quiet_lightning  # noqa: E402
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from vig_pyg.detection.data import DetectionData
 from vig_pyg.detection.evaluate import CocoEvaluator
 from vig_pyg.detection.plan import DetectionRecipe
 from vig_pyg.detection.transform import Target
-from vig_pyg.train.seeds import seed_of, set_seed
+from vig_pyg.engine.seeds import seed_of, set_seed
 
 
 class DetectorModule(lightning.LightningModule):

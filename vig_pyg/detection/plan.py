@@ -7,10 +7,10 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
+from vig_pyg.classification.splits import find_copies, similar_names
 from vig_pyg.detection.builders import DETECTORS, PRETRAINED, Detector
 from vig_pyg.detection.data import Augmentation, DetectionData, open_source
 from vig_pyg.detection.records import Annotated, OnBad
-from vig_pyg.train.splits import find_copies, similar_names
 
 _log = logging.getLogger(__name__)
 Schedule = Literal["step", "cosine"]

@@ -18,13 +18,13 @@ from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text, terminal_text
+from vig_pyg.classification import Broken
 from vig_pyg.detection._device import find_device
 from vig_pyg.detection.evaluate import MASK_THRESHOLD, to_results
 from vig_pyg.detection.masks import OutlineError, read_outline
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.run_folder import DetectionRun
 from vig_pyg.image_io import UnreadableImageError
-from vig_pyg.predict import Broken
 
 #: Name of the COCO file beside the drawn pictures.
 PREDICTIONS = "predictions.json"

@@ -1,0 +1,34 @@
+"""A training run of seconds, also as a process: `python -m tests.classification.job OUT 0|1 key=value ...`."""
+
+import json
+import os
+import sys
+
+from vig_pyg.classification import DigitsData, fit, settings
+from vig_pyg.classification.load_config import parse_set
+from vig_pyg.engine import Stopped
+
+NETWORK = {"depth": 2, "patch_size": 4, "channels": 32, "head_channels": 32}
+
+
+def few_digits(train=192, val=65, **options):
+    """So few that an epoch takes a moment."""
+    data = DigitsData(**options)
+    for part, count in ((data.train_set, train), (data.val_set, val)):
+        part.sources, part.labels = part.sources[:count], part.labels[:count]
+    return data
+
+
+def run(out, *, resume=False, **values):
+    """Train; three epochs of six steps."""
+    recipe = settings("digits", ("test", {"epochs": 3, "batch_size": 32, "lr": 1e-3, **values}))
+    data = few_digits(batch_size=recipe.batch_size, num_workers=recipe.workers, augmentation=recipe.augmentation)
+    return fit(data, out, model="vig_micro", options=NETWORK, recipe=recipe, progress=False, resume=resume)
+
+
+if __name__ == "__main__":
+    try:
+        kept = run(sys.argv[1], resume=sys.argv[2] == "1", **parse_set(sys.argv[3:]))
+    except Stopped as stop:
+        sys.exit(128 + stop.signum)
+    print(os.environ.get("RANK", "0"), json.dumps(kept))

@@ -1,0 +1,76 @@
+import subprocess
+
+import pytest
+
+from tests.classification.job import few_digits
+from vig_pyg import vig_micro
+from vig_pyg.classification import card as card_file
+from vig_pyg.classification import settings
+from vig_pyg.classification.card import commit, differing, model_card
+from vig_pyg.classification.metrics import History
+from vig_pyg.engine import Recipe
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_the_card_says_what_counts(tmp_path, monkeypatch, keep):
+    monkeypatch.setattr("sys.argv", ["/somewhere/vig-pyg", "train", "--out", "my run"])
+    history = History(keep=keep)
+    history.rows = [
+        {"epoch": 1, "val_accuracy": 0.75, "val_top5": 0.9, "val_loss": 0.5},
+        {"epoch": 2, "val_accuracy": 0.5, "val_top5": 0.8, "val_loss": 0.25},
+    ]
+    recipe = settings("digits", ("test", {"ema": 0.9, "seed": 17, "keep": keep}))
+    card = model_card(tmp_path, vig_micro(num_classes=10), few_digits(), history, name="vig_micro", recipe=recipe)
+    assert card.startswith("# vig_micro on digits\n")
+    assert f"| top-1 accuracy | {75 if keep == 'best' else 50}.00 % |" in card
+    assert f"| epoch | {1 if keep == 'best' else 2} of 20 |" in card
+    assert ("flatters" in card) == (keep == "best")
+    for part in (
+        "Command: `vig-pyg train --out 'my run'`",
+        "Seed: 17",
+        "torch 2",
+        "- ema: 0.9",
+        "192 images",
+        "decay 0.9",
+    ):
+        assert part in card
+    assert "\n\n\n" not in card
+
+
+def test_only_what_differs_is_listed():
+    assert differing(Recipe()) == {}
+    assert differing(Recipe(lr=0.1)) == {"lr": 0.1}
+
+
+def git(folder, *argv):
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *who, *argv], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_commit_is_that_of_the_code(tmp_path, monkeypatch):
+    """A repository with a copy of the file that asks for its commit."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setattr(card_file, "__file__", str(tmp_path / "card.py"))
+    (tmp_path / "card.py").write_text("code")
+    assert commit() is None  # in no repository
+    git(tmp_path, "init", "-q")
+    (tmp_path / "other.py").write_text("other")
+    git(tmp_path, "add", "other.py")
+    git(tmp_path, "commit", "-qm", "other")
+    assert commit() is None  # in one, but not a part of it: a virtual environment inside of a project
+    git(tmp_path, "add", "card.py")
+    git(tmp_path, "commit", "-qm", "first")
+    first = git(tmp_path, "rev-parse", "HEAD")[:12]
+    assert commit() == f"commit {first}"
+    (tmp_path / "card.py").write_text("changed")
+    assert commit() == f"commit {first}-dirty"
+    git(tmp_path, "commit", "-qam", "second")
+    assert commit() == f"commit {git(tmp_path, 'rev-parse', 'HEAD')[:12]}" != f"commit {first}"
+
+
+def test_no_git_is_no_error(monkeypatch):
+    def missing(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr("subprocess.run", missing)
+    assert commit() is None

@@ -1,0 +1,139 @@
+import importlib
+import logging
+import os
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.classification.job import NETWORK, few_digits, run
+from vig_pyg.classification import describe as module
+from vig_pyg.classification import fit, load_run
+from vig_pyg.classification.module import Classifier
+from vig_pyg.engine import Recipe
+
+#: Names that matplotlib, Markdown, a terminal or a font may stumble over.
+NAMES = [
+    "\\frac",
+    "$x",
+    "$$",
+    "$\\invalid{$",
+    "🦆 🇺🇳",
+    "x" * 300,
+    "two\nlines",
+    "\u202eשלום مرحبا",
+    "\x1b[2J\x00",
+    "_^{}\\mathdefault",
+    "",
+    "\ud800",
+    "</code> | `a` <img src=x>",
+]
+MADE = ["README.md", "best.safetensors", "config.json", "confusion.png", "curves.png", "graph.png", "last.ckpt",
+        "metrics.csv", "model.safetensors"]  # fmt: skip
+
+
+def named(names):
+    """Digits whose classes have other names; what is above them are of the last class."""
+    data = few_digits(train=64, val=30)
+    for part in (data.train_set, data.val_set):
+        part.labels = [min(label, len(names) - 1) for label in part.labels]
+    data.class_names = list(names)
+    return data
+
+
+def train(out, names=("a", "b"), **options):
+    recipe = Recipe(epochs=1, accelerator="cpu")
+    return fit(named(names), out, model="vig_micro", options=NETWORK, recipe=recipe, progress=False, **options)
+
+
+@pytest.mark.parametrize("first", (0, 7))
+def test_names_of_classes_may_be_anything(tmp_path, caplog, first):
+    names = NAMES[first : first + 7]
+    train(tmp_path / "run", names)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == MADE
+    assert load_run(tmp_path / "run").class_names == names
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    for name in ("confusion.png", "curves.png", "graph.png"):
+        with Image.open(tmp_path / "run" / name) as image:
+            assert min(image.size) > 200
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert all(char.isprintable() or char == "\n" for char in card)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "file", "error"),
+    [
+        ("describe", "draw_confusion", "confusion.png", ValueError("broken\x1b")),
+        ("describe", "draw_curves", "curves.png", MemoryError("full")),
+        ("describe", "draw_graph", "graph.png", RuntimeError()),
+        ("describe", "model_card", "README.md", KeyError("x")),
+        ("describe", "write_file", "README.md", OSError(28, "No space left on device")),
+        ("card", "subprocess.run", "README.md", ValueError("odd git")),
+        ("plots", "figure", "curves.png", ImportError("a library that matplotlib needs")),
+    ],
+)
+def test_what_cannot_be_made_is_a_warning_and_resume_makes_it(whole, monkeypatch, caplog, owner, name, file, error):
+    def fail(*_, **__):
+        raise error
+
+    out = whole / "run"
+    weights = (out / "model.safetensors").read_bytes()
+    for part in (file, "model.safetensors"):
+        (out / part).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(f"vig_pyg.classification.{owner}.{name}", fail)
+        train(out, resume=True)
+    assert (out / "model.safetensors").read_bytes() == weights
+    warned = [record.getMessage() for record in caplog.records if file in record.getMessage()]
+    assert not (out / file).exists()
+    assert "The run is complete without it" in warned[0] and type(error).__name__ in warned[0]
+    train(out, resume=True)
+    assert sorted(p.name for p in out.iterdir()) == MADE
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("describe")
+    train(folder / "run")
+    return folder
+
+
+def test_without_matplotlib_it_is_said_before_the_first_step(tmp_path, monkeypatch, caplog):
+    find, seen = module.can_draw.__globals__["find_spec"], []
+    monkeypatch.setattr(
+        "vig_pyg.classification.preflight.find_spec", lambda name: None if name == "matplotlib" else find(name)
+    )
+    original = Classifier.training_step
+
+    def step(*args):
+        seen.append([record.getMessage() for record in caplog.records])
+        return original(*args)
+
+    monkeypatch.setattr(Classifier, "training_step", step)
+    train(tmp_path / "run")
+    assert 'pip install "vig-pyg[plot]"' in " ".join(seen[0])
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [name for name in MADE if "png" not in name]
+    assert len(load_run(tmp_path / "run").class_names) == 2
+
+
+@pytest.mark.parametrize("place", ["save_weights", "describe", "model_card"])
+def test_an_interrupt_after_the_last_step_can_be_resumed(tmp_path, monkeypatch, place):
+    """The weights are those of a run that nothing happened to, and are there before anything else."""
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    target = "describe" if place == "model_card" else "training"
+
+    owner = importlib.import_module(f"vig_pyg.classification.{target}")
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, place, stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "run", epochs=1)
+    assert (tmp_path / "run" / "model.safetensors").exists() == (place != "save_weights")
+    run(tmp_path / "run", epochs=1, resume=True)
+    run(tmp_path / "whole", epochs=1)
+    assert sorted(os.listdir(tmp_path / "run")) == sorted(os.listdir(tmp_path / "whole"))
+    for name in ("model.safetensors", "metrics.csv", "confusion.png"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["epoch"] == 0

@@ -1,0 +1,361 @@
+import logging
+import os
+import random
+import re
+import unicodedata
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vig_pyg.classification import FolderData
+from vig_pyg.classification.folders import read_folders
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def paint(path, number, **options):
+    """An image that no other number gives."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), (number % 251, number * 83 % 251, number * 149 % 251)).save(path, **options)
+
+
+class Made:
+    """A folder with oddities, and what is expected of it."""
+
+    def __init__(self, root, divided):
+        self.root, self.divided, self.number = root, divided, 0
+        self.images = {}  # path: (class, whether it is held out; not known where the folder is not divided)
+        self.names = set(CLASSES)
+        self.logged, self.refused = [], []
+        self.train, self.val = (root / "train", root / "val") if divided else (root, None)
+        for name in CLASSES:
+            for i in range(4):
+                self.add(self.train / name / f"{i}.png", name)
+            for i in range(2 if divided else 0):
+                self.add(self.val / name / f"{i}.png", name, held=True)
+        if not divided:
+            self.logged.append("a stratified fifth is")
+
+    def paint(self, path, **options):
+        self.number += 1
+        paint(path, self.number, **options)
+
+    def add(self, path, name, held=False, **options):
+        self.paint(path, **options)
+        self.images[path] = (name, held)
+
+    def forget(self, folder):
+        for path in [path for path in self.images if folder in path.parents]:
+            del self.images[path]
+
+
+# Each oddity changes the folder and says what is to be expected; `made.val` is None where the folder is not divided.
+
+
+def hidden_class(made):
+    made.paint(made.train / ".ipynb_checkpoints" / "a-checkpoint.png")
+
+
+def hidden_files(made):
+    (made.train / "cat" / "._0.png").write_bytes(b"\0\5\x16\7")
+    (made.train / "cat" / ".DS_Store").touch()
+    (made.train / "dog" / "Thumbs.db").touch()
+
+
+def mac_zip(made):
+    made.paint(made.root / "__MACOSX" / "train" / "cat" / "0.png")
+
+
+def notes(made):
+    (made.train / "dog" / "notes.txt").write_text("good dogs")
+    (made.root / "readme.md").touch()
+
+
+def pipe(made):
+    os.mkfifo(made.train / "dog" / "pipe.png")
+
+
+def subfolder(made):
+    made.add(made.train / "dog" / "2020" / "deep" / "a.png", "dog")
+
+
+def endings(made):
+    for name in ("a.JPG", "b.jfif", "c.JPE", "d.Gif", "e.tiff", "f.webp", "g.ppm"):
+        made.add(made.train / "owl" / name, "owl", format="JPEG" if name == "b.jfif" else None)
+
+
+def heic(made):
+    (made.train / "owl" / "a.HEIC").touch()
+    made.logged.append(r"end in \.heic are not read")
+
+
+def loose(made):
+    made.paint(made.train / "loose.png")
+    made.logged.append(r"1 images in .* are in no folder of a class and are not used \(loose.png\)")
+
+
+def link_up(made):
+    (made.train / "up").symlink_to(made.root)
+    made.logged.append("up is no class: it links to")
+
+
+def link_round(made):
+    (made.train / "cat" / "round").symlink_to(made.train / "cat")
+
+
+def link_above(made):
+    (made.train / "cat" / "above").symlink_to(made.root)
+    made.logged.append("above is passed over: it links to a folder above")
+
+
+def link_to_other_class(made):
+    (made.train / "cat" / "doggy.png").symlink_to(made.train / "dog" / "0.png")
+    made.images[made.train / "cat" / "doggy.png"] = ("cat", False)
+    made.logged.append("1 images are in two classes by links, such as .*doggy.png, which is .*dog/0.png")
+
+
+def link_to_image(made):
+    (made.train / "cat" / "zz.png").symlink_to(made.train / "cat" / "0.png")
+    made.logged.append("zz.png is passed over: it links to the file of .*0.png")
+
+
+def link_to_class(made):
+    (made.train / "hound").symlink_to(made.train / "dog")
+    made.logged.append("hound is no class: it links to .*dog")
+
+
+def link_outside(made):
+    outside = made.root.with_name(f"{made.root.name}-outside")
+    made.paint(outside / "a.png")
+    (made.train / "cat" / "linked").symlink_to(outside)
+    made.images[made.train / "cat" / "linked" / "a.png"] = ("cat", False)
+
+
+def similar_class(made):
+    for i in range(2):
+        made.add(made.train / "Cat" / f"{i}.png", "Cat")
+    made.names.add("Cat")
+    made.logged.append("names differ little, but are two: (Cat and cat|cat and Cat)")
+    if made.val:
+        made.logged.append(r"no validation images of \d of \d classes \(.*Cat")
+
+
+def empty_class(made):
+    (made.train / "newt").mkdir()
+    (made.train / "newt" / ".hidden.png").touch()
+    made.refused.append(r"train needs|needs one folder of images for each class: 1 of \d have none \(newt\)")
+
+
+def accent(made):
+    name = unicodedata.normalize("NFC", "âne")
+    for i in range(5):
+        made.add(made.train / unicodedata.normalize("NFD", name) / f"{i}.png", name)
+    made.names.add(name)
+    if made.val:
+        made.add(made.val / name / "0.png", name, held=True)
+
+
+def copies(made):
+    source = made.train / "dog" / "1.png"
+    (made.val / "dog" / "copy.png").write_bytes(source.read_bytes())
+    made.images[made.val / "dog" / "copy.png"] = ("dog", True)
+    made.logged.append(r"1 of \d+ validation images of .* are byte for byte copies of training images")
+
+
+def absent(made):
+    for path in (made.val / "owl").iterdir():
+        path.unlink()
+    made.forget(made.val / "owl")
+    if made.number % 2:
+        (made.val / "owl").rmdir()
+    made.logged.append(r"no validation images of \d of \d classes \(.*owl")
+
+
+def unknown(made):
+    made.paint(made.val / "fox" / "a.png")
+    made.refused.append(
+        r"\d folders that are no classes of .*: .*fox.*\. Rename or remove them, or add images to .*train"
+    )
+
+
+def misspelled(made):
+    made.paint(made.val / "Dog" / "a.png")
+    made.refused.append(r"no classes of .*: Dog.* \(did you mean dog\?\)")
+
+
+def beside(made):
+    made.paint(made.root / "raw" / "a.png")
+    made.logged.append("folders beside (train|training|Train) that are not used: raw")
+
+
+def part_of_tests(made):
+    made.paint(made.root / "test" / "cat" / "a.png")
+
+
+def second_val(made):
+    made.paint(made.root / "validation" / "cat" / "a.png")
+    made.logged.append("only val is used")
+
+
+def renamed(name):
+    def rename(made):
+        new = made.root / name
+        old = made.val if name.casefold().startswith("val") else made.train
+        old.rename(new)
+        made.images = {new / p.relative_to(old) if old in p.parents else p: v for p, v in made.images.items()}
+
+    return rename
+
+
+ANYWHERE = (
+    *(hidden_class, hidden_files, mac_zip, notes, pipe, subfolder, endings, heic, loose, similar_class, empty_class),
+    *(accent, link_up, link_round, link_above, link_to_other_class, link_to_image, link_to_class, link_outside),
+)
+DIVIDED = (copies, absent, unknown, misspelled, beside, part_of_tests)
+#: Applied last, as they move what the others made.
+LAST = (second_val, renamed("valid"), renamed("validation"), renamed("VAL"), renamed("training"))
+
+
+def make(root, seed):
+    rng = random.Random(seed)
+    made = Made(root, divided=seed % 3 > 0)
+    choice = [*ANYWHERE, *DIVIDED] if made.divided else ANYWHERE
+    for oddity in rng.sample(choice, rng.randrange(5)):
+        oddity(made)
+    links = any(path.is_symlink() for path in root.rglob("*"))
+    if made.divided and not links and rng.random() < 0.5:
+        rng.choice(LAST)(made)
+    return made
+
+
+def check(made, text, split):
+    """What was read is what was expected, and what was logged too."""
+    names = sorted(made.names)
+    assert split.class_names == names
+    got = {}
+    for held, (paths, labels) in ((False, split.train), (True, split.val)):
+        got |= {Path(path): (names[label], held) for path, label in zip(paths, labels, strict=True)}
+    if made.divided:
+        assert got == made.images
+    else:
+        assert {path: name for path, (name, _) in got.items()} == {p: name for p, (name, _) in made.images.items()}
+        assert sum(held for _, held in got.values()) == max(-(-len(got) // 5), len(names))
+        assert {name for name, held in got.values() if not held} == made.names
+    for pattern in made.logged:
+        assert re.search(pattern, text), pattern
+    more = r"accents written in two ways"
+    for line in text.splitlines():
+        if not made.divided and re.search(
+            "no validation images of|are byte for byte copies .* doggy|doggy.* of ", line
+        ):
+            continue  # by chance of the fifth
+        assert not line.startswith("WARNING") or any(re.search(p, line) for p in [*made.logged, more]), line
+
+
+def test_folders_as_people_have_them(tmp_path, caplog):
+    counts = {"read": 0, "refused": 0, "logged": 0}
+    for seed in range(150):
+        made = make(tmp_path / str(seed), seed)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            try:
+                data = FolderData(made.root, image_size=8)
+            except (ValueError, FileNotFoundError) as error:
+                assert any(re.search(pattern, str(error)) for pattern in made.refused), error
+                assert str(made.root) in str(error)
+                counts["refused"] += 1
+                continue
+        assert not made.refused
+        check(made, caplog.text, read_folders(made.root))
+        assert len(data.train_set) + len(data.val_set) == len(made.images)
+        counts["read"] += 1
+        counts["logged"] += bool(made.logged)
+    assert counts["read"] > 90 and counts["refused"] > 20 and counts["logged"] > 60, counts
+
+
+class TestParts:
+    def test_a_class_may_be_called_train(self, tmp_path):
+        for i in range(15):
+            paint(tmp_path / ("train", "plane", "bus")[i % 3] / f"{i}.png", i)
+        assert read_folders(tmp_path).class_names == ["bus", "plane", "train"]
+
+    def test_without_a_held_out_part_the_ways_out_are_named(self, tmp_path):
+        paint(tmp_path / "train" / "cat" / "a.png", 1)
+        with pytest.raises(FileNotFoundError, match=r"val with one folder .* Move a part .* a fifth of it is held out"):
+            read_folders(tmp_path)
+        paint(tmp_path / "test" / "cat" / "a.png", 1)
+        with pytest.raises(FileNotFoundError, match="test/ is not used in training"):
+            read_folders(tmp_path)
+
+    def test_two_held_out_parts_are_refused_unless_one_is_called_val(self, tmp_path):
+        for part in ("train", "valid", "validation"):
+            paint(tmp_path / part / "cat" / "a.png", 1)
+        with pytest.raises(ValueError, match="has valid, validation: name the one to use val"):
+            read_folders(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("train", "val"),
+        [
+            ("Train", "Val"),
+            ("training_set", "validation_set"),
+            ("train images", "VALID-images"),
+            ("TRAIN", "val.split"),
+        ],
+    )
+    def test_parts_have_many_names(self, tmp_path, train, val):
+        for i in range(6):
+            paint(tmp_path / (train, val)[i // 4] / ("cat", "dog")[i % 2] / f"{i}.png", i)
+        split = read_folders(tmp_path)
+        assert (split.class_names, len(split.train[0]), len(split.val[0])) == (["cat", "dog"], 4, 2)
+
+    def test_a_training_and_a_test_set_are_no_classes(self, tmp_path):
+        for part in ("training_set", "test_set"):
+            paint(tmp_path / part / "cat" / "a.png", 1)
+        with pytest.raises(FileNotFoundError, match=r"Expected .*val .* test_set/ is not used in training"):
+            read_folders(tmp_path)
+
+    def test_classes_that_hold_the_same_folders_are_logged(self, tmp_path, caplog):
+        for i in range(8):
+            paint(tmp_path / ("2019", "2020")[i % 2] / ("cat", "dog")[i // 4] / f"{i}.png", i)
+        with caplog.at_level(logging.WARNING):
+            assert read_folders(tmp_path).class_names == ["2019", "2020"]
+        assert "All of them hold the same folders, cat, dog: if those are the classes" in caplog.text
+
+    def test_one_class_is_refused_with_the_folder_that_may_be_meant(self, tmp_path):
+        for name in ("cat", "dog"):
+            paint(tmp_path / "pets" / name / "a.png", 1)
+        with pytest.raises(ValueError, match=r"one class only, pets; .* in .*pets, name that"):
+            read_folders(tmp_path)
+
+    def test_a_class_with_one_image_cannot_be_divided(self, tmp_path):
+        for i in range(9):
+            paint(tmp_path / ("cat" if i else "dog") / f"{i}.png", i)
+        with pytest.raises(ValueError, match=r"of 1 of 2 classes it has one image only, .* \(dog\): add images"):
+            read_folders(tmp_path)
+
+    def test_images_without_folders_are_refused(self, tmp_path):
+        paint(tmp_path / "a.png", 1)
+        with pytest.raises(ValueError, match="needs one folder of images for each class: it has no folders"):
+            read_folders(tmp_path)
+
+    def test_unreadable_images_are_named_or_left_out(self, tmp_path, caplog):
+        for i in range(12):
+            paint(tmp_path / ("train", "val")[i // 8] / ("cat", "dog")[i % 2] / f"{i}.png", i)
+        (tmp_path / "train" / "cat" / "0.png").write_text("no image")
+        (tmp_path / "val" / "dog" / "9.png").unlink()
+        (tmp_path / "val" / "dog" / "9.png").symlink_to("nothing")
+        stopping = FolderData(tmp_path, image_size=8)
+        with pytest.raises(ValueError, match=r"train/cat/0\.png cannot be read as an image \(no image"):
+            list(stopping.train_set[i] for i in range(8))
+        with pytest.raises(FileNotFoundError, match=r"There is no image at .*val/dog/9\.png"):
+            list(stopping.val_set[i] for i in range(4))
+        with caplog.at_level(logging.WARNING):
+            left = FolderData(tmp_path, image_size=8, on_broken="skip")
+        assert (len(left.train_set), len(left.val_set)) == (7, 3)
+        assert re.search(r"Left out: .*cat/0\.png: no image", caplog.text)
+        assert re.search(r"Left out: .*dog/9\.png: There is no image", caplog.text)
+        for path in (tmp_path / "train" / "cat").iterdir():
+            path.write_text("no image")
+        with pytest.raises(ValueError, match="has no readable training image of cat"):
+            FolderData(tmp_path, image_size=8, on_broken="skip")

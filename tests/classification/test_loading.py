@@ -1,0 +1,31 @@
+import pytest
+
+from tests.pictures import make_folder
+from vig_pyg.classification import load_data, settings
+
+
+def load(preset="scratch", **values):
+    return load_data(settings(preset, ("test", values)))
+
+
+def test_every_value_reaches_the_data(tmp_path):
+    root = make_folder(tmp_path / "pictures")
+    data = load(data=str(root), image_size=20, in_channels=1, crop_pct=0.5, batch_size=6, workers=1, cache=24)
+    assert (data.preprocessing.image_size, data.preprocessing.in_channels, data.preprocessing.crop_pct) == (20, 1, 0.5)
+    assert (data.batch_size, data.num_workers, data.cache) == (6, 1, 24)
+    (root / "train" / "red" / "0.png").write_bytes(b"")
+    assert len(load(data=str(root), on_broken="skip").train_set) == 15
+    text = "path,label,split\npictures/val/red/0.png,1,train\npictures/val/red/1.png,2,train\n"
+    (tmp_path / "t.CSV").write_text(text + "pictures/val/red/2.png,2,val\n")
+    assert load(data=str(tmp_path / "t.CSV")).class_names == ["1", "2"]
+    (tmp_path / "t.tsv").write_text(text.replace(",", "\t") + "pictures/val/red/2.png\t2\tval\n")
+    assert load(data=str(tmp_path / "t.tsv")).class_names == ["1", "2"]
+
+
+def test_digits_and_what_does_not_go_with_them():
+    still = load("digits", affine="false").train_set
+    assert (still[0][0] == still[0][0]).all()
+    with pytest.raises(ValueError, match="digits has in_channels=1"):
+        load("digits", in_channels=3)
+    with pytest.raises(ValueError, match="cifar10 has in_channels=3, no files to cache"):
+        load(data="cifar10", cache=64)

@@ -1,0 +1,23 @@
+import torch
+
+from vig_pyg.classification.plots import draw_confusion, draw_curves
+
+
+def test_curves_hold_the_numbers():
+    rows = [{"epoch": e, "train_loss": 2 / e, "val_loss": 1 / e, "val_accuracy": 0.3 * e} for e in (1, 2, 3)]
+    loss, accuracy = draw_curves(rows).axes
+    assert loss.lines[0].get_ydata().tolist() == [2, 1, 2 / 3]
+    assert loss.lines[1].get_ydata().tolist() == [1, 1 / 2, 1 / 3]
+    assert "90.00" in accuracy.get_title()
+
+
+def test_confusion_shows_counts_and_shares():
+    axes = draw_confusion(torch.tensor([[3, 1], [0, 4]]), ["cat", "dog"]).axes[0]
+    assert [t.get_text() for t in axes.texts] == ["3", "1", "4"]
+    assert axes.images[0].get_array().tolist() == [[0.75, 0.25], [0, 1]]
+
+
+def test_many_classes_are_drawn_without_names(tmp_path):
+    fig = draw_confusion(torch.eye(100), [f"class {i}" for i in range(100)])
+    fig.savefig(tmp_path / "confusion.png")
+    assert not fig.axes[0].texts

@@ -1,0 +1,168 @@
+import csv
+import hashlib
+import logging
+import pickle
+
+import numpy as np
+import pytest
+from torchvision.datasets import CIFAR10, CIFAR100
+
+from tests.pictures import make_folder
+from vig_pyg.classification import CifarData, CsvData, DigitsData, FolderData
+
+
+def test_digits_are_split_in_the_same_way_always():
+    first, second = DigitsData(), DigitsData()
+    assert len(first.train_set) == 1347
+    assert len(first.val_set) == 450
+    assert first.val_set.labels == second.val_set.labels
+    assert set(first.val_set.labels) == set(range(10))
+    held_out = {scan.tobytes() for scan in first.val_set.sources}
+    assert not held_out & {scan.tobytes() for scan in first.train_set.sources}
+
+
+def test_digits_are_shifted_in_training_only():
+    data = DigitsData()
+    assert (data.val_set[0][0] == data.val_set[0][0]).all()
+    assert (data.train_set[0][0] != data.train_set[0][0]).any()
+    assert data.train_set[0][0].shape == (1, 16, 16)
+
+
+def test_a_folder(tmp_path):
+    data = FolderData(make_folder(tmp_path / "pictures"), image_size=32, batch_size=4, num_workers=0)
+    assert data.class_names == ["blue", "red"]
+    images, labels = next(iter(data.train_dataloader()))
+    assert images.shape == (4, 3, 32, 32)
+    assert len(data.val_set) == 8
+    assert labels.shape == (4,)
+
+
+def test_a_folder_in_gray_and_one_of_arrays(tmp_path):
+    root = make_folder(tmp_path / "pictures")
+    assert FolderData(root, image_size=32, in_channels=1).train_set[0][0].shape == (1, 32, 32)
+    for path in root.glob("*/*/*.png"):
+        np.save(path.with_suffix(".npy"), np.random.default_rng(0).random((20, 30, 6), dtype=np.float32))
+        path.unlink()
+    data = FolderData(root, image_size=16, in_channels=6)
+    assert len(data.train_set) == 16
+    assert data.train_set[0][0].shape == data.val_set[0][0].shape == (6, 16, 16)
+
+
+@pytest.mark.parametrize("missing", ["", "train", "val"])
+def test_a_missing_part_is_named(tmp_path, missing):
+    root = make_folder(tmp_path / "pictures")
+    (root / missing).rename(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError, match=missing or "does not exist"):
+        FolderData(root)
+
+
+def test_a_part_without_pictures_is_refused(tmp_path):
+    for part in ("train", "val"):
+        (tmp_path / part).mkdir()
+    with pytest.raises(ValueError, match="needs one folder of images for each class"):
+        FolderData(tmp_path)
+    (tmp_path / "train" / "blue").mkdir()
+    with pytest.raises(ValueError, match="needs one folder of images for each class"):
+        FolderData(tmp_path)
+
+
+def test_classes_that_differ_are_named(tmp_path):
+    root = make_folder(tmp_path / "pictures")
+    (root / "val" / "red").rename(root / "val" / "green")
+    with pytest.raises(ValueError, match=r"no classes of .*: green\. .*Only one of the two has green, red\."):
+        FolderData(root)
+
+
+def test_a_broken_picture_stops_or_is_left_out(tmp_path, caplog):
+    root = make_folder(tmp_path / "pictures")
+    (root / "train" / "red" / "3.png").write_bytes(b"no picture")
+    stopping = FolderData(root, image_size=32)
+    broken = next(i for i, path in enumerate(stopping.train_set.sources) if path.endswith("red/3.png"))
+    with pytest.raises(ValueError, match=r"red/3\.png"):
+        stopping.train_set[broken]
+    with caplog.at_level(logging.WARNING):
+        assert len(FolderData(root, on_broken="skip").train_set) == 15
+    assert "red/3.png" in caplog.text
+    with pytest.raises(ValueError, match="on_broken"):
+        FolderData(root, on_broken="ignore")
+
+
+def write_table(path, rows, columns=("path", "label")):
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([columns, *rows])
+    return path
+
+
+class TestCsv:
+    @pytest.fixture
+    def rows(self, tmp_path):
+        root = make_folder(tmp_path / "pictures")
+        paths = sorted(root.glob("*/*/*.png"))
+        return [(path.relative_to(tmp_path), {"blue": 10, "red": 9}[path.parent.name]) for path in paths]
+
+    def test_a_fifth_is_held_out_always_the_same(self, tmp_path, rows):
+        table = write_table(tmp_path / "all.csv", rows)
+        data = CsvData(table, image_size=32, batch_size=4, num_workers=0)
+        assert data.class_names == ["9", "10"]
+        assert len(data.train_set) == 19
+        assert sorted(set(data.val_set.labels)) == [0, 1]
+        assert not set(data.train_set.sources) & set(data.val_set.sources)
+        assert CsvData(table).val_set.sources == data.val_set.sources
+        image, label = data.val_set[0]
+        assert image.shape == (3, 32, 32)
+        assert ("red" in data.val_set.sources[0]) == (label == 0)
+
+    def test_the_table_says_what_is_held_out(self, tmp_path, rows):
+        split = [(path, label, path.parts[1]) for path, label in rows]
+        data = CsvData(write_table(tmp_path / "all.csv", split, ("path", "label", "split")))
+        assert (len(data.train_set), len(data.val_set)) == (16, 8)
+        assert all("/val/" in source for source in data.val_set.sources)
+
+    def test_what_is_wrong_is_said(self, tmp_path, rows):
+        with pytest.raises(FileNotFoundError, match=r"none\.csv"):
+            CsvData(tmp_path / "none.csv")
+        with pytest.raises(ValueError, match=r"needs the columns path, label .* got \['file', 'label'\]"):
+            CsvData(write_table(tmp_path / "a.csv", rows, ("file", "label")))
+        with pytest.raises(ValueError, match=r"must say train and val, got \['test'\]"):
+            CsvData(write_table(tmp_path / "b.csv", [(*row, "test") for row in rows], ("path", "label", "split")))
+        with pytest.raises(ValueError, match="more or fewer cells"):
+            CsvData(write_table(tmp_path / "c.csv", [(*row, "more") for row in rows]))
+
+
+@pytest.mark.parametrize(("classes", "source"), [(10, CIFAR10), (100, CIFAR100)])
+def test_cifar_from_files_that_are_there(tmp_path, monkeypatch, classes, source):
+    folder = tmp_path / source.base_folder
+    folder.mkdir()
+
+    def write(name, content):
+        (folder / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    key = "labels" if classes == 10 else "fine_labels"
+    for part, first in (("train_list", 0), ("test_list", 100)):
+        pixels = np.full((4, 3072), first, dtype=np.uint8)
+        files = [[name, write(name, {"data": pixels, key: [0, 1, 2, 3]})] for name, _ in getattr(source, part)]
+        monkeypatch.setattr(source, part, files)
+    meta = dict(source.meta)
+    meta["md5"] = write(meta["filename"], {meta["key"]: [f"class {i}" for i in range(classes)]})
+    monkeypatch.setattr(source, "meta", meta)
+    data = CifarData(classes, tmp_path, batch_size=4, num_workers=0)
+    assert len(data.class_names) == classes
+    assert len(data.train_set) == (20 if classes == 10 else 4)
+    assert data.val_set[0][0].shape == (3, 32, 32)
+    assert data.val_set[0][0].unique().item() == pytest.approx((100 / 255 - 0.5) / 0.5)
+    with pytest.raises(ValueError, match="CIFAR-10 and CIFAR-100"):
+        CifarData(20, tmp_path)
+
+
+def test_digits_are_the_same_for_everybody():
+    """1797 scans of scikit-learn, divided once and for all; loaded by this process."""
+    data = DigitsData()
+    assert (len(data.train_set), len(data.val_set), data.class_names) == (1347, 450, [*map(str, range(10))])
+    counts = [data.val_set.labels.count(label) for label in range(10)]
+    assert 43 <= min(counts) <= max(counts) <= 46
+    assert (data.train_dataloader().num_workers, data.batch_size) == (0, 64)
+    assert data.preprocessing.image_size == 16 and data.preprocessing.in_channels == 1
+    image, _ = data.val_set[0]
+    assert image.shape == (1, 16, 16) and image.std() > 0.1

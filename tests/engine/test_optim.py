@@ -1,0 +1,54 @@
+import pytest
+
+from vig_pyg import pvig_micro, vig_micro
+from vig_pyg.engine.optim import WarmCosine, layer_of, parameter_groups
+
+
+@pytest.mark.parametrize("layer_decay", [1.0, 0.5])
+@pytest.mark.parametrize("make", [vig_micro, pvig_micro])
+def test_only_weights_decay_and_nothing_is_left_out(make, layer_decay):
+    model = make()
+    groups = parameter_groups(model, lr=1.0, weight_decay=0.1, layer_decay=layer_decay)
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    decayed = {id(p) for group in groups if group["weight_decay"] == 0.1 for p in group["params"]}
+    others = {id(p) for group in groups if group["weight_decay"] == 0 for p in group["params"]}
+    for name, p in model.named_parameters():
+        assert id(p) in (decayed if p.dim() > 1 and "pos_embed" not in name else others), name
+
+
+def test_lower_layers_are_slower():
+    model = vig_micro(depth=3)
+    groups = parameter_groups(model, lr=2.0, weight_decay=0.1, layer_decay=0.5)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    found = {name: rates[id(p)] for name, p in model.named_parameters()}
+    assert {rate for name, rate in found.items() if name.startswith("head.")} == {2.0}
+    assert {rate for name, rate in found.items() if name.startswith("blocks.2.")} == {1.0}
+    assert {rate for name, rate in found.items() if name.startswith("blocks.0.")} == {0.25}
+    assert {rate for name, rate in found.items() if name.startswith(("stem.", "pos_embed."))} == {0.125}
+
+
+def test_layers_are_in_order():
+    order = list(dict.fromkeys(layer_of(name) for name, _ in pvig_micro().named_parameters()))
+    assert sorted(order) == [(0,), (1, 0, 0), (1, 1, 0), (1, 2, 0), (1, 2, 1), (1, 3, 0), (2,)]
+    assert layer_of("stages.1.downsample.conv.weight") == layer_of("stages.1.blocks.0.ffn.fc1.weight")
+
+
+def test_frozen_parameters_are_left_out():
+    model = vig_micro()
+    for p in model.stem.parameters():
+        p.requires_grad_(False)
+    count = len(list(model.parameters())) - len(list(model.stem.parameters()))
+    for decay in (1.0, 0.5):
+        groups = parameter_groups(model, lr=1.0, weight_decay=0.1, layer_decay=decay)
+        assert sum(len(group["params"]) for group in groups) == count
+
+
+def test_the_rate_starts_rises_and_ends_where_it_should():
+    rate = WarmCosine(100, 10, start=0.1, end=0.01)
+    values = [rate(step) for step in range(101)]
+    assert values[0] == pytest.approx(0.19)
+    assert values[9] == values[10] == 1
+    assert values[55] == pytest.approx(0.505)
+    assert values[100] == pytest.approx(0.01)
+    assert values[10:] == sorted(values[10:], reverse=True)
+    assert rate(1000) == pytest.approx(0.01)

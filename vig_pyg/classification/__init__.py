@@ -1,0 +1,86 @@
+"""Classification: training, predicting, evaluating. Training needs the extra `train`."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vig_pyg.classification.evaluate import Evaluation, evaluate
+from vig_pyg.classification.labels import LabeledPictures, find_labeled
+from vig_pyg.classification.load import PictureClassifier, load_classifier
+from vig_pyg.classification.predict import Broken, Prediction, predict
+from vig_pyg.image_io import UnreadableImageError as BrokenPictureError
+from vig_pyg.image_io import find_images as find_pictures
+from vig_pyg.image_io import read_image, with_channels
+
+#: Files of the names that need the extra `train`.
+_TRAINING = {
+    "Augmentation": "augment",
+    "PRESETS": "config",
+    "Settings": "config",
+    "ImageData": "data",
+    "read_yaml": "load_config",
+    "settings": "load_config",
+    "to_yaml": "load_config",
+    "load_data": "loading",
+    "Run": "run_folder",
+    "load_run": "run_folder",
+    "CifarData": "sources",
+    "CsvData": "sources",
+    "DigitsData": "sources",
+    "FolderData": "sources",
+    "fit": "training",
+}
+
+__all__ = [
+    "PRESETS",
+    "Augmentation",
+    "Broken",
+    "BrokenPictureError",
+    "CifarData",
+    "CsvData",
+    "DigitsData",
+    "Evaluation",
+    "FolderData",
+    "ImageData",
+    "LabeledPictures",
+    "PictureClassifier",
+    "Prediction",
+    "Run",
+    "Settings",
+    "evaluate",
+    "find_labeled",
+    "find_pictures",
+    "fit",
+    "load_classifier",
+    "load_data",
+    "load_run",
+    "predict",
+    "read_picture",
+    "read_yaml",
+    "settings",
+    "to_yaml",
+]
+
+
+def read_picture(path: str | Path) -> Image.Image:
+    """An image file as `read_image` reads it, in mode `RGB`, on white where it is transparent.
+
+    Raises:
+        BrokenPictureError: If it cannot be read, or is an array.
+        FileNotFoundError: If there is no such file.
+    """
+    image = read_image(path)
+    if isinstance(image, np.ndarray):
+        raise BrokenPictureError("it is an array of NumPy, expected an image file")
+    return with_channels(image, 3)
+
+
+def __getattr__(name: str) -> Any:
+    """What trains, imported when it is first used."""
+    if name not in _TRAINING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_module("vig_pyg.engine")  # names the extra where it is missing
+    return getattr(import_module(f"{__name__}.{_TRAINING[name]}"), name)

@@ -1,0 +1,145 @@
+"""The card of a run: what was trained, on what, how, and what came of it."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vig_pyg._io.text import markdown_code, markdown_text
+from vig_pyg.classification.config import Settings
+from vig_pyg.classification.data import ImageData
+from vig_pyg.classification.metrics import History
+from vig_pyg.engine.config import Recipe
+from vig_pyg.models import VisionGNN
+
+PACKAGES = ("vig-pyg", "torch", "torch_geometric", "torchvision", "lightning", "timm")
+
+
+def model_card(
+    folder: Path, model: VisionGNN[Any], data: ImageData, history: History, *, name: str, recipe: Recipe
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        folder: The run's folder.
+        model: The network.
+        data: What it was trained on.
+        history: The scores of all epochs.
+        name: Name of the network.
+        recipe: How it was trained.
+    """
+    kept, size = history.kept, data.preprocessing.image_size
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    which = "of the epoch with the best held-out accuracy" if history.keep == "best" else "of the last epoch"
+    average = f", a moving average with decay {recipe.ema}" if recipe.ema else ""
+    top5 = [f"| top-5 accuracy | {100 * kept['val_top5']:.2f} % |"] if "val_top5" in kept else []
+    lines = [
+        f"# {name} on {markdown_text(data.title)}",
+        "",
+        f"A Vision GNN with {parameters:.3f} M parameters that tells {len(data.class_names)} classes apart: "
+        f"{', '.join(map(markdown_text, data.class_names[:20]))}{', …' if len(data.class_names) > 20 else ''}.",
+        "",
+        "## Result",
+        "",
+        f"Weights {which}{average}, on {len(data.val_set)} held-out images, each counted once:",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| top-1 accuracy | {100 * kept['val_accuracy']:.2f} % |",
+        *top5,
+        f"| cross entropy | {kept['val_loss']:.4f} |",
+        f"| epoch | {int(kept['epoch'])} of {recipe.epochs} |",
+        "",
+        "The held-out images chose the epoch, so the accuracy flatters the model." if history.keep == "best" else "",
+        "",
+        "## Use",
+        "",
+        "```bash",
+        f"vig-pyg predict {_in_shell(folder)} some.jpg",
+        "```",
+        "",
+        f"Images have {data.preprocessing.in_channels} channels, {size} x {size} pixels, mean "
+        f"{data.preprocessing.mean} and standard deviation {data.preprocessing.std}; `config.json` says it all.",
+        "",
+        *_training(data, recipe),
+    ]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def _training(data: ImageData, recipe: Recipe) -> list[str]:
+    """How it was made, to make it again."""
+    return [
+        "## Training",
+        "",
+        f"- Data: {markdown_text(data.title)}, {len(data.train_set)} images to train on, {len(data.val_set)} held out.",
+        f"- Command: {markdown_code(command())}",
+        f"- Code: {commit() or 'not in git'}",
+        f"- Seed: {recipe.seed}",
+        f"- Versions: Python {platform.python_version()}, {', '.join(versions())}",
+        f"- Machine: {platform.machine()}, {platform.system()}",
+        "",
+        "Every value that differs from the default (all are in `recipe.yaml`):",
+        "",
+        *[f"- {key}: {_shown(value)}" for key, value in differing(recipe).items()],
+    ]
+
+
+def differing(recipe: Recipe) -> dict[str, Any]:
+    """The values of a recipe that are not the default."""
+    plain = Settings() if isinstance(recipe, Settings) else Recipe()
+    default = asdict(replace(plain))
+    return {key: value for key, value in asdict(recipe).items() if value != default[key]}
+
+
+def _shown(value: Any) -> str:
+    return str(value) if value is None or isinstance(value, int | float) else markdown_text(value)
+
+
+def _in_shell(folder: Path) -> str:
+    """The name of the folder as a word of a command; where it cannot be written as one, the place of its name."""
+    word = shlex.quote(str(folder))
+    return word if word.isprintable() and "`" not in word else "RUN"
+
+
+def command() -> str:
+    """The command line of this process."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def commit() -> str | None:
+    """The commit of this package's code, and whether there are changes on top; `None` outside git."""
+    here = Path(__file__).parent
+    try:
+        tracked = subprocess.run(
+            ["git", "ls-files", "--error-unmatch", Path(__file__).name], cwd=here, capture_output=True, check=False
+        )
+        if tracked.returncode:
+            return None
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:  # no git here
+        return None
+    return f"commit {done.stdout.strip()}" if done.returncode == 0 else None
+
+
+def versions() -> list[str]:
+    """Names and versions of the packages that the result depends on."""
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,65 @@
+"""Checkpoints from which a run goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from vig_pyg.classification.data import ImageData
+from vig_pyg.classification.module import Classifier
+from vig_pyg.engine.preemption import Stopped, StopSign
+
+#: The newest checkpoint of a run.
+LAST = "last.ckpt"
+
+
+class Saver(lightning.Callback):
+    """Writes the checkpoint after every epoch, every so many steps if wanted, and when a signal asks to stop.
+
+    It must be the last callback: what the others have done in a step belongs to the checkpoint.
+
+    Args:
+        folder: Folder of the run.
+        stop: Where signals arrive.
+        every: Steps between checkpoints within an epoch; `None` writes none there.
+    """
+
+    def __init__(self, folder: Path, stop: StopSign, *, every: int | None = None) -> None:
+        self.path = folder / LAST
+        self.stop = stop
+        self.every = every
+        self.saved: int | None = None
+        self._step = 0
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *rest: Any) -> None:
+        batch_idx: int = rest[2]  # after what the step gave, and the batch
+        stepped, self._step = trainer.global_step > self._step, trainer.global_step
+        if not stepped or batch_idx + 1 >= trainer.num_training_batches:
+            return  # gradients are being added, or the end of the epoch saves
+        signum = self.stop.agreed(trainer)
+        if signum or (self.every is not None and trainer.global_step % self.every == 0):
+            self._save(trainer, pl_module, (trainer.current_epoch, batch_idx + 1))
+        if signum:
+            raise Stopped(signum)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._save(trainer, pl_module, (trainer.current_epoch + 1, 0))
+        if (signum := self.stop.agreed(trainer)) and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+            raise Stopped(signum)
+
+    def _save(self, trainer: lightning.Trainer, module: lightning.LightningModule, place: tuple[int, int]) -> None:
+        assert isinstance(module, Classifier)
+        module.check_finite()
+        data = getattr(trainer, "datamodule", None)
+        if isinstance(data, ImageData):
+            data.place = place
+        trainer.save_checkpoint(self.path)
+        self.saved = trainer.global_step
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"saved": self._step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.saved = self._step = state_dict["saved"]

@@ -1,0 +1,119 @@
+"""Accuracy on labeled pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from vig_pyg.classification.batches import batches
+from vig_pyg.classification.labels import LabeledPictures
+from vig_pyg.classification.load import PictureClassifier
+from vig_pyg.classification.predict import Broken
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """One class.
+
+    Args:
+        index: Its number.
+        name: Its name.
+        images: Pictures of it that could be read.
+        top1: Share of them, in percent, for which it was the likeliest class.
+        top5: Share of them for which it was among the five likeliest (among all, if the model has fewer).
+    """
+
+    index: int
+    name: str
+    images: int
+    top1: float
+    top5: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy on labeled pictures.
+
+    Args:
+        images: Pictures that could be read.
+        top1: Percent of them, each counting alike, whose class was the likeliest.
+        top5: Percent of them whose class was among the five likeliest.
+        per_class: The classes that occur, in order.
+        broken: Pictures that could not be read; they count nowhere.
+        images_per_second: Of the whole, reading included.
+        model_images_per_second: Of the model alone.
+    """
+
+    images: int
+    top1: float
+    top5: float
+    per_class: list[ClassResult]
+    broken: list[Broken]
+    images_per_second: float
+    model_images_per_second: float
+
+
+def evaluate(
+    classifier: PictureClassifier,
+    data: LabeledPictures,
+    *,
+    batch_size: int = 32,
+    workers: int = 0,
+    device: str = "cpu",
+    report: Callable[[int], object] | None = None,
+) -> Evaluation:
+    """Accuracy of a model on labeled pictures.
+
+    Args:
+        classifier: The model. It chooses among all of its classes, whether they occur or not.
+        data: The pictures.
+        batch_size: Pictures at once.
+        workers: Processes that read and prepare.
+        device: Where the model computes.
+        report: Called with the number of pictures of each batch when it is done, for a progress bar.
+
+    Raises:
+        ValueError: If no picture can be read.
+    """
+    model = classifier.model.to(device).eval()
+    count = len(classifier.class_names)
+    totals = torch.zeros(3, count, dtype=torch.long)  # pictures, right, right among five
+    labels = torch.tensor(data.labels)
+    broken: list[Broken] = []
+    start, busy = time.perf_counter(), 0.0
+    for batch in batches(data.paths, classifier.preprocessing, batch_size=batch_size, workers=workers):
+        broken += [Broken(data.paths[i], why) for i, why in sorted(batch.broken.items())]
+        if batch.images is not None:
+            before = time.perf_counter()
+            with torch.inference_mode():
+                likeliest = model(batch.images.to(device)).topk(min(5, count)).indices.cpu()  # waits for the device
+            busy += time.perf_counter() - before
+            truth = labels[batch.places]
+            right = likeliest == truth[:, None]
+            totals.index_add_(1, truth, torch.stack([torch.ones_like(truth), right[:, 0].long(), right.sum(1)]))
+        if report is not None:
+            report(len(batch.places) + len(batch.broken))
+    images = int(totals[0].sum())
+    if images == 0:
+        raise ValueError(f"None of {len(broken)} pictures could be read; the first: {broken[0].reason}.")
+    shares = (100 * totals[1:].sum(1) / images).tolist()
+    return Evaluation(
+        images=images,
+        top1=shares[0],
+        top5=shares[1],
+        per_class=_per_class(totals, classifier.class_names),
+        broken=broken,
+        images_per_second=images / (time.perf_counter() - start),
+        model_images_per_second=images / busy,
+    )
+
+
+def _per_class(totals: torch.Tensor, names: list[str]) -> list[ClassResult]:
+    rows = []
+    for i, (images, right, five) in enumerate(totals.t().tolist()):
+        if images:
+            rows.append(ClassResult(i, names[i], images, 100 * right / images, 100 * five / images))
+    return rows

@@ -1,0 +1,140 @@
+"""Folders of images as people have them: one folder for each class, divided into training and validation or not."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import re
+from pathlib import Path
+
+from vig_pyg._io.text import terminal_text
+from vig_pyg.classification.splits import Samples, Split, divided
+from vig_pyg.image_io import IMAGE_EXTENSIONS, folders_in
+from vig_pyg.image_io._class_folders import class_folders, some
+
+_log = logging.getLogger(__name__)
+
+#: Names of the parts of a data set, in any case.
+TRAIN, VAL, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
+#: Words that such a name may have beside it, as in "training_set".
+_FILLERS = {"set", "data", "dataset", "images", "imgs", "split"}
+
+
+def read_folders(root: Path) -> Split:
+    """The images of a folder with `train/` and `val/`, or with one folder for each class.
+
+    Both parts have one folder of images for each class. `validation/` and `valid/` are read as `val/` where there is
+    none. Without parts a stratified fifth of the images is held out.
+
+    Args:
+        root: The folder.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist, or one of its two parts.
+        ValueError: If it has no images, a class of `train/` has none, or `val/` has another class.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"The data folder {root} does not exist.")
+    folders = folders_in(root)
+    parts = {part: [folder for folder in folders if part_of(folder.name) == part] for part in ("train", "val", "test")}
+    known = [folder for found in parts.values() for folder in found]
+    # a part holds folders; "train" can be a class too
+    if not known or not (len(known) == len(folders) or any(folders_in(part) for part in known)):
+        return _undivided(root)
+    if not parts["train"]:
+        raise FileNotFoundError(
+            f"Expected {root / 'train'} with one folder of images for each class; it does not exist, but "
+            f"{some(f'{part.name}/' for part in known)} does."
+        )
+    train = _chosen(parts["train"], "train", root)
+    if not parts["val"]:
+        raise FileNotFoundError(
+            f"Expected {root / 'val'} with one folder of images for each class; it does not exist. Move a part of the "
+            f"images there, or name {train} as the data: then a fifth of it is held out."
+            + "".join(f" {part.name}/ is not used in training." for part in parts["test"][:1])
+        )
+    val = _chosen(parts["val"], "val", root)
+    others = [folder.name for folder in folders if folder not in known]
+    if others:
+        _log.warning(
+            "%s has folders beside %s that are not used: %s.", *map(terminal_text, (root, train.name)), some(others)
+        )
+    return _divided(train, val)
+
+
+def part_of(name: str) -> str:
+    """`"train"`, `"val"` or `"test"` where a name says that; else nothing.
+
+    Example:
+        >>> part_of("Validation"), part_of("training_set"), part_of("cat")
+        ('val', 'train', '')
+    """
+    words = set(re.split(r"[\s_.-]+", name.casefold())) - _FILLERS
+    parts = [part for names, part in ((TRAIN, "train"), (VAL, "val"), (TEST, "test")) if words & set(names)]
+    return parts[0] if len(words) == len(parts) == 1 else ""
+
+
+def _chosen(folders: list[Path], name: str, root: Path) -> Path:
+    """The one that is called `name`, or the only one."""
+    exact = [folder for folder in folders if folder.name == name]
+    shown = some(folder.name for folder in folders)
+    if len(folders) > 1 and not exact:
+        raise ValueError(f"{root} has {shown}: name the one to use {name}.")
+    if len(folders) > 1:
+        _log.warning("%s has %s: only %s is used.", terminal_text(root), shown, name)
+    return exact[0] if exact else folders[0]
+
+
+def _divided(train: Path, val: Path) -> Split:
+    classes = _with_images(train)
+    class_names = list(classes)
+    held = {name: images for name, images in class_folders(val).items() if images}
+    unknown = sorted(set(held) - set(classes))
+    if unknown:
+        differ = sorted(set(held) ^ set(classes))
+        folded = {name.casefold(): name for name in class_names}
+        close = [folded.get(unknown[0].casefold()) or next(iter(difflib.get_close_matches(unknown[0], classes, 1)), "")]
+        raise ValueError(
+            f"{val} has {len(unknown)} folders that are no classes of {train}: {some(unknown)}"
+            + (f" (did you mean {some(close)}?)" if close[0] else "")
+            + f". Rename or remove them, or add images to {train}."
+            + (f" Only one of the two has {some(differ)}." if differ != unknown else "")
+        )
+    if not held:
+        raise ValueError(f"{val} needs one folder of images for each class: it has no images in folders.")
+    return Split(class_names, _samples(classes, class_names), _samples(held, class_names))
+
+
+def _undivided(root: Path) -> Split:
+    classes = _with_images(root)
+    class_names = list(classes)
+    if len(classes) == 1:
+        inner = [folder.name for folder in folders_in(root) if folders_in(folder)]
+        hint = f" If the classes are the folders in {root / inner[0]}, name that." if inner else ""
+        raise ValueError(f"{root} has the images of one class only, {some(class_names)}; it takes two.{hint}")
+    inside = [{Path(path).relative_to(root).parts[1:-1][:1] for path in paths} - {()} for paths in classes.values()]
+    if inside[0] and all(names == inside[0] for names in inside):
+        _log.warning(
+            "The classes of %s are its folders %s. All of them hold the same folders, %s: if those are the classes, "
+            "name a folder that holds them.",
+            terminal_text(root), some(class_names), some(sorted("/".join(parts) for parts in inside[0])),
+        )  # fmt: skip
+    paths, labels = _samples(classes, class_names)
+    return divided(paths, labels, class_names, root)
+
+
+def _samples(classes: dict[str, list[str]], class_names: list[str]) -> Samples:
+    pairs = [(path, label) for label, name in enumerate(class_names) for path in classes.get(name, [])]
+    return [path for path, _ in pairs], [label for _, label in pairs]
+
+
+def _with_images(folder: Path) -> dict[str, list[str]]:
+    """The images of each class, of which each has some."""
+    classes = class_folders(folder)
+    empty = [name for name, images in classes.items() if not images]
+    if empty:
+        raise ValueError(
+            f"{folder} needs one folder of images for each class: {len(empty)} of {len(classes)} have none "
+            f"({some(empty)}). Fill or remove them; images end in {', '.join(sorted(IMAGE_EXTENSIONS))}."
+        )
+    return classes

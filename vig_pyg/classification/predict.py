@@ -1,0 +1,77 @@
+"""Classes of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vig_pyg.classification.batches import batches
+from vig_pyg.classification.load import PictureClassifier
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of a picture.
+
+    Args:
+        path: The file.
+        classes: Their numbers, the likeliest first.
+        names: Their names.
+        probabilities: Their softmax probabilities.
+    """
+
+    path: Path
+    classes: list[int]
+    names: list[str]
+    probabilities: list[float]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A picture that could not be read.
+
+    Args:
+        path: The file.
+        reason: Why.
+    """
+
+    path: Path
+    reason: str
+
+
+def predict(
+    classifier: PictureClassifier,
+    paths: Sequence[Path],
+    *,
+    topk: int = 3,
+    batch_size: int = 32,
+    workers: int = 0,
+    device: str = "cpu",
+) -> Iterator[Prediction | Broken]:
+    """Classes of pictures, in their order, as they come.
+
+    Args:
+        classifier: The model.
+        paths: The files.
+        topk: Classes of each; all of them if there are fewer.
+        batch_size: Pictures at once.
+        workers: Processes that read and prepare.
+        device: Where the model computes.
+
+    Raises:
+        ValueError: If an option is too small.
+    """
+    if topk < 1:
+        raise ValueError(f"topk must be at least 1, got {topk}.")
+    model, names = classifier.model.to(device).eval(), classifier.class_names
+    for batch in batches(paths, classifier.preprocessing, batch_size=batch_size, workers=workers):
+        found: dict[int, Prediction | Broken] = {i: Broken(paths[i], why) for i, why in batch.broken.items()}
+        if batch.images is not None:
+            with torch.inference_mode():
+                shares, classes = model(batch.images.to(device)).softmax(1).topk(min(topk, len(names)))
+            for i, share, which in zip(batch.places, shares.tolist(), classes.tolist(), strict=True):
+                found[i] = Prediction(paths[i], which, [names[c] for c in which], share)
+        yield from (found[i] for i in sorted(found))

@@ -1,0 +1,86 @@
+"""How far a run is: a bar on a terminal, a line for each epoch anywhere."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import lightning
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vig_pyg.classification.metrics import History
+
+
+class ShowProgress(lightning.Callback):
+    """Images a second, the time that is left, and the scores of every epoch.
+
+    Args:
+        history: Where the scores are.
+        batch_size: Images of a step, over all processes.
+        console: Where to write; the standard error by default.
+    """
+
+    def __init__(self, history: History, *, batch_size: int, console: Console | None = None) -> None:
+        self.history = history
+        self.batch_size = batch_size
+        self.console = console or Console(stderr=True)
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+        self._steps, self._seconds, self._last = 0, 0.0, 0.0
+
+    def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        total = int(trainer.estimated_stepping_batches)
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %")
+        times = TextColumn("{task.fields[speed]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+        self.bar = Progress(*columns, *times, console=self.console, disable=not self.console.is_terminal)
+        self.task = self.bar.add_task("", total=total, completed=trainer.global_step, speed="")
+        self.bar.start()
+        self._describe(trainer)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        self._last = 0.0  # validation is not training
+        self._describe(trainer)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        now = time.perf_counter()
+        if self._last:
+            self._seconds += now - self._last
+            self._steps += 1
+        self._last = now
+        if self.bar is not None:
+            self.bar.update(self.task, completed=trainer.global_step, speed=f"{self.speed(trainer):.0f} images/s")
+
+    def speed(self, trainer: lightning.Trainer) -> float:
+        """Training images a second, over all processes, without validation."""
+        return self._steps * self.batch_size / trainer.accumulate_grad_batches / max(self._seconds, 1e-9)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        if self.bar is None:
+            return
+        row = self.history.rows[-1]
+        left = self.bar.tasks[0].time_remaining if self.console.is_terminal else self._left(trainer)
+        self.console.print(
+            f"epoch {int(row['epoch'])}/{trainer.max_epochs}: training loss {row['train_loss']:.4f}, held-out loss "
+            f"{row['val_loss']:.4f}, accuracy {100 * row['val_accuracy']:.2f} %, {self.speed(trainer):.0f} images/s, "
+            f"{timedelta(seconds=round(left or 0))} left",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _left(self, trainer: lightning.Trainer) -> float:
+        steps = int(trainer.estimated_stepping_batches) - trainer.global_step
+        return steps * self.batch_size / max(self.speed(trainer), 1e-9)
+
+    def _describe(self, trainer: lightning.Trainer) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def teardown(self, *_: Any, **__: Any) -> None:
+        """Also after an error: a bar left running would hide what comes."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None

@@ -1,0 +1,231 @@
+"""Where pictures come from: scikit-learn's digits, a folder, a CSV file, CIFAR."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torchvision.datasets import CIFAR10, CIFAR100
+
+from vig_pyg._io.text import error_text, terminal_text
+from vig_pyg.classification.augment import Augmentation
+from vig_pyg.classification.data import ImageData
+from vig_pyg.classification.folders import read_folders
+from vig_pyg.classification.splits import Split, check_split, chosen
+from vig_pyg.classification.tables import read_table
+from vig_pyg.image_io import UnreadableImageError, read_image
+from vig_pyg.image_io._class_folders import some
+from vig_pyg.preprocess import Preprocessing
+
+_log = logging.getLogger(__name__)
+
+OnBroken = Literal["stop", "skip"]
+
+
+class DigitsData(ImageData):
+    """Handwritten digits, 1797 scans of 8 x 8 pixels (UCI, embedded in scikit-learn), a quarter held out.
+
+    The split is stratified and always the same; it does not depend on the seed of training.
+
+    Args:
+        image_size: Side to which the scans are enlarged.
+        batch_size: Images a step.
+        num_workers: Processes that load; the set is small, none is best.
+        augmentation: Of training images; small moves by default, no flips.
+
+    Example:
+        >>> len(DigitsData().val_set)
+        450
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int = 16,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        scans, labels = load_digits(return_X_y=True)
+        pictures = np.round(scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+        train, val = train_test_split(np.arange(len(labels)), test_size=0.25, stratify=labels, random_state=0)
+        super().__init__(
+            "digits",
+            train=(list(pictures[train]), labels[train].tolist()),
+            val=(list(pictures[val]), labels[val].tolist()),
+            class_names=[str(i) for i in range(10)],
+            preprocessing=Preprocessing(image_size=image_size, in_channels=1),
+            augmentation=augmentation or Augmentation(affine=True, crop=None, flip=0),
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
+
+
+class FolderData(ImageData):
+    """A folder with `train/` and `val/`, each with one folder of images for each class; or with the classes themselves.
+
+    Names such as `validation/`, an undivided folder, hidden files and links are read as `read_folders` says.
+
+    Args:
+        root: The folder. Images are files that `read_image` reads: of `IMAGE_FORMATS`, or arrays `(H, W, C)` (`.npy`).
+        image_size: Side of the crops in pixels.
+        in_channels: Channels of the images; pictures are converted (see `Preprocessing`).
+        crop_pct: Of the preprocessing.
+        batch_size: Images a step.
+        num_workers: Processes that load.
+        augmentation: Of training images; random crops and flips by default.
+        on_broken: `"stop"` raises at the first picture that cannot be read, with its name; `"skip"` reads all of them
+            before, leaves the broken ones out and logs their names.
+        cache: Keep the decoded pictures in memory (see `ImageData`).
+
+    Raises:
+        FileNotFoundError: If the folder, `train/` or `val/` does not exist.
+        ValueError: If there is no image, a class of `train/` has none, or `val/` has another class.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        image_size: int = 224,
+        in_channels: int = 3,
+        crop_pct: float = 1.0,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        augmentation: Augmentation | None = None,
+        on_broken: OnBroken = "stop",
+        cache: int | None = None,
+    ) -> None:
+        root = Path(root)
+        _check_on_broken(on_broken)
+        preprocessing = Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct)
+        split = _readable(read_folders(root), preprocessing, root, on_broken)
+        super().__init__(
+            root.resolve().name,
+            train=split.train,
+            val=split.val,
+            class_names=split.class_names,
+            preprocessing=preprocessing,
+            augmentation=augmentation or Augmentation(),
+            batch_size=batch_size,
+            num_workers=num_workers,
+            cache=cache,
+        )
+
+
+class CsvData(ImageData):
+    """Images listed in a CSV file with the columns `path`, `label` and, if wanted, `split` (`train` or `val`).
+
+    Paths are relative to the file's folder. Without `split` a stratified fifth is held out, always the same. What
+    Excel and others write is read as `read_table` says.
+
+    Args:
+        table: The file.
+        image_size: As for `FolderData`, like all that follows.
+    """
+
+    def __init__(
+        self,
+        table: str | Path,
+        *,
+        image_size: int = 224,
+        in_channels: int = 3,
+        crop_pct: float = 1.0,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        augmentation: Augmentation | None = None,
+        on_broken: OnBroken = "stop",
+        cache: int | None = None,
+    ) -> None:
+        table = Path(table)
+        _check_on_broken(on_broken)
+        preprocessing = Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct)
+        split = _readable(read_table(table, missing=on_broken), preprocessing, table, on_broken)
+        super().__init__(
+            table.stem,
+            train=split.train,
+            val=split.val,
+            class_names=split.class_names,
+            preprocessing=preprocessing,
+            augmentation=augmentation or Augmentation(),
+            batch_size=batch_size,
+            num_workers=num_workers,
+            cache=cache,
+        )
+
+
+class CifarData(ImageData):
+    """CIFAR-10 or CIFAR-100 through torchvision: 50,000 pictures of 32 x 32 pixels to train on, 10,000 held out.
+
+    Args:
+        classes: 10 or 100.
+        root: Folder of the files; they are downloaded (170 MB) where they are not there.
+        image_size: Side of the images.
+        batch_size: Images a step.
+        num_workers: Processes that load.
+        augmentation: Of training images.
+
+    Raises:
+        ValueError: If `classes` is neither 10 nor 100.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        root: str | Path = "data",
+        *,
+        image_size: int = 32,
+        batch_size: int = 128,
+        num_workers: int = 2,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        if classes not in (10, 100):
+            raise ValueError(f"There are CIFAR-10 and CIFAR-100, got {classes}.")
+        make = CIFAR10 if classes == 10 else CIFAR100
+        train, val = (make(str(root), train=part, download=True) for part in (True, False))
+        super().__init__(
+            f"cifar{classes}",
+            train=(list(train.data), list(train.targets)),
+            val=(list(val.data), list(val.targets)),
+            class_names=list(train.classes),
+            preprocessing=Preprocessing(image_size=image_size),
+            augmentation=augmentation or Augmentation(),
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
+
+
+def _check_on_broken(on_broken: str) -> None:
+    if on_broken not in ("stop", "skip"):
+        raise ValueError(f"on_broken must be 'stop' or 'skip', got {on_broken!r}.")
+
+
+def _readable(split: Split, preprocessing: Preprocessing, where: Path, on_broken: OnBroken) -> Split:
+    """The images that can be read, if broken ones are to be left out; what is suspicious is logged."""
+    if on_broken == "skip":
+        parts = []
+        for paths, labels in (split.train, split.val):
+            with ThreadPoolExecutor() as pool:  # PIL decodes without the interpreter's lock
+                good = list(pool.map(lambda path: _is_readable(path, preprocessing), paths))
+            parts.append(chosen(paths, labels, good))
+        split, before = Split(split.class_names, *parts), set(split.train[1])
+        lost = sorted(before - set(split.train[1]))
+        if lost or not split.val[0]:
+            what = f"training image of {some(split.class_names[i] for i in lost)}" if lost else "validation image"
+            raise ValueError(f"{where} has no readable {what}.")
+    check_split(split, where)
+    return split
+
+
+def _is_readable(path: str, preprocessing: Preprocessing) -> bool:
+    try:
+        preprocessing.convert(read_image(path))
+    except (UnreadableImageError, FileNotFoundError) as error:
+        _log.warning("Left out: %s: %s", terminal_text(path), error_text(error))
+        return False
+    return True

@@ -1,0 +1,196 @@
+"""Tables of images as people have them: CSV files of Excel, of pandas, of scripts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from vig_pyg._io.text import terminal_text
+from vig_pyg.classification.folders import part_of
+from vig_pyg.classification.splits import Split, chosen, divided
+from vig_pyg.image_io._class_folders import composed, some
+
+_log = logging.getLogger(__name__)
+
+COLUMNS = ("path", "label", "split")
+_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+
+
+class _Row(NamedTuple):
+    """A row: the line where it ends, and its cells."""
+
+    line: int
+    path: str
+    label: str
+    split: str | None
+
+
+def read_table(table: Path, *, missing: str = "stop") -> Split:
+    """The images that a table lists, in the columns `path`, `label` and perhaps `split`.
+
+    Cells are divided by commas, semicolons or tabs. Names of columns are read in any case, further columns are not
+    used. Paths are relative to the table's folder, or absolute, with slashes or backslashes. `split` says `train` or
+    `val` (`validation`, `valid`); images of `test` are left out. Without it a stratified fifth is held out.
+
+    Args:
+        table: The file, in UTF-8, UTF-16 with a byte-order mark, or in Windows' code page 1252.
+        missing: `"stop"` raises where an image does not exist, `"skip"` leaves that to who reads the images.
+
+    Raises:
+        FileNotFoundError: If the table, or an image of it, does not exist; the row is named.
+        ValueError: If a column is missing, a row is not as expected, or a class has no training images.
+    """
+    rows = _parse(table)
+    found = [_locate(str(table.parent), row.path) for row in rows]
+    rows = [row._replace(path=path) for row, (path, _) in zip(rows, found, strict=True)]
+    gone = [row for row, (_, exists) in zip(rows, found, strict=True) if not exists]
+    if gone and missing == "stop":
+        raise FileNotFoundError(
+            f"{len(gone)} of {len(rows)} images of {table} do not exist; the first, of row {gone[0].line}: "
+            f"{some([gone[0].path])}. Paths are absolute, or begin in the folder of the table."
+        )
+    _check_labels(table, rows)
+    labels = [row.label for row in rows]
+    class_names = _sorted(set(labels))
+    number = {name: i for i, name in enumerate(class_names)}
+    paths, numbers = [row.path for row in rows], [number[label] for label in labels]
+    if rows[0].split is None:
+        return divided(paths, numbers, class_names, table)
+    parts = _parts(table, rows)
+    train, val = (chosen(paths, numbers, [part == wanted for part in parts]) for wanted in ("train", "val"))
+    learned = set(train[1])
+    untrained = [name for i, name in enumerate(class_names) if i not in learned and i in set(val[1])]
+    if untrained:
+        row = next(row for row in rows if row.label == untrained[0])
+        raise ValueError(
+            f"{table} has no training images of {len(untrained)} of {len(class_names)} classes ({some(untrained)}; the "
+            f"first in row {row.line}): nothing can be learned about them."
+        )
+    return Split(class_names, train, val)
+
+
+def _sorted(labels: set[str]) -> list[str]:
+    """Numbers by their value, other names by their letters; the order of equal numbers is settled too."""
+    numbers = all(label.isdecimal() and len(label) < 100 for label in labels)
+    return sorted(labels, key=lambda label: (int(label) if numbers else 0, label))
+
+
+def _parts(table: Path, rows: Sequence[_Row]) -> list[str]:
+    """Of each row `train`, `val` or `test`."""
+    spelled = {name: part_of(name) for name in {row.split or "" for row in rows}}
+    parts = [spelled[row.split or ""] for row in rows]
+    if not {"train", "val"} <= set(parts) or "" in parts:
+        wrong = next((row for row, part in zip(rows, parts, strict=True) if not part), None)
+        raise ValueError(
+            f"The column split of {table} must say train and val, got {sorted({row.split or '' for row in rows})[:10]}"
+            + (f" (row {wrong.line})." if wrong else ".")
+        )
+    if "test" in parts:
+        _log.warning(
+            "%d rows of %s are of the split test, which training does not use.",
+            parts.count("test"),
+            terminal_text(table),
+        )
+    return parts
+
+
+def _check_labels(table: Path, rows: Sequence[_Row]) -> None:
+    """Warn of images with two labels."""
+    first: dict[str, _Row] = {}
+    twice = [(first[row.path], row) for row in rows if first.setdefault(row.path, row).label != row.label]
+    if twice:
+        one, other = twice[0]
+        _log.warning(
+            "%d rows of %s give an image another label than a row before: %s is %s in row %s and %s in row %s.",
+            len(twice), *map(terminal_text, (table, one.path, one.label, one.line, other.label, other.line)),
+        )  # fmt: skip
+
+
+def _locate(folder: str, cell: str) -> tuple[str, bool]:
+    """The file that a cell names, and whether it exists.
+
+    The cell is taken as it stands, or else without spaces around, or with slashes for backslashes.
+    """
+    stripped = cell.strip()
+    paths = [os.path.join(folder, name) for name in dict.fromkeys((cell, stripped, stripped.replace("\\", "/")))]
+    found = next((path for path in paths if os.path.isfile(path)), None)
+    path = found or os.path.join(folder, stripped)
+    # one way to write it, as images are told apart by their paths
+    return str(Path(path)) if "./" in path or "//" in path else path, found is not None
+
+
+def _parse(table: Path) -> list[_Row]:
+    if not table.is_file():
+        raise FileNotFoundError(f"The table {table} does not exist.")
+    text = _decode(table)
+    text = re.sub(r"\r\n?", "\n", text)
+    text = re.sub(r'\A"?sep=.?"?\n', "\n", text)  # a note of Excel to itself
+    start = text.lstrip("\n").partition("\n")[0]
+    heads = {delimiter: _cells(start, delimiter)[0] for delimiter in ",;\t|"}
+    fitting = [delimiter for delimiter, rows in heads.items() if rows and {"path", "label"} <= set(_head(rows[0][1]))]
+    if not fitting:
+        got = max((rows[0][1] for rows in heads.values() if rows), key=len, default=[])
+        raise ValueError(f"{table} needs the columns path, label and perhaps split, got {sorted(got)[:20]}.")
+    lines, error = _cells(text, fitting[0])
+    if error:
+        raise ValueError(f"{table} is not in CSV after row {lines[-1][0]} ({error}): a quote may be missing.")
+    head = _head(lines[0][1])
+    again = sorted({name for name in head if name in COLUMNS and head.count(name) > 1})
+    if again:
+        raise ValueError(f"{table} has two columns called {some(again)}.")
+    more = [name for name in head if name and name not in COLUMNS]
+    if more:
+        _log.warning("%s has further columns, which are not used: %s.", terminal_text(table), some(more))
+    rows = [_row(table, line, head, cells) for line, cells in lines[1:]]
+    if not rows:
+        raise ValueError(f"{table} has no rows below its head.")
+    return rows
+
+
+def _row(table: Path, line: int, head: list[str], cells: list[str]) -> _Row:
+    if len(cells) < len(head) or any(cell.strip() for cell in cells[len(head) :]):
+        raise ValueError(f"Row {line} of {table} has more or fewer cells than columns: {len(cells)}, not {len(head)}.")
+    found = dict(zip(head, cells, strict=False))
+    for name in ("path", "label"):
+        if not found[name].strip():
+            raise ValueError(f"Row {line} of {table} has no {name}.")
+    split = found["split"].strip() if "split" in found else None
+    return _Row(line, found["path"], composed(found["label"].strip()), split)
+
+
+def _head(cells: list[str]) -> list[str]:
+    return [name.strip().casefold() for name in cells]
+
+
+def _cells(text: str, delimiter: str) -> tuple[list[tuple[int, list[str]]], str]:
+    """Line number and cells of all rows that are not empty, and an error that ends them."""
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    rows = []
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        return rows, str(error)
+    return rows, ""
+
+
+def _decode(table: Path) -> str:
+    content = table.read_bytes()
+    mark, encoding = next(((mark, name) for mark, name in _BOMS if content.startswith(mark)), (b"", "utf-8"))
+    content = content[len(mark) :]
+    if b"\0" in content and encoding == "utf-8":
+        raise ValueError(f"{table} is no text: expected a folder of images, or a table saved as CSV in UTF-8.")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        if mark:
+            raise ValueError(f"{table} is not in {encoding.upper()}, as its first bytes say ({error}).") from error
+    _log.warning("%s is not in UTF-8: it is read as Windows' code page 1252.", terminal_text(table))
+    return content.decode("cp1252", errors="replace")

@@ -1,0 +1,10 @@
+"""Training, whatever the task. Needs the extra `train`."""
+
+from vig_pyg.engine._requirements import require
+
+require()
+
+from vig_pyg.engine.config import Recipe  # noqa: E402
+from vig_pyg.engine.preemption import Stopped  # noqa: E402
+
+__all__ = ["Recipe", "Stopped"]
