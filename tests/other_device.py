@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from vig_pyg.ops import _knn
+from vig_pyg.ops import _knn_plain
 
 NAME = "mps"
 DEVICE = torch.device(NAME)
@@ -57,7 +57,7 @@ def run(func, args, kwargs):
         assert not others, f"{name} mixes the device with the CPU"
     if here and name.startswith("vig_pyg.knn"):
         with Factories(), Names():
-            return _knn._plain(*args, **kwargs)  # what other devices than CPU and CUDA run
+            return _knn_plain.knn_plain(*args, **kwargs)  # what other devices than CPU and CUDA run
     assert not (here and name.startswith(("torch_", "vig_pyg."))), f"{name} has no kernel for {NAME}"
     if here and "device" in kwargs:
         kwargs = kwargs | {"device": "cpu"}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from vig_pyg.ops import _knn, _native, has_native_kernels, knn, unit_rows
+from vig_pyg.ops import _knn, _knn_plain, _native, has_native_kernels, knn, unit_rows
 from vig_pyg.ops._knn import neighbors
 
 
@@ -89,7 +89,7 @@ def test_an_image_does_not_depend_on_its_batch():
 def test_slices_of_the_plain_path_change_nothing(monkeypatch, budget, bias):
     x, y = torch.randn(3, 36, 8, dtype=torch.float64), torch.randn(3, 9, 8, dtype=torch.float64)
     bias = None if bias is None else torch.randn(*bias, 9, dtype=torch.float64)
-    monkeypatch.setattr(_knn, "SCORE_BUDGET", budget)
+    monkeypatch.setattr(_knn_plain, "SCORE_BUDGET", budget)
     assert torch.equal(knn(x, y, 5, step=2, bias=bias), expected(x, y, 5, 2, bias))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import vig_pyg.ops
-from vig_pyg.ops import _knn, _triton
+from vig_pyg.ops import _knn, _knn_plain, _triton
 
 NAMES = ("_triton_knn", "_triton_max_relative")
 
@@ -37,7 +37,7 @@ def test_a_missing_triton_is_told_once(without_triton, caplog):
 
 def test_plain_torch_takes_its_place(without_triton):
     x, y = torch.randn(2, 5, 8), torch.randn(2, 7, 8)
-    want = _knn._plain(x, y, 3, 2, None, True)
+    want = _knn_plain.knn_plain(x, y, 3, 2, None, True)
     assert torch.equal(_knn._on_gpu(x, y, 3, 2, None, True), want)
     assert want.shape == (2, 2 * 5 * 2)
 

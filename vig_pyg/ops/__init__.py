@@ -5,7 +5,8 @@ rounding.
 """
 
 from vig_pyg.ops._batch_norm import NodeNorm, Norm, has_node_norm
-from vig_pyg.ops._knn import knn, unit_rows
+from vig_pyg.ops._knn import knn
+from vig_pyg.ops._knn_plain import PRECISIONS, Precision, unit_rows
 from vig_pyg.ops._max_relative import has_max_relative, max_relative
 from vig_pyg.ops._native import has_native_kernels
 from vig_pyg.ops._recomputable import takes_lean
@@ -16,6 +17,7 @@ from vig_pyg.ops.rows import TooManyNeighborsError, edge_rows
 from vig_pyg.ops.tiled import LeanMLPByRows, pays_by_rows
 
 __all__ = [
+    "PRECISIONS",
     "GroupedLinear",
     "LeanLinearNorm",
     "LeanMLP",
@@ -23,6 +25,7 @@ __all__ = [
     "LeanNorm",
     "NodeNorm",
     "Norm",
+    "Precision",
     "TooManyNeighborsError",
     "check_features",
     "check_range",

@@ -1,142 +1,204 @@
-r"""Edges to the nearest sources: one pass over on-chip memory of a GPU, in Triton.
+r"""Sources nearest to each target on a GPU, in Triton: what the kernels are given, and the sizes of their tiles.
 
-Equation: the sources of rank 0, `step`, `2 step`, ... by falling :math:`x_i \cdot y_s + b_{is}`.
-Shapes: targets `(B, n, C)`, sources `(B, m, C)`, bias `(1 or B, 1 or n, m)`, edges `(2, B n ⌈k / step⌉)`.
+Equation: the sources of rank 0, `step`, `2 step`, ... by falling :math:`x_i \cdot y_s + b_{is}`, or without a bias by
+rising distance.
+Shapes: targets `(B, n, C)`, sources `(B, m, C)`, bias `(1 or B, 1 or n, m)`, found `(B, n, ⌈k / step⌉)`.
 
-A program takes a tile of targets of one image, multiplies it with one tile of sources after the other, and keeps the k
-best of each target in registers: products are never written. Scores and indices travel as one 64-bit key, so that
-sorting keys sorts both, and equal scores keep the order of the sources.
-
-Bytes that must move: features once (4 B (n + m) C), the bias where it has rows (4 n m), edges (16 B n ⌈k / step⌉);
-sources are read again by every tile of targets, from the cache. Operations: 2 B n m C.
+Bytes that must move: features once (s B (n + m) C for s bytes an element), the bias where it has rows (4 n m, from
+the cache for all images but the first), what is found (2 B n ⌈k / step⌉). Operations: 2 B n m C for the products, and
+about 20 + 2 k for each score of a row.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from vig_pyg.ops._triton_knn_row import MOST_SOURCES, search_row
+from vig_pyg.ops._triton_knn_tiles import search_tiles
+from vig_pyg.ops._triton_lengths import lengths
+
 #: Neighbors that are kept on chip.
 MOST_NEIGHBORS = 128
-#: Smaller than every key of a score.
-_NO_KEY = tl.constexpr(-(2**63))
-_INDEX = tl.constexpr(2**32 - 1)
+#: How float32 operands are multiplied: `"highest"` in three products of TF32, which keep float32's order.
+_PRODUCTS = {"highest": "tf32x3", "high": "tf32", "medium": "tf32"}
 
 
-def search(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor) -> Tensor:
-    """Edges from every `step`-th of the k best sources to each target, sorted by target, best first.
+class Tile(NamedTuple):
+    """Sizes of one program."""
+
+    targets: int
+    channels: int  # of one step of the product
+    stages: int  # steps of the product that are under way at once
+    warps: int
+
+
+class Operands(NamedTuple):
+    """What a kernel multiplies, adds and compares."""
+
+    x: Tensor
+    y: Tensor
+    x_lengths: Tensor | None
+    y_lengths: Tensor | None
+    bias: Tensor
+    precision: str
+    exact: bool
+
+
+def neighbors(
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    *,
+    step: int,
+    bias: Tensor | None,
+    normalize: bool,
+    precision: str = "highest",
+    tile: Tile | None = None,
+) -> Tensor:
+    """Sources of each target, numbered within the image, best first, `(B, n, ⌈k / step⌉)`.
 
     Args:
-        x: Targets `(B, n, C)`, float32; products are taken and summed in float32, without TF32.
-        y: Sources `(B, m, C)`, float32.
+        x: Targets `(B, n, C)` in float32, bfloat16 or float16.
+        y: Sources `(B, m, C)` of the same type.
         k: How many of the best are looked at, at most `MOST_NEIGHBORS` and m.
         step: Which of them stay: ranks 0, step, 2 step, ...
-        bias: Added to the products, `(1 or B, 1 or n, m)`, float32.
+        bias: Added to the products, `(1 or B, 1 or n, m)`; without it the order is that of distance.
+        normalize: Whether features are scaled to length 1 before.
+        precision: Of float32 operands: `"highest"`, `"high"` or `"medium"`. Products in 16 bits are exact anyway.
+        tile: Other sizes than those of `tile_for`, to measure them.
 
     Returns:
-        `edge_index (2, B n ⌈k / step⌉)`: sources counted over the batch, targets.
+        Numbers of the sources: int16 for up to 2**15 sources, else int32.
 
     Raises:
         ValueError: If types or shapes do not fit each other.
     """
+    _check(x, y, k, step, bias)
     (images, n, channels), m = x.shape, y.size(1)
-    if not x.dtype == y.dtype == bias.dtype == torch.float32:
-        raise ValueError(f"The search takes float32, got {x.dtype}, {y.dtype} and a bias of {bias.dtype}.")
-    shapes = y.shape == (images, m, channels) and bias.dim() == 3 and bias.size(2) == m
-    if not shapes or bias.size(0) not in (1, images) or bias.size(1) not in (1, n):
-        raise ValueError(
-            f"Targets (B, n, C), sources (B, m, C) and a bias (1 or B, 1 or n, m) do not fit each other: got "
-            f"{tuple(x.shape)}, {tuple(y.shape)} and {tuple(bias.shape)}."
-        )
-    if not 1 <= k <= min(m, MOST_NEIGHBORS) or step < 1:
-        raise ValueError(f"Need 1 <= k <= {min(m, MOST_NEIGHBORS)} and step >= 1, got k={k} and step={step}.")
     step = min(step, k)
     kept = triton.cdiv(k, step)
-    edges = torch.empty(2, images * n * kept, dtype=torch.long, device=x.device)
-    if edges.numel() == 0:
-        return edges
-    best = max(2, triton.next_power_of_2(k))
-    sources = max(64, best)
-    targets = 32 if sources <= 64 else 16  # keys of a tile: 16 KiB at most
-    strides = (bias.stride(i) if bias.size(i) > 1 else 0 for i in range(2))
-    _search[(triton.cdiv(n, targets), images)](
-        x.contiguous(),
-        y.contiguous(),
+    found = torch.empty(images, n, kept, dtype=torch.int16 if m <= 2**15 else torch.int32, device=x.device)
+    if found.numel() == 0:
+        return found
+    operands = prepared(x.contiguous(), y.contiguous(), bias, normalize, precision)
+    if x.device.type == "cpu":  # Triton's interpreter multiplies no numbers of 16 bits
+        operands = operands._replace(x=operands.x.to(operands.y.dtype).float(), y=operands.y.float())
+    tile = tile or tile_for(n, m, channels, operands.x.dtype)
+    few = m <= MOST_SOURCES
+    bias = operands.bias
+    strides = [bias.stride(i) if bias.size(i) > 1 else 0 for i in range(2)]
+    count = 4 if m % 4 == 0 and all(stride % 4 == 0 for stride in strides) and bias.data_ptr() % 16 == 0 else 1
+    sizes = {"TARGETS": tile.targets, "CHANNELS": tile.channels, "STAGES": tile.stages}
+    sizes["SOURCES"] = max(64, triton.next_power_of_2(m)) if few else 128
+    sizes |= {"EXACT": operands.exact} if few else {"BEST": max(16, triton.next_power_of_2(k))}
+    (search_row if few else search_tiles)[(triton.cdiv(n, tile.targets), images)](
+        operands.x,
+        operands.y,
+        operands.x_lengths,
+        operands.y_lengths,
         bias,
-        edges,
-        edges.stride(0),
+        found,
         n,
-        m,
+        m // count,
         channels,
-        *strides,
-        bias.stride(2),
+        *(stride // count for stride in strides),
         k,
         step,
         kept,
-        TARGETS=targets,
-        SOURCES=sources,
-        BEST=best,
-        CHANNELS=32,
-        num_warps=4,
+        SLOTS=max(16, triton.next_power_of_2(kept)),
+        ROWS=strides[1] > 0,
+        COUNT=count,
+        X_LENGTHS=operands.x_lengths is not None,
+        Y_LENGTHS=operands.y_lengths is not None,
+        HALF=operands.x.dtype != operands.y.dtype,
+        PRECISION=operands.precision,
+        **sizes,
+        num_warps=tile.warps,
     )
+    return found
+
+
+def tile_for(n: int, m: int, channels: int, dtype: torch.dtype) -> Tile:  # noqa: ARG001
+    """The sizes that were fastest where they were measured (`examples/benchmarks/gpu_kernels.py`).
+
+    64 targets are the fewest rows of a warp group's product; four warps then hold 64 x 256 scores in 128 registers a
+    thread, and two programs share a multiprocessor.
+    """
+    if dtype == torch.float32:
+        return Tile(64, 16, 2, 4)  # three products hold three times the operands in registers
+    return Tile(64, 64, 2, 4)
+
+
+def prepared(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool, precision: str) -> Operands:
+    """Operands whose products, lengths and bias give the scores."""
+    if normalize and x.dtype != torch.float32:
+        same = x.data_ptr() == y.data_ptr() and x.shape == y.shape
+        x_lengths, *more = lengths(x) if same else lengths(x, y)
+        y_lengths = more[0] if more else x_lengths
+        if bias is None:  # all sources have the length 1, but for those that have none
+            bias = (y_lengths > 1e-12).float().mul(-0.5).unsqueeze(1)
+        return Operands(x, y, x_lengths, y_lengths, _dense(bias), "tf32", False)
+    if bias is not None and not normalize:
+        return _rounded(Operands(x, y, None, None, _dense(bias), _PRODUCTS[precision], True), precision)
+    if normalize:
+        y = y / torch.linalg.vector_norm(y, dim=-1, keepdim=True).clamp_min(1e-12)
+        if bias is None:
+            bias = y.square().sum(-1).mul(-0.5).unsqueeze(1)  # (B, 1, m)
+        y = y - y.mean(1, keepdim=True)  # each target's scores change by one number; close sources do not cancel
+        return _rounded(Operands(x, y, lengths(x)[0], None, _dense(bias), _PRODUCTS[precision], False), precision)
+    mean = y.float().mean(1, keepdim=True)
+    x, y = x.float() - mean, y.float() - mean
+    bias = y.square().sum(-1).mul(-0.5).unsqueeze(1)
+    return _rounded(Operands(x, y, None, None, bias, _PRODUCTS[precision], True), precision)
+
+
+def _rounded(operands: Operands, precision: str) -> Operands:
+    """The few sources in bfloat16 where that is asked for; targets are rounded as they are read."""
+    if precision == "medium" and operands.y.dtype == torch.float32:
+        return operands._replace(y=operands.y.bfloat16())
+    return operands
+
+
+def _dense(bias: Tensor) -> Tensor:
+    bias = bias.float()
+    return bias if bias.stride(2) == 1 else bias.contiguous()
+
+
+def _check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None) -> None:
+    (images, n, channels), m = x.shape, y.size(1)
+    if x.dtype != y.dtype or x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise ValueError(f"The search takes float32, bfloat16 or float16, got {x.dtype} and {y.dtype}.")
+    fits = bias is None or (
+        bias.dim() == 3 and bias.size(2) == m and bias.size(0) in (1, images) and bias.size(1) in (1, n)
+    )
+    if y.shape != (images, m, channels) or not fits:
+        raise ValueError(
+            f"Targets (B, n, C), sources (B, m, C) and a bias (1 or B, 1 or n, m) do not fit each other: got "
+            f"{tuple(x.shape)}, {tuple(y.shape)} and {None if bias is None else tuple(bias.shape)}."
+        )
+    if not 1 <= k <= min(m, MOST_NEIGHBORS) or step < 1:
+        raise ValueError(f"Need 1 <= k <= {min(m, MOST_NEIGHBORS)} and step >= 1, got k={k} and step={step}.")
+
+
+def edges_of(found: Tensor, m: int) -> Tensor:
+    """Edges `(2, E)` of sources numbered within their image: sources counted over the batch, and targets."""
+    images, n, kept = found.shape
+    edges = torch.empty(2, found.numel(), dtype=torch.long, device=found.device)
+    if edges.numel():
+        grid = (triton.cdiv(n * kept, 1024), images)
+        _expand[grid](found, edges, edges.stride(0), n * kept, n, m, kept, BLOCK=1024, num_warps=4)
     return edges
 
 
 @triton.jit
-def _search(
-    x_ptr,
-    y_ptr,
-    bias_ptr,
-    edges_ptr,
-    row,
-    n,
-    m,
-    channels,
-    bias_image,
-    bias_target,
-    bias_source,
-    k,
-    step,
-    kept,
-    TARGETS: tl.constexpr,
-    SOURCES: tl.constexpr,
-    BEST: tl.constexpr,
-    CHANNELS: tl.constexpr,
-):
+def _expand(found_ptr, edges_ptr, stride, count, n, m, kept, BLOCK: tl.constexpr):
     image = tl.program_id(1).to(tl.int64)
-    target = tl.program_id(0) * TARGETS + tl.arange(0, TARGETS)
-    best = tl.full((TARGETS, BEST), _NO_KEY, tl.int64)
-    for first in range(0, m, SOURCES):
-        source = first + tl.arange(0, SOURCES)
-        scores = tl.zeros((TARGETS, SOURCES), tl.float32)
-        for start in range(0, channels, CHANNELS):
-            c = start + tl.arange(0, CHANNELS)
-            x_at = x_ptr + (image * n + target)[:, None] * channels + c[None, :]
-            y_at = y_ptr + (image * m + source)[:, None] * channels + c[None, :]
-            a = tl.load(x_at, (target[:, None] < n) & (c[None, :] < channels), 0.0)
-            b = tl.load(y_at, (source[:, None] < m) & (c[None, :] < channels), 0.0)
-            scores += tl.dot(a, tl.trans(b), input_precision="ieee")
-        here = (target[:, None] < n) & (source[None, :] < m)
-        places = image * bias_image + target[:, None] * bias_target + source[None, :] * bias_source
-        scores += tl.load(bias_ptr + places, here, 0.0)
-        keys = tl.where(here, _keys(scores, source[None, :]), _NO_KEY)
-        worst = tl.min(best, 1)
-        if tl.max((keys > worst[:, None]).to(tl.int32)) > 0:  # most tiles of far sources change nothing
-            top = tl.topk(keys, BEST)
-            # the larger of two sorted lists, one turned round, are the best of both
-            best = tl.sort(tl.maximum(best, tl.flip(top, 1)), descending=True)
-    rank = tl.arange(0, BEST)
-    chosen = (target[:, None] < n) & (rank[None, :] < k) & (rank[None, :] % step == 0)
-    at = (image * n + target)[:, None] * kept + (rank // step)[None, :]
-    tl.store(edges_ptr + at, image * m + (_INDEX - (best & _INDEX)), chosen)
-    tl.store(edges_ptr + row + at, (image * n + target)[:, None] + tl.zeros_like(rank)[None, :], chosen)
-
-
-@triton.jit
-def _keys(scores, index):
-    """64-bit keys in the order of the scores, and of falling index where these are equal."""
-    bits = tl.where(scores == 0, 0.0, scores).to(tl.int32, bitcast=True)  # -0 is 0
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return (ordered.to(tl.int64) << 32) | (_INDEX - index.to(tl.int64))
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    source = tl.load(found_ptr + image * count + at, at < count, 0).to(tl.int64)
+    tl.store(edges_ptr + image * count + at, source + image * m, at < count)
+    tl.store(edges_ptr + stride + image * count + at, image * n + at // kept, at < count)

@@ -1,0 +1,148 @@
+r"""Edges to the nearest sources in plain torch: products, then `torch.topk`; and what every other way checks.
+
+Equation and shapes: see `_knn.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vig_pyg.ops.checks import check_features, check_same, is_symbolic
+
+#: Of products on a GPU, in torch's words: float32, TF32, or bfloat16 operands.
+Precision = Literal["highest", "high", "medium"]
+PRECISIONS: tuple[Precision, ...] = ("highest", "high", "medium")
+#: Bytes of products held at once where there is no native kernel. Larger searches run in slices.
+SCORE_BUDGET = 32 * 2**20
+
+
+def unit_rows(x: Tensor, counts: Sequence[int]) -> Tensor:
+    """Features `(N, C)` scaled to length 1, in float32 or better.
+
+    Args:
+        x: Features.
+        counts: Nodes of each image; one number where all have equally many.
+
+    Raises:
+        TypeError: If the features are no dense tensor of floating-point numbers.
+        ValueError: If they have another number of dimensions or, on a CPU, one of them is not finite.
+
+    Example:
+        >>> unit_rows(torch.tensor([[3.0, 4.0]], dtype=torch.float64), [1]).tolist()
+        [[0.6, 0.8]]
+    """
+    check_features(x, "x", 2)
+    x = _wide(x)
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    check_finite(norm, counts)
+    return x / norm.clamp_min(1e-12)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def check_finite(norm: Tensor, counts: Sequence[int]) -> None:
+    """Checks the lengths of features, on a CPU."""
+    if norm.device.type != "cpu" or torch.compiler.is_compiling() or is_symbolic(norm):
+        return
+    finite = norm.isfinite().flatten()
+    if not finite.all():
+        node = int((~finite).nonzero()[0, 0])
+        raise ValueError(
+            f"Feature of node {node}{image_of(node, counts)} is not finite: "
+            "look for NaN or infinite pixels in that image, or for weights that have diverged."
+        )
+
+
+def image_of(node: int, counts: Sequence[int]) -> str:
+    if len(counts) == 1:
+        image = node // max(1, counts[0])
+    else:
+        image = next((i for i, n in enumerate(accumulate(counts)) if node < n), len(counts))
+    return f" (image {image} of the batch)"
+
+
+def check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, precision: str = "highest") -> None:
+    """Checks what the operator was called with, by anybody."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"Unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}.")
+    check_features(x, "x", 3)
+    check_features(y, "y", 3)
+    check_same(x, y, "Targets x and sources y")
+    (b, n, channels), (images, m, width) = x.shape, y.shape
+    if b != images or channels != width or channels < 1:
+        raise ValueError(
+            "Targets (B, n, C) and sources (B, m, C) must have as many images and channels, one at least, got "
+            f"{tuple(x.shape)} and {tuple(y.shape)}."
+        )
+    if not 1 <= k <= m or step < 1:
+        raise ValueError(f"Need 1 <= k <= {m} (the sources) and step >= 1, got k={k} and step={step}.")
+    if bias is None:
+        return
+    check_features(bias, "bias", 3)
+    shape = bias.shape
+    if shape[0] not in (1, b) or shape[1] not in (1, n) or shape[2] != m or bias.device != x.device:
+        raise ValueError(
+            f"bias must have the shape (1 or {b}, 1 or {n}, {m}) on {x.device}, got {tuple(shape)} on {bias.device}."
+        )
+
+
+def _scored(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Features and a bias whose products and sums are the scores, all in float32 or better."""
+    x, y = _wide(x), _wide(y)
+    if normalize:
+        n, m = x.size(1), y.size(1)
+        x, y = unit_rows(x.flatten(0, 1), [n]).view_as(x), unit_rows(y.flatten(0, 1), [m]).view_as(y)
+    if bias is None:  # about their mean, so that the products of features close together do not cancel
+        mean = y.mean(1, keepdim=True)
+        x, y = x - mean, y - mean
+        bias = y.square().sum(-1).mul(-0.5).unsqueeze(1)  # (B, 1, m)
+    return x, y, bias.to(x.dtype)
+
+
+def knn_plain(
+    x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, precision: str = "highest"
+) -> Tensor:
+    check(x, y, k, step, bias, precision)
+    b, n, m = x.size(0), x.size(1), y.size(1)
+    step = min(step, k)
+    kept = -(-k // step)
+    if b == 0 or n == 0:
+        return torch.empty(2, 0, dtype=torch.long, device=x.device)
+    if not normalize:
+        for part in (x, y):
+            check_finite(torch.linalg.vector_norm(_wide(part), dim=-1), [part.size(1)])
+    x, y, bias = _scored(x, y, bias, normalize)
+    _check_scores(bias)
+    source = torch.empty(b, n, kept, dtype=torch.long, device=x.device)
+    rows = max(1, min(n, SCORE_BUDGET // (m * x.element_size())))
+    images = max(1, min(b, SCORE_BUDGET // (n * m * x.element_size()))) if rows == n else 1
+    for i in range(0, b, images):
+        of_image = bias[i : i + images] if bias.size(0) > 1 else bias
+        for row in range(0, n, rows):
+            of_row = of_image[:, row : row + rows] if bias.size(1) > 1 else of_image
+            scores = torch.baddbmm(of_row, x[i : i + images, row : row + rows], y[i : i + images].transpose(1, 2))
+            source[i : i + images, row : row + rows] = scores.topk(k, dim=-1).indices[..., ::step]
+    source += torch.arange(b, device=x.device).mul(m).view(b, 1, 1)
+    target = torch.arange(b * n, device=x.device).view(b, n, 1).expand(b, n, kept)
+    return torch.stack([source, target]).view(2, -1)  # (2, B, n, kept) -> (2, E)
+
+
+def _check_scores(bias: Tensor) -> None:
+    if bias.device.type == "cpu" and not is_symbolic(bias) and bias.isnan().any():
+        raise ValueError("Scores are NaN: the bias holds NaN, or features are too large for their type.")
+
+
+def knn_exported(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
+    """The same in operators that every runtime knows, whatever the number of images; all scores at once."""
+    x, y, bias = _scored(x, y, bias, normalize)
+    source = (x @ y.transpose(1, 2) + bias).topk(k, dim=-1).indices[..., ::step]  # (B, n, kept)
+    image = torch.arange(x.size(0), device=x.device).view(-1, 1, 1)
+    target = image * x.size(1) + torch.arange(x.size(1), device=x.device).view(1, -1, 1).expand(-1, -1, source.size(2))
+    return torch.stack([(source + image * y.size(1)).flatten(), target.flatten()])

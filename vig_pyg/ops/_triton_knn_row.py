@@ -1,0 +1,111 @@
+r"""Search among up to 256 sources: one tile holds a target's whole row of scores, in Triton.
+
+Equation: the sources of rank 0, `step`, ... by falling :math:`x_i \cdot y_s / |y_s| + |x_i|\,b_{is}`, which ranks the
+sources of a target as :math:`\hat x_i \cdot \hat y_s + b_{is}` does. Features are not touched before the product: those
+in 16 bits go to the tensor cores as they are, where their products are exact.
+
+The accumulators start from the bias, and stay where the tensor cores leave them: a row in four neighboring threads.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from vig_pyg.ops._triton_select import select
+
+#: Sources of one image at most.
+MOST_SOURCES = 256
+
+
+@triton.jit
+def lengths_of(ptr, at, here, HAVE: tl.constexpr):
+    """Lengths of features, or ones."""
+    if HAVE:  # noqa: SIM108  # of two types: a choice of values cannot be compiled
+        length = tl.load(ptr + at, here, 1.0)
+    else:
+        length = tl.full(here.shape, 1.0, tl.float32)
+    return length
+
+
+@triton.jit
+def biases(ptr, length, lengths, row, here, column, sources, stride, ROWS: tl.constexpr, COUNT: tl.constexpr):
+    """The bias in units of the products; columns without a source come last."""
+    there = column[None, :] < sources
+    if ROWS:
+        bias = tl.load(ptr + row[:, None] * (stride * COUNT) + column[None, :], here[:, None] & there, float("-inf"))
+    else:
+        bias = tl.load(ptr + column[None, :], there, float("-inf"))
+    return bias * (length[:, None] * lengths[None, :])
+
+
+@triton.jit
+def search_row(
+    x_ptr,
+    y_ptr,
+    x_length_ptr,
+    y_length_ptr,
+    bias_ptr,
+    found_ptr,
+    n,
+    m,
+    channels,
+    bias_image,
+    bias_target,
+    k,
+    step,
+    kept,
+    TARGETS: tl.constexpr,
+    SOURCES: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    STAGES: tl.constexpr,
+    SLOTS: tl.constexpr,
+    ROWS: tl.constexpr,
+    COUNT: tl.constexpr,
+    X_LENGTHS: tl.constexpr,
+    Y_LENGTHS: tl.constexpr,
+    HALF: tl.constexpr,
+    PRECISION: tl.constexpr,
+    EXACT: tl.constexpr,
+):
+    """`m` and the strides of the bias count in units of `COUNT`: the compiler then sees what they are divisible by."""
+    MIDDLE: tl.constexpr = SOURCES // 2
+    sources = m * COUNT
+    image = tl.program_id(1).to(tl.int64)
+    start = tl.program_id(0) * TARGETS
+    row = tl.arange(0, TARGETS)
+    here = start + row < n
+    first = tl.arange(0, MIDDLE)
+    second = MIDDLE + first
+    c = tl.arange(0, CHANNELS)
+    length = lengths_of(x_length_ptr, image * n + start + row, here, X_LENGTHS)
+    one_lengths = lengths_of(y_length_ptr, image * sources + first, first < sources, Y_LENGTHS)
+    two_lengths = lengths_of(y_length_ptr, image * sources + second, second < sources, Y_LENGTHS)
+    bias_at = bias_ptr + (image * bias_image + start.to(tl.int64) * bias_target) * COUNT
+    one = biases(bias_at, length, one_lengths, row, here, first, sources, bias_target, ROWS, COUNT)
+    two = biases(bias_at, length, two_lengths, row, here, second, sources, bias_target, ROWS, COUNT)
+    if not ROWS:
+        one = tl.broadcast_to(one, (TARGETS, MIDDLE))
+        two = tl.broadcast_to(two, (TARGETS, MIDDLE))
+    x_at = x_ptr + (image * n + start) * channels + row[:, None] * channels + c[None, :]
+    one_at = y_ptr + image * sources * channels + first[None, :] * channels + c[:, None]
+    two_at = one_at + MIDDLE * channels
+    for done in tl.range(0, channels, CHANNELS, num_stages=STAGES):
+        left = channels - done
+        a = tl.load(x_at, here[:, None] & (c[None, :] < left), 0.0)
+        b = tl.load(one_at, (first[None, :] < sources) & (c[:, None] < left), 0.0)
+        d = tl.load(two_at, (second[None, :] < sources) & (c[:, None] < left), 0.0)
+        if HALF:
+            a = a.to(tl.bfloat16)
+        one = tl.dot(a, b, one, input_precision=PRECISION)
+        two = tl.dot(a, d, two, input_precision=PRECISION)
+        x_at += CHANNELS
+        one_at += CHANNELS
+        two_at += CHANNELS
+    if Y_LENGTHS:
+        one *= (1.0 / one_lengths)[None, :]
+        two *= (1.0 / two_lengths)[None, :]
+    chosen = select(one, two, first, second, length, sources, k, step, EXACT, SLOTS)
+    slot = tl.arange(0, SLOTS)
+    at = found_ptr + (image * n + start) * kept + row[:, None] * kept + slot[None, :]
+    tl.store(at, (chosen - 1).to(tl.int16), here[:, None] & (slot[None, :] < kept))

@@ -1,0 +1,127 @@
+r"""Search among any number of sources, tile by tile, in Triton.
+
+Equation: as in `_triton_knn_row.py`. Each target keeps a list of its best so far, in no order. A tile of scores is
+searched only while one of its rows holds something better than the worst of that row's list, which it then replaces.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from vig_pyg.ops._triton_knn_row import biases, lengths_of
+
+#: Numbers of empty places in a list: larger than those of all sources.
+_EMPTY = tl.constexpr(2**30)
+
+
+@triton.jit
+def search_tiles(
+    x_ptr,
+    y_ptr,
+    x_length_ptr,
+    y_length_ptr,
+    bias_ptr,
+    found_ptr,
+    n,
+    m,
+    channels,
+    bias_image,
+    bias_target,
+    k,
+    step,
+    kept,
+    TARGETS: tl.constexpr,
+    SOURCES: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    STAGES: tl.constexpr,
+    BEST: tl.constexpr,
+    SLOTS: tl.constexpr,
+    ROWS: tl.constexpr,
+    COUNT: tl.constexpr,
+    X_LENGTHS: tl.constexpr,
+    Y_LENGTHS: tl.constexpr,
+    HALF: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """`m` and the strides of the bias count in units of `COUNT`: the compiler then sees what they are divisible by."""
+    sources = m * COUNT
+    image = tl.program_id(1).to(tl.int64)
+    start = tl.program_id(0) * TARGETS
+    row = tl.arange(0, TARGETS)
+    here = start + row < n
+    c = tl.arange(0, CHANNELS)
+    length = lengths_of(x_length_ptr, image * n + start + row, here, X_LENGTHS)
+    bias_at = bias_ptr + (image * bias_image + start.to(tl.int64) * bias_target) * COUNT
+    x_from = x_ptr + (image * n + start) * channels + row[:, None] * channels + c[None, :]
+    place = tl.arange(0, BEST)
+    list_scores = tl.full((TARGETS, BEST), float("-inf"), tl.float32)
+    list_sources = tl.zeros((TARGETS, BEST), tl.int32) + (place + _EMPTY)[None, :]
+    tile = 0
+    while tile * SOURCES < sources:
+        column = tile * SOURCES + tl.arange(0, SOURCES)
+        lengths = lengths_of(y_length_ptr, image * sources + column, column < sources, Y_LENGTHS)
+        scores = biases(bias_at, length, lengths, row, here, column, sources, bias_target, ROWS, COUNT)
+        if not ROWS:
+            scores = tl.broadcast_to(scores, (TARGETS, SOURCES))
+        x_at = x_from
+        y_at = y_ptr + image * sources * channels + column[None, :].to(tl.int64) * channels + c[:, None]
+        for done in tl.range(0, channels, CHANNELS, num_stages=STAGES):
+            left = channels - done
+            a = tl.load(x_at, here[:, None] & (c[None, :] < left), 0.0)
+            b = tl.load(y_at, (column[None, :] < sources) & (c[:, None] < left), 0.0)
+            if HALF:
+                a = a.to(tl.bfloat16)
+            scores = tl.dot(a, b, scores, input_precision=PRECISION)
+            x_at += CHANNELS
+            y_at += CHANNELS
+        if Y_LENGTHS:
+            scores *= (1.0 / lengths)[None, :]
+        scores = tl.where(scores == scores, scores, float("-inf"))
+        scores = tl.where(column[None, :] < sources, scores, float("nan"))
+        list_scores, list_sources = _merge(scores, column, list_scores, list_sources, sources)
+        tile += 1
+    chosen = _ordered(list_scores, list_sources, k, step, SLOTS)
+    slot = tl.arange(0, SLOTS)
+    at = found_ptr + (image * n + start) * kept + row[:, None] * kept + slot[None, :]
+    tl.store(at, chosen.to(found_ptr.dtype.element_ty), here[:, None] & (slot[None, :] < kept))
+
+
+@triton.jit
+def _merge(scores, column, list_scores, list_sources, sources):
+    """The lists, with what a tile holds that is better; equal scores keep the source that came first."""
+    best = tl.max(scores, 1)
+    worst = tl.min(list_scores, 1)
+    last = tl.max(tl.where(list_scores == worst[:, None], list_sources, -1), 1)
+    better = (best > worst) | ((last >= _EMPTY) & (best == best))
+    while tl.max(better.to(tl.int32)) > 0:
+        source = tl.min(tl.where(scores == best[:, None], column[None, :], sources), 1)
+        scores = tl.where(column[None, :] == source[:, None], float("nan"), scores)
+        replaced = (list_sources == last[:, None]) & better[:, None]
+        list_scores = tl.where(replaced, best[:, None], list_scores)
+        list_sources = tl.where(replaced, source[:, None], list_sources)
+        best = tl.max(scores, 1)
+        worst = tl.min(list_scores, 1)
+        last = tl.max(tl.where(list_scores == worst[:, None], list_sources, -1), 1)
+        better = (best > worst) | ((last >= _EMPTY) & (best == best))
+    return list_scores, list_sources
+
+
+@triton.jit
+def _ordered(list_scores, list_sources, k, step, SLOTS: tl.constexpr):
+    """Sources of rank 0, step, 2 step, ... of each list, best first, the smaller number first where scores tie."""
+    slot = tl.arange(0, SLOTS)
+    chosen = tl.zeros((list_scores.shape[0], SLOTS), tl.int32)
+    rank = 0
+    until = 0
+    place = 0
+    while rank < k:
+        best = tl.max(list_scores, 1)
+        source = tl.min(tl.where(list_scores == best[:, None], list_sources, _EMPTY), 1)
+        list_scores = tl.where(list_sources == source[:, None], float("nan"), list_scores)
+        if rank == until:
+            chosen = tl.where(slot[None, :] == place, source[:, None], chosen)
+            until += step
+            place += 1
+        rank += 1
+    return chosen

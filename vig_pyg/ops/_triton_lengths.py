@@ -1,0 +1,48 @@
+"""Lengths of features on a GPU, of targets and sources in one launch, in Triton."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+#: Features shorter than this are not scaled to length 1.
+_SHORTEST = tl.constexpr(1e-12)
+
+
+def lengths(*features: Tensor) -> list[Tensor]:
+    """Lengths `(B, n)` in float32, at least 1e-12, of features `(B, n, C)`: of one tensor, or of two of one type."""
+    x, y = features[0], features[-1]
+    found = [part.new_empty(part.shape[:2], dtype=torch.float32) for part in features]
+    rows, more = x.size(0) * x.size(1), y.size(0) * y.size(1) if len(features) > 1 else 0
+    channels = x.size(2)
+    width = min(1024, max(16, triton.next_power_of_2(channels)))
+    tile = max(1, 2048 // width)
+    grid = triton.cdiv(rows, tile) + triton.cdiv(more, tile)
+    if grid:
+        _lengths[(grid,)](x, y, found[0], found[-1], rows, more, channels, ROWS=tile, CHANNELS=width, num_warps=4)
+    return found
+
+
+@triton.jit
+def _lengths(x_ptr, y_ptr, x_out, y_out, rows, more, channels, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
+    program = tl.program_id(0)
+    of_x = tl.cdiv(rows, ROWS)
+    if program < of_x:
+        _write(x_ptr, x_out, program, rows, channels, ROWS, CHANNELS)
+    else:
+        _write(y_ptr, y_out, program - of_x, more, channels, ROWS, CHANNELS)
+
+
+@triton.jit
+def _write(ptr, out, program, rows, channels, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
+    row = program * ROWS + tl.arange(0, ROWS)
+    here = row < rows
+    c = tl.arange(0, CHANNELS)
+    squares = tl.zeros((ROWS, CHANNELS), tl.float32)
+    for start in range(0, channels, CHANNELS):
+        at = row[:, None].to(tl.int64) * channels + start + c[None, :]
+        part = tl.load(ptr + at, here[:, None] & (start + c[None, :] < channels), 0.0).to(tl.float32)
+        squares += part * part
+    tl.store(out + row, tl.maximum(tl.sqrt(tl.sum(squares, 1)), _SHORTEST), here)
