@@ -1,131 +1,146 @@
-"""The kernels for GPUs alone: whether they are right, and how near they come to what memory and arithmetic allow."""
+"""The search on a GPU by itself: right, at every precision, and how long each variant and each size of tile takes.
+
+    uv run python examples/benchmarks/gpu_kernels.py
+    uv run python examples/benchmarks/gpu_kernels.py --device cpu --batch-size 1 --repeats 1 --shapes small
+
+Times are medians of CUDA events in milliseconds, every variant once a round. The second line shows that the script
+works where there is no GPU (it needs `TRITON_INTERPRET=1`). Rows are printed as they are measured, the table last.
+"""
 
 from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
+from gpu_search import SHAPES, features
+from gpu_timing import seconds
+from knn_before import search as search_before
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from vig_pyg.ops import knn, max_relative
+from vig_pyg.ops import PRECISIONS, knn
+from vig_pyg.ops._triton_knn import Tile, edges_of, neighbors
+from vig_pyg.ops._triton_lengths import lengths
 
-#: Targets, sources, channels and neighbors (looked at, kept) of one image in the layers of pvig_small and vig_small.
-SHAPES = {
-    "pvig_small stage 1": (3136, 196, 80, 9, 9),
-    "pvig_small stage 2": (784, 196, 160, 9, 9),
-    "pvig_small stage 3": (196, 196, 400, 18, 9),
-    "pvig_small stage 4": (49, 49, 640, 27, 9),
-    "vig_small, last": (196, 196, 320, 54, 18),
-}
-
-
-def features(shape: tuple[int, ...], images: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Random targets and sources, `(B, n, C)` and `(B, m, C)`."""
-    n, m, channels, *_ = shape
-    return tuple(torch.randn(images, count, channels, device=device, dtype=dtype) for count in (n, m))  # type: ignore[return-value]
-
-
-def correct(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Neighbors and gradients beside float64: the share of equal neighbors, and the largest error."""
-    rows = []
-    for name, shape in SHAPES.items():
-        x, y = features(shape, min(args.batch_size, 8), args.device, torch.float32)
-        k, step = shape[3], shape[3] // shape[4]
-        edges = knn(x, y, k, step=step, normalize=True)
-        same = edges[0] == knn(x.double(), y.double(), k, step=step, normalize=True)[0]
-        a, b = y.flatten(0, 1).requires_grad_(), x.flatten(0, 1).requires_grad_()
-        out = max_relative(a, b, edges, by_target=True)
-        weight = torch.randn_like(out)
-        got = torch.autograd.grad((out * weight).sum(), (a, b))
-        c, d = (part.detach().double().requires_grad_() for part in (a, b))
-        gathered = c[edges[0]].view(d.size(0), -1, d.size(1)).amax(1) - d
-        wanted = torch.stack([d, gathered], 2).flatten(1)
-        want = torch.autograd.grad((wanted * weight.double()).sum(), (c, d))
-        error = max(float((g.double() - w).abs().max() / w.abs().max()) for g, w in zip(got, want, strict=True))
-        rows.append(
-            {
-                "shape": name,
-                "equal neighbors": float(same.double().mean()),
-                "error of values": float((out.double() - wanted).abs().max()),
-                "relative error of gradients": error,
-            }
-        )
-    return rows
+#: Sizes of tiles that compile without spilling: targets, channels and stages of the product, warps.
+TILES = [
+    Tile(64, 64, 2, 4),
+    Tile(64, 64, 3, 4),
+    Tile(64, 32, 2, 4),
+    Tile(64, 32, 3, 4),
+    Tile(64, 16, 4, 4),
+    Tile(64, 128, 1, 4),
+    Tile(128, 64, 2, 8),
+    Tile(128, 32, 3, 8),
+]
+FLOAT_TILES = [Tile(64, 16, 2, 4), Tile(64, 16, 3, 4), Tile(64, 32, 2, 4), Tile(128, 16, 2, 8)]
+SMALL = {"small": (20, 12, 16, 4, 2)}
+Run = Callable[[], Any]
 
 
-def kernel_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Time of each kernel, the bytes and operations it needs, and the time that these take at the measured rates."""
-    bandwidth, rate = memory_bandwidth(args), float32_rate(args)
-    rows = []
-    for name, shape in SHAPES.items():
-        n, m, channels, k, kept = shape
-        images = args.batch_size
-        x, y = features(shape, images, args.device, torch.float32)
-        edges = knn(x, y, k, step=k // kept, normalize=True)
-        a, b = y.flatten(0, 1).bfloat16(), x.flatten(0, 1).bfloat16()
-        grads = a.clone().requires_grad_(), b.clone().requires_grad_()
-        out = max_relative(*grads, edges, by_target=True)
-        weight = torch.randn_like(out)
-        targets, sources, count = images * n, images * m, images * n * kept
-        needs: dict[str, tuple[Callable[[], Any], float, float]] = {
-            "search": (
-                lambda x=x, y=y, k=k, kept=kept: knn(x, y, k, step=k // kept, normalize=True),
-                4 * (targets + sources) * channels + 16 * count,
-                2.0 * targets * m * channels,
-            ),
-            "gather-max": (
-                lambda a=a, b=b, edges=edges: max_relative(a, b, edges, by_target=True),
-                2 * channels * (sources + 3 * targets) + 8 * count,
-                0.0,
-            ),
-            "gather-max, backward": (
-                lambda out=out, grads=grads, weight=weight: torch.autograd.grad(out, grads, weight, retain_graph=True),
-                2 * channels * (3 * targets + targets) + 4 * channels * sources + 8 * count,
-                0.0,
-            ),
-        }
-        for kernel, (run, moved, operations) in needs.items():
-            took = timed(run, args)
-            least = max(moved / bandwidth, operations / rate)
-            rows.append(
-                {
-                    "shape": name,
-                    "kernel": kernel,
-                    "us": took * 1e6,
-                    "MB": moved / 1e6,
-                    "GFLOP": operations / 1e9,
-                    "floor, us": least * 1e6,
-                    "of the floor": least / took,
-                }
-            )
-    print(f"measured: {bandwidth / 1e9:.0f} GB/s, {rate / 1e12:.1f} TFLOP/s in float32")
-    return rows
+def correct(shape: tuple[int, ...], args: argparse.Namespace) -> Iterator[tuple[str, float]]:
+    """Shares of neighbors that equal those of float64, after the memory of the result was poisoned."""
+    n, m, _, k, kept = shape
+    for dtype, precision in [(torch.bfloat16, "highest"), *((torch.float32, name) for name in PRECISIONS)]:
+        x, y = features(shape, min(8, args.batch_size), args.device, dtype)
+        for name, bias in (("bias", torch.randn(1, n, m, device=args.device)), ("no bias", None)):
+            options = {"step": k // kept, "bias": bias, "normalize": True}
+            poison = [torch.full((len(x), n, kept), -1, dtype=torch.int16, device=args.device) for _ in range(4)]
+            del poison
+            found = neighbors(x, y, k, precision=precision, **options)
+            edges = edges_of(found, m)
+            wanted = knn(x.double(), y.double(), k, **options)
+            assert torch.equal(edges[1], wanted[1]), "other targets"
+            same = float((edges[0] == wanted[0]).double().mean())
+            yield f"{str(dtype).removeprefix('torch.')}, {precision}, {name}", same
 
 
-def timed(run: Callable[[], Any], args: argparse.Namespace, inner: int = 10) -> float:
-    """Median seconds of one run among many in a row, so that the launch does not count."""
-    from gpu import seconds
+def variants(shape: tuple[int, ...], args: argparse.Namespace) -> Iterator[tuple[str, Run]]:
+    """What is compared at one shape."""
+    n, m, _, k, kept = shape
+    step = k // kept
+    x, y = features(shape, args.batch_size, args.device, torch.bfloat16)
+    if n == m:
+        x = y  # nothing is pooled
+    wide, wide_y = x.float(), y.float()
+    unit, unit_y = normalize(wide, dim=-1), normalize(wide_y, dim=-1)
+    bias = torch.randn(1, n, m, device=args.device)
+    options = {"step": step, "bias": bias, "normalize": True}
 
-    inner = inner if args.device.type == "cuda" else 1
-    run()
-    return (
-        statistics.median(seconds(lambda: [run() for _ in range(inner)], args.device) for _ in range(args.repeats))
-        / inner
-    )
+    def topk(a: Tensor, b: Tensor) -> Tensor:
+        return torch.baddbmm(bias.to(a.dtype), a, b.transpose(1, 2)).topk(k, dim=-1).indices[..., ::step]
+
+    def before() -> Tensor:
+        a, b = (normalize(part.float(), dim=-1) for part in (x, y))
+        return search_before(a, b, k, step, bias)
+
+    found = neighbors(x, y, k, **options)
+    yield "before", before
+    yield "baddbmm + topk, float32", partial(topk, unit, unit_y)
+    yield "baddbmm + topk, bfloat16", partial(topk, unit.bfloat16(), unit_y.bfloat16())
+    yield "ours, edges", partial(knn, x, y, k, **options)
+    yield "ours, sources", partial(neighbors, x, y, k, **options)
+    yield "ours, no bias", partial(neighbors, x, y, k, step=step, bias=None, normalize=True)
+    yield "of it: lengths", partial(lengths, *((x,) if n == m else (x, y)))
+    yield "of it: edges", partial(edges_of, found, m)
+    yield "k = 1: product, bias", partial(neighbors, x, y, 1, step=1, bias=bias, normalize=True)
+    for precision in PRECISIONS:
+        yield f"float32, {precision}", partial(neighbors, wide, wide_y, k, precision=precision, **options)
+    for tile in TILES:
+        yield f"tile {tuple(tile)}", partial(neighbors, x, y, k, tile=tile, **options)
+    for tile in FLOAT_TILES:
+        yield f"float32 {tuple(tile)}", partial(neighbors, wide, wide_y, k, tile=tile, **options)
 
 
-def memory_bandwidth(args: argparse.Namespace) -> float:
-    """Bytes a second of a copy, read and written."""
-    source = torch.empty(2**28 if args.device.type == "cuda" else 2**22, device=args.device)
-    target = torch.empty_like(source)
-    return 2 * 4 * source.numel() / timed(lambda: target.copy_(source), args)
+def measured(runs: dict[str, Run], args: argparse.Namespace) -> dict[str, float | str]:
+    """Median milliseconds of each variant, or why it did not run."""
+    inner = 10 if args.device.type == "cuda" else 1
+    times: dict[str, list[float]] = {}
+    found: dict[str, float | str] = {}
+    for name, run in runs.items():
+        try:
+            run()
+            times[name] = []
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {str(error)[:60]}"
+    for _ in range(args.repeats):
+        for name, values in times.items():
+            values.append(seconds(lambda run=runs[name]: [run() for _ in range(inner)], args.device) / inner)
+    return found | {name: 1000 * statistics.median(values) for name, values in times.items()}
 
 
-def float32_rate(args: argparse.Namespace) -> float:
-    """Operations a second of a matrix product in float32."""
-    side = 4096 if args.device.type == "cuda" else 512
-    a = torch.randn(side, side, device=args.device)
-    return 2 * side**3 / timed(lambda: a @ a, args)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=[*SHAPES, *SMALL])
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=60.0, help="begin no further shape after this")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    start, columns = time.perf_counter(), {}
+    shares: dict[str, dict[str, float]] = {}
+    for name in args.shapes:
+        if time.perf_counter() - start > args.seconds:
+            print(f"{name}: no time left")
+            continue
+        shape = (SHAPES | SMALL)[name]
+        columns[name] = measured(dict(variants(shape, args)), args)
+        print(name, columns[name], f"{time.perf_counter() - start:.0f} s", flush=True)
+        shares[name] = dict(correct(shape, args))
+        print(name, "equal neighbors", shares[name], f"{time.perf_counter() - start:.0f} s", flush=True)
+    worst = {row: min(share[row] for share in shares.values()) for row in next(iter(shares.values()))}
+    print("smallest share of equal neighbors:", ", ".join(f"{row} {share:.5f}" for row, share in worst.items()))
+    print("ms".ljust(26), *(f"{name[-8:]:>9}" for name in columns))
+    for row in next(iter(columns.values())):
+        cells = (column.get(row, "") for column in columns.values())
+        print(row.ljust(26), *(f"{cell:9.3f}" if isinstance(cell, float) else cell[:9] for cell in cells))
+
+
+if __name__ == "__main__":
+    main()

@@ -58,4 +58,4 @@ def test_the_kernels_are_those_of_their_files():
     assert kernels is _triton.triton_kernels() and _triton.has_triton_kernels()
     assert kernels.search is importlib.import_module("vig_pyg.ops._triton_knn")
     assert kernels.gather is importlib.import_module("vig_pyg.ops._triton_max_relative")
-    assert callable(kernels.search.search) and kernels.search.MOST_NEIGHBORS >= 18
+    assert callable(kernels.search.neighbors) and kernels.search.MOST_NEIGHBORS >= 18

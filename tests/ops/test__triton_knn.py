@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from tests.ops.test__knn import exact, expected, scores_as_features
-from vig_pyg.ops._triton_knn import MOST_NEIGHBORS, search
+from vig_pyg.ops._triton_knn import MOST_NEIGHBORS, edges_of, neighbors
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def found(x, y, k, step, bias):
-    return search(x.to(DEVICE), y.to(DEVICE), k, step, bias.to(DEVICE)).to(x.device)
+def found(x, y, k, step, bias, normalize=False, **options):
+    bias = None if bias is None else bias.to(DEVICE)
+    sources = neighbors(x.to(DEVICE), y.to(DEVICE), k, step=step, bias=bias, normalize=normalize, **options)
+    return edges_of(sources, y.size(1)).to(x.device)
 
 
 def each(*cases):
@@ -65,20 +67,36 @@ def test_many_nodes():
     assert torch.equal(found(x, y, 27, 3, zero), expected(x, y, 27, 3, zero))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bias", [(1, 1), (1, 20), (2, 20), None])
+@pytest.mark.parametrize("m", [20, pytest.param(300, marks=pytest.mark.slow)])
+def test_normalised_features_of_every_type(dtype, bias, m):
+    x, y = torch.randn(2, 20, 33).to(dtype), torch.randn(2, m, 33).to(dtype)
+    bias = None if bias is None else torch.rand(*bias, m)
+    unit, unit_y = (torch.nn.functional.normalize(part.double(), dim=-1) for part in (x, y))
+    assert torch.equal(found(x, y, 9, 2, bias, normalize=True), expected(unit, unit_y, 9, 2, bias))
+
+
 COMPILE = """
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from vig_pyg.ops import _triton_knn, _triton_max_relative
+from vig_pyg.ops import _triton_knn_row, _triton_knn_tiles, _triton_max_relative
 
-def built(kernel, types, **constants):
+def built(kernel, types, warps=4, **constants):
     signature = {**types, **dict.fromkeys(constants, "constexpr")}
-    result = compile(ASTSource(kernel, signature, constexprs=constants), target=GPUTarget("cuda", 90, 32))
+    source = ASTSource(kernel, signature, constexprs=constants)
+    result = compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
     assert result.asm["cubin"] and result.metadata.shared < 100_000, result.metadata
 
-numbers = "row n m channels bias_image bias_target bias_source k step kept".split()
-search = {"x_ptr": "*fp32", "y_ptr": "*fp32", "bias_ptr": "*fp32", "edges_ptr": "*i64", **dict.fromkeys(numbers, "i32")}
-for best in (16, 128):
-    built(_triton_knn._search, search, TARGETS=16, SOURCES=max(64, best), BEST=best, CHANNELS=32)
+numbers = "n m channels bias_image bias_target k step kept".split()
+lengths = {"x_length_ptr": "*fp32", "y_length_ptr": "*fp32", "bias_ptr": "*fp32", "found_ptr": "*i16"}
+rest = {**lengths, **dict.fromkeys(numbers, "i32")}
+flags = {"SLOTS": 16, "ROWS": True, "COUNT": 4, "X_LENGTHS": True, "Y_LENGTHS": True, "HALF": False}
+for dtype, channels in (("bf16", 64), ("fp32", 16)):
+    search = {"x_ptr": f"*{dtype}", "y_ptr": f"*{dtype}", **rest}
+    sizes = {"TARGETS": 64, "CHANNELS": channels, "STAGES": 2, **flags, "PRECISION": "tf32x3"}
+    built(_triton_knn_row.search_row, search, SOURCES=256, EXACT=False, **sizes)
+    built(_triton_knn_tiles.search_tiles, search, SOURCES=128, BEST=16, **sizes)
 graph = {"source_ptr": "*i64", "first_ptr": "*i64"}
 sizes = {"m": "i32", "n": "i32", "channels": "i32"}
 forward = {"src_ptr": "*bf16", "dst_ptr": "*bf16", **graph, "out_ptr": "*bf16", "slots_ptr": "*i16", **sizes}
@@ -100,6 +118,7 @@ def test_other_shapes_are_refused():
     x, y, bias = torch.randn(2, 4, 3), torch.randn(2, 5, 3), torch.zeros(1, 1, 5)
     for one, two, three, k in [
         (x.double(), y, bias, 2),
+        (x.double(), y.double(), bias, 2),
         (x, y[:1], bias, 2),
         (x, y[..., :2], bias, 2),
         (x, y, bias[..., :4], 2),

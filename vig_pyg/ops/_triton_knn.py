@@ -86,21 +86,25 @@ def neighbors(
     if found.numel() == 0:
         return found
     operands = prepared(x.contiguous(), y.contiguous(), bias, normalize, precision)
+    _launch(operands, found, k, step, tile or tile_for(n, m, channels, operands.x.dtype))
+    return found
+
+
+def _launch(operands: Operands, found: Tensor, k: int, step: int, tile: Tile) -> None:
+    x, y, x_lengths, y_lengths, bias, precision, exact = operands
     if x.device.type == "cpu":  # Triton's interpreter multiplies no numbers of 16 bits
-        operands = operands._replace(x=operands.x.to(operands.y.dtype).float(), y=operands.y.float())
-    tile = tile or tile_for(n, m, channels, operands.x.dtype)
+        x, y = x.to(y.dtype).float(), y.float()
+    (images, n, channels), m, kept = x.shape, y.size(1), found.size(2)
     few = m <= MOST_SOURCES
-    bias = operands.bias
     strides = [bias.stride(i) if bias.size(i) > 1 else 0 for i in range(2)]
     count = 4 if m % 4 == 0 and all(stride % 4 == 0 for stride in strides) and bias.data_ptr() % 16 == 0 else 1
-    sizes = {"TARGETS": tile.targets, "CHANNELS": tile.channels, "STAGES": tile.stages}
-    sizes["SOURCES"] = max(64, triton.next_power_of_2(m)) if few else 128
-    sizes |= {"EXACT": operands.exact} if few else {"BEST": max(16, triton.next_power_of_2(k))}
+    sizes = {"SOURCES": max(64, triton.next_power_of_2(m)) if few else 128}
+    sizes |= {"EXACT": exact} if few else {"BEST": max(16, triton.next_power_of_2(k))}
     (search_row if few else search_tiles)[(triton.cdiv(n, tile.targets), images)](
-        operands.x,
-        operands.y,
-        operands.x_lengths,
-        operands.y_lengths,
+        x,
+        y,
+        x_lengths,
+        y_lengths,
         bias,
         found,
         n,
@@ -110,17 +114,19 @@ def neighbors(
         k,
         step,
         kept,
+        TARGETS=tile.targets,
+        CHANNELS=tile.channels,
+        STAGES=tile.stages,
         SLOTS=max(16, triton.next_power_of_2(kept)),
         ROWS=strides[1] > 0,
         COUNT=count,
-        X_LENGTHS=operands.x_lengths is not None,
-        Y_LENGTHS=operands.y_lengths is not None,
-        HALF=operands.x.dtype != operands.y.dtype,
-        PRECISION=operands.precision,
+        X_LENGTHS=x_lengths is not None,
+        Y_LENGTHS=y_lengths is not None,
+        HALF=x.dtype != y.dtype,
+        PRECISION=precision,
         **sizes,
         num_warps=tile.warps,
     )
-    return found
 
 
 def tile_for(n: int, m: int, channels: int, dtype: torch.dtype) -> Tile:  # noqa: ARG001
@@ -195,7 +201,7 @@ def edges_of(found: Tensor, m: int) -> Tensor:
     return edges
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count", "n", "m", "kept"])
 def _expand(found_ptr, edges_ptr, stride, count, n, m, kept, BLOCK: tl.constexpr):
     image = tl.program_id(1).to(tl.int64)
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)

@@ -29,17 +29,17 @@ def lengths_of(ptr, at, here, HAVE: tl.constexpr):
 
 
 @triton.jit
-def biases(ptr, length, lengths, row, here, column, sources, stride, ROWS: tl.constexpr, COUNT: tl.constexpr):
+def biases(ptr, length, lengths, row, column, sources, stride, ROWS: tl.constexpr, COUNT: tl.constexpr):
     """The bias in units of the products; columns without a source come last."""
     there = column[None, :] < sources
     if ROWS:
-        bias = tl.load(ptr + row[:, None] * (stride * COUNT) + column[None, :], here[:, None] & there, float("-inf"))
+        bias = tl.load(ptr + row[:, None] * (stride * COUNT) + column[None, :], there, float("-inf"))
     else:
         bias = tl.load(ptr + column[None, :], there, float("-inf"))
     return bias * (length[:, None] * lengths[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "m", "bias_image", "bias_target", "k", "step", "kept"])
 def search_row(
     x_ptr,
     y_ptr,
@@ -75,6 +75,7 @@ def search_row(
     start = tl.program_id(0) * TARGETS
     row = tl.arange(0, TARGETS)
     here = start + row < n
+    safe = tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
     first = tl.arange(0, MIDDLE)
     second = MIDDLE + first
     c = tl.arange(0, CHANNELS)
@@ -82,8 +83,8 @@ def search_row(
     one_lengths = lengths_of(y_length_ptr, image * sources + first, first < sources, Y_LENGTHS)
     two_lengths = lengths_of(y_length_ptr, image * sources + second, second < sources, Y_LENGTHS)
     bias_at = bias_ptr + (image * bias_image + start.to(tl.int64) * bias_target) * COUNT
-    one = biases(bias_at, length, one_lengths, row, here, first, sources, bias_target, ROWS, COUNT)
-    two = biases(bias_at, length, two_lengths, row, here, second, sources, bias_target, ROWS, COUNT)
+    one = biases(bias_at, length, one_lengths, safe, first, sources, bias_target, ROWS, COUNT)
+    two = biases(bias_at, length, two_lengths, safe, second, sources, bias_target, ROWS, COUNT)
     if not ROWS:
         one = tl.broadcast_to(one, (TARGETS, MIDDLE))
         two = tl.broadcast_to(two, (TARGETS, MIDDLE))

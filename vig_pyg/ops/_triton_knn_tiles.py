@@ -15,7 +15,7 @@ from vig_pyg.ops._triton_knn_row import biases, lengths_of
 _EMPTY = tl.constexpr(2**30)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "m", "bias_image", "bias_target", "k", "step", "kept"])
 def search_tiles(
     x_ptr,
     y_ptr,
@@ -50,6 +50,7 @@ def search_tiles(
     start = tl.program_id(0) * TARGETS
     row = tl.arange(0, TARGETS)
     here = start + row < n
+    safe = tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
     c = tl.arange(0, CHANNELS)
     length = lengths_of(x_length_ptr, image * n + start + row, here, X_LENGTHS)
     bias_at = bias_ptr + (image * bias_image + start.to(tl.int64) * bias_target) * COUNT
@@ -61,7 +62,7 @@ def search_tiles(
     while tile * SOURCES < sources:
         column = tile * SOURCES + tl.arange(0, SOURCES)
         lengths = lengths_of(y_length_ptr, image * sources + column, column < sources, Y_LENGTHS)
-        scores = biases(bias_at, length, lengths, row, here, column, sources, bias_target, ROWS, COUNT)
+        scores = biases(bias_at, length, lengths, safe, column, sources, bias_target, ROWS, COUNT)
         if not ROWS:
             scores = tl.broadcast_to(scores, (TARGETS, SOURCES))
         x_at = x_from

@@ -25,7 +25,7 @@ def lengths(*features: Tensor) -> list[Tensor]:
     return found
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "more"])
 def _lengths(x_ptr, y_ptr, x_out, y_out, rows, more, channels, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
     program = tl.program_id(0)
     of_x = tl.cdiv(rows, ROWS)

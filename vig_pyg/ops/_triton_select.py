@@ -13,6 +13,8 @@ import triton.language as tl
 _STEPS = tl.constexpr(8388607.0)  # 2**23 - 1
 _FIRST = tl.constexpr(8388608.0)  # from here on the bits of a float32 count in ones
 _LAST = tl.constexpr(16777215.0)
+#: The smallest number: a row of masked sources alone is not better.
+_LOWEST = tl.constexpr(-3.4028234663852886e38)
 #: Ranges of scores, in lengths of the target, up to which a step is as fine as the rounding of the products.
 _WIDEST = tl.constexpr(8.0)
 
@@ -21,7 +23,7 @@ _WIDEST = tl.constexpr(8.0)
 def select(one, two, first, second, length, m, k, step, EXACT: tl.constexpr, SLOTS: tl.constexpr):
     """Columns of rank 0, step, 2 step, ... of each row `(T, SLOTS)`, the smaller column first where scores tie."""
     pairs = tl.maximum(one, two)
-    best = tl.max(pairs, 1)
+    best = tl.maximum(tl.max(pairs, 1), _LOWEST)
     bound = tl.min(tl.where(pairs == float("-inf"), best[:, None], pairs), 1)
     chosen = tl.zeros((one.shape[0], SLOTS), tl.uint32)
     if EXACT:
