@@ -11,7 +11,7 @@ memory is what torch allocates at most for one network. Every row is written as 
 from __future__ import annotations
 
 import argparse
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 
 import torch
@@ -54,7 +54,7 @@ def main() -> None:
     args.models = args.models or (QUICK_MODELS if args.quick else MODELS)
     torch.manual_seed(0)
     report = Report(
-        args.out / f"gpu_{date.today().isoformat()}.json",
+        args.out / f"gpu_{datetime.now():%Y-%m-%dT%H%M}.json",
         seconds=args.seconds or (QUICK_SECONDS if args.quick else None),
         device=torch.cuda.get_device_name() if args.device.type == "cuda" else "CPU",
         image_size=args.image_size,
@@ -76,11 +76,13 @@ def run(args: argparse.Namespace, report: Report) -> None:
     if "large" in args.parts:
         large(args, report)
     if args.profile:
-        profiles(args, report, args.out)
+        profiles(args, report, ["inference", "training"])
     if "compiled" in args.parts:
         for table, name in in_order:
             if (table, name) not in eager:
                 run_table(table, name, args, report)
+    if args.profile and not args.no_compile:
+        profiles(args, report, ["compiled"])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import torch
 from gpu_networks import Networks, adamw, compiled, inference, training_step
@@ -32,12 +31,17 @@ def profile_run(run: Run, args: argparse.Namespace) -> tuple[str, int, float]:
     return text, len(launched), sum(event.time_range.elapsed_us() for event in launched) / 1000
 
 
-def profiles(args: argparse.Namespace, report: Report, folder: Path) -> None:
-    """Tables of the first model of the command into text files, and a row with the counts of each."""
+def profiles(args: argparse.Namespace, report: Report, whats: list[str]) -> None:
+    """Tables of the first model of the command into text files, and a row with the counts of each.
+
+    Args:
+        args: The command's options.
+        report: Where the rows go.
+        whats: Of `"inference"`, `"training"`, `"compiled"`.
+    """
     name = args.models[0]
     side = args.image_size
     images = torch.randn(args.batch_size, 3, side, side, device=args.device)
-    whats = ["inference", "training"] + ([] if args.no_compile else ["compiled"])
     for what in whats:
         row = {"mode": "profile", "model": name, "batch": args.batch_size, "network": f"ours, {what}"}
         if report.is_over:
@@ -49,7 +53,7 @@ def profiles(args: argparse.Namespace, report: Report, folder: Path) -> None:
         except Exception as error:
             report.add({**row, "error": f"{type(error).__name__}: {str(error)[:300]}"})
             continue
-        (folder / f"profile_{name}_{what}.txt").write_text(text)
+        (args.out / f"profile_{name}_{what}.txt").write_text(text)
         report.add({**row, "launches": count, "ms of kernels": took})
 
 

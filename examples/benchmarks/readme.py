@@ -13,6 +13,9 @@ from typing import Any
 from harness import RESULTS, table
 
 README = Path(__file__).parents[2] / "README.md"
+GPU_MODELS = ("pvig_small", "vig_small")
+GPU_PEERS = ("Swin-T", "DeiT-S", "ConvNeXt-T")
+GPU_RATIOS = {"reference": "x reference", "floor": "of the floor", "Swin-T": "of Swin-T"}
 
 
 def newest(name: str) -> dict[str, Any]:
@@ -105,7 +108,33 @@ def memory() -> str:
     return with_source([{column: row[column] for column in columns} for row in result["rows"]], result)
 
 
-TABLES = {"inference": inference, "peers": peers, "training": training, "memory": memory}
+def gpu() -> str:
+    """A row for each mode, model and batch on a GPU, in images per second."""
+    result = newest("gpu")
+    tables: dict[tuple[str, str, int], dict[str, dict[str, Any]]] = {}
+    for row in result["rows"]:
+        if "images/s" in row and row["mode"].startswith(("inference", "training")):
+            tables.setdefault((row["mode"], row["model"], row["batch"]), {})[row["network"]] = row
+    rows = []
+    for (mode, model, batch), by_name in tables.items():
+        if "ours" not in by_name or model not in GPU_MODELS:
+            continue
+        ours = by_name["ours"]
+        speeds = {name: _speed(by_name.get(name)) for name in ("reference", "ours", "floor", *GPU_PEERS)}
+        ratios = {f"ours / {name}": ours.get(column, "") for name, column in GPU_RATIOS.items()}
+        peaks = [f"{by_name[name]['peak GiB']:.2f}" if name in by_name else "" for name in ("ours", "reference")]
+        memory = {"ours, GiB": peaks[0], "reference, GiB": peaks[1]}
+        rows.append({"mode": mode, "model": model, "batch": batch, **speeds, **ratios, **memory})
+    env = result["environment"]
+    source = f"{env['date']}, {result['device']}, torch {env['torch']}, Triton {env['triton']}, commit {env['commit']}"
+    return f"{table(rows)}\n\n{source}"
+
+
+def _speed(row: dict[str, Any] | None) -> str:
+    return "" if row is None else f"{row['images/s']:.0f}"
+
+
+TABLES = {"inference": inference, "peers": peers, "training": training, "memory": memory, "gpu": gpu}
 
 
 def rendered(text: str) -> str:
