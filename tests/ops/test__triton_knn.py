@@ -91,10 +91,10 @@ def built(kernel, types, warps=4, **constants):
 numbers = "n m channels bias_image bias_target k step kept".split()
 lengths = {"x_length_ptr": "*fp32", "y_length_ptr": "*fp32", "bias_ptr": "*fp32", "found_ptr": "*i16"}
 rest = {**lengths, **dict.fromkeys(numbers, "i32")}
-flags = {"SLOTS": 16, "ROWS": True, "COUNT": 4, "X_LENGTHS": True, "Y_LENGTHS": True, "HALF": False}
+flags = {"SLOTS": 16, "ROWS": True, "COUNT": 4, "X_LENGTHS": True, "Y_LENGTHS": True}
 for dtype, channels in (("bf16", 64), ("fp32", 16)):
     search = {"x_ptr": f"*{dtype}", "y_ptr": f"*{dtype}", **rest}
-    sizes = {"TARGETS": 64, "CHANNELS": channels, "STAGES": 2, **flags, "PRECISION": "tf32x3"}
+    sizes = {"TARGETS": 64, "CHANNELS": channels, **flags, "PRECISION": "tf32x3"}
     built(_triton_knn_row.search_row, search, SOURCES=256, EXACT=False, **sizes)
     built(_triton_knn_tiles.search_tiles, search, SOURCES=128, BEST=16, **sizes)
 graph = {"source_ptr": "*i64", "first_ptr": "*i64"}

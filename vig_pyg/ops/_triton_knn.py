@@ -116,16 +116,15 @@ def _launch(operands: Operands, found: Tensor, k: int, step: int, tile: Tile) ->
         kept,
         TARGETS=tile.targets,
         CHANNELS=tile.channels,
-        STAGES=tile.stages,
         SLOTS=max(16, triton.next_power_of_2(kept)),
         ROWS=strides[1] > 0,
         COUNT=count,
         X_LENGTHS=x_lengths is not None,
         Y_LENGTHS=y_lengths is not None,
-        HALF=x.dtype != y.dtype,
         PRECISION=precision,
         **sizes,
         num_warps=tile.warps,
+        num_stages=tile.stages,
     )
 
 

@@ -58,55 +58,75 @@ def search_row(
     TARGETS: tl.constexpr,
     SOURCES: tl.constexpr,
     CHANNELS: tl.constexpr,
-    STAGES: tl.constexpr,
     SLOTS: tl.constexpr,
     ROWS: tl.constexpr,
     COUNT: tl.constexpr,
     X_LENGTHS: tl.constexpr,
     Y_LENGTHS: tl.constexpr,
-    HALF: tl.constexpr,
     PRECISION: tl.constexpr,
     EXACT: tl.constexpr,
 ):
     """`m` and the strides of the bias count in units of `COUNT`: the compiler then sees what they are divisible by."""
-    MIDDLE: tl.constexpr = SOURCES // 2
     sources = m * COUNT
-    image = tl.program_id(1).to(tl.int64)
-    start = tl.program_id(0) * TARGETS
+    image, start = tl.program_id(1).to(tl.int64), tl.program_id(0) * TARGETS
     row = tl.arange(0, TARGETS)
     here = start + row < n
     safe = tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
-    first = tl.arange(0, MIDDLE)
-    second = MIDDLE + first
-    c = tl.arange(0, CHANNELS)
+    first = tl.arange(0, SOURCES // 2)
+    second = SOURCES // 2 + first
     length = lengths_of(x_length_ptr, image * n + start + row, here, X_LENGTHS)
     one_lengths = lengths_of(y_length_ptr, image * sources + first, first < sources, Y_LENGTHS)
     two_lengths = lengths_of(y_length_ptr, image * sources + second, second < sources, Y_LENGTHS)
     bias_at = bias_ptr + (image * bias_image + start.to(tl.int64) * bias_target) * COUNT
     one = biases(bias_at, length, one_lengths, safe, first, sources, bias_target, ROWS, COUNT)
     two = biases(bias_at, length, two_lengths, safe, second, sources, bias_target, ROWS, COUNT)
-    if not ROWS:
-        one = tl.broadcast_to(one, (TARGETS, MIDDLE))
-        two = tl.broadcast_to(two, (TARGETS, MIDDLE))
-    x_at = x_ptr + (image * n + start) * channels + row[:, None] * channels + c[None, :]
-    one_at = y_ptr + image * sources * channels + first[None, :] * channels + c[:, None]
-    two_at = one_at + MIDDLE * channels
-    for done in tl.range(0, channels, CHANNELS, num_stages=STAGES):
+    x_at = x_ptr + (image * n + start) * channels
+    y_at = y_ptr + image * sources * channels
+    one, two = _products(one, two, x_at, y_at, row, here, first, second, sources, channels, CHANNELS, PRECISION)
+    if Y_LENGTHS:
+        one *= (1.0 / one_lengths)[None, :]
+        two *= (1.0 / two_lengths)[None, :]
+    chosen = select(one, two, first, second, length, sources, k, step, EXACT, SLOTS)
+    write(found_ptr + (image * n + start) * kept, chosen - 1, row, here, kept)
+
+
+@triton.jit
+def _products(
+    one,
+    two,
+    x_ptr,
+    y_ptr,
+    row,
+    here,
+    first,
+    second,
+    sources,
+    channels,
+    CHANNELS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Products of a tile of targets with both halves of the sources, added to what is there."""
+    c = tl.arange(0, CHANNELS)
+    x_at = x_ptr + row[:, None] * channels + c[None, :]
+    one_at = y_ptr + first[None, :] * channels + c[:, None]
+    two_at = y_ptr + second[None, :] * channels + c[:, None]
+    for done in range(0, channels, CHANNELS):
         left = channels - done
         a = tl.load(x_at, here[:, None] & (c[None, :] < left), 0.0)
         b = tl.load(one_at, (first[None, :] < sources) & (c[:, None] < left), 0.0)
         d = tl.load(two_at, (second[None, :] < sources) & (c[:, None] < left), 0.0)
-        if HALF:
-            a = a.to(tl.bfloat16)
+        a = a.to(b.dtype)
         one = tl.dot(a, b, one, input_precision=PRECISION)
         two = tl.dot(a, d, two, input_precision=PRECISION)
         x_at += CHANNELS
         one_at += CHANNELS
         two_at += CHANNELS
-    if Y_LENGTHS:
-        one *= (1.0 / one_lengths)[None, :]
-        two *= (1.0 / two_lengths)[None, :]
-    chosen = select(one, two, first, second, length, sources, k, step, EXACT, SLOTS)
-    slot = tl.arange(0, SLOTS)
-    at = found_ptr + (image * n + start) * kept + row[:, None] * kept + slot[None, :]
-    tl.store(at, (chosen - 1).to(tl.int16), here[:, None] & (slot[None, :] < kept))
+    return one, two
+
+
+@triton.jit
+def write(ptr, chosen, row, here, kept):
+    """The chosen sources of a tile of targets."""
+    slot = tl.arange(0, chosen.shape[1])
+    at = ptr + row[:, None] * kept + slot[None, :]
+    tl.store(at, chosen.to(ptr.dtype.element_ty), here[:, None] & (slot[None, :] < kept))

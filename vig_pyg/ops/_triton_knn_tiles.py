@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from vig_pyg.ops._triton_knn_row import biases, lengths_of
+from vig_pyg.ops._triton_knn_row import biases, lengths_of, write
 
 #: Numbers of empty places in a list: larger than those of all sources.
 _EMPTY = tl.constexpr(2**30)
@@ -34,58 +34,66 @@ def search_tiles(
     TARGETS: tl.constexpr,
     SOURCES: tl.constexpr,
     CHANNELS: tl.constexpr,
-    STAGES: tl.constexpr,
     BEST: tl.constexpr,
     SLOTS: tl.constexpr,
     ROWS: tl.constexpr,
     COUNT: tl.constexpr,
     X_LENGTHS: tl.constexpr,
     Y_LENGTHS: tl.constexpr,
-    HALF: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """`m` and the strides of the bias count in units of `COUNT`: the compiler then sees what they are divisible by."""
     sources = m * COUNT
-    image = tl.program_id(1).to(tl.int64)
-    start = tl.program_id(0) * TARGETS
+    image, start = tl.program_id(1).to(tl.int64), tl.program_id(0) * TARGETS
     row = tl.arange(0, TARGETS)
     here = start + row < n
     safe = tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
-    c = tl.arange(0, CHANNELS)
     length = lengths_of(x_length_ptr, image * n + start + row, here, X_LENGTHS)
     bias_at = bias_ptr + (image * bias_image + start.to(tl.int64) * bias_target) * COUNT
-    x_from = x_ptr + (image * n + start) * channels + row[:, None] * channels + c[None, :]
-    place = tl.arange(0, BEST)
+    x_at = x_ptr + (image * n + start) * channels
+    y_at = y_ptr + image * sources * channels
     list_scores = tl.full((TARGETS, BEST), float("-inf"), tl.float32)
-    list_sources = tl.zeros((TARGETS, BEST), tl.int32) + (place + _EMPTY)[None, :]
+    list_sources = tl.zeros((TARGETS, BEST), tl.int32) + (tl.arange(0, BEST) + _EMPTY)[None, :]
     tile = 0
     while tile * SOURCES < sources:
         column = tile * SOURCES + tl.arange(0, SOURCES)
         lengths = lengths_of(y_length_ptr, image * sources + column, column < sources, Y_LENGTHS)
         scores = biases(bias_at, length, lengths, safe, column, sources, bias_target, ROWS, COUNT)
-        if not ROWS:
-            scores = tl.broadcast_to(scores, (TARGETS, SOURCES))
-        x_at = x_from
-        y_at = y_ptr + image * sources * channels + column[None, :].to(tl.int64) * channels + c[:, None]
-        for done in tl.range(0, channels, CHANNELS, num_stages=STAGES):
-            left = channels - done
-            a = tl.load(x_at, here[:, None] & (c[None, :] < left), 0.0)
-            b = tl.load(y_at, (column[None, :] < sources) & (c[:, None] < left), 0.0)
-            if HALF:
-                a = a.to(tl.bfloat16)
-            scores = tl.dot(a, b, scores, input_precision=PRECISION)
-            x_at += CHANNELS
-            y_at += CHANNELS
-        if Y_LENGTHS:
-            scores *= (1.0 / lengths)[None, :]
+        scores = _products(scores, x_at, y_at, row, here, column, sources, channels, CHANNELS, PRECISION)
+        scores *= (1.0 / lengths)[None, :]
         scores = tl.where(scores == scores, scores, float("-inf"))
         scores = tl.where(column[None, :] < sources, scores, float("nan"))
         list_scores, list_sources = _merge(scores, column, list_scores, list_sources, sources)
         tile += 1
-    chosen = _ordered(list_scores, list_sources, k, step, SLOTS)
-    slot = tl.arange(0, SLOTS)
-    at = found_ptr + (image * n + start) * kept + row[:, None] * kept + slot[None, :]
-    tl.store(at, chosen.to(found_ptr.dtype.element_ty), here[:, None] & (slot[None, :] < kept))
+    write(found_ptr + (image * n + start) * kept, _ordered(list_scores, list_sources, k, step, SLOTS), row, here, kept)
+
+
+@triton.jit
+def _products(
+    scores,
+    x_ptr,
+    y_ptr,
+    row,
+    here,
+    column,
+    sources,
+    channels,
+    CHANNELS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Products of a tile of targets with a tile of sources, added to what is there."""
+    c = tl.arange(0, CHANNELS)
+    x_at = x_ptr + row[:, None] * channels + c[None, :]
+    y_at = y_ptr + column[None, :].to(tl.int64) * channels + c[:, None]
+    for done in range(0, channels, CHANNELS):
+        left = channels - done
+        a = tl.load(x_at, here[:, None] & (c[None, :] < left), 0.0)
+        b = tl.load(y_at, (column[None, :] < sources) & (c[:, None] < left), 0.0)
+        a = a.to(b.dtype)
+        scores = tl.dot(a, b, scores, input_precision=PRECISION)
+        x_at += CHANNELS
+        y_at += CHANNELS
+    return scores
 
 
 @triton.jit
