@@ -65,7 +65,8 @@ class Report:
             json.dumps({**self._head, "seconds": self.elapsed, "rows": list(self.rows.values())}, indent=1)
         )
         os.replace(other, self.path)
-        says = row.get("error") or ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
+        rest = {name: f"{v:.4g}" if isinstance(v, float) else v for name, v in row.items() if name not in KEY}
+        says = row.get("error") or ", ".join(f"{name} {value}" for name, value in rest.items())
         print(f"[{self.elapsed:5.0f} s] {' | '.join(str(row[k]) for k in KEY if k in row)}: {says}", flush=True)
 
     def _compare(self, row: Row) -> None:
