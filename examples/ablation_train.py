@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vig_pyg.classification import DigitsData, FolderData, ImageData
-from vig_pyg.classification.data import Pictures
+from vig_pyg.classification.data import ImageDataset
 from vig_pyg.classification.module import Classifier
-from vig_pyg.engine import Recipe
+from vig_pyg.engine import TrainConfig
 from vig_pyg.engine.trainer import quiet_lightning
 
 
@@ -33,11 +33,11 @@ def load_data(settings: dict[str, Any], workers: int) -> ImageData:
     return data
 
 
-def _few(pictures: Pictures, count: int) -> Pictures:
+def _few(pictures: ImageDataset, count: int) -> ImageDataset:
     labels, draw = np.array(pictures.labels), np.random.default_rng(0)
     rows = [draw.permutation(np.flatnonzero(labels == label))[:count] for label in np.unique(labels)]
     kept = np.concatenate(rows)
-    return Pictures([pictures.sources[i] for i in kept], labels[kept].tolist(), pictures.transform)
+    return ImageDataset([pictures.sources[i] for i in kept], labels[kept].tolist(), pictures.transform)
 
 
 class Steps(lightning.Callback):
@@ -58,7 +58,7 @@ def train(
     with quiet_lightning():
         lightning.seed_everything(seed, workers=True, verbose=False)
         data.seed = seed
-        classifier = Classifier(variant.make(settings["model"], options), Recipe(lr=settings["lr"], seed=seed))
+        classifier = Classifier(variant.make(settings["model"], options), TrainConfig(lr=settings["lr"], seed=seed))
         common = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "devices": 1}
         trainer = lightning.Trainer(
             max_epochs=settings["epochs"],

@@ -11,8 +11,8 @@ from vig_pyg.classification import (
     Augmentation,
     CsvData,
     FolderData,
-    LabeledPictures,
-    PictureClassifier,
+    ImageClassifier,
+    LabeledImages,
     evaluate,
     predict,
 )
@@ -80,11 +80,11 @@ def doors_of_prediction(root, preprocessing):
     yield "batches", images
     for command in (predict, evaluate):
         model = Keeps()
-        classifier = PictureClassifier(name="", model=model, class_names=["a", "b"], preprocessing=preprocessing)
+        classifier = ImageClassifier(name="", model=model, class_names=["a", "b"], preprocessing=preprocessing)
         if command is predict:
             assert len(list(predict(classifier, paths))) == len(paths)
         else:
-            evaluate(classifier, LabeledPictures(paths, [0] * len(paths)))
+            evaluate(classifier, LabeledImages(paths, [0] * len(paths)))
         yield command.__name__, torch.cat(model.images)
 
 

@@ -18,7 +18,7 @@ import torch
 from harness import RESULTS, write
 
 from vig_pyg.classification import fit, load_data, load_run, settings, to_yaml
-from vig_pyg.classification.metrics import History
+from vig_pyg.classification.metrics import MetricsHistory
 
 
 class Watch(lightning.Callback):
@@ -52,9 +52,9 @@ def main() -> None:
     kept = fit(
         data, args.out, model=case.model, options=case.options, recipe=case, resume=args.resume, callbacks=[watch]
     )  # fmt: skip
-    history = History()
+    history = MetricsHistory()
     checkpoint = torch.load(args.out / "last.ckpt", weights_only=True)
-    history.load_state_dict(next(v for k, v in checkpoint["callbacks"].items() if k.startswith("History")))
+    history.load_state_dict(next(v for k, v in checkpoint["callbacks"].items() if k.startswith("MetricsHistory")))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     row = {
         "data": data.title,

@@ -24,7 +24,7 @@ from reference import DenseReference
 from torch import Tensor, nn
 
 from vig_pyg import create_model, weights
-from vig_pyg.classification import ImageData, Settings, load_data, settings
+from vig_pyg.classification import ClassificationConfig, ImageData, load_data, settings
 from vig_pyg.classification.module import Classifier
 from vig_pyg.engine.trainer import make_trainer, quiet_lightning
 
@@ -44,7 +44,7 @@ class Losses(lightning.Callback):
         self.values.append(float(outputs["loss"]))
 
 
-def make(case: Settings, data: ImageData, network: str, seed: int) -> nn.Module:
+def make(case: ClassificationConfig, data: ImageData, network: str, seed: int) -> nn.Module:
     """A network with the weights of the seed."""
     torch.manual_seed(seed)
     options = {"num_classes": len(data.class_names), "in_channels": data.preprocessing.in_channels}
@@ -57,7 +57,7 @@ def make(case: Settings, data: ImageData, network: str, seed: int) -> nn.Module:
     return reference
 
 
-def train(case: Settings, network: str, seed: int, folder: Path) -> dict[str, Any]:
+def train(case: ClassificationConfig, network: str, seed: int, folder: Path) -> dict[str, Any]:
     """The losses of a run: of every step, and held out in the end."""
     data = load_data(case)
     data.seed, start = seed, time.perf_counter()

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from harness import write
 
 from vig_pyg import create_model
-from vig_pyg.classification import ImageData, Settings, fit, load_data, settings
+from vig_pyg.classification import ClassificationConfig, ImageData, fit, load_data, settings
 from vig_pyg.engine.optim import WarmCosine, parameter_groups
 
 #: Small steps show overhead best: digits take 0.1 s a step; the pyramid is the network of the preset `scratch`.
@@ -47,7 +47,7 @@ def speed(times: list[float], batch_size: int) -> float:
     return (len(times) - 1) * batch_size / (times[-1] - times[0])
 
 
-def bare(case: Settings, data: ImageData) -> float:
+def bare(case: ClassificationConfig, data: ImageData) -> float:
     """An epoch of the loop that everybody writes first."""
     torch.manual_seed(0)
     options = {"num_classes": 10, "in_channels": 1, "image_size": case.image_size}
@@ -65,7 +65,7 @@ def bare(case: Settings, data: ImageData) -> float:
     return speed(times, case.batch_size)
 
 
-def ours(case: Settings, data: ImageData) -> float:
+def ours(case: ClassificationConfig, data: ImageData) -> float:
     """An epoch of `fit`."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +73,7 @@ def ours(case: Settings, data: ImageData) -> float:
     return speed(clock.times, case.batch_size)
 
 
-def measure(case: Settings, repeats: int) -> dict[str, float]:
+def measure(case: ClassificationConfig, repeats: int) -> dict[str, float]:
     """Medians of both, in turns."""
     found: dict[str, list[float]] = {"bare": [], "ours": []}
     for turn in range(repeats + 1):

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from vig_pyg.classification import PictureClassifier
+from vig_pyg.classification import ImageClassifier
 from vig_pyg.preprocess import Preprocessing
 
 RGB = {"red": (255, 40, 0), "green": (0, 255, 40), "blue": (40, 0, 255)}
@@ -25,7 +25,7 @@ class Colors(nn.Module):
 
 
 def colors(names=("red", "green", "blue")):
-    return PictureClassifier(
+    return ImageClassifier(
         name="colors", model=Colors(len(names)), class_names=list(names), preprocessing=Preprocessing(image_size=8)
     )
 

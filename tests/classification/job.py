@@ -6,7 +6,7 @@ import sys
 
 from vig_pyg.classification import DigitsData, fit, settings
 from vig_pyg.classification.load_config import parse_set
-from vig_pyg.engine import Stopped
+from vig_pyg.engine import TrainingInterrupted
 
 NETWORK = {"depth": 2, "patch_size": 4, "channels": 32, "head_channels": 32}
 
@@ -29,6 +29,6 @@ def run(out, *, resume=False, **values):
 if __name__ == "__main__":
     try:
         kept = run(sys.argv[1], resume=sys.argv[2] == "1", **parse_set(sys.argv[3:]))
-    except Stopped as stop:
+    except TrainingInterrupted as stop:
         sys.exit(128 + stop.signum)
     print(os.environ.get("RANK", "0"), json.dumps(kept))

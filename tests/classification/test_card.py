@@ -7,14 +7,14 @@ from vig_pyg import vig_micro
 from vig_pyg.classification import card as card_file
 from vig_pyg.classification import settings
 from vig_pyg.classification.card import commit, differing, model_card
-from vig_pyg.classification.metrics import History
-from vig_pyg.engine import Recipe
+from vig_pyg.classification.metrics import MetricsHistory
+from vig_pyg.engine import TrainConfig
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_the_card_says_what_counts(tmp_path, monkeypatch, keep):
     monkeypatch.setattr("sys.argv", ["/somewhere/vig-pyg", "train", "--out", "my run"])
-    history = History(keep=keep)
+    history = MetricsHistory(keep=keep)
     history.rows = [
         {"epoch": 1, "val_accuracy": 0.75, "val_top5": 0.9, "val_loss": 0.5},
         {"epoch": 2, "val_accuracy": 0.5, "val_top5": 0.8, "val_loss": 0.25},
@@ -38,8 +38,8 @@ def test_the_card_says_what_counts(tmp_path, monkeypatch, keep):
 
 
 def test_only_what_differs_is_listed():
-    assert differing(Recipe()) == {}
-    assert differing(Recipe(lr=0.1)) == {"lr": 0.1}
+    assert differing(TrainConfig()) == {}
+    assert differing(TrainConfig(lr=0.1)) == {"lr": 0.1}
 
 
 def git(folder, *argv):

@@ -8,10 +8,10 @@ import signal
 import pytest
 
 from tests.classification.job import run
-from vig_pyg.classification.checkpoint import Saver
-from vig_pyg.classification.metrics import History
+from vig_pyg.classification.checkpoint import CheckpointCallback
+from vig_pyg.classification.metrics import MetricsHistory
 from vig_pyg.classification.module import Classifier
-from vig_pyg.engine import Stopped
+from vig_pyg.engine import TrainingInterrupted
 
 #: All that has a state: average, mixing, gradients that are added, layers of different speed.
 VALUES = {"ema": 0.9, "cutmix": 1.0, "mix_prob": 0.5, "accumulate": 2, "layer_decay": 0.9, "checkpoint_every": 2}
@@ -57,8 +57,8 @@ def crash_at(monkeypatch, owner, hook, count):
         (Classifier, "training_step", 13),  # at the beginning of an epoch
         (Classifier, "training_step", 36),
         (Classifier, "validation_step", 4),
-        (History, "on_train_epoch_end", 2),
-        (Saver, "on_train_epoch_end", 3),  # all is done but the last checkpoint
+        (MetricsHistory, "on_train_epoch_end", 2),
+        (CheckpointCallback, "on_train_epoch_end", 3),  # all is done but the last checkpoint
     ],
 )
 def test_a_crash_at_any_moment_changes_nothing(tmp_path, monkeypatch, whole, owner, hook, count):
@@ -114,7 +114,7 @@ def test_a_signal_saves_after_the_step(tmp_path, monkeypatch, whole, step):
         if step == 18:  # the last one: there is nothing left to stop
             run(out, **VALUES)
         else:
-            with pytest.raises(Stopped) as stop:
+            with pytest.raises(TrainingInterrupted) as stop:
                 run(out, **VALUES)
             assert stop.value.signum == signal.SIGTERM
             run(out, resume=True, **VALUES)

@@ -2,7 +2,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from vig_pyg.classification import PRESETS, Augmentation, Settings, settings
+from vig_pyg.classification import PRESETS, Augmentation, ClassificationConfig, settings
 from vig_pyg.config import variant_config, variant_name
 from vig_pyg.config_schema import options_of
 from vig_pyg.models import create_model, list_models
@@ -14,7 +14,7 @@ def test_every_preset_makes_a_network_and_an_augmentation(name):
     options = {"num_classes": 10, "image_size": preset.image_size, "drop_path_rate": preset.drop_path_rate}
     assert create_model(preset.model, **preset.options, **options).config.drop_path_rate == preset.drop_path_rate
     assert preset.augmentation.crop == preset.crop
-    assert {f.name for f in fields(Augmentation)} <= {f.name for f in fields(Settings)}
+    assert {f.name for f in fields(Augmentation)} <= {f.name for f in fields(ClassificationConfig)}
 
 
 def test_imagenet_is_the_published_recipe():
@@ -47,7 +47,7 @@ def test_the_published_drop_path_goes_by_size(model, rate):
 )
 def test_wrong_settings_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Settings(**wrong)
+        ClassificationConfig(**wrong)
 
 
 @pytest.mark.parametrize("model", list_models())

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from tests.mutations import VALUES, mutated
-from vig_pyg.classification import PRESETS, Settings, load_data, read_yaml, settings, to_yaml
+from vig_pyg.classification import PRESETS, ClassificationConfig, load_data, read_yaml, settings, to_yaml
 from vig_pyg.classification.config_bounds import SETTINGS
 from vig_pyg.engine.config_bounds import RECIPE
 
@@ -13,7 +13,7 @@ BOUNDS = {**RECIPE, **SETTINGS}
 
 
 def test_every_value_has_bounds():
-    assert BOUNDS.keys() | {"options"} == {field.name for field in fields(Settings)}
+    assert BOUNDS.keys() | {"options"} == {field.name for field in fields(ClassificationConfig)}
     for preset in PRESETS.values():
         for name, value in asdict(preset).items():
             assert name == "options" or BOUNDS[name](value, name) == value

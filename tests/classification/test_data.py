@@ -7,8 +7,8 @@ from PIL import Image
 
 from tests.pictures import make_folder
 from vig_pyg.classification import Augmentation, DigitsData, FolderData, fit
-from vig_pyg.classification.data import IGNORE, Pictures
-from vig_pyg.engine import Recipe
+from vig_pyg.classification.data import IGNORE, ImageDataset
+from vig_pyg.engine import TrainConfig
 from vig_pyg.image_io import UnreadableImageError
 from vig_pyg.preprocess import Preprocessing
 
@@ -75,7 +75,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "half.npy").write_bytes(b"\x93NUMPY")
     np.save(tmp_path / "gray.npy", np.zeros((9, 9), np.uint8))
     names = ["half.png", "half.npy", "gray.npy", "none.png"]
-    images = Pictures([str(tmp_path / name) for name in names], [0] * 4, Preprocessing(image_size=8))
+    images = ImageDataset([str(tmp_path / name) for name in names], [0] * 4, Preprocessing(image_size=8))
     for i, reason in enumerate(["damaged or cut short", "damaged or cut short", r"Expected an array \(height"]):
         with pytest.raises(UnreadableImageError, match=rf"{names[i]} cannot be read as an image \({reason}.*skip\.$"):
             images[i]
@@ -115,7 +115,7 @@ def test_workers_end_with_the_run_whatever_goes_wrong(folder, tmp_path):
     data = FolderData(folder, image_size=32, batch_size=4, num_workers=2)
     options = {"depth": 1, "channels": 16}
     with pytest.raises(ValueError, match=r"red/3\.png cannot be read as an image"):
-        fit(data, tmp_path / "run", model="vig_micro", options=options, recipe=Recipe(epochs=1), progress=False)
+        fit(data, tmp_path / "run", model="vig_micro", options=options, recipe=TrainConfig(epochs=1), progress=False)
     assert not multiprocessing.active_children()
 
 

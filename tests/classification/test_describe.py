@@ -10,7 +10,7 @@ from tests.classification.job import NETWORK, few_digits, run
 from vig_pyg.classification import describe as module
 from vig_pyg.classification import fit, load_run
 from vig_pyg.classification.module import Classifier
-from vig_pyg.engine import Recipe
+from vig_pyg.engine import TrainConfig
 
 #: Names that matplotlib, Markdown, a terminal or a font may stumble over.
 NAMES = [
@@ -42,7 +42,7 @@ def named(names):
 
 
 def train(out, names=("a", "b"), **options):
-    recipe = Recipe(epochs=1, accelerator="cpu")
+    recipe = TrainConfig(epochs=1, accelerator="cpu")
     return fit(named(names), out, model="vig_micro", options=NETWORK, recipe=recipe, progress=False, **options)
 
 

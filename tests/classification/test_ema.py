@@ -2,26 +2,26 @@ import pytest
 import torch
 
 from tests.classification.job import run
-from vig_pyg.classification.ema import Average
+from vig_pyg.classification.ema import EMA
 
 
 def state(out, name="average"):
     checkpoint = torch.load(out / "last.ckpt", weights_only=True)
     if name == "current":
         return {k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k.startswith("model.")}
-    return next(v["average"] for k, v in checkpoint["callbacks"].items() if k.startswith("Average"))
+    return next(v["average"] for k, v in checkpoint["callbacks"].items() if k.startswith("EMA"))
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_average_is_what_its_formula_says(tmp_path, monkeypatch, accumulate):
-    seen, update = [], Average.on_train_batch_end
+    seen, update = [], EMA.on_train_batch_end
 
     def watch(self, trainer, module, *rest):
         if trainer.global_step > self.steps:
             seen.append({k: v.clone() for k, v in module.model.state_dict().items()})
         update(self, trainer, module, *rest)
 
-    monkeypatch.setattr(Average, "on_train_batch_end", watch)
+    monkeypatch.setattr(EMA, "on_train_batch_end", watch)
     run(tmp_path / "run", epochs=1, ema=0.9, accumulate=accumulate)
     assert len(seen) == 6
     average = state(tmp_path / "run")

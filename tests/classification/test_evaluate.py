@@ -1,7 +1,7 @@
 import pytest
 
 from tests.classification.common import RGB, colors, paint
-from vig_pyg.classification import LabeledPictures, evaluate, find_labeled
+from vig_pyg.classification import LabeledImages, evaluate, find_labeled
 from vig_pyg.classification.evaluate import ClassResult
 
 SEVEN = ["red", "green", "blue", "d", "e", "f", "g"]  # in this order the model likes the last four less and less
@@ -40,7 +40,7 @@ def test_accuracy_by_hand(root, batch_size):
 def test_top5_counts_the_five_likeliest(tmp_path):
     paths = [paint(tmp_path / f"{i}.png", "red") for i in range(4)]
     labels = [0, 4, 5, 6]  # the first, the fifth, the sixth, the last
-    result = evaluate(colors(SEVEN), LabeledPictures(paths, labels))
+    result = evaluate(colors(SEVEN), LabeledImages(paths, labels))
     assert (result.top1, result.top5) == (25.0, 50.0)
     assert [(row.index, row.name, row.top1, row.top5) for row in result.per_class] == [
         (0, "red", 100.0, 100.0),
@@ -60,4 +60,4 @@ def test_the_model_chooses_among_all_classes_even_if_some_do_not_occur(tmp_path)
 def test_nothing_readable_is_an_error(tmp_path):
     (tmp_path / "a.png").touch()
     with pytest.raises(ValueError, match=r"None of 1 pictures could be read; the first: the file is empty\."):
-        evaluate(colors(), LabeledPictures([tmp_path / "a.png"], [0]))
+        evaluate(colors(), LabeledImages([tmp_path / "a.png"], [0]))

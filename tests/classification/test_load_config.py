@@ -3,7 +3,7 @@ from dataclasses import asdict, fields, replace
 import pytest
 import yaml
 
-from vig_pyg.classification import PRESETS, Settings, read_yaml, settings, to_yaml
+from vig_pyg.classification import PRESETS, ClassificationConfig, read_yaml, settings, to_yaml
 from vig_pyg.classification.load_config import parse_set
 
 
@@ -11,7 +11,7 @@ from vig_pyg.classification.load_config import parse_set
 def test_yaml_goes_round(tmp_path, name):
     (tmp_path / "recipe.yaml").write_text(to_yaml(settings(name)))
     values = read_yaml(tmp_path / "recipe.yaml")
-    assert list(values) != [] and set(values) == {f.name for f in fields(Settings)}
+    assert list(values) != [] and set(values) == {f.name for f in fields(ClassificationConfig)}
     for base in PRESETS:
         assert settings(base, ("recipe.yaml", values)) == settings(name)
 
@@ -50,7 +50,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.name)
+@pytest.mark.parametrize("field", fields(ClassificationConfig), ids=lambda field: field.name)
 def test_every_value_can_be_said_as_text(field):
     """What a command line gives is the value itself, of the same type."""
     changed = False

@@ -5,11 +5,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.classification.job import run
-from vig_pyg.classification.metrics import BEST, History
+from vig_pyg.classification.metrics import BEST, MetricsHistory
 
 
 def history(*accuracies, **options):
-    made = History(**options)
+    made = MetricsHistory(**options)
     made.rows = [{"epoch": i + 1, "val_accuracy": a} for i, a in enumerate(accuracies)]
     return made
 
@@ -28,7 +28,7 @@ def test_patience_counts_epochs_without_a_better_one(patience, stops):
 def test_its_state_goes_round():
     made = history(0.1, 0.5)
     made.counts = torch.eye(2)
-    other = History()
+    other = MetricsHistory()
     other.load_state_dict(made.state_dict())
     assert (other.rows, other.counts.tolist()) == (made.rows, [[1, 0], [0, 1]])
 

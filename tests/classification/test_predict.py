@@ -4,7 +4,7 @@ import torch
 from tests.classification.common import RGB, colors, paint
 from tests.common import calibrated
 from vig_pyg import pvig_micro
-from vig_pyg.classification import Broken, PictureClassifier, Prediction, predict
+from vig_pyg.classification import ImageClassifier, Prediction, UnreadableImage, predict
 from vig_pyg.image_io import read_image
 from vig_pyg.preprocess import Preprocessing
 
@@ -32,7 +32,7 @@ def test_broken_pictures_keep_their_places(tmp_path):
     paths[4].write_text("text")
     for batch_size in (1, 2, 5):
         found = list(predict(colors(), paths, batch_size=batch_size))
-        assert [type(one) for one in found] == [Prediction, Broken, Prediction, Prediction, Broken]
+        assert [type(one) for one in found] == [Prediction, UnreadableImage, Prediction, Prediction, UnreadableImage]
         assert [one.path for one in found] == paths
         assert found[1].reason == "the file is empty" and "no image" in found[4].reason
 
@@ -51,7 +51,7 @@ def test_equals_the_model_by_hand(tmp_path):
     model = calibrated(pvig_micro(num_classes=4)).train()
     preprocessing = Preprocessing(image_size=32, crop_pct=0.9)
     paths = [paint(tmp_path / f"{name}.png", name) for name in RGB]
-    classifier = PictureClassifier(name="", model=model, class_names=list("abcd"), preprocessing=preprocessing)
+    classifier = ImageClassifier(name="", model=model, class_names=list("abcd"), preprocessing=preprocessing)
     found = list(predict(classifier, paths, topk=4, batch_size=3))
     assert not model.training  # statistics of the batch would make pictures depend on each other
     with torch.no_grad():

@@ -11,7 +11,7 @@ from vig_pyg.classification import fit
 from vig_pyg.classification import run_folder as folders
 from vig_pyg.classification.module import Classifier
 from vig_pyg.classification.preflight import check_run
-from vig_pyg.engine import Recipe, Stopped
+from vig_pyg.engine import TrainConfig, TrainingInterrupted
 
 
 def never(*_, **__):
@@ -34,7 +34,7 @@ def refused(tmp_path, error, said, *, data=None, options=(), **recipe):
             tmp_path / "run",
             model="vig_micro",
             options={**NETWORK, **dict(options)},
-            recipe=Recipe(**{"epochs": 1, "accelerator": "cpu", **recipe}),
+            recipe=TrainConfig(**{"epochs": 1, "accelerator": "cpu", **recipe}),
             progress=False,
         )
     assert len(str(caught.value)) < 700
@@ -133,7 +133,7 @@ def test_a_folder_to_resume_may_not_lead_elsewhere(tmp_path, name):
             tmp_path / "run",
             model="vig_micro",
             options={**NETWORK, "num_classes": 10, "in_channels": 1, "image_size": 16},
-            recipe=Recipe(),
+            recipe=TrainConfig(),
             resume=True,
         )
     assert (tmp_path / "precious").read_text() == "precious"
@@ -159,7 +159,7 @@ def test_a_signal_before_the_first_of_all_steps_leaves_nothing(tmp_path, monkeyp
 
     monkeypatch.setattr(owner, name, signalled)
     before = signal.getsignal(signum)
-    with pytest.raises((KeyboardInterrupt, Stopped)) as stop:
+    with pytest.raises((KeyboardInterrupt, TrainingInterrupted)) as stop:
         run(tmp_path / "deep" / "run", accelerator="cpu")
     assert getattr(stop.value, "signum", signal.SIGINT) == signum
     assert not list(tmp_path.iterdir())

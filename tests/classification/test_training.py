@@ -9,7 +9,7 @@ from tests.classification.job import NETWORK, few_digits, run
 from tests.pictures import make_folder
 from vig_pyg import weights
 from vig_pyg.classification import fit, load_data, load_run, read_yaml, settings
-from vig_pyg.engine import Recipe
+from vig_pyg.engine import TrainConfig
 
 FILES = [
     "README.md",
@@ -55,7 +55,7 @@ def test_the_written_run_gives_the_written_accuracy(tmp_path):
 
 def train(out, **options):
     return fit(
-        few_digits(), out, model="vig_micro", options=NETWORK, recipe=Recipe(epochs=1), progress=False, **options
+        few_digits(), out, model="vig_micro", options=NETWORK, recipe=TrainConfig(epochs=1), progress=False, **options
     )
 
 

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from tests.detection.scenes import add_picture, change, make_coco, make_voc
 from vig_pyg.detection.data import Augmentation, DetectionData, DetectionSet, collate, decode_mask, open_source
-from vig_pyg.detection.records import Thing
+from vig_pyg.detection.records import Annotation
 
 
 def pictures(path, **options):
@@ -104,13 +104,13 @@ def test_all_forms_of_outlines_decode():
     square = torch.zeros(4, 5, dtype=torch.uint8)
     square[1:3, 1:3] = 1
     runs = {"size": [4, 5], "counts": [5, 2, 2, 2, 9]}  # column by column
-    assert torch.equal(decode_mask(Thing((1, 1, 3, 3), 1, segmentation=runs), (4, 5)), square)
+    assert torch.equal(decode_mask(Annotation((1, 1, 3, 3), 1, segmentation=runs), (4, 5)), square)
     polygon = [[1, 1, 3, 1, 3, 3, 1, 3]]
-    assert torch.equal(decode_mask(Thing((1, 1, 3, 3), 1, segmentation=polygon), (4, 5)), square)
+    assert torch.equal(decode_mask(Annotation((1, 1, 3, 3), 1, segmentation=polygon), (4, 5)), square)
     from pycocotools import mask
 
     packed = mask.frPyObjects(runs, 4, 5)
-    assert torch.equal(decode_mask(Thing((1, 1, 3, 3), 1, segmentation=packed), (4, 5)), square)
+    assert torch.equal(decode_mask(Annotation((1, 1, 3, 3), 1, segmentation=packed), (4, 5)), square)
 
 
 def test_pictures_that_cannot_be_used_are_named(tmp_path):

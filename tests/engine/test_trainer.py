@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.classification.job import run
-from vig_pyg.engine import Recipe
+from vig_pyg.engine import TrainConfig
 from vig_pyg.engine.trainer import make_trainer, placement, quiet_lightning
 
 VALUES = {"accelerator": "cpu", "epochs": "2", "lr": "1e-3"}
@@ -32,11 +32,11 @@ def test_the_launcher_says_how_many(monkeypatch, env, recipe, expected):
         monkeypatch.delenv(name, raising=False)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    assert placement(Recipe(**recipe)) == expected
+    assert placement(TrainConfig(**recipe)) == expected
 
 
 def test_the_trainer_does_what_the_recipe_says(tmp_path):
-    recipe = Recipe(epochs=7, accumulate=3, clip_grad=0.5, precision="bf16-mixed", accelerator="cpu")
+    recipe = TrainConfig(epochs=7, accumulate=3, clip_grad=0.5, precision="bf16-mixed", accelerator="cpu")
     with quiet_lightning():
         trainer = make_trainer(recipe, tmp_path, [])
     assert (trainer.max_epochs, trainer.accumulate_grad_batches, trainer.gradient_clip_val) == (7, 3, 0.5)
@@ -69,7 +69,7 @@ def launch(out, resume="0", **values):
 
 def counts(out):
     callbacks = torch.load(out / "last.ckpt", weights_only=True)["callbacks"]
-    return next(state["counts"] for name, state in callbacks.items() if name.startswith("History"))
+    return next(state["counts"] for name, state in callbacks.items() if name.startswith("MetricsHistory"))
 
 
 def test_two_processes_are_one_with_the_same_global_batch(tmp_path):

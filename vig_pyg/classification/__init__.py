@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from vig_pyg.classification.evaluate import Evaluation, evaluate
-from vig_pyg.classification.labels import LabeledPictures, find_labeled
-from vig_pyg.classification.load import PictureClassifier, load_classifier
-from vig_pyg.classification.predict import Broken, Prediction, predict
+from vig_pyg.classification.labels import LabeledImages, find_labeled
+from vig_pyg.classification.load import ImageClassifier, load_classifier
+from vig_pyg.classification.predict import Prediction, UnreadableImage, predict
 from vig_pyg.image_io import UnreadableImageError as BrokenPictureError
 from vig_pyg.image_io import find_images as find_pictures
 from vig_pyg.image_io import read_image, with_channels
@@ -19,7 +19,7 @@ from vig_pyg.image_io import read_image, with_channels
 _TRAINING = {
     "Augmentation": "augment",
     "PRESETS": "config",
-    "Settings": "config",
+    "ClassificationConfig": "config",
     "ImageData": "data",
     "read_yaml": "load_config",
     "settings": "load_config",
@@ -37,19 +37,19 @@ _TRAINING = {
 __all__ = [
     "PRESETS",
     "Augmentation",
-    "Broken",
     "BrokenPictureError",
     "CifarData",
+    "ClassificationConfig",
     "CsvData",
     "DigitsData",
     "Evaluation",
     "FolderData",
+    "ImageClassifier",
     "ImageData",
-    "LabeledPictures",
-    "PictureClassifier",
+    "LabeledImages",
     "Prediction",
     "Run",
-    "Settings",
+    "UnreadableImage",
     "evaluate",
     "find_labeled",
     "find_pictures",

@@ -50,12 +50,12 @@ class Augmentation:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability, got {getattr(self, name)}.")
 
-    def transform(self, preprocessing: Preprocessing) -> AugmentedPicture:
+    def transform(self, preprocessing: Preprocessing) -> AugmentedImage:
         """The augmentation for images of a size and number of channels."""
-        return AugmentedPicture(self, preprocessing)
+        return AugmentedImage(self, preprocessing)
 
 
-class AugmentedPicture:
+class AugmentedImage:
     """A picture to a random training image `(C, H, W)`; draws from the generators of torch, numpy and Python.
 
     Args:

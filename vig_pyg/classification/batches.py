@@ -16,7 +16,7 @@ from vig_pyg.preprocess import Preprocessing
 
 
 @dataclass(frozen=True)
-class PictureBatch:
+class ImageBatch:
     """Some of the pictures.
 
     Args:
@@ -49,7 +49,7 @@ class _Readable(Dataset[tuple[int, Tensor | str]]):
 
 def batches(
     paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int, workers: int
-) -> Iterator[PictureBatch]:
+) -> Iterator[ImageBatch]:
     """All pictures in order.
 
     Args:
@@ -76,7 +76,7 @@ def _num_cpus() -> int:
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
-def _collate(items: list[tuple[int, Tensor | str]]) -> PictureBatch:
+def _collate(items: list[tuple[int, Tensor | str]]) -> ImageBatch:
     images = {i: item for i, item in items if isinstance(item, Tensor)}
     broken = {i: item for i, item in items if isinstance(item, str)}
-    return PictureBatch(list(images), torch.stack(list(images.values())) if images else None, broken)
+    return ImageBatch(list(images), torch.stack(list(images.values())) if images else None, broken)

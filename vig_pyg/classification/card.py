@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from vig_pyg._io.text import markdown_code, markdown_text
-from vig_pyg.classification.config import Settings
+from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
-from vig_pyg.classification.metrics import History
-from vig_pyg.engine.config import Recipe
+from vig_pyg.classification.metrics import MetricsHistory
+from vig_pyg.engine.config import TrainConfig
 from vig_pyg.models import VisionGNN
 
 PACKAGES = ("vig-pyg", "torch", "torch_geometric", "torchvision", "lightning", "timm")
 
 
 def model_card(
-    folder: Path, model: VisionGNN[Any], data: ImageData, history: History, *, name: str, recipe: Recipe
+    folder: Path, model: VisionGNN[Any], data: ImageData, history: MetricsHistory, *, name: str, recipe: TrainConfig
 ) -> str:
     """The card as Markdown.
 
@@ -73,7 +73,7 @@ def model_card(
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
-def _training(data: ImageData, recipe: Recipe) -> list[str]:
+def _training(data: ImageData, recipe: TrainConfig) -> list[str]:
     """How it was made, to make it again."""
     return [
         "## Training",
@@ -91,9 +91,9 @@ def _training(data: ImageData, recipe: Recipe) -> list[str]:
     ]
 
 
-def differing(recipe: Recipe) -> dict[str, Any]:
+def differing(recipe: TrainConfig) -> dict[str, Any]:
     """The values of a recipe that are not the default."""
-    plain = Settings() if isinstance(recipe, Settings) else Recipe()
+    plain = ClassificationConfig() if isinstance(recipe, ClassificationConfig) else TrainConfig()
     default = asdict(replace(plain))
     return {key: value for key, value in asdict(recipe).items() if value != default[key]}
 

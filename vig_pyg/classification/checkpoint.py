@@ -9,13 +9,13 @@ import lightning
 
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.module import Classifier
-from vig_pyg.engine.preemption import Stopped, StopSign
+from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
 
 #: The newest checkpoint of a run.
 LAST = "last.ckpt"
 
 
-class Saver(lightning.Callback):
+class CheckpointCallback(lightning.Callback):
     """Writes the checkpoint after every epoch, every so many steps if wanted, and when a signal asks to stop.
 
     It must be the last callback: what the others have done in a step belongs to the checkpoint.
@@ -26,7 +26,7 @@ class Saver(lightning.Callback):
         every: Steps between checkpoints within an epoch; `None` writes none there.
     """
 
-    def __init__(self, folder: Path, stop: StopSign, *, every: int | None = None) -> None:
+    def __init__(self, folder: Path, stop: PreemptionHandler, *, every: int | None = None) -> None:
         self.path = folder / LAST
         self.stop = stop
         self.every = every
@@ -42,12 +42,12 @@ class Saver(lightning.Callback):
         if signum or (self.every is not None and trainer.global_step % self.every == 0):
             self._save(trainer, pl_module, (trainer.current_epoch, batch_idx + 1))
         if signum:
-            raise Stopped(signum)
+            raise TrainingInterrupted(signum)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._save(trainer, pl_module, (trainer.current_epoch + 1, 0))
         if (signum := self.stop.agreed(trainer)) and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
-            raise Stopped(signum)
+            raise TrainingInterrupted(signum)
 
     def _save(self, trainer: lightning.Trainer, module: lightning.LightningModule, place: tuple[int, int]) -> None:
         assert isinstance(module, Classifier)

@@ -7,12 +7,12 @@ from typing import Any, Literal, Self
 
 from vig_pyg.classification.augment import Augmentation
 from vig_pyg.classification.config_bounds import SETTINGS
-from vig_pyg.engine.config import Recipe
+from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.config_bounds import check_bounds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Recipe, Augmentation):
+class ClassificationConfig(TrainConfig, Augmentation):
     """A whole run: a recipe, an augmentation, the data and the network. The command line and its YAML hold one.
 
     Args:
@@ -46,7 +46,7 @@ class Settings(Recipe, Augmentation):
     weights: str | None = None
 
     def __post_init__(self) -> None:
-        Recipe.__post_init__(self)
+        TrainConfig.__post_init__(self)
         Augmentation.__post_init__(self)
         check_bounds(self, SETTINGS)
 
@@ -63,13 +63,13 @@ class Settings(Recipe, Augmentation):
 
 
 #: Ready recipes. `imagenet` is that of Vision GNN (arXiv 2206.00272, table 3 and the published training command).
-PRESETS: dict[str, Settings] = {
+PRESETS: dict[str, ClassificationConfig] = {
     # a minute on a CPU; the small set wants a high rate and no colors
-    "digits": Settings(
+    "digits": ClassificationConfig(
         in_channels=1, affine=True, crop=None, flip=0.0, model="vig_micro", options={"patch_size": 2}, workers=0
     ),
     # a trained network on other pictures; the published rate makes it diverge, a tenth of it does not
-    "finetune": Settings(
+    "finetune": ClassificationConfig(
         data="pictures",
         image_size=224,
         crop_pct=0.9,
@@ -86,7 +86,7 @@ PRESETS: dict[str, Settings] = {
         keep="best",
     ),
     # thousands of pictures, no trained network, an hour on a CPU
-    "scratch": Settings(
+    "scratch": ClassificationConfig(
         data="pictures",
         image_size=64,
         model="pvig_micro",
@@ -99,7 +99,7 @@ PRESETS: dict[str, Settings] = {
         ema=0.998,
         ema_warmup=True,
     ),
-    "imagenet": Settings(
+    "imagenet": ClassificationConfig(
         data="imagenet",
         image_size=224,
         crop_pct=0.9,

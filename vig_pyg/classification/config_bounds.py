@@ -8,7 +8,7 @@ from vig_pyg.config_schema import SIDE_LIMIT
 _SHARE = number(0, 1)
 _PATH = text(4_096)
 
-#: Of the rest of `Settings`; the options of the network are checked when its name is known.
+#: Of the rest of `ClassificationConfig`; the options of the network are checked when its name is known.
 SETTINGS: dict[str, Check] = {
     "affine": flag,
     "crop": optional(number(1e-4, 1)),

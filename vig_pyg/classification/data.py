@@ -32,7 +32,7 @@ IGNORE = -100
 Loader = DataLoader[tuple[Tensor, int]]
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
+class ImageDataset(Dataset[tuple[Tensor, int]]):
     """Pictures with labels, through a transform.
 
     Args:
@@ -128,8 +128,8 @@ class ImageData(lightning.LightningDataModule):
             raise ValueError(f"cache={cache} pixels is less than image_size={preprocessing.image_size}.")
         self.title, self.class_names, self.preprocessing = title, class_names, preprocessing
         self.batch_size, self.num_workers, self.cache = batch_size, num_workers, cache
-        self.train_set = Pictures(*train, augmentation.transform(preprocessing))
-        self.val_set = Pictures(*val, preprocessing)
+        self.train_set = ImageDataset(*train, augmentation.transform(preprocessing))
+        self.val_set = ImageDataset(*val, preprocessing)
         #: Seed of order and augmentation, and copies of an image (see `TrainBatches`); `fit` sets them.
         self.seed, self.repeats = 0, 1
         self._held = False
@@ -167,7 +167,7 @@ class ImageData(lightning.LightningDataModule):
         each = max(1, self.batch_size // (world * (trainer.accumulate_grad_batches if trainer else 1)))
         return self._loader(self.val_set, EvalBatches(len(self.val_set), batch_size=each, rank=rank, world=world))
 
-    def _loader(self, pictures: Pictures, batches: TrainBatches | EvalBatches) -> Loader:
+    def _loader(self, pictures: ImageDataset, batches: TrainBatches | EvalBatches) -> Loader:
         workers = self.num_workers
         loader: Loader = DataLoader(
             pictures,

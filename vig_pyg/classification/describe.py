@@ -13,10 +13,10 @@ from vig_pyg._io.output import Content, write_file
 from vig_pyg._io.text import error_text
 from vig_pyg.classification.card import model_card
 from vig_pyg.classification.data import ImageData
-from vig_pyg.classification.metrics import History
+from vig_pyg.classification.metrics import MetricsHistory
 from vig_pyg.classification.plots import draw_confusion, draw_curves
 from vig_pyg.classification.preflight import can_draw
-from vig_pyg.engine.config import Recipe
+from vig_pyg.engine.config import TrainConfig
 from vig_pyg.explain import draw_graph
 from vig_pyg.models import VisionGNN
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def describe(
-    folder: Path, network: VisionGNN[Any], data: ImageData, history: History, *, name: str, recipe: Recipe
+    folder: Path, network: VisionGNN[Any], data: ImageData, history: MetricsHistory, *, name: str, recipe: TrainConfig
 ) -> None:
     """Write `README.md`, `curves.png`, `confusion.png` and `graph.png`; a failure of one is a warning with the reason.
 

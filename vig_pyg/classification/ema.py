@@ -10,7 +10,7 @@ from timm.utils.model_ema import ModelEmaV3
 from vig_pyg.classification.module import Classifier
 
 
-class Average(lightning.Callback):
+class EMA(lightning.Callback):
     """Keeps timm's moving average of the network, batch statistics too, and has it scored.
 
     Lightning's own callback averages buffers that are made as training goes, such as kept position codes, and would

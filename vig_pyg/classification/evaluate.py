@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from vig_pyg.classification.batches import batches
-from vig_pyg.classification.labels import LabeledPictures
-from vig_pyg.classification.load import PictureClassifier
-from vig_pyg.classification.predict import Broken
+from vig_pyg.classification.labels import LabeledImages
+from vig_pyg.classification.load import ImageClassifier
+from vig_pyg.classification.predict import UnreadableImage
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Evaluation:
     top1: float
     top5: float
     per_class: list[ClassResult]
-    broken: list[Broken]
+    broken: list[UnreadableImage]
     images_per_second: float
     model_images_per_second: float
 
 
 def evaluate(
-    classifier: PictureClassifier,
-    data: LabeledPictures,
+    classifier: ImageClassifier,
+    data: LabeledImages,
     *,
     batch_size: int = 32,
     workers: int = 0,
@@ -82,10 +82,10 @@ def evaluate(
     count = len(classifier.class_names)
     totals = torch.zeros(3, count, dtype=torch.long)  # pictures, right, right among five
     labels = torch.tensor(data.labels)
-    broken: list[Broken] = []
+    broken: list[UnreadableImage] = []
     start, busy = time.perf_counter(), 0.0
     for batch in batches(data.paths, classifier.preprocessing, batch_size=batch_size, workers=workers):
-        broken += [Broken(data.paths[i], why) for i, why in sorted(batch.broken.items())]
+        broken += [UnreadableImage(data.paths[i], why) for i, why in sorted(batch.broken.items())]
         if batch.images is not None:
             before = time.perf_counter()
             with torch.inference_mode():

@@ -18,7 +18,7 @@ WORDNET = re.compile(r"n\d{8}")
 
 
 @dataclass(frozen=True)
-class LabeledPictures:
+class LabeledImages:
     """Pictures and the number of each one's class.
 
     Args:
@@ -30,7 +30,7 @@ class LabeledPictures:
     labels: list[int]
 
 
-def find_labeled(root: str | Path, class_names: list[str]) -> LabeledPictures:
+def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
     """The pictures of a folder with one folder for each class.
 
     The folders are named as the classes of the model, or, for ImageNet's 1000, by WordNet's numbers (`n01440764`).
@@ -66,7 +66,7 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledPictures:
     if empty:
         _log.warning("%d folders of %s have no images: %s.", len(empty), terminal_text(root), some(empty))
     paths = [Path(path) for images in found.values() for path in images]
-    return LabeledPictures(paths, [classes[name] for name, images in found.items() for _ in images])
+    return LabeledImages(paths, [classes[name] for name, images in found.items() for _ in images])
 
 
 def class_numbers(folders: list[str], class_names: list[str]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from vig_pyg.weights.table import IMAGENET, imagenet_categories
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureClassifier:
+class ImageClassifier:
     """A model for pictures.
 
     Args:
@@ -40,7 +40,7 @@ def load_classifier(
     position: str | None = None,
     image_size: int | None = None,
     progress: bool = True,
-) -> PictureClassifier:
+) -> ImageClassifier:
     """A model for pictures.
 
     Args:
@@ -71,7 +71,7 @@ def load_classifier(
     return found
 
 
-def _from_folder(folder: Path) -> PictureClassifier:
+def _from_folder(folder: Path) -> ImageClassifier:
     config = folder / "config.json"
     if config.is_file() and "family" in read_json(config):
         model: VisionGNN[Any] = VisionGNN.from_pretrained(folder)
@@ -79,16 +79,16 @@ def _from_folder(folder: Path) -> PictureClassifier:
             raise ValueError(f"The model in {folder} has no classifier: it cannot tell classes.")
         names = model.class_names or _names(model)
         preprocessing = model.preprocessing or _usual(variant_name(model.config) or "", model)
-        return PictureClassifier(name=str(folder), model=model, class_names=names, preprocessing=preprocessing)
+        return ImageClassifier(name=str(folder), model=model, class_names=names, preprocessing=preprocessing)
     from vig_pyg.classification.run_folder import load_run  # needs an extra that published weights do without
 
     run = load_run(folder)
-    return PictureClassifier(
+    return ImageClassifier(
         name=str(folder), model=run.model, class_names=run.class_names, preprocessing=run.preprocessing
     )
 
 
-def _from_name(name: str, weights: str | Path | None, progress: bool, position: str | None) -> PictureClassifier:
+def _from_name(name: str, weights: str | Path | None, progress: bool, position: str | None) -> ImageClassifier:
     model_name = name.split(":")[0]
     if model_name not in list_models():
         if Path(name).is_file():
@@ -113,7 +113,7 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
         load_weights(model, state, overridden=() if position is None else ["position"])
         names = _names(model)
         preprocessing = _usual(model_name, model)
-    return PictureClassifier(name=name, model=model.eval(), class_names=names, preprocessing=preprocessing)
+    return ImageClassifier(name=name, model=model.eval(), class_names=names, preprocessing=preprocessing)
 
 
 def _hint(state: State) -> str:

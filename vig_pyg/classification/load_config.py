@@ -15,12 +15,12 @@ import yaml
 from vig_pyg._io.bounded_yaml import parse_yaml
 from vig_pyg._io.bounded_yaml import read_yaml as read_bounded_yaml
 from vig_pyg._io.text import terminal_text
-from vig_pyg.classification.config import PRESETS, Settings
+from vig_pyg.classification.config import PRESETS, ClassificationConfig
 
-_TYPES = get_type_hints(Settings)
+_TYPES = get_type_hints(ClassificationConfig)
 
 
-def settings(preset: str, *overrides: tuple[str, Mapping[str, Any]]) -> Settings:
+def settings(preset: str, *overrides: tuple[str, Mapping[str, Any]]) -> ClassificationConfig:
     """A preset with values overridden, the last one wins.
 
     Args:
@@ -67,14 +67,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return read_bounded_yaml(path)
 
 
-def to_yaml(values: Settings) -> str:
-    """Every value as YAML, in the order of the fields of `Settings`' parts.
+def to_yaml(values: ClassificationConfig) -> str:
+    """Every value as YAML, in the order of the fields of `ClassificationConfig`' parts.
 
     Example:
         >>> to_yaml(PRESETS["digits"]).splitlines()[0]
         'data: digits'
     """
-    names = [f.name for f in fields(Settings)]
+    names = [f.name for f in fields(ClassificationConfig)]
     start = names.index("data")
     plain = asdict(values)
     ordered = {name: _yaml_value(plain[name]) for name in names[start:] + names[:start]}

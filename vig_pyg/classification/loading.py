@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vig_pyg.classification.config import Settings
+from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.sources import CifarData, CsvData, DigitsData, FolderData
 
 
-def load_data(settings: Settings) -> ImageData:
+def load_data(settings: ClassificationConfig) -> ImageData:
     """The images that settings name.
 
     Args:

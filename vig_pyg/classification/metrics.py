@@ -20,7 +20,7 @@ BEST = "best.safetensors"
 METRICS = "metrics.csv"
 
 
-class History(lightning.Callback):
+class MetricsHistory(lightning.Callback):
     """One row for each epoch, as `metrics.csv`; the best weights as a file; early stopping.
 
     Args:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from vig_pyg.classification.data import IGNORE
-from vig_pyg.engine.config import Recipe
+from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.optim import WarmCosine, parameter_groups
 from vig_pyg.engine.seeds import seed_of, set_seed
 from vig_pyg.models import VisionGNN
@@ -33,7 +33,7 @@ class Classifier(lightning.LightningModule):
         class_counts: Training images of each class, for `recipe.class_weights`.
     """
 
-    def __init__(self, model: VisionGNN[Any], recipe: Recipe, *, class_counts: Tensor | None = None) -> None:
+    def __init__(self, model: VisionGNN[Any], recipe: TrainConfig, *, class_counts: Tensor | None = None) -> None:
         super().__init__()
         num_classes = model.config.num_classes
         self.model = model

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from vig_pyg.classification.batches import batches
-from vig_pyg.classification.load import PictureClassifier
+from vig_pyg.classification.load import ImageClassifier
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Broken:
+class UnreadableImage:
     """A picture that could not be read.
 
     Args:
@@ -43,14 +43,14 @@ class Broken:
 
 
 def predict(
-    classifier: PictureClassifier,
+    classifier: ImageClassifier,
     paths: Sequence[Path],
     *,
     topk: int = 3,
     batch_size: int = 32,
     workers: int = 0,
     device: str = "cpu",
-) -> Iterator[Prediction | Broken]:
+) -> Iterator[Prediction | UnreadableImage]:
     """Classes of pictures, in their order, as they come.
 
     Args:
@@ -68,7 +68,9 @@ def predict(
         raise ValueError(f"topk must be at least 1, got {topk}.")
     model, names = classifier.model.to(device).eval(), classifier.class_names
     for batch in batches(paths, classifier.preprocessing, batch_size=batch_size, workers=workers):
-        found: dict[int, Prediction | Broken] = {i: Broken(paths[i], why) for i, why in batch.broken.items()}
+        found: dict[int, Prediction | UnreadableImage] = {
+            i: UnreadableImage(paths[i], why) for i, why in batch.broken.items()
+        }
         if batch.images is not None:
             with torch.inference_mode():
                 shares, classes = model(batch.images.to(device)).softmax(1).topk(min(topk, len(names)))

@@ -10,10 +10,10 @@ import lightning
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from vig_pyg.classification.metrics import History
+from vig_pyg.classification.metrics import MetricsHistory
 
 
-class ShowProgress(lightning.Callback):
+class ProgressBar(lightning.Callback):
     """Images a second, the time that is left, and the scores of every epoch.
 
     Args:
@@ -22,7 +22,7 @@ class ShowProgress(lightning.Callback):
         console: Where to write; the standard error by default.
     """
 
-    def __init__(self, history: History, *, batch_size: int, console: Console | None = None) -> None:
+    def __init__(self, history: MetricsHistory, *, batch_size: int, console: Console | None = None) -> None:
         self.history = history
         self.batch_size = batch_size
         self.console = console or Console(stderr=True)

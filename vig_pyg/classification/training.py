@@ -13,19 +13,19 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from vig_pyg._io.output import write_file
 from vig_pyg._io.text import error_text
-from vig_pyg.classification.checkpoint import LAST, Saver
-from vig_pyg.classification.config import Settings
+from vig_pyg.classification.checkpoint import LAST, CheckpointCallback
+from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.describe import describe
-from vig_pyg.classification.ema import Average
+from vig_pyg.classification.ema import EMA
 from vig_pyg.classification.load_config import to_yaml
-from vig_pyg.classification.metrics import BEST, History
+from vig_pyg.classification.metrics import BEST, MetricsHistory
 from vig_pyg.classification.module import Classifier
 from vig_pyg.classification.preflight import check_run
-from vig_pyg.classification.progress import ShowProgress
+from vig_pyg.classification.progress import ProgressBar
 from vig_pyg.classification.run_folder import RECIPE, open_run_folder, save_config, save_weights
-from vig_pyg.engine.config import Recipe
-from vig_pyg.engine.preemption import Stopped, StopSign
+from vig_pyg.engine.config import TrainConfig
+from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
 from vig_pyg.engine.sync_norm import sync_norms
 from vig_pyg.engine.trainer import make_trainer, quiet_lightning
 from vig_pyg.models import create_model
@@ -38,7 +38,7 @@ def fit(
     *,
     model: str,
     options: dict[str, Any],
-    recipe: Recipe,
+    recipe: TrainConfig,
     weights: str | Path | None = None,
     progress: bool = True,
     resume: bool = False,
@@ -66,7 +66,7 @@ def fit(
         FileExistsError: If `out` exists and is not resumed.
         ValueError: If there is one class only, the loss is not finite, or a picture cannot be read.
         OSError: If something cannot be written, such as a checkpoint on a full disk; the one before is still there.
-        Stopped: If a signal asked to stop; the run can be resumed.
+        TrainingInterrupted: If a signal asked to stop; the run can be resumed.
         KeyboardInterrupt: If a signal came before the first step, or after the last.
     """
     options = {
@@ -75,7 +75,7 @@ def fit(
         "in_channels": data.preprocessing.in_channels,
         "image_size": data.preprocessing.image_size,
     }
-    stop = StopSign(at_once=True)
+    stop = PreemptionHandler(at_once=True)
     with stop.listening():
         place = check_run(data, Path(out), model=model, options=options, recipe=recipe, resume=resume)
         with open_run_folder(out, resume=resume, first=place.first) as folder, quiet_lightning():
@@ -86,13 +86,13 @@ def fit(
             counts = torch.bincount(torch.tensor(data.train_set.labels), minlength=len(data.class_names))
             classifier = Classifier(network, recipe, class_counts=counts)
             data.seed, data.repeats = recipe.seed, recipe.repeats
-            history = History(folder, keep=recipe.keep, patience=recipe.patience)
+            history = MetricsHistory(folder, keep=recipe.keep, patience=recipe.patience)
             own = [history, *callbacks]
             trainer, saver = _prepare(classifier, data, folder, own, stop=stop, progress=progress)
             if trainer.is_global_zero:
                 about = {"class_names": data.class_names, "preprocessing": data.preprocessing}
                 save_config(folder, name=model, overrides=options, data=about)
-                if isinstance(recipe, Settings):
+                if isinstance(recipe, ClassificationConfig):
                     write_file(folder / RECIPE, to_yaml(recipe), overwrite=True)
             _run(trainer, classifier, data, saver)
             if trainer.is_global_zero:
@@ -103,31 +103,31 @@ def fit(
 
 
 def _prepare(
-    classifier: Classifier, data: ImageData, folder: Path, own: list[Any], *, stop: StopSign, progress: bool
-) -> tuple[lightning.Trainer, Saver]:
+    classifier: Classifier, data: ImageData, folder: Path, own: list[Any], *, stop: PreemptionHandler, progress: bool
+) -> tuple[lightning.Trainer, CheckpointCallback]:
     """The trainer, with all callbacks in their order."""
     recipe = classifier.recipe
-    saver = Saver(folder, stop, every=recipe.checkpoint_every)
+    saver = CheckpointCallback(folder, stop, every=recipe.checkpoint_every)
     callbacks: list[lightning.Callback] = [stop]
     if recipe.ema is not None:
-        callbacks.append(Average(recipe.ema, warmup=recipe.ema_warmup))
+        callbacks.append(EMA(recipe.ema, warmup=recipe.ema_warmup))
     callbacks += own
     if progress:
-        callbacks.append(ShowProgress(own[0], batch_size=data.batch_size))
+        callbacks.append(ProgressBar(own[0], batch_size=data.batch_size))
     trainer = make_trainer(recipe, folder, [*callbacks, saver])
     if recipe.sync_bn:
         sync_norms(classifier.model, trainer.strategy.root_device)
     return trainer, saver
 
 
-def _run(trainer: lightning.Trainer, classifier: Classifier, data: ImageData, saver: Saver) -> None:
+def _run(trainer: lightning.Trainer, classifier: Classifier, data: ImageData, saver: CheckpointCallback) -> None:
     """All epochs, from the checkpoint on if there is one; what goes wrong is said with where to go on from."""
     checkpoint = saver.path if saver.path.exists() else None
     try:
         trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint)  # read by `AtomicCheckpointIO`
     except (SIGTERMException, SystemExit) as stop:  # Lightning's answers to SIGTERM and Ctrl-C
         if signum := saver.stop.signum or (signal.SIGTERM if isinstance(stop, SIGTERMException) else 0):
-            raise Stopped(signum) from stop
+            raise TrainingInterrupted(signum) from stop
         raise KeyboardInterrupt from stop
     except (ValueError, OSError) as error:
         kind = ValueError if isinstance(error, ValueError) else OSError
@@ -154,7 +154,7 @@ def _load_kept(classifier: Classifier, folder: Path) -> None:
     classifier.model.cpu().float()
 
 
-def _said(error: Exception, saver: Saver) -> str:
+def _said(error: Exception, saver: CheckpointCallback) -> str:
     """An error in one line, with the checkpoint that is left."""
     text = str(error)
     if text.startswith("Caught "):  # in a process that loads pictures: torch puts its whole traceback there

@@ -14,7 +14,7 @@ from vig_pyg._io.output import check_free, check_no_input
 from vig_pyg._io.text import csv_text, terminal_text
 
 if TYPE_CHECKING:
-    from vig_pyg.classification import Broken, PictureClassifier
+    from vig_pyg.classification import ImageClassifier, UnreadableImage
 
 #: Exit status where some of the pictures could not be read.
 SOME_BROKEN = 1
@@ -66,7 +66,7 @@ def check_no_model_file(args: argparse.Namespace, *outputs: Path | None) -> None
     check_no_input(outputs, [*read, *([args.weights] if args.weights is not None else [])])
 
 
-def load_model(args: argparse.Namespace) -> PictureClassifier:
+def load_model(args: argparse.Namespace) -> ImageClassifier:
     """The model that the options ask for."""
     from vig_pyg.classification import load_classifier
 
@@ -106,7 +106,7 @@ def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def say_broken(broken: list[Broken], total: int) -> int:
+def say_broken(broken: list[UnreadableImage], total: int) -> int:
     """Name the pictures that could not be read; the exit status."""
     if not broken:
         return 0

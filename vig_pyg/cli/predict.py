@@ -9,7 +9,7 @@ from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import add_files, add_loading, add_model, as_csv, check_files, device, load_model, say_broken
 
 if TYPE_CHECKING:
-    from vig_pyg.classification import Broken, Prediction
+    from vig_pyg.classification import Prediction, UnreadableImage
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_no_input, write_file
-    from vig_pyg.classification import Broken, Prediction, find_pictures, predict
+    from vig_pyg.classification import Prediction, UnreadableImage, find_pictures, predict
 
     if args.topk < 1:
         raise ValueError(f"--topk must be at least 1, got {args.topk}.")
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     hidden = True if args.quiet else None  # None: where nobody looks
     found = list(tqdm(results, total=len(paths), unit="picture", disable=hidden, leave=False))
     predictions = [one for one in found if isinstance(one, Prediction)]
-    broken = [one for one in found if isinstance(one, Broken)]
+    broken = [one for one in found if isinstance(one, UnreadableImage)]
     if args.json is not None:
         write_file(args.json, _json(args.model, predictions, broken), overwrite=args.overwrite)
     if args.csv is not None:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     return say_broken(broken, len(paths))
 
 
-def _json(model: str, predictions: list[Prediction], broken: list[Broken]) -> str:
+def _json(model: str, predictions: list[Prediction], broken: list[UnreadableImage]) -> str:
     content = {
         "model": model,
         "pictures": [
@@ -77,7 +77,7 @@ def _json(model: str, predictions: list[Prediction], broken: list[Broken]) -> st
     return json_text(content) + "\n"
 
 
-def _csv(predictions: list[Prediction], broken: list[Broken]) -> str:
+def _csv(predictions: list[Prediction], broken: list[UnreadableImage]) -> str:
     rows: list[tuple[object, ...]] = [
         (one.path, rank + 1, i, name, p, "")
         for one in predictions

@@ -12,7 +12,7 @@ from vig_pyg._io.signals import Terminated
 from vig_pyg._io.text import terminal_text
 
 if TYPE_CHECKING:
-    from vig_pyg.classification import Settings
+    from vig_pyg.classification import ClassificationConfig
 
 #: Flags that set a value of the settings, with what it is for; `--set` reaches all of them.
 FLAGS = {
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from vig_pyg.classification import fit, load_data, to_yaml
     from vig_pyg.classification.checkpoint import LAST
     from vig_pyg.classification.run_folder import check_run_folder, free_name
-    from vig_pyg.engine import Stopped
+    from vig_pyg.engine import TrainingInterrupted
     from vig_pyg.engine.processes import processes
 
     settings = _settings(args)
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
             progress=not args.quiet,
             resume=args.resume is not None,
         )
-    except (Stopped, KeyboardInterrupt) as stop:
+    except (TrainingInterrupted, KeyboardInterrupt) as stop:
         signum = getattr(stop, "signum", signal.SIGINT)
         if not first:
             return 128 + signum
@@ -117,7 +117,7 @@ def _folder_name(title: str) -> str:
     return title.encode(errors="surrogateescape")[:200].decode(errors="surrogateescape").strip(". ") or "data"
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def _settings(args: argparse.Namespace) -> ClassificationConfig:
     """Preset, then file, then flags, then `--set`; of a run to resume its own and nothing else."""
     from vig_pyg.classification import read_yaml, settings
     from vig_pyg.classification.load_config import parse_set
@@ -142,7 +142,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     return settings(preset, (str(args.config), file), ("the command line", given))
 
 
-def _refuse_downloads(settings: Settings, folder: Path) -> None:
+def _refuse_downloads(settings: ClassificationConfig, folder: Path) -> None:
     """The folder may be a stranger's: what it names is fetched only if a user asks for it by a command of his own."""
     from vig_pyg.classification.checkpoint import LAST
     from vig_pyg.classification.run_folder import RECIPE

@@ -11,7 +11,7 @@ from typing import Any
 
 from vig_pyg.detection._values import as_size, as_whole
 from vig_pyg.detection.coco_objects import called, read_things
-from vig_pyg.detection.records import Annotated, OnBad, Record
+from vig_pyg.detection.records import DetectionDataset, ImageRecord, OnBad
 from vig_pyg.detection.turns import settle
 
 #: Largest file that is read: COCO's own have half a gigabyte, and Python needs about ten times as much memory.
@@ -19,7 +19,7 @@ MAX_BYTES = 2**31
 _log = logging.getLogger(__name__)
 
 
-def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnBad = "drop") -> Annotated:
+def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnBad = "drop") -> DetectionDataset:
     """The pictures and objects of a COCO file.
 
     Labels count the categories in the order of their numbers, from 1. Crowds are marked as such. Numbers and flags may
@@ -30,7 +30,7 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
         path: The JSON file.
         images: The folder of the pictures. By default the first of these that has them: `images/` beside the file,
             its own folder, and `NAME/` beside its folder for a file `instances_NAME.json`, as in COCO.
-        on_bad: What to do with boxes without area (see `sound_box`).
+        on_bad: What to do with boxes without area (see `clip_box`).
 
     Raises:
         FileNotFoundError: If the file or a picture does not exist.
@@ -56,9 +56,9 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
     known = {i: (name, size) for i, name, (size, _) in zip(ids, names, settled, strict=True)}
     things = read_things(entries["annotations"], known, [number for number, _ in categories], path, on_bad)
     records = [
-        Record(file, i, size, things[i], turn) for file, i, (size, turn) in zip(files, ids, settled, strict=True)
+        ImageRecord(file, i, size, things[i], turn) for file, i, (size, turn) in zip(files, ids, settled, strict=True)
     ]
-    return Annotated(path.stem, records, [name for _, name in categories], [n for n, _ in categories], on_bad)
+    return DetectionDataset(path.stem, records, [name for _, name in categories], [n for n, _ in categories], on_bad)
 
 
 def _read(path: Path) -> dict[str, Any]:

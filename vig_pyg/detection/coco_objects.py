@@ -10,7 +10,7 @@ from typing import Any
 
 from vig_pyg.detection._values import as_flag, as_number, as_whole
 from vig_pyg.detection.masks import OutlineError, read_outline
-from vig_pyg.detection.records import OnBad, Thing, report, sound_box
+from vig_pyg.detection.records import Annotation, OnBad, clip_box, report
 from vig_pyg.detection.turns import Size
 
 Box = tuple[float, float, float, float]
@@ -23,7 +23,7 @@ def read_things(
     categories: list[int],
     path: Path,
     on_bad: OnBad,
-) -> dict[int, list[Thing]]:
+) -> dict[int, list[Annotation]]:
     """The objects of each image.
 
     Args:
@@ -40,7 +40,7 @@ def read_things(
     beyond: list[str] = []
     farthest = 0.0
     labels = {number: i + 1 for i, number in enumerate(categories)}
-    things: dict[int, list[Thing]] = {image_id: [] for image_id in images}
+    things: dict[int, list[Annotation]] = {image_id: [] for image_id in images}
     for i, entry in enumerate(annotations):
         what = called(entry, i)
         image_id, category = as_whole(entry["image_id"]), as_whole(entry["category_id"])
@@ -55,13 +55,15 @@ def read_things(
         except ValueError as error:
             raise ValueError(f"{where}: iscrowd: {error}.") from None
         given = _box(entry, size, where, on_bad)
-        box = None if given is None else sound_box(given, size, where, on_bad)
+        box = None if given is None else clip_box(given, size, where, on_bad)
         if given is not None and box is not None:
             farthest = max(farthest, given[2], given[3])
             if given[2] > 1.1 * size[1] + 1 or given[3] > 1.1 * size[0] + 1:
                 beyond.append(where)
             area = _area(entry, box, where)
-            things[image_id].append(Thing(box, labels[category], crowd, entry.get("segmentation") or None, area, what))
+            things[image_id].append(
+                Annotation(box, labels[category], crowd, entry.get("segmentation") or None, area, what)
+            )
     if 0 < farthest <= 1:
         raise ValueError(
             f"{path}: no box reaches beyond the first pixel, so they seem to be shares of width and height: expected "

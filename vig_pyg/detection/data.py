@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from vig_pyg.detection.coco import read_coco
 from vig_pyg.detection.masks import read_outline
 from vig_pyg.detection.pixels import read_pixels
-from vig_pyg.detection.records import Annotated, OnBad, Record, Thing
+from vig_pyg.detection.records import Annotation, DetectionDataset, ImageRecord, OnBad
 from vig_pyg.detection.transform import Target
 from vig_pyg.detection.turns import turn_boxes, turn_maps, turned_size
 from vig_pyg.detection.voc import read_voc
@@ -30,13 +30,13 @@ Sample = tuple[Tensor, Target]
 MAX_MASK_BYTES = 2**35
 
 
-def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad: OnBad = "drop") -> Annotated:
+def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad: OnBad = "drop") -> DetectionDataset:
     """Annotated pictures from one line.
 
     Args:
         source: `FILE.json` or `FILE.json:IMAGES` for COCO's format (see `read_coco`), `FOLDER:LIST` for Pascal VOC.
         classes: The classes that it must have; by default its own.
-        on_bad: What to do with boxes without area (see `sound_box`).
+        on_bad: What to do with boxes without area (see `clip_box`).
 
     Raises:
         FileNotFoundError: If something does not exist.
@@ -124,7 +124,9 @@ class DetectionSet(Dataset[Sample]):
             annotation says, with its name.
     """
 
-    def __init__(self, source: Annotated, *, masks: bool = False, augmentation: Augmentation | None = None) -> None:
+    def __init__(
+        self, source: DetectionDataset, *, masks: bool = False, augmentation: Augmentation | None = None
+    ) -> None:
         self.source = source.outlined() if masks else source
         self.masks = masks
         self.augmentation = augmentation
@@ -151,7 +153,7 @@ class DetectionSet(Dataset[Sample]):
             image, target = self.augmentation(image, target)
         return image / 255, target
 
-    def _target(self, record: Record) -> Target:
+    def _target(self, record: ImageRecord) -> Target:
         things = [thing for thing in record.things if not thing.crowd]
         boxes = torch.tensor([thing.box for thing in things], dtype=torch.float32).view(-1, 4)
         size = turned_size(record.size, record.turn)
@@ -184,7 +186,7 @@ def read_picture(path: Path) -> Tensor:
         raise ValueError(f"{path} cannot be read: {error}.") from error
 
 
-def decode_mask(thing: Thing, size: tuple[int, int]) -> Tensor:
+def decode_mask(thing: Annotation, size: tuple[int, int]) -> Tensor:
     """The outline of an object as a map of 0 and 1, `(H, W)`.
 
     Raises:
@@ -217,8 +219,8 @@ class DetectionData(lightning.LightningDataModule):
 
     def __init__(
         self,
-        train: Annotated,
-        val: Annotated,
+        train: DetectionDataset,
+        val: DetectionDataset,
         *,
         masks: bool,
         augmentation: Augmentation,

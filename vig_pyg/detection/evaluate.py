@@ -12,7 +12,7 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
 from vig_pyg.detection.masks import encode_mask, read_outline
-from vig_pyg.detection.records import Annotated
+from vig_pyg.detection.records import DetectionDataset
 from vig_pyg.detection.turns import turn_boxes_back, turn_maps_back, turned_size
 
 #: COCO's summary by position: average over IoU 0.5 to 0.95, IoU 0.5, IoU 0.75, small, medium, large; recall of 100.
@@ -54,10 +54,10 @@ class CocoEvaluator:
         masks: Whether to evaluate outlines as well as boxes.
 
     Raises:
-        ValueError: If outlines are missing (see `Annotated.outlined`).
+        ValueError: If outlines are missing (see `DetectionDataset.outlined`).
     """
 
-    def __init__(self, source: Annotated, *, masks: bool = False) -> None:
+    def __init__(self, source: DetectionDataset, *, masks: bool = False) -> None:
         self.source = source = source.outlined() if masks else source
         self.turned = {record.image_id: record for record in source.records if record.turn != 1}
         self.kinds = {"bbox": "", "segm": "mask_"} if masks else {"bbox": ""}
@@ -119,7 +119,7 @@ def _of_classes(run: COCOeval) -> list[float]:
     return [float(p.mean()) if p[0] > -1 else -1.0 for p in precision.T]
 
 
-def _truth(source: Annotated, masks: bool) -> COCO:
+def _truth(source: DetectionDataset, masks: bool) -> COCO:
     """The true objects as pycocotools wants them."""
     annotations: list[dict[str, Any]] = []
     for record in source.records:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from vig_pyg.classification.splits import find_copies, similar_names
 from vig_pyg.detection.builders import DETECTORS, PRETRAINED, Detector
 from vig_pyg.detection.data import Augmentation, DetectionData, open_source
-from vig_pyg.detection.records import Annotated, OnBad
+from vig_pyg.detection.records import DetectionDataset, OnBad
 
 _log = logging.getLogger(__name__)
 Schedule = Literal["step", "cosine"]
@@ -101,7 +101,7 @@ class Plan:
             raise ValueError(f"on_bad must be 'drop' or 'stop', got {self.on_bad!r}.")
         if self.options.get("in_channels", 3) != 3:
             raise ValueError(
-                f"Pictures are read in color: in_channels must be 3, got {self.options['in_channels']}. Train a "
+                f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Train a "
                 "detector with other channels by a loop of your own (see vig_pyg.detection.DETECTORS)."
             )
 
@@ -145,7 +145,7 @@ class Plan:
         return DETECTORS[self.detector](self.variant, **options, num_classes=num_classes)
 
 
-def _check_division(train: Annotated, val: Annotated) -> None:
+def _check_division(train: DetectionDataset, val: DetectionDataset) -> None:
     """Log classes that may be one, and pictures that are trained on and measured."""
     for first, second in similar_names(train.class_names):
         _log.warning("%s has the classes %r and %r, which differ little, but are two.", train.title, first, second)

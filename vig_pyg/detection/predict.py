@@ -18,7 +18,7 @@ from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text, terminal_text
-from vig_pyg.classification import Broken
+from vig_pyg.classification import UnreadableImage
 from vig_pyg.detection._device import find_device
 from vig_pyg.detection.evaluate import MASK_THRESHOLD, to_results
 from vig_pyg.detection.masks import OutlineError, read_outline
@@ -44,8 +44,8 @@ class Predictions:
     """
 
     annotations: list[dict[str, Any]]
-    broken: list[Broken]
-    undrawn: list[Broken] = field(default_factory=list)
+    broken: list[UnreadableImage]
+    undrawn: list[UnreadableImage] = field(default_factory=list)
 
 
 def predict(
@@ -97,17 +97,17 @@ def predict(
 
 def _search(
     run: DetectionRun, files: list[Path], threshold: float, device: torch.device, report: Callable[[int], object]
-) -> tuple[dict[str, list[dict[str, Any]]], list[Broken]]:
+) -> tuple[dict[str, list[dict[str, Any]]], list[UnreadableImage]]:
     """The content of `predictions.json`, and the pictures that could not be read."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    broken: list[Broken] = []
+    broken: list[UnreadableImage] = []
     run.model.to(device)
     for path in files:
         try:
             image = read_pixels(path)
         except (UnreadableImageError, FileNotFoundError) as error:
-            broken.append(Broken(path, str(error)))
+            broken.append(UnreadableImage(path, str(error)))
         else:
             found = detect(run, image, threshold=threshold, device=device)
             images.append({"id": len(images) + 1, "file_name": str(path)})
@@ -144,14 +144,14 @@ def detect(
     return {name: values[kept].cpu() for name, values in found.items()}
 
 
-def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[Broken]:
+def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[UnreadableImage]:
     """Draw each picture; those that cannot be drawn, with the reason."""
     class_names = [entry["name"] for entry in content["categories"]]
     labels = {entry["id"]: i + 1 for i, entry in enumerate(content["categories"])}
     of_image: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in content["images"]}
     for entry in content["annotations"]:
         of_image[entry["image_id"]].append(entry)
-    undrawn: list[Broken] = []
+    undrawn: list[UnreadableImage] = []
     paths = [Path(entry["file_name"]) for entry in content["images"]]
     for i, (entry, path, name) in enumerate(zip(content["images"], paths, _names(paths), strict=True)):
         try:
@@ -159,7 +159,7 @@ def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[Broke
             png = _as_png(draw(read_pixels(path), _found(of_image[entry["id"]], labels, size), class_names))
         except Exception as error:  # a font without these letters, a file that changed: the results are there
             _log.warning("%s could not be drawn: %s", path, error_text(error))
-            undrawn.append(Broken(path, error_text(error)))
+            undrawn.append(UnreadableImage(path, error_text(error)))
             continue
         try:
             write_file(out / f"{name}.png", png)

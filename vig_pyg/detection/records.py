@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Thing:
+class Annotation:
     """An object in a picture.
 
     Args:
@@ -36,7 +36,7 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Record:
+class ImageRecord:
     """A picture and its objects.
 
     Args:
@@ -51,12 +51,12 @@ class Record:
     path: Path
     image_id: int
     size: tuple[int, int]
-    things: list[Thing] = field(default_factory=list)
+    things: list[Annotation] = field(default_factory=list)
     turn: int = 1
 
 
 @dataclass(frozen=True)
-class Annotated:
+class DetectionDataset:
     """The pictures of one source.
 
     Args:
@@ -68,7 +68,7 @@ class Annotated:
     """
 
     title: str
-    records: list[Record]
+    records: list[ImageRecord]
     class_names: list[str]
     category_ids: list[int]
     on_bad: OnBad = "drop"
@@ -136,7 +136,7 @@ def _is_there(segmentation: Any) -> bool:
     return segmentation is not None and not (isinstance(segmentation, list | tuple | dict | str) and not segmentation)
 
 
-def _outlined(thing: Thing, record: Record, source: Annotated) -> Thing | None:
+def _outlined(thing: Annotation, record: ImageRecord, source: DetectionDataset) -> Annotation | None:
     """An object with its checked outline; `None` where it has none."""
     where, segmentation = f"{source.title}: {record.path}, {thing.name}", thing.segmentation
     if thing.crowd and not _is_there(segmentation):
@@ -169,7 +169,7 @@ def report(message: str, on_bad: OnBad) -> None:
     _log.warning("Left out: %s.", message)
 
 
-def sound_box(
+def clip_box(
     box: tuple[float, float, float, float], size: tuple[int, int], where: str, on_bad: OnBad
 ) -> tuple[float, float, float, float] | None:
     """A box cut to its picture; `None` for one without area, which is reported.
@@ -184,7 +184,7 @@ def sound_box(
         ValueError: If the box has no area within the picture and `on_bad` is `"stop"`.
 
     Example:
-        >>> sound_box((-2, 3, 10, 90), (50, 60), "a.jpg", "stop")
+        >>> clip_box((-2, 3, 10, 90), (50, 60), "a.jpg", "stop")
         (0.0, 3.0, 10.0, 50.0)
     """
     height, width = size

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 from vig_pyg.detection._values import as_flag, as_number, as_size
 from vig_pyg.detection._xml import read_xml
-from vig_pyg.detection.records import Annotated, OnBad, Record, Thing, sound_box
+from vig_pyg.detection.records import Annotation, DetectionDataset, ImageRecord, OnBad, clip_box
 from vig_pyg.detection.turns import settle
 from vig_pyg.image_io import IMAGE_EXTENSIONS
 
@@ -21,7 +21,9 @@ _Folder: TypeAlias = dict[str, list[Path]]
 _log = logging.getLogger(__name__)
 
 
-def read_voc(root: str | Path, part: str, *, classes: list[str] | None = None, on_bad: OnBad = "drop") -> Annotated:
+def read_voc(
+    root: str | Path, part: str, *, classes: list[str] | None = None, on_bad: OnBad = "drop"
+) -> DetectionDataset:
     """The pictures of one list of a Pascal VOC folder.
 
     VOC counts pixels from 1 and its boxes include their last pixel: (x1, x2) becomes (x1 - 1, x2). Objects marked
@@ -31,7 +33,7 @@ def read_voc(root: str | Path, part: str, *, classes: list[str] | None = None, o
         root: The folder.
         part: Name of the list, such as `"train"`.
         classes: Names of the classes; by default all that occur in the list, sorted.
-        on_bad: What to do with boxes without area (see `sound_box`).
+        on_bad: What to do with boxes without area (see `clip_box`).
 
     Raises:
         FileNotFoundError: If the folder, the list, an annotation or a picture does not exist.
@@ -58,9 +60,9 @@ def read_voc(root: str | Path, part: str, *, classes: list[str] | None = None, o
         height, width = ((tree.findtext(f"size/{name}") or "").strip() for name in ("height", "width"))
         given = as_size(height, width, where)
         size, turn = settle(path, given, objects=tree.find(".//object") is not None)
-        record = Record(path, i + 1, size, turn=turn)
+        record = ImageRecord(path, i + 1, size, turn=turn)
         records.append(replace(record, things=_things(tree, where, record, names, on_bad)))
-    return Annotated(f"{root.name}:{part}", records, names, list(range(1, len(names) + 1)), on_bad)
+    return DetectionDataset(f"{root.name}:{part}", records, names, list(range(1, len(names) + 1)), on_bad)
 
 
 def _annotation(path: Path) -> Element:
@@ -142,7 +144,7 @@ def _picture(root: Path, folder: _Folder, stem: str, tree: Element) -> Path:
     raise FileNotFoundError(f"There is no picture of {stem} in {root}.")
 
 
-def _things(tree: Element, file: Path, record: Record, names: list[str], on_bad: OnBad) -> list[Thing]:
+def _things(tree: Element, file: Path, record: ImageRecord, names: list[str], on_bad: OnBad) -> list[Annotation]:
     things, beyond = [], []
     for i, element in enumerate(tree.iter("object")):
         name = _name(element, file)
@@ -157,11 +159,11 @@ def _things(tree: Element, file: Path, record: Record, names: list[str], on_bad:
             raise ValueError(f"{where}, {name}: difficult: {error}.") from None
         # equal corners are a slip of the mouse, not an object of one pixel
         corners = (x1, y1, x1, y1) if x2 <= x1 or y2 <= y1 else (x1 - 1, y1 - 1, x2, y2)
-        box = sound_box(corners, record.size, f"{where}, {name}", on_bad)
+        box = clip_box(corners, record.size, f"{where}, {name}", on_bad)
         if box is not None:
             beyond += [what] if x2 > 1.1 * record.size[1] + 1 or y2 > 1.1 * record.size[0] + 1 else []
             area = (box[2] - box[0]) * (box[3] - box[1])
-            things.append(Thing(box, names.index(name) + 1, difficult, None, area, what))
+            things.append(Annotation(box, names.index(name) + 1, difficult, None, area, what))
     if beyond:
         text = "%s: %d boxes reach far beyond the picture of %d x %d pixels and are cut there; the first is that of %s."
         _log.warning(text, file, len(beyond), *record.size[::-1], beyond[0])

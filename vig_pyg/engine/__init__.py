@@ -4,7 +4,7 @@ from vig_pyg.engine._requirements import require
 
 require()
 
-from vig_pyg.engine.config import Recipe  # noqa: E402
-from vig_pyg.engine.preemption import Stopped  # noqa: E402
+from vig_pyg.engine.config import TrainConfig  # noqa: E402
+from vig_pyg.engine.preemption import TrainingInterrupted  # noqa: E402
 
-__all__ = ["Recipe", "Stopped"]
+__all__ = ["TrainConfig", "TrainingInterrupted"]

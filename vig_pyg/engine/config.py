@@ -9,7 +9,7 @@ from vig_pyg.engine.config_bounds import RECIPE, check_bounds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class TrainConfig:
     """How a network is trained, whatever the network and the data.
 
     Args:

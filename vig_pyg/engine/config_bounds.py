@@ -7,7 +7,7 @@ from vig_pyg._io.schema import Check, choice, either, flag, number, optional, te
 _RATE = number(0, 1_000)
 _SHARE = number(0, 1)
 
-#: Of a `Recipe`; a number outside is a slip, or meant to fill the memory.
+#: Of a `TrainConfig`; a number outside is a slip, or meant to fill the memory.
 RECIPE: dict[str, Check] = {
     "epochs": whole(1, 10**6),
     "lr": _RATE,

@@ -18,7 +18,7 @@ from vig_pyg._io.signals import Terminated
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
-class Stopped(Exception):  # noqa: N818  (it is no error)
+class TrainingInterrupted(Exception):  # noqa: N818  (it is no error)
     """A run ended early because of a signal; its checkpoint is written.
 
     Args:
@@ -30,7 +30,7 @@ class Stopped(Exception):  # noqa: N818  (it is no error)
         self.signum = signum
 
 
-class StopSign(lightning.Callback):
+class PreemptionHandler(lightning.Callback):
     """Remembers a signal until the run can stop; a second Ctrl-C stops at once.
 
     Lightning's own handler talks to the other processes from within the handler, in the middle of whatever they were

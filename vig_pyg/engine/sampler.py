@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 
 from vig_pyg.engine.seeds import seed_of
 
-#: What `Pictures` takes: an image, an image with the seed of its augmentation, or nothing (padding).
+#: What `ImageDataset` takes: an image, an image with the seed of its augmentation, or nothing (padding).
 Item = int | tuple[int, int] | None
 
 
@@ -108,7 +108,7 @@ class TrainBatches(Sampler[list[Item]]):
 class EvalBatches(Sampler[list[Item]]):
     """Every image once, shared among processes; all of them make the same number of batches of the same size.
 
-    Where the images do not come out even, `None` fills up; `Pictures` makes of it an image that counts for nothing.
+    Where the images do not come out even, `None` fills up; `ImageDataset` makes of it an image that counts for nothing.
 
     Args:
         count: Number of images.

@@ -16,10 +16,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from vig_pyg._io.text import error_text
 from vig_pyg.engine.checkpoint_io import AtomicCheckpointIO
-from vig_pyg.engine.config import Recipe
+from vig_pyg.engine.config import TrainConfig
 
 
-def make_trainer(recipe: Recipe, folder: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+def make_trainer(recipe: TrainConfig, folder: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
     """The trainer of a run.
 
     Args:
@@ -62,7 +62,7 @@ def make_trainer(recipe: Recipe, folder: Path, callbacks: list[lightning.Callbac
         ) from error
 
 
-def placement(recipe: Recipe) -> tuple[int | str, int]:
+def placement(recipe: TrainConfig) -> tuple[int | str, int]:
     """Processes on this machine and machines: those of the recipe, else those of torchrun or SLURM."""
     env, devices, nodes = os.environ, recipe.devices, recipe.num_nodes
     if "LOCAL_WORLD_SIZE" in env:  # torchrun
