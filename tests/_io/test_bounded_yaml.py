@@ -19,7 +19,7 @@ def test_plain_yaml_is_what_pyyaml_reads(tmp_path):
     for text in (
         "a: 1\nb: [1, 2.5, null, true, 'x']\nc: {d: e}\n",
         "base: &base {k: 9}\nother: {<<: *base, heads: 4}\nagain: *base\n",
-        "x: 1e-3\ny: 0x10\nz: 2020-01-01\n# a comment\n",
+        "x: 1.0e-3\ny: 0x10\nz: 2020-01-01\n# a comment\n",
         "text: |\n  two\n  lines\n",
         "{}",
     ):
@@ -84,3 +84,13 @@ def test_a_file_holds_a_mapping(tmp_path, content, said):
     (tmp_path / "a.yaml").write_text(content)
     with pytest.raises(ValueError, match=rf"a\.yaml must hold one value for each key, {said}"):
         read_yaml(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("sign", ["", "-", "+"])
+@pytest.mark.parametrize("digits", ["1", "12", "1.", "1.5", ".5", "0.25"])
+@pytest.mark.parametrize("power", ["e-3", "E3", "e+3", "e0"])
+def test_numbers_with_a_power_are_numbers(sign, digits, power):
+    word = f"{sign}{digits}{power}"
+    found = parse_yaml(f"a: {word}\nb: '{word}'\nc: x{word}", where="here")
+    assert (found["a"], type(found["a"])) == (float(word), float)
+    assert (found["b"], found["c"]) == (word, f"x{word}")

@@ -5,6 +5,7 @@ As for JSON, and aliases may not unfold to more than a plain file could hold.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,9 @@ class BoundedLoader(yaml.SafeLoader):
                 if isinstance(key, yaml.ScalarNode):
                     seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+# PyYAML takes 1e-3 for text, as YAML 1.1 has it; in YAML 1.2 and in every other tool it is a number
+BoundedLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)

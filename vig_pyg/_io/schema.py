@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from vig_pyg._io.text import error_text, terminal_text
@@ -39,81 +41,80 @@ def read_as(what: str, where: str) -> Iterator[None]:
         raise ValueError(f"{where} is not {what}: {reason}") from error
 
 
-def whole(low: int, high: int) -> Check:
+@dataclass(frozen=True)
+class Scalar:
+    """A check of a value without parts.
+
+    Args:
+        expected: What is taken, in words that complete "must be ..."; help texts show them too.
+        takes: Whether a value is taken.
+
+    Example:
+        >>> Scalar("an even number", lambda value: value in (2, 4))(2, "config.json: k")
+        2
+    """
+
+    expected: str
+    takes: Callable[[Any], bool]
+
+    def __call__(self, value: Any, where: str) -> Any:
+        if not self.takes(value):
+            raise _wrong(where, self.expected, value)
+        return value
+
+
+def whole(low: int, high: int) -> Scalar:
     """A whole number from `low` to `high`; true and false are none.
 
     Example:
         >>> whole(1, 9)(3, "config.json: k")
         3
     """
-
-    def check(value: Any, where: str) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise _wrong(where, f"a whole number from {low} to {high}", value)
-        return value
-
-    return check
+    return Scalar(f"a whole number from {low} to {high}", lambda value: type(value) is int and low <= value <= high)
 
 
-def number(low: float, high: float) -> Check:
+def number(low: float, high: float) -> Scalar:
     """A finite number from `low` to `high`; true and false are none.
 
     Example:
         >>> number(0, 1)(0.5, "config.json: dropout")
         0.5
     """
-
-    def check(value: Any, where: str) -> float:
-        plain = isinstance(value, int | float) and not isinstance(value, bool)
-        if not plain or not low <= value <= high or not math.isfinite(value):
-            raise _wrong(where, f"a number from {low} to {high}", value)
-        return value
-
-    return check
+    return Scalar(f"a number from {low:g} to {high:g}", lambda value: _is_number(value) and low <= value <= high)
 
 
-def flag(value: Any, where: str) -> bool:
-    """True or false.
+def positive(high: float) -> Scalar:
+    """A number above 0, at most `high`.
 
     Example:
-        >>> flag(True, "config.json: dilation")
-        True
+        >>> positive(1)(0.5, "config.yaml: lr")
+        0.5
     """
-    if not isinstance(value, bool):
-        raise _wrong(where, "true or false", value)
-    return value
+    return Scalar(f"a number above 0, at most {high:g}", lambda value: _is_number(value) and 0 < value <= high)
 
 
-def text(limit: int) -> Check:
+#: True or false.
+flag = Scalar("true or false", lambda value: isinstance(value, bool))
+
+
+def text(limit: int) -> Scalar:
     """Text of at most `limit` characters.
 
     Example:
         >>> text(10)("red", "config.json: class_names")
         'red'
     """
-
-    def check(value: Any, where: str) -> str:
-        if not isinstance(value, str) or len(value) > limit:
-            raise _wrong(where, f"text of at most {limit} characters", value)
-        return value
-
-    return check
+    return Scalar(f"text of at most {limit} characters", lambda value: isinstance(value, str) and len(value) <= limit)
 
 
-def choice(names: Collection[str]) -> Check:
+def choice(names: Collection[str]) -> Scalar:
     """One of some words.
 
     Example:
         >>> choice(["mr", "edge"])("mr", "config.json: conv")
         'mr'
     """
-
-    def check(value: Any, where: str) -> str:
-        if not isinstance(value, str) or value not in names:
-            raise _wrong(where, f"one of {', '.join(names)}", value)
-        return value
-
-    return check
+    return Scalar(f"one of {', '.join(names)}", lambda value: isinstance(value, str) and value in names)
 
 
 def optional(check: Check) -> Check:
@@ -122,16 +123,24 @@ def optional(check: Check) -> Check:
     Example:
         >>> optional(text(10))(None, "config.json: graph")
     """
+    if isinstance(check, Scalar):
+        takes = check.takes
+        return Scalar(f"{check.expected}, or null", lambda value: value is None or takes(value))
     return lambda value, where: None if value is None else check(value, where)
 
 
 def either(*checks: Check) -> Check:
-    """What any of some checks takes; the error is that of the last.
+    """What any of some checks takes; the error is that of the last, or names what all take if they are scalar.
 
     Example:
         >>> either(whole(1, 9), listing(whole(1, 9), 2, 2))([3, 9], "config.json: k")
         [3, 9]
     """
+    scalars = [check for check in checks if isinstance(check, Scalar)]
+    if len(scalars) == len(checks):
+        return Scalar(
+            " or ".join(one.expected for one in scalars), lambda value: any(one.takes(value) for one in scalars)
+        )
 
     def check(value: Any, where: str) -> Any:
         for one in checks[:-1]:
@@ -178,9 +187,7 @@ def mapping(entries: Mapping[str, Check], *, required: Collection[str] = ()) -> 
             raise _wrong(where, "one value for each key", value)
         for key in value:
             if key not in entries:
-                raise ValueError(
-                    f"{where}: unknown entry {terminal_text(key, limit=60)!r}, known are {_list(entries)}."
-                )
+                raise ValueError(f"{where}: unknown entry {nearest(key, entries)}, known are {', '.join(entries)}.")
         for key in required:
             if key not in value:
                 raise ValueError(f"{where}: the entry {key!r} is missing.")
@@ -199,5 +206,20 @@ def _shown(value: Any) -> str:
     return repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a huge number"
 
 
-def _list(names: Collection[str]) -> str:
-    return ", ".join(names)
+def nearest(name: object, known: Collection[str]) -> str:
+    """A name that is not known, with the one that was probably meant.
+
+    Example:
+        >>> nearest("epoch", ["epochs", "lr"])
+        "'epoch' (did you mean 'epochs'?)"
+    """
+    close = get_close_matches(str(name)[:100], known, n=1)
+    meant = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{terminal_text(name, limit=60)!r}{meant}"
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite number; true and false are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
