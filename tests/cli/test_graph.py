@@ -44,6 +44,18 @@ def test_graph_writes_a_page_and_does_not_overwrite(trained, capsys, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["graph.HTML"]
 
 
+def test_graph_computes_where_it_is_told(saved, pictures, tmp_path, capsys, monkeypatch):
+    image, moved = pictures / "red" / "0.png", []
+    to = VisionGNN.to
+    monkeypatch.setattr(VisionGNN, "to", lambda self, where: moved.append(str(where)) or to(self, "cpu"))
+    for device in ("tpu", "meta"):
+        told = fails(capsys, "graph", saved, image, "--out", tmp_path / "a.html", "--device", device)
+        assert f"There is no device '{device}' here: choose one of cpu" in told
+    assert not moved and not list(tmp_path.iterdir())
+    assert main(["graph", str(saved), str(image), "--out", str(tmp_path / "a.html"), "--device", "cpu"]) == 0
+    assert moved[-1] == "cpu"
+
+
 def test_graph_takes_every_model_that_predict_takes(saved, pictures, tmp_path):
     image = pictures / "red" / "0.png"
     weights = tmp_path / "weights.pth"

@@ -40,7 +40,8 @@ def check_fields(values: Any) -> None:
     Args:
         values: The dataclass.
     """
-    for name, check in checks_of(type(values)).items():
+    cls: type = type(values)
+    for name, check in checks_of(cls).items():
         value = getattr(values, name)
         if not is_dataclass(value):  # which has checked itself
             check(value, name)

@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 from vig_pyg._io.bounded_json import read_json
 from vig_pyg._io.output import check_free, check_new_folder, new_folder, write_file
-from vig_pyg._io.schema import choice, mapping, read_as
+from vig_pyg._io.schema import Check, choice, mapping, read_as
 from vig_pyg.checkpoints.metadata import file_metadata
 from vig_pyg.classification.checkpoint import LAST
 from vig_pyg.classification.metrics import BEST, METRICS
@@ -186,7 +186,7 @@ def _as_it_is(value: Any, _: str) -> Any:
     return value
 
 
-_ENTRIES = {
+_ENTRIES: dict[str, Check] = {
     "model": choice(list_models()),
     "options": _as_it_is,
     "class_names": check_names,

@@ -40,7 +40,14 @@ def add_loading(command: argparse.ArgumentParser) -> None:
     """How many pictures are read and computed."""
     command.add_argument("--batch-size", type=int, default=32, help="pictures at once (default: 32)")
     command.add_argument("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
-    command.add_argument("--device", help="where to compute (default: cuda if there is one, else cpu)")
+    add_device(command)
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    """Where to compute; every command that computes has it, but for training, whose devices are Lightning's."""
+    command.add_argument(
+        "--device", help="device that computes, such as cpu, cuda or cuda:1 (default: cuda if there is one, else cpu)"
+    )
 
 
 def add_files(command: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.signals import exit_status
 from vig_pyg._io.text import terminal_text
-from vig_pyg.cli._options import MODEL_FILES, device, say_broken
+from vig_pyg.cli._options import MODEL_FILES, add_device, device, say_broken
 
 if TYPE_CHECKING:
     from vig_pyg.detection.plan import Plan
@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     evaluate.add_argument("--overwrite", action="store_true", help="replace that file if it exists")
     evaluate.add_argument("--batch-size", type=int, default=2)
     evaluate.add_argument("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
-    evaluate.add_argument("--device", help="where to compute (default: cuda if there is one, else cpu)")
+    add_device(evaluate)
     evaluate.add_argument("--quiet", action="store_true", help="no progress bar")
     evaluate.set_defaults(run=_evaluate)
 
@@ -40,7 +40,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     predict.add_argument("images", metavar="PATH", nargs="+", help="picture, folder of pictures, or pattern")
     predict.add_argument("--out", type=Path, default=Path("detections"), help="folder, must not exist")
     predict.add_argument("--threshold", type=float, default=0.5, help="lowest score (default: 0.5)")
-    predict.add_argument("--device", help="where to compute (default: cuda if there is one, else cpu)")
+    add_device(predict)
     predict.add_argument("--quiet", action="store_true", help="no progress bar")
     predict.set_defaults(run=_predict)
 

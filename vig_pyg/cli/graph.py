@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg._io.text import terminal_text
-from vig_pyg.cli._options import add_model, check_no_model_file, load_model
+from vig_pyg.cli._options import add_device, add_model, check_no_model_file, device, load_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +20,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command and its options."""
     graph = commands.add_parser("graph", help="draw the neighbors of a patch in every layer")
     add_model(graph)
+    add_device(graph)
     graph.add_argument("image", metavar="IMAGE", type=Path, help="an image file, or an array (.npy)")
     graph.add_argument(
         "--patch",
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
     kind = _check_out(args.out, overwrite=args.overwrite)
     check_no_input([args.out], [args.image])
     check_no_model_file(args, args.out)
+    where = device(args)
     classifier = load_model(args)
     try:
         image = classifier.preprocessing(read_image(args.image))
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
         reason = str(error).rstrip(".")
         raise ValueError(f"{args.image} cannot be read as an image: {reason}.") from error
     with torch.inference_mode():
-        graphs = classifier.model.graphs(image[None])
+        graphs = [graph.cpu() for graph in classifier.model.to(where).graphs(image[None].to(where))]
     pixels = classifier.preprocessing.restore(image)
     write_file(args.out, _drawn(pixels, graphs, args, kind), overwrite=args.overwrite)
     print(terminal_text(args.out))

@@ -1,0 +1,162 @@
+"""Flags of a command from the fields of a configuration, made by jsonargparse; errors are one line."""
+
+from __future__ import annotations
+
+import re
+from argparse import Action, ArgumentError
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
+
+import yaml
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_loader
+
+from vig_pyg._io.bounded_yaml import parse_yaml
+from vig_pyg._io.dataclass_schema import checks_of
+from vig_pyg._io.schema import Check, Scalar, nearest
+from vig_pyg._io.text import error_text
+
+#: What the choices of a flag, or its name, tell already.
+_PLAIN = ("one of ", "true or false", "text of at most ")
+
+
+set_loader("bounded", lambda text: parse_yaml(text, where="the value"), exceptions=(ValueError,))
+
+
+class ConfigParser(ArgumentParser):
+    """A parser with a flag for each field of a dataclass: `--batch-size`, and `--augmentation.flip` for a part's.
+
+    Args:
+        config: The dataclass; its docstring's `Args` are the help, its types the bounds.
+        prog: The command, such as `"vig-pyg train"`.
+        description: What the command does.
+        shortcuts: Further flags that set an option of the network, `--k` for `options.k`, with their help.
+        by_preset: Names of fields whose default depends on a preset.
+    """
+
+    def __init__(
+        self,
+        config: type,
+        *,
+        prog: str,
+        description: str,
+        shortcuts: Mapping[str, str] | None = None,
+        by_preset: Collection[str] = (),
+    ) -> None:
+        super().__init__(
+            prog=prog,
+            usage=f"{prog} [--FLAG VALUE ...]",
+            description=description,
+            exit_on_error=False,
+            allow_abbrev=False,
+            parser_mode="bounded",
+            formatter_class=_Formatter,
+        )
+        self.shortcuts = dict(shortcuts or {})
+        self.checks = _flat(checks_of(config), config)
+        parts = {name: kind for name, kind in get_type_hints(config).items() if is_dataclass(kind)}
+        every = {field.name for base in config.__bases__ if is_dataclass(base) for field in fields(base)}
+        own = {field.name for field in fields(config)} - every
+        self._group(config).add_class_arguments(config, skip=every | set(parts), as_group=False)
+        network = self.add_argument_group("Short names of common options of the network")
+        for name, text in self.shortcuts.items():
+            network.add_argument(f"--{name}", type=Any, help=text)
+        for name, kind in parts.items():
+            self._group(kind).add_class_arguments(kind, name, as_group=False)
+        if every:
+            self._group(*config.__bases__).add_class_arguments(config, skip=own, as_group=False)
+        for action in self._actions:
+            _complete_help(action, self.checks, by_preset)
+
+    def _group(self, config: Any) -> Any:
+        """A part of the help under the first line of a docstring."""
+        return self.add_argument_group((config.__doc__ or "").strip().splitlines()[0].rstrip("."))
+
+    def parse_flags(self, argv: Sequence[str]) -> dict[str, Any]:
+        """The values that are given, and only those; `options` are `options.NAME`, since they add to a file's.
+
+        Args:
+            argv: The flags.
+
+        Raises:
+            ValueError: If a flag is unknown or its value is wrong; names the flag, the value and what is expected.
+        """
+        argv = [_underscored(word) for word in argv]
+        try:
+            found = self.parse_args(argv, defaults=False).as_dict()
+        except ArgumentError as error:
+            raise ValueError(self._said(error, argv)) from error
+        for key, check in self.checks.items():
+            part, _, name = key.rpartition(".")
+            given = found.get(part, {}) if part else found
+            if name in given:
+                check(given[name], f"--{_dashed(key)}")
+        options = found.pop("options", {})
+        options |= {name: found.pop(name) for name in self.shortcuts if name in found}
+        return {**found, **{f"options.{name}": value for name, value in options.items()}}
+
+    def _said(self, error: ArgumentError, argv: Sequence[str]) -> str:
+        """The error in one line, in our words where the value is out of its bounds."""
+        message = error_text(error)
+        if unknown := re.match(r"unrecognized arguments: --(\S+)", message.replace("=", " ")):
+            known = [_dashed(option) for action in self._actions for option in action.option_strings]
+            return f"Unknown flag {nearest('--' + _dashed(unknown[1]), known)}: see {self.prog} --help."
+        key = re.search(r'key "([\w.]+)"', message)
+        if key and key[1] in self.checks:
+            for flag, value in zip(argv, [*argv[1:], ""], strict=True):
+                name, equals, rest = flag.partition("=")
+                if name == f"--{key[1]}":
+                    try:
+                        self.checks[key[1]](rest if equals else value, f"--{_dashed(key[1])}")
+                    except ValueError as ours:
+                        return str(ours)
+        return message
+
+
+class _Formatter(DefaultHelpFormatter):
+    """Help as it stands in the docstrings, flags with dashes."""
+
+    def _get_help_string(self, action: Action) -> str:
+        return action.help or ""
+
+    def _format_action_invocation(self, action: Action) -> str:
+        return _dashed(super()._format_action_invocation(action))
+
+
+def _flat(checks: Mapping[str, Check], config: type) -> dict[str, Check]:
+    """Checks by dotted names: a part's fields are `part.field`."""
+    found: dict[str, Check] = {}
+    for name, kind in get_type_hints(config).items():
+        parts = checks_of(kind) if is_dataclass(kind) else {}  # type: ignore[arg-type]  # a class, not an instance
+        found |= {f"{name}.{part}": check for part, check in parts.items()} or {name: checks[name]}
+    return found
+
+
+def _complete_help(action: Action, checks: Mapping[str, Check], by_preset: Collection[str]) -> None:
+    """Bounds and default behind what the docstring says."""
+    check = checks.get(action.dest)
+    if check is None:
+        return
+    notes = [check.expected] if isinstance(check, Scalar) and not check.expected.startswith(_PLAIN) else []
+    if action.dest in by_preset:
+        notes.append("default: the preset's")
+    elif not action.required and action.default is not None:
+        notes.append(f"default: {_shown(action.default)}")
+    action.required = False  # a file may hold it
+    action.help = (action.help or "").replace("`", "").rstrip(".") + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _shown(value: Any) -> str:
+    """A default as a command line has it."""
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
+
+
+def _underscored(word: str) -> str:
+    """A flag as the name of a field; its value stays."""
+    name, equals, value = word.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if word.startswith("--") else word
+
+
+def _dashed(name: str) -> str:
+    """The name of a field as a flag; a placeholder for its value, in capitals, stays."""
+    return re.sub(r"(?<=[a-z])_(?=[a-z])", "-", name)

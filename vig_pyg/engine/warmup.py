@@ -1,0 +1,98 @@
+"""How long the learning rate rises at the start of a run."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
+
+from vig_pyg._io.schema import Scalar
+
+Unit = Literal["%", "steps", "epochs"]
+#: Largest amount of each unit.
+_LIMITS: dict[Unit, float] = {"%": 100, "steps": 1e9, "epochs": 1e6}
+_FORM = re.compile(r"\s*(\d{1,12}(?:\.\d{1,12})?)\s*(%|steps?|epochs?)\s*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """The length of a warm-up, with its unit.
+
+    Args:
+        amount: How many of the unit; 0 is off. Steps are a whole number.
+        unit: `"%"` of all steps of the run, `"steps"` (optimizer steps, at most a tenth of the run), or `"epochs"`.
+
+    Raises:
+        ValueError: If the unit is unknown, or the amount is negative or more than a run can have.
+
+    Example:
+        >>> Warmup.parse("20 epochs").steps(total=3000, epochs=300)
+        200
+    """
+
+    amount: float
+    unit: Unit
+
+    def __post_init__(self) -> None:
+        if self.unit not in get_args(Unit):
+            raise ValueError(f"The unit of a warm-up must be one of {', '.join(get_args(Unit))}, got {self.unit!r}.")
+        if not 0 <= self.amount <= _LIMITS[self.unit]:
+            raise ValueError(f"A warm-up must be from 0 to {_LIMITS[self.unit]:g} {self.unit}, got {self.amount:g}.")
+        if self.unit == "steps" and self.amount != int(self.amount):
+            raise ValueError(f"A warm-up of steps must be a whole number of them, got {self.amount:g}.")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The warm-up that a text names.
+
+        Args:
+            text: `"5%"`, `"500 steps"` or `"20 epochs"`.
+
+        Raises:
+            ValueError: If it is none of these; a number alone could be any of them.
+
+        Example:
+            >>> str(Warmup.parse("5 %"))
+            '5%'
+        """
+        found = _FORM.fullmatch(text)
+        if found is None:
+            raise ValueError(f"A warm-up must be {EXPECTED}, got {text[:60]!r}.")
+        units: dict[str, Unit] = {"%": "%", "s": "steps", "e": "epochs"}
+        return cls(float(found[1]), units[found[2][0]])
+
+    def __str__(self) -> str:
+        return f"{self.amount:.12g}{'' if self.unit == '%' else ' '}{self.unit}"
+
+    def steps(self, *, total: int, epochs: int) -> int:
+        """Optimizer steps of the warm-up.
+
+        Args:
+            total: Optimizer steps of the whole run.
+            epochs: Epochs of the whole run.
+
+        Example:
+            >>> [Warmup.parse(text).steps(total=1000, epochs=10) for text in ("5%", "500 steps", "2 epochs")]
+            [50, 100, 200]
+        """
+        if self.unit == "%":
+            return int(self.amount / 100 * total)
+        if self.unit == "steps":  # so that a short run is not a warm-up alone
+            return min(int(self.amount), total // 10)
+        return min(math.floor(self.amount * total / epochs), total)
+
+
+#: What a text must be, for messages and help.
+EXPECTED = 'text such as "5%" (of all steps), "500 steps" (at most a tenth of the run) or "20 epochs"'
+
+
+def _takes(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(Warmup.parse(value))
+    except ValueError:
+        return False
+
+
+#: The check of a text that names a warm-up.
+check_warmup = Scalar(EXPECTED, _takes)
