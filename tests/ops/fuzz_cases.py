@@ -21,7 +21,7 @@ from tests.ops.hostile import (
     spoiled_edges,
 )
 from vig_pyg.conv import CONVS, MaxRelativeConv
-from vig_pyg.conv.by_nodes import reduce_edges, transposed_csr
+from vig_pyg.conv._sparse import reduce_edges, transposed_csr
 from vig_pyg.data import Layout
 from vig_pyg.graph import ENGINES, DilatedKNN
 from vig_pyg.layers import LinearNorm, multi_head_mlp, norm_gelu, two_maps

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from vig_pyg.conv.by_nodes import transposed_csr
+from vig_pyg.conv._sparse import transposed_csr
 from vig_pyg.ops import check_features, check_range, check_same, checked_edges
 
 #: Node features, or (sources, targets).

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vig_pyg.conv._sparse import degrees, edge_norm, reduce_edges, takes_edge_norm, takes_sparse
 from vig_pyg.conv.base import NodesOrPair, VisionConv
-from vig_pyg.conv.by_nodes import degrees, edge_norm, reduce_edges, takes_edge_norm, takes_sparse
 from vig_pyg.conv.registry import register_conv
 from vig_pyg.layers import MultiHeadLinear, multi_head_mlp
 
@@ -19,7 +19,7 @@ class EdgeConv(VisionConv):
 
     (Dynamic Graph CNN, arXiv 1801.07829), MLP: multi-head linear, BN over edges, GELU, as in the published code of
     Vision GNN (arXiv 2206.00272, table 5). On a CPU it is computed from sums and extremes over nodes, equal up to
-    rounding (see `vig_pyg.conv.by_nodes`).
+    rounding (see `vig_pyg.conv._sparse`).
 
     *Differs* from `torch_geometric.nn.EdgeConv`: the heads, and no MLP to pass in.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vig_pyg.conv._sparse import reduce_edges, takes_sparse
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
-from vig_pyg.conv.by_nodes import reduce_edges, takes_sparse
 from vig_pyg.conv.registry import register_conv
 from vig_pyg.layers import multi_head_mlp
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vig_pyg.conv._sparse import degrees, edge_norm, reduce_edges, takes_edge_norm, takes_sparse
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
-from vig_pyg.conv.by_nodes import degrees, edge_norm, reduce_edges, takes_edge_norm, takes_sparse
 from vig_pyg.conv.registry import register_conv
 from vig_pyg.layers import multi_head_mlp
 
@@ -19,7 +19,7 @@ class GraphSAGEConv(NodeUpdateConv):
 
     (Inductive Representation Learning on Large Graphs, arXiv 1706.02216, pooling aggregator), MLP: multi-head linear,
     BN, GELU; the inner one has its statistics over edges, as in the published code of Vision GNN (arXiv 2206.00272,
-    table 5). On a CPU it runs once a node (see `vig_pyg.conv.by_nodes`).
+    table 5). On a CPU it runs once a node (see `vig_pyg.conv._sparse`).
 
     *Differs* from `torch_geometric.nn.SAGEConv`, which averages neighbors and adds two linear maps.
 

@@ -7,8 +7,8 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
+from vig_pyg.conv._sparse import reduce_edges, takes_sparse
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
-from vig_pyg.conv.by_nodes import reduce_edges, takes_sparse
 from vig_pyg.conv.registry import register_conv
 from vig_pyg.layers import multi_head_mlp
 from vig_pyg.ops import TooManyNeighborsError, has_max_relative, max_relative

@@ -5,7 +5,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conv.cases import graph, randomised
 from vig_pyg.conv import EdgeConv, GINConv, GraphSAGEConv, MaxRelativeConv
-from vig_pyg.conv.by_nodes import degrees, edge_norm, takes_edge_norm, takes_sparse, transposed_csr
+from vig_pyg.conv._sparse import degrees, edge_norm, takes_edge_norm, takes_sparse, transposed_csr
 
 
 class Largest(TorchDispatchMode):
