@@ -27,6 +27,7 @@ ON_ANY_DEVICE = (
     "tests/test_block.py",
     "tests/test_data.py",
     "tests/test_fuse.py",
+    "tests/test__fused_layers.py",
     "tests/test_head.py",
     "tests/test_layers.py",
     "tests/test_one_image.py",
@@ -51,7 +52,8 @@ CPU_ONLY = {
     "tests/ops/test__max_relative.py::test_many_neighbors_have": "a GPU tells more neighbors apart",
     "tests/ops/test__max_relative.py::test_slots_of_other_edges": "the kernels for GPUs skip such slots",
     "tests/graph/test_dilated_knn.py::test_a_feature_that_is_not_finite_is_named[dense": "a GPU is not waited for",
-    "tests/conv/test_by_nodes.py": "torch reduces edges by sparse products on CPUs alone",
+    "tests/conv/test__sparse.py": "torch reduces edges by sparse products on CPUs alone",
+    "tests/test__fused_layers.py::test_slices_of_the_ffn": "slices for the cache of a CPU",
     "tests/conv/test_base.py::test_messages_are_made_only": "torch reduces edges by sparse products on CPUs alone",
 }
 

@@ -11,31 +11,6 @@ def ragged(sizes, channels=5):
     return [torch.rand(channels, *size) for size in sizes]
 
 
-def test_positions_are_row_and_column_in_raster_order():
-    layout = Layout.from_sizes([(2, 3)])
-    assert layout.pos.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
-
-
-@pytest.mark.parametrize("empty", ["targets", "sources"])
-def test_an_image_without_nodes_is_refused(empty):
-    full, other = Layout.from_sizes([(2, 3), (2, 3)]), Layout.from_sizes([(2, 3), (0, 3)])
-    full.check_filled(full)
-    with pytest.raises(ValueError, match=r"Every image needs at least one node, got \(6, 0\) nodes"):
-        other.check_filled(full) if empty == "targets" else full.check_filled(other)
-
-
-@pytest.mark.parametrize("sizes", SIZES)
-def test_layout_agrees_with_itself(sizes):
-    layout = Layout.from_sizes(sizes)
-    assert layout.counts == tuple(h * w for h, w in sizes)
-    assert layout.ptr.diff().tolist() == list(layout.counts)
-    assert layout.batch.bincount().tolist() == list(layout.counts)
-    assert layout.num_nodes == sum(layout.counts) == layout.batch.numel()
-    assert layout.num_graphs == len(sizes)
-    assert layout.regular == (len(set(layout.counts)) == 1)
-    assert layout.grid == (sizes[0] if len(set(sizes)) == 1 else None)
-
-
 @pytest.mark.parametrize("sizes", SIZES)
 def test_maps_to_nodes_and_back(sizes):
     maps = ragged(sizes)
@@ -85,15 +60,6 @@ def test_batch_is_the_one_that_pyg_makes_of_its_parts(sizes):
     again = Batch.from_data_list(batch.to_data_list())
     for key in ("x", "pos", "batch", "ptr"):
         assert torch.equal(batch[key], again[key]), key
-
-
-@pytest.mark.parametrize("sizes", SIZES)
-def test_layout_from_batch_is_the_layout(sizes):
-    x, layout = to_nodes(ragged(sizes))
-    again = Layout.from_batch(to_batch(x, layout))
-    assert (again.sizes, again.counts) == (layout.sizes, layout.counts)
-    for key in ("pos", "batch", "ptr"):
-        assert torch.equal(getattr(again, key), getattr(layout, key))
 
 
 def test_layout_of_a_free_set_of_points():

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.ops import (
-    GroupedLinear,
     LeanLinearNorm,
     LeanMLP,
     LeanMLPByRows,
     LeanNorm,
-    grouped,
+    multi_head_linear,
     pays_by_rows,
     takes_lean,
 )
@@ -61,17 +60,7 @@ class MultiHeadLinear(nn.Module):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.heads == 1:
-            return nn.functional.linear(x, self.weight, self.bias)
-        if x.device.type == "cpu" and x.size(0):
-            plain = torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or not torch.is_grad_enabled()
-            linear = grouped if plain else GroupedLinear.apply
-            out: Tensor = linear(x, self.weight, self.bias, self.heads)
-            return out
-        x = x.view(x.size(0), self.heads, x.size(1) // self.heads).transpose(0, 1)  # (N, in) -> (H, N, in / H)
-        weight = self.weight.view(self.heads, -1, self.weight.size(1)).transpose(1, 2)  # (H, in / H, out / H)
-        bias = self.bias.view(self.heads, 1, -1)
-        return torch.baddbmm(bias, x, weight).transpose(0, 1).flatten(1)  # (H, N, out / H) -> (N, out)
+        return multi_head_linear(x, self.weight, self.bias, self.heads)
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, heads={self.heads}"

@@ -108,7 +108,7 @@ class PositionCodes(nn.Module):
 
     def forward(self, target: Layout, source: Layout, channels: int, dtype: torch.dtype) -> Codes:
         """Codes of one image where all images share one grid, else of all nodes."""
-        device = target.pos.device
+        device = target.device
         if target.grid is not None:
             return Codes(*_constant(self.mode, target.grid, source.ratio, channels, dtype, device))
         # on the CPU: Apple's GPUs have no float64
@@ -127,7 +127,7 @@ class PositionCodes(nn.Module):
 
 def _places(layout: Layout) -> Tensor:
     """Positions of all nodes on the CPU; where they lie on grids the device is not asked for them."""
-    if layout.sizes is None or layout.pos.device.type == "cpu" or layout.ratio > 1:
+    if layout.sizes is None or layout.device.type == "cpu" or layout.ratio > 1:
         return layout.pos.cpu()
     return Layout.from_sizes(layout.sizes).pos
 
@@ -185,10 +185,14 @@ class PositionEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1, channels, *size))
 
     def forward(self, x: Tensor) -> Tensor:
+        return x + self.resized(x)
+
+    def resized(self, x: Tensor) -> Tensor:
+        """The embedding for the grid of a map, `(1, C, H', W')`."""
         weight: Tensor = self.weight
-        if x.shape[2:] != weight.shape[2:]:
-            weight = F.interpolate(weight, size=x.shape[2:], mode="bicubic")
-        return x + weight
+        if x.shape[2:] == weight.shape[2:]:
+            return weight
+        return F.interpolate(weight, size=x.shape[2:], mode="bicubic")
 
     def extra_repr(self) -> str:
         return f"{self.weight.size(1)}, size={tuple(self.weight.shape[2:])}"

@@ -8,7 +8,7 @@ import torch
 import vig_pyg.ops
 from vig_pyg.ops import _knn, _knn_plain, _triton
 
-NAMES = ("_triton_knn", "_triton_max_relative")
+NAMES = ("_triton_bias_gelu", "_triton_knn", "_triton_max_relative")
 
 
 @pytest.fixture

@@ -4,14 +4,16 @@ The passes for training that recompute can be differentiated once; each equals t
 rounding.
 """
 
+from vig_pyg.ops._autocast import autocast_type
 from vig_pyg.ops._batch_norm import NodeNorm, Norm, has_node_norm
 from vig_pyg.ops._knn import knn
 from vig_pyg.ops._knn_plain import PRECISIONS, Precision, unit_rows
 from vig_pyg.ops._max_relative import has_max_relative, max_relative
 from vig_pyg.ops._native import has_native_kernels
 from vig_pyg.ops._recomputable import takes_lean
+from vig_pyg.ops.bias_gelu import bias_gelu_
 from vig_pyg.ops.checks import check_features, check_range, check_same, checked_edges, is_symbolic
-from vig_pyg.ops.grouped_linear import GroupedLinear, grouped
+from vig_pyg.ops.grouped_linear import GroupedLinear, grouped, multi_head_linear
 from vig_pyg.ops.recomputed import LeanLinearNorm, LeanMLP, LeanNorm
 from vig_pyg.ops.rows import TooManyNeighborsError, edge_rows
 from vig_pyg.ops.tiled import LeanMLPByRows, pays_by_rows
@@ -27,6 +29,8 @@ __all__ = [
     "Norm",
     "Precision",
     "TooManyNeighborsError",
+    "autocast_type",
+    "bias_gelu_",
     "check_features",
     "check_range",
     "check_same",
@@ -39,6 +43,7 @@ __all__ = [
     "is_symbolic",
     "knn",
     "max_relative",
+    "multi_head_linear",
     "pays_by_rows",
     "takes_lean",
     "unit_rows",

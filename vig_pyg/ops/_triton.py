@@ -12,10 +12,11 @@ _log = logging.getLogger(__name__)
 
 
 class TritonKernels(NamedTuple):
-    """The modules `_triton_knn` and `_triton_max_relative`."""
+    """The modules `_triton_knn`, `_triton_max_relative` and `_triton_bias_gelu`."""
 
     search: Any
     gather: Any
+    bias_gelu: Any
 
 
 def triton_kernels() -> TritonKernels | None:
@@ -27,11 +28,11 @@ def triton_kernels() -> TritonKernels | None:
 def _load() -> TritonKernels | None:
     """What every caller sees: a test or benchmark that replaces this function switches all kernels off at once."""
     try:
-        from vig_pyg.ops import _triton_knn, _triton_max_relative
+        from vig_pyg.ops import _triton_bias_gelu, _triton_knn, _triton_max_relative
     except ImportError as error:
         _log.warning("The kernels for GPUs need Triton (%s): plain torch takes their place.", error)
         return None
-    return TritonKernels(_triton_knn, _triton_max_relative)
+    return TritonKernels(_triton_knn, _triton_max_relative, _triton_bias_gelu)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

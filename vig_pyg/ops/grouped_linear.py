@@ -1,4 +1,4 @@
-"""Linear maps with heads, and their gradients."""
+"""Linear layers with heads, and their gradients."""
 
 from __future__ import annotations
 
@@ -8,28 +8,90 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vig_pyg.ops._autocast import autocast_type
 
-def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tensor:
-    """A linear map for each head; on a CPU a grouped convolution of one row is fastest, as no head is copied."""
+
+def multi_head_linear(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tensor:
+    r"""A linear layer for each head on its own part of the channels.
+
+    .. math:: y_h = W_h x_h + b_h, \quad x = [x_1, \dots, x_H]
+
+    Args:
+        x: Nodes `(N, in)`.
+        weight: `(out, in / H)`, the heads one below the other.
+        bias: `(out,)`, or `None`.
+        heads: Number of heads H; it divides both widths.
+
+    Returns:
+        Nodes `(N, out)`.
+
+    Example:
+        >>> multi_head_linear(torch.ones(1, 4), torch.ones(2, 2), torch.zeros(2), 2).tolist()
+        [[2.0, 2.0]]
+    """
     if heads == 1:
         return F.linear(x, weight, bias)
-    row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
-    return F.conv2d(row, weight[..., None, None], bias, groups=heads)[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
+    needs_graph = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    if x.device.type == "cpu":
+        needs_graph = needs_graph and x.size(0) > 0 and not torch.is_autocast_enabled("cpu")
+    elif (dtype := autocast_type(x)) is not None:  # autocast does not know products into a given tensor
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    if needs_graph and bias is not None and not torch._C._are_functorch_transforms_active():
+        out: Tensor = GroupedLinear.apply(x, weight, bias, heads)
+        return out
+    return grouped(x, weight, bias, heads)
+
+
+def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tensor:
+    """A linear layer for each head.
+
+    On a CPU a grouped convolution of one row is fastest, as no head is copied. Elsewhere it is one product for all
+    heads, which reads and writes the heads where they lie, side by side in each row.
+    """
+    if heads == 1:
+        return F.linear(x, weight, bias)
+    if x.device.type == "cpu" and x.size(0):
+        row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
+        return F.conv2d(row, weight[..., None, None], bias, groups=heads)[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
+    weights = weight.view(heads, -1, weight.size(1)).transpose(1, 2)  # (H, in / H, out / H)
+    out = _products(_heads(x, heads), weights)
+    return out if bias is None else out + bias
 
 
 def grouped_gradients(grad: Tensor, x: Tensor, weight: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     """Gradients of x and weight by one product a head: several times faster than those of the convolution."""
     if heads == 1:
         return grad @ weight, grad.t() @ x
-    of_heads = grad.view(grad.size(0), heads, -1).transpose(0, 1)  # (N, out) -> (H, N, out / H)
-    parts = x.view(x.size(0), heads, -1).transpose(0, 1)  # (N, in) -> (H, N, in / H)
-    grad_x = of_heads @ weight.view(heads, -1, weight.size(1))  # (H, N, in / H)
+    of_heads, parts = _heads(grad, heads), _heads(x, heads)  # (H, N, out / H), (H, N, in / H)
     grad_weight = of_heads.transpose(1, 2) @ parts  # (H, out / H, in / H)
-    return grad_x.transpose(0, 1).flatten(1), grad_weight.flatten(0, 1)
+    weights = weight.view(heads, -1, weight.size(1))  # (H, out / H, in / H)
+    grad_x = _products(of_heads, weights)
+    return grad_x, grad_weight.flatten(0, 1)
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    """Of each head its columns, as a view, `(N, C)` to `(H, N, C / H)`."""
+    return x.view(x.size(0), heads, x.size(1) // heads).transpose(0, 1)
+
+
+def _products(parts: Tensor, weights: Tensor) -> Tensor:
+    """The product of each head, `(H, N, K)` and `(H, K, M)` to `(N, H M)`."""
+    needs_graph = torch.is_grad_enabled() and (parts.requires_grad or weights.requires_grad)
+    if parts.device.type == "cpu" or needs_graph or torch.compiler.is_compiling():
+        return torch.bmm(parts, weights).transpose(0, 1).flatten(1)  # (H, N, M) -> (N, H M)
+    return _products_in_place(parts, weights)
+
+
+def _products_in_place(parts: Tensor, weights: Tensor) -> Tensor:
+    """The same without a copy of the result, and without a gradient."""
+    heads, rows, width = parts.size(0), parts.size(1), weights.size(2)
+    out = torch.empty(rows, heads * width, dtype=parts.dtype, device=parts.device)
+    torch.bmm(parts, weights, out=_heads(out, heads))
+    return out
 
 
 class GroupedLinear(torch.autograd.Function):
-    """A linear map for each head."""
+    """A linear layer for each head."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:

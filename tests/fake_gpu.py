@@ -1,0 +1,94 @@
+"""What a model issues on a GPU, without one: fake tensors on the device `cuda`, which know shapes and no numbers."""
+
+import copy
+from collections import Counter
+from contextlib import contextmanager
+from functools import cache
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vig_pyg import position
+
+#: Operators that start nothing on a GPU.
+_FREE = (
+    "view",
+    "_unsafe_view",
+    "permute",
+    "expand",
+    "transpose",
+    "unsqueeze",
+    "select",
+    "slice",
+    "split",
+    "detach",
+    "alias",
+    "empty",
+)
+_FREE += ("as_strided", "device", "promote_types", "squeeze", "chunk", "t.default", "reshape", "unbind", "empty_like")
+#: Operators for which the program waits for the GPU.
+_WAITING = ("_local_scalar_dense", "item", "nonzero", "masked_select", "is_nonzero", "equal", "unique")
+
+
+class Issued(TorchDispatchMode):
+    """Counts the operators that start work on the GPU, by their names without overloads."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        name = str(function).split(".", 1)[1]
+        assert not name.startswith(_WAITING), f"{function} makes the program wait for the GPU"
+        if name.startswith("convolution."):  # fake tensors do not know cuDNN, which keeps channels last
+            out = torch.empty_like(out, memory_format=torch.channels_last)
+        if not name.startswith(_FREE):
+            self.counts[name.rsplit(".", 1)[0]] += 1
+        return out
+
+
+@contextmanager
+def fake_gpu(dtype=torch.bfloat16):
+    """Code inside sees a GPU with autocast to a type (`None` for none) and may make tensors on it."""
+    original = position._of_grid
+
+    @cache
+    def of_grid(*key):
+        made = original(*key[:-1], torch.device("cpu"))
+        return tuple(None if part is None else torch.empty_like(part, device=key[-1]) for part in made)
+
+    before = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
+    with FakeTensorMode(allow_non_fake_inputs=True), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(position, "_of_grid", of_grid)
+        torch.set_autocast_enabled("cuda", dtype is not None)
+        torch.set_autocast_dtype("cuda", dtype or torch.bfloat16)
+        try:
+            yield
+        finally:
+            torch.set_autocast_enabled("cuda", before[0])
+            torch.set_autocast_dtype("cuda", before[1])
+
+
+def on_gpu(module):
+    """A copy of the module on the fake GPU."""
+    module = copy.deepcopy(module)
+    for part in module.modules():
+        for name, parameter in list(part._parameters.items()):
+            if parameter is not None:
+                moved = torch.empty_like(parameter, device="cuda")
+                part._parameters[name] = torch.nn.Parameter(moved, requires_grad=parameter.requires_grad)
+        for name, buffer in list(part._buffers.items()):
+            if buffer is not None:
+                part._buffers[name] = torch.empty_like(buffer, device="cuda")
+    return module
+
+
+def issued(run):
+    """The counts of a call, the second one: the first makes what is kept."""
+    run()
+    with Issued() as mode:
+        run()
+    return mode.counts

@@ -1,0 +1,169 @@
+"""Layers of a fused model: a linear layer or convolution with the GELU behind it, the FFN, the position embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vig_pyg._low_precision import LowPrecision
+from vig_pyg.layers import FFN, MultiHeadLinear
+from vig_pyg.ops import autocast_type, bias_gelu_, grouped
+from vig_pyg.position import PositionEmbedding
+
+#: Bytes of an FFN's hidden features held at once on a CPU: what fits a cache is not fetched from memory again.
+HIDDEN_BUDGET = 12 * 2**20
+
+
+class FusedLayer(nn.Module):
+    """A linear layer or convolution, and the GELU behind it, in one call where that is faster.
+
+    Under autocast it keeps its weights in autocast's type, which autocast would convert at every call.
+
+    Args:
+        layer: The layer, its batch norm folded.
+        gelu: Whether GELU follows.
+
+    Shapes: those of the layer.
+    """
+
+    def __init__(self, layer: MultiHeadLinear | nn.Conv2d, *, gelu: bool) -> None:
+        super().__init__()
+        self.layer = layer
+        self.gelu = gelu
+        self._low = LowPrecision()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if _is_plain(x) or _needs_graph(x, self.layer.weight):
+            out: Tensor = self.layer(x)
+            return torch.ops.aten.gelu_(out) if self.gelu else out  # in place: the layer's result is fresh
+        layer: Any = self._modules["layer"]
+        dtype = autocast_type(x)
+        if dtype is None:
+            return _in_place(x, layer, layer.weight, layer.bias, self.gelu)
+        x = x if x.dtype is dtype else x.to(dtype)
+        both = self._low.of(layer, dtype)
+        run = _one_dnn if x.is_cpu and dtype is torch.bfloat16 and _has_bfloat16() else _in_place
+        return run(x, layer, *both, self.gelu)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._low = LowPrecision()  # another device or dtype: the old memory is not held any longer
+        return super()._apply(fn, recurse)
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Whether the layer itself is to be called: for compilers, without nodes, and on a CPU without autocast."""
+    return torch.compiler.is_compiling() or x.numel() == 0 or (x.is_cpu and not torch.is_autocast_enabled("cpu"))
+
+
+def _needs_graph(x: Tensor, weight: Tensor) -> bool:
+    """Whether somebody asks for gradients: what is written in place has none."""
+    return torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+
+
+def _in_place(x: Tensor, layer: Any, weight: Tensor, bias: Tensor, gelu: bool) -> Tensor:
+    """The product, and then bias and GELU in place; the bias goes with the product where a library joins them."""
+    if isinstance(layer, MultiHeadLinear):
+        if layer.heads == 1 or x.is_cpu:
+            out = grouped(x, weight, bias, layer.heads)
+            return torch.ops.aten.gelu_(out) if gelu else out
+        return bias_gelu_(grouped(x, weight, None, layer.heads), bias, gelu=gelu)
+    out = F.conv2d(x, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+    nodes = out.permute(0, 2, 3, 1)
+    if not nodes.is_contiguous():
+        out += bias[:, None, None]
+        return torch.ops.aten.gelu_(out) if gelu else out
+    bias_gelu_(nodes.view(-1, nodes.size(3)), bias, gelu=gelu)  # (B, C, H, W) -> (B H W, C), a view
+    return out
+
+
+def _one_dnn(x: Tensor, layer: Any, weight: Tensor, bias: Tensor, gelu: bool) -> Tensor:
+    after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
+    if isinstance(layer, MultiHeadLinear):
+        if layer.heads == 1:
+            return _pointwise().linear(x, weight, bias, *after)
+        row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
+        one, weight = [1, 1], weight[..., None, None]
+        out = _pointwise().convolution(row, weight, bias, [0, 0], one, one, layer.heads, *after)
+        return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
+    sizes = layer.padding, layer.stride, layer.dilation, layer.groups
+    return _pointwise().convolution(x, weight, bias, *sizes, *after)
+
+
+class _Pointwise(NamedTuple):
+    linear: Callable[..., Tensor]
+    convolution: Callable[..., Tensor]
+
+
+@cache
+def _pointwise() -> _Pointwise:
+    """Linear layer and convolution of oneDNN with what follows them; to look up an overload each time is not free."""
+    ops = torch.ops.mkldnn
+    return _Pointwise(ops._linear_pointwise.default, ops._convolution_pointwise.default)
+
+
+@cache
+def _has_bfloat16() -> bool:
+    """Whether torch has oneDNN's fused layers, and the CPU bfloat16."""
+    names = "_linear_pointwise", "_convolution_pointwise", "_is_mkldnn_bf16_supported"
+    found = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
+    return found and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+class FusedFFN(nn.Module):
+    """The FFN; on a CPU on slices of the nodes.
+
+    Args:
+        ffn: The FFN, its batch norms folded.
+
+    Shapes: as `FFN`.
+    """
+
+    def __init__(self, ffn: FFN) -> None:
+        super().__init__()
+        fc1, fc2 = ffn.fc1[0], ffn.fc2[0]
+        assert isinstance(fc1, MultiHeadLinear) and isinstance(fc2, MultiHeadLinear)
+        self.fc1 = FusedLayer(fc1, gelu=True)
+        self.fc2 = FusedLayer(fc2, gelu=False)
+        self.hidden_channels = fc1.out_channels
+
+    def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:  # noqa: ARG002  (the FFN's contract)
+        whole = x.size(0) * self.hidden_channels * x.element_size()
+        if not x.is_cpu or torch.compiler.is_compiling() or whole <= HIDDEN_BUDGET:  # compilers find their own slices
+            return self.fc2(self.fc1(x)) + x
+        dtype = autocast_type(x)
+        rows = max(1, HIDDEN_BUDGET // (self.hidden_channels * (x.dtype if dtype is None else dtype).itemsize))
+        if x.size(0) <= rows:
+            return self.fc2(self.fc1(x)) + x
+        rows = -(-x.size(0) // -(-x.size(0) // rows))  # slices of one size
+        out = torch.empty_like(x)
+        for here, there in zip(out.split(rows), x.split(rows), strict=True):
+            torch.add(self.fc2(self.fc1(there)), there, out=here)
+        return out
+
+
+class FusedPosition(PositionEmbedding):
+    """The position embedding, on other devices than a CPU added in the type of the map.
+
+    Under autocast the map comes from a convolution in half precision. Added to an embedding in float32 it would become
+    float32, the residual stream with it, and each layer would convert its input.
+
+    Args:
+        embedding: The embedding; its parameter is shared.
+
+    Shapes: those of the embedding.
+    """
+
+    def __init__(self, embedding: PositionEmbedding) -> None:
+        nn.Module.__init__(self)
+        self.weight = embedding.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_cpu or torch.compiler.is_compiling() or _needs_graph(x, self.weight):
+            out = super().forward(x)
+            return out if x.is_cpu else out.to(x.dtype)
+        return torch.add(x, self.resized(x), out=torch.empty_like(x))  # in float32, rounded once
