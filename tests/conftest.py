@@ -30,7 +30,6 @@ ON_ANY_DEVICE = (
     "tests/test__fused_layers.py",
     "tests/test_head.py",
     "tests/test_layers.py",
-    "tests/test_one_image.py",
     "tests/test_parity.py",
     "tests/test_position.py",
     "tests/test_stem.py",

@@ -142,3 +142,34 @@ def test_the_reference_searches_as_the_published_code_does(benchmark, autocast_s
     with torch.no_grad(), Products() as found:
         reference(torch.rand(1, 3, 112, 112))
     assert found.dtypes == {torch.float32}
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("name", ["pvig_small", "vig_small"])
+def test_what_compiles_comes_last_and_no_compile_leaves_it_out(benchmark, name, quick):
+    from gpu_tables import tables
+
+    args = argparse.Namespace(device=torch.device("cuda"), quick=quick, no_compile=False, batch_size=128)
+    plan = tables(args, name)
+    eager = [table for table in plan if table.how in ("eager", "CUDA graph")]
+    assert plan[: len(eager)] == eager and {table.how for table in plan[len(eager) :]} == {
+        "compiled",
+        "reduce-overhead",
+    }
+    assert all({"ours", "reference", "floor", "Swin-T"} <= set(table.networks) for table in plan)
+    assert {(table.batch, table.train) for table in eager} == {(128, False), (1, False), (128, True)}
+    assert tables(argparse.Namespace(**vars(args) | {"no_compile": True}), name) == eager
+
+
+def test_memory_of_a_network_is_weights_gradients_and_optimizer(benchmark):
+    from gpu_timing import state_bytes
+
+    net = torch.nn.Linear(8, 4, device="meta")  # numbers of the CPU do not count
+    weights = 4 * (8 * 4 + 4)
+    assert state_bytes(net) == weights
+    net(torch.ones(2, 8, device="meta")).sum().backward()
+    assert state_bytes(net) == 2 * weights
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, foreach=False)
+    optimizer.step()
+    assert state_bytes(net, optimizer) == 3 * weights
+    assert state_bytes(torch.nn.Linear(8, 4)) == 0

@@ -160,7 +160,7 @@ def test_search_has_no_gradient():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_search_is_never_in_reduced_precision(dtype):
     x, layout = to_nodes(torch.randn(1, 16, 6, 6).to(dtype))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(x.device.type, dtype=torch.bfloat16):
         edges = DilatedKNN(5)(x, layout, x, layout)
     assert torch.equal(edges, DilatedKNN(5)(x.double(), layout, x.double(), layout))
 
