@@ -117,8 +117,8 @@ def _turned(folder):
 
 def _modes(folder):
     image = Image.fromarray(scene())
-    gray = np.asarray(image.convert("L"))
-    gray = np.dstack([gray] * 3)
+    flat = np.asarray(image.convert("L"))
+    gray = np.dstack([flat] * 3)
     opacity = np.linspace(0, 255, 24 * 40).round().astype(np.uint8).reshape(24, 40)
     clear = Image.fromarray(np.dstack([scene(), opacity]))
     palette = image.convert("P", palette=Image.Palette.ADAPTIVE)
@@ -126,8 +126,8 @@ def _modes(folder):
     index = np.asarray(palette)
     halves = bytes(range(0, 256))
     made = {
-        "gray.png": (Image.fromarray(gray), gray, 0),
-        "gray_opacity.png": (Image.fromarray(np.dstack([gray, opacity])), on_white(gray, opacity), 1),
+        "gray.png": (Image.fromarray(flat), gray, 0),
+        "gray_opacity.png": (Image.fromarray(np.dstack([flat, opacity])), on_white(gray, opacity), 1),
         "opacity.png": (clear, on_white(scene(), opacity), 1),
         "opacity.tif": (clear, on_white(scene(), opacity), 1),
         "opacity.webp": (clear, on_white(scene(), opacity), 1),
@@ -135,11 +135,11 @@ def _modes(folder):
         "palette.gif": (palette, shown, 0),
         "palette_opacity.png": (palette, on_white(shown, np.arange(256, dtype=np.uint8)[index]), 1),
         "palette_clear.gif": (palette, on_white(shown, np.where(index == 7, 0, 255)), 0),
-        "16_bits.png": (Image.fromarray(gray.astype(np.uint16) * 257), gray, 0),
-        "16_bits.tif": (Image.fromarray(gray.astype(np.uint16) * 257), gray, 0),
-        "16_bits.pgm": (Image.fromarray(gray.astype(np.int32) * 257), gray, 0),
-        "1_bit.png": (Image.fromarray(gray > 99), np.dstack([gray > 99] * 3) * np.uint8(255), 0),
-        "1_bit.tif": (Image.fromarray(gray > 99), np.dstack([gray > 99] * 3) * np.uint8(255), 0),
+        "16_bits.png": (Image.fromarray(flat.astype(np.uint16) * 257), gray, 0),
+        "16_bits.tif": (Image.fromarray(flat.astype(np.uint16) * 257), gray, 0),
+        "16_bits.pgm": (Image.fromarray(flat.astype(np.int32) * 257), gray, 0),
+        "1_bit.png": (Image.fromarray(flat > 99), np.dstack([flat > 99] * 3) * np.uint8(255), 0),
+        "1_bit.tif": (Image.fromarray(flat > 99), np.dstack([flat > 99] * 3) * np.uint8(255), 0),
         "cmyk.tif": (image.convert("CMYK"), scene(), 1),
         "cmyk.jpg": (image.convert("CMYK"), scene(), 12),
         **({"ycbcr.tif": (image.convert("YCbCr"), scene(), 3)} if "ycbcr.tif" in ODD else {}),
