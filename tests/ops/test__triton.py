@@ -8,7 +8,13 @@ import torch
 import vig_pyg.ops
 from vig_pyg.ops import _knn, _knn_plain, _triton
 
-NAMES = ("_triton_bias_gelu", "_triton_knn", "_triton_max_relative")
+NAMES = (
+    "_triton_bias_gelu",
+    "_triton_knn",
+    "_triton_max_relative",
+    "_triton_scatter_winners",
+    "_triton_tiles",
+)
 
 
 @pytest.fixture
@@ -58,4 +64,5 @@ def test_the_kernels_are_those_of_their_files():
     assert kernels is _triton.triton_kernels() and _triton.has_triton_kernels()
     assert kernels.search is importlib.import_module("vig_pyg.ops._triton_knn")
     assert kernels.gather is importlib.import_module("vig_pyg.ops._triton_max_relative")
+    assert kernels.scatter is importlib.import_module("vig_pyg.ops._triton_scatter_winners")
     assert callable(kernels.search.neighbors) and kernels.search.MOST_NEIGHBORS >= 18

@@ -4,110 +4,154 @@ import pytest
 import torch
 
 from vig_pyg.ops import rows
-from vig_pyg.ops._triton_max_relative import gather_max, scatter_winners
+from vig_pyg.ops._triton_max_relative import gather_max, gather_neighbors
+from vig_pyg.ops._triton_tiles import Tuning
+from vig_pyg.ops.rows import winner_type
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+# the interpreter cuts bfloat16 off where a GPU rounds
+ROUNDING = {torch.bfloat16: 2**-7} if DEVICE == "cpu" else {}
 
 
 def graph(num_src, degrees, *, seed=0):
-    """Sources sorted by target, first edges, and the edges."""
+    """Edges sorted by target."""
     generator = torch.Generator(torch.get_default_device()).manual_seed(seed)
     degrees = torch.tensor(degrees)
     source = torch.randint(0, num_src, (int(degrees.sum()),), generator=generator)
-    first = torch.nn.functional.pad(degrees.cumsum(0), (1, 0))
-    edges = torch.stack([source, torch.arange(len(degrees)).repeat_interleave(degrees)])
-    return source.to(DEVICE), first.to(DEVICE), edges
+    return torch.stack([source, torch.arange(len(degrees)).repeat_interleave(degrees)])
 
 
 def by_hand(x_src, x_dst, edges):
-    rows = []
+    """The result, and the first source with the largest value."""
+    rows, winners = [], []
     for i, x in enumerate(x_dst):
-        neighbors = x_src[edges[0, edges[1] == i]]
-        rows.append(neighbors.amax(0) - x if len(neighbors) else torch.zeros_like(x))
-    return torch.stack([x_dst, torch.stack(rows)], 2).flatten(1)
+        source = edges[0, edges[1] == i]
+        rows.append(x_src[source].amax(0) - x if len(source) else torch.zeros_like(x))
+        winners.append(source[x_src[source].max(0).indices] if len(source) else torch.full(x.shape, -1))
+    return torch.stack([x_dst, torch.stack(rows)], 2).flatten(1), torch.stack(winners)
 
 
-@pytest.mark.parametrize("channels", [1, 16, 40, 70])
-@pytest.mark.parametrize("degrees", [[3, 0, 1, 5], [9] * 20, [0], [1] * 33])
+def few_values(*shape):
+    """Features with many equal values, of both signs."""
+    return torch.randint(-2, 3, shape).float()
+
+
+@pytest.mark.parametrize("channels", [1, 6, 40])
+@pytest.mark.parametrize(
+    "degrees", [[3, 0, 1, 5], [9] * 20, [0], [1] * 33, [2, 2, 1, 3, 2, 2], [0, 4], [4, 0], [2, 2, 0, 4, 2, 2]]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_forward_and_backward_equal_the_plain_way(channels, degrees, dtype):
-    source, first, edges = graph(11, degrees)
-    x_src, x_dst = torch.randn(11, channels).to(dtype), torch.randn(len(degrees), channels).to(dtype)
-    out, slots = gather_max(x_src.to(DEVICE), x_dst.to(DEVICE), source, first, winners=True)
-    # the interpreter cuts bfloat16 off where a GPU rounds
-    rounding = 2**-7 if (DEVICE, dtype) == ("cpu", torch.bfloat16) else 0
-    torch.testing.assert_close(out.to(x_dst.device), by_hand(x_src, x_dst, edges), rtol=rounding, atol=0)
-    assert torch.equal(gather_max(x_src.to(DEVICE), x_dst.to(DEVICE), source, first, winners=False)[0], out)
-    grad = torch.randn(out.shape).to(dtype)
-    got = scatter_winners(grad.to(DEVICE), source, first, slots, 11)
-    a, b = x_src.double().requires_grad_(), x_dst.double().requires_grad_()
-    by_hand(a, b, edges).backward(grad.double())
-    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.02, "atol": 0.02}
-    no_edges = torch.zeros_like(a)
-    for mine, theirs in zip(got, (no_edges if a.grad is None else a.grad, b.grad), strict=True):
-        assert mine.dtype == dtype
-        torch.testing.assert_close(mine.double().to(theirs.device), theirs, **tolerance)
+@pytest.mark.parametrize("make", [torch.randn, few_values])
+def test_edges_give_the_equation_and_the_first_winner(channels, degrees, dtype, make):
+    edges = graph(11, degrees)
+    x_src, x_dst = make(11, channels).to(dtype), make(len(degrees), channels).to(dtype)
+    inputs = x_src.to(DEVICE), x_dst.to(DEVICE), edges.to(DEVICE)
+    out, winners = gather_max(*inputs, winners=True)
+    want, want_winners = by_hand(x_src, x_dst, edges)
+    torch.testing.assert_close(out.to(want.device), want, rtol=ROUNDING.get(dtype, 0), atol=0)
+    assert torch.equal(winners.to(want.device), want_winners.int())
+    without, none = gather_max(*inputs, winners=False)
+    assert torch.equal(without, out) and none.shape == (0, channels)
 
 
-def test_a_tie_has_one_winner_the_first():
-    source, first = torch.tensor([2, 0, 1]).to(DEVICE), torch.tensor([0, 3]).to(DEVICE)
-    slots = gather_max(torch.ones(3, 16).to(DEVICE), torch.zeros(1, 16).to(DEVICE), source, first, winners=True)[1]
-    assert slots.unique().tolist() == [0]
+def test_random_degrees_are_found_by_bisection():
+    for seed in range(12):
+        generator = torch.Generator(torch.get_default_device()).manual_seed(seed)
+        degrees = torch.randint(0, 5, (70,), generator=generator).tolist()
+        edges, x_src, x_dst = graph(9, degrees, seed=seed), few_values(9, 3), few_values(70, 3)
+        out, winners = gather_max(x_src.to(DEVICE), x_dst.to(DEVICE), edges.to(DEVICE), winners=True)
+        want, want_winners = by_hand(x_src, x_dst, edges)
+        assert torch.equal(out.to(want.device), want) and torch.equal(winners.to(want.device), want_winners.int())
 
 
-def test_nan_is_handed_on():
+@pytest.mark.parametrize("sizes", [(2, 5, 7, 3), (1, 40, 3, 1), (3, 1, 260, 9), (1, 33, 40_000, 4)])
+@pytest.mark.parametrize(("channels", "dtype"), [(16, torch.float32), (80, torch.bfloat16), (7, torch.float16)])
+@pytest.mark.parametrize("tuning", [Tuning(), Tuning(bytes=32, warps=1, passes=3, span=5)])
+def test_neighbors_within_images_give_what_edges_give(sizes, channels, dtype, tuning):
+    images, n, m, kept = sizes
+    x_src, x_dst = (few_values(images * count, channels).to(dtype).to(DEVICE) for count in (m, n))
+    neighbors = torch.randint(0, m, (images, n, kept))
+    first = torch.arange(images).view(-1, 1, 1) * m
+    target = torch.arange(images * n).repeat_interleave(kept)
+    edges = torch.stack([(neighbors + first).flatten(), target]).to(DEVICE)
+    neighbors = neighbors.to(torch.int16 if m <= 2**15 else torch.int32).to(DEVICE)
+    out, winners = gather_neighbors(x_src, x_dst, neighbors, winners=True, tuning=tuning)
+    want, want_winners = gather_max(x_src, x_dst, edges, winners=True)
+    assert torch.equal(out, want)
+    assert winners.dtype == winner_type(m)
+    assert torch.equal(winners.view(images, -1) + first.view(-1, 1).to(DEVICE), want_winners.view(images, -1))
+    assert torch.equal(gather_neighbors(x_src, x_dst, neighbors, winners=False, tuning=tuning)[0], out)
+
+
+def test_each_number_of_the_result_is_written(monkeypatch):
+    empty = torch.Tensor.new_empty
+
+    def poisoned(self, *shape, **options):
+        found = empty(self, *shape, **options)
+        return found.fill_(77 if not found.is_floating_point() else torch.nan)
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", poisoned)
+    neighbors = torch.randint(0, 5, (2, 9, 3), dtype=torch.int16).to(DEVICE)
+    x_src, x_dst = torch.randn(10, 36).to(DEVICE), torch.randn(18, 36).to(DEVICE)
+    for kernel, around in ((gather_neighbors, neighbors), (gather_max, graph(10, [4] * 18).to(DEVICE))):
+        out, winners = kernel(x_src, x_dst, around, winners=True)
+        assert out.isfinite().all() and (winners < 10).all()
+
+
+def test_nan_and_infinity_are_handed_on():
     x = torch.zeros(3, 16)
-    x[1, 4] = torch.nan
-    source, first = torch.tensor([0, 1, 2]).to(DEVICE), torch.tensor([0, 3]).to(DEVICE)
-    out = gather_max(x.to(DEVICE), torch.zeros(1, 16).to(DEVICE), source, first, winners=False)[0].cpu()
+    x[1, 4], x[:, 5], x[2, 6] = torch.nan, -torch.inf, torch.inf
+    edges = torch.tensor([[0, 1, 2], [0, 0, 0]]).to(DEVICE)
+    out = gather_max(x.to(DEVICE), torch.zeros(1, 16).to(DEVICE), edges, winners=False)[0].cpu()
     assert out.isnan().nonzero().tolist() == [[0, 9]]
+    assert out[0, 11] == -torch.inf and out[0, 13] == torch.inf
 
 
 @pytest.mark.parametrize("by_target", [False, True])
-def test_rows_on_a_gpu(by_target):
-    source, first, edges = graph(5, [2, 0, 3])
-    got = rows.gpu_rows(edges.to(DEVICE), 5, 3, by_target)
-    assert torch.equal(got[0], source)
-    assert torch.equal(got[1], first)
+def test_sorted_edges_are_handed_on(by_target):
+    edges = graph(5, [2, 0, 3]).to(DEVICE)
+    assert rows.gpu_edges(edges, 5, 3, by_target) is edges
 
 
 def test_edges_in_any_order_are_sorted_and_checked():
-    source, first, edges = graph(5, [2, 0, 3])
-    got = rows.gpu_rows(edges[:, [4, 0, 2, 1, 3]].to(DEVICE), 5, 3, False)
-    assert torch.equal(got[1], first)
-    assert sorted(got[0][:2].tolist()) == sorted(source[:2].tolist())
-    with pytest.raises(IndexError, match="sources below 5 and targets below 3"):
-        rows.gpu_rows(torch.tensor([[0, 5], [0, 1]]).to(DEVICE), 5, 3, False)
-    with pytest.raises(IndexError, match="sources below 5 and targets below 3"):
-        rows.gpu_rows(torch.tensor([[0, -1], [0, 1]]).to(DEVICE), 5, 3, False)
+    edges = graph(5, [2, 0, 3])
+    got = rows.gpu_edges(edges[:, [4, 0, 2, 1, 3]].to(DEVICE), 5, 3, False).to(edges.device)
+    assert torch.equal(got[1], edges[1])
+    assert sorted(got[0, :2].tolist()) == sorted(edges[0, :2].tolist())
+    for bad in (5, -1):
+        with pytest.raises(IndexError, match="sources below 5 and targets below 3"):
+            rows.gpu_edges(torch.tensor([[0, bad], [0, 1]]).to(DEVICE), 5, 3, False)
 
 
-@pytest.mark.skipif(DEVICE == "cuda", reason="there the program would stop")
-def test_a_wrong_promise_is_found():
-    with pytest.raises(RuntimeError, match="not sorted by target"):
-        rows.gpu_rows(torch.tensor([[0, 0], [1, 0]]), 5, 3, True)
-
-
-def test_a_source_that_does_not_exist_gives_nan_and_no_gradient():
-    source, first = torch.tensor([0, 7, -1, 2]).to(DEVICE), torch.tensor([0, 1, 2, 3, 4]).to(DEVICE)
-    out, slots = gather_max(torch.ones(3, 16).to(DEVICE), torch.zeros(4, 16).to(DEVICE), source, first, winners=True)
+def test_wrong_edges_are_never_followed():
+    """Whatever the edges hold: only rows that exist are read, and a source that does not exist gives NaN."""
+    edges = torch.tensor([[0, 7, -1, 2], [0, 1, 2, 3]]).to(DEVICE)
+    x_src, x_dst = torch.ones(3, 16).to(DEVICE), torch.zeros(4, 16).to(DEVICE)
+    out, winners = gather_max(x_src, x_dst, edges, winners=True)
     assert out[:, 1::2].isnan().all(1).tolist() == [False, True, True, False]
-    to_src, _ = scatter_winners(torch.ones(4, 32).to(DEVICE), source, first, slots, 3)
-    assert to_src[:, 0].tolist() == [1, 0, 1]
-
-
-def test_slots_of_other_edges_are_skipped():
-    source, first = torch.tensor([0, 1]).to(DEVICE), torch.tensor([0, 1, 2]).to(DEVICE)
-    slots = torch.full((2, 16), 300, dtype=torch.int16, device=DEVICE)
-    assert scatter_winners(torch.ones(2, 32).to(DEVICE), source, first, slots, 3)[0].eq(0).all()
+    assert winners[:, 0].tolist() == [0, -1, -1, 2]
+    for seed in range(20):
+        edges = torch.randint(
+            -9, 9, (2, 12), generator=torch.Generator(torch.get_default_device()).manual_seed(seed)
+        ).to(DEVICE)
+        out = gather_max(x_src, x_dst, edges, winners=True)[0][:, 1::2]
+        assert (out.isnan() | (out == 0) | (out == 1)).all()
+    neighbors = torch.tensor([[[0, 5]], [[2, -1]]], dtype=torch.int16).to(DEVICE)
+    out = gather_neighbors(torch.ones(6, 16).to(DEVICE), x_dst[:2], neighbors, winners=False)[0]
+    assert out[:, 1::2].isnan().all()
 
 
 def test_other_shapes_are_refused():
-    x, source, first = torch.ones(3, 16), torch.tensor([0]), torch.tensor([0, 0, 1])
-    for arguments in ((x[:, :8], x[:2], source, first), (x, x[:2].double(), source, first), (x, x, source, first)):
-        with pytest.raises(ValueError, match=r"must have one width|Rows of 3 targets"):
+    x, edges = torch.ones(3, 16), torch.zeros(2, 4, dtype=torch.long)
+    for arguments in ((x[:, :8], x[:2], edges), (x, x[:2].double(), edges), (x, x, edges[0]), (x, x, edges.int())):
+        with pytest.raises(ValueError, match=r"must have one width|Edges are"):
             gather_max(*(part.to(DEVICE) for part in arguments), winners=True)
-    slots = torch.zeros(2, 16, dtype=torch.int16)
-    for grad, slot in ((torch.ones(2, 31), slots), (torch.ones(3, 32), slots), (torch.ones(2, 32), slots.long())):
-        with pytest.raises(ValueError, match="Slots"):
-            scatter_winners(grad.to(DEVICE), source.to(DEVICE), first.to(DEVICE), slot.to(DEVICE), 3)
+    neighbors = torch.zeros(1, 3, 2, dtype=torch.int16)
+    for arguments in (
+        (x, x[:2], neighbors),
+        (x, x, neighbors.long()),
+        (x, x, neighbors[0]),
+        (x, x, neighbors[..., :0]),
+    ):
+        with pytest.raises(ValueError, match=r"Neighbors"):
+            gather_neighbors(*(part.to(DEVICE) for part in arguments), winners=True)

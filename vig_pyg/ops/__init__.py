@@ -7,6 +7,7 @@ rounding.
 from vig_pyg.ops._autocast import autocast_type
 from vig_pyg.ops._batch_norm import NodeNorm, Norm, has_node_norm
 from vig_pyg.ops._knn import knn
+from vig_pyg.ops._knn_max_relative import knn_max_relative, prefers_no_edges
 from vig_pyg.ops._knn_plain import PRECISIONS, Precision, unit_rows
 from vig_pyg.ops._max_relative import has_max_relative, max_relative
 from vig_pyg.ops._native import has_native_kernels
@@ -42,9 +43,11 @@ __all__ = [
     "has_node_norm",
     "is_symbolic",
     "knn",
+    "knn_max_relative",
     "max_relative",
     "multi_head_linear",
     "pays_by_rows",
+    "prefers_no_edges",
     "takes_lean",
     "unit_rows",
 ]

@@ -2,8 +2,9 @@ r"""Each target beside its largest difference to a neighbor: native kernels for 
 
 Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, 0
 without neighbors. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`. It reads each neighbor once and
-writes the result once; for the backward pass it keeps which neighbor won, a byte a channel (two on a GPU). For the
-GPU see `_triton_max_relative.py`.
+writes the result once; for the backward pass it keeps which neighbor won: its place among the target's edges in a byte,
+or on a GPU its number in four. Of equal neighbors the first in the order of the edges wins, and gets the gradient, on
+every device. For the GPU see `_triton_max_relative.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import torch
 from torch import Tensor
 
 from vig_pyg.ops._native import has_native_kernels, library
-from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
+from vig_pyg.ops._triton import TritonKernels, has_triton_kernels, triton_kernels
 from vig_pyg.ops.checks import address, check_features, check_same, checked_edges
-from vig_pyg.ops.rows import gpu_rows, sorted_edges
+from vig_pyg.ops.rows import gpu_edges, sorted_edges
 
 #: Channels that one step of the kernel handles.
 LEAST_CHANNELS = 16
@@ -46,8 +47,7 @@ def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target:
         x_dst: Targets `(N, C)`.
         edge_index: `(2, E)`, sources and targets; fastest where sorted by target.
         by_target: That they are in range and sorted by target is sure: on a GPU this saves a check for which the CPU
-            waits. (Edges in another order then stop the program by an assertion on the GPU; sources out of range
-            give NaN.)
+            waits. (Other edges then give wrong numbers or NaN, but nothing is read beyond the features.)
 
     Returns:
         `(N, 2 C)`: `x_0, m_0, x_1, m_1, ...`.
@@ -94,7 +94,7 @@ def _check_winners(grad: Any, slots: Any, num_src: int) -> None:
     check_features(grad, "grad", 2)
     if not isinstance(slots, Tensor):
         raise TypeError(f"slots must be a tensor, as `max_relative` returns them, got {type(slots).__name__}.")
-    kind = torch.uint8 if grad.is_cpu else torch.int16
+    kind = torch.uint8 if grad.is_cpu else torch.int32
     if slots.dtype != kind or slots.dim() != 2 or slots.device != grad.device:
         raise ValueError(
             f"slots must be a tensor (N, C) of {kind} on {grad.device}, as `max_relative` returns them, got "
@@ -160,10 +160,10 @@ def _backward(
     return grad_src.to(grad.dtype), grad_dst.to(grad.dtype)
 
 
-def _gpu() -> Any:
+def _gpu() -> TritonKernels:
     kernels = triton_kernels()
     assert kernels is not None  # `has_max_relative` has looked
-    return kernels.gather
+    return kernels
 
 
 def _forward_gpu(
@@ -171,18 +171,20 @@ def _forward_gpu(
 ) -> tuple[Tensor, Tensor]:
     _check_nodes(x_src, x_dst)
     edge_index = checked_edges(edge_index, x_dst.device)
-    source, first = gpu_rows(edge_index, x_src.size(0), x_dst.size(0), by_target)
-    found: tuple[Tensor, Tensor] = _gpu().gather_max(x_src, x_dst, source, first, winners=winners)
+    edges = gpu_edges(edge_index, x_src.size(0), x_dst.size(0), by_target)
+    found: tuple[Tensor, Tensor] = _gpu().gather.gather_max(x_src, x_dst, edges, winners=winners)
     return found
 
 
 def _backward_gpu(
-    grad: Tensor, edge_index: Tensor, slots: Tensor, num_src: int, by_target: bool
+    grad: Tensor,
+    edge_index: Tensor,  # noqa: ARG001  (the slots are the sources themselves)
+    slots: Tensor,
+    num_src: int,
+    by_target: bool,  # noqa: ARG001
 ) -> tuple[Tensor, Tensor]:
     _check_winners(grad, slots, num_src)
-    edge_index = checked_edges(edge_index, grad.device)
-    source, first = gpu_rows(edge_index, num_src, slots.size(0), by_target)
-    found: tuple[Tensor, Tensor] = _gpu().scatter_winners(grad, source, first, slots, num_src)
+    found: tuple[Tensor, Tensor] = _gpu().scatter.scatter_winners(grad, slots.contiguous(), num_src)
     return found
 
 
@@ -196,7 +198,7 @@ def _fake_forward(
     _check_nodes(x_src, x_dst)
     checked_edges(edge_index, x_dst.device)
     n, channels = x_dst.shape
-    slots = x_dst.new_empty(n if winners else 0, channels, dtype=torch.uint8 if x_dst.is_cpu else torch.int16)
+    slots = x_dst.new_empty(n if winners else 0, channels, dtype=torch.uint8 if x_dst.is_cpu else torch.int32)
     return x_dst.new_empty(n, 2 * channels), slots
 
 

@@ -12,10 +12,11 @@ _log = logging.getLogger(__name__)
 
 
 class TritonKernels(NamedTuple):
-    """The modules `_triton_knn`, `_triton_max_relative` and `_triton_bias_gelu`."""
+    """The modules of the kernels: search, gathered maxima, their gradients, bias and GELU."""
 
     search: Any
     gather: Any
+    scatter: Any
     bias_gelu: Any
 
 
@@ -28,11 +29,11 @@ def triton_kernels() -> TritonKernels | None:
 def _load() -> TritonKernels | None:
     """What every caller sees: a test or benchmark that replaces this function switches all kernels off at once."""
     try:
-        from vig_pyg.ops import _triton_bias_gelu, _triton_knn, _triton_max_relative
+        from vig_pyg.ops import _triton_bias_gelu, _triton_knn, _triton_max_relative, _triton_scatter_winners
     except ImportError as error:
         _log.warning("The kernels for GPUs need Triton (%s): plain torch takes their place.", error)
         return None
-    return TritonKernels(_triton_knn, _triton_max_relative, _triton_bias_gelu)
+    return TritonKernels(_triton_knn, _triton_max_relative, _triton_scatter_winners, _triton_bias_gelu)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

@@ -1,11 +1,14 @@
-r"""Each target beside its largest difference to a neighbor, forward and backward, on a GPU, in Triton.
+r"""Each target beside its largest difference to a neighbor, on a GPU, in Triton.
 
 Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, 0
-without neighbors. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`.
+without neighbors. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`, winners `(N, C)`.
 
-Bytes that must move, with s the size of a number: forward s C (M + 3 N) and 8 E, the slots 2 N C besides when training;
-backward s C 3 N, 2 N C slots and 4 C M of sums. No tensor has a row for each edge. Gradients of sources are summed
-by atomic additions in float32: their order, and so the last bits, vary.
+Neighbors come as edges sorted by target, or as numbers within the image `(B, n, kept)`. The edges of target i are
+looked for at :math:`i E / N`, where regular graphs have them; the kernel checks that they are there, and bisects if
+they are not. So nothing is sorted, searched or asserted before.
+
+Bytes that must move, with s the size of a number: s C (M + 3 N), 2 bytes a neighbor (8 an edge), and the winners, 1 to
+4 N C, when training. No tensor has a row for each edge. Of equal neighbors the first one wins.
 """
 
 from __future__ import annotations
@@ -15,140 +18,205 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-#: Targets and channels of one program.
-_TILE = {"TARGETS": 16, "CHANNELS": 64}
+from vig_pyg.ops._triton_tiles import BEST, NUMBERS, Tuning, place, tiles
+from vig_pyg.ops.rows import winner_type
 
 
-def gather_max(x_src: Tensor, x_dst: Tensor, source: Tensor, first: Tensor, *, winners: bool) -> tuple[Tensor, Tensor]:
-    """The result, and which neighbor won.
+def gather_max(
+    x_src: Tensor, x_dst: Tensor, edges: Tensor, *, winners: bool, tuning: Tuning = BEST
+) -> tuple[Tensor, Tensor]:
+    """The result, and which source won.
 
     Args:
         x_src: Sources `(M, C)`, float32, float16 or bfloat16.
         x_dst: Targets `(N, C)` of the same type.
-        source: Source of each edge, sorted by target, `(E,)`.
-        first: First edge of each target, and E, `(N + 1,)`.
-        winners: Whether to keep the slots.
+        edges: Sources and targets `(2, E)`, sorted by target, contiguous.
+        winners: Whether to keep the winners.
+        tuning: Sizes of the tiles.
 
     Returns:
-        `(N, 2 C)`, and slots `(N, C)` (or `(0, C)`): the winner among the target's edges, -1 without neighbors. A
-        source that does not exist gives NaN; nothing is read beyond the tensors.
+        `(N, 2 C)`, and winners `(N, C)` (or `(0, C)`): numbers of sources, int32, -1 without neighbors. A source that
+        does not exist gives NaN, and nothing is read beyond the tensors, whatever the edges are.
 
     Raises:
         ValueError: If the shapes do not fit each other.
     """
+    if edges.dtype != torch.int64 or edges.dim() != 2 or edges.size(0) != 2 or not edges.is_contiguous():
+        raise ValueError(f"Edges are (2, E) of int64, contiguous, got {tuple(edges.shape)} of {edges.dtype}.")
+    n, count = x_dst.size(0), edges.size(1)
+    each = count // n if n and count % n == 0 else 0
+    out, kept = _empty(x_src, x_dst, torch.int32, winners=winners)
+    _launch((x_src, x_dst, edges, out, kept), (1, n, x_src.size(0)), count, each, tuning)
+    return out, kept
+
+
+def gather_neighbors(
+    x_src: Tensor, x_dst: Tensor, neighbors: Tensor, *, winners: bool, tuning: Tuning = BEST
+) -> tuple[Tensor, Tensor]:
+    """The same for neighbors that are numbered within their image, as are the winners.
+
+    Args:
+        x_src: Sources `(B m, C)`, float32, float16 or bfloat16.
+        x_dst: Targets `(B n, C)` of the same type.
+        neighbors: Sources of each target `(B, n, kept)`, int16 or int32, contiguous, kept at least 1.
+        winners: Whether to keep the winners, in the `winner_type(m)`.
+        tuning: Sizes of the tiles.
+
+    Raises:
+        ValueError: If the shapes do not fit each other.
+    """
+    kinds = torch.int16, torch.int32
+    if neighbors.dtype not in kinds or neighbors.dim() != 3 or neighbors.size(2) < 1 or not neighbors.is_contiguous():
+        raise ValueError(
+            f"Neighbors are (B, n, kept) of int16 or int32, contiguous, got {tuple(neighbors.shape)} of "
+            f"{neighbors.dtype}."
+        )
+    images, n, kept = neighbors.shape
+    m = x_src.size(0) // max(1, images)
+    if x_src.size(0) != images * m or x_dst.size(0) != images * n:
+        raise ValueError(
+            f"Neighbors {tuple(neighbors.shape)} do not fit {x_src.size(0)} sources and {x_dst.size(0)} targets."
+        )
+    out, winner = _empty(x_src, x_dst, winner_type(m), winners=winners)
+    _launch((x_src, x_dst, neighbors, out, winner), (images, n, m), 0, kept, tuning)
+    return out, winner
+
+
+def _empty(x_src: Tensor, x_dst: Tensor, kind: torch.dtype, *, winners: bool) -> tuple[Tensor, Tensor]:
     n, channels = x_dst.shape
     if x_src.size(1) != channels or x_src.dtype != x_dst.dtype:
         raise ValueError(
             f"Sources and targets must have one width and type, got {tuple(x_src.shape)} of {x_src.dtype} and "
             f"{tuple(x_dst.shape)} of {x_dst.dtype}."
         )
-    _check_rows(source, first, n)
-    out = x_dst.new_empty(n, 2 * channels)
-    slots = torch.empty(n if winners else 0, channels, dtype=torch.int16, device=x_dst.device)
-    grid = triton.cdiv(n, _TILE["TARGETS"]), triton.cdiv(channels, _TILE["CHANNELS"])
-    if out.numel() == 0:
-        return out, slots
-    inputs = x_src.contiguous(), x_dst.contiguous(), source, first
-    _forward[grid](*inputs, out, slots, x_src.size(0), n, channels, WINNERS=winners, **_TILE)
-    return out, slots
+    return x_dst.new_empty(n, 2 * channels), x_dst.new_empty(n if winners else 0, channels, dtype=kind)
 
 
-def scatter_winners(grad: Tensor, source: Tensor, first: Tensor, slots: Tensor, num_src: int) -> tuple[Tensor, Tensor]:
-    """Gradients of sources and targets, in the type of `grad (N, 2 C)`.
-
-    Raises:
-        ValueError: If the shapes do not fit each other.
-    """
-    n, channels = slots.shape
-    if grad.shape != (n, 2 * channels) or slots.dtype != torch.int16 or not slots.is_contiguous():
-        raise ValueError(
-            f"Slots (N, C) of int16, contiguous, have gradients (N, 2 C), got {tuple(slots.shape)} of {slots.dtype} "
-            f"and {tuple(grad.shape)}."
-        )
-    _check_rows(source, first, n)
-    grad_src = torch.zeros(num_src, channels, dtype=torch.float32, device=grad.device)
-    grad_dst = grad.new_empty(n, channels)
-    grid = triton.cdiv(n, _TILE["TARGETS"]), triton.cdiv(channels, _TILE["CHANNELS"])
-    if grad_dst.numel():
-        sizes = num_src, n, channels
-        _backward[grid](grad.contiguous(), source, first, slots, grad_src, grad_dst, *sizes, **_TILE)
-    return grad_src.to(grad.dtype), grad_dst
+def _launch(tensors: tuple[Tensor, ...], sizes: tuple[int, int, int], edges: int, each: int, tuning: Tuning) -> None:
+    x_src, x_dst, rows, out, winner = tensors
+    if out.numel():
+        shared = tiles(*sizes, x_dst.size(1), x_dst.element_size(), tuning)
+        options = {"EDGES": rows.dtype == torch.int64, "WINNERS": winner.numel() > 0, "UNROLL": tuning.unroll}
+        inputs = x_src.contiguous(), x_dst.contiguous(), rows, out, winner
+        _gather[shared.grid](*inputs, edges, each, *shared.numbers, **options, **shared.options)
 
 
-def _check_rows(source: Tensor, first: Tensor, n: int) -> None:
-    rows = source.dtype == first.dtype == torch.int64 and source.dim() == 1 and first.shape == (n + 1,)
-    if not (rows and source.is_contiguous() and first.is_contiguous()):
-        raise ValueError(
-            f"Rows of {n} targets are sources (E,) and first edges ({n + 1},) of int64, contiguous, got "
-            f"{tuple(source.shape)} of {source.dtype} and {tuple(first.shape)} of {first.dtype}."
-        )
-
-
-@triton.jit
-def _forward(
+@triton.jit(do_not_specialize=[*NUMBERS, "edges", "each"])
+def _gather(
     src_ptr,
     dst_ptr,
-    source_ptr,
-    first_ptr,
+    rows_ptr,
     out_ptr,
-    slots_ptr,
-    m,
+    winners_ptr,
+    edges,
+    each,
     n,
-    channels,
+    m,
+    groups,
+    span,
+    passes,
+    EDGES: tl.constexpr,
     WINNERS: tl.constexpr,
-    TARGETS: tl.constexpr,
-    CHANNELS: tl.constexpr,
+    UNROLL: tl.constexpr,
+    PART: tl.constexpr,
+    ITEMS: tl.constexpr,
+    WIDE: tl.constexpr,
 ):
-    target = tl.program_id(0).to(tl.int64) * TARGETS + tl.arange(0, TARGETS)
-    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    here = (target[:, None] < n) & (c[None, :] < channels)
-    start = tl.load(first_ptr + target, target < n, 0)
-    degree = tl.load(first_ptr + target + 1, target < n, 0) - start
-    largest = tl.full((TARGETS, CHANNELS), float("-inf"), tl.float32)
-    slot = tl.full((TARGETS, CHANNELS), -1, tl.int16)
-    for j in range(0, tl.max(degree)):
-        s = tl.load(source_ptr + start + j, j < degree, 0)
-        on = here & (j < degree)[:, None]
-        exists = ((s >= 0) & (s < m))[:, None]
-        value = tl.load(src_ptr + s[:, None] * channels + c[None, :], on & exists, float("nan")).to(tl.float32)
-        wins = on & ((value > largest) | (slot < 0) | ((value != value) & (largest == largest)))
-        largest = tl.where(wins, value, largest)
-        slot = tl.where(wins, (tl.zeros_like(slot) + j).to(tl.int16), slot)
-    x = tl.load(dst_ptr + target[:, None] * channels + c[None, :], here, 0.0).to(tl.float32)
-    difference = tl.where(slot < 0, 0.0, largest - x)
-    pairs = tl.reshape(tl.join(x, difference), (TARGETS, 2 * CHANNELS))
-    c2 = tl.program_id(1) * 2 * CHANNELS + tl.arange(0, 2 * CHANNELS)
-    at = out_ptr + target[:, None] * (2 * channels) + c2[None, :]
-    tl.store(at, pairs, (target[:, None] < n) & (c2[None, :] < 2 * channels))
-    if WINNERS:
-        tl.store(slots_ptr + target[:, None] * channels + c[None, :], slot, here)
+    image = tl.program_id(2).to(tl.int64)
+    src_ptr += image * m * groups * PART
+    dst_ptr += image * n * groups * PART
+    out_ptr += image * n * groups * (2 * PART)
+    winners_ptr += image * n * groups * PART
+    if not EDGES:
+        rows_ptr += image * n * each
+    c, c2 = tl.arange(0, PART), tl.arange(0, 2 * PART)
+    for part in range(0, passes):
+        target, group, here = place(part, n, groups, span, passes, ITEMS, WIDE)
+        if EDGES:
+            first, degree = _row(rows_ptr + edges, edges, each, target, here)
+            most = tl.max(degree)
+        else:
+            first, degree, most = target.to(tl.int64) * each, tl.where(here, each, 0), each
+        at = (target * groups + group) * PART
+        x = tl.load(dst_ptr + at[:, None] + c[None, :], here[:, None], 0.0).to(tl.float32)
+        edge = rows_ptr + first
+        largest, winner = _largest(src_ptr, edge, degree, most, m, groups, group, WINNERS, UNROLL, PART, ITEMS, WIDE)
+        difference = largest - x
+        if EDGES:
+            difference = tl.where((degree > 0)[:, None], difference, 0.0)
+        pairs = tl.reshape(tl.join(x, difference), (ITEMS, 2 * PART))
+        tl.store(out_ptr + (2 * at)[:, None] + c2[None, :], pairs.to(out_ptr.dtype.element_ty), here[:, None])
+        if WINNERS:
+            tl.store(winners_ptr + at[:, None] + c[None, :], winner.to(winners_ptr.dtype.element_ty), here[:, None])
 
 
 @triton.jit
-def _backward(
-    grad_ptr,
-    source_ptr,
-    first_ptr,
-    slots_ptr,
-    grad_src_ptr,
-    grad_dst_ptr,
+def _largest(
+    src_ptr,
+    edge_ptr,
+    degree,
+    most,
     m,
-    n,
-    channels,
-    TARGETS: tl.constexpr,
-    CHANNELS: tl.constexpr,
+    groups,
+    group,
+    WINNERS: tl.constexpr,
+    UNROLL: tl.constexpr,
+    PART: tl.constexpr,
+    ITEMS: tl.constexpr,
+    WIDE: tl.constexpr,
 ):
-    target = tl.program_id(0).to(tl.int64) * TARGETS + tl.arange(0, TARGETS)
-    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    here = (target[:, None] < n) & (c[None, :] < channels)
-    at = grad_ptr + target[:, None] * (2 * channels) + 2 * c[None, :]
-    own = tl.load(at, here, 0.0).to(tl.float32)
-    slot = tl.load(slots_ptr + target[:, None] * channels + c[None, :], here, -1)
-    won = here & (slot >= 0)
-    relative = tl.load(at + 1, won, 0.0).to(tl.float32)
-    tl.store(grad_dst_ptr + target[:, None] * channels + c[None, :], own - relative, here)
-    start = tl.load(first_ptr + target, target < n, 0)
-    degree = tl.load(first_ptr + target + 1, target < n, 0) - start
-    won = won & (slot < degree[:, None])
-    s = tl.load(source_ptr + start[:, None] + slot.to(tl.int64), won, 0)
-    tl.atomic_add(grad_src_ptr + s * channels + c[None, :], relative, won & (s >= 0) & (s < m), sem="relaxed")
+    """Largest features among the neighbors of each target, and with `WINNERS` whose they are."""
+    largest, s = _value(src_ptr, edge_ptr, degree > 0, m, groups, group, PART, WIDE)
+    winner = tl.broadcast_to(s[:, None], (ITEMS, PART))
+    for start in range(1, most, UNROLL):
+        for step in tl.static_range(UNROLL):
+            # behind the last neighbor it is read once more, and is not larger than itself
+            j = tl.minimum(start + step, degree - 1)
+            y, s = _value(src_ptr, edge_ptr + j, degree > 0, m, groups, group, PART, WIDE)
+            if WINNERS:
+                wins = (y > largest) | (y != y)
+                largest, winner = tl.where(wins, y, largest), tl.where(wins, s[:, None], winner)
+            else:
+                largest = tl.maximum(largest, y, propagate_nan=tl.PropagateNan.ALL)
+    return largest, winner
+
+
+@triton.jit
+def _value(src_ptr, edge_ptr, some, m, groups, group, PART: tl.constexpr, WIDE: tl.constexpr):
+    """Features of one neighbor of each target, NaN where it does not exist, and its number, -1 where there is none."""
+    s = tl.load(edge_ptr, some, -1)
+    exists = some & (s >= 0) & (s < m)
+    s = s.to(tl.int32)
+    wide = s.to(tl.int64) if WIDE else s
+    places = src_ptr + ((wide * groups + group) * PART)[:, None] + tl.arange(0, PART)[None, :]
+    return tl.load(places, exists[:, None], float("nan")).to(tl.float32), tl.where(exists, s, -1)
+
+
+@triton.jit
+def _row(target_ptr, edges, each, target, here):
+    """First edge and number of edges of each target."""
+    first = target.to(tl.int64) * each
+    last = first + (each - 1)
+    some = here & (last >= first)
+    fits = (tl.load(target_ptr + first, some, -1) == target) & (tl.load(target_ptr + last, some, -1) == target)
+    # edges are sorted: all between these two are the target's, and those beside them must be others'
+    fits &= tl.load(target_ptr + first - 1, some & (first > 0), -1) != target
+    fits &= tl.load(target_ptr + last + 1, some & (last + 1 < edges), -1) != target
+    degree = tl.zeros_like(first) + each
+    if tl.max((here & (fits == 0)).to(tl.int32)) > 0:
+        first = _bisect(target_ptr, edges, target)
+        degree = _bisect(target_ptr, edges, target + 1) - first
+    return first, tl.where(here, degree, 0).to(tl.int32)
+
+
+@triton.jit
+def _bisect(target_ptr, edges, target):
+    """How many edges lead to targets before this one."""
+    low = tl.zeros_like(target).to(tl.int64)
+    high = low + edges
+    while tl.max((low < high).to(tl.int32)) > 0:
+        middle = (low + high) // 2
+        before = tl.load(target_ptr + middle, low < high, 0) < target
+        high = tl.where((low < high) & (before == 0), middle, high)
+        low = tl.where((low < high) & before, middle + 1, low)
+    return low

@@ -89,25 +89,31 @@ def _too_many() -> TooManyNeighborsError:
     )
 
 
-def gpu_rows(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) -> tuple[Tensor, Tensor]:
-    """As `edge_rows` on a GPU, which is not waited for where the order is sure: the kernels skip what is out of range.
+def gpu_edges(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) -> Tensor:
+    """Edges sorted by target, contiguous, on a GPU, which is not waited for where `by_target` is sure.
 
     Args:
         edge_index: `(2, E)`.
         num_src: Sources.
         num_dst: Targets.
-        by_target: That the edges are in range and sorted by target is sure.
+        by_target: That the edges are in range and sorted by target is sure. Other edges then give other sums and
+            maxima, or NaN, but nothing is read or written beyond the features: the kernels skip what does not exist.
 
     Raises:
         IndexError: If an index is out of range and `by_target` is not set.
     """
     edges = edge_index.contiguous()
-    in_order = (edges[1, 1:] >= edges[1, :-1]).all()
     if by_target:
-        torch._assert_async(in_order, "The edges are not sorted by target, as a graph builder must return them.")
-    else:
-        check_range(edges, num_src, num_dst)
-        if not in_order:
-            edges = _in_order(edges)
-    source, target = edges
-    return source, torch.searchsorted(target, torch.arange(num_dst + 1, device=target.device))
+        return edges
+    check_range(edges, num_src, num_dst)
+    return edges if (edges[1, 1:] >= edges[1, :-1]).all() else _in_order(edges)
+
+
+def winner_type(num_src: int) -> torch.dtype:
+    """The smallest type that numbers so many sources of an image.
+
+    Example:
+        >>> winner_type(256), winner_type(257)
+        (torch.uint8, torch.int16)
+    """
+    return torch.uint8 if num_src <= 2**8 else torch.int16 if num_src <= 2**15 else torch.int32

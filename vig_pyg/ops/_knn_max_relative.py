@@ -1,0 +1,188 @@
+r"""Max-Relative over the nearest neighbors, without edges: search and aggregation in one operator.
+
+Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}` and
+:math:`N(i)` as `knn` finds it. Shapes: targets x `(B, n, C)`, sources y `(B, m, C)`, result `(B n, 2 C)`, winners
+`(B n, C)`.
+
+The neighbors are numbered within their image, two bytes each, and live between two kernels only. The backward pass
+needs nothing but which source won each channel: one byte for up to 256 sources of an image, else two or four. Of equal
+neighbors the nearest wins, as with edges.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from vig_pyg.ops._knn import neighbors
+from vig_pyg.ops._knn_plain import Precision, check
+from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
+from vig_pyg.ops.checks import check_features
+from vig_pyg.ops.rows import winner_type
+
+#: Types of features that the kernels read.
+_FLOATS = torch.float32, torch.bfloat16, torch.float16
+
+
+def prefers_no_edges(x_src: Tensor, x_dst: Tensor) -> bool:
+    """Whether Max-Relative over nearest neighbors is faster without edges: on a GPU with Triton.
+
+    Elsewhere `knn` and `max_relative` give the same result, and CPUs keep their order of operations.
+    """
+    types = x_src.dtype is x_dst.dtype and x_src.dtype in _FLOATS
+    return types and x_src.device.type == "cuda" and not torch.compiler.is_exporting() and has_triton_kernels()
+
+
+def knn_max_relative(
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    *,
+    step: int = 1,
+    bias: Tensor | None = None,
+    normalize: bool = False,
+    precision: Precision = "highest",
+) -> Tensor:
+    """Each target beside its largest difference to every `step`-th of its k nearest sources, channel by channel.
+
+    Args:
+        x: Targets `(B, n, C)`.
+        y: Sources `(B, m, C)`, m at least k.
+        k: How many of the nearest are looked at.
+        step: Which of them are neighbors: ranks 0, step, 2 step, ...
+        bias: Added to the inner products, as for `knn`.
+        normalize: Whether the search scales features to length 1.
+        precision: Of the products on a GPU, as for `knn`.
+
+    Returns:
+        `(B n, 2 C)`: `x_0, m_0, x_1, m_1, ...`.
+
+    Raises:
+        TypeError: If features or bias are no dense tensors of floating-point numbers.
+        ValueError: As for `knn`.
+
+    Example:
+        >>> x = torch.tensor([[[1.0], [4.0]]]); knn_max_relative(x, x, 2).tolist()
+        [[1.0, 3.0], [4.0, 0.0]]
+    """
+    winners = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
+    out: Tensor = torch.ops.vig_pyg.knn_max_relative(x, y, k, step, bias, normalize, precision, winners)[0]
+    return out
+
+
+def _plain(
+    x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, precision: Precision, winners: bool
+) -> tuple[Tensor, Tensor]:
+    source = neighbors(x, y, k, step=step, bias=bias, normalize=normalize, precision=precision)
+    (b, n, channels), m = x.shape, y.size(1)
+    x, kind = x.reshape(-1, channels), winner_type(m)
+    if x.numel() == 0:
+        return x.new_empty(b * n, 2 * channels), x.new_empty(b * n if winners else 0, channels, dtype=kind)
+    image = torch.arange(b, device=x.device).mul(m).view(b, 1, 1)
+    around = y.reshape(-1, channels)[(source + image).flatten(0, 1)]  # (B n, kept, C)
+    largest, place = around.max(1)
+    out = torch.stack([x, largest - x], dim=2).flatten(1)  # (B n, C, 2) -> (B n, 2 C)
+    won = source.flatten(0, 1).gather(1, place) if winners else source.new_empty(0, channels)
+    return out, won.to(kind)
+
+
+def _plain_backward(grad: Tensor, winners: Tensor, num_src: int, images: int) -> tuple[Tensor, Tensor]:
+    _check_winners(grad, winners, num_src, images)
+    own, relative = grad.view(*winners.shape, 2).unbind(2)
+    source = winners.long().view(images, -1, winners.size(1))  # (B, n, C)
+    sums = torch.zeros(images, num_src // images, winners.size(1), device=grad.device)
+    sums = sums.to(torch.promote_types(grad.dtype, torch.float32))
+    sums.scatter_add_(1, source, relative.to(sums.dtype).view_as(source))
+    return sums.flatten(0, 1).to(grad.dtype), own - relative
+
+
+def _on_gpu(
+    x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, precision: Precision, winners: bool
+) -> tuple[Tensor, Tensor]:
+    kernels = triton_kernels()
+    if kernels is None or x.dtype not in _FLOATS:
+        return _plain(x, y, k, step, bias, normalize, precision, winners)
+    source = neighbors(x, y, k, step=step, bias=bias, normalize=normalize, precision=precision)
+    nodes = y.reshape(-1, y.size(2)), x.reshape(-1, x.size(2))
+    found: tuple[Tensor, Tensor] = kernels.gather.gather_neighbors(*nodes, source, winners=winners)
+    return found
+
+
+def _backward_on_gpu(grad: Tensor, winners: Tensor, num_src: int, images: int) -> tuple[Tensor, Tensor]:
+    _check_winners(grad, winners, num_src, images)
+    kernels = triton_kernels()
+    if kernels is None or grad.dtype not in _FLOATS:
+        return _plain_backward(grad, winners, num_src, images)
+    in_order = torch.are_deterministic_algorithms_enabled()
+    scatter = kernels.scatter.scatter_winners
+    found: tuple[Tensor, Tensor] = scatter(grad, winners.contiguous(), num_src, images, in_order=in_order)
+    return found
+
+
+def _check_winners(grad: Any, winners: Any, num_src: int, images: int) -> None:
+    check_features(grad, "grad", 2)
+    shape = winners.shape
+    fits = len(shape) == 2 and grad.shape == (shape[0], 2 * shape[1]) and winners.device == grad.device
+    if not fits or images < 1 or num_src < 0 or shape[0] % images or num_src % images:
+        raise ValueError(
+            f"grad (N, 2 C) and winners (N, C) of {images} images must fit each other and {num_src} sources, got "
+            f"{tuple(grad.shape)} on {grad.device} and {tuple(shape)} on {winners.device}."
+        )
+    if winners.dtype is not winner_type(num_src // images):
+        raise ValueError(f"winners must be of {winner_type(num_src // images)}, got {winners.dtype}.")
+
+
+def _fake(
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    step: int,
+    bias: Tensor | None,
+    normalize: bool,  # noqa: ARG001
+    precision: Precision,
+    winners: bool,
+) -> tuple[Tensor, Tensor]:
+    check(x, y, k, step, bias, precision)
+    (b, n, channels), m = x.shape, y.size(1)
+    won = x.new_empty(b * n if winners else 0, channels, dtype=winner_type(m))
+    return x.new_empty(b * n, 2 * channels), won
+
+
+def _fake_backward(grad: Tensor, winners: Tensor, num_src: int, images: int) -> tuple[Tensor, Tensor]:
+    _check_winners(grad, winners, num_src, images)
+    return grad.new_empty(num_src, winners.size(1)), grad.new_empty(winners.shape)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    x, y, *_ = inputs
+    ctx.shapes = x.shape, y.shape
+    ctx.save_for_backward(output[1])
+    ctx.mark_non_differentiable(output[1])
+
+
+def _gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+    (winners,), (x, y) = ctx.saved_tensors, ctx.shapes
+    to_src, to_dst = torch.ops.vig_pyg.knn_max_relative_backward(grad, winners, y[0] * y[1], y[0])
+    return to_dst.view(x), to_src.view(y), None, None, None, None, None, None
+
+
+_ARGUMENTS = "Tensor x, Tensor y, int k, int step, Tensor? bias, bool normalize, str precision, bool winners"
+_WINNERS = "Tensor grad, Tensor winners, int num_src, int images"
+torch.library.define("vig_pyg::knn_max_relative", f"({_ARGUMENTS}) -> (Tensor, Tensor)")
+torch.library.define("vig_pyg::knn_max_relative_backward", f"({_WINNERS}) -> (Tensor, Tensor)")
+torch.library.impl("vig_pyg::knn_max_relative", "CompositeExplicitAutograd", _plain)
+torch.library.impl("vig_pyg::knn_max_relative", "CUDA", _on_gpu)
+torch.library.impl("vig_pyg::knn_max_relative_backward", "CompositeExplicitAutograd", _plain_backward)
+torch.library.impl("vig_pyg::knn_max_relative_backward", "CUDA", _backward_on_gpu)
+torch.library.register_fake("vig_pyg::knn_max_relative", _fake)
+torch.library.register_fake("vig_pyg::knn_max_relative_backward", _fake_backward)
+torch.library.register_autograd("vig_pyg::knn_max_relative", _gradients, setup_context=_setup)
+
+
+@register_flop_formula(torch.ops.vig_pyg.knn_max_relative)
+def _flops(x: Any, y: Any, *_: Any, **__: Any) -> int:
+    b, n, c = x
+    return int(2 * b * n * y[1] * c)

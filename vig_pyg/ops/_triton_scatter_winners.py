@@ -1,0 +1,114 @@
+r"""Gradients of Max-Relative on a GPU, in Triton: to each target, and to the source that won.
+
+Equation: with the gradients :math:`a_{ic}` of :math:`x_{ic}` and :math:`r_{ic}` of :math:`m_{ic}`, the target gets
+:math:`a_{ic} - r_{ic}` and the source that won channel c gets :math:`r_{ic}`. Shapes: gradients `(N, 2 C)`, winners
+`(N, C)`.
+
+Bytes that must move, with s the size of a number: s C 3 N, the winners 1 to 4 N C, and 4 C M of sums. The sums are
+atomic additions in float32, whose order and last bits vary. Where torch must be deterministic, each program goes
+through all targets of an image in their order instead: n m C comparisons.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from vig_pyg.ops._triton_tiles import BEST, NUMBERS, Tuning, place, tiles
+
+#: Sources and channels of one program that sums in order.
+_SOURCES, _CHANNELS = 256, 16
+
+
+def scatter_winners(
+    grad: Tensor, winners: Tensor, num_src: int, images: int = 1, *, in_order: bool = False, tuning: Tuning = BEST
+) -> tuple[Tensor, Tensor]:
+    """Gradients of sources and targets, in the type of `grad (N, 2 C)`.
+
+    Args:
+        grad: Gradient of the result.
+        winners: Sources as the forward pass returned them, `(N, C)`; numbers that no source has are skipped.
+        num_src: Sources of all images.
+        images: Images that the winners are numbered in.
+        in_order: Whether equal calls must give equal bits.
+        tuning: Sizes of the tiles.
+
+    Raises:
+        ValueError: If the shapes do not fit each other.
+    """
+    kinds = torch.uint8, torch.int16, torch.int32
+    fits = winners.dim() == 2 and winners.dtype in kinds and winners.is_contiguous() and images > 0
+    if not fits or grad.shape != (winners.size(0), 2 * winners.size(1)) or winners.size(0) % images or num_src % images:
+        raise ValueError(
+            f"Winners (N, C), contiguous, have gradients (N, 2 C), got {tuple(winners.shape)} of {winners.dtype} and "
+            f"{tuple(grad.shape)} in {images} images of {num_src} sources."
+        )
+    count, channels = winners.shape
+    sizes = images, count // images, num_src // images
+    grad, grad_dst = grad.contiguous(), grad.new_empty(count, channels)
+    grad_src = grad.new_zeros(num_src, channels, dtype=grad.dtype if in_order else torch.float32)
+    if grad_dst.numel() == 0:
+        return grad_src.to(grad.dtype), grad_dst
+    shared = tiles(*sizes, channels, grad.element_size(), tuning)
+    _scatter[shared.grid](grad, winners, grad_src, grad_dst, *shared.numbers, SUMS=not in_order, **shared.options)
+    if in_order and num_src:
+        sources = min(_SOURCES, max(16, triton.next_power_of_2(sizes[2])))
+        grid = triton.cdiv(channels, _CHANNELS), triton.cdiv(sizes[2], sources), images
+        tile = {"SOURCES": sources, "CHANNELS": _CHANNELS}
+        _sum_in_order[grid](grad, winners, grad_src, *sizes[1:], channels, **tile, num_warps=4)
+    return grad_src.to(grad.dtype), grad_dst
+
+
+@triton.jit(do_not_specialize=NUMBERS)
+def _scatter(
+    grad_ptr,
+    winners_ptr,
+    grad_src_ptr,
+    grad_dst_ptr,
+    n,
+    m,
+    groups,
+    span,
+    passes,
+    SUMS: tl.constexpr,
+    PART: tl.constexpr,
+    ITEMS: tl.constexpr,
+    WIDE: tl.constexpr,
+):
+    image = tl.program_id(2).to(tl.int64)
+    grad_ptr += image * n * groups * (2 * PART)
+    winners_ptr += image * n * groups * PART
+    grad_dst_ptr += image * n * groups * PART
+    grad_src_ptr += image * m * groups * PART
+    c, c2 = tl.arange(0, PART), tl.arange(0, 2 * PART)
+    for part in range(0, passes):
+        target, group, here = place(part, n, groups, span, passes, ITEMS, WIDE)
+        at = (target * groups + group) * PART
+        pairs = tl.load(grad_ptr + (2 * at)[:, None] + c2[None, :], here[:, None], 0.0).to(tl.float32)
+        own, relative = tl.split(tl.reshape(pairs, (ITEMS, PART, 2)))
+        winner = tl.load(winners_ptr + at[:, None] + c[None, :], here[:, None], 0).to(tl.int32)
+        won = here[:, None] & (winner >= 0) & (winner < m)
+        to_dst = tl.where(won, own - relative, own)
+        tl.store(grad_dst_ptr + at[:, None] + c[None, :], to_dst.to(grad_dst_ptr.dtype.element_ty), here[:, None])
+        if SUMS:
+            s = winner.to(tl.int64) if WIDE else winner
+            to_src = grad_src_ptr + (s * groups + group[:, None]) * PART + c[None, :]
+            tl.atomic_add(to_src, relative, won, sem="relaxed")
+
+
+@triton.jit(do_not_specialize=["n", "m", "channels"])
+def _sum_in_order(grad_ptr, winners_ptr, grad_src_ptr, n, m, channels, SOURCES: tl.constexpr, CHANNELS: tl.constexpr):
+    image = tl.program_id(2).to(tl.int64)
+    source = tl.program_id(1) * SOURCES + tl.arange(0, SOURCES)
+    c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
+    sums = tl.zeros((SOURCES, CHANNELS), tl.float32)
+    for target in tl.range(0, n, loop_unroll_factor=4):
+        at = (image * n + target) * channels + c
+        winner = tl.load(winners_ptr + at, c < channels, 0).to(tl.int32)
+        relative = tl.load(grad_ptr + 2 * at + 1, c < channels, 0.0).to(tl.float32)
+        sums += tl.where(winner[None, :] == source[:, None], relative[None, :], 0.0)
+    there = (image * m + source)[:, None] * channels + c[None, :]
+    here = (source < m)[:, None] & (c < channels)[None, :]
+    tl.store(grad_src_ptr + there, sums.to(grad_src_ptr.dtype.element_ty), here)
