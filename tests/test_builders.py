@@ -60,3 +60,38 @@ def test_an_unknown_name_lists_the_valid_ones():
 def test_an_unknown_keyword_is_a_type_error(make):
     with pytest.raises(TypeError, match="has no option 'pretraind': choose from"):
         make("vig_tiny", pretraind=True)
+
+
+def test_names_by_pattern():
+    assert list_models("vig*") == ["vig_micro", "vig_tiny", "vig_small", "vig_base"]
+    assert list_models("*_base") == ["vig_base", "pvig_base"] and list_models("resnet*") == []
+
+
+def test_a_variant_of_one_s_own_is_one_line():
+    vig_pyg.register_model("vig_narrow", vig_pyg.ViGConfig(depth=2, channels=16, image_size=32, patch_size=4))
+    try:
+        model = create_model("vig_narrow", num_classes=3)
+        assert type(model) is ViG and model.config.channels == 16 and list_models()[-1] == "vig_narrow"
+        assert model(torch.rand(2, 3, 32, 32)).shape == (2, 3)
+    finally:
+        vig_pyg.config.MODELS.remove("vig_narrow")
+    with pytest.raises(TypeError, match="A model is registered by its configuration"):
+        vig_pyg.register_model("vig_none", ViG)
+
+
+def test_a_family_of_one_s_own_is_found_by_its_configuration():
+    class Config(vig_pyg.ViGConfig):
+        """Another family's."""
+
+    class Family(ViG):
+        config_class = Config
+
+    assert type(create_model(Config(depth=1, channels=16, head_channels=8))) is Family
+    with pytest.raises(TypeError, match="No subclass of VisionGNN has config_class = Lonely"):
+        create_model(type("Lonely", (vig_pyg.ViGConfig,), {})(depth=1, channels=16))
+
+
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+def test_constructors_download_nothing(family):
+    with pytest.raises(TypeError, match=r"a constructor downloads nothing: vig_pyg\.create_model"):
+        family("tiny", weights="imagenet1k")

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from tests.mutations import VALUES
+from vig_pyg.builders import list_models
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS, PyramidViGConfig, ViGConfig, variant_config
 from vig_pyg.config_schema import check_size, check_weights_hold, model_options, options_of, read_preprocessing
-from vig_pyg.models import list_models
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights import TABLE
 

@@ -32,6 +32,7 @@ CORE = {
     "checkpoints",
     "weights",
     "models",
+    "builders",
 }
 #: What each room may import of the others. `_quiet` comes before everything, and nobody imports `cli`.
 ROOMS = {
@@ -60,7 +61,8 @@ ROOMS = {
     "preprocess": {"image_io"},
     "config_schema": {"_registry", "config", "conv", "graph", "position", "preprocess", "_io"},
     "checkpoints": {"config", "conv", "graph"},
-    "weights": {"checkpoints", "config", "config_schema", "preprocess", "_io"},
+    "weights": {"checkpoints", "config", "preprocess"},
+    "builders": {"config", "models", "weights"},
     "models": {
         "foreign_batch",
         "stem",
@@ -73,9 +75,10 @@ ROOMS = {
         "position",
         "fuse",
         "config",
+        "config_schema",
         "preprocess",
         "checkpoints",
-        "weights",
+        "_io",
     },
     "testing": {"models", "conv", "graph", "data"},
     "macs": {"models"},
@@ -84,6 +87,7 @@ ROOMS = {
     "explain": {"models", "data", "ops", "_plot", "_io"},
     "engine": {"_io", "models", "weights"},
     "classification": {
+        "builders",
         "_io",
         "engine",
         "config",

@@ -2,13 +2,7 @@
 
 from vig_pyg import _quiet  # isort: skip  # noqa: F401  (before anything else imports PyG)
 from vig_pyg import conv, graph, weights
-from vig_pyg.graph import DilatedKNN
-from vig_pyg.models import (
-    PyramidViG,
-    PyramidViGConfig,
-    ViG,
-    ViGConfig,
-    VisionGNN,
+from vig_pyg.builders import (
     create_model,
     list_models,
     pvig_base,
@@ -21,6 +15,10 @@ from vig_pyg.models import (
     vig_small,
     vig_tiny,
 )
+from vig_pyg.config import PyramidViGConfig, ViGConfig, register_model
+from vig_pyg.conv import list_convs, register_conv
+from vig_pyg.graph import DilatedKNN, list_graphs, register_graph
+from vig_pyg.models import PyramidViG, ViG, VisionGNN
 
 __version__ = "0.1.0"
 
@@ -34,12 +32,17 @@ __all__ = [
     "conv",
     "create_model",
     "graph",
+    "list_convs",
+    "list_graphs",
     "list_models",
     "pvig_base",
     "pvig_medium",
     "pvig_micro",
     "pvig_small",
     "pvig_tiny",
+    "register_conv",
+    "register_graph",
+    "register_model",
     "vig_base",
     "vig_micro",
     "vig_small",

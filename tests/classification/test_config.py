@@ -2,10 +2,10 @@ from dataclasses import fields, replace
 
 import pytest
 
+from vig_pyg.builders import create_model, list_models
 from vig_pyg.classification import PRESETS, Augmentation, ClassificationConfig, settings
 from vig_pyg.config import variant_config, variant_name
 from vig_pyg.config_schema import options_of
-from vig_pyg.models import create_model, list_models
 
 
 @pytest.mark.parametrize("name", PRESETS)

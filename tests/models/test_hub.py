@@ -11,8 +11,8 @@ from tests.common import calibrated
 from tests.mutations import mutated, mutated_text
 from tests.weights.common import closed_address, same
 from vig_pyg import PyramidViG, ViG, VisionGNN, fuse, pvig_micro, vig_micro
+from vig_pyg.models import hub
 from vig_pyg.preprocess import Preprocessing
-from vig_pyg.weights import hub
 
 NAMES = ["blue", "red", "größer"]
 PREPROCESSING = Preprocessing(image_size=48, mean=0.4, crop_pct=0.9)

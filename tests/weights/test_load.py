@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from tests.common import empty
 from tests.parity import rule
 from tests.weights.common import FORMATS, closed_address, copied, drawn, make_entry, official_file, same
-from vig_pyg import ViG, create_model, list_models, pvig_micro, vig_micro, weights
+from vig_pyg import create_model, list_models, pvig_micro, vig_micro, weights
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -265,7 +265,7 @@ def test_published_weights_say_their_options(published, caplog):
         assert f"The weights were trained with {name}=" in caplog.text
     caplog.clear()
     config = vig_micro(k=3).config
-    assert ViG(config, weights="imagenet1k").config == config and "trained with k=9" in caplog.text
+    assert create_model(config, weights="imagenet1k").config == config and "trained with k=9" in caplog.text
     report = weights.load_weights(vig_micro(), "vig_micro")
     assert report.notes == report.not_compared == ()
 

@@ -88,3 +88,17 @@ def test_the_table_for_people_has_a_line_for_each_model():
             and weights.get_weights(f"{model}:imagenet1k:mmpretrain").sha256 in line
         )
     assert "| 27.3 | 4.55 | 82.00 | 95.97 | 248, 224 |" in lines[2 + MODELS.index("pvig_small")]
+
+
+def test_weights_have_the_manner_of_torchvision():
+    tables = {name: getattr(weights, name) for name in dir(weights) if name.endswith("_Weights")}
+    assert sorted(table.DEFAULT.model for table in tables.values()) == sorted(MODELS)
+    for table in tables.values():
+        assert table.DEFAULT is table.IMAGENET1K is weights.get_weights(table.DEFAULT.model)
+        assert [entry.tag for entry in table] == list(weights.TAGS)
+        for entry in table:
+            meta = entry.meta
+            assert entry.transforms() == entry.preprocessing and meta["categories"] == entry.categories
+            assert meta["metrics"] == {"ImageNet-1K": {"acc@1": entry.top1, "acc@5": entry.top5}}
+            assert meta["num_params"] == round(1e6 * entry.params) and meta["source"].startswith("https://github.com/")
+    assert weights.PViG_B_Weights.DEFAULT.transforms().resize_size == 235

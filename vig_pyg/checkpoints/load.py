@@ -1,12 +1,11 @@
-"""Weights into a model, and a report of what was done."""
+"""A state dict into a model, and a report of what was done."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -23,21 +22,18 @@ from vig_pyg.checkpoints.formats import (
     table_stage,
     to_native,
 )
-from vig_pyg.checkpoints.metadata import describe, from_text, kept_text
-from vig_pyg.checkpoints.read import read_state, unwrap_with_notes
-from vig_pyg.config import PYRAMID_VIG_VARIANTS, VIG_VARIANTS, ModelConfig, PyramidViGConfig, variant_name
-from vig_pyg.weights.download import download
-from vig_pyg.weights.table import TABLE, Weights, get_weights
+from vig_pyg.checkpoints.metadata import from_text, kept_text
+from vig_pyg.checkpoints.read import unwrap_with_notes
+from vig_pyg.config import MODELS, ModelConfig, PyramidViGConfig
 
 _log = logging.getLogger(__name__)
 
-Source = str | Path | Weights | Mapping[str, Any]
 OnMismatch = Literal["error", "note"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What `load_weights` did.
+    """What was loaded, and what was not.
 
     Args:
         source: Where the weights came from, in words.
@@ -62,69 +58,57 @@ class Report:
         return "\n".join([first, *self.notes, *_silence(self.not_compared)])
 
 
-def load_weights(
+def load_state(
     model: nn.Module,
-    source: Source,
+    state: Mapping[str, Any],
     *,
+    where: str = "a state dict",
+    known: Mapping[str, Any] | None = None,
     on_mismatch: OnMismatch = "error",
     overridden: Collection[str] = (),
-    progress: bool = True,
 ) -> Report:
-    """Load weights in any of the three formats; the model stays as it was if they do not fit.
+    """Load a state dict in any of the three formats; the model stays as it was if it does not fit.
 
-    A position embedding of another grid is resized (bicubic). Weights of another number of classes are loaded without
-    the classifier's last map, weights without a classifier without all of it; the report says so, and so does a
-    warning in the log. Nothing else may be missing. Options that change the outputs but no shape (operator, graph, k,
-    dilation, position, pooling of the sources) must be those that the weights say, where they say them: published
-    weights do, and so do state dicts and files of this library.
+    `vig_pyg.weights.load_weights` says what is resized, left out, compared and refused; it reads files and URLs too.
 
     Args:
-        model: The model that takes them.
-        source: A path (`.safetensors`, or a file of `torch.save`, read without running code from it), a URL (kept in
-            the cache, see `download`), an entry of the table of weights or its name, or a state dict. The format is
-            recognized; wrappers such as `state_dict` and prefixes such as `module.` are taken off.
-        on_mismatch: What to do if the weights say other options than the model has: `"error"`, or load them and say so
-            in a `"note"`.
+        model: The model that takes it.
+        state: The state dict; wrappers such as `state_dict` and prefixes such as `module.` are taken off.
+        where: Where it came from, in words.
+        known: What is known of its network (see `describe`); by default what it says itself.
+        on_mismatch: What to do if the weights are known to have other options than the model: `"error"` or `"note"`.
         overridden: Names of options that differ on purpose; a note tells of each.
-        progress: Whether a download shows a bar.
 
     Raises:
-        FileNotFoundError: If the path does not exist.
-        TypeError: If the source is none of these.
-        ConnectionError: If a URL cannot be reached.
-        ValueError: If the file is damaged or holds more than tensors, if keys are missing or unexpected, if shapes or
-            types differ (the variant that the weights belong to is named where there is one), or if the weights say
-            other options than the model has.
+        ValueError: If it does not fit, as `load_weights` says.
 
     Example:
-        >>> from vig_pyg import vig_micro, weights
-        >>> print(weights.load_weights(vig_micro(), weights.convert(vig_micro(), "official")))
-        Loaded 171 tensors from a state dict (official format).
+        >>> from vig_pyg import vig_micro
+        >>> load_state(vig_micro(), vig_micro().state_dict()).format
+        'native'
     """
     if on_mismatch not in ("error", "note"):
         raise ValueError(f"on_mismatch must be 'error' or 'note', got {on_mismatch!r}.")
-    where, raw = fetch(source, progress=progress)
-    foreign, notes = unwrap_with_notes(raw)
+    foreign, notes = unwrap_with_notes(state)
     expected = model.state_dict()
     if empty := [key for key, tensor in expected.items() if tensor.device.type == "meta"]:
         raise ValueError(f"The model is on the device 'meta' ({shorten(empty)}): give it memory first, with to_empty.")
     format = detect_format(foreign)
     one_stage = any(key.startswith("stages.0.") for key in expected) and "stages.1.downsample.0.weight" not in expected
-    state, tables = to_native(foreign, one_stage=one_stage), _tables(foreign, one_stage)
-    notes += resize_position(state, expected)
-    of_classifier, left_out = leave_classifier(state, expected)
-    known = _known(source, state, tables)
-    found = _compared(known, model)
-    _check(model, state, {key: tensor for key, tensor in expected.items() if key not in left_out}, found)
+    native, tables = to_native(foreign, one_stage=one_stage), _tables(foreign, one_stage)
+    notes += resize_position(native, expected)
+    of_classifier, left_out = leave_classifier(native, expected)
+    found = _compared(_said(native, tables) if known is None else known, model)
+    _check(model, native, {key: tensor for key, tensor in expected.items() if key not in left_out}, found)
     notes += of_classifier + _mismatches(found, model, on_mismatch, overridden)
     notes += _position_note(model, format, found)
-    if broken := not_finite(state):
+    if broken := not_finite(native):
         notes.append(f"NaN or infinity in {shorten(broken)}: the outputs will not be finite either.")
-    model.load_state_dict(state, strict=False)
+    model.load_state_dict(native, strict=False)
     report = Report(
         source=where,
         format=format,
-        loaded=tuple(state),
+        loaded=tuple(native),
         left_out=tuple(key for key in expected if key in left_out),
         notes=tuple(notes),
         not_compared=found.unknown,
@@ -137,64 +121,20 @@ def load_weights(
     return report
 
 
-def load_published(
-    model: Any, weights: str | Weights, *, on_mismatch: OnMismatch = "error", overridden: Collection[str] = ()
-) -> Report:
-    """Published weights into a model of their variant, which also gets their preprocessing and class names.
-
-    Args:
-        model: A `ViG` or `PyramidViG`.
-        weights: An entry of the table, or the tag of one: `"imagenet1k"` or `"imagenet1k:mmpretrain"`.
-        on_mismatch: As for `load_weights`; published weights say all their options.
-        overridden: As for `load_weights`.
-
-    Raises:
-        ValueError: If there are no such weights, or they are another variant's; else as `load_weights`.
-    """
-    config = model.config
-    name = variant_name(config) or f"a {type(model).__name__} of other widths or depths"
-    entry = weights if isinstance(weights, Weights) else get_weights(f"{name}:{weights}")
-    if entry.model != name:
-        raise ValueError(f"{entry.name} are weights of {entry.model}, this model is {name}.")
-    report = load_weights(model, entry, on_mismatch=on_mismatch, overridden=overridden)
-    model.preprocessing = replace(entry.preprocessing, image_size=config.image_size, in_channels=config.in_channels)
-    model.class_names = entry.categories if config.num_classes == len(entry.categories) else None
-    return report
-
-
 def identify_variant(state: Mapping[str, Any]) -> str:
     """The name of the variant that a state dict belongs to, by its widths and its number of blocks; `""` if none."""
     graphers = sum(key.endswith((".grapher.fc2.0.bias", ".0.fc2.0.bias")) for key in state)
     widths = {
         tensor.size(1) for key, tensor in state.items() if key.endswith((POSITION, "pos_embed")) and tensor.dim() > 1
     }
-    known = {f"vig_{name}": (config.channels, config.depth) for name, config in VIG_VARIANTS.items()}
-    known |= {f"pvig_{name}": (config.channels[0], config.num_blocks) for name, config in PYRAMID_VIG_VARIANTS.items()}
+    known = {name: (_width(config), config.num_blocks) for name, config in MODELS.items()}
     return next((name for name, shape in known.items() if widths == {shape[0]} and graphers == shape[1]), "")
 
 
-def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, Any]]:
-    """Words for a source of weights, and its content, downloaded if need be; see `load_weights`."""
-    if isinstance(source, Mapping):
-        return "a state dict", source
-    if isinstance(source, Weights):
-        return source.name, read_state(download(source, progress=progress))
-    if not isinstance(source, (str, Path)):
-        raise TypeError(
-            f"Expected a path, a URL, a state dict, or published weights, got a {type(source).__name__}"
-            + (": pass its state_dict()." if isinstance(source, nn.Module) else ".")
-        )
-    names = {*TABLE, *(entry.model for entry in TABLE.values())}
-    if source in names and not Path(source).exists():
-        return fetch(get_weights(str(source)), progress=progress)
-    if not (isinstance(source, str) and source.startswith(("https://", "http://"))):
-        return str(source), read_state(source)
-    path = download(source, progress=progress)
-    try:
-        return source, read_state(path)
-    except ValueError:
-        path.unlink(missing_ok=True)  # its hash was not known: what cannot be read does not stay in the cache
-        raise
+def _width(config: ModelConfig) -> int:
+    """Channels of the first block."""
+    channels: int | tuple[int, ...] = getattr(config, "channels", 0)
+    return channels if isinstance(channels, int) else channels[0]
 
 
 def _check(model: nn.Module, state: State, expected: Mapping[str, Tensor], found: Comparison) -> None:
@@ -206,14 +146,8 @@ def _check(model: nn.Module, state: State, expected: Mapping[str, Tensor], found
         raise ValueError(f"These weights do not fit this {type(model).__name__}{hint}: {shorten(problems)}.{more}")
 
 
-def _known(source: Source, state: State, tables: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What is known of the weights' network: from the table of weights, by what they say, or by their shapes."""
-    entry = source if isinstance(source, Weights) else None
-    if isinstance(source, str) and not Path(source).exists():
-        entry = next((one for one in TABLE.values() if source in (one.url, one.name, one.model)), None)
-    if entry is not None:
-        family, variant = entry.model.split("_")
-        return describe((VIG_VARIANTS if family == "vig" else PYRAMID_VIG_VARIANTS)[variant])
+def _said(state: State, tables: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What weights say about their network, themselves or by their shapes."""
     text = kept_text(state)
     if text is not None:
         return from_text(text)

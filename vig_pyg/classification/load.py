@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from vig_pyg._io.bounded_json import read_json
+from vig_pyg.builders import create_model, list_models
 from vig_pyg.checkpoints.formats import State
+from vig_pyg.checkpoints.load import identify_variant
 from vig_pyg.config import PyramidViGConfig, variant_name
-from vig_pyg.models import VisionGNN, create_model, list_models
+from vig_pyg.models import VisionGNN
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights import TABLE, convert, fetch, get_weights, load_weights, unwrap_state_dict
-from vig_pyg.weights.load import identify_variant
 from vig_pyg.weights.table import IMAGENET, imagenet_categories
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vig_pyg.builders import create_model
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.run_folder import check_config, check_run_folder
 from vig_pyg.config import variant_config
@@ -21,7 +22,6 @@ from vig_pyg.engine.processes import Processes, check_processes
 from vig_pyg.engine.sampler import TrainBatches
 from vig_pyg.engine.trainer import placement
 from vig_pyg.graph import resolve_graph
-from vig_pyg.models import create_model
 
 _log = logging.getLogger(__name__)
 

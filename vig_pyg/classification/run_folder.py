@@ -15,12 +15,13 @@ from safetensors.torch import save
 from vig_pyg._io.bounded_json import read_json
 from vig_pyg._io.output import check_free, check_new_folder, new_folder, write_file
 from vig_pyg._io.schema import Check, choice, mapping, read_as
+from vig_pyg.builders import create_model, list_models
 from vig_pyg.checkpoints.metadata import file_metadata
 from vig_pyg.classification.checkpoint import LAST
 from vig_pyg.classification.metrics import BEST, METRICS
 from vig_pyg.config import variant_config
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold, options_of, read_preprocessing
-from vig_pyg.models import VisionGNN, create_model, list_models
+from vig_pyg.models import VisionGNN
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights import load_weights, read_state
 

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from vig_pyg._io.output import write_file
 from vig_pyg._io.text import error_text
+from vig_pyg.builders import create_model
 from vig_pyg.classification.checkpoint import LAST, CheckpointCallback
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
@@ -28,7 +29,6 @@ from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
 from vig_pyg.engine.sync_norm import sync_norms
 from vig_pyg.engine.trainer import make_trainer, quiet_lightning
-from vig_pyg.models import create_model
 from vig_pyg.weights import load_weights, read_state
 
 

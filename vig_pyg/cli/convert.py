@@ -36,9 +36,9 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from vig_pyg._io.output import check_free, write_file
+    from vig_pyg.checkpoints.load import identify_variant
     from vig_pyg.checkpoints.metadata import file_metadata
     from vig_pyg.weights import convert, detect_format, fetch, unwrap_state_dict
-    from vig_pyg.weights.load import identify_variant
 
     check_free(args.out, overwrite=args.overwrite)
     _check_ending(args.out)

@@ -13,8 +13,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(_: argparse.Namespace) -> None:
     """Print the table."""
+    from vig_pyg.builders import create_model, list_models
     from vig_pyg.macs import count_macs
-    from vig_pyg.models import create_model, list_models
 
     print(f"{'model':12}  {'parameters, M':>13}  {'GMACs':>7}  {'at':>9}")
     for name in list_models():

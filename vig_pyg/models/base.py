@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
@@ -21,11 +21,11 @@ from vig_pyg.fuse import fuse
 from vig_pyg.graph import DilatedKNN, resolve_graph
 from vig_pyg.head import ClassifierHead
 from vig_pyg.layers import FFN
+from vig_pyg.models.hub import HubMixin
 from vig_pyg.models.inspect import collect_graphs
 from vig_pyg.position import PositionEmbedding, PositionMode
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.stem import Stem
-from vig_pyg.weights import HubMixin, Weights, load_published
 
 ConfigT = TypeVar("ConfigT", bound=ModelConfig)
 Images = Tensor | list[Tensor]
@@ -56,12 +56,6 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         self.head: nn.Module = nn.Identity()
         self.class_names = None
         self.preprocessing = None
-
-    def _finish(self, weights: str | Weights | None, overridden: Collection[str]) -> None:
-        """The classifier, and weights if they are wanted; `overridden` are options that the caller chose."""
-        self.reset_classifier(self.config.num_classes)
-        if weights is not None:
-            load_published(self, weights, overridden=overridden)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -250,6 +244,12 @@ def resolve_config(
     variant: str | ConfigT, variants: Mapping[str, ConfigT], family: type, overrides: Mapping[str, Any]
 ) -> ConfigT:
     """The configuration of a variant's name, or the one given, with overrides."""
+    if "weights" in overrides:
+        raise TypeError(
+            f"{family.__name__}(...) has no option 'weights', since a constructor downloads nothing: "
+            "vig_pyg.create_model(name, weights=...) makes a model with weights, and "
+            "vig_pyg.weights.load_weights(model, ...) loads them into one."
+        )
     if isinstance(variant, str):
         if variant not in variants:
             raise ValueError(f"Unknown variant {variant!r} of {family.__name__}: choose one of {', '.join(variants)}.")
@@ -258,3 +258,22 @@ def resolve_config(
     if not isinstance(variant, expected):
         raise TypeError(f"{family.__name__} takes a variant's name or a {expected.__name__}, got {variant!r}.")
     return variant.override(overrides)
+
+
+def family_of(config: ModelConfig) -> Any:
+    """The class of models that a configuration is of: the one that names its type as `config_class`.
+
+    Raises:
+        TypeError: If no class does.
+
+    Example:
+        >>> from vig_pyg.config import VIG_VARIANTS
+        >>> family_of(VIG_VARIANTS["tiny"]).__name__
+        'ViG'
+    """
+    families: list[Any] = list(VisionGNN.__subclasses__())
+    for family in families:
+        if vars(family).get("config_class") is type(config):
+            return family
+        families += family.__subclasses__()
+    raise TypeError(f"No subclass of VisionGNN has config_class = {type(config).__name__}: define it first.")

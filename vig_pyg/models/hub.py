@@ -15,11 +15,12 @@ from vig_pyg._io.bounded_json import read_json
 from vig_pyg._io.output import write_file
 from vig_pyg._io.schema import read_as
 from vig_pyg._io.text import error_text
+from vig_pyg.checkpoints.load import load_state
 from vig_pyg.checkpoints.metadata import file_metadata
+from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import ModelConfig
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options, read_preprocessing
 from vig_pyg.preprocess import Preprocessing
-from vig_pyg.weights.load import load_weights
 
 if TYPE_CHECKING or find_spec("huggingface_hub") is not None:
     from huggingface_hub import ModelHubMixin
@@ -183,7 +184,7 @@ class HubMixin(
         model.class_names, model.preprocessing = class_names, preprocessing
         if model.config.num_classes != config.num_classes:
             model.class_names = None
-        load_weights(model, weights_path, overridden=overrides)
+        load_state(model, read_state(weights_path), where=str(weights_path), overridden=overrides)
         result: Self = model.eval()
         return result
 

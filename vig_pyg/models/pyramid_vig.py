@@ -12,7 +12,6 @@ from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
 from vig_pyg.data import Layout, map_images, to_maps, to_nodes
 from vig_pyg.models.base import VisionGNN, resolve_config
 from vig_pyg.stem import Downsample
-from vig_pyg.weights import Weights
 
 
 class Stage(nn.Module):
@@ -43,15 +42,13 @@ class PyramidViG(VisionGNN[PyramidViGConfig]):
 
     Args:
         variant: `"tiny"`, `"small"`, `"medium"`, `"base"`, `"micro"`, or a `PyramidViGConfig`.
-        weights: Published weights: `"imagenet1k"` (the official file), `"imagenet1k:mmpretrain"`, or an entry of
-            `vig_pyg.weights`; downloaded once, with hash check. Random weights by default.
         overrides: Fields of `PyramidViGConfig` to change, such as `num_classes`, `conv`, `position`, `patch_size`.
 
     Shapes: images `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`, to logits `(B, num_classes)`.
     `feature_info` has one entry for each stage.
 
     Raises:
-        ValueError: If the variant or the value of an option is unknown, or there are no such weights.
+        ValueError: If the variant or the value of an option is unknown.
         TypeError: If an option is unknown.
 
     Example:
@@ -62,9 +59,7 @@ class PyramidViG(VisionGNN[PyramidViGConfig]):
 
     config_class = PyramidViGConfig
 
-    def __init__(
-        self, variant: str | PyramidViGConfig = "tiny", *, weights: str | Weights | None = None, **overrides: Any
-    ) -> None:
+    def __init__(self, variant: str | PyramidViGConfig = "tiny", **overrides: Any) -> None:
         config = resolve_config(variant, PYRAMID_VIG_VARIANTS, PyramidViG, overrides)
         channels = config.channels
         super().__init__(config, channels=channels[0], last_channels=channels[-1], position=config.position)
@@ -77,7 +72,7 @@ class PyramidViG(VisionGNN[PyramidViGConfig]):
             {"num_chs": width, "reduction": config.patch_size * 2**s, "module": f"stages.{s}"}
             for s, width in enumerate(channels)
         ]
-        self._finish(weights, overrides if isinstance(variant, str) else vars(config))
+        self.reset_classifier(config.num_classes)
 
     def _stages(self, x: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Layout]]:
         for stage in self.stages:

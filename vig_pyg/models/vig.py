@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from vig_pyg.config import VIG_VARIANTS, ViGConfig
 from vig_pyg.data import Layout
 from vig_pyg.models.base import VisionGNN, resolve_config
-from vig_pyg.weights import Weights
 
 
 class ViG(VisionGNN[ViGConfig]):
@@ -18,15 +17,13 @@ class ViG(VisionGNN[ViGConfig]):
 
     Args:
         variant: `"tiny"`, `"small"`, `"base"`, `"micro"`, or a `ViGConfig`.
-        weights: Published weights: `"imagenet1k"` (the official file), `"imagenet1k:mmpretrain"`, or an entry of
-            `vig_pyg.weights`; downloaded once, with hash check. Random weights by default.
         overrides: Fields of `ViGConfig` to change, such as `num_classes`, `in_channels`, `conv`, `k`, `patch_size`.
 
     Shapes: images `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`, to logits `(B, num_classes)`.
     `feature_info` has one entry for each block.
 
     Raises:
-        ValueError: If the variant or the value of an option is unknown, or there are no such weights.
+        ValueError: If the variant or the value of an option is unknown.
         TypeError: If an option is unknown.
 
     Example:
@@ -37,9 +34,7 @@ class ViG(VisionGNN[ViGConfig]):
 
     config_class = ViGConfig
 
-    def __init__(
-        self, variant: str | ViGConfig = "tiny", *, weights: str | Weights | None = None, **overrides: Any
-    ) -> None:
+    def __init__(self, variant: str | ViGConfig = "tiny", **overrides: Any) -> None:
         config = resolve_config(variant, VIG_VARIANTS, ViG, overrides)
         super().__init__(config, channels=config.channels, last_channels=config.channels, position=None)
         self.blocks = nn.ModuleList(make(config.channels) for make in self._make_blocks())
@@ -47,7 +42,7 @@ class ViG(VisionGNN[ViGConfig]):
             {"num_chs": config.channels, "reduction": config.patch_size, "module": f"blocks.{i}"}
             for i in range(config.depth)
         ]
-        self._finish(weights, overrides if isinstance(variant, str) else vars(config))
+        self.reset_classifier(config.num_classes)
 
     def _stages(self, x: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Layout]]:
         for block in self.blocks:

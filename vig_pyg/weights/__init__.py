@@ -1,20 +1,42 @@
-"""Published weights, files of weights in three formats, and models on the Hugging Face hub."""
+"""Published weights: the table, downloads, and files of weights in three formats."""
 
 from vig_pyg.checkpoints.formats import Format, convert, detect_format, to_native
+from vig_pyg.checkpoints.load import Report, identify_variant
 from vig_pyg.checkpoints.read import WRAPPERS, read_state, unwrap_state_dict
 from vig_pyg.weights.download import cache_folder, download
-from vig_pyg.weights.hub import HubMixin
-from vig_pyg.weights.load import Report, Source, fetch, identify_variant, load_published, load_weights
-from vig_pyg.weights.table import TABLE, TAGS, Weights, as_markdown, get_weights, list_weights
+from vig_pyg.weights.load import Source, fetch, load_published, load_weights
+from vig_pyg.weights.table import (
+    TABLE,
+    TAGS,
+    ModelWeights,
+    PViG_B_Weights,
+    PViG_M_Weights,
+    PViG_S_Weights,
+    PViG_Ti_Weights,
+    ViG_B_Weights,
+    ViG_S_Weights,
+    ViG_Ti_Weights,
+    Weights,
+    as_markdown,
+    get_weights,
+    list_weights,
+)
 
 __all__ = [
     "TABLE",
     "TAGS",
     "WRAPPERS",
     "Format",
-    "HubMixin",
+    "ModelWeights",
+    "PViG_B_Weights",
+    "PViG_M_Weights",
+    "PViG_S_Weights",
+    "PViG_Ti_Weights",
     "Report",
     "Source",
+    "ViG_B_Weights",
+    "ViG_S_Weights",
+    "ViG_Ti_Weights",
     "Weights",
     "as_markdown",
     "cache_folder",

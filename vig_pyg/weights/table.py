@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, NamedTuple
 
 from vig_pyg.checkpoints.formats import Format
 from vig_pyg.preprocess import Preprocessing
 
 IMAGENET = "imagenet1k"
 _OFFICIAL = "https://github.com/huawei-noah/Efficient-AI-Backbones/releases/download"
+_OFFICIAL_CODE = "https://github.com/huawei-noah/Efficient-AI-Backbones"
+_MMPRETRAIN_CODE = "https://github.com/open-mmlab/mmpretrain"
 _MMPRETRAIN = "https://download.openmmlab.com/mmclassification/v0/vig"
 
 
@@ -57,6 +60,22 @@ class Weights:
     def file_name(self) -> str:
         """Name of the file in the cache."""
         return self.url.rsplit("/", 1)[1]
+
+    def transforms(self) -> Preprocessing:
+        """From a picture to what the model was evaluated on, as torchvision's weights call it."""
+        return self.preprocessing
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What is known about the weights, by torchvision's names: classes, parameters, scores, source."""
+        return {
+            "categories": self.categories,
+            "num_params": round(1e6 * self.params),
+            "metrics": {"ImageNet-1K": {"acc@1": self.top1, "acc@5": self.top5}},
+            "gmacs": self.gmacs,
+            "source": _MMPRETRAIN_CODE if self.format == "mmpretrain" else _OFFICIAL_CODE,
+            "licence": self.licence,
+        }
 
     @property
     def categories(self) -> list[str]:
@@ -109,6 +128,41 @@ def _entries() -> Iterator[Weights]:
 
 #: All of them, by name.
 TABLE: dict[str, Weights] = {entry.name: entry for entry in _entries()}
+
+
+class ModelWeights(NamedTuple):
+    """All published weights of one model, in the manner of torchvision's enums.
+
+    Args:
+        IMAGENET1K: The official file.
+        IMAGENET1K_MMPRETRAIN: mmpretrain's conversion of it.
+
+    Example:
+        >>> PViG_S_Weights.DEFAULT.meta["num_params"]
+        27252000
+    """
+
+    IMAGENET1K: Weights
+    IMAGENET1K_MMPRETRAIN: Weights
+
+    @property
+    def DEFAULT(self) -> Weights:  # noqa: N802  (torchvision's name)
+        """The official file, which gives the published accuracy."""
+        return self.IMAGENET1K
+
+
+def _of_model(model: str) -> ModelWeights:
+    return ModelWeights(*(entry for entry in TABLE.values() if entry.model == model))
+
+
+ViG_Ti_Weights = _of_model("vig_tiny")
+ViG_S_Weights = _of_model("vig_small")
+ViG_B_Weights = _of_model("vig_base")
+PViG_Ti_Weights = _of_model("pvig_tiny")
+PViG_S_Weights = _of_model("pvig_small")
+PViG_M_Weights = _of_model("pvig_medium")
+PViG_B_Weights = _of_model("pvig_base")
+
 #: What comes after the name of the model.
 TAGS = (IMAGENET, f"{IMAGENET}:mmpretrain")
 

@@ -1,0 +1,1 @@
+from tests.weights.conftest import home, make  # noqa: F401
