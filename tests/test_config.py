@@ -16,6 +16,7 @@ CHANGES = {
     "stochastic": True,
     "epsilon": 0.0,
     "knn_engine": "torch_cluster",
+    "knn_precision": "medium",
     "conv": "gin",
     "graph": lambda k, dilation: DilatedKNN(1),
     "heads": 2,
@@ -35,6 +36,7 @@ ONLY = {
     "drop_path_rate": ["training"],
     "dropout": ["training"],
     "knn_engine": ["steps"],
+    "knn_precision": ["steps"],
 }
 CASES = {
     "ViG": (ViG, VIG, {"depth": 4, "channels": 32}),
@@ -124,9 +126,11 @@ def test_an_unknown_option_lists_the_valid_ones():
         ({"heads": 3}, "heads=3 must divide"),
         ({"num_classes": -1}, r"num_classes must be 0 \(pooled features\) or more, got -1"),
         ({"knn_engine": "faiss"}, "Unknown knn_engine 'faiss': choose one of auto, dense, torch_cluster"),
+        ({"knn_precision": "tf32"}, "Unknown knn_precision 'tf32': choose one of highest, high, medium"),
         ({"drop_path_rate": 1.0}, r"probability in \[0, 1\)"),
         ({"epsilon": 2.0}, "probability between 0 and 1"),
         ({"graph": DilatedKNN, "knn_engine": "dense"}, "knn_engine='dense' is an option of DilatedKNN"),
+        ({"graph": DilatedKNN, "knn_precision": "high"}, "knn_precision='high' is an option of DilatedKNN"),
         ({"graph": DilatedKNN, "stochastic": True}, "has no effect beside graph="),
     ],
 )

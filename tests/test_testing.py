@@ -172,6 +172,7 @@ CHANGES = {
     "stochastic": True,
     "epsilon": 1.0,
     "knn_engine": "torch_cluster",
+    "knn_precision": "high",
     "conv": "gin",
     "graph": lambda k, dilation: DilatedKNN(1),
     "heads": 2,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from vig_pyg._registry import Registry
 from vig_pyg.conv import ConvFactory
-from vig_pyg.graph import Engine, GraphFactory
+from vig_pyg.graph import Engine, GraphFactory, Precision
 from vig_pyg.position import PositionMode
 
 Config = TypeVar("Config", bound="ModelConfig")
@@ -29,6 +29,7 @@ class ModelConfig:
         stochastic: Random neighbors among the `k * dilation` in training (see `DilatedKNN`).
         epsilon: Probability of a stochastic choice.
         knn_engine: `"auto"`, `"dense"` or `"torch_cluster"` (see `DilatedKNN`).
+        knn_precision: `"highest"`, `"high"` or `"medium"`, of the search on a GPU (see `DilatedKNN`).
         conv: A name of `vig_pyg.conv.list_convs()` or a callable `(in_channels, out_channels) -> Module`.
         graph: A name of `vig_pyg.graph.list_graphs()` or a callable `(k, dilation) -> builder` (see
             `vig_pyg.graph.Builder`); `None` is `"knn"`, which is `DilatedKNN`.
@@ -48,6 +49,7 @@ class ModelConfig:
     stochastic: bool = False
     epsilon: float = 0.2
     knn_engine: Engine = "auto"
+    knn_precision: Precision = "highest"
     conv: str | ConvFactory = "mr"
     graph: str | GraphFactory | None = None
     heads: int = 4
@@ -109,7 +111,7 @@ class ModelConfig:
     def _check_graph(self) -> None:
         """Options of `DilatedKNN` mean nothing beside another builder: refuse them rather than ignore them."""
         defaults = {f.name: f.default for f in fields(self)}
-        for name in ("stochastic", "epsilon", "knn_engine", "position"):
+        for name in ("stochastic", "epsilon", "knn_engine", "knn_precision", "position"):
             if name in defaults and getattr(self, name) != defaults[name]:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} is an option of DilatedKNN and has no effect beside graph=...: "

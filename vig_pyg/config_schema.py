@@ -21,7 +21,7 @@ from vig_pyg._io.text import terminal_text
 from vig_pyg._registry import Registry, is_import_path
 from vig_pyg.config import ModelConfig, PyramidViGConfig, variant_config
 from vig_pyg.conv import CONVS
-from vig_pyg.graph import ENGINES, GRAPHS
+from vig_pyg.graph import ENGINES, GRAPHS, PRECISIONS
 from vig_pyg.position import POSITION_MODES
 from vig_pyg.preprocess import Preprocessing
 
@@ -69,6 +69,7 @@ _OPTIONS: dict[str, Check] = {
     "stochastic": flag,
     "epsilon": number(0, 1),
     "knn_engine": choice(ENGINES),
+    "knn_precision": choice(PRECISIONS),
     "conv": registered(CONVS),
     "graph": optional(registered(GRAPHS)),
     "heads": whole(1, 1_024),

@@ -225,14 +225,14 @@ def assert_every_field_matters(
 
 
 class _Steps(TorchDispatchMode):
-    """Counts tensor operations by name."""
+    """Counts tensor operations by name, and by the words among their arguments."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count[str(func)] += 1
+        self.count[" ".join([str(func), *(arg for arg in args if isinstance(arg, str))])] += 1
         return func(*args, **(kwargs or {}))
 
 

@@ -27,6 +27,7 @@ CHOICES = {
     "stochastic": [True, False],
     "drop_path_rate": [0.0, 0.1],
     "knn_engine": ["auto", "dense"],
+    "knn_precision": ["highest", "medium"],
 }
 
 

@@ -181,6 +181,7 @@ def test_a_feature_that_is_not_finite_is_named(engine, bad):
         ({"k": -3}, "got k=-3"),
         ({"k": 3, "dilation": 0}, "got k=3 and dilation=0"),
         ({"k": 3, "engine": "faiss"}, "Unknown knn_engine 'faiss': choose one of auto, dense, torch_cluster"),
+        ({"k": 3, "knn_precision": "bf16"}, "Unknown knn_precision 'bf16': choose one of highest, high, medium"),
         ({"k": 3, "position": "learned"}, "Unknown position mode 'learned'"),
         ({"k": 3, "epsilon": 1.5}, "probability between 0 and 1, got 1.5"),
     ],

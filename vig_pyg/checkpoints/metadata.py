@@ -97,7 +97,7 @@ def file_metadata(state: Mapping[str, Any]) -> dict[str, str]:
 
 def _is_knn(options: Mapping[str, Any]) -> bool:
     """Whether options of `DilatedKNN` leave k and dilation to the network."""
-    return options.keys() <= {"stochastic", "epsilon", "engine", "position"}
+    return options.keys() <= {"stochastic", "epsilon", "engine", "knn_precision", "position"}
 
 
 def _name(value: Any) -> str | None:

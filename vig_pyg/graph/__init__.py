@@ -18,10 +18,12 @@ from vig_pyg.graph.random_graph import RandomGraph  # isort: skip
 from vig_pyg.graph.resolver import resolve_graph, sound_edges
 from vig_pyg.graph.reuse import Reuse
 from vig_pyg.graph.static import StaticGraph
+from vig_pyg.ops import PRECISIONS, Precision
 
 __all__ = [
     "ENGINES",
     "GRAPHS",
+    "PRECISIONS",
     "AxialGraph",
     "Builder",
     "CompleteGraph",
@@ -30,6 +32,7 @@ __all__ = [
     "GraphFactory",
     "GridGraph",
     "LogGraph",
+    "Precision",
     "RandomGraph",
     "Reuse",
     "StaticGraph",

@@ -9,12 +9,19 @@ import torch
 from torch import Tensor
 
 from vig_pyg.data import Layout
-from vig_pyg.ops import knn, unit_rows
+from vig_pyg.ops import Precision, knn, unit_rows
 from vig_pyg.position import Codes
 
 
 def dense_edges(
-    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, ranks: list[int], codes: Codes | None
+    x: Tensor,
+    layout: Layout,
+    y: Tensor,
+    layout_src: Layout,
+    ranks: list[int],
+    codes: Codes | None,
+    *,
+    precision: Precision = "highest",
 ) -> Tensor:
     r"""Edges to sources by falling :math:`\hat{x} \cdot \hat{y} + p \cdot q`, hats for length 1.
 
@@ -25,6 +32,7 @@ def dense_edges(
         layout_src: Layout of the sources.
         ranks: Which of the sorted sources to return, ascending, each below m.
         codes: Position codes of one image, or `None`.
+        precision: Of the products on a GPU (see `DilatedKNN`).
 
     Returns:
         `edge_index (2, B n len(ranks))`, sorted by target.
@@ -41,6 +49,6 @@ def dense_edges(
         x, y = (torch.cat([part, code.expand(b, -1, -1)], 2) for part, code in ((x, codes.p), (y, codes.q)))
     step = ranks[1] - ranks[0] if len(ranks) > 1 else 1
     if ranks == list(range(0, len(ranks) * step, step)):
-        return knn(x, y, ranks[-1] + 1, step=step, bias=bias, normalize=normalize)
-    edges = knn(x, y, ranks[-1] + 1, bias=bias, normalize=normalize)
+        return knn(x, y, ranks[-1] + 1, step=step, bias=bias, normalize=normalize, precision=precision)
+    edges = knn(x, y, ranks[-1] + 1, bias=bias, normalize=normalize, precision=precision)
     return edges.view(2, -1, ranks[-1] + 1)[..., ranks].flatten(1)  # (2, N, k d) -> (2, N k)

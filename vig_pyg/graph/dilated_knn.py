@@ -12,7 +12,7 @@ from vig_pyg.data import Layout
 from vig_pyg.graph.cluster import cluster_neighbors, cluster_refuses
 from vig_pyg.graph.dense import dense_edges
 from vig_pyg.graph.registry import register_graph
-from vig_pyg.ops import check_features, unit_rows
+from vig_pyg.ops import PRECISIONS, Precision, check_features, unit_rows
 from vig_pyg.position import Codes, PositionCodes, PositionMode
 
 Engine = Literal["auto", "dense", "torch_cluster"]
@@ -39,7 +39,7 @@ class DilatedKNN(nn.Module):
 
     over L2-normalized features of the same image (Vision GNN, arXiv 2206.00272, section 3; dilation as in DeepGCNs,
     arXiv 1904.03751). With `position`, sin-cos codes p and q of the two patches add :math:`-2\,p_i \cdot q_j / C`
-    to the squared distance. The search has no gradient and runs in float32 or better.
+    to the squared distance. The search has no gradient, and `knn_precision` says how its products are taken.
 
     Args:
         k: Neighbors of each patch, at least 1. An image with fewer than `k * dilation` nodes follows `shrink`.
@@ -50,6 +50,10 @@ class DilatedKNN(nn.Module):
             or `"auto"`: dense where all images of the batch have equally many nodes, and image by image where
             torch_cluster has no search (on other devices than CPU and CUDA, and on CUDA for k * dilation above 100).
         position: `None`, `"official"` or `"grid"` (see `PositionCodes`).
+        knn_precision: Of the products of float32 features in the dense engine on a GPU, in the words of
+            `torch.set_float32_matmul_precision`: `"highest"` keeps float32's order, `"high"` multiplies in TF32,
+            `"medium"` in bfloat16. On CPUs, and for features in 16 bits, whose products are exact in float32, the
+            precision is always the highest.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, nearest first.
@@ -73,6 +77,7 @@ class DilatedKNN(nn.Module):
         epsilon: float = 0.2,
         engine: Engine = "auto",
         position: PositionMode | None = None,
+        knn_precision: Precision = "highest",
     ) -> None:
         super().__init__()
         if k < 1 or dilation < 1:
@@ -81,11 +86,14 @@ class DilatedKNN(nn.Module):
             raise ValueError(f"epsilon is a probability between 0 and 1, got {epsilon}.")
         if engine not in ENGINES:
             raise ValueError(f"Unknown knn_engine {engine!r}: choose one of {', '.join(ENGINES)}.")
+        if knn_precision not in PRECISIONS:
+            raise ValueError(f"Unknown knn_precision {knn_precision!r}: choose one of {', '.join(PRECISIONS)}.")
         self.k = k
         self.dilation = dilation
         self.stochastic = stochastic
         self.epsilon = epsilon
         self.engine = engine
+        self.knn_precision: Precision = knn_precision
         self.position = None if position is None else PositionCodes(position)
 
     @torch.no_grad()
@@ -103,12 +111,34 @@ class DilatedKNN(nn.Module):
         kept = [self._ranks(*shrink(self.k, self.dilation, m)) for m in layout_src.different_counts]
         regular = layout.regular and layout_src.regular
         if regular and self.engine != "torch_cluster":
-            return _from_dense(x, layout, x_src, layout_src, codes, kept[0])
+            return self._from_dense(x, layout, x_src, layout_src, codes, kept[0])
         unit = unit_rows(x, layout.different_counts)
         unit_src = unit if x_src is x else unit_rows(x_src, layout_src.different_counts)
         cannot = self.engine == "auto" and cluster_refuses(x.device, max(ranks[-1] for ranks in kept) + 1)
-        from_any = _from_dense_ragged if self.engine == "dense" or cannot else _from_cluster
+        from_any = self._from_dense_ragged if self.engine == "dense" or cannot else _from_cluster
         return from_any(unit, layout, unit_src, layout_src, codes, kept)
+
+    def _from_dense(
+        self, x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, ranks: list[int]
+    ) -> Tensor:
+        if codes is not None and layout.grid is None:  # equally many nodes, but each image has codes of its own
+            return self._from_dense_ragged(x, layout, y, layout_src, codes, [ranks])
+        return dense_edges(x, layout, y, layout_src, ranks, codes, precision=self.knn_precision)
+
+    def _from_dense_ragged(
+        self, x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, kept: list[list[int]]
+    ) -> Tensor:
+        """Image by image."""
+        edges, first = [], torch.zeros(2, 1, dtype=torch.long, device=x.device)
+        targets, sources = x.split(list(layout.counts)), y.split(list(layout_src.counts))
+        p = codes.p.split(list(layout.counts)) if codes else None
+        q = codes.q.split(list(layout_src.counts)) if codes else None
+        for i, (a, b) in enumerate(zip(targets, sources, strict=True)):
+            code = Codes(p[i], q[i]) if p and q else None
+            here, there = Layout.from_sizes([(a.size(0), 1)], x.device), Layout.from_sizes([(b.size(0), 1)], x.device)
+            edges.append(self._from_dense(a, here, b, there, code, kept[i % len(kept)]) + first)
+            first = first + torch.tensor([[b.size(0)], [a.size(0)]], device=x.device)
+        return torch.cat(edges, dim=1)
 
     def _ranks(self, k: int, dilation: int) -> list[int]:
         """Which of the sorted neighbors stay, nearest first."""
@@ -117,7 +147,10 @@ class DilatedKNN(nn.Module):
         return list(range(0, k * dilation, dilation))
 
     def extra_repr(self) -> str:
-        return f"k={self.k}, dilation={self.dilation}, stochastic={self.stochastic}, engine={self.engine!r}"
+        return (
+            f"k={self.k}, dilation={self.dilation}, stochastic={self.stochastic}, engine={self.engine!r}, "
+            f"knn_precision={self.knn_precision!r}"
+        )
 
 
 def _check_rows(x: Tensor, layout: Layout, name: str) -> None:
@@ -125,30 +158,6 @@ def _check_rows(x: Tensor, layout: Layout, name: str) -> None:
     n = layout.num_nodes
     if x.size(0) != n or x.size(1) < 1:
         raise ValueError(f"Got {name} {tuple(x.shape)} and a layout of {n} nodes: it belongs to other images.")
-
-
-def _from_dense(
-    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, ranks: list[int]
-) -> Tensor:
-    if codes is not None and layout.grid is None:  # equally many nodes, but each image has codes of its own
-        return _from_dense_ragged(x, layout, y, layout_src, codes, [ranks])
-    return dense_edges(x, layout, y, layout_src, ranks, codes)
-
-
-def _from_dense_ragged(
-    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, kept: list[list[int]]
-) -> Tensor:
-    """Image by image."""
-    edges, first = [], torch.zeros(2, 1, dtype=torch.long, device=x.device)
-    targets, sources = x.split(list(layout.counts)), y.split(list(layout_src.counts))
-    p = codes.p.split(list(layout.counts)) if codes else None
-    q = codes.q.split(list(layout_src.counts)) if codes else None
-    for i, (a, b) in enumerate(zip(targets, sources, strict=True)):
-        code = Codes(p[i], q[i]) if p and q else None
-        here, there = Layout.from_sizes([(a.size(0), 1)], x.device), Layout.from_sizes([(b.size(0), 1)], x.device)
-        edges.append(_from_dense(a, here, b, there, code, kept[i % len(kept)]) + first)
-        first = first + torch.tensor([[b.size(0)], [a.size(0)]], device=x.device)
-    return torch.cat(edges, dim=1)
 
 
 def _from_cluster(

@@ -71,6 +71,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
             stochastic=config.stochastic,
             epsilon=config.epsilon,
             engine=config.knn_engine,
+            knn_precision=config.knn_precision,
             position=self._position,
         )
         graph = resolve_graph(config.graph, knn=knn)
