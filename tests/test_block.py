@@ -1,11 +1,19 @@
 import pytest
 import torch
+import torch_geometric
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch_geometric.explain.algorithm.utils import set_masks
 from torch_geometric.nn import SAGEConv
 
+import vig_pyg
 from vig_pyg import DilatedKNN, conv
 from vig_pyg.block import Block, FunctionBuilder, Grapher
 from vig_pyg.data import Layout, pool_nodes
+from vig_pyg.fuse import fuse
+from vig_pyg.graph import Reuse
+from vig_pyg.graph.search import Search
 from vig_pyg.layers import FFN
 from vig_pyg.testing import assert_block_equivariance, assert_parameters_get_gradients
 
@@ -131,3 +139,170 @@ def test_the_order_of_edges_of_a_builder_means_nothing(operator):
 def test_a_layout_of_other_images_is_refused():
     with pytest.raises(ValueError, match="Got 10 nodes and a layout of 56: it belongs to other images"):
         make().grapher(nodes()[:10], LAYOUT)
+
+
+GRID = Layout.from_sizes([(4, 4)] * 3)
+
+
+@pytest.fixture
+def no_edges(monkeypatch):
+    """As on a GPU: Max-Relative over nearest neighbors in one operator. Returns how often it was."""
+    calls, operator = [], Search.max_relative
+    monkeypatch.setattr(vig_pyg.block, "prefers_no_edges", lambda *_: True)
+    monkeypatch.setattr(Search, "max_relative", lambda self: calls.append(1) or operator(self))
+    return calls
+
+
+def grapher_and_nodes(channels=16, **options):
+    options = {"graph": DilatedKNN, "k": 3, "conv": conv.MaxRelativeConv} | options
+    grapher = Grapher(channels, **options)
+    return grapher, torch.randn(GRID.num_nodes, channels, requires_grad=True)
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("position", [None, "grid", "official"])
+@pytest.mark.parametrize("training", [False, True])
+def test_without_edges_nothing_changes(no_edges, ratio, dilation, position, training, monkeypatch):
+    grapher, x = grapher_and_nodes(
+        reduce_ratio=ratio, dilation=dilation, graph=lambda k, d: DilatedKNN(k, d, position=position)
+    )
+    grapher.train(training)
+    found = []
+    for fused in (True, False):
+        monkeypatch.setattr(vig_pyg.block, "prefers_no_edges", lambda *_, fused=fused: fused)
+        grapher.zero_grad()
+        out = grapher(x, GRID)
+        grads = torch.autograd.grad(out.square().sum(), [x, *grapher.parameters()])
+        found.append((out, *grads))
+    assert len(no_edges) == 1
+    assert torch.equal(found[0][0], found[1][0])
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+
+
+def test_a_fused_copy_needs_no_edges_either(no_edges):
+    grapher, x = grapher_and_nodes()
+    fused = fuse(grapher)
+    with torch.no_grad():
+        torch.testing.assert_close(fused(x, GRID), grapher.eval()(x, GRID), rtol=1e-5, atol=1e-5)
+    assert len(no_edges) == 2
+
+
+class MyConv(conv.MaxRelativeConv):
+    def message(self, x_i, x_j):
+        return x_i - x_j
+
+
+class MyGraph(DilatedKNN):
+    def forward(self, *args):
+        return super().forward(*args)
+
+
+def hook(*_):
+    return None
+
+
+def explained(grapher):
+    set_masks(grapher.conv, torch.ones(3 * GRID.num_nodes), torch.zeros(2, 3 * GRID.num_nodes, dtype=torch.long))
+
+
+#: What must be seen, computed or drawn with edges.
+ONLOOKERS = {
+    "a hook on the graph": lambda g: g.graph.register_forward_hook(hook),
+    "a hook before the graph": lambda g: g.graph.register_forward_pre_hook(hook),
+    "a hook on the operator": lambda g: g.conv.register_forward_hook(hook),
+    "a hook before the operator": lambda g: g.conv.register_forward_pre_hook(hook),
+    "a hook on its gradients": lambda g: g.conv.register_full_backward_hook(hook),
+    "a hook on messages": lambda g: g.conv.register_message_forward_hook(hook),
+    "a hook on propagation": lambda g: g.conv.register_propagate_forward_pre_hook(hook),
+    "an explainer": explained,
+    "no fused aggregation": lambda g: setattr(g.conv, "fuse", False),
+    "messages of the instance": lambda g: setattr(g.conv, "message", g.conv.message),
+    "edges of the instance": lambda g: setattr(g.graph, "forward", g.graph.forward),
+    "another operator": lambda g: setattr(g, "conv", conv.GINConv(16, 32)),
+    "an operator of one's own": lambda g: setattr(g, "conv", MyConv(16, 32)),
+    "a graph of one's own": lambda g: setattr(g, "graph", MyGraph(3)),
+    "kept edges": lambda g: setattr(g, "graph", Reuse(DilatedKNN, every=2)(3, 1)),
+    "a function": lambda g: setattr(g, "graph", FunctionBuilder(DilatedKNN(3))),
+    "another engine": lambda g: setattr(g, "graph", DilatedKNN(3, engine="torch_cluster")),
+    "drawn neighbors": lambda g: setattr(g, "graph", DilatedKNN(3, stochastic=True, epsilon=1.0)),
+}
+
+
+@pytest.mark.parametrize("onlooker", ONLOOKERS)
+def test_who_looks_at_edges_gets_them(no_edges, onlooker):
+    if onlooker == "another engine":
+        pytest.importorskip("torch_cluster")
+    grapher, x = grapher_and_nodes()
+    ONLOOKERS[onlooker](grapher)
+    grapher(x, GRID)
+    assert not no_edges
+
+
+def test_a_hook_on_all_modules_sees_graph_and_operator(no_edges):
+    grapher, x = grapher_and_nodes()
+    seen = []
+    handle = nn.modules.module.register_module_forward_hook(lambda module, *_: seen.append(module))
+    try:
+        grapher(x, GRID)
+    finally:
+        handle.remove()
+    assert grapher.graph in seen and not no_edges
+    grapher(x, GRID)
+    assert no_edges
+
+
+def test_images_of_several_sizes_have_edges(no_edges):
+    grapher, _ = grapher_and_nodes()
+    grapher(torch.randn(LAYOUT.num_nodes, 16), LAYOUT)
+    assert not no_edges
+
+
+def test_the_graphs_of_a_model_are_collected_as_ever(no_edges):
+    model, images = vig_pyg.vig_micro().eval(), torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        model(images)
+    assert len(no_edges) == len(model.graphers())
+    graphs = model.graphs(images)
+    assert len(no_edges) == len(model.graphers()) == len(graphs)
+
+
+def test_a_cpu_keeps_its_edges():
+    grapher, x = grapher_and_nodes()
+    seen, build = [], grapher.graph._search
+    grapher.graph._search = lambda *args: seen.append(1) or build(*args)
+    grapher(x, GRID)
+    assert seen
+
+
+class Issued(TorchDispatchMode):
+    """Names of the operators that run."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func._schema.name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", conv.CONVS)
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.filterwarnings("ignore:The usage of `scatter")
+def test_a_gpu_is_not_waited_for(name, ratio, training, monkeypatch):
+    """Fake tensors of a GPU raise where a number is read; and nothing is sorted, searched or asserted."""
+    monkeypatch.setattr(torch_geometric.typing, "WITH_TORCH_SCATTER", False)  # it knows no fake tensors
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"):
+        layout = Layout.from_sizes([(4, 6)] * 2)
+        grapher = Grapher(16, conv=conv.CONVS[name], graph=DilatedKNN, k=3, reduce_ratio=ratio).train(training)
+        x = torch.empty(layout.num_nodes, 16, requires_grad=True)
+        with Issued() as issued:
+            grapher(x, layout)
+    waits = {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::searchsorted", "aten::sort"}
+    waits |= {"aten::_assert_async", "aten::argsort", "aten::bincount", "aten::aminmax"}
+    assert not waits & set(issued.names)
+    searches = [n for n in issued.names if n.startswith("vig_pyg::")]
+    assert searches == ["vig_pyg::knn_max_relative" if name == "mr" else "vig_pyg::knn"]

@@ -56,7 +56,7 @@ ROOMS = {
     "_fused_layers": {"_low_precision", "layers", "ops", "position"},
     "fuse": {"_fused_layers", "layers", "conv", "position"},
     "_kept": set(),
-    "block": {"data", "graph", "conv", "layers", "position"},
+    "block": {"data", "graph", "conv", "layers", "ops", "position"},
     "config": {"_registry", "conv", "graph", "position"},
     "preprocess": {"image_io"},
     "config_schema": {"_registry", "config", "conv", "graph", "position", "preprocess", "_io"},

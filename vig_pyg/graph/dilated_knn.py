@@ -12,6 +12,7 @@ from vig_pyg.data import Layout
 from vig_pyg.graph.cluster import cluster_neighbors, cluster_refuses
 from vig_pyg.graph.dense import dense_edges
 from vig_pyg.graph.registry import register_graph
+from vig_pyg.graph.search import Search
 from vig_pyg.ops import PRECISIONS, Precision, check_features, unit_rows
 from vig_pyg.position import Codes, PositionCodes, PositionMode
 
@@ -103,6 +104,29 @@ class DilatedKNN(nn.Module):
             _check_rows(x_src, layout_src, "sources")
         with torch.autocast(x.device.type, enabled=False):
             return self._search(x, layout, x_src, layout_src)
+
+    def search(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Search | None:
+        """The search whose neighbors are this graph's, or `None` where it takes several, or ranks without a step."""
+        if not torch.compiler.is_compiling():
+            _check_rows(x, layout, "targets")
+            _check_rows(x_src, layout_src, "sources")
+        layout.check_filled(layout_src)
+        plain = self.engine != "torch_cluster" and not (self.stochastic and self.training)
+        if not (plain and layout.regular and layout_src.regular):
+            return None
+        bias = None
+        if self.position is not None:
+            if layout.grid is None:
+                return None
+            dtype = torch.promote_types(x.dtype, torch.float32)
+            table = self.position(layout, layout_src, x.size(1), dtype).table
+            if table is None:  # large grids: codes are searched as coordinates beside the features
+                return None
+            bias = table.unsqueeze(0)  # (1, n, m)
+        (n,), (m,) = layout.different_counts, layout_src.different_counts
+        k, dilation = shrink(self.k, self.dilation, m)
+        x, x_src = x.view(-1, n, x.size(1)), x_src.view(-1, m, x.size(1))  # (N, C) -> (B, n, C)
+        return Search(x, x_src, (k - 1) * dilation + 1, dilation, bias, True, self.knn_precision)
 
     def _search(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
         layout.check_filled(layout_src)
