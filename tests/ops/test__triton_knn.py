@@ -77,6 +77,67 @@ def test_normalised_features_of_every_type(dtype, bias, m):
     assert torch.equal(found(x, y, 9, 2, bias, normalize=True), expected(unit, unit_y, 9, 2, bias))
 
 
+def unusual(kind, n, m, rng):
+    """Targets, sources and a bias that leave the beaten path."""
+    x, y = (torch.randint(-3, 4, (1, count, 24), generator=rng).float() for count in (n, m))
+    bias = torch.rand(1, n, m, generator=rng)
+    if kind == "masked":
+        bias[torch.rand(1, n, m, generator=rng) > 0.3] = -torch.inf
+    elif kind == "all masked":
+        bias[:] = -torch.inf
+    elif kind in ("outlier", "far outlier", "low outlier", "infinite"):
+        bias[..., m // 2] = {"outlier": 9.0, "far outlier": 1e6, "low outlier": -1e30, "infinite": torch.inf}[kind]
+    elif kind == "zeros":
+        x[:, ::3], y[:, ::4] = 0, 0
+    elif kind == "duplicates":  # the bias too: equal scores keep the order of the sources
+        source = torch.arange(m) % (m // 2)
+        y, bias = y[:, source], bias[..., source]
+    elif kind == "blank":
+        x, y, bias = torch.ones_like(x), torch.ones_like(y), torch.zeros_like(bias)
+    elif kind == "long and short":
+        x, y = x * 2.0**-20, y * 2.0**20
+    return x, y, bias
+
+
+KINDS = ["masked", "all masked", "outlier", "far outlier", "low outlier", "infinite", "zeros", "duplicates", "blank"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", [*KINDS, "long and short"])
+def test_unusual_scores_keep_their_order(kind, dtype):
+    rng = torch.Generator().manual_seed(3)
+    for m in (9, 64, 100, 256):
+        x, y, bias = unusual(kind, 6, m, rng)
+        # float32 features are multiplied as they are, whole numbers then tie exactly; those in 16 bits are normalized
+        unit = dtype == torch.bfloat16
+        a, b = (torch.nn.functional.normalize(part.double(), dim=-1) if unit else part for part in (x, y))
+        k = min(m, MOST_NEIGHBORS)
+        scores = (a.double() @ b.double().transpose(1, 2) + bias)[0]
+        scores = scores.mul(1e9).round()  # equal sources have equal scores, however float64 sums them
+        want = scores.sort(dim=1, descending=True, stable=True)
+        same = found(x.to(dtype), y.to(dtype), k, 1, bias, normalize=unit)[0].view(6, k) == want.indices[:, :k]
+        apart = (want.values.diff(dim=1).abs() > 1e3) | want.values[:, 1:].isinf()  # others than float32's neighbors
+        ends = torch.ones(6, 1, dtype=torch.bool)
+        clear = (torch.cat([ends, apart], 1) & torch.cat([apart, ends], 1))[:, :k]
+        assert same[clear].all(), (m, kind)
+        assert clear.any() or kind in ("duplicates", "blank")
+        assert same.all() or kind not in ("duplicates", "blank", "all masked", "zeros"), (m, kind)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("m", [50, 300])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_numbers_that_are_none_lead_to_sources_of_the_image(value, m):
+    """The kernels let them through: every target gets k different sources of its own image."""
+    for normalize in (True, False):
+        for spoiled in ("x", "y", "bias"):
+            parts = {"x": torch.randn(1, 5, 8), "y": torch.randn(1, m, 8), "bias": torch.rand(1, 5, m)}
+            parts[spoiled][0, 3, 7] = value
+            sources = found(parts["x"], parts["y"], 9, 1, parts["bias"], normalize=normalize)[0].view(5, 9)
+            assert int(sources.min()) >= 0 and int(sources.max()) < m
+            assert (sources.sort(-1).values.diff(dim=-1) > 0).all()
+
+
 COMPILE = """
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile

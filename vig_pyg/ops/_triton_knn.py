@@ -152,9 +152,10 @@ def prepared(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool, precisi
         return _rounded(Operands(x, y, None, None, _dense(bias), _PRODUCTS[precision], True), precision)
     if normalize:
         y = y / torch.linalg.vector_norm(y, dim=-1, keepdim=True).clamp_min(1e-12)
+        mean = y.mean(1, keepdim=True)
+        y = y - mean  # each target's scores change by one number; close sources do not cancel
         if bias is None:
-            bias = y.square().sum(-1).mul(-0.5).unsqueeze(1)  # (B, 1, m)
-        y = y - y.mean(1, keepdim=True)  # each target's scores change by one number; close sources do not cancel
+            bias = -(y * (y / 2 + mean)).sum(-1).unsqueeze(1)  # (B, 1, m), half the squared lengths but for a number
         return _rounded(Operands(x, y, lengths(x)[0], None, _dense(bias), _PRODUCTS[precision], False), precision)
     mean = y.float().mean(1, keepdim=True)
     x, y = x.float() - mean, y.float() - mean

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 #: Scores are compared on a grid of so many steps between a row's best and a bound below its k-th.
-_STEPS = tl.constexpr(8388607.0)  # 2**23 - 1
+_STEPS = tl.constexpr(8388600.0)  # below 2**23 - 1, which is left to what has no score
 _FIRST = tl.constexpr(8388608.0)  # from here on the bits of a float32 count in ones
 _LAST = tl.constexpr(16777215.0)
 #: The smallest number: a row of masked sources alone is not better.
@@ -24,7 +24,12 @@ def select(one, two, first, second, length, m, k, step, EXACT: tl.constexpr, SLO
     """Columns of rank 0, step, 2 step, ... of each row `(T, SLOTS)`, the smaller column first where scores tie."""
     pairs = tl.maximum(one, two)
     best = tl.maximum(tl.max(pairs, 1), _LOWEST)
-    bound = tl.min(tl.where(pairs == float("-inf"), best[:, None], pairs), 1)
+    bound = tl.min(pairs, 1)
+    masked = tl.min(bound, 0) == float("-inf")
+    if masked | (k > one.shape[1]):  # fewer pairs than k hold a score: the bound is the smallest one of all
+        one_low = tl.where(one == float("-inf"), best[:, None], one)
+        two_low = tl.where(two == float("-inf"), best[:, None], two)
+        bound = tl.min(tl.minimum(one_low, two_low), 1)
     chosen = tl.zeros((one.shape[0], SLOTS), tl.uint32)
     if EXACT:
         chosen = _by_scores(one, two, first, second, m, k, step, chosen)
