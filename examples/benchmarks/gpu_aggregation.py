@@ -13,6 +13,7 @@ import argparse
 import itertools
 import json
 import os
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -36,9 +37,14 @@ SHAPES = {
     "vig_small": (196, 196, 320, 54, 18),
 }
 TINY = {"tiny": (20, 6, 16, 4, 2)}
-FORWARD = [Tuning(b, w, p, 16, u) for b, w, p, u in itertools.product((16, 32), (4, 8), (1, 4, 16), (4, 8))]
-FORWARD += [Tuning(span=8), Tuning(span=32), Tuning(span=64)]
-BACKWARD = [Tuning(b, w, p) for b, w, p in itertools.product((4, 8, 16), (4, 8), (1, 4))]
+#: Kernels and their candidates, those that matter most first; each is tried on all shapes before the next is compiled.
+DEFAULT = [("forward", BEST), ("winners", BEST), ("backward", BEST), ("edges", BEST), ("in order", BEST)]
+CANDIDATES = DEFAULT + [(kernel, Tuning(passes=p)) for kernel in ("winners", "forward", "backward") for p in (1, 4, 16)]
+CANDIDATES += [(kernel, Tuning(span=s)) for kernel in ("winners", "backward") for s in (8, 32, 64)]
+CANDIDATES += [("winners", Tuning(b, w, 8, 16, u)) for b, w, u in itertools.product((16, 32), (4, 8), (4, 8))]
+CANDIDATES += [("backward", Tuning(b, w)) for b, w in itertools.product((4, 8, 16), (4, 8))]
+CANDIDATES += [("forward", Tuning(b, w, 8, 16, u)) for b, w, u in itertools.product((16, 32), (4, 8), (4, 8))]
+CANDIDATES = list(dict.fromkeys(CANDIDATES))
 Row = dict[str, Any]
 
 
@@ -95,31 +101,33 @@ def correct(shape: tuple[int, ...], images: int, device: str) -> Iterator[Row]:
         }
 
 
-def candidates(shape: tuple[int, ...], images: int, device: str) -> Iterator[tuple[str, str, int, Callable[[], Any]]]:
-    """Kernel, candidate, bytes that must move, and the run."""
-    n, m, channels, _, kept = shape
-    x, y, neighbors = inputs(shape, images, device, torch.bfloat16)
-    edges, (out, winners) = as_edges(neighbors, m), gather_neighbors(y, x, neighbors, winners=True)
-    grad = torch.randn_like(out)
-    features = 2 * channels * images * (m + 3 * n)
-    numbers = images * n * kept
-    for tuning in FORWARD:
-        for keep in (False, True):
-            moved = features + 2 * numbers + keep * images * n * channels
-            yield (
-                "forward, winners" if keep else "forward",
-                str(tuple(tuning)),
-                moved,
-                lambda tuning=tuning, keep=keep: gather_neighbors(y, x, neighbors, winners=keep, tuning=tuning),
-            )
-    for name, tuning in (("best", BEST), ("32 bytes", Tuning(bytes=32))):
-        moved = features + 10 * numbers
-        yield "forward, edges", name, moved, lambda tuning=tuning: gather_max(y, x, edges, winners=False, tuning=tuning)
-    moved = 2 * channels * images * 3 * n + images * n * channels + 4 * channels * images * m
-    for tuning in BACKWARD:
-        run = lambda tuning=tuning: scatter_winners(grad, winners, len(y), images, tuning=tuning)  # noqa: E731
-        yield "backward", str(tuple(tuning)[:3]), moved, run
-    yield "backward in order", "", moved, lambda: scatter_winners(grad, winners, len(y), images, in_order=True)
+class Layer:
+    """Inputs of one shape, in bfloat16, the bytes that each kernel must move, and the kernels."""
+
+    def __init__(self, shape: tuple[int, ...], images: int, device: str) -> None:
+        n, m, channels, _, kept = shape
+        self.images = images
+        self.x, self.y, self.neighbors = inputs(shape, images, device, torch.bfloat16)
+        self.edges = as_edges(self.neighbors, m)
+        out, self.winners = gather_neighbors(self.y, self.x, self.neighbors, winners=True)
+        self.grad = torch.randn_like(out)
+        features, numbers, one = 2 * channels * images * (m + 3 * n), images * n * kept, images * n * channels
+        self.bytes = {
+            "forward": features + 2 * numbers,
+            "winners": features + 2 * numbers + one,
+            "edges": features + 10 * numbers,
+            "backward": 7 * one + 4 * channels * images * m,
+            "in order": 7 * one + 2 * channels * images * m,
+        }
+
+    def run(self, kernel: str, tuning: Tuning) -> Any:
+        """One run of a kernel."""
+        if kernel == "edges":
+            return gather_max(self.y, self.x, self.edges, winners=False, tuning=tuning)
+        if kernel in ("forward", "winners"):
+            return gather_neighbors(self.y, self.x, self.neighbors, winners=kernel == "winners", tuning=tuning)
+        in_order = kernel == "in order"
+        return scatter_winners(self.grad, self.winners, len(self.y), self.images, in_order=in_order, tuning=tuning)
 
 
 def replayed(run: Callable[[], Any], device: str, repeats: int, inner: int = 10) -> float:
@@ -164,7 +172,7 @@ def eager(shape: tuple[int, ...], images: int, device: str, repeats: int) -> Ite
         return knn_max_relative(a, b, k, step=step, normalize=True)
 
     weight = torch.randn(images * n, 2 * channels, device=device, dtype=x.dtype)
-    for name, layer in (("knn and max_relative", with_edges), ("knn_max_relative", without)):
+    for name, layer in (("edges", with_edges), ("none", without)):
         a, b = x.clone().requires_grad_(), y.clone().requires_grad_()
         runs: dict[str, Callable[[], Any]] = {
             "eager pass": torch.no_grad()(lambda layer=layer: layer(x, y)),
@@ -172,11 +180,65 @@ def eager(shape: tuple[int, ...], images: int, device: str, repeats: int) -> Ite
         }
         for what, run in runs.items():
             run()
-            if device == "cpu":
-                yield {"what": what, "candidate": name}
-                continue
-            took = elapsed(lambda run=run: [run() for _ in range(10)], repeats) / 10
-            yield {"what": what, "candidate": name, "us": took * 1e6}
+            took = 0.0 if device == "cpu" else elapsed(lambda run=run: [run() for _ in range(10)], repeats) / 10
+            yield {"what": f"{what}, {name}", "us": took * 1e6}
+
+
+def stop(*_: Any) -> None:
+    raise TimeoutError("the time is over")
+
+
+def measured(shapes: dict[str, tuple[int, ...]], images: int, args: argparse.Namespace) -> Iterator[Row]:
+    """All rows, what matters most first."""
+    start = time.perf_counter()
+    for name, shape in shapes.items():
+        with torch.no_grad():
+            yield from ({"shape": name} | row for row in correct(shape, min(images, 4), args.device))
+    layers = {name: Layer(shape, images, args.device) for name, shape in shapes.items()}
+    for number, (kernel, tuning) in enumerate(CANDIDATES):
+        if time.perf_counter() - start > args.seconds:
+            return
+        for name, layer in layers.items():
+            took = replayed(lambda: layer.run(kernel, tuning), args.device, args.repeats)  # noqa: B023
+            rate = layer.bytes[kernel] / took / 1e9
+            yield {"shape": name, "what": kernel, "candidate": told(tuning), "us": took * 1e6, "GB/s": rate}
+        if number == len(DEFAULT) - 1:
+            for name, shape in shapes.items():
+                yield from ({"shape": name} | row for row in eager(shape, images, args.device, args.repeats))
+
+
+def told(tuning: Tuning) -> str:
+    """A candidate in few letters."""
+    return f"b{tuning.bytes}w{tuning.warps}p{tuning.passes}s{tuning.span}u{tuning.unroll}"
+
+
+def summary(rows: list[Row]) -> Iterator[str]:
+    """Few lines: what is wrong, what is fastest, and what a caller waits for."""
+    checks = [row for row in rows if row["what"] == "correct"]
+    wrong = [f"{r['shape']} {r['dtype']} {key}" for r in checks for key, value in r.items() if value is False]
+    errors = {r["dtype"]: max(q["gradient error"] for q in checks if q["dtype"] == r["dtype"]) for r in checks}
+    yield f"correct: {len(checks)} checks, wrong: {wrong or 'none'}, gradient errors {errors}"
+    for shape in dict.fromkeys(row["shape"] for row in rows):
+        parts = []
+        for kernel in ("forward", "winners", "edges", "backward", "in order"):
+            found = sorted((r["us"], r) for r in rows if r["shape"] == shape and r["what"] == kernel)
+            if found:
+                best = found[0][1]
+                default = next(r["us"] for _, r in found if r["candidate"] == told(BEST))
+                parts.append(
+                    f"{kernel} {default:.1f}/{best['us']:.1f} us ({best['GB/s']:.0f} GB/s, {best['candidate']})"
+                )
+        yield f"{shape}: " + "; ".join(parts)
+        waits = [f"{r['what']} {r['us']:.0f}" for r in rows if r["shape"] == shape and r["what"].startswith("eager")]
+        yield f"{shape}, us: " + "; ".join(waits)
+    for kernel in ("forward", "winners", "backward"):
+        of: dict[str, list[float]] = {}
+        for row in rows:
+            if row["what"] == kernel:
+                of.setdefault(row["candidate"], []).append(row["us"])
+        most = max(map(len, of.values()), default=0)
+        ranked = sorted((sum(times), name) for name, times in of.items() if len(times) == most)
+        yield f"{kernel}, sum over shapes: " + ", ".join(f"{name} {us:.0f}" for us, name in ranked[:8])
 
 
 def main() -> None:
@@ -184,41 +246,26 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=55.0, help="no candidate is begun after so long")
     parser.add_argument("--tiny", action="store_true", help="one tiny shape, to show that the script works")
     default = Path(os.environ.get("OUT", ".")) / "gpu_aggregation.jsonl"
     parser.add_argument("--out", type=Path, default=default, help="partial results, a row a line")
     args = parser.parse_args()
-    images, best, summary = 2 if args.tiny else args.batch_size, {}, []
-    with args.out.open("w") as file, torch.no_grad():
+    rows: list[Row] = []
+    signal.signal(signal.SIGTERM, stop)
+    images, shapes = (2, TINY) if args.tiny else (args.batch_size, SHAPES)
+    with args.out.open("w") as file:
 
         def keep(row: Row) -> None:
+            rows.append(row)
             print(json.dumps(row), file=file, flush=True)
 
-        for name, shape in (TINY if args.tiny else SHAPES).items():
-            for row in correct(shape, min(images, 4), args.device):
-                keep({"shape": name} | row)
-                summary.append(f"{name}: " + ", ".join(f"{key} {value}" for key, value in row.items()))
-            for kernel, candidate, moved, run in candidates(shape, images, args.device):
-                took = replayed(run, args.device, args.repeats)
-                keep(
-                    {
-                        "shape": name,
-                        "what": kernel,
-                        "candidate": candidate,
-                        "us": took * 1e6,
-                        "GB/s": moved / took / 1e9,
-                    }
-                )
-                best.setdefault((name, kernel), []).append((took * 1e6, candidate, moved / took / 1e9))
-            with torch.enable_grad():
-                for row in eager(shape, images, args.device, args.repeats):
-                    keep({"shape": name} | row)
-                    summary.append(f"{name}: {row['what']}, {row['candidate']} {row.get('us', 0):.0f} us")
-    print(*summary, sep="\n")
-    for (name, kernel), rows in best.items():
-        rows.sort()
-        told = "; ".join(f"{us:.1f} us {rate:.0f} GB/s {candidate}" for us, candidate, rate in [*rows[:3], rows[-1]])
-        print(f"{name}, {kernel}: {told}")
+        try:
+            for row in measured(shapes, images, args):
+                keep(row)
+        except Exception as error:  # the time is over, or a candidate fails: what has been measured is told
+            print(f"stopped: {str(error)[:300] or type(error).__name__}")
+    print(*summary(rows), sep="\n")
 
 
 if __name__ == "__main__":
