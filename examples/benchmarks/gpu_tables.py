@@ -126,7 +126,7 @@ def compare(
             prepared, told = _warm(make, args)
             run = prepared.run if inner == 1 else _many(prepared.run, inner)
             times = [seconds(run, args.device) / inner for _ in range(min(3, repeats))]
-            ready[network] = run, {**row, **told}
+            ready[network] = run, told
             report.add({**row, **_speed(head, times), **told, "rounds": "alone"})
         except Exception as error:
             report.add({**row, "error": f"{type(error).__name__}: {str(error)[:300]}"})
@@ -159,8 +159,8 @@ def _in_turn(
     for _ in range(repeats):
         for network, (run, _) in ready.items():
             times[network].append(seconds(run, args.device) / inner)
-    for network, (_, row) in ready.items():
-        report.add({**row, **_speed(head, times[network]), "rounds": "in turn"})
+    for network, (_, told) in ready.items():
+        report.add({**head, "network": network, **_speed(head, times[network]), **told, "rounds": "in turn"})
 
 
 def _speed(head: Row, times: list[float]) -> Row:
