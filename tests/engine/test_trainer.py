@@ -109,7 +109,7 @@ def test_a_signal_to_one_process_stops_both_with_a_checkpoint(tmp_path):
         time.sleep(0.05)
     second = int(Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()[-1])
     os.kill(second, signal.SIGTERM)
-    _, err = agent.communicate(timeout=100)
+    _, err = agent.communicate(timeout=600)
     assert agent.returncode != 0
     assert "exitcode  : 143" in err
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
