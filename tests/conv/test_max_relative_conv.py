@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch_geometric.nn.aggr import MinAggregation
 
 from tests.conv import dense
 from tests.conv.cases import DTYPES, OperatorLaws, graph, randomised
@@ -138,3 +139,46 @@ def test_heads_see_features_and_maxima_interleaved():
     got = operator(x, torch.tensor([[1], [0]]))[0]
     want = torch.nn.functional.gelu((x[0] + (x[1] - x[0])) / (1 + 1e-5) ** 0.5)  # head c sees x_c and m_c
     torch.testing.assert_close(got, want)
+
+
+#: Ways to aggregate: type, width, fused, and whether the native kernels are there.
+PATHS = {
+    "native kernel": (torch.float32, 16, True, True),
+    "sparse product": (torch.float64, 16, True, True),
+    "sparse product in float32": (torch.float32, 16, True, False),
+    "messages": (torch.float64, 16, False, True),
+    "messages in float32": (torch.float32, 16, False, True),
+}
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("make", [*GRAPHS, lambda m, n: graph(m, n)[:, torch.randperm(5 * n)].repeat(1, 2)])
+def test_of_equal_neighbors_the_first_gets_the_gradient_on_every_path(seed, make, monkeypatch):
+    """Features with few values, so that most maxima are tied."""
+    torch.manual_seed(seed)
+    edges, weight = make(7, 18), torch.randint(-8, 8, (18, 32)).double()
+    values = torch.randint(0, 2, (7, 16)), torch.randint(0, 2, (18, 16))
+    want = torch.zeros(7, 16, dtype=torch.float64)
+    for i in range(18):
+        source = edges[0, edges[1] == i]
+        if len(source):
+            first = source[values[0][source].max(0).indices]
+            want[first, torch.arange(16)] += weight[i, 1::2]
+    for name, (dtype, channels, fuse, native) in PATHS.items():
+        operator = MaxRelativeConv(channels, 16).to(dtype)
+        operator.fuse = fuse
+        x_src, x_dst = (part.to(dtype).requires_grad_() for part in values)
+        with monkeypatch.context() as patched:
+            if not native:
+                patched.setattr(max_relative_conv, "has_max_relative", lambda *_: False)
+            out = operator.combine((x_src, x_dst), edges)
+        got = torch.autograd.grad((out * weight.to(dtype)).sum(), x_src)[0]
+        assert torch.equal(got.double(), want), name
+
+
+def test_another_aggregation_is_the_caller_s():
+    operator, x = MaxRelativeConv(8, 16), torch.randn(18, 8)
+    operator.fuse = False
+    largest = operator.combine(x, graph())
+    operator.aggr_module = MinAggregation()
+    assert (operator.combine(x, graph())[:, 1::2] <= largest[:, 1::2]).all()

@@ -6,12 +6,13 @@ from contextlib import suppress
 
 import torch
 from torch import Tensor
+from torch_geometric.nn.aggr import MaxAggregation
 
 from vig_pyg.conv._sparse import reduce_edges, takes_sparse
 from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
 from vig_pyg.conv.registry import register_conv
 from vig_pyg.layers import multi_head_mlp
-from vig_pyg.ops import TooManyNeighborsError, has_max_relative, max_relative
+from vig_pyg.ops import TooManyNeighborsError, edge_max, has_max_relative, max_relative
 
 
 @register_conv("mr")
@@ -24,6 +25,7 @@ class MaxRelativeConv(NodeUpdateConv):
     parts are interleaved channel by channel before the heads, as published. Because
     :math:`\max_j (x_j - x_i) = (\max_j x_j) - x_i`, exactly also in floating point, the aggregation on a CPU is one
     pass (a native kernel, or a sparse-dense product with reduction `amax`): no tensor of the size of the edges is made.
+    Of equal neighbors the first in the order of the edges gets the gradient, on every device and path.
 
     Args:
         in_channels: Width C of the nodes.
@@ -61,6 +63,13 @@ class MaxRelativeConv(NodeUpdateConv):
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
         return x_j - x_i
+
+    def aggregate(
+        self, inputs: Tensor, index: Tensor, ptr: Tensor | None = None, dim_size: int | None = None
+    ) -> Tensor:
+        if type(self.aggr_module) is not MaxAggregation or dim_size is None:
+            return super().aggregate(inputs, index, ptr, dim_size)
+        return edge_max(inputs, index, dim_size)
 
     def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
         x_src, x_dst = x

@@ -14,6 +14,7 @@ from vig_pyg.ops._native import has_native_kernels
 from vig_pyg.ops._recomputable import takes_lean
 from vig_pyg.ops.bias_gelu import bias_gelu_
 from vig_pyg.ops.checks import check_features, check_range, check_same, checked_edges, is_symbolic
+from vig_pyg.ops.edge_max import edge_max
 from vig_pyg.ops.grouped_linear import GroupedLinear, grouped, multi_head_linear
 from vig_pyg.ops.recomputed import LeanLinearNorm, LeanMLP, LeanNorm
 from vig_pyg.ops.rows import TooManyNeighborsError, edge_rows
@@ -36,6 +37,7 @@ __all__ = [
     "check_range",
     "check_same",
     "checked_edges",
+    "edge_max",
     "edge_rows",
     "grouped",
     "has_max_relative",
