@@ -306,3 +306,19 @@ def test_a_gpu_is_not_waited_for(name, ratio, training, monkeypatch):
     assert not waits & set(issued.names)
     searches = [n for n in issued.names if n.startswith("vig_pyg::")]
     assert searches == ["vig_pyg::knn_max_relative" if name == "mr" else "vig_pyg::knn"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiler_follows_without_edges(no_edges):
+    grapher, x = grapher_and_nodes()
+    grapher.eval()
+    seen = []
+
+    def backend(graph, inputs):
+        seen.extend(str(node.target) for node in graph.graph.nodes if node.op == "call_function")
+        return graph
+
+    with torch.no_grad():
+        compiled = torch.compile(grapher, fullgraph=True, backend=backend)(x, GRID)
+        assert torch.equal(compiled, grapher(x, GRID))
+    assert [name for name in seen if "vig_pyg" in name] == ["vig_pyg.knn_max_relative"]

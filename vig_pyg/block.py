@@ -131,14 +131,14 @@ def is_watched(*modules: nn.Module) -> bool:
         >>> layer = nn.Linear(2, 2); handle = layer.register_forward_hook(print); is_watched(layer)
         True
     """
-    return torch.nn.modules.module._has_any_global_hook() or any(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or not vars(module).keys().isdisjoint(vars(type(module)))
-        for module in modules
-    )
+    if any(module._forward_hooks or module._forward_pre_hooks for module in modules):
+        return True
+    if any(module._backward_hooks or module._backward_pre_hooks for module in modules):
+        return True
+    if torch.compiler.is_compiling():  # compilers cannot follow what comes now, and hooks on all modules are theirs
+        return False
+    own = (not vars(module).keys().isdisjoint(vars(type(module))) for module in modules)
+    return torch.nn.modules.module._has_any_global_hook() or any(own)
 
 
 class Block(nn.Module):
