@@ -5,34 +5,34 @@
 
 `--quick` takes five minutes at most on an H100 or H200. The second line only shows that the script works where there
 is no GPU. Times are medians of CUDA events under bfloat16 autocast, all networks of a table in turn in one process;
-memory is what torch allocates at most for one network. Every row is written as soon as it is known.
+memory is what torch allocates at most for one network. Every row is written as soon as it is known, and a job that
+breaks the GPU's context does not end those after it. Compilation takes most of `--quick`: `--warm 8` before it compiles
+in eight processes and times nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from datetime import datetime
 from pathlib import Path
 
 import torch
-from gpu_profile import profiles
+from gpu_jobs import PARTS, all_jobs, run_jobs, warm_up
 from gpu_report import Report
-from gpu_search import search_tables
-from gpu_tables import large, run_table, tables
-from gpu_timing import seconds  # noqa: F401  (other scripts time with it)
 from harness import RESULTS
 
 MODELS = ["pvig_small", "vig_small", "vig_tiny", "vig_base", "pvig_tiny", "pvig_medium", "pvig_base"]
 QUICK_MODELS = MODELS[:2]
 #: Seconds after which `--quick` begins no further measurement; a compilation in progress may take half a minute.
 QUICK_SECONDS = 260.0
-PARTS = ["search", "networks", "large", "compiled"]
 
 
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="pvig_small and vig_small, in five minutes at most")
-    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="in this order")
+    parser.add_argument("--warm", type=int, metavar="PROCESSES", help="only compile, in so many processes")
     parser.add_argument("--profile", action="store_true", help="tables of torch's profiler too, of the first model")
     parser.add_argument("--models", nargs="+", help=f"by default {', '.join(MODELS)}; quick: {', '.join(QUICK_MODELS)}")
     parser.add_argument("--batch-size", type=int, default=128)
@@ -49,40 +49,25 @@ def options() -> argparse.ArgumentParser:
 def main() -> None:
     parser = options()
     args = parser.parse_args()
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # asked otherwise, CUDA would not work in a forked process
     if args.device.type == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu shows that the script works")
     args.models = args.models or (QUICK_MODELS if args.quick else MODELS)
-    torch.manual_seed(0)
+    if args.warm:
+        warm_up(args, args.warm)
+        return
     report = Report(
         args.out / f"gpu_{datetime.now():%Y-%m-%dT%H%M}.json",
         seconds=args.seconds or (QUICK_SECONDS if args.quick else None),
-        device=torch.cuda.get_device_name() if args.device.type == "cuda" else "CPU",
         image_size=args.image_size,
     )
-    run(args, report)
+
+    def prepare_process() -> dict[str, str]:
+        torch.manual_seed(0)
+        return {"device": torch.cuda.get_device_name() if args.device.type == "cuda" else "CPU"}
+
+    run_jobs(all_jobs(args), report, prepare_process)
     print(f"\n{report.tables()}\n\n{report.path}, {report.elapsed:.0f} s")
-
-
-def run(args: argparse.Namespace, report: Report) -> None:
-    """Every part; what compiles comes last."""
-    if "search" in args.parts:
-        search_tables(args, report)
-    plans = [list(zip(tables(args, name), [name] * 99, strict=False)) for name in args.models]
-    in_order = [plan for same in zip(*plans, strict=True) for plan in same]  # a table of every model, then the next
-    eager = [plan for plan in in_order if plan[0].how in ("eager", "CUDA graph")]
-    if "networks" in args.parts:
-        for table, name in eager:
-            run_table(table, name, args, report)
-    if "large" in args.parts:
-        large(args, report)
-    if args.profile:
-        profiles(args, report, ["inference", "training"])
-    if "compiled" in args.parts:
-        for table, name in in_order:
-            if (table, name) not in eager:
-                run_table(table, name, args, report)
-    if args.profile and not args.no_compile:
-        profiles(args, report, ["compiled"])
 
 
 if __name__ == "__main__":

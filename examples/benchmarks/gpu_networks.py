@@ -99,30 +99,33 @@ def plain(run: Run) -> Run:
     return other
 
 
-def captured(net: nn.Module, images: Tensor) -> Run:
-    """An eager pass as a CUDA graph: one launch for all of its kernels."""
-    static = images.clone()
+class Captured:
+    """An eager pass as a CUDA graph: one launch for all of its kernels.
 
-    def run() -> Tensor:  # a cache of autocast's weights would live in the graph's memory, and end with it
+    It holds the network: the graph reads weights at their addresses, and does not keep them alive.
+    """
+
+    def __init__(self, net: nn.Module, images: Tensor) -> None:
+        self.net, self.images = net, images
+        self.input = images.clone()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self._eager()
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.output = self._eager()
+
+    def _eager(self) -> Tensor:  # a cache of autocast's weights would live in the graph's memory, and end with it
         with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
-            return net(static)
+            return self.net(self.input)
 
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            run()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        out = run()
-
-    def replay() -> Tensor:
-        static.copy_(images)
-        graph.replay()
-        return out
-
-    return replay
+    def __call__(self) -> Tensor:
+        self.input.copy_(self.images)
+        self.graph.replay()
+        return self.output
 
 
 def compiled(net: nn.Module, mode: str | None) -> Callable[[Tensor], Tensor]:

@@ -42,7 +42,7 @@ class Report:
     def __init__(self, path: Path, *, seconds: float | None = None, **extra: Any) -> None:
         self.path = path
         self.rows: dict[tuple[str, ...], Row] = {}
-        self._head = {"environment": environment() | versions(), **extra}
+        self.head: dict[str, Any] = {"environment": environment() | versions(), **extra}
         self._begin, self._seconds = time.monotonic(), seconds
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -58,16 +58,27 @@ class Report:
 
     def add(self, row: Row) -> None:
         """Keeps a row, completes the ratios of its table, and writes the file."""
-        self.rows[tuple(str(row.get(name, "")) for name in KEY)] = row
+        self.rows[self._key(row)] = row
         self._compare(row)
         other = self.path.with_suffix(".part")
-        other.write_text(
-            json.dumps({**self._head, "seconds": self.elapsed, "rows": list(self.rows.values())}, indent=1)
-        )
+        other.write_text(json.dumps({**self.head, "seconds": self.elapsed, "rows": list(self.rows.values())}, indent=1))
         os.replace(other, self.path)
         rest = {name: f"{v:.4g}" if isinstance(v, float) else v for name, v in row.items() if name not in KEY}
         says = row.get("error") or ", ".join(f"{name} {value}" for name, value in rest.items())
         print(f"[{self.elapsed:5.0f} s] {' | '.join(str(row[k]) for k in KEY if k in row)}: {says}", flush=True)
+
+    def read(self) -> None:
+        """Takes over what another process has written into the file."""
+        if not self.path.exists():
+            return
+        found = json.loads(self.path.read_text())
+        self.rows = {self._key(row): row for row in found.pop("rows")}
+        found.pop("seconds")
+        self.head = found
+
+    @staticmethod
+    def _key(row: Row) -> tuple[str, ...]:
+        return tuple(str(row.get(name, "")) for name in KEY)
 
     def _compare(self, row: Row) -> None:
         same = [other for other in self.rows.values() if all(other.get(k) == row.get(k) for k in KEY[:3])]

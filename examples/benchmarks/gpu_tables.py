@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
-from gpu_networks import PEERS, Networks, adamw, captured, compiled, inference, plain, training_step
+from gpu_networks import PEERS, Captured, Networks, adamw, compiled, inference, plain, training_step
 from gpu_report import Report, Row
 from gpu_timing import Run, peak_gib, seconds, state_bytes, summary
 
@@ -93,7 +93,7 @@ def prepare(table: Table, networks: Networks, network: str, args: argparse.Names
             torch.compiler.cudagraph_mark_step_begin()
         return inference(call, images) if optimizer is None else training_step(call, images, optimizer)
 
-    final = captured(net, images) if table.how == "CUDA graph" else run
+    final = Captured(net, images) if table.how == "CUDA graph" else run
     return Prepared(plain(final) if network == "ours, plain torch" else final, lambda: state_bytes(net, optimizer))
 
 
@@ -129,7 +129,7 @@ def compare(
             ready[network] = run, told
             report.add({**row, **_speed(head, times), **told, "rounds": "alone"})
         except Exception as error:
-            report.add({**row, "error": f"{type(error).__name__}: {str(error)[:300]}"})
+            _failed(row, error, args, report)
     if repeats > 1 and ready:
         _in_turn(ready, head, args, report, repeats, inner)
     ready.clear()
@@ -157,10 +157,21 @@ def _in_turn(
 ) -> None:
     times: dict[str, list[float]] = {network: [] for network in ready}
     for _ in range(repeats):
-        for network, (run, _) in ready.items():
-            times[network].append(seconds(run, args.device) / inner)
+        for network, (run, _) in list(ready.items()):
+            try:
+                times[network].append(seconds(run, args.device) / inner)
+            except Exception as error:
+                ready.pop(network)
+                _failed({**head, "network": network}, error, args, report)
     for network, (_, told) in ready.items():
         report.add({**head, "network": network, **_speed(head, times[network]), **told, "rounds": "in turn"})
+
+
+def _failed(row: Row, error: Exception, args: argparse.Namespace, report: Report) -> None:
+    """A row with the error; ends the process if the GPU answers no more, as every later number would be lost too."""
+    report.add({**row, "error": f"{type(error).__name__}: {str(error)[:300]}"})
+    if args.device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def _speed(head: Row, times: list[float]) -> Row:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,7 @@ def written(folder):
 
 def test_networks_without_a_gpu(tmp_path):
     options = "--device cpu --models pvig_micro --batch-size 2 --no-compile --repeats 1 --profile"
-    done = run(*options.split(), "--out", str(tmp_path), "--parts", "networks")
+    done = run(*options.split(), "--out", str(tmp_path), "--parts", "eager")
     assert done.returncode == 0, done.stderr[-1000:]
     found = written(tmp_path)
     assert found["device"] == "CPU" and {"torch", "commit", "triton", "timm"} <= found["environment"].keys()
@@ -104,6 +105,47 @@ def test_a_variant_that_fails_is_a_row_and_the_others_are_kept(benchmark, tmp_pa
         assert found[name]["error"] == "RuntimeError: no kernel image"
     assert "time was up" in found["late"]["error"]
     assert "| b | 4 | cannot run |" in report.tables()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_job_that_kills_its_process_does_not_end_the_others(benchmark, tmp_path):
+    from gpu_jobs import Job, run_jobs
+    from gpu_report import Report
+
+    def row(network):
+        return {"mode": "a", "model": "b", "batch": 1, "network": network, "images/s": 2.0}
+
+    def dies(report):
+        report.add(row("before the end"))
+        os._exit(9)
+
+    def raises(report):
+        raise RuntimeError("an illegal memory access")
+
+    jobs = [Job("first", lambda report: report.add(row("first"))), Job("dies", dies), Job("raises", raises)]
+    jobs += [Job("second", lambda report: report.add(row("second"))), Job("third", lambda report: report.add(row("3")))]
+    report = Report(tmp_path / "rows.json")
+    processes = []
+    run_jobs(jobs, report, lambda: processes.append(1) or {"device": "none"})
+    found = json.loads(report.path.read_text())
+    assert [row["network"] for row in found["rows"]] == ["first", "before the end", "dies", "raises", "second", "3"]
+    assert [row["error"] for row in found["rows"] if "error" in row] == ["exit code 9", "exit code 1"]
+    assert found["device"] == "none" and not processes  # this process prepares nothing: it must not touch the GPU
+
+
+def test_parts_run_in_the_order_they_are_given(benchmark):
+    from gpu_jobs import all_jobs
+
+    args = argparse.Namespace(device=torch.device("cuda"), quick=True, no_compile=False, batch_size=8, profile=True)
+    args.models, args.parts = ["pvig_small", "vig_small"], ["compiled", "search", "graphs"]
+    names = [job.name for job in all_jobs(args)]
+    assert names[:3] == [
+        "profile",
+        "inference, compiled | pvig_small | 8",
+        "inference, compiled | vig_small | 8",
+    ]
+    assert names[-2:] == ["inference, CUDA graph | vig_small | 8", "profile, compiled"]
+    assert names.index("search") == 7 and len(names) == 13
 
 
 def test_without_triton_is_plain_torch_everywhere(benchmark):

@@ -131,7 +131,9 @@ def test_an_unreachable_hub_gives_one_clear_message(tmp_path):
         "except ConnectionError as error: print(error)\n"
     )
     env = {"HF_ENDPOINT": closed_address(), "HF_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=600)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=600
+    )
     assert done.stdout.startswith("Cannot get somebody/vig-micro from the Hugging Face hub (")
     assert "put them in a folder, and pass the folder: then it works offline." in done.stdout
     assert done.stdout.count("\n") == 1
