@@ -103,6 +103,7 @@ def warm_up(args: argparse.Namespace, processes: int) -> None:
 def _compile(args: argparse.Namespace, share: Iterable[tuple[Table, str, str]]) -> None:
     for table, name, network in share:
         print(f"compiles {table.mode} | {name} | {table.batch} | {network}", flush=True)
+        torch.compiler.reset()
         with contextlib.suppress(Exception):  # the timed run will say what is wrong
             prepare(table, Networks(name, args, train=table.train), network, args).run()
             if args.device.type == "cuda":
