@@ -1,11 +1,11 @@
-"""What do the parts of a block do? Graph convolution alone, with linear maps in the Grapher, with an FFN, with both.
+"""What do the parts of a block do? Graph convolution alone, with linear layers in the Grapher, with an FFN, with both.
 
     uv run python examples/ablate_blocks.py                       # digits, a few minutes on two cores
     uv run python examples/ablate_blocks.py --data imagenette --images-per-class 200 --epochs 20   # 20 minutes
 
 As in the ablation of modules in Vision GNN (arXiv 2206.00272): graph convolution alone makes the features of the
-patches alike (over-smoothing); the linear maps and the FFN keep them apart. Every variant keeps its residual
-connections. Without linear maps the convolution maps C to C and runs on the block's input. The parts are exchanged
+patches alike (over-smoothing); the linear layers and the FFN keep them apart. Every variant keeps its residual
+connections. Without linear layers the convolution maps C to C and runs on the block's input. The parts are exchanged
 in the finished model, block by block.
 """
 
@@ -23,7 +23,7 @@ from vig_pyg.data import Layout, pool_nodes
 
 
 class Alone(nn.Module):
-    """A Grapher without linear maps: x + conv(x, graph of x)."""
+    """A Grapher without linear layers: x + conv(x, graph of x)."""
 
     def __init__(self, grapher: Grapher, conv: nn.Module) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Nothing(nn.Module):
 
 
 def built(model: str, options: dict[str, Any], *, linear: bool, ffn: bool) -> VisionGNN[Any]:
-    """The model with or without the linear maps of its Graphers and its FFNs."""
+    """The model with or without the linear layers of its Graphers and its FFNs."""
     network = create_model(model, **options)
     make = resolve_conv(network.config.conv, heads=network.config.heads)
     for block in [module for module in network.modules() if isinstance(module, Block)]:
@@ -61,9 +61,9 @@ def built(model: str, options: dict[str, Any], *, linear: bool, ffn: bool) -> Vi
 
 def variants(model: str) -> list[Variant]:  # noqa: ARG001  (all models have these parts)
     parts = {
-        "conv+fc+ffn": ("graph convolution, linear maps and FFN: the model", True, True),
+        "conv+fc+ffn": ("graph convolution, linear layers and FFN: the model", True, True),
         "conv+ffn": ("graph convolution and FFN", False, True),
-        "conv+fc": ("graph convolution and linear maps", True, False),
+        "conv+fc": ("graph convolution and linear layers", True, False),
         "conv": ("graph convolution alone", False, False),
     }
     return [

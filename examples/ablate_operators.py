@@ -4,7 +4,7 @@
     uv run python examples/ablate_operators.py --data imagenette --images-per-class 150 --epochs 10 \
         --only mr mr-blocks edge edge-interleaved sage gatv2       # under half an hour
 
-The published code gives the linear maps of all operators four heads, but not the same channels: Max-Relative
+The published code gives the linear layers of all operators four heads, but not the same channels: Max-Relative
 interleaves nodes and maxima (x1 m1 x2 m2 ...), so that each head sees both, while Edge and GraphSAGE put them in
 blocks (x1 x2 ... m1 m2 ...), so that two heads see only the node and two only its neighbors. A comparison of these
 operators is therefore also one of channel orders. `mr-blocks`, `edge-interleaved` and `sage-interleaved` separate the

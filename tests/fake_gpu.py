@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from vig_pyg import position
 
@@ -73,8 +73,9 @@ def fake_gpu(dtype=torch.bfloat16):
 
 
 def on_gpu(module):
-    """A copy of the module on the fake GPU."""
-    module = copy.deepcopy(module)
+    """A copy of a module, made outside `fake_gpu`, on the fake GPU."""
+    with _disable_current_modes():
+        module = copy.deepcopy(module)
     for part in module.modules():
         for name, parameter in list(part._parameters.items()):
             if parameter is not None:

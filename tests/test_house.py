@@ -50,7 +50,7 @@ ROOMS = {
     "position": {"data"},
     "graph": {"_registry", "data", "position", "ops", "_kept"},
     "conv": {"_registry", "layers", "ops"},
-    "stem": {"layers", "position"},
+    "stem": {"ops"},
     "head": {"layers", "position"},
     "_low_precision": {"layers"},
     "_fused_layers": {"_low_precision", "layers", "ops", "position"},

@@ -5,6 +5,7 @@ import torch
 
 from tests.fake_gpu import fake_gpu, issued, on_gpu
 from vig_pyg import create_model
+from vig_pyg.layers import FFN
 
 
 def counts(name, dtype, size=224, **options):
@@ -35,3 +36,52 @@ def test_inference_issues_few_operators(name, dtype):
     assert found.pop("clone", 0) <= 1 + (4 if pyramid else 1)  # images as channels last; image numbers of a layout
     assert found.pop("arange", 0) == (4 if pyramid else 1)
     assert not found, f"more than that: {found}"
+
+
+def forward_in_training(module, *args):
+    """What a forward pass issues in training, and the bytes that it keeps for the backward pass."""
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage()._cdata] = tensor  # the tensor too, so that no other takes its place
+        return tensor
+
+    def step():
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            module(*args)
+
+    counts = issued(step)
+    weights = {p.untyped_storage()._cdata for p in module.parameters()}
+    return counts, sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, None])
+def test_an_ffn_in_training_keeps_little_and_issues_few_operators(dtype):
+    nodes, channels = 4096, 64
+    ffn = FFN(channels, 4 * channels)
+    with fake_gpu(dtype):
+        x = torch.empty(nodes, channels, device="cuda", requires_grad=True)
+        batch = torch.zeros(nodes, dtype=torch.long, device="cuda")
+        found, kept = forward_in_training(on_gpu(ffn), x, batch, 1)
+    size = nodes * channels * (2 if dtype else 4)
+    assert kept < 2.2 * size  # the input and the second layer's result; plain layers keep 14
+    assert found.pop("norm_statistics") == found.pop("norm_apply") == 2
+    assert found.pop("mm") == found.pop("addmm") == found.pop("add") == 1
+    assert found.pop("_to_copy", 0) == (5 if dtype else 0)  # x, weights and biases
+    assert not found, f"more than that: {found}"
+
+
+@pytest.mark.parametrize("name", ["pvig_small", "vig_small"])
+def test_a_training_step_keeps_little_of_what_plain_layers_keep(name):
+    model, size = create_model(name), 224
+    with fake_gpu(torch.bfloat16):
+        model, images = on_gpu(model), torch.empty(128, 3, size, size, device="cuda")
+        found, kept = forward_in_training(model, images)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vig_pyg.ops._recomputable.has_gpu_norm", lambda *_: False)
+            _, plain = forward_in_training(model, images)
+    assert kept < 0.36 * plain
+    assert kept < 3.5 * 2**30  # at the published code's peak 10.1 GiB are in use
+    assert found["norm_statistics"] == found["norm_apply"] > 60
+    assert found["native_batch_norm"] + found["cudnn_batch_norm"] == found["gelu"] == 1  # those of the head

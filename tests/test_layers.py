@@ -1,12 +1,8 @@
-import copy
-
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-from vig_pyg.layers import FFN, DropPath, LinearNorm, MultiHeadLinear, multi_head_mlp, norm_gelu
-from vig_pyg.ops import has_native_kernels
+from vig_pyg.layers import FFN, DropPath, LinearNorm, MultiHeadLinear, multi_head_mlp
 from vig_pyg.testing import assert_parameters_get_gradients
 
 
@@ -89,23 +85,3 @@ def test_ffn_drops_its_branch_an_image_at_a_time():
     ffn, x, batch = FFN(8, 32, drop_path=0.5).train(), torch.randn(40, 8), torch.arange(10).repeat_interleave(4)
     same = (ffn(x, batch, 10) == x).all(dim=1).view(10, 4)
     assert (same == same[:, :1]).all() and same.any() and not same.all()
-
-
-@pytest.mark.parametrize("channels", [8, 12, 40])
-@pytest.mark.parametrize("gelu", [nn.GELU(), None, nn.ReLU()])
-def test_norm_gelu_equals_its_layers(channels, gelu):
-    norm = nn.BatchNorm2d(channels)
-    nn.init.normal_(norm.weight)
-    x = (2 * torch.randn(3, channels, 5, 4) + 1).contiguous(memory_format=torch.channels_last)
-    exact = copy.deepcopy(norm).double()
-    found, want = x.clone().requires_grad_(), x.double().requires_grad_()
-    out, plain = norm_gelu(found, norm, gelu), exact(want)
-    plain = plain if gelu is None else gelu(plain)
-    torch.testing.assert_close(out.double(), plain, rtol=1e-4, atol=1e-5)
-    weight = torch.randn_like(out)
-    (out * weight).sum().backward()
-    (plain * weight).sum().backward()
-    torch.testing.assert_close(found.grad.double(), want.grad, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(norm.running_var.double(), exact.running_var, rtol=1e-5, atol=1e-6)
-    lean = channels % 8 == 0 and not isinstance(gelu, nn.ReLU)
-    assert ("LeanNorm" in str(out.grad_fn.next_functions[0][0].next_functions)) is lean or not has_native_kernels()

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from vig_pyg.conv import ConvFactory, MaxRelativeConv, NodesOrPair, NodeUpdateConv, VisionConv
 from vig_pyg.data import Layout, pool_nodes
 from vig_pyg.graph import Builder, DilatedKNN, GraphFactory, sound_edges
-from vig_pyg.layers import FFN, DropPath, LinearNorm, two_maps
-from vig_pyg.ops import prefers_no_edges
+from vig_pyg.layers import FFN, DropPath, LinearNorm
+from vig_pyg.ops import mlp, prefers_no_edges
 
 
 class FunctionBuilder(nn.Module):
@@ -103,13 +103,13 @@ class Grapher(nn.Module):
         if widths != (y.size(1), 2 * y.size(1)) or not (conv.fuses() and conv.splits()) or is_watched(graph, conv):
             return None
         search = graph.search(y, layout, y_src, layout_src)
-        return None if search is None else two_maps(search.max_relative(), conv.mlp, self.fc2)
+        return None if search is None else mlp(search.max_relative(), conv.mlp, self.fc2)
 
     def _update(self, y: NodesOrPair, edge_index: Tensor, expected: tuple[int, int]) -> Tensor:
-        """The operator and the linear map behind it; where both are linear maps of nodes, in one."""
+        """The operator and the linear layer behind it; where both are linear layers of nodes, in one."""
         conv = self.conv
         if isinstance(conv, NodeUpdateConv) and conv.out_channels == expected[1] and conv.splits():
-            return two_maps(conv.combine(y, edge_index), conv.mlp, self.fc2)
+            return mlp(conv.combine(y, edge_index), conv.mlp, self.fc2)
         out = conv(y, edge_index)
         if not isinstance(out, Tensor) or out.shape != expected:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__

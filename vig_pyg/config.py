@@ -33,7 +33,7 @@ class ModelConfig:
         conv: A name of `vig_pyg.conv.list_convs()` or a callable `(in_channels, out_channels) -> Module`.
         graph: A name of `vig_pyg.graph.list_graphs()` or a callable `(k, dilation) -> builder` (see
             `vig_pyg.graph.Builder`); `None` is `"knn"`, which is `DilatedKNN`.
-        heads: Heads of the graph convolutions' linear maps; 4 is the published value.
+        heads: Heads of the graph convolutions' linear layers; 4 is the published value.
         ffn_ratio: Hidden width of the FFN over its width.
         head_channels: Hidden width of the classifier.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0.

@@ -14,7 +14,7 @@ class ClassifierHead(nn.Module):
         in_channels: Width C of the pooled features.
         num_classes: Number of classes, at least 1.
         hidden_channels: Hidden width; the published models use 1024 at every size.
-        dropout: Dropout before the last linear map.
+        dropout: Dropout before the last linear layer.
 
     Shapes: `(B, C)` to `(B, num_classes)`.
 

@@ -1,4 +1,4 @@
-"""Small parts that know nothing of graphs: multi-head linear maps, the FFN, stochastic depth.
+"""Small parts that know nothing of graphs: multi-head linear layers, the FFN, stochastic depth.
 
 Shapes: N nodes, C channels, B images.
 """
@@ -8,19 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.ops import (
-    LeanLinearNorm,
-    LeanMLP,
-    LeanMLPByRows,
-    LeanNorm,
-    multi_head_linear,
-    pays_by_rows,
-    takes_lean,
-)
+from vig_pyg.ops import linear_norm, mlp, multi_head_linear, recomputable
 
 
 class MultiHeadLinear(nn.Module):
-    r"""A linear map for each head on its own part of the channels.
+    r"""A linear layer for each head on its own part of the channels.
 
     .. math:: y_h = W_h x_h + b_h, \quad x = [x_1, \dots, x_H]
 
@@ -59,6 +51,7 @@ class MultiHeadLinear(nn.Module):
         nn.init.kaiming_normal_(self.weight)
         nn.init.zeros_(self.bias)
 
+    @recomputable
     def forward(self, x: Tensor) -> Tensor:
         return multi_head_linear(x, self.weight, self.bias, self.heads)
 
@@ -67,7 +60,7 @@ class MultiHeadLinear(nn.Module):
 
 
 class LinearNorm(nn.Sequential):
-    """A linear map and batch norm over all nodes: the 1x1 convolution + BN of the published code.
+    """A linear layer and batch norm over all nodes: the 1x1 convolution + BN of the published code.
 
     Args:
         in_channels: Input channels.
@@ -83,12 +76,9 @@ class LinearNorm(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(MultiHeadLinear(in_channels, out_channels), nn.BatchNorm1d(out_channels))
 
+    @recomputable
     def forward(self, x: Tensor) -> Tensor:
-        linear, norm = self
-        if type(linear) is MultiHeadLinear and takes_lean(x, norm, (linear, norm)):
-            out: Tensor = LeanLinearNorm.apply(x, linear.weight, linear.bias, norm.weight, norm.bias, norm)
-            return out
-        return norm(linear(x))
+        return linear_norm(x, *self)
 
 
 def multi_head_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequential:
@@ -96,56 +86,6 @@ def multi_head_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequen
     return nn.Sequential(
         MultiHeadLinear(in_channels, out_channels, heads=heads), nn.BatchNorm1d(out_channels), nn.GELU()
     )
-
-
-def two_maps(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
-    r"""`second(first(x))`, in training on a CPU without what lies between in memory.
-
-    Args:
-        x: Nodes `(N, C)`.
-        first: Linear map, batch norm, GELU.
-        second: Linear map, batch norm.
-
-    Returns:
-        Nodes `(N, C')`.
-
-    Example:
-        >>> first = multi_head_mlp(8, 16, heads=4)
-        >>> two_maps(torch.rand(5, 8), first, LinearNorm(16, 8)).shape
-        torch.Size([5, 8])
-    """
-    layers = (first, *first.children(), second, *second.children())
-    if [type(layer) for layer in layers] == _TWO_MAPS and takes_lean(x, layers[2], layers):
-        _, map_1, norm, _, _, map_2, last = layers
-        weights = map_1.weight, map_1.bias, norm.weight, norm.bias, map_2.weight, map_2.bias
-        lean_mlp = LeanMLPByRows if pays_by_rows(x) else LeanMLP
-        out: Tensor = lean_mlp.apply(x, *weights, norm, map_1.heads)
-        if takes_lean(out, last, [last]):
-            out = LeanNorm.apply(out, last.weight, last.bias, last, False)
-            return out
-        return last(out)
-    plain: Tensor = second(first(x))
-    return plain
-
-
-def norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -> Tensor:
-    """`gelu(norm(x))` of maps `(B, C, H, W)`, in training on a CPU in one pass that keeps x alone.
-
-    Example:
-        >>> norm_gelu(torch.rand(2, 8, 4, 4), nn.BatchNorm2d(8), nn.GELU()).shape
-        torch.Size([2, 8, 4, 4])
-    """
-    if x.is_contiguous(memory_format=torch.channels_last) and type(gelu) in (nn.GELU, type(None)):
-        nodes = x.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, H, W) -> (B H W, C), a view
-        if takes_lean(nodes, norm, [norm] if gelu is None else [norm, gelu]):
-            out: Tensor = LeanNorm.apply(nodes, norm.weight, norm.bias, norm, gelu is not None)
-            return out.view(x.size(0), *x.shape[2:], -1).permute(0, 3, 1, 2)  # (B H W, C) -> (B, C, H, W)
-    out = norm(x)
-    return out if gelu is None else gelu(out)
-
-
-#: Types of the layers that `two_maps` knows.
-_TWO_MAPS = [nn.Sequential, MultiHeadLinear, nn.BatchNorm1d, nn.GELU, LinearNorm, MultiHeadLinear, nn.BatchNorm1d]
 
 
 class DropPath(nn.Module):
@@ -181,7 +121,7 @@ class DropPath(nn.Module):
 
 
 class FFN(nn.Module):
-    r"""Two linear maps on each node.
+    r"""Two linear layers on each node.
 
     .. math:: x + \mathrm{BN}(W_2\,\mathrm{GELU}(\mathrm{BN}(W_1 x)))
 
@@ -189,7 +129,7 @@ class FFN(nn.Module):
 
     Args:
         channels: Width C.
-        hidden_channels: Width between the two maps; the published models use 4 C.
+        hidden_channels: Width between the two layers; the published models use 4 C.
         drop_path: Stochastic depth of the branch.
 
     Shapes: `x (N, C)`, `batch (N,)`, `num_graphs` to `(N, C)`.
@@ -206,4 +146,4 @@ class FFN(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
-        return x + self.drop_path(two_maps(x, self.fc1, self.fc2), batch, num_graphs)
+        return x + self.drop_path(mlp(x, self.fc1, self.fc2), batch, num_graphs)

@@ -12,7 +12,7 @@ from vig_pyg.models import VisionGNN
 
 @torch.no_grad()
 def count_macs(model: VisionGNN[Any], size: tuple[int, int]) -> int:
-    """Multiply-accumulates of one image: convolutions, linear maps and the product of the neighbor search.
+    """Multiply-accumulates of one image: convolutions, linear layers and the product of the neighbor search.
 
     Selection, aggregation, norms and activations are not counted, as in the published tables.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.layers import norm_gelu
+from vig_pyg.ops import batch_norm_gelu
 
 
 def _conv_norm(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
@@ -23,7 +23,7 @@ def _run(layers: nn.Sequential, x: Tensor) -> Tensor:
         layer = rest.pop(0)
         if isinstance(layer, nn.BatchNorm2d):
             gelu = rest.pop(0) if rest and isinstance(rest[0], nn.GELU) else None
-            x = norm_gelu(x, layer, gelu)
+            x = batch_norm_gelu(x, layer, gelu)
         else:
             x = layer(x)
     return x

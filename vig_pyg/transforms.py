@@ -1,6 +1,6 @@
 """Images as graphs before any model: PyG transforms of one image, for `T.Compose` and PyG's `DataLoader`.
 
-The blocks of an isotropic ViG run on batches of such graphs, once a linear map has given the nodes their width. They
+The blocks of an isotropic ViG run on batches of such graphs, once a linear layer has given the nodes their width. They
 build their own graph from the features; the `edge_index` made here is for looking at and for PyG's own layers.
 
 Example:

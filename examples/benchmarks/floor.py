@@ -18,7 +18,7 @@ class NoGraph(nn.Module):
 
 
 class NoAggregation(nn.Module):
-    """Max-Relative with each node in place of its neighbors' maximum: the same linear maps on the same widths."""
+    """Max-Relative with each node in place of its neighbors' maximum: the same linear layers on the same widths."""
 
     def __init__(self, mlp: nn.Module) -> None:
         super().__init__()

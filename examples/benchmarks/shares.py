@@ -1,4 +1,4 @@
-"""What the time of our networks goes to: linear maps, search, aggregation, norms, the rest.
+"""What the time of our networks goes to: linear layers, search, aggregation, norms, the rest.
 
     uv run python examples/benchmarks/shares.py
 
@@ -24,8 +24,8 @@ from vig_pyg import create_model
 GROUPS = {
     "search": ("vig_pyg::knn", "torch_cluster"),
     "aggregation": ("vig_pyg::max_relative",),
-    "norms, GELU": ("Lean", "batch_norm", "gelu"),
-    "linear maps": ("mkldnn", "addmm", "aten::mm", "aten::bmm", "convolution"),
+    "norms, GELU": ("Recomputed", "batch_norm", "gelu"),
+    "linear layers": ("mkldnn", "addmm", "aten::mm", "aten::bmm", "convolution"),
     "AdamW": ("Optimizer", "aten::lerp", "aten::addcdiv", "aten::addcmul", "aten::sqrt"),
 }
 

@@ -24,8 +24,8 @@ from vig_pyg.conv import CONVS, MaxRelativeConv
 from vig_pyg.conv._sparse import reduce_edges, transposed_csr
 from vig_pyg.data import Layout
 from vig_pyg.graph import ENGINES, DilatedKNN
-from vig_pyg.layers import LinearNorm, multi_head_mlp, norm_gelu, two_maps
-from vig_pyg.ops import NodeNorm, edge_rows, knn, max_relative, unit_rows
+from vig_pyg.layers import LinearNorm, multi_head_mlp
+from vig_pyg.ops import NodeNorm, batch_norm_gelu, edge_rows, knn, max_relative, mlp, unit_rows
 
 
 @dataclass
@@ -504,7 +504,7 @@ def layers(rng):
 
     def run():
         src = x.detach().requires_grad_() if is_dense(x, 2) else x
-        out = two_maps(src, first, second)
+        out = mlp(src, first, second)
         return [out.detach(), torch.autograd.grad(out.square().sum(), src)[0]]
 
     def wrong(got):
@@ -530,7 +530,7 @@ def maps(rng):
     exact = copy.deepcopy(one).double()
 
     def run():
-        return norm_gelu(x.detach().requires_grad_() if is_dense(x, 4) else x, one, gelu).detach()
+        return batch_norm_gelu(x.detach().requires_grad_() if is_dense(x, 4) else x, one, gelu).detach()
 
     def wrong(got):
         if not x.isfinite().all():
@@ -597,8 +597,8 @@ CASES = {
     "edge_rows": rows,
     "reduce_edges": products,
     "NodeNorm": norm,
-    "two_maps": layers,
-    "norm_gelu": maps,
+    "mlp": layers,
+    "batch_norm_gelu": maps,
     "DilatedKNN": neighbors,
     **({"read_outline": outlines} if find_spec("pycocotools") else {}),
     **{CONVS[name].__name__: operator(name) for name in CONVS},

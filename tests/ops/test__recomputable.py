@@ -3,7 +3,8 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vig_pyg.ops import takes_lean
+from vig_pyg.layers import LinearNorm, MultiHeadLinear
+from vig_pyg.ops._recomputable import can_recompute, is_recomputable
 
 
 def watched(norm):
@@ -25,27 +26,41 @@ def bare(norm):
 @pytest.mark.parametrize("change", [watched, frozen, cumulative, bare])
 def test_layers_that_were_changed_are_called_as_they_are(change):
     norm, x = nn.BatchNorm1d(32), torch.randn(9, 16)
-    assert takes_lean(x, norm, [norm])
+    assert can_recompute(x, norm, [norm])
     change(norm)
-    assert not takes_lean(x, norm, [norm])
+    assert not can_recompute(x, norm, [norm])
 
 
 def test_other_steps_are_left_to_torch():
     norm, x = nn.BatchNorm1d(32), torch.randn(9, 16)
     with torch.no_grad():
-        assert not takes_lean(x, norm, [norm])
+        assert not can_recompute(x, norm, [norm])
     with torch.autocast("cpu", torch.bfloat16):
-        assert not takes_lean(x, norm, [norm])
-    assert not takes_lean(x.double(), norm, [norm])
-    assert not takes_lean(x, nn.SyncBatchNorm(32), [])
+        assert not can_recompute(x, norm, [norm])
+    assert not can_recompute(x.double(), norm, [norm])
+    assert not can_recompute(x, nn.SyncBatchNorm(32), [])
     answers = []
-    torch.func.vmap(lambda part: answers.append(takes_lean(x, norm, [norm])) or part)(x)
+    torch.func.vmap(lambda part: answers.append(can_recompute(x, norm, [norm])) or part)(x)
     assert answers == [False]
 
 
 def test_tensors_without_memory_of_their_own_are_left_to_torch():
     norm, x = nn.BatchNorm1d(16), torch.randn(9, 16)
-    assert not takes_lean(torch._neg_view(x), norm, [norm])
-    assert not takes_lean(x.to("meta"), norm, [norm])
+    assert not can_recompute(torch._neg_view(x), norm, [norm])
+    assert not can_recompute(x.to("meta"), norm, [norm])
     with FakeTensorMode() as mode:
-        assert not takes_lean(mode.from_tensor(x), norm, [norm])
+        assert not can_recompute(mode.from_tensor(x), norm, [norm])
+
+
+def test_a_subclass_with_its_own_forward_has_no_mark():
+    class Same(MultiHeadLinear):
+        pass
+
+    class Other(MultiHeadLinear):
+        def forward(self, x):
+            return x
+
+    assert is_recomputable(MultiHeadLinear(8, 8)) and is_recomputable(LinearNorm(8, 8)) and is_recomputable(Same(8, 8))
+    replaced = MultiHeadLinear(8, 8)
+    replaced.forward = lambda x: x
+    assert not is_recomputable(Other(8, 8)) and not is_recomputable(replaced) and not is_recomputable(nn.Linear(8, 8))

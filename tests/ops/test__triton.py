@@ -9,6 +9,7 @@ import vig_pyg.ops
 from vig_pyg.ops import _knn, _knn_plain, _triton
 
 NAMES = (
+    "_triton_batch_norm",
     "_triton_bias_gelu",
     "_triton_knn",
     "_triton_max_relative",

@@ -6,20 +6,20 @@ from torch import nn
 
 from tests.ops.common import same
 from vig_pyg import create_model, ops
-from vig_pyg.layers import FFN, LinearNorm, multi_head_mlp, two_maps
-from vig_pyg.ops import LeanLinearNorm, LeanMLP, LeanNorm
+from vig_pyg.layers import FFN, LinearNorm, multi_head_mlp
+from vig_pyg.ops import RecomputedLinearNorm, RecomputedMLP, RecomputedNorm, mlp
 
 
 @pytest.mark.parametrize("heads", [1, 4])
-def test_two_maps_equal_the_plain_layers(heads):
+def test_an_mlp_equals_the_plain_layers(heads):
     layers = nn.ModuleList([multi_head_mlp(32, 64, heads), LinearNorm(64, 16)])
-    passes = same(layers, torch.randn(60, 32), lambda m, x: two_maps(x, *m))
-    assert passes == [LeanNorm._backward_cls, LeanMLP._backward_cls]
+    passes = same(layers, torch.randn(60, 32), lambda m, x: mlp(x, *m))
+    assert passes == [RecomputedNorm._backward_cls, RecomputedMLP._backward_cls]
 
 
 def test_a_linear_map_and_its_norm_equal_the_plain_layers():
     passes = same(LinearNorm(32, 48), torch.randn(60, 32), lambda m, x: m(x))
-    assert passes[0] is LeanLinearNorm._backward_cls
+    assert passes[0] is RecomputedLinearNorm._backward_cls
 
 
 @pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
@@ -41,7 +41,7 @@ def test_only_the_input_is_kept():
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         ffn(x, torch.zeros(1000, dtype=torch.long), 1)
     assert max(t.numel() for t in kept) <= 1000 * 64
-    assert sum(t.numel() for t in kept) < 3 * 1000 * 64  # the input, the result of both maps, weights
+    assert sum(t.numel() for t in kept) < 3 * 1000 * 64  # the input, the result of both layers, weights
 
 
 def test_hooks_see_the_layers_of_an_ffn():

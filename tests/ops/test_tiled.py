@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from tests.ops.common import same
-from vig_pyg.layers import FFN, LinearNorm, multi_head_mlp, two_maps
-from vig_pyg.ops import LeanMLP, LeanMLPByRows, pays_by_rows, tiled
+from vig_pyg.layers import FFN, LinearNorm, multi_head_mlp
+from vig_pyg.ops import RecomputedMLP, TiledMLP, mlp, tiled
+from vig_pyg.ops.tiled import is_worth_tiling
 
 MANY = 32 * tiled.ROWS_A_CHANNEL + 7  # for 32 channels, not a multiple of anything
 
@@ -17,22 +18,22 @@ def test_equals_the_plain_layers_in_float64(monkeypatch, heads, size):
     nn.init.uniform_(layers[0][1].weight, 0.5, 1.5)
     nn.init.normal_(layers[0][1].bias)
     x = torch.randn(MANY, 32) * torch.linspace(0.1, 3, 32) + torch.randn(32)
-    passes = same(layers, x, lambda m, x: two_maps(x, *m), atol=1e-4)
-    assert passes[1] is LeanMLPByRows._backward_cls
+    passes = same(layers, x, lambda m, x: mlp(x, *m), atol=1e-4)
+    assert passes[1] is TiledMLP._backward_cls
 
 
 def test_channels_far_from_zero_keep_their_variance():
     torch.manual_seed(0)
     layers = nn.ModuleList([multi_head_mlp(32, 64, 1), LinearNorm(64, 16)])
-    same(layers, 100 + torch.randn(MANY, 32), lambda m, x: two_maps(x, *m), atol=1e-4)
+    same(layers, 100 + torch.randn(MANY, 32), lambda m, x: mlp(x, *m), atol=1e-4)
 
 
 def test_few_nodes_go_at_once():
-    assert pays_by_rows(torch.empty(MANY, 32))
-    assert not pays_by_rows(torch.empty(MANY, 64))
+    assert is_worth_tiling(torch.empty(MANY, 32))
+    assert not is_worth_tiling(torch.empty(MANY, 64))
     layers = multi_head_mlp(64, 64, 1), LinearNorm(64, 16)
-    out = two_maps(torch.randn(MANY, 64, requires_grad=True), *layers)
-    assert type(out.grad_fn.next_functions[0][0]) is LeanMLP._backward_cls
+    out = mlp(torch.randn(MANY, 64, requires_grad=True), *layers)
+    assert type(out.grad_fn.next_functions[0][0]) is RecomputedMLP._backward_cls
 
 
 def test_little_is_kept():

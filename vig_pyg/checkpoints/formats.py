@@ -86,7 +86,7 @@ def convert(source: nn.Module | Mapping[str, Tensor], format: Format) -> State:
     foreign = foreign_names(state, format)
     _refuse_collisions(foreign)
     converted = {
-        # a linear map is a 1x1 convolution there, but for mmpretrain's head
+        # a linear layer is a 1x1 convolution there, but for mmpretrain's head
         foreign[key]: tensor[..., None, None] if tensor.dim() == 2 and not foreign[key].startswith("head.") else tensor
         for key, tensor in state.items()
     }

@@ -107,7 +107,7 @@ class VisionConv(MessagePassing):
 class NodeUpdateConv(VisionConv):
     """A graph convolution whose last step is an MLP on each node.
 
-    It is written in two steps, so that a Grapher can join the MLP with its own linear map behind it.
+    It is written in two steps, so that a Grapher can join the MLP with its own linear layer behind it.
     """
 
     mlp: nn.Sequential

@@ -21,12 +21,12 @@ class GraphSAGEConv(NodeUpdateConv):
     BN, GELU; the inner one has its statistics over edges, as in the published code of Vision GNN (arXiv 2206.00272,
     table 5). On a CPU it runs once a node (see `vig_pyg.conv._sparse`).
 
-    *Differs* from `torch_geometric.nn.SAGEConv`, which averages neighbors and adds two linear maps.
+    *Differs* from `torch_geometric.nn.SAGEConv`, which averages neighbors and adds two linear layers.
 
     Args:
         in_channels: Width C of the nodes.
         out_channels: Width of the result.
-        heads: Heads of the linear maps; the published models use 4.
+        heads: Heads of the linear layers; the published models use 4.
 
     Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`.
 

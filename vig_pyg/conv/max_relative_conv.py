@@ -30,7 +30,7 @@ class MaxRelativeConv(NodeUpdateConv):
     Args:
         in_channels: Width C of the nodes.
         out_channels: Width of the result.
-        heads: Heads of the linear map; the published models use 4.
+        heads: Heads of the linear layer; the published models use 4.
 
     Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. A node without
     neighbors gets 0 as its maximum.

@@ -34,7 +34,7 @@ class DetectionRecipe:
         warmup: Steps in which the rate rises, at most a tenth of all; 500 is 1x.
         clip: Largest norm of the gradient; 10 is our choice, it is only reached when training breaks down.
         batch_size: Pictures a step; 16 is 1x.
-        precision: `"float32"`, or `"bfloat16"` for convolutions and linear maps; the neighbor search, boxes and
+        precision: `"float32"`, or `"bfloat16"` for convolutions and linear layers; the neighbor search, boxes and
             losses stay in float32.
         seed: Of weights, order and augmentation.
 

@@ -11,27 +11,29 @@ from vig_pyg.ops._knn_max_relative import knn_max_relative, prefers_no_edges
 from vig_pyg.ops._knn_plain import PRECISIONS, Precision, unit_rows
 from vig_pyg.ops._max_relative import has_max_relative, max_relative
 from vig_pyg.ops._native import has_native_kernels
-from vig_pyg.ops._recomputable import takes_lean
+from vig_pyg.ops._recomputable import recomputable
 from vig_pyg.ops.bias_gelu import bias_gelu_
 from vig_pyg.ops.checks import check_features, check_range, check_same, checked_edges, is_symbolic
 from vig_pyg.ops.edge_max import edge_max
 from vig_pyg.ops.grouped_linear import GroupedLinear, grouped, multi_head_linear
-from vig_pyg.ops.recomputed import LeanLinearNorm, LeanMLP, LeanNorm
+from vig_pyg.ops.mlp import batch_norm_gelu, linear_norm, mlp
+from vig_pyg.ops.recomputed import RecomputedLinearNorm, RecomputedMLP, RecomputedNorm
 from vig_pyg.ops.rows import TooManyNeighborsError, edge_rows
-from vig_pyg.ops.tiled import LeanMLPByRows, pays_by_rows
+from vig_pyg.ops.tiled import TiledMLP
 
 __all__ = [
     "PRECISIONS",
     "GroupedLinear",
-    "LeanLinearNorm",
-    "LeanMLP",
-    "LeanMLPByRows",
-    "LeanNorm",
     "NodeNorm",
     "Norm",
     "Precision",
+    "RecomputedLinearNorm",
+    "RecomputedMLP",
+    "RecomputedNorm",
+    "TiledMLP",
     "TooManyNeighborsError",
     "autocast_type",
+    "batch_norm_gelu",
     "bias_gelu_",
     "check_features",
     "check_range",
@@ -46,10 +48,11 @@ __all__ = [
     "is_symbolic",
     "knn",
     "knn_max_relative",
+    "linear_norm",
     "max_relative",
+    "mlp",
     "multi_head_linear",
-    "pays_by_rows",
     "prefers_no_edges",
-    "takes_lean",
+    "recomputable",
     "unit_rows",
 ]

@@ -1,20 +1,35 @@
-"""When layers may be replaced by a lean pass."""
+"""When layers may be replaced by a pass that recomputes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from vig_pyg.ops._batch_norm import has_node_norm
+from vig_pyg.ops._gpu_batch_norm import has_gpu_norm
+
+ForwardT = TypeVar("ForwardT", bound=Callable[..., Tensor])
 
 
-def takes_lean(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bool:
-    """Whether layers may be replaced by a lean pass for nodes x in this training step.
+def recomputable(forward: ForwardT) -> ForwardT:
+    """Marks a layer's `forward` that an operator of this room may replace; a subclass with its own has no mark."""
+    forward._vig_pyg_recomputable = True  # type: ignore[attr-defined]
+    return forward
 
-    They must be as we made them (no hook, ordinary batch statistics), and nothing else may
-    transform the step (autocast, compilation, functorch).
+
+def is_recomputable(layer: nn.Module) -> bool:
+    """Whether the layer's `forward` is marked and nobody replaced it."""
+    return getattr(type(layer).forward, "_vig_pyg_recomputable", False) and "forward" not in layer.__dict__
+
+
+def can_recompute(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bool:
+    """Whether layers may be replaced by a pass that recomputes, for nodes x in this training step.
+
+    They must be as we made them (no hook, ordinary batch statistics), and nothing else may transform the step
+    (compilation, functorch, on a CPU autocast).
     """
     return (
         torch.is_grad_enabled()
@@ -23,15 +38,20 @@ def takes_lean(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bool:
         and norm.track_running_stats
         and norm.affine
         and norm.momentum is not None
-        and has_node_norm(x, norm.num_features)
-        and all(_untouched(module) for module in layers)
+        and _has_kernels(x, norm)
+        and all(_is_untouched(module) for module in layers)
         and not torch.compiler.is_compiling()
         and not x.is_neg()
-        and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()
     )
 
 
-def _untouched(module: nn.Module) -> bool:
+def _has_kernels(x: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
+    if x.is_cpu:
+        return has_node_norm(x, norm.num_features) and not torch.is_autocast_enabled("cpu")
+    return has_gpu_norm(x, norm)
+
+
+def _is_untouched(module: nn.Module) -> bool:
     hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
     return not any(hooks)

@@ -12,12 +12,13 @@ _log = logging.getLogger(__name__)
 
 
 class TritonKernels(NamedTuple):
-    """The modules of the kernels: search, gathered maxima, their gradients, bias and GELU."""
+    """The modules of the kernels: search, gathered maxima, their gradients, bias and GELU, batch norm."""
 
     search: Any
     gather: Any
     scatter: Any
     bias_gelu: Any
+    batch_norm: Any
 
 
 def triton_kernels() -> TritonKernels | None:
@@ -29,11 +30,19 @@ def triton_kernels() -> TritonKernels | None:
 def _load() -> TritonKernels | None:
     """What every caller sees: a test or benchmark that replaces this function switches all kernels off at once."""
     try:
-        from vig_pyg.ops import _triton_bias_gelu, _triton_knn, _triton_max_relative, _triton_scatter_winners
+        from vig_pyg.ops import (
+            _triton_batch_norm,
+            _triton_bias_gelu,
+            _triton_knn,
+            _triton_max_relative,
+            _triton_scatter_winners,
+        )
     except ImportError as error:
         _log.warning("The kernels for GPUs need Triton (%s): plain torch takes their place.", error)
         return None
-    return TritonKernels(_triton_knn, _triton_max_relative, _triton_scatter_winners, _triton_bias_gelu)
+    return TritonKernels(
+        _triton_knn, _triton_max_relative, _triton_scatter_winners, _triton_bias_gelu, _triton_batch_norm
+    )
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

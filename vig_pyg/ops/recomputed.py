@@ -1,4 +1,4 @@
-"""A linear map or two with their batch norms in one pass."""
+"""A linear layer or two with their batch norms in one pass that keeps its input alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,24 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from vig_pyg.ops._batch_norm import NodeNorm, Norm
+from vig_pyg.ops._gpu_batch_norm import GPUNorm
 from vig_pyg.ops.grouped_linear import grouped, grouped_gradients
 
 
-class LeanMLP(torch.autograd.Function):
+def _norm_step(h: Tensor, norm: Norm, offset: Tensor | None, *, gelu: bool) -> NodeNorm | GPUNorm:
+    """One use of the norm for features, plus an offset that a layer would have added; moves the running statistics."""
+    if not h.is_cpu:
+        return GPUNorm(h, norm, offset, gelu=gelu)
+    step = NodeNorm.of(h, norm, gelu=gelu)
+    step.update(norm, h.size(0), torch.zeros_like(step.mean) if offset is None else offset)
+    return step
+
+
+class RecomputedMLP(torch.autograd.Function):
     r"""`W_2 GELU(BN(W_1 x + b_1)) + b_2`, W_1 with heads, that keeps x alone and computes what lies between again.
 
-    Batch norm takes away what :math:`b_1` adds: it moves the running mean, and its gradient is exactly 0.
+    Batch norm takes away what :math:`b_1` adds: it moves the running mean, and its gradient is exactly 0. With
+    `norm_follows` that of :math:`b_2` is 0 too, and not summed.
     """
 
     @staticmethod
@@ -31,12 +42,12 @@ class LeanMLP(torch.autograd.Function):
         bias_2: Tensor,
         norm: Norm,
         heads: int,
+        norm_follows: bool,
     ) -> Tensor:
         ctx.save_for_backward(x, weight_1, bias_1, weight_2)
-        ctx.heads = heads
+        ctx.heads, ctx.norm_follows = heads, norm_follows
         h = grouped(x, weight_1, None, heads)
-        ctx.step = NodeNorm.of(h, norm, gelu=True)
-        ctx.step.update(norm, h.size(0), bias_1)
+        ctx.step = _norm_step(h, norm, bias_1, gelu=True)
         return F.linear(ctx.step.apply(h, out=h), weight_2, bias_2)
 
     @staticmethod
@@ -50,11 +61,13 @@ class LeanMLP(torch.autograd.Function):
         grad_h = torch.mm(grad, weight_2, out=hidden)
         grad_norm = ctx.step.backward_(grad_h, h)
         grad_x, grad_weight_1 = grouped_gradients(grad_h, x, weight_1, ctx.heads)
-        return grad_x, grad_weight_1, torch.zeros_like(bias_1), *grad_norm, grad_weight_2, grad.sum(0), None, None
+        grad_bias_2 = grad.new_zeros(grad.size(1)) if ctx.norm_follows else grad.sum(0)
+        found = grad_x, grad_weight_1, torch.zeros_like(bias_1), *grad_norm, grad_weight_2, grad_bias_2
+        return *found, None, None, None
 
 
-class LeanLinearNorm(torch.autograd.Function):
-    """`BN(W x + b)` that keeps x alone. As in `LeanMLP`, b has no gradient."""
+class RecomputedLinearNorm(torch.autograd.Function):
+    """`BN(W x + b)` that keeps x alone. As in `RecomputedMLP`, b has no gradient."""
 
     @staticmethod
     def forward(
@@ -68,8 +81,7 @@ class LeanLinearNorm(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, weight, bias)
         h = F.linear(x, weight)
-        ctx.step = NodeNorm.of(h, norm, gelu=False)
-        ctx.step.update(norm, h.size(0), bias)
+        ctx.step = _norm_step(h, norm, bias, gelu=False)
         return ctx.step.apply(h, out=h)
 
     @staticmethod
@@ -81,14 +93,13 @@ class LeanLinearNorm(torch.autograd.Function):
         return grad @ weight, grad.t() @ x, torch.zeros_like(bias), *grad_norm, None
 
 
-class LeanNorm(torch.autograd.Function):
+class RecomputedNorm(torch.autograd.Function):
     """Batch norm over nodes, and GELU where it follows, that keeps its input alone."""
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, norm: Norm, gelu: bool) -> Tensor:  # noqa: ARG004
         ctx.save_for_backward(h)
-        ctx.step = NodeNorm.of(h, norm, gelu=gelu)
-        ctx.step.update(norm, h.size(0), torch.zeros_like(ctx.step.mean))
+        ctx.step = _norm_step(h, norm, None, gelu=gelu)
         return ctx.step.apply(h)
 
     @staticmethod

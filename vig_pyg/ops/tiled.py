@@ -1,6 +1,6 @@
-r"""Two linear maps with batch norm and GELU between them, some rows at a time.
+r"""Two linear layers with batch norm and GELU between them, some rows at a time.
 
-What lies between the maps is four times as wide as the nodes; here it is never whole in memory.
+What lies between the layers is four times as wide as the nodes; here it is never whole in memory.
 
 Forward. The batch statistics of :math:`h = W x` (no bias: batch norm takes it away) follow from the mean m and the
 covariance :math:`\Sigma` of x: :math:`\mu = W m`, :math:`\sigma^2 = \mathrm{diag}(W \Sigma W^T)`. So one pass over the
@@ -23,19 +23,19 @@ from torch.autograd.function import once_differentiable
 
 from vig_pyg.ops._batch_norm import NodeNorm, Norm
 
-#: Bytes of what lies between the maps at a time: about the cache of two cores.
+#: Bytes of what lies between the layers at a time: about the cache of two cores.
 BYTES = 2**22
 #: Rows for each input channel from which on the small matrices cost less than they spare; measured.
 ROWS_A_CHANNEL = 64
 
 
-def pays_by_rows(x: Tensor) -> bool:
+def is_worth_tiling(x: Tensor) -> bool:
     """Whether there are so many nodes `(N, C)` for their width that going by rows is faster."""
     return x.size(0) >= ROWS_A_CHANNEL * x.size(1)
 
 
-class LeanMLPByRows(torch.autograd.Function):
-    """What `LeanMLP` computes, by rows; it keeps x and a covariance of its channels."""
+class TiledMLP(torch.autograd.Function):
+    """What `RecomputedMLP` computes, by rows; it keeps x and a covariance of its channels."""
 
     @staticmethod
     def forward(
@@ -49,6 +49,7 @@ class LeanMLPByRows(torch.autograd.Function):
         bias_2: Tensor,
         norm: Norm,
         heads: int,
+        norm_follows: bool,  # noqa: ARG004  (as for `RecomputedMLP`)
     ) -> Tensor:
         step = _rows_at_a_time(weight_1)
         center, covariance = _statistics(x, heads, step)
@@ -95,7 +96,7 @@ class LeanMLPByRows(torch.autograd.Function):
             p_h.sub_(c_h @ w_h * of_h, alpha=x.size(0))
         grad_weight_1 = products.mul_(norm.scale[:, None])
         rest = torch.zeros_like(norm.mean), grad_gamma, sums, grad_weight_2, grad.sum(0)
-        return grad_x, grad_weight_1, *rest, None, None
+        return grad_x, grad_weight_1, *rest, None, None, None
 
 
 def _rows_at_a_time(weight: Tensor) -> int:
@@ -118,7 +119,7 @@ def _heads(heads: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _map(x: Tensor, weight: Tensor, heads: int, out: Tensor) -> Tensor:
-    """The linear map of each head on its channels."""
+    """The linear layer of each head on its channels."""
     for x_h, w_h, out_h in _heads(heads, x, weight.t(), out):
         torch.mm(x_h, w_h, out=out_h)
     return out

@@ -1,0 +1,29 @@
+"""The operators of batch norm on a GPU; without one, on a CPU by Triton's interpreter."""
+
+from contextlib import contextmanager
+
+import torch
+
+from vig_pyg.ops import _gpu_batch_norm
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+_IMPLEMENTATIONS = {
+    "norm_statistics": _gpu_batch_norm._statistics,
+    "norm_apply": _gpu_batch_norm._apply,
+    "norm_backward_": _gpu_batch_norm._backward,
+}
+
+
+@contextmanager
+def interpreted():
+    """Inside, the operators take tensors of `DEVICE`."""
+    if DEVICE == "cuda":
+        yield
+        return
+    library = torch.library.Library("vig_pyg", "IMPL")
+    try:
+        for name, function in _IMPLEMENTATIONS.items():
+            library.impl(name, function, "CPU")
+        yield
+    finally:
+        library._destroy()

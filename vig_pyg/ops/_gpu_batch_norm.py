@@ -1,0 +1,148 @@
+"""Batch norm over nodes, and GELU behind it, for training on GPUs: operators around the Triton kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
+
+#: Types of features that the kernels read, and the multiple of which the channels must be.
+_FLOATS, _STEP = (torch.float32, torch.bfloat16, torch.float16), 8
+
+
+def has_gpu_norm(x: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
+    """Whether the kernels take nodes `(N, C)` for this norm: on a GPU, several, channels a multiple of 8."""
+    channels, weight = norm.num_features, norm.weight
+    return (
+        x.device.type == "cuda"
+        and x.dim() == 2
+        and x.size(0) > 1
+        and channels % _STEP == 0
+        and x.dtype in _FLOATS
+        and weight.dtype is torch.float32
+        and weight.device == x.device
+        and has_triton_kernels()
+    )
+
+
+class GPUNorm:
+    """One use of a batch norm in training on a GPU, with the batch's statistics; it moves the running ones.
+
+    Args:
+        h: Features `(N, C)`, contiguous.
+        norm: The batch norm.
+        offset: What the layer before would have added to h; it moves the running mean only.
+        gelu: Whether GELU follows.
+    """
+
+    def __init__(self, h: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, offset: Tensor | None, *, gelu: bool) -> None:
+        mean, variance, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
+        assert norm.momentum is not None
+        self.gelu = gelu
+        self.factors: Tensor = torch.ops.vig_pyg.norm_statistics(
+            h, norm.weight, norm.bias, offset, mean, variance, batches, norm.momentum, norm.eps
+        )
+
+    def apply(self, h: Tensor, out: Tensor | None = None) -> Tensor:
+        """Normalized features, with GELU where it follows, into `out` (it may be `h`)."""
+        out = torch.empty_like(h) if out is None else out
+        torch.ops.vig_pyg.norm_apply(h, self.factors, out, self.gelu)
+        return out
+
+    def backward_(self, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Turns the gradient of the result into that of `h`; returns those of weight and bias."""
+        totals: Tensor = torch.ops.vig_pyg.norm_backward_(grad, h, self.factors, self.gelu)
+        return totals[1], totals[0]
+
+
+def _statistics(
+    h: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    offset: Tensor | None,
+    running_mean: Tensor,
+    running_var: Tensor,
+    batches: Tensor,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    _check(h)
+    channels = h.shape[1:]
+    for part in (weight, bias, running_mean, running_var, *(() if offset is None else (offset,))):
+        if part.shape != channels or not part.is_contiguous() or part.device != h.device:
+            raise ValueError(
+                f"A batch norm of features {tuple(h.shape)} on {h.device} has contiguous vectors ({h.shape[1]},) "
+                f"there, got {tuple(part.shape)} on {part.device}."
+            )
+    running = running_mean, running_var, batches
+    found: Tensor = _kernels().statistics(h, weight, bias, offset, running, momentum, eps)
+    return found
+
+
+def _apply(h: Tensor, factors: Tensor, out: Tensor, gelu: bool) -> None:
+    _check(h)
+    _check_factors(h, factors, out)
+    _kernels().apply(h, factors, out, gelu=gelu)
+
+
+def _backward(grad: Tensor, h: Tensor, factors: Tensor, gelu: bool) -> Tensor:
+    _check(h)
+    _check_factors(h, factors, grad)
+    found: Tensor = _kernels().backward_(grad, h, factors, gelu=gelu)
+    return found
+
+
+def _check(h: Tensor) -> None:
+    fits = h.dim() == 2 and h.size(0) > 1 and h.size(1) % _STEP == 0 and h.size(1) > 0 and h.dtype in _FLOATS
+    if not fits or not h.is_contiguous():
+        raise ValueError(
+            f"The kernels take contiguous nodes (N, C), two at least, with C a multiple of {_STEP}, in float32, "
+            f"bfloat16 or float16, got {tuple(h.shape)} of {h.dtype} with strides {h.stride()}."
+        )
+
+
+def _check_factors(h: Tensor, factors: Tensor, other: Tensor) -> None:
+    fits = factors.shape == (4, h.size(1)) and factors.dtype is torch.float32 and factors.is_contiguous()
+    same = other.shape == h.shape and other.is_contiguous() and factors.device == other.device == h.device
+    if not fits or not same or other.dtype not in _FLOATS:
+        raise ValueError(
+            f"Features {tuple(h.shape)} have factors (4, {h.size(1)}) of float32 and a result of their shape, "
+            f"contiguous, got {tuple(factors.shape)} of {factors.dtype} and {tuple(other.shape)} of {other.dtype}."
+        )
+
+
+def _kernels() -> Any:
+    kernels = triton_kernels()
+    assert kernels is not None  # `has_gpu_norm` has looked
+    return kernels.batch_norm
+
+
+def _fake_statistics(h: Tensor, *_: object) -> Tensor:
+    _check(h)
+    return torch.empty(4, h.size(1), dtype=torch.float32, device=h.device)
+
+
+def _fake_apply(h: Tensor, factors: Tensor, out: Tensor, gelu: bool) -> None:  # noqa: ARG001
+    _check_factors(h, factors, out)
+
+
+def _fake_backward(grad: Tensor, h: Tensor, factors: Tensor, gelu: bool) -> Tensor:  # noqa: ARG001
+    _check_factors(h, factors, grad)
+    return torch.empty(2, h.size(1), dtype=torch.float32, device=h.device)
+
+
+_RUNNING = "Tensor(a!) running_mean, Tensor(b!) running_var, Tensor(c!) batches, float momentum, float eps"
+torch.library.define(
+    "vig_pyg::norm_statistics", f"(Tensor h, Tensor weight, Tensor bias, Tensor? offset, {_RUNNING}) -> Tensor"
+)
+torch.library.define("vig_pyg::norm_apply", "(Tensor h, Tensor factors, Tensor(a!) out, bool gelu) -> ()")
+torch.library.define("vig_pyg::norm_backward_", "(Tensor(a!) grad, Tensor h, Tensor factors, bool gelu) -> Tensor")
+torch.library.impl("vig_pyg::norm_statistics", "CUDA", _statistics)
+torch.library.impl("vig_pyg::norm_apply", "CUDA", _apply)
+torch.library.impl("vig_pyg::norm_backward_", "CUDA", _backward)
+torch.library.register_fake("vig_pyg::norm_statistics", _fake_statistics)
+torch.library.register_fake("vig_pyg::norm_apply", _fake_apply)
+torch.library.register_fake("vig_pyg::norm_backward_", _fake_backward)

@@ -1,0 +1,282 @@
+r"""Batch norm over nodes, and GELU behind it, for training on a GPU, in Triton.
+
+Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with the batch's mean and deviation; its gradient
+:math:`s\,(d - \bar d - \hat h\,\overline{d \hat h})` with :math:`s = \gamma / \sigma`, :math:`\hat h` the normalized
+features, d the gradient before GELU and bars for means over nodes. Shapes: h `(N, C)`, C a multiple of 8.
+
+Forward reads h twice and writes once; backward reads h and the gradient twice and writes once. All sums are in
+float32, in an order that does not change: each program sums some rows, and then few sums are left for each channel.
+Statistics are of differences to a row of the program, so that a large mean costs no digits.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from vig_pyg.ops._triton_bias_gelu import STEP, gelu_of
+
+#: The most parts of a sum, rows that a part has at least, and groups of eight numbers of one program.
+_PARTS, _ROWS, _GROUPS = 256, 256, 128
+#: Numbers of a tile of a sum: as many as leave registers for several programs at a time.
+_MOMENTS_TILE, _SLOPES_TILE = 2048, 1024
+#: Rows of the factors that `statistics` returns.
+MEAN, RATE, SCALE, SHIFT = range(4)
+
+
+def statistics(
+    h: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    offset: Tensor | None,
+    running: tuple[Tensor, Tensor, Tensor],
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """Mean, 1 / deviation, and the scale and shift that normalize, `(4, C)`; moves the running statistics.
+
+    Args:
+        h: Features `(N, C)`, contiguous, N at least 2.
+        weight: Of the norm, `(C,)`, float32.
+        bias: Of the norm.
+        offset: What the layer before would have added to h, `(C,)`; it moves the running mean only.
+        running: Running mean and variance `(C,)`, float32, and the number of batches.
+        momentum: Of the running statistics.
+        eps: Added to the variance.
+    """
+    n, channels = h.shape
+    columns = _columns(channels)
+    parts = _parts(n)
+    sums = torch.empty(2, parts, channels, dtype=torch.float32, device=h.device)
+    factors = torch.empty(4, channels, dtype=torch.float32, device=h.device)
+    rows = _rows(n, parts)
+    grid = triton.cdiv(channels, columns), parts
+    _moments[grid](h, sums, n, channels, rows, parts, ROWS=_MOMENTS_TILE // columns, COLUMNS=columns)
+    before = h if offset is None else offset
+    _finish[(triton.cdiv(channels, 16),)](
+        sums,
+        weight,
+        bias,
+        before,
+        *running,
+        factors,
+        n,
+        channels,
+        rows,
+        parts,
+        momentum,
+        eps,
+        n / (n - 1),
+        OFFSET=offset is not None,
+        PARTS=triton.next_power_of_2(parts),
+        COLUMNS=16,
+    )
+    return factors
+
+
+def apply(h: Tensor, factors: Tensor, out: Tensor, *, gelu: bool) -> None:
+    """Normalized features, with GELU where it follows, into `out` (it may be `h`)."""
+    n, channels = h.shape
+    groups = n * (channels // STEP)
+    _apply[(triton.cdiv(groups, _GROUPS),)](
+        h, factors, out, groups, channels // STEP, channels, GELU=gelu, GROUPS=_GROUPS
+    )
+
+
+def backward_(grad: Tensor, h: Tensor, factors: Tensor, *, gelu: bool) -> Tensor:
+    """Turns the gradient of the result into that of h; returns those of bias and weight, `(2, C)`."""
+    n, channels = h.shape
+    columns, parts = _columns(channels), _parts(n)
+    sums = torch.empty(2, parts, channels, dtype=torch.float32, device=h.device)
+    tile = {"ROWS": _SLOPES_TILE // columns, "COLUMNS": columns}
+    grid = triton.cdiv(channels, columns), parts
+    _slopes[grid](grad, h, factors, sums, n, channels, _rows(n, parts), parts, GELU=gelu, **tile)
+    totals = sums.sum(1)
+    groups = n * (channels // STEP)
+    sizes = groups, channels // STEP, channels, 1 / n
+    _gradient[(triton.cdiv(groups, _GROUPS),)](grad, h, factors, totals, *sizes, GELU=gelu, GROUPS=_GROUPS)
+    return totals
+
+
+def _columns(channels: int) -> int:
+    """Channels of one program: rows of 64 bytes at least, and little beyond the last channel."""
+    return 64 if channels >= 128 else 32
+
+
+def _parts(n: int) -> int:
+    return max(1, min(_PARTS, n // _ROWS))
+
+
+def _rows(n: int, parts: int) -> int:
+    """Rows of a part: whole tiles, so that the last part may have fewer, and parts behind it none."""
+    return triton.cdiv(triton.cdiv(n, parts), 64) * 64
+
+
+@triton.jit
+def _moments(h_ptr, sums_ptr, n, channels, rows, parts, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    c = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    part = tl.program_id(1)
+    start = part.to(tl.int64) * rows
+    stop = tl.minimum(start + rows, n)
+    origin = tl.load(h_ptr + tl.minimum(start, n - 1) * channels + c, c < channels, 0.0).to(tl.float32)
+    first = tl.zeros((ROWS, COLUMNS), tl.float32)
+    second = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for row in range(start, stop, ROWS):
+        i = row + tl.arange(0, ROWS)
+        here = (i < stop)[:, None] & (c < channels)[None, :]
+        h = tl.load(h_ptr + i[:, None] * channels + c[None, :], here, 0.0).to(tl.float32)
+        difference = tl.where(here, h - origin[None, :], 0.0)
+        first += difference
+        second += difference * difference
+    count = tl.maximum(stop - start, 1).to(tl.float32)
+    total = tl.sum(first, 0)
+    at = sums_ptr + part * channels + c
+    tl.store(at, origin + total / count, c < channels)
+    tl.store(at + parts * channels, tl.sum(second, 0) - total * total / count, c < channels)
+
+
+@triton.jit
+def _finish(
+    sums_ptr,
+    weight_ptr,
+    bias_ptr,
+    offset_ptr,
+    mean_ptr,
+    variance_ptr,
+    batches_ptr,
+    factors_ptr,
+    n,
+    channels,
+    rows,
+    parts,
+    momentum,
+    eps,
+    correction,
+    OFFSET: tl.constexpr,
+    PARTS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    c = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    part = tl.arange(0, PARTS)
+    here = (part < parts)[:, None] & (c < channels)[None, :]
+    at = sums_ptr + part[:, None] * channels + c[None, :]
+    means = tl.load(at, here, 0.0)
+    count = tl.minimum(tl.maximum(n - part.to(tl.int64) * rows, 0), rows).to(tl.float32)
+    count = tl.where(part < parts, count, 0.0)[:, None]
+    origin = tl.load(sums_ptr + c, c < channels, 0.0)
+    size = n.to(tl.float32)
+    mean = origin + tl.sum(count * (means - origin[None, :]), 0) / size
+    away = means - mean[None, :]
+    squares = tl.load(at + parts * channels, here, 0.0)
+    variance = (tl.sum(tl.where(count > 0, squares, 0.0), 0) + tl.sum(count * away * away, 0)) / size
+    rate = 1.0 / tl.sqrt(variance + eps)
+    on = c < channels
+    scale = tl.load(weight_ptr + c, on, 0.0).to(tl.float32) * rate
+    to = factors_ptr + c
+    tl.store(to, mean, on)
+    tl.store(to + channels, rate, on)
+    tl.store(to + 2 * channels, scale, on)
+    tl.store(to + 3 * channels, tl.load(bias_ptr + c, on, 0.0).to(tl.float32) - mean * scale, on)
+    if OFFSET:
+        mean += tl.load(offset_ptr + c, on, 0.0).to(tl.float32)
+    old = tl.load(mean_ptr + c, on, 0.0)
+    tl.store(mean_ptr + c, old + momentum * (mean - old), on)
+    old = tl.load(variance_ptr + c, on, 0.0)
+    tl.store(variance_ptr + c, old + momentum * (variance * correction - old), on)
+    if tl.program_id(0) == 0:
+        tl.store(batches_ptr, tl.load(batches_ptr) + 1)
+
+
+@triton.jit
+def _factors(factors_ptr, channels, group, groups_a_row, here):
+    """Mean, rate, scale and shift of the eight channels of each group."""
+    at = factors_ptr + (group % groups_a_row)[:, None] * 8 + tl.arange(0, 8)[None, :]
+    mean = tl.load(at, here, 0.0)
+    rate = tl.load(at + channels, here, 0.0)
+    scale = tl.load(at + 2 * channels, here, 0.0)
+    return mean, rate, scale, tl.load(at + 3 * channels, here, 0.0)
+
+
+@triton.jit
+def _apply(h_ptr, factors_ptr, out_ptr, groups, groups_a_row, channels, GELU: tl.constexpr, GROUPS: tl.constexpr):
+    group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)
+    here = (group < groups)[:, None]
+    at = group[:, None] * 8 + tl.arange(0, 8)[None, :]
+    _, _, scale, shift = _factors(factors_ptr, channels, group, groups_a_row, here)
+    z = tl.load(h_ptr + at, here, 0.0).to(tl.float32) * scale + shift
+    tl.store(out_ptr + at, gelu_of(z) if GELU else z, here)
+
+
+@triton.jit
+def _slope(z):
+    """The derivative of the exact GELU."""
+    return 0.5 * (1.0 + tl.erf(z * 0.7071067811865476)) + z * 0.3989422804014327 * tl.exp(-0.5 * z * z)
+
+
+@triton.jit
+def _slopes(
+    grad_ptr,
+    h_ptr,
+    factors_ptr,
+    sums_ptr,
+    n,
+    channels,
+    rows,
+    parts,
+    GELU: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    c = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    on = c < channels
+    part = tl.program_id(1)
+    start = part.to(tl.int64) * rows
+    stop = tl.minimum(start + rows, n)
+    mean = tl.load(factors_ptr + c, on, 0.0)[None, :]
+    rate = tl.load(factors_ptr + channels + c, on, 0.0)[None, :]
+    scale = tl.load(factors_ptr + 2 * channels + c, on, 0.0)[None, :]
+    shift = tl.load(factors_ptr + 3 * channels + c, on, 0.0)[None, :]
+    sum_d = tl.zeros((ROWS, COLUMNS), tl.float32)
+    sum_dh = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for row in range(start, stop, ROWS):
+        i = row + tl.arange(0, ROWS)
+        here = (i < stop)[:, None] & on[None, :]
+        at = i[:, None] * channels + c[None, :]
+        d = tl.load(grad_ptr + at, here, 0.0).to(tl.float32)
+        h = tl.load(h_ptr + at, here, 0.0).to(tl.float32)
+        if GELU:
+            d *= _slope(h * scale + shift)
+        sum_d += d
+        sum_dh += tl.where(here, d * (h - mean) * rate, 0.0)
+    at = sums_ptr + part * channels + c
+    tl.store(at, tl.sum(sum_d, 0), on)
+    tl.store(at + parts * channels, tl.sum(sum_dh, 0), on)
+
+
+@triton.jit
+def _gradient(
+    grad_ptr,
+    h_ptr,
+    factors_ptr,
+    totals_ptr,
+    groups,
+    groups_a_row,
+    channels,
+    share,
+    GELU: tl.constexpr,
+    GROUPS: tl.constexpr,
+):
+    group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)
+    here = (group < groups)[:, None]
+    at = group[:, None] * 8 + tl.arange(0, 8)[None, :]
+    mean, rate, scale, shift = _factors(factors_ptr, channels, group, groups_a_row, here)
+    total = totals_ptr + (group % groups_a_row)[:, None] * 8 + tl.arange(0, 8)[None, :]
+    mean_d = tl.load(total, here, 0.0) * share
+    mean_dh = tl.load(total + channels, here, 0.0) * share
+    d = tl.load(grad_ptr + at, here, 0.0).to(tl.float32)
+    h = tl.load(h_ptr + at, here, 0.0).to(tl.float32)
+    if GELU:
+        d *= _slope(h * scale + shift)
+    tl.store(grad_ptr + at, scale * (d - mean_d - (h - mean) * rate * mean_dh), here)

@@ -1,0 +1,140 @@
+"""Linear layers with batch norm and GELU, by the pass that fits the device and the mode.
+
+In training the intermediate activations are recomputed in the backward pass instead of stored: on a CPU by native
+kernels, for many nodes in tiles, and on a GPU by Triton. In evaluation, under compilation and for layers that somebody
+watches or replaced, the layers themselves run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vig_pyg.ops._autocast import autocast_type
+from vig_pyg.ops._recomputable import can_recompute, is_recomputable
+from vig_pyg.ops.recomputed import RecomputedLinearNorm, RecomputedMLP, RecomputedNorm
+from vig_pyg.ops.tiled import TiledMLP, is_worth_tiling
+
+
+def mlp(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
+    r"""`second(first(x))` without the wide intermediate activations in memory while training.
+
+    .. math:: \mathrm{BN}(W_2\,\mathrm{GELU}(\mathrm{BN}(W_1 x + b_1)) + b_2)
+
+    (FFN and update of Vision GNN, arXiv 2206.00272, section 3).
+
+    Args:
+        x: Nodes `(N, C)`.
+        first: Linear layer, batch norm, GELU.
+        second: Linear layer, batch norm.
+
+    Returns:
+        Nodes `(N, C')`.
+
+    Example:
+        >>> first, second = nn.Sequential(nn.Linear(8, 16), nn.GELU()), nn.Linear(16, 8)
+        >>> mlp(torch.rand(5, 8), first, second).shape
+        torch.Size([5, 8])
+    """
+    layers = (first, *first.children(), second, *second.children())
+    if not (_is_mlp(layers) and can_recompute(x, layers[2], layers)):
+        plain: Tensor = second(first(x))
+        return plain
+    modules: tuple[Any, ...] = layers
+    _, linear_1, norm, _, _, linear_2, last = modules
+    x, weight_1, bias_1, weight_2, bias_2 = _cast(x, linear_1.weight, linear_1.bias, linear_2.weight, linear_2.bias)
+    function = TiledMLP if x.is_cpu and is_worth_tiling(x) else RecomputedMLP
+    norm_follows = not x.is_cpu and last.training
+    out: Tensor = function.apply(
+        x, weight_1, bias_1, norm.weight, norm.bias, weight_2, bias_2, norm, linear_1.heads, norm_follows
+    )
+    return batch_norm_gelu(out, last)
+
+
+def linear_norm(x: Tensor, linear: nn.Module, norm: nn.Module) -> Tensor:
+    r"""`norm(linear(x))` without the linear layer's result in memory while training.
+
+    .. math:: \mathrm{BN}(W x + b)
+
+    Args:
+        x: Nodes `(N, C)`.
+        linear: Linear layer.
+        norm: Batch norm over nodes.
+
+    Returns:
+        Nodes `(N, C')`.
+
+    Example:
+        >>> linear_norm(torch.rand(5, 8), nn.Linear(8, 16), nn.BatchNorm1d(16)).shape
+        torch.Size([5, 16])
+    """
+    if _has_one_head(linear) and can_recompute(x, norm, (linear, norm)):
+        layer: Any = linear
+        x, weight, bias = _cast(x, layer.weight, layer.bias)
+        out: Tensor = RecomputedLinearNorm.apply(x, weight, bias, norm.weight, norm.bias, norm)
+        return out
+    plain: Tensor = norm(linear(x))
+    return plain
+
+
+def batch_norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -> Tensor:
+    r"""`gelu(norm(x))` in one pass that keeps x alone while training.
+
+    .. math:: \mathrm{GELU}(\mathrm{BN}(x))
+
+    Args:
+        x: Nodes `(N, C)`, or maps `(B, C, H, W)`, channels last for the one pass.
+        norm: Batch norm.
+        gelu: The GELU, or `None` where none follows.
+
+    Returns:
+        Features of the same shape.
+
+    Example:
+        >>> batch_norm_gelu(torch.rand(2, 8, 4, 4), nn.BatchNorm2d(8), nn.GELU()).shape
+        torch.Size([2, 8, 4, 4])
+    """
+    if gelu is None or _is_gelu(gelu):
+        nodes = _as_nodes(x)
+        if nodes is not None and can_recompute(nodes, norm, [norm] if gelu is None else [norm, gelu]):
+            out: Tensor = RecomputedNorm.apply(nodes, norm.weight, norm.bias, norm, gelu is not None)
+            if x.dim() == 2:
+                return out
+            return out.view(x.size(0), *x.shape[2:], -1).permute(0, 3, 1, 2)  # (B H W, C) -> (B, C, H, W)
+    plain: Tensor = norm(x)
+    return plain if gelu is None else gelu(plain)
+
+
+def _as_nodes(x: Tensor) -> Tensor | None:
+    """Maps with channels last as nodes, a view; `None` for others."""
+    if x.dim() == 2:
+        return x if x.is_contiguous() else None
+    if x.dim() != 4 or not x.is_contiguous(memory_format=torch.channels_last):
+        return None
+    return x.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, H, W) -> (B H W, C)
+
+
+def _is_mlp(layers: tuple[nn.Module, ...]) -> bool:
+    """Whether these are a sequence of linear layer, batch norm and GELU, and a pair of linear layer and batch norm."""
+    if len(layers) != 7:
+        return False
+    first, linear_1, norm_1, gelu, second, linear_2, norm_2 = layers
+    plain = type(first) is nn.Sequential and type(norm_1) is type(norm_2) is nn.BatchNorm1d and _is_gelu(gelu)
+    return plain and is_recomputable(linear_1) and is_recomputable(second) and _has_one_head(linear_2)
+
+
+def _has_one_head(layer: nn.Module) -> bool:
+    """Whether this is a linear layer as we made it, without heads."""
+    return is_recomputable(layer) and getattr(layer, "heads", 0) == 1
+
+
+def _is_gelu(layer: nn.Module) -> bool:
+    return type(layer) is nn.GELU and layer.approximate == "none"
+
+
+def _cast(x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+    """Nodes and weights in the type of autocast, as it would cast them at each of their products."""
+    dtype = autocast_type(x)
+    return (x, *weights) if dtype is None else tuple(part.to(dtype) for part in (x, *weights))
