@@ -10,10 +10,13 @@ works where there is no GPU (it needs `TRITON_INTERPRET=1`). Rows are printed as
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 import torch
@@ -28,17 +31,8 @@ from vig_pyg.ops._triton_knn import Tile, edges_of, neighbors
 from vig_pyg.ops._triton_lengths import lengths
 
 #: Sizes of tiles that compile without spilling: targets, channels and stages of the product, warps.
-TILES = [
-    Tile(64, 64, 2, 4),
-    Tile(64, 64, 3, 4),
-    Tile(64, 32, 2, 4),
-    Tile(64, 32, 3, 4),
-    Tile(64, 16, 4, 4),
-    Tile(64, 128, 1, 4),
-    Tile(128, 64, 2, 8),
-    Tile(128, 32, 3, 8),
-]
-FLOAT_TILES = [Tile(64, 16, 2, 4), Tile(64, 16, 3, 4), Tile(64, 32, 2, 4), Tile(128, 16, 2, 8)]
+TILES = [Tile(64, 16, 4, 4), Tile(64, 32, 3, 4), Tile(64, 64, 2, 4)]
+MOST_VARIANTS = 20
 SMALL = {"small": (20, 12, 16, 4, 2)}
 Run = Callable[[], Any]
 
@@ -79,22 +73,22 @@ def variants(shape: tuple[int, ...], args: argparse.Namespace) -> Iterator[tuple
         a, b = (normalize(part.float(), dim=-1) for part in (x, y))
         return search_before(a, b, k, step, bias)
 
-    found = neighbors(x, y, k, **options)
-    yield "before", before
+    found = torch.zeros(args.batch_size, n, kept, dtype=torch.int16, device=args.device)
+    if args.before:
+        yield "before", before
     yield "baddbmm + topk, float32", partial(topk, unit, unit_y)
     yield "baddbmm + topk, bfloat16", partial(topk, unit.bfloat16(), unit_y.bfloat16())
     yield "ours, edges", partial(knn, x, y, k, **options)
     yield "ours, sources", partial(neighbors, x, y, k, **options)
     yield "ours, no bias", partial(neighbors, x, y, k, step=step, bias=None, normalize=True)
-    yield "of it: lengths", partial(lengths, *((x,) if n == m else (x, y)))
+    yield "of it: lengths", partial(lengths, y)
+    yield "lengths of targets too", partial(lengths, x, y)
     yield "of it: edges", partial(edges_of, found, m)
     yield "k = 1: product, bias", partial(neighbors, x, y, 1, step=1, bias=bias, normalize=True)
-    for precision in PRECISIONS:
-        yield f"float32, {precision}", partial(neighbors, wide, wide_y, k, precision=precision, **options)
     for tile in TILES:
         yield f"tile {tuple(tile)}", partial(neighbors, x, y, k, tile=tile, **options)
-    for tile in FLOAT_TILES:
-        yield f"float32 {tuple(tile)}", partial(neighbors, wide, wide_y, k, tile=tile, **options)
+    for precision in PRECISIONS:
+        yield f"float32, {precision}", partial(neighbors, wide, wide_y, k, precision=precision, **options)
 
 
 def measured(runs: dict[str, Run], args: argparse.Namespace) -> dict[str, float | str]:
@@ -114,28 +108,51 @@ def measured(runs: dict[str, Run], args: argparse.Namespace) -> dict[str, float 
     return found | {name: 1000 * statistics.median(values) for name, values in times.items()}
 
 
+def warm(shapes: dict[str, tuple[int, ...]], args: argparse.Namespace) -> None:
+    """Compiles all kernels in several processes, into Triton's cache; this one must not have used the GPU yet."""
+    small = argparse.Namespace(**vars(args) | {"batch_size": 2})
+    jobs = [(shape, index, small) for index in range(MOST_VARIANTS) for shape in shapes.values()]
+    with get_context("fork").Pool(min(14, os.cpu_count() or 1)) as pool:
+        pool.starmap(_run_one, jobs, chunksize=1)
+
+
+def _run_one(shape: tuple[int, ...], index: int, args: argparse.Namespace) -> None:
+    for run in list(dict(variants(shape, args)).values())[index : index + 1]:
+        with contextlib.suppress(Exception):  # the measurement tells
+            run()
+            torch.cuda.synchronize()
+
+
+def timed(shape: tuple[int, ...], args: argparse.Namespace) -> dict[str, float | str]:
+    return measured(dict(variants(shape, args)), args)
+
+
+def shared(shape: tuple[int, ...], args: argparse.Namespace) -> dict[str, float]:
+    return dict(correct(shape, args))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=[*SHAPES, *SMALL])
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--before", action="store_true", help="the kernel before this one too, which compiles long")
     parser.add_argument("--seconds", type=float, default=60.0, help="begin no further shape after this")
     parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
     args = parser.parse_args()
     torch.manual_seed(0)
-    start, columns = time.perf_counter(), {}
-    shares: dict[str, dict[str, float]] = {}
-    for name in args.shapes:
-        if time.perf_counter() - start > args.seconds:
-            print(f"{name}: no time left")
-            continue
-        shape = (SHAPES | SMALL)[name]
-        columns[name] = measured(dict(variants(shape, args)), args)
-        print(name, columns[name], f"{time.perf_counter() - start:.0f} s", flush=True)
-        shares[name] = dict(correct(shape, args))
-        print(name, "equal neighbors", shares[name], f"{time.perf_counter() - start:.0f} s", flush=True)
-    worst = {row: min(share[row] for share in shares.values()) for row in next(iter(shares.values()))}
-    print("smallest share of equal neighbors:", ", ".join(f"{row} {share:.5f}" for row, share in worst.items()))
+    start, columns, shares = time.perf_counter(), {}, {}
+    shapes = {name: (SHAPES | SMALL)[name] for name in args.shapes}
+    if args.device.type == "cuda":
+        warm(shapes, args)
+    parts = ("ms", columns, partial(timed, args=args)), ("equal", shares, partial(shared, args=args))
+    for title, found, make in parts:
+        for name, shape in shapes.items():
+            if time.perf_counter() - start < args.seconds:
+                found[name] = make(shape)
+                print(f"{time.perf_counter() - start:.0f} s", title, name, found[name], flush=True)
+    for row in next(iter(shares.values()), ()):
+        print("equal neighbors".ljust(26), row, *(f"{share[row]:.5f}" for share in shares.values()))
     print("ms".ljust(26), *(f"{name[-8:]:>9}" for name in columns))
     for row in next(iter(columns.values())):
         cells = (column.get(row, "") for column in columns.values())

@@ -24,6 +24,8 @@ from vig_pyg.ops._triton_lengths import lengths
 
 #: Neighbors that are kept on chip.
 MOST_NEIGHBORS = 128
+#: Channels whose squares a program of the search can sum at once.
+MOST_CHANNELS = 256
 #: How float32 operands are multiplied: `"highest"` in three products of TF32, which keep float32's order.
 _PRODUCTS = {"highest": "tf32x3", "high": "tf32", "medium": "tf32"}
 
@@ -47,6 +49,7 @@ class Operands(NamedTuple):
     bias: Tensor
     precision: str
     exact: bool
+    width: int = 0  # of the features whose lengths the kernel finds itself, a power of two
 
 
 def neighbors(
@@ -91,7 +94,7 @@ def neighbors(
 
 
 def _launch(operands: Operands, found: Tensor, k: int, step: int, tile: Tile) -> None:
-    x, y, x_lengths, y_lengths, bias, precision, exact = operands
+    x, y, x_lengths, y_lengths, bias, precision, exact, width = operands
     if x.device.type == "cpu":  # Triton's interpreter multiplies no numbers of 16 bits
         x, y = x.to(y.dtype).float(), y.float()
     (images, n, channels), m, kept = x.shape, y.size(1), found.size(2)
@@ -99,7 +102,7 @@ def _launch(operands: Operands, found: Tensor, k: int, step: int, tile: Tile) ->
     strides = [bias.stride(i) if bias.size(i) > 1 else 0 for i in range(2)]
     count = 4 if m % 4 == 0 and all(stride % 4 == 0 for stride in strides) and bias.data_ptr() % 16 == 0 else 1
     sizes = {"SOURCES": max(64, triton.next_power_of_2(m)) if few else 128}
-    sizes |= {"EXACT": exact} if few else {"BEST": max(16, triton.next_power_of_2(k))}
+    sizes |= {"EXACT": exact, "WIDTH": width} if few else {"BEST": max(16, triton.next_power_of_2(k))}
     (search_row if few else search_tiles)[(triton.cdiv(n, tile.targets), images)](
         x,
         y,
@@ -132,35 +135,49 @@ def tile_for(n: int, m: int, channels: int, dtype: torch.dtype) -> Tile:  # noqa
     """The sizes that were fastest where they were measured (`examples/benchmarks/gpu_kernels.py`).
 
     64 targets are the fewest rows of a warp group's product; four warps then hold 64 x 256 scores in 128 registers a
-    thread, and two programs share a multiprocessor.
+    thread, and two programs share a multiprocessor. A step of the product is as wide as it can be without a rest.
     """
     if dtype == torch.float32:
         return Tile(64, 16, 2, 4)  # three products hold three times the operands in registers
-    return Tile(64, 64, 2, 4)
+    if channels % 64 == 0:
+        return Tile(64, 64, 2, 4)
+    return Tile(64, 32, 3, 4) if channels % 32 == 0 else Tile(64, 16, 4, 4)
 
 
 def prepared(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool, precision: str) -> Operands:
     """Operands whose products, lengths and bias give the scores."""
-    if normalize and x.dtype != torch.float32:
-        same = x.data_ptr() == y.data_ptr() and x.shape == y.shape
-        x_lengths, *more = lengths(x) if same else lengths(x, y)
-        y_lengths = more[0] if more else x_lengths
-        if bias is None:  # all sources have the length 1, but for those that have none
-            bias = (y_lengths > 1e-12).float().mul(-0.5).unsqueeze(1)
-        return Operands(x, y, x_lengths, y_lengths, _dense(bias), "tf32", False)
-    if bias is not None and not normalize:
-        return _rounded(Operands(x, y, None, None, _dense(bias), _PRODUCTS[precision], True), precision)
-    if normalize:
-        y = y / torch.linalg.vector_norm(y, dim=-1, keepdim=True).clamp_min(1e-12)
-        mean = y.mean(1, keepdim=True)
-        y = y - mean  # each target's scores change by one number; close sources do not cancel
-        if bias is None:
-            bias = -(y * (y / 2 + mean)).sum(-1).unsqueeze(1)  # (B, 1, m), half the squared lengths but for a number
-        return _rounded(Operands(x, y, lengths(x)[0], None, _dense(bias), _PRODUCTS[precision], False), precision)
-    mean = y.float().mean(1, keepdim=True)
-    x, y = x.float() - mean, y.float() - mean
-    bias = y.square().sum(-1).mul(-0.5).unsqueeze(1)
-    return _rounded(Operands(x, y, None, None, bias, _PRODUCTS[precision], True), precision)
+    if not normalize:
+        return _rounded(_as_they_are(x, y, bias, precision), precision)
+    same = x.data_ptr() == y.data_ptr() and x.shape == y.shape
+    # the search itself finds the lengths of narrow targets: it reads them anyway, the second time from the cache
+    narrow = not same and x.size(2) <= MOST_CHANNELS and y.size(1) <= MOST_SOURCES
+    width = max(16, triton.next_power_of_2(x.size(2))) if narrow else 0
+    if x.dtype == torch.float32:
+        y, bias = _centered(y, bias)
+        x_lengths = None if narrow else lengths(x)[0]
+        return _rounded(Operands(x, y, x_lengths, None, bias, _PRODUCTS[precision], False, width), precision)
+    both = lengths(x) if same else lengths(y) if narrow else lengths(x, y)
+    if bias is None:  # all sources have the length 1, but for those that have none
+        bias = (both[-1] > 1e-12).float().mul(-0.5).unsqueeze(1)  # (B, 1, m)
+    return Operands(x, y, None if narrow else both[0], both[-1], _dense(bias), "tf32", False, width)
+
+
+def _as_they_are(x: Tensor, y: Tensor, bias: Tensor | None, precision: str) -> Operands:
+    if bias is None:  # distances, about the mean: products of features close together do not cancel
+        mean = y.float().mean(1, keepdim=True)
+        x, y = x.float() - mean, y.float() - mean
+        bias = y.square().sum(-1).mul(-0.5).unsqueeze(1)  # (B, 1, m)
+    return Operands(x, y, None, None, _dense(bias), _PRODUCTS[precision], True)
+
+
+def _centered(y: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Sources of length 1 about their mean, which changes the scores of a target by one number."""
+    y = y / torch.linalg.vector_norm(y, dim=-1, keepdim=True).clamp_min(1e-12)
+    mean = y.mean(1, keepdim=True)
+    y = y - mean
+    if bias is None:
+        bias = -(y * (y / 2 + mean)).sum(-1).unsqueeze(1)  # (B, 1, m), half the squared lengths but for a number
+    return y, _dense(bias)
 
 
 def _rounded(operands: Operands, precision: str) -> Operands:

@@ -29,6 +29,19 @@ def lengths_of(ptr, at, here, HAVE: tl.constexpr):
 
 
 @triton.jit
+def _target_lengths(x_ptr, length_ptr, at, row, here, channels, WIDTH: tl.constexpr, HAVE: tl.constexpr):
+    """Lengths of a tile of targets: of up to `WIDTH` channels, which the product reads again, or known ones."""
+    if WIDTH > 0:
+        c = tl.arange(0, WIDTH)
+        x = tl.load(x_ptr + row[:, None] * channels + c[None, :], here[:, None] & (c[None, :] < channels), 0.0)
+        wide = x.to(tl.float32)
+        length = tl.maximum(tl.sqrt(tl.sum(wide * wide, 1)), 1e-12)
+    else:
+        length = lengths_of(length_ptr, at + row, here, HAVE)
+    return length
+
+
+@triton.jit
 def biases(ptr, length, lengths, row, column, sources, stride, ROWS: tl.constexpr, COUNT: tl.constexpr):
     """The bias in units of the products; columns without a source come last."""
     there = column[None, :] < sources
@@ -61,6 +74,7 @@ def search_row(
     SLOTS: tl.constexpr,
     ROWS: tl.constexpr,
     COUNT: tl.constexpr,
+    WIDTH: tl.constexpr,
     X_LENGTHS: tl.constexpr,
     Y_LENGTHS: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -74,13 +88,13 @@ def search_row(
     safe = tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
     first = tl.arange(0, SOURCES // 2)
     second = SOURCES // 2 + first
-    length = lengths_of(x_length_ptr, image * n + start + row, here, X_LENGTHS)
+    x_at = x_ptr + (image * n + start) * channels
+    length = _target_lengths(x_at, x_length_ptr, image * n + start, row, here, channels, WIDTH, X_LENGTHS)
     one_lengths = lengths_of(y_length_ptr, image * sources + first, first < sources, Y_LENGTHS)
     two_lengths = lengths_of(y_length_ptr, image * sources + second, second < sources, Y_LENGTHS)
     bias_at = bias_ptr + (image * bias_image + start.to(tl.int64) * bias_target) * COUNT
     one = biases(bias_at, length, one_lengths, safe, first, sources, bias_target, ROWS, COUNT)
     two = biases(bias_at, length, two_lengths, safe, second, sources, bias_target, ROWS, COUNT)
-    x_at = x_ptr + (image * n + start) * channels
     y_at = y_ptr + image * sources * channels
     one, two = _products(one, two, x_at, y_at, row, here, first, second, sources, channels, CHANNELS, PRECISION)
     if Y_LENGTHS:

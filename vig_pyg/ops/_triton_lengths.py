@@ -18,7 +18,7 @@ def lengths(*features: Tensor) -> list[Tensor]:
     rows, more = x.size(0) * x.size(1), y.size(0) * y.size(1) if len(features) > 1 else 0
     channels = x.size(2)
     width = min(1024, max(16, triton.next_power_of_2(channels)))
-    tile = max(1, 2048 // width)
+    tile = 8192 // width  # 16 bytes at a time, several under way in each thread
     grid = triton.cdiv(rows, tile) + triton.cdiv(more, tile)
     if grid:
         _lengths[(grid,)](x, y, found[0], found[-1], rows, more, channels, ROWS=tile, CHANNELS=width, num_warps=4)

@@ -1,0 +1,181 @@
+"""The search compiled ahead of time for an H100 or H200, where there is no GPU: what it holds, and what that predicts.
+
+    uv run python examples/benchmarks/gpu_compiled.py
+
+Registers, spilled bytes and shared memory are the compiler's; instructions are counted in its machine code, those of
+loops as often as they run. The predicted time is the longest of issuing them (four a cycle and multiprocessor), of the
+tensor cores and of memory; times that were measured of the kernel before this one stand beside its own prediction.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ["TRITON_INTERPRET"] = "0"  # asked when the kernels are imported
+
+import torch
+import triton
+from gpu_search import SHAPES
+from harness import write
+from knn_before import _search as search_before
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+
+from vig_pyg.ops._triton_knn import tile_for
+from vig_pyg.ops._triton_knn_row import search_row
+
+IMAGES = 128
+#: An H200: multiprocessors, cycles a second, products a second of bfloat16 and of float32 in its plain units, bytes a
+#: second of its memory; registers and bytes of shared memory of a multiprocessor.
+SMS, CLOCK, HALF_RATE, FLOAT_RATE, BANDWIDTH = 132, 1.755e9, 790e12, 51e12, 4.2e12
+REGISTERS, SHARED = 65536, 228 * 1024
+#: Milliseconds of the kernel before this one, measured on an H200 (float32, with what prepares its operands).
+MEASURED_BEFORE = (5.75, 1.97, 1.37, 0.16, None, 1.25)
+_TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+_LINE = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9_.x]+)(.*)$", re.MULTILINE)
+
+
+class Code(NamedTuple):
+    """A kernel's machine code: what it holds, and its instructions with their addresses."""
+
+    registers: int
+    spilled: int
+    shared: int
+    instructions: list[tuple[int, str, str]]
+
+    def loops(self) -> list[tuple[int, int]]:
+        """Addresses of the innermost loops: from the target of a jump backwards to the jump."""
+        found = []
+        for address, name, rest in self.instructions:
+            target = re.search(r"0x([0-9a-f]+)", rest) if name.startswith("BRA") else None
+            if target and int(target[1], 16) < address:
+                found.append((int(target[1], 16), address))
+        return [loop for loop in found if not any(loop[0] <= a and b < loop[1] for a, b in found if (a, b) != loop)]
+
+    def within(self, loop: tuple[int, int]) -> list[str]:
+        return [name for address, name, _ in self.instructions if loop[0] <= address <= loop[1]]
+
+
+def compiled(
+    kernel: Any, types: dict[str, str], constants: dict[str, Any], divisible: list[str], **options: int
+) -> Code:
+    """A kernel for compute capability 9.0."""
+    names = [*types, *constants]
+    attributes = {(names.index(name),): [["tt.divisibility", 16]] for name in divisible}
+    source = ASTSource(kernel, {**types, **dict.fromkeys(constants, "constexpr")}, constants, attributes)
+    result = compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "kernel.cubin"
+        file.write_bytes(result.asm["cubin"])
+        usage, code = (
+            subprocess.run([_TOOLS / "cuobjdump", option, file], capture_output=True, text=True, check=True).stdout
+            for option in ("--dump-resource-usage", "-sass")
+        )
+    lines = [(int(address, 16), name, rest) for address, name, rest in _LINE.findall(code)]
+    spilled = sum(4 for _, name, _ in lines if name.startswith("STL"))  # bytes a thread stores beside its registers
+    return Code(int(re.search(r"REG:(\d+)", usage)[1]), spilled, result.metadata.shared, lines)  # type: ignore[index]
+
+
+def ours(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Code, dict[str, float]]:
+    n, m, channels, k, kept = shape
+    tile, word = tile_for(n, m, channels, dtype), {torch.bfloat16: "*bf16", torch.float32: "*fp32"}[dtype]
+    numbers = ["n", "m", "channels", "bias_image", "bias_target", "k", "step", "kept"]
+    lengths = ["x_length_ptr", "y_length_ptr", "bias_ptr"]
+    types = {"x_ptr": word, "y_ptr": word, **dict.fromkeys(lengths, "*fp32"), "found_ptr": "*i16"}
+    pointers = list(types)
+    sources = max(64, triton.next_power_of_2(m))
+    constants = {
+        "TARGETS": tile.targets,
+        "SOURCES": sources,
+        "CHANNELS": tile.channels,
+        "SLOTS": max(16, triton.next_power_of_2(kept)),
+        "ROWS": True,
+        "COUNT": 4 if m % 4 == 0 else 1,
+        "X_LENGTHS": True,
+        "Y_LENGTHS": dtype != torch.float32,
+        "PRECISION": "tf32x3",
+        "EXACT": False,
+    }
+    types |= dict.fromkeys(numbers, "i32")
+    divisible = [*pointers, "channels"]
+    code = compiled(search_row, types, constants, divisible, num_warps=tile.warps, num_stages=tile.stages)
+    steps = -(-channels // tile.channels)
+    issued = 0.0
+    loops = code.loops()
+    for loop in loops:
+        names = code.within(loop)
+        if any("GMMA" in name for name in names):
+            issued += len(names) * steps
+        elif any(name.startswith("VIMNMX") and ".U32" in name for name in names):
+            issued += len(names) * k
+    inside = sum(len(code.within(loop)) for loop in loops)
+    issued += len(code.instructions) - inside  # the selection by scores, which only outliers need, is counted in part
+    products = 3 if dtype == torch.float32 else 1
+    rate = HALF_RATE / (2 if dtype == torch.float32 else 1)
+    flops = products * 2.0 * sources * steps * tile.channels * -(-n // tile.targets) * tile.targets * IMAGES
+    return code, prediction(code, n, tile.targets, tile.warps, issued, flops / rate, shape, 2 if products == 1 else 4)
+
+
+def before(shape: tuple[int, ...]) -> tuple[Code, dict[str, float]]:
+    n, m, channels, k, _ = shape
+    best = max(2, triton.next_power_of_2(k))
+    sources = max(64, best)
+    targets = 32 if sources <= 64 else 16
+    types = {"x_ptr": "*fp32", "y_ptr": "*fp32", "bias_ptr": "*fp32", "edges_ptr": "*i64"}
+    pointers = list(types)
+    types |= dict.fromkeys(
+        ["row", "n", "m", "channels", "bias_image", "bias_target", "bias_source", "k", "step", "kept"], "i32"
+    )
+    constants = {"TARGETS": targets, "SOURCES": sources, "BEST": best, "CHANNELS": 32}
+    code = compiled(search_before, types, constants, [*pointers, "channels"], num_warps=4)
+    tiles, steps = -(-m // sources), -(-channels // 32)
+    inner = max((len(code.within(loop)) for loop in code.loops()), default=0)
+    issued = tiles * (steps * inner + len(code.instructions) - inner)
+    flops = 2.0 * tiles * sources * steps * 32 * -(-n // targets) * targets * IMAGES
+    return code, prediction(code, n, targets, 4, issued, flops / FLOAT_RATE, shape, 4)
+
+
+def prediction(
+    code: Code, n: int, targets: int, warps: int, issued: float, product: float, shape: tuple[int, ...], size: int
+) -> dict[str, float]:
+    """Milliseconds of issuing, of the product and of memory."""
+    _, m, channels, _, kept = shape
+    programs = -(-n // targets) * IMAGES
+    resident = min(REGISTERS // (code.registers * 32 * warps), SHARED // (code.shared + 1024))
+    moved = IMAGES * (size * (n + m) * channels + 2 * n * kept) + 4 * n * m
+    times = {
+        "issue": programs * warps * issued / (4 * SMS * CLOCK),
+        "product": product,
+        "memory": moved / BANDWIDTH,
+    }
+    return {
+        "instructions": issued,
+        "warps on a multiprocessor": float(resident * warps),
+        **{f"{name}, ms": 1e3 * value for name, value in times.items()},
+        "predicted, ms": 1e3 * max(times.values()),
+    }
+
+
+def main() -> None:
+    rows = []
+    for (name, shape), measured in zip(SHAPES.items(), MEASURED_BEFORE, strict=True):
+        for kernel, make in (
+            ("before, float32", before),
+            ("float32", lambda shape: ours(shape, torch.float32)),
+            ("bfloat16", lambda shape: ours(shape, torch.bfloat16)),
+        ):
+            code, found = make(shape)
+            held = {"registers": code.registers, "spilled": code.spilled, "shared, KiB": code.shared / 1024}
+            was = measured if make is before and measured else ""
+            rows.append({"shape": name, "kernel": kernel, **held, **found, "measured, ms": was})
+            print(rows[-1], flush=True)
+    write("gpu_compiled", rows, triton=triton.__version__, target="sm_90", batch_size=IMAGES)
+
+
+if __name__ == "__main__":
+    main()
