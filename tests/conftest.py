@@ -56,6 +56,7 @@ CPU_ONLY = {
     "tests/graph/test_dilated_knn.py::test_a_feature_that_is_not_finite_is_named[dense": "a GPU is not waited for",
     "tests/conv/test__sparse.py": "torch reduces edges by sparse products on CPUs alone",
     "tests/test__fused_layers.py::test_slices_of_the_ffn": "slices for the cache of a CPU",
+    "tests/test_block.py::test_a_cpu_keeps_its_edges": "a GPU needs none",
     "tests/conv/test_base.py::test_messages_are_made_only": "torch reduces edges by sparse products on CPUs alone",
 }
 

@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_edges_are_preferred_where_there_is_no_gpu():
-    x = torch.randn(3, 16)
+    x = torch.randn(3, 16, device="cpu")
     assert not _knn_max_relative.prefers_no_edges(x, x)
     assert not _knn_max_relative.prefers_no_edges(x.to("meta"), x.to("meta"))
 
