@@ -13,12 +13,11 @@ in eight processes and times nothing.
 from __future__ import annotations
 
 import argparse
-import os
 from datetime import datetime
 from pathlib import Path
 
 import torch
-from gpu_jobs import PARTS, all_jobs, run_jobs, warm_up
+from gpu_jobs import PARTS, all_jobs, has_gpu, run_jobs, warm_up
 from gpu_report import Report
 from harness import RESULTS
 
@@ -49,8 +48,7 @@ def options() -> argparse.ArgumentParser:
 def main() -> None:
     parser = options()
     args = parser.parse_args()
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # asked otherwise, CUDA would not work in a forked process
-    if args.device.type == "cuda" and not torch.cuda.is_available():
+    if args.device.type == "cuda" and not has_gpu():
         parser.error("there is no GPU here; --device cpu shows that the script works")
     args.models = args.models or (QUICK_MODELS if args.quick else MODELS)
     if args.warm:

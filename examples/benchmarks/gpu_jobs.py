@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterable
 from itertools import cycle
 from typing import Any, NamedTuple
@@ -26,6 +27,14 @@ class Job(NamedTuple):
 
     name: str
     run: Callable[[Report], None]
+
+
+def has_gpu() -> bool:
+    """Whether there is a GPU: asked in a child, as CUDA works in no fork of a process that has asked."""
+    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(not torch.cuda.is_available()))
+    child.start()
+    child.join()
+    return child.exitcode == 0
 
 
 def all_jobs(args: argparse.Namespace) -> list[Job]:
