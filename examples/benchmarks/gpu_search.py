@@ -75,7 +75,7 @@ def _correct(name: str, shape: tuple[int, ...], args: argparse.Namespace, report
 
 
 def _baddbmm_topk(x: Tensor, y: Tensor, bias: Tensor, k: int, step: int) -> Tensor:
-    """Products, bias, selection: what any search of torch must do; features are normalized before."""
+    """Products, bias, selection in one type: what any search of torch must do; features are normalized before."""
     return torch.baddbmm(bias, x, y.transpose(1, 2)).topk(k, dim=-1).indices[..., ::step]
 
 
@@ -85,11 +85,11 @@ def _search(
     n, m, _, k, kept = shape
     x, y = features(shape, batch, args.device, dtype)
     bias = torch.randn(1, n, m, device=args.device)
-    unit, unit_y = normalize(x.float(), dim=-1), normalize(y.float(), dim=-1)
+    unit, unit_y = (normalize(part.float(), dim=-1).to(dtype) for part in (x, y))
     ours = partial(knn, x, y, k, step=k // kept, bias=bias, normalize=True)
     runs = {
         "ours": ours,
-        PLAIN: partial(_baddbmm_topk, unit, unit_y, bias, k, k // kept),
+        PLAIN: partial(_baddbmm_topk, unit, unit_y, bias.to(dtype), k, k // kept),
     }
     if not args.quick:
         runs["ours, plain torch"] = plain(ours)
