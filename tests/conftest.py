@@ -54,6 +54,7 @@ CPU_ONLY = {
     "tests/ops/test__max_relative.py::test_many_neighbors_have": "a GPU tells more neighbors apart",
     "tests/ops/test__max_relative.py::test_slots_of_other_edges": "the kernels for GPUs skip such slots",
     "tests/graph/test_dilated_knn.py::test_a_feature_that_is_not_finite_is_named[dense": "a GPU is not waited for",
+    "tests/test__low_precision.py::test_a_probe": "a GPU is not waited for",
     "tests/conv/test__sparse.py": "torch reduces edges by sparse products on CPUs alone",
     "tests/test__fused_layers.py::test_slices_of_the_ffn": "slices for the cache of a CPU",
     "tests/test_block.py::test_a_cpu_keeps_its_edges": "a GPU needs none",

@@ -11,6 +11,8 @@ from tests.test_fuse import settled
 from vig_pyg import _low_precision
 from vig_pyg._fused_layers import FusedLayer, _has_bfloat16
 
+DEVICE = torch.get_default_device().type
+
 
 def other_weights(model):
     """The fused model's state, of other numbers."""
@@ -85,10 +87,15 @@ CHANGES = {
     "half": lambda model: model.half().float(),
     "double": lambda model: model.double().float(),
     "bfloat16": lambda model: model.to(torch.bfloat16).float(),
-    "moved": lambda model: model.cpu(),
+    "moved": lambda model: model.cpu().to(DEVICE),
     "shared": lambda model: model.share_memory(),
     "nothing": lambda model: None,
 }
+
+
+if DEVICE != "cpu":  # torch does not count these, and a GPU is not asked
+    for unseen in ("data", "numpy", "fused sgd", "fused adam"):
+        del CHANGES[unseen]
 
 
 with torch.random.fork_rng():
@@ -115,7 +122,7 @@ def test_weights_in_bfloat16_are_those_of_now_after_any_sequence_of_changes(seed
         if model is not before:
             others.append(before)  # alive, with a cache of its own
         for one in (model, *others[-1:]):
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16):
                 got, want = one(images), without_cache(one)(images)
             assert got.isfinite().all() and torch.equal(got, want), f"after {change}: {(got - want).abs().max()}"
 
@@ -124,7 +131,7 @@ def test_weights_in_bfloat16_are_those_of_now_after_any_sequence_of_changes(seed
 @pytest.mark.parametrize("change", CHANGES)
 def test_each_change_alone_is_seen(change):
     images, model = torch.randn(2, 3, 32, 32), settled("pvig_micro").fuse()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16):
         before = model(images)
         kept = [m._low.of(m.layer, torch.bfloat16)[0] for m in model.modules() if isinstance(m, FusedLayer)]
         assert all(
@@ -143,7 +150,7 @@ def layers(model):
 
 def test_a_copy_starts_with_nothing_kept():
     model = settled("vig_micro").fuse()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16):
         model(torch.randn(1, 3, 32, 32))
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), copy.deepcopy(model).half()):
         assert [m._low._kept for m in layers(other)] == [None] * len(layers(other))
@@ -190,7 +197,7 @@ def gaps(model):
 
 def run_low(model):
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator(torch.get_default_device()).manual_seed(0))
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16):
         return model(images)
 
 
@@ -211,6 +218,8 @@ PARTS = {
     "parametrized": reparametrized,
     "gaps": gaps,
 }
+if DEVICE != "cpu":
+    PARTS = {change: PARTS[change] for change in ("swapped", "buffer", "parametrized")}
 
 
 @pytest.mark.skipif(not _has_bfloat16(), reason="this CPU has no bfloat16")

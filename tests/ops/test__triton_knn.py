@@ -105,7 +105,7 @@ KINDS = ["masked", "all masked", "outlier", "far outlier", "low outlier", "infin
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", [*KINDS, "long and short"])
 def test_unusual_scores_keep_their_order(kind, dtype):
-    rng = torch.Generator().manual_seed(3)
+    rng = torch.Generator(torch.get_default_device()).manual_seed(3)
     for m in (9, 64, 100, 256):
         x, y, bias = unusual(kind, 6, m, rng)
         # float32 features are multiplied as they are, whole numbers then tie exactly; those in 16 bits are normalized
