@@ -18,9 +18,9 @@ from PIL import Image, ImageDraw
 
 from vig_pyg.detection.data import Augmentation
 from vig_pyg.detection.fit import fit
+from vig_pyg.detection.load import load_detector
 from vig_pyg.detection.plan import DetectionRecipe, Plan
 from vig_pyg.detection.predict import predict
-from vig_pyg.detection.run_folder import load_detector
 
 CLASSES = ("disc", "rectangle")
 

@@ -32,6 +32,7 @@ CORE = {
     "checkpoints",
     "weights",
     "models",
+    "artifact",
     "builders",
 }
 #: What each room may import of the others. `_quiet` comes before everything, and nobody imports `cli`.
@@ -61,6 +62,7 @@ ROOMS = {
     "preprocess": {"image_io"},
     "config_schema": {"_registry", "config", "conv", "graph", "position", "preprocess", "_io"},
     "checkpoints": {"config", "conv", "graph"},
+    "artifact": {"_io", "checkpoints", "config", "config_schema", "conv", "graph", "preprocess"},
     "weights": {"checkpoints", "config", "preprocess"},
     "builders": {"config", "models", "weights"},
     "models": {
@@ -76,6 +78,7 @@ ROOMS = {
         "fuse",
         "config",
         "config_schema",
+        "artifact",
         "preprocess",
         "checkpoints",
         "_io",
@@ -87,6 +90,7 @@ ROOMS = {
     "explain": {"models", "data", "ops", "_plot", "_io"},
     "engine": {"_io", "models", "weights"},
     "classification": {
+        "artifact",
         "builders",
         "_io",
         "engine",
@@ -103,6 +107,8 @@ ROOMS = {
         "_plot",
     },
     "detection": {
+        "artifact",
+        "checkpoints",
         "_io",
         "config",
         "config_schema",
@@ -114,8 +120,9 @@ ROOMS = {
         "engine",
         "_plot",
     },
-    "cli": {*CORE, "engine", "explain", "macs", "classification", "detection", "_plot", "_io"},
-    "__init__": {*CORE, "_quiet"},
+    "loading": {"artifact", "classification", "detection", "models"},
+    "cli": {*CORE, "loading", "engine", "explain", "macs", "classification", "detection", "_plot", "_io"},
+    "__init__": {*CORE, "_quiet", "loading"},
 }
 
 

@@ -18,6 +18,7 @@ from vig_pyg.builders import (
 from vig_pyg.config import PyramidViGConfig, ViGConfig, register_model
 from vig_pyg.conv import list_convs, register_conv
 from vig_pyg.graph import DilatedKNN, list_graphs, register_graph
+from vig_pyg.loading import load
 from vig_pyg.models import PyramidViG, ViG, VisionGNN
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ __all__ = [
     "list_convs",
     "list_graphs",
     "list_models",
+    "load",
     "pvig_base",
     "pvig_medium",
     "pvig_micro",

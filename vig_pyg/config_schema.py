@@ -45,13 +45,13 @@ def registered(registry: Registry[Any]) -> Check:
     """
 
     def check(value: Any, where: str) -> str:
-        if isinstance(value, str) and value not in registry and is_import_path(value.replace("<lambda>", "x")):
-            kind, (module, _, attribute) = registry.kind, value.partition(":")
+        if isinstance(value, str) and value not in registry and ":" in value:
+            kind, shown = registry.kind, terminal_text(value, limit=80)
+            found = shown.replace(":", ".") if is_import_path(value) else f"the {kind}"
             raise ValueError(
-                f"{where} is {terminal_text(value, limit=80)!r}, which is code of its own and never imported because a "
-                f"file names it. If you trust it, import and register it first: import {module}; "
-                f"vig_pyg.{kind}.register_{kind}({value!r})({module}.{attribute}), or pass --{kind} {value} to the "
-                "command."
+                f"{where} is {shown!r}: code that is not this library's, which is never imported because a file names "
+                f"it. If you trust it, import it and register it under this name, "
+                f"vig_pyg.register_{kind}({shown!r})({found}), or pass --{kind} to the command."
             )
         return str(choice(tuple(registry))(value, where))
 

@@ -27,10 +27,11 @@ from torchvision.transforms import v2
 
 from vig_pyg.detection.data import open_source
 from vig_pyg.detection.evaluate import CocoEvaluator
+from vig_pyg.detection.load import detect, load_detector
 from vig_pyg.detection.measure import measure
 from vig_pyg.detection.plots import draw_curves
-from vig_pyg.detection.predict import detect, draw
-from vig_pyg.detection.run_folder import load_detector
+from vig_pyg.detection.predict import draw
+from vig_pyg.detection.run_folder import read_plan
 from vig_pyg.image_io import read_image, with_channels
 
 
@@ -76,16 +77,16 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="the files are detection_NAME.json and .png")
     parser.add_argument("--threshold", type=float, default=0.5, help="lowest score that is drawn (default: 0.5)")
     args = parser.parse_args()
-    run, rows = load_detector(args.run), read_rows(args.run)
-    evaluator = measure(run, run.plan.val, num_workers=0, progress=False)
+    run, rows, made = load_detector(args.run), read_rows(args.run), read_plan(args.run)[0]
+    evaluator = measure(run, made.val, num_workers=0, progress=False)
     scores: dict[str, float] = evaluator.compute()
-    files = {"AP50": by_files(evaluator, run.plan.val, "bbox")}
-    if run.plan.masks:
-        files["mask_AP50"] = by_files(evaluator, run.plan.val, "segm")
+    files = {"AP50": by_files(evaluator, made.val, "bbox")}
+    if run.masks:
+        files["mask_AP50"] = by_files(evaluator, made.val, "segm")
     for key, value in files.items():
         assert abs(scores[key] - value) < 1e-6, f"{key}: {scores[key]} here, {value} by pycocotools"
 
-    source = open_source(run.plan.val, classes=run.class_names)
+    source = open_source(made.val, classes=run.class_names)
     drawn = []
     for record in source.records[:6]:
         image = v2.functional.pil_to_tensor(with_channels(read_image(record.path), 3))
@@ -94,7 +95,7 @@ def main() -> None:
     sheet(drawn).save(RESULTS / f"detection_{args.name}_found.jpg", quality=85)
     draw_curves(rows).savefig(RESULTS / f"detection_{args.name}.png")
 
-    plan: dict[str, Any] = run.plan.to_dict()
+    plan: dict[str, Any] = made.to_dict()
     for key in ("train", "val"):  # without the folders of this machine
         plan[key] = ":".join(Path(part).name for part in plan[key].split(":"))
     content = {

@@ -17,7 +17,8 @@ import lightning
 import torch
 from harness import RESULTS, write
 
-from vig_pyg.classification import fit, load_data, load_run, settings, to_yaml
+from vig_pyg import load
+from vig_pyg.classification import fit, load_data, settings, to_yaml
 from vig_pyg.classification.metrics import MetricsHistory
 
 
@@ -61,7 +62,7 @@ def main() -> None:
         "images": len(data.train_set),
         "held out": len(data.val_set),
         "model": case.model,
-        "parameters, M": sum(p.numel() for p in load_run(args.out).model.parameters()) / 1e6,
+        "parameters, M": sum(p.numel() for p in load(args.out).model.parameters()) / 1e6,
         "pixels": case.image_size,
         "epochs": case.epochs,
         "minutes": watch.seconds() / 60,

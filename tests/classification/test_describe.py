@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 from tests.classification.job import NETWORK, few_digits, run
+from vig_pyg import load
 from vig_pyg.classification import describe as module
-from vig_pyg.classification import fit, load_run
+from vig_pyg.classification import fit
 from vig_pyg.classification.module import Classifier
 from vig_pyg.engine import TrainConfig
 
@@ -51,7 +52,7 @@ def test_names_of_classes_may_be_anything(tmp_path, caplog, first):
     names = NAMES[first : first + 7]
     train(tmp_path / "run", names)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == MADE
-    assert load_run(tmp_path / "run").class_names == names
+    assert load(tmp_path / "run").class_names == names
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     for name in ("confusion.png", "curves.png", "graph.png"):
         with Image.open(tmp_path / "run" / name) as image:
@@ -113,10 +114,10 @@ def test_without_matplotlib_it_is_said_before_the_first_step(tmp_path, monkeypat
     train(tmp_path / "run")
     assert 'pip install "vig-pyg[plot]"' in " ".join(seen[0])
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [name for name in MADE if "png" not in name]
-    assert len(load_run(tmp_path / "run").class_names) == 2
+    assert len(load(tmp_path / "run").class_names) == 2
 
 
-@pytest.mark.parametrize("place", ["save_weights", "describe", "model_card"])
+@pytest.mark.parametrize("place", ["write_weights", "describe", "model_card"])
 def test_an_interrupt_after_the_last_step_can_be_resumed(tmp_path, monkeypatch, place):
     """The weights are those of a run that nothing happened to, and are there before anything else."""
 
@@ -130,7 +131,7 @@ def test_an_interrupt_after_the_last_step_can_be_resumed(tmp_path, monkeypatch, 
         patch.setattr(owner, place, stop)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "run", epochs=1)
-    assert (tmp_path / "run" / "model.safetensors").exists() == (place != "save_weights")
+    assert (tmp_path / "run" / "model.safetensors").exists() == (place != "write_weights")
     run(tmp_path / "run", epochs=1, resume=True)
     run(tmp_path / "whole", epochs=1)
     assert sorted(os.listdir(tmp_path / "run")) == sorted(os.listdir(tmp_path / "whole"))

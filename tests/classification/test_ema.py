@@ -37,7 +37,7 @@ def test_the_average_is_what_its_formula_says(tmp_path, monkeypatch, accumulate)
 
 
 def test_the_average_is_scored_and_kept(tmp_path):
-    from vig_pyg.classification import load_run
+    from vig_pyg import load as load_run
 
     run(tmp_path / "run", epochs=1, ema=0.9)
     average, current = state(tmp_path / "run"), state(tmp_path / "run", "current")

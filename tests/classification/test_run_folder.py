@@ -7,25 +7,32 @@ import torch
 from PIL import Image
 
 from tests.mutations import mutated, mutated_text
-from vig_pyg import vig_micro
-from vig_pyg.classification import load_run
-from vig_pyg.classification.run_folder import CONFIG, WEIGHTS, free_name, open_run_folder, save_config, save_weights
+from vig_pyg import load, vig_micro
+from vig_pyg.artifact import CONFIG, WEIGHTS, write_weights
+from vig_pyg.classification import load_classifier
+from vig_pyg.classification.run_folder import free_name, open_run_folder
 from vig_pyg.preprocess import Preprocessing
+
+
+def first_form(folder, names, options):
+    """`config.json` as run folders had it before `vig_pyg.artifact`; they are still read."""
+    content = {"model": "vig_micro", "options": {"num_classes": len(names), **options}, "class_names": names}
+    content["preprocessing"] = {"image_size": 32, "in_channels": 3, "mean": 0.5, "std": 0.5, "crop_pct": 1.0}
+    (folder / CONFIG).write_text(json.dumps(content))
 
 
 def saved(folder, **options):
     torch.manual_seed(0)
     model = vig_micro(num_classes=2, **options)
     folder.mkdir()
-    about = {"class_names": ["cat", "dog"], "preprocessing": Preprocessing(image_size=32)}
-    save_config(folder, name="vig_micro", overrides={"num_classes": 2, **options}, data=about)
-    save_weights(folder, model.state_dict())
+    first_form(folder, ["cat", "dog"], options)
+    write_weights(folder, model.state_dict())
     return model.eval()
 
 
 def test_a_run_comes_back_as_it_was(tmp_path):
     model = saved(tmp_path / "run", conv="gin", k=[3, 5])
-    run = load_run(tmp_path / "run")
+    run = load(tmp_path / "run")
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(run.model(images), model(images))
     assert run.class_names == ["cat", "dog"]
@@ -67,22 +74,22 @@ def test_a_run_is_never_overwritten(tmp_path):
 
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a run folder"):
-        load_run(tmp_path)
+        load(tmp_path)
     saved(tmp_path / "run")
     config = tmp_path / "run" / CONFIG
     good = json.loads(config.read_text())
     config.write_text("{")
     with pytest.raises(ValueError, match="is not the configuration"):
-        load_run(tmp_path / "run")
+        load(tmp_path / "run")
     config.write_text(json.dumps(good | {"options": {"channels": 48, "num_classes": 2}}))
     with pytest.raises(ValueError, match="do not fit"):
-        load_run(tmp_path / "run")
+        load(tmp_path / "run")
     (tmp_path / "run" / WEIGHTS).unlink()
     with pytest.raises(FileNotFoundError, match=WEIGHTS):
-        load_run(tmp_path / "run")
+        load(tmp_path / "run")
     (tmp_path / "run" / "last.ckpt").write_text("")
     with pytest.raises(FileNotFoundError, match=r"not complete.*--resume"):
-        load_run(tmp_path / "run")
+        load(tmp_path / "run")
 
 
 #: Most bytes that Python may take for a hostile configuration; torch's own cannot be more than the weights are.
@@ -106,7 +113,7 @@ def test_a_hostile_configuration_is_refused_by_name_or_makes_a_sane_model(tmp_pa
         config.write_text(text, errors="surrogatepass")
         tracemalloc.start()
         try:
-            found = load_run(tmp_path / "run")
+            found = load(tmp_path / "run")
         except ValueError as error:
             assert CONFIG in str(error) or "do not fit" in str(error), error
             assert str(error).isprintable() and len(str(error)) < 1000, error
@@ -146,14 +153,13 @@ def test_what_is_out_of_bounds_is_named(tmp_path, change, said):
     config = tmp_path / "run" / CONFIG
     config.write_text(json.dumps(json.loads(config.read_text()) | change))
     with pytest.raises(ValueError, match=rf"{CONFIG}.*{said}"):
-        load_run(tmp_path / "run")
+        load_classifier(tmp_path / "run")
 
 
 def test_names_with_any_characters_come_back(tmp_path):
     names = ["\x1b[2J\n", "\u202egpj", "$\\frac", "", "猫", "x" * 300, "\ud800"]
     model = vig_micro(num_classes=len(names))
     (tmp_path / "run").mkdir()
-    about = {"class_names": names, "preprocessing": Preprocessing(image_size=32)}
-    save_config(tmp_path / "run", name="vig_micro", overrides={"num_classes": len(names)}, data=about)
-    save_weights(tmp_path / "run", model.state_dict())
-    assert load_run(tmp_path / "run").class_names == names
+    first_form(tmp_path / "run", names, {})
+    write_weights(tmp_path / "run", model.state_dict())
+    assert load(tmp_path / "run").class_names == names

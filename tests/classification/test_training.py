@@ -7,8 +7,8 @@ from PIL import Image
 
 from tests.classification.job import NETWORK, few_digits, run
 from tests.pictures import make_folder
-from vig_pyg import weights
-from vig_pyg.classification import fit, load_data, load_run, read_yaml, settings
+from vig_pyg import load, weights
+from vig_pyg.classification import fit, load_data, read_yaml, settings
 from vig_pyg.engine import TrainConfig
 
 FILES = [
@@ -46,7 +46,7 @@ def test_a_run_leaves_its_folder_and_the_same_seed_the_same_numbers(tmp_path):
 
 def test_the_written_run_gives_the_written_accuracy(tmp_path):
     last = run(tmp_path / "run")
-    made, data = load_run(tmp_path / "run"), few_digits()
+    made, data = load(tmp_path / "run"), few_digits()
     images, labels = zip(*[data.val_set[i] for i in range(len(data.val_set))], strict=True)
     with torch.no_grad():
         right = made.model(torch.stack(images)).argmax(1) == torch.tensor(labels)

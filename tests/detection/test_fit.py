@@ -13,8 +13,8 @@ from tests.detection.scenes import change, make_coco
 from vig_pyg.detection import _extra
 from vig_pyg.detection import fit as door
 from vig_pyg.detection.fit import fit
+from vig_pyg.detection.load import load_detector
 from vig_pyg.detection.module import DetectorModule
-from vig_pyg.detection.run_folder import load_detector
 
 FILES = ["checkpoint.ckpt", "config.json", "curves.png", "metrics.csv", "model.safetensors"]
 OPTIONS = {"num_workers": 0, "progress": False}

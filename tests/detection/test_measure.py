@@ -1,8 +1,8 @@
 import pytest
 
 from tests.detection.scenes import change, make_coco
+from vig_pyg.detection.load import load_detector
 from vig_pyg.detection.measure import measure
-from vig_pyg.detection.run_folder import load_detector
 
 
 def test_gives_the_numbers_of_the_run(trained):

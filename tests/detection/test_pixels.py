@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.detection.common import plan
 from tests.detection.scenes import make_coco
 from tests.pictures import BROKEN, ODD, make_odd, make_various
 from vig_pyg.detection import data
 from vig_pyg.detection.data import DetectionSet, open_source
+from vig_pyg.detection.load import ObjectDetector
 from vig_pyg.detection.measure import measure
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.predict import predict
-from vig_pyg.detection.run_folder import DetectionRun
 from vig_pyg.image_io import UnreadableImageError, stored_size
 
 
@@ -83,9 +82,11 @@ def test_every_command_gives_the_detector_the_same_tensor(files, tmp_path):
     annotations.write_text(json.dumps(content))
     source = f"{annotations}:{tmp_path}"
     trained, evaluated, predicted = DetectionSet(open_source(source)), Keeps(), Keeps()
-    options = {"class_names": ["a"], "category_ids": [1], "plan": plan(source)}
-    measure(DetectionRun(model=evaluated, **options), source, batch_size=5, num_workers=0, device="cpu", progress=False)
-    predict(DetectionRun(model=predicted, **options), files, tmp_path / "out", device="cpu")
+    options = {"class_names": ["a"], "category_ids": [1], "name": "keeps"}
+    measure(
+        ObjectDetector(model=evaluated, **options), source, batch_size=5, num_workers=0, device="cpu", progress=False
+    )
+    predict(ObjectDetector(model=predicted, **options), files, tmp_path / "out", device="cpu")
     assert len(trained) == len(evaluated.images) == len(predicted.images) == len(files) > 100
     for i, path in enumerate(files):
         assert torch.equal(trained[i][0], read_pixels(path) / 255), path

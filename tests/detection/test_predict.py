@@ -10,8 +10,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from vig_pyg.detection import predict as door
+from vig_pyg.detection.load import load_detector
 from vig_pyg.detection.predict import detect, draw, predict
-from vig_pyg.detection.run_folder import load_detector
 
 RED = {
     "boxes": torch.tensor([[10.0, 10.0, 50.0, 40.0]]),

@@ -3,7 +3,8 @@ import json
 import pytest
 import torch
 
-from vig_pyg.detection.run_folder import load_detector, read_plan, write_plan, write_rows
+from vig_pyg.detection.load import load_detector
+from vig_pyg.detection.run_folder import read_plan, write_plan, write_rows
 
 
 def test_the_written_detector_finds_the_same_objects(trained):

@@ -39,7 +39,9 @@ def test_the_folder_has_the_usual_files(made, tmp_path):
     made.save_pretrained(str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     card = json.loads((tmp_path / "config.json").read_text())
-    assert card["family"] == type(made).__name__ and card["num_classes"] == 3 and card["k"] == [2, 5]
+    model = card["model"]
+    assert model["family"] == type(made).__name__ and model["num_classes"] == 3 and model["k"] == [2, 5]
+    assert (card["schema_version"], card["task"]) == (1, "image-classification")
     assert card["class_names"] == NAMES and card["preprocessing"]["mean"] == 0.4
 
 
@@ -244,8 +246,8 @@ SPOILT = {
 def test_a_spoilt_file_of_weights_is_refused_by_every_door(make, tmp_path, spoil):
     from safetensors.torch import load_file, save_file
 
+    from vig_pyg import load as load_run
     from vig_pyg.classification import load_classifier
-    from vig_pyg.classification.run_folder import load_run
 
     make(num_classes=3).save_pretrained(tmp_path)
     path = tmp_path / "model.safetensors"

@@ -85,6 +85,7 @@ def _said(name: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool
 
 def _same(one: Any, two: Any) -> bool:
     if isinstance(one, str) and isinstance(two, str):
+        one, two = one.replace(":", "."), two.replace(":", ".")  # `my_ops:MyConv` is how the command line names it
         # a class of a script has another module when it is imported from there
         ends = {text.removeprefix("__main__") for text in (one, two) if text.startswith("__main__.")}
         return one == two or any(all(text.endswith(end) for text in (one, two)) for end in ends)

@@ -88,11 +88,34 @@ def with_text(state: Mapping[str, Tensor], text: str | None) -> dict[str, Tensor
     return copy
 
 
-def file_metadata(state: Mapping[str, Any]) -> dict[str, str]:
-    """What a `.safetensors` file of a state dict has in its header."""
+def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
+    """A `.safetensors` file of a state dict, with what it says about its network; the same state gives the same bytes.
+
+    Args:
+        state: Tensors on any device; no two of them share memory.
+
+    Raises:
+        ImportError: If safetensors is not installed.
+
+    Example:
+        >>> to_safetensors({"a": torch.zeros(1)})[8:44]
+        b'{"__metadata__":{"format":"pt"},"a":'
+    """
+    try:
+        from safetensors.torch import save
+    except ImportError as error:
+        raise ImportError('Files of safetensors need an extra: pip install "vig-pyg[hub]".') from error
     text = kept_text(state)
-    # one entry: safetensors writes several in random order, and the same run would not make the same file
-    return {"format": "pt"} if text is None else {KEY: text}
+    content = save({key: tensor.detach().cpu().contiguous() for key, tensor in state.items()})
+    size = int.from_bytes(content[:8], "little")
+    # safetensors itself writes several entries in random order, and the same run would not make the same file
+    header = {
+        "__metadata__": {"format": "pt", **({} if text is None else {KEY: text})},
+        **json.loads(content[8 : 8 + size]),
+    }
+    written = json.dumps(header, separators=(",", ":")).encode()
+    written += b" " * (-len(written) % 8)
+    return len(written).to_bytes(8, "little") + written + memoryview(content)[8 + size :]
 
 
 def _is_knn(options: Mapping[str, Any]) -> bool:

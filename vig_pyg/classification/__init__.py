@@ -9,8 +9,8 @@ from PIL import Image
 
 from vig_pyg.classification.evaluate import Evaluation, evaluate
 from vig_pyg.classification.labels import LabeledImages, find_labeled
-from vig_pyg.classification.load import ImageClassifier, load_classifier
-from vig_pyg.classification.predict import Prediction, UnreadableImage, predict
+from vig_pyg.classification.load import ImageClassifier, Prediction, load_classifier
+from vig_pyg.classification.predict import UnreadableImage, predict
 from vig_pyg.image_io import UnreadableImageError as BrokenPictureError
 from vig_pyg.image_io import find_images as find_pictures
 from vig_pyg.image_io import read_image, with_channels
@@ -25,8 +25,6 @@ _TRAINING = {
     "settings": "load_config",
     "to_yaml": "load_config",
     "load_data": "loading",
-    "Run": "run_folder",
-    "load_run": "run_folder",
     "CifarData": "sources",
     "CsvData": "sources",
     "DigitsData": "sources",
@@ -48,7 +46,6 @@ __all__ = [
     "ImageData",
     "LabeledImages",
     "Prediction",
-    "Run",
     "UnreadableImage",
     "evaluate",
     "find_labeled",
@@ -56,7 +53,6 @@ __all__ = [
     "fit",
     "load_classifier",
     "load_data",
-    "load_run",
     "predict",
     "read_picture",
     "read_yaml",

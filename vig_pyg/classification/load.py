@@ -1,37 +1,99 @@
-"""A model with all that pictures need, from whatever a user names."""
+"""A classifier with all that images need, from whatever a user names."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vig_pyg._io.bounded_json import read_json
+import torch
+
 from vig_pyg.builders import create_model, list_models
 from vig_pyg.checkpoints.formats import State
 from vig_pyg.checkpoints.load import identify_variant
 from vig_pyg.config import PyramidViGConfig, variant_name
+from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.models import VisionGNN
+from vig_pyg.models.hub import find_folder, is_hub_name, read_model
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights import TABLE, convert, fetch, get_weights, load_weights, unwrap_state_dict
 from vig_pyg.weights.table import IMAGENET, imagenet_categories
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of an image.
+
+    Args:
+        path: The file; `None` of an image that was none.
+        classes: Their numbers, the likeliest first.
+        names: Their names.
+        probabilities: Their softmax probabilities, from 0 to 1.
+    """
+
+    path: Path | None
+    classes: list[int]
+    names: list[str]
+    probabilities: list[float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageClassifier:
-    """A model for pictures.
+    """A trained classifier, which is called on images.
 
     Args:
         name: What the user named.
         model: In evaluation mode.
         class_names: One for each logit.
-        preprocessing: From a picture to the model's input.
+        preprocessing: From an image to the model's input.
+
+    Example:
+        >>> options = {"class_names": ["cat", "dog"], "preprocessing": Preprocessing(image_size=32)}
+        >>> classifier = ImageClassifier(name="mine", model=create_model("vig_micro", num_classes=2), **options)
+        >>> sorted(classifier(torch.rand(3, 40, 50)).names)
+        ['cat', 'dog']
     """
 
     name: str
     model: VisionGNN[Any]
     class_names: list[str]
     preprocessing: Preprocessing
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, one for each logit."""
+        return self.class_names
+
+    def __call__(self, images: AnyImage | Sequence[AnyImage], *, topk: int = 3) -> Any:
+        """The likeliest classes of an image, or of each of several.
+
+        Args:
+            images: An image (see `vig_pyg.image_io.as_image`), a list of images, or a tensor `(B, C, H, W)` of pixels
+                that are not normalized.
+            topk: Classes of each; all of them if there are fewer.
+
+        Returns:
+            A `Prediction`, or a list of them for several images.
+
+        Raises:
+            ValueError: If there is no image, one is no image, or `topk` is below 1.
+            FileNotFoundError: If there is no such file.
+        """
+        several, parts = as_list(images)
+        if topk < 1 or not parts:
+            raise ValueError(f"Need one image at least and topk >= 1, got {len(parts)} images and topk={topk}.")
+        batch = torch.stack([self.preprocessing(as_image(part)) for part in parts])  # (B, C, S, S)
+        self.model.eval()
+        with torch.inference_mode():
+            logits = self.model(batch.to(self.model.pos_embed.weight.device))
+            shares, classes = logits.softmax(1).topk(min(topk, len(self.class_names)))
+        found = [
+            Prediction(_path(part), which, [self.class_names[c] for c in which], share)
+            for part, which, share in zip(parts, classes.tolist(), shares.tolist(), strict=True)
+        ]
+        return found if several else found[0]
 
 
 def load_classifier(
@@ -45,8 +107,9 @@ def load_classifier(
     """A model for pictures.
 
     Args:
-        source: A run folder of `vig-pyg train`, a folder of `save_pretrained`, or a name: that of a model
-            (`"pvig_small"`, with the official weights), or of weights (`"pvig_small:imagenet1k:mmpretrain"`).
+        source: A folder of `save_pretrained` or of a run; or a name: that of a model (`"pvig_small"`, with the
+            official weights), of weights (`"pvig_small:imagenet1k:mmpretrain"`), or of a model on the Hugging Face hub
+            (`"somebody/my-vig"`).
         weights: A file or URL with the weights of a model that is given by its name, instead of the published ones.
         position: Another position mode of a pyramid, `"official"` or `"grid"`.
         image_size: Another side of the crop in pixels; the short side before it grows alike.
@@ -58,13 +121,13 @@ def load_classifier(
         ValueError: If the weights do not fit, or an option makes no sense.
         TypeError: If the model has no position mode.
     """
-    folder = Path(source)
-    if folder.is_dir():
+    name = str(source)
+    if Path(source).is_dir() or is_hub_name(name):
         if weights is not None:
-            raise ValueError(f"{folder} has its own weights; another file goes with the name of a model.")
-        found = _from_folder(folder)
+            raise ValueError(f"{source} has its own weights; another file goes with the name of a model.")
+        found = _from_folder(find_folder(name), name)
     else:
-        found = _from_name(str(source), weights, progress, position)
+        found = _from_name(name, weights, progress, position)
     if position is not None:
         found = replace(found, model=_with_position(found.model, position))
     if image_size is not None:
@@ -72,21 +135,13 @@ def load_classifier(
     return found
 
 
-def _from_folder(folder: Path) -> ImageClassifier:
-    config = folder / "config.json"
-    if config.is_file() and "family" in read_json(config):
-        model: VisionGNN[Any] = VisionGNN.from_pretrained(folder)
-        if model.config.num_classes == 0:
-            raise ValueError(f"The model in {folder} has no classifier: it cannot tell classes.")
-        names = model.class_names or _names(model)
-        preprocessing = model.preprocessing or _usual(variant_name(model.config) or "", model)
-        return ImageClassifier(name=str(folder), model=model, class_names=names, preprocessing=preprocessing)
-    from vig_pyg.classification.run_folder import load_run  # needs an extra that published weights do without
-
-    run = load_run(folder)
-    return ImageClassifier(
-        name=str(folder), model=run.model, class_names=run.class_names, preprocessing=run.preprocessing
-    )
+def _from_folder(folder: Path, name: str) -> ImageClassifier:
+    model: VisionGNN[Any] = read_model(VisionGNN, folder)
+    if model.config.num_classes == 0:
+        raise ValueError(f"The model in {name} has no classifier: it cannot tell classes.")
+    names = model.class_names or _names(model)
+    preprocessing = model.preprocessing or _usual(variant_name(model.config) or "", model)
+    return ImageClassifier(name=name, model=model, class_names=names, preprocessing=preprocessing)
 
 
 def _from_name(name: str, weights: str | Path | None, progress: bool, position: str | None) -> ImageClassifier:
@@ -115,6 +170,10 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
         names = _names(model)
         preprocessing = _usual(model_name, model)
     return ImageClassifier(name=name, model=model.eval(), class_names=names, preprocessing=preprocessing)
+
+
+def _path(image: AnyImage) -> Path | None:
+    return Path(image) if isinstance(image, str | os.PathLike) else None
 
 
 def _hint(state: State) -> str:

@@ -9,24 +9,7 @@ from pathlib import Path
 import torch
 
 from vig_pyg.classification.batches import batches
-from vig_pyg.classification.load import ImageClassifier
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The likeliest classes of a picture.
-
-    Args:
-        path: The file.
-        classes: Their numbers, the likeliest first.
-        names: Their names.
-        probabilities: Their softmax probabilities.
-    """
-
-    path: Path
-    classes: list[int]
-    names: list[str]
-    probabilities: list[float]
+from vig_pyg.classification.load import ImageClassifier, Prediction
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch
 
 from vig_pyg.builders import create_model
 from vig_pyg.classification.data import ImageData
-from vig_pyg.classification.run_folder import check_config, check_run_folder
+from vig_pyg.classification.run_folder import check_run_folder
 from vig_pyg.config import variant_config
-from vig_pyg.config_schema import options_of
+from vig_pyg.config_schema import check_names, check_size, options_of, read_preprocessing
 from vig_pyg.conv import resolve_conv
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.processes import Processes, check_processes
@@ -106,10 +106,12 @@ def _check_network(data: ImageData, model: str, options: dict[str, Any]) -> torc
         raise
     resolve_conv(config.conv, heads=config.heads)
     resolve_graph(config.graph)
-    content = {"model": model, "options": options, "class_names": data.class_names}
-    made = check_config({**content, "preprocessing": asdict(data.preprocessing)}, "the run")
+    checked = options_of(model)(options, "the run: options")
+    check_names(data.class_names, "the run: class_names")
+    read_preprocessing(asdict(data.preprocessing), "the run: preprocessing")
+    check_size(config, data.preprocessing.image_size, "the run")
     with torch.device("meta"):
-        network = create_model(model, **made["options"])
+        network = create_model(model, **checked)
     patches = math.ceil(config.image_size / config.patch_size) ** 2
     if patches < config.k_range[0]:
         _log.warning(

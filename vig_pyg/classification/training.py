@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from vig_pyg._io.output import write_file
 from vig_pyg._io.text import error_text
+from vig_pyg.artifact import write_config, write_weights
 from vig_pyg.builders import create_model
 from vig_pyg.classification.checkpoint import LAST, CheckpointCallback
 from vig_pyg.classification.config import ClassificationConfig
@@ -24,7 +25,7 @@ from vig_pyg.classification.metrics import BEST, MetricsHistory
 from vig_pyg.classification.module import Classifier
 from vig_pyg.classification.preflight import check_run
 from vig_pyg.classification.progress import ProgressBar
-from vig_pyg.classification.run_folder import RECIPE, open_run_folder, save_config, save_weights
+from vig_pyg.classification.run_folder import RECIPE, open_run_folder
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
 from vig_pyg.engine.sync_norm import sync_norms
@@ -90,14 +91,13 @@ def fit(
             own = [history, *callbacks]
             trainer, saver = _prepare(classifier, data, folder, own, stop=stop, progress=progress)
             if trainer.is_global_zero:
-                about = {"class_names": data.class_names, "preprocessing": data.preprocessing}
-                save_config(folder, name=model, overrides=options, data=about)
+                write_config(folder, network, class_names=data.class_names, preprocessing=data.preprocessing)
                 if isinstance(recipe, ClassificationConfig):
                     write_file(folder / RECIPE, to_yaml(recipe), overwrite=True)
             _run(trainer, classifier, data, saver)
             if trainer.is_global_zero:
                 _load_kept(classifier, folder)
-                save_weights(folder, network.state_dict())  # at once: what comes now is less than they are
+                write_weights(folder, network.state_dict())  # at once: what comes now is less than they are
                 describe(folder, network, data, history, name=model, recipe=recipe)
     return history.kept
 

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
 
     from vig_pyg._io.output import check_free, write_file
     from vig_pyg.checkpoints.load import identify_variant
-    from vig_pyg.checkpoints.metadata import file_metadata
+    from vig_pyg.checkpoints.metadata import kept_text, to_safetensors, with_text
     from vig_pyg.weights import convert, detect_format, fetch, unwrap_state_dict
 
     check_free(args.out, overwrite=args.overwrite)
@@ -47,12 +47,10 @@ def run(args: argparse.Namespace) -> None:
     for key, tensor in converted.items():
         converted[key] = tensor.contiguous()
     if args.out.suffix.lower() == ".safetensors":
-        try:
-            from safetensors.torch import save
-        except ImportError as error:
-            raise ImportError('Files of safetensors need an extra: pip install "vig-pyg[hub]".') from error
         # tensors that share memory, as tied weights do, are refused there
-        content = save({key: tensor.clone() for key, tensor in converted.items()}, metadata=file_metadata(converted))
+        content = to_safetensors(
+            with_text({key: tensor.clone() for key, tensor in converted.items()}, kept_text(converted))
+        )
     else:
         buffer = io.BytesIO()
         torch.save(converted, buffer)

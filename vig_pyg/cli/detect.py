@@ -164,8 +164,8 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     require_data()
     from vig_pyg._io.output import check_free, check_no_input, write_file
+    from vig_pyg.detection.load import load_detector
     from vig_pyg.detection.measure import measure
-    from vig_pyg.detection.run_folder import load_detector
 
     if args.out is not None:
         check_free(args.out, overwrite=args.overwrite)
@@ -192,8 +192,8 @@ def _predict(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_new_folder
+    from vig_pyg.detection.load import load_detector
     from vig_pyg.detection.predict import PREDICTIONS, predict
-    from vig_pyg.detection.run_folder import load_detector
     from vig_pyg.image_io import find_images
 
     check_new_folder(args.out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -13,12 +13,14 @@ from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from vig_pyg import weights
-from vig_pyg.config import PyramidViGConfig
+from vig_pyg.artifact import describe_config
+from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
 from vig_pyg.detection.anchors import RegionPool, StrideAnchors
 from vig_pyg.detection.backbone import PyramidFeatures
 from vig_pyg.detection.norm import NormMode
 from vig_pyg.detection.transform import DetectionTransform
 from vig_pyg.models import PyramidViG
+from vig_pyg.models.base import resolve_config
 
 Detector: TypeAlias = RetinaNet | FasterRCNN
 RATIOS = (0.5, 1.0, 2.0)
@@ -62,6 +64,32 @@ class DetectorOptions:
     detector: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig:
+    """A detector with all that it is made of, but its weights; every detector of the builders has it as `config`.
+
+    Args:
+        detector: `"retinanet"`, `"fasterrcnn"` or `"maskrcnn"`.
+        backbone: The configuration of the PyramidViG.
+        options: What the detectors share, all defaults resolved, without `weights_backbone`.
+    """
+
+    detector: str
+    backbone: PyramidViGConfig
+    options: DetectorOptions
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry `model` of `config.json`."""
+        options = asdict(self.options)
+        del options["weights_backbone"]
+        return {"detector": self.detector, "backbone": describe_config(self.backbone), "options": options}
+
+    def build(self) -> Detector:
+        """The detector, with random weights."""
+        detector: Detector = assemble(self, PyramidViG(self.backbone))
+        return detector
+
+
 def retinanet_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> RetinaNet:
     """RetinaNet (arXiv 1708.02002) on stages 2 to 4 of a PyramidViG and two coarser maps.
 
@@ -85,14 +113,7 @@ def retinanet_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> 
         >>> sorted(model.eval()([torch.rand(3, 50, 70)])[0])
         ['boxes', 'labels', 'scores']
     """
-    ours, overrides = _split(options)
-    extra = LastLevelP6P7(ours.out_channels, ours.out_channels)
-    backbone = _backbone(variant, ours, overrides, stages=(2, 3, 4), extra=extra)
-    strides = [*backbone.strides, 2 * backbone.strides[-1], 4 * backbone.strides[-1]]
-    sides = [(ours.anchor_scale or 4.0) * stride for stride in strides]
-    sizes = [[round(side * 2 ** (i / 3)) for i in range(3)] for side in sides]
-    parts = {"anchor_generator": StrideAnchors(sizes, RATIOS, strides)}
-    return _assemble(RetinaNet, backbone, ours, parts)
+    return _build("retinanet", variant, options)
 
 
 def fasterrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> FasterRCNN:
@@ -104,7 +125,7 @@ def fasterrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) ->
         >>> fasterrcnn_pvig("micro", num_classes=3, min_size=64, max_size=96).roi_heads.box_predictor.cls_score
         Linear(in_features=1024, out_features=4, bias=True)
     """
-    return _rcnn(FasterRCNN, variant, options)
+    return _build("fasterrcnn", variant, options)
 
 
 def maskrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> MaskRCNN:
@@ -117,7 +138,7 @@ def maskrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> M
         >>> maskrcnn_pvig("micro", num_classes=3, min_size=64, max_size=96).backbone.strides
         [2, 4, 8, 16]
     """
-    return _rcnn(MaskRCNN, variant, options)
+    return _build("maskrcnn", variant, options)
 
 
 #: The builders by the name of their detector.
@@ -128,21 +149,84 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
 }
 
 
-def _rcnn(kind: type[Any], variant: str | PyramidViGConfig, options: dict[str, Any]) -> Any:
-    ours, overrides = _split(options)
-    backbone = _backbone(variant, ours, overrides, stages=(1, 2, 3, 4), extra=LastLevelMaxPool())
-    strides = [*backbone.strides, 2 * backbone.strides[-1]]
-    sizes = [[round((ours.anchor_scale or 8.0) * stride)] for stride in strides]
-    parts: dict[str, nn.Module] = {
-        "rpn_anchor_generator": StrideAnchors(sizes, RATIOS, strides),
-        "box_roi_pool": RegionPool(backbone.strides, 7),
-    }
-    if kind is MaskRCNN:
+_CLASSES: dict[str, type[Any]] = {"retinanet": RetinaNet, "fasterrcnn": FasterRCNN, "maskrcnn": MaskRCNN}
+
+
+def detector_config(detector: str, variant: str | PyramidViGConfig, options: Mapping[str, Any]) -> DetectorConfig:
+    """What a builder makes of its arguments, with all defaults resolved; nothing is built or read.
+
+    Args:
+        detector: A name of `DETECTORS`.
+        variant: As for the builders.
+        options: As for the builders.
+
+    Raises:
+        TypeError: If an option is unknown or `num_classes` is missing.
+        ValueError: If the value of an option is out of range.
+
+    Example:
+        >>> detector_config("retinanet", "micro", {"num_classes": 3}).options.norm
+        'batch'
+    """
+    ours, overrides = _split(options, variant)
+    backbone = resolve_config(variant, PYRAMID_VIG_VARIANTS, PyramidViG, {**overrides, "num_classes": 0})
+    pretrained = ours.weights_backbone is not None
+    usual: dict[str, Any] = PRETRAINED if pretrained else {"trainable_layers": 5, "norm": "batch"}
+    layers = usual["trainable_layers"] if ours.trainable_layers is None else ours.trainable_layers
+    resolved = replace(ours, weights_backbone=None, trainable_layers=layers, norm=ours.norm or usual["norm"])
+    return DetectorConfig(detector=detector, backbone=backbone, options=resolved)
+
+
+def _build(detector: str, variant: str | PyramidViGConfig, options: dict[str, Any]) -> Any:
+    config = detector_config(detector, variant, options)
+    body = PyramidViG(config.backbone)
+    source = options.get("weights_backbone")
+    names = {field.name for field in fields(DetectorOptions)}
+    overridden: Any = {"position": "grid", **{key: value for key, value in options.items() if key not in names}}
+    if isinstance(source, str) and source in weights.TAGS:
+        given = overridden if isinstance(variant, str) else vars(body.config)
+        weights.load_published(body, source, overridden=given)
+    elif source is not None:
+        weights.load_weights(body, source, overridden=overridden)
+    return assemble(config, body)
+
+
+def assemble(config: DetectorConfig, body: PyramidViG) -> Any:
+    """The detector of a configuration on a network, which loses its classifier.
+
+    Args:
+        config: The configuration.
+        body: The network of its `backbone`.
+    """
+    ours, retina = config.options, config.detector == "retinanet"
+    assert ours.trainable_layers is not None and ours.norm is not None
+    extra = LastLevelP6P7(ours.out_channels, ours.out_channels) if retina else LastLevelMaxPool()
+    backbone = PyramidFeatures(
+        body,
+        out_channels=ours.out_channels,
+        stages=(2, 3, 4) if retina else (1, 2, 3, 4),
+        extra=extra,
+        trainable_layers=ours.trainable_layers,
+        norm=ours.norm,
+    )
+    strides, last = list(backbone.strides), backbone.strides[-1]
+    strides += [2 * last, 4 * last] if retina else [2 * last]
+    sides = [(ours.anchor_scale or (4.0 if retina else 8.0)) * stride for stride in strides]
+    if retina:
+        sizes = [[round(side * 2 ** (i / 3)) for i in range(3)] for side in sides]
+        parts: dict[str, nn.Module] = {"anchor_generator": StrideAnchors(sizes, RATIOS, strides)}
+    else:
+        sizes = [[round(side)] for side in sides]
+        parts = {"rpn_anchor_generator": StrideAnchors(sizes, RATIOS, strides)}
+        parts["box_roi_pool"] = RegionPool(backbone.strides, 7)
+    if config.detector == "maskrcnn":
         parts["mask_roi_pool"] = RegionPool(backbone.strides, 14)
-    return _assemble(kind, backbone, ours, parts)
+    model = _assemble(_CLASSES[config.detector], backbone, ours, parts)
+    model.config = config
+    return model
 
 
-def _split(options: dict[str, Any]) -> tuple[DetectorOptions, dict[str, Any]]:
+def _split(options: Mapping[str, Any], variant: str | PyramidViGConfig) -> tuple[DetectorOptions, dict[str, Any]]:
     """Options of the detector and overrides of the backbone."""
     ours, theirs = {f.name for f in fields(DetectorOptions)}, {f.name for f in fields(PyramidViGConfig)}
     unknown = sorted(options.keys() - ours - theirs)
@@ -154,26 +238,10 @@ def _split(options: dict[str, Any]) -> tuple[DetectorOptions, dict[str, Any]]:
     if found.num_classes < 1:
         raise ValueError(f"num_classes must be at least 1 (background is not counted), got {found.num_classes}.")
     overrides = {name: value for name, value in options.items() if name not in ours}
-    if overrides.get("graph") in (None, "knn"):
+    if overrides.get("graph", getattr(variant, "graph", None)) in (None, "knn"):
         # an image at a time where sizes differ: no n x m scores, and faster than torch_cluster
         overrides = {"position": "grid", "knn_engine": "dense", **overrides}
     return found, overrides
-
-
-def _backbone(
-    variant: str | PyramidViGConfig, ours: DetectorOptions, overrides: dict[str, Any], **how: Any
-) -> PyramidFeatures:
-    pretrained = ours.weights_backbone is not None
-    body = PyramidViG(variant, **overrides, num_classes=0)
-    source = ours.weights_backbone
-    if isinstance(source, str) and source in weights.TAGS:
-        weights.load_published(body, source, overridden=overrides if isinstance(variant, str) else vars(body.config))
-    elif source is not None:
-        weights.load_weights(body, source, overridden=overrides)
-    usual: dict[str, Any] = PRETRAINED if pretrained else {"trainable_layers": 5, "norm": "batch"}
-    layers = usual["trainable_layers"] if ours.trainable_layers is None else ours.trainable_layers
-    norm = ours.norm or usual["norm"]
-    return PyramidFeatures(body, out_channels=ours.out_channels, trainable_layers=layers, norm=norm, **how)
 
 
 def _assemble(kind: type[Any], backbone: PyramidFeatures, ours: DetectorOptions, parts: Mapping[str, nn.Module]) -> Any:

@@ -11,11 +11,11 @@ from torch.utils.data import DataLoader
 from vig_pyg.detection._device import find_device
 from vig_pyg.detection.data import DetectionSet, collate, open_source
 from vig_pyg.detection.evaluate import CocoEvaluator
-from vig_pyg.detection.run_folder import DetectionRun
+from vig_pyg.detection.load import ObjectDetector
 
 
 def measure(
-    run: DetectionRun,
+    detector: ObjectDetector,
     source: str | Path,
     *,
     batch_size: int = 2,
@@ -26,7 +26,7 @@ def measure(
     """Run a detector over annotated pictures.
 
     Args:
-        run: The detector (see `load_detector`).
+        detector: The detector (see `load_detector`).
         source: The pictures (see `open_source`); its classes are matched with the run's by name.
         batch_size: Pictures at a time.
         num_workers: Processes that read pictures.
@@ -40,16 +40,16 @@ def measure(
         FileNotFoundError: If a picture does not exist.
         ValueError: If an object has a class that the run does not know, or a picture cannot be used, with its name.
     """
-    annotated = open_source(source, classes=run.class_names)
-    pictures = DetectionSet(annotated, masks=run.plan.masks)
+    annotated = open_source(source, classes=detector.class_names)
+    pictures = DetectionSet(annotated, masks=detector.masks)
     loader: Any = DataLoader(pictures, batch_size, num_workers=num_workers, collate_fn=collate)
     if progress:
         from rich.progress import track
 
         loader = track(loader, "Measuring")
-    evaluator = CocoEvaluator(annotated, masks=run.plan.masks)
+    evaluator = CocoEvaluator(annotated, masks=detector.masks)
     where = find_device(device)
-    model = run.model.to(where).eval()
+    model = detector.model.to(where).eval()
     with torch.inference_mode():
         for images, targets in loader:
             found = model([image.to(where) for image in images])

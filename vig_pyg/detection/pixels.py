@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-from vig_pyg.image_io import UnreadableImageError, read_image, with_channels
+from vig_pyg.image_io import UnreadableImageError, plain_array, read_image, with_channels
 
 
 def read_pixels(path: str | Path) -> Tensor:
@@ -19,11 +20,20 @@ def read_pixels(path: str | Path) -> Tensor:
         UnreadableImageError: If it cannot be read, with the reason alone.
         FileNotFoundError: If there is no such file.
     """
-    image = read_image(path)
+    return as_pixels(read_image(path))
+
+
+def as_pixels(image: Image.Image | np.ndarray) -> Tensor:
+    """An image of `read_image` in color, bytes `(3, H, W)`.
+
+    Raises:
+        UnreadableImageError: If it is an array that has not three channels.
+    """
     if not isinstance(image, np.ndarray):
         return v2.functional.pil_to_tensor(with_channels(image, 3))
     if image.ndim != 3 or image.shape[2] != 3:
         raise UnreadableImageError(f"its array has the shape {image.shape}, expected (height, width, 3)")
-    if image.dtype != np.uint8:
-        image = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))  # (H, W, 3) -> (3, H, W)
+    array = plain_array(image)
+    if array.dtype != np.uint8:
+        array = np.rint(array.clip(0, 1) * 255).astype(np.uint8)
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))  # (H, W, 3) -> (3, H, W)

@@ -21,9 +21,9 @@ from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.classification import UnreadableImage
 from vig_pyg.detection._device import find_device
 from vig_pyg.detection.evaluate import MASK_THRESHOLD, to_results
+from vig_pyg.detection.load import ObjectDetector, detect
 from vig_pyg.detection.masks import OutlineError, read_outline
 from vig_pyg.detection.pixels import read_pixels
-from vig_pyg.detection.run_folder import DetectionRun
 from vig_pyg.image_io import UnreadableImageError
 
 #: Name of the COCO file beside the drawn pictures.
@@ -49,7 +49,7 @@ class Predictions:
 
 
 def predict(
-    run: DetectionRun,
+    detector: ObjectDetector,
     paths: Sequence[str | Path],
     out: str | Path,
     *,
@@ -63,7 +63,7 @@ def predict(
     leaves nothing, from then on the results and the drawings that are finished.
 
     Args:
-        run: The detector (see `load_detector`).
+        detector: The detector (see `load_detector`).
         paths: The pictures, of any sizes; those that cannot be read are left out and named in the result.
         out: A folder for `predictions.json`, which is COCO's format with `score`, the images numbered from 1 in the
             order given, and one PNG for each picture, with boxes, outlines, names and scores. It must not exist.
@@ -86,7 +86,7 @@ def predict(
     if gone:
         raise FileNotFoundError(f"There is no picture at {gone[0]}.")
     check_new_folder(out)
-    content, broken = _search(run, files, threshold, find_device(device), report or (lambda _: None))
+    content, broken = _search(detector, files, threshold, find_device(device), report or (lambda _: None))
     written = False
     with new_folder(out, keep=lambda: written):  # not before: a signal that ends the process leaves it
         write_file(out / PREDICTIONS, json.dumps(content) + "\n")
@@ -96,23 +96,23 @@ def predict(
 
 
 def _search(
-    run: DetectionRun, files: list[Path], threshold: float, device: torch.device, report: Callable[[int], object]
+    detector: ObjectDetector, files: list[Path], threshold: float, device: torch.device, report: Callable[[int], object]
 ) -> tuple[dict[str, list[dict[str, Any]]], list[UnreadableImage]]:
     """The content of `predictions.json`, and the pictures that could not be read."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     broken: list[UnreadableImage] = []
-    run.model.to(device)
+    detector.model.to(device)
     for path in files:
         try:
             image = read_pixels(path)
         except (UnreadableImageError, FileNotFoundError) as error:
             broken.append(UnreadableImage(path, str(error)))
         else:
-            found = detect(run, image, threshold=threshold, device=device)
+            found = detect(detector, image, threshold=threshold, device=device)
             images.append({"id": len(images) + 1, "file_name": str(path)})
             images[-1] |= {"height": image.size(1), "width": image.size(2)}
-            annotations += to_results(len(images), found, run.category_ids)
+            annotations += to_results(len(images), found, detector.category_ids)
         report(1)
     if not images:
         raise ValueError(
@@ -120,28 +120,10 @@ def _search(
         )
     for i, entry in enumerate(annotations):
         entry |= {"id": i + 1, "iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3]}
-    categories = [{"id": number, "name": name} for number, name in zip(run.category_ids, run.class_names, strict=True)]
+    categories = [
+        {"id": number, "name": name} for number, name in zip(detector.category_ids, detector.class_names, strict=True)
+    ]
     return {"images": images, "categories": categories, "annotations": annotations}, broken
-
-
-@torch.inference_mode()
-def detect(
-    run: DetectionRun, image: Tensor, *, threshold: float = 0.5, device: str | torch.device | None = "cpu"
-) -> dict[str, Tensor]:
-    """Objects in one picture of bytes `(3, H, W)`, best first.
-
-    Args:
-        run: The detector.
-        image: The picture (see `read_pixels`).
-        threshold: Lowest score.
-        device: Where the model is.
-
-    Returns:
-        On the CPU `boxes (n, 4)`, `labels (n,)` from 1, `scores (n,)` and, from Mask R-CNN, `masks (n, 1, H, W)`.
-    """
-    (found,) = run.model([image.to(find_device(device)) / 255])
-    kept = (found["scores"] >= threshold) & (found["labels"] > 0)
-    return {name: values[kept].cpu() for name, values in found.items()}
 
 
 def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[UnreadableImage]:

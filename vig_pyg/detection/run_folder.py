@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.torch import save
@@ -13,34 +12,14 @@ from safetensors.torch import save
 from vig_pyg._io.bounded_json import read_json
 from vig_pyg._io.output import write_file
 from vig_pyg._io.schema import read_as
-from vig_pyg._io.text import error_text
-from vig_pyg.config_schema import check_weights_hold
 from vig_pyg.detection.builders import Detector
 from vig_pyg.detection.config_schema import check_config
 from vig_pyg.detection.plan import Plan
-from vig_pyg.weights import read_state
 
 PLAN = "config.json"
 WEIGHTS = "model.safetensors"
 CHECKPOINT = "checkpoint.ckpt"
 METRICS = "metrics.csv"
-
-
-@dataclass(frozen=True)
-class DetectionRun:
-    """A trained detector, ready for pictures.
-
-    Args:
-        model: In evaluation mode.
-        class_names: Label 1 first.
-        category_ids: Their numbers in COCO results.
-        plan: What it was trained with.
-    """
-
-    model: Detector
-    class_names: list[str]
-    category_ids: list[int]
-    plan: Plan
 
 
 def write_plan(folder: Path, plan: Plan, class_names: list[str], category_ids: list[int]) -> None:
@@ -85,23 +64,3 @@ def read_plan(folder: str | Path) -> tuple[Plan, list[str], list[int]]:
         names, ids = content.pop("class_names"), content.pop("category_ids")
         del content["kind"]
         return Plan.from_dict(content), names, ids
-
-
-def load_detector(folder: str | Path) -> DetectionRun:
-    """The detector of a run folder; the run need not be finished.
-
-    Raises:
-        FileNotFoundError: If it is not the folder of a detector's run, or no epoch is finished.
-        ValueError: If the weights do not fit the configuration.
-    """
-    plan, class_names, category_ids = read_plan(folder)
-    path = Path(folder) / WEIGHTS
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} has no {WEIGHTS} yet: no epoch of this run is finished.")
-    try:
-        check_weights_hold(lambda: plan.model(len(class_names), pretrained=False), path, str(Path(folder) / PLAN))
-        model = plan.model(len(class_names), pretrained=False)
-        model.load_state_dict(read_state(path))
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} does not fit {PLAN} beside it: {error_text(error)}") from error
-    return DetectionRun(model.eval(), class_names, category_ids, plan)

@@ -3,6 +3,7 @@
 from vig_pyg.image_io._files import IMAGE_EXTENSIONS, IMAGE_FORMATS, find_images, folders_in, images_in, is_passed_over
 from vig_pyg.image_io._limits import MAX_BYTES, MAX_PIXELS, MAX_RATIO, UnreadableImageError
 from vig_pyg.image_io._read_array import plain_array
+from vig_pyg.image_io.any_image import AnyImage, as_image, as_list
 from vig_pyg.image_io.read import MODES, normalize_image, read_image, stored_size, with_channels
 
 __all__ = [
@@ -12,7 +13,10 @@ __all__ = [
     "MAX_PIXELS",
     "MAX_RATIO",
     "MODES",
+    "AnyImage",
     "UnreadableImageError",
+    "as_image",
+    "as_list",
     "find_images",
     "folders_in",
     "images_in",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, fields
+import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 import torch
 from torch import nn
 
-from vig_pyg._io.bounded_json import read_json
-from vig_pyg._io.output import write_file
 from vig_pyg._io.schema import read_as
-from vig_pyg._io.text import error_text
+from vig_pyg._io.text import error_text, terminal_text
+from vig_pyg.artifact import CONFIG, WEIGHTS, is_foreign, read_config, write_config, write_weights
 from vig_pyg.checkpoints.load import load_state
-from vig_pyg.checkpoints.metadata import file_metadata
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import ModelConfig
-from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options, read_preprocessing
+from vig_pyg.config_schema import check_size, check_weights_hold, model_options, read_preprocessing
+from vig_pyg.conv import CONVS
+from vig_pyg.graph import GRAPHS
 from vig_pyg.preprocess import Preprocessing
 
 if TYPE_CHECKING or find_spec("huggingface_hub") is not None:
@@ -41,12 +41,6 @@ else:
         @classmethod
         def from_pretrained(cls, *_: object, **__: object) -> NoReturn:
             _missing()
-
-
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-#: Entries of config.json beside the fields of the configuration.
-FAMILY, CLASS_NAMES, PREPROCESSING = "family", "class_names", "preprocessing"
 
 
 class HubMixin(
@@ -98,7 +92,7 @@ class HubMixin(
             raise TypeError(f"save_pretrained got {', '.join(sorted(unknown))}: options of the hub need push_to_hub.")
         if find_spec("huggingface_hub") is None:
             _missing()
-        self._card()  # refuses before anything is written
+        self._check_can_be_loaded()  # refuses before anything is written
         push_to_hub_kwargs.pop("config", None)
         return super().save_pretrained(
             save_directory,
@@ -143,27 +137,25 @@ class HubMixin(
             _missing()
         options = {"force_download": force_download, "token": token, "cache_dir": cache_dir}
         options |= {"local_files_only": local_files_only, "revision": revision}
-        paths = _files(str(pretrained_model_name_or_path), options)
-        return cls._from_files(*paths, overrides)
+        folder = find_folder(str(pretrained_model_name_or_path), **options)
+        made: Self = read_model(cls, folder, **overrides)
+        return made
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """The mixin's hook: the two files."""
-        from safetensors.torch import save
-
         assert isinstance(self, nn.Module)
-        full = self.state_dict()
-        state = {key: tensor.detach().cpu().contiguous() for key, tensor in full.items()}
-        write_file(save_directory / WEIGHTS, save(state, metadata=file_metadata(full)), overwrite=True)
-        write_file(save_directory / CONFIG, json.dumps(self._card(), indent=2) + "\n", overwrite=True)
+        write_weights(save_directory, self.state_dict())
+        write_config(save_directory, self, class_names=self.class_names, preprocessing=self.preprocessing)
 
-    def _card(self) -> dict[str, Any]:
-        """The content of config.json."""
-        values = {field.name: getattr(self.config, field.name) for field in fields(self.config)}
-        for name, value in values.items():
-            if callable(value):
+    def _check_can_be_loaded(self) -> None:
+        """Raise `ValueError` if the model could not be made again from what is saved."""
+        for name, registry in (("conv", CONVS), ("graph", GRAPHS)):
+            value = getattr(self.config, name)
+            if callable(value) and registry.name_of(value) is None:
                 raise ValueError(
                     f"{name}={value!r} is code, which {CONFIG} cannot hold: save the weights alone with "
-                    "torch.save(model.state_dict(), path), and make the model with the same callable to load them."
+                    "torch.save(model.state_dict(), path), and make the model with the same callable to load them. Or "
+                    f'give it a name with @vig_pyg.register_{name}("name"), and register it again before loading.'
                 )
         assert isinstance(self, nn.Module)
         with torch.device("meta"):
@@ -173,20 +165,6 @@ class HubMixin(
                 f"This {type(self).__name__} has other weights than its configuration makes (fused, or parts "
                 "exchanged) and could not be loaded again: save the model as it was before."
             )
-        extra = {CLASS_NAMES: self.class_names, PREPROCESSING: self.preprocessing and asdict(self.preprocessing)}
-        return {FAMILY: type(self).__name__, **values, **{key: value for key, value in extra.items() if value}}
-
-    @classmethod
-    def _from_files(cls, config_path: Path, weights_path: Path, overrides: dict[str, Any]) -> Self:
-        family, config, class_names, preprocessing = _read_config(cls, config_path)
-        check_weights_hold(lambda: family(config), weights_path, str(config_path))
-        model = family(config.override(overrides))
-        model.class_names, model.preprocessing = class_names, preprocessing
-        if model.config.num_classes != config.num_classes:
-            model.class_names = None
-        load_state(model, read_state(weights_path), where=str(weights_path), overridden=overrides)
-        result: Self = model.eval()
-        return result
 
 
 def _missing() -> NoReturn:
@@ -203,38 +181,101 @@ def _family(cls: Any, name: str) -> Any:
     return known[name]
 
 
-def _read_config(cls: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | None, Preprocessing | None]:
+def read_model(base: Any, folder: Path, **overrides: Any) -> Any:
+    """The model of a folder, in evaluation mode; needs safetensors, but no huggingface_hub.
+
+    Args:
+        base: The class that it must be of, such as `VisionGNN`.
+        folder: The folder (see `find_folder`).
+        overrides: Fields of the configuration to change.
+
+    Raises:
+        ValueError: If the configuration is another family's or out of its bounds, or the weights do not fit.
+    """
+    path = folder / CONFIG
+    family, config, class_names, preprocessing = _read_config(base, path)
+    check_weights_hold(lambda: family(config), folder / WEIGHTS, str(path))
+    model = family(config.override(overrides))
+    model.preprocessing = preprocessing
+    model.class_names = class_names if model.config.num_classes == config.num_classes else None
+    weights = folder / WEIGHTS
+    state = read_state(weights)
+    try:
+        load_state(model, state, where=str(weights), overridden=overrides)
+    except ValueError as error:
+        raise ValueError(f"{path} and {WEIGHTS} beside it do not belong together: {error}") from error
+    return model.eval()
+
+
+def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | None, Preprocessing | None]:
     """The family, its configuration, the names of the classes and the preprocessing, all checked; nothing is built."""
     where, what = str(path), "the configuration of a model"
+    content = read_config(path)
     with read_as(what, where):
-        card = read_json(path)
-        if not isinstance(card.get(FAMILY), str):
-            raise ValueError(f"it has no entry {FAMILY!r} that names one.")
-    family = _family(cls, card.pop(FAMILY))
-    names, made = card.pop(CLASS_NAMES, None), card.pop(PREPROCESSING, None)
+        if content["task"] != "image-classification":
+            raise ValueError("it is the configuration of a detector: use `vig-pyg detect`, or vig_pyg.load.")
+        entry = content["model"]
+        if not isinstance(entry, dict) or not isinstance(entry.get("family"), str):
+            raise ValueError("it has no entry 'family' that names one.")
+        if is_foreign(entry):
+            raise ValueError(
+                f"its network is a {terminal_text(entry['family'], limit=80)}, which is not this library's: make it, "
+                f"and load {WEIGHTS} with vig_pyg.weights.read_state and load_state_dict."
+            )
+    family = _family(base, entry.pop("family"))
+    names, made = content.get("class_names"), content.get("preprocessing")
     with read_as(what, where):
-        config: ModelConfig = family.config_class(**model_options(family.config_class)(card, where))
-        made = None if made is None else read_preprocessing(made, f"{where}: {PREPROCESSING}")
+        config: ModelConfig = family.config_class(**model_options(family.config_class)(entry, where))
+        made = None if made is None else read_preprocessing(made, f"{where}: preprocessing")
         check_size(config, config.image_size if made is None else made.image_size, where)
-        names = None if names is None else check_names(names, f"{where}: {CLASS_NAMES}")
         if names is not None and len(names) != config.num_classes:
-            raise ValueError(f"it has {len(names)} {CLASS_NAMES} for a model of {config.num_classes} classes.")
+            raise ValueError(f"it has {len(names)} class_names and a model for {config.num_classes} classes.")
+        if made is not None and made.in_channels != config.in_channels:
+            raise ValueError(
+                f"it has images of {made.in_channels} channels for a model of {config.in_channels} channels."
+            )
     return family, config, names, made
 
 
-def _files(source: str, options: dict[str, Any]) -> tuple[Path, Path]:
-    """The configuration and the weights, in a folder or downloaded from the hub."""
+def is_hub_name(name: str) -> bool:
+    """Whether a name can be one on the hub, and is no file here.
+
+    Example:
+        >>> is_hub_name("somebody/my-vig"), is_hub_name("./my-vig"), is_hub_name("pvig_small")
+        (True, False, False)
+    """
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None and not os.path.lexists(name)
+
+
+def find_folder(source: str, **options: Any) -> Path:
+    """The folder of a model: this one, or that of a name on the hub, downloaded into the hub's cache.
+
+    Args:
+        source: A folder, or a name on the hub.
+        options: Of `huggingface_hub.hf_hub_download`, such as `revision`.
+
+    Raises:
+        FileNotFoundError: If the folder lacks a file, or is none and cannot be a name.
+        ConnectionError: If the hub has no such model, or cannot be reached.
+        ImportError: If huggingface_hub is not installed and there is no such folder.
+    """
     folder = Path(source)
     if folder.is_dir():
+        if (folder / "last.ckpt").is_file() and not (folder / WEIGHTS).is_file():
+            raise FileNotFoundError(f"The run in {folder} is not complete: --resume {folder} goes on with it.")
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder} has no {name}: it is not a folder of save_pretrained.")
-        return folder / CONFIG, folder / WEIGHTS
+                raise FileNotFoundError(
+                    f"{folder} has no {name}: it is not a folder of save_pretrained. It is not a run folder either."
+                )
+        return folder
+    if find_spec("huggingface_hub") is None:
+        _missing()
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
     try:
-        config, weights = (Path(hf_hub_download(source, name, **options)) for name in (CONFIG, WEIGHTS))
+        paths = [Path(hf_hub_download(source, name, **options)) for name in (CONFIG, WEIGHTS)]
     except HFValidationError as error:
         raise FileNotFoundError(f"There is no folder {source}, and it cannot be a name on the hub.") from error
     except (OSError, EntryNotFoundError) as error:
@@ -242,4 +283,4 @@ def _files(source: str, options: dict[str, Any]) -> tuple[Path, Path]:
             f"Cannot get {source} from the Hugging Face hub ({error_text(error, limit=300)}). Check the name, or get "
             f"its {CONFIG} and {WEIGHTS} elsewhere, put them in a folder, and pass the folder: then it works offline."
         ) from error
-    return config, weights
+    return paths[0].parent

@@ -1,0 +1,185 @@
+"""The folder that a trained model is, for every task: `config.json`, `model.safetensors`, and a card in `README.md`.
+
+`save_pretrained` writes it, and a run folder is one with more files beside it. What a folder says is checked and never
+run: an operator or graph that is code stands in it by its registered name, or by where it was defined.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from vig_pyg._io.bounded_json import read_json
+from vig_pyg._io.output import write_file
+from vig_pyg._io.schema import choice, listing, mapping, optional, read_as, whole
+from vig_pyg.checkpoints.metadata import to_safetensors
+from vig_pyg.config import MODELS, ModelConfig, variant_config
+from vig_pyg.config_schema import check_names, options_of
+from vig_pyg.conv import CONVS
+from vig_pyg.graph import GRAPHS
+from vig_pyg.preprocess import Preprocessing
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+CARD = "README.md"
+#: What `config.json` is written as; a change that older code cannot read adds one.
+VERSION = 1
+Task = Literal["image-classification", "object-detection"]
+CLASSIFICATION: Task = "image-classification"
+DETECTION: Task = "object-detection"
+
+
+def write_config(
+    folder: Path,
+    model: nn.Module,
+    *,
+    class_names: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+    category_ids: Sequence[int] | None = None,
+) -> None:
+    """Write `config.json`: what is needed to make a model again and to use it.
+
+    Args:
+        folder: Where to write; it exists.
+        model: A `VisionGNN`, or a detector of `vig_pyg.detection`. Any other module is written by the name of its
+            class, and `vig_pyg.load` says how its weights can be used.
+        class_names: Names of the classes, in the order of the logits or labels.
+        preprocessing: From an image to the input of a classifier.
+        category_ids: Of a detector, the number of each class in COCO's files.
+
+    Raises:
+        OSError: If it cannot be written; a file that was there is then still whole.
+    """
+    task, described = describe(model)
+    content: dict[str, Any] = {"schema_version": VERSION, "task": task, "model": described}
+    extra = {
+        "class_names": class_names,
+        "preprocessing": preprocessing and asdict(preprocessing),
+        "category_ids": category_ids,
+    }
+    content |= {key: value for key, value in extra.items() if value is not None}
+    write_file(folder / CONFIG, json.dumps(content, indent=2) + "\n", overwrite=True)
+
+
+def write_weights(folder: Path, state: Mapping[str, Tensor]) -> None:
+    """Write a state dict as `model.safetensors`.
+
+    Args:
+        folder: Where to write; it exists.
+        state: That of the model, on any device.
+
+    Raises:
+        OSError: If it cannot be written; a file that was there is then still whole.
+    """
+    write_file(folder / WEIGHTS, to_safetensors(state), overwrite=True)
+
+
+def describe(model: nn.Module) -> tuple[Task, dict[str, Any]]:
+    """The task of a model, and the entry `model` of its `config.json`.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> task, entry = describe(vig_micro())
+        >>> task, entry["family"]
+        ('image-classification', 'ViG')
+    """
+    config: Any = getattr(model, "config", None)
+    if isinstance(config, ModelConfig):
+        return CLASSIFICATION, {"family": type(model).__name__, **describe_config(config)}
+    if hasattr(config, "to_json"):
+        return DETECTION, config.to_json()
+    return CLASSIFICATION, {"family": _place(type(model))}
+
+
+def describe_config(config: ModelConfig) -> dict[str, Any]:
+    """The fields of a configuration for JSON, with names in place of callables."""
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    for name, registry in (("conv", CONVS), ("graph", GRAPHS)):
+        if callable(values[name]):
+            values[name] = registry.name_of(values[name]) or _place(values[name])
+    return values
+
+
+def read_config(path: Path, *, what: str = "the configuration of a model") -> dict[str, Any]:
+    """The content of `config.json`, its outer entries checked; nothing is built, imported or fetched.
+
+    What earlier versions of this library wrote for classifiers is brought to the form of today. What they wrote for
+    detectors has `schema_version` 0 and comes as it is.
+
+    Args:
+        path: The file.
+        what: What it should be, for errors.
+
+    Raises:
+        ValueError: If it is none, or was written by a later version.
+    """
+    where = str(path)
+    with read_as(what, where):
+        content = _upgraded(read_json(path), where)
+        version = content.get("schema_version")
+        if content["task"] == DETECTION and version == 0:
+            return content
+        if type(version) is int and version > VERSION:
+            raise ValueError(
+                f"its schema_version is {version}, and this vig-pyg reads up to {VERSION}: install a later vig-pyg."
+            )
+        entries: dict[str, Any] = _ENTRIES(content, where)
+        return entries
+
+
+def is_foreign(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry `model` names a class that is not this library's, which is never imported."""
+    return ":" in str(entry.get("family", ""))
+
+
+def _upgraded(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """Today's form of what earlier versions wrote."""
+    if content.get("kind") == "detector":
+        return {**content, "schema_version": 0, "task": DETECTION}
+    if "schema_version" in content:
+        return {**content, "task": content.get("task")}
+    rest: dict[str, Any] = {key: content[key] for key in ("class_names", "preprocessing") if key in content}
+    if "model" in content:  # a run folder: the name of a variant, and options
+        name = str(choice(tuple(MODELS))(content["model"], f"{where}: model"))
+        options = options_of(name)(content.get("options", {}), f"{where}: options")
+        config = variant_config(name).override(options)
+        model = {"family": type(config).__name__.removesuffix("Config"), **describe_config(config)}
+        known = ("model", "options", *rest)
+        for key in known:
+            if key not in content:
+                raise ValueError(f"{where}: the entry {key!r} is missing.")
+    elif isinstance(content.get("family"), str):  # a folder of save_pretrained: all fields at the top
+        model, known = {key: value for key, value in content.items() if key not in rest}, tuple(content)
+    else:
+        raise ValueError("it has no entry 'schema_version', so it is no model of this library.")
+    rest |= {key: value for key, value in content.items() if key not in known}  # unknown ones are refused below
+    return {"schema_version": VERSION, "task": CLASSIFICATION, "model": model, **rest}
+
+
+def _as_it_is(value: Any, _: str) -> Any:
+    """Checked when the task is known."""
+    return value
+
+
+def _place(value: Any) -> str:
+    """Where a class, a function or the class of an object is defined, as `module:name`."""
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+_ENTRIES = mapping(
+    {
+        "schema_version": whole(1, VERSION),
+        "task": choice((CLASSIFICATION, DETECTION)),
+        "model": _as_it_is,
+        "class_names": optional(check_names),
+        "preprocessing": _as_it_is,
+        "category_ids": optional(listing(whole(-(2**63), 2**63 - 1), 1, 100_000)),
+    },
+    required=("schema_version", "task", "model"),
+)

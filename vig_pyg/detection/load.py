@@ -1,0 +1,211 @@
+"""A detector with all that images need, from its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vig_pyg._io.schema import Check, choice, either, flag, listing, mapping, number, optional, read_as, text, whole
+from vig_pyg._io.text import error_text
+from vig_pyg.artifact import CONFIG, DETECTION, WEIGHTS, read_config
+from vig_pyg.checkpoints.read import read_state
+from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
+from vig_pyg.config_schema import SIDE_LIMIT, check_names, check_size, check_weights_hold, model_options
+from vig_pyg.detection._device import find_device
+from vig_pyg.detection.builders import DETECTORS, DetectorConfig, DetectorOptions, detector_config
+from vig_pyg.detection.norm import NORM_MODES
+from vig_pyg.detection.pixels import as_pixels
+from vig_pyg.image_io import AnyImage, as_image, as_list
+from vig_pyg.models.hub import find_folder
+
+_WHAT = "the configuration of a detector"
+_SIDE = whole(1, SIDE_LIMIT)
+_OF_CHANNELS = optional(listing(number(-1_000, 1_000), 1, 1_024))
+_OPTIONS: dict[str, Check] = {
+    "num_classes": whole(1, 100_000),
+    "weights_backbone": optional(text(4_096)),
+    "trainable_layers": optional(whole(0, 5)),
+    "norm": optional(choice(NORM_MODES)),
+    "out_channels": whole(1, 4_096),
+    "anchor_scale": optional(number(0.01, 1_000)),
+    "min_size": either(listing(_SIDE, 1, 100), _SIDE),
+    "max_size": _SIDE,
+    "image_mean": _OF_CHANNELS,
+    "image_std": _OF_CHANNELS,
+}
+#: An option of torchvision's classes: they have flags, thresholds, weights of four sides, and numbers of boxes.
+_THEIRS = optional(either(flag, listing(number(-1_000, 1_000), 1, 16), number(-1_000, 100_000)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectDetector:
+    """A trained detector, which is called on images.
+
+    Args:
+        name: What the user named.
+        model: In evaluation mode.
+        class_names: Names of the classes, that of label 1 first.
+        category_ids: Their numbers in COCO's files.
+        masks: Whether it finds outlines as well as boxes.
+    """
+
+    name: str
+    model: nn.Module
+    class_names: list[str]
+    category_ids: list[int]
+    masks: bool = False
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, that of label 1 first."""
+        return self.class_names
+
+    @property
+    def preprocessing(self) -> nn.Module:
+        """From images in [0, 1] to the input of the network; the model itself calls it."""
+        transform: nn.Module = self.model.transform  # type: ignore[assignment]
+        return transform
+
+    def __call__(self, images: AnyImage | Sequence[AnyImage], *, threshold: float = 0.5) -> Any:
+        """The objects in an image, or in each of several.
+
+        Args:
+            images: An image (see `vig_pyg.image_io.as_image`), a list of images of any sizes, or a tensor
+                `(B, C, H, W)` of pixels that are not normalized.
+            threshold: Lowest score of an object, from 0 to 1.
+
+        Returns:
+            A dict as `detect` returns it, or a list of them for several images.
+
+        Raises:
+            ValueError: If there is no image, or one is no image.
+            FileNotFoundError: If there is no such file.
+        """
+        several, parts = as_list(images)
+        if not parts:
+            raise ValueError("Need one image at least, got an empty list.")
+        self.model.eval()
+        where = next(self.model.parameters()).device
+        pixels = [as_pixels(as_image(part)) for part in parts]
+        found = [detect(self, one, threshold=threshold, device=where) for one in pixels]
+        return found if several else found[0]
+
+
+@torch.inference_mode()
+def detect(
+    detector: ObjectDetector, image: Tensor, *, threshold: float = 0.5, device: str | torch.device | None = "cpu"
+) -> dict[str, Tensor]:
+    """Objects in one image of bytes `(3, H, W)`, best first.
+
+    Args:
+        detector: The detector.
+        image: The image (see `read_pixels`).
+        threshold: Lowest score.
+        device: Where the model is.
+
+    Returns:
+        On the CPU `boxes (n, 4)`, `labels (n,)` from 1, `scores (n,)` and, from Mask R-CNN, `masks (n, 1, H, W)`.
+    """
+    (found,) = detector.model([image.to(find_device(device)) / 255])
+    kept = (found["scores"] >= threshold) & (found["labels"] > 0)
+    return {name: values[kept].cpu() for name, values in found.items()}
+
+
+def load_detector(source: str | Path) -> ObjectDetector:
+    """A trained detector; the run that trains it need not be finished.
+
+    Args:
+        source: Its folder, or a name on the Hugging Face hub.
+
+    Raises:
+        FileNotFoundError: If it is not the folder of a detector, or no epoch is finished.
+        ConnectionError: If the hub has no such model, or cannot be reached.
+        ValueError: If the configuration is out of its bounds, or the weights do not fit it.
+    """
+    path = Path(source)
+    if path.is_dir() and (path / CONFIG).is_file() and not (path / WEIGHTS).is_file():
+        raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished.")
+    folder = find_folder(str(source))
+    config, class_names, category_ids = read_detector(folder / CONFIG)
+    weights = folder / WEIGHTS
+    try:
+        check_weights_hold(config.build, weights, str(folder / CONFIG))
+        model = config.build()
+        model.load_state_dict(read_state(weights))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(f"{weights} does not fit {CONFIG} beside it: {error_text(error)}") from error
+    return ObjectDetector(
+        name=str(source),
+        model=model.eval(),
+        class_names=class_names,
+        category_ids=category_ids,
+        masks=config.detector == "maskrcnn",
+    )
+
+
+def read_detector(path: Path) -> tuple[DetectorConfig, list[str], list[int]]:
+    """What `config.json` says about a detector, its classes, and their numbers, checked; nothing is built or fetched.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If something is missing, unknown, out of its bounds, or does not go with the rest.
+    """
+    where, content = str(path), read_config(path, what=_WHAT)
+    with read_as(_WHAT, where):
+        if content["task"] != DETECTION:
+            raise ValueError("it is the configuration of a classifier: use `vig-pyg predict`, `evaluate` or `train`.")
+        for key in ("class_names", "category_ids"):
+            if content.get(key) is None:
+                raise ValueError(f"{where}: the entry {key!r} is missing.")
+        names: list[str] = check_names(content["class_names"], f"{where}: class_names")
+        ids: list[int] = _IDS(content["category_ids"], f"{where}: category_ids")
+        if not len(names) == len(ids) == len(set(ids)):
+            raise ValueError(f"{where}: category_ids must be one number for each of class_names, each once.")
+        read = _read_first_form if content["schema_version"] == 0 else _read
+        config = read(content, len(names), where)
+        if config.options.num_classes != len(names):
+            raise ValueError(f"it has {len(names)} class_names, and a detector of {config.options.num_classes}.")
+        check_size(config.backbone, config.options.max_size, where)
+    return config, names, ids
+
+
+def _read(content: dict[str, Any], _: int, where: str) -> DetectorConfig:
+    detector, backbone = choice(tuple(DETECTORS)), model_options(PyramidViGConfig)
+    parts: dict[str, Check] = {"detector": detector, "backbone": backbone, "options": _options}
+    entry = mapping(parts, required=tuple(parts))(content["model"], f"{where}: model")
+    return DetectorConfig(
+        detector=entry["detector"],
+        backbone=PyramidViGConfig(**entry["backbone"]),
+        options=DetectorOptions(**{"num_classes": 0, **entry["options"]}),
+    )
+
+
+def _read_first_form(content: dict[str, Any], num_classes: int, where: str) -> DetectorConfig:
+    """What a run folder of the first form says: options as they were given, beside all that trained it."""
+    detector = choice(tuple(DETECTORS))(content.get("detector"), f"{where}: detector")
+    variant = choice(tuple(PYRAMID_VIG_VARIANTS))(content.get("variant"), f"{where}: variant")
+    given = content.get("options")
+    backbone = {field for field in PyramidViGConfig.__dataclass_fields__ if field != "num_classes"}
+    inner = {k: v for k, v in given.items() if k in backbone} if isinstance(given, dict) else {}
+    rest = {k: v for k, v in given.items() if k not in backbone} if isinstance(given, dict) else given
+    checked = {**model_options(PyramidViGConfig)(inner, f"{where}: options"), **_options(rest, f"{where}: options")}
+    return detector_config(detector, variant, {**checked, "num_classes": num_classes})
+
+
+def _options(value: Any, where: str) -> dict[str, Any]:
+    """Options of a detector; which `detector` has, torchvision's class says when it is made."""
+    inner = value.get("detector") if isinstance(value, dict) else None
+    names = inner if isinstance(inner, dict) and len(inner) < 100 else {}
+    theirs = optional(mapping({str(name): _THEIRS for name in names}))
+    checked: dict[str, Any] = mapping({**_OPTIONS, "detector": theirs})(value, where)
+    return checked
+
+
+_IDS = listing(whole(-(2**63), 2**63 - 1), 1, 100_000)
