@@ -11,7 +11,8 @@ about 20 + 2 k for each score of a row.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from vig_pyg.ops._triton_knn_row import MOST_SOURCES, search_row
 from vig_pyg.ops._triton_knn_tiles import search_tiles
+from vig_pyg.ops._triton_launch import launch, power_of_two
 from vig_pyg.ops._triton_lengths import lengths
 
 #: Neighbors that are kept on chip.
@@ -84,7 +86,7 @@ def neighbors(
     _check(x, y, k, step, bias)
     (images, n, channels), m = x.shape, y.size(1)
     step = min(step, k)
-    kept = triton.cdiv(k, step)
+    kept = -(-k // step)
     found = torch.empty(images, n, kept, dtype=torch.int16 if m <= 2**15 else torch.int32, device=x.device)
     if found.numel() == 0:
         return found
@@ -95,40 +97,43 @@ def neighbors(
 
 def _launch(operands: Operands, found: Tensor, k: int, step: int, tile: Tile) -> None:
     x, y, x_lengths, y_lengths, bias, precision, exact, width = operands
-    if x.device.type == "cpu":  # Triton's interpreter multiplies no numbers of 16 bits
+    if x.is_cpu:  # Triton's interpreter multiplies no numbers of 16 bits
         x, y = x.to(y.dtype).float(), y.float()
     (images, n, channels), m, kept = x.shape, y.size(1), found.size(2)
-    few = m <= MOST_SOURCES
-    strides = [bias.stride(i) if bias.size(i) > 1 else 0 for i in range(2)]
-    count = 4 if m % 4 == 0 and all(stride % 4 == 0 for stride in strides) and bias.data_ptr() % 16 == 0 else 1
-    sizes = {"SOURCES": max(64, triton.next_power_of_2(m)) if few else 128}
-    sizes |= {"EXACT": exact, "WIDTH": width} if few else {"BEST": max(16, triton.next_power_of_2(k))}
-    (search_row if few else search_tiles)[(triton.cdiv(n, tile.targets), images)](
-        x,
-        y,
-        x_lengths,
-        y_lengths,
-        bias,
-        found,
-        n,
-        m // count,
-        channels,
-        *(stride // count for stride in strides),
+    of_image, of_target = (bias.stride(i) if bias.size(i) > 1 else 0 for i in (0, 1))
+    count = 4 if m % 4 == of_image % 4 == of_target % 4 == bias.data_ptr() % 16 == 0 else 1
+    constants = _constants(
+        tile,
+        m,
         k,
-        step,
         kept,
-        TARGETS=tile.targets,
-        CHANNELS=tile.channels,
-        SLOTS=max(16, triton.next_power_of_2(kept)),
-        ROWS=strides[1] > 0,
+        ROWS=of_target > 0,
         COUNT=count,
+        WIDTH=width,
         X_LENGTHS=x_lengths is not None,
         Y_LENGTHS=y_lengths is not None,
         PRECISION=precision,
-        **sizes,
+        EXACT=exact,
+    )
+    numbers = n, m // count, channels, of_image // count, of_target // count, k, step, kept
+    launch(
+        search_row if m <= MOST_SOURCES else search_tiles,
+        (-(-n // tile.targets), images),
+        (x, y, x_lengths, y_lengths, bias, found, *numbers),
+        constants,
         num_warps=tile.warps,
         num_stages=tile.stages,
     )
+
+
+@cache
+def _constants(tile: Tile, m: int, k: int, kept: int, **flags: Any) -> dict[str, Any]:
+    """Constants of `search_row` or `search_tiles`, in their order."""
+    few = m <= MOST_SOURCES
+    sizes = {"TARGETS": tile.targets, "SOURCES": max(64, power_of_two(m)) if few else 128, "CHANNELS": tile.channels}
+    sizes |= {} if few else {"BEST": max(16, power_of_two(k))}
+    own = {} if few else {"WIDTH": None, "EXACT": None}  # other kernels have no such constant
+    return sizes | {"SLOTS": max(16, power_of_two(kept))} | {name: flags[name] for name in flags if name not in own}
 
 
 def tile_for(n: int, m: int, channels: int, dtype: torch.dtype) -> Tile:  # noqa: ARG001
@@ -151,7 +156,7 @@ def prepared(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool, precisi
     same = x.data_ptr() == y.data_ptr() and x.shape == y.shape
     # the search itself finds the lengths of narrow targets: it reads them anyway, the second time from the cache
     narrow = not same and x.size(2) <= MOST_CHANNELS and y.size(1) <= MOST_SOURCES
-    width = max(16, triton.next_power_of_2(x.size(2))) if narrow else 0
+    width = max(16, power_of_two(x.size(2))) if narrow else 0
     if x.dtype == torch.float32:
         y, bias = _centered(y, bias)
         x_lengths = None if narrow else lengths(x)[0]
@@ -213,8 +218,8 @@ def edges_of(found: Tensor, m: int) -> Tensor:
     images, n, kept = found.shape
     edges = torch.empty(2, found.numel(), dtype=torch.long, device=found.device)
     if edges.numel():
-        grid = (triton.cdiv(n * kept, 1024), images)
-        _expand[grid](found, edges, edges.stride(0), n * kept, n, m, kept, BLOCK=1024, num_warps=4)
+        grid = (-(-n * kept // 1024), images)
+        launch(_expand, grid, (found, edges, edges.stride(0), n * kept, n, m, kept), {"BLOCK": 1024}, num_warps=4)
     return edges
 
 

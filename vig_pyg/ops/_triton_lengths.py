@@ -7,6 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vig_pyg.ops._triton_launch import launch, power_of_two
+
 #: Features shorter than this are not scaled to length 1.
 _SHORTEST = tl.constexpr(1e-12)
 
@@ -17,11 +19,12 @@ def lengths(*features: Tensor) -> list[Tensor]:
     found = [part.new_empty(part.shape[:2], dtype=torch.float32) for part in features]
     rows, more = x.size(0) * x.size(1), y.size(0) * y.size(1) if len(features) > 1 else 0
     channels = x.size(2)
-    width = min(1024, max(16, triton.next_power_of_2(channels)))
+    width = min(1024, max(16, power_of_two(channels)))
     tile = 8192 // width  # 16 bytes at a time, several under way in each thread
-    grid = triton.cdiv(rows, tile) + triton.cdiv(more, tile)
+    grid = -(-rows // tile) - (-more // tile)
     if grid:
-        _lengths[(grid,)](x, y, found[0], found[-1], rows, more, channels, ROWS=tile, CHANNELS=width, num_warps=4)
+        constants = {"ROWS": tile, "CHANNELS": width}
+        launch(_lengths, (grid,), (x, y, found[0], found[-1], rows, more, channels), constants, num_warps=4)
     return found
 
 

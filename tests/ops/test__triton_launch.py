@@ -1,0 +1,89 @@
+import pytest
+import torch
+
+from vig_pyg.ops import _triton_launch
+from vig_pyg.ops._triton_launch import launch, power_of_two
+
+
+class Kernel:
+    """Stands for a kernel: notes how it is launched."""
+
+    arg_names = ("x", "n", "SIZE", "FLAG")
+
+    def __init__(self):
+        self.compiled, self.launched = [], []
+
+    def __getitem__(self, grid):
+        def run(*args, **constants):
+            self.compiled.append((grid, args, constants))
+            return Compiled(self)
+
+        return run
+
+
+class Compiled:
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def __getitem__(self, grid):
+        return lambda *args: self.kernel.launched.append((grid, args))
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled(monkeypatch):
+    monkeypatch.setattr(_triton_launch, "_COMPILED", {})
+
+
+def test_the_second_launch_binds_nothing():
+    kernel, x = Kernel(), torch.zeros(8)
+    for n in (7, 9):
+        launch(kernel, (3, 2), (x, n), {"SIZE": 4, "FLAG": True}, num_warps=4)
+    assert kernel.compiled == [((3, 2), (x, 7), {"SIZE": 4, "FLAG": True, "num_warps": 4})]
+    ((grid, args),) = kernel.launched
+    assert grid == (3, 2, 1) and args[0] is x and args[1:] == (9, 4, True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"x": torch.zeros(8, dtype=torch.bfloat16)},
+        {"x": torch.zeros(8)[1:]},  # 4 bytes further: another alignment
+        {"x": None, "first": torch.zeros(8)},
+        {"n": 1},
+        {"n": 32},
+        {"n": 2**31},
+        {"size": 8},
+        {"warps": 8},
+    ],
+)
+def test_what_a_kernel_depends_on_compiles_another(other):
+    kernel, first = Kernel(), torch.zeros(8)
+
+    def call(x=first, n=7, size=4, warps=4, **_):
+        launch(kernel, (1,), (first, x, n), {"FLAG": size}, num_warps=warps)
+
+    kernel.arg_names = ("first", "x", "n", "FLAG")
+    call()
+    call(**other)
+    assert len(kernel.compiled) == 2 and not kernel.launched
+    call()
+    call(**other)
+    assert len(kernel.compiled) == 2 and len(kernel.launched) == 2
+
+
+def test_what_the_interpreter_runs_is_not_kept():
+    kernel, calls = Kernel(), []
+    kernel.__class__ = type("Interpreted", (Kernel,), {"__getitem__": lambda *_: lambda *args, **_: calls.append(args)})
+    for _ in range(2):
+        launch(kernel, (1,), (torch.zeros(1), 2), {"SIZE": 1, "FLAG": 2})
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("constants", [{"FLAG": True, "SIZE": 4}, {"SIZE": 4}, {}])
+def test_constants_stand_in_the_order_of_the_kernel(constants):
+    with pytest.raises(TypeError, match="Expected the constants"):
+        launch(Kernel(), (1,), (torch.zeros(1), 2), constants)
+
+
+def test_powers_of_two():
+    assert [power_of_two(n) for n in (1, 2, 3, 4, 5, 196, 256, 257)] == [1, 2, 4, 4, 8, 256, 256, 512]
