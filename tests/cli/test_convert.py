@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import pytest
 import torch
@@ -157,3 +158,71 @@ def test_convert_names_what_is_wrong_and_writes_nothing(tmp_path, capsys, monkey
     assert not (tmp_path / "out.pth").exists() and not (tmp_path / "trace").exists()
     with pytest.raises(SystemExit):
         run(tmp_path / "other.pth", tmp_path / "out.pth", "--format", "timm")
+
+
+def first_forms(tmp_path):
+    """Folders of models as they were written before they had a schema version, and what made them."""
+    from vig_pyg.artifact import write_weights
+    from vig_pyg.detection.builders import detector_config
+
+    model = vig_micro(num_classes=2).eval()
+    fields = {"family": "ViG", "depth": 4, "channels": 64, "num_classes": 2, "image_size": 32, "patch_size": 4, "k": 9}
+    fields |= {"head_channels": 128}
+    preprocessing = {"image_size": 32, "in_channels": 3, "mean": 0.5, "std": 0.5, "crop_pct": 1.0}
+    run = {"model": "vig_micro", "options": {"num_classes": 2}, "class_names": ["a", "b"]}
+    options = {"min_size": 48, "max_size": 64, "out_channels": 16}
+    detector = detector_config("retinanet", "micro", {**options, "num_classes": 2}).build().eval()
+    plan = {"kind": "detector", "detector": "retinanet", "variant": "micro", "options": options}
+    plan |= {"class_names": ["a", "b"], "category_ids": [3, 7], "recipe": {"epochs": 1}}
+    found = {}
+    for name, content, made in [
+        ("run", run | {"preprocessing": preprocessing}, model),
+        ("saved", fields | {"class_names": ["a", "b"]}, model),
+        ("detector", plan, detector),
+    ]:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(content))
+        (folder / "README.md").write_text("# card")
+        write_weights(folder, made.state_dict())
+        found[name] = (folder, made)
+    return found
+
+
+def test_folders_of_earlier_versions_are_read_and_converted(tmp_path, capsys):
+    from vig_pyg import load
+
+    for name, (folder, model) in first_forms(tmp_path).items():
+        out = tmp_path / f"{name}-new"
+        assert run(folder, out) == 0
+        assert capsys.readouterr().out == f"{out}: the model of {folder}, 2 classes\n"
+        assert sorted(path.name for path in out.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+        content = json.loads((out / "config.json").read_text())
+        assert content["schema_version"] == 1 and content["class_names"] == ["a", "b"]
+        old, new = load(folder), load(out)
+        assert old.classes == new.classes == ["a", "b"]
+        assert same(old.model.state_dict(), new.model.state_dict()) and same(new.model.state_dict(), model.state_dict())
+        assert old.model.config == new.model.config
+        assert run(folder, out) == 2 and "exists already" in capsys.readouterr().err  # never overwritten
+        assert run(out, tmp_path / f"{name}-again") == 0  # of today's form too
+        capsys.readouterr()
+        for file in ("config.json", "model.safetensors"):
+            assert (tmp_path / f"{name}-again" / file).read_bytes() == (out / file).read_bytes()
+
+
+def test_the_weights_of_a_folder_become_a_file(tmp_path, capsys):
+    model = drawn(pvig_micro(num_classes=3))
+    model.save_pretrained(tmp_path / "saved")
+    assert run(tmp_path / "saved", tmp_path / "out.pth", "--format", "official") == 0
+    assert weights.detect_format(weights.read_state(tmp_path / "out.pth")) == "official"
+    weights.load_weights(fresh := pvig_micro(num_classes=3), tmp_path / "out.pth")
+    assert same(fresh.state_dict(), model.state_dict())
+
+
+def test_a_folder_that_holds_no_model_leaves_nothing(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "config.json").write_text("{}")
+    (tmp_path / "in" / "model.safetensors").write_bytes(b"")
+    assert run(tmp_path / "in", tmp_path / "out") == 2
+    assert "config.json is not the configuration of a model" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -98,6 +98,7 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
         ImportError: If safetensors is not installed.
 
     Example:
+        >>> import torch
         >>> to_safetensors({"a": torch.zeros(1)})[8:44]
         b'{"__metadata__":{"format":"pt"},"a":'
     """

@@ -23,12 +23,19 @@ SOME_BROKEN = 1
 MODEL_FILES = ("config.json", "model.safetensors", "best.safetensors", "last.ckpt", "recipe.yaml", "metrics.csv")
 
 
+#: What every command takes as its model.
+MODEL = (
+    "a run folder or a folder of save_pretrained, published weights such as pvig_small, or a name on the Hugging Face "
+    "hub such as somebody/my-vig"
+)
+
+
 def add_model(command: argparse.ArgumentParser) -> None:
     """The model, and how it looks at pictures."""
     command.add_argument(
         "model",
-        metavar="MODEL_OR_RUN",
-        help="run folder, folder of save_pretrained, or name of published weights such as pvig_small",
+        metavar="MODEL",
+        help=MODEL,
     )
     command.add_argument("--weights", metavar="FILE", help="weights for a model given by its name: a file or URL")
     command.add_argument("--image-size", type=int, metavar="PIXELS", help="side of the crop (default: the model's)")

@@ -1,28 +1,39 @@
-"""`vig-pyg convert`: files of weights from one format to another."""
+"""`vig-pyg convert`: weights from one format to another, and folders of models to the form of today."""
 
 from __future__ import annotations
 
 import argparse
 import io
 from pathlib import Path
+from typing import Any
 
 from vig_pyg._io.text import terminal_text
 
 #: Endings of torch's format.
 TORCH = (".pth", ".pt", ".bin", ".pth.tar")
+#: Largest model card that is copied, in bytes.
+MOST_OF_A_CARD = 2**20
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command and its options."""
     convert = commands.add_parser(
         "convert",
-        help="rewrite a file of weights in another format",
+        help="rewrite weights in another format, or the folder of a model in the form of today",
         epilog="The position tables of the published pyramid (relative_pos) are computed when a model is made, and are "
         "left out; load the file there with strict=False.",
     )
-    convert.add_argument("source", metavar="IN", help="file, URL or name of published weights, in any of the formats")
     convert.add_argument(
-        "out", metavar="OUT", type=Path, help=f"file to write: .safetensors, or torch's format ({', '.join(TORCH)})"
+        "source",
+        metavar="MODEL",
+        help="file, URL or name of published weights, in any of the formats; a folder of a model; or its name on the "
+        "Hugging Face hub",
+    )
+    convert.add_argument(
+        "out",
+        metavar="OUT",
+        type=Path,
+        help=f"file to write: .safetensors, or torch's format ({', '.join(TORCH)}); or, of a folder, a folder to make",
     )
     convert.add_argument(
         "--format", choices=["native", "official", "mmpretrain"], default="native", help="(default: native)"
@@ -36,13 +47,22 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from vig_pyg._io.output import check_free, write_file
+    from vig_pyg.artifact import CONFIG, WEIGHTS
     from vig_pyg.checkpoints.load import identify_variant
     from vig_pyg.checkpoints.metadata import kept_text, to_safetensors, with_text
+    from vig_pyg.models.hub import find_folder, is_hub_name
     from vig_pyg.weights import convert, detect_format, fetch, unwrap_state_dict
 
+    source = args.source
+    if Path(source).is_dir() or is_hub_name(source):
+        if not args.out.suffix:
+            _convert_folder(source, args.out)
+            return
+        if is_hub_name(source) or (Path(source) / CONFIG).is_file():
+            source = find_folder(source) / WEIGHTS
     check_free(args.out, overwrite=args.overwrite)
     _check_ending(args.out)
-    state = unwrap_state_dict(fetch(args.source)[1])
+    state = unwrap_state_dict(fetch(source)[1])
     converted = convert(state, args.format)
     for key, tensor in converted.items():
         converted[key] = tensor.contiguous()
@@ -60,6 +80,29 @@ def run(args: argparse.Namespace) -> None:
     dropped = len(state) - len(converted)
     tables = f", {dropped} position tables left out" if dropped else ""
     print(f"{terminal_text(args.out)}: {what}, from the {detect_format(state)} to the {args.format} format{tables}")
+
+
+def _convert_folder(source: str, out: Path) -> None:
+    """Write the folder of a model anew, in the form of today, whichever version wrote it."""
+    from vig_pyg import load
+    from vig_pyg._io.output import check_new_folder, new_folder, write_file
+    from vig_pyg.artifact import CARD, write_config, write_weights
+    from vig_pyg.classification import ImageClassifier
+    from vig_pyg.models.hub import find_folder
+
+    check_new_folder(out)
+    found = load(source)
+    if isinstance(found, ImageClassifier):
+        about: dict[str, Any] = {"preprocessing": found.preprocessing}
+    else:
+        about = {"category_ids": found.category_ids}
+    card = find_folder(source) / CARD
+    with new_folder(out):
+        write_config(out, found.model, class_names=found.classes, **about)
+        write_weights(out, found.model.state_dict())
+        if card.is_file() and card.stat().st_size <= MOST_OF_A_CARD:
+            write_file(out / CARD, card.read_bytes())
+    print(f"{terminal_text(out)}: the model of {terminal_text(source)}, {len(found.classes)} classes")
 
 
 def _check_ending(out: Path) -> None:
