@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from vig_pyg import load
 from vig_pyg.detection.data import Augmentation
 from vig_pyg.detection.fit import fit
-from vig_pyg.detection.load import load_detector
 from vig_pyg.detection.plan import DetectionRecipe, Plan
 from vig_pyg.detection.predict import predict
 
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"AP50 on {max(2, count // 4)} new pictures: {100 * last['val_AP50']:.1f} %")
 
     pictures = sorted((val.parent / "images").iterdir())[:6]
-    found = predict(load_detector(args.out / "run"), pictures, args.out / "found", threshold=0.4).annotations
+    found = predict(load(args.out / "run"), pictures, args.out / "found", threshold=0.4).annotations
     print(f"{len(found)} objects in {len(pictures)} pictures, drawn in {args.out / 'found'}")
 
 

@@ -84,7 +84,9 @@ def test_what_a_user_names_is_imported(tmp_path, monkeypatch):
     module = sys.modules["own_shapes_1"]
     assert shapes.resolve("own_shapes_1:ring") is module.ring
     shapes.register("star")(module.star)
-    assert shapes.import_name("own_shapes_1:star") == "star"  # under the name that it has
+    assert shapes.import_name("own_shapes_1:star") == "own_shapes_1:star"  # the path leads to the name that it has
+    assert shapes.resolve("own_shapes_1:star") is module.star and "own_shapes_1:star" in shapes
+    assert "own_shapes_1:number" not in shapes and "os:system" not in shapes and list(shapes)[1:] == ["star"]
     for text, error, words in [
         ("own_shapes_1:oval", ValueError, "the module own_shapes_1 has no 'oval'"),
         ("own_shapes_1:number", TypeError, "must be callable, got 3"),

@@ -17,7 +17,29 @@ def benchmarks(monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_python_examples_run():
+@pytest.fixture
+def registries():
+    """What the examples register is forgotten."""
+    from vig_pyg.config import MODELS
+    from vig_pyg.conv import CONVS
+    from vig_pyg.graph import GRAPHS
+
+    before = [(registry, list(registry)) for registry in (MODELS, CONVS, GRAPHS)]
+    yield
+    for registry, names in before:
+        for name in [name for name in registry if name not in names]:
+            registry.remove(name)
+
+
+def test_lists_name_all_that_is_registered():
+    from vig_pyg import list_convs, list_graphs, list_models
+
+    assert all(f'"{name}"' in README for name in list_convs())
+    assert all(f'| `"{name}"`' in README for name in list_graphs())
+    assert all(f"`{name}`" in README for name in list_models())
+
+
+def test_python_examples_run(registries):
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len(blocks) >= 4
     scope = {}

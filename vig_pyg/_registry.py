@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -39,6 +40,11 @@ class Registry(Mapping[str, T], Generic[T]):
         self._entries: dict[str, T] = {}
 
     def __getitem__(self, name: str) -> T:
+        if name not in self._entries and is_import_path(name):
+            # a path to what has another name: found where its module is imported already, and never by an import
+            module, _, attribute = name.partition(":")
+            value = getattr(sys.modules.get(module), attribute, None)
+            return self._entries[self.name_of(value) or name]
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -76,9 +82,9 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
             ValueError: If there is no such name, with all that there are.
         """
-        if name not in self._entries:
+        if name not in self:
             raise ValueError(f"Unknown {self.kind} {name!r}: choose one of {', '.join(self._entries)}{self.advice}.")
-        return self._entries[name]
+        return self[name]
 
     def remove(self, name: str) -> None:
         """Forget a name, as tests and notebooks do that register something for a while."""
@@ -103,7 +109,7 @@ class Registry(Mapping[str, T], Generic[T]):
             ValueError: If the module has no such name.
             TypeError: If the value is of another kind.
         """
-        if text in self._entries or not is_import_path(text):
+        if text in self or not is_import_path(text):
             return text
         module_name, _, attribute = text.partition(":")
         try:
