@@ -13,10 +13,9 @@ from benchmarks.harness import environment
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vig_pyg.classification import DigitsData, FolderData, ImageData
+from vig_pyg.classification import ClassificationConfig, DigitsData, FolderData, ImageData
 from vig_pyg.classification.data import ImageDataset
 from vig_pyg.classification.module import Classifier
-from vig_pyg.engine import TrainConfig
 from vig_pyg.engine.trainer import quiet_lightning
 
 
@@ -58,7 +57,8 @@ def train(
     with quiet_lightning():
         lightning.seed_everything(seed, workers=True, verbose=False)
         data.seed = seed
-        classifier = Classifier(variant.make(settings["model"], options), TrainConfig(lr=settings["lr"], seed=seed))
+        config = ClassificationConfig(lr=settings["lr"], seed=seed)
+        classifier = Classifier(variant.make(settings["model"], options), config)
         common = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "devices": 1}
         trainer = lightning.Trainer(
             max_epochs=settings["epochs"],

@@ -121,7 +121,7 @@ ROOMS = {
         "_plot",
     },
     "loading": {"artifact", "classification", "detection", "models"},
-    "cli": {*CORE, "loading", "engine", "explain", "macs", "classification", "detection", "_plot", "_io"},
+    "cli": {*CORE, "_registry", "loading", "engine", "explain", "macs", "classification", "detection", "_plot", "_io"},
     "__init__": {*CORE, "_quiet", "loading"},
 }
 

@@ -71,7 +71,10 @@ def test_commands_exist():
     from vig_pyg.cli import _parser
 
     for line in re.findall(r"^uv run vig-pyg ([^#\n]*[^#\n\s])", README, flags=re.MULTILINE):
-        assert callable(_parser().parse_args(shlex.split(line)).run)
+        args = _parser().parse_args(shlex.split(line))
+        assert callable(args.run)
+        if hasattr(args, "make_parser"):  # flags that are made when the command runs
+            args.make_parser().parse_flags(args.argv)
 
 
 def test_pictures_exist():

@@ -189,7 +189,7 @@ def options_of(name: str) -> Check:
     """The check of the options of a model, by its name for `create_model`.
 
     Example:
-        >>> options_of("pvig_tiny")({"depths": [1, 1, 1, 1]}, "recipe.yaml: options")
+        >>> options_of("pvig_tiny")({"depths": [1, 1, 1, 1]}, "config.yaml: options")
         {'depths': (1, 1, 1, 1)}
     """
     return model_options(type(variant_config(name)))

@@ -18,8 +18,9 @@ import torch
 from harness import RESULTS, write
 
 from vig_pyg import load
-from vig_pyg.classification import fit, load_data, settings, to_yaml
+from vig_pyg.classification import fit, load_config, load_data, to_yaml
 from vig_pyg.classification.metrics import MetricsHistory
+from vig_pyg.cli.train import make_parser
 
 
 class Watch(lightning.Callback):
@@ -45,10 +46,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=45)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="other values of the settings")
-    args = parser.parse_args()
-    values = {"data": args.data, "epochs": args.epochs, "seed": args.seed, "cache": 128, "workers": 1}
-    case = settings("scratch", ("this script", values), ("--set", dict(pair.split("=", 1) for pair in args.set)))
+    args, others = parser.parse_known_args()  # others are flags of `vig-pyg train`
+    values = {"data": args.data, "epochs": args.epochs, "seed": args.seed, "cache": 128, "num_workers": 1}
+    case = load_config("scratch", ("this script", values), ("the command line", make_parser().parse_flags(others)))
     data, watch = load_data(case), Watch()
     kept = fit(
         data, args.out, model=case.model, options=case.options, recipe=case, resume=args.resume, callbacks=[watch]

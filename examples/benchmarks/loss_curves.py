@@ -24,7 +24,7 @@ from reference import DenseReference
 from torch import Tensor, nn
 
 from vig_pyg import create_model, weights
-from vig_pyg.classification import ClassificationConfig, ImageData, load_data, settings
+from vig_pyg.classification import ClassificationConfig, ImageData, load_config, load_data
 from vig_pyg.classification.module import Classifier
 from vig_pyg.engine.trainer import make_trainer, quiet_lightning
 
@@ -123,7 +123,7 @@ def main() -> None:
     preset = "digits" if args.data == "digits" else "scratch"
     values = {"data": args.data, "epochs": args.epochs, "image_size": args.image_size, "model": "pvig_micro",
               "options": NETWORK, "lr": 1e-3, "ema": None, "accelerator": "cpu"}  # fmt: skip
-    case = settings(preset, ("here", values))
+    case = load_config(preset, ("here", values))
     runs = {}
     for network, seed in RUNS:
         runs[f"{network} {seed}"] = train(case, network, seed, args.out)

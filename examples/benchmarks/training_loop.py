@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from harness import write
 
 from vig_pyg import create_model
-from vig_pyg.classification import ClassificationConfig, ImageData, fit, load_data, settings
+from vig_pyg.classification import ClassificationConfig, ImageData, fit, load_config, load_data
 from vig_pyg.engine.optim import WarmCosine, parameter_groups
 
 #: Small steps show overhead best: digits take 0.1 s a step; the pyramid is the network of the preset `scratch`.
@@ -93,7 +93,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = []
     for name, changes in list(CASES.items())[: 1 if args.smoke else None]:
-        case = settings("digits", (name, {"epochs": 1, "accelerator": "cpu", **changes}))
+        case = load_config("digits", (name, {"epochs": 1, "accelerator": "cpu", **changes}))
         found = measure(case, 1 if args.smoke else args.repeats)
         rows.append(
             {

@@ -4,8 +4,9 @@ import json
 import os
 import sys
 
-from vig_pyg.classification import DigitsData, fit, settings
-from vig_pyg.classification.load_config import parse_set
+import yaml
+
+from vig_pyg.classification import DigitsData, fit, load_config
 from vig_pyg.engine import TrainingInterrupted
 
 NETWORK = {"depth": 2, "patch_size": 4, "channels": 32, "head_channels": 32}
@@ -21,14 +22,18 @@ def few_digits(train=192, val=65, **options):
 
 def run(out, *, resume=False, **values):
     """Train; three epochs of six steps."""
-    recipe = settings("digits", ("test", {"epochs": 3, "batch_size": 32, "lr": 1e-3, **values}))
-    data = few_digits(batch_size=recipe.batch_size, num_workers=recipe.workers, augmentation=recipe.augmentation)
+    recipe = load_config("digits", ("test", {"epochs": 3, "batch_size": 32, "lr": 1e-3, **values}))
+    data = few_digits(batch_size=recipe.batch_size, num_workers=recipe.num_workers, augmentation=recipe.augmentation)
     return fit(data, out, model="vig_micro", options=NETWORK, recipe=recipe, progress=False, resume=resume)
 
 
 if __name__ == "__main__":
     try:
-        kept = run(sys.argv[1], resume=sys.argv[2] == "1", **parse_set(sys.argv[3:]))
+        kept = run(
+            sys.argv[1],
+            resume=sys.argv[2] == "1",
+            **{key: yaml.safe_load(value) for key, value in (pair.split("=") for pair in sys.argv[3:])},
+        )
     except TrainingInterrupted as stop:
         sys.exit(128 + stop.signum)
     print(os.environ.get("RANK", "0"), json.dumps(kept))

@@ -4,11 +4,10 @@ import pytest
 
 from tests.classification.job import few_digits
 from vig_pyg import vig_micro
+from vig_pyg.classification import ClassificationConfig, load_config
 from vig_pyg.classification import card as card_file
-from vig_pyg.classification import settings
 from vig_pyg.classification.card import commit, differing, model_card
 from vig_pyg.classification.metrics import MetricsHistory
-from vig_pyg.engine import TrainConfig
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
@@ -19,7 +18,7 @@ def test_the_card_says_what_counts(tmp_path, monkeypatch, keep):
         {"epoch": 1, "val_accuracy": 0.75, "val_top5": 0.9, "val_loss": 0.5},
         {"epoch": 2, "val_accuracy": 0.5, "val_top5": 0.8, "val_loss": 0.25},
     ]
-    recipe = settings("digits", ("test", {"ema": 0.9, "seed": 17, "keep": keep}))
+    recipe = load_config("digits", ("test", {"ema": 0.9, "seed": 17, "keep": keep}))
     card = model_card(tmp_path, vig_micro(num_classes=10), few_digits(), history, name="vig_micro", recipe=recipe)
     assert card.startswith("# vig_micro on digits\n")
     assert f"| top-1 accuracy | {75 if keep == 'best' else 50}.00 % |" in card
@@ -38,8 +37,8 @@ def test_the_card_says_what_counts(tmp_path, monkeypatch, keep):
 
 
 def test_only_what_differs_is_listed():
-    assert differing(TrainConfig()) == {}
-    assert differing(TrainConfig(lr=0.1)) == {"lr": 0.1}
+    assert differing(ClassificationConfig()) == {}
+    assert differing(ClassificationConfig(lr=0.1)) == {"lr": 0.1}
 
 
 def git(folder, *argv):

@@ -86,8 +86,8 @@ def test_with_workers_too(tmp_path, monkeypatch, whole):
     with monkeypatch.context() as patch:
         crash_at(patch, Classifier, "training_step", 18)
         with pytest.raises(Crash):
-            run(out, **VALUES, workers=1)
-    run(out, resume=True, **VALUES, workers=2)
+            run(out, **VALUES, num_workers=1)
+    run(out, resume=True, **VALUES, num_workers=2)
     assert_same(out, whole)
 
 
@@ -190,7 +190,7 @@ def tell_and_run(tell, out, values):
 
     Classifier.training_step = lambda *args: (say(), step(*args))[1]
     os.fsync = lambda handle: (say(), sync(handle))[1]
-    run(out, resume=(out / "recipe.yaml").exists(), **values)
+    run(out, resume=(out / "config.yaml").exists(), **values)
 
 
 @pytest.mark.parametrize(("kills", "epochs"), [(3, 6), pytest.param(10, 20, marks=pytest.mark.slow)])

@@ -1,38 +1,22 @@
-from dataclasses import fields, replace
+import random
+from dataclasses import asdict, fields, replace
 
 import pytest
+import yaml
 
-from vig_pyg.builders import create_model, list_models
-from vig_pyg.classification import PRESETS, Augmentation, ClassificationConfig, settings
-from vig_pyg.config import variant_config, variant_name
-from vig_pyg.config_schema import options_of
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_makes_a_network_and_an_augmentation(name):
-    preset = PRESETS[name].resolved()
-    options = {"num_classes": 10, "image_size": preset.image_size, "drop_path_rate": preset.drop_path_rate}
-    assert create_model(preset.model, **preset.options, **options).config.drop_path_rate == preset.drop_path_rate
-    assert preset.augmentation.crop == preset.crop
-    assert {f.name for f in fields(Augmentation)} <= {f.name for f in fields(ClassificationConfig)}
-
-
-def test_imagenet_is_the_published_recipe():
-    """Vision GNN, arXiv 2206.00272, table 3 and the published command."""
-    recipe = PRESETS["imagenet"]
-    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay, recipe.eps) == (
-        300,
-        1024,
-        2e-3,
-        0.05,
-        1e-8,
-    )
-    assert recipe.warmup * recipe.epochs == pytest.approx(20)
-    assert recipe.warmup_lr == 1e-6
-    assert recipe.randaugment == "rand-m9-mstd0.5-inc1"
-    assert (recipe.mixup, recipe.cutmix, recipe.erasing, recipe.color_jitter) == (0.8, 1.0, 0.25, 0.4)
-    assert (recipe.label_smoothing, recipe.ema, recipe.repeats) == (0.1, 0.99996, 3)
-    assert "mixed" in recipe.precision
+from tests.mutations import VALUES, mutated
+from vig_pyg._io.dataclass_schema import checks_of
+from vig_pyg.classification import (
+    PRESETS,
+    Augmentation,
+    ClassificationConfig,
+    load_config,
+    load_data,
+    read_yaml,
+    to_yaml,
+)
+from vig_pyg.engine import TrainConfig
+from vig_pyg.engine.config_file import from_values, merge_values
 
 
 @pytest.mark.parametrize(
@@ -42,36 +26,69 @@ def test_the_published_drop_path_goes_by_size(model, rate):
     assert replace(PRESETS["imagenet"], model=model).resolved().drop_path_rate == rate
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"warmup": 1.5}, {"ema": -0.1}, {"accumulate": 0}, {"patience": 0}, {"mixup": -1.0}, {"crop": 2.0}]
-)
-def test_wrong_settings_are_refused_by_name(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+WRONG = [{"warmup": "1.5"}, {"warmup": "101%"}, {"ema": -0.1}, {"accumulate": 0}, {"patience": 0}, {"mixup": -1.0}]
+WRONG += [{"epochs": 0}, {"lr": 0.0}, {"precision": "31-true"}, {"evaluate_every": 0}, {"image_size": 0}]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_values_are_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} must be"):
         ClassificationConfig(**wrong)
 
 
-@pytest.mark.parametrize("model", list_models())
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("given", [{}, {"options.k": 3}, {"options": {"conv": "gin"}}, {"options.dropout": "0.5"}])
-def test_options_of_a_presets_network_stay_with_it(preset, model, given):
-    """All presets with all models: what was said is kept, and the name is that of the network that is built."""
-    for values in ([("line", {"model": model, **given})], [("file", given), ("line", {"model": model})]):
-        made = settings(preset, *values)
-        said = {"k": 3} if "options.k" in given else given.get("options", {})
-        said = {"dropout": 0.5} if "options.dropout" in given else said
-        own = dict(PRESETS[preset].options) if "options" not in given else {}
-        if model != PRESETS[preset].model:
-            own = {key: value for key, value in own.items() if key == "patch_size"}
-        assert made.options == {**own, **said}
-        config = variant_config(made.model).override({**made.options, "image_size": made.image_size})
-        if model != PRESETS[preset].model or not own:
-            assert variant_name(config) == model
-        assert options_of(made.model)(made.options, "file") == made.options
+@pytest.mark.parametrize("wrong", [{"crop": 2.0}, {"crop": 0}, {"flip": -1}, {"erasing": 3}, {"color_jitter": "x"}])
+def test_wrong_augmentations_are_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} must be"):
+        Augmentation(**wrong)
 
 
-def test_the_model_of_a_file_counts_as_said():
-    made = settings("scratch", ("file", {"model": "vig_micro"}), ("line", {"options.k": "5"}))
-    assert made.options == {"patch_size": 4, "k": 5}
-    assert settings("scratch", ("line", {"model": "vig_tiny", "image_size": "224"})).options == {}
-    own = PRESETS["scratch"].options
-    assert settings("scratch", ("file", {"model": "vig_micro"}), ("line", {"model": "pvig_micro"})).options == own
+def test_every_value_has_bounds_that_all_presets_keep():
+    assert checks_of(ClassificationConfig).keys() == {field.name for field in fields(ClassificationConfig)}
+    for preset in PRESETS.values():
+        assert (
+            from_values(ClassificationConfig, merge_values(ClassificationConfig, {}, ("here", asdict(preset))))
+            == preset
+        )
+
+
+NAMES = [f.name for f in fields(ClassificationConfig) if f.name not in {g.name for g in fields(TrainConfig)}]
+NAMES += [f"augmentation.{f.name}" for f in fields(Augmentation)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_value_is_taken_within_its_bounds_or_refused_by_name(name):
+    """39 values for each; those that every task has are in tests/engine/test_config_file.py."""
+    part, _, inner = name.rpartition(".")
+    for value in [*VALUES, "nan", "inf", "1e309", "-1", 10**400]:
+        try:
+            made = load_config("digits", ("config.yaml", {part: {inner: value}} if part else {name: value}))
+        except ValueError as error:
+            assert str(error).startswith("config.yaml: ")
+            assert inner in str(error) and str(error).isprintable() and len(str(error)) < 700
+        else:
+            assert name in ("options", "augmentation") or getattr(made.augmentation if part else made, inner) == value
+
+
+def test_a_hostile_file_is_refused_by_name_or_makes_a_configuration(tmp_path):
+    """300 files of changed values."""
+    path, draw, read = tmp_path / "config.yaml", random.Random(0), 0
+    good = yaml.safe_load(to_yaml(PRESETS["scratch"]))
+    for _ in range(300):
+        path.write_text(yaml.safe_dump(mutated(good, draw), allow_unicode=True), errors="surrogatepass")
+        try:
+            made = load_config("digits", (str(path), read_yaml(path)))
+        except ValueError as error:
+            assert str(error).isprintable() and len(str(error)) < 2000
+            continue
+        read += 1
+        path.write_text(to_yaml(made))
+        assert load_config("digits", (str(path), read_yaml(path))) == made
+    assert 20 < read < 200
+
+
+@pytest.mark.parametrize(
+    "data", ["/dev/zero", "/dev/null", "\x1b[2J", "https://example.invalid/x.csv", "/proc/self/mem"]
+)
+def test_data_of_a_hostile_file_is_not_opened_as_what_it_is_not(data):
+    with pytest.raises((OSError, ValueError)):
+        load_data(load_config("scratch", ("config.yaml", {"data": data})))

@@ -6,9 +6,8 @@ import torch
 from PIL import Image
 
 from tests.pictures import make_folder
-from vig_pyg.classification import Augmentation, DigitsData, FolderData, fit
+from vig_pyg.classification import Augmentation, ClassificationConfig, DigitsData, FolderData, fit
 from vig_pyg.classification.data import IGNORE, ImageDataset
-from vig_pyg.engine import TrainConfig
 from vig_pyg.image_io import UnreadableImageError
 from vig_pyg.preprocess import Preprocessing
 
@@ -115,7 +114,14 @@ def test_workers_end_with_the_run_whatever_goes_wrong(folder, tmp_path):
     data = FolderData(folder, image_size=32, batch_size=4, num_workers=2)
     options = {"depth": 1, "channels": 16}
     with pytest.raises(ValueError, match=r"red/3\.png cannot be read as an image"):
-        fit(data, tmp_path / "run", model="vig_micro", options=options, recipe=TrainConfig(epochs=1), progress=False)
+        fit(
+            data,
+            tmp_path / "run",
+            model="vig_micro",
+            options=options,
+            recipe=ClassificationConfig(epochs=1),
+            progress=False,
+        )
     assert not multiprocessing.active_children()
 
 

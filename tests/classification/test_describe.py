@@ -8,10 +8,9 @@ from PIL import Image
 
 from tests.classification.job import NETWORK, few_digits, run
 from vig_pyg import load
+from vig_pyg.classification import ClassificationConfig, fit
 from vig_pyg.classification import describe as module
-from vig_pyg.classification import fit
 from vig_pyg.classification.module import Classifier
-from vig_pyg.engine import TrainConfig
 
 #: Names that matplotlib, Markdown, a terminal or a font may stumble over.
 NAMES = [
@@ -29,8 +28,8 @@ NAMES = [
     "\ud800",
     "</code> | `a` <img src=x>",
 ]
-MADE = ["README.md", "best.safetensors", "config.json", "confusion.png", "curves.png", "graph.png", "last.ckpt",
-        "metrics.csv", "model.safetensors"]  # fmt: skip
+MADE = ["README.md", "best.safetensors", "config.json", "config.yaml", "confusion.png", "curves.png", "graph.png",
+        "last.ckpt", "metrics.csv", "model.safetensors"]  # fmt: skip
 
 
 def named(names):
@@ -43,7 +42,7 @@ def named(names):
 
 
 def train(out, names=("a", "b"), **options):
-    recipe = TrainConfig(epochs=1, accelerator="cpu")
+    recipe = ClassificationConfig(epochs=1, accelerator="cpu")
     return fit(named(names), out, model="vig_micro", options=NETWORK, recipe=recipe, progress=False, **options)
 
 

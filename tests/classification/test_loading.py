@@ -1,16 +1,16 @@
 import pytest
 
 from tests.pictures import make_folder
-from vig_pyg.classification import load_data, settings
+from vig_pyg.classification import load_config, load_data
 
 
 def load(preset="scratch", **values):
-    return load_data(settings(preset, ("test", values)))
+    return load_data(load_config(preset, ("test", values)))
 
 
 def test_every_value_reaches_the_data(tmp_path):
     root = make_folder(tmp_path / "pictures")
-    data = load(data=str(root), image_size=20, in_channels=1, crop_pct=0.5, batch_size=6, workers=1, cache=24)
+    data = load(data=str(root), image_size=20, in_channels=1, crop_pct=0.5, batch_size=6, num_workers=1, cache=24)
     assert (data.preprocessing.image_size, data.preprocessing.in_channels, data.preprocessing.crop_pct) == (20, 1, 0.5)
     assert (data.batch_size, data.num_workers, data.cache) == (6, 1, 24)
     (root / "train" / "red" / "0.png").write_bytes(b"")
@@ -23,7 +23,7 @@ def test_every_value_reaches_the_data(tmp_path):
 
 
 def test_digits_and_what_does_not_go_with_them():
-    still = load("digits", affine="false").train_set
+    still = load("digits", augmentation={"affine": False}).train_set
     assert (still[0][0] == still[0][0]).all()
     with pytest.raises(ValueError, match="digits has in_channels=1"):
         load("digits", in_channels=3)

@@ -5,15 +5,17 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from vig_pyg import vig_micro
+from vig_pyg.classification import ClassificationConfig
 from vig_pyg.classification.data import IGNORE
 from vig_pyg.classification.metrics import MetricsHistory
 from vig_pyg.classification.module import Classifier, LossNotFiniteError
-from vig_pyg.engine import TrainConfig
 
 
 def classifier(classes=2, counts=None, **options):
     torch.manual_seed(0)
-    recipe = TrainConfig(**{"lr": 1e-2, "weight_decay": 0.1, "warmup": 0.5, "label_smoothing": 0.0} | options)
+    recipe = ClassificationConfig(
+        **{"lr": 1e-2, "weight_decay": 0.1, "warmup": "50%", "label_smoothing": 0.0} | options
+    )
     return Classifier(vig_micro(num_classes=classes, depth=1), recipe, class_counts=counts)
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from tests.classification.job import NETWORK, few_digits, run
-from vig_pyg.classification import fit
+from vig_pyg.classification import ClassificationConfig, fit
 from vig_pyg.classification import run_folder as folders
 from vig_pyg.classification.module import Classifier
 from vig_pyg.classification.preflight import check_run
-from vig_pyg.engine import TrainConfig, TrainingInterrupted
+from vig_pyg.engine import TrainingInterrupted
 
 
 def never(*_, **__):
@@ -34,7 +34,7 @@ def refused(tmp_path, error, said, *, data=None, options=(), **recipe):
             tmp_path / "run",
             model="vig_micro",
             options={**NETWORK, **dict(options)},
-            recipe=TrainConfig(**{"epochs": 1, "accelerator": "cpu", **recipe}),
+            recipe=ClassificationConfig(**{"epochs": 1, "accelerator": "cpu", **recipe}),
             progress=False,
         )
     assert len(str(caught.value)) < 700
@@ -133,7 +133,7 @@ def test_a_folder_to_resume_may_not_lead_elsewhere(tmp_path, name):
             tmp_path / "run",
             model="vig_micro",
             options={**NETWORK, "num_classes": 10, "in_channels": 1, "image_size": 16},
-            recipe=TrainConfig(),
+            recipe=ClassificationConfig(),
             resume=True,
         )
     assert (tmp_path / "precious").read_text() == "precious"

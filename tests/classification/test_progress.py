@@ -4,10 +4,9 @@ import pytest
 from rich.console import Console
 
 from tests.classification.job import NETWORK, few_digits
-from vig_pyg.classification import fit
+from vig_pyg.classification import ClassificationConfig, fit
 from vig_pyg.classification import fit as fit_module  # noqa: F401
 from vig_pyg.classification.progress import ProgressBar
-from vig_pyg.engine import TrainConfig
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -20,7 +19,7 @@ def test_speed_time_and_scores_are_shown(tmp_path, monkeypatch, terminal):
         "__init__",
         lambda self, history, batch_size: start(self, history, batch_size=batch_size, console=console),
     )
-    fit(few_digits(), tmp_path / "run", model="vig_micro", options=NETWORK, recipe=TrainConfig(epochs=2))
+    fit(few_digits(), tmp_path / "run", model="vig_micro", options=NETWORK, recipe=ClassificationConfig(epochs=2))
     lines = text.getvalue().splitlines()
     for epoch in (1, 2):
         line = next(line for line in lines if f"epoch {epoch}/2: training loss" in line)

@@ -8,20 +8,19 @@ from PIL import Image
 from tests.classification.job import NETWORK, few_digits, run
 from tests.pictures import make_folder
 from vig_pyg import load, weights
-from vig_pyg.classification import fit, load_data, read_yaml, settings
-from vig_pyg.engine import TrainConfig
+from vig_pyg.classification import ClassificationConfig, fit, load_config, load_data, read_yaml
 
 FILES = [
     "README.md",
     "best.safetensors",
     "config.json",
+    "config.yaml",
     "confusion.png",
     "curves.png",
     "graph.png",
     "last.ckpt",
     "metrics.csv",
     "model.safetensors",
-    "recipe.yaml",
 ]
 
 
@@ -41,7 +40,7 @@ def test_a_run_leaves_its_folder_and_the_same_seed_the_same_numbers(tmp_path):
         a, b, c = ((tmp_path / folder / name).read_bytes() for folder in "abc")
         assert a == b
         assert a != c
-    assert settings("scratch", ("a", read_yaml(tmp_path / "a" / "recipe.yaml"))).lr == 1e-3
+    assert load_config("scratch", ("a", read_yaml(tmp_path / "a" / "config.yaml"))).lr == 1e-3
 
 
 def test_the_written_run_gives_the_written_accuracy(tmp_path):
@@ -55,7 +54,13 @@ def test_the_written_run_gives_the_written_accuracy(tmp_path):
 
 def train(out, **options):
     return fit(
-        few_digits(), out, model="vig_micro", options=NETWORK, recipe=TrainConfig(epochs=1), progress=False, **options
+        few_digits(),
+        out,
+        model="vig_micro",
+        options=NETWORK,
+        recipe=ClassificationConfig(epochs=1),
+        progress=False,
+        **options,
     )
 
 
@@ -88,7 +93,7 @@ def test_one_class_is_refused_before_any_work(tmp_path):
     root = make_folder(tmp_path / "pictures")
     for part in ("train", "val"):
         shutil.rmtree(root / part / "red")
-    recipe = settings("scratch", ("test", {"data": str(root), "image_size": 32}))
+    recipe = load_config("scratch", ("test", {"data": str(root), "image_size": 32}))
     with pytest.raises(ValueError, match="at least two classes to tell apart, got blue alone"):
         fit(load_data(recipe), tmp_path / "run", model="vig_micro", options={}, recipe=recipe, progress=False)
     assert not (tmp_path / "run").exists()
@@ -97,8 +102,8 @@ def test_one_class_is_refused_before_any_work(tmp_path):
 def test_pictures_learn_from_scratch(tmp_path):
     """The way of the preset, at the size of a test."""
     values = {"data": str(make_folder(tmp_path / "pictures", train=16, val=8)), "image_size": 32, "epochs": 12,
-              "batch_size": 8, "workers": 0, "cache": 32, "seed": 0, "lr": 1e-3}  # fmt: skip
-    recipe = settings("scratch", ("test", values))
+              "batch_size": 8, "num_workers": 0, "cache": 32, "seed": 0, "lr": 1e-3}  # fmt: skip
+    recipe = load_config("scratch", ("test", values))
     kept = fit(
         load_data(recipe), tmp_path / "run", model=recipe.model, options=recipe.options, recipe=recipe, progress=False
     )
@@ -122,7 +127,7 @@ def test_ways_to_train_differ(tmp_path, plain_run, values):
 def test_a_picture_that_breaks_a_worker_is_named_in_one_line(tmp_path):
     root = make_folder(tmp_path / "pictures")
     (root / "train" / "red" / "3.png").write_bytes(b"no picture")
-    recipe = settings("scratch", ("test", {"data": str(root), "image_size": 32, "batch_size": 4, "workers": 1}))
+    recipe = load_config("scratch", ("test", {"data": str(root), "image_size": 32, "batch_size": 4, "num_workers": 1}))
     with pytest.raises(ValueError, match=r"^[^\n]*red/3\.png cannot be read as an image[^\n]*$"):
         fit(load_data(recipe), tmp_path / "run", model="vig_micro", options={}, recipe=recipe, progress=False)
     assert not (tmp_path / "run").exists()

@@ -2,7 +2,7 @@
 
 from vig_pyg.cli import main
 
-QUICK = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--workers", "0", "--quiet"]
+QUICK = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--num-workers", "0", "--quiet"]
 
 
 def fails(capsys, *argv):

@@ -137,7 +137,7 @@ def test_training_on_a_stranger_s_folders_shows_text(tmp_path, capsys):
             for i in range(2):
                 (tmp_path / "data" / part / name / f"{i}\x1b.png").write_bytes(image + bytes([i, len(part)]))
     out = tmp_path / "run"
-    quick = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--workers", "0"]
+    quick = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--num-workers", "0"]
     assert cli.main(["train", "--data", str(tmp_path / "data"), "--out", str(out), *quick]) == 0
     photo = next((tmp_path / "data" / "val" / names[0]).iterdir())
     assert cli.main(["graph", str(out), str(photo), "--out", str(tmp_path / "graph.html")]) == 0
@@ -147,7 +147,7 @@ def test_training_on_a_stranger_s_folders_shows_text(tmp_path, capsys):
         out / "README.md",
         out / "config.json",
         out / "metrics.csv",
-        out / "recipe.yaml",
+        out / "config.yaml",
         tmp_path / "graph.html",
     ):
         assert plain(path.read_text()), path

@@ -1,9 +1,26 @@
+from dataclasses import fields
+
 import pytest
 
+from vig_pyg._io.dataclass_schema import checks_of
 from vig_pyg.engine import TrainConfig
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"lr": 0.0}])
-def test_wrong_recipes_are_refused(wrong):
-    with pytest.raises(ValueError, match="epochs >= 1 and lr > 0"):
+def test_every_value_has_bounds():
+    assert checks_of(TrainConfig).keys() == {field.name for field in fields(TrainConfig)}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number from 1 to 1000000, got 0"),
+        ({"lr": 0.0}, "lr must be a number above 0, at most 1000, got 0.0"),
+        ({"seed": -1}, "seed must be a whole number from 0 to 4294967295, got -1"),
+        ({"warmup": 0.1}, 'warmup must be text such as "5%"'),
+        ({"clip_grad": 0}, "clip_grad must be a number above 0, at most 1e.09, or null, got 0"),
+        ({"precision": "float32"}, "precision must be one of 32-true, 16-mixed, bf16-mixed"),
+    ],
+)
+def test_wrong_values_are_refused(wrong, said):
+    with pytest.raises(ValueError, match=said):
         TrainConfig(**wrong)

@@ -17,13 +17,13 @@ from vig_pyg.image_io import read_image, with_channels
 
 #: Files of the names that need the extra `train`.
 _TRAINING = {
-    "Augmentation": "augment",
-    "PRESETS": "config",
+    "Augmentation": "config",
+    "PRESETS": "presets",
     "ClassificationConfig": "config",
     "ImageData": "data",
-    "read_yaml": "load_config",
-    "settings": "load_config",
-    "to_yaml": "load_config",
+    "load_config": "presets",
+    "read_yaml": "presets",
+    "to_yaml": "presets",
     "load_data": "loading",
     "CifarData": "sources",
     "CsvData": "sources",
@@ -52,11 +52,11 @@ __all__ = [
     "find_pictures",
     "fit",
     "load_classifier",
+    "load_config",
     "load_data",
     "predict",
     "read_picture",
     "read_yaml",
-    "settings",
     "to_yaml",
 ]
 

@@ -2,57 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from PIL import Image
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from vig_pyg.classification.color_ops import color_transform
+from vig_pyg.classification.config import Augmentation
 from vig_pyg.preprocess import Picture, Preprocessing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """What happens to a picture in training, in this order.
-
-    Args:
-        affine: Turned by up to 10 degrees, moved and scaled by up to a tenth; for scans of signs.
-        crop: A random crop of at least this share of the area, resized; `None` resizes and crops as the preprocessing
-            does. 0.08 is published for ImageNet; small data sets bear less.
-        flip: Probability of a left-right flip; 0 where left and right matter.
-        color_jitter: Largest change of brightness, contrast and saturation; 0.4 is published, but timm leaves it out
-            where there is `randaugment`.
-        randaugment: RandAugment in timm's words, such as the published `"rand-m9-mstd0.5-inc1"`; `None` is off.
-        erasing: Probability that a random box is overwritten by noise; 0.25 is published.
-
-    Raises:
-        ValueError: If a share or probability is not in its range.
-
-    Example:
-        >>> make = Augmentation(randaugment="rand-m5").transform(Preprocessing(image_size=32))
-        >>> make(Image.new("RGB", (40, 60))).shape
-        torch.Size([3, 32, 32])
-    """
-
-    affine: bool = False
-    crop: float | None = 0.35
-    flip: float = 0.5
-    color_jitter: float = 0.0
-    randaugment: str | None = None
-    erasing: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.crop is not None and not 0 < self.crop <= 1:
-            raise ValueError(f"crop is a share of the area in (0, 1], or null, got {self.crop}.")
-        for name in ("flip", "erasing"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a probability, got {getattr(self, name)}.")
-
-    def transform(self, preprocessing: Preprocessing) -> AugmentedImage:
-        """The augmentation for images of a size and number of channels."""
-        return AugmentedImage(self, preprocessing)
 
 
 class AugmentedImage:
@@ -64,6 +21,11 @@ class AugmentedImage:
 
     Raises:
         ValueError: If colors are to change in a picture that has none of the usual.
+
+    Example:
+        >>> make = AugmentedImage(Augmentation(randaugment="rand-m5"), Preprocessing(image_size=32))
+        >>> make(Image.new("RGB", (40, 60))).shape
+        torch.Size([3, 32, 32])
     """
 
     def __init__(self, augmentation: Augmentation, preprocessing: Preprocessing) -> None:

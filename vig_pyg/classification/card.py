@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,20 @@ from vig_pyg._io.text import markdown_code, markdown_text
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.metrics import MetricsHistory
-from vig_pyg.engine.config import TrainConfig
+from vig_pyg.engine.config_file import differing
 from vig_pyg.models import VisionGNN
 
 PACKAGES = ("vig-pyg", "torch", "torch_geometric", "torchvision", "lightning", "timm")
 
 
 def model_card(
-    folder: Path, model: VisionGNN[Any], data: ImageData, history: MetricsHistory, *, name: str, recipe: TrainConfig
+    folder: Path,
+    model: VisionGNN[Any],
+    data: ImageData,
+    history: MetricsHistory,
+    *,
+    name: str,
+    recipe: ClassificationConfig,
 ) -> str:
     """The card as Markdown.
 
@@ -73,7 +78,7 @@ def model_card(
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
-def _training(data: ImageData, recipe: TrainConfig) -> list[str]:
+def _training(data: ImageData, recipe: ClassificationConfig) -> list[str]:
     """How it was made, to make it again."""
     return [
         "## Training",
@@ -85,17 +90,10 @@ def _training(data: ImageData, recipe: TrainConfig) -> list[str]:
         f"- Versions: Python {platform.python_version()}, {', '.join(versions())}",
         f"- Machine: {platform.machine()}, {platform.system()}",
         "",
-        "Every value that differs from the default (all are in `recipe.yaml`):",
+        "Every value that differs from the default (all are in `config.yaml`):",
         "",
         *[f"- {key}: {_shown(value)}" for key, value in differing(recipe).items()],
     ]
-
-
-def differing(recipe: TrainConfig) -> dict[str, Any]:
-    """The values of a recipe that are not the default."""
-    plain = ClassificationConfig() if isinstance(recipe, ClassificationConfig) else TrainConfig()
-    default = asdict(replace(plain))
-    return {key: value for key, value in asdict(recipe).items() if value != default[key]}
 
 
 def _shown(value: Any) -> str:

@@ -1,127 +1,109 @@
-"""A whole run of a classifier, and those that are ready to use."""
+"""What a training run of a classifier has."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, Self
 
-from vig_pyg.classification.augment import Augmentation
-from vig_pyg.classification.config_bounds import SETTINGS
-from vig_pyg.engine.config import TrainConfig
-from vig_pyg.engine.config_bounds import check_bounds
+from vig_pyg._io.dataclass_schema import check_fields
+from vig_pyg._io.schema import Scalar, number, text, whole
+from vig_pyg.config_schema import SIDE_LIMIT
+from vig_pyg.engine.config import Share, TrainConfig
+
+#: Checked when the name of the network is known, since they are the fields of its configuration.
+Options = Annotated[dict[str, Any], Scalar("a mapping such as {conv: mr, k: 9}", lambda value: isinstance(value, dict))]
+Side = Annotated[int, whole(1, SIDE_LIMIT)]
+Alpha = Annotated[float, number(0, 1_000)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassificationConfig(TrainConfig, Augmentation):
-    """A whole run: a recipe, an augmentation, the data and the network. The command line and its YAML hold one.
+class Augmentation:
+    """Random changes of each training image, in this order.
 
     Args:
-        data: `"digits"`, `"cifar10"`, `"cifar100"`, a folder of pictures, or a CSV file.
-        root: Where CIFAR's files are, or go.
-        image_size: Side of the images in pixels.
-        in_channels: Channels of the images (digits have 1, CIFAR 3).
-        crop_pct: Of the preprocessing in evaluation.
-        batch_size: Images of a step, over all processes and parts.
-        workers: Processes that load pictures, for each process that trains.
-        cache: Keep decoded pictures in memory, with a short side of so many pixels; `None` is off.
-        on_broken: What to do about a picture that cannot be read: `"stop"`, or `"skip"`.
-        model: A name of `list_models()`.
-        options: Options of the network, such as `conv`, `k`, `patch_size`, `depths`, `channels`.
-        drop_path_rate: Stochastic depth; `"published"` is 0.1, for base models 0.3.
-        weights: Weights to start from: a file, a URL, or a name of published ones, such as `"pvig_tiny"`.
+        affine: Turn by up to 10 degrees, and shift and scale by up to a tenth; for scans of signs.
+        crop: Smallest area of a random crop as a share of the image; null resizes and crops as evaluation does.
+            0.08 is published for ImageNet; small data sets need larger crops.
+        flip: Probability of a left-right flip; 0 where left and right differ in meaning.
+        color_jitter: Largest relative change of brightness, contrast and saturation; 0.4 is published. It is not
+            used together with `randaugment`, as in timm.
+        randaugment: RandAugment in timm's words, such as the published `rand-m9-mstd0.5-inc1`; null is off.
+        erasing: Probability that a random box is overwritten by noise; 0.25 is published.
+
+    Raises:
+        ValueError: If a value is out of its bounds.
+
+    Example:
+        >>> Augmentation(crop=0.08, flip=0).erasing
+        0.0
+    """
+
+    affine: bool = False
+    crop: Annotated[float, number(1e-4, 1)] | None = 0.35
+    flip: Share = 0.5
+    color_jitter: Annotated[float, number(0, 10)] = 0.0
+    randaugment: Annotated[str, text(100)] | None = None
+    erasing: Share = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationConfig(TrainConfig):
+    """Data, network and loss of a classifier.
+
+    Args:
+        data: What to train on: `digits`, `cifar10`, `cifar100`, a folder with `train/` and `val/` or with one folder
+            for each class, or a CSV file with the columns `path` and `label`.
+        root: Folder of CIFAR's files; they are downloaded if they are not there.
+        image_size: Side of the square training images in pixels.
+        in_channels: Number of channels of the images: 1 for gray, 3 for color, 2 and 4 with opacity, more from arrays.
+        crop_pct: Share of the short side that the center crop of the evaluation keeps.
+        cache: Short side in pixels of decoded images that are kept in memory; null keeps none.
+        on_broken: How to handle an image that cannot be read: `stop`, or `skip` it with a warning.
+        model: Name of the network; `vig-pyg models` lists them.
+        options: Options of the network by their names, such as `depths` or `heads` (see `PyramidViGConfig`).
+        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0. `published` is 0.1, and 0.3 for
+            base models.
+        weights: Weights to start from: a file, a URL, or the name of published weights such as `pvig_tiny`.
+        label_smoothing: Share of the target that is spread over all classes; 0.1 is published.
+        class_weights: Weigh the loss of each class by the inverse of its number of training images.
+        mixup: MixUp alpha; 0.8 is published, 0 disables it.
+        cutmix: CutMix alpha; 1.0 is published, 0 disables it. If MixUp is also on, each batch uses one of the two.
+        mix_prob: Share of the batches that are mixed.
+        repeats: Copies of each image in a batch (repeated augmentation); 3 is published, 1 is off.
+        augmentation: Random changes of each training image.
+
+    Raises:
+        ValueError: If a value is out of its bounds.
+
+    Example:
+        >>> ClassificationConfig(data="images", augmentation=Augmentation(flip=0)).model
+        'vig_micro'
     """
 
     data: str = "digits"
     root: str = "data"
-    image_size: int = 16
-    in_channels: int = 3
-    crop_pct: float = 1.0
-    batch_size: int = 64
-    workers: int = 2
-    cache: int | None = None
+    image_size: Side = 16
+    in_channels: Annotated[int, whole(1, 1_024)] = 3
+    crop_pct: Annotated[float, number(0.01, 1)] = 1.0
+    cache: Side | None = None
     on_broken: Literal["stop", "skip"] = "stop"
-    model: str = "vig_micro"
-    options: dict[str, Any] = field(default_factory=dict)
-    drop_path_rate: float | Literal["published"] = 0.0
+    model: Annotated[str, text(100)] = "vig_micro"
+    options: Options = field(default_factory=dict)
+    drop_path_rate: Share | Literal["published"] = 0.0
     weights: str | None = None
-
-    def __post_init__(self) -> None:
-        TrainConfig.__post_init__(self)
-        Augmentation.__post_init__(self)
-        check_bounds(self, SETTINGS)
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """The part that `ImageData` takes."""
-        return Augmentation(**{f.name: getattr(self, f.name) for f in fields(Augmentation)})
+    label_smoothing: Share = 0.1
+    class_weights: bool = False
+    mixup: Alpha = 0.0
+    cutmix: Alpha = 0.0
+    mix_prob: Share = 1.0
+    repeats: Annotated[int, whole(1, 1_000)] = 1
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     def resolved(self) -> Self:
-        """With numbers in place of words that depend on other values."""
+        """The same with numbers in place of words that depend on other values."""
         if self.drop_path_rate != "published":
             return self
         return replace(self, drop_path_rate=0.3 if self.model.endswith("_base") else 0.1)
-
-
-#: Ready recipes. `imagenet` is that of Vision GNN (arXiv 2206.00272, table 3 and the published training command).
-PRESETS: dict[str, ClassificationConfig] = {
-    # a minute on a CPU; the small set wants a high rate and no colors
-    "digits": ClassificationConfig(
-        in_channels=1, affine=True, crop=None, flip=0.0, model="vig_micro", options={"patch_size": 2}, workers=0
-    ),
-    # a trained network on other pictures; the published rate makes it diverge, a tenth of it does not
-    "finetune": ClassificationConfig(
-        data="pictures",
-        image_size=224,
-        crop_pct=0.9,
-        model="pvig_tiny",
-        epochs=30,
-        lr=2e-4,
-        layer_decay=0.75,
-        drop_path_rate=0.1,
-        batch_size=64,
-        crop=0.2,
-        randaugment="rand-m5-mstd0.5-inc1",
-        ema=0.999,
-        ema_warmup=True,
-        keep="best",
-    ),
-    # thousands of pictures, no trained network, an hour on a CPU
-    "scratch": ClassificationConfig(
-        data="pictures",
-        image_size=64,
-        model="pvig_micro",
-        options={"patch_size": 4, "channels": (48, 96, 160, 256), "depths": (2, 2, 4, 2)},
-        epochs=50,
-        lr=2e-3,
-        batch_size=64,
-        cutmix=1.0,
-        mix_prob=0.5,
-        ema=0.998,
-        ema_warmup=True,
-    ),
-    "imagenet": ClassificationConfig(
-        data="imagenet",
-        image_size=224,
-        crop_pct=0.9,
-        model="pvig_small",
-        epochs=300,
-        batch_size=1024,
-        lr=2e-3,
-        weight_decay=0.05,
-        eps=1e-8,
-        warmup=20 / 300,
-        warmup_lr=1e-6,
-        label_smoothing=0.1,
-        drop_path_rate="published",
-        crop=0.08,
-        color_jitter=0.4,
-        randaugment="rand-m9-mstd0.5-inc1",
-        erasing=0.25,
-        mixup=0.8,
-        cutmix=1.0,
-        repeats=3,
-        ema=0.99996,
-        precision="16-mixed",
-        workers=8,
-    ),
-}

@@ -19,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vig_pyg.classification.augment import Augmentation
+from vig_pyg.classification.augment import AugmentedImage
+from vig_pyg.classification.config import Augmentation
 from vig_pyg.engine.preemption import SIGNALS
 from vig_pyg.engine.sampler import EvalBatches, Item, TrainBatches
 from vig_pyg.engine.seeds import seeded
@@ -128,7 +129,7 @@ class ImageData(lightning.LightningDataModule):
             raise ValueError(f"cache={cache} pixels is less than image_size={preprocessing.image_size}.")
         self.title, self.class_names, self.preprocessing = title, class_names, preprocessing
         self.batch_size, self.num_workers, self.cache = batch_size, num_workers, cache
-        self.train_set = ImageDataset(*train, augmentation.transform(preprocessing))
+        self.train_set = ImageDataset(*train, AugmentedImage(augmentation, preprocessing))
         self.val_set = ImageDataset(*val, preprocessing)
         #: Seed of order and augmentation, and copies of an image (see `TrainBatches`); `fit` sets them.
         self.seed, self.repeats = 0, 1

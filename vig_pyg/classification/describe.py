@@ -12,11 +12,11 @@ import torch
 from vig_pyg._io.output import Content, write_file
 from vig_pyg._io.text import error_text
 from vig_pyg.classification.card import model_card
+from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.metrics import MetricsHistory
 from vig_pyg.classification.plots import draw_confusion, draw_curves
 from vig_pyg.classification.preflight import can_draw
-from vig_pyg.engine.config import TrainConfig
 from vig_pyg.explain import draw_graph
 from vig_pyg.models import VisionGNN
 
@@ -24,7 +24,13 @@ _log = logging.getLogger(__name__)
 
 
 def describe(
-    folder: Path, network: VisionGNN[Any], data: ImageData, history: MetricsHistory, *, name: str, recipe: TrainConfig
+    folder: Path,
+    network: VisionGNN[Any],
+    data: ImageData,
+    history: MetricsHistory,
+    *,
+    name: str,
+    recipe: ClassificationConfig,
 ) -> None:
     """Write `README.md`, `curves.png`, `confusion.png` and `graph.png`; a failure of one is a warning with the reason.
 

@@ -20,7 +20,7 @@ def load_data(settings: ClassificationConfig) -> ImageData:
         ValueError: If it is not as expected, or a value does not go with the data.
 
     Example:
-        >>> from vig_pyg.classification.config import PRESETS
+        >>> from vig_pyg.classification.presets import PRESETS
         >>> load_data(PRESETS["digits"]).title
         'digits'
     """
@@ -36,7 +36,7 @@ def load_data(settings: ClassificationConfig) -> ImageData:
             return DigitsData(
                 image_size=s.image_size,
                 batch_size=s.batch_size,
-                num_workers=s.workers,
+                num_workers=s.num_workers,
                 augmentation=s.augmentation,
             )
         return CifarData(
@@ -44,7 +44,7 @@ def load_data(settings: ClassificationConfig) -> ImageData:
             s.root,
             image_size=s.image_size,
             batch_size=s.batch_size,
-            num_workers=s.workers,
+            num_workers=s.num_workers,
             augmentation=s.augmentation,
         )
     path = Path(s.data)
@@ -56,7 +56,7 @@ def load_data(settings: ClassificationConfig) -> ImageData:
         in_channels=s.in_channels,
         crop_pct=s.crop_pct,
         batch_size=s.batch_size,
-        num_workers=s.workers,
+        num_workers=s.num_workers,
         augmentation=s.augmentation,
         on_broken=s.on_broken,
         cache=s.cache,

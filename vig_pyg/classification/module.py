@@ -10,10 +10,11 @@ from timm.data.mixup import Mixup
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
+from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import IGNORE
-from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.optim import WarmCosine, parameter_groups
 from vig_pyg.engine.seeds import seed_of, set_seed
+from vig_pyg.engine.warmup import Warmup
 from vig_pyg.models import VisionGNN
 
 #: A GPU is asked so seldom whether the loss is finite, as each question makes it wait.
@@ -33,7 +34,9 @@ class Classifier(lightning.LightningModule):
         class_counts: Training images of each class, for `recipe.class_weights`.
     """
 
-    def __init__(self, model: VisionGNN[Any], recipe: TrainConfig, *, class_counts: Tensor | None = None) -> None:
+    def __init__(
+        self, model: VisionGNN[Any], recipe: ClassificationConfig, *, class_counts: Tensor | None = None
+    ) -> None:
         super().__init__()
         num_classes = model.config.num_classes
         self.model = model
@@ -157,7 +160,8 @@ class Classifier(lightning.LightningModule):
         groups = parameter_groups(self.model, lr=r.lr, weight_decay=r.weight_decay, layer_decay=r.layer_decay)
         optimizer = torch.optim.AdamW(groups, lr=r.lr, eps=r.eps)
         steps = int(self.trainer.estimated_stepping_batches)
-        rate = WarmCosine(steps, max(1, int(r.warmup * steps)), start=r.warmup_lr / r.lr, end=r.min_lr / r.lr)
+        rise = Warmup.parse(r.warmup).steps(total=steps, epochs=r.epochs)
+        rate = WarmCosine(steps, max(1, rise), start=r.warmup_lr / r.lr, end=r.min_lr / r.lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from vig_pyg.builders import create_model
+from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.run_folder import check_run_folder
 from vig_pyg.config import variant_config
 from vig_pyg.config_schema import check_names, check_size, options_of, read_preprocessing
 from vig_pyg.conv import resolve_conv
-from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.processes import Processes, check_processes
 from vig_pyg.engine.sampler import TrainBatches
 from vig_pyg.engine.trainer import placement
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_run(
-    data: ImageData, out: Path, *, model: str, options: dict[str, Any], recipe: TrainConfig, resume: bool
+    data: ImageData, out: Path, *, model: str, options: dict[str, Any], recipe: ClassificationConfig, resume: bool
 ) -> Processes:
     """Raise an error now for what would otherwise end the run later.
 
@@ -57,7 +57,7 @@ def check_run(
     return place
 
 
-def check_extras(recipe: TrainConfig, *, first: bool) -> None:
+def check_extras(recipe: ClassificationConfig, *, first: bool) -> None:
     """Packages that are only used on the way, or at the end.
 
     Args:
@@ -75,7 +75,7 @@ def can_draw() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def _check_data(data: ImageData, recipe: TrainConfig, world: int) -> None:
+def _check_data(data: ImageData, recipe: ClassificationConfig, world: int) -> None:
     if len(data.class_names) < 2:
         raise ValueError(
             f"Need pictures of at least two classes to tell apart, got {', '.join(data.class_names)} alone."
@@ -125,7 +125,7 @@ def _check_network(data: ImageData, model: str, options: dict[str, Any]) -> torc
     return network
 
 
-def _size(network: torch.nn.Module, recipe: TrainConfig) -> int:
+def _size(network: torch.nn.Module, recipe: ClassificationConfig) -> int:
     """Bytes of a run folder at its largest: while a checkpoint replaces another, beside two files of weights."""
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     checkpoint = weights * (3 if recipe.ema is None else 4)  # two moments of the optimizer, and the average

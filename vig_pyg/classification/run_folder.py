@@ -13,9 +13,9 @@ from vig_pyg.classification.checkpoint import LAST
 from vig_pyg.classification.metrics import BEST, METRICS
 
 #: The settings of a run, as `--config` takes them.
-RECIPE = "recipe.yaml"
+CONFIG_YAML = "config.yaml"
 #: All files of a run.
-OUTPUTS = (CONFIG, RECIPE, LAST, BEST, METRICS, WEIGHTS, CARD, "curves.png", "confusion.png", "graph.png")
+OUTPUTS = (CONFIG, CONFIG_YAML, LAST, BEST, METRICS, WEIGHTS, CARD, "curves.png", "confusion.png", "graph.png")
 
 
 def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) -> None:

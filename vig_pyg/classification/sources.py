@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from vig_pyg._io.text import error_text, terminal_text
-from vig_pyg.classification.augment import Augmentation
+from vig_pyg.classification.config import Augmentation
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.folders import read_folders
 from vig_pyg.classification.splits import Split, check_split, chosen

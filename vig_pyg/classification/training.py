@@ -20,13 +20,12 @@ from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.describe import describe
 from vig_pyg.classification.ema import EMA
-from vig_pyg.classification.load_config import to_yaml
 from vig_pyg.classification.metrics import BEST, MetricsHistory
 from vig_pyg.classification.module import Classifier
 from vig_pyg.classification.preflight import check_run
 from vig_pyg.classification.progress import ProgressBar
-from vig_pyg.classification.run_folder import RECIPE, open_run_folder
-from vig_pyg.engine.config import TrainConfig
+from vig_pyg.classification.run_folder import CONFIG_YAML, open_run_folder
+from vig_pyg.engine.config_file import to_yaml
 from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
 from vig_pyg.engine.sync_norm import sync_norms
 from vig_pyg.engine.trainer import make_trainer, quiet_lightning
@@ -39,7 +38,7 @@ def fit(
     *,
     model: str,
     options: dict[str, Any],
-    recipe: TrainConfig,
+    recipe: ClassificationConfig,
     weights: str | Path | None = None,
     progress: bool = True,
     resume: bool = False,
@@ -92,8 +91,7 @@ def fit(
             trainer, saver = _prepare(classifier, data, folder, own, stop=stop, progress=progress)
             if trainer.is_global_zero:
                 write_config(folder, network, class_names=data.class_names, preprocessing=data.preprocessing)
-                if isinstance(recipe, ClassificationConfig):
-                    write_file(folder / RECIPE, to_yaml(recipe), overwrite=True)
+                write_file(folder / CONFIG_YAML, to_yaml(recipe), overwrite=True)
             _run(trainer, classifier, data, saver)
             if trainer.is_global_zero:
                 _load_kept(classifier, folder)

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from vig_pyg._io.signals import exit_status, signals_raise
 from vig_pyg._io.text import error_text, terminal_text
@@ -88,7 +88,22 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse's own repeats what it was given, as it was given."""
+    """argparse's own repeats what it was given, as it was given.
+
+    Args:
+        raw: Leave all arguments as they are, in `argv`: the command makes its flags from a configuration when it runs.
+    """
+
+    def __init__(self, *, raw: bool = False, **options: Any) -> None:
+        super().__init__(**{"add_help": not raw, **options})
+        self.raw = raw
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if not self.raw:
+            return super().parse_known_args(args, namespace)
+        found, _ = super().parse_known_args([], namespace)
+        found.argv = list(args)
+        return found, []
 
     def error(self, message: str) -> NoReturn:
         super().error(terminal_text(message, limit=2000))

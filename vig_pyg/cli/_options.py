@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SOME_BROKEN = 1
 
 #: What a run folder needs to be used and to go on.
-MODEL_FILES = ("config.json", "model.safetensors", "best.safetensors", "last.ckpt", "recipe.yaml", "metrics.csv")
+MODEL_FILES = ("config.json", "model.safetensors", "best.safetensors", "last.ckpt", "config.yaml", "metrics.csv")
 
 
 #: What every command takes as its model.

@@ -1,93 +1,94 @@
-"""All numbers of a training run, whatever the network and the data."""
+"""What every training run has, whatever the task: its numbers, their bounds and their defaults."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from vig_pyg.engine.config_bounds import RECIPE, check_bounds
+from vig_pyg._io.dataclass_schema import check_fields
+from vig_pyg._io.schema import number, positive, text, whole
+from vig_pyg.engine.warmup import check_warmup
+
+Share = Annotated[float, number(0, 1)]
+Rate = Annotated[float, number(0, 1_000)]
+Count = Annotated[int, whole(1, 10**6)]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How a network is trained, whatever the network and the data.
+    """What every training run has.
+
+    A number outside its bounds is a slip, or meant to fill the memory.
 
     Args:
-        epochs: Passes over the training images, at least 1.
-        lr: Largest learning rate; 2e-3 is published for batches of 1024, and a tenth of it for fine-tuning.
-        weight_decay: Of weights; biases, norms and the position embedding have none. 0.05 is the published value.
-        eps: AdamW's; 1e-8 is the published value.
-        warmup: Share of the steps with a rising rate; then it falls as a cosine.
-        warmup_lr: Rate at the start of the warm-up.
-        min_lr: Rate at the end of the cosine.
-        layer_decay: Each layer's rate is that of the layer after it times this; 1 is off, 0.7 is usual in fine-tuning.
-        freeze: Train the classifier alone; the backbone stays as it is, its batch statistics too.
-        clip_grad: Largest norm of the gradient; `None` is off.
-        accumulate: Parts of a batch, whose gradients are added: less memory, the same step but for batch norm.
-        label_smoothing: 0.1 is the published value.
-        class_weights: Weigh the loss of each class by one over its number of images.
-        mixup: Strength of mixing two images, 0.8 is published; 0 is off.
-        cutmix: Strength of pasting a box of another image, 1.0 is published; 0 is off. With both, one of them a batch.
-        mix_prob: Share of the batches that are mixed.
-        repeats: Copies of each image in a batch (repeated augmentation), 3 is usual; 1 is off.
-        ema: Decay of the moving average of the weights, which is then what is scored and kept; `None` is off.
-        ema_warmup: Start the average with a small decay that grows, for runs of few steps.
-        patience: Stop after so many epochs without a better held-out accuracy; `None` is off.
-        keep: Weights to keep in the end, `"last"`, or `"best"` by held-out accuracy (which then flatters itself).
-        seed: Of weights, order and augmentation.
-        precision: Lightning's word, such as `"32-true"`, `"bf16-mixed"` or `"16-mixed"`.
-        accelerator: Lightning's word: `"auto"`, `"cpu"`, `"gpu"`.
-        devices: Processes on this machine; `"auto"` takes what the launcher says, or all GPUs, or one CPU.
-        num_nodes: Machines; 0 takes what the launcher says, or one.
-        sync_bn: Batch norm over the images of all processes.
-        checkpoint_every: Also write a checkpoint every so many steps, not just after each epoch; `None` is off.
-        tensorboard: Write TensorBoard's files too.
+        epochs: Number of passes over the training images.
+        batch_size: Images of one step, over all processes and accumulated parts.
+        lr: Largest learning rate, reached at the end of the warm-up.
+        schedule: How the learning rate falls after the warm-up: `"cosine"` to `min_lr`, or `"step"`, which divides
+            it by 10 after 8/12 and after 11/12 of the run (the 1x schedule of COCO).
+        warmup: Length of the linear rise of the learning rate, with its unit.
+        warmup_lr: Learning rate at the start of the warm-up.
+        min_lr: Learning rate at the end of the cosine.
+        weight_decay: AdamW's weight decay; biases, norms and the position embedding have none. 0.05 is published.
+        eps: AdamW's epsilon; 1e-8 is published.
+        layer_decay: Learning rate of each layer as a share of that of the next layer; 1 is off, 0.7 is usual in
+            fine-tuning.
+        freeze: Train the head alone; the backbone and its batch statistics stay as they are.
+        clip_grad: Largest norm of the gradient; null is off.
+        accumulate: Number of parts into which a batch is cut, whose gradients are added: it needs less memory and
+            makes the same step, except that batch norm sees the parts.
+        ema: Decay of the moving average of the weights, which is then evaluated and kept; null is off.
+        ema_warmup: Start the moving average with a small decay that grows, for runs of few steps.
+        evaluate_every: Number of epochs between two evaluations.
+        patience: Number of evaluations without a better score after which training stops; null is off.
+        keep: Which weights are kept at the end: `"last"`, or `"best"`: those with the best validation score (which
+            is then optimistically biased).
+        seed: Seed of the weights, the order of the images and the augmentation.
+        num_workers: Number of processes that read images, for each process that trains.
+        precision: Precision of the arithmetic, in Lightning's words; the weights stay in float32 with `*-mixed`.
+        accelerator: Kind of device in Lightning's words, such as `auto`, `cpu` or `gpu`.
+        devices: Number of processes on this machine; `auto` is what the launcher says, else all GPUs, else one CPU.
+        num_nodes: Number of machines; 0 is what the launcher says, else one.
+        sync_bn: Compute the statistics of batch norm over the images of all processes.
+        checkpoint_every: Number of steps between two checkpoints within an epoch; null writes one at its end only.
+        tensorboard: Also write TensorBoard's files.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a value is out of its bounds.
+
+    Example:
+        >>> TrainConfig(epochs=5, warmup="20 steps").lr
+        0.003
     """
 
-    epochs: int = 20
-    lr: float = 3e-3
-    weight_decay: float = 0.05
-    eps: float = 1e-8
-    warmup: float = 0.1
-    warmup_lr: float = 0.0
-    min_lr: float = 0.0
-    layer_decay: float = 1.0
+    epochs: Count = 20
+    batch_size: Count = 64
+    lr: Annotated[float, positive(1_000)] = 3e-3
+    schedule: Literal["cosine", "step"] = "cosine"
+    warmup: Annotated[str, check_warmup] = "10%"
+    warmup_lr: Rate = 0.0
+    min_lr: Rate = 0.0
+    weight_decay: Rate = 0.05
+    eps: Share = 1e-8
+    layer_decay: Share = 1.0
     freeze: bool = False
-    clip_grad: float | None = None
-    accumulate: int = 1
-    label_smoothing: float = 0.1
-    class_weights: bool = False
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    mix_prob: float = 1.0
-    repeats: int = 1
-    ema: float | None = None
+    clip_grad: Annotated[float, positive(1e9)] | None = None
+    accumulate: Count = 1
+    ema: Share | None = None
     ema_warmup: bool = False
-    patience: int | None = None
+    evaluate_every: Count = 1
+    patience: Count | None = None
     keep: Literal["last", "best"] = "last"
-    seed: int = 0
-    precision: str = "32-true"
-    accelerator: str = "auto"
-    devices: int | Literal["auto"] = "auto"
-    num_nodes: int = 0
+    seed: Annotated[int, whole(0, 2**32 - 1)] = 0
+    num_workers: Annotated[int, whole(0, 1_024)] = 2
+    precision: Precision = "32-true"
+    accelerator: Annotated[str, text(40)] = "auto"
+    devices: Annotated[int, whole(1, 1_024)] | Literal["auto"] = "auto"
+    num_nodes: Annotated[int, whole(0, 100_000)] = 0
     sync_bn: bool = False
-    checkpoint_every: int | None = None
+    checkpoint_every: Annotated[int, whole(1, 10**9)] | None = None
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.lr <= 0:
-            raise ValueError(f"Need epochs >= 1 and lr > 0, got epochs={self.epochs} and lr={self.lr}.")
-        shares = ("warmup", "label_smoothing", "mix_prob", "layer_decay", "ema")
-        for name in shares:
-            if not 0 <= (getattr(self, name) or 0) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}.")
-        for name in ("accumulate", "repeats", "patience", "checkpoint_every"):
-            if (number := getattr(self, name)) is not None and number < 1:
-                raise ValueError(f"{name} must be at least 1, got {number}.")
-        for name in ("weight_decay", "warmup_lr", "min_lr", "mixup", "cutmix"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
-        check_bounds(self, RECIPE)
+        check_fields(self)

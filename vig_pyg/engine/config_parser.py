@@ -30,7 +30,7 @@ class ConfigParser(ArgumentParser):
         config: The dataclass; its docstring's `Args` are the help, its types the bounds.
         prog: The command, such as `"vig-pyg train"`.
         description: What the command does.
-        shortcuts: Further flags that set an option of the network, `--k` for `options.k`, with their help.
+        shortcuts: Further flags that set one of the `options`, `--k` for `options.k`, with their help.
         by_preset: Names of fields whose default depends on a preset.
     """
 
@@ -50,17 +50,20 @@ class ConfigParser(ArgumentParser):
             exit_on_error=False,
             allow_abbrev=False,
             parser_mode="bounded",
+            print_config=None,  # its own would leave presets and files out
             formatter_class=_Formatter,
         )
         self.shortcuts = dict(shortcuts or {})
         self.checks = _flat(checks_of(config), config)
+        #: Where a command adds what is not part of the configuration.
+        self.run_flags = self.add_argument_group("Run")
         parts = {name: kind for name, kind in get_type_hints(config).items() if is_dataclass(kind)}
         every = {field.name for base in config.__bases__ if is_dataclass(base) for field in fields(base)}
         own = {field.name for field in fields(config)} - every
         self._group(config).add_class_arguments(config, skip=every | set(parts), as_group=False)
-        network = self.add_argument_group("Short names of common options of the network")
+        short = self.add_argument_group("Short names of common options (--k 9 is --options.k 9)")
         for name, text in self.shortcuts.items():
-            network.add_argument(f"--{name}", type=Any, help=text)
+            short.add_argument(f"--{name}", type=Any, metavar="VALUE", help=text)
         for name, kind in parts.items():
             self._group(kind).add_class_arguments(kind, name, as_group=False)
         if every:

@@ -37,7 +37,7 @@ def make_trainer(recipe: TrainConfig, folder: Path, callbacks: list[lightning.Ca
         lightning.Trainer,
         max_epochs=recipe.epochs,
         callbacks=callbacks,
-        precision=recipe.precision,  # type: ignore[arg-type]  # Lightning checks the word
+        precision=recipe.precision,
         accelerator=recipe.accelerator,
         devices=devices,
         num_nodes=nodes,

@@ -1,0 +1,130 @@
+"""Values of a configuration from files and flags, the last one wins; and back to YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+import yaml
+
+from vig_pyg._io.dataclass_schema import checks_of
+from vig_pyg._io.schema import mapping
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+#: Values by the names of fields, with where they come from for errors: a file's name, or "the command line".
+Source = tuple[str, Mapping[str, Any]]
+_OPTION = "options."
+
+
+def merge_values(config: type[DataclassInstance], base: Mapping[str, Any], *sources: Source) -> dict[str, Any]:
+    """Values by the names of fields.
+
+    Args:
+        config: The dataclass.
+        base: Values to start from.
+        sources: Each wins over those before. A part such as `augmentation` changes the values that it names;
+            `options` replaces all options, `options.k` changes one.
+
+    Raises:
+        ValueError: If a name or a value is wrong; says which, where, and what is expected.
+    """
+    check = mapping(checks_of(config))
+    merged = dict(base)
+    for where, values in sources:
+        plain = {str(name): value for name, value in values.items() if not str(name).startswith(_OPTION)}
+        for name, value in check(plain, where).items():
+            merged[name] = (
+                {**merged[name], **value} if isinstance(merged.get(name), dict) and name != "options" else value
+            )
+        single = {str(n).removeprefix(_OPTION): v for n, v in values.items() if str(n).startswith(_OPTION)}
+        if single:
+            merged["options"] = {**merged.get("options", {}), **single}
+    return merged
+
+
+def from_values(config: type[Config], values: Mapping[str, Any]) -> Config:
+    """The configuration with these values; parts are made of their own, lists of options become tuples.
+
+    Args:
+        config: The dataclass.
+        values: Values by the names of fields.
+
+    Raises:
+        ValueError: If a field without default is missing, or a value does not go with the others.
+    """
+    made = dict(values)
+    for name, kind in get_type_hints(config).items():
+        if is_dataclass(kind) and isinstance(made.get(name), Mapping):
+            made[name] = kind(**made[name])  # type: ignore[operator]  # a class, not an instance
+    if "options" in made:
+        made["options"] = {key: _tuple(value) for key, value in made["options"].items()}
+    return config(**made)
+
+
+def to_values(config: DataclassInstance) -> dict[str, Any]:
+    """The values of a configuration, parts as mappings; the inverse of `from_values`."""
+    return asdict(config)
+
+
+def differing(config: DataclassInstance) -> dict[str, Any]:
+    """The values that are not the default, by dotted names; what has no default is one of them.
+
+    Args:
+        config: The configuration.
+
+    Example:
+        >>> from vig_pyg.classification.config import Augmentation, ClassificationConfig
+        >>> differing(ClassificationConfig(lr=0.1, augmentation=Augmentation(flip=0)))
+        {'augmentation.flip': 0, 'lr': 0.1}
+    """
+    found: dict[str, Any] = {}
+    for field in own_first(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value) and not isinstance(value, type):
+            found |= {f"{field.name}.{name}": part for name, part in differing(value).items()}
+        elif value != (field.default_factory() if field.default_factory is not MISSING else field.default):
+            found[field.name] = value
+    return found
+
+
+def own_first(config: DataclassInstance) -> list[Field[Any]]:
+    """The fields of a task before those that every task has.
+
+    Args:
+        config: The configuration.
+    """
+    inherited = {field.name for base in type(config).__bases__ if is_dataclass(base) for field in fields(base)}
+    return sorted(fields(config), key=lambda field: field.name in inherited)  # stable
+
+
+def to_yaml(config: DataclassInstance) -> str:
+    """Every value as YAML, in the order of the fields, those of the task before those of every task.
+
+    Args:
+        config: The configuration.
+
+    Example:
+        >>> from vig_pyg.classification.config import Augmentation
+        >>> to_yaml(Augmentation()).splitlines()[-1]
+        'erasing: 0.0'
+    """
+    values = to_values(config)
+    ordered = {field.name: _plain(values[field.name]) for field in own_first(config)}
+    return str(yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True))
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as YAML has it."""
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(part) for part in value) if isinstance(value, list) else value
