@@ -88,6 +88,7 @@ def ours(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Code, dict[str, fl
     lengths = ["x_length_ptr", "y_length_ptr", "bias_ptr"]
     types = {"x_ptr": word, "y_ptr": word, **dict.fromkeys(lengths, "*fp32"), "found_ptr": "*i16"}
     pointers = list(types)
+    width = 0 if n == m else triton.next_power_of_2(channels)
     sources = max(64, triton.next_power_of_2(m))
     constants = {
         "TARGETS": tile.targets,
@@ -96,9 +97,11 @@ def ours(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Code, dict[str, fl
         "SLOTS": max(16, triton.next_power_of_2(kept)),
         "ROWS": True,
         "COUNT": 4 if m % 4 == 0 else 1,
-        "X_LENGTHS": True,
+        "WIDTH": width,
+        "X_LENGTHS": width == 0,
         "Y_LENGTHS": dtype != torch.float32,
-        "PRECISION": "tf32x3",
+        "PRECISION": "tf32",
+        "SPLIT": dtype == torch.float32,
         "EXACT": False,
     }
     types |= dict.fromkeys(numbers, "i32")

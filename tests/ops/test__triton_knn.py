@@ -156,7 +156,8 @@ flags = {"SLOTS": 16, "ROWS": True, "COUNT": 4, "X_LENGTHS": True, "Y_LENGTHS": 
 for dtype, channels in (("bf16", 64), ("fp32", 16)):
     search = {"x_ptr": f"*{dtype}", "y_ptr": f"*{dtype}", **rest}
     sizes = {"TARGETS": 64, "CHANNELS": channels, **flags, "PRECISION": "tf32x3"}
-    built(_triton_knn_row.search_row, search, SOURCES=256, EXACT=False, **sizes)
+    row = {"WIDTH": 128, "SPLIT": dtype == "fp32", "EXACT": False}
+    built(_triton_knn_row.search_row, search, SOURCES=256, **row, **sizes)
     built(_triton_knn_tiles.search_tiles, search, SOURCES=128, BEST=16, **sizes)
 graph = {"source_ptr": "*i64", "first_ptr": "*i64"}
 sizes = {"m": "i32", "n": "i32", "channels": "i32"}

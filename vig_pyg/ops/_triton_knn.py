@@ -99,7 +99,7 @@ def _launch(operands: Operands, found: Tensor, k: int, step: int, tile: Tile) ->
     x, y, x_lengths, y_lengths, bias, precision, exact, width = operands
     if x.is_cpu:  # Triton's interpreter multiplies no numbers of 16 bits
         x, y = x.to(y.dtype).float(), y.float()
-    (images, n, channels), m, kept = x.shape, y.size(1), found.size(2)
+    (images, n, channels), m, kept = x.shape, bias.size(2), found.size(2)
     of_image, of_target = (bias.stride(i) if bias.size(i) > 1 else 0 for i in (0, 1))
     count = 4 if m % 4 == of_image % 4 == of_target % 4 == bias.data_ptr() % 16 == 0 else 1
     constants = _constants(
@@ -113,6 +113,7 @@ def _launch(operands: Operands, found: Tensor, k: int, step: int, tile: Tile) ->
         X_LENGTHS=x_lengths is not None,
         Y_LENGTHS=y_lengths is not None,
         PRECISION=precision,
+        SPLIT=y.dim() == 4,
         EXACT=exact,
     )
     numbers = n, m // count, channels, of_image // count, of_target // count, k, step, kept
@@ -132,7 +133,7 @@ def _constants(tile: Tile, m: int, k: int, kept: int, **flags: Any) -> dict[str,
     few = m <= MOST_SOURCES
     sizes = {"TARGETS": tile.targets, "SOURCES": max(64, power_of_two(m)) if few else 128, "CHANNELS": tile.channels}
     sizes |= {} if few else {"BEST": max(16, power_of_two(k))}
-    own = {} if few else {"WIDTH": None, "EXACT": None}  # other kernels have no such constant
+    own = {} if few else {"WIDTH": None, "SPLIT": None, "EXACT": None}  # other kernels have no such constant
     return sizes | {"SLOTS": max(16, power_of_two(kept))} | {name: flags[name] for name in flags if name not in own}
 
 
@@ -143,7 +144,7 @@ def tile_for(n: int, m: int, channels: int, dtype: torch.dtype) -> Tile:  # noqa
     thread, and two programs share a multiprocessor. A step of the product is as wide as it can be without a rest.
     """
     if dtype == torch.float32:
-        return Tile(64, 16, 2, 4)  # three products hold three times the operands in registers
+        return Tile(64, 16, 2, 4)  # sources are there twice, and two programs are to share a multiprocessor
     if channels % 64 == 0:
         return Tile(64, 64, 2, 4)
     return Tile(64, 32, 3, 4) if channels % 32 == 0 else Tile(64, 16, 4, 4)
@@ -186,10 +187,16 @@ def _centered(y: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def _rounded(operands: Operands, precision: str) -> Operands:
-    """The few sources in bfloat16 where that is asked for; targets are rounded as they are read."""
-    if precision == "medium" and operands.y.dtype == torch.float32:
-        return operands._replace(y=operands.y.bfloat16())
-    return operands
+    """The few sources as they are multiplied; targets follow where they are read."""
+    y = operands.y
+    if y.dtype != torch.float32 or precision == "high":
+        return operands
+    if precision == "medium":
+        return operands._replace(y=y.bfloat16())
+    if y.size(1) > MOST_SOURCES:
+        return operands  # split by the compiler, tile by tile
+    head = (y.view(torch.int32) & -8192).view(torch.float32)  # the bits that TF32 holds
+    return operands._replace(y=torch.stack([head, y - head]), precision="tf32")
 
 
 def _dense(bias: Tensor) -> Tensor:

@@ -78,6 +78,7 @@ def search_row(
     X_LENGTHS: tl.constexpr,
     Y_LENGTHS: tl.constexpr,
     PRECISION: tl.constexpr,
+    SPLIT: tl.constexpr,
     EXACT: tl.constexpr,
 ):
     """`m` and the strides of the bias count in units of `COUNT`: the compiler then sees what they are divisible by."""
@@ -86,8 +87,7 @@ def search_row(
     row = tl.arange(0, TARGETS)
     here = start + row < n
     safe = tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
-    first = tl.arange(0, SOURCES // 2)
-    second = SOURCES // 2 + first
+    first, second = tl.arange(0, SOURCES // 2), tl.arange(SOURCES // 2, SOURCES)
     x_at = x_ptr + (image * n + start) * channels
     length = _target_lengths(x_at, x_length_ptr, image * n + start, row, here, channels, WIDTH, X_LENGTHS)
     one_lengths = lengths_of(y_length_ptr, image * sources + first, first < sources, Y_LENGTHS)
@@ -96,10 +96,9 @@ def search_row(
     one = biases(bias_at, length, one_lengths, safe, first, sources, bias_target, ROWS, COUNT)
     two = biases(bias_at, length, two_lengths, safe, second, sources, bias_target, ROWS, COUNT)
     y_at = y_ptr + image * sources * channels
-    one, two = _products(one, two, x_at, y_at, row, here, first, second, sources, channels, CHANNELS, PRECISION)
+    one, two = _products(one, two, x_at, y_at, row, here, first, second, sources, channels, CHANNELS, PRECISION, SPLIT)
     if Y_LENGTHS:
-        one *= (1.0 / one_lengths)[None, :]
-        two *= (1.0 / two_lengths)[None, :]
+        one, two = one * (1.0 / one_lengths)[None, :], two * (1.0 / two_lengths)[None, :]
     chosen = select(one, two, first, second, length, sources, k, step, EXACT, SLOTS)
     write(found_ptr + (image * n + start) * kept, chosen - 1, row, here, kept)
 
@@ -118,8 +117,13 @@ def _products(
     channels,
     CHANNELS: tl.constexpr,
     PRECISION: tl.constexpr,
+    SPLIT: tl.constexpr,
 ):
-    """Products of a tile of targets with both halves of the sources, added to what is there."""
+    """Products of a tile of targets with both halves of the sources, added to what is there.
+
+    Sources may be split in what TF32 holds, of all images, and what is left, of all images again.
+    """
+    rest = tl.num_programs(1).to(tl.int64) * sources * channels
     c = tl.arange(0, CHANNELS)
     x_at = x_ptr + row[:, None] * channels + c[None, :]
     one_at = y_ptr + first[None, :] * channels + c[:, None]
@@ -129,6 +133,13 @@ def _products(
         a = tl.load(x_at, here[:, None] & (c[None, :] < left), 0.0)
         b = tl.load(one_at, (first[None, :] < sources) & (c[:, None] < left), 0.0)
         d = tl.load(two_at, (second[None, :] < sources) & (c[:, None] < left), 0.0)
+        if SPLIT:  # of a product of sums all but the product of the rests, the small ones first
+            head = (a.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
+            e = tl.load(one_at + rest, (first[None, :] < sources) & (c[:, None] < left), 0.0)
+            f = tl.load(two_at + rest, (second[None, :] < sources) & (c[:, None] < left), 0.0)
+            one = tl.dot(head, e, tl.dot(a - head, b, one, input_precision=PRECISION), input_precision=PRECISION)
+            two = tl.dot(head, f, tl.dot(a - head, d, two, input_precision=PRECISION), input_precision=PRECISION)
+            a = head
         a = a.to(b.dtype)
         one = tl.dot(a, b, one, input_precision=PRECISION)
         two = tl.dot(a, d, two, input_precision=PRECISION)
