@@ -76,7 +76,8 @@ def test_a_compiled_network_has_nothing_to_copy(name, low):
 
 
 @pytest.mark.parametrize(
-    ("name", "training"), [("pvig_micro", False), ("vig_micro", True), slow("pvig_micro", True), slow("vig_micro", False)]
+    ("name", "training"),
+    [("pvig_micro", False), ("vig_micro", True), slow("pvig_micro", True), slow("vig_micro", False)],
 )
 def test_nothing_of_a_compiled_network_lies_on_the_cpu(name, training):
     """Else CUDA graphs (`mode="reduce-overhead"`) would be left out."""

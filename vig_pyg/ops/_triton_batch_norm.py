@@ -17,6 +17,7 @@ import triton.language as tl
 from torch import Tensor
 
 from vig_pyg.ops._triton_bias_gelu import STEP, gelu_of
+from vig_pyg.ops._triton_launch import launch, power_of_two
 
 #: The most parts of a sum, rows that a part has at least, and groups of eight numbers of one program.
 _PARTS, _ROWS, _GROUPS = 256, 256, 128
@@ -51,28 +52,13 @@ def statistics(
     parts = _parts(n)
     sums = torch.empty(2, parts, channels, dtype=torch.float32, device=h.device)
     factors = torch.empty(4, channels, dtype=torch.float32, device=h.device)
-    rows = _rows(n, parts)
-    grid = triton.cdiv(channels, columns), parts
-    _moments[grid](h, sums, n, channels, rows, parts, ROWS=_MOMENTS_TILE // columns, COLUMNS=columns)
-    before = h if offset is None else offset
-    _finish[(triton.cdiv(channels, 16),)](
-        sums,
-        weight,
-        bias,
-        before,
-        *running,
-        factors,
-        n,
-        channels,
-        rows,
-        parts,
-        momentum,
-        eps,
-        n / (n - 1),
-        OFFSET=offset is not None,
-        PARTS=triton.next_power_of_2(parts),
-        COLUMNS=16,
-    )
+    sizes = n, channels, _rows(n, parts), parts
+    tile = {"ROWS": _MOMENTS_TILE // columns, "COLUMNS": columns}
+    launch(_moments, (triton.cdiv(channels, columns), parts), (h, sums, *sizes), tile)
+    tensors = sums, weight, bias, h if offset is None else offset, *running, factors
+    numbers = float(momentum), float(eps), n / (n - 1)
+    constants = {"OFFSET": offset is not None, "PARTS": power_of_two(parts), "COLUMNS": 16}
+    launch(_finish, (triton.cdiv(channels, 16),), (*tensors, *sizes, *numbers), constants)
     return factors
 
 
@@ -80,9 +66,8 @@ def apply(h: Tensor, factors: Tensor, out: Tensor, *, gelu: bool) -> None:
     """Normalized features, with GELU where it follows, into `out` (it may be `h`)."""
     n, channels = h.shape
     groups = n * (channels // STEP)
-    _apply[(triton.cdiv(groups, _GROUPS),)](
-        h, factors, out, groups, channels // STEP, channels, GELU=gelu, GROUPS=_GROUPS
-    )
+    sizes = groups, channels // STEP, channels
+    launch(_apply, (triton.cdiv(groups, _GROUPS),), (h, factors, out, *sizes), {"GELU": gelu, "GROUPS": _GROUPS})
 
 
 def backward_(grad: Tensor, h: Tensor, factors: Tensor, *, gelu: bool) -> Tensor:
@@ -90,13 +75,13 @@ def backward_(grad: Tensor, h: Tensor, factors: Tensor, *, gelu: bool) -> Tensor
     n, channels = h.shape
     columns, parts = _columns(channels), _parts(n)
     sums = torch.empty(2, parts, channels, dtype=torch.float32, device=h.device)
-    tile = {"ROWS": _SLOPES_TILE // columns, "COLUMNS": columns}
-    grid = triton.cdiv(channels, columns), parts
-    _slopes[grid](grad, h, factors, sums, n, channels, _rows(n, parts), parts, GELU=gelu, **tile)
+    tile = {"GELU": gelu, "ROWS": _SLOPES_TILE // columns, "COLUMNS": columns}
+    sizes: tuple[int | float, ...] = n, channels, _rows(n, parts), parts
+    launch(_slopes, (triton.cdiv(channels, columns), parts), (grad, h, factors, sums, *sizes), tile)
     totals = sums.sum(1)
     groups = n * (channels // STEP)
-    sizes = groups, channels // STEP, channels, 1 / n
-    _gradient[(triton.cdiv(groups, _GROUPS),)](grad, h, factors, totals, *sizes, GELU=gelu, GROUPS=_GROUPS)
+    sizes, constants = (groups, channels // STEP, channels, 1 / n), {"GELU": gelu, "GROUPS": _GROUPS}
+    launch(_gradient, (triton.cdiv(groups, _GROUPS),), (grad, h, factors, totals, *sizes), constants)
     return totals
 
 
@@ -114,7 +99,7 @@ def _rows(n: int, parts: int) -> int:
     return triton.cdiv(triton.cdiv(n, parts), 64) * 64
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "rows"])
 def _moments(h_ptr, sums_ptr, n, channels, rows, parts, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     c = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     part = tl.program_id(1)
@@ -137,7 +122,7 @@ def _moments(h_ptr, sums_ptr, n, channels, rows, parts, ROWS: tl.constexpr, COLU
     tl.store(at + parts * channels, tl.sum(second, 0) - total * total / count, c < channels)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "rows", "momentum", "eps", "correction"])
 def _finish(
     sums_ptr,
     weight_ptr,
@@ -199,7 +184,7 @@ def _factors(factors_ptr, channels, group, groups_a_row, here):
     return mean, rate, scale, tl.load(at + 3 * channels, here, 0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["groups"])
 def _apply(h_ptr, factors_ptr, out_ptr, groups, groups_a_row, channels, GELU: tl.constexpr, GROUPS: tl.constexpr):
     group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)
     here = (group < groups)[:, None]
@@ -215,7 +200,7 @@ def _slope(z):
     return 0.5 * (1.0 + tl.erf(z * 0.7071067811865476)) + z * 0.3989422804014327 * tl.exp(-0.5 * z * z)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "rows"])
 def _slopes(
     grad_ptr,
     h_ptr,
@@ -255,7 +240,7 @@ def _slopes(
     tl.store(at + parts * channels, tl.sum(sum_dh, 0), on)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["groups", "share"])
 def _gradient(
     grad_ptr,
     h_ptr,

@@ -13,6 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vig_pyg.ops._triton_launch import launch
+
 #: The channels must be a multiple of this.
 STEP = 8
 #: Groups of eight numbers that one program handles.
@@ -38,7 +40,8 @@ def bias_gelu_(h: Tensor, bias: Tensor, *, gelu: bool) -> None:
         )
     groups = n * (channels // STEP)
     if groups:
-        _bias_gelu[(triton.cdiv(groups, _GROUPS),)](h, bias, groups, channels // STEP, GELU=gelu, GROUPS=_GROUPS)
+        constants = {"GELU": gelu, "GROUPS": _GROUPS}
+        launch(_bias_gelu, (triton.cdiv(groups, _GROUPS),), (h, bias, groups, channels // STEP), constants)
 
 
 @triton.jit
@@ -47,7 +50,7 @@ def gelu_of(x):
     return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["groups"])
 def _bias_gelu(h_ptr, bias_ptr, groups, groups_a_row, GELU: tl.constexpr, GROUPS: tl.constexpr):
     group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)
     lane = tl.arange(0, 8)[None, :]

@@ -16,7 +16,7 @@ _COMPILED: dict[tuple[Any, ...], Any] = {}
 
 
 def launch(
-    kernel: Any, grid: tuple[int, ...], args: tuple[Tensor | int | None, ...], constants: dict[str, Any], **options: int
+    kernel: Any, grid: tuple[int, ...], args: tuple[Tensor | float | None, ...], constants: dict[str, Any], **options: int
 ) -> None:
     """The same as `kernel[grid](*args, **constants, **options)`.
 
@@ -47,7 +47,7 @@ def launch(
     return None
 
 
-def _special(arg: Tensor | int | None) -> Any:
+def _special(arg: Tensor | float | None) -> Any:
     """What a compiled kernel depends on: type and alignment of a tensor; size, one and divisibility of a number."""
     if isinstance(arg, Tensor):
         return arg.dtype, arg.data_ptr() % 16 == 0
