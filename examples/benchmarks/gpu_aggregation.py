@@ -10,7 +10,6 @@ launches do not count; `eager` rows are what a caller waits for. Every row is wr
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import signal
@@ -26,7 +25,7 @@ from torch import Tensor
 from vig_pyg.ops import knn, knn_max_relative, max_relative
 from vig_pyg.ops._triton_max_relative import gather_max, gather_neighbors
 from vig_pyg.ops._triton_scatter_winners import scatter_winners
-from vig_pyg.ops._triton_tiles import BEST, Tuning
+from vig_pyg.ops._triton_tiles import BACKWARD, FORWARD, Tuning
 
 #: Targets, sources, channels and neighbors (looked at, kept) of one image in the layers of pvig_small and vig_small.
 SHAPES = {
@@ -38,12 +37,25 @@ SHAPES = {
 }
 TINY = {"tiny": (20, 6, 16, 4, 2)}
 #: Kernels and their candidates, those that matter most first; each is tried on all shapes before the next is compiled.
-DEFAULT = [("forward", BEST), ("winners", BEST), ("backward", BEST), ("edges", BEST), ("in order", BEST)]
-CANDIDATES = DEFAULT + [(kernel, Tuning(passes=p)) for kernel in ("winners", "forward", "backward") for p in (1, 4, 16)]
-CANDIDATES += [(kernel, Tuning(span=s)) for kernel in ("winners", "backward") for s in (8, 32, 64)]
-CANDIDATES += [("winners", Tuning(b, w, 8, 16, u)) for b, w, u in itertools.product((16, 32), (4, 8), (4, 8))]
-CANDIDATES += [("backward", Tuning(b, w)) for b, w in itertools.product((4, 8, 16), (4, 8))]
-CANDIDATES += [("forward", Tuning(b, w, 8, 16, u)) for b, w, u in itertools.product((16, 32), (4, 8), (4, 8))]
+DEFAULT = [
+    ("forward", FORWARD),
+    ("winners", FORWARD),
+    ("backward", BACKWARD),
+    ("edges", FORWARD),
+    ("in order", BACKWARD),
+]
+CANDIDATES = DEFAULT + [(kernel, FORWARD._replace(bytes=b)) for kernel in ("winners", "forward") for b in (16, 64)]
+CANDIDATES += [("backward", BACKWARD._replace(bytes=b)) for b in (4, 8, 32)]
+CANDIDATES += [(kernel, FORWARD._replace(passes=p)) for kernel in ("winners", "forward") for p in (1, 4, 16)]
+CANDIDATES += [("backward", BACKWARD._replace(passes=p)) for p in (1, 4, 16)]
+CANDIDATES += [("winners", FORWARD._replace(span=s)) for s in (8, 32)] + [("backward", BACKWARD._replace(span=64))]
+CANDIDATES += [
+    ("winners", FORWARD._replace(bytes=b, warps=w, unroll=u)) for b in (32, 64) for w in (4, 8) for u in (2, 8)
+]
+CANDIDATES += [("backward", BACKWARD._replace(bytes=b, warps=4)) for b in (8, 16)]
+CANDIDATES += [
+    ("forward", FORWARD._replace(bytes=b, warps=w, unroll=u)) for b in (32, 64) for w in (4, 8) for u in (2, 8)
+]
 CANDIDATES = list(dict.fromkeys(CANDIDATES))
 Row = dict[str, Any]
 
@@ -223,8 +235,8 @@ def summary(rows: list[Row]) -> Iterator[str]:
         for kernel in ("forward", "winners", "edges", "backward", "in order"):
             found = sorted((r["us"], r) for r in rows if r["shape"] == shape and r["what"] == kernel)
             if found:
-                best = found[0][1]
-                default = next(r["us"] for _, r in found if r["candidate"] == told(BEST))
+                best, usual = found[0][1], told(dict(DEFAULT)[kernel])
+                default = next(r["us"] for _, r in found if r["candidate"] == usual)
                 parts.append(
                     f"{kernel} {default:.1f}/{best['us']:.1f} us ({best['GB/s']:.0f} GB/s, {best['candidate']})"
                 )

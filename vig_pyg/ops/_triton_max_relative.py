@@ -18,12 +18,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vig_pyg.ops._triton_tiles import BEST, NUMBERS, Tuning, place, tiles
+from vig_pyg.ops._triton_tiles import FORWARD, NUMBERS, Tuning, place, tiles
 from vig_pyg.ops.rows import winner_type
 
 
 def gather_max(
-    x_src: Tensor, x_dst: Tensor, edges: Tensor, *, winners: bool, tuning: Tuning = BEST
+    x_src: Tensor, x_dst: Tensor, edges: Tensor, *, winners: bool, tuning: Tuning = FORWARD
 ) -> tuple[Tensor, Tensor]:
     """The result, and which source won.
 
@@ -51,7 +51,7 @@ def gather_max(
 
 
 def gather_neighbors(
-    x_src: Tensor, x_dst: Tensor, neighbors: Tensor, *, winners: bool, tuning: Tuning = BEST
+    x_src: Tensor, x_dst: Tensor, neighbors: Tensor, *, winners: bool, tuning: Tuning = FORWARD
 ) -> tuple[Tensor, Tensor]:
     """The same for neighbors that are numbered within their image, as are the winners.
 
@@ -73,7 +73,7 @@ def gather_neighbors(
         )
     images, n, kept = neighbors.shape
     m = x_src.size(0) // max(1, images)
-    if x_src.size(0) != images * m or x_dst.size(0) != images * n:
+    if x_src.size(0) != images * m or x_dst.size(0) != images * n or (m == 0 < n):
         raise ValueError(
             f"Neighbors {tuple(neighbors.shape)} do not fit {x_src.size(0)} sources and {x_dst.size(0)} targets."
         )
@@ -136,11 +136,11 @@ def _gather(
             first, degree = _row(rows_ptr + edges, edges, each, target, here)
             most = tl.max(degree)
         else:
-            first, degree, most = target.to(tl.int64) * each, tl.where(here, each, 0), each
+            first, degree, most = target.to(tl.int64) * each, tl.zeros_like(group) + each, each
         at = (target * groups + group) * PART
-        x = tl.load(dst_ptr + at[:, None] + c[None, :], here[:, None], 0.0).to(tl.float32)
-        edge = rows_ptr + first
-        largest, winner = _largest(src_ptr, edge, degree, most, m, groups, group, WINNERS, UNROLL, PART, ITEMS, WIDE)
+        row = src_ptr + (group * PART)[:, None] + c[None, :]
+        largest, winner = _largest(row, rows_ptr + first, degree, most, m, groups * PART, EDGES, WINNERS, UNROLL, WIDE)
+        x = tl.load(dst_ptr + at[:, None] + c[None, :]).to(tl.float32)
         difference = largest - x
         if EDGES:
             difference = tl.where((degree > 0)[:, None], difference, 0.0)
@@ -152,44 +152,43 @@ def _gather(
 
 @triton.jit
 def _largest(
-    src_ptr,
+    row,
     edge_ptr,
     degree,
     most,
     m,
-    groups,
-    group,
+    channels,
+    EDGES: tl.constexpr,
     WINNERS: tl.constexpr,
     UNROLL: tl.constexpr,
-    PART: tl.constexpr,
-    ITEMS: tl.constexpr,
     WIDE: tl.constexpr,
 ):
-    """Largest features among the neighbors of each target, and with `WINNERS` whose they are."""
-    largest, s = _value(src_ptr, edge_ptr, degree > 0, m, groups, group, PART, WIDE)
-    winner = tl.broadcast_to(s[:, None], (ITEMS, PART))
+    """Largest features of the neighbors of each target, NaN if one does not exist, and with `WINNERS` whose."""
+    largest, s, exists = _neighbor(row, edge_ptr, degree > 0, m, channels, EDGES, WIDE)
+    winner = tl.broadcast_to(s[:, None], largest.shape)
     for start in range(1, most, UNROLL):
         for step in tl.static_range(UNROLL):
             # behind the last neighbor it is read once more, and is not larger than itself
-            j = tl.minimum(start + step, degree - 1)
-            y, s = _value(src_ptr, edge_ptr + j, degree > 0, m, groups, group, PART, WIDE)
+            j = tl.minimum(start + step, degree - 1) if EDGES else tl.minimum(start + step, most - 1)
+            y, s, there = _neighbor(row, edge_ptr + j, degree > 0, m, channels, EDGES, WIDE)
+            exists &= there
             if WINNERS:
-                wins = (y > largest) | (y != y)
-                largest, winner = tl.where(wins, y, largest), tl.where(wins, s[:, None], winner)
-            else:
-                largest = tl.maximum(largest, y, propagate_nan=tl.PropagateNan.ALL)
-    return largest, winner
+                winner = tl.where(y <= largest, winner, s[:, None])
+            largest = tl.maximum(largest, y, propagate_nan=tl.PropagateNan.ALL)
+    lost = exists == 0
+    return tl.where(lost[:, None], float("nan"), largest), tl.where(lost[:, None], -1, winner)
 
 
 @triton.jit
-def _value(src_ptr, edge_ptr, some, m, groups, group, PART: tl.constexpr, WIDE: tl.constexpr):
-    """Features of one neighbor of each target, NaN where it does not exist, and its number, -1 where there is none."""
-    s = tl.load(edge_ptr, some, -1)
-    exists = some & (s >= 0) & (s < m)
-    s = s.to(tl.int32)
-    wide = s.to(tl.int64) if WIDE else s
-    places = src_ptr + ((wide * groups + group) * PART)[:, None] + tl.arange(0, PART)[None, :]
-    return tl.load(places, exists[:, None], float("nan")).to(tl.float32), tl.where(exists, s, -1)
+def _neighbor(row, edge_ptr, some, m, channels, EDGES: tl.constexpr, WIDE: tl.constexpr):
+    """Features of one neighbor of each target, its number, and whether it exists: if not, source 0 takes its place."""
+    s = tl.load(edge_ptr, some, -1) if EDGES else tl.load(edge_ptr)
+    exists = (s >= 0) & (s < m)
+    s = tl.where(exists, s, 0)
+    s = s.to(tl.int64) if WIDE else s.to(tl.int32)
+    y_at = row + (s * channels)[:, None]
+    y = tl.load(y_at, exists[:, None]) if EDGES else tl.load(y_at)  # without edges there may be no sources
+    return y.to(tl.float32), s.to(tl.int32), exists
 
 
 @triton.jit

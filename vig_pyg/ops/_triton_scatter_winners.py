@@ -16,14 +16,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vig_pyg.ops._triton_tiles import BEST, NUMBERS, Tuning, place, tiles
+from vig_pyg.ops._triton_tiles import BACKWARD, NUMBERS, Tuning, place, tiles
 
 #: Sources and channels of one program that sums in order.
 _SOURCES, _CHANNELS = 256, 16
 
 
 def scatter_winners(
-    grad: Tensor, winners: Tensor, num_src: int, images: int = 1, *, in_order: bool = False, tuning: Tuning = BEST
+    grad: Tensor, winners: Tensor, num_src: int, images: int = 1, *, in_order: bool = False, tuning: Tuning = BACKWARD
 ) -> tuple[Tensor, Tensor]:
     """Gradients of sources and targets, in the type of `grad (N, 2 C)`.
 

@@ -19,7 +19,7 @@ class Tuning(NamedTuple):
     and neighbors of a target that are read at once.
     """
 
-    bytes: int = 16
+    bytes: int = 32
     warps: int = 8
     passes: int = 8
     span: int = 16
@@ -36,13 +36,14 @@ class Tiles(NamedTuple):
 
 #: Names of the numbers: no kernel is compiled anew for another value of them.
 NUMBERS = ["n", "m", "groups", "span", "passes"]
-#: Measured on an H200 with examples/benchmarks/gpu_aggregation.py.
-BEST = Tuning()
+#: By instructions and registers of the compiled kernels (examples/benchmarks/gpu_compiled_aggregation.py): the forward
+#: pass has more to do for each vector, the backward pass none of its own.
+FORWARD, BACKWARD = Tuning(), Tuning(bytes=16)
 #: Programs that fill a large GPU: fewer passes rather than fewer programs.
 _PROGRAMS = 2048
 
 
-def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tuning = BEST) -> Tiles:
+def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tuning = FORWARD) -> Tiles:
     """How programs share targets and channels.
 
     Args:
@@ -55,7 +56,7 @@ def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tu
 
     Example:
         >>> tiles(128, 196, 196, 400, 2).numbers
-        (196, 196, 100, 15, 1)
+        (196, 196, 50, 13, 1)
     """
     part = max(1, tuning.bytes // (2 * item_size))
     while channels % part:
@@ -74,11 +75,12 @@ def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tu
 
 @triton.jit
 def place(part, n, groups, span, passes, ITEMS: tl.constexpr, WIDE: tl.constexpr):
-    """Target and channel group of each thread in one pass, and whether they exist."""
+    """Target and channel group of each thread in one pass, and whether they exist; if not, the last stand for them."""
     item = (tl.program_id(0) * passes + part) * ITEMS + tl.arange(0, ITEMS)
     target = item // span
     group = tl.program_id(1) * span + item % span
     here = (target < n) & (group < groups)
+    target, group = tl.minimum(target, n - 1), tl.minimum(group, groups - 1)
     if WIDE:
         target = target.to(tl.int64)
     return target, group, here
