@@ -18,7 +18,7 @@ from gpu_compiled import BANDWIDTH, CLOCK, IMAGES, REGISTERS, SMS, Code, compile
 from harness import write
 
 from vig_pyg.ops._triton_max_relative import _gather
-from vig_pyg.ops._triton_scatter_winners import _scatter, _sum_in_order
+from vig_pyg.ops._triton_scatter_winners import _SOURCES, _scatter, _sum_in_order
 from vig_pyg.ops._triton_tiles import BACKWARD, FORWARD, NUMBERS, Tiles, tiles
 
 #: Bytes a second of all L1 caches, sectors a second of the L2 cache.
@@ -61,7 +61,7 @@ def in_order(m: int, dtype: torch.dtype) -> Code:
     types = {"grad_ptr": word, "winners_ptr": "*u8", "grad_src_ptr": word}
     pointers = list(types)
     types |= dict.fromkeys(["n", "m", "channels"], "i32")
-    constants = {"SOURCES": min(256, max(16, triton.next_power_of_2(m))), "CHANNELS": 16}
+    constants = {"SOURCES": min(_SOURCES, max(16, triton.next_power_of_2(m))), "CHANNELS": 16}
     return compiled(_sum_in_order, types, constants, pointers, num_warps=4)
 
 
@@ -120,7 +120,7 @@ def backward_rows(name: str, shape: tuple[int, ...], before: int, dtype: torch.d
     ordered = in_order(m, dtype)
     loop = max((len(ordered.within(loop)) for loop in ordered.loops()), default=0)
     # four targets a turn; as many sources as the tile has
-    warps = -(-channels // 16) * -(-m // 256) * IMAGES * 4
+    warps = -(-channels // 16) * -(-m // _SOURCES) * IMAGES * 4
     time = 1e6 * warps * (len(ordered.instructions) - loop + n / 4 * loop) / (4 * SMS * CLOCK)
     rows.append({**told, "kernel": "backward in order", **held(ordered, 4), "issue, us": time})
     rows[-1] |= {"caches, us": "", "memory, us": times["memory, us"], "predicted, us": time, "measured before, us": ""}

@@ -19,7 +19,7 @@ from torch import Tensor
 from vig_pyg.ops._triton_tiles import BACKWARD, NUMBERS, Tuning, place, tiles
 
 #: Sources and channels of one program that sums in order.
-_SOURCES, _CHANNELS = 256, 16
+_SOURCES, _CHANNELS = 64, 16
 
 
 def scatter_winners(
