@@ -15,8 +15,8 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 import torch
@@ -32,7 +32,6 @@ from vig_pyg.ops._triton_lengths import lengths
 
 #: Sizes of tiles that compile without spilling: targets, channels and stages of the product, warps.
 TILES = [Tile(64, 16, 4, 4), Tile(64, 32, 3, 4), Tile(64, 64, 2, 4)]
-MOST_VARIANTS = 20
 SMALL = {"small": (20, 12, 16, 4, 2)}
 Run = Callable[[], Any]
 
@@ -109,18 +108,17 @@ def measured(runs: dict[str, Run], args: argparse.Namespace) -> dict[str, float 
 
 
 def warm(shapes: dict[str, tuple[int, ...]], args: argparse.Namespace) -> None:
-    """Compiles all kernels in several processes, into Triton's cache; this one must not have used the GPU yet."""
+    """Compiles all kernels in several threads: the compiler does not hold Python's lock."""
     small = argparse.Namespace(**vars(args) | {"batch_size": 2})
-    jobs = [(shape, index, small) for index in range(MOST_VARIANTS) for shape in shapes.values()]
-    with get_context("fork").Pool(min(14, os.cpu_count() or 1)) as pool:
-        pool.starmap(_run_one, jobs, chunksize=1)
+    jobs = [run for shape in shapes.values() for run in dict(variants(shape, small)).values()]
+    with ThreadPoolExecutor(min(14, os.cpu_count() or 1)) as pool:
+        list(pool.map(_quietly, jobs))
+    torch.cuda.synchronize()
 
 
-def _run_one(shape: tuple[int, ...], index: int, args: argparse.Namespace) -> None:
-    for run in list(dict(variants(shape, args)).values())[index : index + 1]:
-        with contextlib.suppress(Exception):  # the measurement tells
-            run()
-            torch.cuda.synchronize()
+def _quietly(run: Run) -> None:
+    with contextlib.suppress(Exception):  # the measurement tells
+        run()
 
 
 def timed(shape: tuple[int, ...], args: argparse.Namespace) -> dict[str, float | str]:
