@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import argparse
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import torch
-from gpu_jobs import PARTS, all_jobs, has_gpu, run_jobs, warm_up
+from gpu_jobs import PARTS, all_jobs, prepare_process, run_jobs, warm_up
 from gpu_report import Report
 from harness import RESULTS
 
@@ -48,7 +49,7 @@ def options() -> argparse.ArgumentParser:
 def main() -> None:
     parser = options()
     args = parser.parse_args()
-    if args.device.type == "cuda" and not has_gpu():
+    if args.device.type == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu shows that the script works")
     args.models = args.models or (QUICK_MODELS if args.quick else MODELS)
     if args.warm:
@@ -59,12 +60,7 @@ def main() -> None:
         seconds=args.seconds or (QUICK_SECONDS if args.quick else None),
         image_size=args.image_size,
     )
-
-    def prepare_process() -> dict[str, str]:
-        torch.manual_seed(0)
-        return {"device": torch.cuda.get_device_name() if args.device.type == "cuda" else "CPU"}
-
-    run_jobs(all_jobs(args), report, prepare_process)
+    run_jobs(partial(all_jobs, args), report, partial(prepare_process, args.device))
     print(f"\n{report.tables()}\n\n{report.path}, {report.elapsed:.0f} s")
 
 

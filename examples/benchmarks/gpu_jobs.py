@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import multiprocessing
-import sys
+import time
 from collections.abc import Callable, Iterable
-from itertools import cycle
 from typing import Any, NamedTuple
 
 import torch
@@ -27,14 +25,6 @@ class Job(NamedTuple):
 
     name: str
     run: Callable[[Report], None]
-
-
-def has_gpu() -> bool:
-    """Whether there is a GPU: asked in a child, as CUDA works in no fork of a process that has asked."""
-    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(not torch.cuda.is_available()))
-    child.start()
-    child.join()
-    return child.exitcode == 0
 
 
 def all_jobs(args: argparse.Namespace) -> list[Job]:
@@ -66,26 +56,27 @@ def _table_job(table: Table, name: str, args: argparse.Namespace) -> Job:
     return Job(f"{table.mode} | {name} | {table.batch}", lambda report: run_table(table, name, args, report))
 
 
-def run_jobs(jobs: list[Job], report: Report, prepare_process: Callable[[], dict[str, Any]]) -> None:
+def prepare_process(device: torch.device) -> dict[str, str]:
+    """What comes first in each process: seeds, and what the result file says of the machine."""
+    torch.manual_seed(0)
+    return {"device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU"}
+
+
+def run_jobs(
+    make_jobs: Callable[[], list[Job]], report: Report, begin: Callable[[], dict[str, str]], method: str = "spawn"
+) -> None:
     """Runs jobs behind each other in one process; if it dies, the jobs after that one run in another.
 
     Args:
-        jobs: The jobs.
+        make_jobs: Makes the jobs, in each process anew.
         report: Where rows go; its file holds what all processes have measured.
-        prepare_process: Runs first in each process and returns what the file says of the machine. This process must
-            not touch the GPU itself, or its children could not.
+        begin: Runs first in each process and returns what the file says of the machine.
+        method: How processes start. CUDA works in no process that was forked from one with a driver.
     """
-    context = multiprocessing.get_context("fork")
-    done = context.Value("i", 0)
-
-    def work() -> None:
-        report.head.update(prepare_process())
-        for job in jobs[done.value :]:
-            job.run(report)
-            done.value += 1
-
+    context = multiprocessing.get_context(method)
+    done, jobs = context.Value("i", 0), make_jobs()
     while done.value < len(jobs):
-        child = context.Process(target=work)
+        child = context.Process(target=_work, args=(make_jobs, report, begin, done))
         child.start()
         child.join()
         report.read()
@@ -94,15 +85,19 @@ def run_jobs(jobs: list[Job], report: Report, prepare_process: Callable[[], dict
             done.value += 1
 
 
+def _work(make_jobs: Callable[[], list[Job]], report: Report, begin: Callable[[], dict[str, str]], done: Any) -> None:
+    report.head.update(begin())
+    for job in make_jobs()[done.value :]:
+        job.run(report)
+        done.value += 1
+
+
 def warm_up(args: argparse.Namespace, processes: int) -> None:
     """Compiles all that the command will time, several at once, into the compiler's cache on disk; measures nothing."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     plans = [(table, name) for table, name in _plans(args) if table.how in _HOW["compiled"]]
     todo = [(table, name, network) for table, name in plans for network in table.networks]
-    shares: list[list[tuple[Table, str, str]]] = [[] for _ in range(processes)]
-    for share, one in zip(cycle(shares), todo, strict=False):
-        share.append(one)
-    children = [context.Process(target=_compile, args=(args, share)) for share in shares]
+    children = [context.Process(target=_compile, args=(args, todo[i::processes])) for i in range(processes)]
     for child in children:
         child.start()
     for child in children:
@@ -111,9 +106,13 @@ def warm_up(args: argparse.Namespace, processes: int) -> None:
 
 def _compile(args: argparse.Namespace, share: Iterable[tuple[Table, str, str]]) -> None:
     for table, name, network in share:
-        print(f"compiles {table.mode} | {name} | {table.batch} | {network}", flush=True)
         torch.compiler.reset()
-        with contextlib.suppress(Exception):  # the timed run will say what is wrong
+        start, says = time.perf_counter(), "compiled"
+        try:
             prepare(table, Networks(name, args, train=table.train), network, args).run()
             if args.device.type == "cuda":
                 torch.cuda.empty_cache()
+        except Exception as error:  # the timed run will meet it again
+            says = f"{type(error).__name__}: {str(error)[:200]}"
+        took = time.perf_counter() - start
+        print(f"{took:4.0f} s, {table.mode} | {name} | {table.batch} | {network}: {says}", flush=True)

@@ -126,7 +126,7 @@ def test_a_job_that_kills_its_process_does_not_end_the_others(benchmark, tmp_pat
     jobs += [Job("second", lambda report: report.add(row("second"))), Job("third", lambda report: report.add(row("3")))]
     report = Report(tmp_path / "rows.json")
     processes = []
-    run_jobs(jobs, report, lambda: processes.append(1) or {"device": "none"})
+    run_jobs(lambda: jobs, report, lambda: processes.append(1) or {"device": "none"}, "fork")
     found = json.loads(report.path.read_text())
     assert [row["network"] for row in found["rows"]] == ["first", "before the end", "dies", "raises", "second", "3"]
     assert [row["error"] for row in found["rows"] if "error" in row] == ["exit code 9", "exit code 1"]
