@@ -90,6 +90,7 @@ ROOMS = {
     "explain": {"models", "data", "ops", "_plot", "_io"},
     "engine": {"_io", "models", "weights"},
     "classification": {
+        "_registry",
         "artifact",
         "builders",
         "_io",
@@ -121,7 +122,7 @@ ROOMS = {
         "_plot",
     },
     "loading": {"artifact", "classification", "detection", "models"},
-    "cli": {*CORE, "_registry", "loading", "engine", "explain", "macs", "classification", "detection", "_plot", "_io"},
+    "cli": {*CORE, "loading", "_registry", "engine", "explain", "macs", "classification", "detection", "_plot", "_io"},
     "__init__": {*CORE, "_quiet", "loading"},
 }
 

@@ -29,6 +29,8 @@ _TRAINING = {
     "CsvData": "sources",
     "DigitsData": "sources",
     "FolderData": "sources",
+    "list_sources": "sources",
+    "register_source": "sources",
     "fit": "training",
 }
 
@@ -51,12 +53,14 @@ __all__ = [
     "find_labeled",
     "find_pictures",
     "fit",
+    "list_sources",
     "load_classifier",
     "load_config",
     "load_data",
     "predict",
     "read_picture",
     "read_yaml",
+    "register_source",
     "to_yaml",
 ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
-from vig_pyg.classification.sources import CifarData, CsvData, DigitsData, FolderData
+from vig_pyg.classification.sources import SOURCES, CsvData, FolderData, make_source
 
 
 def load_data(settings: ClassificationConfig) -> ImageData:
@@ -24,40 +24,10 @@ def load_data(settings: ClassificationConfig) -> ImageData:
         >>> load_data(PRESETS["digits"]).title
         'digits'
     """
-    s = settings
-    channels = {"digits": 1, "cifar10": 3, "cifar100": 3}.get(s.data)
-    if channels is not None:
-        if s.in_channels != channels or s.cache is not None or s.crop_pct != 1:
-            raise ValueError(
-                f"{s.data} has in_channels={channels}, no files to cache and nothing to crop: got "
-                f"in_channels={s.in_channels}, cache={s.cache}, crop_pct={s.crop_pct}."
-            )
-        if s.data == "digits":
-            return DigitsData(
-                image_size=s.image_size,
-                batch_size=s.batch_size,
-                num_workers=s.num_workers,
-                augmentation=s.augmentation,
-            )
-        return CifarData(
-            int(s.data.removeprefix("cifar")),
-            s.root,
-            image_size=s.image_size,
-            batch_size=s.batch_size,
-            num_workers=s.num_workers,
-            augmentation=s.augmentation,
-        )
-    path = Path(s.data)
+    names = ("image_size", "in_channels", "crop_pct", "batch_size", "num_workers", "augmentation", "on_broken", "cache")
+    values = {name: getattr(settings, name) for name in names}
+    if settings.data in SOURCES:
+        return make_source(settings.data, {**values, "root": settings.root})
+    path = Path(settings.data)
     is_table = not path.is_dir() and (path.exists() or path.suffix.lower() in (".csv", ".tsv"))
-    kind = CsvData if is_table else FolderData
-    return kind(
-        s.data,
-        image_size=s.image_size,
-        in_channels=s.in_channels,
-        crop_pct=s.crop_pct,
-        batch_size=s.batch_size,
-        num_workers=s.num_workers,
-        augmentation=s.augmentation,
-        on_broken=s.on_broken,
-        cache=s.cache,
-    )
+    return CsvData(path, **values) if is_table else FolderData(path, **values)

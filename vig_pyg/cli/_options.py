@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vig_pyg._io.output import check_free, check_no_input
 from vig_pyg._io.text import csv_text, terminal_text
+from vig_pyg.cli._own_code import import_own
 
 if TYPE_CHECKING:
     from vig_pyg.classification import ImageClassifier, UnreadableImage
@@ -40,7 +41,20 @@ def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--weights", metavar="FILE", help="weights for a model given by its name: a file or URL")
     command.add_argument("--image-size", type=int, metavar="PIXELS", help="side of the crop (default: the model's)")
     command.add_argument("--position", choices=["official", "grid"], help="position mode of a pyramid's search")
+    add_own_code(command)
     command.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def add_own_code(command: argparse.ArgumentParser) -> None:
+    """Operators and graphs that a model was trained with and that no folder is allowed to import."""
+    for kind, example in (("conv", "my_ops:MyConv"), ("graph", "my_graphs:Ring")):
+        text = f"import path of the {kind} that the model was trained with, if it is one's own, such as {example}"
+        command.add_argument(f"--{kind}", metavar="MODULE:NAME", help=text)
+
+
+def import_own_code(args: argparse.Namespace) -> None:
+    """Import what `add_own_code` was given."""
+    import_own({"options": {"conv": args.conv, "graph": args.graph}})
 
 
 def add_loading(command: argparse.ArgumentParser) -> None:
@@ -84,6 +98,7 @@ def load_model(args: argparse.Namespace) -> ImageClassifier:
     """The model that the options ask for."""
     from vig_pyg.classification import load_classifier
 
+    import_own_code(args)
     return load_classifier(
         args.model,
         weights=args.weights,

@@ -84,10 +84,10 @@ def run(args: argparse.Namespace) -> None:
 
 def _convert_folder(source: str, out: Path) -> None:
     """Write the folder of a model anew, in the form of today, whichever version wrote it."""
-    from vig_pyg import load
     from vig_pyg._io.output import check_new_folder, new_folder, write_file
     from vig_pyg.artifact import CARD, write_config, write_weights
     from vig_pyg.classification import ImageClassifier
+    from vig_pyg.loading import load
     from vig_pyg.models.hub import find_folder
 
     check_new_folder(out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.signals import exit_status
 from vig_pyg._io.text import terminal_text
-from vig_pyg.cli._options import MODEL, MODEL_FILES, add_device, device, say_broken
+from vig_pyg.cli._options import MODEL, MODEL_FILES, add_device, add_own_code, device, import_own_code, say_broken
 
 if TYPE_CHECKING:
     from vig_pyg.detection.plan import Plan
@@ -26,6 +26,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
     evaluate = parts.add_parser("evaluate", help="average precision of a run on annotated pictures")
     evaluate.add_argument("model", metavar="MODEL", help=MODEL)
+    add_own_code(evaluate)
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
     evaluate.add_argument("--out", type=Path, help="file for the detections in COCO's format")
     evaluate.add_argument("--overwrite", action="store_true", help="replace that file if it exists")
@@ -37,6 +38,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
     predict = parts.add_parser("predict", help="find objects in pictures, draw them, write COCO JSON")
     predict.add_argument("model", metavar="MODEL", help=MODEL)
+    add_own_code(predict)
     predict.add_argument("images", metavar="PATH", nargs="+", help="picture, folder of pictures, or pattern")
     predict.add_argument("--out", type=Path, default=Path("detections"), help="folder, must not exist")
     predict.add_argument("--threshold", type=float, default=0.5, help="lowest score (default: 0.5)")
@@ -171,6 +173,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         check_free(args.out, overwrite=args.overwrite)
         read = [Path(args.model) / name for name in MODEL_FILES]
         check_no_input([args.out], [*read, args.source, args.source.rpartition(":")[0]])
+    import_own_code(args)
     evaluator = measure(
         load_detector(args.model),
         args.source,
@@ -198,6 +201,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     check_new_folder(args.out)
     where = device(args)
+    import_own_code(args)
     run, paths = load_detector(args.model), find_images(args.images)
     hidden = True if args.quiet else None  # None: where nobody looks
     try:

@@ -1,4 +1,4 @@
-"""Where pictures come from: scikit-learn's digits, a folder, a CSV file, CIFAR."""
+"""Images from files: a folder, or a CSV file that lists them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from torchvision.datasets import CIFAR10, CIFAR100
 
 from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.classification.config import Augmentation
@@ -25,45 +20,6 @@ from vig_pyg.preprocess import Preprocessing
 _log = logging.getLogger(__name__)
 
 OnBroken = Literal["stop", "skip"]
-
-
-class DigitsData(ImageData):
-    """Handwritten digits, 1797 scans of 8 x 8 pixels (UCI, embedded in scikit-learn), a quarter held out.
-
-    The split is stratified and always the same; it does not depend on the seed of training.
-
-    Args:
-        image_size: Side to which the scans are enlarged.
-        batch_size: Images a step.
-        num_workers: Processes that load; the set is small, none is best.
-        augmentation: Of training images; small moves by default, no flips.
-
-    Example:
-        >>> len(DigitsData().val_set)
-        450
-    """
-
-    def __init__(
-        self,
-        *,
-        image_size: int = 16,
-        batch_size: int = 64,
-        num_workers: int = 0,
-        augmentation: Augmentation | None = None,
-    ) -> None:
-        scans, labels = load_digits(return_X_y=True)
-        pictures = np.round(scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-        train, val = train_test_split(np.arange(len(labels)), test_size=0.25, stratify=labels, random_state=0)
-        super().__init__(
-            "digits",
-            train=(list(pictures[train]), labels[train].tolist()),
-            val=(list(pictures[val]), labels[val].tolist()),
-            class_names=[str(i) for i in range(10)],
-            preprocessing=Preprocessing(image_size=image_size, in_channels=1),
-            augmentation=augmentation or Augmentation(affine=True, crop=None, flip=0),
-            batch_size=batch_size,
-            num_workers=num_workers,
-        )
 
 
 class FolderData(ImageData):
@@ -156,47 +112,6 @@ class CsvData(ImageData):
             batch_size=batch_size,
             num_workers=num_workers,
             cache=cache,
-        )
-
-
-class CifarData(ImageData):
-    """CIFAR-10 or CIFAR-100 through torchvision: 50,000 pictures of 32 x 32 pixels to train on, 10,000 held out.
-
-    Args:
-        classes: 10 or 100.
-        root: Folder of the files; they are downloaded (170 MB) where they are not there.
-        image_size: Side of the images.
-        batch_size: Images a step.
-        num_workers: Processes that load.
-        augmentation: Of training images.
-
-    Raises:
-        ValueError: If `classes` is neither 10 nor 100.
-    """
-
-    def __init__(
-        self,
-        classes: int,
-        root: str | Path = "data",
-        *,
-        image_size: int = 32,
-        batch_size: int = 128,
-        num_workers: int = 2,
-        augmentation: Augmentation | None = None,
-    ) -> None:
-        if classes not in (10, 100):
-            raise ValueError(f"There are CIFAR-10 and CIFAR-100, got {classes}.")
-        make = CIFAR10 if classes == 10 else CIFAR100
-        train, val = (make(str(root), train=part, download=True) for part in (True, False))
-        super().__init__(
-            f"cifar{classes}",
-            train=(list(train.data), list(train.targets)),
-            val=(list(val.data), list(val.targets)),
-            class_names=list(train.classes),
-            preprocessing=Preprocessing(image_size=image_size),
-            augmentation=augmentation or Augmentation(),
-            batch_size=batch_size,
-            num_workers=num_workers,
         )
 
 

@@ -1,0 +1,58 @@
+"""CIFAR-10 and CIFAR-100, through torchvision."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from torchvision.datasets import CIFAR10, CIFAR100
+
+from vig_pyg.classification.config import Augmentation
+from vig_pyg.classification.data import ImageData
+from vig_pyg.classification.sources.registry import register_source
+from vig_pyg.preprocess import Preprocessing
+
+
+class CifarData(ImageData):
+    """CIFAR-10 or CIFAR-100 through torchvision: 50,000 pictures of 32 x 32 pixels to train on, 10,000 held out.
+
+    Args:
+        classes: 10 or 100.
+        root: Folder of the files; they are downloaded (170 MB) where they are not there.
+        image_size: Side of the images.
+        batch_size: Images a step.
+        num_workers: Processes that load.
+        augmentation: Of training images.
+
+    Raises:
+        ValueError: If `classes` is neither 10 nor 100.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        root: str | Path = "data",
+        *,
+        image_size: int = 32,
+        batch_size: int = 128,
+        num_workers: int = 2,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        if classes not in (10, 100):
+            raise ValueError(f"There are CIFAR-10 and CIFAR-100, got {classes}.")
+        make = CIFAR10 if classes == 10 else CIFAR100
+        train, val = (make(str(root), train=part, download=True) for part in (True, False))
+        super().__init__(
+            f"cifar{classes}",
+            train=(list(train.data), list(train.targets)),
+            val=(list(val.data), list(val.targets)),
+            class_names=list(train.classes),
+            preprocessing=Preprocessing(image_size=image_size),
+            augmentation=augmentation or Augmentation(),
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
+
+
+register_source("cifar10", in_channels=3)(partial(CifarData, 10))
+register_source("cifar100", in_channels=3)(partial(CifarData, 100))
