@@ -45,7 +45,9 @@ def registered(registry: Registry[Any]) -> Check:
     """
 
     def check(value: Any, where: str) -> str:
-        if isinstance(value, str) and value not in registry and ":" in value:
+        if isinstance(value, str) and value in registry:
+            return value
+        if isinstance(value, str) and ":" in value:
             kind, shown = registry.kind, terminal_text(value, limit=80)
             found = shown.replace(":", ".") if is_import_path(value) else f"the {kind}"
             raise ValueError(

@@ -1,0 +1,123 @@
+"""An operator, a graph, a network and a source of one's own: one file each, from Python and from the command line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+import vig_pyg
+from vig_pyg.classification.sources import SOURCES
+from vig_pyg.cli import main
+from vig_pyg.config import MODELS
+from vig_pyg.conv import CONVS
+from vig_pyg.graph import GRAPHS
+
+FILES = {
+    "own_ops.py": '''
+import torch
+from torch import nn
+from vig_pyg import register_conv
+
+@register_conv("own_mean")
+class OwnMean(nn.Module):
+    """The mean of the neighbors, and a linear layer."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.linear = nn.Linear(in_channels, out_channels)
+
+    def forward(self, x, edge_index):
+        x_src, x_dst = x if isinstance(x, tuple) else (x, x)
+        source, target = edge_index
+        total = torch.zeros_like(x_dst).index_add(0, target, x_src[source])
+        return self.linear(total / torch.bincount(target, minlength=len(x_dst)).clamp(min=1)[:, None])
+''',
+    "own_graphs.py": '''
+import torch
+
+class OwnRing:
+    """Each patch receives a message from its predecessor, the first of an image from the last."""
+
+    def __new__(cls, k, dilation):
+        return ring
+
+def ring(x, layout, x_src, layout_src):
+    index = torch.arange(layout.num_nodes)
+    before = torch.where(index == layout.ptr[layout.batch], layout.ptr[layout.batch + 1] - 1, index - 1)
+    return torch.stack([before, index])
+''',
+    "own_models.py": """
+from vig_pyg import ViGConfig, register_model
+
+own_small = register_model("own_small", ViGConfig(depth=2, channels=16, k=3, patch_size=4, head_channels=16))
+""",
+    "own_data.py": '''
+import numpy as np
+from vig_pyg.classification import ImageData, register_source
+from vig_pyg.preprocess import Preprocessing
+
+@register_source("own_stripes")
+def own_stripes(image_size, in_channels, batch_size, num_workers, augmentation):
+    """Horizontal and vertical stripes."""
+    images = [np.tile(np.arange(16, dtype=np.uint8) % 2 * 200, (16, 1)) for _ in range(24)]
+    images = [np.repeat((one if i % 2 else one.T)[..., None], in_channels, 2) for i, one in enumerate(images)]
+    labels = [i % 2 for i in range(24)]
+    return ImageData(
+        "stripes", train=(images[:16], labels[:16]), val=(images[16:], labels[16:]), class_names=["rows", "columns"],
+        preprocessing=Preprocessing(image_size=image_size, in_channels=in_channels), augmentation=augmentation,
+        batch_size=batch_size, num_workers=num_workers,
+    )
+''',
+}
+#: One flag for each file, as import paths.
+PATHS = ["--conv", "own_ops:OwnMean", "--graph", "own_graphs:OwnRing"]
+TRAINING = ["--model", "own_models:own_small", "--data", "own_data:own_stripes"]
+FEW = ["--epochs", "1", "--batch-size", "8", "--image-size", "16", "--num-workers", "0", "--quiet"]
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """The four files in the current folder, which is all that an addition is; everything is forgotten afterwards."""
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    registries = [(registry, list(registry)) for registry in (CONVS, GRAPHS, MODELS, SOURCES)]
+    yield tmp_path
+    for registry, names in registries:
+        for name in [name for name in registry if name not in names]:
+            registry.remove(name)
+    for name in FILES:
+        sys.modules.pop(name.removesuffix(".py"), None)
+
+
+def test_from_the_command_line(files, capsys):
+    assert main(["train", *TRAINING, *PATHS, *FEW, "--out", "run"]) == 0
+    model = json.loads((files / "run" / "config.json").read_text())["model"]
+    assert (model["conv"], model["graph"], model["depth"]) == ("own_ops:OwnMean", "own_graphs:OwnRing", 2)
+    found = vig_pyg.load("run")  # here all is registered
+    assert found.classes == ["rows", "columns"] and type(found.model.graphers()[0].conv).__name__ == "OwnMean"
+    Image.new("RGB", (20, 20)).save("some.png")
+    capsys.readouterr()
+    command = [sys.executable, "-m", "vig_pyg.cli", "predict", "run", "some.png", "--quiet", *PATHS]
+    done = subprocess.run(command, capture_output=True, text=True)  # in a process that knows none of it
+    assert done.returncode == 0 and "rows" in done.stdout, done.stderr
+
+
+def test_by_name_from_python(files):
+    sys.path.insert(0, str(files))
+    import own_data  # noqa: F401
+    import own_graphs
+    import own_models  # noqa: F401
+    import own_ops  # noqa: F401
+
+    vig_pyg.register_graph("own_ring")(own_graphs.OwnRing)
+    for names, name in [
+        (vig_pyg.list_convs(), "own_mean"),
+        (vig_pyg.list_graphs(), "own_ring"),
+        (vig_pyg.list_models(), "own_small"),
+        (list(SOURCES), "own_stripes"),
+    ]:
+        assert names[-1] == name
