@@ -80,3 +80,12 @@ def test_one_image_is_a_batch_of_one():
     assert found.counts == (4,) and found.nodes.tolist() == [3, 2, 1, 0] and found.ptr.tolist() == [0, 4]
     with pytest.raises(ValueError, match="at least one node"):
         order_of(Data(x=torch.rand(0, 3), pos=torch.rand(0, 2)))
+
+
+def test_the_default_device_is_of_no_importance():
+    """Orders are made on the CPU, wherever new tensors lie."""
+    for batch in (made(), without(made(), "batch")):
+        want = order_of(batch)
+        with torch.device("meta"):
+            found = order_of(batch)
+        assert torch.equal(found.ptr, want.ptr) and torch.equal(found.batch, want.batch)

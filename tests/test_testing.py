@@ -214,3 +214,10 @@ def test_models_keep_the_laws_of_models(family, dtype):
     images = torch.rand(2, 3, 32, 32, dtype=dtype)
     assert testing.assert_parameters_get_gradients(model, images) > 0
     assert testing.assert_batch_independence(model, images) < 1e-5
+
+
+def test_the_default_device_is_of_no_importance():
+    conv, x = CONVS["mr"](8, 8), torch.randn(12, 8)
+    with torch.device("meta"):
+        assert testing.assert_parameters_get_gradients(conv, x, EDGES) > 0
+        testing.assert_permutation_equivariance(conv.eval(), x, EDGES)

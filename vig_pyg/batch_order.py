@@ -69,7 +69,7 @@ def order_of(data: Data, *, places: bool = True) -> BatchOrder:
         key = image if sizes is None else _raster_index(pos, image, counts, sizes)
     sorted_already = bool((key.diff() >= 0).all())
     nodes = None if sorted_already else key.argsort(stable=True)
-    ptr = torch.tensor([0, *counts]).cumsum(0)
+    ptr = torch.tensor([0, *counts], device="cpu").cumsum(0)
     batch = image if nodes is None else image[nodes]
     moved = nodes if nodes is None else nodes.to(x.device)
     return BatchOrder(tuple(counts), sizes, moved, batch.to(x.device), ptr.to(x.device))
@@ -93,10 +93,10 @@ def _images(data: Data, num_nodes: int) -> Tensor:
                 f"The batch has no `batch`, and its ptr {_words(ptr)} does not divide {num_nodes} nodes: pass the "
                 "image of each node as `batch`."
             )
-        return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        return torch.arange(len(counts), device="cpu").repeat_interleave(torch.tensor(counts, device="cpu"))
     if isinstance(data, Batch):
         raise ValueError("The batch has neither `batch` nor `ptr`: pass the image of each node as `batch`, (N,).")
-    return torch.zeros(num_nodes, dtype=torch.long)
+    return torch.zeros(num_nodes, dtype=torch.long, device="cpu")
 
 
 def _declared(data: Data, image: Tensor) -> int:
@@ -157,11 +157,11 @@ def _is_size(value: Any) -> bool:
 
 def _raster_index(pos: Tensor, image: Tensor, counts: list[int], sizes: tuple[Size, ...]) -> Tensor:
     """The place of each node among all, in raster order."""
-    of_image = torch.tensor(sizes)[image]  # (N, 2)
+    of_image = torch.tensor(sizes, device="cpu")[image]  # (N, 2)
     cell = pos.double()
     fits = pos.size(1) == 2 and bool(((cell == cell.floor()) & (cell >= 0) & (cell < of_image)).all())
     if fits:
-        first = torch.tensor([0, *counts[:-1]]).cumsum(0)[image]
+        first = torch.tensor([0, *counts[:-1]], device="cpu").cumsum(0)[image]
         row, column = cell.long().unbind(1)
         index = first + row * of_image[:, 1] + column
         if bool((index.bincount(minlength=len(index)) == 1).all()):

@@ -79,11 +79,11 @@ def to_batch(x: Tensor, layout: Layout) -> Batch:
         Data(x=[9, 4], pos=[9, 2], grid_size=[2])
     """
     data = Batch(_base_cls=Data, x=x, pos=layout.pos, batch=layout.batch, ptr=layout.ptr)
-    count = torch.arange(layout.num_graphs + 1)
-    offsets = F.pad(torch.tensor(layout.counts).cumsum(0), (1, 0))
+    count = torch.arange(layout.num_graphs + 1, device="cpu")
+    offsets = F.pad(torch.tensor(layout.counts, device="cpu").cumsum(0), (1, 0))
     data._num_graphs = layout.num_graphs
     data._slice_dict = {"x": offsets, "pos": offsets}
-    data._inc_dict = {"x": torch.zeros(layout.num_graphs), "pos": torch.zeros(layout.num_graphs)}
+    data._inc_dict = {name: torch.zeros(layout.num_graphs, device="cpu") for name in ("x", "pos")}
     if layout.sizes is not None:
         data.grid_size = list(layout.sizes)
         data._slice_dict["grid_size"], data._inc_dict["grid_size"] = count, None

@@ -80,7 +80,7 @@ def to_onnx(model: VisionGNN[Any], path: str | Path, *, image_size: Size | None 
 
 
 def _images(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0), device="cpu")
 
 
 @torch.no_grad()

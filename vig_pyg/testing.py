@@ -120,7 +120,7 @@ def assert_parameters_get_gradients(module: nn.Module, *inputs: Any) -> float:
     names, parameters = zip(*((n, p) for n, p in module.named_parameters() if p.requires_grad), strict=True)
     with _evaluation(module), torch.enable_grad():
         out = module(*inputs)
-        weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(4)).to(out)
+        weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(4), device="cpu").to(out)
         gradients = torch.autograd.grad((out * weight).sum(), parameters, allow_unused=True)
     norms = [0.0 if g is None else g.norm().item() for g in gradients]
     idle = [name for name, norm in zip(names, norms, strict=True) if not 0 < norm < float("inf")]
@@ -275,7 +275,7 @@ def _evaluation(module: object) -> Iterator[None]:
 
 
 def _permutation(n: int, seed: int, like: Tensor) -> Tensor:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed)).to(like.device)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed), device="cpu").to(like.device)
 
 
 def _one(layout: Layout, i: int) -> Layout:

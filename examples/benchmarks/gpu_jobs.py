@@ -74,19 +74,24 @@ def run_jobs(
         method: How processes start. CUDA works in no process that was forked from one with a driver.
     """
     context = multiprocessing.get_context(method)
-    done, jobs = context.Value("i", 0), make_jobs()
+    done, began, jobs = context.Value("i", 0), context.Event(), make_jobs()
     while done.value < len(jobs):
-        child = context.Process(target=_work, args=(make_jobs, report, begin, done))
+        child = context.Process(target=_work, args=(make_jobs, report, begin, done, began))
         child.start()
         child.join()
         report.read()
-        if child.exitcode:
+        if not began.is_set():  # not the job's fault: rather all in this process than none
+            _work(make_jobs, report, begin, done, began)
+        elif child.exitcode:
             report.add({"mode": "lost", "network": jobs[done.value].name, "error": f"exit code {child.exitcode}"})
             done.value += 1
 
 
-def _work(make_jobs: Callable[[], list[Job]], report: Report, begin: Callable[[], dict[str, str]], done: Any) -> None:
+def _work(
+    make_jobs: Callable[[], list[Job]], report: Report, begin: Callable[[], dict[str, str]], done: Any, began: Any
+) -> None:
     report.head.update(begin())
+    began.set()
     for job in make_jobs()[done.value :]:
         job.run(report)
         done.value += 1

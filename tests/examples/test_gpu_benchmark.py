@@ -133,6 +133,22 @@ def test_a_job_that_kills_its_process_does_not_end_the_others(benchmark, tmp_pat
     assert found["device"] == "none" and not processes  # this process prepares nothing: it must not touch the GPU
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_where_no_process_can_begin_the_jobs_run_in_this_one(benchmark, tmp_path):
+    from gpu_jobs import Job, run_jobs
+    from gpu_report import Report
+
+    def begin():
+        if os.getpid() != here:
+            raise RuntimeError("initialization error")
+        return {}
+
+    here, report = os.getpid(), Report(tmp_path / "rows.json")
+    jobs = [Job(name, lambda report, name=name: report.add({"mode": "a", "network": name})) for name in "bc"]
+    run_jobs(lambda: jobs, report, begin, "fork")
+    assert [row["network"] for row in json.loads(report.path.read_text())["rows"]] == ["b", "c"]
+
+
 def test_parts_run_in_the_order_they_are_given(benchmark):
     from gpu_jobs import all_jobs
 

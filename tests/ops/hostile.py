@@ -10,7 +10,7 @@ NO_EDGES = {
     **{str(kind): torch.zeros(2, 3).to(kind) for kind in (torch.uint16, torch.uint64, torch.float64, torch.complex64)},
     "sparse": torch.eye(4).to_sparse(),
     "meta": torch.zeros(2, 3, dtype=torch.long, device="meta"),
-    "numpy": torch.zeros(2, 3, dtype=torch.long).numpy(),
+    "numpy": torch.zeros(2, 3, dtype=torch.long, device="cpu").numpy(),
     "list": [[0], [1]],
     "nothing": None,
     "turned": torch.zeros(5, 2, dtype=torch.long),

@@ -33,7 +33,7 @@ def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.
     """
     source, rows = edge_rows(edge_index, num_src, num_dst)
     ones = torch.ones(1, dtype=dtype, device=source.device).expand(source.numel()).contiguous()
-    return torch.sparse_csr_tensor(rows, source, ones, (num_dst, num_src), check_invariants=False)
+    return torch.sparse_csr_tensor(rows, source, ones, (num_dst, num_src), device=source.device, check_invariants=False)
 
 
 def reduce_edges(adj_t: Tensor, x: Tensor, reduce: Literal["amax", "sum"]) -> Tensor:

@@ -80,7 +80,9 @@ class TrainBatches(Sampler[list[Item]]):
         """The images of this epoch; those that do not fill a batch are left out at the end."""
         seed = seed_of(self.seed, self.epoch)
         if self.repeats == 1:
-            return list(torch.randperm(self.count, generator=torch.Generator().manual_seed(seed)).tolist())
+            return list(
+                torch.randperm(self.count, generator=torch.Generator().manual_seed(seed), device="cpu").tolist()
+            )
         rounding = 256 if self.count >= 256 else 0  # timm before 1.0.31 would leave nothing of a small set
         repeated = RepeatAugSampler(
             range(self.count), num_replicas=1, rank=0, num_repeats=self.repeats, selected_round=rounding

@@ -16,7 +16,11 @@ _COMPILED: dict[tuple[Any, ...], Any] = {}
 
 
 def launch(
-    kernel: Any, grid: tuple[int, ...], args: tuple[Tensor | float | None, ...], constants: dict[str, Any], **options: int
+    kernel: Any,
+    grid: tuple[int, ...],
+    args: tuple[Tensor | float | None, ...],
+    constants: dict[str, Any],
+    **options: int,
 ) -> None:
     """The same as `kernel[grid](*args, **constants, **options)`.
 
