@@ -44,18 +44,15 @@ DEFAULT = [
     ("edges", FORWARD),
     ("in order", BACKWARD),
 ]
-CANDIDATES = DEFAULT + [(kernel, FORWARD._replace(bytes=b)) for kernel in ("winners", "forward") for b in (16, 64)]
-CANDIDATES += [("backward", BACKWARD._replace(bytes=b)) for b in (4, 8, 32)]
-CANDIDATES += [(kernel, FORWARD._replace(passes=p)) for kernel in ("winners", "forward") for p in (1, 4, 16)]
-CANDIDATES += [("backward", BACKWARD._replace(passes=p)) for p in (1, 4, 16)]
-CANDIDATES += [("winners", FORWARD._replace(span=s)) for s in (8, 32)] + [("backward", BACKWARD._replace(span=64))]
-CANDIDATES += [
-    ("winners", FORWARD._replace(bytes=b, warps=w, unroll=u)) for b in (32, 64) for w in (4, 8) for u in (2, 8)
-]
-CANDIDATES += [("backward", BACKWARD._replace(bytes=b, warps=4)) for b in (8, 16)]
-CANDIDATES += [
-    ("forward", FORWARD._replace(bytes=b, warps=w, unroll=u)) for b in (32, 64) for w in (4, 8) for u in (2, 8)
-]
+CANDIDATES = DEFAULT + [("backward", BACKWARD._replace(span=s)) for s in (16, 32, 128)]
+CANDIDATES += [(kernel, FORWARD._replace(bytes=64, unroll=u)) for kernel in ("winners", "forward") for u in (2, 4)]
+CANDIDATES += [(kernel, FORWARD._replace(unroll=2)) for kernel in ("winners", "forward")]
+CANDIDATES += [(kernel, FORWARD._replace(bytes=16)) for kernel in ("winners", "forward")]
+CANDIDATES += [("backward", BACKWARD._replace(bytes=8)), ("backward", BACKWARD._replace(warps=8))]
+CANDIDATES += [(kernel, FORWARD._replace(warps=w)) for kernel in ("winners", "forward") for w in (2, 8)]
+CANDIDATES += [(kernel, FORWARD._replace(span=s)) for kernel in ("winners", "forward") for s in (8, 32)]
+CANDIDATES += [(kernel, FORWARD._replace(passes=1)) for kernel in ("winners", "forward")]
+CANDIDATES += [("backward", BACKWARD._replace(passes=1))]
 CANDIDATES = list(dict.fromkeys(CANDIDATES))
 Row = dict[str, Any]
 

@@ -37,10 +37,8 @@ def gather(shape: tuple[int, ...], dtype: torch.dtype, *, winners: bool, edges: 
     types["winners_ptr"] = "*i32" if edges else "*u8"
     pointers = list(types)
     types |= dict.fromkeys(["edges", "each", *NUMBERS], "i32")
-    options = dict(shared.options)
-    warps = options.pop("num_warps")
-    constants = {"EDGES": edges, "WINNERS": winners, "UNROLL": FORWARD.unroll, **options}
-    return compiled(_gather, types, constants, pointers, num_warps=warps), shared
+    constants = {"EDGES": edges, "WINNERS": winners, "UNROLL": FORWARD.unroll, **shared.constants}
+    return compiled(_gather, types, constants, pointers, num_warps=shared.warps), shared
 
 
 def scatter(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Code, Tiles]:
@@ -50,9 +48,7 @@ def scatter(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Code, Tiles]:
     types = {"grad_ptr": word, "winners_ptr": "*u8", "grad_src_ptr": "*fp32", "grad_dst_ptr": word}
     pointers = list(types)
     types |= dict.fromkeys(NUMBERS, "i32")
-    options = dict(shared.options)
-    warps = options.pop("num_warps")
-    return compiled(_scatter, types, {"SUMS": True, **options}, pointers, num_warps=warps), shared
+    return compiled(_scatter, types, {"SUMS": True, **shared.constants}, pointers, num_warps=shared.warps), shared
 
 
 def in_order(m: int, dtype: torch.dtype) -> Code:

@@ -178,6 +178,8 @@ def test_int32_is_read_as_int64(name, channels, fuse):
     conv = CONVS[name](channels, 2 * channels).eval()
     conv.fuse = fuse
     x, edges = torch.randn(9, channels), torch.randint(9, (2, 40))
+    if x.is_cuda:  # there the sums have no fixed order
+        return torch.testing.assert_close(conv(x, edges.int()), conv(x, edges))
     assert torch.equal(conv(x, edges.int()), conv(x, edges))
 
 

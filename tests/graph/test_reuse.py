@@ -147,6 +147,8 @@ def test_recomputed_blocks_get_the_edges_of_their_pass():
             out = checkpoint(block, out, layout, use_reentrant=False) if recompute else block(out, layout)
         out.square().sum().backward()
         gradients.append(y.grad)
+    if x.is_cuda:  # there the sums of gradients have no fixed order, and some cancel each other
+        gradients = [gradient / gradients[0].abs().max() for gradient in gradients]
     torch.testing.assert_close(*gradients)
 
 

@@ -18,6 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vig_pyg.ops._triton_launch import launch
 from vig_pyg.ops._triton_tiles import FORWARD, NUMBERS, Tuning, place, tiles
 from vig_pyg.ops.rows import winner_type
 
@@ -96,9 +97,15 @@ def _launch(tensors: tuple[Tensor, ...], sizes: tuple[int, int, int], edges: int
     x_src, x_dst, rows, out, winner = tensors
     if out.numel():
         shared = tiles(*sizes, x_dst.size(1), x_dst.element_size(), tuning)
-        options = {"EDGES": rows.dtype == torch.int64, "WINNERS": winner.numel() > 0, "UNROLL": tuning.unroll}
-        inputs = x_src.contiguous(), x_dst.contiguous(), rows, out, winner
-        _gather[shared.grid](*inputs, edges, each, *shared.numbers, **options, **shared.options)
+        constants = {"EDGES": rows.dtype == torch.int64, "WINNERS": winner.numel() > 0, "UNROLL": tuning.unroll}
+        args = x_src.contiguous(), x_dst.contiguous(), rows, out, winner
+        launch(
+            _gather,
+            shared.grid,
+            (*args, edges, each, *shared.numbers),
+            {**constants, **shared.constants},
+            num_warps=shared.warps,
+        )
 
 
 @triton.jit(do_not_specialize=[*NUMBERS, "edges", "each"])

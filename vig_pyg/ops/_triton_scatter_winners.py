@@ -16,6 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vig_pyg.ops._triton_launch import launch, power_of_two
 from vig_pyg.ops._triton_tiles import BACKWARD, NUMBERS, Tuning, place, tiles
 
 #: Sources and channels of one program that sums in order.
@@ -52,12 +53,25 @@ def scatter_winners(
     if grad_dst.numel() == 0:
         return grad_src.to(grad.dtype), grad_dst
     shared = tiles(*sizes, channels, grad.element_size(), tuning)
-    _scatter[shared.grid](grad, winners, grad_src, grad_dst, *shared.numbers, SUMS=not in_order, **shared.options)
+    args = grad, winners, grad_src, grad_dst
+    launch(
+        _scatter,
+        shared.grid,
+        (*args, *shared.numbers),
+        {"SUMS": not in_order, **shared.constants},
+        num_warps=shared.warps,
+    )
     if in_order and num_src:
-        sources = min(_SOURCES, max(16, triton.next_power_of_2(sizes[2])))
-        grid = triton.cdiv(channels, _CHANNELS), triton.cdiv(sizes[2], sources), images
-        tile = {"SOURCES": sources, "CHANNELS": _CHANNELS}
-        _sum_in_order[grid](grad, winners, grad_src, *sizes[1:], channels, **tile, num_warps=4)
+        sources = min(_SOURCES, max(16, power_of_two(sizes[2])))
+        grid = -(-channels // _CHANNELS), -(-sizes[2] // sources), images
+        numbers = *sizes[1:], channels
+        launch(
+            _sum_in_order,
+            grid,
+            (grad, winners, grad_src, *numbers),
+            {"SOURCES": sources, "CHANNELS": _CHANNELS},
+            num_warps=4,
+        )
     return grad_src.to(grad.dtype), grad_dst
 
 

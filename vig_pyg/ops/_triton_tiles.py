@@ -6,6 +6,7 @@ and a slice of its channels: the same rows of sources are read many times, and m
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import triton
@@ -20,8 +21,8 @@ class Tuning(NamedTuple):
     """
 
     bytes: int = 32
-    warps: int = 8
-    passes: int = 8
+    warps: int = 4
+    passes: int = 4
     span: int = 16
     unroll: int = 4
 
@@ -31,18 +32,20 @@ class Tiles(NamedTuple):
 
     grid: tuple[int, int, int]
     numbers: tuple[int, ...]
-    options: dict[str, Any]
+    constants: dict[str, Any]
+    warps: int
 
 
 #: Names of the numbers: no kernel is compiled anew for another value of them.
 NUMBERS = ["n", "m", "groups", "span", "passes"]
-#: By instructions and registers of the compiled kernels (examples/benchmarks/gpu_compiled_aggregation.py): the forward
-#: pass has more to do for each vector, the backward pass none of its own.
-FORWARD, BACKWARD = Tuning(), Tuning(bytes=16)
-#: Programs that fill a large GPU: fewer passes rather than fewer programs.
-_PROGRAMS = 2048
+#: The fastest on an H200 over the layers of pvig_small and vig_small (examples/benchmarks/gpu_aggregation.py). Atomic
+#: additions of neighboring threads go to neighboring channels: those of one winner are one access.
+FORWARD, BACKWARD = Tuning(), Tuning(bytes=4, span=64)
+#: Programs that fill a large GPU several times: fewer passes rather than fewer programs.
+_PROGRAMS = 8192
 
 
+@lru_cache(maxsize=256)
 def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tuning = FORWARD) -> Tiles:
     """How programs share targets and channels.
 
@@ -62,15 +65,15 @@ def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tu
     while channels % part:
         part //= 2
     groups = channels // part
-    slices = triton.cdiv(groups, tuning.span)
-    span = triton.cdiv(groups, slices)
+    slices = -(-groups // tuning.span)
+    span = -(-groups // slices)
     items = 32 * tuning.warps
-    count = triton.cdiv(n * span, items)
+    count = -(-n * span // items)
     passes = max(1, min(tuning.passes, count * slices * images // _PROGRAMS))
     # what lies beyond the last target is counted too
     wide = max(n * span + 2 * items * passes, m) * 2 * channels >= 2**31
-    options = {"PART": part, "ITEMS": items, "WIDE": wide, "num_warps": tuning.warps}
-    return Tiles((triton.cdiv(count, passes), slices, images), (n, m, groups, span, passes), options)
+    constants = {"PART": part, "ITEMS": items, "WIDE": wide}
+    return Tiles((-(-count // passes), slices, images), (n, m, groups, span, passes), constants, tuning.warps)
 
 
 @triton.jit
