@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.fake_gpu import Issued, fake_gpu, on_gpu
 from tests.test_fuse import settled
 from vig_pyg import _low_precision
 from vig_pyg._fused_layers import FusedLayer, _has_bfloat16
@@ -248,3 +249,70 @@ def test_a_probe_looks_at_every_row_and_column(shape, axes):
         for i in range(size):
             tensor.zero_().select(dim, i).fill_(1)
             assert probe.any(), (dim, i)
+
+
+def resized(layer):
+    layer.weight.data = layer.weight.data[:4]
+
+
+def transposed(layer):
+    layer.weight.data = layer.weight.data.t()
+
+
+#: Changes that are seen without a look at the numbers, as on a GPU.
+COUNTED = {
+    "load": lambda layer: layer.load_state_dict({key: 2 * t for key, t in layer.state_dict().items()}),
+    "assign": lambda layer: layer.load_state_dict({key: 2 * t for key, t in layer.state_dict().items()}, assign=True),
+    "copy_": lambda layer: layer.weight.copy_(2 * layer.weight),
+    "one number": lambda layer: layer.weight[3, 5].add_(1),
+    "bias": lambda layer: layer.bias[2:3].add_(1),
+    "data =": lambda layer: setattr(layer.weight, "data", 2 * layer.weight.data),
+    "bias.data =": lambda layer: setattr(layer.bias, "data", 2 * layer.bias.data),
+    "sgd": lambda layer: stepped(layer, torch.optim.SGD),
+    "adam": lambda layer: stepped(layer, torch.optim.AdamW, foreach=True),
+    "double": lambda layer: layer.double(),
+    "rows": resized,
+    "transposed": transposed,
+}
+
+
+@pytest.mark.parametrize("change", COUNTED)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_on_a_gpu_counted_writes_and_other_memory_are_seen(change, dtype, monkeypatch):
+    monkeypatch.setattr(_low_precision, "_OnCPU", _low_precision._OnDevice)
+    layer, low = nn.Linear(8, 8), _low_precision.LowPrecision()
+    with torch.no_grad():
+        before = low.of(layer, dtype)
+        assert low.of(layer, dtype) is before  # kept
+        assert low.of(layer, torch.float32)[0].dtype == torch.float32  # another type is another weight
+        low.of(layer, dtype)
+        COUNTED[change](layer)
+        after = low.of(layer, dtype)
+    assert torch.equal(after[0], layer.weight.to(dtype)) and torch.equal(after[1], layer.bias.to(dtype))
+    assert low.of(layer, dtype) is after
+
+
+def test_on_a_gpu_memory_of_before_is_not_taken_for_that_of_now(monkeypatch):
+    """An address that is free again may be that of other weights: so it is kept until the next look."""
+    monkeypatch.setattr(_low_precision, "_OnCPU", _low_precision._OnDevice)
+    layer, low = nn.Linear(64, 64), _low_precision.LowPrecision()
+    for _ in range(20):
+        low.of(layer, torch.bfloat16)
+        layer.weight.data = torch.randn(64, 64)
+        assert torch.equal(low.of(layer, torch.bfloat16)[0], layer.weight.bfloat16())
+
+
+def test_on_a_gpu_no_number_is_read():
+    layer = FusedLayer(nn.Conv2d(4, 8, 3), gelu=True).requires_grad_(False)
+    with fake_gpu(torch.bfloat16):
+        layer, x = on_gpu(layer), torch.empty(1, 4, 5, 5, device="cuda")
+        for write in (lambda: None, lambda: layer.layer.weight.mul_(2)):
+            write()
+            first, second = issued_once(lambda: layer(x)), issued_once(lambda: layer(x))
+            assert first["_to_copy"] == 3 and second["_to_copy"] == 1  # weight and bias are converted once
+
+
+def issued_once(run):
+    with Issued() as mode:
+        run()
+    return mode.counts

@@ -23,6 +23,13 @@ def bare(norm):
     norm.track_running_stats = False
 
 
+@pytest.fixture(autouse=True)
+def on_a_cpu():
+    """The rules for native functions; those for a GPU are in `test__gpu_batch_norm.py`."""
+    with torch.device("cpu"):
+        yield
+
+
 @pytest.mark.parametrize("change", [watched, frozen, cumulative, bare])
 def test_layers_that_were_changed_are_called_as_they_are(change):
     norm, x = nn.BatchNorm1d(32), torch.randn(9, 16)
