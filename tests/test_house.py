@@ -44,7 +44,7 @@ ROOMS = {
     "_plot": set(),
     "batch_order": set(),
     "layout": {"batch_order"},
-    "data": {"layout"},
+    "data": {"layout", "ops"},
     "foreign_batch": {"batch_order", "data"},
     "ops": set(),
     "layers": {"ops"},

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from vig_pyg.layout import Layout, Size, pool_map
+from vig_pyg.ops import average_pool
 
 __all__ = [
     "Layout",
@@ -96,7 +97,7 @@ def pool_nodes(x: Tensor, layout: Layout, ratio: int) -> tuple[Tensor, Layout]:
     if ratio == 1:
         return x, layout
     layout_src = layout.pooled(ratio)
-    pooled = map_images(lambda maps: pool_map(maps, ratio), to_maps(x, layout))
+    pooled = map_images(lambda maps: average_pool(maps, ratio), to_maps(x, layout))
     if isinstance(pooled, Tensor):
         nodes = pooled.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, h, w) -> (M, C)
     else:

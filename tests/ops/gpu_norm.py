@@ -10,7 +10,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 _IMPLEMENTATIONS = {
     "norm_statistics": _gpu_batch_norm._statistics,
     "norm_apply": _gpu_batch_norm._apply,
-    "norm_backward_": _gpu_batch_norm._backward,
+    "norm_backward": _gpu_batch_norm._backward,
 }
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from tests.ops.gpu_norm import DEVICE
-from vig_pyg.ops._triton_batch_norm import MEAN, RATE, apply, backward_, statistics
+from vig_pyg.ops._triton_batch_norm import MEAN, RATE, apply, backward, statistics
 
 _RNG = random.Random(0)
 #: Rows, channels, whether GELU follows, and the type; the first of several parts of a sum.
@@ -45,7 +45,10 @@ def test_equals_torch_in_float64(rows, channels, gelu, kind):
     assert torch.equal(h, h) and h.isfinite().all()
     apply(h.clone(), factors, copy := h.clone(), gelu=gelu)
     assert torch.equal(copy, out)
-    totals = backward_(grad, h, factors, gelu=gelu)
+    found = torch.full_like(grad, torch.nan)
+    totals = backward(grad, h, factors, found, gelu=gelu)
+    again = backward(grad, h, factors, grad, gelu=gelu)  # in place
+    assert torch.equal(grad, found) and torch.equal(again, totals)
     size = float(wide.grad.abs().max()) + 1
     torch.testing.assert_close(grad.double(), wide.grad, rtol=max(eps, 1e-5), atol=max(eps, 1e-6) * size)
     torch.testing.assert_close(totals[0].double(), shift.grad, rtol=1e-5, atol=1e-5 * rows**0.5)
@@ -77,5 +80,5 @@ def test_nothing_beyond_the_last_row_is_written():
     apply(h, factors, memory[:5], gelu=False)
     assert (memory[5:] == 7).all() and (memory[:5] != 7).all()
     memory[:5] = grad
-    backward_(memory[:5], h, factors, gelu=True)
+    backward(memory[:5], h, factors, memory[:5], gelu=True)
     assert (memory[5:] == 7).all()

@@ -12,6 +12,7 @@ from vig_pyg.ops._knn_plain import PRECISIONS, Precision, unit_rows
 from vig_pyg.ops._max_relative import has_max_relative, max_relative
 from vig_pyg.ops._native import has_native_kernels
 from vig_pyg.ops._recomputable import recomputable
+from vig_pyg.ops.average_pool import average_pool
 from vig_pyg.ops.bias_gelu import bias_gelu_
 from vig_pyg.ops.checks import check_features, check_range, check_same, checked_edges, is_symbolic
 from vig_pyg.ops.edge_max import edge_max
@@ -33,6 +34,7 @@ __all__ = [
     "TiledMLP",
     "TooManyNeighborsError",
     "autocast_type",
+    "average_pool",
     "batch_norm_gelu",
     "bias_gelu_",
     "check_features",

@@ -54,8 +54,14 @@ class GPUNorm:
 
     def backward_(self, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Turns the gradient of the result into that of `h`; returns those of weight and bias."""
-        totals: Tensor = torch.ops.vig_pyg.norm_backward_(grad, h, self.factors, self.gelu)
+        totals: Tensor = torch.ops.vig_pyg.norm_backward(grad, h, self.factors, grad, self.gelu)
         return totals[1], totals[0]
+
+    def backward(self, grad: Tensor, h: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The gradient of `h`, and those of weight and bias; `grad` stays as it is."""
+        grad, out = grad.contiguous(), torch.empty_like(h)
+        totals: Tensor = torch.ops.vig_pyg.norm_backward(grad, h, self.factors, out, self.gelu)
+        return out, (totals[1], totals[0])
 
 
 def _statistics(
@@ -88,10 +94,11 @@ def _apply(h: Tensor, factors: Tensor, out: Tensor, gelu: bool) -> None:
     _kernels().apply(h, factors, out, gelu=gelu)
 
 
-def _backward(grad: Tensor, h: Tensor, factors: Tensor, gelu: bool) -> Tensor:
+def _backward(grad: Tensor, h: Tensor, factors: Tensor, out: Tensor, gelu: bool) -> Tensor:
     _check(h)
     _check_factors(h, factors, grad)
-    found: Tensor = _kernels().backward_(grad, h, factors, gelu=gelu)
+    _check_factors(h, factors, out)
+    found: Tensor = _kernels().backward(grad, h, factors, out, gelu=gelu)
     return found
 
 
@@ -129,8 +136,9 @@ def _fake_apply(h: Tensor, factors: Tensor, out: Tensor, gelu: bool) -> None:  #
     _check_factors(h, factors, out)
 
 
-def _fake_backward(grad: Tensor, h: Tensor, factors: Tensor, gelu: bool) -> Tensor:  # noqa: ARG001
+def _fake_backward(grad: Tensor, h: Tensor, factors: Tensor, out: Tensor, gelu: bool) -> Tensor:  # noqa: ARG001
     _check_factors(h, factors, grad)
+    _check_factors(h, factors, out)
     return torch.empty(2, h.size(1), dtype=torch.float32, device=h.device)
 
 
@@ -139,10 +147,12 @@ torch.library.define(
     "vig_pyg::norm_statistics", f"(Tensor h, Tensor weight, Tensor bias, Tensor? offset, {_RUNNING}) -> Tensor"
 )
 torch.library.define("vig_pyg::norm_apply", "(Tensor h, Tensor factors, Tensor(a!) out, bool gelu) -> ()")
-torch.library.define("vig_pyg::norm_backward_", "(Tensor(a!) grad, Tensor h, Tensor factors, bool gelu) -> Tensor")
+torch.library.define(
+    "vig_pyg::norm_backward", "(Tensor grad, Tensor h, Tensor factors, Tensor(a!) out, bool gelu) -> Tensor"
+)
 torch.library.impl("vig_pyg::norm_statistics", "CUDA", _statistics)
 torch.library.impl("vig_pyg::norm_apply", "CUDA", _apply)
-torch.library.impl("vig_pyg::norm_backward_", "CUDA", _backward)
+torch.library.impl("vig_pyg::norm_backward", "CUDA", _backward)
 torch.library.register_fake("vig_pyg::norm_statistics", _fake_statistics)
 torch.library.register_fake("vig_pyg::norm_apply", _fake_apply)
-torch.library.register_fake("vig_pyg::norm_backward_", _fake_backward)
+torch.library.register_fake("vig_pyg::norm_backward", _fake_backward)

@@ -70,8 +70,8 @@ def apply(h: Tensor, factors: Tensor, out: Tensor, *, gelu: bool) -> None:
     launch(_apply, (triton.cdiv(groups, _GROUPS),), (h, factors, out, *sizes), {"GELU": gelu, "GROUPS": _GROUPS})
 
 
-def backward_(grad: Tensor, h: Tensor, factors: Tensor, *, gelu: bool) -> Tensor:
-    """Turns the gradient of the result into that of h; returns those of bias and weight, `(2, C)`."""
+def backward(grad: Tensor, h: Tensor, factors: Tensor, out: Tensor, *, gelu: bool) -> Tensor:
+    """The gradient of h into `out` (it may be `grad`); returns those of bias and weight, `(2, C)`."""
     n, channels = h.shape
     columns, parts = _columns(channels), _parts(n)
     sums = torch.empty(2, parts, channels, dtype=torch.float32, device=h.device)
@@ -81,7 +81,7 @@ def backward_(grad: Tensor, h: Tensor, factors: Tensor, *, gelu: bool) -> Tensor
     totals = sums.sum(1)
     groups = n * (channels // STEP)
     sizes, constants = (groups, channels // STEP, channels, 1 / n), {"GELU": gelu, "GROUPS": _GROUPS}
-    launch(_gradient, (triton.cdiv(groups, _GROUPS),), (grad, h, factors, totals, *sizes), constants)
+    launch(_gradient, (triton.cdiv(groups, _GROUPS),), (grad, h, factors, totals, out, *sizes), constants)
     return totals
 
 
@@ -246,6 +246,7 @@ def _gradient(
     h_ptr,
     factors_ptr,
     totals_ptr,
+    out_ptr,
     groups,
     groups_a_row,
     channels,
@@ -264,4 +265,4 @@ def _gradient(
     h = tl.load(h_ptr + at, here, 0.0).to(tl.float32)
     if GELU:
         d *= _slope(h * scale + shift)
-    tl.store(grad_ptr + at, scale * (d - mean_d - (h - mean) * rate * mean_dh), here)
+    tl.store(out_ptr + at, scale * (d - mean_d - (h - mean) * rate * mean_dh), here)

@@ -23,6 +23,14 @@ def _norm_step(h: Tensor, norm: Norm, offset: Tensor | None, *, gelu: bool) -> N
     return step
 
 
+def _norm_gradients(step: NodeNorm | GPUNorm, grad: Tensor, h: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The gradient of h, and those of weight and bias of the norm; `grad` is of others and stays as it is."""
+    if isinstance(step, GPUNorm):
+        return step.backward(grad, h)
+    grad = grad.clone(memory_format=torch.contiguous_format)
+    return grad, step.backward_(grad, h)
+
+
 class RecomputedMLP(torch.autograd.Function):
     r"""`W_2 GELU(BN(W_1 x + b_1)) + b_2`, W_1 with heads, that keeps x alone and computes what lies between again.
 
@@ -88,8 +96,7 @@ class RecomputedLinearNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias = ctx.saved_tensors
-        grad = grad.clone(memory_format=torch.contiguous_format)
-        grad_norm = ctx.step.backward_(grad, F.linear(x, weight))
+        grad, grad_norm = _norm_gradients(ctx.step, grad, F.linear(x, weight))
         return grad @ weight, grad.t() @ x, torch.zeros_like(bias), *grad_norm, None
 
 
@@ -106,6 +113,5 @@ class RecomputedNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (h,) = ctx.saved_tensors
-        grad = grad.clone(memory_format=torch.contiguous_format)
-        grad_norm = ctx.step.backward_(grad, h)  # in place, before the gradient is returned
+        grad, grad_norm = _norm_gradients(ctx.step, grad, h)  # before the gradient is returned
         return grad, *grad_norm, None, None
