@@ -27,7 +27,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from vig_pyg.ops import PRECISIONS, knn
-from vig_pyg.ops._triton_knn import Tile, edges_of, neighbors
+from vig_pyg.ops._knn_plain import knn_plain
+from vig_pyg.ops._triton_knn import Tile, neighbors
 from vig_pyg.ops._triton_lengths import lengths
 
 #: Sizes of tiles that compile without spilling: targets, channels and stages of the product, warps.
@@ -43,10 +44,9 @@ def correct(shape: tuple[int, ...], args: argparse.Namespace) -> Iterator[tuple[
         x, y = features(shape, min(8, args.batch_size), args.device, dtype)
         for name, bias in (("bias", torch.randn(1, n, m, device=args.device)), ("no bias", None)):
             options = {"step": k // kept, "bias": bias, "normalize": True}
-            poison = [torch.full((len(x), n, kept), -1, dtype=torch.int16, device=args.device) for _ in range(4)]
+            poison = [torch.full((2, len(x) * n * kept), -1, device=args.device) for _ in range(4)]
             del poison
-            found = neighbors(x, y, k, precision=precision, **options)
-            edges = edges_of(found, m)
+            edges = neighbors(x, y, k, precision=precision, edges=True, **options)
             wanted = knn(x.double(), y.double(), k, **options)
             assert torch.equal(edges[1], wanted[1]), "other targets"
             same = float((edges[0] == wanted[0]).double().mean())
@@ -72,7 +72,6 @@ def variants(shape: tuple[int, ...], args: argparse.Namespace) -> Iterator[tuple
         a, b = (normalize(part.float(), dim=-1) for part in (x, y))
         return search_before(a, b, k, step, bias)
 
-    found = torch.zeros(args.batch_size, n, kept, dtype=torch.int16, device=args.device)
     if args.before:
         yield "before", before
     yield "baddbmm + topk, float32", partial(topk, unit, unit_y)
@@ -80,9 +79,12 @@ def variants(shape: tuple[int, ...], args: argparse.Namespace) -> Iterator[tuple
     yield "ours, edges", partial(knn, x, y, k, **options)
     yield "ours, sources", partial(neighbors, x, y, k, **options)
     yield "ours, no bias", partial(neighbors, x, y, k, step=step, bias=None, normalize=True)
+    one = {"bias": bias, "step": step, "normalize": True}
+    yield "one image, edges", partial(knn, x[:1], x[:1] if n == m else y[:1], k, **one)
+    yield "one image, plain torch", partial(knn_plain, x[:1], y[:1], k, step, bias, True)
+    yield "one image, baddbmm + topk", partial(topk, unit[:1], unit_y[:1])
     yield "of it: lengths", partial(lengths, y)
     yield "lengths of targets too", partial(lengths, x, y)
-    yield "of it: edges", partial(edges_of, found, m)
     yield "k = 1: product, bias", partial(neighbors, x, y, 1, step=1, bias=bias, normalize=True)
     for tile in TILES:
         yield f"tile {tuple(tile)}", partial(neighbors, x, y, k, tile=tile, **options)

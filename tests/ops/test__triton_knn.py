@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from tests.ops.test__knn import exact, expected, scores_as_features
-from vig_pyg.ops._triton_knn import MOST_NEIGHBORS, edges_of, neighbors
+from vig_pyg.ops._triton_knn import MOST_NEIGHBORS, neighbors
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def found(x, y, k, step, bias, normalize=False, **options):
     bias = None if bias is None else bias.to(DEVICE)
-    sources = neighbors(x.to(DEVICE), y.to(DEVICE), k, step=step, bias=bias, normalize=normalize, **options)
-    return edges_of(sources, y.size(1)).to(x.device)
+    options |= {"step": step, "bias": bias, "normalize": normalize}
+    edges = neighbors(x.to(DEVICE), y.to(DEVICE), k, edges=True, **options).to(x.device)
+    return edges
 
 
 def each(*cases):
@@ -65,6 +66,16 @@ def test_many_nodes():
     x, y = torch.randn(1, 4, 16), torch.randn(1, 4096, 16)
     zero = torch.zeros(1, 1, 4096)
     assert torch.equal(found(x, y, 27, 3, zero), expected(x, y, 27, 3, zero))
+
+
+@pytest.mark.parametrize(("m", "kind"), [(30, torch.int16), (300, torch.int16)])
+def test_sources_within_the_image_are_those_of_the_edges(m, kind):
+    x, y, bias = torch.randn(2, 7, 8), torch.randn(2, m, 8), torch.rand(1, 7, m)
+    edges = found(x, y, 9, 2, bias, normalize=True)
+    sources = neighbors(x.to(DEVICE), y.to(DEVICE), 9, step=2, bias=bias.to(DEVICE), normalize=True).to(x.device)
+    assert sources.dtype == kind and sources.shape == (2, 7, 5)
+    assert torch.equal((sources + torch.arange(2).view(2, 1, 1) * m).flatten(), edges[0])
+    assert torch.equal(edges[1], torch.arange(14).repeat_interleave(5))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -146,7 +157,7 @@ from vig_pyg.ops import _triton_knn_row, _triton_knn_tiles, _triton_max_relative
 def built(kernel, types, warps=4, **constants):
     signature = {**types, **dict.fromkeys(constants, "constexpr")}
     source = ASTSource(kernel, signature, constexprs=constants)
-    result = compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
+    result = compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps, "num_stages": 2})
     assert result.asm["cubin"] and result.metadata.shared < 100_000, result.metadata
 
 numbers = "n m channels bias_image bias_target k step kept".split()

@@ -135,8 +135,8 @@ def _on_gpu(
     if kernels is None:
         return knn_plain(x, y, k, step, bias, normalize)
     check(x, y, k, step, bias, precision)
-    found = kernels.search.neighbors(x, y, k, step=step, bias=bias, normalize=normalize, precision=precision)
-    edges: Tensor = kernels.search.edges_of(found, y.size(1))
+    options = {"step": step, "bias": bias, "normalize": normalize, "precision": precision}
+    edges: Tensor = kernels.search.neighbors(x, y, k, edges=True, **options)
     return edges
 
 

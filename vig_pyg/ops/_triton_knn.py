@@ -15,8 +15,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
 
 from vig_pyg.ops._triton_knn_row import MOST_SOURCES, search_row
@@ -63,9 +61,10 @@ def neighbors(
     bias: Tensor | None,
     normalize: bool,
     precision: str = "highest",
+    edges: bool = False,
     tile: Tile | None = None,
 ) -> Tensor:
-    """Sources of each target, numbered within the image, best first, `(B, n, ⌈k / step⌉)`.
+    """Sources of each target, numbered within the image, best first, `(B, n, ⌈k / step⌉)`, or edges.
 
     Args:
         x: Targets `(B, n, C)` in float32, bfloat16 or float16.
@@ -75,10 +74,11 @@ def neighbors(
         bias: Added to the products, `(1 or B, 1 or n, m)`; without it the order is that of distance.
         normalize: Whether features are scaled to length 1 before.
         precision: Of float32 operands: `"highest"`, `"high"` or `"medium"`. Products in 16 bits are exact anyway.
+        edges: Whether to return edges: sources counted over the batch, and targets.
         tile: Other sizes than those of `tile_for`, to measure them.
 
     Returns:
-        Numbers of the sources: int16 for up to 2**15 sources, else int32.
+        Numbers of the sources: int16 for up to 2**15 sources, else int32; or `edge_index (2, B n ⌈k / step⌉)`.
 
     Raises:
         ValueError: If types or shapes do not fit each other.
@@ -87,19 +87,21 @@ def neighbors(
     (images, n, channels), m = x.shape, y.size(1)
     step = min(step, k)
     kept = -(-k // step)
-    found = torch.empty(images, n, kept, dtype=torch.int16 if m <= 2**15 else torch.int32, device=x.device)
+    shape = (2, images * n * kept) if edges else (images, n, kept)
+    number = torch.long if edges else torch.int16 if m <= 2**15 else torch.int32
+    found = torch.empty(shape, dtype=number, device=x.device)
     if found.numel() == 0:
         return found
     operands = prepared(x.contiguous(), y.contiguous(), bias, normalize, precision)
-    _launch(operands, found, k, step, tile or tile_for(n, m, channels, operands.x.dtype))
+    _launch(operands, found, k, step, kept, tile or tile_for(n, m, channels, operands.x.dtype))
     return found
 
 
-def _launch(operands: Operands, found: Tensor, k: int, step: int, tile: Tile) -> None:
+def _launch(operands: Operands, found: Tensor, k: int, step: int, kept: int, tile: Tile) -> None:
     x, y, x_lengths, y_lengths, bias, precision, exact, width = operands
     if x.is_cpu:  # Triton's interpreter multiplies no numbers of 16 bits
         x, y = x.to(y.dtype).float(), y.float()
-    (images, n, channels), m, kept = x.shape, bias.size(2), found.size(2)
+    (images, n, channels), m = x.shape, bias.size(2)
     of_image, of_target = (bias.stride(i) if bias.size(i) > 1 else 0 for i in (0, 1))
     count = 4 if m % 4 == of_image % 4 == of_target % 4 == bias.data_ptr() % 16 == 0 else 1
     constants = _constants(
@@ -147,7 +149,7 @@ def tile_for(n: int, m: int, channels: int, dtype: torch.dtype) -> Tile:  # noqa
         return Tile(64, 16, 2, 4)  # sources are there twice, and two programs are to share a multiprocessor
     if channels % 64 == 0:
         return Tile(64, 64, 2, 4)
-    return Tile(64, 32, 3, 4) if channels % 32 == 0 else Tile(64, 16, 4, 4)
+    return Tile(64, 32, 2, 4) if channels % 32 == 0 else Tile(64, 16, 4, 4)
 
 
 def prepared(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool, precision: str) -> Operands:
@@ -218,22 +220,3 @@ def _check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None) -> None
         )
     if not 1 <= k <= min(m, MOST_NEIGHBORS) or step < 1:
         raise ValueError(f"Need 1 <= k <= {min(m, MOST_NEIGHBORS)} and step >= 1, got k={k} and step={step}.")
-
-
-def edges_of(found: Tensor, m: int) -> Tensor:
-    """Edges `(2, E)` of sources numbered within their image: sources counted over the batch, and targets."""
-    images, n, kept = found.shape
-    edges = torch.empty(2, found.numel(), dtype=torch.long, device=found.device)
-    if edges.numel():
-        grid = (-(-n * kept // 1024), images)
-        launch(_expand, grid, (found, edges, edges.stride(0), n * kept, n, m, kept), {"BLOCK": 1024}, num_warps=4)
-    return edges
-
-
-@triton.jit(do_not_specialize=["count", "n", "m", "kept"])
-def _expand(found_ptr, edges_ptr, stride, count, n, m, kept, BLOCK: tl.constexpr):
-    image = tl.program_id(1).to(tl.int64)
-    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    source = tl.load(found_ptr + image * count + at, at < count, 0).to(tl.int64)
-    tl.store(edges_ptr + image * count + at, source + image * m, at < count)
-    tl.store(edges_ptr + stride + image * count + at, image * n + at // kept, at < count)

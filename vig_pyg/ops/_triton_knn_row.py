@@ -100,7 +100,7 @@ def search_row(
     if Y_LENGTHS:
         one, two = one * (1.0 / one_lengths)[None, :], two * (1.0 / two_lengths)[None, :]
     chosen = select(one, two, first, second, length, sources, k, step, EXACT, SLOTS)
-    write(found_ptr + (image * n + start) * kept, chosen - 1, row, here, kept)
+    write(found_ptr, (chosen - 1).to(tl.int32), image, start, row, here, n, sources, kept)
 
 
 @triton.jit
@@ -150,8 +150,14 @@ def _products(
 
 
 @triton.jit
-def write(ptr, chosen, row, here, kept):
-    """The chosen sources of a tile of targets."""
+def write(ptr, chosen, image, start, row, here, n, sources, kept):
+    """The chosen sources of a tile of targets; in 64 bits they are edges, counted over the batch."""
     slot = tl.arange(0, chosen.shape[1])
-    at = ptr + row[:, None] * kept + slot[None, :]
-    tl.store(at, chosen.to(ptr.dtype.element_ty), here[:, None] & (slot[None, :] < kept))
+    at = ptr + (image * n + start) * kept + row[:, None] * kept + slot[None, :]
+    fits = here[:, None] & (slot[None, :] < kept)
+    if ptr.dtype.element_ty == tl.int64:
+        tl.store(at, image * sources + chosen, fits)
+        target = (image * n + start + row)[:, None] + tl.zeros_like(slot)[None, :]
+        tl.store(at + tl.num_programs(1).to(tl.int64) * n * kept, target, fits)
+    else:
+        tl.store(at, chosen.to(ptr.dtype.element_ty), fits)

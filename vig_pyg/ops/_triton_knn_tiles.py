@@ -46,8 +46,7 @@ def search_tiles(
     sources = m * COUNT
     image, start = tl.program_id(1).to(tl.int64), tl.program_id(0) * TARGETS
     row = tl.arange(0, TARGETS)
-    here = start + row < n
-    safe = tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
+    here, safe = start + row < n, tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
     length = lengths_of(x_length_ptr, image * n + start + row, here, X_LENGTHS)
     bias_at = bias_ptr + (image * bias_image + start.to(tl.int64) * bias_target) * COUNT
     x_at = x_ptr + (image * n + start) * channels
@@ -65,7 +64,8 @@ def search_tiles(
         scores = tl.where(column[None, :] < sources, scores, float("nan"))
         list_scores, list_sources = _merge(scores, column, list_scores, list_sources, sources)
         tile += 1
-    write(found_ptr + (image * n + start) * kept, _ordered(list_scores, list_sources, k, step, SLOTS), row, here, kept)
+    chosen = _ordered(list_scores, list_sources, k, step, SLOTS)
+    write(found_ptr, chosen, image, start, row, here, n, sources, kept)
 
 
 @triton.jit
