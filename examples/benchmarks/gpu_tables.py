@@ -6,6 +6,7 @@ import argparse
 import gc
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -61,10 +62,13 @@ def tables(args: argparse.Namespace, name: str) -> list[Table]:
         found += [Table("CUDA graph", False, size, [*OURS, *peers]) for size in (1, batch)]
     if args.no_compile:
         return found
+    few = ["ours", "reference", "Swin-T"]  # each compilation takes half a minute
+    rest = [name for name in ("floor", *peers) if name not in few]
+    small = [] if args.quick else rest
     found += [
-        Table("compiled", False, batch, ["ours", "reference", *peers, "floor"]),
-        Table("reduce-overhead", False, 1, ["ours", "Swin-T", "reference", "floor"]),
-        Table("compiled", True, batch, ["ours", "reference", "Swin-T", "floor", *peers[1:]]),
+        Table("compiled", False, batch, [*few, *(["floor"] if args.quick and name.startswith("pvig") else rest)]),
+        Table("reduce-overhead", False, 1, [*few, *small]),
+        Table("compiled", True, batch, [*few, *small]),
     ]
     return found
 
@@ -72,8 +76,8 @@ def tables(args: argparse.Namespace, name: str) -> list[Table]:
 def run_table(table: Table, name: str, args: argparse.Namespace, report: Report) -> None:
     """Measures one table of one model."""
     torch.compiler.reset()  # the limit of recompilations counts over all networks that share a class
-    networks = Networks(name, args, train=table.train)
-    rows = {network: (lambda network=network: prepare(table, networks, network, args)) for network in table.networks}
+    networks = cache(lambda: Networks(name, args, train=table.train))  # none if the time is up
+    rows = {network: (lambda network=network: prepare(table, networks(), network, args)) for network in table.networks}
     head = {"mode": table.mode, "model": name, "batch": table.batch}
     compare(rows, head, args, report, repeats=args.repeats * (3 if table.batch == 1 else 1))
 

@@ -214,7 +214,8 @@ def test_what_compiles_comes_last_and_no_compile_leaves_it_out(benchmark, name, 
         "compiled",
         "reduce-overhead",
     }
-    assert all({"ours", "reference", "floor", "Swin-T"} <= set(table.networks) for table in plan)
+    assert all({"ours", "reference", "Swin-T"} <= set(table.networks) for table in plan)
+    assert all("floor" in table.networks for table in plan if not quick or table.mode == "inference, compiled")
     assert {(table.batch, table.train) for table in eager} == {(128, False), (1, False), (128, True)}
     assert tables(argparse.Namespace(**vars(args) | {"no_compile": True}), name) == eager
 
