@@ -19,8 +19,8 @@ from harness import RESULTS, write
 
 from vig_pyg import load
 from vig_pyg.classification import fit, load_config, load_data, to_yaml
-from vig_pyg.classification.metrics import MetricsHistory
 from vig_pyg.cli.train import make_parser
+from vig_pyg.engine.metrics import MetricsHistory
 
 
 class Watch(lightning.Callback):

@@ -7,8 +7,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from vig_pyg import vig_micro
 from vig_pyg.classification import ClassificationConfig
 from vig_pyg.classification.data import IGNORE
-from vig_pyg.classification.metrics import MetricsHistory
 from vig_pyg.classification.module import Classifier, LossNotFiniteError
+from vig_pyg.engine.metrics import MetricsHistory
 
 
 def classifier(classes=2, counts=None, **options):

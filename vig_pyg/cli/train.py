@@ -61,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     from vig_pyg.classification import fit, load_data
-    from vig_pyg.classification.checkpoint import LAST
     from vig_pyg.classification.run_folder import check_run_folder, free_name
     from vig_pyg.engine import TrainingInterrupted
+    from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.processes import processes
 
     first = processes().first
@@ -132,8 +132,8 @@ def _config(flags: TrainFlags) -> ClassificationConfig:
 
 def _refuse_downloads(config: ClassificationConfig, folder: Path) -> None:
     """The folder may be a stranger's: what it names is fetched only if a user asks for it by a command of his own."""
-    from vig_pyg.classification.checkpoint import LAST
     from vig_pyg.classification.run_folder import CONFIG_YAML
+    from vig_pyg.engine.checkpoint import LAST
 
     again = f"To fetch it, start the run again: vig-pyg train --config {folder / CONFIG_YAML} --out NEW."
     if config.weights and "://" in config.weights and not (folder / LAST).exists():

@@ -6,7 +6,7 @@ from rich.console import Console
 from tests.classification.job import NETWORK, few_digits
 from vig_pyg.classification import ClassificationConfig, fit
 from vig_pyg.classification import fit as fit_module  # noqa: F401
-from vig_pyg.classification.progress import ProgressBar
+from vig_pyg.engine.progress import ProgressBar
 
 
 @pytest.mark.parametrize("terminal", [False, True])

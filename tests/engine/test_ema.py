@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.classification.job import run
-from vig_pyg.classification.ema import EMA
+from vig_pyg.engine.ema import EMA
 
 
 def state(out, name="average"):

@@ -6,8 +6,8 @@ from tests.classification.job import few_digits
 from vig_pyg import vig_micro
 from vig_pyg.classification import ClassificationConfig, load_config
 from vig_pyg.classification import card as card_file
-from vig_pyg.classification.card import commit, differing, model_card
-from vig_pyg.classification.metrics import MetricsHistory
+from vig_pyg.engine.card import commit, differing, model_card
+from vig_pyg.engine.metrics import MetricsHistory
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])

@@ -10,7 +10,7 @@ import lightning
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from vig_pyg.classification.metrics import MetricsHistory
+from vig_pyg.engine.metrics import MetricsHistory
 
 
 class ProgressBar(lightning.Callback):

@@ -100,9 +100,7 @@ def whole(tmp_path_factory):
 
 def test_without_matplotlib_it_is_said_before_the_first_step(tmp_path, monkeypatch, caplog):
     find, seen = module.can_draw.__globals__["find_spec"], []
-    monkeypatch.setattr(
-        "vig_pyg.classification.preflight.find_spec", lambda name: None if name == "matplotlib" else find(name)
-    )
+    monkeypatch.setattr("vig_pyg.engine.preflight.find_spec", lambda name: None if name == "matplotlib" else find(name))
     original = Classifier.training_step
 
     def step(*args):

@@ -14,8 +14,8 @@ from typing import Any
 from vig_pyg._io.text import markdown_code, markdown_text
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
-from vig_pyg.classification.metrics import MetricsHistory
 from vig_pyg.engine.config_file import differing
+from vig_pyg.engine.metrics import MetricsHistory
 from vig_pyg.models import VisionGNN
 
 PACKAGES = ("vig-pyg", "torch", "torch_geometric", "torchvision", "lightning", "timm")

@@ -15,18 +15,18 @@ from vig_pyg._io.output import write_file
 from vig_pyg._io.text import error_text
 from vig_pyg.artifact import write_config, write_weights
 from vig_pyg.builders import create_model
-from vig_pyg.classification.checkpoint import LAST, CheckpointCallback
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
-from vig_pyg.classification.describe import describe
-from vig_pyg.classification.ema import EMA
-from vig_pyg.classification.metrics import BEST, MetricsHistory
 from vig_pyg.classification.module import Classifier
-from vig_pyg.classification.preflight import check_run
-from vig_pyg.classification.progress import ProgressBar
 from vig_pyg.classification.run_folder import CONFIG_YAML, open_run_folder
+from vig_pyg.engine.checkpoint import LAST, CheckpointCallback
 from vig_pyg.engine.config_file import to_yaml
+from vig_pyg.engine.describe import describe
+from vig_pyg.engine.ema import EMA
+from vig_pyg.engine.metrics import BEST, MetricsHistory
 from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
+from vig_pyg.engine.preflight import check_run
+from vig_pyg.engine.progress import ProgressBar
 from vig_pyg.engine.sync_norm import sync_norms
 from vig_pyg.engine.trainer import make_trainer, quiet_lightning
 from vig_pyg.weights import load_weights, read_state

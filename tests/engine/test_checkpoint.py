@@ -8,10 +8,10 @@ import signal
 import pytest
 
 from tests.classification.job import run
-from vig_pyg.classification.checkpoint import CheckpointCallback
-from vig_pyg.classification.metrics import MetricsHistory
 from vig_pyg.classification.module import Classifier
 from vig_pyg.engine import TrainingInterrupted
+from vig_pyg.engine.checkpoint import CheckpointCallback
+from vig_pyg.engine.metrics import MetricsHistory
 
 #: All that has a state: average, mixing, gradients that are added, layers of different speed.
 VALUES = {"ema": 0.9, "cutmix": 1.0, "mix_prob": 0.5, "accumulate": 2, "layer_decay": 0.9, "checkpoint_every": 2}

@@ -10,8 +10,8 @@ from tests.classification.job import NETWORK, few_digits, run
 from vig_pyg.classification import ClassificationConfig, fit
 from vig_pyg.classification import run_folder as folders
 from vig_pyg.classification.module import Classifier
-from vig_pyg.classification.preflight import check_run
 from vig_pyg.engine import TrainingInterrupted
+from vig_pyg.engine.preflight import check_run
 
 
 def never(*_, **__):
@@ -84,7 +84,7 @@ def test_data_that_cannot_be_trained_on_is_told(tmp_path):
 
 
 def test_missing_tensorboard_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("vig_pyg.classification.preflight.find_spec", lambda name: None)
+    monkeypatch.setattr("vig_pyg.engine.preflight.find_spec", lambda name: None)
     refused(tmp_path, ImportError, r"vig-pyg\[tensorboard\]", tensorboard=True)
 
 

@@ -11,12 +11,12 @@ import torch
 
 from vig_pyg._io.output import Content, write_file
 from vig_pyg._io.text import error_text
-from vig_pyg.classification.card import model_card
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
-from vig_pyg.classification.metrics import MetricsHistory
 from vig_pyg.classification.plots import draw_confusion, draw_curves
-from vig_pyg.classification.preflight import can_draw
+from vig_pyg.engine.card import model_card
+from vig_pyg.engine.metrics import MetricsHistory
+from vig_pyg.engine.preflight import can_draw
 from vig_pyg.explain import draw_graph
 from vig_pyg.models import VisionGNN
 

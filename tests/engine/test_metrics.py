@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.classification.job import run
-from vig_pyg.classification.metrics import BEST, MetricsHistory
+from vig_pyg.engine.metrics import BEST, MetricsHistory
 
 
 def history(*accuracies, **options):
