@@ -88,7 +88,7 @@ ROOMS = {
     "export": {"models", "data", "graph", "ops"},
     "transforms": {"data", "graph"},
     "explain": {"models", "data", "ops", "_plot", "_io"},
-    "engine": {"_io", "models", "weights"},
+    "engine": {"_io", "artifact", "weights", "_plot"},
     "classification": {
         "_registry",
         "artifact",

@@ -6,8 +6,9 @@ import sys
 
 import yaml
 
-from vig_pyg.classification import DigitsData, fit, load_config
+from vig_pyg.classification import DigitsData, load_config, make_model
 from vig_pyg.engine import TrainingInterrupted
+from vig_pyg.engine import fit as fit_network
 
 NETWORK = {"depth": 2, "patch_size": 4, "channels": 32, "head_channels": 32}
 
@@ -18,6 +19,13 @@ def few_digits(train=192, val=65, **options):
     for part, count in ((data.train_set, train), (data.val_set, val)):
         part.sources, part.labels = part.sources[:count], part.labels[:count]
     return data
+
+
+def fit(data, out, *, model, options, recipe, **rest):
+    """`vig_pyg.engine.fit` with a network by its name."""
+    network = make_model(model, options, data, seed=recipe.seed)
+    given = [*options, "num_classes", "in_channels", "image_size"]
+    return fit_network(network, data, recipe, out, overridden=given, **rest)
 
 
 def run(out, *, resume=False, **values):

@@ -6,9 +6,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from vig_pyg import vig_micro
 from vig_pyg.classification import ClassificationConfig
-from vig_pyg.classification.data import IGNORE
-from vig_pyg.classification.module import Classifier, LossNotFiniteError
+from vig_pyg.classification.module import IGNORE, Classifier
 from vig_pyg.engine.metrics import MetricsHistory
+from vig_pyg.engine.task import LossNotFiniteError
 
 
 def classifier(classes=2, counts=None, **options):
@@ -20,7 +20,7 @@ def classifier(classes=2, counts=None, **options):
 
 
 def run(module, images, labels, epochs=2):
-    history = MetricsHistory()
+    history = MetricsHistory("val_accuracy")
     loader = DataLoader(TensorDataset(images, labels), batch_size=4)
     trainer = lightning.Trainer(
         max_epochs=epochs, callbacks=[history], logger=False, enable_checkpointing=False, enable_progress_bar=False,

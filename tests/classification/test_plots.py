@@ -1,14 +1,6 @@
 import torch
 
-from vig_pyg.classification.plots import draw_confusion, draw_curves
-
-
-def test_curves_hold_the_numbers():
-    rows = [{"epoch": e, "train_loss": 2 / e, "val_loss": 1 / e, "val_accuracy": 0.3 * e} for e in (1, 2, 3)]
-    loss, accuracy = draw_curves(rows).axes
-    assert loss.lines[0].get_ydata().tolist() == [2, 1, 2 / 3]
-    assert loss.lines[1].get_ydata().tolist() == [1, 1 / 2, 1 / 3]
-    assert "90.00" in accuracy.get_title()
+from vig_pyg.classification.plots import draw_confusion
 
 
 def test_confusion_shows_counts_and_shares():

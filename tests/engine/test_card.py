@@ -5,7 +5,7 @@ import pytest
 from tests.classification.job import few_digits
 from vig_pyg import vig_micro
 from vig_pyg.classification import ClassificationConfig, load_config
-from vig_pyg.classification import card as card_file
+from vig_pyg.engine import card as card_file
 from vig_pyg.engine.card import commit, differing, model_card
 from vig_pyg.engine.metrics import MetricsHistory
 
@@ -13,13 +13,13 @@ from vig_pyg.engine.metrics import MetricsHistory
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_the_card_says_what_counts(tmp_path, monkeypatch, keep):
     monkeypatch.setattr("sys.argv", ["/somewhere/vig-pyg", "train", "--out", "my run"])
-    history = MetricsHistory(keep=keep)
+    history = MetricsHistory("val_accuracy", keep=keep)
     history.rows = [
         {"epoch": 1, "val_accuracy": 0.75, "val_top5": 0.9, "val_loss": 0.5},
         {"epoch": 2, "val_accuracy": 0.5, "val_top5": 0.8, "val_loss": 0.25},
     ]
     recipe = load_config("digits", ("test", {"ema": 0.9, "seed": 17, "keep": keep}))
-    card = model_card(tmp_path, vig_micro(num_classes=10), few_digits(), history, name="vig_micro", recipe=recipe)
+    card = model_card(tmp_path, vig_micro(num_classes=10), few_digits(), history, recipe)
     assert card.startswith("# vig_micro on digits\n")
     assert f"| top-1 accuracy | {75 if keep == 'best' else 50}.00 % |" in card
     assert f"| epoch | {1 if keep == 'best' else 2} of 20 |" in card

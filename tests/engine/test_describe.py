@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.classification.job import NETWORK, few_digits, run
+from tests.classification.job import NETWORK, few_digits, fit, run
 from vig_pyg import load
-from vig_pyg.classification import ClassificationConfig, fit
-from vig_pyg.classification import describe as module
+from vig_pyg.classification import ClassificationConfig
 from vig_pyg.classification.module import Classifier
+from vig_pyg.engine import describe as module
 
 #: Names that matplotlib, Markdown, a terminal or a font may stumble over.
 NAMES = [
@@ -63,13 +63,13 @@ def test_names_of_classes_may_be_anything(tmp_path, caplog, first):
 @pytest.mark.parametrize(
     ("owner", "name", "file", "error"),
     [
-        ("describe", "draw_confusion", "confusion.png", ValueError("broken\x1b")),
-        ("describe", "draw_curves", "curves.png", MemoryError("full")),
-        ("describe", "draw_graph", "graph.png", RuntimeError()),
-        ("describe", "model_card", "README.md", KeyError("x")),
-        ("describe", "write_file", "README.md", OSError(28, "No space left on device")),
-        ("card", "subprocess.run", "README.md", ValueError("odd git")),
-        ("plots", "figure", "curves.png", ImportError("a library that matplotlib needs")),
+        ("classification.data", "draw_confusion", "confusion.png", ValueError("broken\x1b")),
+        ("engine.describe", "draw_curves", "curves.png", MemoryError("full")),
+        ("classification.data", "draw_graph", "graph.png", RuntimeError()),
+        ("engine.describe", "model_card", "README.md", KeyError("x")),
+        ("engine.describe", "write_file", "README.md", OSError(28, "No space left on device")),
+        ("engine.card", "subprocess.run", "README.md", ValueError("odd git")),
+        ("engine.plots", "figure", "curves.png", ImportError("a library that matplotlib needs")),
     ],
 )
 def test_what_cannot_be_made_is_a_warning_and_resume_makes_it(whole, monkeypatch, caplog, owner, name, file, error):
@@ -81,7 +81,7 @@ def test_what_cannot_be_made_is_a_warning_and_resume_makes_it(whole, monkeypatch
     for part in (file, "model.safetensors"):
         (out / part).unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(f"vig_pyg.classification.{owner}.{name}", fail)
+        patch.setattr(f"vig_pyg.{owner}.{name}", fail)
         train(out, resume=True)
     assert (out / "model.safetensors").read_bytes() == weights
     warned = [record.getMessage() for record in caplog.records if file in record.getMessage()]
@@ -123,7 +123,7 @@ def test_an_interrupt_after_the_last_step_can_be_resumed(tmp_path, monkeypatch, 
 
     target = "describe" if place == "model_card" else "training"
 
-    owner = importlib.import_module(f"vig_pyg.classification.{target}")
+    owner = importlib.import_module(f"vig_pyg.engine.{target}")
     with monkeypatch.context() as patch:
         patch.setattr(owner, place, stop)
         with pytest.raises(KeyboardInterrupt):

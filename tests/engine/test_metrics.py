@@ -9,7 +9,7 @@ from vig_pyg.engine.metrics import BEST, MetricsHistory
 
 
 def history(*accuracies, **options):
-    made = MetricsHistory(**options)
+    made = MetricsHistory("val_accuracy", **options)
     made.rows = [{"epoch": i + 1, "val_accuracy": a} for i, a in enumerate(accuracies)]
     return made
 
@@ -28,7 +28,7 @@ def test_patience_counts_epochs_without_a_better_one(patience, stops):
 def test_its_state_goes_round():
     made = history(0.1, 0.5)
     made.counts = torch.eye(2)
-    other = MetricsHistory()
+    other = MetricsHistory("val_accuracy")
     other.load_state_dict(made.state_dict())
     assert (other.rows, other.counts.tolist()) == (made.rows, [[1, 0], [0, 1]])
 

@@ -1,7 +1,7 @@
 import pytest
 
 from vig_pyg import pvig_micro, vig_micro
-from vig_pyg.engine.optim import WarmCosine, layer_of, parameter_groups
+from vig_pyg.engine.optim import WarmRate, layer_of, parameter_groups
 
 
 @pytest.mark.parametrize("layer_decay", [1.0, 0.5])
@@ -44,7 +44,7 @@ def test_frozen_parameters_are_left_out():
 
 
 def test_the_rate_starts_rises_and_ends_where_it_should():
-    rate = WarmCosine(100, 10, start=0.1, end=0.01)
+    rate = WarmRate(100, 10, start=0.1, end=0.01)
     values = [rate(step) for step in range(101)]
     assert values[0] == pytest.approx(0.19)
     assert values[9] == values[10] == 1

@@ -6,11 +6,11 @@ import signal
 import numpy as np
 import pytest
 
-from tests.classification.job import NETWORK, few_digits, run
-from vig_pyg.classification import ClassificationConfig, fit
-from vig_pyg.classification import run_folder as folders
+from tests.classification.job import NETWORK, few_digits, fit, run
+from vig_pyg.classification import ClassificationConfig, make_model
 from vig_pyg.classification.module import Classifier
 from vig_pyg.engine import TrainingInterrupted
+from vig_pyg.engine import run as folders
 from vig_pyg.engine.preflight import check_run
 
 
@@ -128,13 +128,9 @@ def test_a_folder_to_resume_may_not_lead_elsewhere(tmp_path, name):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / name).symlink_to(tmp_path / "precious")
     with pytest.raises(FileExistsError, match=rf"{name} is a symbolic link"):
+        data = few_digits(train=64, val=10)
         check_run(
-            few_digits(train=64, val=10),
-            tmp_path / "run",
-            model="vig_micro",
-            options={**NETWORK, "num_classes": 10, "in_channels": 1, "image_size": 16},
-            recipe=ClassificationConfig(),
-            resume=True,
+            make_model("vig_micro", NETWORK, data, seed=0), data, ClassificationConfig(), tmp_path / "run", resume=True
         )
     assert (tmp_path / "precious").read_text() == "precious"
 
@@ -142,7 +138,7 @@ def test_a_folder_to_resume_may_not_lead_elsewhere(tmp_path, name):
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "place",
-    ["training.create_model", "training.Classifier", "data.ImageData.setup", "module.Classifier.validation_step"],
+    ["data.Classifier", "data.ImageData.setup", "module.Classifier.validation_step", "data.write_config"],
 )
 def test_a_signal_before_the_first_of_all_steps_leaves_nothing(tmp_path, monkeypatch, signum, place):
     """While the network is made, images are read, or validation is tried."""

@@ -3,9 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.classification.job import NETWORK, few_digits
-from vig_pyg.classification import ClassificationConfig, fit
-from vig_pyg.classification import fit as fit_module  # noqa: F401
+from tests.classification.job import NETWORK, few_digits, fit
+from vig_pyg.classification import ClassificationConfig
 from vig_pyg.engine.progress import ProgressBar
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.classification.job import NETWORK, few_digits, run
+from tests.classification.job import NETWORK, few_digits, fit, run
 from tests.pictures import make_folder
 from vig_pyg import load, weights
-from vig_pyg.classification import ClassificationConfig, fit, load_config, load_data, read_yaml
+from vig_pyg.classification import ClassificationConfig, load_config, load_data, read_yaml
 
 FILES = [
     "README.md",

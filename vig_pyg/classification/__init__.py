@@ -31,7 +31,7 @@ _TRAINING = {
     "FolderData": "sources",
     "list_sources": "sources",
     "register_source": "sources",
-    "fit": "training",
+    "make_model": "networks",
 }
 
 __all__ = [
@@ -52,11 +52,11 @@ __all__ = [
     "evaluate",
     "find_labeled",
     "find_pictures",
-    "fit",
     "list_sources",
     "load_classifier",
     "load_config",
     "load_data",
+    "make_model",
     "predict",
     "read_picture",
     "read_yaml",

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import atexit
-import ctypes
-import os
-import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from multiprocessing.sharedctypes import RawValue
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
+from vig_pyg._io.output import Content
+from vig_pyg.artifact import write_config
 from vig_pyg.classification.augment import AugmentedImage
-from vig_pyg.classification.config import Augmentation
-from vig_pyg.engine.preemption import SIGNALS
-from vig_pyg.engine.sampler import EvalBatches, Item, TrainBatches
+from vig_pyg.classification.config import Augmentation, ClassificationConfig
+from vig_pyg.classification.module import IGNORE, Classifier
+from vig_pyg.classification.plots import draw_confusion
+from vig_pyg.config import ModelConfig, variant_name
+from vig_pyg.config_schema import check_names, check_size, read_preprocessing
+from vig_pyg.engine.config import TrainConfig
+from vig_pyg.engine.data import CardText, TrainData
+from vig_pyg.engine.sampler import Item
 from vig_pyg.engine.seeds import seeded
+from vig_pyg.explain import draw_graph
 from vig_pyg.image_io import UnreadableImageError, read_image
+from vig_pyg.models import VisionGNN
 from vig_pyg.preprocess import Picture, Preprocessing
-
-#: Label of an image that only fills a batch up.
-IGNORE = -100
-
-Loader = DataLoader[tuple[Tensor, int]]
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
@@ -91,19 +90,19 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
             self.sources = list(pool.map(lambda i: _array(self._made(i, prepare)), range(len(self))))
 
 
-class ImageData(lightning.LightningDataModule):
-    """Two sets of pictures, the names of the classes, the preprocessing; and how they are loaded.
+class ImageData(TrainData):
+    """Two sets of images, the names of the classes, and the preprocessing.
 
     Args:
         title: Name of the data.
         train: Sources and labels to train on.
         val: Sources and labels held out.
         class_names: One for each label.
-        preprocessing: What a picture goes through; in training the augmentation takes its place.
+        preprocessing: What an image goes through; in training the augmentation takes its place.
         augmentation: Of training images.
         batch_size: Images of a step, over all processes.
         num_workers: Processes that load, for each process that trains.
-        cache: Keep all decoded pictures in memory, for training with a short side of at most so many pixels.
+        cache: Keep all decoded images in memory, for training with a short side of at most so many pixels.
 
     Raises:
         ValueError: If `batch_size` is below 2, or the cache smaller than the images.
@@ -122,21 +121,20 @@ class ImageData(lightning.LightningDataModule):
         num_workers: int,
         cache: int | None = None,
     ) -> None:
-        super().__init__()
         if batch_size < 2:
             raise ValueError(f"batch_size must be at least 2 (batch norm needs several images), got {batch_size}.")
         if cache is not None and cache < preprocessing.image_size:
             raise ValueError(f"cache={cache} pixels is less than image_size={preprocessing.image_size}.")
-        self.title, self.class_names, self.preprocessing = title, class_names, preprocessing
-        self.batch_size, self.num_workers, self.cache = batch_size, num_workers, cache
-        self.train_set = ImageDataset(*train, AugmentedImage(augmentation, preprocessing))
-        self.val_set = ImageDataset(*val, preprocessing)
-        #: Seed of order and augmentation, and copies of an image (see `TrainBatches`); `fit` sets them.
-        self.seed, self.repeats = 0, 1
+        super().__init__(
+            title,
+            train_set=ImageDataset(*train, AugmentedImage(augmentation, preprocessing)),
+            val_set=ImageDataset(*val, preprocessing),
+            class_names=class_names,
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
+        self.preprocessing, self.cache = preprocessing, cache
         self._held = False
-        self._loaders: list[Loader] = []
-        #: Epoch and batch where training goes on; part of a checkpoint.
-        self.place = (0, 0)
 
     def setup(self, stage: str) -> None:
         """Fill the cache, once."""
@@ -148,75 +146,75 @@ class ImageData(lightning.LightningDataModule):
         self.val_set.hold(self.preprocessing.crop)  # exactly what the preprocessing makes, so that scores stay
         self.val_set.transform = _CroppedBefore(self.preprocessing)
 
-    def train_dataloader(self) -> Loader:
-        trainer = self.trainer
-        batches = TrainBatches(
-            len(self.train_set),
-            batch_size=self.batch_size,
-            seed=self.seed,
-            repeats=self.repeats,
-            accumulate=trainer.accumulate_grad_batches if trainer else 1,
-            rank=trainer.global_rank if trainer else 0,
-            world=trainer.world_size if trainer else 1,
+    def make_task(self, model: nn.Module, config: TrainConfig) -> Classifier:
+        config = checked(config)
+        self.repeats = config.repeats
+        counts = torch.bincount(torch.tensor(self.train_set.labels), minlength=len(self.class_names))
+        return Classifier(model, config, num_classes=len(self.class_names), class_counts=counts)
+
+    def check(self, model: nn.Module, config: TrainConfig, *, world: int) -> None:
+        if len(self.class_names) < 2:
+            raise ValueError(
+                f"Need images of at least two classes to tell apart, got {', '.join(self.class_names)} alone."
+            )
+        config = checked(config)
+        self.seed, self.repeats = config.seed, config.repeats
+        super().check(model, config, world=world)
+        each = self.batch_size // (config.accumulate * world)
+        if (config.mixup or config.cutmix) and each % 2:
+            raise ValueError(f"mixup and cutmix pair images: each process needs an even batch, got {each}.")
+        check_names(self.class_names, "the run: class_names")
+        read_preprocessing(asdict(self.preprocessing), "the run: preprocessing")
+        made = getattr(model, "config", None)
+        if isinstance(made, ModelConfig):
+            check_size(made, self.preprocessing.image_size, "the run")
+            classes, channels = len(self.class_names), self.preprocessing.in_channels
+            if (made.num_classes, made.in_channels) != (classes, channels):
+                raise ValueError(
+                    f"{self.title} has {classes} classes and images of {channels} channels, and the network is made "
+                    f"for {made.num_classes} classes and {made.in_channels} channels: they do not belong together."
+                )
+
+    def write_config(self, folder: Path, model: nn.Module) -> None:
+        write_config(folder, model, class_names=self.class_names, preprocessing=self.preprocessing)
+
+    def card(self, model: nn.Module, row: dict[str, float]) -> CardText:
+        names = {"top-1 accuracy": "val_accuracy", "top-5 accuracy": "val_top5"}
+        scores = {name: f"{100 * row[key]:.2f} %" for name, key in names.items() if key in row}
+        p = self.preprocessing
+        return CardText(
+            name=name_of(model),
+            purpose="An image classifier.",
+            scores={**scores, "cross entropy": f"{row['val_loss']:.4f}"},
+            command="vig-pyg predict {} some.jpg",
+            images=f"Images have {p.in_channels} channels, {p.image_size} x {p.image_size} pixels, mean {p.mean} and "
+            f"standard deviation {p.std}; `config.json` says it all.",
         )
-        batches.seek(*self.place)
-        return self._loader(self.train_set, batches)
 
-    def val_dataloader(self) -> Loader:
-        trainer = self.trainer
-        rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        each = max(1, self.batch_size // (world * (trainer.accumulate_grad_batches if trainer else 1)))
-        return self._loader(self.val_set, EvalBatches(len(self.val_set), batch_size=each, rank=rank, world=world))
+    def pictures(self, model: nn.Module, counts: Any) -> dict[str, Callable[[], Content]]:
+        def graph() -> Content:
+            image, _ = self.val_set[0]
+            with torch.no_grad():
+                graphs = model.eval().graphs(image[None])  # type: ignore[operator]
+            return draw_graph(self.preprocessing.restore(image), graphs).savefig
 
-    def _loader(self, pictures: ImageDataset, batches: TrainBatches | EvalBatches) -> Loader:
-        workers = self.num_workers
-        loader: Loader = DataLoader(
-            pictures,
-            batch_sampler=batches,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            worker_init_fn=partial(_stay_until_told, _is_over()) if workers else None,
-            pin_memory=torch.cuda.is_available(),
-        )
-        self._loaders.append(loader)
-        return loader
-
-    def end_workers(self) -> None:
-        """End the processes that load; after an error its traceback keeps them, and the exit would wait for them."""
-        for loader in self._loaders:
-            iterator = getattr(loader, "_iterator", None)
-            if iterator is not None:
-                iterator._shutdown_workers()
-                loader._iterator = None
-        self._loaders = []
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"place": self.place}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.place = tuple(state_dict["place"])
+        parts: dict[str, Callable[[], Content]] = {
+            "confusion.png": lambda: draw_confusion(counts, self.class_names).savefig
+        }
+        return parts | ({"graph.png": graph} if isinstance(model, VisionGNN) else {})
 
 
-def _stay_until_told(over: Any, _: int) -> None:
-    """A scheduler's signal goes to all processes; the one that trains needs its workers to finish its step.
-
-    When that one exits, Python ends its workers by the same signal and waits for them; then `over` is set.
-    """
-
-    def stay(*_: object) -> None:
-        if over.value:
-            os._exit(0)  # torch calls anything else a crash
-
-    for signum in SIGNALS:
-        signal.signal(signum, stay if signum == signal.SIGTERM else signal.SIG_IGN)
+def checked(config: TrainConfig) -> ClassificationConfig:
+    """The configuration, which must be that of a classifier."""
+    if not isinstance(config, ClassificationConfig):
+        raise TypeError(f"A classifier is trained with a ClassificationConfig, got a {type(config).__name__}.")
+    return config
 
 
-@cache
-def _is_over() -> Any:
-    """A value shared with the workers: whether this process exits."""
-    over = RawValue(ctypes.c_bool, False)
-    atexit.register(setattr, over, "value", True)
-    return over
+def name_of(model: nn.Module) -> str:
+    """The name of a variant, or else of the class of a network."""
+    config = getattr(model, "config", None)
+    return (isinstance(config, ModelConfig) and variant_name(config)) or type(model).__qualname__
 
 
 class _CroppedBefore:

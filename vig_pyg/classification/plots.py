@@ -1,4 +1,4 @@
-"""Pictures of a run."""
+"""The confusion matrix of a run."""
 
 from __future__ import annotations
 
@@ -11,28 +11,6 @@ from vig_pyg._plot import figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def draw_curves(rows: list[dict[str, float]]) -> Figure:
-    """Loss and accuracy over the epochs.
-
-    Args:
-        rows: One for each epoch with `epoch`, `train_loss`, `val_loss`, `val_accuracy`.
-    """
-    fig = figure(9, 3.6)
-    left, right = fig.subplots(1, 2)
-    epochs = [row["epoch"] for row in rows]
-    for name, label in (("train_loss", "training"), ("val_loss", "held out")):
-        left.plot(epochs, [row[name] for row in rows], marker=".", label=label)
-    left.set(xlabel="epoch", ylabel="cross entropy", yscale="log")
-    left.legend(frameon=False)
-    accuracy = [100 * row["val_accuracy"] for row in rows]
-    right.plot(epochs, accuracy, marker=".", color="C1")
-    right.set(xlabel="epoch", ylabel="held-out accuracy, %", title=f"last epoch: {accuracy[-1]:.2f} %")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    return fig
 
 
 def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:

@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
-    from vig_pyg.classification import fit, load_data
-    from vig_pyg.classification.run_folder import check_run_folder, free_name
-    from vig_pyg.engine import TrainingInterrupted
+    from vig_pyg.classification import load_data, make_model
+    from vig_pyg.engine import TrainingInterrupted, fit
     from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.processes import processes
+    from vig_pyg.engine.run import check_run_folder, free_name
 
     first = processes().first
     if first and (given := flags.resume or flags.out):  # images may take long to read
@@ -80,16 +80,10 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
             flush=True,
         )
     try:
-        kept = fit(
-            data,
-            out,
-            model=config.model,
-            options={**config.options, "drop_path_rate": config.drop_path_rate},
-            recipe=config,
-            weights=config.weights,
-            progress=not flags.quiet,
-            resume=flags.resume is not None,
-        )
+        options = {**config.options, "drop_path_rate": config.drop_path_rate}
+        model = make_model(config.model, options, data, seed=config.seed)
+        how = {"weights": config.weights, "overridden": [*options, "num_classes", "in_channels", "image_size"]}
+        kept = fit(model, data, config, out, **how, progress=not flags.quiet, resume=flags.resume is not None)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         signum = getattr(stop, "signum", signal.SIGINT)
         if not first:
@@ -113,7 +107,7 @@ def _folder_name(title: str) -> str:
 def _config(flags: TrainFlags) -> ClassificationConfig:
     """Preset, then file, then flags; of a run to resume its own."""
     from vig_pyg.classification import load_config
-    from vig_pyg.classification.run_folder import CONFIG_YAML
+    from vig_pyg.engine.run import CONFIG_YAML
 
     if flags.resume is not None:
         source = flags.resumed_values(CONFIG_YAML)
@@ -132,8 +126,8 @@ def _config(flags: TrainFlags) -> ClassificationConfig:
 
 def _refuse_downloads(config: ClassificationConfig, folder: Path) -> None:
     """The folder may be a stranger's: what it names is fetched only if a user asks for it by a command of his own."""
-    from vig_pyg.classification.run_folder import CONFIG_YAML
     from vig_pyg.engine.checkpoint import LAST
+    from vig_pyg.engine.run import CONFIG_YAML
 
     again = f"To fetch it, start the run again: vig-pyg train --config {folder / CONFIG_YAML} --out NEW."
     if config.weights and "://" in config.weights and not (folder / LAST).exists():

@@ -5,6 +5,9 @@ from vig_pyg.engine._requirements import require
 require()
 
 from vig_pyg.engine.config import TrainConfig  # noqa: E402
+from vig_pyg.engine.data import TrainData  # noqa: E402
 from vig_pyg.engine.preemption import TrainingInterrupted  # noqa: E402
+from vig_pyg.engine.task import Task  # noqa: E402
+from vig_pyg.engine.training import fit  # noqa: E402
 
-__all__ = ["TrainConfig", "TrainingInterrupted"]
+__all__ = ["Task", "TrainConfig", "TrainData", "TrainingInterrupted", "fit"]

@@ -11,25 +11,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from vig_pyg._io.text import markdown_code, markdown_text
-from vig_pyg.classification.config import ClassificationConfig
-from vig_pyg.classification.data import ImageData
+from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.config_file import differing
+from vig_pyg.engine.data import TrainData
 from vig_pyg.engine.metrics import MetricsHistory
-from vig_pyg.models import VisionGNN
 
 PACKAGES = ("vig-pyg", "torch", "torch_geometric", "torchvision", "lightning", "timm")
 
 
-def model_card(
-    folder: Path,
-    model: VisionGNN[Any],
-    data: ImageData,
-    history: MetricsHistory,
-    *,
-    name: str,
-    recipe: ClassificationConfig,
-) -> str:
+def model_card(folder: Path, model: nn.Module, data: TrainData, history: MetricsHistory, config: TrainConfig) -> str:
     """The card as Markdown.
 
     Args:
@@ -37,18 +30,17 @@ def model_card(
         model: The network.
         data: What it was trained on.
         history: The scores of all epochs.
-        name: Name of the network.
-        recipe: How it was trained.
+        config: How it was trained.
     """
-    kept, size = history.kept, data.preprocessing.image_size
+    kept = history.kept
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    which = "of the epoch with the best held-out accuracy" if history.keep == "best" else "of the last epoch"
-    average = f", a moving average with decay {recipe.ema}" if recipe.ema else ""
-    top5 = [f"| top-5 accuracy | {100 * kept['val_top5']:.2f} % |"] if "val_top5" in kept else []
+    which = "of the epoch with the best held-out score" if history.keep == "best" else "of the last epoch"
+    average = f", a moving average with decay {config.ema}" if config.ema else ""
+    text = data.card(model, kept)
     lines = [
-        f"# {name} on {markdown_text(data.title)}",
+        f"# {text.name} on {markdown_text(data.title)}",
         "",
-        f"A Vision GNN with {parameters:.3f} M parameters that tells {len(data.class_names)} classes apart: "
+        f"{text.purpose} It has {parameters:.3f} M parameters and knows {len(data.class_names)} classes: "
         f"{', '.join(map(markdown_text, data.class_names[:20]))}{', …' if len(data.class_names) > 20 else ''}.",
         "",
         "## Result",
@@ -57,28 +49,25 @@ def model_card(
         "",
         "| | |",
         "|---|---|",
-        f"| top-1 accuracy | {100 * kept['val_accuracy']:.2f} % |",
-        *top5,
-        f"| cross entropy | {kept['val_loss']:.4f} |",
-        f"| epoch | {int(kept['epoch'])} of {recipe.epochs} |",
+        *[f"| {markdown_text(name)} | {score} |" for name, score in text.scores.items()],
+        f"| epoch | {int(kept['epoch'])} of {config.epochs} |",
         "",
-        "The held-out images chose the epoch, so the accuracy flatters the model." if history.keep == "best" else "",
+        "The held-out images chose the epoch, so the score flatters the model." if history.keep == "best" else "",
         "",
         "## Use",
         "",
         "```bash",
-        f"vig-pyg predict {_in_shell(folder)} some.jpg",
+        f"{text.command.format(in_shell(folder))}",
         "```",
         "",
-        f"Images have {data.preprocessing.in_channels} channels, {size} x {size} pixels, mean "
-        f"{data.preprocessing.mean} and standard deviation {data.preprocessing.std}; `config.json` says it all.",
+        text.images,
         "",
-        *_training(data, recipe),
+        *_training(data, config),
     ]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
-def _training(data: ImageData, recipe: ClassificationConfig) -> list[str]:
+def _training(data: TrainData, config: TrainConfig) -> list[str]:
     """How it was made, to make it again."""
     return [
         "## Training",
@@ -86,13 +75,13 @@ def _training(data: ImageData, recipe: ClassificationConfig) -> list[str]:
         f"- Data: {markdown_text(data.title)}, {len(data.train_set)} images to train on, {len(data.val_set)} held out.",
         f"- Command: {markdown_code(command())}",
         f"- Code: {commit() or 'not in git'}",
-        f"- Seed: {recipe.seed}",
+        f"- Seed: {config.seed}",
         f"- Versions: Python {platform.python_version()}, {', '.join(versions())}",
         f"- Machine: {platform.machine()}, {platform.system()}",
         "",
         "Every value that differs from the default (all are in `config.yaml`):",
         "",
-        *[f"- {key}: {_shown(value)}" for key, value in differing(recipe).items()],
+        *[f"- {key}: {_shown(value)}" for key, value in differing(config).items()],
     ]
 
 
@@ -100,7 +89,7 @@ def _shown(value: Any) -> str:
     return str(value) if value is None or isinstance(value, int | float) else markdown_text(value)
 
 
-def _in_shell(folder: Path) -> str:
+def in_shell(folder: Path) -> str:
     """The name of the folder as a word of a command; where it cannot be written as one, the place of its name."""
     word = shlex.quote(str(folder))
     return word if word.isprintable() and "`" not in word else "RUN"

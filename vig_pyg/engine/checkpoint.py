@@ -7,9 +7,9 @@ from typing import Any
 
 import lightning
 
-from vig_pyg.classification.data import ImageData
-from vig_pyg.classification.module import Classifier
+from vig_pyg.engine.data import TrainData
 from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
+from vig_pyg.engine.task import Task
 
 #: The newest checkpoint of a run.
 LAST = "last.ckpt"
@@ -50,10 +50,10 @@ class CheckpointCallback(lightning.Callback):
             raise TrainingInterrupted(signum)
 
     def _save(self, trainer: lightning.Trainer, module: lightning.LightningModule, place: tuple[int, int]) -> None:
-        assert isinstance(module, Classifier)
+        assert isinstance(module, Task)
         module.check_finite()
         data = getattr(trainer, "datamodule", None)
-        if isinstance(data, ImageData):
+        if isinstance(data, TrainData):
             data.place = place
         trainer.save_checkpoint(self.path)
         self.saved = trainer.global_step

@@ -5,63 +5,37 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import torch
+from torch import nn
 
 from vig_pyg._io.output import Content, write_file
 from vig_pyg._io.text import error_text
-from vig_pyg.classification.config import ClassificationConfig
-from vig_pyg.classification.data import ImageData
-from vig_pyg.classification.plots import draw_confusion, draw_curves
+from vig_pyg.artifact import CARD
 from vig_pyg.engine.card import model_card
+from vig_pyg.engine.config import TrainConfig
+from vig_pyg.engine.data import TrainData
 from vig_pyg.engine.metrics import MetricsHistory
+from vig_pyg.engine.plots import draw_curves
 from vig_pyg.engine.preflight import can_draw
-from vig_pyg.explain import draw_graph
-from vig_pyg.models import VisionGNN
+from vig_pyg.engine.run import CURVES
 
 _log = logging.getLogger(__name__)
 
 
-def describe(
-    folder: Path,
-    network: VisionGNN[Any],
-    data: ImageData,
-    history: MetricsHistory,
-    *,
-    name: str,
-    recipe: ClassificationConfig,
-) -> None:
-    """Write `README.md`, `curves.png`, `confusion.png` and `graph.png`; a failure of one is a warning with the reason.
+def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHistory, config: TrainConfig) -> None:
+    """Write `README.md`, `curves.png` and the task's own images; a failure of one is a warning with the reason.
 
     Args:
         folder: The run's folder.
-        network: The trained network, on the CPU.
+        model: The trained network, on the CPU.
         data: What it was trained on.
         history: The scores of all epochs.
-        name: Name of the network.
-        recipe: How it was trained.
+        config: How it was trained.
     """
-
-    def confusion() -> Content:
-        assert history.counts is not None
-        return draw_confusion(history.counts, data.class_names).savefig
-
-    def graph() -> Content:
-        image, _ = data.val_set[0]
-        with torch.no_grad():
-            graphs = network.eval().graphs(image[None])
-        return draw_graph(data.preprocessing.restore(image), graphs).savefig
-
-    parts: dict[str, Callable[[], Content]] = {
-        "README.md": lambda: model_card(folder, network, data, history, name=name, recipe=recipe)
-    }
+    parts: dict[str, Callable[[], Content]] = {CARD: lambda: model_card(folder, model, data, history, config)}
     if can_draw():
-        parts |= {
-            "curves.png": lambda: draw_curves(history.rows).savefig,
-            "confusion.png": confusion,
-            "graph.png": graph,
-        }
+        parts[CURVES] = lambda: draw_curves(history.rows).savefig
+        parts |= data.pictures(model, history.counts)
     for file, make in parts.items():
         try:
             write_file(folder / file, make(), overwrite=True)

@@ -7,7 +7,7 @@ from typing import Any
 import lightning
 from timm.utils.model_ema import ModelEmaV3
 
-from vig_pyg.classification.module import Classifier
+from vig_pyg.engine.task import Task
 
 
 class EMA(lightning.Callback):
@@ -29,7 +29,7 @@ class EMA(lightning.Callback):
         self._loaded: dict[str, Any] | None = None
 
     def on_fit_start(self, _: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
+        assert isinstance(pl_module, Task)
         self.average = ModelEmaV3(pl_module.model, decay=self.decay, use_warmup=self.warmup)
         self.average.requires_grad_(False)
         if self._loaded is not None:
@@ -38,7 +38,7 @@ class EMA(lightning.Callback):
         pl_module.scored = [self.average.module]
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
-        assert isinstance(pl_module, Classifier) and self.average is not None
+        assert isinstance(pl_module, Task) and self.average is not None
         if trainer.global_step > self.steps:  # not where gradients were only added
             self.steps = trainer.global_step
             self.average.update(pl_module.model, step=self.steps)

@@ -12,9 +12,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vig_pyg._io.output import write_file
-from vig_pyg.classification.module import Classifier
+from vig_pyg.engine.task import Task
 
-#: Weights with the highest held-out accuracy so far.
+#: Weights with the best held-out score so far.
 BEST = "best.safetensors"
 #: The numbers of every epoch.
 METRICS = "metrics.csv"
@@ -24,53 +24,67 @@ class MetricsHistory(lightning.Callback):
     """One row for each epoch, as `metrics.csv`; the best weights as a file; early stopping.
 
     Args:
+        monitor: The score whose highest value is the best.
         folder: Where to write; `None` writes nothing.
-        keep: Whose confusion matrix counts in the end, the last or the best epoch's.
-        patience: Epochs without a better accuracy before training stops; `None` never stops.
+        keep: Whose counts are drawn in the end, the last or the best epoch's.
+        patience: Epochs without a better score before training stops; `None` never stops.
+        evaluate_every: Epochs between evaluations; the last epoch is always evaluated.
     """
 
     def __init__(
-        self, folder: Path | None = None, *, keep: Literal["last", "best"] = "last", patience: int | None = None
+        self,
+        monitor: str,
+        folder: Path | None = None,
+        *,
+        keep: Literal["last", "best"] = "last",
+        patience: int | None = None,
+        evaluate_every: int = 1,
     ) -> None:
+        self.monitor = monitor
         self.folder = folder
         self.keep = keep
         self.patience = patience
+        self.evaluate_every = evaluate_every
         self.rows: list[dict[str, float]] = []
         self.counts: Tensor | None = None
 
     @property
-    def best(self) -> int:
-        """Index of the first row with the highest accuracy."""
-        return max(range(len(self.rows)), key=lambda i: self.rows[i]["val_accuracy"])
+    def best(self) -> int | None:
+        """Index of the first row with the highest score; `None` before the first evaluation."""
+        scored = [i for i, row in enumerate(self.rows) if self.monitor in row]
+        return max(scored, key=lambda i: self.rows[i][self.monitor]) if scored else None
 
     @property
     def kept(self) -> dict[str, float]:
         """The row of the weights that are kept."""
-        return self.rows[self.best if self.keep == "best" else -1]
+        best = self.best
+        return self.rows[-1 if self.keep == "last" or best is None else best]
 
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         trainer.should_stop = self._waited_enough()  # a run that was stopped early may be resumed
+        self._plan_evaluation(trainer)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        self._plan_evaluation(trainer)
+
+    def _plan_evaluation(self, trainer: lightning.Trainer) -> None:
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        trainer.check_val_every_n_epoch = 1 if last else self.evaluate_every
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
+        assert isinstance(pl_module, Task)
         pl_module.check_finite()
-        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
-        self.rows.append(
-            {
-                "epoch": trainer.current_epoch + 1,
-                "train_loss": pl_module.train_loss(),
-                **scores,
-                "lr": trainer.optimizers[0].param_groups[-1]["lr"],
-            }
-        )
+        scores, pl_module.scores = pl_module.scores, {}
+        rate = trainer.optimizers[0].param_groups[-1]["lr"]
+        self.rows.append({"epoch": trainer.current_epoch + 1, **pl_module.train_losses(), **scores, "lr": rate})
         improved = self.best == len(self.rows) - 1
-        if self.keep == "last" or improved:
-            self.counts = pl_module.confusion.compute().cpu()
+        if scores and (self.keep == "last" or improved):
+            self.counts = None if pl_module.counts is None else pl_module.counts.cpu()
         if self.folder is not None and trainer.is_global_zero:
             self._write(pl_module, self.folder, improved)
         trainer.should_stop = trainer.should_stop or self._waited_enough()
 
-    def _write(self, module: Classifier, folder: Path, improved: bool) -> None:
+    def _write(self, module: Task, folder: Path, improved: bool) -> None:
         self.write(folder / METRICS)
         if improved:
             state = module.scored[0].state_dict()
@@ -79,12 +93,14 @@ class MetricsHistory(lightning.Callback):
             )
 
     def _waited_enough(self) -> bool:
-        return self.patience is not None and bool(self.rows) and len(self.rows) - 1 - self.best >= self.patience
+        best = self.best
+        return self.patience is not None and best is not None and len(self.rows) - 1 - best >= self.patience
 
     def write(self, path: Path) -> None:
-        """The rows as CSV."""
+        """The rows as CSV; a cell is empty where an epoch was not evaluated."""
+        columns = [*dict.fromkeys(name for row in self.rows for name in row if name != "lr"), "lr"]
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, list(self.rows[0]))
+        writer = csv.DictWriter(text, columns)
         writer.writeheader()
         writer.writerows(self.rows)
         write_file(path, text.getvalue(), overwrite=True)
@@ -93,5 +109,8 @@ class MetricsHistory(lightning.Callback):
         return {"rows": self.rows, "counts": self.counts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = [dict(row) for row in state_dict["rows"]]
+        rows = state_dict["rows"]
+        if not all(isinstance(value, int | float) for row in rows for value in row.values()):
+            raise TypeError("its rows of metrics.csv hold more than numbers")
+        self.rows = [dict(row) for row in rows]
         self.counts = state_dict["counts"]

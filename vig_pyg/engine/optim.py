@@ -6,19 +6,20 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
 from torch import nn
 
-from vig_pyg.models import VisionGNN
+from vig_pyg.engine.config import TrainConfig
+from vig_pyg.engine.warmup import Warmup
 
 #: Learned positions do not decay.
 NO_DECAY = ("*pos_embed*",)
 
 
 def parameter_groups(
-    model: VisionGNN[Any], *, lr: float, weight_decay: float, layer_decay: float = 1.0
+    model: nn.Module, *, lr: float, weight_decay: float, layer_decay: float = 1.0
 ) -> list[dict[str, Any]]:
     """Groups for an optimizer, made by timm: biases, norms and positions without decay, lower layers slower.
 
@@ -60,29 +61,47 @@ class _Layers:
 
 
 def layer_of(name: str) -> tuple[int, ...]:
-    """Place of a parameter's layer; the first is (0,), the head's is last."""
-    if name.startswith(("stem.", "pos_embed.")):
+    """Place of a parameter's layer: (0,) is the first, and what is neither stem nor block is last, as the head is."""
+    if re.search(r"(?:^|\.)(?:stem|pos_embed)\.", name):
         return (0,)
-    if name.startswith("head."):
+    numbers = [int(number) for number in re.findall(r"\b(?:stages|blocks)\.(\d+)", name)]
+    if not numbers:
         return (2,)
-    numbers = [int(number) for number in re.findall(r"(?:stages|blocks)\.(\d+)", name)]
     if ".downsample." in name:
         numbers.append(0)
     return (1, *numbers)
 
 
+def learning_rate(config: TrainConfig, steps: int) -> WarmRate:
+    """The learning rate of a run over its steps, as a factor of the largest.
+
+    Args:
+        config: The warm-up and the schedule.
+        steps: All steps of the run.
+
+    Example:
+        >>> rate = learning_rate(TrainConfig(schedule="step", warmup="0%"), 12)
+        >>> [round(rate(step), 3) for step in (0, 7, 8, 11)]
+        [1.0, 1.0, 0.1, 0.01]
+    """
+    rise = Warmup.parse(config.warmup).steps(total=steps, epochs=config.epochs)
+    start, end = config.warmup_lr / config.lr, config.min_lr / config.lr
+    return WarmRate(steps, max(1, rise), start=start, end=end, schedule=config.schedule)
+
+
 @dataclass
-class WarmCosine:
-    """Factor of the learning rate: a linear rise to 1, then half a cosine.
+class WarmRate:
+    """Factor of the learning rate: a linear rise to 1, then half a cosine or two steps of a tenth.
 
     Args:
         steps: All steps.
         rise: Steps of the rise, at least 1.
         start: Factor before the first step.
-        end: Factor after the last.
+        end: Factor after the last; steps do not fall below it.
+        schedule: `"cosine"`, or `"step"`, which divides by 10 after 8/12 and 11/12 of the steps (1x of COCO).
 
     Example:
-        >>> [round(WarmCosine(4, 2)(step), 2) for step in range(5)]
+        >>> [round(WarmRate(4, 2)(step), 2) for step in range(5)]
         [0.5, 1.0, 1.0, 0.5, 0.0]
     """
 
@@ -90,9 +109,12 @@ class WarmCosine:
     rise: int
     start: float = 0.0
     end: float = 0.0
+    schedule: Literal["cosine", "step"] = "cosine"
 
     def __call__(self, step: int) -> float:
         if step < self.rise:
             return self.start + (1 - self.start) * (step + 1) / self.rise
+        if self.schedule == "step":
+            return max(self.end, float(0.1 ** sum(step >= self.steps * part / 12 for part in (8, 11))))
         share = (step - self.rise) / max(1, self.steps - self.rise)
         return self.end + (1 - self.end) * 0.5 * (1 + math.cos(math.pi * min(share, 1)))

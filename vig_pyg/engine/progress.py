@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vig_pyg.engine.metrics import MetricsHistory
+from vig_pyg.engine.task import Task
 
 
 class ProgressBar(lightning.Callback):
@@ -58,14 +59,15 @@ class ProgressBar(lightning.Callback):
         """Training images a second, over all processes, without validation."""
         return self._steps * self.batch_size / trainer.accumulate_grad_batches / max(self._seconds, 1e-9)
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        assert isinstance(pl_module, Task)
         if self.bar is None:
             return
         row = self.history.rows[-1]
         left = self.bar.tasks[0].time_remaining if self.console.is_terminal else self._left(trainer)
         self.console.print(
-            f"epoch {int(row['epoch'])}/{trainer.max_epochs}: training loss {row['train_loss']:.4f}, held-out loss "
-            f"{row['val_loss']:.4f}, accuracy {100 * row['val_accuracy']:.2f} %, {self.speed(trainer):.0f} images/s, "
+            f"epoch {int(row['epoch'])}/{trainer.max_epochs}: {pl_module.describe(row)}, "
+            f"{self.speed(trainer):.0f} images/s, "
             f"{timedelta(seconds=round(left or 0))} left",
             highlight=False,
             soft_wrap=True,

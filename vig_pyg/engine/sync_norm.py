@@ -60,15 +60,18 @@ class SyncNorm(_BatchNorm):
 def sync_norms(model: nn.Module, device: torch.device) -> None:
     """Make every batch norm of a network one over all processes, in place; names and values stay.
 
+    Frozen ones, whose parameters need no gradient, have no statistics of a batch and stay as they are.
+
     Args:
         model: The network; it must not be a batch norm itself.
         device: Where it will train.
     """
-    if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        return
     for name, child in model.named_children():
-        if isinstance(child, _BatchNorm):
+        if isinstance(child, _BatchNorm) and child.affine and not child.weight.requires_grad:
+            continue
+        if isinstance(child, _BatchNorm) and device.type == "cuda":
+            setattr(model, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
+        elif isinstance(child, _BatchNorm):
             size = child.num_features
             norm = SyncNorm(size, child.eps, child.momentum, child.affine, child.track_running_stats)
             norm.load_state_dict(child.state_dict())

@@ -1,4 +1,4 @@
-"""The folder of a run: that of a trained model (see `vig_pyg.artifact`), and what the training leaves beside it."""
+"""The folder of a run, which every task fills alike: weights, scores, and what is needed to go on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from vig_pyg.engine.metrics import BEST, METRICS
 
 #: The settings of a run, as `--config` takes them.
 CONFIG_YAML = "config.yaml"
+CURVES = "curves.png"
 #: All files of a run.
-OUTPUTS = (CONFIG, CONFIG_YAML, LAST, BEST, METRICS, WEIGHTS, CARD, "curves.png", "confusion.png", "graph.png")
+OUTPUTS = (CONFIG, CONFIG_YAML, LAST, BEST, METRICS, WEIGHTS, CARD, CURVES, "confusion.png", "graph.png")
 
 
 def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) -> None:

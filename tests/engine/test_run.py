@@ -10,7 +10,7 @@ from tests.mutations import mutated, mutated_text
 from vig_pyg import load, vig_micro
 from vig_pyg.artifact import CONFIG, WEIGHTS, write_weights
 from vig_pyg.classification import load_classifier
-from vig_pyg.classification.run_folder import free_name, open_run_folder
+from vig_pyg.engine.run import free_name, open_run_folder
 from vig_pyg.preprocess import Preprocessing
 
 

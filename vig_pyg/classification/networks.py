@@ -1,0 +1,68 @@
+"""The network of a run, by its name: for the command line; `vig_pyg.engine.fit` takes any network."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import fields
+from typing import Any
+
+import lightning
+
+from vig_pyg.builders import create_model
+from vig_pyg.classification.data import ImageData
+from vig_pyg.config import variant_config
+from vig_pyg.config_schema import check_size, options_of
+from vig_pyg.conv import resolve_conv
+from vig_pyg.graph import resolve_graph
+from vig_pyg.models import VisionGNN
+
+_log = logging.getLogger(__name__)
+
+
+def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int) -> VisionGNN[Any]:
+    """A network for some data, with the weights of a seed.
+
+    Args:
+        name: A name of `list_models()`.
+        options: Options of the model; the channels, the size and the number of classes come from the data.
+        data: The images.
+        seed: Of the weights.
+
+    Raises:
+        TypeError: If an option is unknown.
+        ValueError: If the value of an option is out of its bounds.
+    """
+    options = options | of_data(data)
+    base = variant_config(name)
+    try:
+        config = base.override(options)
+    except (TypeError, IndexError):  # of values, which the check names; an unknown option is named already
+        if options.keys() <= {field.name for field in fields(base)}:
+            options_of(name)(options, "the run: options")
+        raise
+    resolve_conv(config.conv, heads=config.heads)
+    resolve_graph(config.graph)
+    checked = options_of(name)(options, "the run: options")
+    check_size(config, data.preprocessing.image_size, "the run")
+    patches = math.ceil(config.image_size / config.patch_size) ** 2
+    if patches < config.k_range[0]:
+        _log.warning(
+            "An image of %d pixels a side has %d patches, fewer than the k=%d neighbors: a smaller patch_size than %d "
+            "gives the graphs more nodes.",
+            config.image_size,
+            patches,
+            config.k_range[0],
+            config.patch_size,
+        )
+    lightning.seed_everything(seed, verbose=False)
+    return create_model(name, **checked)
+
+
+def of_data(data: ImageData) -> dict[str, Any]:
+    """Options of a network that its data decides."""
+    return {
+        "num_classes": len(data.class_names),
+        "in_channels": data.preprocessing.in_channels,
+        "image_size": data.preprocessing.image_size,
+    }

@@ -1,0 +1,158 @@
+"""A network that is trained: its loss, its optimizer and its scores. Each task fills in what is its own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from vig_pyg.engine.config import TrainConfig
+from vig_pyg.engine.optim import learning_rate, parameter_groups
+from vig_pyg.engine.seeds import seed_of, set_seed
+
+#: Steps between checks of the loss on a GPU, where reading it makes the device wait.
+CHECK_EVERY = 50
+
+
+class LossNotFiniteError(ValueError):
+    """The training has diverged."""
+
+
+class Task(lightning.LightningModule):
+    """AdamW with a schedule, exact means of the losses, seeds for each step, and the network that is scored.
+
+    A task defines `monitor`, `losses`, `validation_step` and `on_validation_epoch_end`, which sets `scores`.
+
+    Args:
+        model: The network.
+        config: Numbers of the training.
+
+    Raises:
+        ValueError: If `config.freeze` leaves nothing to train.
+    """
+
+    #: The score, of `metrics.csv`, whose highest value is the best epoch.
+    monitor: ClassVar[str]
+
+    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        #: The network that is scored: `model`, or its moving average.
+        self.scored: list[nn.Module] = [model]  # in a list, so that it is no part of this module
+        #: Scores of the last evaluation, by their names in `metrics.csv`; empty until there is one.
+        self.scores: dict[str, float] = {}
+        #: What the task draws at the end beside the scores, such as a confusion matrix.
+        self.counts: Tensor | None = None
+        # sums of losses and the number of images; no buffer, that of the first process would be sent to all others
+        self.meter = torch.zeros(2, dtype=torch.float64)
+        self.parts: list[str] = ["loss"]
+        if config.freeze:
+            for part in self.backbone():
+                part.requires_grad_(False)
+            if not any(p.requires_grad for p in model.parameters()):
+                raise ValueError(f"freeze=true leaves nothing to train in this {type(model).__name__}.")
+        self.train()
+
+    def losses(self, batch: Any) -> tuple[dict[str, Tensor], int]:
+        """The mean loss of a batch under `loss`, its parts if there are several, and the number of images."""
+        raise NotImplementedError
+
+    def backbone(self) -> list[nn.Module]:
+        """The parts of the network that `freeze` leaves as they are: all but its `head`."""
+        return [part for name, part in self.model.named_children() if name != "head"]
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode; a frozen backbone stays in evaluation mode, as its batch statistics are frozen too."""
+        super().train(mode)
+        if self.config.freeze:
+            for part in self.backbone():
+                part.eval()
+        return self
+
+    def forward(self, images: Any) -> Any:
+        return self.model(images)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (Lightning's signature)
+        # a run that was interrupted goes on with the same random numbers
+        set_seed(seed_of(self.config.seed, self.current_epoch, batch_idx, self.global_rank, 1))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        losses, count = self.losses(batch)
+        self.parts = list(losses)
+        added = torch.stack([exact(part.detach()) * count for part in losses.values()])
+        self.add_to_meter(added, count)
+        loss = losses["loss"]
+        if loss.device.type == "cpu" or batch_idx % CHECK_EVERY == 0:
+            self.check_finite()
+        return loss
+
+    def add_to_meter(self, sums: Tensor, count: int) -> None:
+        """Add sums of losses and the number of their images, on their device and without waiting for it."""
+        added = torch.cat([sums, sums.new_full((1,), count)])
+        self.meter = added if len(self.meter) != len(added) else self.meter.to(added) + added
+
+    def check_finite(self) -> None:
+        """Raise `LossNotFiniteError` if a loss of this epoch was not finite."""
+        if not self.meter[0].isfinite():
+            raise LossNotFiniteError(
+                f"The loss is {self.meter[0].item()} at step {self.global_step}: lower the learning rate "
+                f"({self.config.lr})."
+            )
+
+    def on_train_epoch_start(self) -> None:
+        self.meter = torch.zeros_like(self.meter)
+
+    def on_train_epoch_end(self) -> None:
+        self.log_dict(self.train_losses())
+
+    def train_losses(self) -> dict[str, float]:
+        """Mean losses of the images of this epoch so far, over all processes, as in `metrics.csv`."""
+        *sums, count = self.of_all(self.meter).sum(0).tolist()
+        return {f"train_{name}": total / count for name, total in zip(self.parts, sums, strict=True)}
+
+    def of_all(self, meter: Tensor) -> Tensor:
+        """A meter of every process, `(world, n)`."""
+        gathered = self.all_gather(meter.to(self.device))
+        assert isinstance(gathered, Tensor)
+        return gathered.view(-1, len(meter))
+
+    def on_validation_epoch_start(self) -> None:
+        if self.trainer.world_size > 1:  # each process has batch statistics of its own images
+            for tensor in self.scored[0].state_dict().values():
+                torch.distributed.broadcast(tensor, 0)
+
+    def set_scores(self, scores: dict[str, float]) -> None:
+        """Keep the scores of an evaluation, and log those whose names any logger takes."""
+        if not self.trainer.sanity_checking:
+            self.scores = scores
+        self.log_dict({name: score for name, score in scores.items() if name.isidentifier()})
+
+    def describe(self, row: dict[str, float]) -> str:
+        """The row of an epoch in words."""
+        shown = [f"training loss {row['train_loss']:.4f}"]
+        if self.monitor in row:
+            shown.append(f"{self.monitor.removeprefix('val_')} {100 * row[self.monitor]:.2f} %")
+        return ", ".join(shown)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The running sums of the losses of every process."""
+        checkpoint["meter"], checkpoint["parts"] = self.of_all(self.meter).cpu(), self.parts
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.meter, self.parts = checkpoint["meter"][self.global_rank], checkpoint["parts"]
+
+    def configure_optimizers(self) -> Any:
+        c = self.config
+        groups = parameter_groups(self.model, lr=c.lr, weight_decay=c.weight_decay, layer_decay=c.layer_decay)
+        optimizer = torch.optim.AdamW(groups, lr=c.lr, eps=c.eps)
+        rate = learning_rate(c, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def exact(x: Tensor) -> Tensor:
+    """The tensor in double precision, or on Apple's GPUs, which have none, in single precision."""
+    return x.to(torch.float32 if x.device.type == "mps" else torch.float64)
