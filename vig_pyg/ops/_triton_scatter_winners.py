@@ -109,7 +109,8 @@ def _scatter(
         if SUMS:
             s = winner.to(tl.int64) if WIDE else winner
             to_src = grad_src_ptr + (s * groups + group[:, None]) * PART + c[None, :]
-            tl.atomic_add(to_src, relative, won, sem="relaxed")
+            # a half of `split` is strided, and the interpreter of Triton 3.6 adds what lies dense
+            tl.atomic_add(to_src, tl.where(won, relative, 0.0), won, sem="relaxed")
 
 
 @triton.jit(do_not_specialize=["n", "m", "channels"])
