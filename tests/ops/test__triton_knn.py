@@ -152,7 +152,7 @@ def test_numbers_that_are_none_lead_to_sources_of_the_image(value, m):
 COMPILE = """
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from vig_pyg.ops import _triton_knn_row, _triton_knn_tiles, _triton_max_relative
+from vig_pyg.ops import _triton_knn_row, _triton_knn_tiles
 
 def built(kernel, types, warps=4, **constants):
     signature = {**types, **dict.fromkeys(constants, "constexpr")}
@@ -170,12 +170,6 @@ for dtype, channels in (("bf16", 64), ("fp32", 16)):
     row = {"WIDTH": 128, "SPLIT": dtype == "fp32", "EXACT": False}
     built(_triton_knn_row.search_row, search, SOURCES=256, **row, **sizes)
     built(_triton_knn_tiles.search_tiles, search, SOURCES=128, BEST=16, **sizes)
-graph = {"source_ptr": "*i64", "first_ptr": "*i64"}
-sizes = {"m": "i32", "n": "i32", "channels": "i32"}
-forward = {"src_ptr": "*bf16", "dst_ptr": "*bf16", **graph, "out_ptr": "*bf16", "slots_ptr": "*i16", **sizes}
-built(_triton_max_relative._forward, forward, WINNERS=True, **_triton_max_relative._TILE)
-backward = {"grad_ptr": "*bf16", **graph, "slots_ptr": "*i16", "grad_src_ptr": "*fp32", "grad_dst_ptr": "*bf16"}
-built(_triton_max_relative._backward, {**backward, **sizes}, **_triton_max_relative._TILE)
 print("compiled")
 """
 
