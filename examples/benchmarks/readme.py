@@ -20,7 +20,7 @@ GPU_RATIOS = {"reference": "x reference", "floor": "of the floor", "Swin-T": "of
 
 def newest(name: str) -> dict[str, Any]:
     """The newest result file of a benchmark."""
-    result: dict[str, Any] = json.loads(max(RESULTS.glob(f"{name}_*.json")).read_text())
+    result: dict[str, Any] = json.loads(max(RESULTS.glob(f"{name}_[0-9]*.json")).read_text())
     return result
 
 
