@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vig_pyg._kept import Kept
 from vig_pyg.data import Layout
+from vig_pyg.ops import is_exporting
 
 
 class StaticGraph(nn.Module, ABC):
@@ -38,7 +39,7 @@ class StaticGraph(nn.Module, ABC):
         layout.check_filled(layout_src)
         if layout.sizes is None:  # the places of a free set of points are its own
             return self._edges(layout, layout_src)
-        if torch.compiler.is_exporting() or type(layout.pos) is not Tensor:  # a tracer's tensors end with it
+        if is_exporting() or type(layout.pos) is not Tensor:  # a tracer's tensors end with it
             return self._edges(layout, layout_src)
         key = layout.sizes, layout_src.sizes, layout_src.ratio, layout.pos.device, self.extra_repr()
         edges = self._kept.get(key, lambda: self._made(layout, layout_src))

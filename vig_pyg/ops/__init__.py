@@ -6,6 +6,7 @@ rounding.
 
 from vig_pyg.ops._autocast import autocast_type
 from vig_pyg.ops._batch_norm import NodeNorm, Norm, has_node_norm
+from vig_pyg.ops._exporting import is_exporting
 from vig_pyg.ops._knn import knn
 from vig_pyg.ops._knn_max_relative import knn_max_relative, prefers_no_edges
 from vig_pyg.ops._knn_plain import PRECISIONS, Precision, unit_rows
@@ -47,6 +48,7 @@ __all__ = [
     "has_max_relative",
     "has_native_kernels",
     "has_node_norm",
+    "is_exporting",
     "is_symbolic",
     "knn",
     "knn_max_relative",

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from vig_pyg.ops._exporting import is_exporting
 from vig_pyg.ops._knn_plain import Precision, check, check_finite, image_of, knn_exported, knn_plain
 from vig_pyg.ops._native import library
 from vig_pyg.ops._triton import TritonKernels, triton_kernels
@@ -62,7 +63,7 @@ def knn(
         [[1, 2], [0, 0]]
     """
     tensors = isinstance(x, Tensor) and isinstance(y, Tensor) and isinstance(bias, Tensor | None)
-    if torch.compiler.is_exporting() or not tensors:
+    if is_exporting() or not tensors:
         check(x, y, k, step, bias, precision)
         return knn_exported(x, y, k, step, bias, normalize)
     out: Tensor = torch.ops.vig_pyg.knn(x, y, k, step, bias, normalize, precision)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from vig_pyg.ops._exporting import is_exporting
 from vig_pyg.ops._knn import neighbors
 from vig_pyg.ops._knn_plain import Precision, check
 from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
@@ -33,7 +34,7 @@ def prefers_no_edges(x_src: Tensor, x_dst: Tensor) -> bool:
     Elsewhere `knn` and `max_relative` give the same result, and CPUs keep their order of operations.
     """
     types = x_src.dtype is x_dst.dtype and x_src.dtype in _FLOATS
-    return types and x_src.device.type == "cuda" and not torch.compiler.is_exporting() and has_triton_kernels()
+    return types and x_src.device.type == "cuda" and not is_exporting() and has_triton_kernels()
 
 
 def knn_max_relative(

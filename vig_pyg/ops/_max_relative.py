@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vig_pyg.ops._exporting import is_exporting
 from vig_pyg.ops._native import has_native_kernels, library
 from vig_pyg.ops._triton import TritonKernels, has_triton_kernels, triton_kernels
 from vig_pyg.ops.checks import address, check_features, check_same, checked_edges
@@ -62,7 +63,7 @@ def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target:
         >>> x = torch.arange(32.0).view(2, 16); max_relative(x, x, torch.tensor([[1, 0], [0, 1]]))[0, :4].tolist()
         [0.0, 16.0, 1.0, 16.0]
     """
-    if torch.compiler.is_exporting() or not (isinstance(x_src, Tensor) and isinstance(x_dst, Tensor)):
+    if is_exporting() or not (isinstance(x_src, Tensor) and isinstance(x_dst, Tensor)):
         _check_nodes(x_src, x_dst)
         return _exported(x_src, x_dst, checked_edges(edge_index, x_dst.device))
     winners = torch.is_grad_enabled() and (x_src.requires_grad or x_dst.requires_grad)

@@ -77,7 +77,8 @@ def _heads(x: Tensor, heads: int) -> Tensor:
 def _products(parts: Tensor, weights: Tensor) -> Tensor:
     """The product of each head, `(H, N, K)` and `(H, K, M)` to `(N, H M)`."""
     needs_graph = torch.is_grad_enabled() and (parts.requires_grad or weights.requires_grad)
-    if parts.device.type == "cpu" or needs_graph or torch.compiler.is_compiling():
+    transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    if parts.device.type == "cpu" or needs_graph or transformed:
         return torch.bmm(parts, weights).transpose(0, 1).flatten(1)  # (H, N, M) -> (N, H M)
     return _products_in_place(parts, weights)
 
