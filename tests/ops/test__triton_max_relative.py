@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from vig_pyg.ops import rows
+from vig_pyg.ops import _triton_max_relative, rows
 from vig_pyg.ops._triton_max_relative import gather_max, gather_neighbors
-from vig_pyg.ops._triton_tiles import Tuning
+from vig_pyg.ops._triton_tiles import Tuning, tiles
 from vig_pyg.ops.rows import winner_type
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -155,3 +155,26 @@ def test_other_shapes_are_refused():
     ):
         with pytest.raises(ValueError, match=r"Neighbors"):
             gather_neighbors(*(part.to(DEVICE) for part in arguments), winners=True)
+
+
+@pytest.mark.parametrize("winners", [False, True])
+def test_places_beyond_32_bits_give_the_same(winners, monkeypatch):
+    x_src, x_dst = few_values(10, 36).to(DEVICE), few_values(18, 36).to(DEVICE)
+    neighbors, edges = torch.randint(0, 5, (2, 9, 3), dtype=torch.int16).to(DEVICE), graph(10, [4] * 18).to(DEVICE)
+
+    def results():
+        return *gather_neighbors(x_src, x_dst, neighbors, winners=winners), *gather_max(
+            x_src, x_dst, edges, winners=winners
+        )
+
+    want = results()
+    monkeypatch.setattr(_triton_max_relative, "tiles", lambda *args: wide(*args))
+    for one, two in zip(results(), want, strict=True):
+        assert torch.equal(one, two)
+
+
+def wide(*args):
+    """Tiles as for tensors whose places do not fit 32 bits."""
+    found = tiles(*args)
+    assert not found.constants["WIDE"] and tiles(1, 2**26, 1, 16, 4).constants["WIDE"]
+    return found._replace(constants=found.constants | {"WIDE": True})
