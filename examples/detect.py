@@ -17,9 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vig_pyg import load
-from vig_pyg.detection.data import Augmentation
+from vig_pyg.detection.config import Augmentation, DetectionConfig
 from vig_pyg.detection.fit import fit
-from vig_pyg.detection.plan import DetectionRecipe, Plan
 from vig_pyg.detection.predict import predict
 
 CLASSES = ("disc", "rectangle")
@@ -60,17 +59,22 @@ def main(argv: list[str] | None = None) -> None:
     train = make_pictures(args.out / "train", count, seed=0)
     val = make_pictures(args.out / "val", max(2, count // 4), seed=1)
 
-    plan = Plan(
+    config = DetectionConfig(
         train=str(train),
         val=str(val),
         detector="retinanet",
-        variant="micro",
+        model="micro",
         # small objects want small anchors; a narrow feature pyramid is enough for two classes
         options={"patch_size": 4, "min_size": 128, "max_size": 192, "out_channels": 48, "anchor_scale": 3.0},
-        recipe=DetectionRecipe(epochs=epochs, lr=1e-3, batch_size=4, schedule="cosine"),
+        epochs=epochs,
+        lr=1e-3,
+        batch_size=4,
+        schedule="cosine",
+        evaluate_every=5,
+        num_workers=0,
         augmentation=Augmentation(flip="hv", scale=(0.8, 1.25)),
     )
-    last = fit(plan, args.out / "run", num_workers=0, measure_every=5)
+    last = fit(config, args.out / "run")
     print(f"AP50 on {max(2, count // 4)} new pictures: {100 * last['val_AP50']:.1f} %")
 
     pictures = sorted((val.parent / "images").iterdir())[:6]

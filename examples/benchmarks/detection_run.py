@@ -31,7 +31,8 @@ from vig_pyg.detection.load import detect, load_detector
 from vig_pyg.detection.measure import measure
 from vig_pyg.detection.plots import draw_curves
 from vig_pyg.detection.predict import draw
-from vig_pyg.detection.run_folder import read_plan
+from vig_pyg.detection.run_folder import read_run
+from vig_pyg.engine.config_file import to_values
 from vig_pyg.image_io import read_image, with_channels
 
 
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="the files are detection_NAME.json and .png")
     parser.add_argument("--threshold", type=float, default=0.5, help="lowest score that is drawn (default: 0.5)")
     args = parser.parse_args()
-    run, rows, made = load_detector(args.run), read_rows(args.run), read_plan(args.run)[0]
+    run, rows, made = load_detector(args.run), read_rows(args.run), read_run(args.run)
     evaluator = measure(run, made.val, num_workers=0, progress=False)
     scores: dict[str, float] = evaluator.compute()
     files = {"AP50": by_files(evaluator, made.val, "bbox")}
@@ -95,7 +96,7 @@ def main() -> None:
     sheet(drawn).save(RESULTS / f"detection_{args.name}_found.jpg", quality=85)
     draw_curves(rows).savefig(RESULTS / f"detection_{args.name}.png")
 
-    plan: dict[str, Any] = made.to_dict()
+    plan: dict[str, Any] = to_values(made)
     for key in ("train", "val"):  # without the folders of this machine
         plan[key] = ":".join(Path(part).name for part in plan[key].split(":"))
     content = {

@@ -14,10 +14,10 @@ from vig_pyg._io.output import write_file
 from vig_pyg.cli import main
 from vig_pyg.detection import predict as door
 from vig_pyg.detection.module import DetectorModule
-from vig_pyg.detection.run_folder import read_plan
+from vig_pyg.detection.run_folder import read_run
 
-QUICK = ["--model", "micro", "--min-size", "64", "--max-size", "96", "--option", "out_channels=16", "--epochs", "1"]
-QUICK += ["--batch-size", "2", "--workers", "0", "--quiet"]
+QUICK = ["--model", "micro", "--min-size", "64", "--max-size", "96", "--options.out-channels", "16", "--epochs", "1"]
+QUICK += ["--batch-size", "2", "--num-workers", "0", "--quiet"]
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +32,16 @@ def trained(tmp_path_factory):
 
 def test_train_prints_precision_and_files(tmp_path, capsys):
     coco = str(make_coco(tmp_path / "data"))
-    sources = ["--train", coco, "--val", coco, "--detector", "fasterrcnn", "--option", "k=5"]
-    options = ["--flip", "hv", "--scale", "0.5,2", "--color", "0.1", "--schedule", "cosine", "--lr", "1e-3"]
+    sources = ["--train", coco, "--val", coco, "--detector", "fasterrcnn", "--k", "5"]
+    options = ["--augmentation.flip", "hv", "--augmentation.scale", "[0.5, 2]", "--augmentation.color", "0.1"]
+    options += ["--schedule", "cosine", "--lr", "1e-3"]
     assert main(["detect", "train", *sources, *options, "--out", str(tmp_path / "run"), *QUICK]) == 0
     out = capsys.readouterr().out
     assert "AP50 blue" in out
     assert str(tmp_path / "run" / "model.safetensors") in out
-    plan, _, _ = read_plan(tmp_path / "run")
+    plan = read_run(tmp_path / "run")
     assert plan.options == {"min_size": 64, "max_size": 96, "out_channels": 16, "k": 5}
-    assert (plan.detector, plan.recipe.schedule, plan.recipe.lr) == ("fasterrcnn", "cosine", 1e-3)
+    assert (plan.detector, plan.schedule, plan.lr) == ("fasterrcnn", "cosine", 1e-3)
     assert (plan.augmentation.flip, plan.augmentation.scale, plan.augmentation.color) == ("hv", (0.5, 2.0), 0.1)
 
 
@@ -104,7 +105,7 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path, capsys, monkeypatch, number, 
         patch.setattr(DetectorModule, "training_step", interrupt)
         assert main(["detect", "train", "--train", coco, "--val", coco, "--out", str(run), *QUICK]) == status
     assert f"vig-pyg detect train --resume {run}" in capsys.readouterr().err
-    assert main(["detect", "train", "--resume", str(run), "--workers", "0", "--quiet"]) == 0
+    assert main(["detect", "train", "--resume", str(run), "--num-workers", "0", "--quiet"]) == 0
     assert (run / "model.safetensors").is_file()
     assert "leave out --lr" in fails(capsys, "detect", "train", "--resume", run, "--lr", "0.1")
 
@@ -113,18 +114,24 @@ def test_mistakes_are_one_clear_line(tmp_path, capsys):
     coco, out = make_coco(tmp_path / "data"), tmp_path / "run"
     train = ["detect", "train", "--train", coco, "--val", coco, "--out", out, *QUICK]
     assert "--val is missing" in fails(capsys, "detect", "train", "--train", coco)
-    assert "Unknown detector 'yolo'" in fails(capsys, *train, "--detector", "yolo")
-    assert "Unknown variant 'huge'" in fails(capsys, *train, "--model", "huge")
-    assert "NAME=VALUE" in fails(capsys, *train, "--option", "k")
-    assert "leave out --option num_classes" in fails(capsys, *train, "--option", "num_classes=3")
-    assert "unknown: kk" in fails(capsys, *train, "--option", "kk=3")
+    assert "--detector must be one of retinanet, fasterrcnn, maskrcnn, got 'yolo'" in fails(
+        capsys, *train, "--detector", "yolo"
+    )
+    assert "--model must be one of micro, tiny" in fails(capsys, *train, "--model", "huge")
+    assert "--options must be" in fails(capsys, *train, "--options", "k")
+    assert "leave out num_classes" in fails(capsys, *train, "--options.num_classes", "3")
+    assert "unknown entry 'kk' (did you mean" not in fails(capsys, *train, "--options.kk", "3")
+    assert "unknown entry 'out_channel' (did you mean 'out_channels'?)" in fails(
+        capsys, *train, "--options.out_channel", "3"
+    )
+    assert "k must be a whole number from 1 to 4096" in fails(capsys, *train, "--k", "x")
     assert "no COCO file" in fails(capsys, *train, "--val", tmp_path / "none.json")
-    assert "step or cosine" in fails(capsys, *train, "--schedule", "linear")
+    assert "--schedule must be one of cosine, step, got 'linear'" in fails(capsys, *train, "--schedule", "linear")
     (tmp_path / "data" / "images" / "2.png").write_bytes(b"no picture")
     assert "2.png cannot be read" in fails(capsys, *train)
-    with pytest.raises(SystemExit):
-        main(["detect", "train", "--scale", "wide"])
-    assert "LOW,HIGH" in capsys.readouterr().err
+    for wrong in ("wide", "1", "[2, 1]", "[0, 1]", "[1, 2, 3]"):
+        assert "scale" in fails(capsys, *train, "--augmentation.scale", wrong)
+    assert "Unknown flag '--epoch' (did you mean '--epochs'?)" in fails(capsys, *train, "--epoch", "3")
 
 
 def test_ctrl_c_says_what_is_there(trained, tmp_path, capsys, monkeypatch):
@@ -160,7 +167,7 @@ def test_ctrl_c_before_a_run_begins(tmp_path, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vig_pyg.detection.plan.Plan.data", interrupt)
+    monkeypatch.setattr("vig_pyg.detection.fit.load_data", interrupt)
     assert main(["detect", "train", "--train", coco, "--val", coco, "--out", str(run), *QUICK]) == 130
     assert "nothing was written" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
@@ -169,7 +176,19 @@ def test_ctrl_c_before_a_run_begins(tmp_path, capsys, monkeypatch):
 def test_an_error_in_the_first_step_leaves_nothing(tmp_path, capsys):
     coco = make_coco(tmp_path / "data", count=2)
     (tmp_path / "data" / "images" / "1.png").write_bytes((tmp_path / "data" / "images" / "1.png").read_bytes()[:200])
-    command = ["detect", "train", "--train", coco, "--val", coco, "--out", tmp_path / "run", *QUICK, "--workers", "2"]
+    command = [
+        "detect",
+        "train",
+        "--train",
+        coco,
+        "--val",
+        coco,
+        "--out",
+        tmp_path / "run",
+        *QUICK,
+        "--num-workers",
+        "2",
+    ]
     assert "1.png cannot be read: damaged or cut short" in fails(capsys, *command)
     assert not (tmp_path / "run").exists()
 

@@ -6,7 +6,7 @@ from torch import nn
 from tests.common import calibrated
 from vig_pyg import PyramidViG
 from vig_pyg.detection import DETECTORS
-from vig_pyg.detection.plan import DetectionRecipe, Plan
+from vig_pyg.detection.config import DetectionConfig
 
 #: Ordinary, one pixel, a line, without objects.
 SIZES = [(50, 70), (1, 1), (1, 2000), (33, 47)]
@@ -38,11 +38,10 @@ def norms(module):
     return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
-def plan(train, val=None, *, detector="retinanet", options=None, **recipe):
+def plan(train, val=None, *, detector="retinanet", options=None, **values):
     """A run of seconds."""
     few = {} if detector == "retinanet" else {"rpn_post_nms_top_n_train": 64, "box_batch_size_per_image": 32}
     options = {"min_size": 64, "max_size": 96, "out_channels": 16, "detector": few} | (options or {})
-    recipe = DetectionRecipe(**{"epochs": 2, "batch_size": 2, "lr": 1e-3, "warmup": 2, **recipe})
-    return Plan(
-        train=str(train), val=str(val or train), detector=detector, variant="micro", options=options, recipe=recipe
-    )
+    values = {"epochs": 2, "batch_size": 2, "lr": 1e-3, "warmup": "2 steps", "num_workers": 0, **values}
+    val = str(val or train)
+    return DetectionConfig(train=str(train), val=val, detector=detector, model="micro", options=options, **values)

@@ -16,10 +16,8 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("detection")
     coco = make_coco(root / "pictures", count=4)
     fit(
-        plan(coco, detector="maskrcnn", epochs=12, options=LOW),
+        plan(coco, detector="maskrcnn", epochs=12, evaluate_every=12, options=LOW),
         root / "run",
-        num_workers=0,
-        measure_every=12,
         progress=False,
     )
     return root / "run", coco

@@ -2,6 +2,7 @@ import csv
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from vig_pyg import pvig_micro
 from vig_pyg.detection.data import collate
 from vig_pyg.detection.fit import fit
 from vig_pyg.detection.keeper import Keeper
+from vig_pyg.detection.loading import load_data, make_detector
 from vig_pyg.detection.module import DetectorModule
-from vig_pyg.detection.run_folder import read_plan
+from vig_pyg.detection.run_folder import read_run
 from vig_pyg.engine.checkpoint_io import read_checkpoint
 
 DRAWS = {"drop_path_rate": 0.3, "stochastic": True, "epsilon": 0.5}
@@ -56,17 +58,16 @@ def interrupt(monkeypatch, at):
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_a_stopped_run_has_the_bits_of_one_without_a_stop(tmp_path, monkeypatch, detector):
     """Random numbers: order, augmentation, dropped paths, dropped neighbors, samples of boxes."""
-    made = plan(make_coco(tmp_path / "data", count=4), detector=detector, options=DRAWS)
-    options = {"num_workers": 0, "progress": False, "measure_every": 2}
-    fit(made, tmp_path / "whole", **options)
-    options["num_workers"] = 2 if detector == "maskrcnn" else 0  # neither the first batch nor the others may differ
+    made = plan(make_coco(tmp_path / "data", count=4), detector=detector, options=DRAWS, evaluate_every=2)
+    fit(made, tmp_path / "whole", progress=False)
+    workers = {"num_workers": 2 if detector == "maskrcnn" else 0}  # neither the first batch nor the others may differ
     at = int(np.random.default_rng(len(detector)).integers(2, 4))
     with monkeypatch.context() as patch:
         interrupt(patch, at)
         with pytest.raises(KeyboardInterrupt):
-            fit(made, tmp_path / "run", **options)
+            fit(replace(made, **workers), tmp_path / "run", progress=False)
     torch.rand(7)
-    fit(None, tmp_path / "run", resume=True, **options)
+    fit(None, tmp_path / "run", resume=True, changes=workers, progress=False)
     check_same(files(tmp_path / "run"), files(tmp_path / "whole"))
 
 
@@ -75,9 +76,9 @@ def test_random_numbers_follow_from_seed_epoch_and_step(tmp_path):
     coco, losses = make_coco(tmp_path / "data", count=4), {}
     for seed, epoch, step in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)):
         made = plan(coco, detector="fasterrcnn", options=DRAWS, seed=seed)
-        data = made.data(num_workers=0)
+        data = load_data(made)
         torch.manual_seed(0)
-        module = DetectorModule(made.model(2), data, made.recipe).train()
+        module = DetectorModule(make_detector(made, 2), data, made).train()
         module.log = module.log_dict = lambda *_, **__: None
         module.trainer = type("T", (), {"current_epoch": epoch, "global_rank": 0, "global_step": 0})()
         batch = collate([data.train_set[(i, 0)] for i in (0, 1)])
@@ -92,6 +93,8 @@ def test_random_numbers_follow_from_seed_epoch_and_step(tmp_path):
 
 SCRIPT = """
 import os, signal, sys
+from dataclasses import replace
+
 from tests.detection.common import plan
 from vig_pyg.detection import fit as door, keeper
 from vig_pyg.detection.module import DetectorModule
@@ -115,8 +118,8 @@ elif where == "weights":
 else:
     keeper.write_rows = killed(keeper.write_rows)
 options = {"drop_path_rate": 0.3, "stochastic": True, "epsilon": 0.5}
-made = plan(coco, detector=detector, options=options, epochs=4)
-door.fit(made, out, num_workers=int(workers), progress=False, measure_every=3)
+made = plan(coco, detector=detector, options=options, epochs=4, num_workers=int(workers), evaluate_every=3)
+door.fit(made, out, progress=False)
 """
 
 
@@ -125,15 +128,15 @@ door.fit(made, out, num_workers=int(workers), progress=False, measure_every=3)
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_a_killed_run_has_the_bits_of_one_without_a_kill(tmp_path, detector, workers):
     coco = make_coco(tmp_path / "data", count=4)
-    options = {"num_workers": workers, "progress": False, "measure_every": 3}
-    fit(plan(coco, detector=detector, options=DRAWS, epochs=4), tmp_path / "whole", **options)
+    made = plan(coco, detector=detector, options=DRAWS, epochs=4, num_workers=workers, evaluate_every=3)
+    fit(made, tmp_path / "whole", progress=False)
     rng = np.random.default_rng(workers + len(detector))
     for i, where in enumerate(("step", "step", "weights", "rows")):
         at = int(rng.integers(1, 9 if where == "step" else 5))
         out = tmp_path / str(i)
         argv = [sys.executable, "-c", SCRIPT, str(coco), str(out), detector, str(workers), str(at), where]
         assert subprocess.run(argv, capture_output=True).returncode == -9
-        fit(None, out, resume=True, **options)
+        fit(None, out, resume=True, progress=False)
         check_same(files(out), files(tmp_path / "whole"))
 
 
@@ -142,20 +145,19 @@ def test_a_run_that_is_stopped_in_its_first_epoch_needs_no_start_weights_again(t
     start = tmp_path / "start.safetensors"
     save_file(pvig_micro().state_dict(), start)
     made = plan(coco, epochs=1, options={"weights_backbone": str(start)})
-    options = {"num_workers": 0, "progress": False}
     with monkeypatch.context() as patch:
         interrupt(patch, 1)
         with pytest.raises(KeyboardInterrupt):
-            fit(made, tmp_path / "run", **options)
-    fit(made, tmp_path / "whole", **options)
+            fit(made, tmp_path / "run", progress=False)
+    fit(made, tmp_path / "whole", progress=False)
     start.unlink()
     monkeypatch.setattr("vig_pyg.weights.load_weights", None)
-    fit(None, tmp_path / "run", resume=True, **options)
+    fit(None, tmp_path / "run", resume=True, progress=False)
     check_same(files(tmp_path / "run"), files(tmp_path / "whole"))
     (tmp_path / "run" / "checkpoint.ckpt").unlink()
     with pytest.raises(ValueError, match=r"no checkpoint\.ckpt.*start\.safetensors.*start the run anew"):
-        fit(None, tmp_path / "run", resume=True, **options)
-    assert read_plan(tmp_path / "run")[0] == made
+        fit(None, tmp_path / "run", resume=True, progress=False)
+    assert read_run(tmp_path / "run") == made
 
 
 def test_rows_of_a_stranger_are_numbers(tmp_path):

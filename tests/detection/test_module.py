@@ -5,9 +5,10 @@ import torch
 
 from tests.detection.common import plan
 from tests.detection.scenes import add_picture, make_coco
+from vig_pyg.detection.config import DetectionConfig
 from vig_pyg.detection.data import collate
+from vig_pyg.detection.loading import load_data, make_detector
 from vig_pyg.detection.module import DetectorModule, rate
-from vig_pyg.detection.plan import DetectionRecipe
 from vig_pyg.graph import dilated_knn
 
 
@@ -16,8 +17,8 @@ def module(tmp_path, **options):
     add_picture(coco, (1, 1))
     add_picture(coco, (1, 100), [(30, 0, 70, 1)])
     made = plan(coco, **options)
-    data = made.data(num_workers=0)
-    return DetectorModule(made.model(2), data, made.recipe), data
+    data = load_data(made)
+    return DetectorModule(make_detector(made, 2), data, made), data
 
 
 def steps(made, data, count, precision):
@@ -95,11 +96,13 @@ def test_only_trained_weights_are_in_the_optimizer_and_norms_do_not_decay(tmp_pa
 
 
 def test_rates():
-    step, cosine = DetectionRecipe(warmup=5), DetectionRecipe(warmup=5, schedule="cosine")
+    sources = {"train": "a", "val": "b"}
+    step = DetectionConfig(**sources, warmup="5 steps")
+    cosine = DetectionConfig(**sources, warmup="5 steps", schedule="cosine")
     for recipe in (step, cosine):
         rising = [rate(i, 120, recipe) for i in range(6)]
         assert rising == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
     assert [round(rate(i, 120, step), 4) for i in (79, 80, 109, 110, 119)] == [1, 0.1, 0.1, 0.01, 0.01]
     assert rate(62, 120, cosine) == pytest.approx(0.5 * (1 + math.cos(math.pi * 57 / 115)))
     assert rate(119, 120, cosine) < 1e-3
-    assert rate(0, 20, DetectionRecipe(warmup=500)) == 0.5  # a short run warms up shortly
+    assert rate(0, 20, DetectionConfig(**sources, warmup="500 steps")) == 0.5  # a short run warms up shortly

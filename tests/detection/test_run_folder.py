@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from vig_pyg.detection.load import load_detector
-from vig_pyg.detection.run_folder import read_plan, write_plan, write_rows
+from vig_pyg.detection.loading import load_data
+from vig_pyg.detection.run_folder import read_run, write_rows, write_run
 
 
 def test_the_written_detector_finds_the_same_objects(trained):
@@ -22,14 +23,19 @@ def test_what_is_no_run_folder_is_named(trained, tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a run folder"):
         load_detector(tmp_path)
     config = tmp_path / "config.json"
+    (tmp_path / "model.safetensors").write_bytes(b"")
     for content in ("{", '{"model": "vig_micro"}', '{"kind": "detector"}', "[1]"):
         config.write_text(content)
         with pytest.raises(ValueError, match=r"config\.json is not the configuration of a detector"):
-            read_plan(tmp_path)
+            load_detector(tmp_path)
     folder, _ = trained
     entries = json.loads((folder / "config.json").read_text())
     config.write_text(json.dumps({**entries, "class_names": ["a"], "category_ids": [1]}))
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    with pytest.raises(ValueError, match=r"config\.json is not .*: it has 1 class_names, and a detector of 2"):
+        load_detector(tmp_path)
+    entries["model"]["options"]["out_channels"] = 8
+    config.write_text(json.dumps(entries))
     with pytest.raises(ValueError, match=r"model\.safetensors does not fit"):
         load_detector(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"cut short")
@@ -37,10 +43,14 @@ def test_what_is_no_run_folder_is_named(trained, tmp_path):
         load_detector(tmp_path)
 
 
-def test_the_plan_comes_back(trained, tmp_path):
-    plan, names, ids = read_plan(trained[0])
-    write_plan(tmp_path, plan, names, ids)
-    assert read_plan(tmp_path) == (plan, names, ids)
+def test_the_configuration_comes_back(trained, tmp_path):
+    config, run = read_run(trained[0]), load_detector(trained[0])
+    source = load_data(config).train_set.source
+    write_run(tmp_path, config, run.model, source)
+    assert read_run(tmp_path) == config
+    assert (tmp_path / "config.json").read_bytes() == (trained[0] / "config.json").read_bytes()
+    with pytest.raises(FileNotFoundError, match=r"is not a run folder: it has no config\.yaml"):
+        read_run(tmp_path / "nowhere")
 
 
 def test_rows_with_gaps(tmp_path):

@@ -6,15 +6,24 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vig_pyg._io.signals import exit_status
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import MODEL, MODEL_FILES, add_device, add_own_code, device, import_own_code, say_broken
+from vig_pyg.cli._own_code import import_own
+from vig_pyg.cli._train_flags import FREE, NETWORK, add_run_flags, read_flags
 
 if TYPE_CHECKING:
-    from vig_pyg.detection.plan import Plan
+    from vig_pyg.engine.config_parser import ConfigParser
 
+#: Short names of options of the detector, with their help.
+DETECTOR = {
+    "weights_backbone": "classification weights for the PyramidViG, such as imagenet1k, a file or a URL; the first "
+    "stages and all batch norms are then frozen",
+    "min_size": "length in pixels to which the short side of an image is resized (default: 800)",
+    "max_size": "largest length in pixels of the long side (default: 1333)",
+}
 SOURCE = "FILE.json or FILE.json:IMAGES (COCO's format), or FOLDER:LIST (Pascal VOC)"
 
 
@@ -22,7 +31,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The commands below `detect` and their options."""
     detect = commands.add_parser("detect", help="object detection: train, evaluate, predict")
     parts = detect.add_subparsers(required=True, metavar="COMMAND")
-    _add_train(parts.add_parser("train", help="train a detector"))
+    train = parts.add_parser("train", help="train a detector on annotated images", raw=True)
+    train.set_defaults(run=_train, make_parser=make_parser)
 
     evaluate = parts.add_parser("evaluate", help="average precision of a run on annotated pictures")
     evaluate.add_argument("model", metavar="MODEL", help=MODEL)
@@ -47,79 +57,52 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     predict.set_defaults(run=_predict)
 
 
-def _add_train(train: argparse.ArgumentParser) -> None:
-    train.add_argument("--train", metavar="SOURCE", help=SOURCE)
-    train.add_argument("--val", metavar="SOURCE", help="pictures to measure on, in the same form")
-    train.add_argument("--out", type=Path, help="run folder, must not exist")
-    train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run; it keeps all its settings")
-    train.add_argument("--detector", default="retinanet", help="retinanet, fasterrcnn or maskrcnn (default: retinanet)")
-    train.add_argument("--model", default="tiny", help="size of the PyramidViG (default: tiny)")
-    train.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="option of the detector or of PyramidViG, the value as JSON: anchor_scale=3, drop_path_rate=0.1",
+def make_parser() -> ConfigParser:
+    """The flags of `detect train`: all values of a `DetectionConfig`, and those of a run."""
+    from vig_pyg.detection.config import DetectionConfig
+    from vig_pyg.engine.config_parser import ConfigParser
+
+    parser = ConfigParser(
+        DetectionConfig,
+        prog="vig-pyg detect train",
+        description="Train a detector on annotated images.",
+        shortcuts={**NETWORK, **DETECTOR},
     )
-    train.add_argument("--weights-backbone", help="classification weights for the PyramidViG")
-    train.add_argument("--min-size", type=int, default=800, help="short side of the resized picture (default: 800)")
-    train.add_argument("--max-size", type=int, default=1333, help="largest long side (default: 1333)")
-    train.add_argument("--epochs", type=int, default=12)
-    train.add_argument("--batch-size", type=int, default=16)
-    train.add_argument("--lr", type=float, default=1e-4, help="largest learning rate (default: 1e-4)")
-    train.add_argument("--schedule", default="step", help="step (1x) or cosine (default: step)")
-    train.add_argument("--warmup", type=int, default=500, help="steps with a rising rate (default: 500)")
-    train.add_argument("--precision", default="float32", help="float32 or bfloat16 (default: float32)")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--flip", default="h", help="none, h or hv (default: h)")
-    train.add_argument("--scale", type=_range, default=(1.0, 1.0), metavar="LOW,HIGH", help="zoom of training pictures")
-    train.add_argument("--color", type=float, default=0.0, help="strength of color changes (default: 0)")
-    train.add_argument(
-        "--on-bad", choices=["drop", "stop"], default="drop", help="at an object whose box or outline cannot be used"
-    )
-    train.add_argument("--measure-every", type=int, default=1, help="epochs between measurements (default: 1)")
-    train.add_argument("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
-    train.add_argument("--quiet", action="store_true", help="no progress bar")
-    train.set_defaults(run=_train, parser=train)
-
-
-def _range(text: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected LOW,HIGH such as 0.8,1.25, got {text!r}") from None
-    return low, high
-
-
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-    """Options of the builder."""
-    options: dict[str, Any] = {"min_size": args.min_size, "max_size": args.max_size}
-    if args.weights_backbone is not None:
-        options["weights_backbone"] = args.weights_backbone
-    for text in args.option:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"--option takes NAME=VALUE, got {text!r}.")
-        try:
-            options[name] = json.loads(value)
-        except json.JSONDecodeError:
-            options[name] = value  # a plain word
-    if "num_classes" in options:
-        raise ValueError("The annotations say how many classes there are: leave out --option num_classes.")
-    return options
+    add_run_flags(parser, out="new run folder")
+    return parser
 
 
 def _train(args: argparse.Namespace) -> int | None:
-    from vig_pyg.detection.fit import fit
+    from vig_pyg.detection._extra import require
 
-    how: dict[str, Any] = {"num_workers": args.workers, "measure_every": args.measure_every, "progress": not args.quiet}
-    if args.resume is None:
-        plan, out = _plan(args), args.out
+    require()
+    from vig_pyg.detection.config import make_config
+    from vig_pyg.detection.fit import fit
+    from vig_pyg.detection.run_folder import CONFIG_YAML
+    from vig_pyg.engine.config_file import to_yaml
+
+    flags = read_flags(make_parser(), args.argv)
+    if flags.resume is not None:
+        source = flags.resumed_values(CONFIG_YAML)
+        import_own(flags.values)
+        config = make_config(source)
     else:
-        _refuse_settings(args)
-        plan, out = None, args.resume
+        where, values = flags.file_values()
+        for given in (values, flags.values):
+            import_own(given)
+        config = make_config((where, values), ("the command line", flags.values))
+    if flags.print_config:
+        print(to_yaml(config), end="")
+        return None
+    out = flags.resume or flags.out
+    if out is None:
+        raise ValueError("--out is missing: name the new run folder (or --resume RUN, to continue a run).")
     try:
-        last = fit(plan, out, resume=args.resume is not None, **how)
+        if flags.resume is None:
+            last = fit(config, out, progress=not flags.quiet)
+        else:
+            changes = {name: value for name, value in flags.values.items() if name in FREE}
+            last = fit(None, out, resume=True, changes=changes, progress=not flags.quiet)
     except KeyboardInterrupt as stop:
         if not (out / "config.json").is_file():
             raise  # nothing was written
@@ -129,36 +112,6 @@ def _train(args: argparse.Namespace) -> int | None:
     for path in sorted(out.iterdir()):
         print(f"  {terminal_text(path)}")
     return None
-
-
-def _plan(args: argparse.Namespace) -> Plan:
-    """What the options ask for."""
-    from vig_pyg.detection.data import Augmentation
-    from vig_pyg.detection.plan import DetectionRecipe, Plan
-
-    for name in ("train", "val", "out"):
-        if getattr(args, name) is None:
-            raise ValueError(f"--{name} is missing (or --resume RUN, to go on with a run).")
-    names = ("epochs", "batch_size", "lr", "schedule", "warmup", "precision", "seed")
-    return Plan(
-        train=args.train,
-        val=args.val,
-        detector=args.detector,
-        variant=args.model,
-        options=_options(args),
-        recipe=DetectionRecipe(**{name: getattr(args, name) for name in names}),
-        augmentation=Augmentation(flip=args.flip, scale=args.scale, color=args.color),
-        on_bad=args.on_bad,
-    )
-
-
-def _refuse_settings(args: argparse.Namespace) -> None:
-    """Settings beside --resume would be ignored: refuse them."""
-    plain = vars(args.parser.parse_args([]))
-    free = {"resume", "workers", "measure_every", "quiet"}
-    given = [name for name, value in plain.items() if name not in free and getattr(args, name) != value]
-    if given:
-        raise ValueError(f"--resume keeps the settings of the run: leave out --{given[0].replace('_', '-')}.")
 
 
 def _evaluate(args: argparse.Namespace) -> None:

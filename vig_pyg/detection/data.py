@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from vig_pyg.detection.coco import read_coco
+from vig_pyg.detection.config import Augmentation
 from vig_pyg.detection.masks import read_outline
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.records import Annotation, DetectionDataset, ImageRecord, OnBad
@@ -53,58 +52,35 @@ def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad:
     return read_voc(path, part, classes=classes, on_bad=on_bad)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """Changes of a training picture that keep its size.
+def augment(augmentation: Augmentation, image: Tensor, target: Target) -> Sample:
+    """A training image and its objects, changed at random; draws from torch's generator.
 
     Args:
-        flip: Which mirror images there are: `"none"`, `"h"` (left and right), `"hv"` (up and down too).
-        scale: Range of the factor by which a picture is enlarged or shrunk before it is cut or filled up to its size.
-        color: Strength of changes of brightness, contrast and saturation; 0 for none.
-
-    Raises:
-        ValueError: If a value is out of range.
-
-    Example:
-        >>> Augmentation(flip="hv").scale
-        (1.0, 1.0)
+        augmentation: What is changed.
+        image: Bytes `(3, H, W)`.
+        target: Its objects; those that are cut away are left out of the result.
     """
+    size = [image.size(1), image.size(2)]
+    target = {**target, "boxes": tv_tensors.BoundingBoxes(target["boxes"], format="XYXY", canvas_size=size)}
+    if "masks" in target:
+        target["masks"] = tv_tensors.Mask(target["masks"])
+    image, target = _transform(augmentation, size)(tv_tensors.Image(image), target)
+    target = {key: value.as_subclass(Tensor) for key, value in target.items()}
+    seen = (target["boxes"][:, 2:] - target["boxes"][:, :2]).amin(1) >= 1
+    return image.as_subclass(Tensor), {k: v[seen] if k != "image_id" else v for k, v in target.items()}
 
-    flip: str = "h"
-    scale: tuple[float, float] = (1.0, 1.0)
-    color: float = 0.0
 
-    def __post_init__(self) -> None:
-        if self.flip not in ("none", "h", "hv"):
-            raise ValueError(f"flip must be 'none', 'h' or 'hv', got {self.flip!r}.")
-        if not 0 < self.scale[0] <= self.scale[1] < math.inf or not 0 <= self.color < 1:
-            raise ValueError(
-                f"Need 0 < scale[0] <= scale[1] and 0 <= color < 1, got scale={self.scale}, color={self.color}."
-            )
-
-    def __call__(self, image: Tensor, target: Target) -> Sample:
-        """A picture `(3, H, W)` of bytes and its objects, changed by chance."""
-        size = [image.size(1), image.size(2)]
-        target = {**target, "boxes": tv_tensors.BoundingBoxes(target["boxes"], format="XYXY", canvas_size=size)}
-        if "masks" in target:
-            target["masks"] = tv_tensors.Mask(target["masks"])
-        image, target = self._transform(size)(tv_tensors.Image(image), target)
-        target = {key: value.as_subclass(Tensor) for key, value in target.items()}
-        seen = (target["boxes"][:, 2:] - target["boxes"][:, :2]).amin(1) >= 1
-        return image.as_subclass(Tensor), {k: v[seen] if k != "image_id" else v for k, v in target.items()}
-
-    def _transform(self, size: list[int]) -> v2.Compose:
-        steps: list[Any] = []
-        steps += [v2.RandomHorizontalFlip()] if "h" in self.flip else []
-        steps += [v2.RandomVerticalFlip()] if "v" in self.flip else []
-        if self.scale != (1.0, 1.0):
-            factor = float(torch.empty(()).uniform_(*self.scale))
-            steps.append(v2.Resize([max(1, round(side * factor)) for side in size], antialias=True))
-            steps.append(v2.RandomCrop(size, pad_if_needed=True, fill={tv_tensors.Image: 127, "others": 0}))
-        if self.color:
-            c = self.color
-            steps.append(v2.ColorJitter(brightness=c, contrast=c, saturation=c))
-        return v2.Compose([*steps, v2.ClampBoundingBoxes()])
+def _transform(augmentation: Augmentation, size: list[int]) -> v2.Compose:
+    steps: list[Any] = []
+    steps += [v2.RandomHorizontalFlip()] if "h" in augmentation.flip else []
+    steps += [v2.RandomVerticalFlip()] if "v" in augmentation.flip else []
+    if augmentation.scale != (1.0, 1.0):
+        factor = float(torch.empty(()).uniform_(*augmentation.scale))
+        steps.append(v2.Resize([max(1, round(side * factor)) for side in size], antialias=True))
+        steps.append(v2.RandomCrop(size, pad_if_needed=True, fill={tv_tensors.Image: 127, "others": 0}))
+    if c := augmentation.color:
+        steps.append(v2.ColorJitter(brightness=c, contrast=c, saturation=c))
+    return v2.Compose([*steps, v2.ClampBoundingBoxes()])
 
 
 class DetectionSet(Dataset[Sample]):
@@ -150,7 +126,7 @@ class DetectionSet(Dataset[Sample]):
             )
         target = self._target(record)
         if self.augmentation is not None:
-            image, target = self.augmentation(image, target)
+            image, target = augment(self.augmentation, image, target)
         return image / 255, target
 
     def _target(self, record: ImageRecord) -> Target:

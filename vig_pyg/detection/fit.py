@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vig_pyg.detection._extra import require
 
@@ -18,11 +20,14 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException  # noqa: E40
 from vig_pyg._io.output import check_new_folder, new_folder, write_file  # noqa: E402
 from vig_pyg._io.signals import Terminated  # noqa: E402
 from vig_pyg._io.text import error_text, terminal_text  # noqa: E402
+from vig_pyg.artifact import CONFIG  # noqa: E402
+from vig_pyg.detection.config import DetectionConfig  # noqa: E402
 from vig_pyg.detection.keeper import Keeper  # noqa: E402
+from vig_pyg.detection.load import read_detector  # noqa: E402
+from vig_pyg.detection.loading import load_data, make_detector  # noqa: E402
 from vig_pyg.detection.module import DetectorModule  # noqa: E402
-from vig_pyg.detection.plan import Plan  # noqa: E402
 from vig_pyg.detection.plots import draw_curves  # noqa: E402
-from vig_pyg.detection.run_folder import CHECKPOINT, read_plan, write_plan, write_rows  # noqa: E402
+from vig_pyg.detection.run_folder import CHECKPOINT, read_run, write_rows, write_run  # noqa: E402
 from vig_pyg.engine.checkpoint_io import AtomicCheckpointIO  # noqa: E402
 from vig_pyg.engine.processes import processes  # noqa: E402
 from vig_pyg.engine.trainer import quiet_lightning  # noqa: E402
@@ -31,12 +36,11 @@ _log = logging.getLogger(__name__)
 
 
 def fit(
-    plan: Plan | None,
+    config: DetectionConfig | None,
     out: str | Path,
     *,
     resume: bool = False,
-    measure_every: int = 1,
-    num_workers: int = 2,
+    changes: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> dict[str, float]:
     """Train a detector and leave a run folder.
@@ -46,12 +50,12 @@ def fit(
     at the end; a picture that cannot be drawn is a warning. After an error in the first epoch nothing is left.
 
     Args:
-        plan: Detector, data and recipe; `None` to go on with the folder's.
+        config: Data, detector and numbers of the run; `None` to continue with the folder's.
         out: The run folder; it must not exist, but for `resume`.
         resume: Whether to go on after the last finished epoch of the folder. The result is that of a
             run without interruption, bit for bit on a CPU.
-        measure_every: Epochs between measurements of average precision; the last epoch is always measured.
-        num_workers: Processes that read pictures.
+        changes: Values of a resumed run that may differ: `num_workers` and `evaluate_every`. The last epoch is always
+            evaluated.
         progress: Whether to show progress bars.
 
     Returns:
@@ -60,39 +64,36 @@ def fit(
     Raises:
         FileExistsError: If `out` exists and `resume` is not asked for.
         FileNotFoundError: If there is no run to resume, or pictures are missing.
-        ValueError: If the loss is not finite or a picture cannot be used, with its name; if both a plan and `resume`
-            are given, or neither; or if several processes are to train.
+        ValueError: If the loss is not finite or a picture cannot be used, with its name; if both a configuration
+            and `resume` are given, or neither; or if several processes are to train.
     """
     folder = Path(out)
-    if (plan is None) != resume:
-        raise ValueError("Pass a plan for a new run, or plan=None with resume=True to go on with a folder's plan.")
-    if measure_every < 1 or num_workers < 0:
-        raise ValueError(
-            f"measure_every must be at least 1 and num_workers at least 0, got {measure_every} and {num_workers}."
-        )
+    if (config is None) != resume:
+        raise ValueError("Pass a config for a new run, or config=None with resume=True to continue with a folder's.")
     place = processes()
     if place.world > 1:  # they would all write the same folder
         raise ValueError(
             f"Object detection trains in one process, but {place.launcher} has started {place.world}: start one."
         )
     class_names = None
-    if plan is None:
-        plan, class_names, _ = read_plan(folder)
+    if config is None:
+        config, (_, class_names, _) = read_run(folder), read_detector(folder / CONFIG)
+        config = replace(config, **(changes or {}))
     else:
         _check_new(folder)
     keeper = Keeper(folder)
     with quiet_lightning():
-        lightning.seed_everything(plan.recipe.seed, verbose=False)
-        data = plan.data(num_workers=num_workers)
+        lightning.seed_everything(config.seed, verbose=False)
+        data = load_data(config)
         source = data.train_set.source
         if class_names not in (None, source.class_names):
-            raise ValueError(f"{plan.train} has other classes than when the run in {folder} began.")
-        checkpoint = _checkpoint(folder, plan) if resume else None
-        module = DetectorModule(plan.model(len(source.class_names), pretrained=not resume), data, plan.recipe)
+            raise ValueError(f"{config.train} has other classes than when the run in {folder} began.")
+        checkpoint = _checkpoint(folder, config) if resume else None
+        module = DetectorModule(make_detector(config, len(source.class_names), pretrained=not resume), data, config)
         with _folder(folder, keeper, resume=resume):
             if not resume:
-                write_plan(folder, plan, source.class_names, source.category_ids)
-            trainer = _trainer(plan, folder, keeper, measure_every=measure_every, progress=progress)
+                write_run(folder, config, module.model, source)
+            trainer = _trainer(config, folder, keeper, progress=progress)
             _run(keeper, lambda: trainer.fit(module, datamodule=data, ckpt_path=checkpoint), trainer)
             if not keeper.rows:
                 raise ValueError(f"{folder / CHECKPOINT} says that the run is finished, but has no epoch.")
@@ -114,11 +115,11 @@ def _check_new(folder: Path) -> None:
         raise FileExistsError(f"{error} If the run was stopped, --resume {folder} goes on with it.") from None
 
 
-def _checkpoint(folder: Path, plan: Plan) -> Path | None:
+def _checkpoint(folder: Path, config: DetectionConfig) -> Path | None:
     """Where to go on from; `None` if the run ended before its first step."""
     if (folder / CHECKPOINT).is_file():
         return folder / CHECKPOINT
-    source = plan.options.get("weights_backbone")
+    source = config.options.get("weights_backbone")
     if source is not None:  # a folder may be a stranger's: nothing is read or downloaded because it says so
         raise ValueError(
             f"{folder} has no {CHECKPOINT}: the run ended before its first step, and its start weights "
@@ -145,12 +146,12 @@ def _draw(folder: Path, rows: list[dict[str, float]]) -> None:
         _log.warning("%s could not be drawn (%s); all else is written.", folder / "curves.png", error_text(error))
 
 
-def _trainer(plan: Plan, folder: Path, keeper: Keeper, *, measure_every: int, progress: bool) -> lightning.Trainer:
+def _trainer(config: DetectionConfig, folder: Path, keeper: Keeper, *, progress: bool) -> lightning.Trainer:
     return lightning.Trainer(
-        max_epochs=plan.recipe.epochs,
-        check_val_every_n_epoch=measure_every,
-        precision="bf16-mixed" if plan.recipe.precision == "bfloat16" else "32-true",
-        gradient_clip_val=plan.recipe.clip,
+        max_epochs=config.epochs,
+        check_val_every_n_epoch=config.evaluate_every,
+        precision=config.precision,
+        gradient_clip_val=config.clip_grad,
         callbacks=[keeper],
         plugins=[AtomicCheckpointIO()],
         devices=1,

@@ -10,36 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vig_pyg._io.schema import Check, choice, either, flag, listing, mapping, number, optional, read_as, text, whole
+from vig_pyg._io.schema import Check, choice, listing, mapping, read_as, whole
 from vig_pyg._io.text import error_text
 from vig_pyg.artifact import CONFIG, DETECTION, WEIGHTS, read_config
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
-from vig_pyg.config_schema import SIDE_LIMIT, check_names, check_size, check_weights_hold, model_options
+from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options
 from vig_pyg.detection._device import find_device
 from vig_pyg.detection.builders import DETECTORS, DetectorConfig, DetectorOptions, detector_config
-from vig_pyg.detection.norm import NORM_MODES
+from vig_pyg.detection.options import check_options, check_own
 from vig_pyg.detection.pixels import as_pixels
 from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.models.hub import find_folder
 
 _WHAT = "the configuration of a detector"
-_SIDE = whole(1, SIDE_LIMIT)
-_OF_CHANNELS = optional(listing(number(-1_000, 1_000), 1, 1_024))
-_OPTIONS: dict[str, Check] = {
-    "num_classes": whole(1, 100_000),
-    "weights_backbone": optional(text(4_096)),
-    "trainable_layers": optional(whole(0, 5)),
-    "norm": optional(choice(NORM_MODES)),
-    "out_channels": whole(1, 4_096),
-    "anchor_scale": optional(number(0.01, 1_000)),
-    "min_size": either(listing(_SIDE, 1, 100), _SIDE),
-    "max_size": _SIDE,
-    "image_mean": _OF_CHANNELS,
-    "image_std": _OF_CHANNELS,
-}
-#: An option of torchvision's classes: they have flags, thresholds, weights of four sides, and numbers of boxes.
-_THEIRS = optional(either(flag, listing(number(-1_000, 1_000), 1, 16), number(-1_000, 100_000)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +162,7 @@ def read_detector(path: Path) -> tuple[DetectorConfig, list[str], list[int]]:
 
 def _read(content: dict[str, Any], _: int, where: str) -> DetectorConfig:
     detector, backbone = choice(tuple(DETECTORS)), model_options(PyramidViGConfig)
-    parts: dict[str, Check] = {"detector": detector, "backbone": backbone, "options": _options}
+    parts: dict[str, Check] = {"detector": detector, "backbone": backbone, "options": check_own}
     entry = mapping(parts, required=tuple(parts))(content["model"], f"{where}: model")
     return DetectorConfig(
         detector=entry["detector"],
@@ -192,20 +176,8 @@ def _read_first_form(content: dict[str, Any], num_classes: int, where: str) -> D
     detector = choice(tuple(DETECTORS))(content.get("detector"), f"{where}: detector")
     variant = choice(tuple(PYRAMID_VIG_VARIANTS))(content.get("variant"), f"{where}: variant")
     given = content.get("options")
-    backbone = {field for field in PyramidViGConfig.__dataclass_fields__ if field != "num_classes"}
-    inner = {k: v for k, v in given.items() if k in backbone} if isinstance(given, dict) else {}
-    rest = {k: v for k, v in given.items() if k not in backbone} if isinstance(given, dict) else given
-    checked = {**model_options(PyramidViGConfig)(inner, f"{where}: options"), **_options(rest, f"{where}: options")}
+    checked = check_options(given, f"{where}: options")
     return detector_config(detector, variant, {**checked, "num_classes": num_classes})
-
-
-def _options(value: Any, where: str) -> dict[str, Any]:
-    """Options of a detector; which `detector` has, torchvision's class says when it is made."""
-    inner = value.get("detector") if isinstance(value, dict) else None
-    names = inner if isinstance(inner, dict) and len(inner) < 100 else {}
-    theirs = optional(mapping({str(name): _THEIRS for name in names}))
-    checked: dict[str, Any] = mapping({**_OPTIONS, "detector": theirs})(value, where)
-    return checked
 
 
 _IDS = listing(whole(-(2**63), 2**63 - 1), 1, 100_000)

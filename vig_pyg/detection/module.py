@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from vig_pyg.detection.builders import Detector
+from vig_pyg.detection.config import DetectionConfig
 from vig_pyg.detection.data import DetectionData
 from vig_pyg.detection.evaluate import CocoEvaluator
-from vig_pyg.detection.plan import DetectionRecipe
 from vig_pyg.detection.transform import Target
 from vig_pyg.engine.seeds import seed_of, set_seed
+from vig_pyg.engine.warmup import Warmup
 
 
 class DetectorModule(lightning.LightningModule):
@@ -26,7 +27,7 @@ class DetectorModule(lightning.LightningModule):
         recipe: Numbers of the run.
     """
 
-    def __init__(self, model: Detector, data: DetectionData, recipe: DetectionRecipe) -> None:
+    def __init__(self, model: Detector, data: DetectionData, recipe: DetectionConfig) -> None:
         super().__init__()
         self.model = model
         self.recipe = recipe
@@ -80,7 +81,7 @@ class DetectorModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def rate(step: int, steps: int, recipe: DetectionRecipe) -> float:
+def rate(step: int, steps: int, recipe: DetectionConfig) -> float:
     """Share of the largest learning rate at a step.
 
     Args:
@@ -89,11 +90,11 @@ def rate(step: int, steps: int, recipe: DetectionRecipe) -> float:
         recipe: Schedule and warm-up.
 
     Example:
-        >>> recipe = DetectionRecipe(warmup=0)
+        >>> recipe = DetectionConfig(train="a", val="b", warmup="0%")
         >>> [round(rate(step, 12, recipe), 3) for step in (0, 7, 8, 11)]
         [1.0, 1.0, 0.1, 0.01]
     """
-    rise = min(recipe.warmup, steps // 10)
+    rise = Warmup.parse(recipe.warmup).steps(total=steps, epochs=recipe.epochs)
     if step < rise:
         return (step + 1) / rise
     if recipe.schedule == "cosine":

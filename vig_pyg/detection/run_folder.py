@@ -1,36 +1,38 @@
-"""The folder of a detector's run: its plan, its weights, and what is needed to go on."""
+"""The folder of a detector's run: its configuration, its weights, and what is needed to resume it."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 
 from safetensors.torch import save
 
-from vig_pyg._io.bounded_json import read_json
+from vig_pyg._io.bounded_yaml import read_yaml
 from vig_pyg._io.output import write_file
-from vig_pyg._io.schema import read_as
+from vig_pyg.artifact import write_config
 from vig_pyg.detection.builders import Detector
-from vig_pyg.detection.config_schema import check_config
-from vig_pyg.detection.plan import Plan
+from vig_pyg.detection.config import DetectionConfig, make_config
+from vig_pyg.detection.records import DetectionDataset
+from vig_pyg.engine.config_file import to_yaml
 
-PLAN = "config.json"
+CONFIG_YAML = "config.yaml"
 WEIGHTS = "model.safetensors"
 CHECKPOINT = "checkpoint.ckpt"
 METRICS = "metrics.csv"
 
 
-def write_plan(folder: Path, plan: Plan, class_names: list[str], category_ids: list[int]) -> None:
-    """The plan and the classes as `config.json`.
+def write_run(folder: Path, config: DetectionConfig, model: Detector, source: DetectionDataset) -> None:
+    """What the run is made of, as `config.yaml`, and what is needed to use the detector, as `config.json`.
 
-    Raises:
-        TypeError: If an option of the plan is no plain number or name.
+    Args:
+        folder: The run's folder.
+        config: What it is trained with.
+        model: The detector.
+        source: The images that it is trained on, with the classes.
     """
-    content = {"kind": "detector", **plan.to_dict(), "class_names": class_names, "category_ids": category_ids}
-    text = json.dumps(content, indent=2) + "\n"
-    write_file(folder / PLAN, text, overwrite=True)
+    write_config(folder, model, class_names=source.class_names, category_ids=source.category_ids)
+    write_file(folder / CONFIG_YAML, to_yaml(config), overwrite=True)
 
 
 def write_weights(folder: Path, model: Detector) -> None:
@@ -49,18 +51,19 @@ def write_rows(folder: Path, rows: list[dict[str, float]]) -> None:
     write_file(folder / METRICS, text.getvalue(), overwrite=True)
 
 
-def read_plan(folder: str | Path) -> tuple[Plan, list[str], list[int]]:
-    """The plan of a run folder and its classes, checked; nothing is built or fetched.
+def read_run(folder: str | Path) -> DetectionConfig:
+    """The configuration of a run folder, checked; nothing is built or fetched.
+
+    Args:
+        folder: The folder.
 
     Raises:
         FileNotFoundError: If it is not the folder of a detector's run.
         ValueError: If its configuration cannot be read.
     """
-    path = Path(folder) / PLAN
+    path = Path(folder) / CONFIG_YAML
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} is not a run folder: it has no {PLAN}. `vig-pyg detect train` makes one.")
-    with read_as("the configuration of a detector", str(path)):
-        content = check_config(read_json(path), str(path))
-        names, ids = content.pop("class_names"), content.pop("category_ids")
-        del content["kind"]
-        return Plan.from_dict(content), names, ids
+        raise FileNotFoundError(
+            f"{folder} is not a run folder: it has no {CONFIG_YAML}. `vig-pyg detect train` makes one."
+        )
+    return make_config((str(path), read_yaml(path)))

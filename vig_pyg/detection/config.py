@@ -1,0 +1,149 @@
+"""What a training run of a detector has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from vig_pyg._io.dataclass_schema import check_fields
+from vig_pyg._io.schema import Scalar, listing, number, positive
+from vig_pyg.config import PYRAMID_VIG_VARIANTS
+from vig_pyg.config_schema import check_size
+from vig_pyg.detection.options import BACKBONE, check_options
+from vig_pyg.engine.config import Count, TrainConfig
+from vig_pyg.engine.config_file import Source, from_values, merge_values
+from vig_pyg.engine.warmup import check_warmup
+
+#: Prefix of the names of pyramids among all models; here it may be left out.
+PREFIX = "pvig_"
+
+
+def _is_variant(value: Any) -> bool:
+    return isinstance(value, str) and value.removeprefix(PREFIX) in PYRAMID_VIG_VARIANTS
+
+
+_check_variant = Scalar(f"one of {', '.join(PYRAMID_VIG_VARIANTS)}", _is_variant)
+_check_range = listing(number(0.01, 16), 2, 2)
+
+
+_below_one = Scalar("a number from 0 to less than 1", lambda value: number(0, 1).takes(value) and value < 1)
+
+
+def _check_scale(value: Any, where: str) -> tuple[float, ...]:
+    return tuple(_check_range(value, where))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random changes of each training image that keep its size.
+
+    Args:
+        flip: Which mirror images there are: `none`, `h` (left-right), or `hv` (up-down too).
+        scale: Smallest and largest factor by which an image is zoomed before it is cropped or padded to its size,
+            from 0.01 to 16; `[1, 1]` is off.
+        color: Largest relative change of brightness, contrast and saturation; 0 is off.
+
+    Raises:
+        ValueError: If a value is out of its bounds, or the range of `scale` is empty.
+
+    Example:
+        >>> Augmentation(flip="hv").scale
+        (1.0, 1.0)
+    """
+
+    flip: Literal["none", "h", "hv"] = "h"
+    scale: Annotated[tuple[float, float], _check_scale] = (1.0, 1.0)
+    color: Annotated[float, _below_one] = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale must be a smallest and a largest factor, got {list(self.scale)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionConfig(TrainConfig):
+    """Data and detector of a run.
+
+    The defaults of the schedule are the customary 1x schedule of COCO with AdamW. The detection code of Vision GNN was
+    not published, so its learning rate is not known; what is marked so is our choice.
+
+    Args:
+        train: Images to train on: `FILE.json` or `FILE.json:IMAGES` in COCO's format, or `FOLDER:LIST` of Pascal VOC.
+        val: Images to evaluate on, in the same form.
+        detector: Detector on the pyramid's feature maps; `maskrcnn` learns outlines too.
+        model: Size of the PyramidViG.
+        options: Options of the detector and of the PyramidViG by their names, such as `anchor_scale` or
+            `drop_path_rate` (see `DetectorOptions`); the annotations say how many classes there are.
+        on_bad: How to handle an object whose box or outline cannot be used: `drop` it with a warning, or `stop`.
+        augmentation: Random changes of each training image.
+        epochs: Number of passes over the training images; 12 is 1x.
+        batch_size: Images of one step, over all processes; 16 is 1x.
+        lr: Largest learning rate; 1e-4 for batches of 16 is our choice. Smaller batches need a smaller one, training
+            from scratch a larger one.
+        schedule: How the learning rate falls after the warm-up: `step` divides it by 10 after 8/12 and after 11/12 of
+            the run (1x); `cosine` is our choice for small data.
+        warmup: Length of the linear rise of the learning rate, with its unit; 500 steps are 1x.
+        clip_grad: Largest norm of the gradient, or null; 10 is our choice, reached only when training breaks down.
+
+    Raises:
+        ValueError: If a value is out of its bounds, or the images would have other than 3 channels.
+
+    Example:
+        >>> DetectionConfig(train="train.json", val="val.json").schedule
+        'step'
+    """
+
+    train: str
+    val: str
+    detector: Literal["retinanet", "fasterrcnn", "maskrcnn"] = "retinanet"
+    model: Annotated[str, _check_variant] = "tiny"
+    options: Annotated[dict[str, Any], check_options] = field(default_factory=dict)
+    on_bad: Literal["drop", "stop"] = "drop"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    epochs: Count = 12
+    batch_size: Count = 16
+    lr: Annotated[float, positive(1_000)] = 1e-4
+    schedule: Literal["cosine", "step"] = "step"
+    warmup: Annotated[str, check_warmup] = "500 steps"
+    clip_grad: Annotated[float, positive(1e9)] | None = 10.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.options.get("in_channels", 3) != 3:
+            raise ValueError(
+                f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Train a "
+                "detector with other channels by a loop of your own (see vig_pyg.detection.DETECTORS)."
+            )
+        body = PYRAMID_VIG_VARIANTS[self.variant].override({k: v for k, v in self.options.items() if k in BACKBONE})
+        check_size(body, self.options.get("max_size", 1333), "options")
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant of the PyramidViG."""
+        return self.model.removeprefix(PREFIX)
+
+    @property
+    def masks(self) -> bool:
+        """True if the detector learns outlines."""
+        return self.detector == "maskrcnn"
+
+
+def make_config(*sources: Source) -> DetectionConfig:
+    """The defaults with values changed; the last source wins.
+
+    Args:
+        sources: Pairs of a name for error messages, such as a file's, and values by the names of fields.
+
+    Raises:
+        ValueError: If a name or a value is wrong, or there are no images.
+
+    Example:
+        >>> make_config(("the command line", {"train": "a.json", "val": "b.json", "options.k": 5})).options
+        {'k': 5}
+    """
+    values = merge_values(DetectionConfig, {}, *sources)
+    for name in ("train", "val"):
+        if name not in values:
+            raise ValueError(f"--{name} is missing, also in the file of --config (or --resume RUN continues a run).")
+    return from_values(DetectionConfig, values)

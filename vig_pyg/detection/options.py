@@ -1,0 +1,69 @@
+"""What options of a detector may be: types and bounds, checked before anything is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vig_pyg._io.schema import Check, choice, either, flag, listing, mapping, number, optional, text, whole
+from vig_pyg.config import PyramidViGConfig
+from vig_pyg.config_schema import SIDE_LIMIT, model_options
+from vig_pyg.detection.norm import NORM_MODES
+
+_SIDE = whole(1, SIDE_LIMIT)
+_OF_CHANNELS = optional(listing(number(-1_000, 1_000), 1, 1_024))
+_OPTIONS: dict[str, Check] = {
+    "weights_backbone": optional(text(4_096)),
+    "trainable_layers": optional(whole(0, 5)),
+    "norm": optional(choice(NORM_MODES)),
+    "out_channels": whole(1, 4_096),
+    "anchor_scale": optional(number(0.01, 1_000)),
+    "min_size": either(listing(_SIDE, 1, 100), _SIDE),
+    "max_size": _SIDE,
+    "image_mean": _OF_CHANNELS,
+    "image_std": _OF_CHANNELS,
+}
+_NUM_CLASSES: dict[str, Check] = {"num_classes": whole(1, 100_000)}
+#: An option of torchvision's class: they have flags, thresholds, weights of four sides, and numbers of boxes.
+_THEIRS = optional(either(flag, listing(number(-1_000, 1_000), 1, 16), number(-1_000, 100_000)))
+#: Fields of a `PyramidViGConfig` that an option of a detector can be.
+BACKBONE = frozenset(PyramidViGConfig.__dataclass_fields__) - {"num_classes"}
+
+
+def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, Any]:
+    """Options of `DetectorOptions`; which `detector` has, torchvision's class says when it is made.
+
+    Args:
+        value: The options.
+        where: Their name for errors.
+        num_classes: Whether the number of classes is one of them.
+
+    Example:
+        >>> check_own({"out_channels": 64}, "config.json: options")
+        {'out_channels': 64}
+    """
+    inner = value.get("detector") if isinstance(value, dict) else None
+    names = inner if isinstance(inner, dict) and len(inner) < 100 else {}
+    theirs = optional(mapping({str(name): _THEIRS for name in names}))
+    entries = {**_OPTIONS, **(_NUM_CLASSES if num_classes else {}), "detector": theirs}
+    checked: dict[str, Any] = mapping(entries)(value, where)
+    return checked
+
+
+def check_options(value: Any, where: str) -> dict[str, Any]:
+    """Options of a detector and of its PyramidViG together, as a builder takes them, but for the number of classes.
+
+    Args:
+        value: The options.
+        where: Their name for errors.
+
+    Example:
+        >>> check_options({"k": [3, 9], "min_size": 64}, "config.yaml: options")
+        {'k': (3, 9), 'min_size': 64}
+    """
+    if not isinstance(value, dict):
+        return check_own(value, where)  # says what is expected
+    body = model_options(PyramidViGConfig)({key: one for key, one in value.items() if key in BACKBONE}, where)
+    rest = {key: one for key, one in value.items() if key not in BACKBONE}
+    if "num_classes" in rest:
+        raise ValueError(f"{where}: the annotations say how many classes there are: leave out num_classes.")
+    return {**body, **check_own(rest, where, num_classes=False)}
