@@ -99,6 +99,15 @@ def test_the_nearest_of_equal_neighbors_gets_the_gradient_on_every_path():
         assert torch.equal(grad.flatten(0, 1), want)
 
 
+@pytest.mark.parametrize("way", [_knn_max_relative._plain_backward, _knn_max_relative._backward_on_gpu])
+def test_strides_of_gradients_mean_nothing(way):
+    grad, winners = torch.randn(10, 32, device=DEVICE), torch.randint(0, 5, (10, 16), device=DEVICE).to(torch.uint8)
+    want = way(grad, winners, 10, 2)
+    for one, two in ((grad.t().contiguous().t(), winners), (grad.repeat(1, 2)[:, :32], winners.t().contiguous().t())):
+        for mine, theirs in zip(way(one, two, 10, 2), want, strict=True):
+            torch.testing.assert_close(mine, theirs)
+
+
 def test_winners_are_kept_only_for_gradients_in_the_smallest_type():
     for m, kind in ((256, torch.uint8), (257, torch.int16), (2**15 + 1, torch.int32)):
         x, y = torch.randn(1, 1, 2, device=DEVICE), torch.randn(1, m, 2, device=DEVICE)

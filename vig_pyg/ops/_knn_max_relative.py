@@ -92,11 +92,11 @@ def _plain(
 
 def _plain_backward(grad: Tensor, winners: Tensor, num_src: int, images: int) -> tuple[Tensor, Tensor]:
     _check_winners(grad, winners, num_src, images)
-    own, relative = grad.view(*winners.shape, 2).unbind(2)
-    source = winners.long().view(images, -1, winners.size(1))  # (B, n, C)
+    own, relative = grad.reshape(*winners.shape, 2).unbind(2)  # (N, 2 C) -> (N, C) twice
+    source = winners.long().reshape(images, -1, winners.size(1))  # (B, n, C)
     sums = torch.zeros(images, num_src // images, winners.size(1), device=grad.device)
     sums = sums.to(torch.promote_types(grad.dtype, torch.float32))
-    sums.scatter_add_(1, source, relative.to(sums.dtype).view_as(source))
+    sums.scatter_add_(1, source, relative.to(sums.dtype).reshape(source.shape))
     return sums.flatten(0, 1).to(grad.dtype), own - relative
 
 
