@@ -40,7 +40,7 @@ def test_the_second_launch_binds_nothing():
         launch(kernel, (3, 2), (x, n), {"SIZE": 4, "FLAG": True}, num_warps=4)
     assert kernel.compiled == [((3, 2), (x, 7), {"SIZE": 4, "FLAG": True, "num_warps": 4})]
     ((grid, args),) = kernel.launched
-    assert grid == (3, 2, 1) and args[0] is x and args[1:] == (9, 4, True)
+    assert grid == (3, 2, 1) and args == (x.data_ptr(), 9, 4, True)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from vig_pyg.ops._triton_knn_row import biases, lengths_of, write
+from vig_pyg.ops._triton_select import LOST, ordered
 
 #: Numbers of empty places in a list: larger than those of all sources.
 _EMPTY = tl.constexpr(2**30)
@@ -51,7 +52,7 @@ def search_tiles(
     bias_at = bias_ptr + (image * bias_image + start.to(tl.int64) * bias_target) * COUNT
     x_at = x_ptr + (image * n + start) * channels
     y_at = y_ptr + image * sources * channels
-    list_scores = tl.full((TARGETS, BEST), float("-inf"), tl.float32)
+    list_scores = tl.full((TARGETS, BEST), LOST, tl.int32)
     list_sources = tl.zeros((TARGETS, BEST), tl.int32) + (tl.arange(0, BEST) + _EMPTY)[None, :]
     tile = 0
     while tile * SOURCES < sources:
@@ -60,11 +61,10 @@ def search_tiles(
         scores = biases(bias_at, length, lengths, safe, column, sources, bias_target, ROWS, COUNT)
         scores = _products(scores, x_at, y_at, row, here, column, sources, channels, CHANNELS, PRECISION)
         scores *= (1.0 / lengths)[None, :]
-        scores = tl.where(scores == scores, scores, float("-inf"))
-        scores = tl.where(column[None, :] < sources, scores, float("nan"))
+        scores = tl.where(column[None, :] < sources, ordered(scores), LOST)
         list_scores, list_sources = _merge(scores, column, list_scores, list_sources, sources)
         tile += 1
-    chosen = _ordered(list_scores, list_sources, k, step, SLOTS)
+    chosen = _sorted(list_scores, list_sources, k, step, SLOTS)
     write(found_ptr, chosen, image, start, row, here, n, sources, kept)
 
 
@@ -102,22 +102,22 @@ def _merge(scores, column, list_scores, list_sources, sources):
     best = tl.max(scores, 1)
     worst = tl.min(list_scores, 1)
     last = tl.max(tl.where(list_scores == worst[:, None], list_sources, -1), 1)
-    better = (best > worst) | ((last >= _EMPTY) & (best == best))
+    better = best > worst
     while tl.max(better.to(tl.int32)) > 0:
         source = tl.min(tl.where(scores == best[:, None], column[None, :], sources), 1)
-        scores = tl.where(column[None, :] == source[:, None], float("nan"), scores)
+        scores = tl.where(column[None, :] == source[:, None], LOST, scores)
         replaced = (list_sources == last[:, None]) & better[:, None]
         list_scores = tl.where(replaced, best[:, None], list_scores)
         list_sources = tl.where(replaced, source[:, None], list_sources)
         best = tl.max(scores, 1)
         worst = tl.min(list_scores, 1)
         last = tl.max(tl.where(list_scores == worst[:, None], list_sources, -1), 1)
-        better = (best > worst) | ((last >= _EMPTY) & (best == best))
+        better = best > worst
     return list_scores, list_sources
 
 
 @triton.jit
-def _ordered(list_scores, list_sources, k, step, SLOTS: tl.constexpr):
+def _sorted(list_scores, list_sources, k, step, SLOTS: tl.constexpr):
     """Sources of rank 0, step, 2 step, ... of each list, best first, the smaller number first where scores tie."""
     slot = tl.arange(0, SLOTS)
     chosen = tl.zeros((list_scores.shape[0], SLOTS), tl.int32)
@@ -127,7 +127,7 @@ def _ordered(list_scores, list_sources, k, step, SLOTS: tl.constexpr):
     while rank < k:
         best = tl.max(list_scores, 1)
         source = tl.min(tl.where(list_scores == best[:, None], list_sources, _EMPTY), 1)
-        list_scores = tl.where(list_sources == source[:, None], float("nan"), list_scores)
+        list_scores = tl.where(list_sources == source[:, None], LOST, list_scores)
         if rank == until:
             chosen = tl.where(slot[None, :] == place, source[:, None], chosen)
             until += step

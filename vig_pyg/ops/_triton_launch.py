@@ -38,7 +38,10 @@ def launch(
     if device >= 0 and device != torch.cuda.current_device():
         with torch.cuda.device(device):
             return launch(kernel, grid, args, constants, **options)
-    key = (kernel, device, *map(_special, args), *constants.values(), *options.values())
+    plain = [
+        arg.data_ptr() if isinstance(arg, Tensor) else arg for arg in args
+    ]  # Triton asks the driver for a tensor's
+    key = (kernel, device, *map(_special, args, plain), *constants.values(), *options.values())
     compiled = _COMPILED.get(key)
     if compiled is None:
         if list(constants) != list(kernel.arg_names[len(args) :]):
@@ -47,14 +50,14 @@ def launch(
         if compiled is not None:  # the interpreter compiles nothing
             _COMPILED[key] = compiled
         return None
-    compiled[(*grid, 1, 1)[:3]](*args, *constants.values())
+    compiled[(*grid, 1, 1)[:3]](*plain, *constants.values())
     return None
 
 
-def _special(arg: Tensor | float | None) -> Any:
+def _special(arg: Tensor | float | None, plain: Any) -> Any:
     """What a compiled kernel depends on: type and alignment of a tensor; size, one and divisibility of a number."""
     if isinstance(arg, Tensor):
-        return arg.dtype, arg.data_ptr() % 16 == 0
+        return arg.dtype, plain % 16 == 0
     return arg if arg is None else (arg == 1, arg % 16 == 0, -(2**31) <= arg < 2**31)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+#: Below every score: what was chosen already, or never was a source.
+LOST = tl.constexpr(-(2**31))
 #: Scores are compared on a grid of so many steps between a row's best and a bound below its k-th.
 _STEPS = tl.constexpr(8388600.0)  # below 2**23 - 1, which is left to what has no score
 _FIRST = tl.constexpr(8388608.0)  # from here on the bits of a float32 count in ones
@@ -72,11 +74,18 @@ def _by_keys(one, two, k, step, chosen):
 
 
 @triton.jit
+def ordered(scores):
+    """Whole numbers in the order of the scores, all above `LOST`; NaN is as low as minus infinity, and -0 is 0."""
+    scores = tl.where(scores == 0, 0.0, tl.where(scores == scores, scores, float("-inf")))
+    bits = scores.to(tl.int32, bitcast=True)
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+@triton.jit
 def _by_scores(one, two, first, second, m, k, step, chosen):
     """Each round finds the largest score, then the smallest column that has it, and strikes it out."""
-    lost = float("nan")
-    one = tl.where(first[None, :] < m, tl.where(one == one, one, float("-inf")), lost)
-    two = tl.where(second[None, :] < m, tl.where(two == two, two, float("-inf")), lost)
+    one = tl.where(first[None, :] < m, ordered(one), LOST)
+    two = tl.where(second[None, :] < m, ordered(two), LOST)
     slot = tl.arange(0, chosen.shape[1])
     rank = 0
     until = 0
@@ -86,8 +95,8 @@ def _by_scores(one, two, first, second, m, k, step, chosen):
         at_one = tl.where(one == best[:, None], first[None, :], m)
         at_two = tl.where(two == best[:, None], second[None, :], m)
         column = tl.min(tl.minimum(at_one, at_two), 1)
-        one = tl.where(first[None, :] == column[:, None], lost, one)
-        two = tl.where(second[None, :] == column[:, None], lost, two)
+        one = tl.where(first[None, :] == column[:, None], LOST, one)
+        two = tl.where(second[None, :] == column[:, None], LOST, two)
         if rank == until:
             chosen = tl.where(slot[None, :] == place, (column + 1).to(tl.uint32)[:, None], chosen)
             until += step
