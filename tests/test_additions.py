@@ -5,13 +5,16 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from PIL import Image
 
 import vig_pyg
+from vig_pyg.classification import list_sources, load_config, load_data
 from vig_pyg.classification.sources import SOURCES
 from vig_pyg.cli import main
 from vig_pyg.config import MODELS
 from vig_pyg.conv import CONVS
+from vig_pyg.engine import fit
 from vig_pyg.graph import GRAPHS
 
 FILES = {
@@ -106,18 +109,31 @@ def test_from_the_command_line(files, capsys):
     assert done.returncode == 0 and "rows" in done.stdout, done.stderr
 
 
-def test_by_name_from_python(files):
+def test_from_python(files):
     sys.path.insert(0, str(files))
     import own_data  # noqa: F401
     import own_graphs
-    import own_models  # noqa: F401
-    import own_ops  # noqa: F401
+    import own_models
+    import own_ops
 
     vig_pyg.register_graph("own_ring")(own_graphs.OwnRing)
-    for names, name in [
-        (vig_pyg.list_convs(), "own_mean"),
-        (vig_pyg.list_graphs(), "own_ring"),
-        (vig_pyg.list_models(), "own_small"),
-        (list(SOURCES), "own_stripes"),
+    lists = vig_pyg.list_convs(), vig_pyg.list_graphs(), vig_pyg.list_models("own*"), list_sources()
+    assert [names[-1] for names in lists] == ["own_mean", "own_ring", "own_small", "own_stripes"]
+    config = load_config("scratch", ("test", {"data": "own_stripes", "image_size": 16, "batch_size": 8, "epochs": 1}))
+    data = load_data(config)
+    for out, conv, graph in [
+        ("by_name", "own_mean", "own_ring"),
+        ("by_code", own_ops.OwnMean, own_graphs.OwnRing),
+        ("without_a_name", lambda i, o: own_ops.OwnMean(i, o), "own_ring"),
     ]:
-        assert names[-1] == name
+        options = {"num_classes": 2, "image_size": 16, "conv": conv, "graph": graph}
+        model = vig_pyg.create_model(own_models.own_small, **options)
+        fit(model, data, config, out, progress=False)
+        entry = json.loads((files / out / "config.json").read_text())["model"]
+        assert entry["graph"] == "own_ring" and (entry["conv"] == "own_mean" or entry["conv"].endswith("<lambda>"))
+        if out == "without_a_name":
+            with pytest.raises(ValueError, match=r"conv is 'tests\.test_additions:.*<lambda>'.*register_conv"):
+                vig_pyg.load(out)
+            continue
+        images = torch.rand(2, 3, 16, 16)
+        assert torch.equal(vig_pyg.load(out).model(images), model.eval()(images))

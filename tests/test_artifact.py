@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import nn
 
 from tests.mutations import mutated, mutated_text
-from vig_pyg import DilatedKNN, conv, graph, load, pvig_micro, vig_micro
+from vig_pyg import DilatedKNN, VisionGNN, conv, graph, load, pvig_micro, vig_micro
 from vig_pyg.artifact import CONFIG, WEIGHTS, describe, read_config, write_config, write_weights
 from vig_pyg.preprocess import Preprocessing
 
@@ -54,6 +54,13 @@ def test_code_is_written_by_its_name(options, names):
     _, entry = describe(vig_micro(**options))
     assert (entry["conv"], entry["graph"]) == names
     json.dumps(entry)
+
+
+@pytest.mark.parametrize("options", [{"graph": graph.WindowGraph}, {"conv": conv.EdgeConv}, {"graph": DilatedKNN}])
+def test_code_that_has_a_name_is_saved_and_loaded(tmp_path, options):
+    model, images = pvig_micro(num_classes=2, **options).eval(), torch.rand(1, 3, 32, 32)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(VisionGNN.from_pretrained(tmp_path)(images), model(images))
 
 
 def test_code_is_never_imported_because_a_file_names_it(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from vig_pyg.checkpoints.metadata import to_safetensors
 from vig_pyg.config import MODELS, ModelConfig, variant_config
 from vig_pyg.config_schema import check_names, options_of
 from vig_pyg.conv import CONVS
-from vig_pyg.graph import GRAPHS
+from vig_pyg.graph import GRAPHS, DilatedKNN
 from vig_pyg.preprocess import Preprocessing
 
 CONFIG = "config.json"
@@ -99,6 +99,8 @@ def describe(model: nn.Module) -> tuple[Task, dict[str, Any]]:
 def describe_config(config: ModelConfig) -> dict[str, Any]:
     """The fields of a configuration for JSON, with names in place of callables."""
     values = {field.name: getattr(config, field.name) for field in fields(config)}
+    if values["graph"] is DilatedKNN and "position" in values:
+        values["position"] = None  # without options it searches without positions, as "knn" does with None
     for name, registry in (("conv", CONVS), ("graph", GRAPHS)):
         if callable(values[name]):
             values[name] = registry.name_of(values[name]) or _place(values[name])

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from vig_pyg.checkpoints.metadata import describe
+from vig_pyg.checkpoints.metadata import describe, place_of
 from vig_pyg.config import ModelConfig, PyramidViGConfig
+from vig_pyg.conv import CONVS
+from vig_pyg.graph import GRAPHS
 
 #: What the neighbors depend on beside the features, for graphs by name; a graph of one's own may use k and dilation.
 _OF_GRAPH: dict[str, tuple[str, ...]] = {
@@ -85,11 +87,20 @@ def _said(name: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool
 
 def _same(one: Any, two: Any) -> bool:
     if isinstance(one, str) and isinstance(two, str):
-        one, two = one.replace(":", "."), two.replace(":", ".")  # `my_ops:MyConv` is how the command line names it
-        # a class of a script has another module when it is imported from there
-        ends = {text.removeprefix("__main__") for text in (one, two) if text.startswith("__main__.")}
-        return one == two or any(all(text.endswith(end) for text in (one, two)) for end in ends)
+        return any(_same_name(first, second) for first in _names(one) for second in _names(two))
     return _plain(one) == _plain(two)
+
+
+def _names(name: str) -> list[str]:
+    """A name of an operator or graph, and the place where what is registered under it is defined."""
+    places = [place_of(registry[name]) for registry in (CONVS, GRAPHS) if name in registry]
+    return [name.replace(":", "."), *(place for place in places if place)]  # `my_ops:MyConv` is an import path
+
+
+def _same_name(one: str, two: str) -> bool:
+    # a class of a script has another module when it is imported from there
+    ends = {text.removeprefix("__main__") for text in (one, two) if text.startswith("__main__.")}
+    return one == two or any(all(text.endswith(end) for text in (one, two)) for end in ends)
 
 
 def _plain(value: Any) -> Any:

@@ -46,7 +46,7 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     if isinstance(conv, partial) and conv.func in CONVS.values() and conv.keywords.keys() <= {"heads"}:
         conv = conv if conv.args else conv.func
     ours = {operator: name for name, operator in CONVS.items()}
-    values |= {"conv": ours.get(conv) or _name(conv), "graph": _name(graph), "position": position}
+    values |= {"conv": ours.get(conv) or place_of(conv), "graph": place_of(graph), "position": position}
     return {"family": type(config).__name__.removesuffix("Config"), **values}
 
 
@@ -124,15 +124,15 @@ def _is_knn(options: Mapping[str, Any]) -> bool:
     return options.keys() <= {"stochastic", "epsilon", "engine", "knn_precision", "position"}
 
 
-def _name(value: Any) -> str | None:
+def place_of(value: Any) -> str | None:
     """A name that is the same wherever the callable is imported; `None` where there is none."""
     if isinstance(value, str):
         return value
     if isinstance(value, Reuse):
-        inner = _name(value.factory)
+        inner = place_of(value.factory)
         return inner and f"Reuse({inner}, every={value.every})"
     if isinstance(value, partial):
-        inner, options = _name(value.func), [*map(repr, value.args)]
+        inner, options = place_of(value.func), [*map(repr, value.args)]
         options += [f"{key}={option!r}" for key, option in sorted(value.keywords.items())]
         plain = not any(" at 0x" in option for option in options)  # the address of an object names nothing
         return f"partial({', '.join([inner, *options])})" if inner and plain else None

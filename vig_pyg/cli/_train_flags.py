@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
 
-#: Short names of options that every network has, with their help.
-NETWORK = {
-    "conv": "operator of the graph convolution: mr, edge, gin, sage, or one of your own as an import path such as "
-    "my_ops:MyConv",
-    "graph": "how neighbors are chosen, such as knn or window, or an import path such as my_graphs:Ring",
-    "k": "number of neighbors of each patch, or two numbers for the first and the last block such as [9, 18]",
-    "patch_size": "side of a patch in pixels, a power of two",
-}
 #: Values that may differ when a run goes on: they change how fast it is, or when it is evaluated.
 FREE = ("num_workers", "evaluate_every")
 #: Options that can name code; it is imported only if the user names it.
 CODE = ("options.conv", "options.graph")
+
+
+def network_flags() -> dict[str, str]:
+    """Short names of options that every network has, with their help."""
+    from vig_pyg.conv import list_convs
+    from vig_pyg.graph import list_graphs
+
+    return {
+        "conv": f"operator of the graph convolution: {', '.join(list_convs())}, or one of your own as an import path "
+        "such as my_ops:MyConv",
+        "graph": f"how neighbors are chosen: {', '.join(list_graphs())}, or an import path such as my_graphs:Ring",
+        "k": "number of neighbors of each patch, or two numbers for the first and the last block such as [9, 18]",
+        "patch_size": "side of a patch in pixels, a power of two",
+    }
 
 
 _RUN = ("preset", "config", "print_config", "out", "resume", "quiet")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vig_pyg._io.signals import Terminated
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._own_code import import_own
-from vig_pyg.cli._train_flags import NETWORK, TrainFlags, add_run_flags, read_flags
+from vig_pyg.cli._train_flags import TrainFlags, add_run_flags, network_flags, read_flags
 
 if TYPE_CHECKING:
     from vig_pyg.classification import ClassificationConfig
@@ -36,7 +36,7 @@ def make_parser() -> ConfigParser:
         ClassificationConfig,
         prog="vig-pyg train",
         description=f"{ABOUT.capitalize()}.",
-        shortcuts=NETWORK,
+        shortcuts=network_flags(),
         by_preset={name for preset in PRESETS.values() for name in differing(preset)},
     )
     add_run_flags(parser, out="new run folder (default: runs/NAME of the data)", presets=list(PRESETS))
