@@ -200,9 +200,9 @@ def test_a_file_that_is_right_passes_whatever_its_ties(tmp_path, monkeypatch):
 @pytest.mark.parametrize("right", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_skipped_neighbors_are_skipped_in_the_file(tmp_path, monkeypatch, right):
     """With dilation 2; an exporter that took the nearest k of the 2 k would be found by the logits."""
-    exported = _knn._exported
+    exported = _knn.knn_exported
     wrong = lambda x, y, k, step, *rest: exported(x, y, -(-k // step), 1, *rest)  # noqa: E731
-    monkeypatch.setattr(_knn, "_exported", exported if right else wrong)
+    monkeypatch.setattr(_knn, "knn_exported", exported if right else wrong)
     model = calibrated(ViG("micro", num_classes=5, image_size=32, graph=knn_by_two))
     if right:
         to_onnx(model, tmp_path / "model.onnx")

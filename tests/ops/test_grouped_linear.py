@@ -38,3 +38,14 @@ def test_a_batch_of_functions_takes_the_plain_way():
     x, weight, bias = torch.randn(3, 5, 8), torch.randn(6, 4), torch.randn(6)
     found = torch.func.vmap(lambda part: multi_head_linear(part, weight, bias, 2))(x)
     torch.testing.assert_close(found, torch.stack([multi_head_linear(part, weight, bias, 2) for part in x]))
+
+
+@pytest.mark.parametrize("heads", [2, 3, 4])
+@pytest.mark.parametrize("rows", [1, 7, 300])
+def test_one_product_of_all_heads_has_their_gradients(heads, rows):
+    x, grad = torch.randn(rows, 6 * heads).double(), torch.randn(rows, 10 * heads).double()
+    weight = torch.randn(10 * heads, 6).double()
+    want = grouped_gradients(grad, x, weight, heads)[1]
+    found = grouped_linear._weight_gradient_of_many(grad, x, heads)
+    assert found.shape == want.shape == weight.shape
+    torch.testing.assert_close(found, want)
