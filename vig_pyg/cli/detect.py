@@ -12,7 +12,7 @@ from vig_pyg._io.signals import exit_status
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import MODEL, MODEL_FILES, add_device, add_own_code, device, import_own_code, say_broken
 from vig_pyg.cli._own_code import import_own
-from vig_pyg.cli._train_flags import FREE, NETWORK, add_run_flags, read_flags
+from vig_pyg.cli._train_flags import FREE, add_run_flags, network_flags, read_flags
 
 if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
@@ -66,7 +66,7 @@ def make_parser() -> ConfigParser:
         DetectionConfig,
         prog="vig-pyg detect train",
         description="Train a detector on annotated images.",
-        shortcuts={**NETWORK, **DETECTOR},
+        shortcuts={**network_flags(), **DETECTOR},
     )
     add_run_flags(parser, out="new run folder")
     return parser
