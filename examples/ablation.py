@@ -61,7 +61,7 @@ def arguments(description: str, *, out: str, epochs: int) -> argparse.ArgumentPa
     parser.add_argument("--seeds", type=int, default=3, help="runs of each variant (default: 3)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these variants only")
     parser.add_argument("--list", action="store_true", help="list the variants and stop")
-    parser.add_argument("--workers", type=int, default=2, help="processes that read a folder (default: 2)")
+    parser.add_argument("--num-workers", type=int, default=2, help="processes that read a folder (default: 2)")
     parser.add_argument("--no-memory", action="store_true", help="leave out the peak memory (a process each)")
     parser.add_argument("--out", type=Path, default=Path(out), help=f"folder of the results (default: {out})")
     parser.add_argument("--peak-of", help=argparse.SUPPRESS)
@@ -159,7 +159,7 @@ class Ablation:
 
         start = time.perf_counter()
         self._open()
-        data = load_data(self.settings, self.args.workers)
+        data = load_data(self.settings, self.args.num_workers)
         options = {
             "num_classes": len(data.class_names),
             "in_channels": data.preprocessing.in_channels,

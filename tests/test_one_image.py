@@ -76,7 +76,7 @@ def doors_of_training(root, **options):
 
 def doors_of_prediction(root, preprocessing):
     paths = sorted((root / "val" / "odd").iterdir())
-    images = torch.cat([batch.images for batch in batches(paths, preprocessing, batch_size=32, workers=0)])
+    images = torch.cat([batch.images for batch in batches(paths, preprocessing, batch_size=32, num_workers=0)])
     yield "batches", images
     for command in (predict, evaluate):
         model = Keeps()

@@ -2,7 +2,7 @@
 
     uv run python examples/benchmarks/from_scratch.py --data imagenette128 --epochs 45
 
-This is `vig-pyg train --data imagenette128 --cache 128 --workers 1 --epochs 45`, with the preset `scratch`, and a
+This is `vig-pyg train --data imagenette128 --cache 128 --num-workers 1 --epochs 45`, with the preset `scratch`, and a
 result file. If it is stopped, the same command with `--resume` goes on; the time is then that of all parts.
 """
 

@@ -13,13 +13,13 @@ PREPROCESSING = Preprocessing(image_size=8)
 
 
 def all_of(paths, **options):
-    return list(batches(paths, PREPROCESSING, **{"batch_size": 4, "workers": 0} | options))
+    return list(batches(paths, PREPROCESSING, **{"batch_size": 4, "num_workers": 0} | options))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_picture_comes_once_and_in_order_or_with_its_reason(tmp_path, workers):
     paths = sorted(make_odd(tmp_path).iterdir())
-    found = all_of(paths, workers=workers)
+    found = all_of(paths, num_workers=workers)
     assert len(found) == -(-len(paths) // 4)
     places = [i for batch in found for i in batch.places]
     broken = {i: why for batch in found for i, why in batch.broken.items()}
@@ -47,12 +47,12 @@ def test_the_last_batch_may_be_smaller(tmp_path):
 
 def test_more_workers_than_processors_or_batches_are_not_started(tmp_path, monkeypatch):
     paths = [paint(tmp_path / f"{i}.png", "red") for i in range(3)]
-    assert len(all_of(paths, workers=999)) == 1  # torch would warn, and warnings are errors here
+    assert len(all_of(paths, num_workers=999)) == 1  # torch would warn, and warnings are errors here
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
-    assert len(all_of(paths, batch_size=1, workers=2)) == 3
+    assert len(all_of(paths, batch_size=1, num_workers=2)) == 3
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": -3}, {"workers": -1}])
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": -3}, {"num_workers": -1}])
 def test_options_that_are_too_small_are_refused(options):
-    with pytest.raises(ValueError, match="Need batch_size >= 1 and workers >= 0, got"):
+    with pytest.raises(ValueError, match="Need batch_size >= 1 and num_workers >= 0, got"):
         all_of([], **options)

@@ -48,7 +48,7 @@ def test_train_prints_precision_and_files(tmp_path, capsys):
 def test_evaluate_prints_precision_and_writes_results(trained, tmp_path, capsys):
     run, voc = trained
     out = tmp_path / "results.json"
-    command = ["detect", "evaluate", str(run), f"{voc}:test", "--out", str(out), "--workers", "0", "--quiet"]
+    command = ["detect", "evaluate", str(run), f"{voc}:test", "--out", str(out), "--num-workers", "0", "--quiet"]
     assert main(command) == 0
     assert "AP50" in capsys.readouterr().out
     assert all(result["image_id"] == 1 for result in json.loads(out.read_text()))
@@ -197,7 +197,7 @@ def test_the_device_is_named_and_checked(trained, tmp_path, capsys, monkeypatch)
     run, voc = trained
     picture, asked = voc / "JPEGImages" / "pic0.jpg", []
     predict = ["detect", "predict", run, picture, "--out", tmp_path / "out", "--quiet"]
-    evaluate = ["detect", "evaluate", run, f"{voc}:test", "--workers", "0", "--quiet"]
+    evaluate = ["detect", "evaluate", run, f"{voc}:test", "--num-workers", "0", "--quiet"]
     for command in (predict, evaluate):
         assert "no device 'tpu'" in fails(capsys, *command, "--device", "tpu")
     assert not (tmp_path / "out").exists()
@@ -225,7 +225,7 @@ def test_names_of_strangers_are_text(trained, tmp_path, capsys):
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     coco = make_coco(tmp_path / "data", count=2)
     change(coco, lambda content: [c.update(name=config["class_names"][c["id"] == 7]) for c in content["categories"]])
-    assert main(["detect", "evaluate", str(tmp_path / "run"), str(coco), "--workers", "0", "--quiet"]) == 0
+    assert main(["detect", "evaluate", str(tmp_path / "run"), str(coco), "--num-workers", "0", "--quiet"]) == 0
     out = capsys.readouterr().out
     assert "AP50 \\x1b[2Jblue" in out
     assert out.replace("\n", "").isprintable()

@@ -62,7 +62,7 @@ def test_wordnet_folders_of_some_of_imagenets_classes(tmp_path, capsys):
     (tmp_path / "weights.pth").write_bytes(official_file(calibrated(pvig_micro())))
     for name in ("n01440764", "n02102040", "n03888257"):
         paint(tmp_path / "val" / name / "a.png", "red")
-    options = ["--weights", tmp_path / "weights.pth", "--csv", tmp_path / "out.csv", "--workers", 0]
+    options = ["--weights", tmp_path / "weights.pth", "--csv", tmp_path / "out.csv", "--num-workers", 0]
     assert run("pvig_micro", tmp_path / "val", *options) == 0
     assert "3 of 1000 classes occur" in capsys.readouterr().out
     rows = [line.split(",")[:3] for line in (tmp_path / "out.csv").read_text().splitlines()[1:]]
@@ -71,7 +71,7 @@ def test_wordnet_folders_of_some_of_imagenets_classes(tmp_path, capsys):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_broken_pictures_count_nowhere_and_are_listed(saved, odd, tmp_path, capsys, workers):
-    assert run(saved, odd.parent, "--json", tmp_path / "out.json", "--workers", workers, "--batch-size", 7) == 1
+    assert run(saved, odd.parent, "--json", tmp_path / "out.json", "--num-workers", workers, "--batch-size", 7) == 1
     out, err = capsys.readouterr()
     assert f"{len(ODD)} images, 1 of 2 classes occur" in out
     assert f"{len(BROKEN)} of {len(BROKEN) + len(ODD)} pictures could not be read:" in err
@@ -89,7 +89,7 @@ def test_a_folder_as_people_have_it(saved, pictures, tmp_path, capsys):
     (tmp_path / "data" / "red" / os.fsdecode(b"bad\xe9.png")).touch()
     (tmp_path / "data" / ".ipynb_checkpoints").mkdir()
     os.mkfifo(tmp_path / "data" / "red" / "pipe.png")
-    files = ["--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--workers", 0]
+    files = ["--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--num-workers", 0]
     assert run(saved, tmp_path / "data", *files) == 1
     out, err = capsys.readouterr()
     assert "2 images, 1 of 2 classes occur" in out
@@ -108,7 +108,7 @@ def test_ctrl_c_leaves_nothing_half_written(saved, pictures, tmp_path, capsys, m
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vig_pyg.classification.batches.read_image", stop)
-    assert run(saved, pictures, "--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--workers", 0) == 130
+    assert run(saved, pictures, "--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--num-workers", 0) == 130
     assert not list(tmp_path.iterdir())
     assert "Traceback" not in capsys.readouterr().err
 

@@ -49,7 +49,7 @@ def stranger(tmp_path_factory):
     return root
 
 
-QUICK = ["--batch-size", "8", "--workers", "0", "--device", "cpu", "--quiet"]
+QUICK = ["--batch-size", "8", "--num-workers", "0", "--device", "cpu", "--quiet"]
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])

@@ -43,7 +43,7 @@ def test_predict_prints_classes_with_probabilities(trained, capsys):
 
 
 def test_files_folders_and_patterns(saved, pictures, capsys):
-    assert run(saved, pictures, f"{pictures}/red/[01].png", pictures / "blue" / "0.png", "--workers", 0) == 0
+    assert run(saved, pictures, f"{pictures}/red/[01].png", pictures / "blue" / "0.png", "--num-workers", 0) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [str(path) for path in sorted(pictures.rglob("*.png"))]
     assert run(saved, f"{pictures}/**/3.png", "--topk", 1) == 0
@@ -53,7 +53,7 @@ def test_files_folders_and_patterns(saved, pictures, capsys):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_folder_of_odd_and_broken_pictures(saved, odd, tmp_path, capsys, workers):
-    options = ["--json", tmp_path / "out.json", "--csv", tmp_path / "out.csv", "--workers", workers]
+    options = ["--json", tmp_path / "out.json", "--csv", tmp_path / "out.csv", "--num-workers", workers]
     assert run(saved, odd, "--batch-size", 7, *options) == 1
     out, err = capsys.readouterr()
     assert {line.split()[0] for line in out.splitlines()} == {str(odd / name) for name in ODD}
@@ -97,7 +97,7 @@ def test_names_that_are_no_unicode(saved, pictures, tmp_path):
 
 
 def test_a_reader_that_has_enough_is_no_error(saved, pictures, tmp_path):
-    argv = ["predict", str(saved), str(pictures), "--json", str(tmp_path / "a.json"), "--workers", "0"]
+    argv = ["predict", str(saved), str(pictures), "--json", str(tmp_path / "a.json"), "--num-workers", "0"]
     code = f"import sys; from vig_pyg.cli import main; sys.exit(main({argv!r}))"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
@@ -144,7 +144,7 @@ def test_pipes_and_devices_are_not_opened_and_links_not_written_through(saved, p
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     (tmp_path / "gone.png").symlink_to("nothing")
     names = ["pipe.png", "zero.png", "gone.png"]
-    options = ["--workers", 0, "--json", tmp_path / "a.json"]
+    options = ["--num-workers", 0, "--json", tmp_path / "a.json"]
     assert run(saved, picture, *(tmp_path / name for name in names), *options) == 1
     err = capsys.readouterr().err
     assert "3 of 4 pictures could not be read" in err and "There is no image at" in err
@@ -175,7 +175,7 @@ def test_ctrl_c_leaves_nothing_half_written(saved, pictures, tmp_path, capsys, m
     else:
         original = torch.Tensor.softmax
         monkeypatch.setattr(torch.Tensor, "softmax", stop)
-    options = ["--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--batch-size", 1, "--workers", 0]
+    options = ["--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--batch-size", 1, "--num-workers", 0]
     assert run(saved, pictures, *options) == 130
     assert len(calls) == 3 and not list(tmp_path.iterdir())
     assert capsys.readouterr().err.endswith("vig-pyg: stopped; nothing was written\n")
@@ -186,7 +186,7 @@ def test_published_weights_without_network_then_by_hand(pictures, tmp_path, caps
     entry = make_entry(f"{closed_address()}/pvig_mi_1.0.pth.tar", content, model="pvig_micro")
     monkeypatch.setitem(weights.TABLE, entry.name, entry)
     monkeypatch.setenv("VIG_PYG_HOME", str(tmp_path))
-    argv = ["predict", "pvig_micro", str(pictures / "red"), "--workers", "0"]
+    argv = ["predict", "pvig_micro", str(pictures / "red"), "--num-workers", "0"]
     message = fails(capsys, *argv)
     assert entry.url in message and entry.sha256 in message
     place = tmp_path / "checkpoints" / "pvig_mi_1.0.pth.tar"
@@ -222,7 +222,7 @@ def test_predict_names_what_is_wrong(saved, pictures, tmp_path, capsys):
         "The folder": [saved, tmp_path],
         "--topk must be at least 1, got 0": [saved, image, "--topk", 0],
         "batch_size >= 1": [saved, image, "--batch-size", 0],
-        "workers >= 0": [saved, image, "--workers", -1],
+        "num_workers >= 0": [saved, image, "--num-workers", -1],
         "image_size >= 1": [saved, image, "--image-size", 0],
         "at least 2 x 2 pixels": [saved, image, "--image-size", 1],
         "There is no device 'gpu' here: choose one of cpu": [saved, image, "--device", "gpu"],

@@ -199,3 +199,48 @@ def test_a_strangers_run_fetches_nothing(tmp_path, capsys, monkeypatch):
         (run / "config.yaml").write_text(yaml.safe_dump(yaml.safe_load(base) | change))
         assert said in fails(capsys, "train", "--resume", run)
     assert [p.name for p in run.iterdir()] == ["config.yaml"]
+
+
+def test_a_resumed_run_imports_no_code_that_the_user_did_not_name(tmp_path, capsys, monkeypatch):
+    """A stranger's config.yaml with import paths, nested in any way: nothing is imported before the flag names it."""
+    run, seen = tmp_path / "run", tmp_path / "imported"
+    run.mkdir()
+    (tmp_path / "evil_ops.py").write_text(
+        f"import pathlib\npathlib.Path({str(seen)!r}).touch()\nMyConv = Ring = None\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    base = printed(capsys)
+    for options in (
+        {"conv": "evil_ops:MyConv"},
+        {"graph": "evil_ops:Ring"},
+        {"conv": {"class_path": "evil_ops.MyConv"}},
+        {"head": {"class_path": "evil_ops.MyConv", "init_args": {}}},
+    ):
+        (run / "config.yaml").write_text(yaml.safe_dump({**base, "options": options}))
+        told = fails(capsys, "train", "--resume", run)
+        if isinstance(value := next(iter(options.values())), str):
+            assert f"config.yaml names the code {value}: give --{next(iter(options))} {value} too" in told
+        assert not seen.exists()
+    (run / "config.yaml").write_text(yaml.safe_dump({**base, "options": {"conv": "evil_ops:MyConv"}}))
+    assert "has another --conv" in fails(capsys, "train", "--resume", run, "--conv", "gin")
+    assert "must be callable, got None" in fails(capsys, "train", "--resume", run, "--conv", "evil_ops:MyConv")
+    assert seen.exists()
+
+
+def test_values_that_change_no_result_may_differ_when_a_run_is_resumed(tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(yaml.safe_dump(printed(capsys)))
+    free = ["--resume", run, "--num-workers", "1", "--evaluate-every", "2"]
+    found = printed(capsys, *free)
+    assert (found["num_workers"], found["evaluate_every"], found["epochs"]) == (1, 2, 20)
+    for flag, value in (("--epochs", 3), ("--seed", 1), ("--augmentation.flip", 0), ("--k", 5), ("--options.depth", 2)):
+        named = "--augmentation" if "augmentation" in flag else flag
+        assert f"leave out {named}." in fails(capsys, "train", *free, flag, value)
+
+
+def test_help_needs_no_training_to_be_imported():
+    code = "import sys; from vig_pyg.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print([name for name in ('jsonargparse', 'lightning', 'timm') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n[]\n")

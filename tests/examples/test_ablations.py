@@ -162,7 +162,7 @@ def test_a_folder_of_pictures(tmp_path):
                 Image.fromarray(np.random.default_rng(i).integers(0, 255, (20, 24, 3), np.uint8)).save(
                     folder / f"{i}.png"
                 )
-    options = ["--data", tmp_path / "pictures", "--batch-size", 4, "--images-per-class", 5, "--workers", 0]
+    options = ["--data", tmp_path / "pictures", "--batch-size", 4, "--images-per-class", 5, "--num-workers", 0]
     run("ablate_blocks", tmp_path / "out", *options, "--image-size", 16, "--seeds", 1, "--only", "conv")
     (row,) = results(tmp_path / "out")
     assert float(row["top1_mean"]) in [pytest.approx(100 * i / 6) for i in range(7)]

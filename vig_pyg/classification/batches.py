@@ -48,7 +48,7 @@ class _Readable(Dataset[tuple[int, Tensor | str]]):
 
 
 def batches(
-    paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int, workers: int
+    paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int, num_workers: int
 ) -> Iterator[ImageBatch]:
     """All pictures in order.
 
@@ -56,22 +56,22 @@ def batches(
         paths: The files.
         preprocessing: From a picture to an image.
         batch_size: Pictures at once.
-        workers: Processes that read and prepare; 0 reads in this one.
+        num_workers: Processes that read and prepare; 0 reads in this one.
 
     Raises:
-        ValueError: If `batch_size` is below 1 or `workers` below 0.
+        ValueError: If `batch_size` is below 1 or `num_workers` below 0.
     """
-    if batch_size < 1 or workers < 0:
-        raise ValueError(f"Need batch_size >= 1 and workers >= 0, got {batch_size} and {workers}.")
-    workers = min(workers, _num_cpus(), -(-len(paths) // batch_size))
+    if batch_size < 1 or num_workers < 0:
+        raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
+    num_workers = min(num_workers, _num_cpus(), -(-len(paths) // batch_size))
     loader = DataLoader(
-        _Readable(paths, preprocessing), batch_size, num_workers=workers, collate_fn=_collate, shuffle=False
+        _Readable(paths, preprocessing), batch_size, num_workers=num_workers, collate_fn=_collate, shuffle=False
     )
     yield from loader
 
 
 def _num_cpus() -> int:
-    """Those that this process may use; torch warns of more workers."""
+    """Those that this process may use; torch warns of more processes."""
     allowed = getattr(os, "sched_getaffinity", None)  # only some systems have it
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 

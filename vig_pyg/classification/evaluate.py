@@ -61,7 +61,7 @@ def evaluate(
     data: LabeledImages,
     *,
     batch_size: int = 32,
-    workers: int = 0,
+    num_workers: int = 0,
     device: str = "cpu",
     report: Callable[[int], object] | None = None,
 ) -> Evaluation:
@@ -71,7 +71,7 @@ def evaluate(
         classifier: The model. It chooses among all of its classes, whether they occur or not.
         data: The pictures.
         batch_size: Pictures at once.
-        workers: Processes that read and prepare.
+        num_workers: Processes that read and prepare.
         device: Where the model computes.
         report: Called with the number of pictures of each batch when it is done, for a progress bar.
 
@@ -84,7 +84,7 @@ def evaluate(
     labels = torch.tensor(data.labels)
     broken: list[UnreadableImage] = []
     start, busy = time.perf_counter(), 0.0
-    for batch in batches(data.paths, classifier.preprocessing, batch_size=batch_size, workers=workers):
+    for batch in batches(data.paths, classifier.preprocessing, batch_size=batch_size, num_workers=num_workers):
         broken += [UnreadableImage(data.paths[i], why) for i, why in sorted(batch.broken.items())]
         if batch.images is not None:
             before = time.perf_counter()

@@ -31,7 +31,7 @@ def predict(
     *,
     topk: int = 3,
     batch_size: int = 32,
-    workers: int = 0,
+    num_workers: int = 0,
     device: str = "cpu",
 ) -> Iterator[Prediction | UnreadableImage]:
     """Classes of pictures, in their order, as they come.
@@ -41,7 +41,7 @@ def predict(
         paths: The files.
         topk: Classes of each; all of them if there are fewer.
         batch_size: Pictures at once.
-        workers: Processes that read and prepare.
+        num_workers: Processes that read and prepare.
         device: Where the model computes.
 
     Raises:
@@ -50,7 +50,7 @@ def predict(
     if topk < 1:
         raise ValueError(f"topk must be at least 1, got {topk}.")
     model, names = classifier.model.to(device).eval(), classifier.class_names
-    for batch in batches(paths, classifier.preprocessing, batch_size=batch_size, workers=workers):
+    for batch in batches(paths, classifier.preprocessing, batch_size=batch_size, num_workers=num_workers):
         found: dict[int, Prediction | UnreadableImage] = {
             i: UnreadableImage(paths[i], why) for i, why in batch.broken.items()
         }

@@ -59,8 +59,10 @@ def import_own_code(args: argparse.Namespace) -> None:
 
 def add_loading(command: argparse.ArgumentParser) -> None:
     """How many pictures are read and computed."""
-    command.add_argument("--batch-size", type=int, default=32, help="pictures at once (default: 32)")
-    command.add_argument("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
+    command.add_argument(
+        "--batch-size", type=int, default=32, help="number of images that are computed at once (default: 32)"
+    )
+    command.add_argument("--num-workers", type=int, default=2, help="number of processes that read images (default: 2)")
     add_device(command)
 
 

@@ -40,8 +40,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
     evaluate.add_argument("--out", type=Path, help="file for the detections in COCO's format")
     evaluate.add_argument("--overwrite", action="store_true", help="replace that file if it exists")
-    evaluate.add_argument("--batch-size", type=int, default=2)
-    evaluate.add_argument("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
+    evaluate.add_argument(
+        "--batch-size", type=int, default=2, help="number of images that are computed at once (default: 2)"
+    )
+    evaluate.add_argument(
+        "--num-workers", type=int, default=2, help="number of processes that read images (default: 2)"
+    )
     add_device(evaluate)
     evaluate.add_argument("--quiet", action="store_true", help="no progress bar")
     evaluate.set_defaults(run=_evaluate)
@@ -131,7 +135,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         load_detector(args.model),
         args.source,
         batch_size=args.batch_size,
-        num_workers=args.workers,
+        num_workers=args.num_workers,
         device=device(args),
         progress=not args.quiet,
     )

@@ -41,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
     classifier = load_model(args)
     paths = find_pictures(args.pictures)
     check_no_input((args.json, args.csv), paths)
-    results = predict(classifier, paths, topk=args.topk, batch_size=args.batch_size, workers=args.workers, device=where)
+    results = predict(
+        classifier, paths, topk=args.topk, batch_size=args.batch_size, num_workers=args.num_workers, device=where
+    )
     hidden = True if args.quiet else None  # None: where nobody looks
     found = list(tqdm(results, total=len(paths), unit="picture", disable=hidden, leave=False))
     predictions = [one for one in found if isinstance(one, Prediction)]
