@@ -42,6 +42,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, help=f"begin nothing after this; quick: {QUICK_SECONDS:.0f}")
     parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
     parser.add_argument("--no-compile", action="store_true", help="eager networks only")
+    parser.add_argument("--commit", help="written into the results, for a copy of the files without git's history")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     return parser
 
@@ -60,6 +61,8 @@ def main() -> None:
         seconds=args.seconds or (QUICK_SECONDS if args.quick else None),
         image_size=args.image_size,
     )
+    if args.commit:
+        report.head["environment"]["commit"] = args.commit
     run_jobs(partial(all_jobs, args), report, partial(prepare_process, args.device))
     print(f"\n{report.tables()}\n\n{report.path}, {report.elapsed:.0f} s")
 

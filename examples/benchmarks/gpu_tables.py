@@ -54,9 +54,9 @@ def tables(args: argparse.Namespace, name: str) -> list[Table]:
     near = ["Swin-T", "ConvNeXt-T" if name.startswith("pvig") else "DeiT-S"]
     peers = near if args.quick else list(PEERS)
     found = [
-        Table("eager", False, batch, [*OURS, *PEERS, "ours, plain torch", "ours, torch_cluster"]),
-        Table("eager", False, 1, [*OURS, *PEERS]),
-        Table("eager", True, batch, [*OURS, *PEERS]),
+        Table("eager", False, batch, [*OURS, *peers, "ours, plain torch", "ours, torch_cluster"]),
+        Table("eager", False, 1, [*OURS, *peers]),
+        Table("eager", True, batch, [*OURS, *peers]),
     ]
     if args.device.type == "cuda":
         found += [Table("CUDA graph", False, size, [*OURS, *peers]) for size in (1, batch)]

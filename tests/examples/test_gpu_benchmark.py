@@ -38,9 +38,10 @@ def written(folder):
 
 def test_networks_without_a_gpu(tmp_path):
     options = "--device cpu --models pvig_micro --batch-size 2 --no-compile --repeats 1 --profile"
-    done = run(*options.split(), "--out", str(tmp_path), "--parts", "eager")
+    done = run(*options.split(), "--out", str(tmp_path), "--parts", "eager", "--commit", "abc123")
     assert done.returncode == 0, done.stderr[-1000:]
     found = written(tmp_path)
+    assert found["environment"]["commit"] == "abc123"
     assert found["device"] == "CPU" and {"torch", "commit", "triton", "timm"} <= found["environment"].keys()
     assert [row["error"] for row in found["rows"] if "error" in row] == []
     rows = {(row["mode"], row["batch"], row["network"]): row for row in found["rows"]}
