@@ -6,8 +6,8 @@
 `--quick` takes five minutes at most on an H100 or H200. The second line only shows that the script works where there
 is no GPU. Times are medians of CUDA events under bfloat16 autocast, all networks of a table in turn in one process;
 memory is what torch allocates at most for one network. Every row is written as soon as it is known, and a job that
-breaks the GPU's context does not end those after it. Compilation takes most of `--quick`: `--warm 8` before it compiles
-in eight processes and times nothing.
+breaks the GPU's context does not end those after it. Compilation takes most of the time: `--quick` compiles ahead in
+eight processes. `--warm 8` does that alone and times nothing, for a run after it with `--ahead 0`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="pvig_small and vig_small, in five minutes at most")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="in this order")
     parser.add_argument("--warm", type=int, metavar="PROCESSES", help="only compile, in so many processes")
+    parser.add_argument("--ahead", type=int, metavar="PROCESSES", help="compile in these first; quick on a GPU: 8")
     parser.add_argument("--profile", action="store_true", help="tables of torch's profiler too, of the first model")
     parser.add_argument("--models", nargs="+", help=f"by default {', '.join(MODELS)}; quick: {', '.join(QUICK_MODELS)}")
     parser.add_argument("--batch-size", type=int, default=128)
@@ -53,6 +54,8 @@ def main() -> None:
     if args.device.type == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu shows that the script works")
     args.models = args.models or (QUICK_MODELS if args.quick else MODELS)
+    if args.ahead is None:
+        args.ahead = 8 if args.quick and args.device.type == "cuda" else 0
     if args.warm:
         warm_up(args, args.warm)
         return

@@ -17,6 +17,8 @@ from gpu_tables import Table, large, prepare, run_table, tables
 
 #: The parts of the benchmark, in the order in which they run by default: what compiles comes last.
 PARTS = ["search", "eager", "graphs", "large", "compiled"]
+#: Seconds after which no compilation ahead of its measurement begins.
+AHEAD_SECONDS = 60.0
 _HOW = {"eager": ("eager",), "graphs": ("CUDA graph",), "compiled": ("compiled", "reduce-overhead")}
 
 
@@ -37,9 +39,11 @@ def all_jobs(args: argparse.Namespace) -> list[Job]:
             found.append(Job(part, lambda report: large(args, report)))
         else:
             found += [_table_job(table, name, args) for table, name in _plans(args) if table.how in _HOW[part]]
+    first = next((i for i, job in enumerate(found) if "compiled" in job.name), len(found))
+    if args.ahead and first < len(found):
+        found.insert(first, Job("compile ahead", lambda _: warm_up(args, args.ahead, seconds=AHEAD_SECONDS)))
     if args.profile:
         eager = ["inference", "training"]
-        first = next((i for i, part in enumerate(found) if "compiled" in part.name), len(found))
         found.insert(first, Job("profile", lambda report: profiles(args, report, eager)))
         if not args.no_compile:
             found.append(Job("profile, compiled", lambda report: profiles(args, report, ["compiled"])))
@@ -97,20 +101,29 @@ def _work(
         done.value += 1
 
 
-def warm_up(args: argparse.Namespace, processes: int) -> None:
-    """Compiles all that the command will time, several at once, into the compiler's cache on disk; measures nothing."""
+def warm_up(args: argparse.Namespace, processes: int, seconds: float | None = None) -> None:
+    """Compiles all that the command will time, several at once, into the compiler's cache on disk; measures nothing.
+
+    Args:
+        args: The command's options.
+        processes: How many at once.
+        seconds: None begins later than this.
+    """
+    until = None if seconds is None else time.monotonic() + seconds
     context = multiprocessing.get_context("spawn")
     plans = [(table, name) for table, name in _plans(args) if table.how in _HOW["compiled"]]
     todo = [(table, name, network) for table, name in plans for network in table.networks]
-    children = [context.Process(target=_compile, args=(args, todo[i::processes])) for i in range(processes)]
+    children = [context.Process(target=_compile, args=(args, todo[i::processes], until)) for i in range(processes)]
     for child in children:
         child.start()
     for child in children:
         child.join()
 
 
-def _compile(args: argparse.Namespace, share: Iterable[tuple[Table, str, str]]) -> None:
+def _compile(args: argparse.Namespace, share: Iterable[tuple[Table, str, str]], until: float | None) -> None:
     for table, name, network in share:
+        if until is not None and time.monotonic() > until:
+            return
         torch.compiler.reset()
         start, says = time.perf_counter(), "compiled"
         try:

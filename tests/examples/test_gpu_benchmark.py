@@ -154,15 +154,17 @@ def test_parts_run_in_the_order_they_are_given(benchmark):
     from gpu_jobs import all_jobs
 
     args = argparse.Namespace(device=torch.device("cuda"), quick=True, no_compile=False, batch_size=8, profile=True)
+    args.ahead = 8
     args.models, args.parts = ["pvig_small", "vig_small"], ["compiled", "search", "graphs"]
     names = [job.name for job in all_jobs(args)]
-    assert names[:3] == [
+    assert names[:4] == [
         "profile",
+        "compile ahead",
         "inference, compiled | pvig_small | 8",
         "inference, compiled | vig_small | 8",
     ]
     assert names[-2:] == ["inference, CUDA graph | vig_small | 8", "profile, compiled"]
-    assert names.index("search") == 7 and len(names) == 13
+    assert names.index("search") == 8 and len(names) == 14
 
 
 def test_without_triton_is_plain_torch_everywhere(benchmark):
