@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from gpu_jobs import PARTS, all_jobs, prepare_process, run_jobs, warm_up
+from gpu_jobs import PARTS, PROFILES, all_jobs, prepare_process, run_jobs, warm_up
 from gpu_report import Report
 from harness import RESULTS
 
@@ -31,7 +31,7 @@ QUICK_SECONDS = 260.0
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="pvig_small and vig_small, in five minutes at most")
-    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="in this order")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=[*PARTS, *PROFILES], help="in this order")
     parser.add_argument("--warm", type=int, metavar="PROCESSES", help="only compile, in so many processes")
     parser.add_argument("--ahead", type=int, metavar="PROCESSES", help="compile in these first; quick on a GPU: 8")
     parser.add_argument("--profile", action="store_true", help="tables of torch's profiler too, of the first model")
@@ -54,6 +54,8 @@ def main() -> None:
     if args.device.type == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu shows that the script works")
     args.models = args.models or (QUICK_MODELS if args.quick else MODELS)
+    if args.profile:
+        args.parts = ["profile", *args.parts, *([] if args.no_compile else ["compiled-profile"])]
     if args.ahead is None:
         args.ahead = 8 if args.quick and args.device.type == "cuda" else 0
     if args.warm:

@@ -6,6 +6,7 @@ import argparse
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -16,10 +17,16 @@ from gpu_search import search_tables
 from gpu_tables import Table, large, prepare, run_table, tables
 
 #: The parts of the benchmark, in the order in which they run by default: what compiles comes last.
-PARTS = ["search", "eager", "graphs", "large", "compiled"]
+PARTS = ["search", "eager", "graphs", "large", "compiled", "compiled-training"]
+PROFILES = {"profile": ["inference", "training"], "compiled-profile": ["compiled"]}
+_TABLES: dict[str, Callable[[Table], bool]] = {
+    "eager": lambda table: table.how == "eager",
+    "graphs": lambda table: table.how == "CUDA graph",
+    "compiled": lambda table: table.compiles and not table.train,
+    "compiled-training": lambda table: table.compiles and table.train,
+}
 #: Seconds after which no compilation ahead of its measurement begins.
 AHEAD_SECONDS = 60.0
-_HOW = {"eager": ("eager",), "graphs": ("CUDA graph",), "compiled": ("compiled", "reduce-overhead")}
 
 
 class Job(NamedTuple):
@@ -33,21 +40,22 @@ def all_jobs(args: argparse.Namespace) -> list[Job]:
     """The jobs of the command's parts, in their order."""
     found: list[Job] = []
     for part in args.parts:
+        if part in _TABLES and part.startswith("compiled") and args.ahead:
+            found.append(Job("compile ahead", partial(_compile_ahead, args)))
+            args = argparse.Namespace(**vars(args) | {"ahead": 0})
         if part == "search":
-            found.append(Job(part, lambda report: search_tables(args, report)))
+            found.append(Job(part, partial(search_tables, args)))
         elif part == "large":
-            found.append(Job(part, lambda report: large(args, report)))
+            found.append(Job(part, partial(large, args)))
+        elif part in PROFILES:
+            found.append(Job(part, partial(profiles, args, PROFILES[part])))
         else:
-            found += [_table_job(table, name, args) for table, name in _plans(args) if table.how in _HOW[part]]
-    first = next((i for i, job in enumerate(found) if "compiled" in job.name), len(found))
-    if args.ahead and first < len(found):
-        found.insert(first, Job("compile ahead", lambda _: warm_up(args, args.ahead, seconds=AHEAD_SECONDS)))
-    if args.profile:
-        eager = ["inference", "training"]
-        found.insert(first, Job("profile", lambda report: profiles(args, report, eager)))
-        if not args.no_compile:
-            found.append(Job("profile, compiled", lambda report: profiles(args, report, ["compiled"])))
+            found += [_table_job(table, name, args) for table, name in _plans(args) if _TABLES[part](table)]
     return found
+
+
+def _compile_ahead(args: argparse.Namespace, _: Report) -> None:
+    warm_up(args, args.ahead, seconds=AHEAD_SECONDS)
 
 
 def _plans(args: argparse.Namespace) -> list[tuple[Table, str]]:
@@ -57,7 +65,7 @@ def _plans(args: argparse.Namespace) -> list[tuple[Table, str]]:
 
 
 def _table_job(table: Table, name: str, args: argparse.Namespace) -> Job:
-    return Job(f"{table.mode} | {name} | {table.batch}", lambda report: run_table(table, name, args, report))
+    return Job(f"{table.mode} | {name} | {table.batch}", partial(run_table, table, name, args))
 
 
 def prepare_process(device: torch.device) -> dict[str, str]:
@@ -111,7 +119,7 @@ def warm_up(args: argparse.Namespace, processes: int, seconds: float | None = No
     """
     until = None if seconds is None else time.monotonic() + seconds
     context = multiprocessing.get_context("spawn")
-    plans = [(table, name) for table, name in _plans(args) if table.how in _HOW["compiled"]]
+    plans = [(table, name) for table, name in _plans(args) if table.compiles]
     todo = [(table, name, network) for table, name in plans for network in table.networks]
     children = [context.Process(target=_compile, args=(args, todo[i::processes], until)) for i in range(processes)]
     for child in children:

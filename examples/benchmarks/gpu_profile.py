@@ -31,13 +31,13 @@ def profile_run(run: Run, args: argparse.Namespace) -> tuple[str, int, float]:
     return text, len(launched), sum(event.time_range.elapsed_us() for event in launched) / 1000
 
 
-def profiles(args: argparse.Namespace, report: Report, whats: list[str]) -> None:
+def profiles(args: argparse.Namespace, whats: list[str], report: Report) -> None:
     """Tables of the first model of the command into text files, and a row with the counts of each.
 
     Args:
         args: The command's options.
-        report: Where the rows go.
         whats: Of `"inference"`, `"training"`, `"compiled"`.
+        report: Where the rows go.
     """
     name = args.models[0]
     side = args.image_size

@@ -47,6 +47,11 @@ class Table(NamedTuple):
         """The name of the table."""
         return f"{'training step' if self.train else 'inference'}, {self.how}"
 
+    @property
+    def compiles(self) -> bool:
+        """Whether its networks are compiled."""
+        return self.how in ("compiled", "reduce-overhead")
+
 
 def tables(args: argparse.Namespace, name: str) -> list[Table]:
     """All tables of a model; what compiles comes last."""

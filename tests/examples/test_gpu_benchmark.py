@@ -151,20 +151,31 @@ def test_where_no_process_can_begin_the_jobs_run_in_this_one(benchmark, tmp_path
 
 
 def test_parts_run_in_the_order_they_are_given(benchmark):
-    from gpu_jobs import all_jobs
+    from gpu_jobs import PARTS, PROFILES, all_jobs
 
-    args = argparse.Namespace(device=torch.device("cuda"), quick=True, no_compile=False, batch_size=8, profile=True)
-    args.ahead = 8
-    args.models, args.parts = ["pvig_small", "vig_small"], ["compiled", "search", "graphs"]
+    args = argparse.Namespace(device=torch.device("cuda"), quick=True, no_compile=False, batch_size=8, ahead=8)
+    args.models, args.parts = (
+        ["pvig_small", "vig_small"],
+        ["graphs", "profile", "compiled", "search", "compiled-training"],
+    )
     names = [job.name for job in all_jobs(args)]
-    assert names[:4] == [
+    assert names[3:7] == [
+        "inference, CUDA graph | vig_small | 8",
         "profile",
         "compile ahead",
-        "inference, compiled | pvig_small | 8",
-        "inference, compiled | vig_small | 8",
+        COMPILED.format("pvig_small"),
     ]
-    assert names[-2:] == ["inference, CUDA graph | vig_small | 8", "profile, compiled"]
-    assert names.index("search") == 8 and len(names) == 14
+    assert names[-3:] == [
+        "search",
+        "training step, compiled | pvig_small | 8",
+        "training step, compiled | vig_small | 8",
+    ]
+    assert names.count("compile ahead") == 1 and COMPILED.format("vig_small") in names
+    args.ahead, args.parts = 0, [*PARTS, *PROFILES]
+    assert len(all_jobs(args)) == len({job.name for job in all_jobs(args)}) == 20
+
+
+COMPILED = "inference, compiled | {} | 8"
 
 
 def test_without_triton_is_plain_torch_everywhere(benchmark):
