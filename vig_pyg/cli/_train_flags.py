@@ -79,7 +79,7 @@ class TrainFlags:
         other += [key for key in ("preset", "config", "out") if getattr(self, key) is not None]
         if other:
             short = other[0].removeprefix("options.")
-            flag = (short if short in NETWORK else other[0]).replace("_", "-")
+            flag = (short if short in network_flags() else other[0]).replace("_", "-")
             raise ValueError(f"--resume keeps all values of the run: leave out --{flag}.")
         path = self.resume / name
         if not path.is_file():
