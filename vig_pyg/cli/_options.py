@@ -38,11 +38,19 @@ def add_model(command: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help=MODEL,
     )
-    command.add_argument("--weights", metavar="FILE", help="weights for a model given by its name: a file or URL")
-    command.add_argument("--image-size", type=int, metavar="PIXELS", help="side of the crop (default: the model's)")
-    command.add_argument("--position", choices=["official", "grid"], help="position mode of a pyramid's search")
+    command.add_argument(
+        "--weights", metavar="FILE", help="file or URL of weights for a model that is given by its name"
+    )
+    command.add_argument(
+        "--image-size", type=int, metavar="PIXELS", help="side of the center crop in pixels (default: the model's)"
+    )
+    command.add_argument(
+        "--position",
+        choices=["official", "grid"],
+        help="position mode of a pyramid's neighbor search (default: the model's)",
+    )
     add_own_code(command)
-    command.add_argument("--quiet", action="store_true", help="no progress bar")
+    command.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def add_own_code(command: argparse.ArgumentParser) -> None:

@@ -36,7 +36,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help=f"file to write: .safetensors, or torch's format ({', '.join(TORCH)}); or, of a folder, a folder to make",
     )
     convert.add_argument(
-        "--format", choices=["native", "official", "mmpretrain"], default="native", help="(default: native)"
+        "--format",
+        choices=["native", "official", "mmpretrain"],
+        default="native",
+        help="format to write (default: native)",
     )
     convert.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     convert.set_defaults(run=run)

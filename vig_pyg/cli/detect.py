@@ -34,11 +34,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = parts.add_parser("train", help="train a detector on annotated images", raw=True)
     train.set_defaults(run=_train, make_parser=make_parser)
 
-    evaluate = parts.add_parser("evaluate", help="average precision of a run on annotated pictures")
+    evaluate = parts.add_parser("evaluate", help="compute the average precision of a detector on annotated images")
     evaluate.add_argument("model", metavar="MODEL", help=MODEL)
     add_own_code(evaluate)
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
-    evaluate.add_argument("--out", type=Path, help="file for the detections in COCO's format")
+    evaluate.add_argument("--out", type=Path, help="file to write the detections to, in COCO's format")
     evaluate.add_argument("--overwrite", action="store_true", help="replace that file if it exists")
     evaluate.add_argument(
         "--batch-size", type=int, default=2, help="number of images that are computed at once (default: 2)"
@@ -47,17 +47,24 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--num-workers", type=int, default=2, help="number of processes that read images (default: 2)"
     )
     add_device(evaluate)
-    evaluate.add_argument("--quiet", action="store_true", help="no progress bar")
+    evaluate.add_argument("--quiet", action="store_true", help="show no progress")
     evaluate.set_defaults(run=_evaluate)
 
-    predict = parts.add_parser("predict", help="find objects in pictures, draw them, write COCO JSON")
+    predict = parts.add_parser("predict", help="find objects in images, draw them, and write them as COCO JSON")
     predict.add_argument("model", metavar="MODEL", help=MODEL)
     add_own_code(predict)
-    predict.add_argument("images", metavar="PATH", nargs="+", help="picture, folder of pictures, or pattern")
-    predict.add_argument("--out", type=Path, default=Path("detections"), help="folder, must not exist")
-    predict.add_argument("--threshold", type=float, default=0.5, help="lowest score (default: 0.5)")
+    predict.add_argument("images", metavar="PATH", nargs="+", help="image file, folder of images, or pattern in quotes")
+    predict.add_argument(
+        "--out",
+        type=Path,
+        default=Path("detections"),
+        help="new folder for the drawings and predictions.json (default: detections)",
+    )
+    predict.add_argument(
+        "--threshold", type=float, default=0.5, help="lowest score of an object, from 0 to 1 (default: 0.5)"
+    )
     add_device(predict)
-    predict.add_argument("--quiet", action="store_true", help="no progress bar")
+    predict.add_argument("--quiet", action="store_true", help="show no progress")
     predict.set_defaults(run=_predict)
 
 

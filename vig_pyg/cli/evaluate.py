@@ -18,7 +18,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command and its options."""
     evaluate = commands.add_parser(
         "evaluate",
-        help="accuracy of a trained run or published weights on labeled pictures",
+        help="compute the accuracy of a trained run or published weights on labeled images",
         epilog="Exit status: 0; 1 if some pictures could not be read (they count nowhere); 2 on errors.",
     )
     add_model(evaluate)
@@ -27,7 +27,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "data",
         metavar="DIR",
         type=Path,
-        help="one folder of pictures for each class, or for some of them, named as the class or by its WordNet number",
+        help="folder with one folder of images for each class, or for some of them, named as the class or by its "
+        "WordNet number",
     )
     add_files(evaluate)
     evaluate.set_defaults(run=run)

@@ -27,12 +27,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=_place,
         default=(0.5, 0.5),
         metavar="ROW,COLUMN",
-        help="place as shares of height and width (default: 0.5,0.5)",
+        help="place of the patch as shares of height and width, from 0 to 1 (default: 0.5,0.5)",
     )
     graph.add_argument(
-        "--out", type=Path, default=Path("graph.png"), help="picture, or page if .html (default: graph.png)"
+        "--out",
+        type=Path,
+        default=Path("graph.png"),
+        help="file to write: a figure, or a page if it ends in .html (default: graph.png)",
     )
-    graph.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    graph.add_argument("--overwrite", action="store_true", help="replace the file of --out if it exists")
     graph.set_defaults(run=run)
 
 

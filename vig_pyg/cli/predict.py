@@ -16,13 +16,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command and its options."""
     predict = commands.add_parser(
         "predict",
-        help="classify pictures with a trained run or published weights",
+        help="classify images with a trained run or published weights",
         epilog="Exit status: 0; 1 if some pictures could not be read (the others are still classified); 2 on errors.",
     )
     add_model(predict)
     add_loading(predict)
-    predict.add_argument("pictures", metavar="PATH", nargs="+", help="pictures, folders, or patterns in quotes")
-    predict.add_argument("--topk", type=int, default=3, help="classes to print (default: 3)")
+    predict.add_argument("pictures", metavar="PATH", nargs="+", help="image files, folders, or patterns in quotes")
+    predict.add_argument(
+        "--topk",
+        type=int,
+        default=3,
+        help="number of classes to print for each image, the most probable first (default: 3)",
+    )
     add_files(predict)
     predict.set_defaults(run=run)
 
