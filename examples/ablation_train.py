@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -15,8 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vig_pyg.classification import ClassificationConfig, DigitsData, FolderData, ImageData
 from vig_pyg.classification.data import ImageDataset
-from vig_pyg.classification.module import Classifier
-from vig_pyg.engine.trainer import quiet_lightning
+from vig_pyg.engine import TrainingInterrupted, fit
 
 
 def load_data(settings: dict[str, Any], workers: int) -> ImageData:
@@ -54,31 +55,21 @@ def train(
 ) -> dict[str, Any]:
     """One run: the held-out accuracy after the last epoch, and how it came about."""
     start = time.perf_counter()
-    with quiet_lightning():
-        lightning.seed_everything(seed, workers=True, verbose=False)
-        data.seed = seed
-        config = ClassificationConfig(lr=settings["lr"], seed=seed)
-        classifier = Classifier(variant.make(settings["model"], options), config)
-        common = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "devices": 1}
-        trainer = lightning.Trainer(
-            max_epochs=settings["epochs"],
-            callbacks=[steps],
-            enable_checkpointing=False,
-            limit_val_batches=0,
-            **common,
-        )
+    lightning.seed_everything(seed, workers=True, verbose=False)
+    model = variant.make(settings["model"], options)
+    epochs = settings["epochs"]
+    config = ClassificationConfig(
+        lr=settings["lr"], seed=seed, epochs=epochs, evaluate_every=epochs, batch_size=data.batch_size, devices=1
+    )
+    with tempfile.TemporaryDirectory() as folder:
         try:
-            trainer.fit(classifier, datamodule=data)
-        except SystemExit as stop:  # Lightning's answer to Ctrl-C
+            score = fit(model, data, config, Path(folder) / "run", progress=False, callbacks=[steps])
+        except TrainingInterrupted as stop:
             raise KeyboardInterrupt from stop
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        loss = float(trainer.callback_metrics["train_loss"])
-        score = lightning.Trainer(**common).validate(classifier, datamodule=data, verbose=False)[0]
     return {
         "top1": 100 * score["val_accuracy"],
         "val_loss": score["val_loss"],
-        "train_loss": loss,
+        "train_loss": score["train_loss"],
         "seconds": time.perf_counter() - start,
         "environment": environment(),
     }

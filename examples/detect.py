@@ -18,8 +18,9 @@ from PIL import Image, ImageDraw
 
 from vig_pyg import load
 from vig_pyg.detection.config import Augmentation, DetectionConfig
-from vig_pyg.detection.fit import fit
+from vig_pyg.detection.loading import load_data, make_detector
 from vig_pyg.detection.predict import predict
+from vig_pyg.engine import fit
 
 CLASSES = ("disc", "rectangle")
 
@@ -74,7 +75,8 @@ def main(argv: list[str] | None = None) -> None:
         num_workers=0,
         augmentation=Augmentation(flip="hv", scale=(0.8, 1.25)),
     )
-    last = fit(config, args.out / "run")
+    data = load_data(config)
+    last = fit(make_detector(config, len(data.class_names)), data, config, args.out / "run")
     print(f"AP50 on {max(2, count // 4)} new pictures: {100 * last['val_AP50']:.1f} %")
 
     pictures = sorted((val.parent / "images").iterdir())[:6]

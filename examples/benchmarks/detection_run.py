@@ -28,11 +28,11 @@ from torchvision.transforms import v2
 from vig_pyg.detection.data import open_source
 from vig_pyg.detection.evaluate import CocoEvaluator
 from vig_pyg.detection.load import detect, load_detector
+from vig_pyg.detection.loading import read_run
 from vig_pyg.detection.measure import measure
-from vig_pyg.detection.plots import draw_curves
 from vig_pyg.detection.predict import draw
-from vig_pyg.detection.run_folder import read_run
 from vig_pyg.engine.config_file import to_values
+from vig_pyg.engine.plots import draw_curves
 from vig_pyg.image_io import read_image, with_channels
 
 
@@ -103,7 +103,6 @@ def main() -> None:
         "environment": environment(),
         "plan": plan,
         "parameters, M": sum(p.numel() for p in run.model.parameters()) / 1e6,
-        "minutes": sum(row["seconds"] for row in rows) / 60,
         "pictures": len(source.records),
         "scores": scores,
         "scores by pycocotools from files": files,

@@ -18,8 +18,9 @@ import torch
 from harness import RESULTS, write
 
 from vig_pyg import load
-from vig_pyg.classification import fit, load_config, load_data, to_yaml
+from vig_pyg.classification import load_config, load_data, make_model, to_yaml
 from vig_pyg.cli.train import make_parser
+from vig_pyg.engine import fit
 from vig_pyg.engine.metrics import MetricsHistory
 
 
@@ -50,10 +51,9 @@ def main() -> None:
     values = {"data": args.data, "epochs": args.epochs, "seed": args.seed, "cache": 128, "num_workers": 1}
     case = load_config("scratch", ("this script", values), ("the command line", make_parser().parse_flags(others)))
     data, watch = load_data(case), Watch()
-    kept = fit(
-        data, args.out, model=case.model, options=case.options, recipe=case, resume=args.resume, callbacks=[watch]
-    )  # fmt: skip
-    history = MetricsHistory()
+    model = make_model(case.model, case.options, data, seed=case.seed)
+    kept = fit(model, data, case, args.out, resume=args.resume, callbacks=[watch])
+    history = MetricsHistory("val_accuracy")
     checkpoint = torch.load(args.out / "last.ckpt", weights_only=True)
     history.load_state_dict(next(v for k, v in checkpoint["callbacks"].items() if k.startswith("MetricsHistory")))
     device = "cuda" if torch.cuda.is_available() else "cpu"

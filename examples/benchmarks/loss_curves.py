@@ -64,7 +64,7 @@ def train(case: ClassificationConfig, network: str, seed: int, folder: Path) -> 
     losses = Losses()
     with quiet_lightning():
         classifier = Classifier(make(case, data, network, seed), replace(case, seed=seed))
-        trainer = make_trainer(classifier.recipe, folder, [losses])
+        trainer = make_trainer(classifier.config, folder, [losses])
         trainer.fit(classifier, datamodule=data)
     scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {"losses": losses.values, "scores": scores, "seconds": time.perf_counter() - start}

@@ -1,4 +1,4 @@
-"""Images per second of `vig_pyg.classification.fit` beside a bare loop over the same network and data.
+"""Images per second of `vig_pyg.engine.fit` beside a bare loop over the same network and data.
 
     uv run python examples/benchmarks/training_loop.py
 
@@ -22,8 +22,9 @@ import torch.nn.functional as F
 from harness import write
 
 from vig_pyg import create_model
-from vig_pyg.classification import ClassificationConfig, ImageData, fit, load_config, load_data
-from vig_pyg.engine.optim import WarmCosine, parameter_groups
+from vig_pyg.classification import ClassificationConfig, ImageData, load_config, load_data, make_model
+from vig_pyg.engine import fit
+from vig_pyg.engine.optim import WarmRate, parameter_groups
 
 #: Small steps show overhead best: digits take 0.1 s a step; the pyramid is the network of the preset `scratch`.
 CASES: dict[str, dict[str, Any]] = {
@@ -54,7 +55,7 @@ def bare(case: ClassificationConfig, data: ImageData) -> float:
     model = create_model(case.model, **case.options, **options).train()
     optimizer = torch.optim.AdamW(parameter_groups(model, lr=case.lr, weight_decay=case.weight_decay), lr=case.lr)
     loader = data.train_dataloader()
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, WarmCosine(len(loader), 2))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, WarmRate(len(loader), 2))
     times = []
     for images, labels in loader:
         optimizer.zero_grad()
@@ -69,7 +70,7 @@ def ours(case: ClassificationConfig, data: ImageData) -> float:
     """An epoch of `fit`."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        fit(data, Path(folder) / "run", model=case.model, options=case.options, recipe=case, callbacks=[clock])
+        fit(make_model(case.model, case.options, data, seed=0), data, case, Path(folder) / "run", callbacks=[clock])
     return speed(clock.times, case.batch_size)
 
 

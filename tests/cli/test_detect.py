@@ -13,8 +13,8 @@ from tests.detection.scenes import change, make_coco, make_voc
 from vig_pyg._io.output import write_file
 from vig_pyg.cli import main
 from vig_pyg.detection import predict as door
+from vig_pyg.detection.loading import read_run
 from vig_pyg.detection.module import DetectorModule
-from vig_pyg.detection.run_folder import read_run
 
 QUICK = ["--model", "micro", "--min-size", "64", "--max-size", "96", "--options.out-channels", "16", "--epochs", "1"]
 QUICK += ["--batch-size", "2", "--num-workers", "0", "--quiet"]
@@ -167,7 +167,7 @@ def test_ctrl_c_before_a_run_begins(tmp_path, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vig_pyg.detection.fit.load_data", interrupt)
+    monkeypatch.setattr("vig_pyg.detection.loading.load_data", interrupt)
     assert main(["detect", "train", "--train", coco, "--val", coco, "--out", str(run), *QUICK]) == 130
     assert "nothing was written" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()

@@ -7,6 +7,7 @@ from tests.common import calibrated
 from vig_pyg import PyramidViG
 from vig_pyg.detection import DETECTORS
 from vig_pyg.detection.config import DetectionConfig
+from vig_pyg.detection.loading import load_data, make_detector
 
 #: Ordinary, one pixel, a line, without objects.
 SIZES = [(50, 70), (1, 1), (1, 2000), (33, 47)]
@@ -45,3 +46,12 @@ def plan(train, val=None, *, detector="retinanet", options=None, **values):
     values = {"epochs": 2, "batch_size": 2, "lr": 1e-3, "warmup": "2 steps", "num_workers": 0, **values}
     val = str(val or train)
     return DetectionConfig(train=str(train), val=val, detector=detector, model="micro", options=options, **values)
+
+
+def fit(config, out, *, resume=False, progress=False, **options):
+    """`vig_pyg.engine.fit` with what a configuration names, as `vig-pyg detect train` does."""
+    from vig_pyg import engine
+
+    data = load_data(config)
+    model = make_detector(config, len(data.class_names), pretrained=not resume)
+    return engine.fit(model, data, config, out, resume=resume, progress=progress, **options)

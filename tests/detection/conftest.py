@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.detection.common import plan
+from tests.detection.common import fit, plan
 from tests.detection.scenes import make_coco
-from vig_pyg.detection.fit import fit
 
 #: Half trained, it is not sure of anything.
 LOW = {"detector": {"box_score_thresh": 0.01, "rpn_post_nms_top_n_train": 64, "box_batch_size_per_image": 32}}

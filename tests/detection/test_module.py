@@ -1,14 +1,11 @@
-import math
-
 import pytest
 import torch
 
 from tests.detection.common import plan
 from tests.detection.scenes import add_picture, make_coco
-from vig_pyg.detection.config import DetectionConfig
 from vig_pyg.detection.data import collate
 from vig_pyg.detection.loading import load_data, make_detector
-from vig_pyg.detection.module import DetectorModule, rate
+from vig_pyg.detection.module import DetectorModule  # noqa: F401
 from vig_pyg.graph import dilated_knn
 
 
@@ -18,7 +15,7 @@ def module(tmp_path, **options):
     add_picture(coco, (1, 100), [(30, 0, 70, 1)])
     made = plan(coco, **options)
     data = load_data(made)
-    return DetectorModule(make_detector(made, 2), data, made), data
+    return data.make_task(make_detector(made, 2), made), data
 
 
 def steps(made, data, count, precision):
@@ -81,28 +78,3 @@ def test_a_loss_that_is_not_finite_names_the_pictures(tmp_path):
     batch = collate([data.train_set[0], data.train_set[1]])
     with pytest.raises(ValueError, match=r"The loss is nan at step 0 .*0\.png.*1\.png.*lower the learning rate"):
         made.train().training_step(batch, 0)
-
-
-def test_only_trained_weights_are_in_the_optimizer_and_norms_do_not_decay(tmp_path):
-    made, _ = module(tmp_path, options={"trainable_layers": 2})
-    made.trainer = type("T", (), {"estimated_stepping_batches": 10})()
-    decayed, others = made.configure_optimizers()["optimizer"].param_groups
-    assert decayed["weight_decay"] == 0.05
-    assert others["weight_decay"] == 0
-    assert all(p.requires_grad for group in (decayed, others) for p in group["params"])
-    assert all(p.dim() > 1 for p in decayed["params"])
-    count = len(decayed["params"]) + len(others["params"])
-    assert count == sum(p.requires_grad for p in made.parameters()) < len(list(made.parameters()))
-
-
-def test_rates():
-    sources = {"train": "a", "val": "b"}
-    step = DetectionConfig(**sources, warmup="5 steps")
-    cosine = DetectionConfig(**sources, warmup="5 steps", schedule="cosine")
-    for recipe in (step, cosine):
-        rising = [rate(i, 120, recipe) for i in range(6)]
-        assert rising == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
-    assert [round(rate(i, 120, step), 4) for i in (79, 80, 109, 110, 119)] == [1, 0.1, 0.1, 0.01, 0.01]
-    assert rate(62, 120, cosine) == pytest.approx(0.5 * (1 + math.cos(math.pi * 57 / 115)))
-    assert rate(119, 120, cosine) < 1e-3
-    assert rate(0, 20, DetectionConfig(**sources, warmup="500 steps")) == 0.5  # a short run warms up shortly

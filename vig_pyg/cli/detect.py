@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vig_pyg._io.signals import exit_status
+from vig_pyg._io.signals import Terminated, exit_status
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import MODEL, MODEL_FILES, add_device, add_own_code, device, import_own_code, say_broken
 from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._train_flags import FREE, add_run_flags, network_flags, read_flags
 
 if TYPE_CHECKING:
+    from vig_pyg.cli._train_flags import TrainFlags
+    from vig_pyg.detection.config import DetectionConfig
     from vig_pyg.engine.config_parser import ConfigParser
 
 #: Short names of options of the detector, with their help.
@@ -83,46 +87,69 @@ def make_parser() -> ConfigParser:
     return parser
 
 
-def _train(args: argparse.Namespace) -> int | None:
+def _train(args: argparse.Namespace) -> int:
     from vig_pyg.detection._extra import require
 
     require()
-    from vig_pyg.detection.config import make_config
-    from vig_pyg.detection.fit import fit
-    from vig_pyg.detection.run_folder import CONFIG_YAML
+    from vig_pyg.detection.loading import load_data, make_detector
+    from vig_pyg.engine import TrainingInterrupted, fit
+    from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.config_file import to_yaml
+    from vig_pyg.engine.processes import processes
+    from vig_pyg.engine.run import check_run_folder
 
     flags = read_flags(make_parser(), args.argv)
-    if flags.resume is not None:
-        source = flags.resumed_values(CONFIG_YAML)
-        import_own(flags.values)
-        config = make_config(source)
-    else:
+    config = _config(flags)
+    if flags.print_config:
+        print(to_yaml(config), end="")
+        return 0
+    out, resume = flags.resume or flags.out, flags.resume is not None
+    if out is None:
+        raise ValueError("--out is missing: name the new run folder (or --resume RUN, to continue a run).")
+    first = processes().first
+    if first:  # annotations may take long to read
+        check_run_folder(out, resume=resume)
+    try:
+        data = load_data(config)
+        model = make_detector(config, len(data.class_names), pretrained=not resume)
+        last = fit(model, data, config, out, progress=not flags.quiet, resume=resume)
+    except (TrainingInterrupted, KeyboardInterrupt) as stop:
+        signum = getattr(stop, "signum", signal.SIGINT)
+        if not first:
+            return 128 + signum
+        if not (out / LAST).exists():
+            raise Terminated(signum) from stop
+        print(f"vig-pyg: stopped; vig-pyg detect train --resume {terminal_text(out)} goes on", file=sys.stderr)
+        return 128 + signum
+    if first:
+        _print_scores({name.removeprefix("val_"): score for name, score in last.items() if name.startswith("val_")})
+        for path in sorted(out.iterdir()):
+            print(f"  {terminal_text(path)}")
+    return 0
+
+
+def _config(flags: TrainFlags) -> DetectionConfig:
+    """The file, then flags; of a run to resume its own."""
+    from vig_pyg.detection.config import make_config
+    from vig_pyg.engine.checkpoint import LAST
+    from vig_pyg.engine.run import CONFIG_YAML
+
+    if flags.resume is None:
         where, values = flags.file_values()
         for given in (values, flags.values):
             import_own(given)
-        config = make_config((where, values), ("the command line", flags.values))
-    if flags.print_config:
-        print(to_yaml(config), end="")
-        return None
-    out = flags.resume or flags.out
-    if out is None:
-        raise ValueError("--out is missing: name the new run folder (or --resume RUN, to continue a run).")
-    try:
-        if flags.resume is None:
-            last = fit(config, out, progress=not flags.quiet)
-        else:
-            changes = {name: value for name, value in flags.values.items() if name in FREE}
-            last = fit(None, out, resume=True, changes=changes, progress=not flags.quiet)
-    except KeyboardInterrupt as stop:
-        if not (out / "config.json").is_file():
-            raise  # nothing was written
-        print(f"\nvig-pyg: stopped; go on with: vig-pyg detect train --resume {terminal_text(out)}", file=sys.stderr)
-        return exit_status(stop)
-    _print_scores({name.removeprefix("val_"): value for name, value in last.items() if name.startswith("val_")})
-    for path in sorted(out.iterdir()):
-        print(f"  {terminal_text(path)}")
-    return None
+        return make_config((where, values), ("the command line", flags.values))
+    source = flags.resumed_values(CONFIG_YAML)
+    import_own(flags.values)
+    config = make_config(source)
+    start = config.options.get("weights_backbone")
+    if start is not None and not (flags.resume / LAST).is_file():
+        # the folder may be a stranger's: nothing is read or downloaded because it says so
+        raise ValueError(
+            f"{flags.resume} has no {LAST}: the run ended before its first checkpoint, and its start weights "
+            f"({terminal_text(start, limit=100)}) are not read again. Remove the folder and start the run anew."
+        )
+    return replace(config, **{name: value for name, value in flags.values.items() if name in FREE})
 
 
 def _evaluate(args: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Object detection and instance segmentation: PyramidViG under torchvision's detectors.
 
-The detectors need nothing but the core packages. Training, evaluation and prediction (`vig_pyg.detection.fit` and
-its neighbors) need the extras `train` and `detection`.
+The detectors need nothing but the core packages. Training, evaluation and prediction (`vig_pyg.engine.fit` with
+`vig_pyg.detection.loading`) need the extras `train` and `detection`.
 """
 
 from vig_pyg.detection.backbone import PyramidFeatures

@@ -5,23 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from vig_pyg.artifact import write_config
 from vig_pyg.detection.coco import read_coco
 from vig_pyg.detection.config import Augmentation
+from vig_pyg.detection.evaluate import CocoEvaluator
 from vig_pyg.detection.masks import read_outline
+from vig_pyg.detection.module import DetectorModule
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.records import Annotation, DetectionDataset, ImageRecord, OnBad
 from vig_pyg.detection.transform import Target
 from vig_pyg.detection.turns import turn_boxes, turn_maps, turned_size
 from vig_pyg.detection.voc import read_voc
-from vig_pyg.engine.sampler import EvalBatches, Item, TrainBatches
-from vig_pyg.engine.seeds import seed_of, seeded
+from vig_pyg.engine.config import TrainConfig
+from vig_pyg.engine.data import CardText, TrainData
+from vig_pyg.engine.sampler import Item
+from vig_pyg.engine.seeds import seeded
 from vig_pyg.image_io import UnreadableImageError
 
 Sample = tuple[Tensor, Target]
@@ -114,7 +118,8 @@ class DetectionSet(Dataset[Sample]):
         if isinstance(item, tuple):
             with seeded(item[1]):
                 return self[item[0]]
-        assert item is not None  # padding is for several processes
+        if item is None:  # it fills up a batch of one of several processes
+            return torch.zeros(3, 1, 1), {}
         record = self.source.records[item]
         image = read_picture(record.path)
         h, w = turned_size(record.size, record.turn)
@@ -177,20 +182,20 @@ def collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
     return list(images), list(targets)
 
 
-class DetectionData(lightning.LightningDataModule):
-    """A training set and a set to measure on.
+class DetectionData(TrainData):
+    """A training set and a set to evaluate on.
 
     Args:
-        train: Pictures to train on.
-        val: Pictures to measure on.
+        train: Images to train on.
+        val: Images to evaluate on.
         masks: Whether outlines are wanted.
-        augmentation: Changes of the training pictures.
-        batch_size: Pictures a step.
-        num_workers: Processes that load.
+        augmentation: Changes of the training images.
+        batch_size: Images of a step, over all processes.
+        num_workers: Processes that load, for each process that trains.
         seed: Of order and augmentation.
 
     Raises:
-        ValueError: If the classes differ, or there are fewer training pictures than a batch.
+        ValueError: If the classes differ, or there are fewer training images than a batch.
     """
 
     def __init__(
@@ -204,38 +209,34 @@ class DetectionData(lightning.LightningDataModule):
         num_workers: int = 2,
         seed: int = 0,
     ) -> None:
-        super().__init__()
         val = val.with_classes(train.class_names)
         if not 1 <= batch_size <= len(train.records):
-            raise ValueError(f"batch_size must be from 1 to {len(train.records)} (the pictures), got {batch_size}.")
-        self.train_set = DetectionSet(train, masks=masks, augmentation=augmentation)
-        self.val_set = DetectionSet(val, masks=masks)
-        self.batch_size = batch_size
-        self.num_workers = num_workers
+            raise ValueError(f"batch_size must be from 1 to {len(train.records)} (the images), got {batch_size}.")
+        super().__init__(
+            train.title,
+            train_set=DetectionSet(train, masks=masks, augmentation=augmentation),
+            val_set=DetectionSet(val, masks=masks),
+            class_names=train.class_names,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            collate=collate,
+        )
         self.seed = seed
-        #: Epoch where training goes on; part of a checkpoint. Processes that read begin before Lightning says it.
-        self.epoch = 0
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch}
+    def make_task(self, model: nn.Module, config: TrainConfig) -> DetectorModule:
+        evaluator = CocoEvaluator(self.val_set.source, masks=self.val_set.masks)
+        paths = {record.image_id: record.path for record in self.train_set.source.records}
+        return DetectorModule(model, config, evaluator=evaluator, paths=paths)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epoch = int(state_dict["epoch"])
+    def write_config(self, folder: Path, model: nn.Module) -> None:
+        write_config(folder, model, class_names=self.class_names, category_ids=self.train_set.source.category_ids)
 
-    def train_dataloader(self) -> DataLoader[Sample]:
-        batches = TrainBatches(len(self.train_set), batch_size=self.batch_size, seed=self.seed)
-        batches.set_epoch(self.epoch)
-        return self._loader(self.train_set, batches)
-
-    def val_dataloader(self) -> DataLoader[Sample]:
-        return self._loader(self.val_set, EvalBatches(len(self.val_set), batch_size=self.batch_size))
-
-    def _loader(self, pictures: DetectionSet, batches: TrainBatches | EvalBatches) -> DataLoader[Sample]:
-        return DataLoader(
-            pictures,
-            batch_sampler=batches,
-            num_workers=self.num_workers,
-            collate_fn=collate,
-            # an iterator of the loader draws a seed for its workers: not from the numbers that training draws
-            generator=torch.Generator().manual_seed(seed_of(self.seed)),
+    def card(self, model: nn.Module, row: dict[str, float]) -> CardText:
+        shown = {name.removeprefix("val_"): score for name, score in row.items() if name.startswith("val_")}
+        return CardText(
+            name=type(model).__name__,
+            purpose="An object detector on a PyramidViG.",
+            scores={name: f"{100 * score:.2f} %" if score >= 0 else "no such object" for name, score in shown.items()},
+            command="vig-pyg detect predict {} some.jpg",
+            images="Images have three channels and any size; the detector resizes them, and `config.json` says how.",
         )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
+import lightning
+
+from vig_pyg._io.bounded_yaml import read_yaml
 from vig_pyg.classification.splits import find_copies, similar_names
 from vig_pyg.detection.builders import DETECTORS, PRETRAINED, Detector
-from vig_pyg.detection.config import DetectionConfig
+from vig_pyg.detection.config import DetectionConfig, make_config
 from vig_pyg.detection.data import DetectionData, open_source
 from vig_pyg.detection.records import DetectionDataset
+from vig_pyg.engine.run import CONFIG_YAML
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +43,7 @@ def load_data(config: DetectionConfig) -> DetectionData:
 
 
 def make_detector(config: DetectionConfig, num_classes: int, *, pretrained: bool = True) -> Detector:
-    """The detector of a configuration.
+    """The detector of a configuration, with the weights of its seed.
 
     Args:
         config: Which detector, with its options.
@@ -49,11 +54,30 @@ def make_detector(config: DetectionConfig, num_classes: int, *, pretrained: bool
         ValueError: If an option is unknown or out of its bounds, or the weights do not fit.
         FileNotFoundError: If there are no such weights.
     """
+    lightning.seed_everything(config.seed, verbose=False)
     options = dict(config.options)
     if not pretrained and options.pop("weights_backbone", None) is not None:
         given = {key: value for key, value in options.items() if value is not None}
         options = {**options, **PRETRAINED, **given}  # what the weights decided
     return DETECTORS[config.detector](config.variant, **options, num_classes=num_classes)
+
+
+def read_run(folder: str | Path) -> DetectionConfig:
+    """The configuration of a run folder, checked; nothing is built or fetched.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        FileNotFoundError: If it is not the folder of a detector's run.
+        ValueError: If its configuration cannot be read.
+    """
+    path = Path(folder) / CONFIG_YAML
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} is not a run folder: it has no {CONFIG_YAML}. `vig-pyg detect train` makes one."
+        )
+    return make_config((str(path), read_yaml(path)))
 
 
 def _check_division(train: DetectionDataset, val: DetectionDataset) -> None:

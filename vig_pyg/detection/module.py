@@ -2,101 +2,75 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vig_pyg.detection.builders import Detector
-from vig_pyg.detection.config import DetectionConfig
-from vig_pyg.detection.data import DetectionData
 from vig_pyg.detection.evaluate import CocoEvaluator
 from vig_pyg.detection.transform import Target
-from vig_pyg.engine.seeds import seed_of, set_seed
-from vig_pyg.engine.warmup import Warmup
+from vig_pyg.engine.config import TrainConfig
+from vig_pyg.engine.task import LossNotFiniteError, Task
 
 
-class DetectorModule(lightning.LightningModule):
-    """The losses of torchvision's detector, AdamW, average precision on the validation pictures.
+class DetectorModule(Task):
+    """The losses of torchvision's detector; average precision on the held-out images.
 
     Args:
-        model: The detector.
-        data: Its pictures; their names stand in errors.
-        recipe: Numbers of the run.
+        model: The detector, which returns a dict of losses in training and a list of detections in evaluation.
+        config: Numbers of the run.
+        evaluator: Of the held-out images.
+        paths: The files of the training images by their numbers, for errors.
     """
 
-    def __init__(self, model: Detector, data: DetectionData, recipe: DetectionConfig) -> None:
-        super().__init__()
-        self.model = model
-        self.recipe = recipe
-        self.paths = {record.image_id: record.path for record in data.train_set.source.records}
-        self.evaluator = CocoEvaluator(data.val_set.source, masks=data.val_set.masks)
-        self.scores: dict[str, float] = {}
+    monitor = "val_AP"
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (Lightning's signature)
-        # a run that was interrupted goes on with the same samples of boxes and dropped paths
-        set_seed(seed_of(self.recipe.seed, self.current_epoch, batch_idx, self.global_rank, 1))
+    def __init__(
+        self, model: nn.Module, config: TrainConfig, *, evaluator: CocoEvaluator, paths: Mapping[int, Path]
+    ) -> None:
+        super().__init__(model, config)
+        self.evaluator = evaluator
+        self.paths = paths
 
-    def training_step(self, batch: tuple[list[Tensor], list[Target]], _: int) -> Tensor:
+    def backbone(self) -> list[nn.Module]:
+        """The pyramid under the detector; without one, all parts but the last."""
+        pyramid = getattr(getattr(self.model, "backbone", None), "body", None)
+        return [pyramid] if isinstance(pyramid, nn.Module) else list(self.model.children())[:-1]
+
+    def losses(self, batch: tuple[list[Tensor], list[Target]]) -> tuple[dict[str, Tensor], int]:
         images, targets = batch
-        losses: dict[str, Tensor] = self.model(images, targets)
-        loss = torch.stack([part.float() for part in losses.values()]).sum()
-        if not loss.isfinite():
-            parts = ", ".join(f"{name} {part.item():.3g}" for name, part in losses.items())
+        parts: dict[str, Tensor] = self.model(images, targets)
+        loss = torch.stack([part.float() for part in parts.values()]).sum()
+        if not loss.isfinite():  # a detector's forward pass has waited for the device anyway
+            shown = ", ".join(f"{name} {part.item():.3g}" for name, part in parts.items())
             files = ", ".join(str(self.paths[int(target["image_id"])]) for target in targets)
-            raise ValueError(
-                f"The loss is {loss.item()} at step {self.global_step} ({parts}) on {files}: lower the learning rate "
-                f"({self.recipe.lr}), or look at these pictures."
+            raise LossNotFiniteError(
+                f"The loss is {loss.item()} at step {self.global_step} ({shown}) on {files}: lower the learning rate "
+                f"({self.config.lr}), or look at these images."
             )
-        named = {"train_loss": loss, **{f"train_{name}": part for name, part in losses.items()}}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(images))
-        self.log("loss", loss, on_step=True, on_epoch=False, prog_bar=True, logger=False, batch_size=len(images))
-        return loss
+        return {"loss": loss, **parts}, len(images)
 
     def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
         self.evaluator.reset()
 
     def validation_step(self, batch: tuple[list[Tensor], list[Target]], _: int) -> None:
-        images, targets = batch
-        self.evaluator.update([int(target["image_id"]) for target in targets], self.model(images))
+        pairs = [(image, target) for image, target in zip(*batch, strict=True) if target]  # without what fills up
+        if pairs:
+            found = self.scored[0]([image for image, _ in pairs])
+            self.evaluator.update([int(target["image_id"]) for _, target in pairs], found)
 
     def on_validation_epoch_end(self) -> None:
-        self.scores = self.evaluator.compute()
-        for name in ("AP", "AP50"):
-            self.log(f"val_{name}", self.scores[name], prog_bar=True)
+        if self.trainer.world_size > 1:
+            gathered: list[list[dict[str, Any]]] = [[] for _ in range(self.trainer.world_size)]
+            torch.distributed.all_gather_object(gathered, self.evaluator.results)
+            self.evaluator.results = [result for part in gathered for result in part]
+        self.set_scores({f"val_{name}": score for name, score in self.evaluator.compute().items()})
 
-    def configure_optimizers(self) -> Any:
-        parameters = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        decayed = [p for name, p in parameters if p.dim() > 1 and "pos_embed" not in name]
-        others = [p for name, p in parameters if p.dim() <= 1 or "pos_embed" in name]
-        groups = [
-            {"params": decayed, "weight_decay": self.recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.recipe.lr, eps=1e-8)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps, self.recipe))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def rate(step: int, steps: int, recipe: DetectionConfig) -> float:
-    """Share of the largest learning rate at a step.
-
-    Args:
-        step: From 0.
-        steps: Steps of the whole run.
-        recipe: Schedule and warm-up.
-
-    Example:
-        >>> recipe = DetectionConfig(train="a", val="b", warmup="0%")
-        >>> [round(rate(step, 12, recipe), 3) for step in (0, 7, 8, 11)]
-        [1.0, 1.0, 0.1, 0.01]
-    """
-    rise = Warmup.parse(recipe.warmup).steps(total=steps, epochs=recipe.epochs)
-    if step < rise:
-        return (step + 1) / rise
-    if recipe.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-    return float(0.1 ** sum(step >= steps * share / 12 for share in (8, 11)))
+    def describe(self, row: dict[str, float]) -> str:
+        shown = f"training loss {row['train_loss']:.4f}"
+        return (
+            f"{shown}, AP {100 * row['val_AP']:.2f} %, AP50 {100 * row['val_AP50']:.2f} %" if "val_AP" in row else shown
+        )

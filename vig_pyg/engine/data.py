@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import lightning
 import torch
@@ -58,13 +58,11 @@ class TrainData(lightning.LightningDataModule):
         class_names: Names of the classes.
         batch_size: Images of a step, over all processes.
         num_workers: Processes that load, for each process that trains.
+        collate: From a list of items to a batch; by default they are stacked.
 
     Raises:
         ValueError: If `num_workers` is negative.
     """
-
-    #: From a list of items to a batch; `None` stacks them.
-    collate: ClassVar[Callable[[list[Any]], Any] | None] = None
 
     def __init__(
         self,
@@ -75,6 +73,7 @@ class TrainData(lightning.LightningDataModule):
         class_names: list[str],
         batch_size: int,
         num_workers: int,
+        collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
         super().__init__()
         if num_workers < 0:
@@ -82,7 +81,7 @@ class TrainData(lightning.LightningDataModule):
         self.title, self.class_names = title, class_names
         self.train_set: Any = train_set
         self.val_set: Any = val_set
-        self.batch_size, self.num_workers = batch_size, num_workers
+        self.batch_size, self.num_workers, self.collate = batch_size, num_workers, collate
         #: Seed of order and augmentation, and copies of an image (see `TrainBatches`); `fit` sets them.
         self.seed, self.repeats = 0, 1
         self._loaders: list[Loader] = []
@@ -156,7 +155,7 @@ class TrainData(lightning.LightningDataModule):
             images,
             batch_sampler=batches,
             num_workers=workers,
-            collate_fn=type(self).collate,
+            collate_fn=self.collate,
             persistent_workers=workers > 0,
             worker_init_fn=partial(_stay_until_told, _is_over()) if workers else None,
             pin_memory=torch.cuda.is_available(),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from vig_pyg.artifact import CONFIG, read_config
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.data import TrainData
 from vig_pyg.engine.processes import Processes, check_processes
@@ -41,7 +43,16 @@ def check_run(model: nn.Module, data: TrainData, config: TrainConfig, out: Path,
     data.check(model, config, world=devices * nodes if isinstance(devices, int) else place.world)
     if place.first:
         check_run_folder(out, resume=resume, size=_size(model, config))
+        _check_classes(data, out)
     return place
+
+
+def _check_classes(data: TrainData, out: Path) -> None:
+    """A run goes on with the classes that it began with."""
+    if (out / CONFIG).is_file():
+        began: Any = read_config(out / CONFIG).get("class_names")
+        if began is not None and list(began) != list(data.class_names):
+            raise ValueError(f"{data.title} has other classes than when the run in {out} began.")
 
 
 def check_extras(config: TrainConfig, *, first: bool) -> None:
