@@ -4,8 +4,6 @@ import json
 import os
 import sys
 
-import yaml
-
 from tests.detection.common import fit, plan
 from vig_pyg.engine import TrainingInterrupted
 
@@ -26,7 +24,7 @@ if __name__ == "__main__":
             sys.argv[1],
             sys.argv[2],
             resume=sys.argv[3] == "1",
-            **{key: yaml.safe_load(value) for key, value in pairs},
+            **{key: json.loads(value) for key, value in pairs},
         )
     except TrainingInterrupted as stop:
         sys.exit(128 + stop.signum)

@@ -31,13 +31,13 @@ def coco_entry(number, image_id, box, kind, crowd=False):
     }  # fmt: skip
 
 
-def make_coco(root, count=6, size=(48, 64), seed=0):
-    """`instances.json` and `images/`; sizes alternate. Image ids are 10, 20, ...; categories 3 and 7."""
+def make_coco(root, count=6, size=(48, 64), seed=0, taller=16):
+    """`instances.json` and `images/`; every second picture is taller. Image ids are 10, 20, ...; categories 3 and 7."""
     rng = np.random.default_rng(seed)
     (root / "images").mkdir(parents=True)
     images, annotations = [], []
     for i in range(count):
-        h, w = (size[0] + 16 * (i % 2), size[1])
+        h, w = (size[0] + taller * (i % 2), size[1])
         pixels, things = scene(rng, (h, w))
         Image.fromarray(pixels).save(root / "images" / f"{i}.png")
         images.append({"id": 10 * (i + 1), "file_name": f"{i}.png", "height": h, "width": w})

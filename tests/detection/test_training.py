@@ -166,13 +166,18 @@ def launch(coco, out, **values):
 
 
 def test_two_processes_are_one_with_the_same_global_batch(tmp_path):
-    """Average precision is of all five held-out images; they do not divide evenly."""
-    coco, val = make_coco(tmp_path / "data", count=4), make_coco(tmp_path / "val", count=5, seed=1)
+    """Average precision is of all five held-out images, which do not divide evenly. In float64, where rounding is small.
+
+    Images have one size: torchvision's detectors count the padding of a batch of several sizes as background.
+    """
+    coco = make_coco(tmp_path / "data", count=4, taller=0)
+    val = make_coco(tmp_path / "val", count=5, seed=1, taller=0)
     low = {"detector": {"score_thresh": 0.001}}
-    values = {"val": str(val), "options": low, "sync_bn": True, "accelerator": "cpu", "epochs": 2, "evaluate_every": 1}
+    values = {"val": str(val), "options": low, "sync_bn": True, "accelerator": "cpu", "epochs": 2, "evaluate_every": 1,
+              "precision": "64-true", "lr": 0.0001}  # fmt: skip
     one, two = run(coco, tmp_path / "one", **values), launch(coco, tmp_path / "two", **values)
-    assert one.keys() == two.keys()
-    assert two == pytest.approx(one, rel=2e-3, abs=1e-4)
+    assert one.keys() == two.keys() and one["val_AP50"] > 0
+    assert two == pytest.approx(one, rel=1e-6)
     assert sorted(os.listdir(tmp_path / "two")) == sorted(os.listdir(tmp_path / "one"))
 
 
@@ -226,7 +231,7 @@ def test_what_is_missing_is_known_before_the_work(monkeypatch, name):
 def test_variables_of_another_command_are_refused(tmp_path, monkeypatch, coco, variable):
     name, value = variable.split("=")
     monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match=rf"{variable} is set.*Unset {name}|{name}.*devices"):
+    with pytest.raises(ValueError, match=rf"{variable} is set.*Unset {name}"):
         fit(plan(coco), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

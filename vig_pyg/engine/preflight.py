@@ -12,7 +12,7 @@ from torch import nn
 from vig_pyg.artifact import CONFIG, read_config
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.data import TrainData
-from vig_pyg.engine.processes import Processes, check_processes
+from vig_pyg.engine.processes import Processes, check_processes, processes
 from vig_pyg.engine.run import check_run_folder
 from vig_pyg.engine.trainer import placement
 
@@ -37,6 +37,7 @@ def check_run(model: nn.Module, data: TrainData, config: TrainConfig, out: Path,
         OSError: If the run folder could not be made and filled.
         ValueError: If the processes are not those of one launcher, or a value goes with no data, network or batch.
     """
+    processes()  # refuses incomplete variables before they are read
     devices, nodes = placement(config)
     place = check_processes(devices, nodes)
     check_extras(config, first=place.first)
