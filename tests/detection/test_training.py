@@ -166,7 +166,7 @@ def launch(coco, out, **values):
 
 
 def test_two_processes_are_one_with_the_same_global_batch(tmp_path):
-    """Average precision is of all five held-out images, which do not divide evenly. In float64, where rounding is small.
+    """Average precision is of five held-out images, which do not divide evenly; in float64, where rounding is small.
 
     Images have one size: torchvision's detectors count the padding of a batch of several sizes as background.
     """
