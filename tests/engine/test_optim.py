@@ -1,7 +1,10 @@
+import math
+
 import pytest
 
 from vig_pyg import pvig_micro, vig_micro
-from vig_pyg.engine.optim import WarmRate, layer_of, parameter_groups
+from vig_pyg.engine import TrainConfig
+from vig_pyg.engine.optim import WarmRate, layer_of, learning_rate, parameter_groups
 
 
 @pytest.mark.parametrize("layer_decay", [1.0, 0.5])
@@ -52,3 +55,18 @@ def test_the_rate_starts_rises_and_ends_where_it_should():
     assert values[100] == pytest.approx(0.01)
     assert values[10:] == sorted(values[10:], reverse=True)
     assert rate(1000) == pytest.approx(0.01)
+
+
+def test_rates_of_a_detector():
+    """The 1x schedule of COCO, and a short run that warms up shortly."""
+
+    def rates(steps, **values):
+        return learning_rate(TrainConfig(**{"warmup": "5 steps", **values}), steps)
+
+    step, cosine = rates(120, schedule="step"), rates(120)
+    for rate in (step, cosine):
+        assert [rate(i) for i in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+    assert [round(step(i), 4) for i in (79, 80, 109, 110, 119)] == [1, 0.1, 0.1, 0.01, 0.01]
+    assert cosine(62) == pytest.approx(0.5 * (1 + math.cos(math.pi * 57 / 115)))
+    assert cosine(119) < 1e-3
+    assert rates(20, warmup="500 steps")(0) == 0.5

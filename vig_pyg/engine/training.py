@@ -91,6 +91,10 @@ def fit(
                 data.write_config(folder, model)
                 write_file(folder / CONFIG_YAML, to_yaml(config), overwrite=True)
             _run(trainer, task, data, saver)
+            if not history.rows:
+                raise ValueError(
+                    f"{saver.path} says that the run is finished, but has no epoch: remove it to start again."
+                )
             if trainer.is_global_zero:
                 _load_kept(task, folder)
                 write_weights(folder, model.state_dict())  # at once: what comes now is less than they are
