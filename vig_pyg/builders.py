@@ -1,4 +1,7 @@
-"""Models by name, with published weights where they are wanted: builders download, constructors never do."""
+"""Builder functions that create a model by name and, with `weights=`, load published weights.
+
+Builders may download weights; the constructors of the model classes never do.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from vig_pyg.weights import Weights, load_published
 
 
 def list_models(filter: str | None = None) -> list[str]:
-    """Names that `create_model` knows.
+    """List the model names that `create_model` accepts.
 
     Args:
-        filter: A pattern with `*` and `?`; all names by default.
+        filter: A pattern with the wildcards `*` and `?`; by default all names are listed.
 
     Example:
         >>> list_models("pvig*")
@@ -23,17 +26,23 @@ def list_models(filter: str | None = None) -> list[str]:
 
 
 def create_model(name: str | ModelConfig, *, weights: str | Weights | None = None, **overrides: Any) -> VisionGNN[Any]:
-    """A model from its name.
+    """Create a model from its name or from a configuration.
 
     Args:
-        name: A name of `list_models()`, or a configuration.
-        weights: Published weights, downloaded once and checked: `"imagenet1k"` (the official file),
-            `"imagenet1k:mmpretrain"`, or an entry of `vig_pyg.weights`. Random weights by default.
-        overrides: Fields of its configuration to change, such as `num_classes`, `in_channels`, `conv`, `k`.
+        name: A name from `list_models()`, or a `ViGConfig` or `PyramidViGConfig`.
+        weights: Published weights to load: `"imagenet1k"` (the official file), `"imagenet1k:mmpretrain"`, or an entry
+            of `vig_pyg.weights`. The file is downloaded once, verified by its hash, and cached. By default the
+            weights are random.
+        overrides: Fields of the configuration to change, such as `num_classes`, `in_channels`, `conv` or `k`.
+
+    Returns:
+        A `ViG` or `PyramidViG` in training mode.
+
+    Shapes: the model maps images `(B, in_channels, H, W)` to logits `(B, num_classes)`.
 
     Raises:
-        ValueError: If the name is unknown, or there are no such weights.
-        TypeError: If an option is unknown.
+        ValueError: If the name or the value of an option is unknown, or no such weights were published.
+        TypeError: If an option does not exist.
         ConnectionError: If the weights cannot be downloaded.
 
     Example:
@@ -48,63 +57,144 @@ def create_model(name: str | ModelConfig, *, weights: str | Weights | None = Non
 
 
 def vig_micro(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
-    """ViG of four blocks for small images."""
+    """Create ViG-micro, a ViG with four blocks for small images; no weights are published for it.
+
+    Args:
+        weights: No weights are published for this model, so only `None` is valid.
+        overrides: Fields of `ViGConfig` to change (see `create_model`).
+
+    Example:
+        >>> vig_micro(num_classes=10).num_features
+        64
+    """
     model = create_model("vig_micro", weights=weights, **overrides)
     assert isinstance(model, ViG)
     return model
 
 
 def vig_tiny(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
-    """ViG-Ti: 7.2 M parameters."""
+    """Create ViG-Ti, which has 7.2 M parameters (arXiv 2206.00272, table 1).
+
+    Args:
+        weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
+        overrides: Fields of `ViGConfig` to change (see `create_model`).
+
+    Example:
+        >>> vig_tiny(num_classes=10, depth=2).num_features
+        192
+    """
     model = create_model("vig_tiny", weights=weights, **overrides)
     assert isinstance(model, ViG)
     return model
 
 
 def vig_small(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
-    """ViG-S: 22.7 M parameters."""
+    """Create ViG-S, which has 22.7 M parameters (arXiv 2206.00272, table 1).
+
+    Args:
+        weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
+        overrides: Fields of `ViGConfig` to change (see `create_model`).
+
+    Example:
+        >>> vig_small(num_classes=10, depth=2).num_features
+        320
+    """
     model = create_model("vig_small", weights=weights, **overrides)
     assert isinstance(model, ViG)
     return model
 
 
 def vig_base(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
-    """ViG-B: 86.8 M parameters."""
+    """Create ViG-B, which has 86.8 M parameters (arXiv 2206.00272, table 1).
+
+    Args:
+        weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
+        overrides: Fields of `ViGConfig` to change (see `create_model`).
+
+    Example:
+        >>> vig_base(num_classes=10, depth=2).num_features
+        640
+    """
     model = create_model("vig_base", weights=weights, **overrides)
     assert isinstance(model, ViG)
     return model
 
 
 def pvig_micro(*, weights: str | Weights | None = None, **overrides: Any) -> PyramidViG:
-    """Pyramid ViG of five blocks for small images."""
+    """Create Pyramid ViG-micro, a Pyramid ViG with five blocks for small images; no weights are published for it.
+
+    Args:
+        weights: No weights are published for this model, so only `None` is valid.
+        overrides: Fields of `PyramidViGConfig` to change (see `create_model`).
+
+    Example:
+        >>> pvig_micro(num_classes=10).num_features
+        96
+    """
     model = create_model("pvig_micro", weights=weights, **overrides)
     assert isinstance(model, PyramidViG)
     return model
 
 
 def pvig_tiny(*, weights: str | Weights | None = None, **overrides: Any) -> PyramidViG:
-    """Pyramid ViG-Ti: 10.7 M parameters."""
+    """Create Pyramid ViG-Ti, which has 10.7 M parameters (arXiv 2206.00272, table 2).
+
+    Args:
+        weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
+        overrides: Fields of `PyramidViGConfig` to change (see `create_model`).
+
+    Example:
+        >>> pvig_tiny(num_classes=10, depths=(1, 1, 1, 1)).num_features
+        384
+    """
     model = create_model("pvig_tiny", weights=weights, **overrides)
     assert isinstance(model, PyramidViG)
     return model
 
 
 def pvig_small(*, weights: str | Weights | None = None, **overrides: Any) -> PyramidViG:
-    """Pyramid ViG-S: 27.3 M parameters."""
+    """Create Pyramid ViG-S, which has 27.3 M parameters (arXiv 2206.00272, table 2).
+
+    Args:
+        weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
+        overrides: Fields of `PyramidViGConfig` to change (see `create_model`).
+
+    Example:
+        >>> pvig_small(num_classes=10, depths=(1, 1, 1, 1)).num_features
+        640
+    """
     model = create_model("pvig_small", weights=weights, **overrides)
     assert isinstance(model, PyramidViG)
     return model
 
 
 def pvig_medium(*, weights: str | Weights | None = None, **overrides: Any) -> PyramidViG:
-    """Pyramid ViG-M: 49.5 M parameters."""
+    """Create Pyramid ViG-M, which has 49.5 M parameters (arXiv 2206.00272, table 2).
+
+    Args:
+        weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
+        overrides: Fields of `PyramidViGConfig` to change (see `create_model`).
+
+    Example:
+        >>> pvig_medium(num_classes=10, depths=(1, 1, 1, 1)).num_features
+        768
+    """
     model = create_model("pvig_medium", weights=weights, **overrides)
     assert isinstance(model, PyramidViG)
     return model
 
 
 def pvig_base(*, weights: str | Weights | None = None, **overrides: Any) -> PyramidViG:
-    """Pyramid ViG-B: 93.0 M parameters."""
+    """Create Pyramid ViG-B, which has 93.0 M parameters (arXiv 2206.00272, table 2).
+
+    Args:
+        weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
+        overrides: Fields of `PyramidViGConfig` to change (see `create_model`).
+
+    Example:
+        >>> pvig_base(num_classes=10, depths=(1, 1, 1, 1)).num_features
+        1024
+    """
     model = create_model("pvig_base", weights=weights, **overrides)
     assert isinstance(model, PyramidViG)
     return model

@@ -1,4 +1,4 @@
-"""Feature maps as PyG batches of patches, and back.
+"""Conversion between feature maps, nodes, and PyG batches of patches.
 
 Shapes: B images, C channels, H x W cells, N nodes (all images one after another).
 """
@@ -28,20 +28,23 @@ __all__ = [
     "to_nodes",
 ]
 
-#: One map for images of one size, or a list of maps `(C, H_i, W_i)` for images of several sizes.
+#: One tensor `(B, C, H, W)` if all images have the same size, otherwise a list of tensors `(C, H_i, W_i)`.
 Maps = Tensor | list[Tensor]
 
 
 def to_maps(x: Tensor, layout: Layout) -> Maps:
-    """Nodes on grids as maps.
+    """Reshape the nodes of grids into feature maps; the inverse of `to_nodes`.
 
     Args:
-        x: Node features `(N, C)` in raster order, image after image.
-        layout: Where they lie; it must have `sizes`.
+        x: Node features `(N, C)` in raster order, one image after another.
+        layout: Layout of the nodes; it must have `sizes`.
 
     Returns:
-        `(B, C, H, W)` (a channels-last view, nothing is copied) where all images share one grid,
-        else a list of `(C, H_i, W_i)`.
+        If all images share one grid, a tensor `(B, C, H, W)`, which is a channels-last view of `x`. Otherwise a list
+        of tensors `(C, H_i, W_i)`.
+
+    Raises:
+        ValueError: If the nodes are a point set without a grid.
 
     Example:
         >>> to_maps(torch.rand(6, 4), Layout.from_sizes([(2, 3)])).shape
@@ -55,7 +58,13 @@ def to_maps(x: Tensor, layout: Layout) -> Maps:
 
 
 def to_nodes(maps: Maps) -> tuple[Tensor, Layout]:
-    """Maps as nodes `(N, C)` with their layout; the inverse of `to_maps`.
+    """Flatten feature maps into nodes; the inverse of `to_maps`.
+
+    Args:
+        maps: A tensor `(B, C, H, W)`, or a list of tensors `(C, H_i, W_i)`.
+
+    Returns:
+        The node features `(N, C)` in raster order, one image after another, and their layout.
 
     Example:
         >>> x, layout = to_nodes(torch.rand(2, 4, 3, 3)); x.shape, layout.counts
@@ -69,11 +78,15 @@ def to_nodes(maps: Maps) -> tuple[Tensor, Layout]:
 
 
 def to_batch(x: Tensor, layout: Layout) -> Batch:
-    """Nodes as a PyG batch that `to_data_list()` splits into one `Data` per image.
+    """Convert nodes into a PyG batch, which `to_data_list()` splits into one `Data` per image.
+
+    Args:
+        x: Node features `(N, C)`.
+        layout: Layout of the nodes.
 
     Returns:
-        Batch with `x (N, C)`, `pos (N, 2)`, `batch (N,)`, `ptr (B + 1,)` and, for grids, `grid_size`,
-        a list of one (H, W) per image.
+        A batch with `x (N, C)`, `pos (N, 2)`, `batch (N,)` and `ptr (B + 1,)`. If the images are grids, it also has
+        `grid_size`, a list with one (H, W) per image.
 
     Example:
         >>> to_batch(*to_nodes(torch.rand(2, 4, 3, 3))).to_data_list()[1]
@@ -93,7 +106,23 @@ def to_batch(x: Tensor, layout: Layout) -> Batch:
 
 
 def pool_nodes(x: Tensor, layout: Layout, ratio: int) -> tuple[Tensor, Layout]:
-    """Nodes of the grid averaged over `ratio` x `ratio` cells, `(N, C)` to `(M, C)`."""
+    """Average the nodes of each grid over windows of `ratio` x `ratio` cells.
+
+    Args:
+        x: Node features `(N, C)` in raster order.
+        layout: Layout of the nodes.
+        ratio: Side length of the window in cells, at least 1; 1 returns the nodes unchanged.
+
+    Returns:
+        The pooled nodes `(M, C)` and their layout.
+
+    Raises:
+        ValueError: If the nodes are a point set without a grid and `ratio` is above 1.
+
+    Example:
+        >>> x, layout = pool_nodes(*to_nodes(torch.rand(2, 4, 5, 6)), ratio=2); x.shape, layout.grid
+        (torch.Size([18, 4]), (3, 3))
+    """
     if ratio == 1:
         return x, layout
     layout_src = layout.pooled(ratio)
@@ -106,16 +135,38 @@ def pool_nodes(x: Tensor, layout: Layout, ratio: int) -> tuple[Tensor, Layout]:
 
 
 def pool_graphs(x: Tensor, layout: Layout) -> Tensor:
-    """Mean over the nodes of each image, `(N, C)` to `(B, C)`."""
+    """Average the nodes of each image.
+
+    Args:
+        x: Node features `(N, C)`.
+        layout: Layout of the nodes.
+
+    Shapes: `x (N, C)` to `(B, C)`.
+
+    Example:
+        >>> pool_graphs(*to_nodes(torch.rand(2, 4, 3, 3))).shape
+        torch.Size([2, 4])
+    """
     if layout.regular:
         return x.view(-1, layout.different_counts[0], x.size(-1)).mean(1)
     return torch.stack([part.mean(0) for part in x.split(list(layout.counts))])
 
 
 def map_images(function: Callable[[Tensor], Tensor], maps: Maps) -> Maps:
-    """Apply a function of `(B, C, H, W)` to maps; images of one size go together.
+    """Apply a function to feature maps; images of the same size are stacked into one batch.
 
-    In training, batch norm inside `function` takes its statistics over each size for itself.
+    If `function` contains a batch norm in training mode, its statistics are computed for each image size separately.
+
+    Args:
+        function: A function from `(B, C, H, W)` to `(B, C', H', W')`.
+        maps: A tensor `(B, C, H, W)`, or a list of tensors `(C, H_i, W_i)`.
+
+    Returns:
+        The results in the order and the form of `maps`.
+
+    Example:
+        >>> [m.shape[0] for m in map_images(lambda x: x[:, :1], [torch.rand(3, 4, 4), torch.rand(3, 2, 5)])]
+        [1, 1]
     """
     if isinstance(maps, Tensor):
         return function(maps)

@@ -1,4 +1,4 @@
-"""A model rewritten for inference: batch norm folded away, activations joined, wide intermediates in slices."""
+"""`fuse`: rewrite a model for faster inference by folding batch norms and fusing activations."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 @torch.no_grad()
 def fuse(model: ModuleT) -> ModuleT:
-    r"""A faster copy for inference, in evaluation mode; its outputs equal the model's up to rounding.
+    r"""Return a faster copy of a model for inference, in evaluation mode; its outputs are equal up to rounding.
 
-    Every batch norm is folded into the linear layer or convolution before it,
+    Every batch norm is folded into the linear layer or convolution before it:
 
     .. math:: \gamma\,\frac{W x + b - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta = W' x + b'
 
-    activations run in place or with the layer before them, and on a CPU the FFN runs on slices of the nodes. Under
-    autocast the weights are kept in its type too; on a GPU the residual stream is then of this type.
+    Activations are computed in place or together with the preceding layer. On a CPU, the FFN processes the nodes in
+    slices that fit the cache. Under autocast, a copy of the weights in autocast's dtype is cached, and on a GPU the
+    residual stream uses this dtype too.
 
     Args:
-        model: A model, or any module whose batch norms follow a `MultiHeadLinear` or a `Conv2d`.
+        model: A model, or any module in which every batch norm follows a `MultiHeadLinear` or a `Conv2d`.
 
     Returns:
-        The copy. It cannot be trained, and its weights are not those of a checkpoint: save the model instead.
+        The fused copy; `model` itself is not changed. The copy cannot be trained, and its state dict does not fit an
+        unfused model: save `model` instead.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -53,17 +55,17 @@ def fuse(model: ModuleT) -> ModuleT:
                 setattr(parent, name, FusedPosition(child))
     kept = {part for module in fused.modules() if isinstance(module, EdgeConv) for part in module.modules()}
     for parent in list(fused.modules()):
-        if not isinstance(parent, FusedLayer) and parent not in kept:  # EdgeConv looks into its linear layer
+        if not isinstance(parent, FusedLayer) and parent not in kept:  # EdgeConv reads the weights of its linear layer
             _join(parent)
     for parent in list(fused.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, LinearNorm) and isinstance(child[0], FusedLayer):  # nothing is left behind its layer
+            if isinstance(child, LinearNorm) and isinstance(child[0], FusedLayer):  # its batch norm is folded already
                 setattr(parent, name, child[0])
-    return fused.eval()  # the new parts too
+    return fused.eval()  # the replaced layers are new modules, which start in training mode
 
 
 def _join(parent: nn.Module) -> None:
-    """Linear layers and convolutions become `FusedLayer`s, with the GELU that follows."""
+    """Replace each linear layer or convolution, and the GELU that follows it, by one `FusedLayer`."""
     children = [(name, child) for name, child in parent.named_children() if not isinstance(child, nn.Identity)]
     for (name, child), (after, following) in zip(children, [*children[1:], ("", None)], strict=False):
         if isinstance(child, MultiHeadLinear | nn.Conv2d) and child.bias is not None:
@@ -76,11 +78,11 @@ def _join(parent: nn.Module) -> None:
 def _fold(layer: MultiHeadLinear | nn.Conv2d, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
     mean, var = norm.running_mean, norm.running_var
     assert mean is not None and var is not None and layer.bias is not None
-    # in float64: folding is done once, and its rounding would stay in every output
+    # Folding is computed in float64, because its rounding error would be part of every output.
     scale = norm.weight.double() / (var.double() + norm.eps).sqrt()
     bias = (layer.bias.double() - mean.double()) * scale + norm.bias.double()
     weight: Tensor = layer.weight.double() * scale.view(-1, *[1] * (layer.weight.dim() - 1))
-    if weight.dim() == 4:  # as its input will be: no copy at every call
+    if weight.dim() == 4:  # the input is channels-last too, so no call converts the weight
         weight = weight.contiguous(memory_format=torch.channels_last)
     layer.weight.data = weight.to(layer.weight.dtype)
     layer.bias.data = bias.to(layer.bias.dtype)

@@ -1,4 +1,4 @@
-"""Which node of a batch belongs to which image, and where it lies in it.
+"""The layout of a batch of nodes: the image index and the position of each node.
 
 Shapes: B images, H x W cells, N nodes (all images one after another).
 """
@@ -22,21 +22,22 @@ T = TypeVar("T")
 
 
 class Layout:
-    """Which node belongs to which image, and where it lies in it.
+    """The image index and the position of each node in a batch.
 
-    What all images share is kept once, so that exporters can leave the number of images open. The tensors of grids are
-    made when they are read: a model in evaluation reads few of them, and on a GPU each costs several launches.
+    If all images have the same number of nodes (or the same grid), it is stored once, so that exporters can leave the
+    batch size dynamic. For grids, `pos`, `batch` and `ptr` are created on first access: a model in evaluation mode
+    reads few of them, and on a GPU each of them costs several kernel launches.
 
     Args:
         pos: Node coordinates (row, column) in cells, `(N, 2)`, float.
         batch: Image index of each node, `(N,)`, ascending.
-        ptr: First node of each image, `(B + 1,)`.
-        counts: Nodes of each image as Python numbers, so that no step has to ask the device; one number for all images
-            with `num_graphs`.
-        sizes: Grid (H, W) of each image with its nodes in raster order, one for all with `num_graphs`; `None` for a
-            free set of points.
-        ratio: Patches a side that were averaged into one node.
-        num_graphs: Number of images B; by default as many as `counts`.
+        ptr: Index of the first node of each image, followed by N, `(B + 1,)`.
+        counts: Number of nodes of each image. These are Python integers, so that reading them does not synchronize the
+            device. If `num_graphs` is given, a single number stands for all images.
+        sizes: Grid (H, W) of each image, whose nodes are in raster order. If `num_graphs` is given, a single grid
+            stands for all images. `None` means a point set without a grid.
+        ratio: Side length, in patches, of the window that was averaged into each node; 1 without pooling.
+        num_graphs: Number of images B; by default the length of `counts`.
 
     Example:
         >>> Layout.from_sizes([(2, 3)]).pos.tolist()[-1]
@@ -73,18 +74,20 @@ class Layout:
         self.num_graphs = num_graphs
         self._counts = _shared(tuple(counts))
         self._sizes = None if sizes is None else _shared(tuple(sizes))
-        #: Edges that Graphers hand on to each other during the pass of this layout (see `vig_pyg.graph.Reuse`).
+        #: Edges that Graphers share during the forward pass of this layout (see `vig_pyg.graph.Reuse`).
         self.shared: dict[object, Tensor] = {}
         self._pooled: dict[int, Layout] = {}
 
     @property
     def num_nodes(self) -> int:
+        """Number of nodes N of the whole batch."""
         if self._pos is not None:
             return self._pos.size(0)
         return self._counts[0] * self.num_graphs if self.regular else sum(self._counts)
 
     @property
     def pos(self) -> Tensor:
+        """Node coordinates (row, column) in cells, `(N, 2)`."""
         if self._pos is None:
             cells = [_cells(size, self.ratio, self.device) for size in self._unpooled]
             self._pos = cells[0].repeat(self.num_graphs, 1) if len(cells) == 1 else torch.cat(cells)
@@ -92,6 +95,7 @@ class Layout:
 
     @property
     def batch(self) -> Tensor:
+        """Image index of each node, `(N,)`."""
         if self._batch is None:
             images = torch.arange(self.num_graphs, device=self.device)
             if self.regular:
@@ -102,6 +106,7 @@ class Layout:
 
     @property
     def ptr(self) -> Tensor:
+        """Index of the first node of each image, followed by N, `(B + 1,)`."""
         if self._ptr is None:
             if self.regular:
                 self._ptr = torch.arange(self.num_graphs + 1, device=self.device) * self._counts[0]
@@ -111,34 +116,37 @@ class Layout:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """Nodes of each image."""
+        """Number of nodes of each image, a tuple of length B."""
         return self._counts * self.num_graphs if self.regular else self._counts
 
     @property
     def sizes(self) -> tuple[Size, ...] | None:
-        """Grid (H, W) of each image, or `None`."""
+        """Grid (H, W) of each image, a tuple of length B, or `None` for a point set without a grid."""
         return self._sizes * self.num_graphs if self._sizes is not None and self.grid is not None else self._sizes
 
     @property
     def different_counts(self) -> tuple[int, ...]:
-        """Nodes of each image, or one number where all have equally many."""
+        """Number of nodes of each image; a tuple of length 1 if all images have the same number."""
         return self._counts
 
     @property
     def regular(self) -> bool:
-        """Whether all images have equally many nodes."""
+        """True if all images have the same number of nodes."""
         return len(self._counts) == 1
 
     @property
     def grid(self) -> Size | None:
-        """The grid that all images share, or `None`."""
+        """The grid (H, W) of all images if it is the same, otherwise `None`."""
         return self._sizes[0] if self._sizes is not None and len(self._sizes) == 1 else None
 
     def check_filled(self, source: Layout) -> None:
-        """That every image has targets, and sources.
+        """Check that every image has at least one target and one source node.
+
+        Args:
+            source: Layout of the source nodes; `self` is the layout of the targets.
 
         Raises:
-            ValueError: If one has none.
+            ValueError: If an image has no target or no source.
         """
         for layout in (self, source):
             if min(layout.different_counts, default=0) < 1:
@@ -146,21 +154,47 @@ class Layout:
 
     @classmethod
     def from_sizes(cls, sizes: Sequence[Size], device: torch.device | None = None) -> Layout:
-        """The layout of one raster grid (H, W) for each image."""
+        """Create the layout of images that each have their own raster grid.
+
+        Args:
+            sizes: Grid (H, W) of each image, in cells.
+            device: Device of the tensors; by default torch's default device.
+
+        Example:
+            >>> Layout.from_sizes([(2, 2), (1, 3)]).batch.tolist()
+            [0, 0, 0, 0, 1, 1, 1]
+        """
         return cls._from_grids(_shared(tuple(sizes)), len(sizes), _device(device))
 
     @classmethod
     def from_grid(cls, size: Size, num_graphs: int, device: torch.device | None = None) -> Layout:
-        """The layout of images that share one raster grid (H, W)."""
+        """Create the layout of images that share one raster grid.
+
+        Args:
+            size: Grid (H, W) of every image, in cells.
+            num_graphs: Number of images B.
+            device: Device of the tensors; by default torch's default device.
+        """
         return cls._from_grids((size,), num_graphs, _device(device))
 
     @classmethod
     def from_batch(cls, batch: Batch) -> Layout:
-        """The layout of a PyG batch with `pos` and `batch` or `ptr`, and `grid_size` where it has grids.
+        """Create the layout of a PyG batch.
+
+        Args:
+            batch: A batch with `x`, `pos`, and `batch` or `ptr`. If its images are grids, `grid_size` has one (H, W)
+                for each image.
 
         Raises:
-            ValueError: If something is missing, does not fit the rest, or the nodes are not sorted by image and on
-                grids in raster order (`VisionGNN.forward_features` takes them in any order).
+            ValueError: If an attribute is missing or inconsistent with the others, if the nodes are not sorted by
+                image, or if the nodes of a grid are not in raster order. (`VisionGNN.forward_features` accepts nodes
+                in any order.)
+
+        Example:
+            >>> from torch_geometric.data import Data
+            >>> data = Data(x=torch.rand(2, 4), pos=torch.tensor([[0.0, 0.0], [0.0, 1.0]]), grid_size=(1, 2))
+            >>> Layout.from_batch(Batch.from_data_list([data, data])).counts
+            (2, 2)
         """
         order = order_of(batch)
         if order.nodes is not None:
@@ -171,14 +205,18 @@ class Layout:
         return cls(batch.pos, order.batch, order.ptr, order.counts, order.sizes)
 
     def again(self) -> Layout:
-        """The same layout for another pass, which hands on edges of its own."""
+        """Return a copy for another forward pass, without the shared edges and pooled layouts of this one."""
         layout = copy(self)
         layout.shared, layout._pooled = {}, {}
         return layout
 
     @property
     def stamp(self) -> tuple[int, ...]:
-        """How often its tensors were written to, as far as torch counts that, and on a CPU what they hold."""
+        """A fingerprint of the tensors that changes when they are modified.
+
+        It consists of torch's version counters and, on a CPU, of checksums, because writes through NumPy or `.data`
+        do not change the counters.
+        """
         tensors = self.pos, self.batch, self.ptr
         versions = tuple(-1 if tensor.is_inference() else tensor._version for tensor in tensors)
         if torch.compiler.is_compiling() or not all(type(part) is Tensor and part.is_cpu for part in tensors):
@@ -187,7 +225,7 @@ class Layout:
 
     @classmethod
     def _from_grids(cls, unpooled: tuple[Size, ...], num_graphs: int, device: torch.device, ratio: int = 1) -> Layout:
-        """The layout of grids, one where all agree, whose cells are averaged over `ratio` x `ratio` of these."""
+        """Create the layout of grids (one entry if all are equal), pooled over windows of `ratio` x `ratio` cells."""
         layout = cls.__new__(cls)
         layout._pos = layout._batch = layout._ptr = None
         sizes = tuple((-(-h // ratio), -(-w // ratio)) for h, w in unpooled)
@@ -196,7 +234,14 @@ class Layout:
         return layout
 
     def pooled(self, ratio: int) -> Layout:
-        """The layout after `pool_nodes`: positions are the centers of the pooled cells."""
+        """Return the layout after `pool_nodes`; its positions are the centers of the pooled cells.
+
+        Args:
+            ratio: Side length of the pooling window in cells, at least 1; 1 returns the layout itself.
+
+        Raises:
+            ValueError: If the nodes are a point set without a grid and `ratio` is above 1.
+        """
         if ratio == 1:
             return self
         if ratio not in self._pooled:
@@ -205,7 +250,7 @@ class Layout:
         return self._pooled[ratio]
 
     def _grids(self, purpose: str) -> tuple[Size, ...]:
-        """The grid of each image, one where all agree."""
+        """The grid of each image (a tuple of length 1 if all are equal), or an error that names the purpose."""
         if self._sizes is None:
             raise ValueError(
                 f"{purpose} need nodes on a grid, but this batch is a free set of points (it has no `grid_size`): "
@@ -215,7 +260,18 @@ class Layout:
 
 
 def pool_map(x: Tensor, ratio: int) -> Tensor:
-    """Average over windows of `ratio` x `ratio`; windows at the border take the cells there are."""
+    """Average a feature map over windows of `ratio` x `ratio` cells; at the border only the cells inside count.
+
+    Args:
+        x: Feature map `(B, C, H, W)`.
+        ratio: Side length of the window in cells, at least 1.
+
+    Shapes: `(B, C, H, W)` to `(B, C, ⌈H / ratio⌉, ⌈W / ratio⌉)`.
+
+    Example:
+        >>> pool_map(torch.rand(1, 4, 5, 6), 2).shape
+        torch.Size([1, 4, 3, 3])
+    """
     return F.avg_pool2d(x, ratio, ceil_mode=True)
 
 
@@ -224,7 +280,7 @@ def _device(device: torch.device | None) -> torch.device:
 
 
 def _cells(size: Size, ratio: int, device: torch.device) -> Tensor:
-    """Centers of the cells of a grid that were averaged over `ratio` x `ratio` of them."""
+    """Centers (row, column) of the pooled cells of a grid, `(n, 2)`."""
     cells = _raster(size, device)
     if ratio == 1:
         return cells
@@ -238,5 +294,5 @@ def _raster(size: Size, device: torch.device | None) -> Tensor:
 
 
 def _shared(values: tuple[T, ...]) -> tuple[T, ...]:
-    """One value where all agree, else all of them."""
+    """A tuple of length 1 if all values are equal, otherwise all values."""
     return values[:1] if len(set(values)) == 1 else values

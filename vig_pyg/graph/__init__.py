@@ -1,6 +1,6 @@
-"""Graphs over patches: the builders, their names, and the engines of the neighbor search.
+"""Graph builders: classes that choose the neighbors of each patch, and the names under which they are registered.
 
-A new file of this room is found by itself: it needs `@register_graph` and nothing here.
+A new file in this package is imported automatically. It only has to register its builder with `@register_graph`.
 """
 
 from vig_pyg._registry import import_files

@@ -11,17 +11,18 @@ from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
 
 
 class AxialGraph(StaticGraph):
-    r"""Every `stride`-th patch in the same row and in the same column, itself included.
+    r"""Connects each patch with every `stride`-th patch of its row and its column, and with itself.
 
     .. math:: \mathcal{N}(r, c) = \{ (r, c + s m) \} \cup \{ (r + s m, c) \}, \quad m \in \mathbb{Z}
 
-    as far as they lie in the image (Sparse Vision Graph Attention, MobileViG, arXiv 2307.00395).
+    restricted to positions inside the image (Sparse Vision Graph Attention, MobileViG, arXiv 2307.00395).
 
-    *Differs* from the published code, which rolls the map and so goes on at the other border: that gives the same
-    neighbors where `stride` divides the height and the width.
+    *Differs* from the published code, which rolls the feature map, so that its neighbors wrap around the border. Both
+    give the same neighbors if `stride` divides the height and the width.
 
     Args:
-        stride: Spacing s in patches (in pooled cells where sources are pooled), at least 1; 2 is the published value.
+        stride: Spacing s in patches, or in pooled cells if the sources are pooled; at least 1. The published value
+            is 2.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, nearest in the image first.
@@ -54,5 +55,5 @@ class AxialGraph(StaticGraph):
 
 
 @register_graph("axial")
-def _axial(k: int, dilation: int) -> Builder:  # noqa: ARG001  (places alone decide)
+def _axial(k: int, dilation: int) -> Builder:  # noqa: ARG001  (the edges depend on the positions only)
     return AxialGraph()

@@ -1,6 +1,6 @@
-"""Neighbor search by torch_cluster: any batch, any set of points.
+"""Neighbor search by torch_cluster, for any batch and for point sets without a grid.
 
-This is the one file that imports `torch_cluster`.
+This is the only file that imports `torch_cluster`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from vig_pyg.data import Layout
 from vig_pyg.ops import check_features, check_same
 from vig_pyg.position import Codes
 
-#: Limit of torch_cluster's CUDA kernel.
+#: Largest number of neighbors that the CUDA kernel of torch_cluster supports.
 MAX_NEIGHBORS_CUDA = 100
-#: Devices that it has kernels for.
+#: Devices for which torch_cluster has kernels.
 DEVICES = ("cpu", "cuda")
 
 
 def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, k: int, codes: Codes | None) -> Tensor:
-    """The k nearest sources of each target within its image, nearest first (fewer where an image has fewer).
+    """Find the k nearest sources of each target within its image, nearest first.
+
+    A target of an image with fewer than k sources gets all of them.
 
     Args:
         x: Targets `(N, C)`.
@@ -37,9 +39,14 @@ def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, 
         `edge_index (2, E)`, sources in row 0, sorted by target.
 
     Raises:
-        TypeError: If the nodes are no dense tensors of floating-point numbers.
-        ValueError: If torch_cluster has no search on the device, k is beyond the limit of its CUDA kernel, or nodes,
-            layouts and codes do not fit each other.
+        TypeError: If the nodes are not dense floating-point tensors.
+        ValueError: If torch_cluster does not support the device, if k exceeds the limit of its CUDA kernel, or if
+            nodes, layouts and codes do not match each other.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [3.0]]); layout = Layout.from_sizes([(1, 3)])
+        >>> cluster_neighbors(x, layout, x, layout, 2, None).tolist()
+        [[0, 1, 1, 0, 2, 1], [0, 0, 1, 1, 2, 2]]
     """
     _check(x, layout, y, layout_src, k, codes)
     if reason := cluster_refuses(x.device, k):
@@ -51,10 +58,10 @@ def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, 
     shares = _shares(layout.num_graphs, torch.get_num_threads())
     if len(shares) == 1:
         return _search(x, layout.batch, y, layout_src.batch, k, layout.num_graphs)
-    # torch_cluster searches on one core; images are independent, and its calls let other threads run
+    # torch_cluster uses one core. The images are independent and its calls release the GIL, so threads run in parallel.
     starts, starts_src = (list(accumulate(part.counts, initial=0)) for part in (layout, layout_src))
 
-    same, x, y = x is y, x.detach(), y.detach()  # new threads would record gradients
+    same, x, y = x is y, x.detach(), y.detach()  # `no_grad` of the caller does not apply in new threads
 
     def share(first: int, last: int) -> Tensor:
         here, there = slice(starts[first], starts[last]), slice(starts_src[first], starts_src[last])
@@ -69,7 +76,7 @@ def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, 
 
 
 def cluster_refuses(device: torch.device, k: int) -> str:
-    """Why torch_cluster cannot search k neighbors on a device, with what to do instead; `""` if it can."""
+    """Return an error message if torch_cluster cannot search k neighbors on a device, otherwise `""`."""
     if device.type not in DEVICES:
         return (
             f"torch_cluster searches on {' and '.join(DEVICES)}, got nodes on {device.type}: "
@@ -84,7 +91,7 @@ def cluster_refuses(device: torch.device, k: int) -> str:
 
 
 def _check(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, k: int, codes: Codes | None) -> None:
-    """Checks what torch_cluster does not: it reads as many numbers as its other arguments say."""
+    """Check the arguments, because torch_cluster does not and would read beyond the end of its tensors."""
     check_features(x, "x", 2)
     check_features(y, "y", 2)
     check_same(x, y, "Targets x and sources y")
@@ -113,18 +120,19 @@ def _search(x: Tensor, batch: Tensor, y: Tensor, batch_src: Tensor, k: int, num_
 
 
 def _shares(num_graphs: int, threads: int) -> list[tuple[int, int]]:
-    """Images of a batch in about equal shares, as (first, last + 1)."""
+    """Split the images of a batch into ranges (first, last + 1) of nearly equal length, one for each thread."""
     parts = max(1, min(num_graphs, threads))
     ends = [num_graphs * i // parts for i in range(parts + 1)]
     return list(pairwise(ends))
 
 
 def position_as_coordinates(x: Tensor, y: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Points whose Euclidean order is that of :math:`x \cdot y + p \cdot q`.
+    r"""Return points whose Euclidean distances sort like :math:`-(x \cdot y + p \cdot q)`.
 
-    Targets :math:`[p, x, 0]` and sources :math:`[q, y, \sqrt{R - |y|^2 - |q|^2}]` with R the largest
-    :math:`|y|^2 + |q|^2`: all sources then have the same length, and distance falls as the inner product rises.
-    Places come first because they differ most: torch_cluster stops adding up a distance that is too long already.
+    Targets become :math:`[p, x, 0]` and sources :math:`[q, y, \sqrt{R - |y|^2 - |q|^2}]`, where R is the largest
+    :math:`|y|^2 + |q|^2`. All sources then have the same norm, so the distance falls as the inner product rises.
+    The position codes come first because they differ most: torch_cluster stops summing a distance as soon as it
+    exceeds the current k-th distance.
 
     Args:
         x: Targets `(N, C)`.

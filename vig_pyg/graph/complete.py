@@ -12,14 +12,15 @@ from vig_pyg.graph.static import StaticGraph
 
 
 class CompleteGraph(StaticGraph):
-    r"""All patches of the image, itself included: the reach of self-attention.
+    r"""Connects each patch with all patches of its image, including itself, like self-attention.
 
     .. math:: \mathcal{N}(i) = \{ 1, \dots, m \}
 
-    (the complete graph of graph theory). An image of n targets and m sources has n m edges: meant for small grids.
+    (the complete graph of graph theory). An image with n targets and m sources has n m edges, so the graph is meant
+    for small grids.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, nearest in the image first, in the order of the sources where distances are equal.
+    target, then by distance in the image, then by the index of the source.
 
     Raises:
         ValueError: If an image has no node.
@@ -31,7 +32,7 @@ class CompleteGraph(StaticGraph):
     """
 
     def image_edges(self, target: Layout, source: Layout) -> Tensor:
-        # not by a matrix product: equal distances must stay equal
+        # A matrix product would round equal distances differently, and the order of ties would change.
         distance = torch.cdist(target.pos, source.pos, compute_mode="donot_use_mm_for_euclid_dist")
         nearest = distance.argsort(dim=1, stable=True)
         index = torch.arange(target.num_nodes, device=nearest.device)
@@ -39,5 +40,5 @@ class CompleteGraph(StaticGraph):
 
 
 @register_graph("complete")
-def _complete(k: int, dilation: int) -> Builder:  # noqa: ARG001  (places alone decide)
+def _complete(k: int, dilation: int) -> Builder:  # noqa: ARG001  (the edges depend on the positions only)
     return CompleteGraph()

@@ -1,4 +1,4 @@
-"""What a graph builder takes and gives."""
+"""The protocols of graph builders and of the factories that create them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,42 @@ from vig_pyg.data import Layout
 
 
 class Builder(Protocol):
-    """Makes the edges of one Grapher.
+    """A callable that builds the edges of one Grapher.
 
-    `x (N, C)` are the targets, `x_src (M, C)` the sources; they are the same objects where nothing is pooled.
-    Returns `edge_index (2, E)`: row 0 indexes sources (neighbors), row 1 targets (centers), sorted by target,
-    nearest neighbor first. No edge may join two images.
+    Any callable with this signature is a builder; `vig_pyg.testing.assert_builder` checks the contract.
+
+    Args:
+        x: Features of the targets, `(N, C)`.
+        layout: Layout of the targets.
+        x_src: Features of the sources, `(M, C)`; the same object as `x` if the sources are not pooled.
+        layout_src: Layout of the sources; the same object as `layout` if the sources are not pooled.
+
+    Shapes: to `edge_index (2, E)`, int64. Row 0 holds the sources (neighbors) and row 1 the targets (centers). The
+    edges are sorted by target, with the nearest neighbor first. No edge may connect two images.
+
+    Example:
+        >>> import torch
+        >>> def only_self(x, layout, x_src, layout_src):
+        ...     return torch.arange(len(x)).repeat(2, 1)
+        >>> from vig_pyg import vig_micro
+        >>> model = vig_micro(graph=lambda k, dilation: only_self)
     """
 
     def __call__(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor: ...
 
 
 class GraphFactory(Protocol):
-    """Makes the builder of one Grapher from its number of neighbors and its dilation."""
+    """A callable that creates the builder of one Grapher, such as the class `DilatedKNN`.
+
+    Args:
+        k: Number of neighbors of each patch, at least 1.
+        dilation: Spacing of the neighbors, at least 1.
+
+    Example:
+        >>> from vig_pyg.graph import GridGraph
+        >>> factory: GraphFactory = lambda k, dilation: GridGraph()
+        >>> factory(9, 1)
+        GridGraph()
+    """
 
     def __call__(self, k: int, dilation: int) -> Builder: ...

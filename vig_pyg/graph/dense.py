@@ -1,6 +1,6 @@
-"""Neighbor search by products of features: for images with equally many nodes.
+"""Neighbor search by matrix products, for batches whose images have the same number of nodes.
 
-Shapes: B images, n targets and m sources an image, C channels.
+Shapes: B images, n targets and m sources per image, C channels.
 """
 
 from __future__ import annotations
@@ -23,25 +23,32 @@ def dense_edges(
     *,
     precision: Precision = "highest",
 ) -> Tensor:
-    r"""Edges to sources by falling :math:`\hat{x} \cdot \hat{y} + p \cdot q`, hats for length 1.
+    r"""Return the edges from the sources with the largest :math:`\hat{x} \cdot \hat{y} + p \cdot q` to each target.
+
+    Hats denote L2-normalized features.
 
     Args:
-        x: Targets `(N, C)` of a batch whose images have equally many nodes.
+        x: Targets `(N, C)` of a batch whose images have the same number of nodes.
         layout: Layout of the targets.
         y: Sources `(M, C)`.
         layout_src: Layout of the sources.
-        ranks: Which of the sorted sources to return, ascending, each below m.
+        ranks: Ranks of the sorted sources to return, ascending, each below m.
         codes: Position codes of one image, or `None`.
-        precision: Of the products on a GPU (see `DilatedKNN`).
+        precision: Precision of the matrix products on a GPU (see `DilatedKNN`).
 
     Returns:
-        `edge_index (2, B n len(ranks))`, sorted by target.
+        `edge_index (2, B n len(ranks))`, sorted by target, then by rank.
+
+    Example:
+        >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]); layout = Layout.from_sizes([(1, 3)])
+        >>> dense_edges(x, layout, x, layout, [0, 1], None).tolist()
+        [[0, 1, 1, 0, 2, 1], [0, 0, 1, 1, 2, 2]]
     """
     (n,), (m,) = layout.different_counts, layout_src.different_counts
     b, bias, normalize = layout.num_graphs, None, True
     if codes is not None and codes.table is not None:
         bias = codes.table.unsqueeze(0)  # (1, n, m)
-    elif codes is not None:  # large grids: codes as coordinates, without a table; a bias of 0 keeps inner products
+    elif codes is not None:  # on a large grid the codes are extra coordinates; a bias of 0 selects inner products
         x, y = unit_rows(x, layout.different_counts), unit_rows(y, layout_src.different_counts)
         bias, normalize = x.new_zeros(1, 1, m), False
     x, y = x.view(-1, n, x.size(1)), y.view(-1, m, y.size(1))  # (N, C) -> (B, n, C)

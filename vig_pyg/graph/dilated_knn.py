@@ -21,7 +21,15 @@ ENGINES: tuple[Engine, ...] = ("auto", "dense", "torch_cluster")
 
 
 def shrink(k: int, dilation: int, num_nodes: int) -> tuple[int, int]:
-    """K and dilation for an image with few nodes: dilation shrinks first, then k.
+    """Reduce k and dilation for an image that has fewer than `k * dilation` nodes: first the dilation, then k.
+
+    Args:
+        k: Number of neighbors of each patch, at least 1.
+        dilation: Spacing of the neighbors, at least 1.
+        num_nodes: Number of source nodes of the image, at least 1.
+
+    Returns:
+        The pair (k, dilation), with `k * dilation` at most `num_nodes`.
 
     Example:
         >>> shrink(9, 4, 196), shrink(9, 4, 20), shrink(9, 4, 5)
@@ -33,35 +41,38 @@ def shrink(k: int, dilation: int, num_nodes: int) -> tuple[int, int]:
 
 @register_graph("knn")
 class DilatedKNN(nn.Module):
-    r"""Every `dilation`-th of the `k * dilation` nearest patches, itself included.
+    r"""Connects each patch with every `dilation`-th of its `k * dilation` nearest patches, including itself.
 
     .. math:: \mathcal{N}(i) = \{ j_0, j_d, j_{2d}, \dots, j_{(k-1)d} \}, \quad
         |x_i - x_{j_0}| \le |x_i - x_{j_1}| \le \dots
 
     over L2-normalized features of the same image (Vision GNN, arXiv 2206.00272, section 3; dilation as in DeepGCNs,
     arXiv 1904.03751). With `position`, sin-cos codes p and q of the two patches add :math:`-2\,p_i \cdot q_j / C`
-    to the squared distance. The search has no gradient, and `knn_precision` says how its products are taken.
+    to the squared distance. The search is not differentiable.
 
     Args:
-        k: Neighbors of each patch, at least 1. An image with fewer than `k * dilation` nodes follows `shrink`.
+        k: Number of neighbors of each patch, at least 1. If an image has fewer than `k * dilation` nodes, `shrink`
+            reduces the dilation and then k.
         dilation: Spacing of the neighbors, at least 1.
-        stochastic: In training, take k random ones of the `k * dilation` with probability `epsilon`.
-        epsilon: That probability; 0.2 is the published value.
-        engine: `"dense"` (matrix product and top-k, for images of one size fastest), `"torch_cluster"` (any batch),
-            or `"auto"`: dense where all images of the batch have equally many nodes, and image by image where
-            torch_cluster has no search (on other devices than CPU and CUDA, and on CUDA for k * dilation above 100).
+        stochastic: If true, training chooses k random patches of the `k * dilation` nearest with probability
+            `epsilon`.
+        epsilon: Probability of a random choice if `stochastic` is on; the published value is 0.2.
+        engine: `"dense"` (matrix product and top-k, the fastest for images of one size), `"torch_cluster"` (for any
+            batch), or `"auto"`. `"auto"` selects the dense search if all images have the same number of nodes, or if
+            torch_cluster cannot search: it supports only CPU and CUDA, and on CUDA `k * dilation` up to 100.
         position: `None`, `"official"` or `"grid"` (see `PositionCodes`).
-        knn_precision: Of the products of float32 features in the dense engine on a GPU, in the words of
-            `torch.set_float32_matmul_precision`: `"highest"` keeps float32's order, `"high"` multiplies in TF32,
-            `"medium"` in bfloat16. On CPUs, and for features in 16 bits, whose products are exact in float32, the
-            precision is always the highest.
+        knn_precision: Precision of the matrix products of float32 features in the dense engine on a GPU, with the
+            names of `torch.set_float32_matmul_precision`: `"highest"` multiplies in float32, `"high"` in TF32 and
+            `"medium"` in bfloat16. It has no effect on a CPU, nor on 16-bit features, whose products are exact in
+            float32.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, nearest first.
 
     Raises:
-        ValueError: If `k` or `dilation` is below 1, a name is unknown, an image has no node, or (on a CPU or with
-            `torch_cluster`) a feature is not finite. The dense engine does not ask a GPU: there it lets NaN through.
+        ValueError: If `k` or `dilation` is below 1, if `engine`, `position` or `knn_precision` is unknown, if an image
+            has no node, or if a feature is not finite. On a GPU the dense engine does not check for NaN, because the
+            check would synchronize the device.
 
     Example:
         >>> x = torch.rand(18, 8); layout = Layout.from_sizes([(3, 3), (3, 3)])
@@ -106,7 +117,11 @@ class DilatedKNN(nn.Module):
             return self._search(x, layout, x_src, layout_src)
 
     def search(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Search | None:
-        """The search whose neighbors are this graph's, or `None` where it takes several, or ranks without a step."""
+        """Return the neighbor search of this graph without running it.
+
+        Returns:
+            The search, or `None` if the graph is not the result of one search with evenly spaced ranks.
+        """
         if not torch.compiler.is_compiling():
             _check_rows(x, layout, "targets")
             _check_rows(x_src, layout_src, "sources")
@@ -120,7 +135,7 @@ class DilatedKNN(nn.Module):
                 return None
             dtype = torch.promote_types(x.dtype, torch.float32)
             table = self.position(layout, layout_src, x.size(1), dtype).table
-            if table is None:  # large grids: codes are searched as coordinates beside the features
+            if table is None:  # on a large grid the codes are extra coordinates of the features
                 return None
             bias = table.unsqueeze(0)  # (1, n, m)
         (n,), (m,) = layout.different_counts, layout_src.different_counts
@@ -145,14 +160,14 @@ class DilatedKNN(nn.Module):
     def _from_dense(
         self, x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, ranks: list[int]
     ) -> Tensor:
-        if codes is not None and layout.grid is None:  # equally many nodes, but each image has codes of its own
+        if codes is not None and layout.grid is None:  # the grids differ, so each image has its own codes
             return self._from_dense_ragged(x, layout, y, layout_src, codes, [ranks])
         return dense_edges(x, layout, y, layout_src, ranks, codes, precision=self.knn_precision)
 
     def _from_dense_ragged(
         self, x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, kept: list[list[int]]
     ) -> Tensor:
-        """Image by image."""
+        """Run the dense search for one image after another."""
         edges, first = [], torch.zeros(2, 1, dtype=torch.long, device=x.device)
         targets, sources = x.split(list(layout.counts)), y.split(list(layout_src.counts))
         p = codes.p.split(list(layout.counts)) if codes else None
@@ -165,7 +180,7 @@ class DilatedKNN(nn.Module):
         return torch.cat(edges, dim=1)
 
     def _ranks(self, k: int, dilation: int) -> list[int]:
-        """Which of the sorted neighbors stay, nearest first."""
+        """Ranks of the sorted neighbors to select, ascending."""
         if self.stochastic and self.training and torch.rand((), device="cpu").item() < self.epsilon:
             return sorted(torch.randperm(k * dilation, device="cpu")[:k].tolist())
         return list(range(0, k * dilation, dilation))
@@ -187,7 +202,7 @@ def _check_rows(x: Tensor, layout: Layout, name: str) -> None:
 def _from_cluster(
     x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, kept: list[list[int]]
 ) -> Tensor:
-    if codes is not None and layout.grid is not None:  # codes of one image serve all
+    if codes is not None and layout.grid is not None:  # all images have the same codes
         codes = Codes(codes.p.repeat(layout.num_graphs, 1), codes.q.repeat(layout.num_graphs, 1))
     most = max(ranks[-1] for ranks in kept) + 1
     edge_index = cluster_neighbors(x, layout, y, layout_src, most, codes)

@@ -13,15 +13,15 @@ from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
 
 
 class GridGraph(StaticGraph):
-    r"""The eight patches around each one, and itself: the reach of a 3x3 convolution.
+    r"""Connects each patch with the eight patches around it and with itself, like a 3x3 convolution.
 
     .. math:: \mathcal{N}(r, c) = \{ (r + i, c + j) : i, j \in \{-1, 0, 1\} \}
 
-    as far as they lie in the image (Moore's neighborhood).
+    restricted to positions inside the image (the Moore neighborhood).
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, itself first, then the sides, then the corners. Where sources are pooled: the pooled cell that holds the
-    target, and the eight around it.
+    target; the patch itself comes first, then its side neighbors, then its corner neighbors. If the sources are
+    pooled, each target is connected with the pooled cell that contains it and the eight cells around that cell.
 
     Raises:
         ValueError: If the nodes are a free set of points.
@@ -38,5 +38,5 @@ class GridGraph(StaticGraph):
 
 
 @register_graph("grid")
-def _grid(k: int, dilation: int) -> Builder:  # noqa: ARG001  (places alone decide)
+def _grid(k: int, dilation: int) -> Builder:  # noqa: ARG001  (the edges depend on the positions only)
     return GridGraph()

@@ -11,16 +11,17 @@ from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
 
 
 class LogGraph(StaticGraph):
-    r"""The patches at distances 1, 2, 4, 8, ... in the same row and in the same column, and itself.
+    r"""Connects each patch with itself and the patches at distance 1, 2, 4, 8, ... in its row and its column.
 
     .. math:: \mathcal{N}(r, c) = \{ (r, c) \} \cup \{ (r, c \pm 2^m) \} \cup \{ (r \pm 2^m, c) \},
         \quad m = 0, 1, 2, \dots
 
-    as far as they lie in the image (after Logarithmic Scalable Graph Construction, LogViG, arXiv 2510.13740): the
-    number of neighbors grows with the logarithm of height and width. Our neighbors end at the border.
+    restricted to positions inside the image (after Logarithmic Scalable Graph Construction, LogViG, arXiv
+    2510.13740). The number of neighbors grows with the logarithm of the height and the width. Neighbors do not wrap
+    around the border.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, nearest in the image first. Where sources are pooled, distances count pooled cells.
+    target, nearest in the image first. If the sources are pooled, distances are measured in pooled cells.
 
     Raises:
         ValueError: If the nodes are a free set of points.
@@ -42,5 +43,5 @@ class LogGraph(StaticGraph):
 
 
 @register_graph("log")
-def _logarithmic(k: int, dilation: int) -> Builder:  # noqa: ARG001  (places alone decide)
+def _logarithmic(k: int, dilation: int) -> Builder:  # noqa: ARG001  (the edges depend on the positions only)
     return LogGraph()

@@ -11,16 +11,17 @@ from vig_pyg.graph.registry import register_graph
 
 
 class RandomGraph(nn.Module):
-    r"""k different random patches of the same image for each patch, new ones in every pass.
+    r"""Connects each patch with k distinct random patches of its image, drawn anew in every forward pass.
 
     .. math:: \mathcal{N}(i) \sim \mathrm{Uniform}\{ S \subseteq \{1, \dots, m\} : |S| = k \}
 
-    (a random directed graph of fixed degree: what is left of a graph that knows nothing). Drawn from torch's generator
-    of the CPU, so `torch.manual_seed` makes it repeatable on every device; in evaluation too, where the logits of an
-    image therefore vary from pass to pass. Subsets are drawn by Floyd's method (Bentley and Floyd, CACM 30, 1987).
+    (a random directed graph of fixed degree, a baseline for graphs that use the features). The edges are random in
+    evaluation mode too, so the logits of an image vary between passes. They are drawn from torch's CPU generator, so
+    `torch.manual_seed` gives the same graph on every device. Subsets are drawn by Floyd's method (Bentley and Floyd,
+    CACM 30, 1987).
 
     Args:
-        k: Neighbors of each patch, at least 1; an image with fewer nodes gives all of them.
+        k: Number of neighbors of each patch, at least 1. In an image with fewer nodes, every node is a neighbor.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, in no order of distance.
@@ -42,7 +43,7 @@ class RandomGraph(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:  # noqa: ARG002
         layout.check_filled(layout_src)
-        # on the CPU: one seed draws the same graph on every device, and Apple's GPUs have no float64
+        # The CPU generator gives the same graph on every device, and Apple's GPUs have no float64.
         counts, counts_src = (torch.tensor(part.counts, device="cpu") for part in (layout, layout_src))
         nodes = counts_src.repeat_interleave(counts)  # m of each target's image
         first = (counts_src.cumsum(0) - counts_src).repeat_interleave(counts)
@@ -50,7 +51,7 @@ class RandomGraph(nn.Module):
         degree = nodes.clamp_max(most)
         chosen = torch.full((layout.num_nodes, most), -1, device="cpu")
         for i in range(most):
-            last = (nodes - degree + i).clamp_max(nodes - 1)  # this step chooses among 0 ... last, or takes `last`
+            last = (nodes - degree + i).clamp_max(nodes - 1)  # draw from 0 ... last; a repeated draw becomes `last`
             draw = (torch.rand(layout.num_nodes, dtype=torch.float64, device="cpu") * (last + 1)).long()
             taken = (chosen[:, :i] == draw.unsqueeze(1)).any(1)
             chosen[:, i] = torch.where(taken, last, draw)

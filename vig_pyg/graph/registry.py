@@ -1,4 +1,4 @@
-"""Graph builders by name."""
+"""The registry of graph builders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vig_pyg.graph.contract import Builder, GraphFactory
 
 Factory = TypeVar("Factory", bound=Callable[[int, int], Builder])
 
-#: The factories of all builders that have a name.
+#: The factories of all registered graph builders, by name.
 GRAPHS: Registry[GraphFactory] = Registry(
     "graph",
     advice=", or pass a callable (k, dilation) -> builder (on the command line an import path such as my_graphs:Ring)",
@@ -18,14 +18,19 @@ GRAPHS: Registry[GraphFactory] = Registry(
 
 
 def register_graph(name: str) -> Callable[[Factory], Factory]:
-    """Give a factory of graph builders a name: for `graph=`, the command line, `config.json`, and the lists.
+    """Register a factory of graph builders under a name; a decorator for a class or function `(k, dilation)`.
+
+    The name is then valid for `graph=`, `--graph` and `config.json`, and `list_graphs` includes it.
 
     Args:
-        name: Its name, without spaces.
+        name: The name, without spaces.
+
+    Returns:
+        A decorator that returns the factory unchanged.
 
     Raises:
-        ValueError: If another factory has the name.
-        TypeError: If what is decorated is not callable.
+        ValueError: If another factory is registered under this name.
+        TypeError: If the decorated object is not callable.
 
     Example:
         >>> from vig_pyg.graph import GridGraph
@@ -34,13 +39,13 @@ def register_graph(name: str) -> Callable[[Factory], Factory]:
         ...     return GridGraph()
         >>> list_graphs()[-1]
         'eight_cells'
-        >>> GRAPHS.remove("eight_cells")  # this was an example
+        >>> GRAPHS.remove("eight_cells")  # undo the example
     """
     return GRAPHS.register(name)
 
 
 def list_graphs() -> list[str]:
-    """Names for `graph=`.
+    """List the registered graph builders: the valid names for `graph=`.
 
     Example:
         >>> list_graphs()[:3]

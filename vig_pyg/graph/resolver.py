@@ -1,4 +1,4 @@
-"""Graphs by name, and the door through which edges of other builders come in."""
+"""Resolution of `graph=` into a factory, and the check of edges that a user's builder returns."""
 
 from __future__ import annotations
 
@@ -17,24 +17,28 @@ from vig_pyg.graph.reuse import Reuse, Reused
 from vig_pyg.graph.window import WindowGraph
 from vig_pyg.ops import check_range, checked_edges, is_symbolic
 
-#: Builders whose edges are right by construction. A subclass is none of them: it may return anything.
+#: Builders whose edges are valid by construction. Subclasses are checked, because they may override `forward`.
 _OWN = {DilatedKNN, WindowGraph, AxialGraph, LogGraph, GridGraph, CompleteGraph, RandomGraph}
 
 
 def sound_edges(edge_index: Tensor, builder: nn.Module, x_src: Tensor, x_dst: Tensor) -> Tensor:
-    """The edges that a builder returned, int64, in range and sorted by target.
+    """Check the edges that a graph builder returned, and sort them by target.
 
-    Those of our own builders are handed on as they are; others are checked, for which a GPU is waited for.
+    The edges of this library's builders are returned unchanged. The edges of other builders are checked, which
+    synchronizes a GPU.
 
     Args:
-        edge_index: What the builder returned.
+        edge_index: The return value of the builder.
         builder: The builder.
-        x_src: Sources.
-        x_dst: Targets.
+        x_src: Features of the sources, `(M, C)`.
+        x_dst: Features of the targets, `(N, C)`.
+
+    Returns:
+        `edge_index (2, E)`, int64, in range and sorted by target.
 
     Raises:
-        TypeError: If it is no dense tensor of int64 or int32.
-        ValueError: If it has another shape than `(2, E)`, or is on another device than the nodes.
+        TypeError: If the return value is not a dense tensor of int64 or int32.
+        ValueError: If its shape is not `(2, E)`, or it is on another device than the nodes.
         IndexError: If an index is out of range.
 
     Example:
@@ -47,14 +51,14 @@ def sound_edges(edge_index: Tensor, builder: nn.Module, x_src: Tensor, x_dst: Te
     edge_index = checked_edges(edge_index, x_dst.device, who)
     check_range(edge_index, x_src.size(0), x_dst.size(0), who)
     target = edge_index[1]
-    few = edge_index.size(1) < 2  # in order: a GPU is not waited for
+    few = edge_index.size(1) < 2  # already sorted, and known without synchronizing a GPU
     if torch.compiler.is_compiling() or is_symbolic(edge_index) or few or (target[1:] >= target[:-1]).all():
         return edge_index
     return edge_index[:, target.argsort(stable=True)]
 
 
 def is_own(builder: object) -> bool:
-    """Whether a builder is ours and nobody has hooked into it.
+    """True if a builder belongs to this library and has no forward hook.
 
     Example:
         >>> is_own(DilatedKNN(3)), is_own(nn.Identity())
@@ -72,15 +76,15 @@ def _name(builder: nn.Module) -> str:
 
 
 def resolve_graph(graph: str | GraphFactory | None, *, knn: GraphFactory = DilatedKNN) -> GraphFactory:
-    """The factory of a model's graph builders from its name, or the user's callable.
+    """Return the factory of a model's graph builders.
 
     Args:
-        graph: A name of `list_graphs()`, a `GraphFactory`, or `None` for `"knn"`.
-        knn: What `"knn"` stands for: `DilatedKNN` with the options of the model.
+        graph: A name from `list_graphs()`, a `GraphFactory`, or `None`, which means `"knn"`.
+        knn: The factory that `"knn"` refers to: `DilatedKNN` with the options of the model.
 
     Raises:
         ValueError: If the name is unknown.
-        TypeError: If it is neither a name nor callable.
+        TypeError: If `graph` is neither a name nor callable.
 
     Example:
         >>> resolve_graph("axial")(9, 1)

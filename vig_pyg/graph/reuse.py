@@ -1,4 +1,4 @@
-"""One graph for several Graphers."""
+"""Reuse of one graph by several Graphers."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from vig_pyg.graph.contract import Builder, GraphFactory
 
 
 class Reuse:
-    r"""Every n-th Grapher builds its graph, those behind it use the same edges.
+    r"""A graph factory under which only every n-th Grapher builds a graph; the Graphers in between reuse its edges.
 
     .. math:: \mathcal{G}_l = \mathcal{G}_{n \lfloor l / n \rfloor}
 
     for Grapher l = 0, 1, ... of the model (the static-graph ablation of dynamic graph networks, as in DeepGCNs, arXiv
-    1904.03751). Where the grid has changed in between, as between the stages of a pyramid, the edges do not fit and
-    the next Grapher builds anew. The neighbors are those of the Grapher that builds, with its k and dilation.
+    1904.03751). If the grid changes in between, as between the stages of a pyramid, the next Grapher builds a new
+    graph. The k and dilation of reused edges are those of the Grapher that built them.
 
-    Edges are handed on with the layout, which a model makes anew in every pass: a pass never sees edges of another
-    one, whatever was copied, and nothing is kept after it.
+    The edges are stored in the layout, which a model creates in every forward pass. So a pass never uses the edges of
+    another pass, and they are freed after it.
 
     Args:
-        factory: Makes the builders, from `k` and `dilation`.
-        every: n, at least 1; 1 means that all build.
+        factory: Factory of the builders, from `k` and `dilation`.
+        every: The period n, at least 1; 1 means that every Grapher builds its own graph.
 
     Raises:
         ValueError: If `every` is below 1.
@@ -46,7 +46,7 @@ class Reuse:
         self._group = object()
 
     def fresh(self) -> Reuse:
-        """The same from the first Grapher on; every model starts with one of its own."""
+        """Return a copy that starts to count at the first Grapher; each model needs its own copy."""
         return Reuse(self.factory, every=self.every)
 
     def __call__(self, k: int, dilation: int) -> Reused:
@@ -61,14 +61,14 @@ class Reuse:
 
 
 class Reused(nn.Module):
-    """The builder of one Grapher under `Reuse`.
+    """The graph builder of one Grapher under `Reuse`.
 
     Args:
-        builder: Builds where there is nothing to reuse.
-        builds: Whether it always builds.
-        group: Names the Graphers that share edges; the same object for all of them.
+        builder: The builder that is called if there are no edges to reuse.
+        builds: If true, `builder` is called in every pass.
+        group: An object that identifies the Graphers that share edges.
 
-    Shapes: as `builder`.
+    Shapes: those of `builder`.
     """
 
     def __init__(self, builder: Builder, *, builds: bool, group: object) -> None:

@@ -1,4 +1,4 @@
-"""A neighbor search that has not been made yet: for operators that need its neighbors, but no edges."""
+"""The arguments of a neighbor search, for operators that aggregate the neighbors without building edges."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from vig_pyg.ops import Precision, knn_max_relative
 
 
 class Search(NamedTuple):
-    """What `vig_pyg.ops.knn` takes: targets `x (B, n, C)`, sources `y (B, m, C)`, and how they are compared.
+    """The arguments of a call of `vig_pyg.ops.knn`.
 
-    Features keep their gradients, so that an operator may aggregate what it finds.
+    The features are not detached, so an operator that aggregates the neighbors stays differentiable.
+
+    Args:
+        x: Targets `(B, n, C)`.
+        y: Sources `(B, m, C)`.
+        k: Number of sources that are sorted by distance.
+        step: Spacing of the selected neighbors among them.
+        bias: Term added to the similarity, `(1, n, m)`, or `None`.
+        normalize: If true, the features are L2-normalized for the search.
+        precision: Precision of the matrix products on a GPU (see `DilatedKNN`).
 
     Example:
         >>> import torch
@@ -29,6 +38,6 @@ class Search(NamedTuple):
     precision: Precision = "highest"
 
     def max_relative(self) -> Tensor:
-        """Each target beside its largest difference to a neighbor, `(B n, 2 C)`, interleaved."""
+        """Features and max-relative features of the targets, interleaved channel by channel, `(B n, 2 C)`."""
         x, y, k, step, bias, normalize, precision = self
         return knn_max_relative(x, y, k, step=step, bias=bias, normalize=normalize, precision=precision)

@@ -1,4 +1,4 @@
-"""What graphs share that look at no feature: only the layout decides, so the edges of the last layout are kept.
+"""Base class of graphs that depend on the patch grid only.
 
 Shapes: n targets and m sources of one image, E edges, K offsets.
 """
@@ -16,15 +16,24 @@ from vig_pyg.ops import is_exporting
 
 
 class StaticGraph(nn.Module, ABC):
-    """A graph of places. A kind of graph fills `image_edges`; the same layout again costs nothing.
+    """Base class of graphs that depend on the patch grid only; the edges of the last grid are cached.
 
-    Options of a kind that change its edges must show in its `extra_repr`: edges are kept for the layout and that text.
+    A subclass implements `image_edges`. The cache key consists of the grids and of the text of `extra_repr`, so every
+    option that changes the edges must appear in `extra_repr`.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target.
 
     Raises:
-        ValueError: If an image has no node, or the graph needs a grid and the nodes are a free set of points.
+        ValueError: If an image has no node, or the graph needs a grid and the nodes are a point set without one.
+
+    Example:
+        >>> class SelfLoops(StaticGraph):
+        ...     def image_edges(self, target, source):
+        ...         return torch.arange(target.num_nodes).repeat(2, 1)
+        >>> x, layout = torch.rand(4, 8), Layout.from_sizes([(1, 2), (1, 2)])
+        >>> SelfLoops()(x, layout, x, layout).tolist()
+        [[0, 1, 2, 3], [0, 1, 2, 3]]
     """
 
     def __init__(self) -> None:
@@ -33,27 +42,32 @@ class StaticGraph(nn.Module, ABC):
 
     @abstractmethod
     def image_edges(self, target: Layout, source: Layout) -> Tensor:
-        """Edges `(2, E)` of one image, from the layouts of its targets and sources."""
+        """Return the edges `(2, E)` of one image, sorted by target.
+
+        Args:
+            target: Layout of the targets of this image alone.
+            source: Layout of its sources.
+        """
 
     def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:  # noqa: ARG002
         layout.check_filled(layout_src)
-        if layout.sizes is None:  # the places of a free set of points are its own
+        if layout.sizes is None:  # the positions of a point set are not part of the cache key
             return self._edges(layout, layout_src)
-        if is_exporting() or type(layout.pos) is not Tensor:  # a tracer's tensors end with it
+        if is_exporting() or type(layout.pos) is not Tensor:  # tensors of a tracer must not outlive it
             return self._edges(layout, layout_src)
         key = layout.sizes, layout_src.sizes, layout_src.ratio, layout.pos.device, self.extra_repr()
         edges = self._kept.get(key, lambda: self._made(layout, layout_src))
-        if not torch.compiler.is_compiling() and edges._version:  # somebody has written into what they were given
+        if not torch.compiler.is_compiling() and edges._version:  # a caller has modified the cached tensor
             self._kept.clear()
             edges = self._kept.get(key, lambda: self._made(layout, layout_src))
         return edges
 
     def _made(self, layout: Layout, layout_src: Layout) -> Tensor:
-        with torch.inference_mode(False):  # what is made in a validation pass serves training too
-            return self._edges(layout, layout_src).clone()  # one that nobody has written into yet
+        with torch.inference_mode(False):  # edges that are built in inference mode must be usable in training
+            return self._edges(layout, layout_src).clone()  # the version counter of a clone is 0
 
     def _edges(self, layout: Layout, layout_src: Layout) -> Tensor:
-        if layout.grid is not None and layout_src.grid is not None:  # one image serves all
+        if layout.grid is not None and layout_src.grid is not None:  # all images have the same edges
             one = self.image_edges(one_image(layout, 0), one_image(layout_src, 0))
             step = torch.tensor([[layout_src.counts[0]], [layout.counts[0]]], device=one.device)
             images = torch.arange(layout.num_graphs, device=one.device).view(1, -1, 1)
@@ -66,7 +80,7 @@ class StaticGraph(nn.Module, ABC):
 
 
 def one_image(layout: Layout, i: int) -> Layout:
-    """The layout of image i alone.
+    """Return the layout of image i alone.
 
     Example:
         >>> one_image(Layout.from_sizes([(2, 2), (1, 3)]), 1).counts
@@ -81,7 +95,7 @@ def one_image(layout: Layout, i: int) -> Layout:
 
 
 def nearest_first(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Offsets (row, column) by their length, in raster order where lengths are equal.
+    """Sort offsets (row, column) by their Euclidean length, and offsets of equal length in raster order.
 
     Example:
         >>> nearest_first([(2, 0), (0, 1), (0, 0), (0, -1)])
@@ -91,12 +105,12 @@ def nearest_first(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def offset_edges(offsets: list[tuple[int, int]], target: Layout, source: Layout) -> Tensor:
-    """Edges of one image from the cells at these offsets, as far as they lie in the image.
+    """Connect each target of one image with the cells at the given offsets that are inside the image.
 
-    Where sources are pooled, offsets count pooled cells, from the one that holds the target.
+    If the sources are pooled, offsets are in pooled cells, relative to the cell that contains the target.
 
     Args:
-        offsets: (row, column), in the order that the neighbors shall have.
+        offsets: Offsets (row, column) in the desired order of the neighbors.
         target: Layout of the targets.
         source: Layout of the sources.
 
@@ -104,7 +118,7 @@ def offset_edges(offsets: list[tuple[int, int]], target: Layout, source: Layout)
         `edge_index (2, E)`.
 
     Raises:
-        ValueError: If the nodes are no grid, or the sources are not the pooled targets.
+        ValueError: If the nodes have no grid, or the source grid is not the pooled target grid.
 
     Example:
         >>> layout = Layout.from_sizes([(1, 3)])

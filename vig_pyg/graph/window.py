@@ -12,28 +12,30 @@ from vig_pyg.graph.registry import register_graph
 
 @register_graph("window")
 class WindowGraph(nn.Module):
-    r"""Every `dilation`-th of the `k * dilation` nearest patches of the same window, itself included.
+    r"""Connects each patch with every `dilation`-th of its `k * dilation` nearest patches inside its window.
 
     .. math:: \mathcal{N}(i) = \mathrm{kNN}\big(i,\ \{ j : \lfloor r_j / w \rfloor = \lfloor r_i / w \rfloor,\
         \lfloor c_j / w \rfloor = \lfloor c_i / w \rfloor \}\big)
 
-    with r and c the row and column (WiGNet, arXiv 2410.00807): the search of `DilatedKNN` in non-overlapping windows,
-    so that its cost grows with the number of patches and not with its square. Windows at the border are smaller.
+    where r and c are the row and the column of a patch (WiGNet, arXiv 2410.00807). The search of `DilatedKNN` runs in
+    non-overlapping windows of w x w patches, so its cost is linear in the number of patches instead of quadratic.
+    Windows at the border are smaller. Each patch is among its own neighbors.
 
-    *Differs* from WiGNet: windows are never shifted, and no position is added to the search.
+    *Differs* from WiGNet: windows are not shifted, and no position is added to the search.
 
     Args:
-        k: Neighbors of each patch, at least 1. A window with fewer than `k * dilation` nodes follows `shrink`.
+        k: Number of neighbors of each patch, at least 1. If a window has fewer than `k * dilation` nodes, `shrink`
+            reduces the dilation and then k.
         dilation: Spacing of the neighbors, at least 1.
-        window: Side of a window in patches, a multiple of the pooling of the sources; 8 halves or quarters the grids
-            of the published models.
+        window: Side length w of a window in patches, a multiple of the pooling ratio of the sources. The default 8
+            splits the 14 x 14 grid of the published models into 2 x 2 windows.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, nearest features first.
 
     Raises:
-        ValueError: If `window` is below 1 or no multiple of the pooling, the nodes are a free set of points, or a
-            feature is not finite; else as `DilatedKNN`.
+        ValueError: If `window` is below 1 or not a multiple of the pooling ratio, if the nodes are a point set without
+            a grid, if a feature is not finite, or for the reasons of `DilatedKNN`.
 
     Example:
         >>> x = torch.rand(16, 8); layout = Layout.from_sizes([(4, 4)])
@@ -80,12 +82,12 @@ class WindowGraph(nn.Module):
         x_src: Tensor | None = None,
         windows_src: Layout | None = None,
     ) -> Tensor:
-        """Edges between nodes in the order of windows."""
+        """Search the edges between nodes that are sorted by window."""
         try:
             if x_src is None or windows_src is None:
                 return self.search(x, windows, x, windows)
             return self.search(x, windows, x_src, windows_src)
-        except ValueError as error:  # the search counts windows, the user images
+        except ValueError as error:  # its message numbers windows, but the user needs the number of the image
             bad = ~x.isfinite().all(1)
             if not bad.any():
                 raise
@@ -100,7 +102,7 @@ class WindowGraph(nn.Module):
 
 
 def _windows(layout: Layout, window: int) -> tuple[Tensor, Layout]:
-    """The nodes window after window, each in raster order, and the layout that takes each window for an image."""
+    """The order of the nodes by window, and the layout in which every window is an image."""
     assert layout.sizes is not None
     orders, parts, first = [], [], 0
     known: dict[Size, tuple[Tensor, list[Size]]] = {}
