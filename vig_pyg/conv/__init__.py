@@ -1,6 +1,6 @@
-"""Graph convolutions: four operators of the paper, and how to bring another.
+"""Graph convolutions: the four operators of the Vision GNN paper, and the registry for your own.
 
-A new file of this room is found by itself: it needs `@register_conv` and nothing here.
+A new file in this package is imported automatically. It only has to register its operator with `@register_conv`.
 """
 
 from vig_pyg._registry import import_files

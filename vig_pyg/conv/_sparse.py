@@ -1,8 +1,8 @@
-r"""Messages over edges from sums and extremes over nodes: no tensor of the size of the edges.
+r"""Edge-level aggregation computed from per-node sums and extrema, without materializing an (E, C) tensor.
 
-Equations: the largest of :math:`\mathrm{GELU}(v_j)` is that of the largest or of the smallest :math:`v_j`, as GELU
-falls and then rises; a batch norm over edges has the mean :math:`\sum_j d_j h_j / E`, with node j in :math:`d_j` of
-the E edges.
+Equations: GELU first falls and then rises, so the maximum of :math:`\mathrm{GELU}(v_j)` over j is attained at the
+largest or at the smallest :math:`v_j`. A batch norm over edges has the mean :math:`\sum_j d_j h_j / E`, where node j is
+the source of :math:`d_j` of the E edges.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from vig_pyg.ops import edge_rows
 
 
 def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.dtype) -> Tensor:
-    """The edges as a sparse matrix of ones, a row for each target.
+    """Return the transposed adjacency matrix in CSR format: a sparse matrix of ones with one row for each target.
 
     Args:
-        edge_index: `(2, E)`, sources and targets; fastest where sorted by target.
-        num_src: Sources.
-        num_dst: Targets.
-        dtype: Type of the features it will be multiplied with.
+        edge_index: Sources in row 0 and targets in row 1, `(2, E)`. Edges that are sorted by target are the fastest.
+        num_src: Number of sources M.
+        num_dst: Number of targets N.
+        dtype: Dtype of the features that the matrix will be multiplied with.
+
+    Returns:
+        A sparse tensor `(N, M)`.
 
     Raises:
-        IndexError: If an index is out of range; torch's products would read and write beyond the features.
+        IndexError: If an index is out of range. (torch's sparse products do not check this.)
 
     Example:
         >>> transposed_csr(torch.tensor([[2, 0], [0, 1]]), 3, 2, torch.float32).to_dense().tolist()
@@ -37,7 +40,15 @@ def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.
 
 
 def reduce_edges(adj_t: Tensor, x: Tensor, reduce: Literal["amax", "sum"]) -> Tensor:
-    """Largest or summed source of each target, `(N, C)`; 0 where there is none.
+    """Reduce the sources of each target by maximum or sum; a target without edges gets 0.
+
+    Args:
+        adj_t: Sparse matrix `(N, M)` from `transposed_csr`.
+        x: Source features `(M, C)`.
+        reduce: `"amax"` or `"sum"`.
+
+    Returns:
+        The reduced features `(N, C)`.
 
     Example:
         >>> adj_t = transposed_csr(torch.tensor([[2, 0], [0, 0]]), 3, 1, torch.float32)
@@ -49,7 +60,7 @@ def reduce_edges(adj_t: Tensor, x: Tensor, reduce: Literal["amax", "sum"]) -> Te
 
 
 def takes_sparse(x: Tensor, edge_index: Tensor) -> bool:
-    """Whether torch can reduce these features over edges by a sparse product: on a CPU, not when compiling."""
+    """True if the reduction over edges can be a sparse product: on a CPU, with edges, and outside `torch.compile`."""
     return (
         x.device.type == "cpu"
         and edge_index.layout == torch.strided
@@ -59,26 +70,26 @@ def takes_sparse(x: Tensor, edge_index: Tensor) -> bool:
 
 
 def takes_edge_norm(norm: nn.Module) -> bool:
-    """Whether `edge_norm` can stand for this batch norm."""
+    """True if `edge_norm` can replace this batch norm: a plain affine `BatchNorm1d` with running statistics."""
     plain = type(norm) is nn.BatchNorm1d and norm.affine and norm.track_running_stats and norm.momentum is not None
     return plain and not (norm._forward_hooks or norm._forward_pre_hooks)
 
 
 def degrees(adj_t: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """How many edges leave each source and reach each target, `(M, 1)` and `(N, 1)`."""
+    """Return the out-degree of each source `(M, 1)` and the in-degree of each target `(N, 1)`."""
     leaving = torch.bincount(adj_t.col_indices(), minlength=adj_t.size(1))
     return leaving.to(dtype).unsqueeze(1), adj_t.crow_indices().diff().to(dtype).unsqueeze(1)
 
 
 def edge_norm(norm: nn.Module, x: Tensor, mean: Tensor, variance: Tensor, edges: int) -> Tensor:
-    """Batch norm of nodes with statistics over edges; moves the running ones as torch does.
+    """Normalize nodes with batch statistics over edges, and update the running statistics as torch does.
 
     Args:
-        norm: The batch norm, in training.
+        norm: The batch norm, in training mode.
         x: Nodes `(N, C)`.
-        mean: Mean over edges `(C,)`.
-        variance: Mean square deviation over edges `(C,)`.
-        edges: How many edges there are, at least 2.
+        mean: Mean over the edges, `(C,)`.
+        variance: Biased variance over the edges, `(C,)`.
+        edges: Number of edges E, at least 2.
     """
     assert isinstance(norm, nn.BatchNorm1d)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""EdgeConv."""
+"""Edge convolution (EdgeConv)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from vig_pyg.layers import MultiHeadLinear, multi_head_mlp
 
 @register_conv("edge")
 class EdgeConv(VisionConv):
-    r"""The largest message over the edges, each from a node and its difference to a neighbor.
+    r"""Applies an MLP to each node and its difference to each neighbor, and takes the maximum over the neighbors.
 
     .. math:: x_i' = \max_{j \in \mathcal{N}(i)} \mathrm{MLP}\big([x_i,\ x_j - x_i]\big)
 
-    (Dynamic Graph CNN, arXiv 1801.07829), MLP: multi-head linear, BN over edges, GELU, as in the published code of
-    Vision GNN (arXiv 2206.00272, table 5). On a CPU it is computed from sums and extremes over nodes, equal up to
-    rounding (see `vig_pyg.conv._sparse`).
+    (Dynamic Graph CNN, arXiv 1801.07829). The MLP consists of a multi-head linear layer, a batch norm over edges, and
+    GELU, as in the published code of Vision GNN (arXiv 2206.00272, table 5). On a CPU the result is computed from
+    per-node sums and extrema, which is equal up to rounding (see `vig_pyg.conv._sparse`).
 
-    *Differs* from `torch_geometric.nn.EdgeConv`: the heads, and no MLP to pass in.
+    *Differs* from `torch_geometric.nn.EdgeConv`, which receives its MLP as an argument and has no heads.
 
     Args:
-        in_channels: Width C of the nodes.
-        out_channels: Width of the result.
-        heads: Heads of the linear layer; the published models use 4.
+        in_channels: Width C of the nodes, at least 1.
+        out_channels: Width of the result, at least 1.
+        heads: Number of heads of the linear layer, a divisor of both widths; the published models use 4.
 
     Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`.
 
     Raises:
-        TypeError: If `x` is not floating-point or `edge_index` no dense tensor of int64 or int32.
-        ValueError: If the width of `x` is not `in_channels`, `heads` does not divide the widths, or sources, targets
-            and edges differ in type or device.
+        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32.
+        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, or if sources,
+            targets and edges differ in dtype or device.
         IndexError: If an index is out of range.
 
     Example:
@@ -60,14 +60,15 @@ class EdgeConv(VisionConv):
     def _is_plain(self, edges: int) -> bool:
         linear, norm, act = self.mlp
         layers = type(linear) is MultiHeadLinear and type(act) is nn.GELU
-        if not norm.training:  # also one that was folded away
+        if not norm.training:  # also true for the `Identity` that replaces a folded batch norm
             return layers and isinstance(norm, nn.BatchNorm1d | nn.Identity)
         return layers and takes_edge_norm(norm) and edges > 1
 
     def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
-        r"""The same without messages.
+        r"""Compute the convolution without materializing the messages.
 
-        :math:`W [x_i, x_j - x_i] + b = p_i + q_j` with :math:`p_i = W [x_i, -x_i] + b` and :math:`q_j = W [0, x_j]`.
+        It uses :math:`W [x_i, x_j - x_i] + b = p_i + q_j` with :math:`p_i = W [x_i, -x_i] + b` and
+        :math:`q_j = W [0, x_j]`.
         """
         (x_src, x_dst), (linear, norm, act) = x, self.mlp
         p = linear(torch.cat([x_dst, -x_dst], dim=1))

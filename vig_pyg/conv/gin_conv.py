@@ -13,26 +13,27 @@ from vig_pyg.layers import multi_head_mlp
 
 @register_conv("gin")
 class GINConv(NodeUpdateConv):
-    r"""Each node, weighted, plus the sum of its neighbors.
+    r"""Adds the sum of the neighbors to each weighted node, and applies an MLP.
 
     .. math:: x_i' = \mathrm{MLP}\Big((1 + \epsilon)\,x_i + \sum_{j \in \mathcal{N}(i)} x_j\Big)
 
-    (How Powerful are Graph Neural Networks?, arXiv 1810.00826) with a trained :math:`\epsilon`, MLP: multi-head
-    linear, BN, GELU, as in the published code of Vision GNN (arXiv 2206.00272, table 5).
+    (How Powerful are Graph Neural Networks?, arXiv 1810.00826), where :math:`\epsilon` is a trained scalar that starts
+    at 0. The MLP consists of a multi-head linear layer, a batch norm, and GELU, as in the published code of Vision GNN
+    (arXiv 2206.00272, table 5).
 
-    *Differs* from `torch_geometric.nn.GINConv`: the heads, and no MLP to pass in.
+    *Differs* from `torch_geometric.nn.GINConv`, which receives its MLP as an argument and has no heads.
 
     Args:
-        in_channels: Width C of the nodes.
-        out_channels: Width of the result.
-        heads: Heads of the linear layer; the published models use 4.
+        in_channels: Width C of the nodes, at least 1.
+        out_channels: Width of the result, at least 1.
+        heads: Number of heads of the linear layer, a divisor of both widths; the published models use 4.
 
     Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`.
 
     Raises:
-        TypeError: If `x` is not floating-point or `edge_index` no dense tensor of int64 or int32.
-        ValueError: If the width of `x` is not `in_channels`, `heads` does not divide the widths, or sources, targets
-            and edges differ in type or device.
+        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32.
+        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, or if sources,
+            targets and edges differ in dtype or device.
         IndexError: If an index is out of range.
 
     Example:
@@ -50,7 +51,7 @@ class GINConv(NodeUpdateConv):
         nn.init.zeros_(self.eps)
 
     def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
-        """The weighted sum, `(N, C)`."""
+        """Return the weighted node plus the sum of its neighbors, `(N, C)`."""
         x_src, x_dst = self.pair(x)
         edge_index = self.edges(edge_index, x_dst)
         sparse = self.fuses() and takes_sparse(x_src, edge_index)

@@ -1,4 +1,4 @@
-"""GraphSAGE convolution with a max pool."""
+"""GraphSAGE convolution with max pooling."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ from vig_pyg.layers import multi_head_mlp
 
 @register_conv("sage")
 class GraphSAGEConv(NodeUpdateConv):
-    r"""Each node and the largest transformed neighbor.
+    r"""Applies an MLP to each node concatenated with the maximum of its transformed neighbors.
 
     .. math:: x_i' = \mathrm{MLP}\big(\big[x_i,\ \max_{j \in \mathcal{N}(i)} \mathrm{MLP}_{src}(x_j)\big]\big)
 
-    (Inductive Representation Learning on Large Graphs, arXiv 1706.02216, pooling aggregator), MLP: multi-head linear,
-    BN, GELU; the inner one has its statistics over edges, as in the published code of Vision GNN (arXiv 2206.00272,
-    table 5). On a CPU it runs once a node (see `vig_pyg.conv._sparse`).
+    (Inductive Representation Learning on Large Graphs, arXiv 1706.02216, pooling aggregator). Each MLP consists of a
+    multi-head linear layer, a batch norm, and GELU. The batch norm of the inner MLP has its statistics over edges, as
+    in the published code of Vision GNN (arXiv 2206.00272, table 5). On a CPU the inner MLP is computed once per node
+    instead of once per edge (see `vig_pyg.conv._sparse`).
 
-    *Differs* from `torch_geometric.nn.SAGEConv`, which averages neighbors and adds two linear layers.
+    *Differs* from `torch_geometric.nn.SAGEConv`, which by default averages the neighbors and adds the results of two
+    linear layers.
 
     Args:
-        in_channels: Width C of the nodes.
-        out_channels: Width of the result.
-        heads: Heads of the linear layers; the published models use 4.
+        in_channels: Width C of the nodes, at least 1.
+        out_channels: Width of the result, at least 1.
+        heads: Number of heads of the linear layers, a divisor of both widths; the published models use 4.
 
     Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`.
 
     Raises:
-        TypeError: If `x` is not floating-point or `edge_index` no dense tensor of int64 or int32.
-        ValueError: If the width of `x` is not `in_channels`, `heads` does not divide the widths, or sources, targets
-            and edges differ in type or device.
+        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32.
+        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, or if sources,
+            targets and edges differ in dtype or device.
         IndexError: If an index is out of range.
 
     Example:
@@ -47,7 +49,7 @@ class GraphSAGEConv(NodeUpdateConv):
         self.mlp = multi_head_mlp(2 * in_channels, out_channels, heads=heads)
 
     def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
-        """Nodes and maxima, `(N, 2 C)`."""
+        """Return each node concatenated with the maximum of its transformed neighbors, `(N, 2 C)`."""
         x_src, x_dst = self.pair(x)
         edge_index = self.edges(edge_index, x_dst)
         sparse = self.fuses() and takes_sparse(x_src, edge_index) and self._is_plain(edge_index.size(1))
@@ -63,7 +65,7 @@ class GraphSAGEConv(NodeUpdateConv):
         return not norm.training or (takes_edge_norm(norm) and edges > 1)
 
     def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
-        """The same with the inner map once a node; its statistics are still those over edges."""
+        """Apply the inner MLP once per node, with batch statistics over edges, and take the maximum."""
         (linear, norm, act), x_src = self.mlp_src, x[0]
         if norm.training:
             h, edges = linear(x_src), adj_t.values().numel()

@@ -17,28 +17,29 @@ from vig_pyg.ops import TooManyNeighborsError, edge_max, has_max_relative, max_r
 
 @register_conv("mr")
 class MaxRelativeConv(NodeUpdateConv):
-    r"""Each node and the largest difference to its neighbors.
+    r"""Applies an MLP to each node and the channel-wise maximum of the differences to its neighbors.
 
     .. math:: x_i' = \mathrm{MLP}\big(\big[x_i,\ \max_{j \in \mathcal{N}(i)} (x_j - x_i)\big]\big)
 
-    (DeepGCNs, arXiv 1904.03751; Vision GNN, arXiv 2206.00272, section 3.1), MLP: multi-head linear, BN, GELU. The two
-    parts are interleaved channel by channel before the heads, as published. Because
-    :math:`\max_j (x_j - x_i) = (\max_j x_j) - x_i`, exactly also in floating point, the aggregation on a CPU is one
-    pass (a native kernel, or a sparse-dense product with reduction `amax`): no tensor of the size of the edges is made.
-    Of equal neighbors the first in the order of the edges gets the gradient, on every device and path.
+    (DeepGCNs, arXiv 1904.03751; Vision GNN, arXiv 2206.00272, section 3.1). The MLP consists of a multi-head linear
+    layer, a batch norm, and GELU. The two parts are interleaved channel by channel before the heads, as published.
+    The identity :math:`\max_j (x_j - x_i) = (\max_j x_j) - x_i` also holds exactly in floating point. So on a CPU the
+    aggregation is one pass (a native kernel, or a sparse product with reduction `amax`) without a tensor (E, C). If
+    several neighbors attain the maximum, the first one in the order of the edges receives the gradient, on every
+    device.
 
     Args:
-        in_channels: Width C of the nodes.
-        out_channels: Width of the result.
-        heads: Heads of the linear layer; the published models use 4.
+        in_channels: Width C of the nodes, at least 1.
+        out_channels: Width of the result, at least 1.
+        heads: Number of heads of the linear layer, a divisor of both widths; the published models use 4.
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. A node without
-    neighbors gets 0 as its maximum.
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. The maximum of a
+    node without neighbors is 0.
 
     Raises:
-        TypeError: If `x` is not floating-point or `edge_index` no dense tensor of int64 or int32.
-        ValueError: If the width of `x` is not `in_channels`, `heads` does not divide the widths, or sources, targets
-            and edges differ in type or device.
+        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32.
+        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, or if sources,
+            targets and edges differ in dtype or device.
         IndexError: If an index is out of range.
 
     Example:
@@ -51,7 +52,7 @@ class MaxRelativeConv(NodeUpdateConv):
         self.mlp = multi_head_mlp(2 * in_channels, out_channels, heads=heads)
 
     def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
-        """Nodes and maxima, interleaved, `(N, 2 C)`."""
+        """Return the nodes and the maxima of their differences, interleaved channel by channel, `(N, 2 C)`."""
         x_src, x_dst = self.pair(x)
         edge_index, fuses = self.edges(edge_index, x_dst), self.fuses()
         if fuses and has_max_relative(x_src, x_dst):

@@ -1,4 +1,4 @@
-"""Operators by name."""
+"""The registry of graph convolutions (operators)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from torch import nn
 
 from vig_pyg._registry import Registry
 
-#: `(in_channels, out_channels)` to a module whose `forward(x, edge_index)` takes `x (N, in_channels)`, or
-#: `(x_src (M, in_channels), x_dst (N, in_channels))` where sources are pooled, and returns `(N, out_channels)`.
+#: A callable `(in_channels, out_channels) -> Module`. The `forward(x, edge_index)` of the module receives
+#: `x (N, in_channels)`, or `(x_src (M, in_channels), x_dst (N, in_channels))` if the sources are pooled, and returns
+#: `(N, out_channels)`.
 ConvFactory = Callable[[int, int], nn.Module]
 
 Operator = TypeVar("Operator", bound=Callable[..., nn.Module])
 
-#: All operators that have a name. Those of this library take `heads`, too.
+#: All registered operators, by name. The operators of this library also have a keyword argument `heads`.
 CONVS: Registry[Callable[..., nn.Module]] = Registry(
     "conv",
     advice=", or pass a callable (in_channels, out_channels) -> Module (on the command line an import path such as "
@@ -24,14 +25,19 @@ CONVS: Registry[Callable[..., nn.Module]] = Registry(
 
 
 def register_conv(name: str) -> Callable[[Operator], Operator]:
-    """Give an operator a name: for `conv=`, the command line, `config.json`, and the lists.
+    """Register an operator under a name; a decorator for a class or function `(in_channels, out_channels)`.
+
+    The name is then valid for `conv=`, `--conv` and `config.json`, and `list_convs` includes it.
 
     Args:
-        name: Its name, without spaces.
+        name: The name, without spaces.
+
+    Returns:
+        A decorator that returns the operator unchanged.
 
     Raises:
-        ValueError: If another operator has the name.
-        TypeError: If what is decorated is not callable.
+        ValueError: If another operator is registered under this name.
+        TypeError: If the decorated object is not callable.
 
     Example:
         >>> @register_conv("targets_alone")
@@ -40,13 +46,13 @@ def register_conv(name: str) -> Callable[[Operator], Operator]:
         ...         return super().forward(x[1] if isinstance(x, tuple) else x)
         >>> list_convs()[-1]
         'targets_alone'
-        >>> CONVS.remove("targets_alone")  # this was an example
+        >>> CONVS.remove("targets_alone")  # undo the example
     """
     return CONVS.register(name)
 
 
 def list_convs() -> list[str]:
-    """Names for `conv=`.
+    """List the registered operators: the valid names for `conv=`.
 
     Example:
         >>> list_convs()[:4]

@@ -1,4 +1,4 @@
-"""An operator from what a user names."""
+"""Resolution of `conv=` into a factory of operators."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from vig_pyg.conv.registry import CONVS, ConvFactory
 
 
 def resolve_conv(conv: str | ConvFactory, *, heads: int) -> ConvFactory:
-    """An operator from its name, or the user's callable as it is.
+    """Return the factory of a model's operators; a callable is returned unchanged.
 
     Args:
-        conv: A name of `list_convs()` or a `ConvFactory`.
-        heads: Heads of the linear layers; only for operators by name that are a `VisionConv`.
+        conv: A name from `list_convs()`, or a `ConvFactory`.
+        heads: Number of heads of the linear layers. It applies only to registered subclasses of `VisionConv`.
 
     Raises:
         ValueError: If the name is unknown.
-        TypeError: If it is neither a name nor callable.
+        TypeError: If `conv` is neither a name nor callable.
 
     Example:
         >>> resolve_conv("gin", heads=4)(8, 16)

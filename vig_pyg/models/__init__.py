@@ -1,4 +1,4 @@
-"""The two families of Vision GNN."""
+"""The model classes: isotropic `ViG` and `PyramidViG`, and their base class `VisionGNN`."""
 
 from vig_pyg.config import ModelConfig, PyramidViGConfig, ViGConfig
 from vig_pyg.models.base import VisionGNN, family_of

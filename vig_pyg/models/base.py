@@ -1,4 +1,4 @@
-"""What both families share: the way from images to logits."""
+"""The base class of both model families."""
 
 from __future__ import annotations
 
@@ -32,16 +32,29 @@ Images = Tensor | list[Tensor]
 
 
 class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
-    """Images to patches, blocks of Grapher and FFN, pooled features, logits.
+    """Base class of Vision GNNs: a stem, blocks of Grapher and FFN, mean pooling, and a classifier.
 
-    A family fills `_stages`, which names the points where features can be taken.
+    A subclass implements `_stages` and sets `feature_info`.
+
+    Args:
+        config: The configuration.
+        channels: Width of the stem.
+        last_channels: Width of the last block, which becomes `num_features`.
+        position: Position codes in the neighbor search (see `vig_pyg.position.PositionCodes`), or `None`.
+
+    Shapes: images `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`, to logits `(B, num_classes)`.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> model = vig_micro(num_classes=10).eval(); isinstance(model, VisionGNN)
+        True
     """
 
-    #: One entry for each map of `forward_intermediates`: `num_chs`, `reduction` (pixels a cell), `module` (its name).
+    #: One entry per feature map of `forward_intermediates`: `num_chs`, `reduction` (pixels per cell), `module` (name).
     feature_info: list[dict[str, Any]]
     config: ConfigT
-    #: Names of the classes in the order of the logits, and what to do with a picture, where they are known: published
-    #: weights bring them, `save_pretrained` keeps them.
+    #: The class names in the order of the logits, and the preprocessing of an image, or `None` if unknown. Loading
+    #: published weights sets both, and `save_pretrained` saves them.
     class_names: list[str] | None
     preprocessing: Preprocessing | None
 
@@ -59,11 +72,11 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        if hasattr(destination, "_metadata"):  # a dict of the caller's has none
+        if hasattr(destination, "_metadata"):  # a plain dict from the caller has none
             destination._metadata.setdefault(prefix[:-1], {})[KEY] = to_text(self.config)
 
     def _make_blocks(self) -> Iterator[partial[Block]]:
-        """Each block's makers, in order, waiting for its width and reduction."""
+        """Yield a factory for each block, in order; its arguments are the width and `reduce_ratio`."""
         config = self.config
         conv = resolve_conv(config.conv, heads=config.heads)
         knn = partial(
@@ -82,43 +95,44 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
     @abstractmethod
     def _stages(self, x: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Layout]]:
-        """Nodes after each entry of `feature_info`."""
+        """Yield the nodes and their layout at each entry of `feature_info`."""
 
     def graphers(self) -> list[Grapher]:
-        """The Graphers, in order."""
+        """Return the Graphers, in order."""
         return [module for module in self.modules() if isinstance(module, Grapher)]
 
     def embed(self, images: Images) -> Batch:
-        """Images as a PyG batch of patches: stem and position embedding, before any graph.
+        """Compute the patches of images (stem and position embedding, no graph) as a PyG batch.
 
         Args:
-            images: `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`; float, H and W at least
+            images: Float images `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`. H and W are at least
                 `patch_size`.
 
         Returns:
-            Batch with `x (N, C)`, `pos (N, 2)` in patches, `batch`, `ptr` and `grid_size`.
+            A batch with `x (N, C)`, `pos (N, 2)` in patches, `batch`, `ptr` and `grid_size`.
 
         Raises:
-            ValueError: If the images have another form, or (on a CPU) a pixel is not finite.
+            ValueError: If the images have another shape or dtype, or (on a CPU) a pixel is not finite.
         """
         return to_batch(*self._patches(images))
 
     def forward(self, images: Images) -> Tensor:
-        """Logits `(B, num_classes)` of images `(B, in_channels, H, W)` or of a list of `(in_channels, H_i, W_i)`."""
-        x, layout = self._last(*self._patches(images))  # no PyG batch on the way: compilers cannot follow it
+        """Compute the logits `(B, num_classes)` of images, which have the form that `embed` describes."""
+        x, layout = self._last(*self._patches(images))  # without a PyG batch, which torch.compile cannot trace
         logits: Tensor = self.head(pool_graphs(x, layout))
         return logits
 
     def forward_features(self, images: Images | Data) -> Batch:
-        """The last nodes as a PyG batch; a batch of patches (see `embed`) goes straight to the blocks.
+        """Compute the nodes after the last block as a PyG batch.
 
-        Patches may come in any order: they are placed by `batch` and `pos`, and a family that keeps all of them returns
-        them in the order that they came in. Without `grid_size` they are a free set of points, of which some may be
-        left out.
+        Args:
+            images: Images, as for `forward`, or a batch of patches (see `embed`), which skips the stem. Patches may be
+                in any order, because `batch` and `pos` define their place; an isotropic ViG returns them in the same
+                order. Patches without `grid_size` are a point set, from which nodes may be missing.
 
         Raises:
-            ValueError: If a batch of patches has another width than the blocks, or its parts do not fit each other;
-                else as `embed`.
+            ValueError: If the width of the patches is not that of the blocks, if attributes of the batch are
+                inconsistent, or for the reasons of `embed`.
         """
         if not isinstance(images, Data):
             return to_batch(*self._last(*self._patches(images)))
@@ -133,30 +147,34 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         return to_batch(x, last) if index is None or last is not layout else to_batch_in_order(x, layout, index)
 
     def forward_head(self, batch: Data) -> Tensor:
-        """Logits of a batch of last nodes; pooled features `(B, num_features)` where `num_classes` is 0.
+        """Compute the logits from the batch of `forward_features`; pooled features if `num_classes` is 0.
 
         Raises:
-            ValueError: If the batch does not say which image each node belongs to, or an image has none.
+            ValueError: If the batch has neither `batch` nor `ptr`, or an image has no node.
         """
         logits: Tensor = self.head(pool_batch(batch))
         return logits
 
     def _patches(self, images: Images) -> tuple[Tensor, Layout]:
-        """Nodes before any graph."""
+        """The nodes before the first block."""
         return to_nodes(map_images(lambda part: self.pos_embed(self.stem(part)), self._checked(images)))
 
     def _last(self, x: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
-        """Nodes after all stages."""
+        """The nodes after the last block."""
         for x, layout in self._stages(x, layout):  # noqa: B007, B020  (the last pair is the result)
             pass
         return x, layout
 
     def forward_intermediates(self, images: Images, indices: list[int] | None = None) -> list[Maps]:
-        """Maps `(B, C_s, H_s, W_s)` in the order of `feature_info` (a list of maps for each, for a ragged batch).
+        """Compute the feature maps of `feature_info`.
 
         Args:
-            images: As for `forward`.
-            indices: Entries of `feature_info` to return, negative ones from the end; all by default.
+            images: Images, as for `forward`.
+            indices: Indices into `feature_info`; negative ones count from the end. By default all maps are returned.
+
+        Returns:
+            One feature map `(B, C_s, H_s, W_s)` per index, or one list of maps `(C_s, H_i, W_i)` per index if the
+            images have different sizes.
 
         Raises:
             IndexError: If an index is out of range.
@@ -174,19 +192,19 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
     @torch.no_grad()
     def graphs(self, images: Images | Data) -> list[Batch]:
-        """The graphs that the model builds, one PyG batch for each Grapher.
+        """Run one forward pass, and return the graphs that the model builds, one PyG batch for each Grapher.
 
         Each `Data` of a batch has `edge_index` (row 0 sources, row 1 targets), `pos` of the targets and `pos_src` of
-        the sources in patches of that stage, `k` and `dilation` as used, `reduce_ratio`, and `grid_size`.
+        the sources in patches of that stage, the effective `k` and `dilation`, `reduce_ratio`, and `grid_size`.
         """
         return collect_graphs(self, images)
 
     def fuse(self) -> Self:
-        """A faster copy for inference (see `vig_pyg.fuse`)."""
+        """Return a faster copy for inference (see `vig_pyg.fuse`)."""
         return fuse(self)
 
     def reset_classifier(self, num_classes: int) -> None:
-        """A new classifier for `num_classes` classes; 0 makes the model return pooled features."""
+        """Replace the last layer by a new one for `num_classes` classes; with 0 the model returns pooled features."""
         if num_classes != self.config.num_classes:
             self.class_names = None
         self.config = self.config.override({"num_classes": num_classes})
@@ -200,7 +218,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
             self.head = head.to(self.pos_embed.weight).train(self.training)
 
     def _checked(self, images: Images) -> Maps:
-        """The images, or an error that says what came and what was expected."""
+        """Check the images, and return them as a tensor or a list."""
         parts: list[Tensor] = list(images) if isinstance(images, (list, tuple)) else [images]
         form = "(C, H, W)" if isinstance(images, (list, tuple)) else "(B, C, H, W)"
         if not parts or (isinstance(images, Tensor) and images.dim() == 4 and images.size(0) == 0):
@@ -227,7 +245,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
                 f"Expected {where} of at least {patch} x {patch} pixels, got {tuple(part.shape[-2:])}: "
                 "resize, or make the model with a smaller patch_size."
             )
-        # a sum is finite where all pixels are, and costs one pass; a GPU is not asked, it would have to wait
+        # The sum is finite if all pixels are, and takes one pass. A GPU is not checked, because that synchronizes it.
         if part.device.type == "cpu" and not torch.compiler.is_compiling():
             finite = part.detach().flatten(-3).sum(-1, dtype=torch.float64).isfinite()
             if not finite.all():
@@ -244,7 +262,7 @@ def _block(channels: int, *, ffn_ratio: int, drop_path: float, **grapher: Any) -
 def resolve_config(
     variant: str | ConfigT, variants: Mapping[str, ConfigT], family: type, overrides: Mapping[str, Any]
 ) -> ConfigT:
-    """The configuration of a variant's name, or the one given, with overrides."""
+    """Return the configuration of a named variant, or the given configuration, with overrides applied."""
     if "weights" in overrides:
         raise TypeError(
             f"{family.__name__}(...) has no option 'weights', since a constructor downloads nothing: "
@@ -262,10 +280,10 @@ def resolve_config(
 
 
 def family_of(config: ModelConfig) -> Any:
-    """The class of models that a configuration is of: the one that names its type as `config_class`.
+    """Return the model class of a configuration: the subclass of `VisionGNN` whose `config_class` is its type.
 
     Raises:
-        TypeError: If no class does.
+        TypeError: If there is no such class.
 
     Example:
         >>> from vig_pyg.config import VIG_VARIANTS

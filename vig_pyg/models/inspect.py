@@ -1,4 +1,4 @@
-"""The graphs that a model builds, as PyG batches."""
+"""Collection of the graphs that a model builds, as PyG batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PatchGraph(Data):
-    """One image's graph: targets with `pos`, sources with `pos_src` (the same where nothing is pooled)."""
+    """The graph of one image: `pos` of the targets and `pos_src` of the sources (equal if nothing is pooled)."""
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         if key == "edge_index":
@@ -27,13 +27,20 @@ class PatchGraph(Data):
 
 
 def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
-    """One batch of `PatchGraph` for each Grapher, in order, from one pass in the mode the model is in."""
+    """Run one forward pass, and return one batch of `PatchGraph` for each Grapher, in order.
+
+    The pass runs in the current mode of the model (training or evaluation).
+
+    Args:
+        model: The model.
+        images: Images, or a batch of patches, as for `VisionGNN.forward_features`.
+    """
     found: list[Batch] = []
     handles, here = [], get_ident()
     for grapher in model.graphers():
 
         def record(builder: Any, inputs: tuple[Any, ...], edge_index: Tensor, grapher: Grapher = grapher) -> None:
-            if get_ident() == here:  # another thread's pass calls this hook too
+            if get_ident() == here:  # passes of other threads call this hook too
                 x, target, x_src, source = inputs
                 found.append(_graphs(grapher, target, source, sound_edges(edge_index, builder, x_src, x)))
 

@@ -15,13 +15,13 @@ from vig_pyg.stem import Downsample
 
 
 class Stage(nn.Module):
-    """Blocks on one grid, behind a `Downsample` in all stages but the first.
+    """One stage: a `Downsample` (except in the first stage), followed by blocks on one grid.
 
     Args:
-        downsample: From the stage before, or `None`.
-        blocks: The blocks.
+        downsample: The layer that halves the grid of the previous stage, or `None`.
+        blocks: The blocks of this stage.
 
-    Shapes: `x (N, C_before)` and its layout to `(N', C)` and its layout.
+    Shapes: `x (N, C_in)` and its layout to `(N', C)` and the new layout.
     """
 
     def __init__(self, downsample: Downsample | None, blocks: list[Block]) -> None:
@@ -38,18 +38,20 @@ class Stage(nn.Module):
 
 
 class PyramidViG(VisionGNN[PyramidViGConfig]):
-    """Pyramid ViG: four stages, each half the grid of the one before (arXiv 2206.00272, table 2).
+    """Pyramid ViG with four stages; each stage has half the height and width of the previous one.
+
+    The architecture is that of Vision GNN (arXiv 2206.00272, table 2).
 
     Args:
         variant: `"tiny"`, `"small"`, `"medium"`, `"base"`, `"micro"`, or a `PyramidViGConfig`.
-        overrides: Fields of `PyramidViGConfig` to change, such as `num_classes`, `conv`, `position`, `patch_size`.
+        overrides: Fields of `PyramidViGConfig` to change, such as `num_classes`, `conv`, `position` or `patch_size`.
 
     Shapes: images `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`, to logits `(B, num_classes)`.
     `feature_info` has one entry for each stage.
 
     Raises:
         ValueError: If the variant or the value of an option is unknown.
-        TypeError: If an option is unknown.
+        TypeError: If an option does not exist.
 
     Example:
         >>> import torch

@@ -13,18 +13,20 @@ from vig_pyg.models.base import VisionGNN, resolve_config
 
 
 class ViG(VisionGNN[ViGConfig]):
-    """Isotropic ViG: one grid of patches and one width through all blocks (arXiv 2206.00272, table 1).
+    """Isotropic ViG, in which all blocks have the same grid of patches and the same width.
+
+    The architecture is that of Vision GNN (arXiv 2206.00272, table 1).
 
     Args:
         variant: `"tiny"`, `"small"`, `"base"`, `"micro"`, or a `ViGConfig`.
-        overrides: Fields of `ViGConfig` to change, such as `num_classes`, `in_channels`, `conv`, `k`, `patch_size`.
+        overrides: Fields of `ViGConfig` to change, such as `num_classes`, `in_channels`, `conv`, `k` or `patch_size`.
 
     Shapes: images `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`, to logits `(B, num_classes)`.
     `feature_info` has one entry for each block.
 
     Raises:
         ValueError: If the variant or the value of an option is unknown.
-        TypeError: If an option is unknown.
+        TypeError: If an option does not exist.
 
     Example:
         >>> import torch
