@@ -1,4 +1,4 @@
-"""Configurations of the two families, a line of numbers for each variant."""
+"""Configurations of the two model families and of their variants."""
 
 from __future__ import annotations
 
@@ -16,28 +16,33 @@ Config = TypeVar("Config", bound="ModelConfig")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What both families share.
+    """The options that both model families have.
 
     Args:
-        num_classes: Classes of the head; 0 gives pooled features.
-        in_channels: Channels of the images.
-        image_size: Side of a square image in pixels: the grid of the learned position embedding and the bound of the
-            dilation. Images of other sizes are welcome; the embedding resizes itself.
-        patch_size: Pixels a side of a patch of the first stage, a power of two; smaller for small images.
-        k: Neighbors of each patch; a pair grows linearly from the first block to the last.
-        dilation: Whether the spacing of neighbors grows, by one every four blocks, while `k * dilation` nodes exist.
-        stochastic: Random neighbors among the `k * dilation` in training (see `DilatedKNN`).
-        epsilon: Probability of a stochastic choice.
-        knn_engine: `"auto"`, `"dense"` or `"torch_cluster"` (see `DilatedKNN`).
-        knn_precision: `"highest"`, `"high"` or `"medium"`, of the search on a GPU (see `DilatedKNN`).
-        conv: A name of `vig_pyg.conv.list_convs()` or a callable `(in_channels, out_channels) -> Module`.
-        graph: A name of `vig_pyg.graph.list_graphs()` or a callable `(k, dilation) -> builder` (see
-            `vig_pyg.graph.Builder`); `None` is `"knn"`, which is `DilatedKNN`.
-        heads: Heads of the graph convolutions' linear layers; 4 is the published value.
-        ffn_ratio: Hidden width of the FFN over its width.
-        head_channels: Hidden width of the classifier.
-        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0.
-        dropout: Dropout in the head.
+        num_classes: Number of classes; with 0 the model returns pooled features.
+        in_channels: Number of image channels.
+        image_size: Side length of a square image in pixels. It defines the grid of the learned position embedding and
+            the largest dilation. Images of other sizes are accepted, because the embedding is resized to their grid.
+        patch_size: Side length in pixels of a patch of the first stage, a power of two.
+        k: Number of neighbors of each patch. A pair is interpolated linearly from the first block to the last.
+        dilation: If true, the spacing of the neighbors increases by one every four blocks, as long as the grid has
+            `k * dilation` nodes.
+        stochastic: If true, training draws random neighbors among the `k * dilation` nearest (see `DilatedKNN`).
+        epsilon: Probability of a random draw if `stochastic` is on; the published value is 0.2.
+        knn_engine: Implementation of the neighbor search: `"auto"`, `"dense"` or `"torch_cluster"` (see `DilatedKNN`).
+        knn_precision: Precision of the neighbor search on a GPU: `"highest"`, `"high"` or `"medium"` (see
+            `DilatedKNN`).
+        conv: A name from `vig_pyg.conv.list_convs()`, or a callable `(in_channels, out_channels) -> Module`.
+        graph: A name from `vig_pyg.graph.list_graphs()`, or a callable `(k, dilation) -> builder` (see
+            `vig_pyg.graph.Builder`). `None` means `"knn"`, which is `DilatedKNN`.
+        heads: Number of heads of the linear layers in the graph convolutions; the published value is 4.
+        ffn_ratio: Hidden width of the FFN divided by the width of its input; the published value is 4.
+        head_channels: Hidden width of the classifier; the published value is 1024.
+        drop_path_rate: Stochastic depth probability of the last block; it increases linearly from 0 in the first.
+        dropout: Dropout probability before the last linear layer of the classifier.
+
+    Raises:
+        ValueError: If a number is out of range, or an option of `DilatedKNN` is set for another graph.
     """
 
     num_classes: int = 1000
@@ -72,36 +77,42 @@ class ModelConfig:
 
     @property
     def k_range(self) -> tuple[int, int]:
+        """The number of neighbors in the first and in the last block."""
         return (self.k, self.k) if isinstance(self.k, int) else (self.k[0], self.k[1])
 
     @property
     def num_blocks(self) -> int:
+        """Number of blocks of all stages."""
         raise NotImplementedError
 
     @property
     def smallest_grid(self) -> int:
-        """Nodes of the last stage at `image_size`."""
+        """Number of nodes of the last stage for an image of `image_size`."""
         raise NotImplementedError
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """Depths and widths: what one variant has and another has not."""
+        """The depths and widths, which identify a variant."""
         raise NotImplementedError
 
     def neighbors(self) -> list[tuple[int, int]]:
-        """K and dilation of each block (published code: k is truncated, dilation rises every four blocks)."""
+        """Return the pair (k, dilation) of each block, rounded as in the published code."""
         (first, last), steps = self.k_range, max(self.num_blocks - 1, 1)
         most = max(1, self.smallest_grid // max(first, last))
         ks = [first + int((last - first) * i / steps) for i in range(self.num_blocks)]
         return [(k, min(i // 4 + 1, most) if self.dilation else 1) for i, k in enumerate(ks)]
 
     def drop_paths(self) -> list[float]:
-        """Stochastic depth of each block."""
+        """Return the stochastic depth probability of each block."""
         steps = max(self.num_blocks - 1, 1)
         return [self.drop_path_rate * i / steps for i in range(self.num_blocks)]
 
     def override(self: Config, overrides: Mapping[str, Any]) -> Config:
-        """A copy with some fields changed; an unknown one is a `TypeError` that lists the valid ones."""
+        """Return a copy with some fields changed.
+
+        Raises:
+            TypeError: If there is no such field; the message lists the valid ones.
+        """
         names = [f.name for f in fields(self)]
         for name in overrides:
             if name not in names:
@@ -109,7 +120,7 @@ class ModelConfig:
         return replace(self, **overrides)
 
     def _check_graph(self) -> None:
-        """Options of `DilatedKNN` mean nothing beside another builder: refuse them rather than ignore them."""
+        """Raise `ValueError` if an option of `DilatedKNN` is set, because another builder would ignore it."""
         defaults = {f.name: f.default for f in fields(self)}
         for name in ("stochastic", "epsilon", "knn_engine", "knn_precision", "position"):
             if name in defaults and getattr(self, name) != defaults[name]:
@@ -121,11 +132,16 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ViGConfig(ModelConfig):
-    """Isotropic ViG: one grid, one width.
+    """Configuration of an isotropic ViG; the other options are those of `ModelConfig`.
 
     Args:
         depth: Number of blocks.
-        channels: Width C of all of them.
+        channels: Width C of all blocks.
+        k: Number of neighbors of each patch; the published models increase it from 9 to 18.
+
+    Example:
+        >>> ViGConfig(depth=12, channels=96).num_blocks
+        12
     """
 
     depth: int
@@ -147,14 +163,22 @@ class ViGConfig(ModelConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class PyramidViGConfig(ModelConfig):
-    """Pyramid ViG: stages of falling resolution and rising width.
+    """Configuration of a Pyramid ViG; the other options are those of `ModelConfig`.
 
     Args:
-        depths: Blocks of each stage.
+        depths: Number of blocks of each stage.
         channels: Width of each stage.
-        reduce_ratios: Each stage's sources are averaged over so many patches a side.
-        position: Sin-cos position in the search: `"official"` (pretrained weights need it), `"grid"` (the pooled
-            cell's own code, right at any height and width) or `None`.
+        reduce_ratios: Pooling ratio of each stage: the sources are averaged over windows of ratio x ratio patches.
+        position: Sin-cos position codes in the neighbor search: `"official"`, which the published weights need,
+            `"grid"`, which uses the centers of the pooled cells and is exact for any height and width, or `None`.
+        patch_size: Side length in pixels of a patch of the first stage, a power of two; the published value is 4.
+
+    Raises:
+        ValueError: If `depths`, `channels` and `reduce_ratios` have different lengths, or a number is out of range.
+
+    Example:
+        >>> PyramidViGConfig(depths=(2, 2), channels=(32, 64), reduce_ratios=(2, 1)).num_blocks
+        4
     """
 
     depths: tuple[int, ...]
@@ -184,7 +208,7 @@ class PyramidViGConfig(ModelConfig):
         return int((-(-self.image_size // (self.patch_size * 2 ** (len(self.depths) - 1)))) ** 2)
 
 
-#: Vision GNN (arXiv 2206.00272), tables 1 and 2; `micro` is ours, for teaching and tests.
+#: The variants of Vision GNN (arXiv 2206.00272, tables 1 and 2), and `micro`, our small variant for teaching and tests.
 VIG_VARIANTS: dict[str, ViGConfig] = {
     "micro": ViGConfig(depth=4, channels=64, k=9, image_size=32, patch_size=4, head_channels=128),
     "tiny": ViGConfig(depth=12, channels=192),
@@ -207,25 +231,28 @@ def _must_be_config(value: object) -> None:
         raise TypeError(f"A model is registered by its configuration, such as ViGConfig(...), got {value!r}.")
 
 
-#: The configuration of every model that has a name.
+#: The configurations of all registered models, by name.
 MODELS: Registry[ModelConfig] = Registry("model", advice="", check=_must_be_config)
 
 
 def register_model(name: str, config: Config) -> Config:
-    """Give a configuration a name: for `create_model`, the command line, and the lists.
+    """Register a configuration under a name, which `create_model` and the command line then accept.
 
     Args:
-        name: Its name, without spaces.
-        config: Its configuration, of `ViGConfig`, `PyramidViGConfig`, or the `config_class` of a family of your own.
+        name: The name, without spaces.
+        config: A `ViGConfig`, a `PyramidViGConfig`, or an instance of the `config_class` of your own model family.
+
+    Returns:
+        The configuration.
 
     Raises:
-        ValueError: If another model has the name.
-        TypeError: If it is no configuration.
+        ValueError: If another model is registered under this name.
+        TypeError: If `config` is not a configuration.
 
     Example:
         >>> register_model("vig_narrow", ViGConfig(depth=12, channels=96)).channels
         96
-        >>> MODELS.remove("vig_narrow")  # this was an example
+        >>> MODELS.remove("vig_narrow")  # undo the example
     """
     return MODELS.register(name)(config)
 
@@ -237,7 +264,7 @@ for _name, _pvig in PYRAMID_VIG_VARIANTS.items():
 
 
 def variant_name(config: ModelConfig) -> str | None:
-    """The name for `create_model` of the variant with these widths and depths, whatever else is overridden.
+    """Return the name of the registered model with these depths and widths, or `None`; other options may differ.
 
     Example:
         >>> variant_name(VIG_VARIANTS["tiny"].override({"num_classes": 10}))
@@ -247,10 +274,10 @@ def variant_name(config: ModelConfig) -> str | None:
 
 
 def variant_config(name: str) -> ModelConfig:
-    """The configuration that `create_model` starts from.
+    """Return the configuration of a registered model.
 
     Args:
-        name: A name of `list_models()`.
+        name: A name from `list_models()`.
 
     Raises:
         ValueError: If the name is unknown.

@@ -1,4 +1,4 @@
-"""Files of weights from the network, once, and only whole ones."""
+"""Download of weight files into a cache, with verification of their hashes."""
 
 from __future__ import annotations
 
@@ -18,38 +18,51 @@ from tqdm import tqdm
 
 from vig_pyg.weights.table import TABLE, Weights
 
-#: Environment variable with the folder of this library's files; without it they lie in torch.hub's.
+#: Environment variable with the cache folder of this library; the default is the folder of torch.hub.
 HOME = "VIG_PYG_HOME"
-#: Seconds without an answer after which a server counts as unreachable.
+#: Seconds without a response after which a server is considered unreachable.
 TIMEOUT = 30.0
-#: What a URL may start with: `file:` and `ftp:` are none of a server's business.
+#: The accepted URL schemes; a redirect to `file:` or `ftp:` is refused.
 SCHEMES = ("https", "http")
-#: Largest file that is fetched, in bytes; the published ones have under half a gigabyte.
+#: Largest file that is downloaded, in bytes; the published files are smaller than half a gigabyte.
 MOST_BYTES = 16 * 2**30
-#: Bytes that are read at once.
+#: Number of bytes per read.
 CHUNK = 2**17
 
 
 def cache_folder() -> Path:
-    """Where downloaded weights lie: `$VIG_PYG_HOME/checkpoints`, or torch.hub's folder (`TORCH_HOME` moves it)."""
+    """Return the folder of downloaded weights.
+
+    It is `$VIG_PYG_HOME/checkpoints` if this variable is set, otherwise torch.hub's folder (see `TORCH_HOME`).
+
+    Example:
+        >>> cache_folder().name
+        'checkpoints'
+    """
     home = os.environ.get(HOME)
     return Path(home or torch.hub.get_dir()).expanduser() / "checkpoints"
 
 
 def download(source: Weights | str, *, progress: bool = True) -> Path:
-    """The file of published weights or of a URL, from the cache if it is there.
+    """Download a weight file, unless it is in the cache, and verify its hash.
 
     Args:
-        source: An entry of the table, or a URL. Of a URL of the table the hash is known; of another one it is taken
-            from its name in torch.hub's manner (`name-1a2b3c4d.pth`), if it is there.
-        progress: Whether to show a bar.
+        source: An entry of the table of weights, or a URL. For a registered URL the hash is known; otherwise it is
+            parsed from the file name (`name-1a2b3c4d.pth`), as torch.hub does.
+        progress: If true, a progress bar is shown.
 
     Returns:
-        The path. The content has the expected hash.
+        The path of the file in the cache. If the hash is known, the file has this hash.
 
     Raises:
-        ConnectionError: If the file cannot be had, with the URL, the hash, and where to put it by hand.
-        ValueError: If what came, or lay in the cache, has another hash; it is removed. If the URL is no https or http.
+        ConnectionError: If the file cannot be downloaded. The message has the URL, the hash, and the path at which a
+            copy can be placed by hand.
+        ValueError: If the downloaded file has another hash, in which case it is removed, or if the URL is neither
+            https nor http.
+
+    Example:
+        >>> from vig_pyg.weights import ViG_Ti_Weights
+        >>> path = download(ViG_Ti_Weights.DEFAULT)  # doctest: +SKIP
     """
     if isinstance(source, str):
         known = [entry for entry in TABLE.values() if entry.url == source]
@@ -84,7 +97,7 @@ def download(source: Weights | str, *, progress: bool = True) -> Path:
 
 
 class _FromServerToServer(HTTPRedirectHandler):
-    """Follows a server's word to other servers only, and never from an encrypted connection to an open one."""
+    """Follows redirects to http and https URLs only, and never from https to http."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -96,13 +109,13 @@ class _FromServerToServer(HTTPRedirectHandler):
 
 
 def _fetch(url: str, path: Path, sha256: str, progress: bool) -> str:
-    """Get a file; its SHA-256. It takes its name if that is the expected one, else nothing is left."""
+    """Download a file and return its SHA-256; the file is created only if the hash is the expected one."""
     handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             digest = _receive(url, file, progress)
         if digest.startswith(sha256):
-            os.chmod(partial, 0o644)  # mkstemp's are for the owner alone
+            os.chmod(partial, 0o644)  # mkstemp creates files that only the owner can read
             os.replace(partial, path)
     finally:
         Path(partial).unlink(missing_ok=True)
@@ -110,7 +123,7 @@ def _fetch(url: str, path: Path, sha256: str, progress: bool) -> str:
 
 
 def _receive(url: str, file: BinaryIO, progress: bool) -> str:
-    """Write what a server sends into a file; its SHA-256."""
+    """Write the response of a server into a file, and return its SHA-256."""
     digest, received = hashlib.sha256(), 0
     request = Request(url, headers={"User-Agent": "vig-pyg"})
     with build_opener(_FromServerToServer).open(request, timeout=TIMEOUT) as answer:
@@ -130,7 +143,7 @@ def _receive(url: str, file: BinaryIO, progress: bool) -> str:
 
 
 def _of_url(url: str) -> tuple[str, Path]:
-    """The hash in a URL's name, if any, and the place in the cache: two URLs may end alike."""
+    """The hash in the file name of a URL (or `""`), and a path in the cache that is unique for the URL."""
     name = unquote(urlsplit(url).path).rsplit("/", 1)[-1] or "weights"
     found = re.search(r"-([0-9a-f]{8,64})\.", name)
     place = f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{re.sub(r'[^A-Za-z0-9_.+=-]', '_', name)[-100:]}"

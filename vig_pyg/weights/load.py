@@ -1,4 +1,4 @@
-"""Weights from wherever they are into a model."""
+"""Loading of weights into a model, from a file, a URL, the table of published weights, or a state dict."""
 
 from __future__ import annotations
 
@@ -27,38 +27,41 @@ def load_weights(
     overridden: Collection[str] = (),
     progress: bool = True,
 ) -> Report:
-    """Load weights in any of the three formats; the model stays as it was if they do not fit.
+    """Load weights in the native, official or mmpretrain format; if they do not fit, the model is not changed.
 
-    A position embedding of another grid is resized (bicubic). Weights of another number of classes are loaded without
-    the classifier's last map, weights without a classifier without all of it; the report says so, and so does a
-    warning in the log. Nothing else may be missing. Options that change the outputs but no shape (operator, graph, k,
-    dilation, position, pooling of the sources) must be those that the weights say, where they say them: published
-    weights do, and so do state dicts and files of this library.
+    A position embedding for another grid is resized (bicubic). If the number of classes differs, the last linear layer
+    of the classifier (`head.fc2`) is not loaded; if the weights have no classifier, the whole head is not loaded. The
+    report and a warning in the log list these parts. All other keys must be present. Options that change the outputs
+    but no shape (operator, graph, k, dilation, position, pooling of the sources) must match those recorded with the
+    weights. Published weights, and state dicts and files of this library, record them.
 
     Args:
-        model: The model that takes them.
-        source: A path (`.safetensors`, or a file of `torch.save`, read without running code from it), a URL (kept in
-            the cache, see `download`), an entry of the table of weights or its name, or a state dict. The format is
-            recognized; wrappers such as `state_dict` and prefixes such as `module.` are taken off.
-        on_mismatch: What to do if the weights say other options than the model has: `"error"`, or load them and say so
-            in a `"note"`.
-        overridden: Names of options that differ on purpose; a note tells of each.
-        progress: Whether a download shows a bar.
+        model: The model, which is changed in place.
+        source: A path (`.safetensors`, or a file of `torch.save`, which is read without executing code), a URL (which
+            is cached, see `download`), an entry of the table of weights or its name, or a state dict. The format is
+            detected. Wrappers such as `state_dict` and prefixes such as `module.` are removed.
+        on_mismatch: Behavior if options recorded with the weights differ from those of the model: `"error"` raises
+            an error, `"note"` loads the weights and adds a note to the report.
+        overridden: Names of options that differ on purpose; the report has a note for each.
+        progress: If true, a download shows a progress bar.
+
+    Returns:
+        A report of what was loaded, resized and skipped.
 
     Raises:
         FileNotFoundError: If the path does not exist.
-        TypeError: If the source is none of these.
+        TypeError: If the source has another type.
         ConnectionError: If a URL cannot be reached.
-        ValueError: If the file is damaged or holds more than tensors, if keys are missing or unexpected, if shapes or
-            types differ (the variant that the weights belong to is named where there is one), or if the weights say
-            other options than the model has.
+        ValueError: If the file is damaged or contains more than tensors, if keys are missing or unexpected, if shapes
+            or dtypes differ (the message names the variant to which the weights belong, if one is known), or if
+            recorded options differ from those of the model.
 
     Example:
         >>> from vig_pyg import vig_micro, weights
         >>> print(weights.load_weights(vig_micro(), weights.convert(vig_micro(), "official")))
         Loaded 171 tensors from a state dict (official format).
     """
-    if on_mismatch not in ("error", "note"):  # before anything is downloaded
+    if on_mismatch not in ("error", "note"):  # checked before the download
         raise ValueError(f"on_mismatch must be 'error' or 'note', got {on_mismatch!r}.")
     where, state = fetch(source, progress=progress)
     known = _known(source)
@@ -68,16 +71,24 @@ def load_weights(
 def load_published(
     model: Any, weights: str | Weights, *, on_mismatch: OnMismatch = "error", overridden: Collection[str] = ()
 ) -> Report:
-    """Published weights into a model of their variant, which also gets their preprocessing and class names.
+    """Load published weights into a model of the same variant, and set its preprocessing and class names.
 
     Args:
         model: A `ViG` or `PyramidViG`.
         weights: An entry of the table, or the tag of one: `"imagenet1k"` or `"imagenet1k:mmpretrain"`.
-        on_mismatch: As for `load_weights`; published weights say all their options.
+        on_mismatch: As for `load_weights`. All options are recorded with published weights.
         overridden: As for `load_weights`.
 
+    Returns:
+        The report of `load_weights`.
+
     Raises:
-        ValueError: If there are no such weights, or they are another variant's; else as `load_weights`.
+        ValueError: If no such weights are published, if they belong to another variant, or for the reasons of
+            `load_weights`.
+
+    Example:
+        >>> from vig_pyg import ViG
+        >>> report = load_published(ViG("tiny", num_classes=10), "imagenet1k")  # doctest: +SKIP
     """
     config = model.config
     name = variant_name(config) or f"a {type(model).__name__} of other widths or depths"
@@ -91,7 +102,22 @@ def load_published(
 
 
 def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, Any]]:
-    """Words for a source of weights, and its content, downloaded if need be; see `load_weights`."""
+    """Read the state dict of a source of weights, which is downloaded if it is not in the cache.
+
+    Args:
+        source: A source, as for `load_weights`.
+        progress: If true, a download shows a progress bar.
+
+    Returns:
+        A description of the source for messages, and its state dict.
+
+    Raises:
+        TypeError: If the source has another type; other errors as for `load_weights`.
+
+    Example:
+        >>> fetch({"head.fc2.bias": 0.0})
+        ('a state dict', {'head.fc2.bias': 0.0})
+    """
     if isinstance(source, Mapping):
         return "a state dict", source
     if isinstance(source, Weights):
@@ -110,12 +136,12 @@ def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, A
     try:
         return source, read_state(path)
     except ValueError:
-        path.unlink(missing_ok=True)  # its hash was not known: what cannot be read does not stay in the cache
+        path.unlink(missing_ok=True)  # an unreadable file must not stay in the cache, as its hash was not verified
         raise
 
 
 def _known(source: Source) -> dict[str, Any] | None:
-    """What the table says about the network of published weights; `None` for any other source."""
+    """The options of the network that belong to published weights; `None` for any other source."""
     entry = source if isinstance(source, Weights) else None
     if isinstance(source, str) and not Path(source).exists():
         entry = next((one for one in TABLE.values() if source in (one.url, one.name, one.model)), None)

@@ -1,4 +1,4 @@
-"""The published weights: where they are, what they want, what they reach."""
+"""The table of published weights: URLs, hashes, preprocessing, and accuracy."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _MMPRETRAIN = "https://download.openmmlab.com/mmclassification/v0/vig"
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """One file of published weights.
+    """A file of published weights and its metadata.
 
     Args:
         model: Name of the model for `create_model`.
-        tag: `"imagenet1k"`, the official file, or `"imagenet1k:mmpretrain"`, mmpretrain's conversion of it.
-        format: The format of its keys.
-        url: Where it is.
-        sha256: The first digits of the SHA-256 of the whole file, as published.
-        preprocessing: From a picture to what the model was evaluated on; a callable.
-        top1: Published top-1 accuracy on ImageNet-1k in percent, of the converted weights (mmpretrain's table).
-        top5: Likewise.
-        params: Trainable parameters in millions, without the constant position tables.
-        gmacs: Multiply-accumulates of one image of 224 x 224 pixels, in thousand millions.
-        licence: Of the repository that the file comes from.
+        tag: `"imagenet1k"` for the official file, or `"imagenet1k:mmpretrain"` for its conversion by mmpretrain.
+        format: Format of the keys: `"native"`, `"official"` or `"mmpretrain"`.
+        url: Download URL.
+        sha256: The first hexadecimal digits of the SHA-256 of the file, as published.
+        preprocessing: The preprocessing with which the model was evaluated; a callable from an image to a tensor.
+        top1: Published top-1 accuracy on ImageNet-1k in percent, from the model table of mmpretrain.
+        top5: Published top-5 accuracy on ImageNet-1k in percent, from the same table.
+        params: Number of trainable parameters in millions, without the constant position tables.
+        gmacs: Multiply-accumulates for one image of 224 x 224 pixels, in billions.
+        licence: License of the repository that publishes the file.
 
     Example:
         >>> get_weights("pvig_small").preprocessing.resize_size
@@ -53,21 +53,21 @@ class Weights:
 
     @property
     def name(self) -> str:
-        """Model and tag, for `get_weights`."""
+        """The name for `get_weights`: model and tag, separated by a colon."""
         return f"{self.model}:{self.tag}"
 
     @property
     def file_name(self) -> str:
-        """Name of the file in the cache."""
+        """The file name in the cache."""
         return self.url.rsplit("/", 1)[1]
 
     def transforms(self) -> Preprocessing:
-        """From a picture to what the model was evaluated on, as torchvision's weights call it."""
+        """Return the preprocessing with which the model was evaluated, as torchvision's weights do."""
         return self.preprocessing
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What is known about the weights, by torchvision's names: classes, parameters, scores, source."""
+        """The metadata under the names of torchvision: categories, number of parameters, metrics, and source."""
         return {
             "categories": self.categories,
             "num_params": round(1e6 * self.params),
@@ -79,19 +79,19 @@ class Weights:
 
     @property
     def categories(self) -> list[str]:
-        """Names of the 1000 classes of ImageNet, in the order of the logits."""
+        """The names of the 1000 classes of ImageNet-1k, in the order of the logits."""
         return list(imagenet_categories())
 
 
 @cache
 def imagenet_categories() -> tuple[str, ...]:
-    """Names of the 1000 classes of ImageNet in their usual order, as torchvision has them."""
+    """Return the names of the 1000 classes of ImageNet-1k in their usual order, from torchvision's metadata."""
     from torchvision.models import ResNet18_Weights
 
     return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-# model: official file, its hash, mmpretrain's date and hash; top-1, top-5, parameters (M), GMACs; share of the crop
+# model: (official file, its hash, hash of mmpretrain's file, top-1 %, top-5 %, parameters in M, GMACs, crop_pct)
 _ROWS: dict[str, tuple[str, str, str, float, float, float, float, float]] = {
     "vig_tiny": ("vig/vig_ti_74.5.pth", "61872146", "6414c684", 74.40, 92.34, 7.185, 1.301, 0.9),
     "vig_small": ("vig/vig_s_80.6.pth", "081bb44c", "5338bf3b", 80.61, 95.28, 22.748, 4.517, 0.9),
@@ -126,16 +126,16 @@ def _entries() -> Iterator[Weights]:
             )
 
 
-#: All of them, by name.
+#: All published weights, by name.
 TABLE: dict[str, Weights] = {entry.name: entry for entry in _entries()}
 
 
 class ModelWeights(NamedTuple):
-    """All published weights of one model, in the manner of torchvision's enums.
+    """All published weights of one model, with the interface of torchvision's weight enums.
 
     Args:
         IMAGENET1K: The official file.
-        IMAGENET1K_MMPRETRAIN: mmpretrain's conversion of it.
+        IMAGENET1K_MMPRETRAIN: Its conversion by mmpretrain.
 
     Example:
         >>> PViG_S_Weights.DEFAULT.meta["num_params"]
@@ -147,7 +147,7 @@ class ModelWeights(NamedTuple):
 
     @property
     def DEFAULT(self) -> Weights:  # noqa: N802  (torchvision's name)
-        """The official file, which gives the published accuracy."""
+        """The default weights: the official file."""
         return self.IMAGENET1K
 
 
@@ -163,23 +163,29 @@ PViG_S_Weights = _of_model("pvig_small")
 PViG_M_Weights = _of_model("pvig_medium")
 PViG_B_Weights = _of_model("pvig_base")
 
-#: What comes after the name of the model.
+#: The tags, which follow the name of the model in the name of the weights.
 TAGS = (IMAGENET, f"{IMAGENET}:mmpretrain")
 
 
 def list_weights() -> list[str]:
-    """Names that `get_weights` knows."""
+    """List the names that `get_weights` accepts.
+
+    Example:
+        >>> list_weights()[:2]
+        ['vig_tiny:imagenet1k', 'vig_tiny:imagenet1k:mmpretrain']
+    """
     return list(TABLE)
 
 
 def get_weights(name: str) -> Weights:
-    """Published weights by name.
+    """Look up published weights by name; nothing is downloaded.
 
     Args:
-        name: A model, for its official file, or with a tag: `"pvig_small:imagenet1k:mmpretrain"`.
+        name: The name of a model, which selects its official file, or a model and a tag such as
+            `"pvig_small:imagenet1k:mmpretrain"`.
 
     Raises:
-        ValueError: If there are none of that name.
+        ValueError: If no weights have this name.
 
     Example:
         >>> get_weights("vig_tiny").top1
@@ -196,7 +202,7 @@ def get_weights(name: str) -> Weights:
 
 
 def as_markdown() -> str:
-    """The table for people, in Markdown; the README shows it."""
+    """Return the table of published weights in Markdown, as in the README."""
     head = "| model | parameters, M | GMACs | top-1 | top-5 | resize, crop | official file | mmpretrain's |"
     lines = [head, "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for model in _ROWS:
