@@ -4,7 +4,7 @@
 
 Registers, spilled bytes and shared memory are the compiler's; instructions are counted in its machine code, those of
 loops as often as they run. The predicted time is the longest of issuing them (four a cycle and multiprocessor), of the
-tensor cores and of memory; times that were measured of the kernel before this one stand beside its own prediction.
+tensor cores and of memory; times that were measured stand beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import torch
 import triton
 from gpu_search import SHAPES
 from harness import write
-from knn_before import _search as search_before
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 
@@ -30,14 +29,13 @@ from vig_pyg.ops._triton_knn import tile_for
 from vig_pyg.ops._triton_knn_row import search_row
 
 IMAGES = 128
-#: An H200: multiprocessors, cycles a second, products a second of bfloat16 and of float32 in its plain units, bytes a
-#: second of its memory; registers and bytes of shared memory of a multiprocessor.
-SMS, CLOCK, HALF_RATE, FLOAT_RATE, BANDWIDTH = 132, 1.755e9, 790e12, 51e12, 4.2e12
+#: An H200: multiprocessors, cycles a second, products a second of bfloat16, bytes a second of its memory; registers and
+#: bytes of shared memory of a multiprocessor.
+SMS, CLOCK, HALF_RATE, BANDWIDTH = 132, 1.755e9, 790e12, 4.2e12
 REGISTERS, SHARED = 65536, 228 * 1024
-#: Milliseconds measured on an H200: of the kernel before this one with what prepares its operands, at each shape; of
-#: this one with the lengths of sources, at the first shape. At the others it runs shorter than its launch takes.
+#: Milliseconds measured on an H200 with the lengths of sources, at the first shape. At the others the kernel runs
+#: shorter than its launch takes.
 MEASURED: dict[str, tuple[float | None, ...]] = {
-    "before, float32": (5.75, 1.97, 1.37, 0.16, None, 1.25),
     "float32": (0.475,),
     "bfloat16": (0.284,),
 }
@@ -129,25 +127,6 @@ def ours(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Code, dict[str, fl
     return code, prediction(code, n, tile.targets, tile.warps, issued, flops / rate, shape, 2 if products == 1 else 4)
 
 
-def before(shape: tuple[int, ...]) -> tuple[Code, dict[str, float]]:
-    n, m, channels, k, _ = shape
-    best = max(2, triton.next_power_of_2(k))
-    sources = max(64, best)
-    targets = 32 if sources <= 64 else 16
-    types = {"x_ptr": "*fp32", "y_ptr": "*fp32", "bias_ptr": "*fp32", "edges_ptr": "*i64"}
-    pointers = list(types)
-    types |= dict.fromkeys(
-        ["row", "n", "m", "channels", "bias_image", "bias_target", "bias_source", "k", "step", "kept"], "i32"
-    )
-    constants = {"TARGETS": targets, "SOURCES": sources, "BEST": best, "CHANNELS": 32}
-    code = compiled(search_before, types, constants, [*pointers, "channels"], num_warps=4)
-    tiles, steps = -(-m // sources), -(-channels // 32)
-    inner = max((len(code.within(loop)) for loop in code.loops()), default=0)
-    issued = tiles * (steps * inner + len(code.instructions) - inner)
-    flops = 2.0 * tiles * sources * steps * 32 * -(-n // targets) * targets * IMAGES
-    return code, prediction(code, n, targets, 4, issued, flops / FLOAT_RATE, shape, 4)
-
-
 def prediction(
     code: Code, n: int, targets: int, warps: int, issued: float, product: float, shape: tuple[int, ...], size: int
 ) -> dict[str, float]:
@@ -173,7 +152,6 @@ def main() -> None:
     rows = []
     for place, (name, shape) in enumerate(SHAPES.items()):
         for kernel, make in (
-            ("before, float32", before),
             ("float32", lambda shape: ours(shape, torch.float32)),
             ("bfloat16", lambda shape: ours(shape, torch.bfloat16)),
         ):

@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from gpu_search import SHAPES, features
 from gpu_timing import seconds
-from knn_before import search as search_before
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -69,12 +68,6 @@ def variants(shape: tuple[int, ...], args: argparse.Namespace) -> Iterator[tuple
     def topk(a: Tensor, b: Tensor) -> Tensor:
         return torch.baddbmm(bias.to(a.dtype), a, b.transpose(1, 2)).topk(k, dim=-1).indices[..., ::step]
 
-    def before() -> Tensor:
-        a, b = (normalize(part.float(), dim=-1) for part in (x, y))
-        return search_before(a, b, k, step, bias)
-
-    if args.before:
-        yield "before", before
     yield "baddbmm + topk, float32", partial(topk, unit, unit_y)
     yield "baddbmm + topk, bfloat16", partial(topk, unit.bfloat16(), unit_y.bfloat16())
     yield "ours, edges", partial(knn, x, y, k, **options)
@@ -147,7 +140,6 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=[*SHAPES, *SMALL])
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--before", action="store_true", help="the kernel before this one too, which compiles long")
     parser.add_argument("--seconds", type=float, default=60.0, help="begin no further shape after this")
     parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
     args = parser.parse_args()
