@@ -302,6 +302,36 @@ def test_on_a_gpu_memory_of_before_is_not_taken_for_that_of_now(monkeypatch):
         assert torch.equal(low.of(layer, torch.bfloat16)[0], layer.weight.bfloat16())
 
 
+@pytest.mark.parametrize("made_in", [torch.no_grad, torch.inference_mode])
+def test_on_a_gpu_weights_written_where_they_lie_are_converted_to_where_they_were(made_in, monkeypatch):
+    """A CUDA graph goes on reading there: nothing else may come to lie at that address."""
+    monkeypatch.setattr(_low_precision, "_OnCPU", _low_precision._OnDevice)
+    layer, low = nn.Linear(8, 8), _low_precision.LowPrecision()
+    with made_in():
+        kept = low.of(layer, torch.bfloat16)
+    for name in ("load", "copy_", "bias", "sgd"):
+        with torch.no_grad():
+            COUNTED[name](layer)
+            assert low.of(layer, torch.bfloat16) is kept
+            assert torch.equal(kept[0], layer.weight.bfloat16()) and torch.equal(kept[1], layer.bias.bfloat16())
+
+
+def test_what_is_recorded_in_a_cuda_graph_is_not_kept(monkeypatch):
+    """While a graph is captured nothing is computed: what it will write is not there yet for anybody else."""
+    layer = FusedLayer(nn.Conv2d(4, 8, 3), gelu=True).requires_grad_(False)
+    capturing = [True]
+    monkeypatch.setattr(_low_precision, "_is_recorded", lambda _: capturing[0])
+    with fake_gpu(torch.bfloat16):
+        layer, x = on_gpu(layer), torch.empty(1, 4, 5, 5, device="cuda")
+        layer(x)
+        assert layer._low._kept is None
+        capturing[0] = False
+        layer(x)
+        assert (kept := layer._low._kept) is not None
+        capturing[0] = True
+        assert issued_once(lambda: layer(x))["_to_copy"] == 1 and layer._low._kept is kept  # the input
+
+
 def test_on_a_gpu_no_number_is_read():
     layer = FusedLayer(nn.Conv2d(4, 8, 3), gelu=True).requires_grad_(False)
     with fake_gpu(torch.bfloat16):
@@ -309,7 +339,9 @@ def test_on_a_gpu_no_number_is_read():
         for write in (lambda: None, lambda: layer.layer.weight.mul_(2)):
             write()
             first, second = issued_once(lambda: layer(x)), issued_once(lambda: layer(x))
-            assert first["_to_copy"] == 3 and second["_to_copy"] == 1  # weight and bias are converted once
+            assert (
+                first["_to_copy"] + first["copy_"] == 3 and second["_to_copy"] == 1
+            )  # weight and bias are converted once
 
 
 def issued_once(run):

@@ -67,3 +67,25 @@ def test_the_function_takes_any_module():
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
     x = torch.randn(2, 3, 5, 5)
     torch.testing.assert_close(fuse(module)(x), module(x))
+
+
+class Doubled(nn.Conv2d):
+    """A layer of somebody's own."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(3, 4, 3, padding="same"),
+        nn.Conv2d(3, 4, 3, padding=1, stride=2, dilation=2),
+        Doubled(3, 4, 3),
+    ],
+)
+def test_convolutions_of_any_kind_stay_what_they_are_under_autocast(layer):
+    module, x = nn.Sequential(layer, nn.BatchNorm2d(4), nn.GELU()).eval(), torch.randn(2, 3, 9, 9)
+    with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
+        torch.testing.assert_close(fuse(module)(x), module(x), rtol=0.05, atol=0.05)

@@ -69,6 +69,22 @@ class _OnDevice:
         versions, views = (weight._version, bias._version), (_view(weight), _view(bias))
         return versions == self.versions and views == self.views and dtype is self.dtype
 
+    def refreshed(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> bool:
+        """Converts weights again that were written where they lie, into the same memory: CUDA graphs read it."""
+        versions = weight._version, bias._version
+        if (_view(weight), _view(bias)) != self.views or dtype is not self.dtype:
+            return False
+        with torch.inference_mode():  # the copies may have been made in it
+            for copy, held in zip(self.both, self.held, strict=True):
+                copy.copy_(held)
+        self.versions = versions
+        return True
+
+
+def _is_recorded(tensor: Tensor) -> bool:
+    """Whether a CUDA graph is being captured."""
+    return tensor.is_cuda and torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+
 
 def _view(tensor: Tensor) -> tuple[Any, ...]:
     """Which memory a tensor shows, and how."""
@@ -82,7 +98,8 @@ class LowPrecision:
     torch counts most writes to a tensor (`_version`), but not those of fused optimizers, through `.data` and through
     NumPy. On a CPU these are noticed by the bias and by some numbers of the weight, one at least in each row and each
     column, that are looked at again at each call. A GPU is not asked, it would have to be waited for: there the
-    counter and the place in memory decide. Copies, by `deepcopy` or `pickle`, start empty.
+    counter and the place in memory decide. A CUDA graph reads what is kept: it sees weights written in place after the
+    next call outside of it. Copies, by `deepcopy` or `pickle`, start empty.
 
     Example:
         >>> layer = nn.Conv2d(1, 1, 1); low = LowPrecision()
@@ -108,6 +125,10 @@ class LowPrecision:
             on_cpu = weight.is_cpu and bias.is_cpu
             if on_cpu and not all(part.dtype is not torch.bfloat16 and _is_dense(part) for part in (weight, bias)):
                 return _converted(layer, dtype)  # NumPy knows no bfloat16
+            if not on_cpu and _is_recorded(weight):
+                return _converted(layer, dtype)  # a recording computes nothing yet that others could read
+            if isinstance(kept, _OnDevice) and kept.refreshed(weight, bias, dtype):
+                return kept.both
             self._kept = kept = (_OnCPU if on_cpu else _OnDevice)(weight, bias, dtype)
         return kept.both
 

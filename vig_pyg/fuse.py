@@ -68,11 +68,19 @@ def _join(parent: nn.Module) -> None:
     """Replace each linear layer or convolution, and the GELU that follows it, by one `FusedLayer`."""
     children = [(name, child) for name, child in parent.named_children() if not isinstance(child, nn.Identity)]
     for (name, child), (after, following) in zip(children, [*children[1:], ("", None)], strict=False):
-        if isinstance(child, MultiHeadLinear | nn.Conv2d) and child.bias is not None:
+        if isinstance(child, MultiHeadLinear | nn.Conv2d) and _is_known(child):
             gelu = type(following) is nn.GELU
             setattr(parent, name, FusedLayer(child, gelu=gelu))
             if gelu:
                 setattr(parent, after, nn.Identity())
+
+
+def _is_known(layer: MultiHeadLinear | nn.Conv2d) -> bool:
+    """Whether a `FusedLayer` computes what this one does: no subclass, padding with zeros, so many on each side."""
+    if type(layer) is nn.Conv2d:
+        plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        return plain and layer.bias is not None
+    return type(layer) is MultiHeadLinear and layer.bias is not None
 
 
 def _fold(layer: MultiHeadLinear | nn.Conv2d, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:

@@ -7,7 +7,16 @@ from tests.fake_gpu import Issued, fake_gpu, on_gpu
 from tests.ops.common import same
 from tests.ops.gpu_norm import DEVICE, interpreted
 from vig_pyg.layers import FFN, LinearNorm, multi_head_mlp
-from vig_pyg.ops import RecomputedLinearNorm, RecomputedMLP, RecomputedNorm, batch_norm_gelu, mlp, recomputed, tiled
+from vig_pyg.ops import (
+    RecomputedLinearNorm,
+    RecomputedMLP,
+    RecomputedNorm,
+    _gpu_batch_norm,
+    batch_norm_gelu,
+    mlp,
+    recomputed,
+    tiled,
+)
 from vig_pyg.ops._gpu_batch_norm import GPUNorm, has_gpu_norm
 
 
@@ -81,6 +90,11 @@ def test_what_the_kernels_do_not_take_is_left_to_torch():
         assert not has_gpu_norm(x[None], norm)
         assert not has_gpu_norm(torch.empty(9, 16, device="cpu"), norm)
         assert not has_gpu_norm(torch.empty(9, 12, device="cuda"), on_gpu(narrow))
+        for elsewhere in (torch.zeros((), dtype=torch.long, device="cpu"), None):
+            tracked, norm.num_batches_tracked = norm.num_batches_tracked, elsewhere
+            assert not has_gpu_norm(x, norm)
+            norm.num_batches_tracked = tracked
+            assert has_gpu_norm(x, norm)
         norm.weight = nn.Parameter(norm.weight.detach().bfloat16())
         assert not has_gpu_norm(x.bfloat16(), norm)
 
@@ -117,3 +131,10 @@ def test_maps_keep_their_shape_on_a_gpu():
         assert out.shape == x.shape and out.dtype == x.dtype
         assert out.is_contiguous(memory_format=torch.channels_last)
         assert "RecomputedNorm" in str(out.grad_fn.next_functions[0][0].next_functions)
+
+
+@pytest.mark.parametrize("batches", [torch.zeros((), dtype=torch.long, device="meta"), torch.zeros(2, device=DEVICE)])
+def test_a_number_of_batches_that_lies_elsewhere_is_refused(batches):
+    h, part = torch.zeros(4, 16, device=DEVICE), torch.ones(16, device=DEVICE)
+    with pytest.raises(ValueError, match="number of batches"):
+        _gpu_batch_norm._statistics(h, part, part, None, part.clone(), part.clone(), batches, 0.1, 1e-5)

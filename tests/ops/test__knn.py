@@ -225,3 +225,9 @@ def test_neighbors_number_as_many_sources_as_there_are(m, dtype):
     x, y = torch.ones(1, 1, 1), torch.arange(m).float().view(1, m, 1)
     found = neighbors(x, y, 1, step=1, bias=torch.zeros(1, 1, m), normalize=False, precision="highest")
     assert found.dtype == dtype and found.item() == m - 1
+
+
+def test_the_kernels_for_gpus_take_as_many_images_as_a_grid_counts():
+    pytest.importorskip("triton")
+    images = torch.empty(1, 1, 1).expand(2**16, 1, 1)
+    assert _knn._kernels_for(images[1:], 1) is not None and _knn._kernels_for(images, 1) is None

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vig_pyg.ops import _knn_max_relative, knn, knn_max_relative, max_relative
+from vig_pyg.ops._triton import MOST_IMAGES
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 #: Images, targets, sources, channels, how many are looked at, and which stay.
@@ -181,3 +182,31 @@ def test_operations_are_counted():
     with FlopCounterMode(display=False) as counter:
         knn_max_relative(x, x, 3)
     assert counter.get_total_flops() == 2 * 2 * 9 * 9 * 16
+
+
+def test_a_search_gives_its_bias_no_gradient():
+    x, bias = torch.randn(1, 9, 16, device=DEVICE), torch.randn(1, 1, 9, device=DEVICE, requires_grad=True)
+    assert not knn_max_relative(x, x, 3, bias=bias).requires_grad
+    x.requires_grad_()
+    knn_max_relative(x, x, 3, bias=bias).sum().backward()
+    assert bias.grad is None and x.grad is not None
+
+
+def test_gradients_of_gradients_equal_those_of_the_general_path():
+    x, y = nodes((2, 30, 12, 16), torch.float64)
+    found = []
+    for way in (lambda *a: knn_max_relative(*a[:3], normalize=a[5]), through_edges):
+        one, two = x.clone().requires_grad_(), y.clone().requires_grad_()
+        grads = torch.autograd.grad(way(one, two, 3, 1, None, True).pow(3).sum(), (one, two), create_graph=True)
+        found.append(torch.autograd.grad(sum(grad.square().sum() for grad in grads), (one, two)))
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_more_images_than_a_grid_counts_take_the_plain_way(monkeypatch):
+    x = torch.randn(MOST_IMAGES + 1, 1, 1, device=DEVICE)
+    monkeypatch.setattr(_knn_max_relative, "triton_kernels", lambda: "has no kernels")
+    out, winners = _knn_max_relative._on_gpu(x, x, 1, 1, None, False, "highest", True)
+    assert out[:, 1].eq(0).all()
+    to_src, to_dst = _knn_max_relative._backward_on_gpu(torch.ones_like(out), winners, len(x), len(x))
+    assert to_src.eq(1).all() and to_dst.eq(0).all()

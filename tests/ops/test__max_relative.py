@@ -141,3 +141,22 @@ def test_slots_of_other_edges_are_refused():
         torch.ops.vig_pyg.max_relative_backward(torch.randn_like(out), graph, slots.short(), 9, False)
     with pytest.raises(IndexError, match="sources below 3"):
         torch.ops.vig_pyg.max_relative_backward(torch.randn_like(out), graph, slots, 3, False)
+
+
+@pytest.mark.parametrize("kind", ["sorted", "shuffled", "lonely", "none"])
+def test_gradients_of_gradients_equal_those_of_the_equation(kind):
+    graph = edges(40, 40)
+    if kind == "shuffled":
+        graph = graph[:, torch.randperm(graph.size(1))]
+    elif kind == "lonely":
+        graph = graph[:, (graph[1] % 4 != 0) & (graph[1] != 39)]
+    elif kind == "none":
+        graph = graph[:, :0]
+    nodes, found = torch.randn(2, 40, 16), []
+    for way in (max_relative, by_hand):
+        src, dst = (part.clone().requires_grad_() for part in nodes)
+        grads = torch.autograd.grad(way(src, dst, graph).pow(3).sum(), (src, dst), create_graph=True, allow_unused=True)
+        total = sum(grad.square().sum() for grad in grads if grad is not None)
+        found.append(torch.autograd.grad(total, (src, dst), allow_unused=True))
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, torch.zeros_like(mine) if theirs is None else theirs)

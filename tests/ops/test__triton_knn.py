@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.ops.test__knn import exact, expected, scores_as_features
-from vig_pyg.ops._triton_knn import MOST_NEIGHBORS, neighbors
+from vig_pyg.ops._triton_knn import MOST_NEIGHBORS, _dense, neighbors
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -195,3 +195,8 @@ def test_other_shapes_are_refused():
     ]:
         with pytest.raises(ValueError, match=r"takes float32|do not fit each other|Need 1 <= k <= 5"):
             found(one, two, k, 1, three)
+
+
+def test_rows_of_a_bias_far_apart_are_copied():
+    for stride, want in ((2**24 - 1, 2**24 - 1), (2**24, 3)):
+        assert _dense(torch.empty_strided((1, 2, 3), (0, stride, 1), device="meta")).stride(1) == want

@@ -32,6 +32,7 @@ class Compiled:
 @pytest.fixture(autouse=True)
 def nothing_compiled(monkeypatch):
     monkeypatch.setattr(_triton_launch, "_COMPILED", {})
+    monkeypatch.setattr(_triton_launch, "_BINDS", [])
 
 
 def test_the_second_launch_binds_nothing():
@@ -87,3 +88,20 @@ def test_constants_stand_in_the_order_of_the_kernel(constants):
 
 def test_powers_of_two():
     assert [power_of_two(n) for n in (1, 2, 3, 4, 5, 196, 256, 257)] == [1, 2, 4, 4, 8, 256, 256, 512]
+
+
+@pytest.mark.parametrize("error", [TypeError, AttributeError])
+def test_a_triton_that_launches_in_another_way_binds_every_launch(error):
+    class Other(Compiled):
+        def __getitem__(self, grid):
+            raise error("function takes exactly 3 arguments")
+
+    class Kernels(Kernel):
+        def __getitem__(self, grid):
+            run = super().__getitem__(grid)
+            return lambda *args, **constants: run(*args, **constants) and Other(self)
+
+    kernel, x = Kernels(), torch.zeros(8)
+    for n in (7, 9, 11):
+        launch(kernel, (1,), (x, n), {"SIZE": 4, "FLAG": True})
+    assert [args[1] for _, args, _ in kernel.compiled] == [7, 9, 11] and not _triton_launch._COMPILED

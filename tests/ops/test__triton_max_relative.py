@@ -1,11 +1,13 @@
 """The kernels for GPUs: in Triton's interpreter where there is no GPU (`conftest.py` sees to that)."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from vig_pyg.ops import _triton_max_relative, rows
 from vig_pyg.ops._triton_max_relative import gather_max, gather_neighbors
-from vig_pyg.ops._triton_tiles import Tuning, tiles
+from vig_pyg.ops._triton_tiles import BACKWARD, Tuning, tiles
 from vig_pyg.ops.rows import winner_type
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -168,13 +170,16 @@ def test_places_beyond_32_bits_give_the_same(winners, monkeypatch):
         )
 
     want = results()
-    monkeypatch.setattr(_triton_max_relative, "tiles", lambda *args: wide(*args))
-    for one, two in zip(results(), want, strict=True):
-        assert torch.equal(one, two)
+    for width in (1, 2):
+        monkeypatch.setattr(_triton_max_relative, "tiles", partial(wide, width))
+        for one, two in zip(results(), want, strict=True):
+            assert torch.equal(one, two)
 
 
-def wide(*args):
-    """Tiles as for tensors whose places do not fit 32 bits."""
+def wide(width, *args):
+    """Tiles as for tensors whose places, or whose threads (2), do not fit 32 bits."""
     found = tiles(*args)
-    assert not found.constants["WIDE"] and tiles(1, 2**26, 1, 16, 4).constants["WIDE"]
-    return found._replace(constants=found.constants | {"WIDE": True})
+    assert found.constants["WIDE"] == 0
+    assert tiles(1, 2**26, 1, 16, 4).constants["WIDE"] == 1
+    assert tiles(1, 2**25, 1, 64, 2, BACKWARD).constants["WIDE"] == 2
+    return found._replace(constants=found.constants | {"WIDE": width})

@@ -24,6 +24,8 @@ def has_gpu_norm(x: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
         and x.dtype in _FLOATS
         and weight.dtype is torch.float32
         and weight.device == x.device
+        and norm.num_batches_tracked is not None
+        and norm.num_batches_tracked.device == x.device
         and has_triton_kernels()
     )
 
@@ -84,6 +86,11 @@ def _statistics(
                 f"there, got {tuple(part.shape)} on {part.device}."
             )
     running = running_mean, running_var, batches
+    if batches.numel() != 1 or batches.device != h.device:
+        raise ValueError(
+            f"The number of batches of a norm is one number on {h.device}, got {tuple(batches.shape)} on "
+            f"{batches.device}."
+        )
     found: Tensor = _kernels().statistics(h, weight, bias, offset, running, momentum, eps)
     return found
 

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import register_flop_formula
 from vig_pyg.ops._exporting import is_exporting
 from vig_pyg.ops._knn_plain import Precision, check, check_finite, image_of, knn_exported, knn_plain
 from vig_pyg.ops._native import library
-from vig_pyg.ops._triton import TritonKernels, triton_kernels
+from vig_pyg.ops._triton import MOST_IMAGES, TritonKernels, triton_kernels
 from vig_pyg.ops.checks import address
 
 #: Sources of one image that the native kernel can number.
@@ -144,7 +144,9 @@ def _on_gpu(
 def _kernels_for(x: Tensor, k: int) -> TritonKernels | None:
     """The kernels for GPUs, if they have one for these types and sizes."""
     kernels = triton_kernels()
-    return None if kernels is None or k > kernels.search.MOST_NEIGHBORS or x.dtype == torch.float64 else kernels
+    if kernels is None or k > kernels.search.MOST_NEIGHBORS or x.dtype == torch.float64 or x.size(0) > MOST_IMAGES:
+        return None
+    return kernels
 
 
 def _fake(

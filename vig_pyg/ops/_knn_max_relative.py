@@ -20,7 +20,7 @@ from torch.utils.flop_counter import register_flop_formula
 from vig_pyg.ops._exporting import is_exporting
 from vig_pyg.ops._knn import neighbors
 from vig_pyg.ops._knn_plain import Precision, check
-from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
+from vig_pyg.ops._triton import MOST_IMAGES, has_triton_kernels, triton_kernels
 from vig_pyg.ops.checks import check_features
 from vig_pyg.ops.rows import winner_type
 
@@ -69,6 +69,7 @@ def knn_max_relative(
         >>> x = torch.tensor([[[1.0], [4.0]]]); knn_max_relative(x, x, 2).tolist()
         [[1.0, 3.0], [4.0, 0.0]]
     """
+    bias = None if bias is None else bias.detach()  # a search has no gradient
     winners = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
     out: Tensor = torch.ops.vig_pyg.knn_max_relative(x, y, k, step, bias, normalize, precision, winners)[0]
     return out
@@ -104,7 +105,7 @@ def _on_gpu(
     x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, precision: Precision, winners: bool
 ) -> tuple[Tensor, Tensor]:
     kernels = triton_kernels()
-    if kernels is None or x.dtype not in _FLOATS:
+    if kernels is None or x.dtype not in _FLOATS or x.size(0) > MOST_IMAGES:
         return _plain(x, y, k, step, bias, normalize, precision, winners)
     source = neighbors(x, y, k, step=step, bias=bias, normalize=normalize, precision=precision)
     nodes = y.reshape(-1, y.size(2)), x.reshape(-1, x.size(2))
@@ -115,7 +116,7 @@ def _on_gpu(
 def _backward_on_gpu(grad: Tensor, winners: Tensor, num_src: int, images: int) -> tuple[Tensor, Tensor]:
     _check_winners(grad, winners, num_src, images)
     kernels = triton_kernels()
-    if kernels is None or grad.dtype not in _FLOATS:
+    if kernels is None or grad.dtype not in _FLOATS or images > MOST_IMAGES:
         return _plain_backward(grad, winners, num_src, images)
     in_order = torch.are_deterministic_algorithms_enabled()
     scatter = kernels.scatter.scatter_winners
@@ -170,6 +171,20 @@ def _gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     return to_dst.view(x), to_src.view(y), None, None, None, None, None, None
 
 
+def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:  # noqa: ARG001
+    _, winners, _, ctx.images = inputs
+    ctx.save_for_backward(winners)
+
+
+def _gradients_of_backward(ctx: Any, to_src: Tensor, to_dst: Tensor) -> tuple[Tensor | None, ...]:
+    """The backward pass is linear: what it gave to places is read there."""
+    (winners,), images = ctx.saved_tensors, ctx.images
+    channels = winners.size(1)
+    source = winners.long().reshape(images, -1, channels)  # (B, n, C)
+    relative = to_src.reshape(images, -1, channels).gather(1, source).flatten(0, 1) - to_dst
+    return torch.stack([to_dst, relative], dim=2).flatten(1), None, None, None  # (N, C, 2) -> (N, 2 C)
+
+
 _ARGUMENTS = "Tensor x, Tensor y, int k, int step, Tensor? bias, bool normalize, str precision, bool winners"
 _WINNERS = "Tensor grad, Tensor winners, int num_src, int images"
 torch.library.define("vig_pyg::knn_max_relative", f"({_ARGUMENTS}) -> (Tensor, Tensor)")
@@ -181,6 +196,9 @@ torch.library.impl("vig_pyg::knn_max_relative_backward", "CUDA", _backward_on_gp
 torch.library.register_fake("vig_pyg::knn_max_relative", _fake)
 torch.library.register_fake("vig_pyg::knn_max_relative_backward", _fake_backward)
 torch.library.register_autograd("vig_pyg::knn_max_relative", _gradients, setup_context=_setup)
+torch.library.register_autograd(
+    "vig_pyg::knn_max_relative_backward", _gradients_of_backward, setup_context=_setup_backward
+)
 
 
 @register_flop_formula(torch.ops.vig_pyg.knn_max_relative)

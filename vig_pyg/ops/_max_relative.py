@@ -228,6 +228,25 @@ def _gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     return *found, None, None, None
 
 
+def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:  # noqa: ARG001
+    _, edge_index, slots, ctx.num_src, _ = inputs
+    ctx.save_for_backward(edge_index, slots)
+
+
+def _gradients_of_backward(ctx: Any, to_src: Tensor, to_dst: Tensor) -> tuple[Tensor | None, ...]:
+    """The backward pass is linear: what it gave to places is read there."""
+    edge_index, slots = ctx.saved_tensors
+    won = slots >= 0
+    source = slots.long().clamp_min(0)
+    if slots.dtype is torch.uint8:  # places among the edges of each target
+        edges, first = sorted_edges(edge_index, ctx.num_src, slots.size(0), slots=True)
+        won = first.diff().gt(0).unsqueeze(1).expand_as(slots)
+        source = edges[0][torch.where(won, first[:-1].unsqueeze(1) + slots, 0)] if edges.numel() else source * 0
+    relative = to_src.gather(0, source) - to_dst if len(to_src) else torch.zeros_like(to_dst)
+    relative = relative.masked_fill(~won, 0)
+    return torch.stack([to_dst, relative], dim=2).flatten(1), None, None, None, None  # (N, C, 2) -> (N, 2 C)
+
+
 _NODES = "Tensor x_src, Tensor x_dst, Tensor edge_index, bool winners, bool by_target"
 _WINNERS = "Tensor grad, Tensor edge_index, Tensor slots, int num_src, bool by_target"
 torch.library.define("vig_pyg::max_relative", f"({_NODES}) -> (Tensor, Tensor)")
@@ -239,3 +258,4 @@ torch.library.impl("vig_pyg::max_relative_backward", "CUDA", _backward_gpu)
 torch.library.register_fake("vig_pyg::max_relative", _fake_forward)
 torch.library.register_fake("vig_pyg::max_relative_backward", _fake_backward)
 torch.library.register_autograd("vig_pyg::max_relative", _gradients, setup_context=_setup)
+torch.library.register_autograd("vig_pyg::max_relative_backward", _gradients_of_backward, setup_context=_setup_backward)

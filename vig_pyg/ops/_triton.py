@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+#: Images of a batch at most: what the second and third axis of a grid can count.
+MOST_IMAGES = 2**16 - 1
 _log = logging.getLogger(__name__)
 
 

@@ -26,6 +26,8 @@ from vig_pyg.ops._triton_lengths import lengths
 MOST_NEIGHBORS = 128
 #: Channels whose squares a program of the search can sum at once.
 MOST_CHANNELS = 256
+#: Between rows of the bias: a tile of them is counted in 32 bits.
+MOST_STRIDE = 2**24
 #: How float32 operands are multiplied: `"highest"` in three products of TF32, which keep float32's order.
 _PRODUCTS = {"highest": "tf32x3", "high": "tf32", "medium": "tf32"}
 
@@ -203,7 +205,7 @@ def _rounded(operands: Operands, precision: str) -> Operands:
 
 def _dense(bias: Tensor) -> Tensor:
     bias = bias.float()
-    return bias if bias.stride(2) == 1 else bias.contiguous()
+    return bias if bias.stride(2) == 1 and bias.stride(1) < MOST_STRIDE else bias.contiguous()
 
 
 def _check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None) -> None:

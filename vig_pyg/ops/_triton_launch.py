@@ -13,6 +13,8 @@ from torch import Tensor
 
 #: Compiled kernels by kernel, device, constants, and what Triton specializes arguments on.
 _COMPILED: dict[tuple[Any, ...], Any] = {}
+#: Kernels whose compiled form took no pointers: this Triton binds every launch.
+_BINDS: list[Any] = []
 
 
 def launch(
@@ -47,10 +49,15 @@ def launch(
         if list(constants) != list(kernel.arg_names[len(args) :]):
             raise TypeError(f"Expected the constants {list(kernel.arg_names[len(args) :])}, got {list(constants)}.")
         compiled = kernel[grid](*args, **constants, **options)
-        if compiled is not None:  # the interpreter compiles nothing
+        if compiled is not None and not _BINDS:  # the interpreter compiles nothing
             _COMPILED[key] = compiled
         return None
-    compiled[(*grid, 1, 1)[:3]](*plain, *constants.values())
+    try:
+        compiled[(*grid, 1, 1)[:3]](*plain, *constants.values())
+    except (TypeError, AttributeError):  # a Triton that launches in another way, and says so before it launches
+        _BINDS.append(kernel)
+        _COMPILED.clear()
+        kernel[grid](*args, **constants, **options)
     return None
 
 

@@ -71,7 +71,8 @@ def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tu
     count = -(-n * span // items)
     passes = max(1, min(tuning.passes, count * slices * images // _PROGRAMS))
     # what lies beyond the last target is counted too
-    wide = max(n * span + 2 * items * passes, m) * 2 * channels >= 2**31
+    last = n * span + 2 * items * passes
+    wide = (max(last, m) * 2 * channels >= 2**31) + (last >= 2**31)
     constants = {"PART": part, "ITEMS": items, "WIDE": wide}
     return Tiles((-(-count // passes), slices, images), (n, m, groups, span, passes), constants, tuning.warps)
 
@@ -79,9 +80,12 @@ def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tu
 @triton.jit
 def place(part, n, groups, span, passes, ITEMS: tl.constexpr, WIDE: tl.constexpr):
     """Target and channel group of each thread in one pass, and whether they exist; if not, the last stand for them."""
-    item = (tl.program_id(0) * passes + part) * ITEMS + tl.arange(0, ITEMS)
+    program = tl.program_id(0) * passes + part
+    if WIDE > 1:  # there are more of them than 32 bits count
+        program = program.to(tl.int64)
+    item = program * ITEMS + tl.arange(0, ITEMS)
     target = item // span
-    group = tl.program_id(1) * span + item % span
+    group = tl.program_id(1) * span + (item % span).to(tl.int32)
     here = (target < n) & (group < groups)
     target, group = tl.minimum(target, n - 1), tl.minimum(group, groups - 1)
     if WIDE:
