@@ -27,6 +27,8 @@ from vig_pyg.preprocess import Preprocessing
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
+#: Weights of the best epoch so far, which a run that is not finished has too.
+BEST = "best.safetensors"
 #: What `config.json` is written as; a change that older code cannot read adds one.
 VERSION = 1
 Task = Literal["image-classification", "object-detection"]

@@ -25,11 +25,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchvision.transforms import v2
 
+from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.data import open_source
-from vig_pyg.detection.evaluate import CocoEvaluator
+from vig_pyg.detection.evaluate import evaluate_detector
 from vig_pyg.detection.load import detect, load_detector
 from vig_pyg.detection.loading import read_run
-from vig_pyg.detection.measure import measure
 from vig_pyg.detection.predict import draw
 from vig_pyg.engine.config_file import to_values
 from vig_pyg.engine.plots import draw_curves
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.5, help="lowest score that is drawn (default: 0.5)")
     args = parser.parse_args()
     run, rows, made = load_detector(args.run), read_rows(args.run), read_run(args.run)
-    evaluator = measure(run, made.val, num_workers=0, progress=False)
+    evaluator = evaluate_detector(run, made.val, num_workers=0, progress=False)
     scores: dict[str, float] = evaluator.compute()
     files = {"AP50": by_files(evaluator, made.val, "bbox")}
     if run.masks:

@@ -207,7 +207,7 @@ def test_the_device_is_named_and_checked(trained, tmp_path, capsys, monkeypatch)
         return torch.device("cpu")
 
     monkeypatch.setattr("vig_pyg.detection.predict.find_device", find_device)
-    monkeypatch.setattr("vig_pyg.detection.measure.find_device", find_device)
+    monkeypatch.setattr("vig_pyg.detection.evaluate.find_device", find_device)
     for name in (None, "cpu"):
         options = [] if name is None else ["--device", name]
         for command in (predict, evaluate):

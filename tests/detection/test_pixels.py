@@ -8,8 +8,8 @@ from tests.detection.scenes import make_coco
 from tests.pictures import BROKEN, ODD, make_odd, make_various
 from vig_pyg.detection import data
 from vig_pyg.detection.data import DetectionSet, open_source
+from vig_pyg.detection.evaluate import evaluate_detector
 from vig_pyg.detection.load import ObjectDetector
-from vig_pyg.detection.measure import measure
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.predict import predict
 from vig_pyg.image_io import UnreadableImageError, stored_size
@@ -83,7 +83,7 @@ def test_every_command_gives_the_detector_the_same_tensor(files, tmp_path):
     source = f"{annotations}:{tmp_path}"
     trained, evaluated, predicted = DetectionSet(open_source(source)), Keeps(), Keeps()
     options = {"class_names": ["a"], "category_ids": [1], "name": "keeps"}
-    measure(
+    evaluate_detector(
         ObjectDetector(model=evaluated, **options), source, batch_size=5, num_workers=0, device="cpu", progress=False
     )
     predict(ObjectDetector(model=predicted, **options), files, tmp_path / "out", device="cpu")

@@ -250,6 +250,7 @@ def test_an_error_later_says_what_is_there(tmp_path, monkeypatch, coco):
         at_step(patch, 4, crash(ValueError("The loss is nan.")))
         with pytest.raises(ValueError, match=r"The loss is nan\. The last good checkpoint is .*last\.ckpt, of step 2"):
             fit(plan(coco), tmp_path / "run")
+    assert load_detector(tmp_path / "run").class_names == ["blue", "red"]  # of the first epoch
     assert fit(plan(coco), tmp_path / "run", resume=True)["epoch"] == 2
 
 

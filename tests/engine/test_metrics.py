@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.classification.job import run
-from vig_pyg.engine.metrics import BEST, MetricsHistory
+from vig_pyg.artifact import BEST
+from vig_pyg.engine.metrics import MetricsHistory
 
 
 def history(*accuracies, **options):

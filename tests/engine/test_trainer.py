@@ -13,7 +13,7 @@ from tests.classification.job import run
 from vig_pyg.engine import TrainConfig
 from vig_pyg.engine.trainer import make_trainer, placement, quiet_lightning
 
-VALUES = {"accelerator": "cpu", "epochs": "2", "lr": "1e-3"}
+VALUES = {"accelerator": "cpu", "epochs": 2, "lr": 0.001}
 LAUNCHERS = ("LOCAL_WORLD_SIZE", "WORLD_SIZE", "SLURM_NTASKS_PER_NODE", "SLURM_PROCID", "SLURM_NNODES")
 
 
@@ -76,7 +76,7 @@ def test_two_processes_are_one_with_the_same_global_batch(tmp_path):
     """And evaluation counts each of 65 images once. In float64: rounding grows with every step of float32."""
     values, close = {**VALUES, "precision": "64-true"}, 1e-8
     one = run(tmp_path / "one", **values)
-    two = launch(tmp_path / "two", sync_bn="true", **values)
+    two = launch(tmp_path / "two", sync_bn=True, **values)
     assert two["train_loss"] == pytest.approx(one["train_loss"], rel=close)
     assert two["val_loss"] == pytest.approx(one["val_loss"], rel=close)
     assert counts(tmp_path / "two").sum() == counts(tmp_path / "one").sum() == 65
@@ -86,7 +86,7 @@ def test_two_processes_are_one_with_the_same_global_batch(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_can_be_resumed(tmp_path):
-    values = {**VALUES, "ema": "0.9", "checkpoint_every": "2"}
+    values = {**VALUES, "ema": 0.9, "checkpoint_every": 2}
     whole = launch(tmp_path / "whole", **values)
     launch(tmp_path / "run", **values)
     checkpoint = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
@@ -99,7 +99,7 @@ def test_two_processes_can_be_resumed(tmp_path):
 
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_with_a_checkpoint(tmp_path):
-    out, values = tmp_path / "run", {**VALUES, "epochs": "200"}
+    out, values = tmp_path / "run", {**VALUES, "epochs": 200}
     pairs = [f"{key}={value}" for key, value in values.items()]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     agent = subprocess.Popen(

@@ -157,15 +157,15 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     require_data()
     from vig_pyg._io.output import check_free, check_no_input, write_file
+    from vig_pyg.detection.evaluate import evaluate_detector
     from vig_pyg.detection.load import load_detector
-    from vig_pyg.detection.measure import measure
 
     if args.out is not None:
         check_free(args.out, overwrite=args.overwrite)
         read = [Path(args.model) / name for name in MODEL_FILES]
         check_no_input([args.out], [*read, args.source, args.source.rpartition(":")[0]])
     import_own_code(args)
-    evaluator = measure(
+    evaluator = evaluate_detector(
         load_detector(args.model),
         args.source,
         batch_size=args.batch_size,

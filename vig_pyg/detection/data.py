@@ -13,8 +13,8 @@ from torchvision.transforms import v2
 
 from vig_pyg.artifact import write_config
 from vig_pyg.detection.coco import read_coco
+from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.config import Augmentation
-from vig_pyg.detection.evaluate import CocoEvaluator
 from vig_pyg.detection.masks import read_outline
 from vig_pyg.detection.module import DetectorModule
 from vig_pyg.detection.pixels import read_pixels

@@ -1,142 +1,57 @@
-"""Average precision by COCO's own code."""
+"""Average precision of a finished detector."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
-from torch import Tensor
+import torch
+from torch.utils.data import DataLoader
 
-from vig_pyg.detection.masks import encode_mask, read_outline
-from vig_pyg.detection.records import DetectionDataset
-from vig_pyg.detection.turns import turn_boxes_back, turn_maps_back, turned_size
-
-#: COCO's summary by position: average over IoU 0.5 to 0.95, IoU 0.5, IoU 0.75, small, medium, large; recall of 100.
-SUMMARY = {"AP": 0, "AP50": 1, "AP75": 2, "AP_small": 3, "AP_medium": 4, "AP_large": 5, "AR": 8}
-#: From this probability on a pixel belongs to an object.
-MASK_THRESHOLD = 0.5
+from vig_pyg.detection._device import find_device
+from vig_pyg.detection.coco_evaluator import CocoEvaluator
+from vig_pyg.detection.data import DetectionSet, collate, open_source
+from vig_pyg.detection.load import ObjectDetector
 
 
-def to_results(image_id: int, found: dict[str, Tensor], category_ids: list[int]) -> list[dict[str, Any]]:
-    """Detections of one picture in COCO's format.
+def evaluate_detector(
+    detector: ObjectDetector,
+    source: str | Path,
+    *,
+    batch_size: int = 2,
+    num_workers: int = 2,
+    device: str | torch.device | None = None,
+    progress: bool = True,
+) -> CocoEvaluator:
+    """Average precision of a detector on annotated images.
 
     Args:
-        image_id: Number of the picture.
-        found: `boxes (n, 4)` (x1, y1, x2, y2), `labels (n,)`, `scores (n,)` and, for outlines, `masks (n, 1, H, W)`.
-        category_ids: Number of the category of each label, label 1 first. Label 0 is background and left out.
+        detector: The detector (see `load_detector`).
+        source: The pictures (see `open_source`); its classes are matched with the run's by name.
+        batch_size: Pictures at a time.
+        num_workers: Processes that read pictures.
+        device: Where to compute; by default a CUDA GPU if there is one, else the CPU.
+        progress: Whether to show a progress bar.
 
     Returns:
-        A dict for each object with `image_id`, `category_id`, `bbox` (x, y, width, height), `score` and, for
-        outlines, `segmentation` (run lengths).
-    """
-    boxes, labels, scores = found["boxes"].tolist(), found["labels"].tolist(), found["scores"].tolist()
-    results: list[dict[str, Any]] = []
-    for i, ((x1, y1, x2, y2), label, score) in enumerate(zip(boxes, labels, scores, strict=True)):
-        if label == 0:
-            continue
-        result = {"image_id": image_id, "category_id": category_ids[label - 1], "bbox": [x1, y1, x2 - x1, y2 - y1]}
-        result["score"] = score
-        if "masks" in found:
-            result["segmentation"] = encode_mask((found["masks"][i, 0] >= MASK_THRESHOLD).cpu().numpy())
-        results.append(result)
-    return results
-
-
-class CocoEvaluator:
-    """Collects detections and computes average precision with pycocotools.
-
-    Args:
-        source: The pictures with their true objects.
-        masks: Whether to evaluate outlines as well as boxes.
+        The evaluator: `compute()` for average precision, `results` for the detections in COCO's format.
 
     Raises:
-        ValueError: If outlines are missing (see `DetectionDataset.outlined`).
+        FileNotFoundError: If a picture does not exist.
+        ValueError: If an object has a class that the run does not know, or a picture cannot be used, with its name.
     """
+    annotated = open_source(source, classes=detector.class_names)
+    pictures = DetectionSet(annotated, masks=detector.masks)
+    loader: Any = DataLoader(pictures, batch_size, num_workers=num_workers, collate_fn=collate)
+    if progress:
+        from rich.progress import track
 
-    def __init__(self, source: DetectionDataset, *, masks: bool = False) -> None:
-        self.source = source = source.outlined() if masks else source
-        self.turned = {record.image_id: record for record in source.records if record.turn != 1}
-        self.kinds = {"bbox": "", "segm": "mask_"} if masks else {"bbox": ""}
-        self.truth = _truth(source, masks)
-        self.results: list[dict[str, Any]] = []
-
-    def reset(self) -> None:
-        """Forget all detections."""
-        self.results = []
-
-    def update(self, image_ids: Iterable[int], found: Iterable[dict[str, Tensor]]) -> None:
-        """Add the detections of upright pictures (see `to_results`); they are kept as the annotations are given."""
-        for image_id, part in zip(image_ids, found, strict=True):
-            self.results += to_results(image_id, self._turned_back(image_id, part), self.source.category_ids)
-
-    def _turned_back(self, image_id: int, found: dict[str, Tensor]) -> dict[str, Tensor]:
-        record = self.turned.get(image_id)
-        if record is None:
-            return found
-        size = turned_size(record.size, record.turn)
-        found = {**found, "boxes": turn_boxes_back(found["boxes"], size, record.turn)}
-        return found | {key: turn_maps_back(m, record.turn) for key, m in found.items() if key == "masks"}
-
-    def compute(self) -> dict[str, float]:
-        """Shares from 0 to 1, and -1 where there is no such object.
-
-        Returns:
-            `AP`, `AP50`, `AP75`, `AP_small`, `AP_medium`, `AP_large`, `AR`, `AP50 NAME` of each class; for outlines
-            the same with `mask_` before.
-        """
-        scores: dict[str, float] = {}
-        for kind, prefix in self.kinds.items():
-            with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-                run = COCOeval(self.truth, self._found(kind), kind)
-                run.evaluate()
-                run.accumulate()
-                run.summarize()
-            scores |= {prefix + name: float(run.stats[place]) for name, place in SUMMARY.items()}
-            for name, precision in zip(self.source.class_names, _of_classes(run), strict=True):
-                scores[f"{prefix}AP50 {name}"] = precision
-        return scores
-
-    def _found(self, kind: str) -> COCO:
-        results = [dict(result) for result in self.results]  # pycocotools writes into them
-        if kind == "segm":  # then sizes are those of outlines
-            for result in results:
-                del result["bbox"]
-        if results:
-            return self.truth.loadRes(results)
-        nothing = COCO()
-        nothing.dataset = {**self.truth.dataset, "annotations": []}
-        nothing.createIndex()
-        return nothing
-
-
-def _of_classes(run: COCOeval) -> list[float]:
-    """Average precision at IoU 0.5 of each class, all sizes, at most 100 detections."""
-    precision = run.eval["precision"][0, :, :, 0, -1]  # (recalls, classes)
-    return [float(p.mean()) if p[0] > -1 else -1.0 for p in precision.T]
-
-
-def _truth(source: DetectionDataset, masks: bool) -> COCO:
-    """The true objects as pycocotools wants them."""
-    annotations: list[dict[str, Any]] = []
-    for record in source.records:
-        for thing in record.things:
-            x1, y1, x2, y2 = thing.box
-            entry = {"id": len(annotations) + 1, "image_id": record.image_id, "bbox": [x1, y1, x2 - x1, y2 - y1]}
-            entry |= {"category_id": source.category_ids[thing.label - 1], "area": thing.area}
-            entry["iscrowd"] = int(thing.crowd)
-            if masks:
-                entry["segmentation"] = read_outline(thing.segmentation, record.size).encoded()
-            annotations.append(entry)
-    truth = COCO()
-    truth.dataset = {
-        "images": [{"id": r.image_id, "height": r.size[0], "width": r.size[1]} for r in source.records],
-        "categories": [{"id": i, "name": n} for i, n in zip(source.category_ids, source.class_names, strict=True)],
-        "annotations": annotations,
-    }
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth.createIndex()
-    return truth
+        loader = track(loader, "Evaluating")
+    evaluator = CocoEvaluator(annotated, masks=detector.masks)
+    where = find_device(device)
+    model = detector.model.to(where).eval()
+    with torch.inference_mode():
+        for images, targets in loader:
+            found = model([image.to(where) for image in images])
+            evaluator.update([int(target["image_id"]) for target in targets], found)
+    return evaluator

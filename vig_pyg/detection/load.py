@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vig_pyg._io.schema import Check, choice, listing, mapping, read_as, whole
 from vig_pyg._io.text import error_text
-from vig_pyg.artifact import CONFIG, DETECTION, WEIGHTS, read_config
+from vig_pyg.artifact import BEST, CONFIG, DETECTION, WEIGHTS, read_config
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options
@@ -112,11 +112,12 @@ def load_detector(source: str | Path) -> ObjectDetector:
         ValueError: If the configuration is out of its bounds, or the weights do not fit it.
     """
     path = Path(source)
-    if path.is_dir() and (path / CONFIG).is_file() and not (path / WEIGHTS).is_file():
-        raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished.")
-    folder = find_folder(str(source))
+    begun = (path / CONFIG).is_file() and not (path / WEIGHTS).is_file()
+    if begun and not (path / BEST).is_file():
+        raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished and evaluated.")
+    folder = path if begun else find_folder(str(source))
     config, class_names, category_ids = read_detector(folder / CONFIG)
-    weights = folder / WEIGHTS
+    weights = folder / (BEST if begun else WEIGHTS)  # the best epoch so far
     try:
         check_weights_hold(config.build, weights, str(folder / CONFIG))
         model = config.build()

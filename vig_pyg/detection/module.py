@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.detection.evaluate import CocoEvaluator
+from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.transform import Target
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.task import LossNotFiniteError, Task

@@ -12,10 +12,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vig_pyg._io.output import write_file
+from vig_pyg.artifact import BEST
 from vig_pyg.engine.task import Task
 
-#: Weights with the best held-out score so far.
-BEST = "best.safetensors"
 #: The numbers of every epoch.
 METRICS = "metrics.csv"
 

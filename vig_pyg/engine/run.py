@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vig_pyg._io.output import check_free, check_new_folder, new_folder
-from vig_pyg.artifact import CARD, CONFIG, WEIGHTS
+from vig_pyg.artifact import BEST, CARD, CONFIG, WEIGHTS
 from vig_pyg.engine.checkpoint import LAST
-from vig_pyg.engine.metrics import BEST, METRICS
+from vig_pyg.engine.metrics import METRICS
 
 #: The settings of a run, as `--config` takes them.
 CONFIG_YAML = "config.yaml"

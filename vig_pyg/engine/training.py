@@ -13,14 +13,14 @@ from torch import nn
 
 from vig_pyg._io.output import write_file
 from vig_pyg._io.text import error_text
-from vig_pyg.artifact import write_weights
+from vig_pyg.artifact import BEST, write_weights
 from vig_pyg.engine.checkpoint import LAST, CheckpointCallback
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.config_file import to_yaml
 from vig_pyg.engine.data import TrainData
 from vig_pyg.engine.describe import describe
 from vig_pyg.engine.ema import EMA
-from vig_pyg.engine.metrics import BEST, MetricsHistory
+from vig_pyg.engine.metrics import MetricsHistory
 from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
 from vig_pyg.engine.preflight import check_run
 from vig_pyg.engine.progress import ProgressBar
@@ -88,8 +88,9 @@ def fit(
             )
             trainer, saver = _prepare(task, data, folder, [history, *callbacks], stop=stop, progress=progress)
             if trainer.is_global_zero:
-                data.write_config(folder, model)
+                # first what --resume needs: a run that is killed in between goes on
                 write_file(folder / CONFIG_YAML, to_yaml(config), overwrite=True)
+                data.write_config(folder, model)
             _run(trainer, task, data, saver)
             if not history.rows:
                 raise ValueError(
