@@ -51,7 +51,7 @@ def slow(*case):
 @pytest.mark.parametrize(
     ("name", "low"),
     [
-        ("pvig_micro", False),
+        slow("pvig_micro", False),
         ("pvig_micro", True),
         *(slow(name, low) for name in ("pvig_small", "vig_small") for low in (False, True)),
     ],
@@ -77,7 +77,7 @@ def test_a_compiled_network_has_nothing_to_copy(name, low):
 
 @pytest.mark.parametrize(
     ("name", "training"),
-    [("pvig_micro", False), ("vig_micro", True), slow("pvig_micro", True), slow("vig_micro", False)],
+    [("vig_micro", True), slow("pvig_micro", False), slow("pvig_micro", True), slow("vig_micro", False)],
 )
 def test_nothing_of_a_compiled_network_lies_on_the_cpu(name, training):
     """Else CUDA graphs (`mode="reduce-overhead"`) would be left out."""
