@@ -1,7 +1,7 @@
-"""Search, aggregation, normalization and recomputation as functions: native code for CPUs, Triton for GPUs, torch.
+"""Neighbor search, aggregation, normalization and recomputation as functions.
 
-The passes for training that recompute can be differentiated once; each equals the plain layers it stands for up to
-rounding.
+Each function selects its implementation: native code on a CPU, Triton on a GPU, and plain torch elsewhere. The autograd
+functions that recompute intermediates are differentiable once, and equal the layers they replace up to rounding.
 """
 
 from vig_pyg.ops._autocast import autocast_type

@@ -1,16 +1,22 @@
-"""What autocast makes of features."""
+"""The dtype to which autocast converts features."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-#: Devices that have autocast. torch's own question for it ends the graph of older compilers.
+#: Devices that support autocast. torch's own function for this breaks the graph in older versions of torch.compile.
 _DEVICES = ("cpu", "cuda", "xpu", "mps", "hpu")
 
 
 def autocast_type(x: Tensor) -> torch.dtype | None:
-    """The type in which autocast runs a product with these features, or `None` where it leaves them as they are.
+    """Return the dtype in which autocast computes a matrix product of these features.
+
+    Args:
+        x: Features of any shape.
+
+    Returns:
+        The dtype, or `None` if autocast does not change the features (it is off, or they are float64 or integers).
 
     Example:
         >>> with torch.autocast("cpu", torch.bfloat16):

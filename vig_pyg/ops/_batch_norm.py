@@ -1,8 +1,8 @@
-r"""Batch norm over nodes, and GELU behind it, for training on CPUs.
+r"""Batch norm over nodes, optionally followed by GELU, for training on CPUs.
 
-Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with the batch's mean and deviation.
-Shapes: `(N, C)`, parameters `(C,)`. Forward reads h twice and writes once; backward reads h and the gradient twice and
-writes twice. Both need h alone: what lies between is computed again.
+Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with the mean and standard deviation of the batch.
+Shapes: `(N, C)`, parameters `(C,)`. The forward pass reads h twice and writes once. The backward pass reads h and the
+gradient twice and writes twice. Both passes need only h, because the normalized features are recomputed.
 """
 
 from __future__ import annotations
@@ -15,17 +15,22 @@ from torch import Tensor, nn
 from vig_pyg.ops._native import has_native_kernels, library
 from vig_pyg.ops.checks import address, check_features
 
-#: The channels must be a multiple of this: half of what one step of the kernels handles.
+#: The number of channels must be a multiple of this, which is half the step of the kernels.
 STEP = 8
-#: Kinds of tensors whose memory is their own: others (fake ones, wrappers) are left to torch.
+#: Tensor classes whose memory the kernels may access; torch handles others, such as fake tensors and wrappers.
 _OWN_MEMORY = (Tensor, nn.Parameter)
 
-#: A map's batch norm is that of its cells.
+#: The supported batch norms; that of a feature map is applied to its cells as nodes.
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def has_node_norm(x: Tensor, channels: int) -> bool:
-    """Whether the kernels take so many channels of these nodes: on a CPU, float32, a multiple of 8, several."""
+    """True if the kernels support these nodes: several rows in float32 on a CPU, with a multiple of 8 channels.
+
+    Args:
+        x: Nodes `(N, C)`.
+        channels: Number of channels of the batch norm.
+    """
     shape = x.shape
     plain = x.is_cpu and x.dtype is torch.float32 and len(shape) == 2 and x.is_contiguous()
     return (
@@ -39,16 +44,17 @@ def has_node_norm(x: Tensor, channels: int) -> bool:
 
 
 class NodeNorm:
-    """One use of a batch norm in training, with the batch's statistics.
+    """One application of a batch norm in training, with the statistics of the batch.
 
     Args:
-        mean: Mean of each channel `(C,)`, float32, contiguous.
-        variance: Their variances (of the batch, not corrected).
+        mean: Mean of each channel, `(C,)`, float32, contiguous.
+        variance: Biased variance of each channel, `(C,)`, float32, contiguous.
         norm: The batch norm; `update` changes its running statistics.
-        gelu: Whether GELU follows.
+        gelu: If true, GELU is applied after the batch norm.
 
     Raises:
-        ValueError: By each of its methods, if a tensor has not the norm's channels or is not contiguous in float32.
+        ValueError: In each method, if a tensor has another number of channels than the norm, or is not contiguous
+            float32.
 
     Example:
         >>> h, norm = torch.randn(9, 16), torch.nn.BatchNorm1d(16)
@@ -69,8 +75,9 @@ class NodeNorm:
         """With the statistics of features `(N, C)`, contiguous, that `has_node_norm` accepts.
 
         Raises:
-            TypeError: If they are no dense tensor of floating-point numbers.
-            ValueError: If it does not accept them, or the norm has other channels or no weights in float32 on the CPU.
+            TypeError: If the features are not a dense floating-point tensor.
+            ValueError: If `has_node_norm` is false, if the norm has another number of channels, or if its weights are
+                not float32 on the CPU.
         """
         if not isinstance(h, Tensor) or h.layout is not torch.strided:
             check_features(h, "h", 2)

@@ -1,4 +1,4 @@
-"""Whether a program is being exported."""
+"""Detection of `torch.export`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import torch
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def is_exporting() -> bool:
-    """Whether `torch.export` follows the program, and not only `torch.compile`.
+    """True while `torch.export` traces the program, but not under `torch.compile` alone.
 
-    Inside `torch.compile` older compilers (torch 2.11) answer `torch.compiler.is_exporting()` with yes, always. A
-    compiled model would then run what is made for other runtimes, several times slower. So the flag itself is read,
-    by Python and not by the compiler.
+    In older versions (torch 2.11), `torch.compiler.is_exporting()` always returns true inside `torch.compile`. A
+    compiled model would then run the code for export, which is several times slower. So Python evaluates this function
+    during compilation, and the compiler treats the result as a constant.
 
     Example:
         >>> is_exporting()

@@ -1,12 +1,13 @@
-r"""Edges to the nearest sources: native kernels on CPUs and GPUs, `torch.topk` elsewhere.
+r"""k-nearest-neighbor search: native kernels on CPUs and GPUs, `torch.topk` elsewhere.
 
-Equation: the sources of rank 0, `step`, `2 step`, ... by falling :math:`x_i \cdot y_s + b_{is}`, or without a bias by
-rising distance. Shapes: targets `(B, n, C)`, sources `(B, m, C)`, edges `(2, B n ⌈k / step⌉)`.
+Equation: the sources are sorted by descending :math:`x_i \cdot y_s + b_{is}`, or without a bias by ascending distance,
+and the ranks 0, `step`, `2 step`, ... are selected. Shapes: targets `(B, n, C)`, sources `(B, m, C)`, edges
+`(2, B n ⌈k / step⌉)`.
 
-The native kernel multiplies a tile of targets with all sources of the image and selects while the products are in the
-cache: no n x m matrix is written. It reads a row of products twice: for a bound (the k-th largest of the maxima of
-interleaved parts), and for the few that reach it, which it ranks against each other without a branch. On a GPU see
-`_triton_knn.py`.
+The native CPU kernel multiplies a tile of targets with all sources of the image, and selects while the products are in
+the cache, so no n x m matrix is written. It reads each row of products twice. The first pass computes a bound, the k-th
+largest of the maxima of interleaved parts. The second pass collects the few products that reach the bound, which are
+then ranked against each other without branches. The GPU kernel is described in `_triton_knn.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from vig_pyg.ops._native import library
 from vig_pyg.ops._triton import MOST_IMAGES, TritonKernels, triton_kernels
 from vig_pyg.ops.checks import address
 
-#: Sources of one image that the native kernel can number.
+#: Largest number of sources per image that the native kernel supports.
 MOST_SOURCES = 2**31 - 33
 
 
@@ -37,26 +38,28 @@ def knn(
     normalize: bool = False,
     precision: Precision = "highest",
 ) -> Tensor:
-    """Edges from every `step`-th of the k best sources to each target, sorted by target, best first.
+    """Find the k nearest sources of each target, and return the edges from every `step`-th of them.
 
     Args:
-        x: Targets `(B, n, C)`. Products are taken in float32 or better.
-        y: Sources `(B, m, C)`, m at least k.
-        k: How many of the best are looked at.
-        step: Which of them stay: ranks 0, step, 2 step, ...
-        bias: Added to the inner products, `(1 or B, 1 or n, m)`; without it the order is that of distance.
-        normalize: Whether features are scaled to length 1 before.
-        precision: Of the products of float32 features on a GPU: `"highest"` keeps float32's order, `"high"` multiplies
-            in TF32, `"medium"` in bfloat16. CPUs always take the highest, as do features in 16 bits, whose products
-            float32 holds without rounding.
+        x: Targets `(B, n, C)`. Their products with the sources are accumulated in float32 or better.
+        y: Sources `(B, m, C)`, where m is at least k.
+        k: Number of sources that are sorted.
+        step: Spacing of the selected ranks 0, step, 2 step, ... below k.
+        bias: Term `(1 or B, 1 or n, m)` added to the inner products, by which the sources are then sorted. Without it,
+            they are sorted by distance.
+        normalize: If true, the features are L2-normalized first.
+        precision: Precision of the products of float32 features on a GPU: `"highest"` keeps the precision of float32, `"high"`
+            uses TF32, and `"medium"` bfloat16. It has no effect on a CPU, nor on 16-bit features, whose products are
+            exact in float32.
 
     Returns:
-        `edge_index (2, E)`: sources counted over the batch, targets.
+        `edge_index (2, E)`, sorted by target, nearest first. Row 0 holds the indices of the sources in the whole batch,
+        row 1 those of the targets.
 
     Raises:
-        TypeError: If features or bias are no dense tensors of floating-point numbers.
-        ValueError: If k is not between 1 and m, step is below 1, types, devices or shapes do not fit, or (on a CPU) a
-            feature is not finite or a score is NaN.
+        TypeError: If features or bias are not dense floating-point tensors.
+        ValueError: If k is not between 1 and m, if step is below 1, if dtypes, devices or shapes do not match, or
+            (on a CPU) if a feature is not finite or a score is NaN.
 
     Example:
         >>> knn(torch.tensor([[[1.2]]]), torch.tensor([[[3.0], [1.0], [5.0]]]), 3, step=2).tolist()
@@ -73,9 +76,9 @@ def knn(
 def neighbors(
     x: Tensor, y: Tensor, k: int, *, step: int, bias: Tensor | None, normalize: bool, precision: Precision
 ) -> Tensor:
-    """The same without edges: sources numbered within their image, `(B, n, ⌈k / step⌉)`, for other kernels.
+    """As `knn`, but return the indices of the sources within their image, `(B, n, ⌈k / step⌉)`, for other kernels.
 
-    The numbers are int16 for up to 2**15 sources, else int32.
+    The indices are int16 for up to 2**15 sources per image, otherwise int32.
     """
     kernels = _kernels_for(x, k) if x.is_cuda else None
     if kernels is not None:

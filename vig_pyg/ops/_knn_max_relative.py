@@ -1,12 +1,12 @@
-r"""Max-Relative over the nearest neighbors, without edges: search and aggregation in one operator.
+r"""Neighbor search and max-relative aggregation in one operator, without an edge tensor.
 
 Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}` and
 :math:`N(i)` as `knn` finds it. Shapes: targets x `(B, n, C)`, sources y `(B, m, C)`, result `(B n, 2 C)`, winners
 `(B n, C)`.
 
-The neighbors are numbered within their image, two bytes each, and live between two kernels only. The backward pass
-needs nothing but which source won each channel: one byte for up to 256 sources of an image, else two or four. Of equal
-neighbors the nearest wins, as with edges.
+The indices of the neighbors within their image, two bytes each, exist only between the two kernels. For the backward
+pass the index of the source that attains the maximum of each channel is stored, in one byte for up to 256 sources per
+image, otherwise in two or four. If several neighbors attain the maximum, the nearest one receives the gradient.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ from vig_pyg.ops._triton import MOST_IMAGES, has_triton_kernels, triton_kernels
 from vig_pyg.ops.checks import check_features
 from vig_pyg.ops.rows import winner_type
 
-#: Types of features that the kernels read.
+#: Feature dtypes that the kernels support.
 _FLOATS = torch.float32, torch.bfloat16, torch.float16
 
 
 def prefers_no_edges(x_src: Tensor, x_dst: Tensor) -> bool:
-    """Whether Max-Relative over nearest neighbors is faster without edges: on a GPU with Triton.
+    """True if `knn_max_relative` is faster than `knn` followed by `max_relative`: on a GPU with Triton.
 
-    Elsewhere `knn` and `max_relative` give the same result, and CPUs keep their order of operations.
+    Args:
+        x_src: Sources `(M, C)`.
+        x_dst: Targets `(N, C)`.
     """
     types = x_src.dtype is x_dst.dtype and x_src.dtype in _FLOATS
     return types and x_src.device.type == "cuda" and not is_exporting() and has_triton_kernels()
@@ -47,22 +49,22 @@ def knn_max_relative(
     normalize: bool = False,
     precision: Precision = "highest",
 ) -> Tensor:
-    """Each target beside its largest difference to every `step`-th of its k nearest sources, channel by channel.
+    """Find the nearest sources of each target, and compute `max_relative` over them.
 
     Args:
         x: Targets `(B, n, C)`.
-        y: Sources `(B, m, C)`, m at least k.
-        k: How many of the nearest are looked at.
-        step: Which of them are neighbors: ranks 0, step, 2 step, ...
-        bias: Added to the inner products, as for `knn`.
-        normalize: Whether the search scales features to length 1.
-        precision: Of the products on a GPU, as for `knn`.
+        y: Sources `(B, m, C)`, where m is at least k.
+        k: Number of sources that are sorted.
+        step: Spacing of the selected ranks 0, step, 2 step, ... below k.
+        bias: Term added to the inner products, as for `knn`.
+        normalize: If true, the features are L2-normalized for the search.
+        precision: Precision of the products on a GPU, as for `knn`.
 
     Returns:
-        `(B n, 2 C)`: `x_0, m_0, x_1, m_1, ...`.
+        The features `(B n, 2 C)` in the order `x_0, m_0, x_1, m_1, ...`.
 
     Raises:
-        TypeError: If features or bias are no dense tensors of floating-point numbers.
+        TypeError: If features or bias are not dense floating-point tensors.
         ValueError: As for `knn`.
 
     Example:

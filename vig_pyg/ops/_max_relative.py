@@ -1,10 +1,12 @@
-r"""Each target beside its largest difference to a neighbor: native kernels for CPUs and GPUs.
+r"""Max-relative aggregation: native kernels for CPUs and GPUs.
 
-Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, 0
-without neighbors. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`. It reads each neighbor once and
-writes the result once; for the backward pass it keeps which neighbor won: its place among the target's edges in a byte,
-or on a GPU its number in four. Of equal neighbors the first in the order of the edges wins, and gets the gradient, on
-every device. For the GPU see `_triton_max_relative.py`.
+Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, or 0
+for a target without neighbors. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`.
+
+Each neighbor is read once, and the result is written once. For the backward pass the index of the neighbor that attains
+the maximum is stored: on a CPU its position among the edges of the target (one byte), on a GPU its node index (four
+bytes). If several neighbors attain the maximum, the first one in the order of the edges receives the gradient, on every
+device. The GPU kernel is described in `_triton_max_relative.py`.
 """
 
 from __future__ import annotations
@@ -20,15 +22,19 @@ from vig_pyg.ops._triton import TritonKernels, has_triton_kernels, triton_kernel
 from vig_pyg.ops.checks import address, check_features, check_same, checked_edges
 from vig_pyg.ops.rows import gpu_edges, sorted_edges
 
-#: Channels that one step of the kernel handles.
+#: Number of channels per step of the kernel, and the smallest supported width.
 LEAST_CHANNELS = 16
 _FLOATS = {"cpu": (torch.float32, torch.bfloat16), "cuda": (torch.float32, torch.bfloat16, torch.float16)}
 
 
 def has_max_relative(x_src: Tensor, x_dst: Tensor) -> bool:
-    """Whether a kernel takes these features: 16 channels at least, in float32 or bfloat16, on a GPU float16 too.
+    """True if a native kernel supports these features: 16 or more channels, in float32, bfloat16, or (GPU) float16.
 
-    The kernel for GPUs adds gradients in any order; where torch is told to be deterministic, the plain way is taken.
+    The GPU kernel sums gradients in no fixed order. So it is not used if `torch.use_deterministic_algorithms` is on.
+
+    Args:
+        x_src: Sources `(M, C)`.
+        x_dst: Targets `(N, C)`.
     """
     dtype = x_src.dtype
     if dtype is not x_dst.dtype or x_src.shape[1] < LEAST_CHANNELS:
@@ -41,23 +47,23 @@ def has_max_relative(x_src: Tensor, x_dst: Tensor) -> bool:
 
 
 def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target: bool = False) -> Tensor:
-    """Each target beside its largest difference to a neighbor, channel by channel.
+    """Interleave each target with the channel-wise maximum of the differences to its neighbors.
 
     Args:
-        x_src: Sources `(M, C)` that `has_max_relative` accepts.
+        x_src: Sources `(M, C)` for which `has_max_relative` is true.
         x_dst: Targets `(N, C)`.
-        edge_index: `(2, E)`, sources and targets; fastest where sorted by target.
-        by_target: That they are in range and sorted by target is sure: on a GPU this saves a check for which the CPU
-            waits. (Other edges then give wrong numbers or NaN, but nothing is read beyond the features.)
+        edge_index: Edges `(2, E)`: sources in row 0, targets in row 1. Edges sorted by target are the fastest.
+        by_target: If true, the edges are known to be in range and sorted by target. On a GPU this skips a check that
+            synchronizes the device. (Other edges then give wrong results or NaN, but no invalid memory access.)
 
     Returns:
-        `(N, 2 C)`: `x_0, m_0, x_1, m_1, ...`.
+        The features `(N, 2 C)` in the order `x_0, m_0, x_1, m_1, ...`.
 
     Raises:
-        TypeError: If the features are no floating-point numbers, or the edges no int64 or int32.
-        ValueError: If `has_max_relative` does not accept the features, or a shape or device does not fit.
+        TypeError: If the features are not floating-point, or the edges are not int64 or int32.
+        ValueError: If `has_max_relative` is false for the features, or a shape or device does not match.
         IndexError: If an index is out of range.
-        TooManyNeighborsError: If gradients are asked for and, on a CPU, a target has more than 256 neighbors.
+        TooManyNeighborsError: If gradients are required and, on a CPU, a target has more than 256 neighbors.
 
     Example:
         >>> x = torch.arange(32.0).view(2, 16); max_relative(x, x, torch.tensor([[1, 0], [0, 1]]))[0, :4].tolist()

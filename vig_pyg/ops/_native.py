@@ -1,4 +1,4 @@
-"""The compiled kernels, through ctypes."""
+"""Loading of the compiled CPU kernels through ctypes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 _log = logging.getLogger(__name__)
 
-#: What `vig_version` of cpu.c must return: other kernels take other arguments.
+#: Expected result of `vig_version` in cpu.c; kernels of another version have other arguments.
 VERSION = 2
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 #: Arguments of each function of cpu.c: p for a pointer, n for a number; the result is an int.
@@ -31,13 +31,13 @@ _SIGNATURES = {
 
 
 def candidates() -> list[Path]:
-    """Where the compiled kernels may lie."""
+    """Return the paths at which the compiled kernels may be."""
     return [Path(__file__).with_name(f"_cpu{suffix}") for suffix in EXTENSION_SUFFIXES]
 
 
 @cache
 def library() -> Any:
-    """The compiled kernels, or `None` where they were not built."""
+    """Return the compiled kernels, or `None` if they were not built or cannot be loaded."""
     for path in candidates():
         if not path.is_file():
             continue
@@ -51,7 +51,7 @@ def library() -> Any:
 
 
 def load(path: Path) -> Any:
-    """The kernels of a file.
+    """Load the kernels from a file.
 
     Raises:
         OSError: If the file does not load, or holds kernels of another version.
@@ -68,5 +68,5 @@ def load(path: Path) -> Any:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def has_native_kernels() -> bool:
-    """Whether the native kernels were built and load."""
+    """True if the native CPU kernels are available."""
     return library() is not None

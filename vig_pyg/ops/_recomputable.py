@@ -1,4 +1,4 @@
-"""When layers may be replaced by a pass that recomputes."""
+"""Conditions under which layers may be replaced by an autograd function that recomputes intermediates."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ ForwardT = TypeVar("ForwardT", bound=Callable[..., Tensor])
 
 
 def recomputable(forward: ForwardT) -> ForwardT:
-    """Marks a layer's `forward` that an operator of this room may replace; a subclass with its own has no mark."""
+    """Mark the `forward` of a layer as replaceable by a function of this package; an overriding method has no mark."""
     forward._vig_pyg_recomputable = True  # type: ignore[attr-defined]
     return forward
 
 
 def is_recomputable(layer: nn.Module) -> bool:
-    """Whether the layer's `forward` is marked and nobody replaced it."""
+    """True if the `forward` of the layer is marked by `recomputable`, and the instance does not override it."""
     return getattr(type(layer).forward, "_vig_pyg_recomputable", False) and "forward" not in layer.__dict__
 
 
 def can_recompute(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bool:
-    """Whether layers may be replaced by a pass that recomputes, for nodes x in this training step.
+    """True if layers may be replaced by an autograd function that recomputes, for nodes x in this training step.
 
-    They must be as we made them (no hook, ordinary batch statistics), and nothing else may transform the step
-    (compilation, functorch, on a CPU autocast).
+    The layers must have no hooks and an affine batch norm with running statistics in training mode. The step must not
+    be transformed otherwise: by compilation, by functorch, or on a CPU by autocast.
+
+    Args:
+        x: Nodes `(N, C)`.
+        norm: The batch norm.
+        layers: All layers to be replaced.
     """
     return (
         torch.is_grad_enabled()

@@ -1,4 +1,4 @@
-"""Averages over square cells of a map."""
+"""Average pooling of feature maps over square windows."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 
 def average_pool(x: Tensor, ratio: int) -> Tensor:
-    """Averages over cells of `ratio` x `ratio`; cells at the border average what there is of them.
+    """Average over windows of `ratio` x `ratio` cells; a window at the border averages the cells inside the map.
 
-    In training on a GPU the gradient of whole cells is one broadcast copy: that of `avg_pool2d` takes several times
-    longer with channels last.
+    In training on a GPU, if `ratio` divides H and W, the gradient is computed by one broadcast copy. The gradient of
+    `avg_pool2d` is several times slower in channels-last memory format.
 
     Args:
-        x: Maps `(B, C, H, W)`.
-        ratio: Cells a side, at least 1.
+        x: Feature maps `(B, C, H, W)`.
+        ratio: Side length of a window in cells, at least 1.
 
     Returns:
-        Maps `(B, C, ⌈H / ratio⌉, ⌈W / ratio⌉)`.
+        Feature maps `(B, C, ⌈H / ratio⌉, ⌈W / ratio⌉)`.
 
     Example:
         >>> average_pool(torch.tensor([[[[1.0, 2.0, 5.0]]]]), 2).tolist()
@@ -36,7 +36,7 @@ def average_pool(x: Tensor, ratio: int) -> Tensor:
 
 
 class _WholeCells(torch.autograd.Function):
-    """The averages where all cells are whole."""
+    """Average pooling whose windows all lie inside the map, with a faster gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, ratio: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Bias and GELU behind a product, in place."""
+"""In-place addition of a bias, followed by GELU."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from vig_pyg.ops.checks import check_features
 
 
 def bias_gelu_(h: Tensor, bias: Tensor, *, gelu: bool) -> Tensor:
-    r"""`h` with a bias for each channel, and with GELU where it follows, in place.
+    r"""Add a bias to each channel of `h`, and apply GELU if `gelu` is true, in place.
 
     .. math:: h_{ic} \leftarrow \mathrm{GELU}(h_{ic} + b_c)
 
-    On a GPU this is one pass over the features (see `_triton_bias_gelu.py`), elsewhere two. It has no gradient.
+    On a GPU this is one pass over the features (see `_triton_bias_gelu.py`), elsewhere two. It is not differentiable.
 
     Args:
-        h: Features `(N, C)`.
-        bias: `(C,)`.
-        gelu: Whether the exact GELU follows.
+        h: Features `(N, C)`, changed in place.
+        bias: Bias `(C,)`.
+        gelu: If true, the exact GELU is applied after the bias.
 
     Returns:
         `h`.
 
     Raises:
-        TypeError: If the features are no dense tensor of floating-point numbers.
-        ValueError: If the bias has not one number for each channel.
+        TypeError: If the features are not a dense floating-point tensor.
+        ValueError: If the shape of the bias is not `(C,)`, or it is on another device.
 
     Example:
         >>> bias_gelu_(torch.zeros(1, 2), torch.tensor([1.0, 2.0]), gelu=False).tolist()

@@ -1,6 +1,6 @@
-"""What a native function may read: types, shapes, devices and ranges, checked before anything native is called.
+"""Checks of dtypes, shapes, devices and index ranges before native code is called.
 
-The checks copy nothing, and none of them makes a GPU wait except `check_range`.
+The checks do not copy tensors. Only `check_range` synchronizes a GPU.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-#: Types of edges: PyG's, and the smaller one that other libraries use.
+#: Accepted dtypes of edges: int64 as in PyG, and int32 as in other libraries.
 _EDGE_TYPES = (torch.int64, torch.int32)
 
 
 def checked_edges(edge_index: Any, device: torch.device, owner: str = "") -> Tensor:
-    """Edges as an int64 tensor `(2, E)` on a device; the range is left to `check_range`.
+    """Check edges except for their range, and return them as an int64 tensor `(2, E)`.
 
     Args:
-        edge_index: What came: sources in row 0, targets in row 1. int32 is converted.
-        device: Where the nodes are.
-        owner: Says in messages whose edges they are.
+        edge_index: The edges: sources in row 0, targets in row 1. int32 is converted to int64.
+        device: Device of the nodes.
+        owner: Name for error messages of the operator that received the edges.
 
     Raises:
-        TypeError: If it is no dense tensor of int64 or int32.
-        ValueError: If it has another shape than `(2, E)` or is on another device.
+        TypeError: If the edges are not a dense tensor of int64 or int32.
+        ValueError: If their shape is not `(2, E)`, or they are on another device.
 
     Example:
         >>> checked_edges(torch.tensor([[0, 1], [1, 0]], dtype=torch.int32), torch.device("cpu")).dtype
@@ -59,13 +59,13 @@ def checked_edges(edge_index: Any, device: torch.device, owner: str = "") -> Ten
 
 
 def check_range(edge_index: Tensor, num_src: int, num_dst: int, owner: str = "") -> None:
-    """Checks that all sources and targets exist. A GPU is waited for; a compiler's symbols are let through.
+    """Check that all sources and targets exist. This synchronizes a GPU; symbolic tensors are not checked.
 
     Args:
-        edge_index: Edges that `checked_edges` returned.
-        num_src: Sources.
-        num_dst: Targets.
-        owner: Says in messages whose edges they are.
+        edge_index: Edges from `checked_edges`, `(2, E)`.
+        num_src: Number of sources M.
+        num_dst: Number of targets N.
+        owner: Name for error messages of the operator that received the edges.
 
     Raises:
         IndexError: If an index is negative or too large.
@@ -85,7 +85,7 @@ def check_range(edge_index: Tensor, num_src: int, num_dst: int, owner: str = "")
 def out_of_range(
     sources: tuple[int, int], targets: tuple[int, int], num_src: int, num_dst: int, owner: str = ""
 ) -> IndexError:
-    """The error for edges whose smallest and largest sources and targets are these."""
+    """Return the error for edges with the given smallest and largest sources and targets."""
     who = f"{owner}'s edge_index" if owner else "edge_index"
     return IndexError(
         f"{who} must hold sources below {num_src} and targets below {num_dst}, from 0 on (at most {num_src - 1} and "
@@ -95,15 +95,20 @@ def out_of_range(
 
 
 def is_symbolic(tensor: Tensor) -> bool:
-    """Whether a tensor holds no numbers, as on the device `meta` and while a program is only traced."""
+    """True if a tensor has no data: on the device `meta`, and fake tensors while a program is traced."""
     return tensor.device.type == "meta" or isinstance(tensor, FakeTensor)
 
 
 def check_features(x: Any, name: str, dim: int) -> None:
-    """Checks that features are a dense floating-point tensor with so many dimensions.
+    """Check that features are a dense floating-point tensor with a given number of dimensions.
+
+    Args:
+        x: The features.
+        name: Name of the features for error messages.
+        dim: Expected number of dimensions.
 
     Raises:
-        TypeError: If it is another kind of tensor, or none.
+        TypeError: If `x` is not a dense floating-point tensor.
         ValueError: If it has another number of dimensions.
 
     Example:
@@ -119,10 +124,15 @@ def check_features(x: Any, name: str, dim: int) -> None:
 
 
 def check_same(x: Tensor, y: Tensor, names: str) -> None:
-    """Checks that two tensors have one type and one device.
+    """Check that two tensors have the same dtype and the same device.
+
+    Args:
+        x: The first tensor.
+        y: The second tensor.
+        names: Names of both for error messages.
 
     Raises:
-        ValueError: If they have not.
+        ValueError: If the dtypes or the devices differ.
 
     Example:
         >>> check_same(torch.rand(3), torch.rand(4), "x and y")
@@ -135,17 +145,17 @@ def check_same(x: Tensor, y: Tensor, names: str) -> None:
 
 
 def address(tensor: Any, dtype: torch.dtype, shape: Sequence[int], name: str) -> int:
-    """Where the numbers of a tensor lie, once they are sure to lie there as native code reads them.
+    """Return the memory address of a tensor, after checking that native code can read it.
 
     Args:
-        tensor: A tensor of the CPU, contiguous.
-        dtype: The type that native code reads.
-        shape: The shape that it reads.
-        name: Names the tensor in messages.
+        tensor: A contiguous tensor on the CPU.
+        dtype: The dtype that the native code expects.
+        shape: The shape that the native code expects.
+        name: Name of the tensor for error messages.
 
     Raises:
-        TypeError: If it is no tensor.
-        ValueError: If the tensor is another.
+        TypeError: If `tensor` is not a tensor.
+        ValueError: If its dtype, shape, device or memory format is another.
 
     Example:
         >>> x = torch.rand(3, 8); address(x, torch.float32, (3, 8), "x") == x.data_ptr()

@@ -1,4 +1,4 @@
-"""The largest message of each target, for operators that make one for each edge.
+"""Maximum aggregation of messages over edges.
 
 Shapes: messages `(E, C)`, targets `(E,)`, result `(N, C)`.
 """
@@ -10,18 +10,18 @@ from torch import Tensor
 
 
 def edge_max(messages: Tensor, target: Tensor, num_dst: int) -> Tensor:
-    """The largest message of each target, channel by channel, 0 without messages.
+    """Return the channel-wise maximum of the messages of each target; a target without messages gets 0.
 
-    Of equal messages the first in the order of the edges gets the whole gradient, as in the kernels; `scatter_reduce`
-    would share it among them.
+    If several messages attain the maximum, the first one in the order of the edges receives the whole gradient, as in
+    the native kernels. (`scatter_reduce` distributes it among them.)
 
     Args:
-        messages: `(E, C)`.
-        target: Target of each message, below `num_dst`, in any order.
-        num_dst: Targets N.
+        messages: Messages `(E, C)`.
+        target: Target of each message, `(E,)`, below `num_dst`, in any order.
+        num_dst: Number of targets N.
 
     Returns:
-        `(N, C)`. NaN is the largest number.
+        The maxima `(N, C)`. NaN counts as the largest number.
 
     Example:
         >>> edge_max(torch.tensor([[1.0], [3.0], [2.0]]), torch.tensor([0, 0, 2]), 3).tolist()
@@ -38,5 +38,5 @@ def edge_max(messages: Tensor, target: Tensor, num_dst: int) -> Tensor:
         place = torch.where(is_largest, number, len(target))
         first = place.new_full(zeros.shape, len(target)).scatter_reduce(0, index, place, "amin")
         wins = number == first[target]
-    # one summand of each target is left: a sum, as its gradient is deterministic on a GPU too
+    # Only one summand per target is not 0. The gradient of a sum is deterministic on a GPU, too.
     return zeros.index_add(0, target, messages.masked_fill(~wins, 0))

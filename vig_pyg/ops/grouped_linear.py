@@ -1,4 +1,4 @@
-"""Linear layers with heads, and their gradients."""
+"""Multi-head linear layers and their gradients."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch import Tensor
 
 from vig_pyg.ops._autocast import autocast_type
 
-#: Rows for each output channel from which on a GPU is faster with one product of all heads: on an H200 the
-#: products of four heads of 160 channels over 401408 rows take 1.2 ms, most of it in few multiprocessors.
+#: Rows per output channel above which one product over all heads is faster on a GPU. On an H200, separate products of
+#: four heads of 160 channels over 401,408 rows take 1.2 ms, because they occupy few multiprocessors.
 _MANY_ROWS = 128
 
 
 def multi_head_linear(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tensor:
-    r"""A linear layer for each head on its own part of the channels.
+    r"""Apply a separate linear layer to the channels of each head.
 
     .. math:: y_h = W_h x_h + b_h, \quad x = [x_1, \dots, x_H]
 
     Args:
         x: Nodes `(N, in)`.
-        weight: `(out, in / H)`, the heads one below the other.
-        bias: `(out,)`, or `None`.
-        heads: Number of heads H; it divides both widths.
+        weight: Weights of all heads, stacked along the first dimension, `(out, in / H)`.
+        bias: Bias `(out,)`, or `None`.
+        heads: Number of heads H, a divisor of both widths.
 
     Returns:
         Nodes `(N, out)`.
@@ -38,7 +38,7 @@ def multi_head_linear(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int
     needs_graph = torch.is_grad_enabled() and not torch.compiler.is_compiling()
     if x.device.type == "cpu":
         needs_graph = needs_graph and x.size(0) > 0 and not torch.is_autocast_enabled("cpu")
-    elif (dtype := autocast_type(x)) is not None:  # autocast does not know products into a given tensor
+    elif (dtype := autocast_type(x)) is not None:  # autocast does not convert products with `out=`
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     if needs_graph and bias is not None and not torch._C._are_functorch_transforms_active():
         out: Tensor = GroupedLinear.apply(x, weight, bias, heads)
@@ -47,10 +47,10 @@ def multi_head_linear(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int
 
 
 def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tensor:
-    """A linear layer for each head.
+    """Apply a separate linear layer to each head, as `multi_head_linear` does, without a custom gradient.
 
-    On a CPU a grouped convolution of one row is fastest, as no head is copied. Elsewhere it is one product for all
-    heads, which reads and writes the heads where they lie, side by side in each row.
+    On a CPU a grouped convolution over one row is the fastest, because it copies no head. Elsewhere one batched product
+    reads and writes the heads in place, side by side in each row.
     """
     if heads == 1:
         return F.linear(x, weight, bias)
@@ -63,7 +63,7 @@ def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tenso
 
 
 def grouped_gradients(grad: Tensor, x: Tensor, weight: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-    """Gradients of x and weight by one product a head: several times faster than those of the convolution."""
+    """Compute the gradients of x and weight with one product per head, which is faster than the convolution's."""
     if heads == 1:
         return grad @ weight, grad.t() @ x
     weights = weight.view(heads, -1, weight.size(1))  # (H, out / H, in / H)
@@ -74,22 +74,22 @@ def grouped_gradients(grad: Tensor, x: Tensor, weight: Tensor, heads: int) -> tu
 
 
 def _weight_gradient_of_many(grad: Tensor, x: Tensor, heads: int) -> Tensor:
-    """The gradient of the weights from one product of all heads with all, of which those with themselves are kept.
+    """Compute the gradient of the weights from one product of all pairs of heads, and select the diagonal pairs.
 
-    Sums over very many rows are the cost: libraries for GPUs divide one of them among all multiprocessors, but not
-    those of a batch of small products.
+    The sum over very many rows dominates the cost. GPU libraries distribute one such sum over all multiprocessors, but
+    not the sums of a batch of small products.
     """
     pairs = (grad.t() @ x).view(heads, grad.size(1) // heads, heads, x.size(1) // heads)  # (H, out / H, H, in / H)
     return pairs.diagonal(dim1=0, dim2=2).permute(2, 0, 1).flatten(0, 1)  # (out / H, in / H, H) -> (out, in / H)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
-    """Of each head its columns, as a view, `(N, C)` to `(H, N, C / H)`."""
+    """A view of the columns of each head, `(N, C)` to `(H, N, C / H)`."""
     return x.view(x.size(0), heads, x.size(1) // heads).transpose(0, 1)
 
 
 def _products(parts: Tensor, weights: Tensor) -> Tensor:
-    """The product of each head, `(H, N, K)` and `(H, K, M)` to `(N, H M)`."""
+    """One product per head, `(H, N, K)` and `(H, K, M)` to `(N, H M)`."""
     needs_graph = torch.is_grad_enabled() and (parts.requires_grad or weights.requires_grad)
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
     if parts.device.type == "cpu" or needs_graph or transformed:
@@ -98,7 +98,7 @@ def _products(parts: Tensor, weights: Tensor) -> Tensor:
 
 
 def _products_in_place(parts: Tensor, weights: Tensor) -> Tensor:
-    """The same without a copy of the result, and without a gradient."""
+    """As `_products`, but without copying the result and not differentiable."""
     heads, rows, width = parts.size(0), parts.size(1), weights.size(2)
     out = torch.empty(rows, heads * width, dtype=parts.dtype, device=parts.device)
     torch.bmm(parts, weights, out=_heads(out, heads))
@@ -106,7 +106,10 @@ def _products_in_place(parts: Tensor, weights: Tensor) -> Tensor:
 
 
 class GroupedLinear(torch.autograd.Function):
-    """A linear layer for each head."""
+    """The autograd function of `multi_head_linear`.
+
+    Shapes: x `(N, in)`, weight `(out, in / H)`, bias `(out,)`, the number of heads H; to `(N, out)`.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:

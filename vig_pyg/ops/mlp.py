@@ -1,8 +1,8 @@
-"""Linear layers with batch norm and GELU, by the pass that fits the device and the mode.
+"""Linear layers with batch norm and GELU; the implementation depends on the device and the mode.
 
 In training the intermediate activations are recomputed in the backward pass instead of stored: on a CPU by native
-kernels, for many nodes in tiles, and on a GPU by Triton. In evaluation, under compilation and for layers that somebody
-watches or replaced, the layers themselves run.
+kernels, for many nodes in tiles, and on a GPU by Triton. The layers themselves are called in evaluation mode, under
+compilation, and if a layer has a hook or was replaced.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vig_pyg.ops.tiled import TiledMLP, is_worth_tiling
 
 
 def mlp(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
-    r"""`second(first(x))` without the wide intermediate activations in memory while training.
+    r"""`second(first(x))`; in training, the wide intermediate activations are recomputed rather than stored.
 
     .. math:: \mathrm{BN}(W_2\,\mathrm{GELU}(\mathrm{BN}(W_1 x + b_1)) + b_2)
 
@@ -27,8 +27,8 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
 
     Args:
         x: Nodes `(N, C)`.
-        first: Linear layer, batch norm, GELU.
-        second: Linear layer, batch norm.
+        first: A sequence of linear layer, batch norm and GELU. Other modules are simply called.
+        second: A sequence of linear layer and batch norm.
 
     Returns:
         Nodes `(N, C')`.
@@ -54,14 +54,14 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
 
 
 def linear_norm(x: Tensor, linear: nn.Module, norm: nn.Module) -> Tensor:
-    r"""`norm(linear(x))` without the linear layer's result in memory while training.
+    r"""`norm(linear(x))`; in training, the result of the linear layer is recomputed rather than stored.
 
     .. math:: \mathrm{BN}(W x + b)
 
     Args:
         x: Nodes `(N, C)`.
-        linear: Linear layer.
-        norm: Batch norm over nodes.
+        linear: The linear layer.
+        norm: The batch norm over nodes.
 
     Returns:
         Nodes `(N, C')`.
@@ -80,14 +80,14 @@ def linear_norm(x: Tensor, linear: nn.Module, norm: nn.Module) -> Tensor:
 
 
 def batch_norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -> Tensor:
-    r"""`gelu(norm(x))` in one pass that keeps x alone while training.
+    r"""`gelu(norm(x))`; in training, only x is stored for the backward pass.
 
     .. math:: \mathrm{GELU}(\mathrm{BN}(x))
 
     Args:
-        x: Nodes `(N, C)`, or maps `(B, C, H, W)`, channels last for the one pass.
-        norm: Batch norm.
-        gelu: The GELU, or `None` where none follows.
+        x: Nodes `(N, C)`, or feature maps `(B, C, H, W)`; maps must be channels-last for the fused implementation.
+        norm: The batch norm.
+        gelu: The GELU, or `None` for the batch norm alone.
 
     Returns:
         Features of the same shape.
@@ -108,7 +108,7 @@ def batch_norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -
 
 
 def _as_nodes(x: Tensor) -> Tensor | None:
-    """Maps with channels last as nodes, a view; `None` for others."""
+    """View channels-last feature maps as nodes; `None` for another memory format."""
     if x.dim() == 2:
         return x if x.is_contiguous() else None
     if x.dim() != 4 or not x.is_contiguous(memory_format=torch.channels_last):
@@ -117,7 +117,7 @@ def _as_nodes(x: Tensor) -> Tensor | None:
 
 
 def _is_mlp(layers: tuple[nn.Module, ...]) -> bool:
-    """Whether these are a sequence of linear layer, batch norm and GELU, and a pair of linear layer and batch norm."""
+    """True for a sequence of linear layer, batch norm and GELU, followed by a linear layer and a batch norm."""
     if len(layers) != 7:
         return False
     first, linear_1, norm_1, gelu, second, linear_2, norm_2 = layers
@@ -126,7 +126,7 @@ def _is_mlp(layers: tuple[nn.Module, ...]) -> bool:
 
 
 def _has_one_head(layer: nn.Module) -> bool:
-    """Whether this is a linear layer as we made it, without heads."""
+    """True for an unmodified `MultiHeadLinear` with one head."""
     return is_recomputable(layer) and getattr(layer, "heads", 0) == 1
 
 
@@ -135,6 +135,6 @@ def _is_gelu(layer: nn.Module) -> bool:
 
 
 def _cast(x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
-    """Nodes and weights in the type of autocast, as it would cast them at each of their products."""
+    """Convert nodes and weights to the dtype of autocast, as it would do for each product."""
     dtype = autocast_type(x)
     return (x, *weights) if dtype is None else tuple(part.to(dtype) for part in (x, *weights))

@@ -1,4 +1,4 @@
-"""A linear layer or two with their batch norms in one pass that keeps its input alone."""
+"""Autograd functions that recompute intermediates in the backward pass and store their input only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vig_pyg.ops.grouped_linear import grouped, grouped_gradients
 
 
 def _norm_step(h: Tensor, norm: Norm, offset: Tensor | None, *, gelu: bool) -> NodeNorm | GPUNorm:
-    """One use of the norm for features, plus an offset that a layer would have added; moves the running statistics."""
+    """Compute batch statistics and update the running ones; `offset` is a bias that was not added to the features."""
     if not h.is_cpu:
         return GPUNorm(h, norm, offset, gelu=gelu)
     step = NodeNorm.of(h, norm, gelu=gelu)
@@ -24,7 +24,7 @@ def _norm_step(h: Tensor, norm: Norm, offset: Tensor | None, *, gelu: bool) -> N
 
 
 def _norm_gradients(step: NodeNorm | GPUNorm, grad: Tensor, h: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """The gradient of h, and those of weight and bias of the norm; `grad` is of others and stays as it is."""
+    """Return the gradient of h, and those of the weight and the bias of the norm, without changing `grad`."""
     if isinstance(step, GPUNorm):
         return step.backward(grad, h)
     grad = grad.clone(memory_format=torch.contiguous_format)
@@ -32,10 +32,12 @@ def _norm_gradients(step: NodeNorm | GPUNorm, grad: Tensor, h: Tensor) -> tuple[
 
 
 class RecomputedMLP(torch.autograd.Function):
-    r"""`W_2 GELU(BN(W_1 x + b_1)) + b_2`, W_1 with heads, that keeps x alone and computes what lies between again.
+    r"""`W_2 GELU(BN(W_1 x + b_1)) + b_2` with a multi-head W_1; the hidden activations are recomputed, not stored.
 
-    Batch norm takes away what :math:`b_1` adds: it moves the running mean, and its gradient is exactly 0. With
-    `norm_follows` that of :math:`b_2` is 0 too, and not summed.
+    Batch norm cancels :math:`b_1`, which therefore only shifts the running mean and has the gradient 0. If
+    `norm_follows` is true, a batch norm also cancels :math:`b_2`, so its gradient is 0 and not computed.
+
+    Shapes: x `(N, C)` to `(N, C')`; see `vig_pyg.ops.mlp`.
     """
 
     @staticmethod
@@ -75,7 +77,7 @@ class RecomputedMLP(torch.autograd.Function):
 
 
 class RecomputedLinearNorm(torch.autograd.Function):
-    """`BN(W x + b)` that keeps x alone. As in `RecomputedMLP`, b has no gradient."""
+    """`BN(W x + b)`, of which only x is stored; the gradient of b is 0, as in `RecomputedMLP`."""
 
     @staticmethod
     def forward(
@@ -101,7 +103,7 @@ class RecomputedLinearNorm(torch.autograd.Function):
 
 
 class RecomputedNorm(torch.autograd.Function):
-    """Batch norm over nodes, and GELU where it follows, that keeps its input alone."""
+    """Batch norm over nodes, followed by GELU if `gelu` is true; only the input is stored."""
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, norm: Norm, gelu: bool) -> Tensor:  # noqa: ARG004

@@ -1,4 +1,4 @@
-"""Edges as rows: sources sorted by target, and the first edge of each target.
+"""Conversion of edges to CSR format: the sources sorted by target, and the index of the first edge of each target.
 
 Shapes: E edges, M sources, N targets; sources `(E,)`, first edges `(N + 1,)`.
 """
@@ -11,29 +11,32 @@ from torch import Tensor
 from vig_pyg.ops._native import library
 from vig_pyg.ops.checks import address, check_range, checked_edges
 
-#: Neighbors of one target that a byte can tell apart.
+#: Largest number of neighbors of a target for which one byte identifies a neighbor.
 MOST_NEIGHBORS = 256
 _CPU = torch.device("cpu")
 
 
 class TooManyNeighborsError(ValueError):
-    """A target has more neighbors than the kernel can tell apart for its gradient."""
+    """A target has more neighbors than the kernel supports in training (256)."""
 
 
 def edge_rows(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool = False) -> tuple[Tensor, Tensor]:
-    """Sources sorted by target, and the first edge of each target, on a CPU.
+    """Convert edges on a CPU to CSR format.
 
     Args:
-        edge_index: `(2, E)`; fastest where sorted by target.
-        num_src: Sources.
-        num_dst: Targets.
-        slots: Whether a byte must tell the neighbors of each target apart.
+        edge_index: Edges `(2, E)`; edges that are sorted by target are the fastest.
+        num_src: Number of sources M.
+        num_dst: Number of targets N.
+        slots: If true, check that each target has at most 256 neighbors.
+
+    Returns:
+        The sources sorted by target, `(E,)`, and the index of the first edge of each target, `(N + 1,)`.
 
     Raises:
-        TypeError: If the edges are no int64 or int32.
-        ValueError: If they have another shape than `(2, E)`, or are on another device.
+        TypeError: If the edges are not int64 or int32.
+        ValueError: If their shape is not `(2, E)`, or they are on another device.
         IndexError: If an index is out of range.
-        TooManyNeighborsError: If `slots` are asked for and a target has more than 256 neighbors.
+        TooManyNeighborsError: If `slots` is true and a target has more than 256 neighbors.
 
     Example:
         >>> [part.tolist() for part in edge_rows(torch.tensor([[2, 0], [1, 0]]), 3, 2)]
@@ -44,7 +47,7 @@ def edge_rows(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool = F
 
 
 def sorted_edges(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool) -> tuple[Tensor, Tensor]:
-    """As `edge_rows`, with the targets: edges `(2, E)`, contiguous, and the first edge of each target."""
+    """As `edge_rows`, but return contiguous edges `(2, E)` instead of the sources."""
     edges = checked_edges(edge_index, _CPU).contiguous()
     kernels = library()
     if kernels is None:
@@ -90,14 +93,15 @@ def _too_many() -> TooManyNeighborsError:
 
 
 def gpu_edges(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) -> Tensor:
-    """Edges sorted by target, contiguous, on a GPU, which is not waited for where `by_target` is sure.
+    """Check and sort edges on a GPU by target, and return them as a contiguous tensor.
 
     Args:
-        edge_index: `(2, E)`.
-        num_src: Sources.
-        num_dst: Targets.
-        by_target: That the edges are in range and sorted by target is sure. Other edges then give other sums and
-            maxima, or NaN, but nothing is read or written beyond the features: the kernels skip what does not exist.
+        edge_index: Edges `(2, E)`.
+        num_src: Number of sources M.
+        num_dst: Number of targets N.
+        by_target: If true, the edges are known to be in range and sorted by target, and the check, which synchronizes
+            the GPU, is skipped. Other edges then give wrong sums and maxima, or NaN. The kernels skip indices that are
+            out of range, so they never access memory beyond the features.
 
     Raises:
         IndexError: If an index is out of range and `by_target` is not set.
@@ -110,7 +114,7 @@ def gpu_edges(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) -
 
 
 def winner_type(num_src: int) -> torch.dtype:
-    """The smallest type that numbers so many sources of an image.
+    """Return the smallest integer dtype for the indices of `num_src` sources.
 
     Example:
         >>> winner_type(256), winner_type(257)

@@ -1,15 +1,16 @@
-r"""Two linear layers with batch norm and GELU between them, some rows at a time.
+r"""Two linear layers with batch norm and GELU between them, computed for tiles of rows.
 
-What lies between the layers is four times as wide as the nodes; here it is never whole in memory.
+The hidden activations are four times as wide as the nodes. Only one tile of them is in memory at a time.
 
-Forward. The batch statistics of :math:`h = W x` (no bias: batch norm takes it away) follow from the mean m and the
-covariance :math:`\Sigma` of x: :math:`\mu = W m`, :math:`\sigma^2 = \mathrm{diag}(W \Sigma W^T)`. So one pass over the
-rows does everything.
+Forward pass: the batch statistics of :math:`h = W x` follow from the mean m and the covariance :math:`\Sigma` of x, as
+:math:`\mu = W m` and :math:`\sigma^2 = \mathrm{diag}(W \Sigma W^T)`. (Batch norm cancels the bias.) So one pass over
+the rows is sufficient.
 
-Backward. With :math:`\hat h = (h - \mu) / \sigma`, :math:`s = \gamma / \sigma` and the gradient d of
-:math:`\gamma \hat h + \beta`, that of h is :math:`s\,(d - \bar d - \hat h\,\overline{d \hat h})`, bars for means over
-the batch. These are known after the pass only; but what they take off is linear in x. So the pass computes with
-:math:`s\,d`, and in the end the gradient of W is corrected by :math:`\Sigma`, and that of x by one small matrix.
+Backward pass: with :math:`\hat h = (h - \mu) / \sigma`, :math:`s = \gamma / \sigma` and the gradient d of
+:math:`\gamma \hat h + \beta`, the gradient of h is :math:`s\,(d - \bar d - \hat h\,\overline{d \hat h})`, where bars
+denote means over the batch. The means are known only after the pass, but the terms with them are linear in x. So the
+pass uses :math:`s\,d`, and afterwards the gradient of W is corrected with :math:`\Sigma`, and that of x with one small
+matrix.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from torch.autograd.function import once_differentiable
 
 from vig_pyg.ops._batch_norm import NodeNorm, Norm
 
-#: Bytes of what lies between the layers at a time: about the cache of two cores.
+#: Bytes of the hidden activations of one tile, about the cache of two cores.
 BYTES = 2**22
-#: Rows for each input channel from which on the small matrices cost less than they spare; measured.
+#: Measured number of rows per input channel above which tiling is faster, despite its additional small products.
 ROWS_A_CHANNEL = 64
 
 
 def is_worth_tiling(x: Tensor) -> bool:
-    """Whether there are so many nodes `(N, C)` for their width that going by rows is faster."""
+    """True if the nodes `(N, C)` are numerous enough, relative to their width, for tiling to be faster."""
     return x.size(0) >= ROWS_A_CHANNEL * x.size(1)
 
 
 class TiledMLP(torch.autograd.Function):
-    """What `RecomputedMLP` computes, by rows; it keeps x and a covariance of its channels."""
+    """The function of `RecomputedMLP`, computed for tiles of rows; it stores x and the covariance of its channels."""
 
     @staticmethod
     def forward(
@@ -104,7 +105,7 @@ def _rows_at_a_time(weight: Tensor) -> int:
 
 
 def _statistics(x: Tensor, heads: int, step: int) -> tuple[Tensor, Tensor]:
-    """Mean `(C,)` and, head beside head, covariance `(C / H, C)` of the channels within each head."""
+    """Mean `(C,)` of the channels, and covariance `(C / H, C)` within each head, with the heads side by side."""
     center = x.mean(0)
     covariance = x.new_zeros(x.size(1) // heads, x.size(1))
     for part in x.split(step):
@@ -114,7 +115,7 @@ def _statistics(x: Tensor, heads: int, step: int) -> tuple[Tensor, Tensor]:
 
 
 def _heads(heads: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Of each head its columns."""
+    """Iterate over the heads: one tuple with the columns of each tensor per head."""
     return zip(*(tensor.chunk(heads, 1) for tensor in tensors), strict=True)
 
 
