@@ -1,4 +1,4 @@
-"""The block of Vision GNN: a Grapher, which exchanges between patches, and an FFN, which transforms each."""
+"""The block of Vision GNN: a Grapher, which exchanges information between patches, and an FFN on each patch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vig_pyg.ops import mlp, prefers_no_edges
 
 
 class FunctionBuilder(nn.Module):
-    """A plain function as a graph builder, so that hooks see its graphs."""
+    """Wraps a plain function as a module, so that forward hooks can record the graphs that it builds."""
 
     def __init__(self, function: Builder) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class FunctionBuilder(nn.Module):
 
 
 class Grapher(nn.Module):
-    r"""Builds the graph of the patches and passes messages on it.
+    r"""Builds the graph of the patches, and applies a graph convolution to it.
 
     .. math:: y = \mathrm{BN}(W_1 x), \qquad
         x' = x + \mathrm{BN}\big(W_2\, \mathrm{conv}(y, \mathcal{G}(y))\big)
@@ -32,21 +32,21 @@ class Grapher(nn.Module):
     (Vision GNN, arXiv 2206.00272, section 3.2).
 
     Args:
-        channels: Width C.
-        conv: Makes the operator from C to 2 C. Self-loops that an operator adds by itself (`add_self_loops`) are
-            switched off where sources are pooled: there node i and source i are different places.
-        graph: Makes the builder from `k` and `dilation`.
-        k: Neighbors of each patch.
-        dilation: Spacing of the neighbors.
-        reduce_ratio: Sources are averaged over cells of this many patches a side.
-        drop_path: Stochastic depth of the branch.
+        channels: Width C of the nodes.
+        conv: Factory of the operator, which is called with the widths C and 2 C. If the sources are pooled, the option
+            `add_self_loops` of an operator is switched off, because node i and source i are different positions.
+        graph: Factory of the graph builder, which is called with `k` and `dilation`.
+        k: Number of neighbors of each patch, at least 1.
+        dilation: Spacing of the neighbors, at least 1.
+        reduce_ratio: Side length in patches of the window over which the sources are averaged; 1 means no pooling.
+        drop_path: Probability of stochastic depth for the residual branch, in [0, 1).
 
     Shapes: `x (N, C)` and its layout to `(N, C)`.
 
     Raises:
-        TypeError: If a graph builder of your own returns anything but a dense tensor of int64 or int32.
-        ValueError: If the operator returns another shape than `(N, 2 C)`, or such a builder another than `(2, E)`.
-        IndexError: If such a builder returns a node that does not exist.
+        TypeError: If your own graph builder does not return a dense tensor of int64 or int32.
+        ValueError: If the operator does not return `(N, 2 C)`, or your own graph builder does not return `(2, E)`.
+        IndexError: If your own graph builder returns a node that does not exist.
 
     Example:
         >>> import torch
@@ -79,7 +79,7 @@ class Grapher(nn.Module):
         if reduce_ratio > 1 and getattr(self.conv, "add_self_loops", False):
             setattr(self.conv, "add_self_loops", False)  # noqa: B010  (an attribute of PyG's operators)
         if isinstance(self.conv, VisionConv):
-            self.conv.by_target = True  # `sound_edges` sees to it
+            self.conv.by_target = True  # `sound_edges` checks and sorts the edges
         self.fc2 = LinearNorm(2 * channels, channels)
         self.drop_path = DropPath(drop_path)
 
@@ -95,7 +95,7 @@ class Grapher(nn.Module):
         return x + self.drop_path(out, layout.batch, layout.num_graphs)
 
     def _without_edges(self, y: Tensor, layout: Layout, y_src: Tensor, layout_src: Layout) -> Tensor | None:
-        """The same in fewer steps where nobody sees the edges: Max-Relative over nearest neighbors, on a GPU."""
+        """Compute search and max-relative convolution in one step on a GPU; `None` if the edges are needed."""
         graph, conv = self.graph, self.conv
         if not (type(graph) is DilatedKNN and type(conv) is MaxRelativeConv and prefers_no_edges(y_src, y)):
             return None
@@ -106,7 +106,7 @@ class Grapher(nn.Module):
         return None if search is None else mlp(search.max_relative(), conv.mlp, self.fc2)
 
     def _update(self, y: NodesOrPair, edge_index: Tensor, expected: tuple[int, int]) -> Tensor:
-        """The operator and the linear layer behind it; where both are linear layers of nodes, in one."""
+        """Apply the operator and the following linear layer, together if the operator ends with an MLP on nodes."""
         conv = self.conv
         if isinstance(conv, NodeUpdateConv) and conv.out_channels == expected[1] and conv.splits():
             return mlp(conv.combine(y, edge_index), conv.mlp, self.fc2)
@@ -125,7 +125,7 @@ class Grapher(nn.Module):
 
 
 def is_watched(*modules: nn.Module) -> bool:
-    """Whether a hook, or a method of their own, sees what goes through these modules.
+    """True if a module has a hook, or an instance attribute that overrides a method of its class.
 
     Example:
         >>> layer = nn.Linear(2, 2); handle = layer.register_forward_hook(print); is_watched(layer)
@@ -135,20 +135,27 @@ def is_watched(*modules: nn.Module) -> bool:
         return True
     if any(module._backward_hooks or module._backward_pre_hooks for module in modules):
         return True
-    if torch.compiler.is_compiling():  # compilers cannot follow what comes now, and hooks on all modules are theirs
+    if torch.compiler.is_compiling():  # torch.compile cannot trace the rest, and handles global hooks itself
         return False
     own = (not vars(module).keys().isdisjoint(vars(type(module))) for module in modules)
     return torch.nn.modules.module._has_any_global_hook() or any(own)
 
 
 class Block(nn.Module):
-    """A Grapher and an FFN.
+    """A Grapher followed by an FFN (Vision GNN, arXiv 2206.00272, section 3.2).
 
     Args:
         grapher: The Grapher.
-        ffn: The FFN.
+        ffn: The FFN, of the same width.
 
     Shapes: `x (N, C)` and its layout to `(N, C)`.
+
+    Example:
+        >>> from vig_pyg import DilatedKNN, conv
+        >>> from vig_pyg.data import Layout
+        >>> block = Block(Grapher(8, conv=conv.GINConv, graph=DilatedKNN, k=3), FFN(8, 32))
+        >>> block(torch.rand(16, 8), Layout.from_sizes([(4, 4)])).shape
+        torch.Size([16, 8])
     """
 
     def __init__(self, grapher: Grapher, ffn: FFN) -> None:

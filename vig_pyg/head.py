@@ -1,4 +1,4 @@
-"""From pooled features to logits."""
+"""The classifier head, from pooled features to logits."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from vig_pyg.layers import MultiHeadLinear
 
 
 class ClassifierHead(nn.Module):
-    """Linear to a hidden width, batch norm, GELU, dropout, linear (published code of Vision GNN, arXiv 2206.00272).
+    r"""A two-layer classifier on pooled features (published code of Vision GNN, arXiv 2206.00272).
+
+    .. math:: W_2\,\mathrm{Dropout}(\mathrm{GELU}(\mathrm{BN}(W_1 x + b_1))) + b_2
 
     Args:
         in_channels: Width C of the pooled features.
         num_classes: Number of classes, at least 1.
-        hidden_channels: Hidden width; the published models use 1024 at every size.
-        dropout: Dropout before the last linear layer.
+        hidden_channels: Hidden width; all published models use 1024.
+        dropout: Dropout probability before the last linear layer.
 
     Shapes: `(B, C)` to `(B, num_classes)`.
 
@@ -38,7 +40,7 @@ class ClassifierHead(nn.Module):
         self.reset(num_classes)
 
     def reset(self, num_classes: int) -> None:
-        """A new last layer; the hidden one stays."""
+        """Replace the last linear layer by a new one for `num_classes` classes; the hidden layer is not changed."""
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}.")
         self.fc2 = MultiHeadLinear(self.fc1.out_channels, num_classes).to(self.fc1.weight)

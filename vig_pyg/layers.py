@@ -1,4 +1,4 @@
-"""Small parts that know nothing of graphs: multi-head linear layers, the FFN, stochastic depth.
+"""Layers that are independent of graphs: multi-head linear layers, the FFN, and stochastic depth.
 
 Shapes: N nodes, C channels, B images.
 """
@@ -12,7 +12,7 @@ from vig_pyg.ops import linear_norm, mlp, multi_head_linear, recomputable
 
 
 class MultiHeadLinear(nn.Module):
-    r"""A linear layer for each head on its own part of the channels.
+    r"""A linear layer with heads: each head has its own weights for its part of the channels.
 
     .. math:: y_h = W_h x_h + b_h, \quad x = [x_1, \dots, x_H]
 
@@ -48,6 +48,7 @@ class MultiHeadLinear(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """Draw new weights (Kaiming normal initialization), and set the bias to 0."""
         nn.init.kaiming_normal_(self.weight)
         nn.init.zeros_(self.bias)
 
@@ -60,7 +61,7 @@ class MultiHeadLinear(nn.Module):
 
 
 class LinearNorm(nn.Sequential):
-    """A linear layer and batch norm over all nodes: the 1x1 convolution + BN of the published code.
+    """A linear layer followed by a batch norm over all nodes, like the 1x1 convolution and BN of the published code.
 
     Args:
         in_channels: Input channels.
@@ -82,7 +83,19 @@ class LinearNorm(nn.Sequential):
 
 
 def multi_head_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequential:
-    """The update of a graph convolution: multi-head linear, batch norm, GELU."""
+    """Create the MLP of a graph convolution: a multi-head linear layer, a batch norm, and GELU.
+
+    Args:
+        in_channels: Input channels, a multiple of `heads`.
+        out_channels: Output channels, a multiple of `heads`.
+        heads: Number of heads of the linear layer.
+
+    Shapes: `(N, in_channels)` to `(N, out_channels)`.
+
+    Example:
+        >>> multi_head_mlp(8, 16, heads=4)(torch.rand(5, 8)).shape
+        torch.Size([5, 16])
+    """
     return nn.Sequential(
         MultiHeadLinear(in_channels, out_channels, heads=heads), nn.BatchNorm1d(out_channels), nn.GELU()
     )
@@ -92,9 +105,10 @@ class DropPath(nn.Module):
     """Drops the residual branch of whole images in training (stochastic depth, arXiv 1603.09382).
 
     Args:
-        p: Probability that an image loses the branch; the others are scaled by `1 / (1 - p)`.
+        p: Probability in [0, 1) that the branch of an image is dropped. The branches of the other images are scaled by
+            `1 / (1 - p)`.
 
-    Shapes: `x (N, C)`, `batch (N,)` image of each node, `num_graphs` images, to `(N, C)`.
+    Shapes: `x (N, C)`, the image index `batch (N,)` of each node and the number of images `num_graphs` to `(N, C)`.
 
     Raises:
         ValueError: If `p` is not in [0, 1).
@@ -121,18 +135,18 @@ class DropPath(nn.Module):
 
 
 class FFN(nn.Module):
-    r"""Two linear layers on each node.
+    r"""The feed-forward network on each node, with a residual connection.
 
     .. math:: x + \mathrm{BN}(W_2\,\mathrm{GELU}(\mathrm{BN}(W_1 x)))
 
     (Vision GNN, arXiv 2206.00272, section 3.2).
 
     Args:
-        channels: Width C.
-        hidden_channels: Width between the two layers; the published models use 4 C.
-        drop_path: Stochastic depth of the branch.
+        channels: Width C of the nodes.
+        hidden_channels: Width of the hidden layer; the published models use 4 C.
+        drop_path: Probability of stochastic depth for the residual branch, in [0, 1).
 
-    Shapes: `x (N, C)`, `batch (N,)`, `num_graphs` to `(N, C)`.
+    Shapes: `x (N, C)`, the image index `batch (N,)` of each node and the number of images `num_graphs` to `(N, C)`.
 
     Example:
         >>> FFN(8, 32)(torch.rand(4, 8), torch.zeros(4, dtype=torch.long), 1).shape

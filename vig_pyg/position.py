@@ -1,4 +1,4 @@
-"""Where a patch lies: sin-cos codes for the neighbor search and a learned embedding for the stem."""
+"""Position of patches: sin-cos codes for the neighbor search, and a learned embedding for the stem."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from torch import Tensor, nn
 from vig_pyg.data import Layout, Size
 
 PositionMode = Literal["official", "grid"]
-#: Products of the codes of one grid are kept up to this many: 4 MB in float32.
+#: Largest number of entries of a cached table of products of codes, which is 4 MB in float32.
 TABLE_LIMIT = 2**20
 POSITION_MODES: tuple[PositionMode, ...] = ("official", "grid")
 
 
 def sincos(pos: Tensor, channels: int) -> Tensor:
-    r"""2-D sin-cos codes, in float64.
+    r"""Compute 2-D sin-cos position codes in float64.
 
     .. math:: p = [\sin(c\,\omega), \cos(c\,\omega), \sin(r\,\omega), \cos(r\,\omega)],
         \quad \omega_i = 10000^{-4 i / C}
 
-    with c the column and r the row (published code of Vision GNN, arXiv 2206.00272).
+    where c is the column and r the row (published code of Vision GNN, arXiv 2206.00272).
 
     Args:
         pos: Coordinates (row, column) in cells, `(N, 2)`.
@@ -49,21 +49,22 @@ def sincos(pos: Tensor, channels: int) -> Tensor:
 
 
 def shortened(p: Tensor, q: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
-    r"""Codes in as few coordinates as give the same products.
+    r"""Reduce the dimension of codes without changing their products.
 
-    .. math:: (p V)(q V)^T = p\, q^T, \quad V\ \text{the eigenvectors of}\ p^T p + q^T q\ \text{but those of nearly 0}
+    .. math:: (p V)(q V)^T = p\, q^T
 
-    Most waves of a sin-cos code are so long that a grid sees a nearly straight line of them: in float32 the 240
-    channels of 14 x 14 cells span 26 dimensions, which is all that a search needs to look at.
+    where the columns of V are the eigenvectors of :math:`p^T p + q^T q` whose eigenvalues are not nearly 0. Most waves
+    of a sin-cos code are much longer than the grid and nearly linear on it. So in float32 the 240 channels of 14 x 14
+    cells span only 26 dimensions, which makes the search faster.
 
     Args:
         p: Codes of targets `(n, C)` in float64.
         q: Codes of sources `(m, C)` in float64.
-        eps: Directions in which codes extend less than this, relative to the longest, are left out: the precision of
-            the search, so that products change by less than its rounding.
+        eps: Relative extent below which a direction is dropped. With the precision of the search, the change of the
+            products is below its rounding error.
 
     Returns:
-        Codes `(n, R)` and `(m, R)`, R at most C, the coordinates of the largest spread first.
+        Codes `(n, R)` and `(m, R)`, where R is at most C; the coordinates with the largest extent come first.
 
     Example:
         >>> a, b = shortened(*torch.eye(3, dtype=torch.float64)[:2].repeat(2, 1, 1), eps=1e-7); a.shape
@@ -75,7 +76,13 @@ def shortened(p: Tensor, q: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
 
 
 class Codes(NamedTuple):
-    """Codes p `(n, R)` of targets and q `(m, R)` of sources, over √C, and their products where these are kept."""
+    """Position codes divided by √C, and a table of their products for small grids.
+
+    Args:
+        p: Codes of the targets, `(n, R)`.
+        q: Codes of the sources, `(m, R)`.
+        table: Products of all codes, `(n, m)`, or `None` for a large grid.
+    """
 
     p: Tensor
     q: Tensor
@@ -83,13 +90,14 @@ class Codes(NamedTuple):
 
 
 class PositionCodes(nn.Module):
-    """Codes p of the targets and q of the sources, so that `p · q / C` is added to the similarity.
+    """Computes position codes p of the targets and q of the sources; the search adds `p · q / C` to the similarity.
 
-    The codes of the last grids, and for small grids their products, are kept, for all layers and models together.
+    The codes of recent grids, and for small grids their products, are cached for all layers and models.
 
     Args:
-        mode: `"official"` takes q from a 1-D bicubic resize of p in raster order where sources are pooled, as the
-            published pyramid does and its weights need. `"grid"` takes the code of the pooled cell's center.
+        mode: Definition of the codes of pooled sources. `"official"` computes q by a 1-D bicubic resize of p in raster
+            order, as in the published pyramid models, whose weights need it. `"grid"` uses the codes of the centers of
+            the pooled cells.
 
     Raises:
         ValueError: If the mode is unknown.
@@ -107,11 +115,11 @@ class PositionCodes(nn.Module):
         self.mode = mode
 
     def forward(self, target: Layout, source: Layout, channels: int, dtype: torch.dtype) -> Codes:
-        """Codes of one image where all images share one grid, else of all nodes."""
+        """Return the codes of one image if all images have the same grid, otherwise the codes of all nodes."""
         device = target.device
         if target.grid is not None:
             return Codes(*_constant(self.mode, target.grid, source.ratio, channels, dtype, device))
-        # on the CPU: Apple's GPUs have no float64
+        # Codes are computed on the CPU, because Apple's GPUs have no float64.
         places = [part.split(list(layout.counts)) for layout in (target, source) for part in (_places(layout),)]
         p = [sincos(pos, channels) for pos in places[0]]
         q = (
@@ -126,29 +134,32 @@ class PositionCodes(nn.Module):
 
 
 def _places(layout: Layout) -> Tensor:
-    """Positions of all nodes on the CPU; where they lie on grids the device is not asked for them."""
+    """Positions of all nodes on the CPU; for grids they are computed there, which avoids a copy from the device."""
     if layout.sizes is None or layout.device.type == "cpu" or layout.ratio > 1:
         return layout.pos.cpu()
     return Layout.from_sizes(layout.sizes).pos
 
 
 def _source(mode: PositionMode, p: Tensor, pos: Tensor, channels: int) -> Tensor:
-    """Codes of the pooled sources of one image."""
+    """Compute the codes of the pooled sources of one image."""
     if mode == "grid":
         return sincos(pos, channels)
-    # the published code resizes the columns of the n x n table; that is the resize of the codes themselves
+    # The published code resizes the columns of the n x n table of products, which is equal to resizing the codes.
     return F.interpolate(p.t()[None, None], size=(channels, len(pos)), mode="bicubic")[0, 0].t()
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _constant(*key: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-    """A compiler takes the codes of a grid as constants."""
+    """As `_of_grid`; torch.compile treats the codes of a grid as constants."""
     return _of_grid(*key)
 
 
 @lru_cache(maxsize=64)
 def _of_grid(*key: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Codes of one image, kept. Made in a thread of their own: there no tracer, inference mode or default reaches."""
+    """Cached codes of one grid.
+
+    They are computed in a separate thread, so that the caller's tracing, inference mode and default dtype do not apply.
+    """
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(_made, *key).result()
 
@@ -156,8 +167,8 @@ def _of_grid(*key: Any) -> tuple[Tensor, Tensor, Tensor | None]:
 def _made(
     mode: PositionMode, grid: Size, ratio: int, channels: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Codes of one image with this grid, and their products where they are few."""
-    target = Layout.from_grid(grid, 1)  # on the CPU: Apple's GPUs have no float64
+    """Compute the codes of one image with this grid, and the table of their products if the grid is small."""
+    target = Layout.from_grid(grid, 1)  # on the CPU, because Apple's GPUs have no float64
     p = sincos(target.pos, channels)
     q = p if ratio == 1 else _source(mode, p, target.pooled(ratio).pos, channels)
     p, q = shortened(p, q, eps=torch.finfo(dtype).eps)
@@ -167,13 +178,13 @@ def _made(
 
 
 class PositionEmbedding(nn.Module):
-    """Learned embedding added to the stem's map; it resizes itself to other grids (bicubic).
+    """Adds a learned position embedding to a feature map; for another grid the embedding is resized (bicubic).
 
     Args:
-        channels: Channels C of the map.
-        size: Grid (H, W) for which the embedding is stored.
+        channels: Number of channels C of the map.
+        size: Grid (H, W) of the parameter.
 
-    Shapes: `(B, C, H', W')` to the same.
+    Shapes: `(B, C, H', W')` to `(B, C, H', W')`.
 
     Example:
         >>> PositionEmbedding(8, (14, 14))(torch.zeros(1, 8, 7, 10)).shape
@@ -188,7 +199,7 @@ class PositionEmbedding(nn.Module):
         return x + self.resized(x)
 
     def resized(self, x: Tensor) -> Tensor:
-        """The embedding for the grid of a map, `(1, C, H', W')`."""
+        """Return the embedding, resized to the grid of a map, `(1, C, H', W')`."""
         weight: Tensor = self.weight
         if x.shape[2:] == weight.shape[2:]:
             return weight

@@ -1,4 +1,4 @@
-"""From a picture to what a model takes."""
+"""Preprocessing of an image for a model: resize, crop, conversion of channels, and normalization."""
 
 from __future__ import annotations
 
@@ -13,25 +13,30 @@ from torchvision.transforms import v2
 
 from vig_pyg.image_io import MODES, UnreadableImageError, plain_array, with_channels
 
-#: An image as `read_image` gives it: PIL's, or an array `(H, W, C)` or `(H, W)`, bytes or floats from 0 to 1, for any
-#: number of channels.
+#: An image as `read_image` returns it: a PIL image, or an array `(H, W, C)` or `(H, W)` of bytes or of floats from 0 to
+#: 1 with any number of channels.
 Picture = Image.Image | np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """Short side resized, center cropped, channels converted, scaled to [0, 1] and normalized.
+    """Converts an image into a normalized tensor.
+
+    It converts the channels, resizes the short side, crops the center, scales to [0, 1], and normalizes.
 
     Args:
-        image_size: Side of the square crop in pixels.
-        in_channels: 3 for color, 1 for gray, 2 and 4 for them with opacity; any other number needs arrays (`.npy`).
-        mean: Mean of the normalization, the same for every channel; 0.5 as published.
-        std: Its standard deviation; 0.5 as published.
-        crop_pct: The crop's side over the resized short side; 1 keeps all of a square picture, 0.9 is published at
-            224 pixels (short side 248 before the crop), 0.95 for `pvig_base` (235).
+        image_size: Side length of the square crop in pixels.
+        in_channels: Number of channels: 3 for color, 1 for gray, 4 and 2 for color and gray with alpha. Any other
+            number requires arrays (`.npy`).
+        mean: Mean of the normalization, for all channels; the published value is 0.5.
+        std: Standard deviation of the normalization, for all channels; the published value is 0.5.
+        crop_pct: Side length of the crop divided by the resized short side, in (0, 1]. With 1 a square image is not
+            cropped. The published value is 0.9 (short side 248 before a crop of 224), and 0.95 for `pvig_base` (235).
+
+    Shapes: an image of any size to `(in_channels, image_size, image_size)`.
 
     Raises:
-        ValueError: If `in_channels` is below 1 or `crop_pct` not in (0, 1].
+        ValueError: If `in_channels` or `image_size` is below 1, or `crop_pct` is not in (0, 1].
 
     Example:
         >>> Preprocessing(image_size=32)(Image.new("L", (40, 60))).shape
@@ -54,18 +59,23 @@ class Preprocessing:
 
     @property
     def resize_size(self) -> int:
-        """The short side before the crop in pixels, rounded down as published."""
-        return math.floor(self.image_size / self.crop_pct + 1e-9)  # 252 / 0.9 is 280, whatever floats say
+        """The resized short side before the crop, in pixels, rounded down as in the published code."""
+        return math.floor(self.image_size / self.crop_pct + 1e-9)  # 1e-9 compensates the rounding of the division
 
     def convert(self, picture: Picture) -> Image.Image | Tensor:
-        """The image with `in_channels` channels; all that trains, predicts, evaluates or draws takes it from here.
+        """Convert an image to `in_channels` channels; training, prediction, evaluation and drawing all use this method.
 
-        Where a model has no channel for the opacity, what is transparent lies on white (see `with_channels`). An array
-        is never converted: its channels must be those of the model. Up to four channels of bytes become a PIL image,
-        so that a file of NumPy gives the same pixels as an image file; other arrays become a tensor `(C, H, W)`.
+        If the model has no alpha channel, transparent pixels are blended with white (see `with_channels`). The channels
+        of an array are not converted, so their number must be `in_channels`. An array of bytes with up to four channels
+        becomes a PIL image, so that a NumPy file gives the same pixels as an image file. Other arrays become a tensor
+        `(C, H, W)`.
+
+        Args:
+            picture: A PIL image, or an array `(H, W, C)` or `(H, W)`.
 
         Raises:
-            UnreadableImageError: If an array has other channels, or PIL knows no image of so many.
+            UnreadableImageError: If an array has another number of channels, or a PIL image is given and `in_channels`
+                is above 4.
         """
         if not isinstance(picture, np.ndarray):
             if self.in_channels not in MODES:
@@ -82,7 +92,7 @@ class Preprocessing:
         return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
 
     def crop(self, picture: Picture) -> Image.Image | Tensor:
-        """Converted, resized and cropped: all that comes before numbers."""
+        """Convert, resize and crop an image; the result is not normalized."""
         resized = v2.functional.resize(
             self.convert(picture), [self.resize_size], interpolation=v2.InterpolationMode.BICUBIC, antialias=True
         )
@@ -90,12 +100,12 @@ class Preprocessing:
         return cropped
 
     def tensor(self, image: Image.Image | Tensor) -> Tensor:
-        """A converted picture as a normalized tensor, without resizing."""
+        """Scale a converted image to [0, 1], and normalize it; it is not resized."""
         scaled: Tensor = v2.functional.to_dtype(v2.functional.to_image(image), torch.float32, scale=True)
         return (scaled.as_subclass(Tensor) - self.mean) / self.std
 
     def restore(self, image: Tensor) -> Tensor:
-        """The pixels in [0, 1] again, for drawing: gray or color, without opacity and further channels."""
+        """Undo the normalization for drawing; the result has 1 or 3 channels in [0, 1], without alpha."""
         pixels = (image * self.std + self.mean).clamp(0, 1)
         return pixels[:3] if len(pixels) >= 3 else pixels[:1]
 

@@ -1,4 +1,4 @@
-"""From pixels to the first map of patches, and from one stage's map to the next. Plain convolutions."""
+"""The convolutions that turn pixels into patches (`Stem`), and that halve the grid between stages (`Downsample`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _conv_norm(in_channels: int, out_channels: int, stride: int) -> list[nn.Modu
 
 
 def _run(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """The layers in order, a batch norm together with the GELU behind it."""
+    """Apply the layers in order; a batch norm and the GELU after it are computed together."""
     rest = list(layers)
     while rest:
         layer = rest.pop(0)
@@ -30,20 +30,21 @@ def _run(layers: nn.Sequential, x: Tensor) -> Tensor:
 
 
 class Stem(nn.Sequential):
-    """Overlapping 3x3 convolutions: one of stride 2 for each halving, one of stride 1 at the end.
+    """Turns an image into a map of patches by a sequence of overlapping 3x3 convolutions.
 
-    Widths double on the way to C: C/8, C/4, C/2, C, C for `patch_size=16`; C/2, C, C for `patch_size=4`. Batch norm
-    after each, GELU after all but the last (published code of Vision GNN, arXiv 2206.00272, appendix A).
+    The stem has one convolution of stride 2 for each factor 2 of `patch_size`, and a last one of stride 1. The widths
+    double up to C: C/8, C/4, C/2, C, C for `patch_size=16`, and C/2, C, C for `patch_size=4`. A batch norm follows each
+    convolution, and GELU follows all but the last (published code of Vision GNN, arXiv 2206.00272, appendix A).
 
     Args:
-        in_channels: Channels of the image.
+        in_channels: Number of image channels.
         out_channels: Width C of the patches.
-        patch_size: Pixels a side of a patch, the stride of the stem: a power of two.
+        patch_size: Side length of a patch in pixels, which is the total stride; a power of two.
 
     Shapes: `(B, in_channels, H, W)` to `(B, C, ⌈H / patch_size⌉, ⌈W / patch_size⌉)`.
 
     Raises:
-        ValueError: If `patch_size` is not a power of two or C cannot be halved as often.
+        ValueError: If `patch_size` is not a power of two, or C is not divisible by `patch_size / 2`.
 
     Example:
         >>> Stem(3, 32, patch_size=4)(torch.rand(1, 3, 32, 32)).shape
@@ -66,16 +67,16 @@ class Stem(nn.Sequential):
         super().__init__(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        # channels last all the way: the nodes are then a view of the map
+        # In channels-last memory format the nodes are a view of the map.
         return _run(self, x.contiguous(memory_format=torch.channels_last))
 
 
 class Downsample(nn.Sequential):
-    """Halves the grid between two stages: 3x3 convolution of stride 2 and batch norm.
+    """Halves the grid between two stages by a 3x3 convolution of stride 2 and a batch norm.
 
     Args:
-        in_channels: Width of the stage before.
-        out_channels: Width of the stage after.
+        in_channels: Width of the previous stage.
+        out_channels: Width of the next stage.
 
     Shapes: `(B, in_channels, H, W)` to `(B, out_channels, ⌈H / 2⌉, ⌈W / 2⌉)`.
 

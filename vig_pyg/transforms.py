@@ -1,7 +1,8 @@
-"""Images as graphs before any model: PyG transforms of one image, for `T.Compose` and PyG's `DataLoader`.
+"""PyG transforms that convert one image into a graph, for `T.Compose` and PyG's `DataLoader`.
 
-The blocks of an isotropic ViG run on batches of such graphs, once a linear layer has given the nodes their width. They
-build their own graph from the features; the `edge_index` made here is for looking at and for PyG's own layers.
+The blocks of an isotropic ViG accept batches of such graphs, after a linear layer has mapped the nodes to the width of
+the blocks. The blocks build their own graph from the features. The `edge_index` of these transforms is for
+visualization and for PyG's own layers.
 
 Example:
     >>> import torch
@@ -35,23 +36,24 @@ DEFAULT_K = 9
 
 
 class ImageToPatchGraph(BaseTransform):
-    """An image as a graph of square patches that do not overlap.
+    """Converts an image into a graph of square patches that do not overlap.
 
     Args:
-        patch_size: Pixels a side of a patch, at least 1.
-        k: Neighbors of each patch, itself among them; 9, the published value, if left out. For `"knn"` only.
-        dilation: Spacing of the neighbors (see `DilatedKNN`). For `"knn"` only.
-        edges: `"knn"` joins patches with similar pixels: our `DilatedKNN`, over L2-normalized features. `"grid"` joins
-            each patch with the up to eight around it, not with itself. A `vig_pyg.graph.Builder` makes its own.
-            `None` makes no edges, which saves the search where only ViG blocks follow.
+        patch_size: Side length of a patch in pixels, at least 1.
+        k: Number of neighbors of each patch, including itself, for `edges="knn"` only. The default is 9, the published
+            value.
+        dilation: Spacing of the neighbors (see `DilatedKNN`), for `edges="knn"` only.
+        edges: `"knn"` connects patches with similar pixels by `DilatedKNN`, over L2-normalized features. `"grid"`
+            connects each patch with the up to eight patches around it, but not with itself. A `vig_pyg.graph.Builder`
+            is called for the edges. `None` creates no edges, which avoids the search if only ViG blocks follow.
 
-    Shapes: a float image `(C, H, W)` to `Data` with `x (N, C * patch_size ** 2)`, the pixels of each patch channel by
-    channel, `pos (N, 2)` its row and column in patches, `edge_index (2, E)` (row 0 neighbors, row 1 centers, sorted by
-    center) and `grid_size`, a pair; N = H W / patch_size² in raster order.
+    Shapes: a float image `(C, H, W)` to `Data` with `x (N, C * patch_size ** 2)` (the pixels of each patch, one channel
+    after another), `pos (N, 2)` (row and column in patches), `edge_index (2, E)` (row 0 neighbors, row 1 centers,
+    sorted by center) and the pair `grid_size`. The N = H W / patch_size² nodes are in raster order.
 
     Raises:
-        ValueError: If an option is unknown or has no effect, the image has another form or type, a pixel is not finite,
-            or `patch_size` does not divide height and width: no pixel is cut off or made up in silence.
+        ValueError: If an option is unknown or has no effect, if the image has another shape or dtype, if a pixel is not
+            finite, or if `patch_size` does not divide the height and the width. (Pixels are never cropped or padded.)
 
     Example:
         >>> ImageToPatchGraph(8, k=4)(torch.rand(3, 32, 48))
@@ -88,7 +90,7 @@ class ImageToPatchGraph(BaseTransform):
         x = tiles.permute(1, 3, 0, 2, 4).reshape(h * w, -1)  # (C, h, p, w, p) -> (N, C p p)
         layout = Layout.from_sizes([(h, w)], image.device)
         edge_index = None
-        if self.edges == "grid":  # symmetric: flipped, it is sorted by center
+        if self.edges == "grid":  # the edges are symmetric, so flipping the rows sorts them by center
             edge_index = remove_self_loops(grid(h, w, device=image.device)[0])[0].flip(0)
         elif self._builder is not None:
             edge_index = self._builder(x, layout, x, layout)
@@ -99,32 +101,33 @@ class ImageToPatchGraph(BaseTransform):
 
 
 class ToSuperpixelGraph(BaseTransform):
-    """An image as a graph of superpixels: regions of similar pixels, found by SLIC.
+    """Converts an image into a graph of superpixels, which are regions of similar pixels found by SLIC.
 
-    SLIC is k-means over color and place (Achanta et al., 2012, doi 10.1109/TPAMI.2012.120), here that of scikit-image.
-    Needs the extra `superpixels`.
+    SLIC is k-means over color and position (Achanta et al., 2012, doi 10.1109/TPAMI.2012.120). The implementation is
+    that of scikit-image, which the extra `superpixels` installs.
 
-    *Differs* from `torch_geometric.transforms.ToSLIC`, on which it is built: there are edges; `pos` is (row, column) as
-    everywhere here, not (x, y); and images that SLIC would take without a word but not understand (integers, pixels
-    outside [0, 1], NaN) are refused.
+    *Differs* from `torch_geometric.transforms.ToSLIC`, on which it is based: the graph has edges, `pos` is (row,
+    column) as in all of vig_pyg and not (x, y), and images for which SLIC silently gives wrong regions (integers,
+    pixels outside [0, 1], NaN) raise an error.
 
     Args:
-        num_segments: Regions wanted, at least 1. SLIC finds about as many in a photo, and far fewer in noise, whose
-            scattered pieces it merges.
-        compactness: Weight of place against color: higher makes squarer regions. 10 is scikit-image's default.
-        edges: `"adjacency"` joins regions that share a side of a pixel. `"knn"` joins each with the k whose centers are
-            nearest, itself among them. `None` makes no edges.
-        k: For `"knn"` only; 9 if left out.
-        add_seg: Whether to keep the region of each pixel as `seg`, for drawing. Images in one batch must then have
-            one size.
+        num_segments: Approximate number of regions, at least 1. SLIC finds about as many in a photo, and far fewer in
+            noise, because it merges scattered pixels.
+        compactness: Weight of position relative to color. A higher value gives squarer regions. The default 10 is that
+            of scikit-image.
+        edges: `"adjacency"` connects regions that share the side of a pixel. `"knn"` connects each region with the k
+            regions whose centers are nearest, including itself. `None` creates no edges.
+        k: Number of neighbors for `edges="knn"` only; the default is 9.
+        add_seg: If true, the region of each pixel is stored as `seg`, for drawing. All images of a batch must then have
+            the same size.
 
-    Shapes: a float image `(C, H, W)` in [0, 1] to `Data` with `x (N, C)` the mean colors, `pos (N, 2)` the centers
-    (row, column) in pixels, `edge_index (2, E)` (row 0 neighbors, row 1 centers, sorted by center), and on request
-    `seg (1, H, W)`. There is no grid: the pyramid refuses such graphs, isotropic ViG blocks take them.
+    Shapes: a float image `(C, H, W)` in [0, 1] to `Data` with the mean colors `x (N, C)`, the centers `pos (N, 2)`
+    (row, column) in pixels, `edge_index (2, E)` (row 0 neighbors, row 1 centers, sorted by center), and with `add_seg`
+    the regions `seg (1, H, W)`. The graph has no grid, so isotropic ViG blocks accept it, but a Pyramid ViG does not.
 
     Raises:
-        ImportError: If scikit-image is missing.
-        ValueError: If an option is unknown or has no effect, or the image has another form, type or range.
+        ImportError: If scikit-image is not installed.
+        ValueError: If an option is unknown or has no effect, or the image has another shape, dtype or range.
 
     Example:
         >>> ramp = torch.linspace(0, 1, 32).expand(3, 32, 32)
@@ -165,7 +168,7 @@ class ToSuperpixelGraph(BaseTransform):
                 f"Expected pixels in [0, 1], got {low:.3g} to {high:.3g}: SLIC measures color, so put it before "
                 "any normalization."
             )
-        slic = self._slic(image.detach().cpu().contiguous())  # PyG's code views it as flat: no crops as they are
+        slic = self._slic(image.detach().cpu().contiguous())  # PyG's code needs contiguous memory
         pos = slic.pos.flip(1)  # (x, y) -> (row, column)
         edge_index = None
         if self.edges == "adjacency":
@@ -182,7 +185,7 @@ class ToSuperpixelGraph(BaseTransform):
 
 
 def _check_edges(edges: object, names: tuple[str, ...], **search: int | None) -> None:
-    """An error for an unknown name, and for options of the search where there is no search."""
+    """Raise `ValueError` for an unknown name, and for options of the search if there is no search."""
     if edges is not None and edges not in names and (isinstance(edges, str) or not callable(edges)):
         raise ValueError(f"Unknown edges {edges!r}: choose one of {', '.join(map(repr, names))}, or None.")
     for name, value in search.items():
@@ -193,7 +196,7 @@ def _check_edges(edges: object, names: tuple[str, ...], **search: int | None) ->
 
 
 def _checked(image: object) -> Tensor:
-    """The image, or an error that says what came and what was expected."""
+    """Return the image after checking its type, shape, dtype and values."""
     if not isinstance(image, Tensor):
         raise ValueError(
             f"Expected one image as a tensor (C, H, W), got {type(image).__name__}: "
@@ -210,9 +213,9 @@ def _checked(image: object) -> Tensor:
 
 
 def _touching(seg: Tensor) -> Tensor:
-    """Pairs of regions `(H, W)` that share a side of a pixel, in both directions, each once."""
+    """Return the pairs of regions that share the side of a pixel, once in each direction; `seg` is `(H, W)`."""
     across = torch.stack([seg[:, :-1].flatten(), seg[:, 1:].flatten()])
     down = torch.stack([seg[:-1].flatten(), seg[1:].flatten()])
     pairs = torch.cat([across, down], dim=1)
     both: Tensor = to_undirected(pairs[:, pairs[0] != pairs[1]], num_nodes=int(seg.max()) + 1)
-    return both.flip(0)  # symmetric: flipped, it is sorted by center
+    return both.flip(0)  # the edges are symmetric, so flipping the rows sorts them by center

@@ -62,9 +62,9 @@ class DilatedKNN(nn.Module):
             torch_cluster cannot search: it supports only CPU and CUDA, and on CUDA `k * dilation` up to 100.
         position: `None`, `"official"` or `"grid"` (see `PositionCodes`).
         knn_precision: Precision of the matrix products of float32 features in the dense engine on a GPU, with the
-            names of `torch.set_float32_matmul_precision`: `"highest"` keeps the precision of float32, `"high"` uses TF32, and
-            `"medium"` bfloat16. It has no effect on a CPU, nor on 16-bit features, whose products are exact in
-            float32.
+            names of `torch.set_float32_matmul_precision`: `"highest"` keeps the precision of float32, `"high"` uses
+            TF32, and `"medium"` uses bfloat16. It has no effect on a CPU, nor on 16-bit features, whose products are
+            exact in float32.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, nearest first.

@@ -48,9 +48,9 @@ def knn(
         bias: Term `(1 or B, 1 or n, m)` added to the inner products, by which the sources are then sorted. Without it,
             they are sorted by distance.
         normalize: If true, the features are L2-normalized first.
-        precision: Precision of the products of float32 features on a GPU: `"highest"` keeps the precision of float32, `"high"`
-            uses TF32, and `"medium"` bfloat16. It has no effect on a CPU, nor on 16-bit features, whose products are
-            exact in float32.
+        precision: Precision of the products of float32 features on a GPU: `"highest"` keeps the precision of
+            float32, `"high"` uses TF32, and `"medium"` uses bfloat16. It has no effect on a CPU, nor on 16-bit
+            features, whose products are exact in float32.
 
     Returns:
         `edge_index (2, E)`, sorted by target, nearest first. Row 0 holds the indices of the sources in the whole batch,
