@@ -1,6 +1,6 @@
-"""A model as an ONNX file, for runtimes without torch.
+"""Export of a model as an ONNX file, for runtimes without torch.
 
-`torch.compile(model, fullgraph=True)` and `torch.export.export(model, (images,))` need nothing from here.
+`torch.compile(model, fullgraph=True)` and `torch.export.export(model, (images,))` work without this module.
 """
 
 from __future__ import annotations
@@ -21,34 +21,35 @@ from vig_pyg.graph.dilated_knn import shrink
 from vig_pyg.models import VisionGNN
 from vig_pyg.ops import unit_rows
 
-#: Largest error of an image's logits over their standard deviation that may come from rounding, on one graph.
+#: Largest error of the logits of an image, divided by their standard deviation, that counts as rounding.
 TOLERANCE = 2e-3
-#: Largest difference of similarity between two sources (cosines, -1 to 1) that counts as a tie: there another runtime
-#: may choose the other one.
+#: Largest difference of the cosine similarities of two sources that counts as a tie, for which another runtime may
+#: choose the other source.
 TIE = 1e-4
-#: Images that a file is tried with.
+#: Number of images with which a file is tested.
 IMAGES = 9
 
 
 def to_onnx(model: VisionGNN[Any], path: str | Path, *, image_size: Size | None = None) -> Path:
-    """Write a model as ONNX, with any number of images and one image size.
+    """Export a model as an ONNX file with a dynamic batch size and a fixed image size.
 
-    Where onnxruntime is installed, the file is run before it gets its name: for each of nine images it must choose the
-    neighbors of the model, or others that are equally near, and on these graphs give the logits of the model.
+    If onnxruntime is installed, the file is tested with nine images before it is saved. It must select the same
+    neighbors as the model, or equally near ones, and must give the same logits on these graphs.
 
     Args:
-        model: A model, `fuse()`d or not; its evaluation mode is exported.
-        path: The file to write; it must not exist.
-        image_size: Height and width in pixels; by default the square that the model was made for.
+        model: A model, fused or not, which is exported in evaluation mode.
+        path: Path of the file, which must not exist.
+        image_size: Height and width in pixels; by default the square of `model.config.image_size`.
 
     Returns:
-        The path. Input `images (B, in_channels, H, W)`, output `logits (B, num_classes)`.
+        The path. The input of the file is `images (B, in_channels, H, W)`, the output `logits (B, num_classes)`.
 
     Raises:
         FileExistsError: If the file exists.
-        ImportError: If onnx and onnxscript are not installed.
-        ValueError: If the file chooses other neighbors or gives other logits than the model, or takes one number of
-            images only, as with graphs that are kept from layer to layer.
+        FileNotFoundError: If the folder does not exist.
+        ImportError: If onnx or onnxscript is not installed.
+        ValueError: If the neighbors or the logits of the file differ from those of the model, or if the exporter fixes
+            the batch size, as it does for some graph builders.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -94,7 +95,7 @@ def _write(model: VisionGNN[Any], images: Tensor, path: Path) -> None:
 
 @torch.no_grad()
 def _check(model: VisionGNN[Any], images: Tensor, path: Path) -> None:
-    """That the file gives the model's logits, for other numbers of images than it was exported with."""
+    """Check that the file gives the logits of the model, for other batch sizes than that of the export."""
     if importlib.util.find_spec("onnxruntime") is None:
         return
     session, searches = _session(path)
@@ -117,7 +118,7 @@ def _check(model: VisionGNN[Any], images: Tensor, path: Path) -> None:
 
 
 def _session(path: Path) -> tuple[Any, int]:
-    """The file as a session that also returns what its searches chose, and how many they are."""
+    """A session that also returns the neighbors of each search, and the number of searches."""
     import onnx
     import onnxruntime
 
@@ -132,7 +133,7 @@ def _searches(model: VisionGNN[Any]) -> list[DilatedKNN]:
 
 
 def _count_searches(model: VisionGNN[Any], images: Tensor) -> int:
-    """How many searches a pass makes."""
+    """Count the neighbor searches of one forward pass."""
     seen: list[Any] = []
     hooks = [module.register_forward_hook(lambda *_: seen.append(None)) for module in _searches(model)]
     try:
@@ -145,7 +146,7 @@ def _count_searches(model: VisionGNN[Any], images: Tensor) -> int:
 
 @contextmanager
 def _chosen(model: VisionGNN[Any], choices: list[Tensor]) -> Iterator[None]:
-    """Has the model's searches return these sources `(B, n, k)`, one after the other, once they are found as near."""
+    """A context in which the searches of the model return the given sources `(B, n, k)`, if these are as near."""
     left = iter(choices)
 
     def choose(search: DilatedKNN, args: tuple[Tensor, Layout, Tensor, Layout], _: Tensor) -> Tensor:
@@ -162,7 +163,7 @@ def _chosen(model: VisionGNN[Any], choices: list[Tensor]) -> Iterator[None]:
 def _as_near(
     search: DilatedKNN, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout, choice: Tensor
 ) -> Tensor:
-    """The edges of a choice, if its sources are as near as the nearest, rank by rank."""
+    """Return the edges from the chosen sources; raise `ValueError` if they are not as near as the nearest ones."""
     (n,), (m,) = layout.different_counts, layout_src.different_counts
     choice = choice.to(x.device)
     targets, sources = unit_rows(x, [n]).view(-1, n, x.size(1)), unit_rows(x_src, [m]).view(-1, m, x.size(1))

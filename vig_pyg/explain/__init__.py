@@ -1,4 +1,4 @@
-"""Pictures and attributions of the graphs that a model builds."""
+"""Visualization and attribution of the graphs that a model builds."""
 
 from vig_pyg.explain.attribution import Attribution, attribute
 from vig_pyg.explain.distances import draw_distances, neighbor_distances

@@ -1,4 +1,4 @@
-"""What the pictures share: their checks, which layers are shown, the image below."""
+"""Helpers of the figures: checks of the arguments, selection of layers, and drawing of the image."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 from torch import Tensor
 from torch_geometric.data import Batch
 
-#: More layers than this are thinned out evenly, first and last kept.
+#: Largest number of layers in a figure; from a deeper model, this many evenly spaced layers are shown.
 MOST_PANELS = 12
 
 
 def check_image(image: Tensor) -> None:
-    """`ValueError` if it is no image."""
+    """Raise `ValueError` unless `image` is a color or gray image."""
     if image.dim() != 3 or image.size(0) not in (1, 3):
         raise ValueError(f"Expected an image (3, H, W) or (1, H, W), got {tuple(image.shape)}.")
 
 
 def check_graphs(graphs: Sequence[Batch]) -> None:
-    """`ValueError` if they are not the graphs of one image."""
+    """Raise `ValueError` unless `graphs` are the graphs of one image."""
     if not graphs or any(batch.num_graphs != 1 for batch in graphs):
         raise ValueError("Expected the graphs of one image: call model.graphs(image[None]).")
     if any("grid_size" not in batch for batch in graphs):
@@ -27,32 +27,32 @@ def check_graphs(graphs: Sequence[Batch]) -> None:
 
 
 def check_place(patch: tuple[float, float]) -> None:
-    """`ValueError` if the place is outside of the image."""
+    """Raise `ValueError` if the position is outside the image."""
     if not all(0 <= place < 1 for place in patch):
         raise ValueError(f"patch is a place (row, column) in shares of the image, each in [0, 1), got {patch}.")
 
 
 def thinned(count: int) -> list[int]:
-    """The layers to show."""
+    """Return the indices of the layers to show."""
     if count <= MOST_PANELS:
         return list(range(count))
     return [round(i * (count - 1) / (MOST_PANELS - 1)) for i in range(MOST_PANELS)]
 
 
 def show_image(axes: Any, image: Tensor) -> None:
-    """The image in pixel coordinates, without ticks."""
+    """Draw the image in pixel coordinates, without ticks."""
     height, width = image.shape[1:]
     axes.imshow(image.permute(1, 2, 0).expand(-1, -1, 3).cpu().numpy(), extent=(0, width, height, 0))
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
 
 
 def pale(image: Tensor) -> Tensor:
-    """The image in light gray, so that what lies on it is seen wherever it is dark."""
+    """Convert the image to light gray, so that drawings on it are visible everywhere."""
     return 0.5 + 0.5 * image.mean(0, keepdim=True)
 
 
 def cell(graph: Any, source: int) -> tuple[int, int, int, int]:
-    """Row, column, height and width of a source, in patches: a pooled cell at the border can be smaller."""
+    """Row, column, height and width of a source in patches; a pooled cell at the border can be smaller."""
     rows, columns = graph.grid_size
     ratio = int(graph.reduce_ratio)
     row, column = (ratio * place for place in divmod(source, -(-columns // ratio)))
@@ -60,7 +60,7 @@ def cell(graph: Any, source: int) -> tuple[int, int, int, int]:
 
 
 def layer_title(graph: Any, layer: int) -> str:
-    """The layer's number, counted from 1, and its settings."""
+    """The title of a panel: the number of the layer, from 1, and its options."""
     ratio = int(graph.reduce_ratio)
     pooled = f", pooled {ratio} x {ratio}" if ratio > 1 else ""
     return f"layer {layer + 1}: k {int(graph.k)}, dilation {int(graph.dilation)}{pooled}"

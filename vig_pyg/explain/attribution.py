@@ -1,4 +1,4 @@
-"""Which patches and which edges a logit comes from."""
+"""Attribution of a logit to patches and edges."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from vig_pyg.models import VisionGNN
 
 @dataclass(frozen=True)
 class Attribution:
-    """What `attribute` found.
+    """The result of `attribute`.
 
     Args:
-        target: The class whose logit was attributed.
+        target: Index of the class whose logit was attributed.
         patches: Score of each patch on the grid after the stem, `(H, W)`.
-        edges: Score of each edge, one tensor `(E,)` for each layer, in the order of `graphs[layer].edge_index`.
-        graphs: The graphs, as from `model.graphs`.
+        edges: Score of each edge: one tensor `(E,)` per layer, in the order of `graphs[layer].edge_index`.
+        graphs: The graphs, as `model.graphs` returns them.
     """
 
     target: int
@@ -32,27 +32,27 @@ class Attribution:
 
 
 def attribute(model: VisionGNN[Any], image: Tensor, target: int | None = None) -> Attribution:
-    r"""Gradients of one logit, for each patch and for each edge of each layer.
+    r"""Attribute one logit to each patch, and to each edge of each layer, by gradients.
 
     .. math:: a_i = \sum_c x_{ic} \frac{\partial z}{\partial x_{ic}}, \qquad
         a_{ij} = \frac{\partial z}{\partial w_{ij}} \Big|_{w = 1}
 
-    with x the patches after stem and position embedding, z the logit, and w weights on the messages
-    (gradient x input, arXiv 1605.01713; weights on messages as in GNNExplainer, arXiv 1903.03894). Both say
-    to first order how much the logit would fall if a patch's features, or a message, were scaled down to 0; positive
-    scores speak for the class. The graphs stay as the model built them, since the neighbor search has no gradient:
-    that other patches would become neighbors is not part of the scores. With a maximum as aggregation only edges
-    that win it in some channel have a score, and edges that tie share it evenly.
+    where x are the patches after stem and position embedding, z is the logit, and w are weights on the messages
+    (gradient x input, arXiv 1605.01713; weights on messages as in GNNExplainer, arXiv 1903.03894). To first order,
+    both scores are the decrease of the logit if the features of a patch, or a message, are scaled to 0. So a positive
+    score supports the class. The neighbor search is not differentiable, so the scores do not include that the graph
+    itself would change. If the aggregation is a maximum, only edges that attain it in some channel have a score, and
+    tied edges share it evenly.
 
     Args:
-        model: A model in evaluation mode, its operators PyG `MessagePassing` modules. Not a fused copy: that has no
-            gradients.
-        image: One image `(C, H, W)`, as the model takes it.
-        target: The class; by default that of the largest logit.
+        model: A model in evaluation mode whose operators are PyG `MessagePassing` modules. It must not be fused, as
+            a fused model is not differentiable.
+        image: One image `(C, H, W)`, preprocessed for the model.
+        target: Index of the class; by default the class with the largest logit.
 
     Raises:
-        ValueError: If the model is in training mode, there is more than one image, an operator passes no messages, or
-            there is no such class.
+        ValueError: If the model is in training mode, if there is more than one image, if an operator is not a
+            `MessagePassing` module, or if there is no such class.
 
     Example:
         >>> from vig_pyg import vig_micro

@@ -1,4 +1,4 @@
-"""How far apart on the image the neighbors are."""
+"""Distances on the image between patches and their neighbors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def edge_ranks(target: Tensor) -> Tensor:
-    """Place of each edge among those of its target, from 0: the nearest.
+    """Return the rank of each edge among the edges of its target; the nearest neighbor has rank 0.
 
     Args:
-        target: Targets of the edges `(E,)`, ascending, the nearest source first (`edge_index[1]`).
+        target: Targets of the edges, `edge_index[1]`, `(E,)`. They are ascending, with the nearest source first.
 
     Example:
         >>> edge_ranks(torch.tensor([0, 0, 0, 2, 2])).tolist()
@@ -31,24 +31,24 @@ def edge_ranks(target: Tensor) -> Tensor:
 
 
 def neighbor_distances(graphs: Sequence[Batch], *, patch_size: float = 1.0) -> list[Tensor]:
-    r"""Distance on the image from each patch to each of its neighbors, layer by layer.
+    r"""Compute the distance on the image between each patch and each of its neighbors, for every layer.
 
     .. math:: d_{ij} = \lVert p_i - p_j \rVert_2
 
-    with p the centers of the patches; of pooled sources, the centers of the pooled cells. (Vision GNN,
-    arXiv 2206.00272, figure 5, shows the effect for single patches.) All layers share one unit, so that the stages
-    of a pyramid can be compared.
+    where p are the centers of the patches, or of the pooled cells if the sources are pooled. (Vision GNN,
+    arXiv 2206.00272, figure 5, shows the effect for single patches.) All layers have the same unit, so the stages of a
+    pyramid can be compared.
 
     Args:
-        graphs: `model.graphs(images)`, of one image or several.
-        patch_size: Pixels of a patch's side in the first layer (`model.config.patch_size`); distances are then in
+        graphs: The result of `model.graphs(images)`, for one or more images.
+        patch_size: Side length in pixels of a patch in the first layer (`model.config.patch_size`), for distances in
             pixels. By default the unit is one patch of the first layer.
 
     Returns:
-        One tensor `(E,)` for each layer, in the order of its `edge_index`; a patch has distance 0 to itself.
+        One tensor `(E,)` per layer, in the order of its `edge_index`. The distance of a patch to itself is 0.
 
     Raises:
-        ValueError: If there are no graphs, or they are not over grids of patches.
+        ValueError: If there are no graphs, or their nodes are a point set without a grid.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -65,22 +65,22 @@ def neighbor_distances(graphs: Sequence[Batch], *, patch_size: float = 1.0) -> l
 
 
 def draw_distances(graphs: Sequence[Batch], *, patch_size: int | None = None) -> Figure:
-    """Histograms over the layers of the distance on the image between a patch and its neighbors.
+    """Draw a histogram of the distances between patches and their neighbors for each layer.
 
-    The line in each panel is the share that all pairs of patch and source of the first image have: bars above it on
-    the left say that the layer prefers near patches. A patch itself (distance 0) is left out.
+    The line in each panel is the histogram over all pairs of patch and source in the first image. Bars above the line
+    at small distances mean that the layer prefers near patches. Edges from a patch to itself are omitted.
 
     Args:
-        graphs: `model.graphs(images)`, of one image or several.
-        patch_size: Pixels of a patch's side in the first layer (`model.config.patch_size`), for an axis in pixels;
-            without it the unit is one patch of the first layer.
+        graphs: The result of `model.graphs(images)`, for one or more images.
+        patch_size: Side length in pixels of a patch in the first layer (`model.config.patch_size`), for an axis in
+            pixels. By default the unit is one patch of the first layer.
 
     Returns:
         A matplotlib figure.
 
     Raises:
-        ValueError: If there are no graphs, or they are not over grids of patches.
-        ImportError: If matplotlib is missing.
+        ValueError: If there are no graphs, or their nodes are a point set without a grid.
+        ImportError: If matplotlib is not installed.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -110,7 +110,7 @@ def draw_distances(graphs: Sequence[Batch], *, patch_size: int | None = None) ->
 
 
 def _draw_histogram(axes: Any, distance: Tensor, pairs: Tensor, width: float) -> None:
-    """Bars one source wide, the first about a distance of one: finer ones show the grid, not the neighbors."""
+    """Draw bars as wide as one source, because narrower bars would show the spacing of the grid."""
     farthest = max(float(distance.max()), float(pairs.max()))
     bins = int(farthest / width + 0.5) + 1
     edges = (torch.arange(bins + 1) - 0.5).clamp_min(0) * width

@@ -1,4 +1,4 @@
-"""All edges of one layer."""
+"""Drawing of all edges of one layer."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 
 def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest: int | None = None) -> Figure:
-    """All edges of one layer as lines on the pale image, those to the nearest neighbors darkest and on top.
+    """Draw all edges of one layer as lines on the image; lines to the nearest neighbors are the darkest and on top.
 
-    Edges from a patch to itself have no length and are left out. Where sources are pooled a line ends at the center
-    of a pooled cell.
+    Edges from a patch to itself are omitted. If the sources are pooled, a line ends at the center of a pooled cell.
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
-        graphs: `model.graphs(images)` for this image alone.
-        layer: Which of the graphs, from 0; negative ones from the end.
-        nearest: Draw only this many of the nearest neighbors of each patch, itself not counted; all by default.
+        graphs: The result of `model.graphs(images)` for this image alone.
+        layer: Index of the layer, from 0; negative indices count from the end.
+        nearest: Number of nearest neighbors to draw for each patch, not counting the patch itself. By default all
+            neighbors are drawn.
 
     Returns:
         A matplotlib figure.
 
     Raises:
-        ValueError: If `nearest` is below 1, the image has another form, or there is more than one image.
+        ValueError: If `nearest` is below 1, if the image has another shape, or if there is more than one image.
         IndexError: If there is no such layer.
-        ImportError: If matplotlib is missing.
+        ImportError: If matplotlib is not installed.
 
     Example:
         >>> from vig_pyg import vig_micro

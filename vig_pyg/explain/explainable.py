@@ -1,4 +1,4 @@
-"""A model in the form that `torch_geometric.explain` takes."""
+"""A wrapper of a model for `torch_geometric.explain`."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from vig_pyg.models import VisionGNN
 
 
 class ExplainableViG(nn.Module):
-    """A model on the patches and the graphs of certain images, with `forward(x, edge_index)`.
+    """Wraps a model for the patches and graphs of given images, with the signature `forward(x, edge_index)`.
 
-    `torch_geometric.explain.Explainer` puts one mask over all edges that a model is called with. Here these are the
-    edges of all layers, one layer after another, so that each edge of each layer has a weight of its own; `split`
-    takes a mask apart again. The weight multiplies the message (PyG's `explain_message`). The graphs are those that
-    the model built for the images as they are; masks on the features do not move them.
+    `torch_geometric.explain.Explainer` applies one mask to all edges that a model is called with. Here the edges of all
+    layers are concatenated, so every edge of every layer has its own weight, and `split` splits a mask by layer. The
+    weight multiplies the message (PyG's `explain_message`). The graphs are those of the original images; a mask on the
+    features does not change them.
 
     Args:
-        model: A model in evaluation mode, its operators PyG `MessagePassing` modules. Not a fused copy: that has no
-            gradients.
-        images: As the model takes them.
+        model: A model in evaluation mode whose operators are PyG `MessagePassing` modules. It must not be fused, as
+            a fused model is not differentiable.
+        images: Images, as for the model.
 
     Shapes: `x (N, C)` (`self.x`) and `edge_index (2, E_1 + E_2 + ...)` (`self.edge_index`) to logits
-    `(B, num_classes)`. Each layer's edges number the nodes of their own stage.
+    `(B, num_classes)`. The edges of a layer index the nodes of its own stage.
 
     Raises:
-        ValueError: If the model is in training mode, or an operator passes no messages.
+        ValueError: If the model is in training mode, or an operator is not a `MessagePassing` module.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -65,11 +65,11 @@ class ExplainableViG(nn.Module):
 
     @property
     def counts(self) -> list[int]:
-        """Edges of each layer."""
+        """Number of edges of each layer."""
         return [graph.edge_index.size(1) for graph in self.graphs]
 
     def split(self, mask: Tensor) -> list[Tensor]:
-        """A value for each edge `(E_1 + E_2 + ...)` as one tensor `(E_l,)` for each layer."""
+        """Split one value per edge, `(E_1 + E_2 + ...)`, into one tensor `(E_l,)` per layer."""
         return list(mask.split(self.counts))
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
@@ -83,13 +83,13 @@ class ExplainableViG(nn.Module):
 
 @contextmanager
 def _sliced_masks(model: VisionGNN[Any], counts: Sequence[int]) -> Iterator[None]:
-    """Within this context each layer takes its own part of PyG's edge mask."""
+    """A context in which each layer uses its own part of PyG's edge mask."""
     changed: list[MessagePassing] = []
     try:
         for grapher, end, count in zip(model.graphers(), accumulate(counts), counts, strict=True):
             for module in grapher.conv.modules():
                 if isinstance(module, MessagePassing):
-                    # an attribute of the instance hides the method of the class: the place PyG offers for this
+                    # an instance attribute overrides the method of the class
                     module.explain_message = MethodType(_explain_message(slice(end - count, end)), module)
                     changed.append(module)
         yield
@@ -99,14 +99,14 @@ def _sliced_masks(model: VisionGNN[Any], counts: Sequence[int]) -> Iterator[None
 
 
 def _explain_message(part: slice) -> Callable[..., Tensor]:
-    """PyG's method of this name, for one layer's part of the mask."""
+    """Create a replacement of PyG's `explain_message` that uses the part of the mask for one layer."""
 
     def explain_message(conv: MessagePassing, inputs: Tensor, dim_size: int | None) -> Tensor:
         assert conv._edge_mask is not None and conv._loop_mask is not None
         mask, not_loop = conv._edge_mask[part], conv._loop_mask[part]
         if conv._apply_sigmoid:
             mask = mask.sigmoid()
-        if inputs.size(conv.node_dim) != mask.size(0):  # the operator has put self-loops at the end, each of weight 1
+        if inputs.size(conv.node_dim) != mask.size(0):  # the operator has appended self-loops, which get weight 1
             assert dim_size is not None
             mask = torch.cat([mask[not_loop], mask.new_ones(dim_size)])
         shape = [1] * inputs.dim()

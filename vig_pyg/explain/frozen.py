@@ -1,4 +1,4 @@
-"""A model that keeps the graphs it is given."""
+"""Evaluation of a model with fixed graphs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,22 @@ from vig_pyg.ops import checked_edges
 
 
 class FixedGraph(nn.Module):
-    """A graph builder that gives the same edges each time.
+    """A graph builder that always returns the same edges.
 
     Args:
         edge_index: The edges `(2, E)`, sorted by target.
 
+    Shapes: any nodes to `edge_index (2, E)`.
+
     Raises:
-        TypeError: If they are no dense tensor of int64 or int32.
-        ValueError: If they have another shape, or the nodes it is called with are fewer than those of the edges.
+        TypeError: In `forward`, if the edges are not a dense tensor of int64 or int32.
+        ValueError: In `forward`, if the shape is not `(2, E)`, or an edge refers to a node that does not exist.
+
+    Example:
+        >>> import torch
+        >>> x, layout = torch.rand(2, 8), Layout.from_sizes([(1, 2)])
+        >>> FixedGraph(torch.tensor([[1, 0], [0, 1]]))(x, layout, x, layout).tolist()
+        [[1, 0], [0, 1]]
     """
 
     def __init__(self, edge_index: Tensor) -> None:
@@ -42,15 +50,15 @@ class FixedGraph(nn.Module):
 
 @contextmanager
 def frozen_graphs(model: VisionGNN[Any], edges: Sequence[Tensor]) -> Iterator[None]:
-    """Within this context the model uses these edges and searches for none; afterwards it is as before.
+    """A context in which a model uses the given edges instead of building graphs.
 
     Args:
-        model: The model.
-        edges: One `edge_index (2, E)` for each Grapher, of the whole batch:
+        model: The model, which is restored when the context ends.
+        edges: One `edge_index (2, E)` of the whole batch for each Grapher, such as
             `[graph.edge_index for graph in model.graphs(images)]`.
 
     Raises:
-        ValueError: If there are not as many as the model has Graphers.
+        ValueError: If the number of tensors is not the number of Graphers.
 
     Example:
         >>> import torch

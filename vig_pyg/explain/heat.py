@@ -1,4 +1,4 @@
-"""Scores of patches as heat on the image."""
+"""Heat maps of patch scores on an image."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ if TYPE_CHECKING:
 
 
 def draw_attribution(image: Tensor, scores: Tensor) -> Figure:
-    """The image, and the scores of its patches on it: red for the class, blue against it, clear where small.
+    """Draw an image next to a heat map of its patch scores.
+
+    Positive scores (for the class) are red and negative scores are blue; scores near 0 are transparent.
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
-        scores: One for each patch, `(h, w)`: `attribute(...).patches`.
+        scores: One score per patch, `(h, w)`, such as `attribute(...).patches`.
 
     Returns:
         A matplotlib figure.
 
     Raises:
-        ValueError: If the image or the scores have another form, or a score is not finite.
-        ImportError: If matplotlib is missing.
+        ValueError: If the image or the scores have another shape, or a score is not finite.
+        ImportError: If matplotlib is not installed.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""The neighbors of one patch over the layers."""
+"""Drawing of the neighbors of one patch in each layer."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ if TYPE_CHECKING:
 
 
 def draw_graph(image: Tensor, graphs: Sequence[Batch], *, patch: tuple[float, float] = (0.5, 0.5)) -> Figure:
-    """The neighbors of one patch in each layer, on the image (as figure 5 of Vision GNN, arXiv 2206.00272).
+    """Draw the neighbors of one patch in each layer, as in figure 5 of Vision GNN (arXiv 2206.00272).
 
-    The patch is outlined in red; its neighbors are filled, the nearest darkest. Where sources are pooled a
-    neighbor is a larger cell.
+    The patch has a red outline. Its neighbors are filled, the nearest one darkest. If the sources are pooled,
+    a neighbor is a larger cell.
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
-        graphs: `model.graphs(images)` for this image alone.
-        patch: Place (row, column) of the patch as shares of height and width, in [0, 1).
+        graphs: The result of `model.graphs(images)` for this image alone.
+        patch: Position (row, column) of the patch, as fractions of the height and the width in [0, 1).
 
     Returns:
         A matplotlib figure.
 
     Raises:
-        ValueError: If the place is outside, the image has another form, or there is more than one image.
-        ImportError: If matplotlib is missing.
+        ValueError: If the position is outside the image, if the image has another shape, or if there is more than one
+            image.
+        ImportError: If matplotlib is not installed.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""One image and all its graphs as an interactive page."""
+"""An interactive HTML page with one image and all its graphs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vig_pyg._io.output import write_file
 from vig_pyg._io.text import terminal_text
 from vig_pyg.explain._panel import check_graphs, check_image, check_place
 
-#: More edges than this make a page that browsers cannot open: some 40 megabytes.
+#: Largest number of edges of a page, about 40 megabytes; browsers cannot open larger pages.
 MOST_EDGES = 8_000_000
 
 
@@ -33,26 +33,28 @@ def save_html(
     patch: tuple[float, float] = (0.5, 0.5),
     title: str = "The graph of an image",
 ) -> None:
-    """A page that shows the neighbors of each patch in each layer: point at a patch, switch layers, click to pin.
+    """Write an HTML page that shows the neighbors of each patch in each layer.
 
-    One file for a browser, with the image in it; nothing else is loaded, and no server is needed. Colors go by rank,
-    the nearest neighbor darkest. Where sources are pooled a neighbor is a larger cell. The page is written to a
-    temporary file that takes the name when it is complete.
+    Hovering over a patch shows its neighbors, a click pins it, and the layer can be selected. The page is one file that
+    contains the image; it loads nothing else and needs no server. The nearest neighbor has the darkest color. If the
+    sources are pooled, a neighbor is a larger cell. The file is written completely or not at all.
 
-    The words for `dilation` are those of `DilatedKNN`; other graph builders may take it another way, or ignore it.
+    The page describes `dilation` as `DilatedKNN` defines it; other graph builders may define it differently or ignore
+    it.
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
-        graphs: `model.graphs(images)` for this image alone.
-        path: Where to write; the file must not exist.
-        patch: Place (row, column) of the patch shown first, as shares of height and width, in [0, 1).
-        title: Heading of the page; what is not printable in it is shown as an escape.
+        graphs: The result of `model.graphs(images)` for this image alone.
+        path: Path of the file, which must not exist.
+        patch: Position (row, column) of the patch that is shown first, as fractions of the height and the width in
+            [0, 1).
+        title: Heading of the page; characters that are not printable are escaped.
 
     Raises:
-        ValueError: If the place is outside, the image has another form or range, there is more than one image, or there
-            are too many edges for a browser.
-        FileExistsError: If the file exists: it is not overwritten.
-        FileNotFoundError: If its folder does not exist.
+        ValueError: If the position is outside the image, if the image has another shape or range, if there is more than
+            one image, or if there are too many edges for a browser.
+        FileExistsError: If the file exists, as it is never overwritten.
+        FileNotFoundError: If the folder does not exist.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -80,16 +82,16 @@ def save_html(
     parts = {
         "title": html.escape(terminal_text(title, limit=300)),
         "image": "data:image/png;base64," + b64encode(_png(image)).decode(),
-        # in a script element only "<" could end it
+        # "<" is the only character that could end the script element
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     }
     template = files("vig_pyg.explain").joinpath("page.html").read_text(encoding="utf-8")
-    # one pass, so that no part is searched for the names of others
+    # A single pass, so that placeholders inside an inserted part are not replaced.
     write_file(path, re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template))
 
 
 def _layer(graph: Any) -> dict[str, Any]:
-    """One layer's graph: its settings, and for each patch its sources, the nearest first."""
+    """The graph of one layer as JSON values: its options, and the sources of each patch, nearest first."""
     rows, columns = graph.grid_size
     source, target = graph.edge_index.cpu()
     degrees = torch.bincount(target, minlength=rows * columns).tolist()
@@ -106,7 +108,7 @@ def _layer(graph: Any) -> dict[str, Any]:
 
 
 def _png(image: Tensor) -> bytes:
-    """The image as the bytes of a PNG file."""
+    """Encode the image as a PNG file."""
     low, high = float(image.min()), float(image.max())
     if not -0.01 <= low <= high <= 1.01:  # resizing overshoots a little; NaN fails as well
         raise ValueError(

@@ -1,4 +1,4 @@
-"""One layer's graph for networkx."""
+"""Conversion of a graph to networkx."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ if TYPE_CHECKING:
 
 
 def layer_networkx(graph: Data) -> DiGraph:
-    """One image's graph in one layer as a networkx `DiGraph`, edges from neighbor to patch.
+    """Convert the graph of one image in one layer to a networkx `DiGraph`, with edges from neighbor to patch.
 
-    Where nothing is pooled `torch_geometric.utils.to_networkx(graph)` does as well. Pooled sources are other nodes than
-    the patches: they follow them, so that the graph is bipartite.
+    If nothing is pooled, `torch_geometric.utils.to_networkx(graph)` is sufficient. If the sources are pooled, they are
+    separate nodes after the patches, and the graph is bipartite.
 
     Args:
-        graph: `model.graphs(images)[layer].get_example(i)`.
+        graph: The graph of one image, `model.graphs(images)[layer].get_example(i)`.
 
     Returns:
-        Nodes with `pos` (row, column) in patches of the layer's grid, `pooled` (whether it is a pooled cell), and
-        `bipartite` (networkx's mark: 0 patches, 1 pooled cells); edges with `rank`, 0 for the nearest neighbor.
+        The graph. Its nodes have `pos` (row, column) in patches of this layer, `pooled` (true for a pooled cell), and
+        `bipartite` (0 for patches, 1 for pooled cells, as in networkx). Its edges have `rank`, which is 0 for the
+        nearest neighbor.
 
     Raises:
-        ImportError: If networkx is missing.
+        ImportError: If networkx is not installed.
 
     Example:
         >>> import torch
