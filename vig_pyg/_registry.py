@@ -1,4 +1,4 @@
-"""Names of things of one kind, such as operators: a decorator adds to them, lists and error messages read them."""
+"""Registries, which map names to objects of one kind, such as operators."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Things by name, in the order in which they were registered.
+    """A mapping from names to objects, in the order of registration.
 
     Args:
-        kind: What they are called in messages, such as `"conv"`.
-        advice: What a user can do beside choosing a name, for the message about an unknown one.
-        check: Raises `TypeError` at a value that is none of them; every callable is one by default.
+        kind: Name of the kind of objects for messages, such as `"conv"`.
+        advice: Text for the message about an unknown name: an alternative to choosing a registered name.
+        check: Function that raises `TypeError` for an object of another kind. By default every callable is accepted.
 
     Example:
         >>> shapes = Registry("shape", advice="or draw it")
@@ -41,7 +41,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         if name not in self._entries and is_import_path(name):
-            # a path to what has another name: found where its module is imported already, and never by an import
+            # The object may have another name. It is looked up only in modules that are already imported.
             module, _, attribute = name.partition(":")
             value = getattr(sys.modules.get(module), attribute, None)
             return self._entries[self.name_of(value) or name]
@@ -54,12 +54,12 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._entries)
 
     def register(self, name: str) -> Callable[[V], V]:
-        """A decorator that adds what it decorates under a name, and returns it unchanged.
+        """Return a decorator that registers an object under a name, and returns the object unchanged.
 
         Raises:
-            ValueError: If the name is empty, has spaces, or belongs to something else.
-            TypeError: If the value is of another kind, or the name is missing: `@register` in place of
-                `@register("name")`.
+            ValueError: If the name is empty, contains spaces, or is registered for another object.
+            TypeError: If the object is of another kind, or the name is missing (`@register` instead of
+                `@register("name")`).
         """
         if not isinstance(name, str):
             raise TypeError(f'A {self.kind} is registered by name, got {name!r}: write @register_{self.kind}("name").')
@@ -77,37 +77,37 @@ class Registry(Mapping[str, T], Generic[T]):
         return add
 
     def resolve(self, name: str) -> T:
-        """What has this name.
+        """Return the object with this name.
 
         Raises:
-            ValueError: If there is no such name, with all that there are.
+            ValueError: If the name is unknown; the message lists all names.
         """
         if name not in self:
             raise ValueError(f"Unknown {self.kind} {name!r}: choose one of {', '.join(self._entries)}{self.advice}.")
         return self[name]
 
     def remove(self, name: str) -> None:
-        """Forget a name, as tests and notebooks do that register something for a while."""
+        """Remove a name, for tests and notebooks that register an object temporarily."""
         del self._entries[name]
 
     def name_of(self, value: object) -> str | None:
-        """The first name under which a thing is registered; `None` if it is not."""
+        """Return the first name under which an object is registered, or `None`."""
         return next((name for name, entry in self._entries.items() if entry is value), None)
 
     def names(self, pattern: str | None = None) -> list[str]:
-        """All names, or those that match a pattern such as `"pvig*"`."""
+        """Return all names, or those that match a pattern such as `"pvig*"`."""
         return [name for name in self._entries if pattern is None or fnmatchcase(name, pattern)]
 
     def import_name(self, text: str) -> str:
-        """The name of what an import path such as `"my_ops:MyConv"` leads to; any other text is returned as it is.
+        """Import an object from a path such as `"my_ops:MyConv"`, and return its name; other text is returned as it is.
 
-        The module is imported, so this is for text that a user wrote, never for text out of a file of weights or a
-        folder of a model. What has no name yet is registered under the path itself.
+        An object that is not registered yet is registered under the path. Because the module is imported, the text
+        must come from the user, and never from a weight file or the folder of a model.
 
         Raises:
             ImportError: If the module cannot be imported.
-            ValueError: If the module has no such name.
-            TypeError: If the value is of another kind.
+            ValueError: If the module does not contain the name.
+            TypeError: If the object is of another kind.
         """
         if text in self or not is_import_path(text):
             return text
@@ -116,7 +116,7 @@ class Registry(Mapping[str, T], Generic[T]):
             module = import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name is None or not module_name.startswith(error.name):
-                raise  # the module is there, and one that it imports is not
+                raise  # the module exists, but one that it imports does not
             raise ImportError(
                 f"{self.kind}={text}: there is no module {module_name!r}, neither in this folder nor installed."
             ) from error
@@ -135,7 +135,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 def is_import_path(text: str) -> bool:
-    """Whether a text reads `module:name`.
+    """True if a text has the form `module:name`.
 
     Example:
         >>> is_import_path("my_ops:MyConv"), is_import_path("pvig_small")
@@ -145,11 +145,11 @@ def is_import_path(text: str) -> bool:
 
 
 def import_files(package: str, path: Iterable[str]) -> None:
-    """Import every public file of a package, so that what it registers is there: a new file needs no other change.
+    """Import every public module of a package, so that a new file is registered without any other change.
 
     Args:
         package: Name of the package.
-        path: Its `__path__`.
+        path: The `__path__` of the package.
     """
     for found in iter_modules(path):
         if not found.name.startswith("_"):
@@ -157,6 +157,6 @@ def import_files(package: str, path: Iterable[str]) -> None:
 
 
 def _place(value: object) -> object:
-    """Where a class or function is defined: a module that is imported anew defines the same thing again."""
+    """The place where a class or function is defined, which stays the same if its module is imported again."""
     name = getattr(value, "__qualname__", None)
     return (getattr(value, "__module__", None), name) if name and "<" not in name else value

@@ -1,4 +1,4 @@
-"""PyG batches that others made: checked, and the order that sorts them by image and places them on their grids.
+"""Checks of PyG batches from users, and the order that sorts their nodes by image and grid position.
 
 Shapes: B images, N nodes.
 """
@@ -16,13 +16,12 @@ Size = tuple[int, int]
 
 
 class BatchOrder(NamedTuple):
-    """What a batch holds.
+    """The order of the nodes of a batch.
 
     Args:
-        counts: Nodes of each image.
-        sizes: Grid (H, W) of each image, or `None` for a free set of points.
-        nodes: The node that belongs at each place, `(N,)`, sorted by image and on grids in raster order; `None` if all
-            are where they belong.
+        counts: Number of nodes of each image.
+        sizes: Grid (H, W) of each image, or `None` for a point set without a grid.
+        nodes: Indices that sort the nodes by image, and on grids in raster order, `(N,)`; `None` if they are sorted.
         batch: The image of each node in that order, `(N,)`.
         ptr: First node of each image in that order, `(B + 1,)`.
     """
@@ -35,17 +34,16 @@ class BatchOrder(NamedTuple):
 
 
 def order_of(data: Data, *, places: bool = True) -> BatchOrder:
-    """The order of a batch's nodes, from its `batch`, `pos` and `grid_size`.
+    """Compute the order of the nodes of a batch, from its `batch`, `pos` and `grid_size`.
 
-    Everything is looked at on the CPU; on another device that waits for it.
+    The computation runs on the CPU, which synchronizes another device.
 
     Args:
         data: A batch, or one image.
-        places: Whether the places of nodes matter; without them only the images do, and `pos` and `grid_size` may be
-            missing or out of date.
+        places: If false, the positions are ignored, and `pos` and `grid_size` may be missing or outdated.
 
     Raises:
-        ValueError: If something is missing, or does not fit the rest, with what to do.
+        ValueError: If an attribute is missing or inconsistent with the others.
 
     Example:
         >>> pos = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
@@ -100,7 +98,7 @@ def _images(data: Data, num_nodes: int) -> Tensor:
 
 
 def _declared(data: Data, image: Tensor) -> int:
-    """The number of images, also where the last ones have lost all nodes."""
+    """The number of images, including trailing images without nodes."""
     found = int(image.max()) + 1 if image.numel() else 0
     if found > max(image.numel(), 1):  # before anything of that size is made
         raise ValueError(
@@ -156,7 +154,7 @@ def _is_size(value: Any) -> bool:
 
 
 def _raster_index(pos: Tensor, image: Tensor, counts: list[int], sizes: tuple[Size, ...]) -> Tensor:
-    """The place of each node among all, in raster order."""
+    """The index of each node in raster order."""
     of_image = torch.tensor(sizes, device="cpu")[image]  # (N, 2)
     cell = pos.double()
     fits = pos.size(1) == 2 and bool(((cell == cell.floor()) & (cell >= 0) & (cell < of_image)).all())

@@ -1,4 +1,4 @@
-"""PyG batches that come from users into a model, and go back to them.
+"""Conversion of PyG batches from users into layouts, and of results back into batches.
 
 Shapes: B images, N nodes, C channels.
 """
@@ -14,14 +14,12 @@ from vig_pyg.data import Layout, pool_graphs, to_batch
 
 
 def sorted_layout(data: Data) -> tuple[Layout, Tensor | None]:
-    """The layout of a batch that others made, or of one image, sorted by image and on grids in raster order.
+    """Return the layout of a batch or of one image, sorted by image and on grids in raster order.
 
-    Batches of `to_batch` whose layout nobody has changed are not looked at again, so that no device has to be waited
-    for.
+    Unmodified batches of `to_batch` are not checked again, which avoids synchronizing the device.
 
     Returns:
-        The layout, a new one for each pass, and the node that belongs at each place, `(N,)`, or `None` if all are where
-        they belong.
+        The layout, a new one for each pass, and the indices `(N,)` that sort the nodes, or `None` if they are sorted.
 
     Raises:
         ValueError: As `vig_pyg.batch_order.order_of`.
@@ -35,7 +33,7 @@ def sorted_layout(data: Data) -> tuple[Layout, Tensor | None]:
 
 
 def pool_batch(data: Data) -> Tensor:
-    """Mean over the nodes of each image of a batch that others made, `(B, C)`; their places do not matter.
+    """Average the nodes of each image of a batch, `(B, C)`; their positions are ignored.
 
     Raises:
         ValueError: As `vig_pyg.batch_order.order_of`.
@@ -49,7 +47,7 @@ def pool_batch(data: Data) -> Tensor:
 
 
 def to_batch_in_order(x: Tensor, layout: Layout, index: Tensor) -> Batch:
-    """Nodes as a PyG batch in the order that they came in: the inverse of sorting by `index`."""
+    """Convert nodes to a PyG batch in their original order, which is the inverse of sorting by `index`."""
     back = index.argsort()
     pos, batch = layout.pos[back], layout.batch[back]
     if torch.equal(batch, layout.batch):
@@ -64,7 +62,7 @@ def to_batch_in_order(x: Tensor, layout: Layout, index: Tensor) -> Batch:
 
 
 def _own_layout(data: Data) -> Layout | None:
-    """The layout that `to_batch` made a batch of, if nothing of it was changed."""
+    """The layout from which `to_batch` created a batch, or `None` if the batch was modified."""
     layout, stamp = getattr(data, "_layout", None) or (None, ())
     same = (
         layout is not None

@@ -1,4 +1,4 @@
-"""What a model costs, measured."""
+"""Measurement of the multiply-accumulates of a model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from vig_pyg.models import VisionGNN
 
 @torch.no_grad()
 def count_macs(model: VisionGNN[Any], size: tuple[int, int]) -> int:
-    """Multiply-accumulates of one image: convolutions, linear layers and the product of the neighbor search.
+    """Count the multiply-accumulates for one image in convolutions, linear layers and neighbor searches.
 
     Selection, aggregation, norms and activations are not counted, as in the published tables.
 
     Args:
-        model: With the dense engine (`knn_engine="auto"` takes it for one image).
-        size: Height and width in pixels.
+        model: The model. Its neighbor search must use the dense engine, which `knn_engine="auto"` does for one image.
+        size: Height and width of the image in pixels.
+
+    Returns:
+        The number of multiply-accumulates.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -28,7 +31,7 @@ def count_macs(model: VisionGNN[Any], size: tuple[int, int]) -> int:
     was_training = model.training
     image = torch.zeros(1, model.config.in_channels, *size, device=model.pos_embed.weight.device)
     image = image.to(model.pos_embed.weight.dtype)
-    model.eval()(image)  # position codes are computed once and kept
+    model.eval()(image)  # position codes are computed once and cached
     with FlopCounterMode(display=False) as counter:
         model(image)
     model.train(was_training)

@@ -1,7 +1,7 @@
-"""Laws of operators, graph builders and models, as asserts to run on your own.
+"""Assertions that check your own operators, graph builders and models.
 
-Each returns what it measured and raises an `AssertionError` with the numbers if the law is broken. Modules are judged
-in evaluation mode and left in the mode in which they came. The random choices of the laws are always the same.
+Each function returns the measured error, or raises an `AssertionError` with the numbers. Modules are tested in
+evaluation mode, and their mode is restored afterwards. The random choices are always the same.
 
 Shapes: N targets, M sources, E edges, C channels, B images.
 """
@@ -24,14 +24,14 @@ from vig_pyg.data import Layout
 from vig_pyg.graph import Builder
 from vig_pyg.models import ModelConfig, VisionGNN
 
-#: Largest relative difference that counts as rounding.
+#: Largest relative difference that is considered rounding.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 
 
 def assert_operator(
     conv: ConvFactory, *, in_channels: int = 16, out_channels: int = 32, dtype: torch.dtype = torch.float32
 ) -> float:
-    """All laws of an operator that goes into `conv=`, on a random graph: the largest error.
+    """Check all properties of an operator for `conv=` on a random graph, and return the largest error.
 
     Example:
         >>> from torch_geometric.nn import GATv2Conv
@@ -60,9 +60,9 @@ def assert_operator(
 def assert_permutation_equivariance(
     operator: nn.Module, x: NodesOrPair, edge_index: Tensor, *, tolerance: float | None = None
 ) -> float:
-    r"""Renaming the nodes renames the result: :math:`f(\pi x, \pi E) = \pi f(x, E)`.
+    r"""Check that a permutation of the nodes permutes the result: :math:`f(\pi x, \pi E) = \pi f(x, E)`.
 
-    Sources and targets are renamed apart where `x` is a pair. Edges stay sorted by target, as builders give them.
+    If `x` is a pair, sources and targets are permuted separately. The permuted edges are sorted by target again.
     """
     __tracebackhide__ = True
     x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
@@ -79,7 +79,7 @@ def assert_permutation_equivariance(
 def assert_edge_order_invariance(
     operator: nn.Module, x: NodesOrPair, edge_index: Tensor, *, tolerance: float | None = None
 ) -> float:
-    """The order of the edges means nothing."""
+    """Check that the result does not depend on the order of the edges."""
     __tracebackhide__ = True
     shuffled = edge_index[:, _permutation(edge_index.size(1), 3, edge_index)]
     with _evaluation(operator), torch.no_grad():
@@ -90,7 +90,7 @@ def assert_edge_order_invariance(
 def assert_bipartite_equals_plain(
     operator: nn.Module, x: Tensor, edge_index: Tensor, *, tolerance: float | None = None
 ) -> float:
-    """Two node sets that are the same are one: `f((x, x), E) = f(x, E)`."""
+    """Check that equal sources and targets give the result of one node set: `f((x, x), E) = f(x, E)`."""
     __tracebackhide__ = True
     with _evaluation(operator), torch.no_grad():
         got, want = operator((x, x), edge_index), operator(x, edge_index)
@@ -100,7 +100,7 @@ def assert_bipartite_equals_plain(
 def assert_graph_independence(
     operator: nn.Module, x: Tensor, edge_index: Tensor, *, tolerance: float | None = None
 ) -> float:
-    """Two graphs in one batch, without an edge between them, give what each gives alone."""
+    """Check that two unconnected graphs in one batch give the same results as separately."""
     __tracebackhide__ = True
     other = 2 * x.flip(0) - 1
     with _evaluation(operator), torch.no_grad():
@@ -110,7 +110,7 @@ def assert_graph_independence(
 
 
 def assert_parameters_get_gradients(module: nn.Module, *inputs: Any) -> float:
-    """Every parameter has a gradient: the smallest norm. In evaluation mode, where a bias before a batch norm counts.
+    """Check that every parameter has a gradient in evaluation mode, and return the smallest norm of a gradient.
 
     Example:
         >>> assert_parameters_get_gradients(nn.Linear(2, 3), torch.ones(1, 2)) > 0
@@ -131,9 +131,9 @@ def assert_parameters_get_gradients(module: nn.Module, *inputs: Any) -> float:
 def assert_block_equivariance(
     block: Callable[[Tensor, Layout], Tensor], x: Tensor, layout: Layout, *, tolerance: float | None = None
 ) -> float:
-    """Renaming the patches of each image renames their result, `(N, C)` to `(N, C')`.
+    """Check that a permutation of the patches of each image permutes the result, `(N, C)` to `(N, C')`.
 
-    The grid is given up for a free set of points, so the block must pool no sources.
+    The nodes are passed as a point set without a grid, so the block must not pool its sources.
     """
     __tracebackhide__ = True
     new = torch.cat([_permutation(n, i, x) + layout.ptr[i] for i, n in enumerate(layout.counts)])
@@ -147,10 +147,10 @@ def assert_block_equivariance(
 def assert_builder(
     builder: Builder, x: Tensor, layout: Layout, x_src: Tensor | None = None, layout_src: Layout | None = None
 ) -> int:
-    """A graph builder keeps its contract: form, order, and each image for itself. The number of edges.
+    """Check the contract of a graph builder (shape, order, no edges between images), and return the number of edges.
 
-    Give targets `x (N, C)` of several images, all different, so that there are no ties to break, and for pooled
-    sources `x_src (M, C)`, each with their layout.
+    Pass targets `x (N, C)` of several images, and for pooled sources `x_src (M, C)`, each with its layout. All nodes
+    must differ, so that there are no ties.
     """
     __tracebackhide__ = True
     src, layout_src = (x, layout) if x_src is None or layout_src is None else (x_src, layout_src)
@@ -176,7 +176,7 @@ def assert_builder(
 def assert_batch_independence(
     model: nn.Module, images: Tensor | list[Tensor], *, tolerance: float | None = None
 ) -> float:
-    """Each image gets in a batch what it gets alone, whatever the others are.
+    """Check that the result for each image does not depend on the other images of the batch.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -196,17 +196,17 @@ def assert_every_field_matters(
     *,
     given: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, list[str]]:
-    """Every field of a configuration changes something: what each changes.
+    """Check that every field of a configuration has an effect, and return the effects.
 
     Args:
-        make: Makes the model of a configuration.
-        config: Where every change starts.
+        make: Factory of a model from a configuration.
+        config: The configuration that is changed, one field at a time.
         changes: Another value for each field.
-        given: For a field that acts only beside others, the values of these, on both sides.
+        given: For a field that has an effect only with certain values of others, these values, on both sides.
 
     Returns:
-        For each field, which of `parameters`, `outputs`, `graphs`, `training` (outputs in that mode) and `steps` (the
-        tensor operations of a pass) differ.
+        For each field, those of `parameters`, `outputs`, `graphs`, `training` (outputs in training mode) and `steps`
+        (the tensor operations of a forward pass) that differ.
     """
     __tracebackhide__ = True
     names = [f.name for f in fields(config)]
@@ -237,7 +237,7 @@ class _Steps(TorchDispatchMode):
 
 
 def _traits(make: Callable[[Any], VisionGNN[Any]], config: ModelConfig, side: int) -> dict[str, Any]:
-    """What can be seen of a model, from the same seed."""
+    """The observable properties of a model, from a fixed seed."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         model = make(config).eval()
@@ -290,7 +290,7 @@ def _name(part: object) -> str:
 
 
 def _close(got: Tensor, want: Tensor, fault: str, tolerance: float | None) -> float:
-    """The largest difference relative to the largest value, if it is rounding."""
+    """Return the largest difference relative to the largest value; fail if it exceeds the tolerance."""
     __tracebackhide__ = True
     assert got.shape == want.shape, f"{fault}: shapes {tuple(got.shape)} and {tuple(want.shape)}."
     bound = TOLERANCE[want.dtype] if tolerance is None else tolerance

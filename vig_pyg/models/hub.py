@@ -1,4 +1,4 @@
-"""Models as folders (config.json + model.safetensors), here or on the Hugging Face hub. Needs the extra `hub`."""
+"""Models as folders (`config.json` and `model.safetensors`), on disk or on the Hugging Face Hub (extra `hub`)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING or find_spec("huggingface_hub") is not None:
 else:
 
     class ModelHubMixin:
-        """What the methods are without huggingface_hub."""
+        """A replacement without huggingface_hub, whose methods raise `ImportError`."""
 
         def __init_subclass__(cls, **_: object) -> None:
             super().__init_subclass__()
@@ -50,10 +50,10 @@ class HubMixin(
     paper_url="https://arxiv.org/abs/2206.00272",
     pipeline_tag="image-classification",
 ):
-    """`save_pretrained`, `from_pretrained` and `push_to_hub` of a model (huggingface_hub's mixin).
+    """The methods `save_pretrained`, `from_pretrained` and `push_to_hub`, from the mixin of huggingface_hub.
 
-    The folder holds the whole configuration, so nothing but its name is needed to make the model again, and the names
-    of the classes and the preprocessing where the model has them.
+    The folder contains the whole configuration, so its name is sufficient to create the model again. It also contains
+    the class names and the preprocessing, if the model has them.
     """
 
     config_class: ClassVar[type[ModelConfig]]
@@ -62,7 +62,7 @@ class HubMixin(
     preprocessing: Preprocessing | None
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
-        # the mixin's own collects and copies the arguments; our configuration holds them already
+        # The mixin would copy the arguments, which our configuration contains already.
         return object.__new__(cls)
 
     def save_pretrained(
@@ -74,25 +74,26 @@ class HubMixin(
         model_card_kwargs: dict[str, Any] | None = None,
         **push_to_hub_kwargs: Any,
     ) -> str | None:
-        """Save configuration and weights in a folder, as config.json and model.safetensors, with a model card.
+        """Save the configuration and the weights in a folder (`config.json`, `model.safetensors`, and a model card).
 
         Args:
-            save_directory: The folder; it is made if needed, and files of an earlier save are replaced.
-            repo_id: Name on the hub; that of the folder by default.
-            push_to_hub: Whether to send it to the Hugging Face hub too.
-            model_card_kwargs: For the card's template.
+            save_directory: The folder. It is created if necessary, and files of an earlier save are replaced.
+            repo_id: Name on the Hub; by default the name of the folder.
+            push_to_hub: If true, the folder is also uploaded to the Hugging Face Hub.
+            model_card_kwargs: Arguments for the template of the model card.
             push_to_hub_kwargs: Options of `push_to_hub`.
 
         Raises:
             ImportError: If huggingface_hub is not installed.
-            ValueError: If the configuration holds a callable, or the model is not what its configuration makes.
+            ValueError: If the configuration contains a callable without a registered name, or if the model was changed,
+                for example fused, so that its configuration does not describe it.
         """
         unknown = push_to_hub_kwargs.keys() - {"config"}  # `push_to_hub` calls this method with a configuration
         if unknown and not push_to_hub:
             raise TypeError(f"save_pretrained got {', '.join(sorted(unknown))}: options of the hub need push_to_hub.")
         if find_spec("huggingface_hub") is None:
             _missing()
-        self._check_can_be_loaded()  # refuses before anything is written
+        self._check_can_be_loaded()  # raises before anything is written
         push_to_hub_kwargs.pop("config", None)
         return super().save_pretrained(
             save_directory,
@@ -114,24 +115,24 @@ class HubMixin(
         revision: str | None = None,
         **overrides: Any,
     ) -> Self:
-        """The model of a folder of `save_pretrained`, or of a name on the Hugging Face hub, in evaluation mode.
+        """Load a model from a folder of `save_pretrained` or from the Hugging Face Hub, in evaluation mode.
 
-        Called on `VisionGNN` it makes whichever family the folder holds.
+        `VisionGNN.from_pretrained` loads a model of any family.
 
         Args:
-            pretrained_model_name_or_path: The folder, or the name on the hub.
-            force_download: Whether to download again what is in the hub's cache.
-            token: For private repositories.
-            cache_dir: The hub's cache.
-            local_files_only: Whether to look in the hub's cache only.
+            pretrained_model_name_or_path: The folder, or the name on the Hub.
+            force_download: If true, files are downloaded even if they are in the cache of the Hub.
+            token: Access token for private repositories.
+            cache_dir: Cache folder of the Hub.
+            local_files_only: If true, nothing is downloaded, and only the cache is used.
             revision: Branch, tag or commit.
             overrides: Fields of the configuration to change, such as `num_classes` or `position`.
 
         Raises:
             ImportError: If huggingface_hub is not installed.
-            FileNotFoundError: If the folder lacks a file.
-            ConnectionError: If the hub has no such model, or cannot be reached.
-            ValueError: If the configuration is another family's, or the weights do not fit.
+            FileNotFoundError: If a file is missing in the folder.
+            ConnectionError: If the Hub has no such model or cannot be reached.
+            ValueError: If the model belongs to another family, or the weights do not match the configuration.
         """
         if find_spec("huggingface_hub") is None:
             _missing()
@@ -142,13 +143,13 @@ class HubMixin(
         return made
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """The mixin's hook: the two files."""
+        """Write the two files; the mixin calls this method."""
         assert isinstance(self, nn.Module)
         write_weights(save_directory, self.state_dict())
         write_config(save_directory, self, class_names=self.class_names, preprocessing=self.preprocessing)
 
     def _check_can_be_loaded(self) -> None:
-        """Raise `ValueError` if the model could not be made again from what is saved."""
+        """Raise `ValueError` if the model could not be loaded again after saving."""
         for name, registry in (("conv", CONVS), ("graph", GRAPHS)):
             value = getattr(self.config, name)
             if callable(value) and registry.name_of(value) is None:
@@ -172,7 +173,7 @@ def _missing() -> NoReturn:
 
 
 def _family(cls: Any, name: str) -> Any:
-    """The class of that name, this one or one below it."""
+    """Return the class of this name among a class and its subclasses."""
     known = {cls.__name__: cls}
     for child in cls.__subclasses__():
         known |= {child.__name__: child} | {grandchild.__name__: grandchild for grandchild in child.__subclasses__()}
@@ -182,15 +183,16 @@ def _family(cls: Any, name: str) -> Any:
 
 
 def read_model(base: Any, folder: Path, **overrides: Any) -> Any:
-    """The model of a folder, in evaluation mode; needs safetensors, but no huggingface_hub.
+    """Load a model from a folder in evaluation mode; this needs safetensors, but not huggingface_hub.
 
     Args:
-        base: The class that it must be of, such as `VisionGNN`.
+        base: The class or base class of the model, such as `VisionGNN`.
         folder: The folder (see `find_folder`).
         overrides: Fields of the configuration to change.
 
     Raises:
-        ValueError: If the configuration is another family's or out of its bounds, or the weights do not fit.
+        ValueError: If the model belongs to another family, if a value of the configuration is out of range, or if the
+            weights do not match the configuration.
     """
     path = folder / CONFIG
     family, config, class_names, preprocessing = _read_config(base, path)
@@ -208,7 +210,7 @@ def read_model(base: Any, folder: Path, **overrides: Any) -> Any:
 
 
 def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | None, Preprocessing | None]:
-    """The family, its configuration, the names of the classes and the preprocessing, all checked; nothing is built."""
+    """Read and check the family, the configuration, the class names and the preprocessing, without creating a model."""
     where, what = str(path), "the configuration of a model"
     content = read_config(path)
     with read_as(what, where):
@@ -238,7 +240,7 @@ def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | N
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether a name can be one on the hub, and is no file here.
+    """True if a name has the form of a name on the Hub, and no local file has this name.
 
     Example:
         >>> is_hub_name("somebody/my-vig"), is_hub_name("./my-vig"), is_hub_name("pvig_small")
@@ -248,16 +250,17 @@ def is_hub_name(name: str) -> bool:
 
 
 def find_folder(source: str, **options: Any) -> Path:
-    """The folder of a model: this one, or that of a name on the hub, downloaded into the hub's cache.
+    """Return the folder of a model; a model on the Hub is downloaded into the cache of the Hub.
 
     Args:
-        source: A folder, or a name on the hub.
-        options: Of `huggingface_hub.hf_hub_download`, such as `revision`.
+        source: A folder, or a name on the Hub.
+        options: Options of `huggingface_hub.hf_hub_download`, such as `revision`.
 
     Raises:
-        FileNotFoundError: If the folder lacks a file, or is none and cannot be a name.
-        ConnectionError: If the hub has no such model, or cannot be reached.
-        ImportError: If huggingface_hub is not installed and there is no such folder.
+        FileNotFoundError: If a file is missing in the folder, or the folder does not exist and `source` is not a valid
+            name on the Hub.
+        ConnectionError: If the Hub has no such model or cannot be reached.
+        ImportError: If there is no such folder and huggingface_hub is not installed.
     """
     folder = Path(source)
     if folder.is_dir():
