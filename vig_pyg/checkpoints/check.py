@@ -1,4 +1,4 @@
-"""Whether tensors fit a model: what may be resized or left out, and nothing else."""
+"""Checks of whether tensors match a model, and which of them may be resized or omitted."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CLASSIFIER = frozenset(
 
 
 def faults(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """Why tensors do not fit, in words; an empty list if they fit.
+    """List the reasons why tensors do not match a model; the list is empty if they match.
 
     Args:
-        state: The tensors that are there.
-        expected: Those that have to be there, exactly these.
+        state: The tensors.
+        expected: The tensors of the model; the names must be exactly these.
     """
     both = [key for key in expected if key in state]
     problems = [
@@ -40,7 +40,7 @@ def faults(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[
 
 
 def type_fault(key: str, have: Tensor, want: Tensor) -> str:
-    """Why a tensor cannot be copied into another without change but rounding; `""` if it can."""
+    """Return the reason why a tensor cannot be copied into another except for rounding, or `""`."""
     if _kind(have) != _kind(want):
         return f"{key} is {have.dtype}, expected {want.dtype}"
     if have.layout != torch.strided:
@@ -56,7 +56,7 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def resize_position(state: State, expected: Mapping[str, Tensor]) -> list[str]:
-    """Bring the position embedding to the model's grid: a note if that changed it."""
+    """Resize the position embedding to the grid of the model, and return a note if it was resized."""
     if POSITION not in state or POSITION not in expected:
         return []
     have, want = state[POSITION], expected[POSITION]
@@ -70,7 +70,7 @@ def resize_position(state: State, expected: Mapping[str, Tensor]) -> list[str]:
 
 
 def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list[str], set[str]]:
-    """Take out what depends on another number of classes: notes, and the model's tensors that are left as they are."""
+    """Remove classifier tensors that do not match, and return notes and the names of tensors that are not loaded."""
     heads = {key for key in state if key.startswith("head.")}
     mine = {key for key in expected if key.startswith("head.")}
     if not mine:
@@ -96,7 +96,7 @@ def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list
 
 
 def _whole(state: Mapping[str, Tensor]) -> bool:
-    """Whether the classifier in a file is one: its tensors fit each other."""
+    """True if the tensors of the classifier in a file are consistent with each other."""
     first, last = state["head.fc1.weight"], state[LAST[0]]
     if first.dim() != 2 or last.dim() != 2 or last.numel() == 0 or last.size(1) != first.size(0):
         return False

@@ -1,4 +1,4 @@
-"""A state dict into a model, and a report of what was done."""
+"""Loading of a state dict into a model, with a report."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ OnMismatch = Literal["error", "note"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was loaded, and what was not.
+    """A report of loaded weights; `str(report)` is a summary.
 
     Args:
-        source: Where the weights came from, in words.
-        format: The format that was recognized.
-        loaded: Our names of the tensors that were loaded.
-        left_out: Our names of tensors of the model that keep what they had.
-        notes: What a user should know, in words.
-        not_compared: Options of the model that the outputs depend on and that the weights say nothing about.
-        computed: Our names of the file's position tables that the model computes itself.
+        source: Description of the source of the weights.
+        format: The detected format.
+        loaded: Native names of the tensors that were loaded.
+        left_out: Native names of the tensors of the model that were not loaded and keep their values.
+        notes: Notes for the user.
+        not_compared: Options that affect the outputs but are not recorded with the weights.
+        computed: Native names of the position tables in the file, which the model computes itself.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""The one way from files to pixels, used by every command and every data set."""
+"""Reading of image files; every command and every data set uses this package."""
 
 from vig_pyg.image_io._files import IMAGE_EXTENSIONS, IMAGE_FORMATS, find_images, folders_in, images_in, is_passed_over
 from vig_pyg.image_io._limits import MAX_BYTES, MAX_PIXELS, MAX_RATIO, UnreadableImageError

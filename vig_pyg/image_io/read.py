@@ -25,19 +25,19 @@ MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 def read_image(path: str | Path) -> Image.Image | np.ndarray:
-    """An image as people see it; the content of the file decides what it is, not its ending.
+    """Read an image file; its format is detected from the content, not from the file extension.
 
-    An image file becomes a PIL image of mode `L`, `LA`, `RGB` or `RGBA`, upright, 8 bits a channel, fully decoded and
-    without metadata (see `normalize_image`). Of an animation the first frame is taken. A file of NumPy (`.npy`) becomes
+    An image file becomes a PIL image of mode `L`, `LA`, `RGB` or `RGBA`: upright, with 8 bits per channel, decoded
+    and without metadata (see `normalize_image`). The first frame of an animation is read. A NumPy file (`.npy`) becomes
     an array `(H, W)` or `(H, W, C)` of uint8, or of float32 from 0 to 1.
 
     Args:
-        path: The file. Links are followed; a pipe, a socket or a device is not opened.
+        path: The file. Symbolic links are followed; pipes, sockets and devices are not opened.
 
     Raises:
-        UnreadableImageError: If the file is empty, cut short, no image, too large, or of a format that is not in
-            `IMAGE_FORMATS`. The message is the reason, without the name of the file.
-        FileNotFoundError: If there is no such file.
+        UnreadableImageError: If the file is empty, truncated, not an image, too large, or in a format that is not in
+            `IMAGE_FORMATS`. The message is the reason, without the file name.
+        FileNotFoundError: If the file does not exist.
 
     Example:
         >>> import tempfile
@@ -96,13 +96,20 @@ def _decode(file: BinaryIO) -> Image.Image:
 
 
 def stored_size(path: str | Path) -> tuple[tuple[int, int], int]:
-    """Width and height of the pixels as the file holds them, and the EXIF orientation (1 to 8) that turns them upright.
+    """Read the stored width and height of an image file, and its EXIF orientation (1 to 8).
 
-    Only the header is read, if the EXIF data does not follow the pixels. Pillow brings TIFF upright itself: it has 1.
+    Only the header is read, unless the EXIF data follows the pixels. For TIFF the orientation is always 1, because
+    Pillow applies it itself.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The size (width, height) before the orientation is applied, and the orientation.
 
     Raises:
-        UnreadableImageError: If the file is no image that is read, or too large.
-        FileNotFoundError: If there is no such file.
+        UnreadableImageError: If the file is not a supported image, or is too large.
+        FileNotFoundError: If the file does not exist.
     """
     try:
         with _open(path) as file:
@@ -140,22 +147,22 @@ def _has_late_exif(file: BinaryIO) -> bool:
 
 
 def normalize_image(image: Image.Image) -> Image.Image:
-    """A PIL image of any mode, upright, with 8 bits a channel, in mode `L`, `LA`, `RGB` or `RGBA`.
+    """Convert a PIL image of any mode to mode `L`, `LA`, `RGB` or `RGBA`: upright, with 8 bits per channel.
 
-    The orientation of its EXIF data is applied. Palettes are expanded, with their transparency. 16 bits of gray become
-    8 by rounding (65535 is 255). CMYK, YCbCr, LAB and HSV become RGB, without color profiles.
+    The EXIF orientation is applied. Palettes are expanded, including their transparency. 16-bit gray is rounded to 8
+    bits (65535 becomes 255). CMYK, YCbCr, LAB and HSV are converted to RGB, without color profiles.
 
     Args:
         image: The image, decoded or not.
 
     Raises:
-        UnreadableImageError: If it holds floating-point numbers, or integers of more than 16 bits.
+        UnreadableImageError: If the image contains floating-point numbers, or integers of more than 16 bits.
 
     Example:
         >>> normalize_image(Image.new("CMYK", (4, 3))).mode
         'RGB'
     """
-    # how the file holds the pixels, until they are loaded
+    # the raw modes of the file, which are available until the pixels are loaded
     raw = [tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in getattr(image, "tile", [])]
     image.load()  # the EXIF data of a PNG can follow its pixels
     turn = TURNS.get(orientation(image.info))
@@ -220,16 +227,17 @@ def _with_opacity(pixels: np.ndarray, opaque: np.ndarray) -> Image.Image:
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:
-    """The image with so many channels: 1 gray, 2 gray and opacity, 3 color, 4 color and opacity.
+    """Convert a PIL image to a number of channels: 1 gray, 2 gray and alpha, 3 color, 4 color and alpha.
 
-    Where there is no channel for the opacity, what is transparent lies on white. An image without one is opaque.
+    If the result has no alpha channel, transparent pixels are blended with white. If only the result has one, it is
+    opaque.
 
     Args:
         image: The image, of any mode.
-        channels: From 1 to 4.
+        channels: Number of channels, from 1 to 4.
 
     Raises:
-        ValueError: If there are other channels, or the image cannot be normalized (see `normalize_image`).
+        ValueError: If `channels` is not from 1 to 4, or the image cannot be normalized (see `normalize_image`).
 
     Example:
         >>> with_channels(Image.new("RGBA", (1, 1)), 3).getpixel((0, 0))
