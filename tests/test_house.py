@@ -42,6 +42,7 @@ ROOMS = {
     "_io": set(),
     "image_io": {"_io"},
     "_plot": set(),
+    "_requirements": set(),
     "batch_order": set(),
     "layout": {"batch_order"},
     "data": {"layout", "ops"},
@@ -88,7 +89,7 @@ ROOMS = {
     "export": {"models", "data", "graph", "ops"},
     "transforms": {"data", "graph"},
     "explain": {"models", "data", "ops", "_plot", "_io"},
-    "engine": {"_io", "artifact", "weights", "_plot"},
+    "engine": {"_io", "_requirements", "artifact", "weights", "_plot"},
     "classification": {
         "_registry",
         "artifact",
@@ -108,6 +109,7 @@ ROOMS = {
         "_plot",
     },
     "detection": {
+        "_requirements",
         "artifact",
         "checkpoints",
         "_io",
@@ -122,7 +124,19 @@ ROOMS = {
         "_plot",
     },
     "loading": {"artifact", "classification", "detection", "models"},
-    "cli": {*CORE, "loading", "_registry", "engine", "explain", "macs", "classification", "detection", "_plot", "_io"},
+    "cli": {
+        *CORE,
+        "loading",
+        "_registry",
+        "engine",
+        "explain",
+        "macs",
+        "classification",
+        "detection",
+        "_plot",
+        "_io",
+        "_requirements",
+    },
     "__init__": {*CORE, "_quiet", "loading"},
 }
 

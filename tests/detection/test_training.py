@@ -18,7 +18,7 @@ import torch
 from tests.detection.common import fit, plan
 from tests.detection.job import run
 from tests.detection.scenes import change, make_coco
-from vig_pyg.detection import _extra
+from vig_pyg import _requirements
 from vig_pyg.detection.load import load_detector
 from vig_pyg.detection.module import DetectorModule
 from vig_pyg.engine import TrainingInterrupted
@@ -221,10 +221,9 @@ def test_nothing_is_left_where_the_data_or_the_model_is_wrong(tmp_path, coco):
 
 @pytest.mark.parametrize("name", ["matplotlib", "pycocotools", "lightning"])
 def test_what_is_missing_is_known_before_the_work(monkeypatch, name):
-    monkeypatch.setattr(_extra, "find_spec", lambda asked: None if asked == name else True)
-    monkeypatch.setattr("vig_pyg.engine._requirements.find_spec", lambda asked: None if asked == name else True)
+    monkeypatch.setattr(_requirements, "find_spec", lambda asked: None if asked == name else True)
     with pytest.raises(ImportError, match=rf"{name}.*pip install"):
-        _extra.require()
+        _requirements.require_detection()
 
 
 @pytest.mark.parametrize("variable", ["RANK=1", "LOCAL_RANK=3", "WORLD_SIZE=2", "LOCAL_WORLD_SIZE=8", "SLURM_PROCID=1"])

@@ -88,9 +88,9 @@ def make_parser() -> ConfigParser:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from vig_pyg.detection._extra import require
+    from vig_pyg._requirements import require_detection
 
-    require()
+    require_detection()
     from vig_pyg.detection.loading import load_data, make_detector
     from vig_pyg.engine import TrainingInterrupted, fit
     from vig_pyg.engine.checkpoint import LAST
@@ -153,9 +153,9 @@ def _config(flags: TrainFlags) -> DetectionConfig:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from vig_pyg.detection._extra import require_data
+    from vig_pyg._requirements import require_detection
 
-    require_data()
+    require_detection("Evaluating a detector", curves=False)
     from vig_pyg._io.output import check_free, check_no_input, write_file
     from vig_pyg.detection.evaluate import evaluate_detector
     from vig_pyg.detection.load import load_detector
@@ -180,9 +180,6 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from vig_pyg.detection._extra import require_data
-
-    require_data()
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_new_folder

@@ -7,10 +7,9 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
+from vig_pyg._requirements import require
 from vig_pyg.detection.masks import encode_mask, read_outline
 from vig_pyg.detection.records import DetectionDataset
 from vig_pyg.detection.turns import turn_boxes_back, turn_maps_back, turned_size
@@ -88,6 +87,8 @@ class CocoEvaluator:
             `AP`, `AP50`, `AP75`, `AP_small`, `AP_medium`, `AP_large`, `AR`, `AP50 NAME` of each class; for outlines
             the same with `mask_` before.
         """
+        from pycocotools.cocoeval import COCOeval
+
         scores: dict[str, float] = {}
         for kind, prefix in self.kinds.items():
             with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
@@ -100,27 +101,30 @@ class CocoEvaluator:
                 scores[f"{prefix}AP50 {name}"] = precision
         return scores
 
-    def _found(self, kind: str) -> COCO:
+    def _found(self, kind: str) -> Any:
         results = [dict(result) for result in self.results]  # pycocotools writes into them
         if kind == "segm":  # then sizes are those of outlines
             for result in results:
                 del result["bbox"]
         if results:
             return self.truth.loadRes(results)
-        nothing = COCO()
+        nothing = type(self.truth)()
         nothing.dataset = {**self.truth.dataset, "annotations": []}
         nothing.createIndex()
         return nothing
 
 
-def _of_classes(run: COCOeval) -> list[float]:
+def _of_classes(run: Any) -> list[float]:
     """Average precision at IoU 0.5 of each class, all sizes, at most 100 detections."""
     precision = run.eval["precision"][0, :, :, 0, -1]  # (recalls, classes)
     return [float(p.mean()) if p[0] > -1 else -1.0 for p in precision.T]
 
 
-def _truth(source: DetectionDataset, masks: bool) -> COCO:
-    """The true objects as pycocotools wants them."""
+def _truth(source: DetectionDataset, masks: bool) -> Any:
+    """The true objects as a `COCO` of pycocotools."""
+    require("Average precision", ["pycocotools"], "detection")
+    from pycocotools.coco import COCO
+
     annotations: list[dict[str, Any]] = []
     for record in source.records:
         for thing in record.things:

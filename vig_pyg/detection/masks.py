@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import reprlib
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
+from vig_pyg._requirements import require
 from vig_pyg.detection._values import as_number
 
 #: Largest image, in pixels, as for decoding: COCO's run lengths have 32 bits.
@@ -52,21 +53,21 @@ class Outline:
         height, width = self.size
         if self.counts is not None:
             plain = {"size": [height, width], "counts": self.counts.tolist()}
-            found: dict[str, Any] = coco_mask.frPyObjects(plain, height, width)
+            found: dict[str, Any] = _coco_mask().frPyObjects(plain, height, width)
             return found
         flat = [polygon.ravel().tolist() for polygon in self.polygons]
-        merged: dict[str, Any] = coco_mask.merge(coco_mask.frPyObjects(flat, height, width))
+        merged: dict[str, Any] = _coco_mask().merge(_coco_mask().frPyObjects(flat, height, width))
         return merged
 
     def mask(self) -> np.ndarray:
         """The object as a map of 0 and 1, `(H, W)`, bytes."""
-        return np.asarray(coco_mask.decode(self.encoded()), dtype=np.uint8)
+        return np.asarray(_coco_mask().decode(self.encoded()), dtype=np.uint8)
 
     def box(self) -> tuple[float, float, float, float]:
         """x1, y1, x2, y2 of the smallest box around it, within the image."""
         height, width = self.size
         if self.counts is not None:
-            x, y, w, h = map(float, coco_mask.toBbox(self.encoded()))
+            x, y, w, h = map(float, _coco_mask().toBbox(self.encoded()))
             return x, y, x + w, y + h
         points = np.concatenate(self.polygons).clip(0, [width, height])
         (x1, y1), (x2, y2) = points.min(0).tolist(), points.max(0).tolist()
@@ -116,8 +117,17 @@ def encode_mask(mask: np.ndarray) -> dict[str, Any]:
     """
     if mask.ndim != 2 or not 0 < mask.size <= MAX_PIXELS:
         raise OutlineError(f"expected a map (H, W) of 1 to {MAX_PIXELS} pixels, got the shape {mask.shape}")
-    lengths = coco_mask.encode(np.asfortranarray(mask.astype(bool).astype(np.uint8)))
+    lengths = _coco_mask().encode(np.asfortranarray(mask.astype(bool).astype(np.uint8)))
     return {"size": [int(side) for side in lengths["size"]], "counts": lengths["counts"].decode("ascii")}
+
+
+@cache
+def _coco_mask() -> Any:
+    """The functions of pycocotools, imported when there are outlines: detectors of boxes do without it."""
+    require("Reading and writing outlines", ["pycocotools"], "detection")
+    from pycocotools import mask
+
+    return mask
 
 
 def _is_list(value: Any) -> bool:

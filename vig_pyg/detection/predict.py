@@ -18,6 +18,7 @@ from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text, terminal_text
+from vig_pyg._requirements import require
 from vig_pyg.classification import UnreadableImage
 from vig_pyg.detection._device import find_device
 from vig_pyg.detection.coco_evaluator import MASK_THRESHOLD, to_results
@@ -85,6 +86,8 @@ def predict(
     gone = [path for path in files if not os.path.lexists(path)]  # a link to nothing is named among the unreadable
     if gone:
         raise FileNotFoundError(f"There is no picture at {gone[0]}.")
+    if detector.masks:
+        require("Predicting outlines", ["pycocotools"], "detection")
     check_new_folder(out)
     content, broken = _search(detector, files, threshold, find_device(device), report or (lambda _: None))
     written = False

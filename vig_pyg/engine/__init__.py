@@ -1,8 +1,8 @@
 """Training, whatever the task. Needs the extra `train`."""
 
-from vig_pyg.engine._requirements import require
+from vig_pyg._requirements import require_training
 
-require()
+require_training()
 
 from vig_pyg.engine.config import TrainConfig  # noqa: E402
 from vig_pyg.engine.data import TrainData  # noqa: E402
