@@ -110,6 +110,6 @@ def test_there_is_no_other_door_to_native_code():
             users |= {(path.name, name) for name in whole if name.startswith("pycocotools")}
     assert users == {
         ("masks.py", "pycocotools.mask"),
-        ("evaluate.py", "pycocotools.coco.COCO"),
-        ("evaluate.py", "pycocotools.cocoeval.COCOeval"),
+        ("coco_evaluator.py", "pycocotools.coco.COCO"),
+        ("coco_evaluator.py", "pycocotools.cocoeval.COCOeval"),
     }
