@@ -19,6 +19,8 @@ NOT_COPIED = shutil.ignore_patterns(
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn", "skimage": "scikit-image"}
 #: Modules that come with torch, and are used only where it brought them.
 WITH_TORCH = {"triton"}
+#: Modules that only type checkers know.
+FOR_TYPES = {"_typeshed"}
 
 
 def requirements():
@@ -29,7 +31,7 @@ def requirements():
 
 
 def name_of(requirement):
-    return requirement.partition(">=")[0].lower().replace("_", "-")
+    return requirement.partition(">=")[0].partition("[")[0].lower().replace("_", "-")
 
 
 def imported_modules():
@@ -48,7 +50,7 @@ def test_every_requirement_has_a_lower_bound():
 
 def test_every_import_is_declared():
     declared = {name_of(one) for one in requirements()}
-    modules = set(imported_modules()) - sys.stdlib_module_names - {"vig_pyg"} - WITH_TORCH
+    modules = set(imported_modules()) - sys.stdlib_module_names - {"vig_pyg"} - WITH_TORCH - FOR_TYPES
     used = {DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in modules}
     assert used - declared == set()
     assert {"torch", "numpy", "pillow"} <= used

@@ -97,11 +97,13 @@ class Layout:
     def batch(self) -> Tensor:
         """Image index of each node, `(N,)`."""
         if self._batch is None:
-            images = torch.arange(self.num_graphs, device=self.device)
             if self.regular:
+                images = torch.arange(self.num_graphs, device=self.device)
                 self._batch = images.view(-1, 1).expand(-1, self._counts[0]).flatten()
             else:
-                self._batch = images.repeat_interleave(torch.tensor(self._counts, device=self.device))
+                lengths = torch.tensor(self._counts, device="cpu")  # a GPU would be waited for
+                images = torch.arange(self.num_graphs, device="cpu").repeat_interleave(lengths)
+                self._batch = images.to(self.device)
         return self._batch
 
     @property

@@ -29,7 +29,8 @@ def fit(data, out, *, model, options, recipe, **rest):
 
 
 def run(out, *, resume=False, **values):
-    """Train; three epochs of six steps."""
+    """Train; three epochs of six steps. Text is read as YAML reads it."""
+    values = {key: yaml.safe_load(value) if isinstance(value, str) else value for key, value in values.items()}
     recipe = load_config("digits", ("test", {"epochs": 3, "batch_size": 32, "lr": 1e-3, **values}))
     data = few_digits(batch_size=recipe.batch_size, num_workers=recipe.num_workers, augmentation=recipe.augmentation)
     return fit(data, out, model="vig_micro", options=NETWORK, recipe=recipe, progress=False, resume=resume)
@@ -40,7 +41,7 @@ if __name__ == "__main__":
         kept = run(
             sys.argv[1],
             resume=sys.argv[2] == "1",
-            **{key: yaml.safe_load(value) for key, value in (pair.split("=") for pair in sys.argv[3:])},
+            **dict(pair.split("=") for pair in sys.argv[3:]),
         )
     except TrainingInterrupted as stop:
         sys.exit(128 + stop.signum)

@@ -92,7 +92,7 @@ def _products(parts: Tensor, weights: Tensor) -> Tensor:
     """One product per head, `(H, N, K)` and `(H, K, M)` to `(N, H M)`."""
     needs_graph = torch.is_grad_enabled() and (parts.requires_grad or weights.requires_grad)
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    if parts.device.type == "cpu" or needs_graph or transformed:
+    if parts.device.type != "cuda" or needs_graph or transformed:
         return torch.bmm(parts, weights).transpose(0, 1).flatten(1)  # (H, N, M) -> (N, H M)
     return _products_in_place(parts, weights)
 
