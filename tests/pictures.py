@@ -11,7 +11,7 @@ from vig_pyg.image_io import IMAGE_EXTENSIONS
 
 
 def make_folder(root, train=8, val=4):
-    """Two classes of pictures that differ in color, in two sizes, in `train/` and `val/`."""
+    """Two classes of images that differ in color, in two sizes, in `train/` and `val/`."""
     rng = np.random.default_rng(0)
     for part, count in (("train", train), ("val", val)):
         for c, name in enumerate(("blue", "red")):
@@ -34,7 +34,7 @@ def _reads_ycbcr():
     return True
 
 
-#: Files that are no good pictures, and the reason that is given (a regular expression).
+#: Files that are no good images, and the reason that is given (a regular expression).
 BROKEN = {
     "truncated.jpg": r"damaged or cut short",
     "truncated.png": r"damaged or cut short",
@@ -253,7 +253,7 @@ def _make_broken(folder):
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(content[: len(content) // 2])
     (folder / "zero.jpg").touch()
-    (folder / "text.jpg").write_text("I am a picture, honestly.")
+    (folder / "text.jpg").write_text("I am an image, honestly.")
     (folder / "weights.png").write_bytes(bytes(range(256)) * 8)
     (folder / "huge.png").write_bytes(png_header(50_000, 50_000))
     Image.new("L", (1, 200)).save(folder / "narrow.png")
@@ -262,7 +262,7 @@ def _make_broken(folder):
 
 
 def png_header(width, height):
-    """A file that says it is a picture of that size, and ends."""
+    """A file that says it is an image of that size, and ends."""
 
     size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (

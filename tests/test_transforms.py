@@ -118,7 +118,7 @@ def test_a_size_that_patches_do_not_divide_is_refused():
         (torch.rand(3, 0, 8), "at least one pixel"),
         (torch.rand(0, 8, 8), "at least one pixel"),
         (torch.full((3, 8, 8), torch.nan), "not finite"),
-        ("cat.png", "got str: for a PIL picture"),
+        ("cat.png", "got str: for a PIL image"),
     ],
     ids=["uint8", "2d", "4d", "empty", "no channel", "nan", "a name"],
 )

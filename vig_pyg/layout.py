@@ -102,8 +102,7 @@ class Layout:
                 self._batch = images.view(-1, 1).expand(-1, self._counts[0]).flatten()
             else:
                 lengths = torch.tensor(self._counts, device="cpu")  # a GPU would be waited for
-                images = torch.arange(self.num_graphs, device="cpu").repeat_interleave(lengths)
-                self._batch = images.to(self.device)
+                self._batch = torch.arange(self.num_graphs, device="cpu").repeat_interleave(lengths).to(self.device)
         return self._batch
 
     @property

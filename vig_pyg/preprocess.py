@@ -71,7 +71,7 @@ class Preprocessing:
         `(C, H, W)`.
 
         Args:
-            picture: A PIL image, or an array `(H, W, C)` or `(H, W)`.
+            image: A PIL image, or an array `(H, W, C)` or `(H, W)`.
 
         Raises:
             UnreadableImageError: If an array has another number of channels, or a PIL image is given and `in_channels`

@@ -200,7 +200,7 @@ def _checked(image: object) -> Tensor:
     if not isinstance(image, Tensor):
         raise ValueError(
             f"Expected one image as a tensor (C, H, W), got {type(image).__name__}: "
-            "for a PIL picture put torchvision's ToTensor() before."
+            "for a PIL image put torchvision's ToTensor() before."
         )
     if image.dim() != 3 or image.numel() == 0:
         hint = ": transforms take images one by one" if image.dim() == 4 else ""

@@ -55,7 +55,7 @@ def test_arrays_of_any_channels(picture):
     array = np.random.default_rng(0).random((40, 50, 6), dtype=np.float32)
     preprocessing = Preprocessing(image_size=32, in_channels=6)
     assert AugmentedImage(Augmentation(affine=True, erasing=1.0), preprocessing)(array).shape == (6, 32, 32)
-    with pytest.raises(ValueError, match="colors of pictures with 1 or 3 channels; with in_channels=6"):
+    with pytest.raises(ValueError, match="colors of images with 1 or 3 channels; with in_channels=6"):
         AugmentedImage(Augmentation(color_jitter=0.1), preprocessing)
 
 

@@ -15,7 +15,7 @@ from vig_pyg.preprocess import Preprocessing
 
 @pytest.fixture
 def folder(tmp_path):
-    return make_folder(tmp_path / "pictures")
+    return make_folder(tmp_path / "images")
 
 
 def epoch(data):

@@ -9,7 +9,7 @@ SEVEN = ["red", "green", "blue", "d", "e", "f", "g"]  # in this order the model 
 
 @pytest.fixture
 def root(tmp_path):
-    """Three of four pictures are in the folder of their color, and two are broken."""
+    """Three of four images are in the folder of their color, and two are broken."""
     for label, color, count in (("red", "red", 2), ("red", "blue", 1), ("blue", "blue", 1)):
         for i in range(count):
             paint(tmp_path / label / f"{color}{i}.png", color)
@@ -59,5 +59,5 @@ def test_the_model_chooses_among_all_classes_even_if_some_do_not_occur(tmp_path)
 
 def test_nothing_readable_is_an_error(tmp_path):
     (tmp_path / "a.png").touch()
-    with pytest.raises(ValueError, match=r"None of 1 pictures could be read; the first: the file is empty\."):
+    with pytest.raises(ValueError, match=r"None of 1 images could be read; the first: the file is empty\."):
         evaluate(colors(), LabeledImages([tmp_path / "a.png"], [0]))

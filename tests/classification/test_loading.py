@@ -9,16 +9,16 @@ def load(preset="scratch", **values):
 
 
 def test_every_value_reaches_the_data(tmp_path):
-    root = make_folder(tmp_path / "pictures")
+    root = make_folder(tmp_path / "images")
     data = load(data=str(root), image_size=20, in_channels=1, crop_pct=0.5, batch_size=6, num_workers=1, cache=24)
     assert (data.preprocessing.image_size, data.preprocessing.in_channels, data.preprocessing.crop_pct) == (20, 1, 0.5)
     assert (data.batch_size, data.num_workers, data.cache) == (6, 1, 24)
     (root / "train" / "red" / "0.png").write_bytes(b"")
     assert len(load(data=str(root), on_broken="skip").train_set) == 15
-    text = "path,label,split\npictures/val/red/0.png,1,train\npictures/val/red/1.png,2,train\n"
-    (tmp_path / "t.CSV").write_text(text + "pictures/val/red/2.png,2,val\n")
+    text = "path,label,split\nimages/val/red/0.png,1,train\nimages/val/red/1.png,2,train\n"
+    (tmp_path / "t.CSV").write_text(text + "images/val/red/2.png,2,val\n")
     assert load(data=str(tmp_path / "t.CSV")).class_names == ["1", "2"]
-    (tmp_path / "t.tsv").write_text(text.replace(",", "\t") + "pictures/val/red/2.png\t2\tval\n")
+    (tmp_path / "t.tsv").write_text(text.replace(",", "\t") + "images/val/red/2.png\t2\tval\n")
     assert load(data=str(tmp_path / "t.tsv")).class_names == ["1", "2"]
 
 

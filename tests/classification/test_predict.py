@@ -53,7 +53,7 @@ def test_equals_the_model_by_hand(tmp_path):
     paths = [paint(tmp_path / f"{name}.png", name) for name in RGB]
     classifier = ImageClassifier(name="", model=model, class_names=list("abcd"), preprocessing=preprocessing)
     found = list(predict(classifier, paths, topk=4, batch_size=3))
-    assert not model.training  # statistics of the batch would make pictures depend on each other
+    assert not model.training  # statistics of the batch would make images depend on each other
     with torch.no_grad():
         want = model(torch.stack([preprocessing(read_image(path)) for path in paths])).softmax(1)
     for one, row in zip(found, want, strict=True):

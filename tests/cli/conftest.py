@@ -10,9 +10,9 @@ from vig_pyg.cli import main
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """A run on a folder of pictures, and the folder."""
+    """A run on a folder of images, and the folder."""
     root = tmp_path_factory.mktemp("cli")
-    pictures = make_folder(root / "pictures")
+    pictures = make_folder(root / "images")
     assert main(["train", "--data", str(pictures), "--out", str(root / "run"), *QUICK]) == 0
     return root / "run", pictures
 
@@ -29,11 +29,11 @@ def saved(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
-    """Two classes of four pictures each."""
-    return make_folder(tmp_path_factory.mktemp("pictures"), train=0) / "val"
+    """Two classes of four images each."""
+    return make_folder(tmp_path_factory.mktemp("images"), train=0) / "val"
 
 
 @pytest.fixture(scope="session")
 def odd(tmp_path_factory):
-    """A folder of odd and broken pictures, all of one class."""
+    """A folder of odd and broken images, all of one class."""
     return make_odd(tmp_path_factory.mktemp("odd") / "red")

@@ -74,7 +74,7 @@ def test_predict_draws_and_writes_coco(trained, tmp_path, capsys):
     picture = voc / "JPEGImages" / "pic0.jpg"
     command = ["detect", "predict", str(run), str(picture), "--out", str(tmp_path / "out"), "--threshold", "0.01"]
     assert main(command) == 0
-    assert f"in 1 pictures, in {tmp_path / 'out'}" in capsys.readouterr().out
+    assert f"in 1 images, in {tmp_path / 'out'}" in capsys.readouterr().out
     assert (tmp_path / "out" / "pic0.png").is_file()
     assert COCO(str(tmp_path / "out" / "predictions.json")).dataset["images"][0]["file_name"] == str(picture)
     assert "not overwritten" in fails(capsys, *command)
@@ -83,7 +83,7 @@ def test_predict_draws_and_writes_coco(trained, tmp_path, capsys):
 
 def test_predict_takes_folders_and_names_what_it_cannot_read(trained, tmp_path, capsys):
     run, _ = trained
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     Image.new("RGB", (50, 40)).save(folder / "good.png")
     (folder / "bad.png").write_text("text")
@@ -127,7 +127,7 @@ def test_mistakes_are_one_clear_line(tmp_path, capsys):
     assert "k must be a whole number from 1 to 4096" in fails(capsys, *train, "--k", "x")
     assert "no COCO file" in fails(capsys, *train, "--val", tmp_path / "none.json")
     assert "--schedule must be one of cosine, step, got 'linear'" in fails(capsys, *train, "--schedule", "linear")
-    (tmp_path / "data" / "images" / "2.png").write_bytes(b"no picture")
+    (tmp_path / "data" / "images" / "2.png").write_bytes(b"no image")
     assert "2.png cannot be read" in fails(capsys, *train)
     for wrong in ("wide", "1", "[2, 1]", "[0, 1]", "[1, 2, 3]"):
         assert "scale" in fails(capsys, *train, "--augmentation.scale", wrong)

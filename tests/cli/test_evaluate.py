@@ -21,7 +21,7 @@ def run(*argv):
 def by_hand(saved, pictures, tmp_path, *options):
     """Top-1 from what `predict` says."""
     main(["predict", str(saved), str(pictures), "--json", str(tmp_path / "p.json"), "--overwrite", *map(str, options)])
-    found = json.loads((tmp_path / "p.json").read_text())["pictures"]
+    found = json.loads((tmp_path / "p.json").read_text())["images"]
     right = [one["classes"][0]["name"] == one["path"].split("/")[-2] for one in found]
     return 100 * sum(right) / len(right)
 
@@ -74,7 +74,7 @@ def test_broken_pictures_count_nowhere_and_are_listed(saved, odd, tmp_path, caps
     assert run(saved, odd.parent, "--json", tmp_path / "out.json", "--num-workers", workers, "--batch-size", 7) == 1
     out, err = capsys.readouterr()
     assert f"{len(ODD)} images, 1 of 2 classes occur" in out
-    assert f"{len(BROKEN)} of {len(BROKEN) + len(ODD)} pictures could not be read:" in err
+    assert f"{len(BROKEN)} of {len(BROKEN) + len(ODD)} images could not be read:" in err
     for name, reason in BROKEN.items():
         assert re.search(rf"{odd / name}: .*{reason}", err)
     content = json.loads((tmp_path / "out.json").read_text())
@@ -124,7 +124,7 @@ def test_evaluate_names_what_is_wrong(saved, pictures, odd, tmp_path, capsys):
         "needs one folder of images for each class": [saved, pictures / "red"],
         "2 of 2 folders are no classes of the model: train, val; its classes are blue, red": [saved, pictures.parent],
         "but the model has 2 classes and not ImageNet's 1000": [saved, tmp_path / "wordnet"],
-        "None of 1 pictures could be read": [saved, tmp_path / "broken"],
+        "None of 1 images could be read": [saved, tmp_path / "broken"],
         "exists already": [saved, pictures, "--csv", tmp_path / "mine"],
         "batch_size >= 1": [saved, pictures, "--batch-size", 0],
         "There is no folder nothing and no model of that name": ["nothing", pictures],

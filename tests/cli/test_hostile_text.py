@@ -28,7 +28,7 @@ def plain(text):
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory):
-    """A model with hostile class names, and hostile names of folders and files: some pictures, some broken."""
+    """A model with hostile class names, and hostile names of folders and files: some images, some broken."""
     root = tmp_path_factory.mktemp("stranger")
     names = [text.encode("utf-8", "replace").decode() for text in STRINGS if fits(text)]
     names = [name for name in dict.fromkeys(names) if name not in (".", "..") and not name.startswith(".")]
@@ -42,10 +42,10 @@ def stranger(tmp_path_factory):
         folder.mkdir(parents=True)
         (folder / "0.png").write_bytes(image)
         (folder / "broken.png").write_bytes(b"\x1b[2J" + bytes([i]))
-    pictures = root / "pictures"
+    pictures = root / "images"
     pictures.mkdir()
     for i, name in enumerate(names[12:60]):
-        (pictures / f"{name}.png").write_bytes(image if i % 2 else b"no picture")
+        (pictures / f"{name}.png").write_bytes(image if i % 2 else b"no image")
     return root
 
 
@@ -54,7 +54,7 @@ QUICK = ["--batch-size", "8", "--num-workers", "0", "--device", "cpu", "--quiet"
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 def test_tables_hold_text_only(stranger, tmp_path, capsys, command):
-    source = stranger / ("pictures" if command == "predict" else "labeled")
+    source = stranger / ("images" if command == "predict" else "labeled")
     files = ["--json", str(tmp_path / "a.json"), "--csv", str(tmp_path / "a.csv")]
     assert cli.main([command, str(stranger / "model"), str(source), *files, *QUICK]) == 1
     out, err = capsys.readouterr()
@@ -68,7 +68,7 @@ def test_tables_hold_text_only(stranger, tmp_path, capsys, command):
         assert cell.isprintable() and not cell.lstrip().startswith(("=", "+", "@", "-"))
     content = json.loads(text)
     if command == "predict":  # JSON has them exactly
-        assert {one["path"] for one in content["pictures"]} <= {str(path) for path in source.iterdir()}
+        assert {one["path"] for one in content["images"]} <= {str(path) for path in source.iterdir()}
 
 
 @pytest.mark.parametrize("kind", [ValueError, OSError, ImportError, TypeError])

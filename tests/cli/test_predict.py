@@ -57,15 +57,15 @@ def test_a_folder_of_odd_and_broken_pictures(saved, odd, tmp_path, capsys, worke
     assert run(saved, odd, "--batch-size", 7, *options) == 1
     out, err = capsys.readouterr()
     assert {line.split()[0] for line in out.splitlines()} == {str(odd / name) for name in ODD}
-    assert f"{len(BROKEN)} of {len(BROKEN) + len(ODD)} pictures could not be read:" in err
+    assert f"{len(BROKEN)} of {len(BROKEN) + len(ODD)} images could not be read:" in err
     for name, reason in BROKEN.items():
         assert re.search(rf"{odd / name}: .*{reason}", err)
 
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["model"] == str(saved)
-    assert {one["path"] for one in content["pictures"]} == {str(odd / name) for name in ODD}
+    assert {one["path"] for one in content["images"]} == {str(odd / name) for name in ODD}
     assert {one["path"] for one in content["unreadable"]} == {str(odd / name) for name in BROKEN}
-    for one in content["pictures"]:
+    for one in content["images"]:
         assert {c["name"]: c["index"] for c in one["classes"]} == {"blue": 0, "red": 1}
         assert sum(c["probability"] for c in one["classes"]) == pytest.approx(1)
 
@@ -73,7 +73,7 @@ def test_a_folder_of_odd_and_broken_pictures(saved, odd, tmp_path, capsys, worke
     assert list(rows[0]) == ["path", "rank", "index", "name", "probability", "error"]
     assert len(rows) == 2 * len(ODD) + len(BROKEN)
     first = {row["path"]: row["name"] for row in rows if row["rank"] == "1"}
-    assert first == {one["path"]: one["classes"][0]["name"] for one in content["pictures"]}
+    assert first == {one["path"]: one["classes"][0]["name"] for one in content["images"]}
     for row in rows:
         assert (row["error"] == "") == (row["name"] != "")
 
@@ -81,7 +81,7 @@ def test_a_folder_of_odd_and_broken_pictures(saved, odd, tmp_path, capsys, worke
 def test_nothing_readable_still_says_why(saved, odd, capsys):
     assert run(saved, odd / "zero.jpg", odd / "text.jpg") == 1
     out, err = capsys.readouterr()
-    assert out == "" and "2 of 2 pictures could not be read" in err
+    assert out == "" and "2 of 2 images could not be read" in err
 
 
 def test_names_that_are_no_unicode(saved, pictures, tmp_path):
@@ -92,7 +92,7 @@ def test_names_that_are_no_unicode(saved, pictures, tmp_path):
     env = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
     assert r"caf\udce9.png   " in done.stdout
-    assert json.loads((tmp_path / "a.json").read_text())["pictures"][0]["path"] == str(tmp_path / name)
+    assert json.loads((tmp_path / "a.json").read_text())["images"][0]["path"] == str(tmp_path / name)
     assert r"caf\udce9.png,1," in (tmp_path / "a.csv").read_text()
 
 
@@ -102,7 +102,7 @@ def test_a_reader_that_has_enough_is_no_error(saved, pictures, tmp_path):
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 141)
-    assert json.loads((tmp_path / "a.json").read_text())["pictures"]
+    assert json.loads((tmp_path / "a.json").read_text())["images"]
 
 
 def test_files_are_not_overwritten_unless_told(saved, pictures, tmp_path, capsys):
@@ -116,7 +116,7 @@ def test_files_are_not_overwritten_unless_told(saved, pictures, tmp_path, capsys
     both = ["--json", mine, "--csv", mine, "--overwrite"]
     assert "--json and --csv are both" in fails(capsys, "predict", saved, picture, *both)
     assert run(saved, picture, "--json", mine, "--overwrite") == 0
-    assert json.loads(mine.read_text())["pictures"]
+    assert json.loads(mine.read_text())["images"]
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate", "graph"])
@@ -147,7 +147,7 @@ def test_pipes_and_devices_are_not_opened_and_links_not_written_through(saved, p
     options = ["--num-workers", 0, "--json", tmp_path / "a.json"]
     assert run(saved, picture, *(tmp_path / name for name in names), *options) == 1
     err = capsys.readouterr().err
-    assert "3 of 4 pictures could not be read" in err and "There is no image at" in err
+    assert "3 of 4 images could not be read" in err and "There is no image at" in err
     assert err.count("it is a pipe, a socket or a device, not a file") == 2
     assert [
         one["path"].rsplit("/", 1)[1] for one in json.loads((tmp_path / "a.json").read_text())["unreadable"]

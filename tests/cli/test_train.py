@@ -16,16 +16,16 @@ LONGER = [*QUICK, "--epochs", "2"]
 
 
 def test_a_second_run_takes_the_next_name(tmp_path, monkeypatch, capsys):
-    pictures = make_folder(tmp_path / "pictures")
+    pictures = make_folder(tmp_path / "images")
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert main(["train", "--data", str(pictures), *QUICK]) == 0
-    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["pictures", "pictures-2"]
-    assert "runs/pictures-2/model.safetensors" in capsys.readouterr().out
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["images", "images-2"]
+    assert "runs/images-2/model.safetensors" in capsys.readouterr().out
 
 
 def test_mistakes_are_one_clear_line_and_leave_nothing(tmp_path, capsys):
-    pictures, out = make_folder(tmp_path / "pictures"), tmp_path / "run"
+    pictures, out = make_folder(tmp_path / "images"), tmp_path / "run"
     train = ["train", "--out", out, *QUICK, "--data"]
     assert "does not exist" in fails(capsys, *train, tmp_path / "nowhere")
     assert "does not exist" in fails(capsys, *train, pictures / "train" / "none")
@@ -36,7 +36,7 @@ def test_mistakes_are_one_clear_line_and_leave_nothing(tmp_path, capsys):
     (pictures / "val" / "red" / "1.png").write_bytes(b"")
     assert "red/1.png" in fails(capsys, *train, pictures)
     assert not out.exists()
-    assert [p.name for p in tmp_path.iterdir()] == ["pictures"]
+    assert [p.name for p in tmp_path.iterdir()] == ["images"]
     assert main([str(a) for a in [*train, pictures, "--on-broken", "skip"]]) == 0
     capsys.readouterr()
     before = (out / "model.safetensors").read_bytes()
@@ -49,10 +49,10 @@ def test_ctrl_c_is_said_and_leaves_nothing(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vig_pyg.classification.module.Classifier.training_step", interrupt)
-    pictures = make_folder(tmp_path / "pictures")
+    pictures = make_folder(tmp_path / "images")
     assert main(["train", "--data", str(pictures), "--out", str(tmp_path / "run"), *QUICK]) == 130
     assert "stopped; nothing was written" in capsys.readouterr().err
-    assert [p.name for p in tmp_path.iterdir()] == ["pictures"]
+    assert [p.name for p in tmp_path.iterdir()] == ["images"]
 
 
 @pytest.mark.slow
@@ -65,7 +65,7 @@ def test_the_default_run_reaches_the_promised_accuracy(tmp_path, monkeypatch, ca
 
 @pytest.fixture
 def pictures(tmp_path):
-    return make_folder(tmp_path / "pictures")
+    return make_folder(tmp_path / "images")
 
 
 def printed(capsys, *argv):
@@ -169,7 +169,7 @@ def test_a_signal_before_the_first_step_is_said_and_leaves_nothing(tmp_path, pic
     command = ["train", "--data", str(pictures), "--out", str(tmp_path / "deep" / "run"), *QUICK]
     assert main(command) == 128 + signum
     assert capsys.readouterr().err == "vig-pyg: stopped; nothing was written\n"
-    assert [p.name for p in tmp_path.iterdir()] == ["pictures"]
+    assert [p.name for p in tmp_path.iterdir()] == ["images"]
 
 
 @pytest.mark.parametrize("model", ["vig_micro", "pvig_medium", "pvig_micro"])

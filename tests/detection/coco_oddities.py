@@ -224,12 +224,12 @@ def an_image_twice(case):
     case.content["images"].append(dict(case.content["images"][0]))
 
 
-@_refused("pictures that appear twice")
+@_refused("images that appear twice")
 def a_file_twice(case):
     case.content["images"].append({**case.content["images"][0], "id": 777})
 
 
-@_refused("1 pictures of .*0.png|gone.png")
+@_refused("1 images of .*0.png|gone.png")
 def a_file_that_is_gone(case):
     case.content["images"].append({"id": 888, "file_name": "gone.png", "width": 5, "height": 5})
 

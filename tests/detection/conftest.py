@@ -11,9 +11,9 @@ LOW = {"detector": {"box_score_thresh": 0.01, "rpn_post_nms_top_n_train": 64, "b
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """The folder of a Mask R-CNN run of a few epochs, and its pictures in COCO's format."""
+    """The folder of a Mask R-CNN run of a few epochs, and its images in COCO's format."""
     root = tmp_path_factory.mktemp("detection")
-    coco = make_coco(root / "pictures", count=4)
+    coco = make_coco(root / "images", count=4)
     fit(
         plan(coco, detector="maskrcnn", epochs=12, evaluate_every=12, options=LOW),
         root / "run",

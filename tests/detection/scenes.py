@@ -1,4 +1,4 @@
-"""Pictures with colored rectangles, in COCO's format and as Pascal VOC folders."""
+"""Images with colored rectangles, in COCO's format and as Pascal VOC folders."""
 
 import json
 from xml.etree import ElementTree
@@ -32,7 +32,7 @@ def coco_entry(number, image_id, box, kind, crowd=False):
 
 
 def make_coco(root, count=6, size=(48, 64), seed=0, taller=16):
-    """`instances.json` and `images/`; every second picture is taller. Image ids are 10, 20, ...; categories 3 and 7."""
+    """`instances.json` and `images/`; every second image is taller. Image ids are 10, 20, ...; categories 3 and 7."""
     rng = np.random.default_rng(seed)
     (root / "images").mkdir(parents=True)
     images, annotations = [], []
@@ -57,7 +57,7 @@ def change(path, function):
 
 
 def add_picture(path, size, boxes=(), crowd=False):
-    """One more picture of noise in a COCO file, with objects (x1, y1, x2, y2)."""
+    """One more image of noise in a COCO file, with objects (x1, y1, x2, y2)."""
     rng = np.random.default_rng(1)
 
     def add(content):
@@ -72,7 +72,7 @@ def add_picture(path, size, boxes=(), crowd=False):
 
 
 def make_voc(root, count=4, size=(48, 64)):
-    """A Pascal VOC folder with the lists `train` (all but the last picture) and `test` (the last)."""
+    """A Pascal VOC folder with the lists `train` (all but the last image) and `test` (the last)."""
     rng = np.random.default_rng(0)
     for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (root / folder).mkdir(parents=True)

@@ -39,13 +39,13 @@ def test_pictures_are_found_in_the_customary_places(tmp_path, place):
 
 def test_a_named_folder_is_the_only_place(tmp_path):
     path = make_coco(tmp_path / "a")
-    (tmp_path / "a" / "images").rename(tmp_path / "pictures")
-    assert len(read_coco(path, tmp_path / "pictures").records) == 6
+    (tmp_path / "a" / "images").rename(tmp_path / "images")
+    assert len(read_coco(path, tmp_path / "images").records) == 6
     with pytest.raises(FileNotFoundError, match=r"0\.png is the first.*name their folder"):
         read_coco(path)
-    (tmp_path / "pictures" / "3.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 pictures of .* the first is 3\.png"):
-        read_coco(path, tmp_path / "pictures")
+    (tmp_path / "images" / "3.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 images of .* the first is 3\.png"):
+        read_coco(path, tmp_path / "images")
 
 
 def test_boxes_without_area_are_left_out_with_a_report_or_refused(tmp_path, caplog):

@@ -118,7 +118,7 @@ def test_pictures_that_cannot_be_used_are_named(tmp_path):
     change(path, lambda content: content["images"][0].update(width=65))
     with pytest.raises(ValueError, match=r"0\.png has 64 x 48 pixels, but its annotation says 65 x 48"):
         pictures(path)[0]
-    (tmp_path / "images" / "1.png").write_bytes(b"no picture")
+    (tmp_path / "images" / "1.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"1\.png cannot be read"):
         pictures(path)[1]
     found = pictures(path)

@@ -46,7 +46,7 @@ def test_what_is_probably_a_mistake_is_logged(tmp_path, caplog):
     change(train, lambda content: content["categories"].append({"id": 9, "name": "Red"}))
     load_data(plan(train, val))
     assert "classes 'red' and 'Red', which differ little" in caplog.text
-    assert "1 of 3 pictures of instances are trained on, too, such as" in caplog.text
+    assert "1 of 3 images of instances are trained on, too, such as" in caplog.text
     caplog.clear()
     load_data(plan(train))
-    assert "4 of 4 pictures" in caplog.text
+    assert "4 of 4 images" in caplog.text

@@ -18,7 +18,7 @@ def module(tmp_path, **options):
 
 
 def steps(made, data, count, precision):
-    """Plain training over all pictures, odd ones in every batch."""
+    """Plain training over all images, odd ones in every batch."""
     optimizer = torch.optim.AdamW(made.model.parameters(), lr=2e-4, weight_decay=0.05)
     made.log = made.log_dict = lambda *_, **__: None
     made.train()

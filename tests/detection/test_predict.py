@@ -23,7 +23,7 @@ RED["masks"][..., 20:30, 20:40] = 1
 
 
 class Finds(torch.nn.Module):
-    """Finds the same in every picture: an object, a weak one, background."""
+    """Finds the same in every image: an object, a weak one, background."""
 
     def forward(self, images):
         h, w = images[0].shape[1:]
@@ -110,7 +110,7 @@ def test_pictures_that_cannot_be_read_are_named(run, tmp_path):
 def test_mistakes_leave_nothing(run, tmp_path):
     good = picture(tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("text")
-    with pytest.raises(ValueError, match=r"None of 1 pictures.*bad\.png"):
+    with pytest.raises(ValueError, match=r"None of 1 images.*bad\.png"):
         predict(run, [tmp_path / "bad.png"], tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
         predict(run, [tmp_path / "none.png"], tmp_path / "out")
@@ -193,7 +193,7 @@ def test_long_and_repeated_names(run, tmp_path):
 
 
 def test_nothing_to_look_at(run, tmp_path):
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         predict(run, [], tmp_path / "out")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FileExistsError, match="link"):

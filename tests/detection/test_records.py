@@ -16,7 +16,7 @@ def test_boxes_without_area_are_reported_or_refused(box, caplog):
     with caplog.at_level(logging.WARNING):
         assert clip_box(box, (20, 30), "a.jpg, annotation 7", "drop") is None
     assert "a.jpg, annotation 7" in caplog.text
-    with pytest.raises(ValueError, match=r"a\.jpg, annotation 7.*no area in a picture of 30 x 20.*--on-bad drop"):
+    with pytest.raises(ValueError, match=r"a\.jpg, annotation 7.*no area in an image of 30 x 20.*--on-bad drop"):
         clip_box(box, (20, 30), "a.jpg, annotation 7", "stop")
 
 
@@ -24,19 +24,19 @@ def test_masks_need_all_outlines_and_classes_must_agree():
     plain, outlined = Annotation((0, 0, 1, 1), 1), Annotation((0, 0, 1, 1), 1, segmentation=[[0, 0, 1, 0, 1, 1]])
 
     def source(*things):
-        return DetectionDataset("pictures", [ImageRecord(Path("a"), 1, (2, 2), list(things))], ["cat", "dog"], [1, 2])
+        return DetectionDataset("images", [ImageRecord(Path("a"), 1, (2, 2), list(things))], ["cat", "dog"], [1, 2])
 
     assert source(outlined).has_masks
     assert not source(outlined, plain).has_masks
     assert not source().has_masks
     assert source().with_classes(["cat", "dog"])
-    with pytest.raises(ValueError, match=r"pictures has other classes.*\['cow', 'dog'\]"):
+    with pytest.raises(ValueError, match=r"images has other classes.*\['cow', 'dog'\]"):
         source().with_classes(["cat", "cow"])
 
 
 def test_classes_are_matched_by_name(caplog):
     things = [Annotation((0, 0, 1, 1), 1, name="annotation 1"), Annotation((0, 0, 1, 1), 2, name="annotation 2")]
-    source = DetectionDataset("pictures", [ImageRecord(Path("a"), 1, (2, 2), things)], ["cat", "dog"], [5, 9])
+    source = DetectionDataset("images", [ImageRecord(Path("a"), 1, (2, 2), things)], ["cat", "dog"], [5, 9])
     other = source.with_classes(["dog", "bird", "cat"])
     assert (other.class_names, other.category_ids) == (["dog", "bird", "cat"], [9, 10, 5])
     assert [other.class_names[thing.label - 1] for thing in other.records[0].things] == ["cat", "dog"]
@@ -44,6 +44,6 @@ def test_classes_are_matched_by_name(caplog):
     assert [thing.name for thing in other.records[0].things] == ["annotation 1", "annotation 2"]
     with pytest.raises(ValueError, match=r"other classes.*\['dog'\].*matched by name"):
         source.with_classes(["cat"])
-    unused = DetectionDataset("pictures", [ImageRecord(Path("a"), 1, (2, 2), things[:1])], ["cat", "dog"], [5, 9])
+    unused = DetectionDataset("images", [ImageRecord(Path("a"), 1, (2, 2), things[:1])], ["cat", "dog"], [5, 9])
     assert unused.with_classes(["cat"]).category_ids == [5]
     assert "['dog']" in caplog.text

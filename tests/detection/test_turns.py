@@ -8,7 +8,7 @@ from vig_pyg.detection.turns import settle, turn_boxes, turn_boxes_back, turn_ma
 
 
 def photo(path, orientation, size=(24, 40)):
-    """A file whose upright picture has that size."""
+    """A file whose upright image has that size."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     pixels = np.zeros((*size, 3), dtype=np.uint8)
@@ -42,7 +42,7 @@ def test_the_size_of_the_annotation_tells_whether_boxes_must_be_turned(tmp_path,
         assert settle(path, (24, 40), objects=True) == ((24, 40), 1)
         assert settle(path, None, objects=True) == ((24, 40), 1)
     elif orientation > 4:
-        assert settle(path, (24, 40), objects=True) == ((24, 40), 1)  # drawn on the upright picture
+        assert settle(path, (24, 40), objects=True) == ((24, 40), 1)  # drawn on the upright image
         assert settle(path, (40, 24), objects=True) == ((40, 24), orientation)  # drawn on raw pixels
     else:
         with pytest.raises(ValueError, match=rf"a\.jpg.*orientation {orientation}.*same before and after"):
@@ -65,5 +65,5 @@ def test_a_square_looks_the_same(tmp_path, orientation):
 def test_files_that_are_no_pictures_are_named_later_unless_a_size_is_needed(tmp_path):
     (tmp_path / "a.jpg").write_text("text")
     assert settle(tmp_path / "a.jpg", (3, 4), objects=True) == ((3, 4), 1)
-    with pytest.raises(ValueError, match=r"a\.jpg cannot be read as a picture"):
+    with pytest.raises(ValueError, match=r"a\.jpg cannot be read as an image"):
         settle(tmp_path / "a.jpg", None, objects=True)

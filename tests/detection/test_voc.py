@@ -64,7 +64,7 @@ def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="no list 'val': choose one of test, train"):
         read_voc(root, "val")
     (root / "ImageSets/Main/empty.txt").write_text("\n")
-    with pytest.raises(ValueError, match="names no picture"):
+    with pytest.raises(ValueError, match="names no image"):
         read_voc(root, "empty")
     add_to_file(root / "Annotations" / "pic1.xml", (2, 2, "wide", 9), "red")
     with pytest.raises(ValueError, match=r"pic1\.jpg: a box cannot be read"):
@@ -76,7 +76,7 @@ def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"pic1\.xml"):
         read_voc(root, "train")
     (root / "JPEGImages" / "pic3.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match="no picture of pic3"):
+    with pytest.raises(FileNotFoundError, match="no image of pic3"):
         read_voc(root, "test")
 
 
@@ -162,4 +162,4 @@ def test_boxes_far_beyond_the_picture_are_told(tmp_path, caplog):
     file.write_text(re.sub(r"<xmax>\d+", "<xmax>500", file.read_text()))
     read_voc(root, "train")
     [line] = [record.getMessage() for record in caplog.records]
-    assert re.search(r"pic1\.xml: \d boxes reach far beyond the picture of 64 x 48 pixels .* object 1, ", line)
+    assert re.search(r"pic1\.xml: \d boxes reach far beyond the image of 64 x 48 pixels .* object 1, ", line)

@@ -14,9 +14,9 @@ from vig_pyg.detection.voc import read_voc
 class Case:
     root: object
     rng: object
-    free: list  # names of pictures that no other change has touched
+    free: list  # names of images that no other change has touched
     trees: dict
-    expected: dict  # name of a picture: [(class, box, difficult)]
+    expected: dict  # name of an image: [(class, box, difficult)]
     lines: list
     ending: str = "\n"
     refusals: list = field(default_factory=list)
@@ -213,12 +213,12 @@ def an_annotation_that_is_gone(case):
     case.lines.append("gone")
 
 
-@_refused(r"There is no picture of pic\d+")
+@_refused(r"There is no image of pic\d+")
 def a_picture_that_is_gone(case):
     (case.root / "JPEGImages" / f"{case.picture()}.jpg").unlink()
 
 
-@_refused("belong to one picture")
+@_refused("belong to one image")
 def one_picture_for_two(case):
     first, second = case.picture(), case.picture()
     (case.root / "JPEGImages" / f"{first}.jpg").unlink()

@@ -90,7 +90,7 @@ def test_an_existing_folder_is_refused_before_any_work(tmp_path):
 
 
 def test_one_class_is_refused_before_any_work(tmp_path):
-    root = make_folder(tmp_path / "pictures")
+    root = make_folder(tmp_path / "images")
     for part in ("train", "val"):
         shutil.rmtree(root / part / "red")
     recipe = load_config("scratch", ("test", {"data": str(root), "image_size": 32}))
@@ -101,7 +101,7 @@ def test_one_class_is_refused_before_any_work(tmp_path):
 
 def test_pictures_learn_from_scratch(tmp_path):
     """The way of the preset, at the size of a test."""
-    values = {"data": str(make_folder(tmp_path / "pictures", train=16, val=8)), "image_size": 32, "epochs": 12,
+    values = {"data": str(make_folder(tmp_path / "images", train=16, val=8)), "image_size": 32, "epochs": 12,
               "batch_size": 8, "num_workers": 0, "cache": 32, "seed": 0, "lr": 1e-3}  # fmt: skip
     recipe = load_config("scratch", ("test", values))
     kept = fit(
@@ -125,8 +125,8 @@ def test_ways_to_train_differ(tmp_path, plain_run, values):
 
 
 def test_a_picture_that_breaks_a_worker_is_named_in_one_line(tmp_path):
-    root = make_folder(tmp_path / "pictures")
-    (root / "train" / "red" / "3.png").write_bytes(b"no picture")
+    root = make_folder(tmp_path / "images")
+    (root / "train" / "red" / "3.png").write_bytes(b"no image")
     recipe = load_config("scratch", ("test", {"data": str(root), "image_size": 32, "batch_size": 4, "num_workers": 1}))
     with pytest.raises(ValueError, match=r"^[^\n]*red/3\.png cannot be read as an image[^\n]*$"):
         fit(load_data(recipe), tmp_path / "run", model="vig_micro", options={}, recipe=recipe, progress=False)

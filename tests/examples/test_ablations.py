@@ -156,20 +156,20 @@ def test_variants_are_listed(tmp_path, capsys):
 def test_a_folder_of_pictures(tmp_path):
     for part, count in (("train", 9), ("val", 3)):
         for label in "ab":
-            folder = tmp_path / "pictures" / part / label
+            folder = tmp_path / "images" / part / label
             folder.mkdir(parents=True)
             for i in range(count):
                 Image.fromarray(np.random.default_rng(i).integers(0, 255, (20, 24, 3), np.uint8)).save(
                     folder / f"{i}.png"
                 )
-    options = ["--data", tmp_path / "pictures", "--batch-size", 4, "--images-per-class", 5, "--num-workers", 0]
+    options = ["--data", tmp_path / "images", "--batch-size", 4, "--images-per-class", 5, "--num-workers", 0]
     run("ablate_blocks", tmp_path / "out", *options, "--image-size", 16, "--seeds", 1, "--only", "conv")
     (row,) = results(tmp_path / "out")
     assert float(row["top1_mean"]) in [pytest.approx(100 * i / 6) for i in range(7)]
     assert json.loads((tmp_path / "out" / "ablation.json").read_text())["patch_size"] == 8
     import ablation_train
 
-    settings = {"data": str(tmp_path / "pictures"), "image_size": 16, "batch_size": 4, "images_per_class": 5}
+    settings = {"data": str(tmp_path / "images"), "image_size": 16, "batch_size": 4, "images_per_class": 5}
     first, second = (ablation_train.load_data(settings, 0).train_set for _ in range(2))
     assert first.sources == second.sources and sorted(first.labels) == [0] * 5 + [1] * 5
 

@@ -17,13 +17,13 @@ def example(monkeypatch):
 
 def test_runs_and_leaves_pictures(example, tmp_path, capsys):
     example.main(["--smoke", "--out", str(tmp_path / "shapes")])
-    assert "AP50 on 2 new pictures" in capsys.readouterr().out
+    assert "AP50 on 2 new images" in capsys.readouterr().out
     drawn = {path.name for path in (tmp_path / "shapes" / "found").iterdir()}
     assert drawn == {"0.png", "1.png", "predictions.json"}
 
 
 def test_the_shapes_are_where_the_boxes_say(example, tmp_path):
-    coco = COCO(str(example.make_pictures(tmp_path / "pictures", 20, seed=0)))
+    coco = COCO(str(example.make_pictures(tmp_path / "images", 20, seed=0)))
     counts = {len(coco.getAnnIds(imgIds=[i])) for i in coco.imgs}
     assert 0 in counts
     assert max(counts) > 2

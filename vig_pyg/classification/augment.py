@@ -1,4 +1,4 @@
-"""From a picture to a training image: random crops, flips, colors, as timm makes them."""
+"""From an image to a training image: random crops, flips, colors, as timm makes them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vig_pyg.preprocess import Picture, Preprocessing
 
 
 class AugmentedImage:
-    """A picture to a random training image `(C, H, W)`; draws from the generators of torch, numpy and Python.
+    """An image to a random training image `(C, H, W)`; draws from the generators of torch, numpy and Python.
 
     Args:
         augmentation: What to do.
         preprocessing: Size, channels and normalization.
 
     Raises:
-        ValueError: If colors are to change in a picture that has none of the usual.
+        ValueError: If colors are to change in an image that has none of the usual.
 
     Example:
         >>> make = AugmentedImage(Augmentation(randaugment="rand-m5"), Preprocessing(image_size=32))
@@ -34,7 +34,7 @@ class AugmentedImage:
         self.colors = bool(a.randaugment or a.color_jitter)
         if self.colors and preprocessing.in_channels not in (1, 3):
             raise ValueError(
-                f"randaugment and color_jitter change the colors of pictures with 1 or 3 channels; with "
+                f"randaugment and color_jitter change the colors of images with 1 or 3 channels; with "
                 f"in_channels={preprocessing.in_channels} set them to null and 0."
             )
         bicubic = v2.InterpolationMode.BICUBIC

@@ -1,4 +1,4 @@
-"""Pictures in batches, the unreadable ones set aside."""
+"""Images in batches, the unreadable ones set aside."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vig_pyg.preprocess import Preprocessing
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Some of the pictures.
+    """Some of the images.
 
     Args:
         places: Their places in the list of all, in order.
@@ -50,12 +50,12 @@ class _Readable(Dataset[tuple[int, Tensor | str]]):
 def batches(
     paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int, num_workers: int
 ) -> Iterator[ImageBatch]:
-    """All pictures in order.
+    """All images in order.
 
     Args:
         paths: The files.
-        preprocessing: From a picture to an image.
-        batch_size: Pictures at once.
+        preprocessing: From an image to an image.
+        batch_size: Images at once.
         num_workers: Processes that read and prepare; 0 reads in this one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pictures with labels, and the loaders that training takes them from."""
+"""Images with labels, and the loaders that training takes them from."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from vig_pyg.preprocess import Picture, Preprocessing
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
-    """Pictures with labels, through a transform.
+    """Images with labels, through a transform.
 
     Args:
-        sources: Files, or pictures as arrays `(H, W)` or `(H, W, C)`.
+        sources: Files, or images as arrays `(H, W)` or `(H, W, C)`.
         labels: Class of each.
-        transform: From a picture to a tensor.
+        transform: From an image to a tensor.
     """
 
     def __init__(
@@ -218,7 +218,7 @@ def name_of(model: nn.Module) -> str:
 
 
 class _CroppedBefore:
-    """The preprocessing of pictures that were cropped before."""
+    """The preprocessing of images that were cropped before."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing

@@ -1,4 +1,4 @@
-"""Accuracy on labeled pictures."""
+"""Accuracy on labeled images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ClassResult:
     Args:
         index: Its number.
         name: Its name.
-        images: Pictures of it that could be read.
+        images: Images of it that could be read.
         top1: Share of them, in percent, for which it was the likeliest class.
         top5: Share of them for which it was among the five likeliest (among all, if the model has fewer).
     """
@@ -35,14 +35,14 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy on labeled pictures.
+    """Accuracy on labeled images.
 
     Args:
-        images: Pictures that could be read.
+        images: Images that could be read.
         top1: Percent of them, each counting alike, whose class was the likeliest.
         top5: Percent of them whose class was among the five likeliest.
         per_class: The classes that occur, in order.
-        broken: Pictures that could not be read; they count nowhere.
+        broken: Images that could not be read; they count nowhere.
         images_per_second: Of the whole, reading included.
         model_images_per_second: Of the model alone.
     """
@@ -65,22 +65,22 @@ def evaluate(
     device: str = "cpu",
     report: Callable[[int], object] | None = None,
 ) -> Evaluation:
-    """Accuracy of a model on labeled pictures.
+    """Accuracy of a model on labeled images.
 
     Args:
         classifier: The model. It chooses among all of its classes, whether they occur or not.
-        data: The pictures.
-        batch_size: Pictures at once.
+        data: The images.
+        batch_size: Images at once.
         num_workers: Processes that read and prepare.
         device: Where the model computes.
-        report: Called with the number of pictures of each batch when it is done, for a progress bar.
+        report: Called with the number of images of each batch when it is done, for a progress bar.
 
     Raises:
-        ValueError: If no picture can be read.
+        ValueError: If no image can be read.
     """
     model = classifier.model.to(device).eval()
     count = len(classifier.class_names)
-    totals = torch.zeros(3, count, dtype=torch.long)  # pictures, right, right among five
+    totals = torch.zeros(3, count, dtype=torch.long)  # images, right, right among five
     labels = torch.tensor(data.labels)
     broken: list[UnreadableImage] = []
     start, busy = time.perf_counter(), 0.0
@@ -98,7 +98,7 @@ def evaluate(
             report(len(batch.places) + len(batch.broken))
     images = int(totals[0].sum())
     if images == 0:
-        raise ValueError(f"None of {len(broken)} pictures could be read; the first: {broken[0].reason}.")
+        raise ValueError(f"None of {len(broken)} images could be read; the first: {broken[0].reason}.")
     shares = (100 * totals[1:].sum(1) / images).tolist()
     return Evaluation(
         images=images,

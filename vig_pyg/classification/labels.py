@@ -1,4 +1,4 @@
-"""Folders of labeled pictures: one folder for each class."""
+"""Folders of labeled images: one folder for each class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORDNET = re.compile(r"n\d{8}")
 
 @dataclass(frozen=True)
 class LabeledImages:
-    """Pictures and the number of each one's class.
+    """Images and the number of each one's class.
 
     Args:
         paths: The files.
@@ -31,7 +31,7 @@ class LabeledImages:
 
 
 def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
-    """The pictures of a folder with one folder for each class.
+    """The images of a folder with one folder for each class.
 
     The folders are named as the classes of the model, or, for ImageNet's 1000, by WordNet's numbers (`n01440764`).
     A part of the classes is enough; the model still chooses among all of its own.
@@ -43,7 +43,7 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
     Raises:
         FileNotFoundError: If the folder does not exist.
         NotADirectoryError: If it is a file.
-        ValueError: If it has no folders of pictures, or the name of one is no class of the model.
+        ValueError: If it has no folders of images, or the name of one is no class of the model.
         ImportError: If WordNet's numbers are needed and timm, which knows their order, is not installed.
     """
     root = Path(root)

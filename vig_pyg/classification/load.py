@@ -104,7 +104,7 @@ def load_classifier(
     image_size: int | None = None,
     progress: bool = True,
 ) -> ImageClassifier:
-    """A model for pictures.
+    """A model for images.
 
     Args:
         source: A folder of `save_pretrained` or of a run; or a name: that of a model (`"pvig_small"`, with the

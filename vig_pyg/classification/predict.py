@@ -1,4 +1,4 @@
-"""Classes of pictures."""
+"""Classes of images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vig_pyg.classification.load import ImageClassifier, Prediction
 
 @dataclass(frozen=True)
 class UnreadableImage:
-    """A picture that could not be read.
+    """An image that could not be read.
 
     Args:
         path: The file.
@@ -34,13 +34,13 @@ def predict(
     num_workers: int = 0,
     device: str = "cpu",
 ) -> Iterator[Prediction | UnreadableImage]:
-    """Classes of pictures, in their order, as they come.
+    """Classes of images, in their order, as they come.
 
     Args:
         classifier: The model.
         paths: The files.
         topk: Classes of each; all of them if there are fewer.
-        batch_size: Pictures at once.
+        batch_size: Images at once.
         num_workers: Processes that read and prepare.
         device: Where the model computes.
 

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; those of the process by default.
 
     Returns:
-        The exit status: 0; 1 if some of the pictures could not be read; 2 after an error in what the user gave; 130
+        The exit status: 0; 1 if some of the images could not be read; 2 after an error in what the user gave; 130
         after Ctrl-C, 143 after SIGTERM; 141 if nobody reads what it prints; or the command's own.
     """
     args = _parser().parse_args(argv)

@@ -1,4 +1,4 @@
-"""What commands on pictures share."""
+"""What commands on images share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vig_pyg.cli._own_code import import_own
 if TYPE_CHECKING:
     from vig_pyg.classification import ImageClassifier, UnreadableImage
 
-#: Exit status where some of the pictures could not be read.
+#: Exit status where some of the images could not be read.
 SOME_BROKEN = 1
 
 #: What a run folder needs to be used and to go on.
@@ -32,7 +32,7 @@ MODEL = (
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
-    """The model, and how it looks at pictures."""
+    """The model, and how it looks at images."""
     command.add_argument(
         "model",
         metavar="MODEL",
@@ -66,7 +66,7 @@ def import_own_code(args: argparse.Namespace) -> None:
 
 
 def add_loading(command: argparse.ArgumentParser) -> None:
-    """How many pictures are read and computed."""
+    """How many images are read and computed."""
     command.add_argument(
         "--batch-size", type=int, default=32, help="number of images that are computed at once (default: 32)"
     )
@@ -146,10 +146,10 @@ def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def say_broken(broken: list[UnreadableImage], total: int) -> int:
-    """Name the pictures that could not be read; the exit status."""
+    """Name the images that could not be read; the exit status."""
     if not broken:
         return 0
-    print(f"vig-pyg: {len(broken)} of {total} pictures could not be read:", file=sys.stderr)
+    print(f"vig-pyg: {len(broken)} of {total} images could not be read:", file=sys.stderr)
     for one in broken:
         print(f"  {terminal_text(one.path)}: {terminal_text(one.reason)}", file=sys.stderr)
     return SOME_BROKEN

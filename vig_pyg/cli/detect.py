@@ -193,7 +193,7 @@ def _predict(args: argparse.Namespace) -> int:
     run, paths = load_detector(args.model), find_images(args.images)
     hidden = True if args.quiet else None  # None: where nobody looks
     try:
-        with tqdm(total=len(paths), unit="picture", disable=hidden, leave=False) as bar:
+        with tqdm(total=len(paths), unit="image", disable=hidden, leave=False) as bar:
             found = predict(run, paths, args.out, threshold=args.threshold, device=where, report=bar.update)
     except KeyboardInterrupt as stop:
         if not (args.out / PREDICTIONS).exists():  # it was not there before
@@ -202,7 +202,7 @@ def _predict(args: argparse.Namespace) -> int:
         words = f"{PREDICTIONS}, which is complete, and {drawn} of {len(paths)} drawings"
         print(f"\nvig-pyg: stopped; {terminal_text(args.out)} has {words}", file=sys.stderr)
         return exit_status(stop)
-    counts = f"{len(found.annotations)} objects in {len(paths) - len(found.broken)} pictures"
+    counts = f"{len(found.annotations)} objects in {len(paths) - len(found.broken)} images"
     print(f"{counts}, in {terminal_text(args.out)}")
     return say_broken(found.broken, len(paths))
 

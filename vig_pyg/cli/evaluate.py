@@ -1,4 +1,4 @@
-"""`vig-pyg evaluate`: accuracy on labeled pictures."""
+"""`vig-pyg evaluate`: accuracy on labeled images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     evaluate = commands.add_parser(
         "evaluate",
         help="compute the accuracy of a trained run or published weights on labeled images",
-        epilog="Exit status: 0; 1 if some pictures could not be read (they count nowhere); 2 on errors.",
+        epilog="Exit status: 0; 1 if some images could not be read (they count nowhere); 2 on errors.",
     )
     add_model(evaluate)
     add_loading(evaluate)
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     data = find_labeled(args.data, classifier.class_names)
     check_no_input((args.json, args.csv), data.paths)
     hidden = True if args.quiet else None  # None: where nobody looks
-    with tqdm(total=len(data.paths), unit="picture", disable=hidden, leave=False) as bar:
+    with tqdm(total=len(data.paths), unit="image", disable=hidden, leave=False) as bar:
         result = evaluate(
             classifier, data, batch_size=args.batch_size, num_workers=args.num_workers, device=where, report=bar.update
         )

@@ -1,4 +1,4 @@
-"""`vig-pyg graph`: the graphs of one picture, drawn or as a page."""
+"""`vig-pyg graph`: the graphs of one image, drawn or as a page."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _place(text: str) -> tuple[float, float]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw the graphs and print the name of the picture."""
+    """Draw the graphs and print the name of the image."""
     import torch
 
     from vig_pyg._io.output import check_no_input, write_file
@@ -88,7 +88,7 @@ def _check_out(out: Path, *, overwrite: bool) -> str:
 
 
 def _drawn(pixels: Tensor, graphs: list[Batch], args: argparse.Namespace, kind: str) -> bytes:
-    """The picture or page."""
+    """The image or page."""
     from vig_pyg.explain import draw_graph, save_html
 
     if kind == "html":

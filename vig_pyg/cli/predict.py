@@ -1,4 +1,4 @@
-"""`vig-pyg predict`: classes of pictures."""
+"""`vig-pyg predict`: classes of images."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     predict = commands.add_parser(
         "predict",
         help="classify images with a trained run or published weights",
-        epilog="Exit status: 0; 1 if some pictures could not be read (the others are still classified); 2 on errors.",
+        epilog="Exit status: 0; 1 if some images could not be read (the others are still classified); 2 on errors.",
     )
     add_model(predict)
     add_loading(predict)
-    predict.add_argument("pictures", metavar="PATH", nargs="+", help="image files, folders, or patterns in quotes")
+    predict.add_argument("images", metavar="PATH", nargs="+", help="image files, folders, or patterns in quotes")
     predict.add_argument(
         "--topk",
         type=int,
@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each picture, and write the files."""
+    """Print a line for each image, and write the files."""
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_no_input, write_file
@@ -44,13 +44,13 @@ def run(args: argparse.Namespace) -> int:
     check_files(args)
     where = device(args)
     classifier = load_model(args)
-    paths = find_pictures(args.pictures)
+    paths = find_pictures(args.images)
     check_no_input((args.json, args.csv), paths)
     results = predict(
         classifier, paths, topk=args.topk, batch_size=args.batch_size, num_workers=args.num_workers, device=where
     )
     hidden = True if args.quiet else None  # None: where nobody looks
-    found = list(tqdm(results, total=len(paths), unit="picture", disable=hidden, leave=False))
+    found = list(tqdm(results, total=len(paths), unit="image", disable=hidden, leave=False))
     predictions = [one for one in found if isinstance(one, Prediction)]
     broken = [one for one in found if isinstance(one, UnreadableImage)]
     if args.json is not None:
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 def _json(model: str, predictions: list[Prediction], broken: list[UnreadableImage]) -> str:
     content = {
         "model": model,
-        "pictures": [
+        "images": [
             {
                 "path": str(one.path),
                 "classes": [

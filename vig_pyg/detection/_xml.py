@@ -25,7 +25,7 @@ def read_xml(path: Path) -> Element:
     if not path.is_file():
         raise FileNotFoundError(f"There is no annotation at {path}.")
     if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_BYTES // 2**20} MiB: it is no annotation of a picture.")
+        raise ValueError(f"{path} is larger than {MAX_BYTES // 2**20} MiB: it is no annotation of an image.")
     builder = TreeBuilder()
     parser = expat.ParserCreate()
     depth = 0

@@ -1,4 +1,4 @@
-"""COCO's format: `instances.json` and a folder of pictures."""
+"""COCO's format: `instances.json` and a folder of images."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _log = logging.getLogger(__name__)
 
 
 def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnBad = "drop") -> DetectionDataset:
-    """The pictures and objects of a COCO file.
+    """The images and objects of a COCO file.
 
     Labels count the categories in the order of their numbers, from 1. Crowds are marked as such. Numbers and flags may
-    be text, names may have backslashes, an object without a box gets that of its outline, and a picture without width
+    be text, names may have backslashes, an object without a box gets that of its outline, and an image without width
     and height its own.
 
     Args:
         path: The JSON file.
-        images: The folder of the pictures. By default the first of these that has them: `images/` beside the file,
+        images: The folder of the images. By default the first of these that has them: `images/` beside the file,
             its own folder, and `NAME/` beside its folder for a file `instances_NAME.json`, as in COCO.
         on_bad: What to do with boxes without area (see `clip_box`).
 
     Raises:
-        FileNotFoundError: If the file or a picture does not exist.
+        FileNotFoundError: If the file or an image does not exist.
         ValueError: If the file is not in COCO's format, with what is wrong and where.
     """
     path = Path(path)
@@ -45,7 +45,7 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
         raise ValueError(f"{path} has no images.")
     _once(ids, "image ids that appear twice", path)
     files = _files(path, names, images)
-    _once(files, "pictures that appear twice, under two image ids: merge their annotations", path)
+    _once(files, "images that appear twice, under two image ids: merge their annotations", path)
     used = _users(entries["annotations"], path)
     sizes = [
         as_size(entry.get("height"), entry.get("width"), f"{path}: image {i}")
@@ -148,7 +148,7 @@ def _categories(entries: list[dict[str, Any]], used: set[int], path: Path) -> li
 
 
 def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path]:
-    """The files of the pictures."""
+    """The files of the images."""
     tried = [path.parent / "images", path.parent, path.parent.parent / path.stem.removeprefix("instances_")]
     if images is not None:
         tried = [Path(images)]
@@ -158,12 +158,12 @@ def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path
     if folder is None:
         places = ", ".join(str(folder) for folder in tried)
         raise FileNotFoundError(
-            f"The pictures of {path} ({names[0]} is the first) are not in {places}: name their folder."
+            f"The images of {path} ({names[0]} is the first) are not in {places}: name their folder."
         )
     found = [_find(folder, name) for name in names]
     missing = [name for name, file in zip(names, found, strict=True) if file is None]
     if missing:
-        raise FileNotFoundError(f"{len(missing)} pictures of {path} are not in {folder}; the first is {missing[0]}.")
+        raise FileNotFoundError(f"{len(missing)} images of {path} are not in {folder}; the first is {missing[0]}.")
     files = [file for file in found if file is not None]
     names_of: dict[Path, str] = {}
     for name, file in zip(names, files, strict=True):
@@ -173,7 +173,7 @@ def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """A picture by its name, by that with Windows' backslashes, or by its last part."""
+    """An image by its name, by that with Windows' backslashes, or by its last part."""
     forward = name.replace("\\", "/")
     for part in dict.fromkeys((name, forward, forward.rsplit("/", 1)[-1])):
         try:

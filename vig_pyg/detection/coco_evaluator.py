@@ -21,10 +21,10 @@ MASK_THRESHOLD = 0.5
 
 
 def to_results(image_id: int, found: dict[str, Tensor], category_ids: list[int]) -> list[dict[str, Any]]:
-    """Detections of one picture in COCO's format.
+    """Detections of one image in COCO's format.
 
     Args:
-        image_id: Number of the picture.
+        image_id: Number of the image.
         found: `boxes (n, 4)` (x1, y1, x2, y2), `labels (n,)`, `scores (n,)` and, for outlines, `masks (n, 1, H, W)`.
         category_ids: Number of the category of each label, label 1 first. Label 0 is background and left out.
 
@@ -49,7 +49,7 @@ class CocoEvaluator:
     """Collects detections and computes average precision with pycocotools.
 
     Args:
-        source: The pictures with their true objects.
+        source: The images with their true objects.
         masks: Whether to evaluate outlines as well as boxes.
 
     Raises:
@@ -68,7 +68,7 @@ class CocoEvaluator:
         self.results = []
 
     def update(self, image_ids: Iterable[int], found: Iterable[dict[str, Tensor]]) -> None:
-        """Add the detections of upright pictures (see `to_results`); they are kept as the annotations are given."""
+        """Add the detections of upright images (see `to_results`); they are kept as the annotations are given."""
         for image_id, part in zip(image_ids, found, strict=True):
             self.results += to_results(image_id, self._turned_back(image_id, part), self.source.category_ids)
 

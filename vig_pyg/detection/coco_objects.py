@@ -71,7 +71,7 @@ def read_things(
         )
     if beyond:
         _log.warning(
-            "%s: %d of %d boxes reach far beyond their pictures and are cut there; the first is that of %s. Expected "
+            "%s: %d of %d boxes reach far beyond their images and are cut there; the first is that of %s. Expected "
             "are x, y, width, height, not two corners.",
             path, len(beyond), len(annotations), beyond[0].removeprefix(f"{path}: "),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pictures with objects, for training and evaluation."""
+"""Images with objects, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from vig_pyg.engine.seeds import seeded
 from vig_pyg.image_io import UnreadableImageError
 
 Sample = tuple[Tensor, Target]
-#: Most memory of the masks of one picture: 200 objects on the largest picture that is read.
+#: Most memory of the masks of one image: 200 objects on the largest image that is read.
 MAX_MASK_BYTES = 2**35
 
 
 def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad: OnBad = "drop") -> DetectionDataset:
-    """Annotated pictures from one line.
+    """Annotated images from one line.
 
     Args:
         source: `FILE.json` or `FILE.json:IMAGES` for COCO's format (see `read_coco`), `FOLDER:LIST` for Pascal VOC.
@@ -88,19 +88,19 @@ def _transform(augmentation: Augmentation, size: list[int]) -> v2.Compose:
 
 
 class DetectionSet(Dataset[Sample]):
-    """Pictures as tensors in [0, 1] with their objects.
+    """Images as tensors in [0, 1] with their objects.
 
-    An item, by its number or by number and seed of its augmentation, is the picture `(3, H, W)`, upright, and its
+    An item, by its number or by number and seed of its augmentation, is the image `(3, H, W)`, upright, and its
     target: `boxes (n, 4)`, `labels (n,)`, with masks `masks (n, H, W)` of 0 and 1, and `image_id`. Crowds are left out.
 
     Args:
-        source: The pictures.
+        source: The images.
         masks: Whether to decode outlines.
         augmentation: Changes by chance, for training.
 
     Raises:
         ValueError: If masks are wanted and no object has an outline, or one has none that can be used and
-            `source.on_bad` is `"stop"`. An item raises it where the file is no picture or has another size than its
+            `source.on_bad` is `"stop"`. An item raises it where the file is no image or has another size than its
             annotation says, with its name.
     """
 
@@ -125,7 +125,7 @@ class DetectionSet(Dataset[Sample]):
         h, w = turned_size(record.size, record.turn)
         if tuple(image.shape[1:]) != (h, w):
             swapped = tuple(image.shape[1:]) == (w, h)
-            why = "width and height changed places" if swapped else "its boxes belong to another picture"
+            why = "width and height changed places" if swapped else "its boxes belong to another image"
             raise ValueError(
                 f"{record.path} has {image.size(2)} x {image.size(1)} pixels, but its annotation says {w} x {h}: {why}."
             )
@@ -177,7 +177,7 @@ def decode_mask(thing: Annotation, size: tuple[int, int]) -> Tensor:
 
 
 def collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
-    """Pictures of any sizes side by side."""
+    """Images of any sizes side by side."""
     images, targets = zip(*samples, strict=True)
     return list(images), list(targets)
 

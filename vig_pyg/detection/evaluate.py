@@ -27,9 +27,9 @@ def evaluate_detector(
 
     Args:
         detector: The detector (see `load_detector`).
-        source: The pictures (see `open_source`); its classes are matched with the run's by name.
-        batch_size: Pictures at a time.
-        num_workers: Processes that read pictures.
+        source: The images (see `open_source`); its classes are matched with the run's by name.
+        batch_size: Images at a time.
+        num_workers: Processes that read images.
         device: Where to compute; by default a CUDA GPU if there is one, else the CPU.
         progress: Whether to show a progress bar.
 
@@ -37,8 +37,8 @@ def evaluate_detector(
         The evaluator: `compute()` for average precision, `results` for the detections in COCO's format.
 
     Raises:
-        FileNotFoundError: If a picture does not exist.
-        ValueError: If an object has a class that the run does not know, or a picture cannot be used, with its name.
+        FileNotFoundError: If an image does not exist.
+        ValueError: If an object has a class that the run does not know, or an image cannot be used, with its name.
     """
     annotated = open_source(source, classes=detector.class_names)
     pictures = DetectionSet(annotated, masks=detector.masks)

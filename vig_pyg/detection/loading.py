@@ -81,13 +81,13 @@ def read_run(folder: str | Path) -> DetectionConfig:
 
 
 def _check_division(train: DetectionDataset, val: DetectionDataset) -> None:
-    """Log classes that may be one, and pictures that are trained on and measured."""
+    """Log classes that may be one, and images that are trained on and measured."""
     for first, second in similar_names(train.class_names):
         _log.warning("%s has the classes %r and %r, which differ little, but are two.", train.title, first, second)
     files = [[str(record.path) for record in source.records] for source in (train, val)]
     copies = find_copies(*files)
     if copies:
         _log.warning(
-            "%d of %d pictures of %s are trained on, too, such as %s: the average precision is too good.",
+            "%d of %d images of %s are trained on, too, such as %s: the average precision is too good.",
             len(copies), len(files[1]), val.title, copies[0][0],
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Detections in pictures: as COCO JSON, and drawn."""
+"""Detections in images: as COCO JSON, and drawn."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vig_pyg.detection.masks import OutlineError, read_outline
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.image_io import UnreadableImageError
 
-#: Name of the COCO file beside the drawn pictures.
+#: Name of the COCO file beside the drawn images.
 PREDICTIONS = "predictions.json"
 #: Longest name of a drawing in bytes, without its ending; file systems allow 255.
 _LONGEST = 200
@@ -36,12 +36,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was found in pictures.
+    """What was found in images.
 
     Args:
         annotations: The entries of `predictions.json` under `annotations`.
-        broken: Pictures that could not be read, with the reason.
-        undrawn: Pictures with results whose drawing failed, with the reason.
+        broken: Images that could not be read, with the reason.
+        undrawn: Images with results whose drawing failed, with the reason.
     """
 
     annotations: list[dict[str, Any]]
@@ -58,23 +58,23 @@ def predict(
     device: str | torch.device | None = None,
     report: Callable[[int], object] | None = None,
 ) -> Predictions:
-    """Find objects in pictures, write them down, and draw them.
+    """Find objects in images, write them down, and draw them.
 
-    Results come first: `predictions.json` is complete before the first picture is drawn. Until then an error or Ctrl-C
+    Results come first: `predictions.json` is complete before the first image is drawn. Until then an error or Ctrl-C
     leaves nothing, from then on the results and the drawings that are finished.
 
     Args:
         detector: The detector (see `load_detector`).
-        paths: The pictures, of any sizes; those that cannot be read are left out and named in the result.
+        paths: The images, of any sizes; those that cannot be read are left out and named in the result.
         out: A folder for `predictions.json`, which is COCO's format with `score`, the images numbered from 1 in the
-            order given, and one PNG for each picture, with boxes, outlines, names and scores. It must not exist.
+            order given, and one PNG for each image, with boxes, outlines, names and scores. It must not exist.
         threshold: Lowest score of an object that is drawn or written, from 0 to 1.
         device: Where to compute; by default a CUDA GPU if there is one, else the CPU.
-        report: Called with 1 when a picture is searched, for a progress bar.
+        report: Called with 1 when an image is searched, for a progress bar.
 
     Raises:
         FileExistsError: If `out` exists.
-        FileNotFoundError: If a picture does not exist.
+        FileNotFoundError: If an image does not exist.
         OSError: If something cannot be written, with what is there.
         ValueError: If none can be read, or `threshold` is out of range.
     """
@@ -82,10 +82,10 @@ def predict(
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be from 0 to 1, got {threshold}.")
     if not files:
-        raise ValueError("There are no pictures to look at.")
+        raise ValueError("There are no images to look at.")
     gone = [path for path in files if not os.path.lexists(path)]  # a link to nothing is named among the unreadable
     if gone:
-        raise FileNotFoundError(f"There is no picture at {gone[0]}.")
+        raise FileNotFoundError(f"There is no image at {gone[0]}.")
     if detector.masks:
         require("Predicting outlines", ["pycocotools"], "detection")
     check_new_folder(out)
@@ -101,7 +101,7 @@ def predict(
 def _search(
     detector: ObjectDetector, files: list[Path], threshold: float, device: torch.device, report: Callable[[int], object]
 ) -> tuple[dict[str, list[dict[str, Any]]], list[UnreadableImage]]:
-    """The content of `predictions.json`, and the pictures that could not be read."""
+    """The content of `predictions.json`, and the images that could not be read."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     broken: list[UnreadableImage] = []
@@ -119,7 +119,7 @@ def _search(
         report(1)
     if not images:
         raise ValueError(
-            f"None of {len(broken)} pictures could be read; the first, {broken[0].path}: {broken[0].reason}."
+            f"None of {len(broken)} images could be read; the first, {broken[0].path}: {broken[0].reason}."
         )
     for i, entry in enumerate(annotations):
         entry |= {"id": i + 1, "iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3]}
@@ -130,7 +130,7 @@ def _search(
 
 
 def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[UnreadableImage]:
-    """Draw each picture; those that cannot be drawn, with the reason."""
+    """Draw each image; those that cannot be drawn, with the reason."""
     class_names = [entry["name"] for entry in content["categories"]]
     labels = {entry["id"]: i + 1 for i, entry in enumerate(content["categories"])}
     of_image: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in content["images"]}
@@ -177,7 +177,7 @@ def _as_png(image: Tensor) -> Callable[[BinaryIO], None]:
 
 
 def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Tensor:
-    """A picture of bytes `(3, H, W)` with boxes, outlines, names and scores, a color for each class."""
+    """An image of bytes `(3, H, W)` with boxes, outlines, names and scores, a color for each class."""
     if not len(found["boxes"]):
         return image
     labels = found["labels"].tolist()
@@ -197,7 +197,7 @@ def _color(label: int, count: int) -> tuple[int, int, int]:
 
 
 def _names(files: list[Path]) -> list[str]:
-    """A name for each drawing; pictures of the same name in different folders get a number."""
+    """A name for each drawing; images of the same name in different folders get a number."""
     names: dict[str, None] = {}
     for path in files:
         stem = path.stem

@@ -1,4 +1,4 @@
-"""One picture and its objects, whatever format they come from."""
+"""One image and its objects, whatever format they come from."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Annotation:
-    """An object in a picture.
+    """An object in an image.
 
     Args:
-        box: x1, y1, x2, y2 in pixels, within the picture.
+        box: x1, y1, x2, y2 in pixels, within the image.
         label: Number of its class, from 1.
         crowd: Whether it stands for many, or is too hard to count: not trained on, and no detection of it is wrong.
         segmentation: COCO's polygons or run lengths as the file has them, an `Outline`, or `None`.
@@ -37,14 +37,14 @@ class Annotation:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """A picture and its objects.
+    """An image and its objects.
 
     Args:
         path: The file.
         image_id: Its number in results.
         size: Height and width in pixels, in which the boxes are given.
         things: The objects.
-        turn: EXIF orientation (1 to 8) by which boxes and outlines are turned to lie on the upright picture; 1 where
+        turn: EXIF orientation (1 to 8) by which boxes and outlines are turned to lie on the upright image; 1 where
             they lie on it already.
     """
 
@@ -57,11 +57,11 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class DetectionDataset:
-    """The pictures of one source.
+    """The images of one source.
 
     Args:
         title: A name for reports.
-        records: The pictures.
+        records: The images.
         class_names: Names of the classes, label 1 first.
         category_ids: Their numbers in COCO results.
         on_bad: What to do with outlines that cannot be used.
@@ -150,7 +150,7 @@ def _outlined(thing: Annotation, record: ImageRecord, source: DetectionDataset) 
         report(f"{where}: the outline cannot be used: {error}", source.on_bad)
         return None
     if outline.ignored and not isinstance(segmentation, Outline):
-        _log.warning("%s: left out %d polygons without area in the picture.", where, outline.ignored)
+        _log.warning("%s: left out %d polygons without area in the image.", where, outline.ignored)
     return replace(thing, segmentation=outline)
 
 
@@ -172,16 +172,16 @@ def report(message: str, on_bad: OnBad) -> None:
 def clip_box(
     box: tuple[float, float, float, float], size: tuple[int, int], where: str, on_bad: OnBad
 ) -> tuple[float, float, float, float] | None:
-    """A box cut to its picture; `None` for one without area, which is reported.
+    """A box cut to its image; `None` for one without area, which is reported.
 
     Args:
         box: x1, y1, x2, y2.
-        size: Height and width of the picture.
+        size: Height and width of the image.
         where: The file and the object, for the report.
         on_bad: `"drop"` leaves a box without area out and logs it, `"stop"` raises.
 
     Raises:
-        ValueError: If the box has no area within the picture and `on_bad` is `"stop"`.
+        ValueError: If the box has no area within the image and `on_bad` is `"stop"`.
 
     Example:
         >>> clip_box((-2, 3, 10, 90), (50, 60), "a.jpg", "stop")
@@ -193,6 +193,6 @@ def clip_box(
     if x2 > x1 and y2 > y1 and all(map(math.isfinite, box)):
         return x1, y1, x2, y2
     report(
-        f"{where}: the box {tuple(box)} (x1, y1, x2, y2) has no area in a picture of {width} x {height} pixels", on_bad
+        f"{where}: the box {tuple(box)} (x1, y1, x2, y2) has no area in an image of {width} x {height} pixels", on_bad
     )
     return None

@@ -1,9 +1,9 @@
 """Photos that their EXIF data turns, and boxes that were drawn before or after turning.
 
-Pictures are read upright. COCO's own tools read raw pixels, so a box may be given in either way; the size that an
+Images are read upright. COCO's own tools read raw pixels, so a box may be given in either way; the size that an
 annotation gives tells which.
 
-Shapes: N objects in a picture of H x W pixels.
+Shapes: N objects in an image of H x W pixels.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ _STEPS = {
 
 
 def settle(path: Path, size: Size | None, *, objects: bool) -> tuple[Size, int]:
-    """The size in which the boxes of a picture are given, and the orientation by which they must be turned.
+    """The size in which the boxes of an image are given, and the orientation by which they must be turned.
 
     Args:
-        path: The picture; only its header is read where it is not turned.
+        path: The image; only its header is read where it is not turned.
         size: The size that the annotation gives, or `None`.
-        objects: Whether the picture has objects.
+        objects: Whether the image has objects.
 
     Returns:
-        The size, and 1 where the boxes lie on the upright picture, else the EXIF orientation, from 2 to 8.
+        The size, and 1 where the boxes lie on the upright image, else the EXIF orientation, from 2 to 8.
 
     Raises:
-        ValueError: If neither annotation nor file gives a size, or a turned picture looks the same before and after.
+        ValueError: If neither annotation nor file gives a size, or a turned image looks the same before and after.
     """
     header = _header(path)
     if header is None:
         if size is None:
-            raise ValueError(f"{path} cannot be read as a picture, and its annotation gives no size.")
+            raise ValueError(f"{path} cannot be read as an image, and its annotation gives no size.")
         return size, 1  # what is wrong is said when it is read
     raw, upright, orientation = header
     if orientation == 1:
         return size or upright, 1
     if size is not None and (raw != upright or size != raw):
-        return size, orientation if size == raw else 1  # a third size is that of another picture: said when it is read
+        return size, orientation if size == raw else 1  # a third size is that of another image: said when it is read
     if not objects:
         return size or upright, 1
     raise ValueError(
@@ -84,13 +84,13 @@ def turned_size(size: Size, orientation: int) -> Size:
 
 
 def turn_boxes(boxes: Tensor, size: Size, orientation: int) -> Tensor:
-    """Boxes `(N, 4)` (x1, y1, x2, y2) of raw pixels on the upright picture, whose size is given."""
+    """Boxes `(N, 4)` (x1, y1, x2, y2) of raw pixels on the upright image, whose size is given."""
     transposed, *flips = _STEPS[orientation]
     return _flipped(boxes[:, [1, 0, 3, 2]] if transposed else boxes, size, flips)
 
 
 def turn_boxes_back(boxes: Tensor, size: Size, orientation: int) -> Tensor:
-    """The inverse of `turn_boxes`; the size is that of the upright picture, too."""
+    """The inverse of `turn_boxes`; the size is that of the upright image, too."""
     transposed, *flips = _STEPS[orientation]
     boxes = _flipped(boxes, size, flips)
     return boxes[:, [1, 0, 3, 2]] if transposed else boxes
@@ -105,7 +105,7 @@ def _flipped(boxes: Tensor, size: Size, flips: list[bool]) -> Tensor:
 
 
 def turn_maps(maps: Tensor, orientation: int) -> Tensor:
-    """Maps `(..., H, W)` of raw pixels as they lie on the upright picture."""
+    """Maps `(..., H, W)` of raw pixels as they lie on the upright image."""
     transposed, horizontal, vertical = _STEPS[orientation]
     maps = maps.transpose(-1, -2) if transposed else maps
     return torch.flip(maps, [axis for axis, flip in ((-1, horizontal), (-2, vertical)) if flip])

@@ -14,9 +14,9 @@ from vig_pyg.detection.records import Annotation, DetectionDataset, ImageRecord,
 from vig_pyg.detection.turns import settle
 from vig_pyg.image_io import IMAGE_EXTENSIONS
 
-#: Endings of pictures, in the order in which they are preferred where several have the same name.
+#: Endings of images, in the order in which they are preferred where several have the same name.
 ENDINGS = tuple(dict.fromkeys((".jpg", ".jpeg", ".png", *sorted(IMAGE_EXTENSIONS))))
-#: Pictures of a folder by their names without ending.
+#: Images of a folder by their names without ending.
 _Folder: TypeAlias = dict[str, list[Path]]
 _log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 def read_voc(
     root: str | Path, part: str, *, classes: list[str] | None = None, on_bad: OnBad = "drop"
 ) -> DetectionDataset:
-    """The pictures of one list of a Pascal VOC folder.
+    """The images of one list of a Pascal VOC folder.
 
     VOC counts pixels from 1 and its boxes include their last pixel: (x1, x2) becomes (x1 - 1, x2). Objects marked
     difficult are taken as crowds: they are not trained on, and finding them is neither right nor wrong.
@@ -36,7 +36,7 @@ def read_voc(
         on_bad: What to do with boxes without area (see `clip_box`).
 
     Raises:
-        FileNotFoundError: If the folder, the list, an annotation or a picture does not exist.
+        FileNotFoundError: If the folder, the list, an annotation or an image does not exist.
         ValueError: If an annotation cannot be read, or has a class that is not among `classes`, with the file.
     """
     root = Path(root)
@@ -55,7 +55,7 @@ def read_voc(
     for i, (stem, tree) in enumerate(trees.items()):
         path = _picture(root / "JPEGImages", folder, stem, tree)
         if files.setdefault(path, stem) != stem:
-            raise ValueError(f"{root}: the annotations {files[path]} and {stem} belong to one picture, {path.name}.")
+            raise ValueError(f"{root}: the annotations {files[path]} and {stem} belong to one image, {path.name}.")
         where = root / "Annotations" / f"{stem}.xml"
         height, width = ((tree.findtext(f"size/{name}") or "").strip() for name in ("height", "width"))
         given = as_size(height, width, where)
@@ -66,7 +66,7 @@ def read_voc(
 
 
 def _annotation(path: Path) -> Element:
-    """The tree of a file; another kind of XML would read as a picture without objects."""
+    """The tree of a file; another kind of XML would read as an image without objects."""
     tree = read_xml(path)
     if tree.tag != "annotation":
         raise ValueError(
@@ -76,7 +76,7 @@ def _annotation(path: Path) -> Element:
 
 
 def _stems(root: Path, part: str) -> list[str]:
-    """Names of the pictures of a list, each once."""
+    """Names of the images of a list, each once."""
     lists = root / "ImageSets" / "Main"
     if not lists.is_dir():
         raise FileNotFoundError(
@@ -92,7 +92,7 @@ def _stems(root: Path, part: str) -> list[str]:
         raise ValueError(f"{path} is not text ({error}).") from error
     stems = list(dict.fromkeys(_stem(root, line) for line in lines if line))
     if not stems:
-        raise ValueError(f"{path} names no picture.")
+        raise ValueError(f"{path} names no image.")
     return stems
 
 
@@ -117,7 +117,7 @@ def _name(element: Element, where: Path) -> str:
 
 
 def _pictures(folder: Path) -> _Folder:
-    """The pictures of a folder, those with preferred endings first."""
+    """The images of a folder, those with preferred endings first."""
     found: _Folder = {}
     if folder.is_dir():
         files = [p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
@@ -127,21 +127,21 @@ def _pictures(folder: Path) -> _Folder:
 
 
 def _picture(root: Path, folder: _Folder, stem: str, tree: Element) -> Path:
-    """The picture of an annotation: that of the same name, whatever its ending; else the one that the file names."""
+    """The image of an annotation: that of the same name, whatever its ending; else the one that the file names."""
     written = PureWindowsPath((tree.findtext("filename") or "").strip()).name  # with slashes of either kind
     same = folder.get(stem, [])
     named = [path for path in same if path.name == written]
     there = [path for path in (named or same) if path.is_file()]
     if there:
         if len(there) > 1:
-            _log.warning("%s: several pictures are called %s; used is %s.", root, stem, there[0].name)
+            _log.warning("%s: several images are called %s; used is %s.", root, stem, there[0].name)
         return there[0]
     try:
         if written and (root / written).is_file():
             return root / written
     except (OSError, ValueError):  # no name of a file at all
         pass
-    raise FileNotFoundError(f"There is no picture of {stem} in {root}.")
+    raise FileNotFoundError(f"There is no image of {stem} in {root}.")
 
 
 def _things(tree: Element, file: Path, record: ImageRecord, names: list[str], on_bad: OnBad) -> list[Annotation]:
@@ -165,7 +165,7 @@ def _things(tree: Element, file: Path, record: ImageRecord, names: list[str], on
             area = (box[2] - box[0]) * (box[3] - box[1])
             things.append(Annotation(box, names.index(name) + 1, difficult, None, area, what))
     if beyond:
-        text = "%s: %d boxes reach far beyond the picture of %d x %d pixels and are cut there; the first is that of %s."
+        text = "%s: %d boxes reach far beyond the image of %d x %d pixels and are cut there; the first is that of %s."
         _log.warning(text, file, len(beyond), *record.size[::-1], beyond[0])
     return things
 

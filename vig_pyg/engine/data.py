@@ -49,7 +49,7 @@ class CardText:
 class TrainData(lightning.LightningDataModule):
     """Images of a task, and how they are loaded: the same batches for any number of processes, and after any stop.
 
-    A kind of data defines `make_task`, `write_config`, `card` and, where there is more to draw, `pictures`.
+    A kind of data defines `make_task`, `write_config`, `card` and, where there is more to draw, `images`.
 
     Args:
         title: Name of the data.

@@ -9,7 +9,7 @@ from vig_pyg.classification import CsvData, FolderData
 
 
 def test_a_folder(tmp_path):
-    data = FolderData(make_folder(tmp_path / "pictures"), image_size=32, batch_size=4, num_workers=0)
+    data = FolderData(make_folder(tmp_path / "images"), image_size=32, batch_size=4, num_workers=0)
     assert data.class_names == ["blue", "red"]
     images, labels = next(iter(data.train_dataloader()))
     assert images.shape == (4, 3, 32, 32)
@@ -18,7 +18,7 @@ def test_a_folder(tmp_path):
 
 
 def test_a_folder_in_gray_and_one_of_arrays(tmp_path):
-    root = make_folder(tmp_path / "pictures")
+    root = make_folder(tmp_path / "images")
     assert FolderData(root, image_size=32, in_channels=1).train_set[0][0].shape == (1, 32, 32)
     for path in root.glob("*/*/*.png"):
         np.save(path.with_suffix(".npy"), np.random.default_rng(0).random((20, 30, 6), dtype=np.float32))
@@ -30,7 +30,7 @@ def test_a_folder_in_gray_and_one_of_arrays(tmp_path):
 
 @pytest.mark.parametrize("missing", ["", "train", "val"])
 def test_a_missing_part_is_named(tmp_path, missing):
-    root = make_folder(tmp_path / "pictures")
+    root = make_folder(tmp_path / "images")
     (root / missing).rename(tmp_path / "gone")
     with pytest.raises(FileNotFoundError, match=missing or "does not exist"):
         FolderData(root)
@@ -47,15 +47,15 @@ def test_a_part_without_pictures_is_refused(tmp_path):
 
 
 def test_classes_that_differ_are_named(tmp_path):
-    root = make_folder(tmp_path / "pictures")
+    root = make_folder(tmp_path / "images")
     (root / "val" / "red").rename(root / "val" / "green")
     with pytest.raises(ValueError, match=r"no classes of .*: green\. .*Only one of the two has green, red\."):
         FolderData(root)
 
 
 def test_a_broken_picture_stops_or_is_left_out(tmp_path, caplog):
-    root = make_folder(tmp_path / "pictures")
-    (root / "train" / "red" / "3.png").write_bytes(b"no picture")
+    root = make_folder(tmp_path / "images")
+    (root / "train" / "red" / "3.png").write_bytes(b"no image")
     stopping = FolderData(root, image_size=32)
     broken = next(i for i, path in enumerate(stopping.train_set.sources) if path.endswith("red/3.png"))
     with pytest.raises(ValueError, match=r"red/3\.png"):
@@ -77,7 +77,7 @@ def write_table(path, rows, columns=("path", "label")):
 class TestCsv:
     @pytest.fixture
     def rows(self, tmp_path):
-        root = make_folder(tmp_path / "pictures")
+        root = make_folder(tmp_path / "images")
         paths = sorted(root.glob("*/*/*.png"))
         return [(path.relative_to(tmp_path), {"blue": 10, "red": 9}[path.parent.name]) for path in paths]
 

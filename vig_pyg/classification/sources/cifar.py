@@ -14,7 +14,7 @@ from vig_pyg.preprocess import Preprocessing
 
 
 class CifarData(ImageData):
-    """CIFAR-10 or CIFAR-100 through torchvision: 50,000 pictures of 32 x 32 pixels to train on, 10,000 held out.
+    """CIFAR-10 or CIFAR-100 through torchvision: 50,000 images of 32 x 32 pixels to train on, 10,000 held out.
 
     Args:
         classes: 10 or 100.

@@ -30,14 +30,14 @@ class FolderData(ImageData):
     Args:
         root: The folder. Images are files that `read_image` reads: of `IMAGE_FORMATS`, or arrays `(H, W, C)` (`.npy`).
         image_size: Side of the crops in pixels.
-        in_channels: Channels of the images; pictures are converted (see `Preprocessing`).
+        in_channels: Channels of the images; images are converted (see `Preprocessing`).
         crop_pct: Of the preprocessing.
         batch_size: Images a step.
         num_workers: Processes that load.
         augmentation: Of training images; random crops and flips by default.
-        on_broken: `"stop"` raises at the first picture that cannot be read, with its name; `"skip"` reads all of them
+        on_broken: `"stop"` raises at the first image that cannot be read, with its name; `"skip"` reads all of them
             before, leaves the broken ones out and logs their names.
-        cache: Keep the decoded pictures in memory (see `ImageData`).
+        cache: Keep the decoded images in memory (see `ImageData`).
 
     Raises:
         FileNotFoundError: If the folder, `train/` or `val/` does not exist.
