@@ -1,9 +1,9 @@
-"""Detect objects: train a RetinaNet on PyramidViG on pictures of rectangles and discs, measure it, draw what it finds.
+"""Detect objects: train a RetinaNet on PyramidViG on images of rectangles and discs, measure it, draw what it finds.
 
     uv run --extra train --extra plot --extra detection python examples/detect.py           # about five minutes
     uv run --extra train --extra plot --extra detection python examples/detect.py --smoke   # seconds, learns nothing
 
-The pictures are made here, so nothing is downloaded. With pictures of your own, `vig-pyg detect train` does the same
+The images are made here, so nothing is downloaded. With images of your own, `vig-pyg detect train` does the same
 from the command line; see `vig-pyg detect --help`.
 """
 
@@ -54,7 +54,7 @@ def make_pictures(root: Path, count: int, seed: int) -> Path:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/shapes"), help="folder, must not exist")
-    parser.add_argument("--smoke", action="store_true", help="a few pictures, one epoch")
+    parser.add_argument("--smoke", action="store_true", help="a few images, one epoch")
     args = parser.parse_args(argv)
     count, epochs = (4, 1) if args.smoke else (200, 20)
     train = make_pictures(args.out / "train", count, seed=0)
@@ -77,11 +77,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     data = load_data(config)
     last = fit(make_detector(config, len(data.class_names)), data, config, args.out / "run")
-    print(f"AP50 on {max(2, count // 4)} new pictures: {100 * last['val_AP50']:.1f} %")
+    print(f"AP50 on {max(2, count // 4)} new images: {100 * last['val_AP50']:.1f} %")
 
     pictures = sorted((val.parent / "images").iterdir())[:6]
     found = predict(load(args.out / "run"), pictures, args.out / "found", threshold=0.4).annotations
-    print(f"{len(found)} objects in {len(pictures)} pictures, drawn in {args.out / 'found'}")
+    print(f"{len(found)} objects in {len(pictures)} images, drawn in {args.out / 'found'}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from harness import PeakMemory, write
 
 from vig_pyg.detection import DETECTORS, RaggedImages
 
-#: Pictures of each case, height and width.
+#: Images of each case, height and width.
 CASES: dict[str, list[tuple[int, int]]] = {
     "one": [(800, 1333)],
     "two of a size": [(800, 1333)] * 2,

@@ -1,4 +1,4 @@
-"""The result file of a finished detection run: settings, curves, time, average precision measured once more, pictures.
+"""The result file of a finished detection run: settings, curves, time, average precision measured once more, images.
 
     uv run vig-pyg detect train --train BCCD:trainval --val BCCD:test ... --out runs/bccd
     uv run python examples/benchmarks/detection_run.py runs/bccd --name bccd
@@ -62,7 +62,7 @@ def read_rows(folder: Path) -> list[dict[str, float]]:
 
 
 def sheet(pictures: list[Image.Image], *, columns: int = 3, width: int = 420) -> Image.Image:
-    """Pictures beside and below each other."""
+    """Images beside and below each other."""
     small = [p.resize((width, round(p.height * width / p.width))) for p in pictures]
     height = max(p.height for p in small)
     rows = -(-len(small) // columns)

@@ -1,4 +1,4 @@
-"""A network from random weights on a folder of pictures: how good after how long, on this machine.
+"""A network from random weights on a folder of images: how good after how long, on this machine.
 
     uv run python examples/benchmarks/from_scratch.py --data imagenette128 --epochs 45
 

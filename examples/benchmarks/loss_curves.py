@@ -1,10 +1,10 @@
 """Loss curves of ours and of the dense reference: same weights to start from, same batches, same random numbers.
 
-    uv run python examples/benchmarks/loss_curves.py --data pictures --epochs 5
+    uv run python examples/benchmarks/loss_curves.py --data images --epochs 5
 
 Both train with the steps of `vig_pyg.classification`. Rounding differs, and training makes much of little, so the
 curves part after some steps; the question is whether they part by more than two seeds of the reference do. Writes the
-curves as a picture and all numbers beside it.
+curves as an image and all numbers beside it.
 """
 
 from __future__ import annotations

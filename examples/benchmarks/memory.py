@@ -3,7 +3,7 @@
     uv run python examples/benchmarks/memory.py
 
 One image, float32, `fuse()`, each size in a process of its own: peak resident memory over that of the process before
-the first image, median seconds, and the time that multiply-accumulates predict from 224 px. Writes a picture beside the
+the first image, median seconds, and the time that multiply-accumulates predict from 224 px. Writes an image beside the
 result file.
 """
 
