@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pkgutil import iter_modules
@@ -83,7 +84,11 @@ class Registry(Mapping[str, T], Generic[T]):
             ValueError: If the name is unknown; the message lists all names.
         """
         if name not in self:
-            raise ValueError(f"Unknown {self.kind} {name!r}: choose one of {', '.join(self._entries)}{self.advice}.")
+            close = get_close_matches(name, self._entries, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(
+                f"Unknown {self.kind} {name!r}: choose one of {', '.join(self._entries)}{self.advice}.{hint}"
+            )
         return self[name]
 
     def remove(self, name: str) -> None:

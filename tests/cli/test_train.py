@@ -244,3 +244,15 @@ def test_help_needs_no_training_to_be_imported():
     code += "print([name for name in ('jsonargparse', 'lightning', 'timm') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("\n[]\n")
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "meant"),
+    [("model", "pvig_medum", "pvig_medium"), ("conv", "egde", "edge"), ("graph", "kn", "knn")],
+)
+def test_a_wrong_name_is_told_before_images_are_read(tmp_path, monkeypatch, capsys, flag, name, meant):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", f"--{flag}", name]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and f"Did you mean {meant!r}?" in said.err
+    assert not list(tmp_path.iterdir())

@@ -20,6 +20,13 @@ from vig_pyg.models import VisionGNN
 _log = logging.getLogger(__name__)
 
 
+def check_names(name: str, options: dict[str, Any]) -> None:
+    """Raise `ValueError` for an unknown model, operator or graph; images are read afterwards, which may take long."""
+    base = variant_config(name)
+    resolve_conv(options.get("conv", base.conv), heads=base.heads)
+    resolve_graph(options.get("graph", base.graph))
+
+
 def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int) -> VisionGNN[Any]:
     """A network for some data, with the weights of a seed.
 

@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     from vig_pyg.classification import load_data, make_model
+    from vig_pyg.classification.networks import check_names
     from vig_pyg.engine import TrainingInterrupted, fit
     from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.processes import processes
@@ -69,6 +70,7 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     first = processes().first
     if first and (given := flags.resume or flags.out):  # images may take long to read
         check_run_folder(given, resume=flags.resume is not None)
+    check_names(config.model, config.options)
     data = load_data(config)
     out = flags.resume or flags.out or free_name(Path("runs") / _folder_name(data.title))
     if first:
