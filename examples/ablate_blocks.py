@@ -52,7 +52,7 @@ def built(model: str, options: dict[str, Any], *, linear: bool, ffn: bool) -> Vi
     make = resolve_conv(network.config.conv, heads=network.config.heads)
     for block in [module for module in network.modules() if isinstance(module, Block)]:
         if not linear:
-            channels = block.ffn.fc2[0].out_channels
+            channels = block.ffn.fc2[1].num_features
             block.grapher = Alone(block.grapher, make(channels, channels))  # type: ignore[assignment]
         if not ffn:
             block.ffn = Nothing()  # type: ignore[assignment]

@@ -1,10 +1,15 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from vig_pyg import create_model
 from vig_pyg.conv import CONVS
 from vig_pyg.fuse import fuse
+from vig_pyg.layers import FFN, LinearNorm, MultiHeadLinear
+from vig_pyg.ops import grouped
 
 
 def settled(name, **options):
@@ -89,3 +94,99 @@ def test_convolutions_of_any_kind_stay_what_they_are_under_autocast(layer):
     module, x = nn.Sequential(layer, nn.BatchNorm2d(4), nn.GELU()).eval(), torch.randn(2, 3, 9, 9)
     with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
         torch.testing.assert_close(fuse(module)(x), module(x), rtol=0.05, atol=0.05)
+
+
+class Reversed(nn.Module):
+    """A module of somebody's own whose children are not called in their order."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+        self.norm = nn.BatchNorm1d(8)
+
+    def forward(self, x):
+        return self.linear(self.norm(x)) @ self.linear.weight
+
+
+class TwiceLinear(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class TwiceConv(nn.Conv2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def pruned(layer):
+    """Its weight is made anew by a hook before each call."""
+    prune.random_unstructured(layer, "weight", 0.5)
+    return layer
+
+
+def parametrized(layer):
+    return nn.utils.parametrizations.weight_norm(layer)
+
+
+def replaced(layer):
+    layer.forward = lambda x: 2 * type(layer).forward(layer, x)
+    return layer
+
+
+def low_rank(layer):
+    return nn.Sequential(layer, nn.Linear(16, 16))
+
+
+@pytest.mark.parametrize("change", [pruned, parametrized, replaced, low_rank, "subclass", "no bias"])
+@pytest.mark.parametrize("kind", ["linear", "heads", "convolution", "ffn", "grapher"])
+def test_layers_that_somebody_changed_keep_their_batch_norm(change, kind):
+    torch.manual_seed(0)
+    linear, x, batch = kind != "convolution", torch.randn(12, 16), (torch.zeros(12, dtype=torch.long), 1)
+    if kind == "heads" and change in ("subclass", "no bias"):
+        return
+    own = {"subclass": TwiceLinear, "no bias": partial(nn.Linear, bias=False)}.get(change)
+    if kind == "linear":
+        module = nn.Sequential(nn.Linear(16, 16), nn.BatchNorm1d(16), nn.GELU())
+    elif kind == "heads":
+        module = nn.Sequential(MultiHeadLinear(16, 16, heads=2), nn.BatchNorm1d(16), nn.GELU())
+    elif kind == "convolution":
+        module, x = nn.Sequential(nn.Conv2d(16, 16, 1), nn.BatchNorm2d(16)), torch.randn(2, 16, 3, 3)
+        own = {"subclass": TwiceConv, "no bias": partial(nn.Conv2d, bias=False)}.get(change)
+        own = own and partial(own, kernel_size=1)
+        if change is low_rank:
+            return
+    else:
+        module = FFN(16, 16) if kind == "ffn" else LinearNorm(16, 16)
+    parent = module.fc2 if kind == "ffn" else module
+    parent[0] = change(parent[0]) if callable(change) else own(16, 16)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.uniform_(norm.running_mean, -1, 1)
+            nn.init.uniform_(norm.running_var, 0.5, 2)
+            nn.init.normal_(norm.bias)
+    module.eval().requires_grad_(False)
+    if change is replaced:  # a copy of the layer would call the original
+        parent[0].forward = partial(_twice, type(parent[0]), parent[0].weight, parent[0].bias)
+    args = (x, *batch) if kind == "ffn" and linear else (x,)
+    want = module(*args)
+    torch.testing.assert_close(fuse(module)(*args), want, rtol=1e-4, atol=1e-5)
+
+
+def _twice(kind, weight, bias, x):
+    if kind is nn.Conv2d:
+        return 2 * nn.functional.conv2d(x, weight, bias)
+    return 2 * grouped(x, weight, bias, x.size(1) // weight.size(1))
+
+
+def test_children_of_a_module_of_your_own_are_not_joined():
+    module, x = Reversed().eval(), torch.randn(5, 8)
+    nn.init.normal_(module.norm.running_mean)
+    torch.testing.assert_close(fuse(module)(x), module(x))
+
+
+def test_another_norm_after_a_linear_layer_stays():
+    module = LinearNorm(8, 16).eval()
+    module[1] = nn.LayerNorm(16)
+    nn.init.normal_(module[1].bias)
+    x = torch.randn(5, 8)
+    torch.testing.assert_close(fuse(nn.Sequential(module))(x), module(x))

@@ -56,7 +56,7 @@ ROOMS = {
     "head": {"layers", "position"},
     "_low_precision": {"layers"},
     "_fused_layers": {"_low_precision", "layers", "ops", "position"},
-    "fuse": {"_fused_layers", "layers", "conv", "position"},
+    "fuse": {"_fused_layers", "_low_precision", "head", "layers", "conv", "ops", "position"},
     "_kept": set(),
     "block": {"data", "graph", "conv", "layers", "ops", "position"},
     "config": {"_registry", "conv", "graph", "position"},

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vig_pyg.layers import FFN, DropPath, LinearNorm, MultiHeadLinear, multi_head_mlp
+from vig_pyg.layers import FFN, DropPath, LinearNorm, MultiHeadLinear, linear_layer, multi_head_mlp, reset_mlp
 from vig_pyg.testing import assert_parameters_get_gradients
 
 
@@ -47,6 +47,43 @@ def test_weights_start_kaiming_normal_with_zero_bias():
     layer = MultiHeadLinear(400, 600, heads=4)
     assert abs(layer.weight.std() / (2 / 100) ** 0.5 - 1) < 0.02  # a head sees 100 channels
     assert layer.bias.abs().max() == 0
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_a_linear_layer_is_that_of_torch_where_it_has_one_head(heads):
+    torch.manual_seed(0)
+    layer, after = linear_layer(8, 16, heads=heads), torch.rand(1)
+    torch.manual_seed(0)
+    other = MultiHeadLinear(8, 16, heads=heads)
+    assert type(layer) is (torch.nn.Linear if heads == 1 else MultiHeadLinear)
+    assert torch.equal(after, torch.rand(1))  # no random numbers but those of the weights
+    for (name, value), (key, want) in zip(layer.state_dict().items(), other.state_dict().items(), strict=True):
+        assert name == key and torch.equal(value, want)
+    x = torch.randn(5, 8)
+    assert torch.equal(layer(x), other(x)) and layer.weight.requires_grad
+
+
+def test_a_linear_layer_is_made_on_the_device_and_in_the_type_of_the_context():
+    with torch.device("meta"):
+        assert linear_layer(8, 16).weight.is_meta and linear_layer(8, 16).bias.is_meta
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert linear_layer(8, 16).weight.dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_an_mlp_is_reset_to_what_it_starts_as(heads):
+    mlp = multi_head_mlp(400, 600, heads=heads)
+    torch.nn.init.ones_(mlp[0].weight)
+    torch.nn.init.ones_(mlp[0].bias)
+    reset_mlp(mlp) if heads == 1 else mlp[0].reset_parameters()
+    assert abs(mlp[0].weight.std() / (2 * heads / 400) ** 0.5 - 1) < 0.02 and mlp[0].bias.abs().max() == 0
+    other = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.GELU())
+    before = other[0].weight.clone()
+    reset_mlp(other)
+    assert torch.equal(other[0].weight, before)
 
 
 def test_drop_path_drops_whole_images():

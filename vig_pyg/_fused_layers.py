@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vig_pyg._low_precision import LowPrecision
+from vig_pyg._low_precision import Fusable, LowPrecision
 from vig_pyg.layers import FFN, MultiHeadLinear
-from vig_pyg.ops import autocast_type, bias_gelu_, grouped
+from vig_pyg.ops import autocast_type, bias_gelu_, grouped, has_own_numbers
 from vig_pyg.position import PositionEmbedding
 
 #: Bytes of an FFN's hidden features held at once on a CPU: what fits a cache is not fetched from memory again.
@@ -31,17 +31,17 @@ class FusedLayer(nn.Module):
     Shapes: those of the layer.
     """
 
-    def __init__(self, layer: MultiHeadLinear | nn.Conv2d, *, gelu: bool) -> None:
+    def __init__(self, layer: Fusable, *, gelu: bool) -> None:
         super().__init__()
         self.layer = layer
         self.gelu = gelu
         self._low = LowPrecision()
 
     def forward(self, x: Tensor) -> Tensor:
-        if _is_plain(x) or _needs_graph(x, self.layer.weight):
-            out: Tensor = self.layer(x)
-            return torch.ops.aten.gelu_(out) if self.gelu else out  # in place: the layer's result is fresh
         layer: Any = self._modules["layer"]
+        if _is_plain(x) or not _is_readable(layer) or _needs_graph(x, layer.weight):
+            out: Tensor = layer(x)
+            return torch.ops.aten.gelu_(out) if self.gelu else out  # in place: the layer's result is fresh
         dtype = autocast_type(x)
         if dtype is None:
             return _in_place(x, layer, layer.weight, layer.bias, self.gelu)
@@ -60,6 +60,11 @@ def _is_plain(x: Tensor) -> bool:
     return torch.compiler.is_compiling() or x.numel() == 0 or (x.is_cpu and not torch.is_autocast_enabled("cpu"))
 
 
+def _is_readable(layer: nn.Module) -> bool:
+    """Whether the layer is still what `fuse` has put here: tools may have replaced it, or its weights."""
+    return type(layer) in (nn.Linear, MultiHeadLinear, nn.Conv2d) and has_own_numbers(layer)
+
+
 def _needs_graph(x: Tensor, weight: Tensor) -> bool:
     """Whether somebody asks for gradients: what is written in place has none."""
     return torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
@@ -67,11 +72,12 @@ def _needs_graph(x: Tensor, weight: Tensor) -> bool:
 
 def _in_place(x: Tensor, layer: Any, weight: Tensor, bias: Tensor, gelu: bool) -> Tensor:
     """The product, and then bias and GELU in place; the bias goes with the product where a library joins them."""
-    if isinstance(layer, MultiHeadLinear):
-        if layer.heads == 1 or x.is_cpu:
-            out = grouped(x, weight, bias, layer.heads)
+    if not isinstance(layer, nn.Conv2d):
+        heads = _heads(layer)
+        if heads == 1 or x.is_cpu:
+            out = grouped(x, weight, bias, heads)
             return torch.ops.aten.gelu_(out) if gelu else out
-        return bias_gelu_(grouped(x, weight, None, layer.heads), bias, gelu=gelu)
+        return bias_gelu_(grouped(x, weight, None, heads), bias, gelu=gelu)
     out = F.conv2d(x, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
     nodes = out.permute(0, 2, 3, 1)
     if not nodes.is_contiguous():
@@ -81,10 +87,14 @@ def _in_place(x: Tensor, layer: Any, weight: Tensor, bias: Tensor, gelu: bool) -
     return out
 
 
+def _heads(layer: Any) -> int:
+    return 1 if type(layer) is nn.Linear else layer.heads
+
+
 def _one_dnn(x: Tensor, layer: Any, weight: Tensor, bias: Tensor, gelu: bool) -> Tensor:
     after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
-    if isinstance(layer, MultiHeadLinear):
-        if layer.heads == 1:
+    if not isinstance(layer, nn.Conv2d):
+        if _heads(layer) == 1:
             return _pointwise().linear(x, weight, bias, *after)
         row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
         one, weight = [1, 1], weight[..., None, None]
@@ -126,10 +136,10 @@ class FusedFFN(nn.Module):
     def __init__(self, ffn: FFN) -> None:
         super().__init__()
         fc1, fc2 = ffn.fc1[0], ffn.fc2[0]
-        assert isinstance(fc1, MultiHeadLinear) and isinstance(fc2, MultiHeadLinear)
+        assert isinstance(fc1, nn.Linear) and isinstance(fc2, nn.Linear)
         self.fc1 = FusedLayer(fc1, gelu=True)
         self.fc2 = FusedLayer(fc2, gelu=False)
-        self.hidden_channels = fc1.out_channels
+        self.hidden_channels = fc1.out_features
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:  # noqa: ARG002  (the FFN's contract)
         whole = x.size(0) * self.hidden_channels * x.element_size()

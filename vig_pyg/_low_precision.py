@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from vig_pyg.layers import MultiHeadLinear
 
+#: The layers that `fuse` joins with the activation after them.
+Fusable = nn.Linear | MultiHeadLinear | nn.Conv2d
+
 
 class _OnCPU:
     """Weight and bias in another type, and how to tell that they are those of the layer still."""
@@ -114,7 +117,7 @@ class LowPrecision:
     def __init__(self) -> None:
         self._kept: _OnCPU | _OnDevice | None = None  # read and replaced in one step: threads never mix two
 
-    def of(self, layer: MultiHeadLinear | nn.Conv2d, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def of(self, layer: Fusable, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Weight and bias of the layer in a floating-point type."""
         parameters = layer._parameters  # a module's own look-up of attributes costs more than all that follows
         weight, bias = parameters.get("weight"), parameters.get("bias")
@@ -136,7 +139,7 @@ class LowPrecision:
         return LowPrecision, ()
 
 
-def _converted(layer: MultiHeadLinear | nn.Conv2d, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _converted(layer: Fusable, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     assert layer.bias is not None  # `fuse` keeps no others
     return layer.weight.to(dtype), layer.bias.to(dtype)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from vig_pyg._fused_layers import FusedFFN, FusedLayer, FusedPosition
+from vig_pyg._low_precision import Fusable
 from vig_pyg.conv import EdgeConv
-from vig_pyg.layers import FFN, LinearNorm, MultiHeadLinear
+from vig_pyg.head import ClassifierHead
+from vig_pyg.layers import FFN, LinearNorm
+from vig_pyg.ops import has_own_numbers, readable_heads
 from vig_pyg.position import PositionEmbedding
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -29,8 +32,11 @@ def fuse(model: ModuleT) -> ModuleT:
     slices that fit the cache. Under autocast, a copy of the weights in autocast's dtype is cached, and on a GPU the
     residual stream uses this dtype too.
 
+    A layer that was replaced (by a quantized one, or one with low-rank weights) keeps its batch norm and is called.
+
     Args:
-        model: A model, or any module in which every batch norm follows a `MultiHeadLinear` or a `Conv2d`.
+        model: A model, or any module. A batch norm is folded if it follows a `MultiHeadLinear`, a `Conv2d`, or in an
+            `nn.Sequential` an `nn.Linear`.
 
     Returns:
         The fused copy; `model` itself is not changed. The copy cannot be trained, and its state dict does not fit an
@@ -44,12 +50,12 @@ def fuse(model: ModuleT) -> ModuleT:
     fused = copy.deepcopy(model).eval().requires_grad_(False)
     for parent in list(fused.modules()):
         for (_, layer), (name, norm) in pairwise(list(parent.named_children())):
-            if isinstance(layer, MultiHeadLinear | nn.Conv2d) and isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+            if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) and _is_foldable(layer, parent):
                 _fold(layer, norm)
                 setattr(parent, name, nn.Identity())
     for parent in list(fused.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, FFN):
+            if isinstance(child, FFN) and _is_folded(child.fc1) and _is_folded(child.fc2):
                 setattr(parent, name, FusedFFN(child))
             elif type(child) is PositionEmbedding:
                 setattr(parent, name, FusedPosition(child))
@@ -59,7 +65,7 @@ def fuse(model: ModuleT) -> ModuleT:
             _join(parent)
     for parent in list(fused.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, LinearNorm) and isinstance(child[0], FusedLayer):  # its batch norm is folded already
+            if isinstance(child, LinearNorm) and isinstance(child[0], FusedLayer) and type(child[1]) is nn.Identity:
                 setattr(parent, name, child[0])
     return fused.eval()  # the replaced layers are new modules, which start in training mode
 
@@ -68,22 +74,43 @@ def _join(parent: nn.Module) -> None:
     """Replace each linear layer or convolution, and the GELU that follows it, by one `FusedLayer`."""
     children = [(name, child) for name, child in parent.named_children() if not isinstance(child, nn.Identity)]
     for (name, child), (after, following) in zip(children, [*children[1:], ("", None)], strict=False):
-        if isinstance(child, MultiHeadLinear | nn.Conv2d) and _is_known(child):
+        if _is_known(child, parent):
             gelu = type(following) is nn.GELU
             setattr(parent, name, FusedLayer(child, gelu=gelu))
             if gelu:
                 setattr(parent, after, nn.Identity())
 
 
-def _is_known(layer: MultiHeadLinear | nn.Conv2d) -> bool:
+def _is_known(layer: nn.Module | None, parent: nn.Module) -> TypeGuard[Fusable]:
     """Whether a `FusedLayer` computes what this one does: no subclass, padding with zeros, so many on each side."""
-    if type(layer) is nn.Conv2d:
-        plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-        return plain and layer.bias is not None
-    return type(layer) is MultiHeadLinear and layer.bias is not None
+    if layer is None or type(layer) is not nn.Conv2d:
+        return layer is not None and _is_linear(layer, parent)
+    plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return plain and has_own_numbers(layer)
 
 
-def _fold(layer: MultiHeadLinear | nn.Conv2d, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+def _is_foldable(layer: nn.Module, parent: nn.Module) -> TypeGuard[Fusable]:
+    """Whether the layer is affine in its weight and bias, and these are its parameters: no hook makes them anew."""
+    if isinstance(layer, nn.Conv2d):
+        affine = type(layer).forward is nn.Conv2d.forward and "forward" not in layer.__dict__
+        affine = affine and has_own_numbers(layer)
+    else:
+        affine = _is_linear(layer, parent)
+    return affine and {"weight", "bias"} <= layer._parameters.keys()
+
+
+def _is_linear(layer: nn.Module, parent: nn.Module) -> bool:
+    """Whether this is a linear layer whose result goes to the next child: of an `nn.Linear` elsewhere nobody knows."""
+    in_order = type(parent) in (nn.Sequential, LinearNorm, ClassifierHead) or type(layer) is not nn.Linear
+    return in_order and readable_heads(layer) > 0
+
+
+def _is_folded(layers: nn.Sequential) -> bool:
+    """Whether these are a plain linear layer with one head and a batch norm that is folded into it."""
+    return type(layers[0]) is nn.Linear and readable_heads(layers[0]) == 1 and type(layers[1]) is nn.Identity
+
+
+def _fold(layer: Fusable, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
     mean, var = norm.running_mean, norm.running_var
     assert mean is not None and var is not None and layer.bias is not None
     # Folding is computed in float64, because its rounding error would be part of every output.

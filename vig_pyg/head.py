@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vig_pyg.layers import MultiHeadLinear
+from vig_pyg.layers import linear_layer
 
 
 class ClassifierHead(nn.Module):
@@ -33,7 +33,7 @@ class ClassifierHead(nn.Module):
         self, in_channels: int, num_classes: int, *, hidden_channels: int = 1024, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.fc1 = MultiHeadLinear(in_channels, hidden_channels)
+        self.fc1 = linear_layer(in_channels, hidden_channels)
         self.norm = nn.BatchNorm1d(hidden_channels)
         self.act = nn.GELU()
         self.dropout = nn.Dropout(dropout)
@@ -43,7 +43,7 @@ class ClassifierHead(nn.Module):
         """Replace the last linear layer by a new one for `num_classes` classes; the hidden layer is not changed."""
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}.")
-        self.fc2 = MultiHeadLinear(self.fc1.out_channels, num_classes).to(self.fc1.weight)
+        self.fc2 = linear_layer(self.norm.num_features, num_classes).to(self.norm.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.fc2(self.dropout(self.act(self.norm(self.fc1(x)))))

@@ -5,6 +5,8 @@ Shapes: N nodes, C channels, B images.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -49,8 +51,7 @@ class MultiHeadLinear(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw new weights (Kaiming normal initialization), and set the bias to 0."""
-        nn.init.kaiming_normal_(self.weight)
-        nn.init.zeros_(self.bias)
+        _reset(self)
 
     @recomputable
     def forward(self, x: Tensor) -> Tensor:
@@ -58,6 +59,39 @@ class MultiHeadLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, heads={self.heads}"
+
+
+def linear_layer(in_channels: int, out_channels: int, *, heads: int = 1) -> nn.Linear | MultiHeadLinear:
+    """Create a linear layer whose weights start as those of `MultiHeadLinear`.
+
+    A layer with one head is an `nn.Linear` itself, so that tools which look for this type find it: quantization,
+    LoRA, tensor parallelism, and counters of operations. The keys and shapes of its parameters are the same.
+
+    Args:
+        in_channels: Input channels, a multiple of `heads`.
+        out_channels: Output channels, a multiple of `heads`.
+        heads: Number of heads.
+
+    Shapes: `(N, in_channels)` to `(N, out_channels)`.
+
+    Example:
+        >>> linear_layer(8, 16), linear_layer(8, 16, heads=4)
+        (Linear(in_features=8, out_features=16, bias=True), MultiHeadLinear(8, 16, heads=4))
+    """
+    if heads != 1:
+        return MultiHeadLinear(in_channels, out_channels, heads=heads)
+    layer = nn.Linear(in_channels, out_channels, device="meta")  # its own initialization would draw random numbers
+    layer.weight = nn.Parameter(torch.empty(out_channels, in_channels))
+    layer.bias = nn.Parameter(torch.empty(out_channels))
+    _reset(layer)
+    return layer
+
+
+def _reset(layer: nn.Linear | MultiHeadLinear) -> None:
+    """Draw new weights (Kaiming normal initialization), and set the bias to 0."""
+    nn.init.kaiming_normal_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 class LinearNorm(nn.Sequential):
@@ -75,7 +109,7 @@ class LinearNorm(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(MultiHeadLinear(in_channels, out_channels), nn.BatchNorm1d(out_channels))
+        super().__init__(linear_layer(in_channels, out_channels), nn.BatchNorm1d(out_channels))
 
     @recomputable
     def forward(self, x: Tensor) -> Tensor:
@@ -96,9 +130,25 @@ def multi_head_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequen
         >>> multi_head_mlp(8, 16, heads=4)(torch.rand(5, 8)).shape
         torch.Size([5, 16])
     """
-    return nn.Sequential(
-        MultiHeadLinear(in_channels, out_channels, heads=heads), nn.BatchNorm1d(out_channels), nn.GELU()
-    )
+    return nn.Sequential(linear_layer(in_channels, out_channels, heads=heads), nn.BatchNorm1d(out_channels), nn.GELU())
+
+
+def reset_mlp(module: nn.Module) -> None:
+    """Draw new weights for the linear layer of a module made by `multi_head_mlp`; other modules are not changed.
+
+    `nn.Linear.reset_parameters` would draw them from another distribution than `linear_layer`.
+
+    Args:
+        module: Any module.
+
+    Example:
+        >>> mlp = multi_head_mlp(8, 16, heads=1); reset_mlp(mlp); float(mlp[0].bias.detach().abs().max())
+        0.0
+    """
+    kinds = [type(layer) for layer in module.children()] if type(module) is nn.Sequential else []
+    if kinds == [nn.Linear, nn.BatchNorm1d, nn.GELU]:
+        layer: Any = next(module.children())
+        _reset(layer)
 
 
 class DropPath(nn.Module):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch_geometric.nn import MessagePassing
 
-from vig_pyg.conv import CONVS, MaxRelativeConv
+from vig_pyg.conv import CONVS, GINConv, MaxRelativeConv
 from vig_pyg.conv.base import VisionConv
 
 
@@ -230,3 +230,15 @@ def test_no_nodes_have_no_edges(name, fuse):
 def test_widths_are_at_least_one(widths):
     with pytest.raises(ValueError, match="Widths must be at least 1"):
         MaxRelativeConv(*widths)
+
+
+@pytest.mark.parametrize("operator", [GINConv, MaxRelativeConv])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_reset_parameters_draws_from_the_distribution_of_new_weights(operator, heads):
+    """A linear layer of torch draws from another one by itself, and a bias too."""
+    layer = operator(400, 400, heads=heads)
+    deviation = float(layer.mlp[0].weight.detach().std())
+    torch.nn.init.ones_(layer.mlp[0].bias)
+    layer.reset_parameters()
+    assert float(layer.mlp[0].weight.detach().std()) == pytest.approx(deviation, rel=0.05)
+    assert layer.mlp[0].bias.abs().max() == 0

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from vig_pyg.block import Block
-from vig_pyg.layers import MultiHeadLinear
 from vig_pyg.testing import assert_operator, assert_parameters_get_gradients
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -200,7 +199,7 @@ def test_the_confound_changes_the_order_of_channels_and_nothing_else(plain, othe
     assert assert_operator(make) < 1e-5
     one, two = getattr(conv, plain)(8, 16, heads=1).eval(), make(8, 16, heads=1).eval()
     two.load_state_dict(one.state_dict())
-    last = next(layer for layer in two.mlp if isinstance(layer, MultiHeadLinear))
+    last = next(layer for layer in two.mlp if isinstance(layer, torch.nn.Linear))
     columns = last.weight.detach().clone()
     in_blocks, interleaved = columns.view(-1, 2, 8), columns.view(-1, 8, 2)
     order = interleaved.transpose(1, 2) if plain == "MaxRelativeConv" else in_blocks.transpose(1, 2)

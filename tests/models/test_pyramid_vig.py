@@ -43,7 +43,7 @@ def test_numbering_of_the_patches_means_nothing_in_blocks_without_pooling(conv, 
     assert len(blocks) == 3
     layout = Layout.from_sizes([(4, 4), (3, 5)])
     for block in blocks:
-        x = torch.randn(layout.num_nodes, block.grapher.fc1[0].in_channels, dtype=torch.float64)
+        x = torch.randn(layout.num_nodes, block.grapher.fc1[0].in_features, dtype=torch.float64)
         assert assert_block_equivariance(block, x, layout) < 1e-12
 
 

@@ -487,7 +487,7 @@ def layers(rng):
     """Passes of two linear layers in training, with other numbers of channels than their norms."""
     rows_, channels, heads = rng.randint(0, 40), rng.choice([1, 3, 8, 16, 32]), 1
     first, second = multi_head_mlp(channels, rng.choice([8, 16, 12]), heads), None
-    second = LinearNorm(first[0].out_channels, rng.choice([8, 16, 5]))
+    second = LinearNorm(first[0].out_features, rng.choice([8, 16, 5]))
     x = torch.randn(rows_, channels)
     x = spoiled(rng, x, memory=False) if hostile(rng) else restrided(rng, x)
     x = x if isinstance(x, torch.Tensor) else torch.randn(1, 1)
@@ -496,8 +496,8 @@ def layers(rng):
     if rng.random() < 0.1:
         second[1] = nn.BatchNorm1d(rng.choice([8, 16]))
     sound = is_dense(x, 2) and x.dtype == torch.float32 and len(x) != 1 and x.shape[1] == channels
-    sound = sound and second[0].in_channels == first[0].out_channels
-    sound = sound and second[0].out_channels == second[1].num_features
+    sound = sound and second[0].in_features == first[0].out_features
+    sound = sound and second[0].out_features == second[1].num_features
     if is_dense(x, 2) and not len(x):
         sound = None  # torch's batch norm looks at no channels then
     exact = copy.deepcopy(nn.ModuleList([first, second])).double()

@@ -36,12 +36,17 @@ class Own(MultiHeadLinear):
         return 2 * super().forward(x)
 
 
+class OwnLinear(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
 def with_hook(layer):
     layer.register_forward_hook(lambda _, __, out: 2 * out)
 
 
 def with_forward(layer):
-    layer.forward = lambda x: 2 * MultiHeadLinear.forward(layer, x)
+    layer.forward = lambda x: 2 * type(layer).forward(layer, x)
 
 
 @pytest.mark.parametrize("change", [with_hook, with_forward, None])
@@ -50,16 +55,17 @@ def test_layers_that_somebody_replaced_are_called(change, which):
     layers = nn.ModuleList([multi_head_mlp(16, 32, 4), LinearNorm(32, 16), LinearNorm(16, 24)]).train()
     parent = layers[("first", "second", "alone").index(which)]
     if change is None:
-        heads = parent[0].heads
-        parent[0] = Own(parent[0].in_channels, parent[0].out_channels, heads=heads)
+        one = isinstance(parent[0], nn.Linear)
+        parent[0] = OwnLinear(*parent[0].weight.t().shape) if one else Own(16, 32, heads=4)
     else:
         change(parent[0])
     x = torch.randn(9, 16)
     run = (lambda: linear_norm(x, *layers[2])) if which == "alone" else (lambda: mlp(x, layers[0], layers[1]))
     calls = []
-    original = MultiHeadLinear.forward
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MultiHeadLinear, "forward", lambda self, x: calls.append(self) or original(self, x))
+        for kind in (MultiHeadLinear, nn.Linear):
+            original = kind.forward
+            patch.setattr(kind, "forward", lambda self, x, run=original: calls.append(self) or run(self, x))
         run()
     assert parent[0] in calls
 

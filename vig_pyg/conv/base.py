@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from vig_pyg.conv._sparse import transposed_csr
+from vig_pyg.layers import reset_mlp
 from vig_pyg.ops import check_features, check_range, check_same, checked_edges
 
 #: Node features `(N, C)`, or a pair of source features `(M, C)` and target features `(N, C)`.
@@ -130,6 +131,7 @@ class VisionConv(MessagePassing):
             for layer in module.modules():
                 if layer is not self and hasattr(layer, "reset_parameters"):
                     layer.reset_parameters()
+            reset_mlp(module)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"

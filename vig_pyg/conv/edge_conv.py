@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from vig_pyg.conv._sparse import degrees, edge_norm, reduce_edges, takes_edge_norm, takes_sparse
 from vig_pyg.conv.base import NodesOrPair, VisionConv
 from vig_pyg.conv.registry import register_conv
-from vig_pyg.layers import MultiHeadLinear, multi_head_mlp
+from vig_pyg.layers import multi_head_mlp
+from vig_pyg.ops import readable_heads
 
 
 @register_conv("edge")
@@ -59,7 +60,7 @@ class EdgeConv(VisionConv):
 
     def _is_plain(self, edges: int) -> bool:
         linear, norm, act = self.mlp
-        layers = type(linear) is MultiHeadLinear and type(act) is nn.GELU
+        layers = readable_heads(linear) > 0 and type(act) is nn.GELU
         if not norm.training:  # also true for the `Identity` that replaces a folded batch norm
             return layers and isinstance(norm, nn.BatchNorm1d | nn.Identity)
         return layers and takes_edge_norm(norm) and edges > 1

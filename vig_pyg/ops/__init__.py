@@ -12,6 +12,7 @@ from vig_pyg.ops._knn_max_relative import knn_max_relative, prefers_no_edges
 from vig_pyg.ops._knn_plain import PRECISIONS, Precision, unit_rows
 from vig_pyg.ops._max_relative import has_max_relative, max_relative
 from vig_pyg.ops._native import has_native_kernels
+from vig_pyg.ops._readable import has_own_numbers, readable_heads
 from vig_pyg.ops._recomputable import recomputable
 from vig_pyg.ops.average_pool import average_pool
 from vig_pyg.ops.bias_gelu import bias_gelu_
@@ -48,6 +49,7 @@ __all__ = [
     "has_max_relative",
     "has_native_kernels",
     "has_node_norm",
+    "has_own_numbers",
     "is_exporting",
     "is_symbolic",
     "knn",
@@ -57,6 +59,7 @@ __all__ = [
     "mlp",
     "multi_head_linear",
     "prefers_no_edges",
+    "readable_heads",
     "recomputable",
     "unit_rows",
 ]

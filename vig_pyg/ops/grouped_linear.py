@@ -36,6 +36,7 @@ def multi_head_linear(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int
     if heads == 1:
         return F.linear(x, weight, bias)
     needs_graph = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    needs_graph = needs_graph and torch._C._get_tracing_state() is None  # counters of operations read a trace
     if x.device.type == "cpu":
         needs_graph = needs_graph and x.size(0) > 0 and not torch.is_autocast_enabled("cpu")
     elif (dtype := autocast_type(x)) is not None:  # autocast does not convert products with `out=`

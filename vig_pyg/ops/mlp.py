@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.ops._autocast import autocast_type
+from vig_pyg.ops._readable import readable_heads
 from vig_pyg.ops._recomputable import can_recompute, is_recomputable
 from vig_pyg.ops.recomputed import RecomputedLinearNorm, RecomputedMLP, RecomputedNorm
 from vig_pyg.ops.tiled import TiledMLP, is_worth_tiling
@@ -39,7 +40,8 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
         torch.Size([5, 8])
     """
     layers = (first, *first.children(), second, *second.children())
-    if not (_is_mlp(layers) and can_recompute(x, layers[2], layers)):
+    heads = _heads_of_mlp(layers)
+    if heads == 0 or not can_recompute(x, layers[2], layers):
         plain: Tensor = second(first(x))
         return plain
     modules: tuple[Any, ...] = layers
@@ -48,7 +50,7 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
     function = TiledMLP if x.is_cpu and is_worth_tiling(x) else RecomputedMLP
     norm_follows = not x.is_cpu and last.training
     out: Tensor = function.apply(
-        x, weight_1, bias_1, norm.weight, norm.bias, weight_2, bias_2, norm, linear_1.heads, norm_follows
+        x, weight_1, bias_1, norm.weight, norm.bias, weight_2, bias_2, norm, heads, norm_follows
     )
     return batch_norm_gelu(out, last)
 
@@ -70,7 +72,7 @@ def linear_norm(x: Tensor, linear: nn.Module, norm: nn.Module) -> Tensor:
         >>> linear_norm(torch.rand(5, 8), nn.Linear(8, 16), nn.BatchNorm1d(16)).shape
         torch.Size([5, 16])
     """
-    if _has_one_head(linear) and can_recompute(x, norm, (linear, norm)):
+    if readable_heads(linear) == 1 and can_recompute(x, norm, (linear, norm)):
         layer: Any = linear
         x, weight, bias = _cast(x, layer.weight, layer.bias)
         out: Tensor = RecomputedLinearNorm.apply(x, weight, bias, norm.weight, norm.bias, norm)
@@ -116,18 +118,18 @@ def _as_nodes(x: Tensor) -> Tensor | None:
     return x.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, H, W) -> (B H W, C)
 
 
-def _is_mlp(layers: tuple[nn.Module, ...]) -> bool:
-    """True for a sequence of linear layer, batch norm and GELU, followed by a linear layer and a batch norm."""
-    if len(layers) != 7:
-        return False
+def _heads_of_mlp(layers: tuple[nn.Module, ...]) -> int:
+    """The heads of the first linear layer of a sequence that `RecomputedMLP` replaces; 0 for other layers.
+
+    The sequence consists of a linear layer, a batch norm and GELU, followed by a linear layer and a batch norm.
+    """
+    if len(layers) != 7 or not layers[2].training:  # in evaluation mode nothing is stored
+        return 0
     first, linear_1, norm_1, gelu, second, linear_2, norm_2 = layers
     plain = type(first) is nn.Sequential and type(norm_1) is type(norm_2) is nn.BatchNorm1d and _is_gelu(gelu)
-    return plain and is_recomputable(linear_1) and is_recomputable(second) and _has_one_head(linear_2)
-
-
-def _has_one_head(layer: nn.Module) -> bool:
-    """True for an unmodified `MultiHeadLinear` with one head."""
-    return is_recomputable(layer) and getattr(layer, "heads", 0) == 1
+    if not (plain and is_recomputable(second) and readable_heads(linear_2) == 1):
+        return 0
+    return readable_heads(linear_1)
 
 
 def _is_gelu(layer: nn.Module) -> bool:
