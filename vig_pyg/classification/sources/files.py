@@ -22,13 +22,52 @@ _log = logging.getLogger(__name__)
 OnBroken = Literal["stop", "skip"]
 
 
-class FolderData(ImageData):
+class _FileData(ImageData):
+    """Images from files; a kind of source defines how its path is read."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        image_size: int = 224,
+        in_channels: int = 3,
+        crop_pct: float = 1.0,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        augmentation: Augmentation | None = None,
+        on_broken: OnBroken = "stop",
+        cache: int | None = None,
+    ) -> None:
+        if on_broken not in ("stop", "skip"):
+            raise ValueError(f"on_broken must be 'stop' or 'skip', got {on_broken!r}.")
+        path = Path(path)
+        preprocessing = Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct)
+        title, split = self._read(path, on_broken)
+        split = _readable(split, preprocessing, path, on_broken)
+        super().__init__(
+            title,
+            train=split.train,
+            val=split.val,
+            class_names=split.class_names,
+            preprocessing=preprocessing,
+            augmentation=augmentation or Augmentation(),
+            batch_size=batch_size,
+            num_workers=num_workers,
+            cache=cache,
+        )
+
+    def _read(self, path: Path, on_broken: OnBroken) -> tuple[str, Split]:
+        """The name of the data, and its images."""
+        raise NotImplementedError
+
+
+class FolderData(_FileData):
     """A folder with `train/` and `val/`, each with one folder of images for each class; or with the classes themselves.
 
     Names such as `validation/`, an undivided folder, hidden files and links are read as `read_folders` says.
 
     Args:
-        root: The folder. Images are files that `read_image` reads: of `IMAGE_FORMATS`, or arrays `(H, W, C)` (`.npy`).
+        path: The folder. Images are files that `read_image` reads: of `IMAGE_FORMATS`, or arrays `(H, W, C)` (`.npy`).
         image_size: Side of the crops in pixels.
         in_channels: Channels of the images; images are converted (see `Preprocessing`).
         crop_pct: Of the preprocessing.
@@ -44,80 +83,26 @@ class FolderData(ImageData):
         ValueError: If there is no image, a class of `train/` has none, or `val/` has another class.
     """
 
-    def __init__(
-        self,
-        root: str | Path,
-        *,
-        image_size: int = 224,
-        in_channels: int = 3,
-        crop_pct: float = 1.0,
-        batch_size: int = 32,
-        num_workers: int = 2,
-        augmentation: Augmentation | None = None,
-        on_broken: OnBroken = "stop",
-        cache: int | None = None,
-    ) -> None:
-        root = Path(root)
-        _check_on_broken(on_broken)
-        preprocessing = Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct)
-        split = _readable(read_folders(root), preprocessing, root, on_broken)
-        super().__init__(
-            root.resolve().name,
-            train=split.train,
-            val=split.val,
-            class_names=split.class_names,
-            preprocessing=preprocessing,
-            augmentation=augmentation or Augmentation(),
-            batch_size=batch_size,
-            num_workers=num_workers,
-            cache=cache,
-        )
+    def _read(self, path: Path, on_broken: OnBroken) -> tuple[str, Split]:  # noqa: ARG002  (tables need it)
+        return path.resolve().name, read_folders(path)
 
 
-class CsvData(ImageData):
+class CsvData(_FileData):
     """Images listed in a CSV file with the columns `path`, `label` and, if wanted, `split` (`train` or `val`).
 
     Paths are relative to the file's folder. Without `split` a stratified fifth is held out, always the same. What
     Excel and others write is read as `read_table` says.
 
     Args:
-        table: The file.
-        image_size: As for `FolderData`, like all that follows.
+        path: The file; all other arguments are those of `FolderData`.
+
+    Raises:
+        FileNotFoundError: If the file, or an image of it, does not exist.
+        ValueError: If a column is missing, or a class has no training images.
     """
 
-    def __init__(
-        self,
-        table: str | Path,
-        *,
-        image_size: int = 224,
-        in_channels: int = 3,
-        crop_pct: float = 1.0,
-        batch_size: int = 32,
-        num_workers: int = 2,
-        augmentation: Augmentation | None = None,
-        on_broken: OnBroken = "stop",
-        cache: int | None = None,
-    ) -> None:
-        table = Path(table)
-        _check_on_broken(on_broken)
-        preprocessing = Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct)
-        split = _readable(read_table(table, missing=on_broken), preprocessing, table, on_broken)
-        super().__init__(
-            table.stem,
-            train=split.train,
-            val=split.val,
-            class_names=split.class_names,
-            preprocessing=preprocessing,
-            augmentation=augmentation or Augmentation(),
-            batch_size=batch_size,
-            num_workers=num_workers,
-            cache=cache,
-        )
-
-
-def _check_on_broken(on_broken: str) -> None:
-    if on_broken not in ("stop", "skip"):
-        raise ValueError(f"on_broken must be 'stop' or 'skip', got {on_broken!r}.")
+    def _read(self, path: Path, on_broken: OnBroken) -> tuple[str, Split]:
+        return path.stem, read_table(path, missing=on_broken)
 
 
 def _readable(split: Split, preprocessing: Preprocessing, where: Path, on_broken: OnBroken) -> Split:
