@@ -128,11 +128,9 @@ class Registry(Mapping[str, T], Generic[T]):
         if not hasattr(module, attribute):
             raise ValueError(f"{self.kind}={text}: the module {module_name} has no {attribute!r}.")
         value = getattr(module, attribute)
-        return self.name_of(value) or self._under_path(text, value)
-
-    def _under_path(self, text: str, value: Any) -> str:
-        self.register(text)(value)
-        return text
+        name = self.name_of(value) or text
+        self.register(name)(value)
+        return name
 
     def _must_be_callable(self, value: Any) -> None:
         if not callable(value):

@@ -9,7 +9,7 @@ import json
 import math
 import stat
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from vig_pyg._io.text import error_text, terminal_text
 
@@ -64,7 +64,11 @@ def read_json(path: str | Path, *, limit: int = JSON_LIMIT) -> dict[str, Any]:
     text = read_bounded(path, limit=limit)
     try:
         content = json.loads(
-            text, object_pairs_hook=_once, parse_constant=_no_number, parse_int=_whole, parse_float=_finite
+            text,
+            object_pairs_hook=_once,
+            parse_constant=_finite,
+            parse_int=_whole,
+            parse_float=_finite,  # NaN too
         )
         _check_depth(content)
     except RecursionError as error:
@@ -83,10 +87,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"the key {terminal_text(key, limit=60)!r} occurs twice.")
         made[key] = value
     return made
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a finite number.")
 
 
 def _whole(digits: str) -> int:

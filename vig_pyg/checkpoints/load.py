@@ -98,10 +98,12 @@ def load_state(
     native, tables = to_native(foreign, one_stage=one_stage), _tables(foreign, one_stage)
     notes += resize_position(native, expected)
     of_classifier, left_out = leave_classifier(native, expected)
-    found = _compared(_said(native, tables) if known is None else known, model)
+    config = getattr(model, "config", None)
+    known = _said(native, tables) if known is None else known
+    found = compare(known, config) if isinstance(config, ModelConfig) else Comparison((), ())
     _check(model, native, {key: tensor for key, tensor in expected.items() if key not in left_out}, found)
     notes += of_classifier + _mismatches(found, model, on_mismatch, overridden)
-    notes += _position_note(model, format, found)
+    notes += _position_note(config, format, found)
     if broken := not_finite(native):
         notes.append(f"NaN or infinity in {shorten(broken)}: the outputs will not be finite either.")
     model.load_state_dict(native, strict=False)
@@ -161,11 +163,6 @@ def _said(state: State, tables: Mapping[str, Tensor]) -> dict[str, Any]:
     return known | ({"reduce_ratios": [ratios[i] for i in sorted(ratios)]} if tables and whole else {})
 
 
-def _compared(known: Mapping[str, Any], model: nn.Module) -> Comparison:
-    config = getattr(model, "config", None)
-    return compare(known, config) if isinstance(config, ModelConfig) else Comparison((), ())
-
-
 def _tables(foreign: State, one_stage: bool) -> dict[str, Tensor]:
     """Position tables of the published pyramid, which the model computes, by our names."""
     names = native_names(foreign, one_stage=one_stage)
@@ -194,8 +191,7 @@ def _mismatches(found: Comparison, model: nn.Module, on_mismatch: OnMismatch, ov
     ]
 
 
-def _position_note(model: nn.Module, format: Format, found: Comparison) -> list[str]:
-    config = getattr(model, "config", None)
+def _position_note(config: object, format: Format, found: Comparison) -> list[str]:
     if format == "native" or "position" not in found.unknown:
         return []
     if not isinstance(config, PyramidViGConfig) or config.position == "official":

@@ -21,6 +21,8 @@ from vig_pyg.graph import DilatedKNN, Reuse
 
 #: Name of the entry, in the header of a file and in a state dict's `_metadata`.
 KEY = "vig_pyg.config"
+#: Options of `DilatedKNN` that leave k and dilation to the network.
+_FREE = {"stochastic", "epsilon", "engine", "knn_precision", "position"}
 
 
 def describe(config: ModelConfig) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     graph: Any = "knn" if config.graph is None else config.graph
     if graph is DilatedKNN:
         graph, position = "knn", None
-    elif isinstance(graph, partial) and graph.func is DilatedKNN and not graph.args and _is_knn(graph.keywords):
+    elif isinstance(graph, partial) and graph.func is DilatedKNN and not graph.args and graph.keywords.keys() <= _FREE:
         graph, position = "knn", graph.keywords.get("position")
     conv: Any = config.conv
     if isinstance(conv, partial) and conv.func in CONVS.values() and conv.keywords.keys() <= {"heads"}:
@@ -117,11 +119,6 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
     written = json.dumps(header, separators=(",", ":")).encode()
     written += b" " * (-len(written) % 8)
     return len(written).to_bytes(8, "little") + written + memoryview(content)[8 + size :]
-
-
-def _is_knn(options: Mapping[str, Any]) -> bool:
-    """Whether options of `DilatedKNN` leave k and dilation to the network."""
-    return options.keys() <= {"stochastic", "epsilon", "engine", "knn_precision", "position"}
 
 
 def place_of(value: Any) -> str | None:

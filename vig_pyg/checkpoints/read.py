@@ -80,7 +80,7 @@ def unwrap_with_notes(state: Mapping[str, Any]) -> tuple[State, list[str]]:
         wrong = [str(key) for key, value in rest.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
         if wrong:
             raise ValueError(f"Expected a state dict of tensors, got other things at {shorten(wrong)}.")
-        odd = [key for key, value in rest.items() if not _is_plain(value)]
+        odd = [key for key, x in rest.items() if x.layout != torch.strided or x.is_nested or x.is_quantized]
         if odd:
             raise ValueError(f"Expected plain tensors, got sparse, quantized or nested ones at {shorten(odd)}.")
         found = next((one for one in PREFIXES if all(key.startswith(one) for key in rest)), "")
@@ -97,12 +97,16 @@ def _without_wrappers(state: Mapping[str, Any]) -> tuple[Mapping[str, Any], list
         found = [wrapper for wrapper in WRAPPERS if isinstance(state.get(wrapper), Mapping)]
         if not found:
             return state, notes
-        beside = [key for key, value in state.items() if isinstance(key, str) and "." in key and _is_tensor(value)]
+        beside = [
+            key for key, part in state.items() if isinstance(key, str) and "." in key and isinstance(part, Tensor)
+        ]
         if beside:
             raise ValueError(
                 f"There are weights both in {found[0]!r} and beside it ({shorten(beside)}): keep one of both."
             )
-        first, *others = [wrapper for wrapper in found if any(map(_holds, state[wrapper].values()))] or found
+        kinds = (Tensor, Mapping)
+        filled = [wrapper for wrapper in found if any(isinstance(part, kinds) for part in state[wrapper].values())]
+        first, *others = filled or found
         if others:
             notes.append(
                 f"The file holds {' and '.join(map(repr, (first, *others)))}: {first!r} was taken. For another, pass "
@@ -110,20 +114,6 @@ def _without_wrappers(state: Mapping[str, Any]) -> tuple[Mapping[str, Any], list
             )
         state = state[first]
     raise ValueError(f"The weights lie in more than {DEEPEST} wrappers, one in the other: this is no state dict.")
-
-
-def _is_tensor(value: object) -> bool:
-    return isinstance(value, Tensor)
-
-
-def _holds(value: object) -> bool:
-    return isinstance(value, (Tensor, Mapping))
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    """Whether its numbers lie in memory one by one."""
-    is_dense = tensor.layout == torch.strided and not tensor.is_nested
-    return is_dense and not tensor.is_quantized
 
 
 def _refuse_what_is_no_weights(path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from vig_pyg.builders import create_model, list_models
-from vig_pyg.checkpoints.formats import State
 from vig_pyg.checkpoints.load import identify_variant
 from vig_pyg.config import PyramidViGConfig, variant_name
 from vig_pyg.image_io import AnyImage, as_image, as_list
@@ -89,9 +88,10 @@ class ImageClassifier:
         with torch.inference_mode():
             logits = self.model(batch.to(self.model.pos_embed.weight.device))
             shares, classes = logits.softmax(1).topk(min(topk, len(self.class_names)))
+        paths = [Path(part) if isinstance(part, str | os.PathLike) else None for part in parts]
         found = [
-            Prediction(_path(part), which, [self.class_names[c] for c in which], share)
-            for part, which, share in zip(parts, classes.tolist(), shares.tolist(), strict=True)
+            Prediction(path, which, [self.class_names[c] for c in which], share)
+            for path, which, share in zip(paths, classes.tolist(), shares.tolist(), strict=True)
         ]
         return found if several else found[0]
 
@@ -163,22 +163,15 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
             raise ValueError(f"{name} names published weights, and {weights} is given too: name {model_name} alone.")
         state = convert(unwrap_state_dict(fetch(weights, progress=progress)[1]), "native")
         if "head.fc2.bias" not in state:
-            raise ValueError(f"{weights} has no classifier{_hint(state)}: it cannot tell classes.")
+            variant = identify_variant(state)
+            hint = f" (it looks like {variant})" if variant else ""
+            raise ValueError(f"{weights} has no classifier{hint}: it cannot tell classes.")
         model = create_model(model_name, num_classes=len(state["head.fc2.bias"]))
         model = model if position is None else _with_position(model, position)
         load_weights(model, state, overridden=() if position is None else ["position"])
         names = _names(model)
         preprocessing = _usual(model_name, model)
     return ImageClassifier(name=name, model=model.eval(), class_names=names, preprocessing=preprocessing)
-
-
-def _path(image: AnyImage) -> Path | None:
-    return Path(image) if isinstance(image, str | os.PathLike) else None
-
-
-def _hint(state: State) -> str:
-    variant = identify_variant(state)
-    return f" (it looks like {variant})" if variant else ""
 
 
 def _names(model: VisionGNN[Any]) -> list[str]:

@@ -65,11 +65,10 @@ def import_own_code(args: argparse.Namespace) -> None:
     import_own({"options": {"conv": args.conv, "graph": args.graph}})
 
 
-def add_loading(command: argparse.ArgumentParser) -> None:
-    """How many images are read and computed."""
-    command.add_argument(
-        "--batch-size", type=int, default=32, help="number of images that are computed at once (default: 32)"
-    )
+def add_loading(command: argparse.ArgumentParser, *, batch_size: int = 32) -> None:
+    """Add the flags of reading and computing."""
+    text = f"number of images that are computed at once (default: {batch_size})"
+    command.add_argument("--batch-size", type=int, default=batch_size, help=text)
     command.add_argument("--num-workers", type=int, default=2, help="number of processes that read images (default: 2)")
     add_device(command)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from vig_pyg._io.signals import Terminated
+from vig_pyg._io.text import terminal_text
 
 if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
@@ -131,3 +136,15 @@ def read_flags(parser: ConfigParser, argv: Sequence[str]) -> TrainFlags:
     given: dict[str, Any] = {name: found.pop(name) for name in _RUN if name in found}
     paths = {name: Path(given[name]) for name in ("config", "out", "resume") if given.get(name) is not None}
     return TrainFlags(**{**given, **paths}, values=found)
+
+
+def stopped(stop: BaseException, out: Path, command: str, *, first: bool) -> int:
+    """Print how a stopped run goes on, and return the exit status; `Terminated` is raised if it left no checkpoint."""
+    from vig_pyg.engine.checkpoint import LAST
+
+    signum = getattr(stop, "signum", signal.SIGINT)
+    if first:
+        if not (out / LAST).exists():
+            raise Terminated(signum) from stop
+        print(f"vig-pyg: stopped; vig-pyg {command} --resume {terminal_text(out)} goes on", file=sys.stderr)
+    return 128 + signum

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vig_pyg._io.signals import Terminated, exit_status
+from vig_pyg._io.signals import exit_status
 from vig_pyg._io.text import terminal_text
-from vig_pyg.cli._options import MODEL, MODEL_FILES, add_device, add_own_code, device, import_own_code, say_broken
+from vig_pyg.cli._options import (
+    MODEL,
+    MODEL_FILES,
+    add_device,
+    add_loading,
+    add_own_code,
+    device,
+    import_own_code,
+    say_broken,
+)
 from vig_pyg.cli._own_code import import_own
-from vig_pyg.cli._train_flags import FREE, add_run_flags, network_flags, read_flags
+from vig_pyg.cli._train_flags import FREE, add_run_flags, network_flags, read_flags, stopped
 
 if TYPE_CHECKING:
     from vig_pyg.cli._train_flags import TrainFlags
@@ -44,13 +52,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
     evaluate.add_argument("--out", type=Path, help="file to write the detections to, in COCO's format")
     evaluate.add_argument("--overwrite", action="store_true", help="replace that file if it exists")
-    evaluate.add_argument(
-        "--batch-size", type=int, default=2, help="number of images that are computed at once (default: 2)"
-    )
-    evaluate.add_argument(
-        "--num-workers", type=int, default=2, help="number of processes that read images (default: 2)"
-    )
-    add_device(evaluate)
+    add_loading(evaluate, batch_size=2)
     evaluate.add_argument("--quiet", action="store_true", help="show no progress")
     evaluate.set_defaults(run=_evaluate)
 
@@ -93,7 +95,6 @@ def _train(args: argparse.Namespace) -> int:
     require_detection()
     from vig_pyg.detection.loading import load_data, make_detector
     from vig_pyg.engine import TrainingInterrupted, fit
-    from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.config_file import to_yaml
     from vig_pyg.engine.processes import processes
     from vig_pyg.engine.run import check_run_folder
@@ -114,13 +115,7 @@ def _train(args: argparse.Namespace) -> int:
         model = make_detector(config, len(data.class_names), pretrained=not resume)
         last = fit(model, data, config, out, progress=not flags.quiet, resume=resume)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
-        signum = getattr(stop, "signum", signal.SIGINT)
-        if not first:
-            return 128 + signum
-        if not (out / LAST).exists():
-            raise Terminated(signum) from stop
-        print(f"vig-pyg: stopped; vig-pyg detect train --resume {terminal_text(out)} goes on", file=sys.stderr)
-        return 128 + signum
+        return stopped(stop, out, "detect train", first=first)
     if first:
         _print_scores({name.removeprefix("val_"): score for name, score in last.items() if name.startswith("val_")})
         for path in sorted(out.iterdir()):

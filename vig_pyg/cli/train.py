@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vig_pyg._io.signals import Terminated
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._own_code import import_own
-from vig_pyg.cli._train_flags import TrainFlags, add_run_flags, network_flags, read_flags
+from vig_pyg.cli._train_flags import TrainFlags, add_run_flags, network_flags, read_flags, stopped
 
 if TYPE_CHECKING:
     from vig_pyg.classification import ClassificationConfig
@@ -63,7 +60,6 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     from vig_pyg.classification import load_data, make_model
     from vig_pyg.classification.networks import check_names
     from vig_pyg.engine import TrainingInterrupted, fit
-    from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.processes import processes
     from vig_pyg.engine.run import check_run_folder, free_name
 
@@ -87,13 +83,7 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         how = {"weights": config.weights, "overridden": [*options, "num_classes", "in_channels", "image_size"]}
         kept = fit(model, data, config, out, **how, progress=not flags.quiet, resume=flags.resume is not None)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
-        signum = getattr(stop, "signum", signal.SIGINT)
-        if not first:
-            return 128 + signum
-        if not (out / LAST).exists():
-            raise Terminated(signum) from stop
-        print(f"vig-pyg: stopped; vig-pyg train --resume {terminal_text(out)} goes on", file=sys.stderr)
-        return 128 + signum
+        return stopped(stop, out, "train", first=first)
     if first:
         print(f"\nHeld-out accuracy: {100 * kept['val_accuracy']:.2f} %")
         for path in sorted(out.iterdir()):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NoReturn
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from typing import NoReturn
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 #: Largest file that is read; an annotation has some kilobytes.
 MAX_BYTES = 2**24
@@ -26,31 +25,27 @@ def read_xml(path: Path) -> Element:
         raise FileNotFoundError(f"There is no annotation at {path}.")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path} is larger than {MAX_BYTES // 2**20} MiB: it is no annotation of an image.")
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
+    parser = XMLParser(target=_Bounded())
+    try:
+        parser.feed(path.read_bytes())
+        root: Element = parser.close()
+    except (ParseError, LookupError, ValueError) as error:  # LookupError: no such encoding
+        raise ValueError(f"{path} cannot be read as XML: {error}.") from error
+    return root
+
+
+class _Bounded(TreeBuilder):
     depth = 0
 
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > MAX_DEPTH:
+    def start(self, tag: str, attrs: dict[str, str]) -> Element:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
             raise ValueError(f"its elements are nested more than {MAX_DEPTH} times")
-        builder.start(name, attributes)
+        return super().start(tag, attrs)
 
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(name)
+    def end(self, tag: str) -> Element:
+        self.depth -= 1
+        return super().end(tag)
 
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = _refuse
-    try:
-        parser.Parse(path.read_bytes(), True)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: no such encoding
-        raise ValueError(f"{path} cannot be read as XML: {error}.") from error
-    return builder.close()
-
-
-def _refuse(*_: Any) -> NoReturn:
-    raise ValueError("it has a document type (<!DOCTYPE ...>): remove that line")
+    def doctype(self, *_: str) -> NoReturn:
+        raise ValueError("it has a document type (<!DOCTYPE ...>): remove that line")

@@ -8,8 +8,9 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -141,13 +142,14 @@ def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[Unrea
     for i, (entry, path, name) in enumerate(zip(content["images"], paths, _names(paths), strict=True)):
         try:
             size = entry["height"], entry["width"]
-            png = _as_png(draw(read_pixels(path), _found(of_image[entry["id"]], labels, size), class_names))
+            found = _found(of_image[entry["id"]], labels, size)
+            drawing = v2.functional.to_pil_image(draw(read_pixels(path), found, class_names))
         except Exception as error:  # a font without these letters, a file that changed: the results are there
             _log.warning("%s could not be drawn: %s", path, error_text(error))
             undrawn.append(UnreadableImage(path, error_text(error)))
             continue
         try:
-            write_file(out / f"{name}.png", png)
+            write_file(out / f"{name}.png", partial(drawing.save, format="PNG"))
         except OSError as error:
             count = f"{i - len(undrawn)} of {len(content['images'])} drawings"
             raise OSError(f"{error} {out} has {PREDICTIONS}, which is complete, and {count}.") from error
@@ -170,10 +172,6 @@ def _mask(segmentation: dict[str, Any], size: tuple[int, int]) -> Tensor:
         return torch.from_numpy(read_outline(segmentation, size).mask())
     except OutlineError:  # no pixel is likely enough
         return torch.zeros(size, dtype=torch.uint8)
-
-
-def _as_png(image: Tensor) -> Callable[[BinaryIO], None]:
-    return lambda file: v2.functional.to_pil_image(image).save(file, format="PNG")
 
 
 def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Tensor:

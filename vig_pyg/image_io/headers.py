@@ -8,6 +8,7 @@ take quadratic time, and PNG files millions of chunks.
 from __future__ import annotations
 
 import re
+from io import BytesIO
 from typing import Any, BinaryIO
 
 from vig_pyg.image_io._files import NOT_AN_IMAGE
@@ -65,31 +66,18 @@ def check_headers(file: BinaryIO, size: int) -> None:
     elif start[4:8] == b"ftyp":
         content = file.read()
         for found in list(_TIFF.finditer(content))[:64]:
-            _check_directories(_Part(content[found.start() :]), size)
+            _check_directories(BytesIO(content[found.start() :]), size)
     elif start.startswith(b"\x89PNG") and size > 12 * _MOST_CHUNKS:
         _check_png(file, size)
     file.seek(0)
 
 
-class _Part:
-    """Bytes that are read as a file is."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-    def read_at(self, place: int, count: int) -> bytes:
-        return self.content[place : place + count]
-
-
-def _read_at(file: Any, place: int, count: int) -> bytes:
-    if isinstance(file, _Part):
-        return file.read_at(place, count)
+def _read_at(file: BinaryIO, place: int, count: int) -> bytes:
     file.seek(place)
-    found: bytes = file.read(count)
-    return found
+    return file.read(count)
 
 
-def _check_directories(file: Any, size: int) -> None:
+def _check_directories(file: BinaryIO, size: int) -> None:
     """The first directory of TIFF data, and those that it points to."""
     head = _read_at(file, 0, 16)
     order: Any = "little" if head[:2] == b"II" else "big"
@@ -113,7 +101,7 @@ def _check_directories(file: Any, size: int) -> None:
                 waiting.append(int.from_bytes(value, order))
 
 
-def _entries(file: Any, place: int, order: Any, big: bool) -> list[tuple[int, int, int, bytes]]:
+def _entries(file: BinaryIO, place: int, order: Any, big: bool) -> list[tuple[int, int, int, bytes]]:
     """Tag, type, count and value (or where it is) of the entries of a directory."""
     head, width = (8, 20) if big else (2, 12)
     entries = min(int.from_bytes(_read_at(file, place, head), order), 1 << 16)
@@ -148,12 +136,12 @@ def _check_jpeg(file: BinaryIO, size: int) -> None:
             if len(exif) > _MOST_EXIF:
                 raise UnreadableImageError(f"it has more than {_MOST_EXIF} bytes of EXIF data")
         elif marker[1] == 0xE2 and content.startswith(b"MPF\0"):
-            _check_directories(_Part(content[4:]), len(content))
+            _check_directories(BytesIO(content[4:]), len(content))
         elif 0xC0 <= marker[1] <= 0xCF and marker[1] not in (0xC4, 0xC8, 0xCC):
             pixels = int.from_bytes(content[1:3], "big") * int.from_bytes(content[3:5], "big")
     else:
         raise UnreadableImageError(f"it has more than {_MOST_SEGMENTS} segments before its pixels")
-    _check_directories(_Part(exif), len(exif))
+    _check_directories(BytesIO(exif), len(exif))
     passes, last = 1, b""
     if size // _PASS * pixels <= 100 * MAX_PIXELS:
         return
