@@ -137,7 +137,7 @@ def read_config(path: Path, *, what: str = "the configuration of a model") -> di
 
 
 def is_foreign(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry `model` names a class that is not this library's, which is never imported."""
+    """True if an entry `model` names a class of other code, which is never imported."""
     return ":" in str(entry.get("family", ""))
 
 
@@ -171,7 +171,7 @@ def _as_it_is(value: Any, _: str) -> Any:
 
 
 def _place(value: Any) -> str:
-    """Where a class, a function or the class of an object is defined, as `module:name`."""
+    """Return the place where a class, a function or the class of an object is defined, as `module:name`."""
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}:{named.__qualname__}"
 

@@ -1,4 +1,4 @@
-"""What the configuration of a model may say in a file: types and bounds, checked before anything is built.
+"""Types and bounds of a model's configuration in a file, checked before anything is built.
 
 A file says how large a model is, so a stranger's could ask for more memory than there is. Three bounds prevent that:
 each number has a range, the graph of an image a largest size, and the weights beside the file must be as many as the

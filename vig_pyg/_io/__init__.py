@@ -1,1 +1,1 @@
-"""What comes from strangers and what goes to files: bounded readers, checked entries, safe text, complete outputs."""
+"""Input from strangers and output to files: bounded readers, checked entries, safe text, complete outputs."""

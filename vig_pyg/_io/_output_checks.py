@@ -98,7 +98,7 @@ def _found(path: str | Path) -> os.stat_result | None:
 
 
 def _look(path: Path) -> os.stat_result | None:
-    """What has that name, links not followed; `None` if nothing has, an `OSError` if nothing can."""
+    """Return the status of a name, links not followed; `None` if it is free, an `OSError` if it is impossible."""
     if "\0" in str(path):
         raise _error(OSError, errno.EINVAL, f"{str(path)!r} cannot be the name of a file: it holds a NUL character.")
     if os.name == "nt":
@@ -146,7 +146,7 @@ def _refuse_no_file(path: Path, found: os.stat_result) -> None:
 
 
 def _check_above(path: Path, size: int) -> None:
-    """Whether the nearest folder that exists takes files, of that size."""
+    """Check that the nearest existing folder takes files of that size."""
     above = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
     if not above.is_dir():
         what = "a link that leads to no folder" if above.is_symlink() else "a file, not a folder"

@@ -117,5 +117,5 @@ def _check_depth(content: Any) -> None:
 
 
 def kind_of(content: Any) -> str:
-    """What a document holds, in words for an error."""
+    """Name the kind of content that a document holds, for an error."""
     return "nothing" if content is None else f"a {type(content).__name__}"

@@ -118,7 +118,7 @@ def choice(names: Collection[str]) -> Scalar:
 
 
 def optional(check: Check) -> Check:
-    """What a check takes, or null.
+    """Extend a check so that it accepts null.
 
     Example:
         >>> optional(text(10))(None, "config.json: graph")
@@ -130,7 +130,7 @@ def optional(check: Check) -> Check:
 
 
 def either(*checks: Check) -> Check:
-    """What any of some checks takes; the error is that of the last, or names what all take if they are scalar.
+    """Accept what any of the checks accepts; the error is that of the last, or names all of them if they are scalar.
 
     Example:
         >>> either(whole(1, 9), listing(whole(1, 9), 2, 2))([3, 9], "config.json: k")
@@ -219,7 +219,7 @@ def nearest(name: object, known: Collection[str]) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is a finite number; true and false are none."""
+    """True for a finite number; true and false are none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return isinstance(value, int) or math.isfinite(value)

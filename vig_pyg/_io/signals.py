@@ -26,7 +26,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def exit_status(stop: KeyboardInterrupt) -> int:
-    """What a shell shows of a process that a signal has ended.
+    """Return the exit status that a shell shows for a process that a signal has ended.
 
     Example:
         >>> exit_status(KeyboardInterrupt()), exit_status(Terminated(15))

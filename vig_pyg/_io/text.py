@@ -179,7 +179,7 @@ def _escaped_start(found: re.Match[str]) -> str:
 
 
 def _glyphs() -> Callable[[str], bool]:
-    """Whether matplotlib's fonts, as they are set now, have a character; always true without matplotlib."""
+    """Return a test for glyphs in matplotlib's current fonts; without matplotlib it is always true."""
     try:
         from matplotlib.font_manager import FontProperties, findfont, get_font
     except ImportError:

@@ -1,4 +1,4 @@
-"""What a pickle of `torch.save` would do when it is read, found out without doing it.
+"""A check of what a pickle of `torch.save` would do when it is read, without doing it.
 
 The instructions are followed on stand-ins, and refused unless they make plain tensors, inside of the file's own bytes,
 in plain containers.
@@ -126,7 +126,7 @@ class Machine:
         raise ValueError("its pickle has no end")
 
     def _close(self, name: str, items: list[Any], stack: list[Any]) -> None:
-        """What takes everything since the last mark."""
+        """Follow an instruction that takes everything since the last mark."""
         if name == "TUPLE":
             stack.append(_Tuple(items, 1 + _cost(*items)))
         else:
@@ -141,7 +141,7 @@ class Machine:
         box.items += items
 
     def _step(self, name: str, stack: list[Any]) -> None:
-        """What takes a few things from the stack."""
+        """Follow an instruction that takes a few things from the stack."""
         if name in ("TUPLE1", "TUPLE2", "TUPLE3"):
             count = int(name[-1])
             items = stack[-count:]
@@ -200,7 +200,7 @@ class Machine:
             raise ValueError(f"its tensors take more than {MOST_TIMES} times the file's bytes in memory")
 
     def _storage(self, ident: Any) -> Box:
-        """Where a tensor's numbers are: inside of the file."""
+        """Return the storage of a tensor's numbers, which must lie inside the file."""
         parts = ident.items if isinstance(ident, _Tuple) else []
         if len(parts) not in (5, 6) or parts[0] not in ("storage", b"storage") or any(parts[5:]):
             raise ValueError("it holds another reference than to a tensor's numbers")

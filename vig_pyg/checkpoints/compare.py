@@ -1,4 +1,4 @@
-"""Whether weights belong to a network of the same function, where shapes do not tell."""
+"""Comparison of options that change the function of a network but no shape of its weights."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What weights and model differ in, and which fields the weights do not say.
+    """The fields in which weights and model differ, and those that the weights do not record.
 
     A smaller or larger grid changes how far the dilation may grow: `grid_note` says so, or is empty. That is no
     difference of the configuration, and the resized position embedding tells of the grid too.
@@ -81,7 +81,7 @@ def compare(theirs: Mapping[str, Any], config: ModelConfig) -> Comparison:
 
 
 def _said(name: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    """Whether both sides say what they have; a callable without a name says nothing."""
+    """True if both sides record a field; a callable without a name records nothing."""
     return name in theirs and (name not in ("conv", "graph") or None not in (theirs[name], ours[name]))
 
 

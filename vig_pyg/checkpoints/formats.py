@@ -143,7 +143,7 @@ def native_names(state: Mapping[str, Any], *, one_stage: bool = False) -> dict[s
 
 
 def _is_linear(name: str, tensor: Tensor) -> bool:
-    """Whether it is a linear layer as a 1x1 convolution; a position embedding of a single patch is none."""
+    """True for a linear layer stored as a 1x1 convolution; a position embedding of a single patch is none."""
     return tensor.shape[2:] == (1, 1) and tensor.layout == torch.strided and name != POSITION
 
 

@@ -149,7 +149,7 @@ def _check(model: nn.Module, state: State, expected: Mapping[str, Tensor], found
 
 
 def _said(state: State, tables: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What weights say about their network, themselves or by their shapes."""
+    """Return what weights record about their network, or what their shapes tell."""
     text = kept_text(state)
     if text is not None:
         return from_text(text)
@@ -203,5 +203,5 @@ def _position_note(config: object, format: Format, found: Comparison) -> list[st
 
 
 def _silence(fields: Collection[str]) -> list[str]:
-    """What the weights do not say, in a line."""
+    """Return a line that names the options which the weights do not record."""
     return [f"The weights do not say their options, so these were not compared: {', '.join(fields)}."] if fields else []

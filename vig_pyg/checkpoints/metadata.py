@@ -1,4 +1,4 @@
-"""What weights say about the network they belong to: its configuration, kept beside the tensors.
+"""The configuration of a network, recorded beside its weights.
 
 A state dict of ours keeps it in `_metadata`, which `torch.save` and `deepcopy` keep too; a `.safetensors` file keeps it
 in its header. Weights that were copied into a plain dict, or come from elsewhere, say nothing.

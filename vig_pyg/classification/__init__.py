@@ -79,7 +79,7 @@ def read_picture(path: str | Path) -> Image.Image:
 
 
 def __getattr__(name: str) -> Any:
-    """What trains, imported when it is first used."""
+    """Import the names that need the extra `train` when they are first used."""
     if name not in _TRAINING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import_module("vig_pyg.engine")  # names the extra where it is missing

@@ -1,4 +1,4 @@
-"""What a training run of a classifier has."""
+"""The configuration of a classifier's training run."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return self._made(i, lambda picture: picture)
 
     def _made(self, i: int, make: Callable[[Any], Any]) -> Any:
-        """What `make` makes of an image; what is wrong with the image is said with the name of its file."""
+        """Apply `make` to an image; an error of the image names its file."""
         source = self.sources[i]
         if isinstance(source, np.ndarray):
             # a gray or colored image in memory is taken as it is by a model with other channels

@@ -31,7 +31,7 @@ _PIECE = 4096
 
 @dataclass(frozen=True)
 class Split:
-    """What a folder or a table holds.
+    """The images of a folder or a table.
 
     Args:
         class_names: One for each label.

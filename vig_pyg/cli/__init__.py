@@ -19,7 +19,7 @@ from vig_pyg.cli import convert, detect, evaluate, graph, models, predict, train
 #: In the order of the help. Each has `add(commands)` and `run(args)`, which may return an exit status.
 COMMANDS = (train, predict, evaluate, convert, graph, models, detect)
 
-#: What a user can cause and mend: one line, no traceback.
+#: Errors that a user can cause and mend; they are shown as one line without a traceback.
 USER_ERRORS = (
     ValueError,
     TypeError,
@@ -71,7 +71,7 @@ def _print_no_more() -> None:
 
 
 def _unprintable() -> str:
-    """What hinders printing, as a full disk does; nothing if nothing does."""
+    """Return the reason why printing fails, such as a full disk; empty text if it works."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -82,7 +82,7 @@ def _unprintable() -> str:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Whether Python, a GPU (CUDA out of memory) or torch on a CPU (can't allocate memory) ran out of memory."""
+    """True if Python, a GPU (CUDA out of memory) or torch on a CPU (can't allocate memory) ran out of memory."""
     words = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 

@@ -1,4 +1,4 @@
-"""What commands on images share."""
+"""Flags and output that the commands on images share."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def add_loading(command: argparse.ArgumentParser, *, batch_size: int = 32) -> No
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    """Where to compute; every command that computes has it, but for training, whose devices are Lightning's."""
+    """Add `--device`; every command that computes has it, except training, whose devices are Lightning's."""
     command.add_argument(
         "--device", help="device that computes, such as cpu, cuda or cuda:1 (default: cuda if there is one, else cpu)"
     )
@@ -118,7 +118,7 @@ def load_model(args: argparse.Namespace) -> ImageClassifier:
 
 
 def device(args: argparse.Namespace) -> str:
-    """Where to compute.
+    """Return the name of the device that computes.
 
     Raises:
         ValueError: If the device does not exist.

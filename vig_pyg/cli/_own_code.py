@@ -40,7 +40,7 @@ def import_own(values: Mapping[str, Any]) -> None:
 
 
 def _registry(kind: str) -> Registry[Any]:
-    """Where things of a kind have their names; that of the sources needs the extra `train`."""
+    """Return the registry of a kind; that of the sources needs the extra `train`."""
     if kind == "data":
         from vig_pyg.classification.sources import SOURCES
 

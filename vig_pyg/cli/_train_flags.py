@@ -1,4 +1,4 @@
-"""What the commands that train share: flags that are not part of the configuration, and how a run goes on."""
+"""Flags of the commands that train which are not part of the configuration, and how a run goes on."""
 
 from __future__ import annotations
 

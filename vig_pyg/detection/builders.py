@@ -30,7 +30,7 @@ PRETRAINED: dict[str, Any] = {"trainable_layers": 3, "norm": "frozen"}
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorOptions:
-    """What the three detectors share.
+    """The options that the three detectors share.
 
     Args:
         num_classes: Kinds of objects. Labels are 1 to `num_classes`; 0 is background, as in torchvision.
@@ -153,7 +153,7 @@ _CLASSES: dict[str, type[Any]] = {"retinanet": RetinaNet, "fasterrcnn": FasterRC
 
 
 def detector_config(detector: str, variant: str | PyramidViGConfig, options: Mapping[str, Any]) -> DetectorConfig:
-    """What a builder makes of its arguments, with all defaults resolved; nothing is built or read.
+    """Resolve the arguments of a builder and all defaults; nothing is built or read.
 
     Args:
         detector: A name of `DETECTORS`.
@@ -270,7 +270,7 @@ def _assemble(kind: type[Any], backbone: PyramidFeatures, ours: DetectorOptions,
 
 
 def _in_float32(_: nn.Module, __: Any, out: Any) -> Any:
-    """What a head returns, for losses and boxes: bfloat16 has no exact pixels beyond 256."""
+    """Convert what a head returns, for losses and boxes: bfloat16 has no exact pixels beyond 256."""
     if isinstance(out, Tensor):
         return out.float() if out.dtype in (torch.bfloat16, torch.float16) else out
     if isinstance(out, dict):

@@ -79,7 +79,7 @@ def read_things(
 
 
 def called(entry: dict[str, Any], i: int) -> str:
-    """What reports call an annotation: its `id`, else its place in the file."""
+    """Name an annotation for reports: by its `id`, else by its place in the file."""
     number = entry.get("id")
     return f"annotations[{i}]" if number is None else f"annotation {str(number)[:40]}"
 

@@ -1,4 +1,4 @@
-"""What a training run of a detector has."""
+"""The configuration of a detector's training run."""
 
 from __future__ import annotations
 

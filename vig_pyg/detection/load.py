@@ -134,7 +134,7 @@ def load_detector(source: str | Path) -> ObjectDetector:
 
 
 def read_detector(path: Path) -> tuple[DetectorConfig, list[str], list[int]]:
-    """What `config.json` says about a detector, its classes, and their numbers, checked; nothing is built or fetched.
+    """Read and check a detector's `config.json`: detector, classes, and their numbers; nothing is built or fetched.
 
     Args:
         path: The file.
@@ -173,7 +173,7 @@ def _read(content: dict[str, Any], _: int, where: str) -> DetectorConfig:
 
 
 def _read_first_form(content: dict[str, Any], num_classes: int, where: str) -> DetectorConfig:
-    """What a run folder of the first form says: options as they were given, beside all that trained it."""
+    """Read a run folder of the first form: options as they were given, beside all that trained it."""
     detector = choice(tuple(DETECTORS))(content.get("detector"), f"{where}: detector")
     variant = choice(tuple(PYRAMID_VIG_VARIANTS))(content.get("variant"), f"{where}: variant")
     given = content.get("options")

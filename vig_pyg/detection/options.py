@@ -1,4 +1,4 @@
-"""What options of a detector may be: types and bounds, checked before anything is built."""
+"""Types and bounds of a detector's options, checked before anything is built."""
 
 from __future__ import annotations
 

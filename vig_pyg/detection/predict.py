@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was found in images.
+    """The objects that were found in images.
 
     Args:
         annotations: The entries of `predictions.json` under `annotations`.

@@ -132,7 +132,7 @@ class DetectionDataset:
 
 
 def _is_there(segmentation: Any) -> bool:
-    """Whether it says anything."""
+    """True if an annotation has an outline."""
     return segmentation is not None and not (isinstance(segmentation, list | tuple | dict | str) and not segmentation)
 
 

@@ -68,7 +68,7 @@ def model_card(folder: Path, model: nn.Module, data: TrainData, history: Metrics
 
 
 def _training(data: TrainData, config: TrainConfig) -> list[str]:
-    """How it was made, to make it again."""
+    """Describe how the model was trained, so that it can be trained again."""
     return [
         "## Training",
         "",

@@ -1,4 +1,4 @@
-"""What every training run has, whatever the task: its numbers, their bounds and their defaults."""
+"""The configuration that every training run has: values, bounds and defaults, whatever the task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Precision = Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true",
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What every training run has.
+    """The values that every training run has.
 
     A number outside its bounds is a slip, or meant to fill the memory.
 

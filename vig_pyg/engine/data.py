@@ -29,7 +29,7 @@ Loader = DataLoader[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class CardText:
-    """What only the task knows of a model card.
+    """The parts of a model card that only the task knows.
 
     Args:
         name: Name of the network.
@@ -111,7 +111,7 @@ class TrainData(lightning.LightningDataModule):
         raise NotImplementedError
 
     def card(self, model: nn.Module, row: dict[str, float]) -> CardText:
-        """What the model card says of the network and of the scores of a row of `metrics.csv`."""
+        """Return what the model card says about the network and the scores in a row of `metrics.csv`."""
         raise NotImplementedError
 
     def pictures(self, model: nn.Module, counts: Any) -> dict[str, Callable[[], Content]]:  # noqa: ARG002

@@ -70,7 +70,7 @@ def check_extras(config: TrainConfig, *, first: bool) -> None:
 
 
 def can_draw() -> bool:
-    """Whether there is something to draw with."""
+    """True if matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 

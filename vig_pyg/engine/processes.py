@@ -22,7 +22,7 @@ _LSF = ("LSB_JOBID", "LSB_DJOB_RANKFILE", "JSM_NAMESPACE_LOCAL_RANK", "JSM_NAMES
 
 @dataclass(frozen=True)
 class Processes:
-    """What this process is among others.
+    """The place of this process among others.
 
     Args:
         launcher: What started the processes.
@@ -134,7 +134,7 @@ def _by_lightning(env: Mapping[str, str]) -> Processes:
 
 
 def _is_slurm(env: Mapping[str, str]) -> bool:
-    """Whether `srun` has started this process; a shell inside an allocation has the number of tasks too."""
+    """True if `srun` started this process; a shell inside an allocation has the number of tasks too."""
     if "SLURM_NTASKS" not in env or env.get("SLURM_JOB_NAME") in ("bash", "interactive"):
         return False
     return "SLURM_PROCID" in env or _number(env, "SLURM_NTASKS", 1) > 1

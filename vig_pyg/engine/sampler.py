@@ -64,7 +64,7 @@ class TrainBatches(Sampler[list[Item]]):
 
     @property
     def sampler(self) -> Self:
-        """Where Lightning looks for `set_epoch`."""
+        """Lightning looks here for `set_epoch`."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
@@ -130,7 +130,7 @@ class EvalBatches(Sampler[list[Item]]):
 
     @property
     def sampler(self) -> Self:
-        """Where Lightning 2.5.0 looks for a shuffling one."""
+        """Lightning 2.5.0 looks here for a shuffling sampler."""
         return self
 
     def __len__(self) -> int:

@@ -54,7 +54,7 @@ _LEFT_BEHIND_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 
 def is_passed_over(name: str) -> bool:
-    """Whether a file or folder of that name is no user's: hidden (`._photo.jpg`), or left by a system (`__MACOSX`).
+    """True for names of files and folders that no user made: hidden (`._photo.jpg`), or left by a system (`__MACOSX`).
 
     Example:
         >>> is_passed_over(".ipynb_checkpoints"), is_passed_over("Thumbs.db"), is_passed_over("cat")
@@ -138,7 +138,7 @@ def folders_in(folder: str | Path) -> list[Path]:
 
 
 def is_above(real: str, other: str) -> bool:
-    """Whether a folder holds another one; both are real names."""
+    """True if the first folder contains the second; both are real names."""
     return other.startswith(os.path.join(real, "")) and real != other
 
 
@@ -170,7 +170,7 @@ def _folders(folder: str) -> Iterator[tuple[str, str, list[os.DirEntry[str]]]]:
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    """What a folder has, in order, without what is passed over."""
+    """Return the entries of a folder in order, without those that are passed over."""
     with os.scandir(folder or ".") as entries:
         return sorted((entry for entry in entries if not is_passed_over(entry.name)), key=lambda entry: entry.name)
 

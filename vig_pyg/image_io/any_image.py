@@ -62,7 +62,7 @@ def as_image(image: AnyImage) -> Image.Image | np.ndarray:
 
 
 def as_list(images: Any) -> tuple[bool, list[Any]]:
-    """Whether these are several images, and all of them: of a list, or of a tensor or array `(B, ...)`.
+    """Return whether several images were given, and a list of all: from a list, or a tensor or array `(B, ...)`.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""What a small file can make Pillow do: checks of headers, before Pillow sees them.
+"""Checks of headers before Pillow reads them, since a small file can take it much time and memory.
 
 Pillow reads all tags of a TIFF directory, which EXIF data is too. A file of a megabyte can hold 65,535 tags that all
 point to the same megabyte. Progressive JPEG files can have thousands of passes over all pixels, GIF files comments that

@@ -133,7 +133,7 @@ def stored_size(path: str | Path) -> tuple[tuple[int, int], int]:
 
 
 def _has_late_exif(file: BinaryIO) -> bool:
-    """Whether a PNG has EXIF data, or text that may hold it, behind its pixels."""
+    """True if a PNG has EXIF data, or text that may hold it, behind its pixels."""
     file.seek(0)
     if file.read(8) != b"\x89PNG\r\n\x1a\n":
         return False
