@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vig_pyg._io.bounded_json import read_json
 from vig_pyg._io.output import write_file
-from vig_pyg._io.schema import choice, listing, mapping, optional, read_as, whole
+from vig_pyg._io.schema import Scalar, choice, listing, mapping, optional, read_as, whole
 from vig_pyg.checkpoints.metadata import to_safetensors
 from vig_pyg.config import MODELS, ModelConfig, variant_config
 from vig_pyg.config_schema import check_names, options_of
@@ -165,24 +165,21 @@ def _upgraded(content: dict[str, Any], where: str) -> dict[str, Any]:
     return {"schema_version": VERSION, "task": CLASSIFICATION, "model": model, **rest}
 
 
-def _as_it_is(value: Any, _: str) -> Any:
-    """Checked when the task is known."""
-    return value
-
-
 def _place(value: Any) -> str:
     """Return the place where a class, a function or the class of an object is defined, as `module:name`."""
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}:{named.__qualname__}"
 
 
+#: Accepts anything: the entry is checked when the task is known.
+_later = Scalar("anything", lambda _: True)
 _ENTRIES = mapping(
     {
         "schema_version": whole(1, VERSION),
         "task": choice((CLASSIFICATION, DETECTION)),
-        "model": _as_it_is,
+        "model": _later,
         "class_names": optional(check_names),
-        "preprocessing": _as_it_is,
+        "preprocessing": _later,
         "category_ids": optional(listing(whole(-(2**63), 2**63 - 1), 1, 100_000)),
     },
     required=("schema_version", "task", "model"),

@@ -5,11 +5,13 @@ Builders may download weights; the constructors of the model classes never do.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from vig_pyg.config import MODELS, ModelConfig, variant_config
 from vig_pyg.models import PyramidViG, ViG, VisionGNN, family_of
 from vig_pyg.weights import Weights, load_published
+
+Model = TypeVar("Model", ViG, PyramidViG)
 
 
 def list_models(filter: str | None = None) -> list[str]:
@@ -56,6 +58,12 @@ def create_model(name: str | ModelConfig, *, weights: str | Weights | None = Non
     return model
 
 
+def _create(family: type[Model], name: str, weights: str | Weights | None, overrides: dict[str, Any]) -> Model:
+    model = create_model(name, weights=weights, **overrides)
+    assert isinstance(model, family)
+    return model
+
+
 def vig_micro(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
     """Create ViG-micro, a ViG with four blocks for small images; no weights are published for it.
 
@@ -67,9 +75,7 @@ def vig_micro(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
         >>> vig_micro(num_classes=10).num_features
         64
     """
-    model = create_model("vig_micro", weights=weights, **overrides)
-    assert isinstance(model, ViG)
-    return model
+    return _create(ViG, "vig_micro", weights, overrides)
 
 
 def vig_tiny(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
@@ -83,9 +89,7 @@ def vig_tiny(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
         >>> vig_tiny(num_classes=10, depth=2).num_features
         192
     """
-    model = create_model("vig_tiny", weights=weights, **overrides)
-    assert isinstance(model, ViG)
-    return model
+    return _create(ViG, "vig_tiny", weights, overrides)
 
 
 def vig_small(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
@@ -99,9 +103,7 @@ def vig_small(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
         >>> vig_small(num_classes=10, depth=2).num_features
         320
     """
-    model = create_model("vig_small", weights=weights, **overrides)
-    assert isinstance(model, ViG)
-    return model
+    return _create(ViG, "vig_small", weights, overrides)
 
 
 def vig_base(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
@@ -115,9 +117,7 @@ def vig_base(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
         >>> vig_base(num_classes=10, depth=2).num_features
         640
     """
-    model = create_model("vig_base", weights=weights, **overrides)
-    assert isinstance(model, ViG)
-    return model
+    return _create(ViG, "vig_base", weights, overrides)
 
 
 def pvig_micro(*, weights: str | Weights | None = None, **overrides: Any) -> PyramidViG:
@@ -131,9 +131,7 @@ def pvig_micro(*, weights: str | Weights | None = None, **overrides: Any) -> Pyr
         >>> pvig_micro(num_classes=10).num_features
         96
     """
-    model = create_model("pvig_micro", weights=weights, **overrides)
-    assert isinstance(model, PyramidViG)
-    return model
+    return _create(PyramidViG, "pvig_micro", weights, overrides)
 
 
 def pvig_tiny(*, weights: str | Weights | None = None, **overrides: Any) -> PyramidViG:
@@ -147,9 +145,7 @@ def pvig_tiny(*, weights: str | Weights | None = None, **overrides: Any) -> Pyra
         >>> pvig_tiny(num_classes=10, depths=(1, 1, 1, 1)).num_features
         384
     """
-    model = create_model("pvig_tiny", weights=weights, **overrides)
-    assert isinstance(model, PyramidViG)
-    return model
+    return _create(PyramidViG, "pvig_tiny", weights, overrides)
 
 
 def pvig_small(*, weights: str | Weights | None = None, **overrides: Any) -> PyramidViG:
@@ -163,9 +159,7 @@ def pvig_small(*, weights: str | Weights | None = None, **overrides: Any) -> Pyr
         >>> pvig_small(num_classes=10, depths=(1, 1, 1, 1)).num_features
         640
     """
-    model = create_model("pvig_small", weights=weights, **overrides)
-    assert isinstance(model, PyramidViG)
-    return model
+    return _create(PyramidViG, "pvig_small", weights, overrides)
 
 
 def pvig_medium(*, weights: str | Weights | None = None, **overrides: Any) -> PyramidViG:
@@ -179,9 +173,7 @@ def pvig_medium(*, weights: str | Weights | None = None, **overrides: Any) -> Py
         >>> pvig_medium(num_classes=10, depths=(1, 1, 1, 1)).num_features
         768
     """
-    model = create_model("pvig_medium", weights=weights, **overrides)
-    assert isinstance(model, PyramidViG)
-    return model
+    return _create(PyramidViG, "pvig_medium", weights, overrides)
 
 
 def pvig_base(*, weights: str | Weights | None = None, **overrides: Any) -> PyramidViG:
@@ -195,6 +187,4 @@ def pvig_base(*, weights: str | Weights | None = None, **overrides: Any) -> Pyra
         >>> pvig_base(num_classes=10, depths=(1, 1, 1, 1)).num_features
         1024
     """
-    model = create_model("pvig_base", weights=weights, **overrides)
-    assert isinstance(model, PyramidViG)
-    return model
+    return _create(PyramidViG, "pvig_base", weights, overrides)

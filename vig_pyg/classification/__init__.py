@@ -1,19 +1,12 @@
 """Classification: training, predicting, evaluating. Training needs the extra `train`."""
 
 from importlib import import_module
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from vig_pyg.classification.evaluate import Evaluation, evaluate
 from vig_pyg.classification.labels import LabeledImages, find_labeled
 from vig_pyg.classification.load import ImageClassifier, Prediction, load_classifier
 from vig_pyg.classification.predict import UnreadableImage, predict
-from vig_pyg.image_io import UnreadableImageError as BrokenPictureError
-from vig_pyg.image_io import find_images as find_pictures
-from vig_pyg.image_io import read_image, with_channels
 
 #: Files of the names that need the extra `train`.
 _TRAINING = {
@@ -37,7 +30,6 @@ _TRAINING = {
 __all__ = [
     "PRESETS",
     "Augmentation",
-    "BrokenPictureError",
     "CifarData",
     "ClassificationConfig",
     "CsvData",
@@ -51,31 +43,16 @@ __all__ = [
     "UnreadableImage",
     "evaluate",
     "find_labeled",
-    "find_pictures",
     "list_sources",
     "load_classifier",
     "load_config",
     "load_data",
     "make_model",
     "predict",
-    "read_picture",
     "read_yaml",
     "register_source",
     "to_yaml",
 ]
-
-
-def read_picture(path: str | Path) -> Image.Image:
-    """An image file as `read_image` reads it, in mode `RGB`, on white where it is transparent.
-
-    Raises:
-        BrokenPictureError: If it cannot be read, or is an array.
-        FileNotFoundError: If there is no such file.
-    """
-    image = read_image(path)
-    if isinstance(image, np.ndarray):
-        raise BrokenPictureError("it is an array of NumPy, expected an image file")
-    return with_channels(image, 3)
 
 
 def __getattr__(name: str) -> Any:

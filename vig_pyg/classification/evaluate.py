@@ -100,20 +100,17 @@ def evaluate(
     if images == 0:
         raise ValueError(f"None of {len(broken)} images could be read; the first: {broken[0].reason}.")
     shares = (100 * totals[1:].sum(1) / images).tolist()
+    per_class = [
+        ClassResult(i, classifier.class_names[i], n, 100 * right / n, 100 * five / n)
+        for i, (n, right, five) in enumerate(totals.t().tolist())
+        if n
+    ]
     return Evaluation(
         images=images,
         top1=shares[0],
         top5=shares[1],
-        per_class=_per_class(totals, classifier.class_names),
+        per_class=per_class,
         broken=broken,
         images_per_second=images / (time.perf_counter() - start),
         model_images_per_second=images / busy,
     )
-
-
-def _per_class(totals: torch.Tensor, names: list[str]) -> list[ClassResult]:
-    rows = []
-    for i, (images, right, five) in enumerate(totals.t().tolist()):
-        if images:
-            rows.append(ClassResult(i, names[i], images, 100 * right / images, 100 * five / images))
-    return rows

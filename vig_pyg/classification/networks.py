@@ -40,7 +40,8 @@ def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int
         TypeError: If an option is unknown.
         ValueError: If the value of an option is out of its bounds.
     """
-    options = options | of_data(data)
+    size, channels = data.preprocessing.image_size, data.preprocessing.in_channels
+    options = {**options, "num_classes": len(data.class_names), "in_channels": channels, "image_size": size}
     base = variant_config(name)
     try:
         config = base.override(options)
@@ -51,25 +52,13 @@ def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int
     resolve_conv(config.conv, heads=config.heads)
     resolve_graph(config.graph)
     checked = options_of(name)(options, "the run: options")
-    check_size(config, data.preprocessing.image_size, "the run")
+    check_size(config, size, "the run")
     patches = math.ceil(config.image_size / config.patch_size) ** 2
     if patches < config.k_range[0]:
         _log.warning(
             "An image of %d pixels a side has %d patches, fewer than the k=%d neighbors: a smaller patch_size than %d "
             "gives the graphs more nodes.",
-            config.image_size,
-            patches,
-            config.k_range[0],
-            config.patch_size,
-        )
+            size, patches, config.k_range[0], config.patch_size,
+        )  # fmt: skip
     lightning.seed_everything(seed, verbose=False)
     return create_model(name, **checked)
-
-
-def of_data(data: ImageData) -> dict[str, Any]:
-    """Options of a network that its data decides."""
-    return {
-        "num_classes": len(data.class_names),
-        "in_channels": data.preprocessing.in_channels,
-        "image_size": data.preprocessing.image_size,
-    }

@@ -37,14 +37,15 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_no_input, write_file
-    from vig_pyg.classification import Prediction, UnreadableImage, find_pictures, predict
+    from vig_pyg.classification import Prediction, UnreadableImage, predict
+    from vig_pyg.image_io import find_images
 
     if args.topk < 1:
         raise ValueError(f"--topk must be at least 1, got {args.topk}.")
     check_files(args)
     where = device(args)
     classifier = load_model(args)
-    paths = find_pictures(args.images)
+    paths = find_images(args.images)
     check_no_input((args.json, args.csv), paths)
     results = predict(
         classifier, paths, topk=args.topk, batch_size=args.batch_size, num_workers=args.num_workers, device=where

@@ -18,14 +18,11 @@ from vig_pyg.engine.warmup import check_warmup
 PREFIX = "pvig_"
 
 
-def _is_variant(value: Any) -> bool:
-    return isinstance(value, str) and value.removeprefix(PREFIX) in PYRAMID_VIG_VARIANTS
-
-
-_check_variant = Scalar(f"one of {', '.join(PYRAMID_VIG_VARIANTS)}", _is_variant)
+_check_variant = Scalar(
+    f"one of {', '.join(PYRAMID_VIG_VARIANTS)}",
+    lambda value: isinstance(value, str) and value.removeprefix(PREFIX) in PYRAMID_VIG_VARIANTS,
+)
 _check_range = listing(number(0.01, 16), 2, 2)
-
-
 _below_one = Scalar("a number from 0 to less than 1", lambda value: number(0, 1).takes(value) and value < 1)
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from vig_pyg.detection._device import find_device
 from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.data import DetectionSet, collate, open_source
-from vig_pyg.detection.load import ObjectDetector
+from vig_pyg.detection.load import ObjectDetector, find_device
 
 
 def evaluate_detector(

@@ -16,7 +16,6 @@ from vig_pyg.artifact import BEST, CONFIG, DETECTION, WEIGHTS, read_config
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options
-from vig_pyg.detection._device import find_device
 from vig_pyg.detection.builders import DETECTORS, DetectorConfig, DetectorOptions, detector_config
 from vig_pyg.detection.options import check_options, check_own
 from vig_pyg.detection.pixels import as_pixels
@@ -78,6 +77,11 @@ class ObjectDetector:
         pixels = [as_pixels(as_image(part)) for part in parts]
         found = [detect(self, one, threshold=threshold, device=where) for one in pixels]
         return found if several else found[0]
+
+
+def find_device(device: str | torch.device | None) -> torch.device:
+    """The device that is named; without a name a CUDA GPU if there is one, else the CPU."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @torch.inference_mode()

@@ -21,9 +21,8 @@ from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg._requirements import require
 from vig_pyg.classification import UnreadableImage
-from vig_pyg.detection._device import find_device
 from vig_pyg.detection.coco_evaluator import MASK_THRESHOLD, to_results
-from vig_pyg.detection.load import ObjectDetector, detect
+from vig_pyg.detection.load import ObjectDetector, detect, find_device
 from vig_pyg.detection.masks import OutlineError, read_outline
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.image_io import UnreadableImageError

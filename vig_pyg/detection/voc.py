@@ -154,7 +154,8 @@ def _things(tree: Element, file: Path, record: ImageRecord, names: list[str], on
         except ValueError as error:
             raise ValueError(f"{where}: a box cannot be read ({error}).") from error
         try:
-            difficult = as_flag(_flag(element))
+            word = (element.findtext("difficult") or "").strip()
+            difficult = as_flag("" if word.lower() == "unspecified" else word)
         except ValueError as error:
             raise ValueError(f"{where}, {name}: difficult: {error}.") from None
         # equal corners are a slip of the mouse, not an object of one pixel
@@ -175,8 +176,3 @@ def _corner(element: Element, key: str) -> float:
     if text is None:
         raise ValueError(f"an object has no bndbox/{key}")
     return as_number(text.strip())
-
-
-def _flag(element: Element) -> str:
-    text = (element.findtext("difficult") or "").strip()
-    return "" if text.lower() == "unspecified" else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
@@ -113,17 +114,9 @@ def to_yaml(config: DataclassInstance) -> str:
         'erasing: 0.0'
     """
     values = to_values(config)
-    ordered = {field.name: _plain(values[field.name]) for field in own_first(config)}
-    return str(yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True))
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, as YAML has it."""
-    if isinstance(value, tuple | list):
-        return [_plain(part) for part in value]
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return value
+    ordered = {field.name: values[field.name] for field in own_first(config)}
+    plain = json.loads(json.dumps(ordered))  # tuples become lists
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 
 def _tuple(value: Any) -> Any:

@@ -6,7 +6,7 @@ import fnmatch
 import glob
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from PIL import features
@@ -29,14 +29,8 @@ _EXTENSIONS = {
 #: What Pillow can be built without.
 _NEEDS = {"WEBP": "webp", "JPEG2000": "jpg_2000", "AVIF": "avif"}
 
-
-def _is_built(name: str) -> bool:
-    feature = _NEEDS.get(name)
-    return feature is None or (feature in {**features.modules, **features.codecs} and bool(features.check(feature)))
-
-
 #: Pillow's names of the formats that are read. No other decoder sees a file: some run programs, or know no bounds.
-IMAGE_FORMATS = tuple(name for name in _EXTENSIONS if _is_built(name))
+IMAGE_FORMATS = tuple(name for name in _EXTENSIONS if name not in _NEEDS or features.check(_NEEDS[name]))
 #: What is said of a file that is none of them.
 NOT_AN_IMAGE = f"no image, or of a format that is not read (read are {', '.join(IMAGE_FORMATS)}, NPY)"
 #: The endings of image files in lower case, and that of NumPy's arrays.
@@ -115,8 +109,9 @@ def image_files(folder: str | Path) -> dict[str, str]:
             end = os.path.splitext(entry.name)[1].lower()
             if end in _OTHER:
                 other.setdefault(end, os.path.join(here, entry.name))
-            if end in IMAGE_EXTENSIONS and (_is_file(entry) or _leads_nowhere(entry)):
-                path, link = os.path.join(here, entry.name), entry.is_symlink()
+            link = entry.is_symlink()
+            if end in IMAGE_EXTENSIONS and (_holds(entry.is_file) or (link and not os.path.exists(entry.path))):
+                path = os.path.join(here, entry.name)
                 files.append((link, path, os.path.realpath(path) if link else os.path.join(real, entry.name)))
     for end, path in other.items():
         _log.warning("Files that end in %s are not read: convert them to JPEG or PNG (%s).", end, terminal_text(path))
@@ -134,7 +129,7 @@ def folders_in(folder: str | Path) -> list[Path]:
     Raises:
         OSError: If the folder cannot be read.
     """
-    return [Path(folder) / entry.name for entry in _entries(_name(folder)) if _is_folder(entry)]
+    return [Path(folder) / entry.name for entry in _entries(_name(folder)) if _holds(entry.is_dir)]
 
 
 def is_above(real: str, other: str) -> bool:
@@ -164,7 +159,7 @@ def _folders(folder: str) -> Iterator[tuple[str, str, list[os.DirEntry[str]]]]:
         entries = _entries(here)
         yield here, real, entries
         for entry in reversed(entries):
-            if _is_folder(entry):
+            if _holds(entry.is_dir):
                 path = os.path.join(here, entry.name)
                 waiting.append((path, os.path.realpath(path) if entry.is_symlink() else os.path.join(real, entry.name)))
 
@@ -175,22 +170,11 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         return sorted((entry for entry in entries if not is_passed_over(entry.name)), key=lambda entry: entry.name)
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
+def _holds(test: Callable[[], bool]) -> bool:
     try:
-        return entry.is_file()
+        return test()
     except OSError:  # links in a circle
         return False
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
-    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 def _matches(start: Path, parts: tuple[str, ...]) -> Iterator[Path]:

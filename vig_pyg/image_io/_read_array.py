@@ -34,7 +34,10 @@ def read_array(file: BinaryIO) -> np.ndarray:
         raise
     except (ValueError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
         raise UnreadableImageError(f"damaged or cut short ({error})") from error
-    _check(shape, dtype)
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise UnreadableImageError(f"its array has the shape {shape}, expected (height, width, channels)")
+    check_size(shape[1], shape[0])
+    _check_dtype(dtype)
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if size > MAX_BYTES:
         raise UnreadableImageError(f"its array of {size} bytes is larger than {MAX_BYTES}")
@@ -49,13 +52,6 @@ def read_array(file: BinaryIO) -> np.ndarray:
         if low < -_SLACK or high > 1 + _SLACK:
             raise UnreadableImageError(f"its array has floats from {low:g} to {high:g}, expected from 0 to 1: scale it")
     return array
-
-
-def _check(shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if len(shape) not in (2, 3) or min(shape) < 1:
-        raise UnreadableImageError(f"its array has the shape {shape}, expected (height, width, channels)")
-    check_size(shape[1], shape[0])
-    _check_dtype(dtype)
 
 
 def _check_dtype(dtype: np.dtype) -> None:
