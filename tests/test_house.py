@@ -89,7 +89,7 @@ ROOMS = {
     "export": {"models", "data", "graph", "ops"},
     "transforms": {"data", "graph"},
     "explain": {"models", "data", "ops", "_plot", "_io"},
-    "engine": {"_io", "_requirements", "artifact", "weights", "_plot"},
+    "engine": {"_io", "_requirements", "artifact", "checkpoints", "weights", "_plot"},
     "classification": {
         "_registry",
         "artifact",

@@ -23,7 +23,7 @@ def test_accuracy_by_hand(root, batch_size):
     classifier = colors()
     done = []
     data = find_labeled(root, classifier.class_names)
-    result = evaluate(classifier, data, batch_size=batch_size, report=done.append)
+    result = evaluate(classifier, data, batch_size=batch_size, progress=done.append)
     assert (result.images, result.top1, result.top5) == (4, 75.0, 100.0)
     assert result.per_class == [
         ClassResult(0, "red", 3, pytest.approx(200 / 3), 100.0),

@@ -99,7 +99,7 @@ def test_pictures_that_cannot_be_read_are_named(run, tmp_path):
     done = []
     (tmp_path / "gone.png").symlink_to("nothing")
     paths = [tmp_path / "bad.png", good, tmp_path / "gone.png"]
-    found = predict(run, paths, tmp_path / "out", report=done.append)
+    found = predict(run, paths, tmp_path / "out", progress=done.append)
     assert [one.path.name for one in found.broken] == ["bad.png", "gone.png"]
     assert "no image" in found.broken[0].reason
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.png", "predictions.json"]

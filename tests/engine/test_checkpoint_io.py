@@ -136,6 +136,19 @@ def test_damaged_checkpoints_are_said_to_be(tmp_path):
         read_checkpoint(tmp_path / "no.ckpt")
 
 
+def test_a_flipped_bit_of_a_weight_is_found(tmp_path):
+    path, draw = tmp_path / "last.ckpt", random.Random(0)
+    torch.save({**WHOLE, "state_dict": {"x": torch.full((500,), 1.5)}}, path)
+    good = path.read_bytes()
+    start = good.index(torch.full((500,), 1.5).numpy().tobytes())
+    for _ in range(100):
+        content = bytearray(good)
+        content[start + draw.randrange(2000)] ^= 1 << draw.randrange(8)
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"last\.ckpt is damaged.*the checksum of its record"):
+            read_checkpoint(path)
+
+
 @pytest.mark.parametrize("content", [[], {}, {"state_dict": {}}, {"x": torch.zeros(2)}, 3, None])
 def test_other_content_is_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "last.ckpt")

@@ -49,19 +49,18 @@ def read_bounded(path: str | Path, *, limit: int) -> str:
         raise ValueError(f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}).") from error
 
 
-def read_json(path: str | Path, *, limit: int = JSON_LIMIT) -> dict[str, Any]:
+def read_json(path: str | Path) -> dict[str, Any]:
     """The entries of a JSON file.
 
     Args:
         path: The file.
-        limit: Largest size in bytes.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is too large, too deep, not JSON or no mapping, has a key twice, or holds a number that is not
-            finite; with the name of the file.
+        ValueError: If it is larger than `JSON_LIMIT`, too deep, not JSON or no mapping, has a key twice, or holds a
+            number that is not finite; with the name of the file.
     """
-    text = read_bounded(path, limit=limit)
+    text = read_bounded(path, limit=JSON_LIMIT)
     try:
         content = json.loads(
             text,

@@ -20,19 +20,18 @@ YAML_LIMIT = 64 * 2**10
 NODE_LIMIT = 20_000
 
 
-def read_yaml(path: str | Path, *, limit: int = YAML_LIMIT) -> dict[str, Any]:
+def read_yaml(path: str | Path) -> dict[str, Any]:
     """The entries of a YAML file, keys as text.
 
     Args:
         path: The file.
-        limit: Largest size in bytes.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is too large, too deep, not plain YAML or no mapping, has a key twice, or unfolds to too much;
             with the name of the file.
     """
-    content = parse_yaml(read_bounded(path, limit=limit), where=str(path))
+    content = parse_yaml(read_bounded(path, limit=YAML_LIMIT), where=str(path))
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold one value for each key, got {kind_of(content)}.")
     return {str(key): value for key, value in content.items()}
@@ -56,13 +55,7 @@ def parse_yaml(text: str, *, where: str) -> Any:
         raise ValueError(f"{where} is larger than {YAML_LIMIT / 2**10:.0f} KiB, expected a few settings.")
     try:
         return yaml.load(text, Loader=BoundedLoader)  # a safe loader
-    except (
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-    ) as error:  # dates and numbers raise plainly
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:  # dates raise plainly
         raise ValueError(f"{where} is not YAML as expected: {error_text(error, limit=300)}") from error
 
 

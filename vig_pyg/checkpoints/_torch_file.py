@@ -40,23 +40,39 @@ def check_torch_file(file: BinaryIO, size: int) -> None:
 
 def _check_archive(file: BinaryIO, size: int) -> None:
     """The zip archive that torch writes since 1.6: nothing in it is compressed."""
+    entries = check_records(file, size)
     with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        names = {entry.filename.lower() for entry in entries}  # torch looks names up without regard to case
-        if len(names) != len(entries):
-            raise ValueError("two of its records have one name")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("its records are compressed, which torch.save does not do")
-        if sum(entry.file_size for entry in entries) > size:
-            raise ValueError("its records are larger than the file")
-        if (wrong := archive.testzip()) is not None:
-            raise ValueError(f"the checksum of its record {wrong} differs")
         root = entries[0].filename.split("/")[0] if entries else ""
         sizes = {entry.filename.removeprefix(f"{root}/data/"): entry.file_size for entry in entries}
         if archive.getinfo(f"{root}/data.pkl").file_size > MOST_PICKLE:
             raise ValueError(f"its pickle is larger than {MOST_PICKLE} bytes")
         content = archive.read(f"{root}/data.pkl")
     Machine(size, sizes).run(BytesIO(content))
+
+
+def check_records(file: BinaryIO, size: int) -> list[zipfile.ZipInfo]:
+    """Return the records of an archive of torch; refuse what would unpack to more than the file, and wrong checksums.
+
+    Args:
+        file: The open file.
+        size: Its bytes.
+
+    Raises:
+        ValueError: If it is refused.
+        zipfile.BadZipFile: If the archive is damaged.
+    """
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        names = {entry.filename.lower() for entry in entries}  # torch looks names up without regard to case
+        if len(names) != len(entries):
+            raise ValueError("two of its records have one name")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("it is compressed, which torch.save does not do")
+        if sum(entry.file_size for entry in entries) > size:
+            raise ValueError("its records are larger than the file")
+        if (wrong := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of its record {wrong} differs")
+    return entries
 
 
 def _check_legacy(file: BinaryIO, size: int) -> None:

@@ -63,7 +63,7 @@ def evaluate(
     batch_size: int = 32,
     num_workers: int = 0,
     device: str = "cpu",
-    report: Callable[[int], object] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> Evaluation:
     """Accuracy of a model on labeled images.
 
@@ -73,7 +73,7 @@ def evaluate(
         batch_size: Images at once.
         num_workers: Processes that read and prepare.
         device: Where the model computes.
-        report: Called with the number of images of each batch when it is done, for a progress bar.
+        progress: Called with the number of images of each batch when it is done, for a progress bar.
 
     Raises:
         ValueError: If no image can be read.
@@ -94,8 +94,8 @@ def evaluate(
             truth = labels[batch.places]
             right = likeliest == truth[:, None]
             totals.index_add_(1, truth, torch.stack([torch.ones_like(truth), right[:, 0].long(), right.sum(1)]))
-        if report is not None:
-            report(len(batch.places) + len(batch.broken))
+        if progress is not None:
+            progress(len(batch.places) + len(batch.broken))
     images = int(totals[0].sum())
     if images == 0:
         raise ValueError(f"None of {len(broken)} images could be read; the first: {broken[0].reason}.")

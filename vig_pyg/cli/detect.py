@@ -189,7 +189,7 @@ def _predict(args: argparse.Namespace) -> int:
     hidden = True if args.quiet else None  # None: where nobody looks
     try:
         with tqdm(total=len(paths), unit="image", disable=hidden, leave=False) as bar:
-            found = predict(run, paths, args.out, threshold=args.threshold, device=where, report=bar.update)
+            found = predict(run, paths, args.out, threshold=args.threshold, device=where, progress=bar.update)
     except KeyboardInterrupt as stop:
         if not (args.out / PREDICTIONS).exists():  # it was not there before
             raise  # nothing was written

@@ -49,7 +49,12 @@ def run(args: argparse.Namespace) -> int:
     hidden = True if args.quiet else None  # None: where nobody looks
     with tqdm(total=len(data.paths), unit="image", disable=hidden, leave=False) as bar:
         result = evaluate(
-            classifier, data, batch_size=args.batch_size, num_workers=args.num_workers, device=where, report=bar.update
+            classifier,
+            data,
+            batch_size=args.batch_size,
+            num_workers=args.num_workers,
+            device=where,
+            progress=bar.update,
         )
     size = classifier.preprocessing.image_size
     rows = [tuple(asdict(row).values()) for row in result.per_class]

@@ -56,7 +56,7 @@ def predict(
     *,
     threshold: float = 0.5,
     device: str | torch.device | None = None,
-    report: Callable[[int], object] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> Predictions:
     """Find objects in images, write them down, and draw them.
 
@@ -70,7 +70,7 @@ def predict(
             order given, and one PNG for each image, with boxes, outlines, names and scores. It must not exist.
         threshold: Lowest score of an object that is drawn or written, from 0 to 1.
         device: Where to compute; by default a CUDA GPU if there is one, else the CPU.
-        report: Called with 1 when an image is searched, for a progress bar.
+        progress: Called with 1 when an image is searched, for a progress bar.
 
     Raises:
         FileExistsError: If `out` exists.
@@ -89,7 +89,7 @@ def predict(
     if detector.masks:
         require("Predicting outlines", ["pycocotools"], "detection")
     check_new_folder(out)
-    content, broken = _search(detector, files, threshold, find_device(device), report or (lambda _: None))
+    content, broken = _search(detector, files, threshold, find_device(device), progress or (lambda _: None))
     written = False
     with new_folder(out, keep=lambda: written):  # not before: a signal that ends the process leaves it
         write_file(out / PREDICTIONS, json.dumps(content) + "\n")
@@ -99,7 +99,11 @@ def predict(
 
 
 def _search(
-    detector: ObjectDetector, files: list[Path], threshold: float, device: torch.device, report: Callable[[int], object]
+    detector: ObjectDetector,
+    files: list[Path],
+    threshold: float,
+    device: torch.device,
+    progress: Callable[[int], object],
 ) -> tuple[dict[str, list[dict[str, Any]]], list[UnreadableImage]]:
     """The content of `predictions.json`, and the images that could not be read."""
     images: list[dict[str, Any]] = []
@@ -116,7 +120,7 @@ def _search(
             images.append({"id": len(images) + 1, "file_name": str(path)})
             images[-1] |= {"height": image.size(1), "width": image.size(2)}
             annotations += to_results(len(images), found, detector.category_ids)
-        report(1)
+        progress(1)
     if not images:
         raise ValueError(
             f"None of {len(broken)} images could be read; the first, {broken[0].path}: {broken[0].reason}."

@@ -28,6 +28,8 @@ _STEPS = {
     7: (True, True, True),
     8: (True, False, True),
 }
+#: The orientation that undoes another one, where it is not its own inverse.
+_BACK = {6: 8, 8: 6}
 
 
 def settle(path: Path, size: Size | None, *, objects: bool) -> tuple[Size, int]:
@@ -86,22 +88,17 @@ def turned_size(size: Size, orientation: int) -> Size:
 def turn_boxes(boxes: Tensor, size: Size, orientation: int) -> Tensor:
     """Boxes `(N, 4)` (x1, y1, x2, y2) of raw pixels on the upright image, whose size is given."""
     transposed, *flips = _STEPS[orientation]
-    return _flipped(boxes[:, [1, 0, 3, 2]] if transposed else boxes, size, flips)
-
-
-def turn_boxes_back(boxes: Tensor, size: Size, orientation: int) -> Tensor:
-    """The inverse of `turn_boxes`; the size is that of the upright image, too."""
-    transposed, *flips = _STEPS[orientation]
-    boxes = _flipped(boxes, size, flips)
-    return boxes[:, [1, 0, 3, 2]] if transposed else boxes
-
-
-def _flipped(boxes: Tensor, size: Size, flips: list[bool]) -> Tensor:
+    boxes = boxes[:, [1, 0, 3, 2]] if transposed else boxes
     for axis, end in ((0, size[1]), (1, size[0])):
         if flips[axis]:
             boxes = boxes.clone()
             boxes[:, [axis, axis + 2]] = end - boxes[:, [axis + 2, axis]]
     return boxes
+
+
+def turn_boxes_back(boxes: Tensor, size: Size, orientation: int) -> Tensor:
+    """The inverse of `turn_boxes`; the size is that of the upright image, too."""
+    return turn_boxes(boxes, turned_size(size, orientation), _BACK.get(orientation, orientation))
 
 
 def turn_maps(maps: Tensor, orientation: int) -> Tensor:
@@ -113,6 +110,4 @@ def turn_maps(maps: Tensor, orientation: int) -> Tensor:
 
 def turn_maps_back(maps: Tensor, orientation: int) -> Tensor:
     """The inverse of `turn_maps`."""
-    transposed, horizontal, vertical = _STEPS[orientation]
-    maps = torch.flip(maps, [axis for axis, flip in ((-1, horizontal), (-2, vertical)) if flip])
-    return maps.transpose(-1, -2) if transposed else maps
+    return turn_maps(maps, _BACK.get(orientation, orientation))

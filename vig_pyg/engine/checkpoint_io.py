@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 
 from vig_pyg._io.output import write_file
 from vig_pyg._io.text import error_text
+from vig_pyg.checkpoints._torch_file import check_records
 
 #: Entries of every checkpoint that this package lets Lightning write.
 ENTRIES = ("state_dict", "epoch", "global_step", "loops", "callbacks", "optimizer_states")
@@ -31,8 +31,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint at {path}.")
-    _check_archive(path)
     try:
+        with path.open("rb") as file:
+            check_records(file, path.stat().st_size)
         # never left to a default: a version of Lightning or a variable of the environment may choose another
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -42,7 +43,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} holds more than tensors and plain values ({why}). It is refused and nothing in it was run."
         ) from error
     except Exception as error:  # torch's reader of damaged files raises errors of many types
-        raise _damaged(path, error) from error
+        raise ValueError(
+            f"{path} is damaged, cut short or not a checkpoint ({error_text(error, limit=200)}). Nothing in it was run."
+        ) from error
     if not isinstance(content, dict) or any(name not in content for name in ENTRIES):
         raise ValueError(f"{path} is not a checkpoint of a run: it needs the entries {', '.join(ENTRIES)}.")
     return content
@@ -63,22 +66,3 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         weights_only: bool | None = None,  # noqa: ARG002  (versions of Lightning before 2.6 do not pass it)
     ) -> dict[str, Any]:
         return read_checkpoint(path)
-
-
-def _check_archive(path: Path) -> None:
-    """Refuse what torch would unpack into more memory than the file is large: its own files are not compressed."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise _damaged(path, error) from error
-    if any(one.compress_type != zipfile.ZIP_STORED for one in members):
-        raise ValueError(f"{path} is compressed, which checkpoints never are. It is refused and nothing in it was run.")
-    if sum(one.file_size for one in members) > path.stat().st_size:
-        raise ValueError(f"{path} says that it holds more than the file does. It is refused and nothing in it was run.")
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(
-        f"{path} is damaged, cut short or not a checkpoint ({error_text(error, limit=200)}). Nothing in it was run."
-    )
