@@ -67,7 +67,7 @@ def check_records(file: BinaryIO, size: int) -> list[zipfile.ZipInfo]:
         if len(names) != len(entries):
             raise ValueError("two of its records have one name")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("it is compressed, which torch.save does not do")
+            raise ValueError("it is compressed, and torch.save writes no records that are compressed")
         if sum(entry.file_size for entry in entries) > size:
             raise ValueError("its records are larger than the file")
         if (wrong := archive.testzip()) is not None:
