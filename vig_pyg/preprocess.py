@@ -15,7 +15,7 @@ from vig_pyg.image_io import MODES, UnreadableImageError, plain_array, with_chan
 
 #: An image as `read_image` returns it: a PIL image, or an array `(H, W, C)` or `(H, W)` of bytes or of floats from 0 to
 #: 1 with any number of channels.
-Picture = Image.Image | np.ndarray
+DecodedImage = Image.Image | np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Preprocessing:
         """The resized short side before the crop, in pixels, rounded down as in the published code."""
         return math.floor(self.image_size / self.crop_pct + 1e-9)  # 1e-9 compensates the rounding of the division
 
-    def convert(self, picture: Picture) -> Image.Image | Tensor:
+    def convert(self, image: DecodedImage) -> Image.Image | Tensor:
         """Convert an image to `in_channels` channels; training, prediction, evaluation and drawing all use this method.
 
         If the model has no alpha channel, transparent pixels are blended with white (see `with_channels`). The channels
@@ -77,24 +77,24 @@ class Preprocessing:
             UnreadableImageError: If an array has another number of channels, or a PIL image is given and `in_channels`
                 is above 4.
         """
-        if not isinstance(picture, np.ndarray):
+        if not isinstance(image, np.ndarray):
             if self.in_channels not in MODES:
                 raise UnreadableImageError(
                     f"An image file has 1 to 4 channels; for in_channels={self.in_channels} use .npy arrays."
                 )
-            return with_channels(picture, self.in_channels)
-        array = picture[..., None] if picture.ndim == 2 else picture
+            return with_channels(image, self.in_channels)
+        array = image[..., None] if image.ndim == 2 else image
         if array.ndim != 3 or array.shape[2] != self.in_channels:
-            raise UnreadableImageError(f"Expected an array (height, width, {self.in_channels}), got {picture.shape}.")
+            raise UnreadableImageError(f"Expected an array (height, width, {self.in_channels}), got {image.shape}.")
         array = plain_array(array)
         if array.dtype == np.uint8 and self.in_channels in MODES:
             return Image.fromarray(array[..., 0] if self.in_channels == 1 else array)
         return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
 
-    def crop(self, picture: Picture) -> Image.Image | Tensor:
+    def crop(self, image: DecodedImage) -> Image.Image | Tensor:
         """Convert, resize and crop an image; the result is not normalized."""
         resized = v2.functional.resize(
-            self.convert(picture), [self.resize_size], interpolation=v2.InterpolationMode.BICUBIC, antialias=True
+            self.convert(image), [self.resize_size], interpolation=v2.InterpolationMode.BICUBIC, antialias=True
         )
         cropped: Image.Image | Tensor = v2.functional.center_crop(resized, [self.image_size])
         return cropped
@@ -109,5 +109,5 @@ class Preprocessing:
         pixels = (image * self.std + self.mean).clamp(0, 1)
         return pixels[:3] if len(pixels) >= 3 else pixels[:1]
 
-    def __call__(self, picture: Picture) -> Tensor:
-        return self.tensor(self.crop(picture))
+    def __call__(self, image: DecodedImage) -> Tensor:
+        return self.tensor(self.crop(image))

@@ -83,7 +83,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
         images[3]
     with pytest.raises(UnreadableImageError, match=r"half\.png cannot be read"):
         images.hold(images.transform)
-    assert images.picture(2).shape == (9, 9)
+    assert images.image(2).shape == (9, 9)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])

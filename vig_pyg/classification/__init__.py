@@ -7,6 +7,7 @@ from vig_pyg.classification.evaluate import Evaluation, evaluate
 from vig_pyg.classification.labels import LabeledImages, find_labeled
 from vig_pyg.classification.load import ImageClassifier, Prediction, load_classifier
 from vig_pyg.classification.predict import UnreadableImage, predict
+from vig_pyg.image_io import find_images
 
 #: Files of the names that need the extra `train`.
 _TRAINING = {
@@ -42,6 +43,7 @@ __all__ = [
     "Prediction",
     "UnreadableImage",
     "evaluate",
+    "find_images",
     "find_labeled",
     "list_sources",
     "load_classifier",

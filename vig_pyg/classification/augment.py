@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 
 from vig_pyg.classification.color_ops import color_transform
 from vig_pyg.classification.config import Augmentation
-from vig_pyg.preprocess import Picture, Preprocessing
+from vig_pyg.preprocess import DecodedImage, Preprocessing
 
 
 class AugmentedImage:
@@ -56,11 +56,11 @@ class AugmentedImage:
             )
         self.erase = RandomErasing(a.erasing, mode="pixel", device="cpu") if a.erasing else None
 
-    def __call__(self, picture: Picture) -> Tensor:
-        image = self.places(self.preprocessing.convert(picture))
+    def __call__(self, image: DecodedImage) -> Tensor:
+        out = self.places(self.preprocessing.convert(image))
         if self.colors:
             # resizing overshoots, and the bytes of an image would wrap around
-            picture = image if isinstance(image, Image.Image) else v2.functional.to_pil_image(image.clamp(0, 1))
-            image = self.preprocessing.convert(self.color(picture.convert("RGB")))
-        out = self.preprocessing.tensor(image)
-        return out if self.erase is None else self.erase(out)
+            pixels = out if isinstance(out, Image.Image) else v2.functional.to_pil_image(out.clamp(0, 1))
+            out = self.preprocessing.convert(self.color(pixels.convert("RGB")))
+        made = self.preprocessing.tensor(out)
+        return made if self.erase is None else self.erase(made)

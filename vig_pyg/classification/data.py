@@ -29,7 +29,7 @@ from vig_pyg.engine.seeds import seeded
 from vig_pyg.explain import draw_graph
 from vig_pyg.image_io import UnreadableImageError, read_image
 from vig_pyg.models import VisionGNN
-from vig_pyg.preprocess import Picture, Preprocessing
+from vig_pyg.preprocess import DecodedImage, Preprocessing
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
@@ -54,20 +54,20 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, item: Item) -> tuple[Tensor, int]:
         """The image and label of an index; of a pair (index, seed) with its own random numbers; of `None` nothing."""
         if item is None:
-            return torch.zeros_like(self.transform(self.picture(0))), IGNORE
+            return torch.zeros_like(self.transform(self.image(0))), IGNORE
         if isinstance(item, tuple):
             with seeded(item[1]):
                 return self[item[0]]
         return self._made(item, self.transform), self.labels[item]
 
-    def picture(self, i: int) -> Picture:
+    def image(self, i: int) -> DecodedImage:
         """The image as it was read.
 
         Raises:
             UnreadableImageError: If it cannot be read, with the name of its file.
             FileNotFoundError: If there is no such file.
         """
-        return self._made(i, lambda picture: picture)
+        return self._made(i, lambda image: image)
 
     def _made(self, i: int, make: Callable[[Any], Any]) -> Any:
         """Apply `make` to an image; an error of the image names its file."""
@@ -84,7 +84,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
                 f"{source} cannot be read as an image ({reason}); remove it, or use --on-broken skip."
             ) from error
 
-    def hold(self, prepare: Callable[[Picture], Any]) -> None:
+    def hold(self, prepare: Callable[[DecodedImage], Any]) -> None:
         """Read all images now and keep what `prepare` makes of them, as arrays in memory."""
         with ThreadPoolExecutor() as pool:  # PIL decodes without the interpreter's lock
             self.sources = list(pool.map(lambda i: _array(self._made(i, prepare)), range(len(self))))
@@ -142,7 +142,7 @@ class ImageData(TrainData):
             return
         self._held = True
         # converted first: what is held looks to the augmentation as what is read
-        self.train_set.hold(lambda picture: _smaller(self.preprocessing.convert(picture), self.cache or 0))
+        self.train_set.hold(lambda image: _smaller(self.preprocessing.convert(image), self.cache or 0))
         self.val_set.hold(self.preprocessing.crop)  # exactly what the preprocessing makes, so that scores stay
         self.val_set.transform = _CroppedBefore(self.preprocessing)
 
@@ -191,7 +191,7 @@ class ImageData(TrainData):
             f"standard deviation {p.std}; `config.json` says it all.",
         )
 
-    def pictures(self, model: nn.Module, counts: Any) -> dict[str, Callable[[], Content]]:
+    def figures(self, model: nn.Module, counts: Any) -> dict[str, Callable[[], Content]]:
         def graph() -> Content:
             image, _ = self.val_set[0]
             with torch.no_grad():
@@ -223,8 +223,8 @@ class _CroppedBefore:
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
 
-    def __call__(self, picture: Picture) -> Tensor:
-        return self.preprocessing.tensor(self.preprocessing.convert(picture))
+    def __call__(self, image: DecodedImage) -> Tensor:
+        return self.preprocessing.tensor(self.preprocessing.convert(image))
 
 
 def _smaller(image: Image.Image | Tensor, side: int) -> Image.Image | Tensor:
@@ -236,5 +236,5 @@ def _smaller(image: Image.Image | Tensor, side: int) -> Image.Image | Tensor:
     return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def _array(image: Picture | Tensor) -> np.ndarray:
+def _array(image: DecodedImage | Tensor) -> np.ndarray:
     return image.permute(1, 2, 0).numpy() if isinstance(image, Tensor) else np.asarray(image)

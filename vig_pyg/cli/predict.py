@@ -37,8 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_no_input, write_file
-    from vig_pyg.classification import Prediction, UnreadableImage, predict
-    from vig_pyg.image_io import find_images
+    from vig_pyg.classification import Prediction, UnreadableImage, find_images, predict
 
     if args.topk < 1:
         raise ValueError(f"--topk must be at least 1, got {args.topk}.")

@@ -121,7 +121,10 @@ class DetectionSet(Dataset[Sample]):
         if item is None:  # it fills up a batch of one of several processes
             return torch.zeros(3, 1, 1), {}
         record = self.source.records[item]
-        image = read_picture(record.path)
+        try:
+            image = read_pixels(record.path)
+        except UnreadableImageError as error:
+            raise ValueError(f"{record.path} cannot be read: {error}.") from error
         h, w = turned_size(record.size, record.turn)
         if tuple(image.shape[1:]) != (h, w):
             swapped = tuple(image.shape[1:]) == (w, h)
@@ -152,19 +155,6 @@ class DetectionSet(Dataset[Sample]):
             masks = [turn_maps(decode_mask(thing, record.size), record.turn) for thing in things]
             target["masks"] = torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.uint8)
         return target
-
-
-def read_picture(path: Path) -> Tensor:
-    """An image file as every command of detection reads it: upright, in color, bytes `(3, H, W)`.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read as an image, with its name.
-    """
-    try:
-        return read_pixels(path)
-    except UnreadableImageError as error:
-        raise ValueError(f"{path} cannot be read: {error}.") from error
 
 
 def decode_mask(thing: Annotation, size: tuple[int, int]) -> Tensor:

@@ -40,8 +40,8 @@ def evaluate_detector(
         ValueError: If an object has a class that the run does not know, or an image cannot be used, with its name.
     """
     annotated = open_source(source, classes=detector.class_names)
-    pictures = DetectionSet(annotated, masks=detector.masks)
-    loader: Any = DataLoader(pictures, batch_size, num_workers=num_workers, collate_fn=collate)
+    dataset = DetectionSet(annotated, masks=detector.masks)
+    loader: Any = DataLoader(dataset, batch_size, num_workers=num_workers, collate_fn=collate)
     if progress:
         from rich.progress import track
 

@@ -51,9 +51,9 @@ def read_voc(
     unknown = sorted(found - set(names))
     if unknown:
         raise ValueError(f"The list {part!r} of {root} has classes that are not in the training set: {unknown}.")
-    records, folder, files = [], _pictures(root / "JPEGImages"), dict[Path, str]()
+    records, folder, files = [], _images(root / "JPEGImages"), dict[Path, str]()
     for i, (stem, tree) in enumerate(trees.items()):
-        path = _picture(root / "JPEGImages", folder, stem, tree)
+        path = _image(root / "JPEGImages", folder, stem, tree)
         if files.setdefault(path, stem) != stem:
             raise ValueError(f"{root}: the annotations {files[path]} and {stem} belong to one image, {path.name}.")
         where = root / "Annotations" / f"{stem}.xml"
@@ -116,7 +116,7 @@ def _name(element: Element, where: Path) -> str:
     return name
 
 
-def _pictures(folder: Path) -> _Folder:
+def _images(folder: Path) -> _Folder:
     """The images of a folder, those with preferred endings first."""
     found: _Folder = {}
     if folder.is_dir():
@@ -126,7 +126,7 @@ def _pictures(folder: Path) -> _Folder:
     return found
 
 
-def _picture(root: Path, folder: _Folder, stem: str, tree: Element) -> Path:
+def _image(root: Path, folder: _Folder, stem: str, tree: Element) -> Path:
     """The image of an annotation: that of the same name, whatever its ending; else the one that the file names."""
     written = PureWindowsPath((tree.findtext("filename") or "").strip()).name  # with slashes of either kind
     same = folder.get(stem, [])

@@ -49,7 +49,7 @@ class CardText:
 class TrainData(lightning.LightningDataModule):
     """Images of a task, and how they are loaded: the same batches for any number of processes, and after any stop.
 
-    A kind of data defines `make_task`, `write_config`, `card` and, where there is more to draw, `images`.
+    A kind of data defines `make_task`, `write_config`, `card` and, where there is more to draw, `figures`.
 
     Args:
         title: Name of the data.
@@ -114,8 +114,8 @@ class TrainData(lightning.LightningDataModule):
         """Return what the model card says about the network and the scores in a row of `metrics.csv`."""
         raise NotImplementedError
 
-    def pictures(self, model: nn.Module, counts: Any) -> dict[str, Callable[[], Content]]:  # noqa: ARG002
-        """Images of a finished run by the names of their files; each is made when it is written.
+    def figures(self, model: nn.Module, counts: Any) -> dict[str, Callable[[], Content]]:  # noqa: ARG002
+        """Figures of a finished run by the names of their files; each is made when it is written.
 
         Args:
             model: The trained network, on the CPU.

@@ -35,7 +35,7 @@ def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHi
     parts: dict[str, Callable[[], Content]] = {CARD: lambda: model_card(folder, model, data, history, config)}
     if can_draw():
         parts[CURVES] = lambda: draw_curves(history.rows).savefig
-        parts |= data.pictures(model, history.counts)
+        parts |= data.figures(model, history.counts)
     for file, make in parts.items():
         try:
             write_file(folder / file, make(), overwrite=True)

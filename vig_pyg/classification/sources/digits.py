@@ -38,12 +38,12 @@ class DigitsData(ImageData):
         augmentation: Augmentation | None = None,
     ) -> None:
         scans, labels = load_digits(return_X_y=True)
-        pictures = np.round(scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+        images = np.round(scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
         train, val = train_test_split(np.arange(len(labels)), test_size=0.25, stratify=labels, random_state=0)
         super().__init__(
             "digits",
-            train=(list(pictures[train]), labels[train].tolist()),
-            val=(list(pictures[val]), labels[val].tolist()),
+            train=(list(images[train]), labels[train].tolist()),
+            val=(list(images[val]), labels[val].tolist()),
             class_names=[str(i) for i in range(10)],
             preprocessing=Preprocessing(image_size=image_size, in_channels=1),
             augmentation=augmentation or Augmentation(affine=True, crop=None, flip=0),
