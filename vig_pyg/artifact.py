@@ -82,7 +82,7 @@ def write_weights(folder: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def describe(model: nn.Module) -> tuple[Task, dict[str, Any]]:
-    """The task of a model, and the entry `model` of its `config.json`.
+    """Describe a model: its task, and the entry `model` of its `config.json`.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -99,7 +99,7 @@ def describe(model: nn.Module) -> tuple[Task, dict[str, Any]]:
 
 
 def describe_config(config: ModelConfig) -> dict[str, Any]:
-    """The fields of a configuration for JSON, with names in place of callables."""
+    """Return the fields of a configuration for JSON, with names in place of callables."""
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     if values["graph"] is DilatedKNN and "position" in values:
         values["position"] = None  # without options it searches without positions, as "knn" does with None
@@ -110,7 +110,7 @@ def describe_config(config: ModelConfig) -> dict[str, Any]:
 
 
 def read_config(path: Path, *, what: str = "the configuration of a model") -> dict[str, Any]:
-    """The content of `config.json`, its outer entries checked; nothing is built, imported or fetched.
+    """Read `config.json` and check its outer entries; nothing is built, imported or fetched.
 
     What earlier versions of this library wrote for classifiers is brought to the form of today. What they wrote for
     detectors has `schema_version` 0 and comes as it is.

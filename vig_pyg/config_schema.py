@@ -37,7 +37,7 @@ check_names = listing(text(1_000), 1, 100_000)
 
 
 def registered(registry: Registry[Any]) -> Check:
-    """A check of a name that is registered when it is read; nothing is imported because a file names it.
+    """Accept a name that is registered when it is read; nothing is imported because a file names it.
 
     Example:
         >>> registered(CONVS)("mr", "config.json: conv")
@@ -101,7 +101,7 @@ _PREPROCESSING: dict[str, Check] = {
 
 
 def model_options(family: type[ModelConfig]) -> Check:
-    """A check of options of a family's configuration, which returns lists as tuples.
+    """Make a check of options of a family's configuration, which returns lists as tuples.
 
     Args:
         family: `ViGConfig` or `PyramidViGConfig`.
@@ -166,7 +166,7 @@ def check_weights_hold(make: Callable[[], nn.Module], weights: Path, where: str)
 
 
 def read_preprocessing(value: Any, where: str) -> Preprocessing:
-    """The preprocessing that an entry describes.
+    """Read the preprocessing that an entry describes.
 
     Args:
         value: The entry.
@@ -188,7 +188,7 @@ def read_preprocessing(value: Any, where: str) -> Preprocessing:
 
 
 def options_of(name: str) -> Check:
-    """The check of the options of a model, by its name for `create_model`.
+    """Make the check of the options of a model, by its name for `create_model`.
 
     Example:
         >>> options_of("pvig_tiny")({"depths": [1, 1, 1, 1]}, "config.yaml: options")

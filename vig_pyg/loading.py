@@ -1,4 +1,4 @@
-"""Any trained model from whatever names it: a folder, published weights, or a name on the Hugging Face hub."""
+"""Loading of any trained model from a folder, published weights, or a name on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load(source: str | Path, **options: Any) -> ImageClassifier | ObjectDetector:
-    """A trained model, ready for images; nothing that trains needs to be installed.
+    """Load a trained model, ready for images; nothing that trains needs to be installed.
 
     Args:
         source: A run folder or a folder of `save_pretrained`; a name of published weights (`"pvig_small"`,

@@ -183,12 +183,12 @@ def _check_length(path: Path, above: Path) -> None:
 
 
 def named(path: Path, error: OSError) -> OSError:
-    """An error of the system with the name of the file that could not be written; its kind stays."""
+    """Make an error of the system with the name of the file that could not be written; its kind stays."""
     return _error(type(error), error.errno, f"{path} could not be written ({error.strerror or error}).")
 
 
 def _error(kind: type[OSError], number: int | None, text: str) -> OSError:
-    """An error whose text is the text alone, without Python's `[Errno 28]` before it."""
+    """Make an error whose text is the text alone, without Python's `[Errno 28]` before it."""
     made = kind(text)
     made.errno = number
     return made

@@ -22,7 +22,7 @@ DIGITS_LIMIT = 20
 
 
 def read_bounded(path: str | Path, *, limit: int) -> str:
-    """The text of a regular file of at most `limit` bytes.
+    """Read the text of a regular file of at most `limit` bytes.
 
     Args:
         path: The file; a link to one is followed.
@@ -50,7 +50,7 @@ def read_bounded(path: str | Path, *, limit: int) -> str:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """The entries of a JSON file.
+    """Read the entries of a JSON file.
 
     Args:
         path: The file.

@@ -21,7 +21,7 @@ NODE_LIMIT = 20_000
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The entries of a YAML file, keys as text.
+    """Read the entries of a YAML file, keys as text.
 
     Args:
         path: The file.
@@ -38,7 +38,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, *, where: str) -> Any:
-    """The content of a YAML document.
+    """Parse a YAML document.
 
     Args:
         text: The document.

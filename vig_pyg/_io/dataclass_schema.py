@@ -15,7 +15,7 @@ TEXT_LIMIT = 4_096
 
 @cache
 def checks_of(cls: type) -> dict[str, Check]:
-    """A check for each field of a dataclass.
+    """Make a check for each field of a dataclass.
 
     Args:
         cls: The dataclass. A number needs bounds, `Annotated[float, number(0, 1)]`; true and false, `Literal`s,

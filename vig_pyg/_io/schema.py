@@ -64,7 +64,7 @@ class Scalar:
 
 
 def whole(low: int, high: int) -> Scalar:
-    """A whole number from `low` to `high`; true and false are none.
+    """Accept a whole number from `low` to `high`; true and false are none.
 
     Example:
         >>> whole(1, 9)(3, "config.json: k")
@@ -74,7 +74,7 @@ def whole(low: int, high: int) -> Scalar:
 
 
 def number(low: float, high: float) -> Scalar:
-    """A finite number from `low` to `high`; true and false are none.
+    """Accept a finite number from `low` to `high`; true and false are none.
 
     Example:
         >>> number(0, 1)(0.5, "config.json: dropout")
@@ -84,7 +84,7 @@ def number(low: float, high: float) -> Scalar:
 
 
 def positive(high: float) -> Scalar:
-    """A number above 0, at most `high`.
+    """Accept a number above 0, at most `high`.
 
     Example:
         >>> positive(1)(0.5, "config.yaml: lr")
@@ -98,7 +98,7 @@ flag = Scalar("true or false", lambda value: isinstance(value, bool))
 
 
 def text(limit: int) -> Scalar:
-    """Text of at most `limit` characters.
+    """Accept text of at most `limit` characters.
 
     Example:
         >>> text(10)("red", "config.json: class_names")
@@ -154,7 +154,7 @@ def either(*checks: Check) -> Check:
 
 
 def listing(entry: Check, low: int, high: int) -> Check:
-    """A list of `low` to `high` entries, each of which a check takes.
+    """Accept a list of `low` to `high` entries, each of which a check accepts.
 
     Example:
         >>> listing(whole(1, 9), 1, 4)([1, 2], "config.json: depths")
@@ -207,7 +207,7 @@ def _shown(value: Any) -> str:
 
 
 def nearest(name: object, known: Collection[str]) -> str:
-    """A name that is not known, with the one that was probably meant.
+    """Show a name that is not known, with the one that was probably meant.
 
     Example:
         >>> nearest("epoch", ["epochs", "lr"])

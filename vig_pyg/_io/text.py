@@ -20,7 +20,7 @@ _FORMULA = tuple("=+-@＝＋－＠")
 
 
 def terminal_text(value: object, *, limit: int = 1000) -> str:
-    r"""A line for a terminal or a log: `str(value)` with everything that is not printable as a visible escape.
+    r"""Make a line for a terminal or a log: `str(value)` with everything not printable as a visible escape.
 
     Args:
         value: What to show; line breaks in it become `\n`.
@@ -38,7 +38,7 @@ def terminal_text(value: object, *, limit: int = 1000) -> str:
 
 
 def error_text(error: BaseException, *, limit: int = 2000) -> str:
-    r"""The message of an error in one line: line breaks become spaces, the rest is as in `terminal_text`.
+    r"""Return the message of an error in one line: line breaks become spaces, the rest is as in `terminal_text`.
 
     Args:
         error: Any error; one without a message is shown by its type.
@@ -53,7 +53,7 @@ def error_text(error: BaseException, *, limit: int = 2000) -> str:
 
 
 def markdown_text(value: object, *, limit: int = 200) -> str:
-    r"""Text inside a Markdown line, a heading or a cell of a table, which shows exactly these characters.
+    r"""Escape text for the inside of a Markdown line, a heading or a cell, which shows exactly these characters.
 
     Markup, HTML, links (written out ones too), mentions, math and cell borders are escaped; the text cannot start a
     list, a heading or a rule either. Not for the inside of a code span: see `markdown_code`.
@@ -74,7 +74,7 @@ def markdown_text(value: object, *, limit: int = 200) -> str:
 
 
 def markdown_code(value: object, *, limit: int = 2000) -> str:
-    """A Markdown code span that no backtick inside it ends; with `|` escaped, for tables too.
+    """Make a Markdown code span that no backtick inside it ends; with `|` escaped, for tables too.
 
     Args:
         value: What to show, such as a command line.
@@ -91,7 +91,7 @@ def markdown_code(value: object, *, limit: int = 2000) -> str:
 
 
 def plot_text(value: object, *, limit: int = 40) -> str:
-    r"""A label for matplotlib: no character starts mathtext, and a character that no font has is shown as an escape.
+    r"""Make a label for matplotlib: nothing starts mathtext, and characters that no font has become escapes.
 
     Args:
         value: What to show.
@@ -107,7 +107,7 @@ def plot_text(value: object, *, limit: int = 40) -> str:
 
 
 def csv_text(value: object) -> object:
-    """A cell of a CSV file that no spreadsheet takes as a formula; what is neither text nor a path stays as it is.
+    """Make a cell of a CSV file that no spreadsheet takes as a formula; only text and paths are changed.
 
     Text that starts with `=`, `+`, `-` or `@` gets the apostrophe that spreadsheets use for "this is text"; a path gets
     `./` instead, and still is the same path. What is not printable becomes a visible escape. Where the exact names
@@ -129,7 +129,7 @@ def csv_text(value: object) -> object:
 
 
 def json_text(content: object) -> str:
-    r"""JSON for people and programs: indented, readable in any script, printable, and read back exactly.
+    r"""Format JSON for people and programs: indented, readable in any script, printable, and read back exactly.
 
     Args:
         content: What `json.dumps` takes; other objects, such as paths, by their `str`.
@@ -145,7 +145,7 @@ def json_text(content: object) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """The text, or its two ends around an ellipsis.
+    """Shorten a text to its two ends around an ellipsis.
 
     Args:
         text: Any text.
@@ -164,7 +164,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def _escape(char: str) -> str:
-    """A character as its visible escape, as `repr` writes it, also if it is printable."""
+    """Convert a character to its visible escape, as `repr` writes it, also if it is printable."""
     short = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}.get(char)
     code = ord(char)
     return short or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")

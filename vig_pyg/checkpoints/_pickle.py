@@ -77,7 +77,7 @@ class Box:
 
 
 def _cost(*things: Any) -> int:
-    """The steps that hashing or printing these takes."""
+    """Count the steps that hashing or printing these takes."""
     return min(sum(thing.cost if isinstance(thing, _Tuple | Box) else 1 for thing in things), ENOUGH)
 
 
@@ -215,7 +215,7 @@ class Machine:
 
 
 def _global(arg: str) -> _Name:
-    """A name that the pickle imports, where it is harmless."""
+    """Return a name that the pickle imports, where it is harmless."""
     module, _, name = arg.partition(" ")
     full = f"{module}.{name}"
     is_storage = module in ("torch", "torch.storage") and name in {f"{kind}Storage" for kind in STORAGES}

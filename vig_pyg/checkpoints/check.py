@@ -51,7 +51,7 @@ def type_fault(key: str, have: Tensor, want: Tensor) -> str:
 
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """Names of tensors with NaN or infinity."""
+    """Return names of tensors with NaN or infinity."""
     return [key for key, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
 
 

@@ -92,7 +92,7 @@ def _same(one: Any, two: Any) -> bool:
 
 
 def _names(name: str) -> list[str]:
-    """A name of an operator or graph, and the place where what is registered under it is defined."""
+    """Return a name of an operator or graph, and the place where what is registered under it is defined."""
     places = [place_of(registry[name]) for registry in (CONVS, GRAPHS) if name in registry]
     return [name.replace(":", "."), *(place for place in places if place)]  # `my_ops:MyConv` is an import path
 

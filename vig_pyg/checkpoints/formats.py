@@ -94,20 +94,20 @@ def convert(source: nn.Module | Mapping[str, Tensor], format: Format) -> State:
 
 
 def shorten(items: Iterable[str]) -> str:
-    """The first of many, in order."""
+    """Join the first of many names, in order."""
     ordered = sorted(items)
     return "; ".join(ordered[:4]) + (f"; and {len(ordered) - 4} more" if len(ordered) > 4 else "")
 
 
 def detect_format(state: Mapping[str, Any]) -> Format:
-    """The format of a state dict, by its keys."""
+    """Detect the format of a state dict by its keys."""
     if any(key.startswith(("backbone.blocks.", "backbone.stages.", "backbone.stem.")) for key in state):
         return "mmpretrain"
     return "official" if any(key.startswith(("backbone.", "prediction.")) for key in state) else "native"
 
 
 def to_native(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
-    """A state dict of any format in our names and shapes; keys without a counterpart stay as they are.
+    """Convert a state dict of any format to our names and shapes; keys without a counterpart stay as they are.
 
     Args:
         state: The state dict, without wrappers and prefixes.
@@ -125,7 +125,7 @@ def to_native(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
 
 
 def native_names(state: Mapping[str, Any], *, one_stage: bool = False) -> dict[str, str]:
-    """Our names of the keys of a state dict (see `to_native`).
+    """Return our names of the keys of a state dict (see `to_native`).
 
     Raises:
         ValueError: If two keys mean one tensor.
@@ -148,7 +148,7 @@ def _is_linear(name: str, tensor: Tensor) -> bool:
 
 
 def table_stage(name: str) -> int | None:
-    """The stage of a table of the published pyramid that is computed here, not loaded; `None` for other names."""
+    """Return the stage of a published position table, which is computed here; `None` for other names."""
     match = _TABLE.fullmatch(name)
     return int(match[1]) if match else None
 
@@ -163,7 +163,7 @@ def _refuse_collisions(names: Mapping[str, str]) -> None:
 
 
 def foreign_names(own: Iterable[str], format: str) -> dict[str, str]:
-    """Our keys and their names in another format."""
+    """Return our keys and their names in another format."""
     keys = list(own)
     block = _SAGE_BLOCK if any(".conv.mlp_src." in key for key in keys) else _BLOCK
     elements = sorted({match[0] for key in keys if (match := _ELEMENT.match(key))}, key=_order)
@@ -200,7 +200,7 @@ def _order(element: str) -> tuple[int, int]:
 
 
 def _prefixes(elements: list[str], format: str) -> dict[str, str]:
-    """Our prefixes of blocks and Downsamples, in order, and theirs.
+    """Return our prefixes of blocks and Downsamples, in order, and theirs.
 
     Official: one flat list `backbone`, Downsamples among the blocks. mmpretrain: a Downsample is the first element of
     its stage.
@@ -247,5 +247,5 @@ def _mmpretrain_elements(state: Mapping[str, Any]) -> list[str]:
 
 
 def _numbers(state: Mapping[str, Any], pattern: str) -> list[int]:
-    """The numbers in keys of this pattern."""
+    """Return the numbers in keys of this pattern."""
     return [int(match[1]) for key in state if (match := re.match(pattern, key))]

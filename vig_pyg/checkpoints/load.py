@@ -124,7 +124,7 @@ def load_state(
 
 
 def identify_variant(state: Mapping[str, Any]) -> str:
-    """The name of the variant that a state dict belongs to, by its widths and its number of blocks; `""` if none."""
+    """Identify the variant of a state dict by its widths and its number of blocks; `""` if there is none."""
     graphers = sum(key.endswith((".grapher.fc2.0.bias", ".0.fc2.0.bias")) for key in state)
     widths = {
         tensor.size(1) for key, tensor in state.items() if key.endswith((POSITION, "pos_embed")) and tensor.dim() > 1

@@ -26,7 +26,7 @@ _FREE = {"stochastic", "epsilon", "engine", "knn_precision", "position"}
 
 
 def describe(config: ModelConfig) -> dict[str, Any]:
-    """A configuration as plain values for JSON.
+    """Describe a configuration as plain values for JSON.
 
     A callable stands as its qualified name, as the short name of `CONVS` or `GRAPHS` where it is one of ours, and as
     `None` where it has no name of its own (a lambda, a function inside a function). A `graph` that is `DilatedKNN` with
@@ -53,12 +53,12 @@ def describe(config: ModelConfig) -> dict[str, Any]:
 
 
 def to_text(config: ModelConfig) -> str:
-    """The configuration as the JSON text that is kept."""
+    """Return the configuration as the JSON text that is kept."""
     return json.dumps(describe(config))
 
 
 def from_text(text: object) -> dict[str, Any]:
-    """The configuration in a kept text.
+    """Parse the configuration in a kept text.
 
     Raises:
         ValueError: If it is none.
@@ -76,14 +76,14 @@ def from_text(text: object) -> dict[str, Any]:
 
 
 def kept_text(state: Mapping[str, Any], prefix: str = "") -> str | None:
-    """The text that a state dict keeps for the network under a prefix, such as `module.`; `None` if there is none."""
+    """Return the text that a state dict keeps for the network under a prefix, such as `module.`, or `None`."""
     metadata = getattr(state, "_metadata", None)
     entry = metadata.get(prefix.removesuffix(".")) if isinstance(metadata, Mapping) else None
     return entry.get(KEY) if isinstance(entry, Mapping) else None
 
 
 def with_text(state: Mapping[str, Tensor], text: str | None) -> dict[str, Tensor]:
-    """A copy of a state dict that keeps a text, in the way of `torch.nn.Module.state_dict`."""
+    """Copy a state dict and keep a text in it, in the way of `torch.nn.Module.state_dict`."""
     copy = OrderedDict(state)
     if text is not None:
         setattr(copy, "_metadata", OrderedDict({"": {KEY: text}}))  # noqa: B010  (a dict has no such attribute for mypy)
@@ -91,7 +91,7 @@ def with_text(state: Mapping[str, Tensor], text: str | None) -> dict[str, Tensor
 
 
 def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
-    """A `.safetensors` file of a state dict, with what it says about its network; the same state gives the same bytes.
+    """Write a state dict and its recorded configuration as a `.safetensors` file; equal states give equal bytes.
 
     Args:
         state: Tensors on any device; no two of them share memory.
@@ -122,7 +122,7 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
 
 
 def place_of(value: Any) -> str | None:
-    """A name that is the same wherever the callable is imported; `None` where there is none."""
+    """Return a name that is the same wherever the callable is imported; `None` where there is none."""
     if isinstance(value, str):
         return value
     if isinstance(value, Reuse):

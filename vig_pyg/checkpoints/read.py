@@ -30,7 +30,7 @@ DEEPEST = 8
 
 
 def read_state(path: str | Path) -> Mapping[str, Any]:
-    """The content of a file of weights; nothing in it is executed.
+    """Read the content of a file of weights; nothing in it is executed.
 
     Args:
         path: A `.safetensors` file, or one of `torch.save`. Besides tensors and plain containers it may hold an
@@ -55,7 +55,7 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
 
 
 def unwrap_state_dict(state: Mapping[str, Any]) -> State:
-    """A plain state dict, without wrappers and prefixes; it keeps what it says about its network.
+    """Take wrappers and prefixes off a state dict; it keeps what it says about its network.
 
     Where a file holds more than one set of weights, such as `state_dict` and `state_dict_ema`, the first in the order
     of `WRAPPERS` is taken, and a warning in the log says so.

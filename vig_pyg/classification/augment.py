@@ -1,4 +1,4 @@
-"""From an image to a training image: random crops, flips, colors, as timm makes them."""
+"""Random crops, flips and colors of training images, as timm makes them."""
 
 from __future__ import annotations
 

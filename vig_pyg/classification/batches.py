@@ -17,7 +17,7 @@ from vig_pyg.preprocess import Preprocessing
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Some of the images.
+    """A batch of images.
 
     Args:
         places: Their places in the list of all, in order.
@@ -50,7 +50,7 @@ class _Readable(Dataset[tuple[int, Tensor | str]]):
 def batches(
     paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int, num_workers: int
 ) -> Iterator[ImageBatch]:
-    """All images in order.
+    """Yield batches of all images in order.
 
     Args:
         paths: The files.
@@ -71,7 +71,7 @@ def batches(
 
 
 def _num_cpus() -> int:
-    """Those that this process may use; torch warns of more processes."""
+    """Count the CPUs that this process may use; torch warns of more processes."""
     allowed = getattr(os, "sched_getaffinity", None)  # only some systems have it
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 

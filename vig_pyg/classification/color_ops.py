@@ -20,7 +20,7 @@ LENGTH_LIMIT, NUMBER_LIMIT = 100, 1_000
 def color_transform(
     randaugment: str | None, color_jitter: float, *, image_size: int, mean: float, std: float
 ) -> Callable[[Image.Image], Image.Image]:
-    """The second of the three stages of timm's training transform: RandAugment or color jitter of an RGB image.
+    """Make the second of the three stages of timm's training transform: RandAugment or color jitter, in RGB.
 
     Args:
         randaugment: A string such as `"rand-m9-mstd0.5-inc1"`, `"augmix-m5-w4"` or `"original-mstd0.5"`.
@@ -64,7 +64,7 @@ def color_transform(
 
 
 def posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
-    """The image with its most significant bits alone; none of them are left of a black image.
+    """Keep only the most significant bits of an image; with 0 bits the image is black.
 
     timm's magnitudes include 0 bits, a black image, as in the published recipe. Pillow computed that until version 12
     and refuses it since.
@@ -81,7 +81,7 @@ def posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
 
 
 def _operations(transform: Any) -> Iterator[Any]:
-    """The single operations of timm's RandAugment, AugMix and AutoAugment in a composed transform."""
+    """Yield the single operations of timm's RandAugment, AugMix and AutoAugment in a composed transform."""
     for part in transform.transforms:
         yield from getattr(part, "ops", ())
         for row in getattr(part, "policy", ()):

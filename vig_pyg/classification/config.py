@@ -103,7 +103,7 @@ class ClassificationConfig(TrainConfig):
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def resolved(self) -> Self:
-        """The same with numbers in place of words that depend on other values."""
+        """Return a copy with numbers in place of words that depend on other values."""
         if self.drop_path_rate != "published":
             return self
         return replace(self, drop_path_rate=0.3 if self.model.endswith("_base") else 0.1)

@@ -52,7 +52,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return len(self.labels)
 
     def __getitem__(self, item: Item) -> tuple[Tensor, int]:
-        """The image and label of an index; of a pair (index, seed) with its own random numbers; of `None` nothing."""
+        """Return image and label of an index; a pair (index, seed) draws from its own seed; `None` gives nothing."""
         if item is None:
             return torch.zeros_like(self.transform(self.image(0))), IGNORE
         if isinstance(item, tuple):
@@ -61,7 +61,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return self._made(item, self.transform), self.labels[item]
 
     def image(self, i: int) -> DecodedImage:
-        """The image as it was read.
+        """Return the image as it was read.
 
         Raises:
             UnreadableImageError: If it cannot be read, with the name of its file.
@@ -205,14 +205,14 @@ class ImageData(TrainData):
 
 
 def checked(config: TrainConfig) -> ClassificationConfig:
-    """The configuration, which must be that of a classifier."""
+    """Return the configuration if it is that of a classifier, else raise `TypeError`."""
     if not isinstance(config, ClassificationConfig):
         raise TypeError(f"A classifier is trained with a ClassificationConfig, got a {type(config).__name__}.")
     return config
 
 
 def name_of(model: nn.Module) -> str:
-    """The name of a variant, or else of the class of a network."""
+    """Return the name of a variant, or else of the class of a network."""
     config = getattr(model, "config", None)
     return (isinstance(config, ModelConfig) and variant_name(config)) or type(model).__qualname__
 
@@ -228,7 +228,7 @@ class _CroppedBefore:
 
 
 def _smaller(image: Image.Image | Tensor, side: int) -> Image.Image | Tensor:
-    """A converted image with a short side of at most `side` pixels; arrays stay as they are."""
+    """Shrink a converted image to a short side of at most `side` pixels; arrays stay as they are."""
     if isinstance(image, Tensor) or min(image.size) <= side:
         return image
     ratio = side / min(image.size)

@@ -16,7 +16,7 @@ from vig_pyg.classification.predict import UnreadableImage
 
 @dataclass(frozen=True)
 class ClassResult:
-    """One class.
+    """The accuracy of one class.
 
     Args:
         index: Its number.
@@ -65,7 +65,7 @@ def evaluate(
     device: str = "cpu",
     progress: Callable[[int], object] | None = None,
 ) -> Evaluation:
-    """Accuracy of a model on labeled images.
+    """Compute the accuracy of a model on labeled images.
 
     Args:
         classifier: The model. It chooses among all of its classes, whether they occur or not.

@@ -21,7 +21,7 @@ _FILLERS = {"set", "data", "dataset", "images", "imgs", "split"}
 
 
 def read_folders(root: Path) -> Split:
-    """The images of a folder with `train/` and `val/`, or with one folder for each class.
+    """Read the images of a folder with `train/` and `val/`, or with one folder for each class.
 
     Both parts have one folder of images for each class. `validation/` and `valid/` are read as `val/` where there is
     none. Without parts a stratified fifth of the images is held out.
@@ -75,7 +75,7 @@ def part_of(name: str) -> str:
 
 
 def _chosen(folders: list[Path], name: str, root: Path) -> Path:
-    """The one that is called `name`, or the only one."""
+    """Choose the folder that is called `name`, or the only one."""
     exact = [folder for folder in folders if folder.name == name]
     shown = some(folder.name for folder in folders)
     if len(folders) > 1 and not exact:
@@ -129,7 +129,7 @@ def _samples(classes: dict[str, list[str]], class_names: list[str]) -> Samples:
 
 
 def _with_images(folder: Path) -> dict[str, list[str]]:
-    """The images of each class, of which each has some."""
+    """Return the images of each class, of which each has some."""
     classes = class_folders(folder)
     empty = [name for name, images in classes.items() if not images]
     if empty:

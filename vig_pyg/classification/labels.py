@@ -31,7 +31,7 @@ class LabeledImages:
 
 
 def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
-    """The images of a folder with one folder for each class.
+    """Find the images of a folder with one folder for each class.
 
     The folders are named as the classes of the model, or, for ImageNet's 1000, by WordNet's numbers (`n01440764`).
     A part of the classes is enough; the model still chooses among all of its own.
@@ -70,7 +70,7 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
 
 
 def class_numbers(folders: list[str], class_names: list[str]) -> dict[str, int]:
-    """The class of each folder by its name.
+    """Return the class of each folder by its name.
 
     Raises:
         ValueError: If a name is no class, or of two.
@@ -101,7 +101,7 @@ def class_numbers(folders: list[str], class_names: list[str]) -> dict[str, int]:
 
 
 def synsets() -> list[str]:
-    """WordNet's numbers of ImageNet's 1000 classes, in their usual order (timm's list)."""
+    """Return WordNet's numbers of ImageNet's 1000 classes, in their usual order (timm's list)."""
     try:
         from timm.data.imagenet_info import ImageNetInfo
     except ImportError as error:

@@ -66,7 +66,7 @@ class ImageClassifier:
         return self.class_names
 
     def __call__(self, images: AnyImage | Sequence[AnyImage], *, topk: int = 3) -> Any:
-        """The likeliest classes of an image, or of each of several.
+        """Predict the likeliest classes of an image, or of each of several.
 
         Args:
             images: An image (see `vig_pyg.image_io.as_image`), a list of images, or a tensor `(B, C, H, W)` of pixels
@@ -104,7 +104,7 @@ def load_classifier(
     image_size: int | None = None,
     progress: bool = True,
 ) -> ImageClassifier:
-    """A model for images.
+    """Load a classifier for images.
 
     Args:
         source: A folder of `save_pretrained` or of a run; or a name: that of a model (`"pvig_small"`, with the
@@ -175,20 +175,20 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
 
 
 def _names(model: VisionGNN[Any]) -> list[str]:
-    """Names of classes that came without: ImageNet's where there are as many, else numbers."""
+    """Name classes that came without names: as ImageNet's where there are as many, else by numbers."""
     count = model.config.num_classes
     return list(imagenet_categories()) if count == 1000 else [str(i) for i in range(count)]
 
 
 def _usual(name: str, model: VisionGNN[Any]) -> Preprocessing:
-    """The published preprocessing of a model; one without a margin where there is none."""
+    """Return the published preprocessing of a model; one without a margin where there is none."""
     size, channels = model.config.image_size, model.config.in_channels
     crop_pct = TABLE[f"{name}:{IMAGENET}"].preprocessing.crop_pct if f"{name}:{IMAGENET}" in TABLE else 1.0
     return Preprocessing(image_size=size, in_channels=channels, crop_pct=crop_pct)
 
 
 def _with_position(model: VisionGNN[Any], position: str) -> VisionGNN[Any]:
-    """The same weights in a model of another position mode."""
+    """Copy the weights into a model of another position mode."""
     family: Any = type(model)
     if not isinstance(model.config, PyramidViGConfig):
         raise TypeError(f"position={position!r} is an option of pyramids: a {family.__name__}'s search knows none.")

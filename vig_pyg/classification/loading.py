@@ -10,7 +10,7 @@ from vig_pyg.classification.sources import SOURCES, CsvData, FolderData, make_so
 
 
 def load_data(settings: ClassificationConfig) -> ImageData:
-    """The images that settings name.
+    """Load the images that settings name.
 
     Args:
         settings: Which data, and how it is prepared and augmented.

@@ -28,7 +28,7 @@ def check_names(name: str, options: dict[str, Any]) -> None:
 
 
 def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int) -> VisionGNN[Any]:
-    """A network for some data, with the weights of a seed.
+    """Make a network for some data, with the weights of a seed.
 
     Args:
         name: A name of `list_models()`.

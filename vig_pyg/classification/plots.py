@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:
-    """The confusion matrix.
+    """Draw the confusion matrix.
 
     Args:
         counts: Images of class i that were called class j, `(classes, classes)`.

@@ -34,7 +34,7 @@ def predict(
     num_workers: int = 0,
     device: str = "cpu",
 ) -> Iterator[Prediction | UnreadableImage]:
-    """Classes of images, in their order, as they come.
+    """Yield the classes of images, in their order, as they come.
 
     Args:
         classifier: The model.

@@ -73,7 +73,7 @@ PRESETS: dict[str, ClassificationConfig] = {
 
 
 def load_config(preset: str, *sources: Source) -> ClassificationConfig:
-    """A preset with values changed; the last source wins.
+    """Load a preset with values changed; the last source wins.
 
     Args:
         preset: A name of `PRESETS`.

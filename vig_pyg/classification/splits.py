@@ -45,7 +45,7 @@ class Split:
 
 
 def divided(paths: list[str], labels: list[int], class_names: list[str], where: Path) -> Split:
-    """Images of which a stratified fifth is held out, at least as many as there are classes, always the same.
+    """Hold out a stratified fifth of images, at least as many as there are classes, always the same.
 
     Args:
         paths: The files.
@@ -79,7 +79,7 @@ def divided(paths: list[str], labels: list[int], class_names: list[str], where: 
 
 
 def chosen(paths: Sequence[str], labels: Sequence[int], choice: Sequence[bool]) -> Samples:
-    """The images for which `choice` is true."""
+    """Select the images for which `choice` is true."""
     return [p for p, yes in zip(paths, choice, strict=True) if yes], [
         c for c, yes in zip(labels, choice, strict=True) if yes
     ]
@@ -109,7 +109,7 @@ def check_split(split: Split, where: Path) -> None:
 
 
 def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of names that differ in case, spaces or leading zeros only.
+    """Find pairs of names that differ in case, spaces or leading zeros only.
 
     Example:
         >>> similar_names(["cat", "dog", "Cat"])
@@ -127,7 +127,7 @@ def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def find_copies(train: Sequence[str], val: Sequence[str]) -> list[tuple[str, str]]:
-    """Validation files with the bytes of a training file, each with that file, within a bounded time.
+    """Find validation files with the bytes of a training file, each with that file, within a bounded time.
 
     Files of the same size are compared by two pieces, and by all their bytes where these agree.
     """

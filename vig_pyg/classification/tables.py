@@ -32,7 +32,7 @@ class _Row(NamedTuple):
 
 
 def read_table(table: Path, *, missing: str = "stop") -> Split:
-    """The images that a table lists, in the columns `path`, `label` and perhaps `split`.
+    """Read the images that a table lists, in the columns `path`, `label` and perhaps `split`.
 
     Cells are divided by commas, semicolons or tabs. Names of columns are read in any case, further columns are not
     used. Paths are relative to the table's folder, or absolute, with slashes or backslashes. `split` says `train` or
@@ -76,13 +76,13 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
 
 
 def _sorted(labels: set[str]) -> list[str]:
-    """Numbers by their value, other names by their letters; the order of equal numbers is settled too."""
+    """Sort numbers by their value, other names by their letters; the order of equal numbers is settled too."""
     numbers = all(label.isdecimal() and len(label) < 100 for label in labels)
     return sorted(labels, key=lambda label: (int(label) if numbers else 0, label))
 
 
 def _parts(table: Path, rows: Sequence[_Row]) -> list[str]:
-    """Of each row `train`, `val` or `test`."""
+    """Return `train`, `val` or `test` for each row."""
     spelled = {name: part_of(name) for name in {row.split or "" for row in rows}}
     parts = [spelled[row.split or ""] for row in rows]
     if not {"train", "val"} <= set(parts) or "" in parts:
@@ -113,7 +113,7 @@ def _check_labels(table: Path, rows: Sequence[_Row]) -> None:
 
 
 def _locate(folder: str, cell: str) -> tuple[str, bool]:
-    """The file that a cell names, and whether it exists.
+    """Find the file that a cell names, and return whether it exists.
 
     The cell is taken as it stands, or else without spaces around, or with slashes for backslashes.
     """

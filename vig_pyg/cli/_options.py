@@ -104,7 +104,7 @@ def check_no_model_file(args: argparse.Namespace, *outputs: Path | None) -> None
 
 
 def load_model(args: argparse.Namespace) -> ImageClassifier:
-    """The model that the options ask for."""
+    """Load the model that the options name."""
     from vig_pyg.classification import load_classifier
 
     import_own_code(args)
@@ -136,7 +136,7 @@ def device(args: argparse.Namespace) -> str:
 
 
 def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Rows as the text of a CSV file; no cell of text is a formula for a spreadsheet."""
+    """Format rows as the text of a CSV file; no cell of text is a formula for a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)

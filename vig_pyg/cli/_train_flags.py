@@ -61,13 +61,13 @@ class TrainFlags:
     quiet: bool = False
 
     def file_values(self) -> tuple[str, dict[str, Any]]:
-        """The values of the file of `--config`, with its name."""
+        """Read the values of the file of `--config`, with its name."""
         from vig_pyg._io.bounded_yaml import read_yaml
 
         return str(self.config), {} if self.config is None else read_yaml(self.config)
 
     def resumed_values(self, name: str) -> tuple[str, dict[str, Any]]:
-        """The values of the run that goes on, with the name of their file.
+        """Read the values of the run that goes on, with the name of their file.
 
         Args:
             name: Name of the file in the run folder.
@@ -123,7 +123,7 @@ def add_run_flags(parser: ConfigParser, *, out: str, presets: Sequence[str] = ()
 
 
 def read_flags(parser: ConfigParser, argv: Sequence[str]) -> TrainFlags:
-    """The flags of a command line.
+    """Read the flags of a command line.
 
     Args:
         parser: The parser, with the flags of `add_run_flags`.

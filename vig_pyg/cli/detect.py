@@ -75,7 +75,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def make_parser() -> ConfigParser:
-    """The flags of `detect train`: all values of a `DetectionConfig`, and those of a run."""
+    """Make the flags of `detect train`: all values of a `DetectionConfig`, and those of a run."""
     from vig_pyg.detection.config import DetectionConfig
     from vig_pyg.engine.config_parser import ConfigParser
 
@@ -124,7 +124,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _config(flags: TrainFlags) -> DetectionConfig:
-    """The file, then flags; of a run to resume its own."""
+    """Merge the file and the flags; a run that is resumed has its own values."""
     from vig_pyg.detection.config import make_config
     from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.run import CONFIG_YAML

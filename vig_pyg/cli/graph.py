@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check_out(out: Path, *, overwrite: bool) -> str:
-    """The kind of file by its ending; what hinders it is said before the work."""
+    """Return the kind of file by its ending; an error comes before the work."""
     from vig_pyg._io.output import check_free
     from vig_pyg._plot import figure
 
@@ -88,7 +88,7 @@ def _check_out(out: Path, *, overwrite: bool) -> str:
 
 
 def _drawn(pixels: Tensor, graphs: list[Batch], args: argparse.Namespace, kind: str) -> bytes:
-    """The image or page."""
+    """Draw the image or page."""
     from vig_pyg.explain import draw_graph, save_html
 
     if kind == "html":

@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def make_parser() -> ConfigParser:
-    """The flags: all values of a `ClassificationConfig`, and those of a run."""
+    """Make the flags: all values of a `ClassificationConfig`, and those of a run."""
     from vig_pyg.classification.config import ClassificationConfig
     from vig_pyg.classification.presets import PRESETS
     from vig_pyg.engine.config_file import differing
@@ -92,7 +92,7 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
 
 
 def _folder_name(title: str) -> str:
-    """The data's name as a folder's; a long one leaves room for a number."""
+    """Make the name of a folder from that of the data; a long one leaves room for a number."""
     return title.encode(errors="surrogateescape")[:200].decode(errors="surrogateescape").strip(". ") or "data"
 
 

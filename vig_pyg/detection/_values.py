@@ -12,7 +12,7 @@ _LARGEST = 2**63
 
 
 def as_number(value: Any) -> float:
-    """A number, or the text of one; it may be infinite or NaN.
+    """Convert a number, or the text of one; it may be infinite or NaN.
 
     Raises:
         ValueError: If it is neither.
@@ -30,7 +30,7 @@ def as_number(value: Any) -> float:
 
 
 def as_whole(value: Any) -> int:
-    """A whole number of 64 bits, or the text of one.
+    """Convert a whole number of 64 bits, or the text of one.
 
     Raises:
         ValueError: If it is neither.
@@ -52,7 +52,7 @@ def as_whole(value: Any) -> int:
 
 
 def as_flag(value: Any) -> bool:
-    """A flag: true or false, 1 or 0, those as text, or nothing.
+    """Convert a flag: true or false, 1 or 0, those as text, or nothing.
 
     Raises:
         ValueError: If it is something else.
@@ -72,7 +72,7 @@ def as_flag(value: Any) -> bool:
 
 
 def as_size(height: Any, width: Any, where: object) -> tuple[int, int] | None:
-    """Height and width that an annotation gives, if it does: nothing, an empty text and 0 give none.
+    """Convert the height and width of an annotation; nothing, an empty text and 0 give `None`.
 
     Raises:
         ValueError: If one is no number, negative or not whole, with `where`.

@@ -13,7 +13,7 @@ MAX_DEPTH = 32
 
 
 def read_xml(path: Path) -> Element:
-    """The root of an XML file.
+    """Read the root of an XML file.
 
     Document types are refused: their entities can name files and addresses, or grow to gigabytes.
 

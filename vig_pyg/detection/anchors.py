@@ -1,4 +1,4 @@
-"""Where a detector looks: anchors and regions at the true strides of the backbone."""
+"""Anchors and pooled regions of a detector at the true strides of the backbone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StrideAnchors(AnchorGenerator):
         self.strides = tuple(strides)
 
     def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
-        """The anchors of each image, `(A, 4)`, all maps one after another; those of padding lie far outside."""
+        """Return the anchors of each image, `(A, 4)`, all maps one after another; those of padding lie far outside."""
         dtype, device = feature_maps[0].dtype, feature_maps[0].device
         self.set_cell_anchors(torch.promote_types(dtype, torch.float32), device)  # 1333 is no number of bfloat16
         strides = [[torch.tensor(stride, device=device)] * 2 for stride in self.strides]
@@ -88,7 +88,7 @@ class RegionPool(MultiScaleRoIAlign):
 
 
 def _continued(maps: Tensor, stride: int, sizes: list[tuple[int, int]]) -> Tensor:
-    """Maps `(B, C, H, W)` in which the cell after the last of each image is a copy of the last."""
+    """Copy the last cell of each image to the cell after it, in maps `(B, C, H, W)`."""
     ends = [[-(-side // stride) for side in size] for size in sizes]
     if all(end == list(maps.shape[2:]) for end in ends):
         return maps

@@ -87,7 +87,7 @@ class PyramidFeatures(nn.Module):
         return self._pyramid(list(padded), list(masks))
 
     def _pyramid(self, maps: list[Tensor], masks: list[Tensor | None]) -> OrderedDict[str, Tensor]:
-        """The feature pyramid of torchvision, with zeros beyond each image at every step."""
+        """Compute torchvision's feature pyramid, with zeros beyond each image at every step."""
         fpn = self.fpn
         above: Tensor | None = None
         results: list[Tensor] = []
@@ -104,7 +104,7 @@ class PyramidFeatures(nn.Module):
 
 
 def _pad(maps: Maps, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-    """Maps in one tensor, zero beyond each, and a mask of where they are; no mask where they fill it."""
+    """Pad maps with zeros to one tensor, with a mask of where they are; no mask where they fill it."""
     parts = list(maps)
     if all(part.shape[1:] == size for part in parts):
         return maps if isinstance(maps, Tensor) else torch.stack(parts), None

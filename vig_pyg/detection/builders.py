@@ -79,13 +79,13 @@ class DetectorConfig:
     options: DetectorOptions
 
     def to_json(self) -> dict[str, Any]:
-        """The entry `model` of `config.json`."""
+        """Return the entry `model` of `config.json`."""
         options = asdict(self.options)
         del options["weights_backbone"]
         return {"detector": self.detector, "backbone": describe_config(self.backbone), "options": options}
 
     def build(self) -> Detector:
-        """The detector, with random weights."""
+        """Build the detector, with random weights."""
         detector: Detector = assemble(self, PyramidViG(self.backbone))
         return detector
 
@@ -192,7 +192,7 @@ def _build(detector: str, variant: str | PyramidViGConfig, options: dict[str, An
 
 
 def assemble(config: DetectorConfig, body: PyramidViG) -> Any:
-    """The detector of a configuration on a network, which loses its classifier.
+    """Build the detector of a configuration on a network, which loses its classifier.
 
     Args:
         config: The configuration.
@@ -227,7 +227,7 @@ def assemble(config: DetectorConfig, body: PyramidViG) -> Any:
 
 
 def _split(options: Mapping[str, Any], variant: str | PyramidViGConfig) -> tuple[DetectorOptions, dict[str, Any]]:
-    """Options of the detector and overrides of the backbone."""
+    """Split options into those of the detector and overrides of the backbone."""
     ours, theirs = {f.name for f in fields(DetectorOptions)}, {f.name for f in fields(PyramidViGConfig)}
     unknown = sorted(options.keys() - ours - theirs)
     if unknown or "num_classes" not in options:

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnBad = "drop") -> DetectionDataset:
-    """The images and objects of a COCO file.
+    """Read the images and objects of a COCO file.
 
     Labels count the categories in the order of their numbers, from 1. Crowds are marked as such. Numbers and flags may
     be text, names may have backslashes, an object without a box gets that of its outline, and an image without width
@@ -62,7 +62,7 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The content of the file, within bounds."""
+    """Read the content of the file, within bounds."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no COCO file at {path}.")
     if path.stat().st_size > MAX_BYTES:
@@ -116,7 +116,7 @@ def _once(values: list[Any], problem: str, path: Path) -> None:
 
 
 def _users(annotations: list[dict[str, Any]], path: Path) -> dict[str, set[int]]:
-    """Images and categories that annotations name."""
+    """Return images and categories that annotations name."""
     found: dict[str, set[int]] = {"image_id": set(), "category_id": set()}
     for i, entry in enumerate(annotations):
         for key, numbers in found.items():
@@ -125,7 +125,7 @@ def _users(annotations: list[dict[str, Any]], path: Path) -> dict[str, set[int]]
 
 
 def _categories(entries: list[dict[str, Any]], used: set[int], path: Path) -> list[tuple[int, str]]:
-    """Numbers and names in the order of the numbers; of several of one name the one that objects have."""
+    """Return numbers and names in the order of the numbers; of equal names, the one that objects have."""
     found: dict[int, str] = {}
     for i, entry in enumerate(entries):
         number = _value(as_whole, entry, "id", f"categories[{i}]", path)
@@ -148,7 +148,7 @@ def _categories(entries: list[dict[str, Any]], used: set[int], path: Path) -> li
 
 
 def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path]:
-    """The files of the images."""
+    """Find the files of the images."""
     tried = [path.parent / "images", path.parent, path.parent.parent / path.stem.removeprefix("instances_")]
     if images is not None:
         tried = [Path(images)]
@@ -173,7 +173,7 @@ def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """An image by its name, by that with Windows' backslashes, or by its last part."""
+    """Find an image by its name, by that with Windows' backslashes, or by its last part."""
     forward = name.replace("\\", "/")
     for part in dict.fromkeys((name, forward, forward.rsplit("/", 1)[-1])):
         try:

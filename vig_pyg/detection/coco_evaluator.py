@@ -21,7 +21,7 @@ MASK_THRESHOLD = 0.5
 
 
 def to_results(image_id: int, found: dict[str, Tensor], category_ids: list[int]) -> list[dict[str, Any]]:
-    """Detections of one image in COCO's format.
+    """Convert detections of one image to COCO's format.
 
     Args:
         image_id: Number of the image.
@@ -81,7 +81,7 @@ class CocoEvaluator:
         return found | {key: turn_maps_back(m, record.turn) for key, m in found.items() if key == "masks"}
 
     def compute(self) -> dict[str, float]:
-        """Shares from 0 to 1, and -1 where there is no such object.
+        """Compute average precision as shares from 0 to 1, and -1 where there is no such object.
 
         Returns:
             `AP`, `AP50`, `AP75`, `AP_small`, `AP_medium`, `AP_large`, `AR`, `AP50 NAME` of each class; for outlines
@@ -115,13 +115,13 @@ class CocoEvaluator:
 
 
 def _of_classes(run: Any) -> list[float]:
-    """Average precision at IoU 0.5 of each class, all sizes, at most 100 detections."""
+    """Return the average precision at IoU 0.5 of each class, all sizes, at most 100 detections."""
     precision = run.eval["precision"][0, :, :, 0, -1]  # (recalls, classes)
     return [float(p.mean()) if p[0] > -1 else -1.0 for p in precision.T]
 
 
 def _truth(source: DetectionDataset, masks: bool) -> Any:
-    """The true objects as a `COCO` of pycocotools."""
+    """Convert the true objects to a `COCO` of pycocotools."""
     require("Average precision", ["pycocotools"], "detection")
     from pycocotools.coco import COCO
 

@@ -24,7 +24,7 @@ def read_things(
     path: Path,
     on_bad: OnBad,
 ) -> dict[int, list[Annotation]]:
-    """The objects of each image.
+    """Read the objects of each image.
 
     Args:
         annotations: The entries of the file; their `image_id` and `category_id` are whole numbers or texts of them.
@@ -108,7 +108,7 @@ def _box(entry: dict[str, Any], size: Size, where: str, on_bad: OnBad) -> Box | 
 
 
 def _area(entry: dict[str, Any], box: Box, where: str) -> float:
-    """The area that the file gives, else that of the box."""
+    """Return the area that the file gives, else that of the box."""
     given, own = entry.get("area"), (box[2] - box[0]) * (box[3] - box[1])
     if given is None or given == "":
         return own

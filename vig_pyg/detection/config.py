@@ -127,7 +127,7 @@ class DetectionConfig(TrainConfig):
 
 
 def make_config(*sources: Source) -> DetectionConfig:
-    """The defaults with values changed; the last source wins.
+    """Change values of the defaults; the last source wins.
 
     Args:
         sources: Pairs of a name for error messages, such as a file's, and values by the names of fields.

@@ -34,7 +34,7 @@ MAX_MASK_BYTES = 2**35
 
 
 def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad: OnBad = "drop") -> DetectionDataset:
-    """Annotated images from one line.
+    """Open annotated images that one line names.
 
     Args:
         source: `FILE.json` or `FILE.json:IMAGES` for COCO's format (see `read_coco`), `FOLDER:LIST` for Pascal VOC.
@@ -57,7 +57,7 @@ def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad:
 
 
 def augment(augmentation: Augmentation, image: Tensor, target: Target) -> Sample:
-    """A training image and its objects, changed at random; draws from torch's generator.
+    """Change a training image and its objects at random; draws from torch's generator.
 
     Args:
         augmentation: What is changed.
@@ -158,7 +158,7 @@ class DetectionSet(Dataset[Sample]):
 
 
 def decode_mask(thing: Annotation, size: tuple[int, int]) -> Tensor:
-    """The outline of an object as a map of 0 and 1, `(H, W)`.
+    """Decode the outline of an object to a map of 0 and 1, `(H, W)`.
 
     Raises:
         OutlineError: If it cannot be used (see `read_outline`).
@@ -167,7 +167,7 @@ def decode_mask(thing: Annotation, size: tuple[int, int]) -> Tensor:
 
 
 def collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
-    """Images of any sizes side by side."""
+    """Collate images of any sizes side by side."""
     images, targets = zip(*samples, strict=True)
     return list(images), list(targets)
 

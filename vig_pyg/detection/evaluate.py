@@ -22,7 +22,7 @@ def evaluate_detector(
     device: str | torch.device | None = None,
     progress: bool = True,
 ) -> CocoEvaluator:
-    """Average precision of a detector on annotated images.
+    """Compute the average precision of a detector on annotated images.
 
     Args:
         detector: The detector (see `load_detector`).

@@ -50,12 +50,12 @@ class ObjectDetector:
 
     @property
     def preprocessing(self) -> nn.Module:
-        """From images in [0, 1] to the input of the network; the model itself calls it."""
+        """The transform from images in [0, 1] to the input of the network; the model itself calls it."""
         transform: nn.Module = self.model.transform  # type: ignore[assignment]
         return transform
 
     def __call__(self, images: AnyImage | Sequence[AnyImage], *, threshold: float = 0.5) -> Any:
-        """The objects in an image, or in each of several.
+        """Find the objects in an image, or in each of several.
 
         Args:
             images: An image (see `vig_pyg.image_io.as_image`), a list of images of any sizes, or a tensor
@@ -80,7 +80,7 @@ class ObjectDetector:
 
 
 def find_device(device: str | torch.device | None) -> torch.device:
-    """The device that is named; without a name a CUDA GPU if there is one, else the CPU."""
+    """Return the device that is named; without a name a CUDA GPU if there is one, else the CPU."""
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
@@ -88,7 +88,7 @@ def find_device(device: str | torch.device | None) -> torch.device:
 def detect(
     detector: ObjectDetector, image: Tensor, *, threshold: float = 0.5, device: str | torch.device | None = "cpu"
 ) -> dict[str, Tensor]:
-    """Objects in one image of bytes `(3, H, W)`, best first.
+    """Find objects in one image of bytes `(3, H, W)`, best first.
 
     Args:
         detector: The detector.
@@ -105,7 +105,7 @@ def detect(
 
 
 def load_detector(source: str | Path) -> ObjectDetector:
-    """A trained detector; the run that trains it need not be finished.
+    """Load a trained detector; the run that trains it need not be finished.
 
     Args:
         source: Its folder, or a name on the Hugging Face hub.

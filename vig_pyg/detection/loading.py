@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def load_data(config: DetectionConfig) -> DetectionData:
-    """The images; what is probably a mistake in their division is logged.
+    """Load the images; what is probably a mistake in their division is logged.
 
     Args:
         config: Where they are, and how they are augmented and batched.
@@ -43,7 +43,7 @@ def load_data(config: DetectionConfig) -> DetectionData:
 
 
 def make_detector(config: DetectionConfig, num_classes: int, *, pretrained: bool = True) -> Detector:
-    """The detector of a configuration, with the weights of its seed.
+    """Make the detector of a configuration, with the weights of its seed.
 
     Args:
         config: Which detector, with its options.
@@ -63,7 +63,7 @@ def make_detector(config: DetectionConfig, num_classes: int, *, pretrained: bool
 
 
 def read_run(folder: str | Path) -> DetectionConfig:
-    """The configuration of a run folder, checked; nothing is built or fetched.
+    """Read and check the configuration of a run folder; nothing is built or fetched.
 
     Args:
         folder: The folder.

@@ -49,7 +49,7 @@ class Outline:
     ignored: int = 0
 
     def encoded(self) -> dict[str, Any]:
-        """COCO's compressed run lengths."""
+        """Encode the outline as COCO's compressed run lengths."""
         height, width = self.size
         if self.counts is not None:
             plain = {"size": [height, width], "counts": self.counts.tolist()}
@@ -60,7 +60,7 @@ class Outline:
         return merged
 
     def mask(self) -> np.ndarray:
-        """The object as a map of 0 and 1, `(H, W)`, bytes."""
+        """Draw the object as a map of 0 and 1, `(H, W)`, bytes."""
         return np.asarray(_coco_mask().decode(self.encoded()), dtype=np.uint8)
 
     def box(self) -> tuple[float, float, float, float]:
@@ -75,7 +75,7 @@ class Outline:
 
 
 def read_outline(segmentation: Any, size: tuple[int, int]) -> Outline:
-    """COCO's `segmentation`, checked.
+    """Read and check COCO's `segmentation`.
 
     Polygons are lists of numbers or of pairs; one polygon may stand without its outer list. What lies outside the image
     is cut off. Run lengths are a dict with `counts` (a list, or COCO's compressed text) and `size`.
@@ -110,7 +110,7 @@ def read_outline(segmentation: Any, size: tuple[int, int]) -> Outline:
 
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:
-    """COCO's compressed run lengths, as JSON holds them, of a map `(H, W)` that is true within the object.
+    """Encode a map `(H, W)` that is true within the object as COCO's compressed run lengths, as JSON holds them.
 
     Raises:
         OutlineError: If it is no map, empty, or too large.
@@ -123,7 +123,7 @@ def encode_mask(mask: np.ndarray) -> dict[str, Any]:
 
 @cache
 def _coco_mask() -> Any:
-    """The functions of pycocotools, imported when there are outlines: detectors of boxes do without it."""
+    """Import the functions of pycocotools when there are outlines: detectors of boxes do without it."""
     require("Reading and writing outlines", ["pycocotools"], "detection")
     from pycocotools import mask
 
@@ -135,7 +135,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _parts(segmentation: list[Any]) -> list[np.ndarray]:
-    """The points of each polygon, `(n, 2)`, as they are given."""
+    """Return the points of each polygon, `(n, 2)`, as they are given."""
     nested = [_is_list(part) for part in segmentation]
     if not any(nested):
         return [_points(segmentation)]
@@ -148,7 +148,7 @@ def _parts(segmentation: list[Any]) -> list[np.ndarray]:
 
 
 def _points(part: list[Any]) -> np.ndarray:
-    """The points of one polygon, given as numbers or as pairs, `(n, 2)`."""
+    """Return the points of one polygon, given as numbers or as pairs, `(n, 2)`."""
     if any(map(_is_list, part)):
         if not all(_is_list(pair) and len(pair) == 2 for pair in part):
             raise OutlineError("a polygon mixes points with something else")
@@ -173,7 +173,7 @@ def _numbers(values: list[Any]) -> np.ndarray:
 
 
 def _polygons(parts: list[np.ndarray], size: tuple[int, int]) -> Outline:
-    """The polygons that have an area within the image."""
+    """Keep the polygons that have an area within the image."""
     found, few = [], 0
     for points in parts:
         few += len(points) < 3
@@ -191,7 +191,7 @@ def _polygons(parts: list[np.ndarray], size: tuple[int, int]) -> Outline:
 
 
 def _cut(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A polygon without what lies far outside the image (Sutherland and Hodgman); empty if none of it is inside."""
+    """Cut off what lies far outside the image (Sutherland and Hodgman); empty if none of a polygon is inside."""
     ends = np.array([size[1], size[0]], dtype=np.float64)
     low, high = points.min(0), points.max(0)
     if (high <= 0).any() or (low >= ends).any():
@@ -205,7 +205,7 @@ def _cut(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _half(points: np.ndarray, axis: int, limit: float, sign: int) -> np.ndarray:
-    """The part of a polygon on one side of a line."""
+    """Cut a polygon to its part on one side of a line."""
     here = sign * (points[:, axis] - limit)
     there, after = np.roll(here, -1), np.roll(points, -1, 0)
     inside, crosses = here >= 0, (here >= 0) != (there >= 0)
@@ -217,7 +217,7 @@ def _half(points: np.ndarray, axis: int, limit: float, sign: int) -> np.ndarray:
 
 
 def _run_lengths(entry: dict[Any, Any], size: tuple[int, int]) -> np.ndarray:
-    """Run lengths of the whole image, none of them zero but the first."""
+    """Read the run lengths of the whole image, none of them zero but the first."""
     own, pixels = entry.get("size", size), size[0] * size[1]
     counts: Any = entry.get("counts")
     sides = _numbers(list(own)).tolist() if _is_list(own) else None
@@ -243,7 +243,7 @@ def _run_lengths(entry: dict[Any, Any], size: tuple[int, int]) -> np.ndarray:
 
 
 def _unpacked(counts: str | bytes) -> np.ndarray:
-    """COCO's compressed run lengths, as numbers.
+    """Unpack COCO's compressed run lengths to numbers.
 
     A character has five bits, and a sixth that says that more follow. From the fourth number on, what is written is the
     difference to the last but one.

@@ -35,7 +35,7 @@ class DetectorModule(Task):
         self.paths = paths
 
     def backbone(self) -> list[nn.Module]:
-        """The pyramid under the detector; without one, all parts but the last."""
+        """Return the pyramid under the detector; without one, all parts but the last."""
         pyramid = getattr(getattr(self.model, "backbone", None), "body", None)
         return [pyramid] if isinstance(pyramid, nn.Module) else list(self.model.children())[:-1]
 

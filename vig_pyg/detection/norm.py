@@ -43,7 +43,7 @@ class FrozenBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def freeze_norms(module: nn.Module) -> nn.Module:
-    """The module with a `FrozenBatchNorm` in place of every batch norm; the module itself is changed.
+    """Put a `FrozenBatchNorm` in place of every batch norm; the module itself is changed and returned.
 
     Example:
         >>> type(freeze_norms(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))[1]).__name__

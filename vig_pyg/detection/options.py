@@ -30,7 +30,7 @@ BACKBONE = frozenset(PyramidViGConfig.__dataclass_fields__) - {"num_classes"}
 
 
 def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, Any]:
-    """Options of `DetectorOptions`; which `detector` has, torchvision's class says when it is made.
+    """Check options of `DetectorOptions`; torchvision's class checks those under `detector` when it is made.
 
     Args:
         value: The options.
@@ -50,7 +50,7 @@ def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, 
 
 
 def check_options(value: Any, where: str) -> dict[str, Any]:
-    """Options of a detector and of its PyramidViG together, as a builder takes them, but for the number of classes.
+    """Check the options of a detector and of its PyramidViG together, without the number of classes.
 
     Args:
         value: The options.

@@ -14,7 +14,7 @@ from vig_pyg.image_io import UnreadableImageError, plain_array, read_image, with
 
 
 def read_pixels(path: str | Path) -> Tensor:
-    """An image in color, upright, bytes `(3, H, W)`; what is transparent lies on white (see `read_image`).
+    """Read an image in color, upright, bytes `(3, H, W)`; transparent parts lie on white (see `read_image`).
 
     Raises:
         UnreadableImageError: If it cannot be read, with the reason alone.
@@ -24,7 +24,7 @@ def read_pixels(path: str | Path) -> Tensor:
 
 
 def as_pixels(image: Image.Image | np.ndarray) -> Tensor:
-    """An image of `read_image` in color, bytes `(3, H, W)`.
+    """Convert an image of `read_image` to color, bytes `(3, H, W)`.
 
     Raises:
         UnreadableImageError: If it is an array that has not three channels.

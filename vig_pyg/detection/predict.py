@@ -105,7 +105,7 @@ def _search(
     device: torch.device,
     progress: Callable[[int], object],
 ) -> tuple[dict[str, list[dict[str, Any]]], list[UnreadableImage]]:
-    """The content of `predictions.json`, and the images that could not be read."""
+    """Search all images for the content of `predictions.json`, and for those that cannot be read."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     broken: list[UnreadableImage] = []
@@ -160,7 +160,7 @@ def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[Unrea
 
 
 def _found(entries: list[dict[str, Any]], labels: dict[int, int], size: tuple[int, int]) -> dict[str, Tensor]:
-    """Entries of `predictions.json` as a detector gives them."""
+    """Convert entries of `predictions.json` to what a detector returns."""
     boxes = torch.tensor([entry["bbox"] for entry in entries], dtype=torch.float32).view(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     found = {"boxes": boxes, "scores": torch.tensor([entry["score"] for entry in entries])}
@@ -178,7 +178,7 @@ def _mask(segmentation: dict[str, Any], size: tuple[int, int]) -> Tensor:
 
 
 def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Tensor:
-    """An image of bytes `(3, H, W)` with boxes, outlines, names and scores, a color for each class."""
+    """Draw boxes, outlines, names and scores on an image of bytes `(3, H, W)`, a color for each class."""
     if not len(found["boxes"]):
         return image
     labels = found["labels"].tolist()
@@ -192,13 +192,13 @@ def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Ten
 
 
 def _color(label: int, count: int) -> tuple[int, int, int]:
-    """Colors around the circle of hues."""
+    """Choose a color around the circle of hues."""
     red, green, blue = colorsys.hsv_to_rgb((label - 1) / count, 0.9, 0.95)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _names(files: list[Path]) -> list[str]:
-    """A name for each drawing; images of the same name in different folders get a number."""
+    """Name each drawing; images of the same name in different folders get a number."""
     names: dict[str, None] = {}
     for path in files:
         stem = path.stem

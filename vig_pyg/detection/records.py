@@ -80,7 +80,7 @@ class DetectionDataset:
         return bool(things) and all(_is_there(thing.segmentation) for thing in things)
 
     def with_classes(self, names: list[str]) -> Self:
-        """The same objects with the labels of other classes, matched by name.
+        """Return the same objects with the labels of other classes, matched by name.
 
         Classes that are missing here have no objects and a new category number. Further classes here are left out if
         no object has them.
@@ -111,7 +111,7 @@ class DetectionDataset:
         return replace(self, records=records, class_names=list(names), category_ids=[ids[name] for name in names])
 
     def outlined(self) -> Self:
-        """The same with checked outlines, for Mask R-CNN; a crowd without outline fills its box.
+        """Check the outlines for Mask R-CNN, and return a copy with them; a crowd without outline fills its box.
 
         An object whose outline is missing or cannot be used is left out with a warning, or refused (`on_bad`).
 
@@ -137,7 +137,7 @@ def _is_there(segmentation: Any) -> bool:
 
 
 def _outlined(thing: Annotation, record: ImageRecord, source: DetectionDataset) -> Annotation | None:
-    """An object with its checked outline; `None` where it has none."""
+    """Check the outline of an object; `None` where it has none."""
     where, segmentation = f"{source.title}: {record.path}, {thing.name}", thing.segmentation
     if thing.crowd and not _is_there(segmentation):
         x1, y1, x2, y2 = thing.box
@@ -172,7 +172,7 @@ def report(message: str, on_bad: OnBad) -> None:
 def clip_box(
     box: tuple[float, float, float, float], size: tuple[int, int], where: str, on_bad: OnBad
 ) -> tuple[float, float, float, float] | None:
-    """A box cut to its image; `None` for one without area, which is reported.
+    """Clip a box to its image; `None` for one without area, which is reported.
 
     Args:
         box: x1, y1, x2, y2.

@@ -88,7 +88,7 @@ class DetectionTransform(GeneralizedRCNNTransform):
         self.smallest = smallest
 
     def resize(self, image: Tensor, target: Target | None = None) -> tuple[Tensor, Target | None]:
-        """One image, its boxes and its masks in the size for the backbone."""
+        """Resize one image, its boxes and its masks for the backbone."""
         side = self.torch_choice(self.min_size) if self.training else self.min_size[-1]
         before = [image.size(1), image.size(2)]
         scale = min(side / min(before), self.max_size / max(before))
@@ -107,7 +107,7 @@ class DetectionTransform(GeneralizedRCNNTransform):
     def postprocess(
         self, result: list[Target], image_shapes: list[tuple[int, int]], original_image_sizes: list[tuple[int, int]]
     ) -> list[Target]:
-        """Detections in pixels of the original images, without those that have no area."""
+        """Return detections in pixels of the original images, without those that have no area."""
         if not self.training:
             areas = [(found["boxes"][:, 2:] - found["boxes"][:, :2]).amin(1) for found in result]
             result = [{k: v[a > 0] for k, v in found.items()} for found, a in zip(result, areas, strict=True)]
@@ -115,5 +115,5 @@ class DetectionTransform(GeneralizedRCNNTransform):
         return found
 
     def batch_images(self, images: list[Tensor], size_divisible: int = 32) -> RaggedImages:
-        """The images as they are: padding would put patches into the graph that are no part of an image."""
+        """Return the images as they are: padding would put patches into the graph that are no part of an image."""
         return RaggedImages(images, size_divisible)

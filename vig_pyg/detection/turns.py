@@ -33,7 +33,7 @@ _BACK = {6: 8, 8: 6}
 
 
 def settle(path: Path, size: Size | None, *, objects: bool) -> tuple[Size, int]:
-    """The size in which the boxes of an image are given, and the orientation by which they must be turned.
+    """Find the size in which the boxes of an image are given, and the orientation by which they must be turned.
 
     Args:
         path: The image; only its header is read where it is not turned.
@@ -76,7 +76,7 @@ def _header(path: Path) -> tuple[Size, Size, int] | None:
 
 
 def turned_size(size: Size, orientation: int) -> Size:
-    """The size after turning.
+    """Return the size after turning.
 
     Example:
         >>> turned_size((30, 40), 6)
@@ -97,17 +97,17 @@ def turn_boxes(boxes: Tensor, size: Size, orientation: int) -> Tensor:
 
 
 def turn_boxes_back(boxes: Tensor, size: Size, orientation: int) -> Tensor:
-    """The inverse of `turn_boxes`; the size is that of the upright image, too."""
+    """Invert `turn_boxes`; the size is that of the upright image, too."""
     return turn_boxes(boxes, turned_size(size, orientation), _BACK.get(orientation, orientation))
 
 
 def turn_maps(maps: Tensor, orientation: int) -> Tensor:
-    """Maps `(..., H, W)` of raw pixels as they lie on the upright image."""
+    """Turn maps `(..., H, W)` of raw pixels as they lie on the upright image."""
     transposed, horizontal, vertical = _STEPS[orientation]
     maps = maps.transpose(-1, -2) if transposed else maps
     return torch.flip(maps, [axis for axis, flip in ((-1, horizontal), (-2, vertical)) if flip])
 
 
 def turn_maps_back(maps: Tensor, orientation: int) -> Tensor:
-    """The inverse of `turn_maps`."""
+    """Invert `turn_maps`."""
     return turn_maps(maps, _BACK.get(orientation, orientation))

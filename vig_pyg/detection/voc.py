@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 def read_voc(
     root: str | Path, part: str, *, classes: list[str] | None = None, on_bad: OnBad = "drop"
 ) -> DetectionDataset:
-    """The images of one list of a Pascal VOC folder.
+    """Read the images of one list of a Pascal VOC folder.
 
     VOC counts pixels from 1 and its boxes include their last pixel: (x1, x2) becomes (x1 - 1, x2). Objects marked
     difficult are taken as crowds: they are not trained on, and finding them is neither right nor wrong.
@@ -66,7 +66,7 @@ def read_voc(
 
 
 def _annotation(path: Path) -> Element:
-    """The tree of a file; another kind of XML would read as an image without objects."""
+    """Read the tree of a file; another kind of XML would read as an image without objects."""
     tree = read_xml(path)
     if tree.tag != "annotation":
         raise ValueError(
@@ -76,7 +76,7 @@ def _annotation(path: Path) -> Element:
 
 
 def _stems(root: Path, part: str) -> list[str]:
-    """Names of the images of a list, each once."""
+    """Read the names of the images of a list, each once."""
     lists = root / "ImageSets" / "Main"
     if not lists.is_dir():
         raise FileNotFoundError(
@@ -97,7 +97,7 @@ def _stems(root: Path, part: str) -> list[str]:
 
 
 def _stem(root: Path, line: str) -> str:
-    """The name in a line, which may have an ending, or a label of one class (1, 0 or -1) behind it."""
+    """Read the name in a line, which may have an ending, or a label of one class (1, 0 or -1) behind it."""
     *first, last = line.split()
     names = [line, *([line.removesuffix(last).strip()] if first and last in ("1", "0", "-1") else [])]
     stems = [stem for name in names for stem in (name, _without_ending(name))]
@@ -117,7 +117,7 @@ def _name(element: Element, where: Path) -> str:
 
 
 def _images(folder: Path) -> _Folder:
-    """The images of a folder, those with preferred endings first."""
+    """Find the images of a folder, those with preferred endings first."""
     found: _Folder = {}
     if folder.is_dir():
         files = [p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
@@ -127,7 +127,7 @@ def _images(folder: Path) -> _Folder:
 
 
 def _image(root: Path, folder: _Folder, stem: str, tree: Element) -> Path:
-    """The image of an annotation: that of the same name, whatever its ending; else the one that the file names."""
+    """Find the image of an annotation: that of the same name, whatever its ending; else the one in the file."""
     written = PureWindowsPath((tree.findtext("filename") or "").strip()).name  # with slashes of either kind
     same = folder.get(stem, [])
     named = [path for path in same if path.name == written]

@@ -23,7 +23,7 @@ PACKAGES = ("vig-pyg", "torch", "torch_geometric", "torchvision", "lightning", "
 
 
 def model_card(folder: Path, model: nn.Module, data: TrainData, history: MetricsHistory, config: TrainConfig) -> str:
-    """The card as Markdown.
+    """Make the card as Markdown.
 
     Args:
         folder: The run's folder.
@@ -90,18 +90,18 @@ def _shown(value: Any) -> str:
 
 
 def in_shell(folder: Path) -> str:
-    """The name of the folder as a word of a command; where it cannot be written as one, the place of its name."""
+    """Return the name of the folder as a word of a command, or a placeholder where it cannot be written as one."""
     word = shlex.quote(str(folder))
     return word if word.isprintable() and "`" not in word else "RUN"
 
 
 def command() -> str:
-    """The command line of this process."""
+    """Return the command line of this process."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def commit() -> str | None:
-    """The commit of this package's code, and whether there are changes on top; `None` outside git."""
+    """Return the commit of this package's code, and whether there are changes on top; `None` outside git."""
     here = Path(__file__).parent
     try:
         tracked = subprocess.run(
@@ -122,7 +122,7 @@ def commit() -> str | None:
 
 
 def versions() -> list[str]:
-    """Names and versions of the packages that the result depends on."""
+    """Return names and versions of the packages that the result depends on."""
     found = []
     for package in PACKAGES:
         try:

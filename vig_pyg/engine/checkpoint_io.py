@@ -19,7 +19,7 @@ ENTRIES = ("state_dict", "epoch", "global_step", "loops", "callbacks", "optimize
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU; nothing in it is run.
+    """Read the content of a checkpoint, on the CPU; nothing in it is run.
 
     Args:
         path: A file that `AtomicCheckpointIO` wrote.

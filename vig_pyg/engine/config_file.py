@@ -22,7 +22,7 @@ _OPTION = "options."
 
 
 def merge_values(config: type[DataclassInstance], base: Mapping[str, Any], *sources: Source) -> dict[str, Any]:
-    """Values by the names of fields.
+    """Merge values by the names of fields.
 
     Args:
         config: The dataclass.
@@ -48,7 +48,7 @@ def merge_values(config: type[DataclassInstance], base: Mapping[str, Any], *sour
 
 
 def from_values(config: type[Config], values: Mapping[str, Any]) -> Config:
-    """The configuration with these values; parts are made of their own, lists of options become tuples.
+    """Make the configuration with these values; parts are made of their own, lists of options become tuples.
 
     Args:
         config: The dataclass.
@@ -67,12 +67,12 @@ def from_values(config: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def to_values(config: DataclassInstance) -> dict[str, Any]:
-    """The values of a configuration, parts as mappings; the inverse of `from_values`."""
+    """Return the values of a configuration, parts as mappings; the inverse of `from_values`."""
     return asdict(config)
 
 
 def differing(config: DataclassInstance) -> dict[str, Any]:
-    """The values that are not the default, by dotted names; what has no default is one of them.
+    """Return the values that are not the default, by dotted names; what has no default is one of them.
 
     Args:
         config: The configuration.
@@ -93,7 +93,7 @@ def differing(config: DataclassInstance) -> dict[str, Any]:
 
 
 def own_first(config: DataclassInstance) -> list[Field[Any]]:
-    """The fields of a task before those that every task has.
+    """Return the fields of a task before those that every task has.
 
     Args:
         config: The configuration.
@@ -103,7 +103,7 @@ def own_first(config: DataclassInstance) -> list[Field[Any]]:
 
 
 def to_yaml(config: DataclassInstance) -> str:
-    """Every value as YAML, in the order of the fields, those of the task before those of every task.
+    """Write every value as YAML, in the order of the fields, those of the task before those of every task.
 
     Args:
         config: The configuration.

@@ -72,11 +72,11 @@ class ConfigParser(ArgumentParser):
             _complete_help(action, self.checks, by_preset)
 
     def _group(self, config: Any) -> Any:
-        """A part of the help under the first line of a docstring."""
+        """Add a part of the help under the first line of a docstring."""
         return self.add_argument_group((config.__doc__ or "").strip().splitlines()[0].rstrip("."))
 
     def parse_flags(self, argv: Sequence[str]) -> dict[str, Any]:
-        """The values that are given, and only those; `options` are `options.NAME`, since they add to a file's.
+        """Parse the given values, and only those; `options` are `options.NAME`, since they add to a file's.
 
         Args:
             argv: The flags.
@@ -99,7 +99,7 @@ class ConfigParser(ArgumentParser):
         return {**found, **{f"options.{name}": value for name, value in options.items()}}
 
     def _said(self, error: ArgumentError, argv: Sequence[str]) -> str:
-        """The error in one line, in our words where the value is out of its bounds."""
+        """Return the error in one line, in our words where the value is out of its bounds."""
         message = error_text(error)
         if unknown := re.match(r"unrecognized arguments: --(\S+)", message.replace("=", " ")):
             known = [_dashed(option) for action in self._actions for option in action.option_strings]
@@ -127,7 +127,7 @@ class _Formatter(DefaultHelpFormatter):
 
 
 def _flat(checks: Mapping[str, Check], config: type) -> dict[str, Check]:
-    """Checks by dotted names: a part's fields are `part.field`."""
+    """Flatten checks to dotted names: a part's fields are `part.field`."""
     found: dict[str, Check] = {}
     for name, kind in get_type_hints(config).items():
         parts = checks_of(kind) if is_dataclass(kind) else {}  # type: ignore[arg-type]  # a class, not an instance
@@ -150,16 +150,16 @@ def _complete_help(action: Action, checks: Mapping[str, Check], by_preset: Colle
 
 
 def _shown(value: Any) -> str:
-    """A default as a command line has it."""
+    """Format a default as a command line has it."""
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
 
 
 def _underscored(word: str) -> str:
-    """A flag as the name of a field; its value stays."""
+    """Convert a flag to the name of a field; its value stays."""
     name, equals, value = word.partition("=")
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if word.startswith("--") else word
 
 
 def _dashed(name: str) -> str:
-    """The name of a field as a flag; a placeholder for its value, in capitals, stays."""
+    """Convert the name of a field to a flag; a placeholder for its value, in capitals, stays."""
     return re.sub(r"(?<=[a-z])_(?=[a-z])", "-", name)

@@ -89,7 +89,7 @@ class TrainData(lightning.LightningDataModule):
         self.place = (0, 0)
 
     def make_task(self, model: nn.Module, config: TrainConfig) -> Task:
-        """The network with its loss and scores on this data."""
+        """Make the network's task, with its loss and scores on this data."""
         raise NotImplementedError
 
     def check(self, model: nn.Module, config: TrainConfig, *, world: int) -> None:  # noqa: ARG002
@@ -195,7 +195,7 @@ def _stay_until_told(over: Any, _: int) -> None:
 
 @cache
 def _is_over() -> Any:
-    """A value shared with the workers: whether this process exits."""
+    """Make a value shared with the workers: true when this process exits."""
     over = RawValue(ctypes.c_bool, False)
     atexit.register(setattr, over, "value", True)
     return over

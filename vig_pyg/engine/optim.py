@@ -1,4 +1,4 @@
-"""Which parameters decay and how fast each layer learns; the learning rate over the steps."""
+"""Groups of parameters with their weight decay and learning rates, and the learning rate over the steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_DECAY = ("*pos_embed*",)
 def parameter_groups(
     model: nn.Module, *, lr: float, weight_decay: float, layer_decay: float = 1.0
 ) -> list[dict[str, Any]]:
-    """Groups for an optimizer, made by timm: biases, norms and positions without decay, lower layers slower.
+    """Make groups for an optimizer with timm: biases, norms and positions without decay, lower layers slower.
 
     Args:
         model: The network; parameters that need no gradient are left out.
@@ -73,7 +73,7 @@ def layer_of(name: str) -> tuple[int, ...]:
 
 
 def learning_rate(config: TrainConfig, steps: int) -> WarmRate:
-    """The learning rate of a run over its steps, as a factor of the largest.
+    """Make the learning rate of a run over its steps, as a factor of the largest.
 
     Args:
         config: The warm-up and the schedule.

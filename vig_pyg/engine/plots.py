@@ -20,7 +20,7 @@ SCORES = {
 
 
 def draw_curves(rows: list[dict[str, float]]) -> Figure:
-    """Losses and scores over the epochs.
+    """Draw losses and scores over the epochs.
 
     Args:
         rows: One for each epoch with `epoch`, `train_...` and, where it was evaluated, `val_...`.

@@ -84,7 +84,7 @@ class PreemptionHandler(lightning.Callback):
         self.signum = signum
 
     def agreed(self, trainer: lightning.Trainer) -> int:
-        """The signal, if any process has got one; all processes must ask."""
+        """Return the signal, if any process has got one; all processes must ask."""
         if trainer.world_size > 1:
             some = trainer.strategy.reduce_boolean_decision(bool(self.signum), all=False)
             return (self.signum or signal.SIGTERM) if some else 0

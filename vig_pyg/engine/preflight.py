@@ -75,7 +75,7 @@ def can_draw() -> bool:
 
 
 def _size(model: nn.Module, config: TrainConfig) -> int:
-    """Bytes of a run folder at its largest: while a checkpoint replaces another, beside two files of weights."""
+    """Estimate the largest size of a run folder: a checkpoint replaces another, beside two files of weights."""
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     checkpoint = weights * (3 if config.ema is None else 4)  # two moments of the optimizer, and the average
     return 2 * checkpoint + 2 * weights + 2**20

@@ -1,4 +1,4 @@
-"""Which of several processes this is, from the variables that launchers set: decided once, the same way everywhere.
+"""The place of this process among several, from the variables of launchers: decided once, everywhere alike.
 
 A variable that a launcher of an earlier command has left behind would make a process believe that another one does the
 writing. Only the complete set of one launcher counts; what is left of others is an error that names it.
@@ -36,7 +36,7 @@ class Processes:
 
 
 def processes(env: Mapping[str, str] = os.environ) -> Processes:
-    """The place of this process.
+    """Find the place of this process.
 
     Args:
         env: Variables of the environment.
@@ -71,7 +71,7 @@ def processes(env: Mapping[str, str] = os.environ) -> Processes:
 
 
 def check_processes(devices: int | str, nodes: int, env: Mapping[str, str] = os.environ) -> Processes:
-    """The place of this process, for a training on so many devices.
+    """Check the variables for a training on so many devices, and return the place of this process.
 
     Args:
         devices: Processes on each machine, or `"auto"` where their number is not known yet.
@@ -102,7 +102,7 @@ def check_processes(devices: int | str, nodes: int, env: Mapping[str, str] = os.
 def _started(
     launcher: Launcher, env: Mapping[str, str], *, rank: str, world: str, needed: tuple[str, ...]
 ) -> Processes:
-    """A process of a launcher that numbers all processes."""
+    """Read the place of a process from a launcher that numbers all processes."""
     for name in (rank, world, *needed):
         if name not in env:
             raise ValueError(
@@ -119,7 +119,7 @@ def _started(
 
 
 def _by_lightning(env: Mapping[str, str]) -> Processes:
-    """A process that Lightning has started, or that was started by hand as Lightning does."""
+    """Read the place of a process that Lightning has started, or that was started by hand as Lightning does."""
     local, world = _number(env, "LOCAL_RANK", 0), _number(env, "WORLD_SIZE", 1)
     node = _number(env, "NODE_RANK", _number(env, "GROUP_RANK", 0))
     first = local == 0 and node == 0

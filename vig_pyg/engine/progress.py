@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line for each epoch anywhere."""
+"""The progress of a run: a bar on a terminal, a line for each epoch anywhere."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ProgressBar(lightning.Callback):
             self.bar.update(self.task, completed=trainer.global_step, speed=f"{self.speed(trainer):.0f} images/s")
 
     def speed(self, trainer: lightning.Trainer) -> float:
-        """Training images a second, over all processes, without validation."""
+        """Return the training images a second, over all processes, without validation."""
         return self._steps * self.batch_size / trainer.accumulate_grad_batches / max(self._seconds, 1e-9)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -82,7 +82,7 @@ class ProgressBar(lightning.Callback):
             self.bar.update(self.task, description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
     def teardown(self, *_: Any, **__: Any) -> None:
-        """Also after an error: a bar left running would hide what comes."""
+        """Stop the bar, also after an error: a bar left running would hide what comes."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

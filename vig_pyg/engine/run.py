@@ -74,7 +74,7 @@ def open_run_folder(out: str | Path, *, resume: bool = False, first: bool = True
 
 
 def free_name(out: str | Path) -> Path:
-    """The name, with a number behind it where it is taken."""
+    """Append a number to a name where it is taken."""
     out, i = Path(out), 1
     candidate = out
     while os.path.lexists(candidate):

@@ -1,4 +1,4 @@
-"""Which images make which batch, on which process: the same global batches whatever the number of processes."""
+"""Samplers of batches: the global batches are the same whatever the number of processes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class TrainBatches(Sampler[list[Item]]):
         self.epoch, self.skip = epoch, skip
 
     def order(self) -> list[int]:
-        """The images of this epoch; those that do not fill a batch are left out at the end."""
+        """Return the images of this epoch; those that do not fill a batch are left out at the end."""
         seed = seed_of(self.seed, self.epoch)
         if self.repeats == 1:
             return list(

@@ -15,7 +15,7 @@ import torch
 
 
 def seed_of(*place: int) -> int:
-    """A seed for a place, such as (seed of the run, epoch, image); neighboring places are unrelated.
+    """Derive a seed from a place, such as (seed of the run, epoch, image); neighboring places are unrelated.
 
     Args:
         place: Integers.

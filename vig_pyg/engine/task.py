@@ -57,15 +57,15 @@ class Task(lightning.LightningModule):
         self.train()
 
     def losses(self, batch: Any) -> tuple[dict[str, Tensor], int]:
-        """The mean loss of a batch under `loss`, its parts if there are several, and the number of images."""
+        """Compute the mean loss of a batch under `loss`, its parts if there are several, and the number of images."""
         raise NotImplementedError
 
     def backbone(self) -> list[nn.Module]:
-        """The parts of the network that `freeze` leaves as they are: all but its `head`."""
+        """Return the parts of the network that `freeze` leaves as they are: all but its `head`."""
         return [part for name, part in self.model.named_children() if name != "head"]
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode; a frozen backbone stays in evaluation mode, as its batch statistics are frozen too."""
+        """Set the mode; a frozen backbone stays in evaluation mode, as its batch statistics are frozen too."""
         super().train(mode)
         if self.config.freeze:
             for part in self.backbone():
@@ -109,12 +109,12 @@ class Task(lightning.LightningModule):
         self.log_dict(self.train_losses())
 
     def train_losses(self) -> dict[str, float]:
-        """Mean losses of the images of this epoch so far, over all processes, as in `metrics.csv`."""
+        """Compute mean losses of the images of this epoch so far, over all processes, as in `metrics.csv`."""
         *sums, count = self.of_all(self.meter).sum(0).tolist()
         return {f"train_{name}": total / count for name, total in zip(self.parts, sums, strict=True)}
 
     def of_all(self, meter: Tensor) -> Tensor:
-        """A meter of every process, `(world, n)`."""
+        """Gather a meter from every process, `(world, n)`."""
         gathered = self.all_gather(meter.to(self.device))
         assert isinstance(gathered, Tensor)
         return gathered.view(-1, len(meter))
@@ -131,7 +131,7 @@ class Task(lightning.LightningModule):
         self.log_dict({name: score for name, score in scores.items() if name.isidentifier()})
 
     def describe(self, row: dict[str, float]) -> str:
-        """The row of an epoch in words."""
+        """Describe the row of an epoch in words."""
         shown = [f"training loss {row['train_loss']:.4f}"]
         if self.monitor in row:
             shown.append(f"{self.monitor.removeprefix('val_')} {100 * row[self.monitor]:.2f} %")
@@ -154,5 +154,5 @@ class Task(lightning.LightningModule):
 
 
 def exact(x: Tensor) -> Tensor:
-    """The tensor in double precision, or on Apple's GPUs, which have none, in single precision."""
+    """Convert a tensor to double precision, or on Apple's GPUs, which have none, to single precision."""
     return x.to(torch.float32 if x.device.type == "mps" else torch.float64)

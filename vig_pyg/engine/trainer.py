@@ -20,7 +20,7 @@ from vig_pyg.engine.config import TrainConfig
 
 
 def make_trainer(recipe: TrainConfig, folder: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
-    """The trainer of a run.
+    """Make the trainer of a run.
 
     Args:
         recipe: Epochs, devices, precision and the like.
@@ -76,7 +76,7 @@ def placement(recipe: TrainConfig) -> tuple[int | str, int]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Without Lightning's advertisements and advice that does not apply here."""
+    """A context without Lightning's advertisements and advice that does not apply here."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -106,7 +106,7 @@ def fit(
 def _prepare(
     task: Task, data: TrainData, folder: Path, own: list[Any], *, stop: PreemptionHandler, progress: bool
 ) -> tuple[lightning.Trainer, CheckpointCallback]:
-    """The trainer, with all callbacks in their order."""
+    """Make the trainer, with all callbacks in their order."""
     config = task.config
     saver = CheckpointCallback(folder, stop, every=config.checkpoint_every)
     callbacks: list[lightning.Callback] = [stop]
@@ -156,7 +156,7 @@ def _load_kept(task: Task, folder: Path) -> None:
 
 
 def _said(error: Exception, saver: CheckpointCallback) -> str:
-    """An error in one line, with the checkpoint that is left."""
+    """Return an error in one line, with the checkpoint that is left."""
     text = str(error)
     if text.startswith("Caught "):  # in a process that loads images: torch puts its whole traceback there
         text = text.strip().splitlines()[-1].split(": ", 1)[-1]

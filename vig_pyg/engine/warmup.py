@@ -1,4 +1,4 @@
-"""How long the learning rate rises at the start of a run."""
+"""The length of the warm-up, in which the learning rate rises at the start of a run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Warmup:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The warm-up that a text names.
+        """Parse a text that names a warm-up.
 
         Args:
             text: `"5%"`, `"500 steps"` or `"20 epochs"`.

@@ -15,7 +15,7 @@ _log = logging.getLogger("vig_pyg.image_io")
 
 
 def class_folders(folder: Path) -> dict[str, list[str]]:
-    """The images of each class, by the name of its folder; of an empty folder none.
+    """Find the images of each class, by the name of its folder; of an empty folder none.
 
     What systems leave behind is no class, and neither is a link to a folder that is there already, or to one above.
     Names are composed (Unicode's NFC), since a Mac writes accents in another way. Images in no folder are logged.
@@ -70,7 +70,7 @@ def _check_links(links: dict[str, str], classes: list[str]) -> None:
 
 
 def composed(name: str) -> str:
-    r"""A name with its accents written in one way.
+    r"""Compose the accents of a name in one way.
 
     Example:
         >>> composed("cafe\u0301") == "caf\u00e9"
@@ -80,7 +80,7 @@ def composed(name: str) -> str:
 
 
 def some(values: Iterable[object], most: int = 4) -> str:
-    """The first values in one line, safe for a terminal.
+    """Show the first values in one line, safe for a terminal.
 
     Example:
         >>> some("abcdef")

@@ -1,4 +1,4 @@
-"""Which files are images, and where they are."""
+"""The search for image files."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
 
 
 def images_in(folder: str | Path) -> list[Path]:
-    """The image files of a folder and of the folders inside, by their ending in any case, in order.
+    """Find the image files of a folder and of the folders inside, by their ending in any case, in order.
 
     Names for which `is_passed_over` holds are passed over, and so are pipes, sockets and devices. Links are followed
     once: a folder is entered once and a file taken once, by whatever links they are reached, and a link to a folder
@@ -101,7 +101,7 @@ def images_in(folder: str | Path) -> list[Path]:
 
 
 def image_files(folder: str | Path) -> dict[str, str]:
-    """The files of `images_in` by their real names, links resolved."""
+    """Find the files of `images_in` by their real names, links resolved."""
     files: list[tuple[bool, str, str]] = []  # links last: of a file and a link to it the file is taken
     other: dict[str, str] = {}
     for here, real, entries in _folders(_name(folder)):
@@ -124,7 +124,7 @@ def image_files(folder: str | Path) -> dict[str, str]:
 
 
 def folders_in(folder: str | Path) -> list[Path]:
-    """The folders in a folder, in order, without those for which `is_passed_over` holds.
+    """List the folders in a folder, in order, without those for which `is_passed_over` holds.
 
     Raises:
         OSError: If the folder cannot be read.
@@ -144,7 +144,7 @@ def _name(folder: str | Path) -> str:
 
 
 def _folders(folder: str) -> Iterator[tuple[str, str, list[os.DirEntry[str]]]]:
-    """The folder and all inside, with real name and content, each once, however many links lead there."""
+    """Yield the folder and all inside, with real name and content, each once, however many links lead there."""
     start = os.path.realpath(folder)
     seen: set[str] = set()
     waiting = [(folder, start)]
@@ -178,7 +178,7 @@ def _holds(test: Callable[[], bool]) -> bool:
 
 
 def _matches(start: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-    """Files that fit a pattern; unlike `glob`, links that lead in a circle end."""
+    """Yield files that fit a pattern; unlike `glob`, links that lead in a circle end."""
     if not parts:
         if os.path.lexists(start) and not start.is_dir():
             yield start

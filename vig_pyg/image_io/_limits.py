@@ -1,4 +1,4 @@
-"""How large an image may be, so that a stranger's file takes bounded time and memory."""
+"""Limits on the size of an image, so that a stranger's file takes bounded time and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an image is turned upright: the orientation of its EXIF data."""
+"""The orientation in the EXIF data of an image, by which it is turned upright."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TURNS = {
 
 
 def orientation(info: dict[Any, Any]) -> int:
-    """The EXIF orientation from 1 to 8 of an image by Pillow's `info`; 1 where it is missing or damaged.
+    """Read the EXIF orientation from 1 to 8 of an image from Pillow's `info`; 1 where it is missing or damaged.
 
     Pillow would load all tags of the EXIF data, of which a small file can have gigabytes.
     """
@@ -39,7 +39,7 @@ def orientation(info: dict[Any, Any]) -> int:
 
 
 def _first_tag(tiff: bytes, tag: int) -> int | None:
-    """A short integer of the first directory of TIFF data."""
+    """Read a short integer of the first directory of TIFF data."""
     order: Any = {b"II": "little", b"MM": "big"}.get(tiff[:2])
     if order is None:
         return None

@@ -14,7 +14,7 @@ _count = 0
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Without warnings from Pillow. Threads that read at the same time share one filter, which the last removes."""
+    """A context without warnings from Pillow; threads share one filter, which the last of them removes."""
     global _count
     with _lock:
         _count += 1

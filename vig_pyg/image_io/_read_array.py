@@ -18,7 +18,7 @@ _SLACK = 0.1
 
 
 def read_array(file: BinaryIO) -> np.ndarray:
-    """The array of an open `.npy` file, checked by its header before the data is read; nothing in it is run.
+    """Read the array of an open `.npy` file, checked by its header first; nothing in it is run.
 
     Raises:
         UnreadableImageError: If it is no image `(H, W)` or `(H, W, C)` of uint8, uint16, bool or finite floats from 0
@@ -60,7 +60,7 @@ def _check_dtype(dtype: np.dtype) -> None:
 
 
 def plain_array(array: np.ndarray) -> np.ndarray:
-    """An array of uint8 or float32: uint16 and bool become floats from 0 to 1.
+    """Convert an array to uint8 or float32: uint16 and bool become floats from 0 to 1.
 
     Raises:
         UnreadableImageError: If it is of another type, whose range is not known.

@@ -17,7 +17,7 @@ AnyImage: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 
 
 def as_image(image: AnyImage) -> Image.Image | np.ndarray:
-    """An image as `read_image` gives it.
+    """Convert an image to what `read_image` returns.
 
     Args:
         image: A path; an image of PIL; an array `(H, W)` or `(H, W, C)`; or a tensor `(H, W)` or `(C, H, W)` on any

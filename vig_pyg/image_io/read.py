@@ -76,7 +76,7 @@ def read_image(path: str | Path) -> Image.Image | np.ndarray:
 
 
 def _open(path: str | Path) -> BinaryIO:
-    """The file, if it is one: a pipe would be waited for, and opening a device can do things."""
+    """Open a file if it is one: a pipe would be waited for, and opening a device can do things."""
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a name with a zero byte
@@ -181,7 +181,7 @@ def normalize_image(image: Image.Image) -> Image.Image:
 
 
 def _clear(value: Any, raw: list[Any]) -> Any:
-    """The value or color that is transparent, as pixels of 8 bits have it (of 16 bits of gray as it is)."""
+    """Return the transparent value or color as pixels of 8 bits have it (of 16 bits of gray as it is)."""
     if isinstance(value, tuple) and "RGB;16B" in raw:
         return tuple(part >> 8 for part in value)
     scale = {"L;2": 85, "L;4": 17}.get(raw[0] if raw else "", 1)

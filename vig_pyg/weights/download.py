@@ -143,7 +143,7 @@ def _receive(url: str, file: BinaryIO, progress: bool) -> str:
 
 
 def _of_url(url: str) -> tuple[str, Path]:
-    """The hash in the file name of a URL (or `""`), and a path in the cache that is unique for the URL."""
+    """Return the hash in the file name of a URL (or `""`), and a path in the cache that is unique for the URL."""
     name = unquote(urlsplit(url).path).rsplit("/", 1)[-1] or "weights"
     found = re.search(r"-([0-9a-f]{8,64})\.", name)
     place = f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{re.sub(r'[^A-Za-z0-9_.+=-]', '_', name)[-100:]}"

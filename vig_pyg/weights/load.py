@@ -141,7 +141,7 @@ def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, A
 
 
 def _known(source: Source) -> dict[str, Any] | None:
-    """The options of the network that belong to published weights; `None` for any other source."""
+    """Return the options of the network that belong to published weights; `None` for any other source."""
     entry = source if isinstance(source, Weights) else None
     if isinstance(source, str) and not Path(source).exists():
         entry = next((one for one in TABLE.values() if source in (one.url, one.name, one.model)), None)

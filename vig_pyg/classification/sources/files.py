@@ -57,7 +57,7 @@ class _FileData(ImageData):
         )
 
     def _read(self, path: Path, on_broken: OnBroken) -> tuple[str, Split]:
-        """The name of the data, and its images."""
+        """Read the name of the data, and its images."""
         raise NotImplementedError
 
 
@@ -106,7 +106,7 @@ class CsvData(_FileData):
 
 
 def _readable(split: Split, preprocessing: Preprocessing, where: Path, on_broken: OnBroken) -> Split:
-    """The images that can be read, if broken ones are to be left out; what is suspicious is logged."""
+    """Leave out broken images if that is wanted, and log what is suspicious."""
     if on_broken == "skip":
         parts = []
         for paths, labels in (split.train, split.val):

@@ -49,7 +49,7 @@ def register_source(name: str, *, in_channels: int | None = None) -> Callable[[S
 
 
 def list_sources() -> list[str]:
-    """Names for `data=`; a folder or a CSV file is given by its path.
+    """Return names for `data=`; a folder or a CSV file is given by its path.
 
     Example:
         >>> list_sources()
@@ -59,7 +59,7 @@ def list_sources() -> list[str]:
 
 
 def make_source(name: str, values: Mapping[str, Any]) -> ImageData:
-    """The images of a source.
+    """Make the images of a source.
 
     Args:
         name: A name of `list_sources()`.
