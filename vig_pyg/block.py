@@ -100,7 +100,11 @@ class Grapher(nn.Module):
         if not (type(graph) is DilatedKNN and type(conv) is MaxRelativeConv and prefers_no_edges(y_src, y)):
             return None
         widths = conv.in_channels, conv.out_channels
-        if widths != (y.size(1), 2 * y.size(1)) or not (conv.fuses() and conv.splits()) or is_watched(graph, conv):
+        if (
+            widths != (y.size(1), 2 * y.size(1))
+            or not (conv.skips_propagate() and conv.splits())
+            or is_watched(graph, conv)
+        ):
             return None
         search = graph.search(y, layout, y_src, layout_src)
         return None if search is None else mlp(search.max_relative(), conv.mlp, self.fc2)

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vig_pyg.conv import ConvFactory
-from vig_pyg.conv.base import NodesOrPair
+from vig_pyg.conv import ConvFactory, NodesOrPair
 from vig_pyg.data import Layout
 from vig_pyg.graph import Builder
 from vig_pyg.models import ModelConfig, VisionGNN

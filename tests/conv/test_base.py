@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch_geometric.nn import MessagePassing
+from torch_geometric.nn.aggr import MinAggregation
 
 from vig_pyg.conv import CONVS, GINConv, MaxRelativeConv
 from vig_pyg.conv.base import VisionConv
@@ -74,21 +75,6 @@ def test_a_subclass_that_changes_no_message_stays_fast(name):
     assert Silent(16, 32).fuses()
 
 
-@pytest.mark.parametrize("name", ["gin", "sage"])
-def test_an_update_is_taken_apart_only_where_nobody_looks_at_it(name):
-    class Own(CONVS[name]):
-        def forward(self, x, edge_index):
-            return super().forward(x, edge_index)
-
-    conv = CONVS[name](16, 32)
-    assert conv.splits() and not Own(16, 32).splits()
-    for register in (conv.register_forward_hook, conv.register_forward_pre_hook):
-        handle = register(lambda *_: None)
-        assert not conv.splits()
-        handle.remove()
-        assert conv.splits()
-
-
 def with_norm(conv, **options):
     part = conv.mlp_src if hasattr(conv, "mlp_src") else conv.mlp
     part[1] = torch.nn.BatchNorm1d(part[1].num_features, **options)
@@ -143,7 +129,7 @@ BAD_EDGES = [
     (torch.zeros(2, 3, dtype=torch.bool), TypeError, "must hold node numbers of int64, got torch.bool"),
     (torch.zeros(2, 3, dtype=torch.uint8), TypeError, "got torch.uint8"),
     (torch.zeros(2, 3), TypeError, "got torch.float32"),
-    (torch.eye(4).to_sparse(), TypeError, "got one with layout torch.sparse_coo"),
+    (torch.eye(4).to_sparse_bsr(2), TypeError, "got one with layout torch.sparse_bsr"),
     ([[0, 1], [1, 0]], TypeError, "got list"),
     (torch.zeros(5, 2, dtype=torch.long), ValueError, r"shape \(2, E\), got \(5, 2\): transpose it"),
     (
@@ -202,7 +188,7 @@ def test_strides_of_nodes_and_edges_mean_nothing(name, fuse):
         (torch.zeros(4, 16, dtype=torch.long), TypeError, "nodes must be a dense tensor of floating-point numbers"),
         (torch.rand(4, 16).to_sparse(), TypeError, "nodes must be a dense tensor"),
         ([1.0], TypeError, r"expects nodes \(N, C\) or a pair of sources and targets, got list"),
-        ((torch.rand(4, 16), None), TypeError, "nodes must be a tensor, got NoneType"),
+        ((None, torch.rand(4, 16)), TypeError, "nodes must be a tensor, got NoneType"),
         ((torch.rand(4, 16), torch.rand(4, 16).double()), ValueError, "sources and targets must have one type"),
         ((torch.rand(4, 16, device="meta"), torch.rand(4, 16)), ValueError, "one type and one device"),
         (torch.rand(16), ValueError, r"expects nodes \(N, 16\), got \(16,\)"),
@@ -242,3 +228,70 @@ def test_reset_parameters_draws_from_the_distribution_of_new_weights(operator, h
     layer.reset_parameters()
     assert float(layer.mlp[0].weight.detach().std()) == pytest.approx(deviation, rel=0.05)
     assert layer.mlp[0].bias.abs().max() == 0
+
+
+@pytest.mark.parametrize("name", CONVS)
+def test_a_first_operator_that_cannot_fuse_does_not_harm_later_ones(name):
+    """PyG generates `propagate` for a class when its first operator is made."""
+
+    class Fresh(CONVS[name]):
+        pass
+
+    Fresh(16, 32, aggr="median")
+    conv, plain = Fresh(16, 32).double().eval(), CONVS[name](16, 32).double().eval()
+    plain.load_state_dict(conv.state_dict())
+    x, edges = torch.randn(9, 16).double(), torch.randint(9, (2, 40))
+    assert conv.fuses()
+    assert torch.equal(conv(x, edges), plain(x, edges))
+
+
+HOOKS = ["propagate_forward_pre", "propagate_forward", "message_forward_pre", "message_forward"]
+HOOKS += ["aggregate_forward_pre", "aggregate_forward"]
+
+
+@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize("kind", HOOKS)
+def test_hooks_on_messages_switch_the_fused_path_off_and_on(name, kind):
+    conv = CONVS[name](16, 32)
+    handle = getattr(conv, f"register_{kind}_hook")(lambda *_: None)
+    assert not conv.fuses() and not conv.skips_propagate()
+    handle.remove()
+    assert conv.fuses() and conv.skips_propagate()
+
+
+@pytest.mark.parametrize("name", CONVS)
+def test_whoever_looks_at_the_aggregation_gets_messages(name):
+    conv = CONVS[name](16, 32)
+    handle = conv.aggr_module.register_forward_hook(lambda *_: None)
+    assert not conv.fuses()
+    handle.remove()
+    conv.aggr_module = MinAggregation()
+    assert not conv.fuses()
+    assert not CONVS[name](16, 32, flow="target_to_source").fuses()
+    conv = CONVS[name](16, 32)
+    conv.register_message_and_aggregate_forward_hook(lambda *_: None)
+    assert conv.fuses() and not conv.skips_propagate()
+
+
+def test_own_aggregations_and_options_reach_pyg():
+    class Total(VisionConv):
+        def forward(self, x, edge_index):
+            x_src, x_dst, edges = self.inputs(x, edge_index)
+            return self.send(self.graph(edges, x_src, x_dst, sparse=False), x_src, x_dst)
+
+        def aggregate(self, inputs, index, dim_size):
+            return inputs.new_zeros(dim_size, inputs.size(1)).index_add(0, index, inputs)
+
+    x, edges = torch.randn(9, 16), torch.randint(9, (2, 40))
+    here, there = Total(16, 16, heads=1, aggr=None), Total(16, 16, heads=1, aggr=None, flow="target_to_source")
+    assert torch.allclose(here(x, edges), there(x, edges.flip(0))) and there.flow == "target_to_source"
+    with pytest.raises(ValueError, match="in_channels=-1 is not possible"):
+        Total(-1, 16, heads=1)(x, edges)
+
+
+@pytest.mark.parametrize("name", CONVS)
+def test_decomposition_is_refused_whenever_it_is_set(name):
+    conv = CONVS[name](16, 32)
+    with pytest.raises(ValueError, match="got decomposed_layers=2, leave it out"):
+        conv.decomposed_layers = 2
+    assert conv.decomposed_layers == 1

@@ -4,7 +4,9 @@ A new file in this package is imported automatically. It only has to register it
 """
 
 from vig_pyg._registry import import_files
-from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv, VisionConv
+from vig_pyg.conv._types import NodesOrPair
+from vig_pyg.conv.base import VisionConv
+from vig_pyg.conv.node_update import NodeUpdateConv
 from vig_pyg.conv.registry import CONVS, ConvFactory, list_convs, register_conv
 
 # isort: split  (lists and messages name the operators in this order)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn.aggr import MaxAggregation
+from torch_geometric.typing import Adj
 
 from vig_pyg.conv._sparse import degrees, edge_norm, reduce_edges, takes_edge_norm, takes_sparse
-from vig_pyg.conv.base import NodesOrPair, VisionConv
+from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Widths
+from vig_pyg.conv.base import VisionConv
+from vig_pyg.conv.lazy import lazy_mlp
 from vig_pyg.conv.registry import register_conv
-from vig_pyg.layers import multi_head_mlp
 from vig_pyg.ops import readable_heads
 
 
@@ -25,16 +30,21 @@ class EdgeConv(VisionConv):
     *Differs* from `torch_geometric.nn.EdgeConv`, which receives its MLP as an argument and has no heads.
 
     Args:
-        in_channels: Width C of the nodes, at least 1.
+        in_channels: Width C of the nodes, at least 1; -1 stands for the width of the first input.
         out_channels: Width of the result, at least 1.
         heads: Number of heads of the linear layer, a divisor of both widths; the published models use 4.
+        **options: The options of PyG's `MessagePassing`: `aggr`, `aggr_kwargs`, `flow` and `node_dim`. With
+            `flow="target_to_source"` row 0 of the edges receives; a pair is (senders, receivers) all the same.
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`.
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in
+    PyG, targets may be `None` (they count as zeros), and edges may be an `EdgeIndex` or a transposed adjacency matrix.
 
     Raises:
-        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32.
+        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32, nor another
+            form of edges in PyG.
         ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, or if sources,
-            targets and edges differ in dtype or device.
+            targets and edges differ in dtype or device, if the edges are for another number of nodes, or if the values
+            of a matrix are not all 1.
         IndexError: If an index is out of range.
 
     Example:
@@ -42,17 +52,24 @@ class EdgeConv(VisionConv):
         torch.Size([3, 16])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
-        super().__init__(in_channels, out_channels, heads=heads, aggr="max")
-        self.mlp = multi_head_mlp(2 * in_channels, out_channels, heads=heads)
+    fused_aggregation = MaxAggregation
 
-    def forward(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
-        x_src, x_dst = self.pair(x)
-        edge_index = self.edges(edge_index, x_dst)
+    def __init__(
+        self, in_channels: Widths, out_channels: int, *, heads: int = 4, **options: Unpack[MessagePassingOptions]
+    ) -> None:
+        options.setdefault("aggr", "max")
+        super().__init__(in_channels, out_channels, heads=heads, **options)
+        width = max(self.widths)  # one of them may be -1
+        self.mlp = lazy_mlp(-1 if width < 0 else 2 * width, out_channels, heads=heads)
+
+    def forward(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
+        x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
         sparse = self.fuses() and takes_sparse(x_src, edge_index) and self._is_plain(edge_index.size(1))
         edge_index = self.graph(edge_index, x_src, x_dst, sparse=sparse)
-        out: Tensor = self.propagate(edge_index, x=(x_src, x_dst))
-        return out
+        return self.check_aggregated(self.send(edge_index, x_src, x_dst), self.out_channels)
+
+    def _lazy_parts(self, widths: tuple[int, int]) -> list[tuple[nn.Sequential, int]]:
+        return [(self.mlp, 2 * widths[0])]
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
         out: Tensor = self.mlp(torch.cat([x_i, x_j - x_i], dim=1))

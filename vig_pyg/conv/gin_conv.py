@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn.aggr import SumAggregation
+from torch_geometric.typing import Adj
 
 from vig_pyg.conv._sparse import reduce_edges, takes_sparse
-from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
+from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Widths
+from vig_pyg.conv.lazy import lazy_mlp
+from vig_pyg.conv.node_update import NodeUpdateConv
 from vig_pyg.conv.registry import register_conv
-from vig_pyg.layers import multi_head_mlp
 
 
 @register_conv("gin")
@@ -24,16 +29,21 @@ class GINConv(NodeUpdateConv):
     *Differs* from `torch_geometric.nn.GINConv`, which receives its MLP as an argument and has no heads.
 
     Args:
-        in_channels: Width C of the nodes, at least 1.
+        in_channels: Width C of the nodes, at least 1; -1 stands for the width of the first input.
         out_channels: Width of the result, at least 1.
         heads: Number of heads of the linear layer, a divisor of both widths; the published models use 4.
+        **options: The options of PyG's `MessagePassing`: `aggr`, `aggr_kwargs`, `flow` and `node_dim`. With
+            `flow="target_to_source"` row 0 of the edges receives; a pair is (senders, receivers) all the same.
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`.
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in
+    PyG, targets may be `None` (they count as zeros), and edges may be an `EdgeIndex` or a transposed adjacency matrix.
 
     Raises:
-        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32.
+        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32, nor another
+            form of edges in PyG.
         ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, or if sources,
-            targets and edges differ in dtype or device.
+            targets and edges differ in dtype or device, if the edges are for another number of nodes, or if the values
+            of a matrix are not all 1.
         IndexError: If an index is out of range.
 
     Example:
@@ -41,23 +51,31 @@ class GINConv(NodeUpdateConv):
         torch.Size([3, 16])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
-        super().__init__(in_channels, out_channels, heads=heads, aggr="add")
+    fused_aggregation = SumAggregation
+
+    def __init__(
+        self, in_channels: Widths, out_channels: int, *, heads: int = 4, **options: Unpack[MessagePassingOptions]
+    ) -> None:
+        options.setdefault("aggr", "add")
+        super().__init__(in_channels, out_channels, heads=heads, **options)
         self.eps = nn.Parameter(torch.zeros(1))
-        self.mlp = multi_head_mlp(in_channels, out_channels, heads=heads)
+        self.mlp = lazy_mlp(max(self.widths), out_channels, heads=heads)  # one of the widths may be -1
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
         nn.init.zeros_(self.eps)
 
-    def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
+    def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
         """Return the weighted node plus the sum of its neighbors, `(N, C)`."""
-        x_src, x_dst = self.pair(x)
-        edge_index = self.edges(edge_index, x_dst)
+        x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
         sparse = self.fuses() and takes_sparse(x_src, edge_index)
         edge_index = self.graph(edge_index, x_src, x_dst, sparse=sparse)
-        out: Tensor = (1 + self.eps) * x_dst + self.propagate(edge_index, x=(x_src, x_dst))
+        total = self.check_aggregated(self.send(edge_index, x_src, x_dst), x_dst.size(1))
+        out: Tensor = (1 + self.eps) * x_dst + total
         return out
+
+    def _lazy_parts(self, widths: tuple[int, int]) -> list[tuple[nn.Sequential, int]]:
+        return [(self.mlp, widths[0])]
 
     def message(self, x_j: Tensor) -> Tensor:
         return x_j

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch_geometric.nn.aggr import MaxAggregation, MultiAggregation
+from torch_geometric.typing import Adj
 
 from vig_pyg.conv._sparse import degrees, edge_norm, reduce_edges, takes_edge_norm, takes_sparse
-from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
+from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Widths
+from vig_pyg.conv.lazy import lazy_mlp
+from vig_pyg.conv.node_update import NodeUpdateConv
 from vig_pyg.conv.registry import register_conv
-from vig_pyg.layers import multi_head_mlp
 
 
 @register_conv("sage")
@@ -26,16 +31,22 @@ class GraphSAGEConv(NodeUpdateConv):
     linear layers.
 
     Args:
-        in_channels: Width C of the nodes, at least 1.
+        in_channels: Width C of the nodes, at least 1, or a pair of widths of sources and targets; -1 stands for the
+            width of the first input.
         out_channels: Width of the result, at least 1.
         heads: Number of heads of the linear layers, a divisor of both widths; the published models use 4.
+        **options: The options of PyG's `MessagePassing`: `aggr`, `aggr_kwargs`, `flow` and `node_dim`. With
+            `flow="target_to_source"` row 0 of the edges receives; a pair is (senders, receivers) all the same.
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`.
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in
+    PyG, targets may be `None` (they count as zeros), and edges may be an `EdgeIndex` or a transposed adjacency matrix.
 
     Raises:
-        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32.
+        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32, nor another
+            form of edges in PyG.
         ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, or if sources,
-            targets and edges differ in dtype or device.
+            targets and edges differ in dtype or device, if the edges are for another number of nodes, or if the values
+            of a matrix are not all 1.
         IndexError: If an index is out of range.
 
     Example:
@@ -43,18 +54,37 @@ class GraphSAGEConv(NodeUpdateConv):
         torch.Size([3, 16])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
-        super().__init__(in_channels, out_channels, heads=heads, aggr="max")
-        self.mlp_src = multi_head_mlp(in_channels, in_channels, heads=heads)
-        self.mlp = multi_head_mlp(2 * in_channels, out_channels, heads=heads)
+    two_widths = True
+    fused_aggregation = MaxAggregation
 
-    def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
+    def __init__(
+        self, in_channels: Widths, out_channels: int, *, heads: int = 4, **options: Unpack[MessagePassingOptions]
+    ) -> None:
+        options.setdefault("aggr", "max")
+        super().__init__(in_channels, out_channels, heads=heads, **options)
+        source = self.widths[0]
+        self.mlp_src = lazy_mlp(source, source, heads=heads)
+        self.mlp = lazy_mlp(-1 if -1 in self.widths else self._combined(self.widths), out_channels, heads=heads)
+
+    def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
         """Return each node concatenated with the maximum of its transformed neighbors, `(N, 2 C)`."""
-        x_src, x_dst = self.pair(x)
-        edge_index = self.edges(edge_index, x_dst)
+        x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
         sparse = self.fuses() and takes_sparse(x_src, edge_index) and self._is_plain(edge_index.size(1))
         edge_index = self.graph(edge_index, x_src, x_dst, sparse=sparse)
-        return torch.cat([x_dst, self.propagate(edge_index, x=(x_src, x_dst))], dim=1)
+        largest = self.send(edge_index, x_src, x_dst)
+        self.check_aggregated(largest, self._aggregated(x_src.size(1)))
+        return torch.cat([x_dst, largest], dim=1)
+
+    def _aggregated(self, channels: int) -> int:
+        """The width of aggregated messages: of several aggregations those of all."""
+        aggr = self.aggr_module
+        return aggr.get_out_channels(channels) if isinstance(aggr, MultiAggregation) else channels
+
+    def _combined(self, widths: tuple[int, int]) -> int:
+        return widths[1] + self._aggregated(widths[0])
+
+    def _lazy_parts(self, widths: tuple[int, int]) -> list[tuple[nn.Sequential, int]]:
+        return [(self.mlp_src, widths[0]), (self.mlp, self._combined(widths))]
 
     def message(self, x_j: Tensor) -> Tensor:
         out: Tensor = self.mlp_src(x_j)

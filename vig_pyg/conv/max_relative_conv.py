@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Unpack
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.nn.aggr import MaxAggregation
+from torch_geometric.typing import Adj
 
 from vig_pyg.conv._sparse import reduce_edges, takes_sparse
-from vig_pyg.conv.base import NodesOrPair, NodeUpdateConv
+from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Widths
+from vig_pyg.conv.lazy import lazy_mlp
+from vig_pyg.conv.node_update import NodeUpdateConv
 from vig_pyg.conv.registry import register_conv
-from vig_pyg.layers import multi_head_mlp
 from vig_pyg.ops import TooManyNeighborsError, edge_max, has_max_relative, max_relative
 
 
@@ -29,17 +32,22 @@ class MaxRelativeConv(NodeUpdateConv):
     device.
 
     Args:
-        in_channels: Width C of the nodes, at least 1.
+        in_channels: Width C of the nodes, at least 1; -1 stands for the width of the first input.
         out_channels: Width of the result, at least 1.
         heads: Number of heads of the linear layer, a divisor of both widths; the published models use 4.
+        **options: The options of PyG's `MessagePassing`: `aggr`, `aggr_kwargs`, `flow` and `node_dim`. With
+            `flow="target_to_source"` row 0 of the edges receives; a pair is (senders, receivers) all the same.
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. The maximum of a
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in
+    PyG, targets may be `None` (they count as zeros), and edges may be an `EdgeIndex` or a transposed adjacency matrix. The maximum of a
     node without neighbors is 0.
 
     Raises:
-        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32.
+        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32, nor another
+            form of edges in PyG.
         ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, or if sources,
-            targets and edges differ in dtype or device.
+            targets and edges differ in dtype or device, if the edges are for another number of nodes, or if the values
+            of a matrix are not all 1.
         IndexError: If an index is out of range.
 
     Example:
@@ -47,20 +55,28 @@ class MaxRelativeConv(NodeUpdateConv):
         torch.Size([3, 16])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4) -> None:
-        super().__init__(in_channels, out_channels, heads=heads, aggr="max")
-        self.mlp = multi_head_mlp(2 * in_channels, out_channels, heads=heads)
+    fused_aggregation = MaxAggregation
 
-    def combine(self, x: NodesOrPair, edge_index: Tensor) -> Tensor:
+    def __init__(
+        self, in_channels: Widths, out_channels: int, *, heads: int = 4, **options: Unpack[MessagePassingOptions]
+    ) -> None:
+        options.setdefault("aggr", "max")
+        super().__init__(in_channels, out_channels, heads=heads, **options)
+        width = max(self.widths)  # one of them may be -1
+        self.mlp = lazy_mlp(-1 if width < 0 else 2 * width, out_channels, heads=heads)
+
+    def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
         """Return the nodes and the maxima of their differences, interleaved channel by channel, `(N, 2 C)`."""
-        x_src, x_dst = self.pair(x)
-        edge_index, fuses = self.edges(edge_index, x_dst), self.fuses()
-        if fuses and has_max_relative(x_src, x_dst):
+        x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
+        if self.skips_propagate() and has_max_relative(x_src, x_dst):
             with suppress(TooManyNeighborsError):
                 return max_relative(x_src, x_dst, edge_index, by_target=self.by_target)
-        edge_index = self.graph(edge_index, x_src, x_dst, sparse=fuses and takes_sparse(x_src, edge_index))
-        largest = self.propagate(edge_index, x=(x_src, x_dst))
+        edge_index = self.graph(edge_index, x_src, x_dst, sparse=self.fuses() and takes_sparse(x_src, edge_index))
+        largest = self.check_aggregated(self.send(edge_index, x_src, x_dst), x_dst.size(1))
         return torch.stack([x_dst, largest], dim=2).flatten(1)  # (N, C, 2) -> (N, 2 C)
+
+    def _lazy_parts(self, widths: tuple[int, int]) -> list[tuple[nn.Sequential, int]]:
+        return [(self.mlp, 2 * widths[0])]
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
         return x_j - x_i
