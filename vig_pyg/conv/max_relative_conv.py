@@ -38,9 +38,9 @@ class MaxRelativeConv(NodeUpdateConv):
         **options: The options of PyG's `MessagePassing`: `aggr`, `aggr_kwargs`, `flow` and `node_dim`. With
             `flow="target_to_source"` row 0 of the edges receives; a pair is (senders, receivers) all the same.
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. The
-    maximum of a node without neighbors is 0. As in PyG, targets may be `None` (they count as zeros), and edges may be an
-    `EdgeIndex` or a transposed adjacency matrix.
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. The maximum of a
+    node without neighbors is 0. As in PyG, targets may be `None` (they count as zeros), and edges may be an `EdgeIndex`
+    or a transposed adjacency matrix.
 
     Raises:
         TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32, nor another
