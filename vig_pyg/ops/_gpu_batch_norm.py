@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vig_pyg.ops._eager import is_eager_on_gpu
 from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
 
 #: Types of features that the kernels read, and the multiple of which the channels must be.
@@ -44,26 +45,33 @@ class GPUNorm:
         mean, variance, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
         assert norm.momentum is not None
         self.gelu = gelu
-        self.factors: Tensor = torch.ops.vig_pyg.norm_statistics(
-            h, norm.weight, norm.bias, offset, mean, variance, batches, norm.momentum, norm.eps
-        )
+        tensors = h, norm.weight, norm.bias, offset, mean, variance, batches
+        if is_eager_on_gpu(h, *tensors[1:3], *tensors[4:]):
+            self.factors = _statistics(*tensors, norm.momentum, norm.eps)
+            torch.autograd.graph.increment_version(tensors[4:])  # as the dispatcher does for tensors that change
+        else:
+            self.factors = torch.ops.vig_pyg.norm_statistics(*tensors, norm.momentum, norm.eps)
 
     def apply(self, h: Tensor, out: Tensor | None = None) -> Tensor:
         """Normalized features, with GELU where it follows, into `out` (it may be `h`)."""
         out = torch.empty_like(h) if out is None else out
-        torch.ops.vig_pyg.norm_apply(h, self.factors, out, self.gelu)
+        apply: Any = _apply if is_eager_on_gpu(h, out) else torch.ops.vig_pyg.norm_apply
+        apply(h, self.factors, out, self.gelu)
         return out
 
     def backward_(self, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Turns the gradient of the result into that of `h`; returns those of weight and bias."""
-        totals: Tensor = torch.ops.vig_pyg.norm_backward(grad, h, self.factors, grad, self.gelu)
-        return totals[1], totals[0]
+        return self._backward_into(grad, grad, h)
 
     def backward(self, grad: Tensor, h: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The gradient of `h`, and those of weight and bias; `grad` stays as it is."""
-        grad, out = grad.contiguous(), torch.empty_like(h)
-        totals: Tensor = torch.ops.vig_pyg.norm_backward(grad, h, self.factors, out, self.gelu)
-        return out, (totals[1], totals[0])
+        out = torch.empty_like(h)
+        return out, self._backward_into(out, grad.contiguous(), h)
+
+    def _backward_into(self, out: Tensor, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        backward: Any = _backward if is_eager_on_gpu(grad, h) else torch.ops.vig_pyg.norm_backward
+        totals: Tensor = backward(grad, h, self.factors, out, self.gelu)
+        return totals[1], totals[0]
 
 
 def _statistics(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from vig_pyg.ops._eager import is_eager_on_gpu
 from vig_pyg.ops._exporting import is_exporting
 from vig_pyg.ops._knn_plain import Precision, check, check_finite, image_of, knn_exported, knn_plain
 from vig_pyg.ops._native import library
@@ -66,6 +67,8 @@ def knn(
         [[1, 2], [0, 0]]
     """
     tensors = isinstance(x, Tensor) and isinstance(y, Tensor) and isinstance(bias, Tensor | None)
+    if type(k) is type(step) is int and is_eager_on_gpu(x, y):  # other numbers are the operator's to refuse
+        return _on_gpu(x, y, k, step, bias, normalize, precision)
     if is_exporting() or not tensors:
         check(x, y, k, step, bias, precision)
         return knn_exported(x, y, k, step, bias, normalize)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from vig_pyg.ops._eager import is_eager_on_gpu
 from vig_pyg.ops._exporting import is_exporting
 from vig_pyg.ops._knn import neighbors
 from vig_pyg.ops._knn_plain import Precision, check
@@ -73,6 +74,8 @@ def knn_max_relative(
     """
     bias = None if bias is None else bias.detach()  # a search has no gradient
     winners = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
+    if not winners and type(k) is type(step) is int and is_eager_on_gpu(x, y):
+        return _on_gpu(x, y, k, step, bias, normalize, precision, False)[0]
     out: Tensor = torch.ops.vig_pyg.knn_max_relative(x, y, k, step, bias, normalize, precision, winners)[0]
     return out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vig_pyg.ops._eager import is_eager_on_gpu
 from vig_pyg.ops._triton import triton_kernels
 from vig_pyg.ops.checks import check_features
 
@@ -33,7 +34,11 @@ def bias_gelu_(h: Tensor, bias: Tensor, *, gelu: bool) -> Tensor:
         [[1.0, 2.0]]
     """
     if h.device.type == "cuda" and not torch.compiler.is_compiling():
-        torch.ops.vig_pyg.bias_gelu_(h, bias, gelu)
+        if is_eager_on_gpu(h, bias) and not (torch.is_grad_enabled() and h.requires_grad):
+            _on_gpu(h, bias, gelu)
+            torch.autograd.graph.increment_version(h)  # as the dispatcher does for a tensor that changes
+        else:
+            torch.ops.vig_pyg.bias_gelu_(h, bias, gelu)
         return h
     return _plain(h, bias, gelu)
 
