@@ -1,5 +1,8 @@
+import inspect
+
 import pytest
 import torch
+import triton
 
 from vig_pyg.ops import _triton_launch
 from vig_pyg.ops._triton_launch import launch, power_of_two
@@ -84,6 +87,41 @@ def test_what_the_interpreter_runs_is_not_kept():
 def test_constants_stand_in_the_order_of_the_kernel(constants):
     with pytest.raises(TypeError, match="Expected the constants"):
         launch(Kernel(), (1,), (torch.zeros(1), 2), constants)
+
+
+class Launcher(Compiled):
+    """As Triton's compiled kernels are: `run` is what launches, `__getitem__` tells hooks of it before."""
+
+    function, packed_metadata = 17, (4, 1)
+
+    def run(self, x, y, z, stream, function, metadata, told, before, after, *args):
+        assert (function, metadata, told, before, after) == (17, (4, 1), None, None, None)
+        self.kernel.launched.append(((x, y, z), stream, args))
+
+
+@pytest.mark.parametrize("hooked", [None, "launch_enter_hook", "launch_exit_hook"])
+def test_hooks_are_told_of_launches(hooked, monkeypatch):
+    kernel = Kernel()
+    compiled = Launcher(kernel)
+    monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda device: 100 + device, raising=False)
+    if hooked is None:
+        _triton_launch._run(compiled, (3, 2, 1), 1, (5, 6))
+        assert kernel.launched == [((3, 2, 1), 101, (5, 6))]
+        return
+    hook, noted = getattr(triton.knobs.runtime, hooked), []
+    hook.add(noted.append)
+    try:
+        _triton_launch._run(compiled, (3, 2, 1), 1, (5, 6))
+    finally:
+        hook.remove(noted.append)
+    assert kernel.launched == [((3, 2, 1), (5, 6))]  # by `__getitem__`, which tells them
+
+
+def test_the_compiled_kernels_of_this_triton_are_launched_so():
+    """Its own `__getitem__` passes to `run` what is passed here, so that nothing of it is left out."""
+    source = inspect.getsource(triton.compiler.CompiledKernel.__getitem__).replace(" ", "").replace("\n", "")
+    call = "self.run(grid[0],grid[1],grid[2],stream,self.function,self.packed_metadata,launch_metadata,"
+    assert call + "knobs.runtime.launch_enter_hook,knobs.runtime.launch_exit_hook,*args)" in source
 
 
 def test_powers_of_two():

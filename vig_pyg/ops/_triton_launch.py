@@ -1,7 +1,7 @@
 """Launches of Triton kernels that were launched before, without the search for what was compiled.
 
 Triton binds every argument by name and hashes what it specializes on in each launch, which takes longer than a small
-kernel runs. A launch here looks at types and alignments alone.
+kernel runs. A launch here looks at types, alignments and sizes alone: what a kernel is compiled for.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import triton
 from torch import Tensor
 
 #: Compiled kernels by kernel, device, constants, and what Triton specializes arguments on.
@@ -40,10 +41,17 @@ def launch(
     if device >= 0 and device != torch.cuda.current_device():
         with torch.cuda.device(device):
             return launch(kernel, grid, args, constants, **options)
-    plain = [
-        arg.data_ptr() if isinstance(arg, Tensor) else arg for arg in args
-    ]  # Triton asks the driver for a tensor's
-    key = (kernel, device, *map(_special, args, plain), *constants.values(), *options.values())
+    plain: list[Any] = []
+    special: list[Any] = []
+    for arg in args:
+        if isinstance(arg, Tensor):
+            address = arg.data_ptr()  # Triton asks the driver for a tensor's
+            plain.append(address)
+            special += (arg.dtype, address % 16 == 0)
+        else:
+            plain.append(arg)
+            special.append(arg if arg is None else (arg == 1, arg % 16 == 0, -(2**31) <= arg < 2**31))
+    key = (kernel, device, *special, *constants.values(), *options.values())
     compiled = _COMPILED.get(key)
     if compiled is None:
         if list(constants) != list(kernel.arg_names[len(args) :]):
@@ -53,7 +61,7 @@ def launch(
             _COMPILED[key] = compiled
         return None
     try:
-        compiled[(*grid, 1, 1)[:3]](*plain, *constants.values())
+        _run(compiled, (*grid, 1, 1)[:3], device, (*plain, *constants.values()))
     except (TypeError, AttributeError):  # a Triton that launches in another way, and says so before it launches
         _BINDS.append(kernel)
         _COMPILED.clear()
@@ -61,11 +69,22 @@ def launch(
     return None
 
 
-def _special(arg: Tensor | float | None, plain: Any) -> Any:
-    """What a compiled kernel depends on: type and alignment of a tensor; size, one and divisibility of a number."""
-    if isinstance(arg, Tensor):
-        return arg.dtype, plain % 16 == 0
-    return arg if arg is None else (arg == 1, arg % 16 == 0, -(2**31) <= arg < 2**31)
+def _run(compiled: Any, grid: tuple[int, ...], device: int, args: tuple[Any, ...]) -> None:
+    """The same as `compiled[grid](*args)`, which prepares a call of the hooks even where there are none."""
+    if device < 0 or _has_hooks() or not hasattr(compiled, "packed_metadata"):
+        compiled[grid](*args)
+        return
+    stream = torch._C._cuda_getCurrentRawStream(device)
+    compiled.run(*grid, stream, compiled.function, compiled.packed_metadata, None, None, None, *args)
+
+
+def _has_hooks() -> bool:
+    """True if a profiler of Triton's wants to know about launches, or if this Triton keeps its hooks elsewhere."""
+    knobs = getattr(triton, "knobs", None)
+    if knobs is None:
+        return True
+    hooks = knobs.runtime.launch_enter_hook, knobs.runtime.launch_exit_hook
+    return any(getattr(hook, "calls", hook) for hook in hooks)
 
 
 def power_of_two(number: int) -> int:
