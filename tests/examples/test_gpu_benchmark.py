@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vig_pyg import create_model
-from vig_pyg.ops import has_max_relative
+from vig_pyg.ops import has_max_relative, knn
 from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
 
 FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
@@ -246,3 +246,45 @@ def test_memory_of_a_network_is_weights_gradients_and_optimizer(benchmark):
     optimizer.step()
     assert state_bytes(net, optimizer) == 3 * weights
     assert state_bytes(torch.nn.Linear(8, 4)) == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_other_way_to_search_has_the_same_result(benchmark, seed):
+    """Also in ties, so that a dispatcher could choose either."""
+    from gpu_search import exact_edges
+
+    rng = torch.Generator().manual_seed(seed)
+    b, n, m, c = (int(torch.randint(low, high, (), generator=rng)) for low, high in ((1, 4), (1, 30), (9, 30), (2, 9)))
+    x, y = (torch.randint(-1, 2, (b, count, c), generator=rng).float() for count in (n, m))
+    if seed % 3 == 0:
+        x = y
+    bias = torch.randint(0, 2, (1, x.size(1), m), generator=rng).float()
+    step = 1 + seed % 3
+    want = knn(x, y, 9, step=step, bias=bias, normalize=True)
+    unit, unit_y = (torch.nn.functional.normalize(part, dim=-1) for part in (x, y))
+    scores = (unit @ unit_y.transpose(1, 2) + bias).flatten()
+    found = exact_edges(x, y, bias, 9, step)
+    chosen = [scores[edges[1] * m + edges[0] % m] for edges in (found, want)]
+    torch.testing.assert_close(*chosen)  # in each rank as near; equal features tie up to the rounding of their products
+    assert torch.equal(found[1], want[1])
+    whole = x.round(), y.round()  # products of one-hot features are exact: every tie is one
+    one_hot = [torch.nn.functional.one_hot((part[..., 0] + 1).long(), 3).float() for part in whole]
+    assert torch.equal(exact_edges(*one_hot, bias, 9, step), knn(*one_hot, 9, step=step, bias=bias, normalize=True))
+
+
+def test_each_search_says_whether_the_kernels_were_the_faster(benchmark, tmp_path):
+    from gpu_report import Report
+    from gpu_search import EXACT, PLAIN, _never_slower
+
+    report = Report(tmp_path / "rows.json")
+    times = {"a": (1.0, 2.0, 0.9), "b": (1.0, 0.5, 1.1), "c": (1.0, None, None)}
+    for name, row in times.items():
+        for network, ms in zip(("ours", EXACT, PLAIN), row, strict=True):
+            if ms is not None:
+                report.add({"mode": "search, x", "model": name, "batch": 1, "network": network, "ms": ms})
+    _never_slower(report)
+    found = {row["model"]: row for row in report.rows.values() if row["mode"].startswith("dispatcher")}
+    assert [found[name].get("the faster of both") for name in "abc"] == [True, False, None]
+    assert [found[name].get("no slower") for name in "abc"] == [False, True, None]
+    assert {found[name]["chosen"] for name in "abc"} == {"kernels"}
+    assert found["all"]["shapes"] == 3 and found["all"]["which"] == "search, x, a, 1"
