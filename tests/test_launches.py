@@ -12,7 +12,8 @@ def counts(name, dtype, size=224, **options):
     fused = create_model(name, **options).eval().fuse()
     with fake_gpu(dtype), torch.no_grad():
         model = on_gpu(fused)
-        images = torch.empty(2, 3, size, size, device="cuda")
+        height, width = (size, size) if isinstance(size, int) else size
+        images = torch.empty(2, 3, height, width, device="cuda")
         return issued(lambda: model(images))
 
 
@@ -36,6 +37,15 @@ def test_inference_issues_few_operators(name, dtype):
     assert found.pop("clone", 0) <= 1 + (4 if pyramid else 1)  # images as channels last; image numbers of a layout
     assert found.pop("arange", 0) == (4 if pyramid else 1)
     assert not found, f"more than that: {found}"
+
+
+@pytest.mark.parametrize("position", ["official", "grid"])
+def test_large_images_make_no_edges_either(position):
+    """Position codes of grids without a table are terms of columns and rows: no features are copied, none is wider."""
+    found = counts("pvig_micro", torch.bfloat16, size=(448, 640), position=position)
+    blocks = len(create_model("pvig_micro").graphers())
+    assert found["knn_max_relative"] == blocks and "knn" not in found and "cat" not in found
+    assert found["_to_copy"] == 1
 
 
 def forward_in_training(module, *args):

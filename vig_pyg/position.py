@@ -15,6 +15,8 @@ from vig_pyg.data import Layout, Size
 PositionMode = Literal["official", "grid"]
 #: Largest number of entries of a cached table of products of codes, which is 4 MB in float32.
 TABLE_LIMIT = 2**20
+#: Largest number of entries of the cached terms of columns and rows, which is 64 MB in float32.
+TERMS_LIMIT = 2**24
 POSITION_MODES: tuple[PositionMode, ...] = ("official", "grid")
 
 
@@ -82,11 +84,24 @@ class Codes(NamedTuple):
         p: Codes of the targets, `(n, R)`.
         q: Codes of the sources, `(m, R)`.
         table: Products of all codes, `(n, m)`, or `None` for a large grid.
+        terms: For a large grid of H rows and W columns on a GPU, the terms of the columns, then those of the rows,
+            `(W + H, m)`, whose sums are the products; else `None`. (On a CPU extra coordinates are faster.)
     """
 
     p: Tensor
     q: Tensor
     table: Tensor | None = None
+    terms: Tensor | None = None
+
+    def bias(self, grid: Size) -> tuple[Tensor, int] | None:
+        """The products as `bias` and `grid_width` of `vig_pyg.ops.knn`, or `None` if only the codes are known.
+
+        Args:
+            grid: The grid (H, W) of the targets.
+        """
+        if self.table is not None:
+            return self.table.unsqueeze(0), 0  # (1, n, m)
+        return None if self.terms is None else (self.terms.unsqueeze(0), grid[1])  # (1, W + H, m)
 
 
 class PositionCodes(nn.Module):
@@ -118,7 +133,8 @@ class PositionCodes(nn.Module):
         """Return the codes of one image if all images have the same grid, otherwise the codes of all nodes."""
         device = target.device
         if target.grid is not None:
-            return Codes(*_constant(self.mode, target.grid, source.ratio, channels, dtype, device))
+            on_gpu = device.type == "cuda"
+            return Codes(*_constant(self.mode, target.grid, source.ratio, channels, dtype, on_gpu, device))
         # Codes are computed on the CPU, because Apple's GPUs have no float64.
         places = [part.split(list(layout.counts)) for layout in (target, source) for part in (_places(layout),)]
         p = [sincos(pos, channels) for pos in places[0]]
@@ -149,13 +165,13 @@ def _source(mode: PositionMode, p: Tensor, pos: Tensor, channels: int) -> Tensor
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _constant(*key: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+def _constant(*key: Any) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """As `_of_grid`; torch.compile treats the codes of a grid as constants."""
     return _of_grid(*key)
 
 
 @lru_cache(maxsize=64)
-def _of_grid(*key: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+def _of_grid(*key: Any) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Cached codes of one grid.
 
     They are computed in a separate thread, so that the caller's tracing, inference mode and default dtype do not apply.
@@ -165,16 +181,34 @@ def _of_grid(*key: Any) -> tuple[Tensor, Tensor, Tensor | None]:
 
 
 def _made(
-    mode: PositionMode, grid: Size, ratio: int, channels: int, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Compute the codes of one image with this grid, and the table of their products if the grid is small."""
+    mode: PositionMode, grid: Size, ratio: int, channels: int, dtype: torch.dtype, on_gpu: bool, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Compute the codes of one image with this grid, and their products: a table, or on a GPU terms of large grids."""
     target = Layout.from_grid(grid, 1)  # on the CPU, because Apple's GPUs have no float64
     p = sincos(target.pos, channels)
     q = p if ratio == 1 else _source(mode, p, target.pooled(ratio).pos, channels)
+    table = terms = None
+    if p.size(0) * q.size(0) > TABLE_LIMIT and on_gpu and sum(grid) * q.size(0) <= TERMS_LIMIT:
+        terms = _terms(p, q, grid).div(channels).to(dtype).to(device)
     p, q = shortened(p, q, eps=torch.finfo(dtype).eps)
-    table = (p @ q.t()).div(channels).to(dtype).to(device) if p.size(0) * q.size(0) <= TABLE_LIMIT else None
+    if p.size(0) * q.size(0) <= TABLE_LIMIT:
+        table = (p @ q.t()).div(channels).to(dtype).to(device)
     p, q = (code.div(channels**0.5).to(dtype).to(device) for code in (p, q))
-    return p, q, table
+    return p, q, table, terms
+
+
+def _terms(p: Tensor, q: Tensor, grid: Size) -> Tensor:
+    """Products with the halves of a code that depend on the column and on the row alone, `(W + H, m)`.
+
+    Args:
+        p: Codes of the targets in raster order, `(H W, C)`.
+        q: Codes of the sources, `(m, C)`.
+        grid: The grid (H, W) of the targets.
+    """
+    half, width = p.size(1) // 2, grid[1]
+    of_columns = p[:width, :half] @ q[:, :half].t()
+    of_rows = p[::width, half:] @ q[:, half:].t()
+    return torch.cat([of_columns, of_rows])
 
 
 class PositionEmbedding(nn.Module):

@@ -82,10 +82,7 @@ def _baddbmm_topk(x: Tensor, y: Tensor, bias: Tensor, k: int, step: int) -> Tens
 
 
 def exact_edges(x: Tensor, y: Tensor, bias: Tensor, k: int, step: int) -> Tensor:
-    """The edges of `knn` in torch's operations: float32 as there, and a stable sort, as `topk` leaves ties in any order.
-
-    The sources and targets of the batch are numbered with as few operations as possible.
-    """
+    """The edges of `knn` in the fewest operations of torch: in float32, and sorted stably, as `topk` may swap ties."""
     unit = normalize(x.float(), dim=-1)
     unit_y = unit if y is x else normalize(y.float(), dim=-1)
     scores = torch.baddbmm(bias, unit, unit_y.transpose(1, 2))

@@ -213,7 +213,7 @@ def distances(builder, x, layout, x_src, layout_src, source, target):
     a, b = unit(x.double())[target], unit(x_src.double())[source]
     product = (a * b).sum(1)
     if builder.position is not None:
-        p, q, _ = builder.position(layout, layout_src, x.size(1), torch.float64)
+        p, q, *_ = builder.position(layout, layout_src, x.size(1), torch.float64)
         product += (p[target % p.size(0)] * q[source % q.size(0)]).sum(1)
     return -2 * product
 

@@ -5,6 +5,8 @@ Shapes: B images, n targets and m sources per image, C channels.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -45,17 +47,20 @@ def dense_edges(
         [[0, 1, 1, 0, 2, 1], [0, 0, 1, 1, 2, 2]]
     """
     (n,), (m,) = layout.different_counts, layout_src.different_counts
-    b, bias, normalize = layout.num_graphs, None, True
-    if codes is not None and codes.table is not None:
-        bias = codes.table.unsqueeze(0)  # (1, n, m)
+    b, bias, normalize, width = layout.num_graphs, None, True, 0
+    added = None if codes is None or layout.grid is None else codes.bias(layout.grid)
+    if added is not None:
+        bias, width = added
     elif codes is not None:  # on a large grid the codes are extra coordinates; a bias of 0 selects inner products
         x, y = unit_rows(x, layout.different_counts), unit_rows(y, layout_src.different_counts)
         bias, normalize = x.new_zeros(1, 1, m), False
     x, y = x.view(-1, n, x.size(1)), y.view(-1, m, y.size(1))  # (N, C) -> (B, n, C)
-    if codes is not None and codes.table is None:
+    if codes is not None and added is None:
         x, y = (torch.cat([part, code.expand(b, -1, -1)], 2) for part, code in ((x, codes.p), (y, codes.q)))
     step = ranks[1] - ranks[0] if len(ranks) > 1 else 1
-    if ranks == list(range(0, len(ranks) * step, step)):
-        return knn(x, y, ranks[-1] + 1, step=step, bias=bias, normalize=normalize, precision=precision)
-    edges = knn(x, y, ranks[-1] + 1, bias=bias, normalize=normalize, precision=precision)
+    regular = ranks == list(range(0, len(ranks) * step, step))
+    options: dict[str, Any] = {"normalize": normalize, "precision": precision, "grid_width": width}
+    edges = knn(x, y, ranks[-1] + 1, step=step if regular else 1, bias=bias, **options)
+    if regular:
+        return edges
     return edges.view(2, -1, ranks[-1] + 1)[..., ranks].flatten(1)  # (2, N, k d) -> (2, N k)

@@ -129,19 +129,19 @@ class DilatedKNN(nn.Module):
         plain = self.engine != "torch_cluster" and not (self.stochastic and self.training)
         if not (plain and layout.regular and layout_src.regular):
             return None
-        bias = None
+        bias, width = None, 0
         if self.position is not None:
             if layout.grid is None:
                 return None
             dtype = torch.promote_types(x.dtype, torch.float32)
-            table = self.position(layout, layout_src, x.size(1), dtype).table
-            if table is None:  # on a large grid the codes are extra coordinates of the features
+            found = self.position(layout, layout_src, x.size(1), dtype).bias(layout.grid)
+            if found is None:  # the codes are extra coordinates of the features
                 return None
-            bias = table.unsqueeze(0)  # (1, n, m)
+            bias, width = found
         (n,), (m,) = layout.different_counts, layout_src.different_counts
         k, dilation = shrink(self.k, self.dilation, m)
         x, x_src = x.view(-1, n, x.size(1)), x_src.view(-1, m, x.size(1))  # (N, C) -> (B, n, C)
-        return Search(x, x_src, (k - 1) * dilation + 1, dilation, bias, True, self.knn_precision)
+        return Search(x, x_src, (k - 1) * dilation + 1, dilation, bias, True, self.knn_precision, width)
 
     def _search(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
         layout.check_filled(layout_src)

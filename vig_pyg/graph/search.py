@@ -22,6 +22,7 @@ class Search(NamedTuple):
         bias: Term added to the similarity, `(1, n, m)`, or `None`.
         normalize: If true, the features are L2-normalized for the search.
         precision: Precision of the matrix products on a GPU (see `DilatedKNN`).
+        grid_width: Width of the grid of the targets, if `bias` holds terms of its columns and rows, `(1, W + H, m)`.
 
     Example:
         >>> import torch
@@ -36,8 +37,8 @@ class Search(NamedTuple):
     bias: Tensor | None = None
     normalize: bool = False
     precision: Precision = "highest"
+    grid_width: int = 0
 
     def max_relative(self) -> Tensor:
         """Features and max-relative features of the targets, interleaved channel by channel, `(B n, 2 C)`."""
-        x, y, k, step, bias, normalize, precision = self
-        return knn_max_relative(x, y, k, step=step, bias=bias, normalize=normalize, precision=precision)
+        return knn_max_relative(*self[:3], **dict(zip(self._fields[3:], self[3:], strict=True)))

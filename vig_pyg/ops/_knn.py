@@ -22,6 +22,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from vig_pyg.ops._eager import is_eager_on_gpu
 from vig_pyg.ops._exporting import is_exporting
+from vig_pyg.ops._grid_bias import grid_bias
 from vig_pyg.ops._knn_plain import Precision, check, check_finite, image_of, knn_exported, knn_plain
 from vig_pyg.ops._native import library
 from vig_pyg.ops._triton import MOST_IMAGES, TritonKernels, triton_kernels
@@ -40,6 +41,7 @@ def knn(
     bias: Tensor | None = None,
     normalize: bool = False,
     precision: Precision = "highest",
+    grid_width: int = 0,
 ) -> Tensor:
     """Find the k nearest sources of each target, and return the edges from every `step`-th of them.
 
@@ -54,6 +56,9 @@ def knn(
         precision: Precision of the products of float32 features on a GPU: `"highest"` keeps the precision of
             float32, `"high"` uses TF32, and `"medium"` uses bfloat16. It has no effect on a CPU, nor on 16-bit
             features, whose products are exact in float32.
+        grid_width: Width W of the grid of the targets, in raster order, if `bias` holds the terms of its columns and
+            rows, `(1 or B, W + H, m)`: target i then has the bias `bias[:, i % W] + bias[:, W + i // W]`. 0, the
+            default, means that the bias itself is given.
 
     Returns:
         `edge_index (2, E)`, sorted by target, nearest first. Row 0 holds the indices of the sources in the whole batch,
@@ -61,8 +66,8 @@ def knn(
 
     Raises:
         TypeError: If features or bias are not dense floating-point tensors.
-        ValueError: If k is not between 1 and m, if step is below 1, if dtypes, devices or shapes do not match, or
-            (on a CPU) if a feature is not finite or a score is NaN.
+        ValueError: If k is not between 1 and m, if step is below 1, if dtypes, devices or shapes do not match, if
+            the targets fill no grid of this width, or (on a CPU) if a feature is not finite or a score is NaN.
 
     Example:
         >>> knn(torch.tensor([[[1.2]]]), torch.tensor([[[3.0], [1.0], [5.0]]]), 3, step=2).tolist()
@@ -70,16 +75,24 @@ def knn(
     """
     tensors = isinstance(x, Tensor) and isinstance(y, Tensor) and isinstance(bias, Tensor | None)
     if type(k) is type(step) is int and is_eager_on_gpu(x, y):  # other numbers are the operator's to refuse
-        return _on_gpu(x, y, k, step, bias, normalize, precision)
+        return _on_gpu(x, y, k, step, bias, normalize, precision, grid_width)
     if is_exporting() or not tensors:
-        check(x, y, k, step, bias, precision)
-        return knn_exported(x, y, k, step, bias, normalize)
-    out: Tensor = torch.ops.vig_pyg.knn(x, y, k, step, bias, normalize, precision)
+        check(x, y, k, step, bias, precision, grid_width)
+        return knn_exported(x, y, k, step, bias, normalize, grid_width)
+    out: Tensor = torch.ops.vig_pyg.knn(x, y, k, step, bias, normalize, precision, grid_width)
     return out
 
 
 def neighbors(
-    x: Tensor, y: Tensor, k: int, *, step: int, bias: Tensor | None, normalize: bool, precision: Precision
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    *,
+    step: int,
+    bias: Tensor | None,
+    normalize: bool,
+    precision: Precision,
+    grid_width: int,
 ) -> Tensor:
     """As `knn`, but return the indices of the sources within their image, `(B, n, ⌈k / step⌉)`, for other kernels.
 
@@ -87,12 +100,11 @@ def neighbors(
     """
     kernels = _kernels_for(x, k) if x.is_cuda else None
     if kernels is not None:
-        check(x, y, k, step, bias, precision)
-        found: Tensor = kernels.search.neighbors(
-            x, y, k, step=step, bias=bias, normalize=normalize, precision=precision
-        )
+        check(x, y, k, step, bias, precision, grid_width)
+        options = {"bias": bias, "normalize": normalize, "precision": precision, "grid_width": grid_width}
+        found: Tensor = kernels.search.neighbors(x, y, k, step=step, **options)
         return found
-    edges: Tensor = torch.ops.vig_pyg.knn(x, y, k, step, bias, normalize, precision)
+    edges: Tensor = torch.ops.vig_pyg.knn(x, y, k, step, bias, normalize, precision, grid_width)
     b, m = x.size(0), y.size(1)
     source = edges[0].view(b, x.size(1), -(-k // min(step, k)))  # (E) -> (B, n, kept)
     source = source - torch.arange(b, device=x.device).mul(m).view(b, 1, 1)
@@ -100,13 +112,20 @@ def neighbors(
 
 
 def _native(
-    x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, precision: str = "highest"
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    step: int,
+    bias: Tensor | None,
+    normalize: bool,
+    precision: str = "highest",
+    grid_width: int = 0,
 ) -> Tensor:
-    check(x, y, k, step, bias, precision)
+    check(x, y, k, step, bias, precision, grid_width)
     kernels, dtype = library(), x.dtype
     (b, n, channels), (_, m, _) = x.shape, y.shape
     if kernels is None or dtype not in (torch.float32, torch.bfloat16) or m > MOST_SOURCES:
-        return knn_plain(x, y, k, step, bias, normalize)
+        return knn_plain(x, y, k, step, bias, normalize, precision, grid_width)
     x, y, step = x.contiguous(), y.contiguous(), min(step, k)
     features = address(x, dtype, (b, n, channels), "x"), address(y, dtype, (b, m, channels), "y")
     out, bad = (x.new_empty(size, dtype=torch.long) for size in ((2, b * n * -(-k // step)), 2))
@@ -114,6 +133,7 @@ def _native(
         return out
     strides, pointer = [0, 0], None
     if bias is not None:
+        bias = grid_bias(bias, grid_width, 0, n) if grid_width else bias
         bias = bias.float().contiguous()
         shape = bias.shape
         pointer = address(bias, torch.float32, shape, "bias")
@@ -138,13 +158,20 @@ def _refuse(x: Tensor, y: Tensor, target: int) -> None:
 
 
 def _on_gpu(
-    x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, precision: str = "highest"
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    step: int,
+    bias: Tensor | None,
+    normalize: bool,
+    precision: str = "highest",
+    grid_width: int = 0,
 ) -> Tensor:
     kernels = _kernels_for(x, k)
     if kernels is None:
-        return knn_plain(x, y, k, step, bias, normalize)
-    check(x, y, k, step, bias, precision)
-    options = {"step": step, "bias": bias, "normalize": normalize, "precision": precision}
+        return knn_plain(x, y, k, step, bias, normalize, precision, grid_width)
+    check(x, y, k, step, bias, precision, grid_width)
+    options = {"step": step, "bias": bias, "normalize": normalize, "precision": precision, "grid_width": grid_width}
     edges: Tensor = kernels.search.neighbors(x, y, k, edges=True, **options)
     return edges
 
@@ -165,12 +192,14 @@ def _fake(
     bias: Tensor | None,
     normalize: bool,  # noqa: ARG001
     precision: str = "highest",
+    grid_width: int = 0,
 ) -> Tensor:
-    check(x, y, k, step, bias, precision)
+    check(x, y, k, step, bias, precision, grid_width)
     return x.new_empty(2, x.size(0) * x.size(1) * -(-k // step), dtype=torch.long)
 
 
 _ARGUMENTS = "Tensor x, Tensor y, int k, int step, Tensor? bias, bool normalize, str precision='highest'"
+_ARGUMENTS += ", int grid_width=0"
 torch.library.define("vig_pyg::knn", f"({_ARGUMENTS}) -> Tensor")
 torch.library.impl("vig_pyg::knn", "CompositeExplicitAutograd", knn_plain)
 torch.library.impl("vig_pyg::knn", "CPU", _native)

@@ -49,6 +49,7 @@ def knn_max_relative(
     bias: Tensor | None = None,
     normalize: bool = False,
     precision: Precision = "highest",
+    grid_width: int = 0,
 ) -> Tensor:
     """Find the nearest sources of each target, and compute `max_relative` over them.
 
@@ -60,6 +61,7 @@ def knn_max_relative(
         bias: Term added to the inner products, as for `knn`.
         normalize: If true, the features are L2-normalized for the search.
         precision: Precision of the products on a GPU, as for `knn`.
+        grid_width: Width of the grid of the targets, if `bias` holds terms of its columns and rows, as for `knn`.
 
     Returns:
         The features `(B n, 2 C)` in the order `x_0, m_0, x_1, m_1, ...`.
@@ -75,15 +77,25 @@ def knn_max_relative(
     bias = None if bias is None else bias.detach()  # a search has no gradient
     winners = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
     if not winners and type(k) is type(step) is int and is_eager_on_gpu(x, y):
-        return _on_gpu(x, y, k, step, bias, normalize, precision, False)[0]
-    out: Tensor = torch.ops.vig_pyg.knn_max_relative(x, y, k, step, bias, normalize, precision, winners)[0]
+        return _on_gpu(x, y, k, step, bias, normalize, precision, False, grid_width)[0]
+    arguments = x, y, k, step, bias, normalize, precision, winners, grid_width
+    out: Tensor = torch.ops.vig_pyg.knn_max_relative(*arguments)[0]
     return out
 
 
 def _plain(
-    x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, precision: Precision, winners: bool
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    step: int,
+    bias: Tensor | None,
+    normalize: bool,
+    precision: Precision,
+    winners: bool,
+    grid_width: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    source = neighbors(x, y, k, step=step, bias=bias, normalize=normalize, precision=precision)
+    options: dict[str, Any] = {"normalize": normalize, "precision": precision, "grid_width": grid_width}
+    source = neighbors(x, y, k, step=step, bias=bias, **options)
     (b, n, channels), m = x.shape, y.size(1)
     x, kind = x.reshape(-1, channels), winner_type(m)
     if x.numel() == 0:
@@ -107,12 +119,21 @@ def _plain_backward(grad: Tensor, winners: Tensor, num_src: int, images: int) ->
 
 
 def _on_gpu(
-    x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, precision: Precision, winners: bool
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    step: int,
+    bias: Tensor | None,
+    normalize: bool,
+    precision: Precision,
+    winners: bool,
+    grid_width: int = 0,
 ) -> tuple[Tensor, Tensor]:
     kernels = triton_kernels()
     if kernels is None or x.dtype not in _FLOATS or x.size(0) > MOST_IMAGES:
-        return _plain(x, y, k, step, bias, normalize, precision, winners)
-    source = neighbors(x, y, k, step=step, bias=bias, normalize=normalize, precision=precision)
+        return _plain(x, y, k, step, bias, normalize, precision, winners, grid_width)
+    options: dict[str, Any] = {"normalize": normalize, "precision": precision, "grid_width": grid_width}
+    source = neighbors(x, y, k, step=step, bias=bias, **options)
     nodes = y.reshape(-1, y.size(2)), x.reshape(-1, x.size(2))
     found: tuple[Tensor, Tensor] = kernels.gather.gather_neighbors(*nodes, source, winners=winners)
     return found
@@ -151,8 +172,9 @@ def _fake(
     normalize: bool,  # noqa: ARG001
     precision: Precision,
     winners: bool,
+    grid_width: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    check(x, y, k, step, bias, precision)
+    check(x, y, k, step, bias, precision, grid_width)
     (b, n, channels), m = x.shape, y.size(1)
     won = x.new_empty(b * n if winners else 0, channels, dtype=winner_type(m))
     return x.new_empty(b * n, 2 * channels), won
@@ -173,7 +195,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> 
 def _gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     (winners,), (x, y) = ctx.saved_tensors, ctx.shapes
     to_src, to_dst = torch.ops.vig_pyg.knn_max_relative_backward(grad, winners, y[0] * y[1], y[0])
-    return to_dst.view(x), to_src.view(y), None, None, None, None, None, None
+    return to_dst.view(x), to_src.view(y), *[None] * 7
 
 
 def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:  # noqa: ARG001
@@ -191,6 +213,7 @@ def _gradients_of_backward(ctx: Any, to_src: Tensor, to_dst: Tensor) -> tuple[Te
 
 
 _ARGUMENTS = "Tensor x, Tensor y, int k, int step, Tensor? bias, bool normalize, str precision, bool winners"
+_ARGUMENTS += ", int grid_width=0"
 _WINNERS = "Tensor grad, Tensor winners, int num_src, int images"
 torch.library.define("vig_pyg::knn_max_relative", f"({_ARGUMENTS}) -> (Tensor, Tensor)")
 torch.library.define("vig_pyg::knn_max_relative_backward", f"({_WINNERS}) -> (Tensor, Tensor)")

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vig_pyg.ops._grid_bias import bias_rows, grid_bias
 from vig_pyg.ops.checks import check_features, check_same, is_symbolic
 
 #: Of products on a GPU, in torch's words: float32, TF32, or bfloat16 operands.
@@ -68,7 +69,9 @@ def image_of(node: int, counts: Sequence[int]) -> str:
     return f" (image {image} of the batch)"
 
 
-def check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, precision: str = "highest") -> None:
+def check(
+    x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, precision: str = "highest", grid_width: int = 0
+) -> None:
     """Checks what the operator was called with, by anybody."""
     if precision not in PRECISIONS:
         raise ValueError(f"Unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}.")
@@ -83,13 +86,15 @@ def check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, precisio
         )
     if not 1 <= k <= m or step < 1:
         raise ValueError(f"Need 1 <= k <= {m} (the sources) and step >= 1, got k={k} and step={step}.")
+    rows = bias_rows(n, bias, grid_width)
     if bias is None:
         return
     check_features(bias, "bias", 3)
     shape = bias.shape
-    if shape[0] not in (1, b) or shape[1] not in (1, n) or shape[2] != m or bias.device != x.device:
+    if shape[0] not in (1, b) or shape[1] not in rows or shape[2] != m or bias.device != x.device:
         raise ValueError(
-            f"bias must have the shape (1 or {b}, 1 or {n}, {m}) on {x.device}, got {tuple(shape)} on {bias.device}."
+            f"bias must have the shape (1 or {b}, {' or '.join(map(str, rows))}, {m}) on {x.device}, got "
+            f"{tuple(shape)} on {bias.device}."
         )
 
 
@@ -107,9 +112,16 @@ def _scored(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool) -> tuple
 
 
 def knn_plain(
-    x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, precision: str = "highest"
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    step: int,
+    bias: Tensor | None,
+    normalize: bool,
+    precision: str = "highest",
+    grid_width: int = 0,
 ) -> Tensor:
-    check(x, y, k, step, bias, precision)
+    check(x, y, k, step, bias, precision, grid_width)
     b, n, m = x.size(0), x.size(1), y.size(1)
     step = min(step, k)
     kept = -(-k // step)
@@ -126,7 +138,10 @@ def knn_plain(
     for i in range(0, b, images):
         of_image = bias[i : i + images] if bias.size(0) > 1 else bias
         for row in range(0, n, rows):
-            of_row = of_image[:, row : row + rows] if bias.size(1) > 1 else of_image
+            if grid_width:
+                of_row = grid_bias(of_image, grid_width, row, min(row + rows, n))
+            else:
+                of_row = of_image[:, row : row + rows] if bias.size(1) > 1 else of_image
             scores = torch.baddbmm(of_row, x[i : i + images, row : row + rows], y[i : i + images].transpose(1, 2))
             source[i : i + images, row : row + rows] = scores.topk(k, dim=-1).indices[..., ::step]
     source += torch.arange(b, device=x.device).mul(m).view(b, 1, 1)
@@ -139,8 +154,12 @@ def _check_scores(bias: Tensor) -> None:
         raise ValueError("Scores are NaN: the bias holds NaN, or features are too large for their type.")
 
 
-def knn_exported(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool) -> Tensor:
+def knn_exported(
+    x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, grid_width: int = 0
+) -> Tensor:
     """The same in operators that every runtime knows, whatever the number of images; all scores at once."""
+    if grid_width and bias is not None:
+        bias = grid_bias(bias, grid_width, 0, x.size(1))
     x, y, bias = _scored(x, y, bias, normalize)
     source = (x @ y.transpose(1, 2) + bias).topk(k, dim=-1).indices[..., ::step]  # (B, n, kept)
     image = torch.arange(x.size(0), device=x.device).view(-1, 1, 1)

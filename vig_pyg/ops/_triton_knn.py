@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from vig_pyg.ops._grid_bias import bias_rows, grid_bias
 from vig_pyg.ops._triton_knn_row import MOST_SOURCES, search_row
 from vig_pyg.ops._triton_knn_tiles import search_tiles
 from vig_pyg.ops._triton_launch import launch, power_of_two
@@ -64,6 +65,7 @@ def neighbors(
     normalize: bool,
     precision: str = "highest",
     edges: bool = False,
+    grid_width: int = 0,
     tile: Tile | None = None,
 ) -> Tensor:
     """Sources of each target, numbered within the image, best first, `(B, n, ⌈k / step⌉)`, or edges.
@@ -77,6 +79,7 @@ def neighbors(
         normalize: Whether features are scaled to length 1 before.
         precision: Of float32 operands: `"highest"`, `"high"` or `"medium"`. Products in 16 bits are exact anyway.
         edges: Whether to return edges: sources counted over the batch, and targets.
+        grid_width: Width W of the grid of the targets, if the bias is given by terms `(1 or B, W + H, m)`.
         tile: Other sizes than those of `tile_for`, to measure them.
 
     Returns:
@@ -85,8 +88,10 @@ def neighbors(
     Raises:
         ValueError: If types or shapes do not fit each other.
     """
-    _check(x, y, k, step, bias)
+    _check(x, y, k, step, bias, grid_width)
     (images, n, channels), m = x.shape, y.size(1)
+    if grid_width and bias is not None and m <= MOST_SOURCES:  # then the bias is not larger than the features
+        bias, grid_width = grid_bias(bias, grid_width, 0, n), 0
     step = min(step, k)
     kept = -(-k // step)
     shape = (2, images * n * kept) if edges else (images, n, kept)
@@ -95,11 +100,11 @@ def neighbors(
     if found.numel() == 0:
         return found
     operands = prepared(x.contiguous(), y.contiguous(), bias, normalize, precision)
-    _launch(operands, found, k, step, kept, tile or tile_for(n, m, channels, operands.x.dtype))
+    _launch(operands, found, k, step, kept, grid_width, tile or tile_for(n, m, channels, operands.x.dtype))
     return found
 
 
-def _launch(operands: Operands, found: Tensor, k: int, step: int, kept: int, tile: Tile) -> None:
+def _launch(operands: Operands, found: Tensor, k: int, step: int, kept: int, grid_width: int, tile: Tile) -> None:
     x, y, x_lengths, y_lengths, bias, precision, exact, width = operands
     if x.is_cpu:  # Triton's interpreter multiplies no numbers of 16 bits
         x, y = x.to(y.dtype).float(), y.float()
@@ -116,13 +121,17 @@ def _launch(operands: Operands, found: Tensor, k: int, step: int, kept: int, til
         WIDTH=width,
         X_LENGTHS=x_lengths is not None,
         Y_LENGTHS=y_lengths is not None,
+        GRID=grid_width > 0,
         PRECISION=precision,
         SPLIT=y.dim() == 4,
         EXACT=exact,
     )
-    numbers = n, m // count, channels, of_image // count, of_target // count, k, step, kept
+    numbers: tuple[int, ...] = n, m // count, channels, of_image // count, of_target // count, k, step, kept
+    few = m <= MOST_SOURCES
+    if not few:
+        numbers += (grid_width,)
     launch(
-        search_row if m <= MOST_SOURCES else search_tiles,
+        search_row if few else search_tiles,
         (-(-n // tile.targets), images),
         (x, y, x_lengths, y_lengths, bias, found, *numbers),
         constants,
@@ -137,8 +146,10 @@ def _constants(tile: Tile, m: int, k: int, kept: int, **flags: Any) -> dict[str,
     few = m <= MOST_SOURCES
     sizes = {"TARGETS": tile.targets, "SOURCES": max(64, power_of_two(m)) if few else 128, "CHANNELS": tile.channels}
     sizes |= {} if few else {"BEST": max(16, power_of_two(k))}
-    own = {} if few else {"WIDTH": None, "SPLIT": None, "EXACT": None}  # other kernels have no such constant
-    return sizes | {"SLOTS": max(16, power_of_two(kept))} | {name: flags[name] for name in flags if name not in own}
+    of_others = ("GRID",) if few else ("WIDTH", "SPLIT", "EXACT")
+    return (
+        sizes | {"SLOTS": max(16, power_of_two(kept))} | {name: flags[name] for name in flags if name not in of_others}
+    )
 
 
 def tile_for(n: int, m: int, channels: int, dtype: torch.dtype) -> Tile:  # noqa: ARG001
@@ -208,17 +219,18 @@ def _dense(bias: Tensor) -> Tensor:
     return bias if bias.stride(2) == 1 and bias.stride(1) < MOST_STRIDE else bias.contiguous()
 
 
-def _check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None) -> None:
+def _check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, grid_width: int) -> None:
     (images, n, channels), m = x.shape, y.size(1)
     if x.dtype != y.dtype or x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
         raise ValueError(f"The search takes float32, bfloat16 or float16, got {x.dtype} and {y.dtype}.")
+    rows = bias_rows(n, bias, grid_width)
     fits = bias is None or (
-        bias.dim() == 3 and bias.size(2) == m and bias.size(0) in (1, images) and bias.size(1) in (1, n)
+        bias.dim() == 3 and bias.size(2) == m and bias.size(0) in (1, images) and bias.size(1) in rows
     )
     if y.shape != (images, m, channels) or not fits:
         raise ValueError(
-            f"Targets (B, n, C), sources (B, m, C) and a bias (1 or B, 1 or n, m) do not fit each other: got "
-            f"{tuple(x.shape)}, {tuple(y.shape)} and {None if bias is None else tuple(bias.shape)}."
+            f"Targets (B, n, C), sources (B, m, C) and a bias (1 or B, {' or '.join(map(str, rows))}, m) do not fit "
+            f"each other: got {tuple(x.shape)}, {tuple(y.shape)} and {None if bias is None else tuple(bias.shape)}."
         )
     if not 1 <= k <= min(m, MOST_NEIGHBORS) or step < 1:
         raise ValueError(f"Need 1 <= k <= {min(m, MOST_NEIGHBORS)} and step >= 1, got k={k} and step={step}.")

@@ -16,7 +16,17 @@ from vig_pyg.ops._triton_select import LOST, ordered
 _EMPTY = tl.constexpr(2**30)
 
 
-@triton.jit(do_not_specialize=["n", "m", "bias_image", "bias_target", "k", "step", "kept"])
+@triton.jit
+def _grid_biases(ptr, length, lengths, target, width, column, sources):
+    """The bias of targets on a grid, from terms of its columns and rows, in units of the products."""
+    there = column[None, :] < sources
+    of_column = ptr + (target % width).to(tl.int64)[:, None] * sources + column[None, :]
+    of_row = ptr + (width + target // width).to(tl.int64)[:, None] * sources + column[None, :]
+    bias = tl.load(of_column, there, float("-inf")) + tl.load(of_row, there, 0.0)
+    return bias * (length[:, None] * lengths[None, :])
+
+
+@triton.jit(do_not_specialize=["n", "m", "bias_image", "bias_target", "k", "step", "kept", "width"])
 def search_tiles(
     x_ptr,
     y_ptr,
@@ -32,6 +42,7 @@ def search_tiles(
     k,
     step,
     kept,
+    width,
     TARGETS: tl.constexpr,
     SOURCES: tl.constexpr,
     CHANNELS: tl.constexpr,
@@ -41,6 +52,7 @@ def search_tiles(
     COUNT: tl.constexpr,
     X_LENGTHS: tl.constexpr,
     Y_LENGTHS: tl.constexpr,
+    GRID: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """`m` and the strides of the bias count in units of `COUNT`: the compiler then sees what they are divisible by."""
@@ -49,7 +61,9 @@ def search_tiles(
     row = tl.arange(0, TARGETS)
     here, safe = start + row < n, tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
     length = lengths_of(x_length_ptr, image * n + start + row, here, X_LENGTHS)
-    bias_at = bias_ptr + (image * bias_image + start.to(tl.int64) * bias_target) * COUNT
+    bias_at = bias_ptr + image * bias_image * COUNT
+    if not GRID:
+        bias_at += start.to(tl.int64) * bias_target * COUNT
     x_at = x_ptr + (image * n + start) * channels
     y_at = y_ptr + image * sources * channels
     list_scores = tl.full((TARGETS, BEST), LOST, tl.int32)
@@ -58,7 +72,10 @@ def search_tiles(
     while tile * SOURCES < sources:
         column = tile * SOURCES + tl.arange(0, SOURCES)
         lengths = lengths_of(y_length_ptr, image * sources + column, column < sources, Y_LENGTHS)
-        scores = biases(bias_at, length, lengths, safe, column, sources, bias_target, ROWS, COUNT)
+        if GRID:
+            scores = _grid_biases(bias_at, length, lengths, start + safe, width, column, sources)
+        else:
+            scores = biases(bias_at, length, lengths, safe, column, sources, bias_target, ROWS, COUNT)
         scores = _products(scores, x_at, y_at, row, here, column, sources, channels, CHANNELS, PRECISION)
         scores *= (1.0 / lengths)[None, :]
         scores = tl.where(column[None, :] < sources, ordered(scores), LOST)

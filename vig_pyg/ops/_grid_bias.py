@@ -1,0 +1,54 @@
+r"""The bias of targets that lie on a grid, as the sum of a term of their column and a term of their row.
+
+Equation: :math:`b_{is} = a_{i \bmod W, s} + a_{W + \lfloor i / W \rfloor, s}` for target i of a grid of H rows and W
+columns in raster order. Shapes: terms a `(1 or B, W + H, m)`, bias `(1 or B, H W, m)`.
+
+Products of sin-cos position codes have this form. The terms of a large grid need little memory, where the bias itself
+would be larger than all features: 8 MB for 1 GB at 200 x 320 targets and 4000 sources.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def bias_rows(num_targets: int, bias: Tensor | None, grid_width: int) -> tuple[int, ...]:
+    """The numbers of rows that a bias may have: one or n, or those of the terms of a grid.
+
+    Args:
+        num_targets: Number of targets n.
+        bias: The bias or the terms.
+        grid_width: Columns W of the grid; 0 means that the bias is given itself.
+
+    Raises:
+        ValueError: If the targets fill no grid of this width, or there is no bias.
+    """
+    if grid_width == 0:
+        return 1, num_targets
+    if grid_width < 0 or num_targets % grid_width or bias is None:
+        raise ValueError(
+            f"grid_width={grid_width} needs a bias, and a number of targets that it divides, got "
+            f"{'no bias' if bias is None else 'one'} and {num_targets} targets."
+        )
+    return (grid_width + num_targets // grid_width,)
+
+
+def grid_bias(terms: Tensor, grid_width: int, start: int, stop: int) -> Tensor:
+    """The bias of some targets.
+
+    Args:
+        terms: The terms `(1 or B, W + H, m)`.
+        grid_width: Columns W of the grid.
+        start: The first target.
+        stop: The target after the last one.
+
+    Returns:
+        The bias `(1 or B, stop - start, m)`.
+
+    Example:
+        >>> grid_bias(torch.tensor([[[1.0], [2.0], [10.0], [20.0]]]), 2, 0, 4).flatten().tolist()
+        [11.0, 12.0, 21.0, 22.0]
+    """
+    target = torch.arange(start, stop, device=terms.device)
+    return terms[:, target % grid_width] + terms[:, grid_width + target // grid_width]
