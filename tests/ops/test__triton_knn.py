@@ -200,3 +200,27 @@ def test_other_shapes_are_refused():
 def test_rows_of_a_bias_far_apart_are_copied():
     for stride, want in ((2**24 - 1, 2**24 - 1), (2**24, 3)):
         assert _dense(torch.empty_strided((1, 2, 3), (0, stride, 1), device="meta")).stride(1) == want
+
+
+@pytest.mark.parametrize(
+    ("seed", "m", "k"),
+    [
+        (0, 300, 9),
+        (1, 700, 17),
+        *(
+            pytest.param(s, m, k, marks=pytest.mark.slow)
+            for s in range(2, 6)
+            for m in (257, 512, 1100)
+            for k in (1, 16, 40)
+        ),
+    ],
+)
+def test_many_sources_keep_the_order_of_ties_wherever_the_search_begins(seed, m, k):
+    """Each tile of targets begins with other sources: with few different scores the smaller source comes first."""
+    rng = torch.Generator(torch.get_default_device()).manual_seed(seed)
+    scores = torch.randint(-2, 3, (1, 1, m), generator=rng).float().expand(1, 200, m).contiguous()
+    scores[:, 1::3] = torch.randint(-1, 1, (1, 1, m), generator=rng).float()
+    scores[:, 2::3] = 0
+    x, y, zero = torch.zeros(1, 200, 1), torch.zeros(1, m, 1), scores
+    want = scores.sort(dim=-1, descending=True, stable=True).indices[0, :, :k]
+    assert torch.equal(found(x, y, k, 1, zero)[0].view(200, k), want)

@@ -1,7 +1,11 @@
 r"""Search among any number of sources, tile by tile, in Triton.
 
-Equation: as in `_triton_knn_row.py`. Each target keeps a list of its best so far, in no order. A tile of scores is
+Equation: as in `_triton_knn_row.py`. Each target keeps a list of its k best so far, in no order. A tile of scores is
 searched only while one of its rows holds something better than the worst of that row's list, which it then replaces.
+
+The search begins with the tile of the sources that lie as far along the image as the targets. Near patches resemble
+each other, so the later tiles rarely hold anything better: on a photo at 800 x 1280 the tiles of 64 targets are searched
+75 times in all, for 129 in the order of the sources, and 203 with lists of 16 in place of 9.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ from vig_pyg.ops._triton_select import LOST, ordered
 
 #: Numbers of empty places in a list: larger than those of all sources.
 _EMPTY = tl.constexpr(2**30)
+#: Scores of places beyond the k-th, which nothing replaces: larger than those of all sources.
+_CLOSED = tl.constexpr(2**31 - 1)
 
 
 @triton.jit
@@ -66,10 +72,13 @@ def search_tiles(
         bias_at += start.to(tl.int64) * bias_target * COUNT
     x_at = x_ptr + (image * n + start) * channels
     y_at = y_ptr + image * sources * channels
-    list_scores = tl.full((TARGETS, BEST), LOST, tl.int32)
-    list_sources = tl.zeros((TARGETS, BEST), tl.int32) + (tl.arange(0, BEST) + _EMPTY)[None, :]
-    tile = 0
-    while tile * SOURCES < sources:
+    slot = tl.arange(0, BEST)[None, :]
+    list_sources = tl.zeros((TARGETS, BEST), tl.int32) + slot + _EMPTY
+    list_scores = tl.where(slot < k, tl.full((TARGETS, BEST), LOST, tl.int32), _CLOSED)
+    tiles = tl.cdiv(sources, SOURCES)
+    tile = ((start + TARGETS // 2).to(tl.int64) * sources // n // SOURCES).to(tl.int32) % tiles
+    done = 0
+    while done < tiles:
         column = tile * SOURCES + tl.arange(0, SOURCES)
         lengths = lengths_of(y_length_ptr, image * sources + column, column < sources, Y_LENGTHS)
         if GRID:
@@ -80,7 +89,9 @@ def search_tiles(
         scores *= (1.0 / lengths)[None, :]
         scores = tl.where(column[None, :] < sources, ordered(scores), LOST)
         list_scores, list_sources = _merge(scores, column, list_scores, list_sources, sources)
-        tile += 1
+        tile = (tile + 1) % tiles
+        done += 1
+    list_scores = tl.where(slot < k, list_scores, LOST)
     chosen = _sorted(list_scores, list_sources, k, step, SLOTS)
     write(found_ptr, chosen, image, start, row, here, n, sources, kept)
 
@@ -115,22 +126,25 @@ def _products(
 
 @triton.jit
 def _merge(scores, column, list_scores, list_sources, sources):
-    """The lists, with what a tile holds that is better; equal scores keep the source that came first."""
-    best = tl.max(scores, 1)
-    worst = tl.min(list_scores, 1)
-    last = tl.max(tl.where(list_scores == worst[:, None], list_sources, -1), 1)
-    better = best > worst
+    """The lists, with what a tile holds that is better; of equal scores the smaller sources stay."""
+    best, source, last, better = _best_and_worst(scores, column, list_scores, list_sources, sources)
     while tl.max(better.to(tl.int32)) > 0:
-        source = tl.min(tl.where(scores == best[:, None], column[None, :], sources), 1)
         scores = tl.where(column[None, :] == source[:, None], LOST, scores)
         replaced = (list_sources == last[:, None]) & better[:, None]
         list_scores = tl.where(replaced, best[:, None], list_scores)
         list_sources = tl.where(replaced, source[:, None], list_sources)
-        best = tl.max(scores, 1)
-        worst = tl.min(list_scores, 1)
-        last = tl.max(tl.where(list_scores == worst[:, None], list_sources, -1), 1)
-        better = best > worst
+        best, source, last, better = _best_and_worst(scores, column, list_scores, list_sources, sources)
     return list_scores, list_sources
+
+
+@triton.jit
+def _best_and_worst(scores, column, list_scores, list_sources, sources):
+    """Score and source of the best of each row of a tile, the source that it may replace, and whether it is better."""
+    best = tl.max(scores, 1)
+    source = tl.min(tl.where(scores == best[:, None], column[None, :], sources), 1)
+    worst = tl.min(list_scores, 1)
+    last = tl.max(tl.where(list_scores == worst[:, None], list_sources, -1), 1)
+    return best, source, last, (best > worst) | ((best == worst) & (source < last) & (best > LOST))
 
 
 @triton.jit
