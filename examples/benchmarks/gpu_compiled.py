@@ -86,7 +86,7 @@ def compiled(
 
 def ours(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Code, dict[str, float]]:
     n, m, channels, k, kept = shape
-    tile, word = tile_for(n, m, channels, dtype), {torch.bfloat16: "*bf16", torch.float32: "*fp32"}[dtype]
+    tile, word = tile_for(n, m, channels, dtype, k), {torch.bfloat16: "*bf16", torch.float32: "*fp32"}[dtype]
     numbers = ["n", "m", "channels", "bias_image", "bias_target", "k", "step", "kept"]
     lengths = ["x_length_ptr", "y_length_ptr", "bias_ptr"]
     types = {"x_ptr": word, "y_ptr": word, **dict.fromkeys(lengths, "*fp32"), "found_ptr": "*i16"}

@@ -40,6 +40,7 @@ class Tile(NamedTuple):
     channels: int  # of one step of the product
     stages: int  # steps of the product that are under way at once
     warps: int
+    sources: int = 64  # of one tile, where an image has more than `MOST_SOURCES`
 
 
 class Operands(NamedTuple):
@@ -100,7 +101,7 @@ def neighbors(
     if found.numel() == 0:
         return found
     operands = prepared(x.contiguous(), y.contiguous(), bias, normalize, precision)
-    _launch(operands, found, k, step, kept, grid_width, tile or tile_for(n, m, channels, operands.x.dtype))
+    _launch(operands, found, k, step, kept, grid_width, tile or tile_for(n, m, channels, operands.x.dtype, k))
     return found
 
 
@@ -144,7 +145,11 @@ def _launch(operands: Operands, found: Tensor, k: int, step: int, kept: int, gri
 def _constants(tile: Tile, m: int, k: int, kept: int, **flags: Any) -> dict[str, Any]:
     """Constants of `search_row` or `search_tiles`, in their order."""
     few = m <= MOST_SOURCES
-    sizes = {"TARGETS": tile.targets, "SOURCES": max(64, power_of_two(m)) if few else 128, "CHANNELS": tile.channels}
+    sizes = {
+        "TARGETS": tile.targets,
+        "SOURCES": max(64, power_of_two(m)) if few else tile.sources,
+        "CHANNELS": tile.channels,
+    }
     sizes |= {} if few else {"BEST": max(16, power_of_two(k))}
     of_others = ("GRID",) if few else ("WIDTH", "SPLIT", "EXACT")
     return (
@@ -152,12 +157,18 @@ def _constants(tile: Tile, m: int, k: int, kept: int, **flags: Any) -> dict[str,
     )
 
 
-def tile_for(n: int, m: int, channels: int, dtype: torch.dtype) -> Tile:  # noqa: ARG001
+def tile_for(n: int, m: int, channels: int, dtype: torch.dtype, k: int) -> Tile:  # noqa: ARG001
     """The sizes that were fastest where they were measured (`examples/benchmarks/gpu_kernels.py`).
+
+    For more than `MOST_SOURCES` sources they are the largest that spill no registers where compiled ahead of time
+    (`examples/benchmarks/gpu_compiled.py`): a tile of scores, and lists of 16 or 32 sources.
 
     64 targets are the fewest rows of a warp group's product; four warps then hold 64 x 256 scores in 128 registers a
     thread, and two programs share a multiprocessor. A step of the product is as wide as it can be without a rest.
     """
+    if m > MOST_SOURCES:
+        few = dtype != torch.float32 and k <= 16 and m % 4 == 0
+        return Tile(64, 16, 2 if dtype == torch.float32 else 4, 4, 128 if few else 64)
     if dtype == torch.float32:
         return Tile(64, 16, 2, 4)  # sources are there twice, and two programs are to share a multiprocessor
     if channels % 64 == 0:
