@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -41,4 +41,6 @@ class Search(NamedTuple):
 
     def max_relative(self) -> Tensor:
         """Features and max-relative features of the targets, interleaved channel by channel, `(B n, 2 C)`."""
-        return knn_max_relative(*self[:3], **dict(zip(self._fields[3:], self[3:], strict=True)))
+        x, y, k, step, bias, normalize, precision, width = self
+        options: dict[str, Any] = {"normalize": normalize, "precision": precision, "grid_width": width}
+        return knn_max_relative(x, y, k, step=step, bias=bias, **options)

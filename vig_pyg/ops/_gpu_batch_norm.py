@@ -44,11 +44,13 @@ class GPUNorm:
     def __init__(self, h: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, offset: Tensor | None, *, gelu: bool) -> None:
         mean, variance, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
         assert norm.momentum is not None
+        assert mean is not None and variance is not None and batches is not None  # `has_gpu_norm` has looked
         self.gelu = gelu
         tensors = h, norm.weight, norm.bias, offset, mean, variance, batches
-        if is_eager_on_gpu(h, *tensors[1:3], *tensors[4:]):
-            self.factors = _statistics(*tensors, norm.momentum, norm.eps)
-            torch.autograd.graph.increment_version(tensors[4:])  # as the dispatcher does for tensors that change
+        if is_eager_on_gpu(h, norm.weight, norm.bias, mean, variance, batches):
+            self.factors: Tensor = _statistics(*tensors, norm.momentum, norm.eps)
+            # as the dispatcher does for tensors that change
+            torch.autograd.graph.increment_version((mean, variance, batches))
         else:
             self.factors = torch.ops.vig_pyg.norm_statistics(*tensors, norm.momentum, norm.eps)
 
