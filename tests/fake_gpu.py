@@ -93,3 +93,43 @@ def issued(run):
     with Issued() as mode:
         run()
     return mode.counts
+
+
+def backward(loss):
+    """The backward pass of a fake loss, node by node: torch's engine asks the driver for a device, which is not here.
+
+    Gradients of parameters are computed and dropped.
+    """
+    gradients = {loss.grad_fn: {0: torch.ones_like(loss)}}
+    for node in _in_order(loss.grad_fn):
+        mine = gradients.pop(node, {})
+        if not mine or type(node).__name__ == "AccumulateGrad":
+            continue
+        found = _call(node, [mine.get(i) for i in range(max(mine) + 1)])
+        for (behind, place), gradient in zip(node.next_functions, found, strict=False):
+            if behind is not None and gradient is not None:
+                slots = gradients.setdefault(behind, {})
+                slots[place] = slots[place] + gradient if place in slots else gradient
+
+
+def _call(node, gradients):
+    """The gradients that a node hands on; an operator with several results gets `None` for those without one."""
+    results = 2 if type(node).__name__.startswith("GeneratedBackwardFor") else 1  # of an operator of this package
+    gradients += [None] * (results - len(gradients))
+    found = getattr(node, "apply", node)(*gradients)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _in_order(root):
+    """The nodes behind a result, each after all that lead to it."""
+    seen, found, stack = {root}, [], [(root, iter(root.next_functions))]
+    while stack:
+        node, rest = stack[-1]
+        behind = next(rest, None)
+        if behind is None:
+            found.append(node)
+            stack.pop()
+        elif behind[0] is not None and behind[0] not in seen:
+            seen.add(behind[0])
+            stack.append((behind[0], iter(behind[0].next_functions)))
+    return reversed(found)

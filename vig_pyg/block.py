@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from vig_pyg.conv import ConvFactory, MaxRelativeConv, NodesOrPair, NodeUpdateConv, VisionConv
 from vig_pyg.data import Layout, pool_nodes
 from vig_pyg.graph import Builder, DilatedKNN, GraphFactory, sound_edges
+from vig_pyg.graph.search import Search
 from vig_pyg.layers import FFN, DropPath, LinearNorm
 from vig_pyg.ops import mlp, prefers_no_edges
 
@@ -88,14 +89,19 @@ class Grapher(nn.Module):
             raise ValueError(f"Got {x.size(0)} nodes and a layout of {layout.num_nodes}: it belongs to other images.")
         y = self.fc1(x)
         y_src, layout_src = pool_nodes(y, layout, self.reduce_ratio)
-        out = self._without_edges(y, layout, y_src, layout_src)
-        if out is None:
+        search, conv = self._search(y, layout, y_src, layout_src), self.conv
+        if search is not None and isinstance(conv, MaxRelativeConv):
+            joined = x if self.drop_path.drops_nothing() else None
+            out = mlp(search.max_relative(), conv.mlp, self.fc2, residual=joined)
+            if joined is not None:
+                return out
+        else:
             edge_index = sound_edges(self.graph(y, layout, y_src, layout_src), self.graph, y_src, y)
             out = self._update(y if y_src is y else (y_src, y), edge_index, (x.size(0), 2 * x.size(1)))
         return x + self.drop_path(out, layout.batch, layout.num_graphs)
 
-    def _without_edges(self, y: Tensor, layout: Layout, y_src: Tensor, layout_src: Layout) -> Tensor | None:
-        """Compute search and max-relative convolution in one step on a GPU; `None` if the edges are needed."""
+    def _search(self, y: Tensor, layout: Layout, y_src: Tensor, layout_src: Layout) -> Search | None:
+        """The search, if a GPU computes it and the max-relative convolution in one step; `None` if edges are needed."""
         graph, conv = self.graph, self.conv
         if not (type(graph) is DilatedKNN and type(conv) is MaxRelativeConv and prefers_no_edges(y_src, y)):
             return None
@@ -106,8 +112,7 @@ class Grapher(nn.Module):
             or is_watched(graph, conv)
         ):
             return None
-        search = graph.search(y, layout, y_src, layout_src)
-        return None if search is None else mlp(search.max_relative(), conv.mlp, self.fc2)
+        return graph.search(y, layout, y_src, layout_src)
 
     def _update(self, y: NodesOrPair, edge_index: Tensor, expected: tuple[int, int]) -> Tensor:
         """Apply the operator and the following linear layer, together if the operator ends with an MLP on nodes."""

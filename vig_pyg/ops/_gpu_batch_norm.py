@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,14 @@ def has_gpu_norm(x: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
     )
 
 
+class NormGradients(NamedTuple):
+    """Gradients of the weight and bias of a norm, and of the offset, which are zeros: a norm cancels it."""
+
+    weight: Tensor
+    bias: Tensor
+    offset: Tensor
+
+
 class GPUNorm:
     """One use of a batch norm in training on a GPU, with the batch's statistics; it moves the running ones.
 
@@ -54,26 +62,27 @@ class GPUNorm:
         else:
             self.factors = torch.ops.vig_pyg.norm_statistics(*tensors, norm.momentum, norm.eps)
 
-    def apply(self, h: Tensor, out: Tensor | None = None) -> Tensor:
-        """Normalized features, with GELU where it follows, into `out` (it may be `h`)."""
+    def apply(self, h: Tensor, out: Tensor | None = None, residual: Tensor | None = None) -> Tensor:
+        """Normalized features, with GELU where it follows, added to a residual, into `out` (it may be `h`)."""
         out = torch.empty_like(h) if out is None else out
         apply: Any = _apply if is_eager_on_gpu(h, out) else torch.ops.vig_pyg.norm_apply
-        apply(h, self.factors, out, self.gelu)
+        apply(h, self.factors, out, self.gelu, residual)
         return out
 
-    def backward_(self, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Turns the gradient of the result into that of `h`; returns those of weight and bias."""
+    def backward_(self, grad: Tensor, h: Tensor) -> NormGradients:
+        """Turns the gradient of the result into that of `h`; returns those of weight, bias and offset."""
         return self._backward_into(grad, grad, h)
 
-    def backward(self, grad: Tensor, h: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The gradient of `h`, and those of weight and bias; `grad` stays as it is."""
+    def backward(self, grad: Tensor, h: Tensor) -> tuple[Tensor, NormGradients]:
+        """The gradient of `h`, and those of weight, bias and offset; `grad` stays as it is."""
         out = torch.empty_like(h)
         return out, self._backward_into(out, grad.contiguous(), h)
 
-    def _backward_into(self, out: Tensor, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def _backward_into(self, out: Tensor, grad: Tensor, h: Tensor) -> NormGradients:
         backward: Any = _backward if is_eager_on_gpu(grad, h) else torch.ops.vig_pyg.norm_backward
         totals: Tensor = backward(grad, h, self.factors, out, self.gelu)
-        return totals[1], totals[0]
+        bias, weight, offset = totals.unbind()
+        return NormGradients(weight, bias, offset)
 
 
 def _statistics(
@@ -105,10 +114,12 @@ def _statistics(
     return found
 
 
-def _apply(h: Tensor, factors: Tensor, out: Tensor, gelu: bool) -> None:
+def _apply(h: Tensor, factors: Tensor, out: Tensor, gelu: bool, residual: Tensor | None = None) -> None:
     _check(h)
     _check_factors(h, factors, out)
-    _kernels().apply(h, factors, out, gelu=gelu)
+    if residual is not None:
+        _check_factors(h, factors, residual)
+    _kernels().apply(h, factors, out, residual, gelu=gelu)
 
 
 def _backward(grad: Tensor, h: Tensor, factors: Tensor, out: Tensor, gelu: bool) -> Tensor:
@@ -149,21 +160,25 @@ def _fake_statistics(h: Tensor, *_: object) -> Tensor:
     return torch.empty(4, h.size(1), dtype=torch.float32, device=h.device)
 
 
-def _fake_apply(h: Tensor, factors: Tensor, out: Tensor, gelu: bool) -> None:  # noqa: ARG001
+def _fake_apply(h: Tensor, factors: Tensor, out: Tensor, gelu: bool, residual: Tensor | None = None) -> None:  # noqa: ARG001
     _check_factors(h, factors, out)
+    if residual is not None:
+        _check_factors(h, factors, residual)
 
 
 def _fake_backward(grad: Tensor, h: Tensor, factors: Tensor, out: Tensor, gelu: bool) -> Tensor:  # noqa: ARG001
     _check_factors(h, factors, grad)
     _check_factors(h, factors, out)
-    return torch.empty(2, h.size(1), dtype=torch.float32, device=h.device)
+    return torch.empty(3, h.size(1), dtype=torch.float32, device=h.device)
 
 
 _RUNNING = "Tensor(a!) running_mean, Tensor(b!) running_var, Tensor(c!) batches, float momentum, float eps"
 torch.library.define(
     "vig_pyg::norm_statistics", f"(Tensor h, Tensor weight, Tensor bias, Tensor? offset, {_RUNNING}) -> Tensor"
 )
-torch.library.define("vig_pyg::norm_apply", "(Tensor h, Tensor factors, Tensor(a!) out, bool gelu) -> ()")
+torch.library.define(
+    "vig_pyg::norm_apply", "(Tensor h, Tensor factors, Tensor(a!) out, bool gelu, Tensor? residual=None) -> ()"
+)
 torch.library.define(
     "vig_pyg::norm_backward", "(Tensor grad, Tensor h, Tensor factors, Tensor(a!) out, bool gelu) -> Tensor"
 )

@@ -92,7 +92,7 @@ def neighbors(
     bias: Tensor | None,
     normalize: bool,
     precision: Precision,
-    grid_width: int,
+    grid_width: int = 0,
 ) -> Tensor:
     """As `knn`, but return the indices of the sources within their image, `(B, n, ⌈k / step⌉)`, for other kernels.
 

@@ -4,8 +4,9 @@ Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with the bat
 :math:`s\,(d - \bar d - \hat h\,\overline{d \hat h})` with :math:`s = \gamma / \sigma`, :math:`\hat h` the normalized
 features, d the gradient before GELU and bars for means over nodes. Shapes: h `(N, C)`, C a multiple of 8.
 
-Forward reads h twice and writes once; backward reads h and the gradient twice and writes once. All sums are in
-float32, in an order that does not change: each program sums some rows, and then few sums are left for each channel.
+Forward reads h twice and writes once, with a residual connection as well; backward reads h and the gradient twice and
+writes once. All sums are in float32, in an order that does not change: each program sums some rows, and then few sums
+are left for each channel.
 Statistics are of differences to a row of the program, so that a large mean costs no digits.
 """
 
@@ -62,23 +63,29 @@ def statistics(
     return factors
 
 
-def apply(h: Tensor, factors: Tensor, out: Tensor, *, gelu: bool) -> None:
-    """Normalized features, with GELU where it follows, into `out` (it may be `h`)."""
+def apply(h: Tensor, factors: Tensor, out: Tensor, residual: Tensor | None = None, *, gelu: bool) -> None:
+    """Normalized features, with GELU where it follows, added to a residual if there is one, into `out` (maybe `h`)."""
     n, channels = h.shape
     groups = n * (channels // STEP)
-    sizes = groups, channels // STEP, channels
-    launch(_apply, (triton.cdiv(groups, _GROUPS),), (h, factors, out, *sizes), {"GELU": gelu, "GROUPS": _GROUPS})
+    tensors = h, factors, h if residual is None else residual, out
+    constants = {"GELU": gelu, "RESIDUAL": residual is not None, "GROUPS": _GROUPS}
+    launch(_apply, (triton.cdiv(groups, _GROUPS),), (*tensors, groups, channels // STEP, channels), constants)
 
 
 def backward(grad: Tensor, h: Tensor, factors: Tensor, out: Tensor, *, gelu: bool) -> Tensor:
-    """The gradient of h into `out` (it may be `grad`); returns those of bias and weight, `(2, C)`."""
+    """The gradient of h into `out` (it may be `grad`); returns those of bias, weight and offset, `(3, C)`.
+
+    An offset changes the running mean alone, so its gradient is 0; to fill it elsewhere would take a launch.
+    """
     n, channels = h.shape
     columns, parts = _columns(channels), _parts(n)
     sums = torch.empty(2, parts, channels, dtype=torch.float32, device=h.device)
     tile = {"GELU": gelu, "ROWS": _SLOPES_TILE // columns, "COLUMNS": columns}
     sizes: tuple[int | float, ...] = n, channels, _rows(n, parts), parts
     launch(_slopes, (triton.cdiv(channels, columns), parts), (grad, h, factors, sums, *sizes), tile)
-    totals = sums.sum(1)
+    totals = torch.empty(3, channels, dtype=torch.float32, device=h.device)
+    constants = {"PARTS": power_of_two(parts), "COLUMNS": 16}
+    launch(_totals, (triton.cdiv(channels, 16),), (sums, totals, channels, parts), constants)
     groups = n * (channels // STEP)
     sizes, constants = (groups, channels // STEP, channels, 1 / n), {"GELU": gelu, "GROUPS": _GROUPS}
     launch(_gradient, (triton.cdiv(groups, _GROUPS),), (grad, h, factors, totals, out, *sizes), constants)
@@ -185,13 +192,27 @@ def _factors(factors_ptr, channels, group, groups_a_row, here):
 
 
 @triton.jit(do_not_specialize=["groups"])
-def _apply(h_ptr, factors_ptr, out_ptr, groups, groups_a_row, channels, GELU: tl.constexpr, GROUPS: tl.constexpr):
+def _apply(
+    h_ptr,
+    factors_ptr,
+    residual_ptr,
+    out_ptr,
+    groups,
+    groups_a_row,
+    channels,
+    GELU: tl.constexpr,
+    RESIDUAL: tl.constexpr,
+    GROUPS: tl.constexpr,
+):
     group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)
     here = (group < groups)[:, None]
     at = group[:, None] * 8 + tl.arange(0, 8)[None, :]
     _, _, scale, shift = _factors(factors_ptr, channels, group, groups_a_row, here)
     z = tl.load(h_ptr + at, here, 0.0).to(tl.float32) * scale + shift
-    tl.store(out_ptr + at, gelu_of(z) if GELU else z, here)
+    z = gelu_of(z) if GELU else z
+    if RESIDUAL:
+        z += tl.load(residual_ptr + at, here, 0.0).to(tl.float32)
+    tl.store(out_ptr + at, z, here)
 
 
 @triton.jit
@@ -238,6 +259,19 @@ def _slopes(
     at = sums_ptr + part * channels + c
     tl.store(at, tl.sum(sum_d, 0), on)
     tl.store(at + parts * channels, tl.sum(sum_dh, 0), on)
+
+
+@triton.jit
+def _totals(sums_ptr, totals_ptr, channels, parts, PARTS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Both sums of each channel over all parts, and a row of zeros."""
+    c = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    part = tl.arange(0, PARTS)
+    here = (part < parts)[:, None] & (c < channels)[None, :]
+    at = sums_ptr + part[:, None] * channels + c[None, :]
+    to = totals_ptr + c
+    tl.store(to, tl.sum(tl.load(at, here, 0.0), 0), c < channels)
+    tl.store(to + channels, tl.sum(tl.load(at + parts * channels, here, 0.0), 0), c < channels)
+    tl.store(to + 2 * channels, tl.zeros((COLUMNS,), tl.float32), c < channels)
 
 
 @triton.jit(do_not_specialize=["groups", "share"])

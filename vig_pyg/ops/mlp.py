@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from vig_pyg.ops._autocast import autocast_type
 from vig_pyg.ops._readable import readable_heads
 from vig_pyg.ops._recomputable import can_recompute, is_recomputable
+from vig_pyg.ops._recomputed_branch import RecomputedBranch
 from vig_pyg.ops.recomputed import RecomputedLinearNorm, RecomputedMLP, RecomputedNorm
 from vig_pyg.ops.tiled import TiledMLP, is_worth_tiling
 
 
-def mlp(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
-    r"""`second(first(x))`; in training, the wide intermediate activations are recomputed rather than stored.
+def mlp(x: Tensor, first: nn.Module, second: nn.Module, *, residual: Tensor | None = None) -> Tensor:
+    r"""`residual + second(first(x))`; in training, the wide intermediate activations are recomputed rather than stored.
 
-    .. math:: \mathrm{BN}(W_2\,\mathrm{GELU}(\mathrm{BN}(W_1 x + b_1)) + b_2)
+    .. math:: r + \mathrm{BN}(W_2\,\mathrm{GELU}(\mathrm{BN}(W_1 x + b_1)) + b_2)
 
     (FFN and update of Vision GNN, arXiv 2206.00272, section 3).
 
@@ -30,6 +31,7 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
         x: Nodes `(N, C)`.
         first: A sequence of linear layer, batch norm and GELU. Other modules are simply called.
         second: A sequence of linear layer and batch norm.
+        residual: Nodes r `(N, C')` to which the result is added, or `None`, the default, for the result alone.
 
     Returns:
         Nodes `(N, C')`.
@@ -43,16 +45,23 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
     heads = _heads_of_mlp(layers)
     if heads == 0 or not can_recompute(x, layers[2], layers):
         plain: Tensor = second(first(x))
-        return plain
+        return plain if residual is None else residual + plain
     modules: tuple[Any, ...] = layers
     _, linear_1, norm, _, _, linear_2, last = modules
-    x, weight_1, bias_1, weight_2, bias_2 = _cast(x, linear_1.weight, linear_1.bias, linear_2.weight, linear_2.bias)
+    if _is_one_branch(x, residual, last):
+        adds_x = residual is x
+        layers_and_norms = (part for pair in ((linear_1, norm), (linear_2, last)) for part in pair)
+        parameters = (parameter for layer in layers_and_norms for parameter in (layer.weight, layer.bias))
+        return RecomputedBranch.apply(x, None if adds_x else residual, *parameters, (norm, last), heads, adds_x)
+    bias_1 = linear_1.bias  # only shifts a running mean, so it is not converted
+    x_low, weight_1, weight_2, bias_2 = _cast(x, linear_1.weight, linear_2.weight, linear_2.bias)
     function = TiledMLP if x.is_cpu and is_worth_tiling(x) else RecomputedMLP
     norm_follows = not x.is_cpu and last.training
     out: Tensor = function.apply(
-        x, weight_1, bias_1, norm.weight, norm.bias, weight_2, bias_2, norm, heads, norm_follows
+        x_low, weight_1, bias_1, norm.weight, norm.bias, weight_2, bias_2, norm, heads, norm_follows
     )
-    return batch_norm_gelu(out, last)
+    out = batch_norm_gelu(out, last)
+    return out if residual is None else residual + out
 
 
 def linear_norm(x: Tensor, linear: nn.Module, norm: nn.Module) -> Tensor:
@@ -74,8 +83,8 @@ def linear_norm(x: Tensor, linear: nn.Module, norm: nn.Module) -> Tensor:
     """
     if readable_heads(linear) == 1 and can_recompute(x, norm, (linear, norm)):
         layer: Any = linear
-        x, weight, bias = _cast(x, layer.weight, layer.bias)
-        out: Tensor = RecomputedLinearNorm.apply(x, weight, bias, norm.weight, norm.bias, norm)
+        x, weight = _cast(x, layer.weight)
+        out: Tensor = RecomputedLinearNorm.apply(x, weight, layer.bias, norm.weight, norm.bias, norm)
         return out
     plain: Tensor = norm(linear(x))
     return plain
@@ -107,6 +116,13 @@ def batch_norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -
             return out.view(x.size(0), *x.shape[2:], -1).permute(0, 3, 1, 2)  # (B H W, C) -> (B, C, H, W)
     plain: Tensor = norm(x)
     return plain if gelu is None else gelu(plain)
+
+
+def _is_one_branch(x: Tensor, residual: Tensor | None, last: nn.Module) -> bool:
+    """True on a GPU if the kernels take the norm behind the second linear layer too, and the residual connection."""
+    if x.is_cpu or not can_recompute(x, last, (last,)):
+        return False
+    return residual is None or (residual.is_contiguous() and residual.dtype in (x.dtype, torch.float32))
 
 
 def _as_nodes(x: Tensor) -> Tensor | None:

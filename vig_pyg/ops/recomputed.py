@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from vig_pyg.ops._batch_norm import NodeNorm, Norm
-from vig_pyg.ops._gpu_batch_norm import GPUNorm
+from vig_pyg.ops._gpu_batch_norm import GPUNorm, NormGradients
 from vig_pyg.ops.grouped_linear import grouped, grouped_gradients
 
 
@@ -23,12 +23,20 @@ def _norm_step(h: Tensor, norm: Norm, offset: Tensor | None, *, gelu: bool) -> N
     return step
 
 
-def _norm_gradients(step: NodeNorm | GPUNorm, grad: Tensor, h: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Return the gradient of h, and those of the weight and the bias of the norm, without changing `grad`."""
+def _norm_gradients(step: NodeNorm | GPUNorm, grad: Tensor, h: Tensor) -> tuple[Tensor, NormGradients]:
+    """Return the gradient of h, and those of weight, bias and offset of the norm, without changing `grad`."""
     if isinstance(step, GPUNorm):
         return step.backward(grad, h)
     grad = grad.clone(memory_format=torch.contiguous_format)
-    return grad, step.backward_(grad, h)
+    return grad, _norm_gradients_(step, grad, h)
+
+
+def _norm_gradients_(step: NodeNorm | GPUNorm, grad: Tensor, h: Tensor) -> NormGradients:
+    """As `_norm_gradients`, but turn `grad` into the gradient of h."""
+    if isinstance(step, GPUNorm):
+        return step.backward_(grad, h)
+    weight, bias = step.backward_(grad, h)
+    return NormGradients(weight, bias, torch.zeros_like(bias))
 
 
 class RecomputedMLP(torch.autograd.Function):
@@ -69,10 +77,11 @@ class RecomputedMLP(torch.autograd.Function):
         hidden = ctx.step.apply(h)
         grad_weight_2 = grad.t() @ hidden
         grad_h = torch.mm(grad, weight_2, out=hidden)
-        grad_norm = ctx.step.backward_(grad_h, h)
+        grad_norm = _norm_gradients_(ctx.step, grad_h, h)
         grad_x, grad_weight_1 = grouped_gradients(grad_h, x, weight_1, ctx.heads)
         grad_bias_2 = grad.new_zeros(grad.size(1)) if ctx.norm_follows else grad.sum(0)
-        found = grad_x, grad_weight_1, torch.zeros_like(bias_1), *grad_norm, grad_weight_2, grad_bias_2
+        grad_bias_1 = grad_norm.offset.to(bias_1.dtype)
+        found = grad_x, grad_weight_1, grad_bias_1, *grad_norm[:2], grad_weight_2, grad_bias_2
         return *found, None, None, None
 
 
@@ -99,7 +108,7 @@ class RecomputedLinearNorm(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias = ctx.saved_tensors
         grad, grad_norm = _norm_gradients(ctx.step, grad, F.linear(x, weight))
-        return grad @ weight, grad.t() @ x, torch.zeros_like(bias), *grad_norm, None
+        return grad @ weight, grad.t() @ x, grad_norm.offset.to(bias.dtype), *grad_norm[:2], None
 
 
 class RecomputedNorm(torch.autograd.Function):
@@ -116,4 +125,4 @@ class RecomputedNorm(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (h,) = ctx.saved_tensors
         grad, grad_norm = _norm_gradients(ctx.step, grad, h)  # before the gradient is returned
-        return grad, *grad_norm, None, None
+        return grad, *grad_norm[:2], None, None
