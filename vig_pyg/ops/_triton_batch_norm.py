@@ -73,10 +73,7 @@ def apply(h: Tensor, factors: Tensor, out: Tensor, residual: Tensor | None = Non
 
 
 def backward(grad: Tensor, h: Tensor, factors: Tensor, out: Tensor, *, gelu: bool) -> Tensor:
-    """The gradient of h into `out` (it may be `grad`); returns those of bias, weight and offset, `(3, C)`.
-
-    An offset changes the running mean alone, so its gradient is 0; to fill it elsewhere would take a launch.
-    """
+    """The gradient of h into `out` (it may be `grad`); returns those of bias, weight and offset (zeros), `(3, C)`."""
     n, channels = h.shape
     columns, parts = _columns(channels), _parts(n)
     sums = torch.empty(2, parts, channels, dtype=torch.float32, device=h.device)
