@@ -117,12 +117,11 @@ def _launch(operands: Operands, found: Tensor, k: int, step: int, kept: int, gri
         m,
         k,
         kept,
-        ROWS=of_target > 0,
+        ROWS=2 if grid_width else of_target > 0,
         COUNT=count,
         WIDTH=width,
         X_LENGTHS=x_lengths is not None,
         Y_LENGTHS=y_lengths is not None,
-        GRID=grid_width > 0,
         PRECISION=precision,
         SPLIT=y.dim() == 4,
         EXACT=exact,
@@ -151,7 +150,7 @@ def _constants(tile: Tile, m: int, k: int, kept: int, **flags: Any) -> dict[str,
         "CHANNELS": tile.channels,
     }
     sizes |= {} if few else {"BEST": max(16, power_of_two(k))}
-    of_others = ("GRID",) if few else ("WIDTH", "SPLIT", "EXACT")
+    of_others = () if few else ("WIDTH", "SPLIT", "EXACT")
     return (
         sizes | {"SLOTS": max(16, power_of_two(kept))} | {name: flags[name] for name in flags if name not in of_others}
     )

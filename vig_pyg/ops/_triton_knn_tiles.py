@@ -23,13 +23,37 @@ _CLOSED = tl.constexpr(2**31 - 1)
 
 
 @triton.jit
-def _grid_biases(ptr, length, lengths, target, width, column, sources):
-    """The bias of targets on a grid, from terms of its columns and rows, in units of the products."""
-    there = column[None, :] < sources
-    of_column = ptr + (target % width).to(tl.int64)[:, None] * sources + column[None, :]
-    of_row = ptr + (width + target // width).to(tl.int64)[:, None] * sources + column[None, :]
-    bias = tl.load(of_column, there, float("-inf")) + tl.load(of_row, there, 0.0)
-    return bias * (length[:, None] * lengths[None, :])
+def _bias_of_tile(
+    ptr,
+    length,
+    lengths,
+    start,
+    row,
+    column,
+    sources,
+    stride,
+    width,
+    ROWS: tl.constexpr,
+    COUNT: tl.constexpr,
+):
+    """The bias of some targets of an image; if `ROWS` is 2, the sum of terms of the columns and rows of a grid."""
+    if ROWS == 2:
+        there = column[None, :] < sources
+        of_column = ((start + row) % width).to(tl.int64)[:, None] * sources + column[None, :]
+        of_row = (width + (start + row) // width).to(tl.int64)[:, None] * sources + column[None, :]
+        bias = tl.load(ptr + of_column, there, float("-inf")) + tl.load(ptr + of_row, there, 0.0)
+        bias *= length[:, None] * lengths[None, :]
+    else:
+        at = ptr + start.to(tl.int64) * stride * COUNT
+        bias = biases(at, length, lengths, row, column, sources, stride, ROWS, COUNT)
+    return bias
+
+
+@triton.jit
+def _empty_lists(k, TARGETS: tl.constexpr, BEST: tl.constexpr):
+    """Scores and sources of lists that hold nothing; places beyond the k-th are closed."""
+    place = tl.zeros((TARGETS, BEST), tl.int32) + tl.arange(0, BEST)[None, :]
+    return tl.where(place < k, tl.full((TARGETS, BEST), LOST, tl.int32), _CLOSED), place + _EMPTY
 
 
 @triton.jit(do_not_specialize=["n", "m", "bias_image", "bias_target", "k", "step", "kept", "width"])
@@ -58,7 +82,6 @@ def search_tiles(
     COUNT: tl.constexpr,
     X_LENGTHS: tl.constexpr,
     Y_LENGTHS: tl.constexpr,
-    GRID: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """`m` and the strides of the bias count in units of `COUNT`: the compiler then sees what they are divisible by."""
@@ -68,30 +91,20 @@ def search_tiles(
     here, safe = start + row < n, tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
     length = lengths_of(x_length_ptr, image * n + start + row, here, X_LENGTHS)
     bias_at = bias_ptr + image * bias_image * COUNT
-    if not GRID:
-        bias_at += start.to(tl.int64) * bias_target * COUNT
-    x_at = x_ptr + (image * n + start) * channels
-    y_at = y_ptr + image * sources * channels
-    slot = tl.arange(0, BEST)[None, :]
-    list_sources = tl.zeros((TARGETS, BEST), tl.int32) + slot + _EMPTY
-    list_scores = tl.where(slot < k, tl.full((TARGETS, BEST), LOST, tl.int32), _CLOSED)
+    x_at, y_at = x_ptr + (image * n + start) * channels, y_ptr + image * sources * channels
+    list_scores, list_sources = _empty_lists(k, TARGETS, BEST)
     tiles = tl.cdiv(sources, SOURCES)
     tile = ((start + TARGETS // 2).to(tl.int64) * sources // n // SOURCES).to(tl.int32) % tiles
     done = 0
     while done < tiles:
         column = tile * SOURCES + tl.arange(0, SOURCES)
         lengths = lengths_of(y_length_ptr, image * sources + column, column < sources, Y_LENGTHS)
-        if GRID:
-            scores = _grid_biases(bias_at, length, lengths, start + safe, width, column, sources)
-        else:
-            scores = biases(bias_at, length, lengths, safe, column, sources, bias_target, ROWS, COUNT)
+        scores = _bias_of_tile(bias_at, length, lengths, start, safe, column, sources, bias_target, width, ROWS, COUNT)
         scores = _products(scores, x_at, y_at, row, here, column, sources, channels, CHANNELS, PRECISION)
-        scores *= (1.0 / lengths)[None, :]
-        scores = tl.where(column[None, :] < sources, ordered(scores), LOST)
+        scores = tl.where(column[None, :] < sources, ordered(scores * (1.0 / lengths)[None, :]), LOST)
         list_scores, list_sources = _merge(scores, column, list_scores, list_sources, sources)
         tile = (tile + 1) % tiles
         done += 1
-    list_scores = tl.where(slot < k, list_scores, LOST)
     chosen = _sorted(list_scores, list_sources, k, step, SLOTS)
     write(found_ptr, chosen, image, start, row, here, n, sources, kept)
 
@@ -150,6 +163,7 @@ def _best_and_worst(scores, column, list_scores, list_sources, sources):
 @triton.jit
 def _sorted(list_scores, list_sources, k, step, SLOTS: tl.constexpr):
     """Sources of rank 0, step, 2 step, ... of each list, best first, the smaller number first where scores tie."""
+    list_scores = tl.where(tl.arange(0, list_scores.shape[1])[None, :] < k, list_scores, LOST)
     slot = tl.arange(0, SLOTS)
     chosen = tl.zeros((list_scores.shape[0], SLOTS), tl.int32)
     rank = 0
