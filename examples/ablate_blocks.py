@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vig_pyg import VisionGNN, create_model
 from vig_pyg.block import Block, Grapher
 from vig_pyg.conv import resolve_conv
-from vig_pyg.data import Layout, pool_nodes
+from vig_pyg.data import BatchLayout, pool_nodes
 
 
 class Alone(nn.Module):
@@ -32,7 +32,7 @@ class Alone(nn.Module):
         self.conv = conv
         self.drop_path = grapher.drop_path
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+    def forward(self, x: Tensor, layout: BatchLayout) -> Tensor:
         x_src, layout_src = pool_nodes(x, layout, self.reduce_ratio)
         edge_index = self.graph(x, layout, x_src, layout_src)
         out = self.conv(x if x_src is x else (x_src, x), edge_index)

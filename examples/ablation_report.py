@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ablation import Variant
 from benchmarks.harness import environment, table
 
+from vig_pyg._figure import figure
 from vig_pyg._io.output import write_file
 from vig_pyg._io.text import error_text, plot_text
-from vig_pyg._plot import figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

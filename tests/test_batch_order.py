@@ -20,15 +20,15 @@ def without(data, *names, **changes):
 def test_an_ordered_batch_needs_no_order():
     batch = made()
     found = order_of(batch)
-    assert (found.counts, found.sizes, found.nodes) == ((12, 4), tuple(SIZES), None)
+    assert (found.num_nodes_per_graph, found.grid_sizes, found.nodes) == ((12, 4), tuple(SIZES), None)
     assert torch.equal(found.batch, batch.batch) and torch.equal(found.ptr, batch.ptr)
 
 
 @pytest.mark.parametrize("gone", [("batch",), ("ptr",), ("grid_size",), ("grid_size", "ptr"), ("grid_size", "batch")])
 def test_what_the_rest_tells_may_be_missing(gone):
     found = order_of(without(made(), *gone))
-    assert found.counts == (12, 4) and found.nodes is None
-    assert found.sizes == (None if "grid_size" in gone else tuple(SIZES))
+    assert found.num_nodes_per_graph == (12, 4) and found.nodes is None
+    assert found.grid_sizes == (None if "grid_size" in gone else tuple(SIZES))
 
 
 def test_any_order_is_found_again():
@@ -39,7 +39,7 @@ def test_any_order_is_found_again():
         found = order_of(mixed)
         assert torch.equal(mixed.x[found.nodes], batch.x) and torch.equal(found.batch, batch.batch)
         free = order_of(without(mixed, "grid_size"))
-        assert torch.equal(free.batch, batch.batch) and free.counts == (12, 4)
+        assert torch.equal(free.batch, batch.batch) and free.num_nodes_per_graph == (12, 4)
 
 
 ONE = torch.zeros(16)
@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_refused_with_the_cause(case):
 
 def test_one_image_is_a_batch_of_one():
     found = order_of(Data(x=torch.rand(4, 3), pos=made([(2, 2)]).pos.flip(0), grid_size=(2, 2)))
-    assert found.counts == (4,) and found.nodes.tolist() == [3, 2, 1, 0] and found.ptr.tolist() == [0, 4]
+    assert found.num_nodes_per_graph == (4,) and found.nodes.tolist() == [3, 2, 1, 0] and found.ptr.tolist() == [0, 4]
     with pytest.raises(ValueError, match="at least one node"):
         order_of(Data(x=torch.rand(0, 3), pos=torch.rand(0, 2)))
 

@@ -12,14 +12,14 @@ from torch_geometric.nn import SAGEConv
 import vig_pyg
 from vig_pyg import DilatedKNN, conv
 from vig_pyg.block import Block, FunctionBuilder, Grapher
-from vig_pyg.data import Layout, pool_nodes
+from vig_pyg.data import BatchLayout, pool_nodes
 from vig_pyg.fuse import fuse
 from vig_pyg.graph import Reuse, resolve_graph
 from vig_pyg.graph.search import Search
 from vig_pyg.layers import FFN
 from vig_pyg.testing import assert_block_equivariance, assert_parameters_get_gradients
 
-LAYOUT = Layout.from_sizes([(4, 4), (4, 6), (4, 4)])
+LAYOUT = BatchLayout.from_sizes([(4, 4), (4, 6), (4, 4)])
 
 
 def make(operator=conv.MaxRelativeConv, **options):
@@ -68,7 +68,7 @@ def test_drop_path_leaves_images_as_they_are():
     dropped = set()
     for _ in range(8):
         same = (grapher(x, LAYOUT) == x).all(dim=1)
-        images = [set(part.tolist()) for part in same.split(list(LAYOUT.counts))]
+        images = [set(part.tolist()) for part in same.split(list(LAYOUT.num_nodes_per_graph))]
         assert all(len(image) == 1 for image in images)
         dropped.update(*images)
     assert dropped == {True, False}
@@ -143,7 +143,7 @@ def test_a_layout_of_other_images_is_refused():
         make().grapher(nodes()[:10], LAYOUT)
 
 
-GRID = Layout.from_sizes([(4, 4)] * 3)
+GRID = BatchLayout.from_sizes([(4, 4)] * 3)
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_a_gpu_is_not_waited_for(name, ratio, training, monkeypatch):
     """Fake tensors of a GPU raise where a number is read; and nothing is sorted, searched or asserted."""
     monkeypatch.setattr(torch_geometric.typing, "WITH_TORCH_SCATTER", False)  # it knows no fake tensors
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"):
-        layout = Layout.from_sizes([(4, 6)] * 2)
+        layout = BatchLayout.from_sizes([(4, 6)] * 2)
         grapher = Grapher(16, conv=conv.CONVS[name], graph=DilatedKNN, k=3, reduce_ratio=ratio).train(training)
         x = torch.empty(layout.num_nodes, 16, requires_grad=True)
         with Issued() as issued:
@@ -335,7 +335,7 @@ def test_training_on_a_gpu_waits_for_nothing(name, graph, ratio):
     if graph == "positions":
         make = partial(DilatedKNN, position="grid")
     device = torch.device("cuda")
-    layout = Layout.from_sizes([(8, 8)] * 2, device)
+    layout = BatchLayout.from_sizes([(8, 8)] * 2, device)
     grapher = Grapher(32, conv=conv.CONVS[name], graph=make, k=3, reduce_ratio=ratio).to(device)
     x = torch.randn(layout.num_nodes, 32, device=device, requires_grad=True)
     grapher(x, layout).sum().backward()  # codes and edges of places are made once

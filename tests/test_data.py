@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from vig_pyg.data import Layout, map_images, pool_graphs, pool_map, pool_nodes, to_batch, to_maps, to_nodes
+from vig_pyg.data import BatchLayout, map_images, pool_graphs, pool_map, pool_nodes, to_batch, to_maps, to_nodes
 
 SIZES = [[(3, 4)], [(3, 4), (3, 4)], [(3, 4), (2, 5), (3, 4)], [(1, 1), (2, 6)], [(3, 4), (4, 3)]]
 
@@ -16,7 +16,7 @@ def test_maps_to_nodes_and_back(sizes):
     maps = ragged(sizes)
     x, layout = to_nodes(maps)
     back = to_maps(x, layout)
-    assert layout.sizes == tuple(sizes)
+    assert layout.grid_sizes == tuple(sizes)
     for one, two in zip(maps, back, strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=0)
 
@@ -51,7 +51,7 @@ def test_batch_splits_into_one_data_an_image(sizes):
         assert isinstance(part, Data)
         assert torch.equal(part.x, one.flatten(1).t())
         assert tuple(part.grid_size) == size
-        assert torch.equal(part.pos, Layout.from_sizes([size]).pos)
+        assert torch.equal(part.pos, BatchLayout.from_sizes([size]).pos)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -64,9 +64,9 @@ def test_batch_is_the_one_that_pyg_makes_of_its_parts(sizes):
 
 def test_layout_of_a_free_set_of_points():
     points = [Data(x=torch.rand(n, 4), pos=torch.rand(n, 2)) for n in (3, 5)]
-    layout = Layout.from_batch(Batch.from_data_list(points))
-    assert layout.counts == (3, 5)
-    assert layout.sizes is None and layout.grid is None
+    layout = BatchLayout.from_batch(Batch.from_data_list(points))
+    assert layout.num_nodes_per_graph == (3, 5)
+    assert layout.grid_sizes is None and layout.grid_size is None
     with pytest.raises(ValueError, match=r"need nodes on a grid.*use an isotropic ViG"):
         to_maps(torch.rand(8, 4), layout)
     with pytest.raises(ValueError, match=r"reduce_ratio > 1.*need nodes on a grid"):

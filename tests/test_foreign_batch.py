@@ -7,7 +7,7 @@ from torch_geometric.data import Batch, Data
 
 from tests.common import calibrated
 from vig_pyg import DilatedKNN, PyramidViG, ViG
-from vig_pyg.data import Layout, to_batch
+from vig_pyg.data import BatchLayout, to_batch
 from vig_pyg.foreign_batch import pool_batch, sorted_layout
 from vig_pyg.graph import Reuse
 
@@ -147,9 +147,9 @@ def test_a_layout_of_nodes_out_of_order_is_refused():
     batch = MODELS["vig"]().embed(torch.rand(2, 3, 32, 32))
     nodes = torch.randperm(batch.num_nodes)
     with pytest.raises(ValueError, match="not sorted by image, or on grids not in raster order"):
-        Layout.from_batch(picked(batch, nodes))
+        BatchLayout.from_batch(picked(batch, nodes))
     assert torch.allclose(pool_batch(picked(batch, nodes)), pool_batch(batch), atol=1e-6)
-    assert to_batch(batch.x, Layout.from_batch(batch)).num_graphs == 2
+    assert to_batch(batch.x, BatchLayout.from_batch(batch)).num_graphs == 2
 
 
 def numpy_turned(batch):
@@ -174,6 +174,6 @@ def test_each_pass_of_a_batch_has_edges_of_its_own():
     model = ViG("micro", depth=4, channels=16, k=3, graph=Reuse(DilatedKNN, every=4)).eval()
     batch = model.embed(torch.rand(2, 3, 32, 32))
     first, second = sorted_layout(batch)[0], sorted_layout(copy.copy(batch))[0]
-    assert first.shared is not second.shared
+    assert first.shared_edges is not second.shared_edges
     model.forward_features(batch)
-    assert not sorted_layout(batch)[0].shared
+    assert not sorted_layout(batch)[0].shared_edges

@@ -35,13 +35,13 @@ CORE = {
     "artifact",
     "builders",
 }
-#: What each room may import of the others. `_quiet` comes before everything, and nobody imports `cli`.
+#: What each room may import of the others. `_warnings` comes before everything, and nobody imports `cli`.
 ROOMS = {
-    "_quiet": set(),
+    "_warnings": set(),
     "_registry": set(),
     "_io": set(),
     "image_io": {"_io"},
-    "_plot": set(),
+    "_figure": set(),
     "_requirements": set(),
     "batch_order": set(),
     "layout": {"batch_order"},
@@ -88,8 +88,8 @@ ROOMS = {
     "macs": {"models"},
     "export": {"models", "data", "graph", "ops"},
     "transforms": {"data", "graph"},
-    "explain": {"models", "data", "ops", "_plot", "_io"},
-    "engine": {"_io", "_requirements", "artifact", "checkpoints", "weights", "_plot"},
+    "explain": {"models", "data", "ops", "_figure", "_io"},
+    "engine": {"_io", "_requirements", "artifact", "checkpoints", "weights", "_figure"},
     "classification": {
         "_registry",
         "artifact",
@@ -106,7 +106,7 @@ ROOMS = {
         "weights",
         "preprocess",
         "explain",
-        "_plot",
+        "_figure",
     },
     "detection": {
         "_requirements",
@@ -121,7 +121,7 @@ ROOMS = {
         "weights",
         "classification",
         "engine",
-        "_plot",
+        "_figure",
     },
     "loading": {"artifact", "classification", "detection", "models"},
     "cli": {
@@ -133,11 +133,11 @@ ROOMS = {
         "macs",
         "classification",
         "detection",
-        "_plot",
+        "_figure",
         "_io",
         "_requirements",
     },
-    "__init__": {*CORE, "_quiet", "loading"},
+    "__init__": {*CORE, "_warnings", "loading"},
 }
 
 

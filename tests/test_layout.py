@@ -3,19 +3,19 @@ import torch
 
 from tests.test_data import SIZES, ragged
 from vig_pyg.data import to_batch, to_nodes
-from vig_pyg.layout import Layout
+from vig_pyg.layout import BatchLayout
 
 TENSORS = ("pos", "batch", "ptr")
 
 
 def test_positions_are_row_and_column_in_raster_order():
-    layout = Layout.from_sizes([(2, 3)])
+    layout = BatchLayout.from_sizes([(2, 3)])
     assert layout.pos.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
 
 
 @pytest.mark.parametrize("empty", ["targets", "sources"])
 def test_an_image_without_nodes_is_refused(empty):
-    full, other = Layout.from_sizes([(2, 3), (2, 3)]), Layout.from_sizes([(2, 3), (0, 3)])
+    full, other = BatchLayout.from_sizes([(2, 3), (2, 3)]), BatchLayout.from_sizes([(2, 3), (0, 3)])
     full.check_filled(full)
     with pytest.raises(ValueError, match=r"Every image needs at least one node, got \(6, 0\) nodes"):
         other.check_filled(full) if empty == "targets" else full.check_filled(other)
@@ -23,21 +23,21 @@ def test_an_image_without_nodes_is_refused(empty):
 
 @pytest.mark.parametrize("sizes", SIZES)
 def test_layout_agrees_with_itself(sizes):
-    layout = Layout.from_sizes(sizes)
-    assert layout.counts == tuple(h * w for h, w in sizes)
-    assert layout.ptr.diff().tolist() == list(layout.counts)
-    assert layout.batch.bincount().tolist() == list(layout.counts)
-    assert layout.num_nodes == sum(layout.counts) == layout.batch.numel()
+    layout = BatchLayout.from_sizes(sizes)
+    assert layout.num_nodes_per_graph == tuple(h * w for h, w in sizes)
+    assert layout.ptr.diff().tolist() == list(layout.num_nodes_per_graph)
+    assert layout.batch.bincount().tolist() == list(layout.num_nodes_per_graph)
+    assert layout.num_nodes == sum(layout.num_nodes_per_graph) == layout.batch.numel()
     assert layout.num_graphs == len(sizes)
-    assert layout.regular == (len(set(layout.counts)) == 1)
-    assert layout.grid == (sizes[0] if len(set(sizes)) == 1 else None)
+    assert layout.is_regular == (len(set(layout.num_nodes_per_graph)) == 1)
+    assert layout.grid_size == (sizes[0] if len(set(sizes)) == 1 else None)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
 def test_layout_from_batch_is_the_layout(sizes):
     x, layout = to_nodes(ragged(sizes))
-    again = Layout.from_batch(to_batch(x, layout))
-    assert (again.sizes, again.counts) == (layout.sizes, layout.counts)
+    again = BatchLayout.from_batch(to_batch(x, layout))
+    assert (again.grid_sizes, again.num_nodes_per_graph) == (layout.grid_sizes, layout.num_nodes_per_graph)
     for key in ("pos", "batch", "ptr"):
         assert torch.equal(getattr(again, key), getattr(layout, key))
 
@@ -45,8 +45,8 @@ def test_layout_from_batch_is_the_layout(sizes):
 @pytest.mark.parametrize("ratio", [1, 2, 3])
 @pytest.mark.parametrize("sizes", SIZES)
 def test_a_tensor_is_made_when_it_is_read_and_then_kept(sizes, ratio):
-    layout = Layout.from_sizes(sizes).pooled(ratio)
-    assert layout.num_nodes == sum(layout.counts)
+    layout = BatchLayout.from_sizes(sizes).pooled(ratio)
+    assert layout.num_nodes == sum(layout.num_nodes_per_graph)
     assert layout._pos is layout._batch is layout._ptr is None
     for name in TENSORS:
         assert getattr(layout, name) is getattr(layout, name)
@@ -54,16 +54,16 @@ def test_a_tensor_is_made_when_it_is_read_and_then_kept(sizes, ratio):
 
 
 def test_a_layout_for_another_pass_shares_tensors_and_no_edges():
-    layout = Layout.from_sizes([(3, 4), (2, 5)])
-    layout.shared["key"] = torch.zeros(1)
+    layout = BatchLayout.from_sizes([(3, 4), (2, 5)])
+    layout.shared_edges["key"] = torch.zeros(1)
     pooled = layout.pooled(2)
-    again = layout.again()
-    assert not again.shared and again.pooled(2) is not pooled and layout.shared
+    again = layout.without_cache()
+    assert not again.shared_edges and again.pooled(2) is not pooled and layout.shared_edges
     assert all(torch.equal(getattr(again, name), getattr(layout, name)) for name in TENSORS)
     assert torch.equal(again.pooled(2).pos, pooled.pos)
 
 
 def test_tensors_lie_on_the_default_device_of_the_time_when_the_layout_was_made():
     with torch.device("meta"):
-        layout = Layout.from_sizes([(2, 3)])
+        layout = BatchLayout.from_sizes([(2, 3)])
     assert layout.device.type == layout.pos.device.type == layout.batch.device.type == layout.ptr.device.type == "meta"

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tests.pictures import make_odd, make_various
+from tests.images import make_odd, make_various
 from vig_pyg.classification import (
     Augmentation,
     CsvData,

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from vig_pyg import position
-from vig_pyg.data import Layout, to_nodes
+from vig_pyg.data import BatchLayout, to_nodes
 from vig_pyg.graph import DilatedKNN
 from vig_pyg.position import (
     POSITION_MODES,
@@ -28,7 +28,7 @@ def test_sincos_is_its_equation():
 
 
 def test_codes_have_one_length_and_depend_on_the_distance_only():
-    p = sincos(Layout.from_sizes([(6, 7)]).pos, 32)
+    p = sincos(BatchLayout.from_sizes([(6, 7)]).pos, 32)
     torch.testing.assert_close(p.square().sum(1), torch.full((42,), 16.0, dtype=torch.float64))
     products = (p @ p.t()).view(6, 7, 6, 7)
     torch.testing.assert_close(products[0, 0, 2, 3], products[3, 1, 5, 4])
@@ -41,7 +41,7 @@ def test_width_must_be_a_multiple_of_four():
 
 def table(size, ratio, channels, position):
     """The published N x M table of -2 p·q / C, in float64; or the same from the pooled cells' own codes."""
-    layout = Layout.from_sizes([size])
+    layout = BatchLayout.from_sizes([size])
     p = sincos(layout.pos, channels)
     if position == "grid":
         return -2 * p @ sincos(layout.pooled(ratio).pos, channels).t() / channels
@@ -76,7 +76,7 @@ def test_position_matters(channels):
 
 @pytest.mark.parametrize(("ratio", "same"), [(1, True), (2, False), (4, False)])
 def test_grid_and_official_differ_only_where_sources_are_pooled(ratio, same):
-    layout = Layout.from_sizes([(8, 8)])
+    layout = BatchLayout.from_sizes([(8, 8)])
     grid, official = (PositionCodes(mode)(layout, layout.pooled(ratio), 16, torch.float64) for mode in POSITION_MODES)
     assert torch.equal(grid.table, official.table) == same
     assert torch.allclose(grid.table, official.table, rtol=0, atol=1e-12) == same
@@ -87,7 +87,7 @@ def test_grid_and_official_differ_only_where_sources_are_pooled(ratio, same):
 @pytest.mark.parametrize(("dtype", "rounding", "most"), [(torch.float32, 1e-8, 50), (torch.float64, 1e-13, 240)])
 def test_shortened_codes_keep_every_product(size, ratio, mode, dtype, rounding, most):
     channels = 240
-    layout = Layout.from_sizes([size])
+    layout = BatchLayout.from_sizes([size])
     source = layout.pooled(ratio)
     p = sincos(layout.pos, channels)
     q = p if ratio == 1 else sincos(source.pos, channels)
@@ -109,7 +109,7 @@ def test_codes_that_need_all_coordinates_keep_them():
 
 
 def test_grid_puts_the_nearest_pooled_cell_first():
-    layout = Layout.from_sizes([(8, 12)])
+    layout = BatchLayout.from_sizes([(8, 12)])
     small = layout.pooled(2)
     products = PositionCodes("grid")(layout, small, 32, torch.float64).table
     assert torch.equal(products.argmax(1), torch.cdist(layout.pos, small.pos).argmin(1))
@@ -118,10 +118,10 @@ def test_grid_puts_the_nearest_pooled_cell_first():
 @pytest.mark.parametrize("mode", POSITION_MODES)
 def test_codes_of_a_ragged_batch_are_those_of_its_images(mode):
     sizes = [(4, 6), (6, 6), (5, 3)]
-    layout = Layout.from_sizes(sizes)
+    layout = BatchLayout.from_sizes(sizes)
     codes = PositionCodes(mode)
     together = codes(layout, layout.pooled(2), 16, torch.float64)
-    alone = [codes(one, one.pooled(2), 16, torch.float64) for one in (Layout.from_sizes([size]) for size in sizes)]
+    alone = [codes(one, one.pooled(2), 16, torch.float64) for one in (BatchLayout.from_sizes([size]) for size in sizes)]
     targets = together.p.split([height * width for height, width in sizes])
     sources = together.q.split([code.q.size(0) for code in alone])
     for p, q, code in zip(targets, sources, alone, strict=True):
@@ -131,7 +131,7 @@ def test_codes_of_a_ragged_batch_are_those_of_its_images(mode):
 def test_kept_codes_follow_size_width_and_type():
     codes = PositionCodes("grid")
     for size, channels, dtype in [((4, 4), 8, torch.float32), ((4, 6), 8, torch.float32), ((4, 6), 16, torch.float64)]:
-        layout = Layout.from_sizes([size])
+        layout = BatchLayout.from_sizes([size])
         got = codes(layout, layout, channels, dtype)
         want = sincos(layout.pos, channels) / channels**0.5
         assert got.p.dtype == dtype
@@ -140,11 +140,11 @@ def test_kept_codes_follow_size_width_and_type():
 
 def test_kept_codes_are_no_weights_and_large_tables_are_not_kept():
     codes = PositionCodes("grid")
-    layout = Layout.from_sizes([(40, 40)])
+    layout = BatchLayout.from_sizes([(40, 40)])
     assert layout.num_nodes**2 > TABLE_LIMIT
     large = codes(layout, layout, 8, torch.float32)
     assert large.table is None
-    small = codes(Layout.from_sizes([(4, 4)]), Layout.from_sizes([(4, 4)]), 8, torch.float32)
+    small = codes(BatchLayout.from_sizes([(4, 4)]), BatchLayout.from_sizes([(4, 4)]), 8, torch.float32)
     torch.testing.assert_close(small.table, small.p @ small.q.t())
     assert not codes.state_dict()
 
@@ -164,11 +164,11 @@ def test_embedding_is_added_as_it_is_at_its_size_and_resized_elsewhere():
 
 
 def test_codes_of_two_pooling_ratios_with_the_same_grid_are_not_mixed_up():
-    layout = Layout.from_sizes([(5, 5)])
+    layout = BatchLayout.from_sizes([(5, 5)])
     kept = PositionCodes("grid")
     for ratio in (3, 4, 3):
         source = layout.pooled(ratio)
-        assert source.grid == (2, 2)
+        assert source.grid_size == (2, 2)
         fresh = PositionCodes("grid")(layout, source, 8, torch.float32)
         assert torch.equal(kept(layout, source, 8, torch.float32).q, fresh.q)
 

@@ -11,7 +11,7 @@ from torch_geometric.utils import contains_isolated_nodes, contains_self_loops, 
 
 from tests.common import calibrated
 from vig_pyg import DilatedKNN, PyramidViG, ViG
-from vig_pyg.data import Layout, to_maps, to_nodes
+from vig_pyg.data import BatchLayout, to_maps, to_nodes
 from vig_pyg.position import sincos
 from vig_pyg.transforms import ImageToPatchGraph, ToSuperpixelGraph
 
@@ -60,7 +60,7 @@ def test_patches_of_one_pixel_are_the_nodes_of_the_map():
 def test_edges_are_those_of_the_search_on_the_patches():
     image = torch.rand(3, 24, 24)
     data = ImageToPatchGraph(4, k=4, dilation=2)(image)
-    layout = Layout.from_sizes([(6, 6)])
+    layout = BatchLayout.from_sizes([(6, 6)])
     expected = DilatedKNN(4, 2, engine="torch_cluster")(data.x, layout, data.x, layout)
     assert torch.equal(data.edge_index, expected) and sorted_by_center(data.edge_index)
 
@@ -88,7 +88,7 @@ def test_the_grid_joins_the_patches_around():
 
 def test_a_builder_makes_its_own_edges():
     def center_only(x, layout, x_src, layout_src):
-        assert x is x_src and layout is layout_src and layout.sizes == ((2, 2),)
+        assert x is x_src and layout is layout_src and layout.grid_sizes == ((2, 2),)
         return torch.arange(layout.num_nodes).repeat(2, 1)
 
     data = ImageToPatchGraph(4, edges=center_only)(torch.rand(3, 8, 8))
@@ -259,9 +259,11 @@ def test_with_labels_and_workers(transform):
 @pytest.mark.parametrize("edges", ["knn", "grid", None])
 def test_the_layout_of_a_batch_of_patches_is_that_of_the_images(edges):
     images = ragged()
-    layout = Layout.from_batch(Batch.from_data_list([ImageToPatchGraph(4, edges=edges)(image) for image in images]))
-    expected = Layout.from_sizes([(4, 4), (6, 8), (4, 4)])
-    assert (layout.sizes, layout.counts) == (expected.sizes, expected.counts)
+    layout = BatchLayout.from_batch(
+        Batch.from_data_list([ImageToPatchGraph(4, edges=edges)(image) for image in images])
+    )
+    expected = BatchLayout.from_sizes([(4, 4), (6, 8), (4, 4)])
+    assert (layout.grid_sizes, layout.num_nodes_per_graph) == (expected.grid_sizes, expected.num_nodes_per_graph)
     for key in ("pos", "batch", "ptr"):
         assert torch.equal(getattr(layout, key), getattr(expected, key))
 
@@ -300,11 +302,11 @@ def test_blocks_train_on_such_batches_and_show_their_graphs(transform):
 def test_maps_come_back_from_patches_but_not_from_superpixels():
     images = torch.rand(2, 3, 16, 24)
     batch = Batch.from_data_list([PATCHES[0](image) for image in images])
-    maps = to_maps(batch.x, Layout.from_batch(batch))
+    maps = to_maps(batch.x, BatchLayout.from_batch(batch))
     assert torch.equal(nn.functional.pixel_shuffle(maps, 4), images)
     points = Batch.from_data_list([SUPERPIXELS[0](image) for image in images])
     with pytest.raises(ValueError, match="use an isotropic ViG"):
-        to_maps(points.x, Layout.from_batch(points))
+        to_maps(points.x, BatchLayout.from_batch(points))
 
 
 def test_a_batch_of_another_width_is_refused():

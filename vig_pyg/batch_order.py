@@ -19,15 +19,15 @@ class BatchOrder(NamedTuple):
     """The order of the nodes of a batch.
 
     Args:
-        counts: Number of nodes of each image.
-        sizes: Grid (H, W) of each image, or `None` for a point set without a grid.
+        num_nodes_per_graph: Number of nodes of each image.
+        grid_sizes: Grid (H, W) of each image, or `None` for a point set without a grid.
         nodes: Indices that sort the nodes by image, and on grids in raster order, `(N,)`; `None` if they are sorted.
         batch: The image of each node in that order, `(N,)`.
         ptr: First node of each image in that order, `(B + 1,)`.
     """
 
-    counts: tuple[int, ...]
-    sizes: tuple[Size, ...] | None
+    num_nodes_per_graph: tuple[int, ...]
+    grid_sizes: tuple[Size, ...] | None
     nodes: Tensor | None
     batch: Tensor
     ptr: Tensor

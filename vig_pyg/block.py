@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.conv import ConvFactory, MaxRelativeConv, NodesOrPair, NodeUpdateConv, VisionConv
-from vig_pyg.data import Layout, pool_nodes
+from vig_pyg.data import BatchLayout, pool_nodes
 from vig_pyg.graph import Builder, DilatedKNN, GraphFactory, sound_edges
 from vig_pyg.graph.search import Search
 from vig_pyg.layers import FFN, DropPath, LinearNorm
@@ -20,7 +20,7 @@ class FunctionBuilder(nn.Module):
         super().__init__()
         self.function = function
 
-    def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
         return self.function(x, layout, x_src, layout_src)
 
 
@@ -52,9 +52,9 @@ class Grapher(nn.Module):
     Example:
         >>> import torch
         >>> from vig_pyg import DilatedKNN, conv
-        >>> from vig_pyg.data import Layout
+        >>> from vig_pyg.data import BatchLayout
         >>> grapher = Grapher(8, conv=conv.GINConv, graph=DilatedKNN, k=3)
-        >>> grapher(torch.rand(16, 8), Layout.from_sizes([(4, 4)])).shape
+        >>> grapher(torch.rand(16, 8), BatchLayout.from_sizes([(4, 4)])).shape
         torch.Size([16, 8])
     """
 
@@ -84,7 +84,7 @@ class Grapher(nn.Module):
         self.fc2 = LinearNorm(2 * channels, channels)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+    def forward(self, x: Tensor, layout: BatchLayout) -> Tensor:
         if not torch.compiler.is_compiling() and x.size(0) != layout.num_nodes:
             raise ValueError(f"Got {x.size(0)} nodes and a layout of {layout.num_nodes}: it belongs to other images.")
         y = self.fc1(x)
@@ -100,7 +100,7 @@ class Grapher(nn.Module):
             out = self._update(y if y_src is y else (y_src, y), edge_index, (x.size(0), 2 * x.size(1)))
         return x + self.drop_path(out, layout.batch, layout.num_graphs)
 
-    def _search(self, y: Tensor, layout: Layout, y_src: Tensor, layout_src: Layout) -> Search | None:
+    def _search(self, y: Tensor, layout: BatchLayout, y_src: Tensor, layout_src: BatchLayout) -> Search | None:
         """The search, if a GPU computes it and the max-relative convolution in one step; `None` if edges are needed."""
         graph, conv = self.graph, self.conv
         if not (type(graph) is DilatedKNN and type(conv) is MaxRelativeConv and prefers_no_edges(y_src, y)):
@@ -161,9 +161,9 @@ class Block(nn.Module):
 
     Example:
         >>> from vig_pyg import DilatedKNN, conv
-        >>> from vig_pyg.data import Layout
+        >>> from vig_pyg.data import BatchLayout
         >>> block = Block(Grapher(8, conv=conv.GINConv, graph=DilatedKNN, k=3), FFN(8, 32))
-        >>> block(torch.rand(16, 8), Layout.from_sizes([(4, 4)])).shape
+        >>> block(torch.rand(16, 8), BatchLayout.from_sizes([(4, 4)])).shape
         torch.Size([16, 8])
     """
 
@@ -172,7 +172,7 @@ class Block(nn.Module):
         self.grapher = grapher
         self.ffn = ffn
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+    def forward(self, x: Tensor, layout: BatchLayout) -> Tensor:
         x = self.grapher(x, layout)
         out: Tensor = self.ffn(x, layout.batch, layout.num_graphs)
         return out

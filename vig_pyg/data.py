@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from vig_pyg.layout import Layout, Size, pool_map
+from vig_pyg.layout import BatchLayout, Size, pool_map
 from vig_pyg.ops import average_pool
 
 __all__ = [
-    "Layout",
+    "BatchLayout",
     "Maps",
     "Size",
     "map_images",
@@ -32,7 +32,7 @@ __all__ = [
 Maps = Tensor | list[Tensor]
 
 
-def to_maps(x: Tensor, layout: Layout) -> Maps:
+def to_maps(x: Tensor, layout: BatchLayout) -> Maps:
     """Reshape the nodes of grids into feature maps; the inverse of `to_nodes`.
 
     Args:
@@ -47,17 +47,17 @@ def to_maps(x: Tensor, layout: Layout) -> Maps:
         ValueError: If the nodes are a point set without a grid.
 
     Example:
-        >>> to_maps(torch.rand(6, 4), Layout.from_sizes([(2, 3)])).shape
+        >>> to_maps(torch.rand(6, 4), BatchLayout.from_sizes([(2, 3)])).shape
         torch.Size([1, 4, 2, 3])
     """
-    sizes = layout._grids("feature maps")
-    if layout.grid is not None:
-        return x.view(-1, *layout.grid, x.size(1)).permute(0, 3, 1, 2)  # (N, C) -> (B, C, H, W)
-    parts = x.split(list(layout.counts))
+    sizes = layout._require_grids("feature maps")
+    if layout.grid_size is not None:
+        return x.view(-1, *layout.grid_size, x.size(1)).permute(0, 3, 1, 2)  # (N, C) -> (B, C, H, W)
+    parts = x.split(list(layout.num_nodes_per_graph))
     return [part.view(h, w, -1).permute(2, 0, 1) for part, (h, w) in zip(parts, sizes, strict=True)]
 
 
-def to_nodes(maps: Maps) -> tuple[Tensor, Layout]:
+def to_nodes(maps: Maps) -> tuple[Tensor, BatchLayout]:
     """Flatten feature maps into nodes; the inverse of `to_maps`.
 
     Args:
@@ -67,17 +67,17 @@ def to_nodes(maps: Maps) -> tuple[Tensor, Layout]:
         The node features `(N, C)` in raster order, one image after another, and their layout.
 
     Example:
-        >>> x, layout = to_nodes(torch.rand(2, 4, 3, 3)); x.shape, layout.counts
+        >>> x, layout = to_nodes(torch.rand(2, 4, 3, 3)); x.shape, layout.num_nodes_per_graph
         (torch.Size([18, 4]), (9, 9))
     """
     if isinstance(maps, Tensor):
         x = maps.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, H, W) -> (N, C)
-        return x, Layout.from_grid((maps.size(2), maps.size(3)), maps.size(0), x.device)
+        return x, BatchLayout.from_grid((maps.size(2), maps.size(3)), maps.size(0), x.device)
     x = torch.cat([m.permute(1, 2, 0).flatten(0, 1) for m in maps])
-    return x, Layout.from_sizes([(m.size(1), m.size(2)) for m in maps], x.device)
+    return x, BatchLayout.from_sizes([(m.size(1), m.size(2)) for m in maps], x.device)
 
 
-def to_batch(x: Tensor, layout: Layout) -> Batch:
+def to_batch(x: Tensor, layout: BatchLayout) -> Batch:
     """Convert nodes into a PyG batch, which `to_data_list()` splits into one `Data` per image.
 
     Args:
@@ -94,18 +94,18 @@ def to_batch(x: Tensor, layout: Layout) -> Batch:
     """
     data = Batch(_base_cls=Data, x=x, pos=layout.pos, batch=layout.batch, ptr=layout.ptr)
     count = torch.arange(layout.num_graphs + 1, device="cpu")
-    offsets = F.pad(torch.tensor(layout.counts, device="cpu").cumsum(0), (1, 0))
+    offsets = F.pad(torch.tensor(layout.num_nodes_per_graph, device="cpu").cumsum(0), (1, 0))
     data._num_graphs = layout.num_graphs
     data._slice_dict = {"x": offsets, "pos": offsets}
     data._inc_dict = {name: torch.zeros(layout.num_graphs, device="cpu") for name in ("x", "pos")}
-    if layout.sizes is not None:
-        data.grid_size = list(layout.sizes)
+    if layout.grid_sizes is not None:
+        data.grid_size = list(layout.grid_sizes)
         data._slice_dict["grid_size"], data._inc_dict["grid_size"] = count, None
-    data._layout = layout, layout.stamp
+    data._layout = layout, layout.fingerprint
     return data
 
 
-def pool_nodes(x: Tensor, layout: Layout, ratio: int) -> tuple[Tensor, Layout]:
+def pool_nodes(x: Tensor, layout: BatchLayout, ratio: int) -> tuple[Tensor, BatchLayout]:
     """Average the nodes of each grid over windows of `ratio` x `ratio` cells.
 
     Args:
@@ -120,7 +120,7 @@ def pool_nodes(x: Tensor, layout: Layout, ratio: int) -> tuple[Tensor, Layout]:
         ValueError: If the nodes are a point set without a grid and `ratio` is above 1.
 
     Example:
-        >>> x, layout = pool_nodes(*to_nodes(torch.rand(2, 4, 5, 6)), ratio=2); x.shape, layout.grid
+        >>> x, layout = pool_nodes(*to_nodes(torch.rand(2, 4, 5, 6)), ratio=2); x.shape, layout.grid_size
         (torch.Size([18, 4]), (3, 3))
     """
     if ratio == 1:
@@ -134,7 +134,7 @@ def pool_nodes(x: Tensor, layout: Layout, ratio: int) -> tuple[Tensor, Layout]:
     return nodes, layout_src
 
 
-def pool_graphs(x: Tensor, layout: Layout) -> Tensor:
+def pool_graphs(x: Tensor, layout: BatchLayout) -> Tensor:
     """Average the nodes of each image.
 
     Args:
@@ -147,9 +147,9 @@ def pool_graphs(x: Tensor, layout: Layout) -> Tensor:
         >>> pool_graphs(*to_nodes(torch.rand(2, 4, 3, 3))).shape
         torch.Size([2, 4])
     """
-    if layout.regular:
-        return x.view(-1, layout.different_counts[0], x.size(-1)).mean(1)
-    return torch.stack([part.mean(0) for part in x.split(list(layout.counts))])
+    if layout.is_regular:
+        return x.view(-1, layout.distinct_num_nodes[0], x.size(-1)).mean(1)
+    return torch.stack([part.mean(0) for part in x.split(list(layout.num_nodes_per_graph))])
 
 
 def map_images(function: Callable[[Tensor], Tensor], maps: Maps) -> Maps:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vig_pyg.data import Layout, Size
+from vig_pyg.data import BatchLayout, Size
 from vig_pyg.graph import DilatedKNN
 from vig_pyg.graph.dilated_knn import shrink
 from vig_pyg.models import VisionGNN
@@ -149,7 +149,7 @@ def _chosen(model: VisionGNN[Any], choices: list[Tensor]) -> Iterator[None]:
     """A context in which the searches of the model return the given sources `(B, n, k)`, if these are as near."""
     left = iter(choices)
 
-    def choose(search: DilatedKNN, args: tuple[Tensor, Layout, Tensor, Layout], _: Tensor) -> Tensor:
+    def choose(search: DilatedKNN, args: tuple[Tensor, BatchLayout, Tensor, BatchLayout], _: Tensor) -> Tensor:
         return _as_near(search, *args, next(left))
 
     hooks = [module.register_forward_hook(choose) for module in _searches(model)] if choices else []
@@ -161,10 +161,10 @@ def _chosen(model: VisionGNN[Any], choices: list[Tensor]) -> Iterator[None]:
 
 
 def _as_near(
-    search: DilatedKNN, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout, choice: Tensor
+    search: DilatedKNN, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout, choice: Tensor
 ) -> Tensor:
     """Return the edges from the chosen sources; raise `ValueError` if they are not as near as the nearest ones."""
-    (n,), (m,) = layout.different_counts, layout_src.different_counts
+    (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
     choice = choice.to(x.device)
     targets, sources = unit_rows(x, [n]).view(-1, n, x.size(1)), unit_rows(x_src, [m]).view(-1, m, x.size(1))
     near = targets @ sources.transpose(1, 2)  # (B, n, m)

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from vig_pyg.batch_order import order_of
-from vig_pyg.data import Layout, pool_graphs, to_batch
+from vig_pyg.data import BatchLayout, pool_graphs, to_batch
 
 
-def sorted_layout(data: Data) -> tuple[Layout, Tensor | None]:
+def sorted_layout(data: Data) -> tuple[BatchLayout, Tensor | None]:
     """Return the layout of a batch or of one image, sorted by image and on grids in raster order.
 
     Unmodified batches of `to_batch` are not checked again, which avoids synchronizing the device.
@@ -29,7 +29,7 @@ def sorted_layout(data: Data) -> tuple[Layout, Tensor | None]:
         return own, None
     order = order_of(data)
     pos = data.pos if order.nodes is None else data.pos[order.nodes]
-    return Layout(pos, order.batch, order.ptr, order.counts, order.sizes), order.nodes
+    return BatchLayout(pos, order.batch, order.ptr, order.num_nodes_per_graph, order.grid_sizes), order.nodes
 
 
 def pool_batch(data: Data) -> Tensor:
@@ -43,25 +43,25 @@ def pool_batch(data: Data) -> Tensor:
         return pool_graphs(data.x, own)
     order = order_of(data, places=False)
     x = data.x if order.nodes is None else data.x[order.nodes]
-    return pool_graphs(x, Layout(x.detach(), order.batch, order.ptr, order.counts, None))
+    return pool_graphs(x, BatchLayout(x.detach(), order.batch, order.ptr, order.num_nodes_per_graph, None))
 
 
-def to_batch_in_order(x: Tensor, layout: Layout, index: Tensor) -> Batch:
+def to_batch_in_order(x: Tensor, layout: BatchLayout, index: Tensor) -> Batch:
     """Convert nodes to a PyG batch in their original order, which is the inverse of sorting by `index`."""
     back = index.argsort()
     pos, batch = layout.pos[back], layout.batch[back]
     if torch.equal(batch, layout.batch):
-        data = to_batch(x[back], Layout(pos, batch, layout.ptr, layout.counts, layout.sizes))
+        data = to_batch(x[back], BatchLayout(pos, batch, layout.ptr, layout.num_nodes_per_graph, layout.grid_sizes))
     else:  # images among each other: PyG has no slices for them
         data = Batch(_base_cls=Data, x=x[back], pos=pos, batch=batch)
         data._num_graphs = layout.num_graphs
-        if layout.sizes is not None:
-            data.grid_size = list(layout.sizes)
+        if layout.grid_sizes is not None:
+            data.grid_size = list(layout.grid_sizes)
     data._layout = None  # not the order of a layout
     return data
 
 
-def _own_layout(data: Data) -> Layout | None:
+def _own_layout(data: Data) -> BatchLayout | None:
     """The layout from which `to_batch` created a batch, or `None` if the batch was modified."""
     layout, stamp = getattr(data, "_layout", None) or (None, ())
     same = (
@@ -71,7 +71,7 @@ def _own_layout(data: Data) -> Layout | None:
         and data.get("ptr") is layout.ptr
         and isinstance(data.get("x"), Tensor)
         and data.x.shape[:1] == layout.pos.shape[:1]
-        and (data.get("grid_size") or None) == (None if layout.sizes is None else list(layout.sizes))
-        and stamp == layout.stamp
+        and (data.get("grid_size") or None) == (None if layout.grid_sizes is None else list(layout.grid_sizes))
+        and stamp == layout.fingerprint
     )
-    return layout.again() if layout is not None and same else None
+    return layout.without_cache() if layout is not None and same else None

@@ -21,7 +21,7 @@ Size = tuple[int, int]
 T = TypeVar("T")
 
 
-class Layout:
+class BatchLayout:
     """The image index and the position of each node in a batch.
 
     If all images have the same number of nodes (or the same grid), it is stored once, so that exporters can leave the
@@ -32,15 +32,15 @@ class Layout:
         pos: Node coordinates (row, column) in cells, `(N, 2)`, float.
         batch: Image index of each node, `(N,)`, ascending.
         ptr: Index of the first node of each image, followed by N, `(B + 1,)`.
-        counts: Number of nodes of each image. These are Python integers, so that reading them does not synchronize the
-            device. If `num_graphs` is given, a single number stands for all images.
-        sizes: Grid (H, W) of each image, whose nodes are in raster order. If `num_graphs` is given, a single grid
+        num_nodes_per_graph: Number of nodes of each image. These are Python integers, so that reading them does not
+            synchronize the device. If `num_graphs` is given, a single number stands for all images.
+        grid_sizes: Grid (H, W) of each image, whose nodes are in raster order. If `num_graphs` is given, a single grid
             stands for all images. `None` means a point set without a grid.
         ratio: Side length, in patches, of the window that was averaged into each node; 1 without pooling.
-        num_graphs: Number of images B; by default the length of `counts`.
+        num_graphs: Number of images B; by default the length of `num_nodes_per_graph`.
 
     Example:
-        >>> Layout.from_sizes([(2, 3)]).pos.tolist()[-1]
+        >>> BatchLayout.from_sizes([(2, 3)]).pos.tolist()[-1]
         [1.0, 2.0]
     """
 
@@ -49,8 +49,8 @@ class Layout:
         pos: Tensor,
         batch: Tensor,
         ptr: Tensor,
-        counts: Sequence[int],
-        sizes: Sequence[Size] | None,
+        num_nodes_per_graph: Sequence[int],
+        grid_sizes: Sequence[Size] | None,
         ratio: int = 1,
         *,
         num_graphs: int | None = None,
@@ -58,32 +58,28 @@ class Layout:
         self._pos: Tensor | None = pos
         self._batch: Tensor | None = batch
         self._ptr: Tensor | None = ptr
-        self._set(counts, sizes, ratio, len(counts) if num_graphs is None else num_graphs, pos.device)
+        num_graphs = len(num_nodes_per_graph) if num_graphs is None else num_graphs
+        self._set(num_nodes_per_graph, grid_sizes, ratio, num_graphs, pos.device)
 
     def _set(
-        self,
-        counts: Sequence[int],
-        sizes: Sequence[Size] | None,
-        ratio: int,
-        num_graphs: int,
-        device: torch.device,
+        self, nodes: Sequence[int], grids: Sequence[Size] | None, ratio: int, num_graphs: int, device: torch.device
     ) -> None:
         self._unpooled: tuple[Size, ...] = ()
         self.device = device
         self.ratio = ratio
         self.num_graphs = num_graphs
-        self._counts = _shared(tuple(counts))
-        self._sizes = None if sizes is None else _shared(tuple(sizes))
+        self._num_nodes = _merge_equal(tuple(nodes))
+        self._grid_sizes = None if grids is None else _merge_equal(tuple(grids))
         #: Edges that Graphers share during the forward pass of this layout (see `vig_pyg.graph.Reuse`).
-        self.shared: dict[object, Tensor] = {}
-        self._pooled: dict[int, Layout] = {}
+        self.shared_edges: dict[object, Tensor] = {}
+        self._pooled: dict[int, BatchLayout] = {}
 
     @property
     def num_nodes(self) -> int:
         """Number of nodes N of the whole batch."""
         if self._pos is not None:
             return self._pos.size(0)
-        return self._counts[0] * self.num_graphs if self.regular else sum(self._counts)
+        return self._num_nodes[0] * self.num_graphs if self.is_regular else sum(self._num_nodes)
 
     @property
     def pos(self) -> Tensor:
@@ -97,11 +93,11 @@ class Layout:
     def batch(self) -> Tensor:
         """Image index of each node, `(N,)`."""
         if self._batch is None:
-            if self.regular:
+            if self.is_regular:
                 images = torch.arange(self.num_graphs, device=self.device)
-                self._batch = images.view(-1, 1).expand(-1, self._counts[0]).flatten()
+                self._batch = images.view(-1, 1).expand(-1, self._num_nodes[0]).flatten()
             else:
-                lengths = torch.tensor(self._counts, device="cpu")  # a GPU would be waited for
+                lengths = torch.tensor(self._num_nodes, device="cpu")  # a GPU would be waited for
                 self._batch = torch.arange(self.num_graphs, device="cpu").repeat_interleave(lengths).to(self.device)
         return self._batch
 
@@ -109,38 +105,39 @@ class Layout:
     def ptr(self) -> Tensor:
         """Index of the first node of each image, followed by N, `(B + 1,)`."""
         if self._ptr is None:
-            if self.regular:
-                self._ptr = torch.arange(self.num_graphs + 1, device=self.device) * self._counts[0]
+            if self.is_regular:
+                self._ptr = torch.arange(self.num_graphs + 1, device=self.device) * self._num_nodes[0]
             else:
-                self._ptr = F.pad(torch.tensor(self._counts, device=self.device).cumsum(0), (1, 0))
+                self._ptr = F.pad(torch.tensor(self._num_nodes, device=self.device).cumsum(0), (1, 0))
         return self._ptr
 
     @property
-    def counts(self) -> tuple[int, ...]:
+    def num_nodes_per_graph(self) -> tuple[int, ...]:
         """Number of nodes of each image, a tuple of length B."""
-        return self._counts * self.num_graphs if self.regular else self._counts
+        return self._num_nodes * self.num_graphs if self.is_regular else self._num_nodes
 
     @property
-    def sizes(self) -> tuple[Size, ...] | None:
+    def grid_sizes(self) -> tuple[Size, ...] | None:
         """Grid (H, W) of each image, a tuple of length B, or `None` for a point set without a grid."""
-        return self._sizes * self.num_graphs if self._sizes is not None and self.grid is not None else self._sizes
+        grids = self._grid_sizes
+        return grids if grids is None or len(grids) > 1 else grids * self.num_graphs
 
     @property
-    def different_counts(self) -> tuple[int, ...]:
+    def distinct_num_nodes(self) -> tuple[int, ...]:
         """Number of nodes of each image; a tuple of length 1 if all images have the same number."""
-        return self._counts
+        return self._num_nodes
 
     @property
-    def regular(self) -> bool:
+    def is_regular(self) -> bool:
         """True if all images have the same number of nodes."""
-        return len(self._counts) == 1
+        return len(self._num_nodes) == 1
 
     @property
-    def grid(self) -> Size | None:
+    def grid_size(self) -> Size | None:
         """The grid (H, W) of all images if it is the same, otherwise `None`."""
-        return self._sizes[0] if self._sizes is not None and len(self._sizes) == 1 else None
+        return self._grid_sizes[0] if self._grid_sizes is not None and len(self._grid_sizes) == 1 else None
 
-    def check_filled(self, source: Layout) -> None:
+    def check_filled(self, source: BatchLayout) -> None:
         """Check that every image has at least one target and one source node.
 
         Args:
@@ -150,25 +147,25 @@ class Layout:
             ValueError: If an image has no target or no source.
         """
         for layout in (self, source):
-            if min(layout.different_counts, default=0) < 1:
-                raise ValueError(f"Every image needs at least one node, got {layout.counts} nodes.")
+            if min(layout.distinct_num_nodes, default=0) < 1:
+                raise ValueError(f"Every image needs at least one node, got {layout.num_nodes_per_graph} nodes.")
 
     @classmethod
-    def from_sizes(cls, sizes: Sequence[Size], device: torch.device | None = None) -> Layout:
+    def from_sizes(cls, grid_sizes: Sequence[Size], device: torch.device | None = None) -> BatchLayout:
         """Create the layout of images that each have their own raster grid.
 
         Args:
-            sizes: Grid (H, W) of each image, in cells.
+            grid_sizes: Grid (H, W) of each image, in cells.
             device: Device of the tensors; by default torch's default device.
 
         Example:
-            >>> Layout.from_sizes([(2, 2), (1, 3)]).batch.tolist()
+            >>> BatchLayout.from_sizes([(2, 2), (1, 3)]).batch.tolist()
             [0, 0, 0, 0, 1, 1, 1]
         """
-        return cls._from_grids(_shared(tuple(sizes)), len(sizes), _device(device))
+        return cls._from_grids(_merge_equal(tuple(grid_sizes)), len(grid_sizes), _device(device))
 
     @classmethod
-    def from_grid(cls, size: Size, num_graphs: int, device: torch.device | None = None) -> Layout:
+    def from_grid(cls, size: Size, num_graphs: int, device: torch.device | None = None) -> BatchLayout:
         """Create the layout of images that share one raster grid.
 
         Args:
@@ -179,7 +176,7 @@ class Layout:
         return cls._from_grids((size,), num_graphs, _device(device))
 
     @classmethod
-    def from_batch(cls, batch: Batch) -> Layout:
+    def from_batch(cls, batch: Batch) -> BatchLayout:
         """Create the layout of a PyG batch.
 
         Args:
@@ -194,7 +191,7 @@ class Layout:
         Example:
             >>> from torch_geometric.data import Data
             >>> data = Data(x=torch.rand(2, 4), pos=torch.tensor([[0.0, 0.0], [0.0, 1.0]]), grid_size=(1, 2))
-            >>> Layout.from_batch(Batch.from_data_list([data, data])).counts
+            >>> BatchLayout.from_batch(Batch.from_data_list([data, data])).num_nodes_per_graph
             (2, 2)
         """
         order = order_of(batch)
@@ -203,16 +200,16 @@ class Layout:
                 "The nodes of this batch are not sorted by image, or on grids not in raster order: sort x, pos and "
                 "batch, or pass it to a model's forward_features, which does."
             )
-        return cls(batch.pos, order.batch, order.ptr, order.counts, order.sizes)
+        return cls(batch.pos, order.batch, order.ptr, order.num_nodes_per_graph, order.grid_sizes)
 
-    def again(self) -> Layout:
+    def without_cache(self) -> BatchLayout:
         """Return a copy for another forward pass, without the shared edges and pooled layouts of this one."""
         layout = copy(self)
-        layout.shared, layout._pooled = {}, {}
+        layout.shared_edges, layout._pooled = {}, {}
         return layout
 
     @property
-    def stamp(self) -> tuple[int, ...]:
+    def fingerprint(self) -> tuple[int, ...]:
         """A fingerprint of the tensors that changes when they are modified.
 
         It consists of torch's version counters and, on a CPU, of checksums, because writes through NumPy or `.data`
@@ -225,16 +222,16 @@ class Layout:
         return versions + tuple(crc32(part.detach().numpy().tobytes()) for part in tensors)
 
     @classmethod
-    def _from_grids(cls, unpooled: tuple[Size, ...], num_graphs: int, device: torch.device, ratio: int = 1) -> Layout:
+    def _from_grids(cls, grids: tuple[Size, ...], num_graphs: int, device: torch.device, ratio: int = 1) -> BatchLayout:
         """Create the layout of grids (one entry if all are equal), pooled over windows of `ratio` x `ratio` cells."""
         layout = cls.__new__(cls)
         layout._pos = layout._batch = layout._ptr = None
-        sizes = tuple((-(-h // ratio), -(-w // ratio)) for h, w in unpooled)
-        layout._set([h * w for h, w in sizes], sizes, ratio, num_graphs, device)
-        layout._unpooled = unpooled
+        pooled = tuple((-(-h // ratio), -(-w // ratio)) for h, w in grids)
+        layout._set([h * w for h, w in pooled], pooled, ratio, num_graphs, device)
+        layout._unpooled = grids
         return layout
 
-    def pooled(self, ratio: int) -> Layout:
+    def pooled(self, ratio: int) -> BatchLayout:
         """Return the layout after `pool_nodes`; its positions are the centers of the pooled cells.
 
         Args:
@@ -246,18 +243,18 @@ class Layout:
         if ratio == 1:
             return self
         if ratio not in self._pooled:
-            sizes = self._grids("pooled sources (reduce_ratio > 1)")
-            self._pooled[ratio] = self._from_grids(sizes, self.num_graphs, self.device, ratio)
+            grid_sizes = self._require_grids("pooled sources (reduce_ratio > 1)")
+            self._pooled[ratio] = self._from_grids(grid_sizes, self.num_graphs, self.device, ratio)
         return self._pooled[ratio]
 
-    def _grids(self, purpose: str) -> tuple[Size, ...]:
+    def _require_grids(self, purpose: str) -> tuple[Size, ...]:
         """The grid of each image (a tuple of length 1 if all are equal), or an error that names the purpose."""
-        if self._sizes is None:
+        if self._grid_sizes is None:
             raise ValueError(
                 f"{purpose} need nodes on a grid, but this batch is a free set of points (it has no `grid_size`): "
                 "use an isotropic ViG for such batches."
             )
-        return self._sizes
+        return self._grid_sizes
 
 
 def pool_map(x: Tensor, ratio: int) -> Tensor:
@@ -294,6 +291,6 @@ def _raster(size: Size, device: torch.device | None) -> Tensor:
     return torch.cartesian_prod(rows, columns).view(-1, 2)
 
 
-def _shared(values: tuple[T, ...]) -> tuple[T, ...]:
+def _merge_equal(values: tuple[T, ...]) -> tuple[T, ...]:
     """A tuple of length 1 if all values are equal, otherwise all values."""
     return values[:1] if len(set(values)) == 1 else values

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vig_pyg.data import Layout, Size
+from vig_pyg.data import BatchLayout, Size
 
 PositionMode = Literal["official", "grid"]
 #: Largest number of entries of a cached table of products of codes, which is 4 MB in float32.
@@ -118,7 +118,7 @@ class PositionCodes(nn.Module):
         ValueError: If the mode is unknown.
 
     Example:
-        >>> codes = PositionCodes("grid"); layout = Layout.from_sizes([(4, 4)])
+        >>> codes = PositionCodes("grid"); layout = BatchLayout.from_sizes([(4, 4)])
         >>> codes(layout, layout.pooled(2), 8, torch.float32).table.shape
         torch.Size([16, 4])
     """
@@ -129,14 +129,14 @@ class PositionCodes(nn.Module):
             raise ValueError(f"Unknown position mode {mode!r}: choose one of {', '.join(POSITION_MODES)}.")
         self.mode = mode
 
-    def forward(self, target: Layout, source: Layout, channels: int, dtype: torch.dtype) -> Codes:
+    def forward(self, target: BatchLayout, source: BatchLayout, channels: int, dtype: torch.dtype) -> Codes:
         """Return the codes of one image if all images have the same grid, otherwise the codes of all nodes."""
         device = target.device
-        if target.grid is not None:
+        if target.grid_size is not None:
             on_gpu = device.type == "cuda"
-            return Codes(*_constant(self.mode, target.grid, source.ratio, channels, dtype, on_gpu, device))
+            return Codes(*_constant(self.mode, target.grid_size, source.ratio, channels, dtype, on_gpu, device))
         # Codes are computed on the CPU, because Apple's GPUs have no float64.
-        places = [part.split(list(layout.counts)) for layout in (target, source) for part in (_places(layout),)]
+        places = [_places(layout).split(list(layout.num_nodes_per_graph)) for layout in (target, source)]
         p = [sincos(pos, channels) for pos in places[0]]
         q = (
             p
@@ -149,11 +149,11 @@ class PositionCodes(nn.Module):
         return f"mode={self.mode!r}"
 
 
-def _places(layout: Layout) -> Tensor:
+def _places(layout: BatchLayout) -> Tensor:
     """Positions of all nodes on the CPU; for grids they are computed there, which avoids a copy from the device."""
-    if layout.sizes is None or layout.device.type == "cpu" or layout.ratio > 1:
+    if layout.grid_sizes is None or layout.device.type == "cpu" or layout.ratio > 1:
         return layout.pos.cpu()
-    return Layout.from_sizes(layout.sizes).pos
+    return BatchLayout.from_sizes(layout.grid_sizes).pos
 
 
 def _source(mode: PositionMode, p: Tensor, pos: Tensor, channels: int) -> Tensor:
@@ -184,7 +184,7 @@ def _made(
     mode: PositionMode, grid: Size, ratio: int, channels: int, dtype: torch.dtype, on_gpu: bool, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Compute the codes of one image with this grid, and their products: a table, or on a GPU terms of large grids."""
-    target = Layout.from_grid(grid, 1)  # on the CPU, because Apple's GPUs have no float64
+    target = BatchLayout.from_grid(grid, 1)  # on the CPU, because Apple's GPUs have no float64
     p = sincos(target.pos, channels)
     q = p if ratio == 1 else _source(mode, p, target.pooled(ratio).pos, channels)
     table = terms = None

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vig_pyg.conv import ConvFactory, NodesOrPair
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph import Builder
 from vig_pyg.models import ModelConfig, VisionGNN
 
@@ -128,23 +128,23 @@ def assert_parameters_get_gradients(module: nn.Module, *inputs: Any) -> float:
 
 
 def assert_block_equivariance(
-    block: Callable[[Tensor, Layout], Tensor], x: Tensor, layout: Layout, *, tolerance: float | None = None
+    block: Callable[[Tensor, BatchLayout], Tensor], x: Tensor, layout: BatchLayout, *, tolerance: float | None = None
 ) -> float:
     """Check that a permutation of the patches of each image permutes the result, `(N, C)` to `(N, C')`.
 
     The nodes are passed as a point set without a grid, so the block must not pool its sources.
     """
     __tracebackhide__ = True
-    new = torch.cat([_permutation(n, i, x) + layout.ptr[i] for i, n in enumerate(layout.counts)])
-    plain = Layout(layout.pos, layout.batch, layout.ptr, layout.counts, None)
-    renamed = Layout(layout.pos[new], layout.batch, layout.ptr, layout.counts, None)
+    new = torch.cat([_permutation(n, i, x) + layout.ptr[i] for i, n in enumerate(layout.num_nodes_per_graph)])
+    plain = BatchLayout(layout.pos, layout.batch, layout.ptr, layout.num_nodes_per_graph, None)
+    renamed = BatchLayout(layout.pos[new], layout.batch, layout.ptr, layout.num_nodes_per_graph, None)
     with _evaluation(block), torch.no_grad():
         got, want = block(x[new], renamed), block(x, plain)[new]
     return _close(got, want, f"{_name(block)} depends on the numbering of the patches", tolerance)
 
 
 def assert_builder(
-    builder: Builder, x: Tensor, layout: Layout, x_src: Tensor | None = None, layout_src: Layout | None = None
+    builder: Builder, x: Tensor, layout: BatchLayout, x_src: Tensor | None = None, layout_src: BatchLayout | None = None
 ) -> int:
     """Check the contract of a graph builder (shape, order, no edges between images), and return the number of edges.
 
@@ -277,11 +277,11 @@ def _permutation(n: int, seed: int, like: Tensor) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed), device="cpu").to(like.device)
 
 
-def _one(layout: Layout, i: int) -> Layout:
+def _one(layout: BatchLayout, i: int) -> BatchLayout:
     """The layout of image i alone."""
-    pos, sizes = layout.pos[layout.batch == i], None if layout.sizes is None else (layout.sizes[i],)
+    pos, sizes = layout.pos[layout.batch == i], None if layout.grid_sizes is None else (layout.grid_sizes[i],)
     batch, ptr = torch.zeros_like(layout.batch[: len(pos)]), layout.ptr[i : i + 2] - layout.ptr[i]
-    return Layout(pos, batch, ptr, (len(pos),), sizes, layout.ratio)
+    return BatchLayout(pos, batch, ptr, (len(pos),), sizes, layout.ratio)
 
 
 def _name(part: object) -> str:

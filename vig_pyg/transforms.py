@@ -28,7 +28,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform, ToSLIC
 from torch_geometric.utils import grid, remove_self_loops, to_undirected
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph import Builder, DilatedKNN
 from vig_pyg.graph.cluster import cluster_neighbors
 
@@ -88,7 +88,7 @@ class ImageToPatchGraph(BaseTransform):
         h, w = height // size, width // size
         tiles = image.reshape(channels, h, size, w, size)
         x = tiles.permute(1, 3, 0, 2, 4).reshape(h * w, -1)  # (C, h, p, w, p) -> (N, C p p)
-        layout = Layout.from_sizes([(h, w)], image.device)
+        layout = BatchLayout.from_sizes([(h, w)], image.device)
         edge_index = None
         if self.edges == "grid":  # the edges are symmetric, so flipping the rows sorts them by center
             edge_index = remove_self_loops(grid(h, w, device=image.device)[0])[0].flip(0)
@@ -175,7 +175,7 @@ class ToSuperpixelGraph(BaseTransform):
             edge_index = _touching(slic.seg[0])
         elif self.edges == "knn":
             first = torch.tensor([0, len(pos)])
-            layout = Layout(pos, torch.zeros(len(pos), dtype=torch.long), first, (len(pos),), None)
+            layout = BatchLayout(pos, torch.zeros(len(pos), dtype=torch.long), first, (len(pos),), None)
             edge_index = cluster_neighbors(pos, layout, pos, layout, min(self.k, len(pos)), None)
         seg = slic.seg if self.add_seg else None
         return Data(x=slic.x, edge_index=edge_index, pos=pos, seg=seg).to(image.device)

@@ -120,7 +120,7 @@ def test_code_spans_hold():
 
 def drawn(text):
     """What matplotlib makes of a label, with warnings as errors: the text, and whether it is mathtext."""
-    from vig_pyg._plot import figure
+    from vig_pyg._figure import figure
 
     fig = figure(1, 1)
     label = fig.text(0, 0, text)

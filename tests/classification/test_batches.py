@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.classification.common import paint
-from tests.pictures import BROKEN, ODD, make_odd
+from tests.images import BROKEN, ODD, make_odd
 from vig_pyg.classification.batches import batches
 from vig_pyg.image_io import read_image
 from vig_pyg.preprocess import Preprocessing

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from tests.classification.job import fit
-from tests.pictures import make_folder
+from tests.images import make_folder
 from vig_pyg.classification import Augmentation, ClassificationConfig, DigitsData, FolderData
 from vig_pyg.classification.data import IGNORE, ImageDataset
 from vig_pyg.image_io import UnreadableImageError

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.pictures import make_folder
+from tests.images import make_folder
 from vig_pyg.classification import load_config, load_data
 
 

@@ -3,7 +3,7 @@ import torch
 
 from tests.cli.common import QUICK
 from tests.common import calibrated
-from tests.pictures import make_folder, make_odd
+from tests.images import make_folder, make_odd
 from vig_pyg import pvig_micro
 from vig_pyg.cli import main
 

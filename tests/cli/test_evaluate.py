@@ -8,7 +8,7 @@ import pytest
 from tests.classification.common import paint
 from tests.cli.common import fails
 from tests.common import calibrated
-from tests.pictures import BROKEN, ODD
+from tests.images import BROKEN, ODD
 from tests.weights.common import official_file
 from vig_pyg import pvig_micro
 from vig_pyg.cli import main

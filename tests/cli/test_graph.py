@@ -7,7 +7,7 @@ from PIL import Image
 
 from tests.cli.common import fails
 from tests.common import calibrated
-from tests.pictures import make_various
+from tests.images import make_various
 from tests.weights.common import official_file
 from vig_pyg import VisionGNN, pvig_micro, vig_micro
 from vig_pyg.classification import load_classifier

@@ -11,7 +11,7 @@ import pytest
 
 from tests.common import calibrated
 from tests.hostile import hostile
-from tests.pictures import make_folder
+from tests.images import make_folder
 from vig_pyg import cli, vig_micro
 
 STRINGS = hostile(300, seed=1)

@@ -13,7 +13,7 @@ import torch
 
 from tests.cli.common import fails
 from tests.common import calibrated
-from tests.pictures import BROKEN, ODD
+from tests.images import BROKEN, ODD
 from tests.weights.common import closed_address, make_entry, official_file
 from vig_pyg import pvig_micro, vig_micro, weights
 from vig_pyg.classification import batches as reading

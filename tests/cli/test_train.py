@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.cli.common import QUICK, fails
-from tests.pictures import make_folder
+from tests.images import make_folder
 from vig_pyg.classification.module import Classifier
 from vig_pyg.cli import main
 

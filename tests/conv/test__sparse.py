@@ -5,7 +5,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conv.cases import graph, randomised
 from vig_pyg.conv import EdgeConv, GINConv, GraphSAGEConv, MaxRelativeConv
-from vig_pyg.conv._sparse import degrees, edge_norm, takes_edge_norm, takes_sparse, transposed_csr
+from vig_pyg.conv._sparse import can_use_edge_norm, can_use_sparse, degrees, edge_norm, transposed_csr
 
 
 class Largest(TorchDispatchMode):
@@ -101,9 +101,9 @@ def test_edge_norm_is_batch_norm_over_repeated_nodes():
 
 def test_what_is_left_to_the_messages():
     edges = graph()
-    assert takes_sparse(torch.randn(18, 8), edges)
-    assert not takes_sparse(torch.randn(18, 8), edges[:, :0])
-    assert not takes_sparse(torch.randn(18, 8, device="meta"), edges)
-    assert takes_edge_norm(nn.BatchNorm1d(4))
-    assert not takes_edge_norm(nn.BatchNorm1d(4, momentum=None))
-    assert not takes_edge_norm(nn.LayerNorm(4))
+    assert can_use_sparse(torch.randn(18, 8), edges)
+    assert not can_use_sparse(torch.randn(18, 8), edges[:, :0])
+    assert not can_use_sparse(torch.randn(18, 8, device="meta"), edges)
+    assert can_use_edge_norm(nn.BatchNorm1d(4))
+    assert not can_use_edge_norm(nn.BatchNorm1d(4, momentum=None))
+    assert not can_use_edge_norm(nn.LayerNorm(4))

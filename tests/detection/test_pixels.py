@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.detection.scenes import make_coco
-from tests.pictures import BROKEN, ODD, make_odd, make_various
+from tests.images import BROKEN, ODD, make_odd, make_various
 from vig_pyg.detection import data
 from vig_pyg.detection.data import DetectionSet, open_source
 from vig_pyg.detection.evaluate import evaluate_detector

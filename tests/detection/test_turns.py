@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.pictures import TURNED
+from tests.images import TURNED
 from vig_pyg.detection.turns import settle, turn_boxes, turn_boxes_back, turn_maps, turn_maps_back, turned_size
 
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from tests.classification.job import NETWORK, few_digits, fit, run
-from tests.pictures import make_folder
+from tests.images import make_folder
 from vig_pyg import load, weights
 from vig_pyg.classification import ClassificationConfig, load_config, load_data, read_yaml
 

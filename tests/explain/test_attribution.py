@@ -3,8 +3,8 @@ import torch
 
 from tests.explain.common import model_of
 from vig_pyg.conv import EdgeConv
-from vig_pyg.data import Layout, to_batch
-from vig_pyg.explain import attribute, frozen_graphs
+from vig_pyg.data import BatchLayout, to_batch
+from vig_pyg.explain import attribute, fixed_graphs
 
 
 def slope(function, step=1e-5):
@@ -30,8 +30,8 @@ def test_a_patchs_score_is_the_slope_of_scaling_it(case):
         def logit(scale, node=row * width + column):
             x = patches.x.clone()
             x[node] *= scale
-            with frozen_graphs(model, [graph.edge_index for graph in found.graphs]):
-                features = model.forward_features(to_batch(x, Layout.from_batch(patches)))
+            with fixed_graphs(model, [graph.edge_index for graph in found.graphs]):
+                features = model.forward_features(to_batch(x, BatchLayout.from_batch(patches)))
             return model.forward_head(features)[0, 3]
 
         assert found.patches[row, column].item() == pytest.approx(slope(logit), rel=1e-4, abs=1e-9)
@@ -49,7 +49,7 @@ def logit_of_scaled_messages(model, image, found, layer, edges):
 
         handle, conv.fuse = conv.register_message_forward_hook(scaled), False
         try:
-            with frozen_graphs(model, [graph.edge_index for graph in found.graphs]):
+            with fixed_graphs(model, [graph.edge_index for graph in found.graphs]):
                 return model(image[None])[0, found.target]
         finally:
             handle.remove()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph.cluster import MAX_NEIGHBORS_CUDA, cluster_neighbors, cluster_refuses, position_as_coordinates
 from vig_pyg.position import Codes
 
@@ -21,7 +21,7 @@ def test_all_sources_get_one_length():
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("coded", [False, True])
 def test_neighbors_of_a_ragged_batch_are_those_of_each_image(pooled, coded):
-    layout = Layout.from_sizes([(3, 4), (5, 5)])
+    layout = BatchLayout.from_sizes([(3, 4), (5, 5)])
     source = layout.pooled(2 if pooled else 1)
     x = torch.randn(layout.num_nodes, 4, dtype=torch.float64)
     y = torch.randn(source.num_nodes, 4, dtype=torch.float64) if pooled else x
@@ -40,7 +40,7 @@ def test_neighbors_of_a_ragged_batch_are_those_of_each_image(pooled, coded):
 @pytest.mark.parametrize("threads", [1, 2, 3, 16])
 @pytest.mark.parametrize("ratio", [1, 2])
 def test_threads_change_nothing(monkeypatch, threads, ratio):
-    layout = Layout.from_sizes([(4, 4), (6, 4), (2, 2), (5, 5), (4, 4)])
+    layout = BatchLayout.from_sizes([(4, 4), (6, 4), (2, 2), (5, 5), (4, 4)])
     source = layout.pooled(ratio)
     x = torch.randn(layout.num_nodes, 4, requires_grad=True)
     y = x if ratio == 1 else torch.randn(source.num_nodes, 4)
@@ -51,14 +51,14 @@ def test_threads_change_nothing(monkeypatch, threads, ratio):
 
 
 def test_more_neighbors_than_nodes_are_fewer():
-    layout = Layout.from_sizes([(1, 2), (2, 2)])
+    layout = BatchLayout.from_sizes([(1, 2), (2, 2)])
     x = torch.randn(6, 4)
     assert cluster_neighbors(x, layout, x, layout, 3, None)[1].bincount().tolist() == [2, 2, 3, 3, 3, 3]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="the limit is the CUDA kernel's")
 def test_the_limit_of_the_cuda_kernel_is_an_error():
-    layout = Layout.from_sizes([(20, 20)], torch.device("cuda"))
+    layout = BatchLayout.from_sizes([(20, 20)], torch.device("cuda"))
     x = torch.randn(400, 4, device="cuda")
     with pytest.raises(ValueError, match='use a smaller k or dilation, or knn_engine="dense"'):
         cluster_neighbors(x, layout, x, layout, MAX_NEIGHBORS_CUDA + 1, None)
@@ -73,12 +73,12 @@ def test_where_it_cannot_search_it_says_so():
         )
 
 
-LAYOUT = Layout.from_sizes([(3, 3), (2, 4)])
+LAYOUT = BatchLayout.from_sizes([(3, 3), (2, 4)])
 X = torch.randn(17, 8)
 
 
 def relaid(batch):
-    return Layout(LAYOUT.pos, batch, LAYOUT.ptr, LAYOUT.counts, LAYOUT.sizes)
+    return BatchLayout(LAYOUT.pos, batch, LAYOUT.ptr, LAYOUT.num_nodes_per_graph, LAYOUT.grid_sizes)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def relaid(batch):
         ({"k": 0}, "k be at least 1"),
         ({"layout": relaid(LAYOUT.batch.flip(0))}, "`batch` is not sorted"),
         ({"layout": relaid(LAYOUT.batch[:9])}, "Got 17 nodes, and a layout of 17 in 2 images"),
-        ({"layout_src": Layout.from_sizes([(1, 17)])}, "a layout of 17 in 1 images"),
+        ({"layout_src": BatchLayout.from_sizes([(1, 17)])}, "a layout of 17 in 1 images"),
         ({"codes": Codes(X[:9], X)}, r"Codes \(9, 8\) .* are not those of 17 nodes"),
         ({"codes": Codes(X, X.double())}, "Codes .* of torch.float64 are not those"),
     ],

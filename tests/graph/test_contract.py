@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vig_pyg import DilatedKNN, PyramidViG, ViG
-from vig_pyg.data import Layout, to_nodes
+from vig_pyg.data import BatchLayout, to_nodes
 from vig_pyg.graph import Builder
 from vig_pyg.testing import assert_builder, assert_parameters_get_gradients
 
@@ -16,9 +16,9 @@ class EveryOther:
     def __call__(self, x, layout, x_src, layout_src):
         edges = []
         for i in range(layout.num_graphs):
-            target = torch.arange(layout.counts[i]).repeat_interleave(self.k)
-            step = torch.arange(self.k).repeat(layout.counts[i]) * self.dilation
-            source = (target + step) % layout_src.counts[i]
+            target = torch.arange(layout.num_nodes_per_graph[i]).repeat_interleave(self.k)
+            step = torch.arange(self.k).repeat(layout.num_nodes_per_graph[i]) * self.dilation
+            source = (target + step) % layout_src.num_nodes_per_graph[i]
             edges.append(torch.stack([source + layout_src.ptr[i], target + layout.ptr[i]]))
         return torch.cat(edges, dim=1)
 
@@ -46,7 +46,7 @@ def test_any_builder_goes_into_a_model(family, factory):
     model = family("micro", graph=factory, num_classes=5)
     assert assert_parameters_get_gradients(model, images) > 0
     first = model.graphs(images)[0]
-    layout = Layout.from_sizes([tuple(size) for size in first.grid_size])
+    layout = BatchLayout.from_sizes([tuple(size) for size in first.grid_size])
     ratio = first.to_data_list()[0].reduce_ratio
     grapher = model.graphers()[0]
     want = factory(grapher.k, grapher.dilation)(None, layout, None, layout.pooled(ratio))

@@ -3,14 +3,14 @@ import torch
 from torch.nn.functional import normalize
 
 from vig_pyg import position
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph import DilatedKNN
 from vig_pyg.graph.dense import dense_edges
 from vig_pyg.position import Codes, PositionCodes
 
 
 def problem(b=2, size=(6, 6), ratio=1, channels=8):
-    layout = Layout.from_sizes([size] * b)
+    layout = BatchLayout.from_sizes([size] * b)
     small = layout.pooled(ratio)
     x, y = (torch.randn(part.num_nodes, channels, dtype=torch.float64) for part in (layout, small))
     return x, layout, (x if ratio == 1 else y), small

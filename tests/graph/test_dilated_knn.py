@@ -5,7 +5,7 @@ import torch
 
 from tests.common import calibrated
 from vig_pyg import DilatedKNN, create_model
-from vig_pyg.data import Layout, to_nodes
+from vig_pyg.data import BatchLayout, to_nodes
 from vig_pyg.graph import shrink
 from vig_pyg.testing import assert_builder
 
@@ -15,7 +15,7 @@ ENGINES = ["dense", "torch_cluster"]
 def circle(*degrees):
     """Points on the unit circle, one image in a row."""
     angles = torch.tensor(degrees, dtype=torch.float64).deg2rad()
-    return torch.stack([angles.cos(), angles.sin()], dim=1), Layout.from_sizes([(1, len(degrees))])
+    return torch.stack([angles.cos(), angles.sin()], dim=1), BatchLayout.from_sizes([(1, len(degrees))])
 
 
 def neighbors(edges, num_targets):
@@ -120,7 +120,7 @@ def test_each_image_of_a_ragged_batch_shrinks_for_itself(engine):
     sizes = [(1, 1), (2, 2), (2, 4), (5, 5)]
     x, layout = to_nodes([torch.randn(8, *size) for size in sizes])
     edges = DilatedKNN(4, 3, engine=engine)(x, layout, x, layout)
-    degree = edges[1].bincount().split(list(layout.counts))
+    degree = edges[1].bincount().split(list(layout.num_nodes_per_graph))
     assert [set(part.tolist()) for part in degree] == [{1}, {4}, {4}, {4}]
 
 
@@ -192,7 +192,8 @@ def test_bad_options_are_refused(options, message):
 
 
 def test_an_empty_graph_is_refused():
-    layout = Layout(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long), torch.zeros(2, dtype=torch.long), (0,), None)
+    batch, ptr = torch.zeros(0, dtype=torch.long), torch.zeros(2, dtype=torch.long)
+    layout = BatchLayout(torch.zeros(0, 2), batch, ptr, (0,), None)
     with pytest.raises(ValueError, match="Every image needs at least one node"):
         DilatedKNN(1)(torch.zeros(0, 4), layout, torch.zeros(0, 4), layout)
 
@@ -268,7 +269,7 @@ def test_engines_differ_by_rounding_where_all_patches_look_the_same(name):
 @pytest.mark.parametrize("sizes", [[(3, 3)], [(3, 3), (3, 3)], [(2, 4), (3, 3)]])
 @pytest.mark.parametrize("more", [-1, 1, 17])
 def test_features_of_other_nodes_than_the_layout_s_are_refused(engine, sizes, more):
-    layout = Layout.from_sizes(sizes)
+    layout = BatchLayout.from_sizes(sizes)
     x, other = torch.randn(layout.num_nodes, 8), torch.randn(layout.num_nodes + more, 8)
     for given, name in (((other, layout, other, layout), "targets"), ((x, layout, other, layout), "sources")):
         with pytest.raises(ValueError, match=rf"Got {name} \({len(other)}, 8\) and a layout of {len(x)} nodes"):

@@ -14,7 +14,7 @@ def test_k_different_sources_of_the_image(sizes, ratio, k):
     assert edges.dtype == torch.long and (edges[1].diff() >= 0).all()
     for i, sources in enumerate(neighbors(edges, layout.num_nodes)):
         image = int(layout.batch[i])
-        assert len(sources) == len(set(sources)) == min(k, layout_src.counts[image])
+        assert len(sources) == len(set(sources)) == min(k, layout_src.num_nodes_per_graph[image])
         assert set(layout_src.batch[sources].tolist()) == {image}
 
 

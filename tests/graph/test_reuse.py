@@ -77,9 +77,9 @@ def test_a_batch_of_patches_used_twice_makes_two_passes(model):
 
 
 def test_the_blocks_by_hand_on_one_layout_are_two_passes(model):
-    from vig_pyg.data import Layout
+    from vig_pyg.data import BatchLayout
 
-    layout = Layout.from_sizes([(8, 8)])
+    layout = BatchLayout.from_sizes([(8, 8)])
     one, two = torch.randn(64, 64), torch.randn(64, 64)
 
     def run(x, layout):
@@ -88,7 +88,7 @@ def test_the_blocks_by_hand_on_one_layout_are_two_passes(model):
         return x
 
     with torch.no_grad():
-        want = run(two, Layout.from_sizes([(8, 8)]))
+        want = run(two, BatchLayout.from_sizes([(8, 8)]))
         run(one, layout)
         assert torch.equal(run(two, layout), want)
 
@@ -133,7 +133,7 @@ def test_copies_share_within_and_not_between(model):
 def test_recomputed_blocks_get_the_edges_of_their_pass():
     from torch.utils.checkpoint import checkpoint
 
-    from vig_pyg.data import Layout
+    from vig_pyg.data import BatchLayout
 
     # a GPU sums in any order
     dtype = torch.float32 if torch.get_default_device().type == "cpu" else torch.float64
@@ -141,7 +141,7 @@ def test_recomputed_blocks_get_the_edges_of_their_pass():
     x, gradients = torch.randn(64, 64, dtype=dtype), []
     for recompute in (False, True):
         model.zero_grad()
-        layout, y = Layout.from_sizes([(8, 8)]), x.clone().requires_grad_()
+        layout, y = BatchLayout.from_sizes([(8, 8)]), x.clone().requires_grad_()
         out = y
         for block in model.eval().blocks:
             out = checkpoint(block, out, layout, use_reentrant=False) if recompute else block(out, layout)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vig_pyg import DilatedKNN
-from vig_pyg.data import Layout, pool_nodes
+from vig_pyg.data import BatchLayout, pool_nodes
 from vig_pyg.graph.search import Search
 from vig_pyg.ops import knn, max_relative
 
@@ -11,7 +11,7 @@ LAYOUTS = [([(4, 6)] * 3, 1), ([(4, 6)] * 2, 2), ([(5, 3)], 2), ([(1, 1)] * 2, 1
 
 
 def nodes(sizes, ratio, channels=16):
-    layout = Layout.from_sizes(sizes)
+    layout = BatchLayout.from_sizes(sizes)
     x = torch.randn(layout.num_nodes, channels, requires_grad=True)
     return x, layout, *pool_nodes(x, layout, ratio)
 
@@ -56,7 +56,7 @@ def test_nodes_of_another_layout_are_refused():
     with pytest.raises(ValueError, match="belongs to other images"):
         DilatedKNN(3).search(x[:-1], layout, x_src, layout_src)
     with pytest.raises(ValueError, match="at least one node"):
-        none = Layout.from_sizes([(0, 4)])
+        none = BatchLayout.from_sizes([(0, 4)])
         DilatedKNN(3).search(x[:0], none, x[:0], none)
 
 

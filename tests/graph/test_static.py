@@ -5,7 +5,7 @@ import torch
 
 from tests.graph.brute import free, inputs, neighbors
 from vig_pyg import PyramidViG, ViG
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph import AxialGraph, CompleteGraph, GridGraph, LogGraph, StaticGraph
 from vig_pyg.graph.static import nearest_first, offset_edges, one_image
 from vig_pyg.testing import assert_batch_independence, assert_builder, assert_parameters_get_gradients
@@ -93,22 +93,24 @@ def test_free_points_are_refused(graph):
 
 
 def test_sources_of_another_grid_are_refused():
-    one, two = Layout.from_sizes([(4, 4)]), Layout.from_sizes([(3, 4)])
+    one, two = BatchLayout.from_sizes([(4, 4)]), BatchLayout.from_sizes([(3, 4)])
     with pytest.raises(ValueError, match=r"grid \(3, 4\) are not the targets' grid \(4, 4\) pooled by 1"):
         offset_edges([(0, 0)], one, two)
 
 
 def test_an_empty_image_is_refused():
-    layout = Layout(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long), torch.zeros(2, dtype=torch.long), (0,), None)
+    batch, ptr = torch.zeros(0, dtype=torch.long), torch.zeros(2, dtype=torch.long)
+    layout = BatchLayout(torch.zeros(0, 2), batch, ptr, (0,), None)
     with pytest.raises(ValueError, match="Every image needs at least one node"):
         CompleteGraph()(torch.zeros(0, 4), layout, torch.zeros(0, 4), layout)
 
 
 def test_one_image_of_a_batch():
-    layout = Layout.from_sizes([(2, 2), (3, 1)])
+    layout = BatchLayout.from_sizes([(2, 2), (3, 1)])
     one = one_image(layout, 1)
-    assert torch.equal(one.pos, Layout.from_sizes([(3, 1)]).pos)
-    assert (one.counts, one.sizes, one.ptr.tolist(), one.batch.tolist()) == ((3,), ((3, 1),), [0, 3], [0, 0, 0])
+    assert torch.equal(one.pos, BatchLayout.from_sizes([(3, 1)]).pos)
+    assert (one.num_nodes_per_graph, one.grid_sizes) == ((3,), ((3, 1),))
+    assert (one.ptr.tolist(), one.batch.tolist()) == ([0, 3], [0, 0, 0])
 
 
 def test_offsets_by_length_then_raster_order():

@@ -11,8 +11,8 @@ from vig_pyg.testing import assert_batch_independence, assert_builder
 
 def cells(layout, window):
     """Image and window (row, column) of each node."""
-    columns = torch.cat([torch.arange(h * w) % w for h, w in layout.sizes])
-    rows = torch.cat([torch.arange(h * w) // w for h, w in layout.sizes])
+    columns = torch.cat([torch.arange(h * w) % w for h, w in layout.grid_sizes])
+    rows = torch.cat([torch.arange(h * w) // w for h, w in layout.grid_sizes])
     return list(zip(layout.batch.tolist(), (rows // window).tolist(), (columns // window).tolist(), strict=True))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pictures import make_various, png_chunk, scene
+from tests.images import make_various, png_chunk, scene
 from vig_pyg.image_io import IMAGE_FORMATS, UnreadableImageError, headers, read_image, stored_size
 
 

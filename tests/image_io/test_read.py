@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pictures import BROKEN, ODD, TURNED, make_odd, make_various, png_header, scene
+from tests.images import BROKEN, ODD, TURNED, make_odd, make_various, png_header, scene
 from vig_pyg.image_io import (
     IMAGE_EXTENSIONS,
     UnreadableImageError,

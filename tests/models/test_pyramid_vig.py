@@ -4,7 +4,7 @@ from torch_geometric.data import Batch, Data
 
 from tests.common import calibrated
 from vig_pyg import PyramidViG, PyramidViGConfig
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.stem import Downsample
 from vig_pyg.testing import assert_block_equivariance
 
@@ -41,7 +41,7 @@ def test_numbering_of_the_patches_means_nothing_in_blocks_without_pooling(conv, 
     model = calibrated(PyramidViG("micro", conv=conv, position=position).double())
     blocks = [block for stage in model.stages for block in stage.blocks if block.grapher.reduce_ratio == 1]
     assert len(blocks) == 3
-    layout = Layout.from_sizes([(4, 4), (3, 5)])
+    layout = BatchLayout.from_sizes([(4, 4), (3, 5)])
     for block in blocks:
         x = torch.randn(layout.num_nodes, block.grapher.fc1[0].in_features, dtype=torch.float64)
         assert assert_block_equivariance(block, x, layout) < 1e-12

@@ -22,7 +22,7 @@ from tests.ops.hostile import (
 )
 from vig_pyg.conv import CONVS, MaxRelativeConv
 from vig_pyg.conv._sparse import reduce_edges, transposed_csr
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph import ENGINES, DilatedKNN
 from vig_pyg.layers import LinearNorm, multi_head_mlp
 from vig_pyg.ops import NodeNorm, batch_norm_gelu, edge_rows, knn, max_relative, mlp, unit_rows
@@ -547,7 +547,7 @@ def maps(rng):
 def neighbors(rng):
     """Searches of batches by either engine, with features of other nodes than the layout's."""
     sizes = [(rng.randint(1, 4), rng.randint(1, 4)) for _ in range(rng.randint(1, 3))]
-    layout = Layout.from_sizes(sizes * rng.choice([1, 2]) if rng.random() < 0.5 else sizes[:1] * 3)
+    layout = BatchLayout.from_sizes(sizes * rng.choice([1, 2]) if rng.random() < 0.5 else sizes[:1] * 3)
     source, channels = layout.pooled(rng.choice([1, 1, 2])), rng.choice([4, 8, 12])
     x, y = torch.randn(layout.num_nodes, channels), torch.randn(source.num_nodes, channels)
     if hostile(rng):
@@ -567,7 +567,7 @@ def neighbors(rng):
     def wrong(edges):
         if not are_edges(edges, len(y), len(x)) or not torch.equal(source.batch[edges[0]], layout.batch[edges[1]]):
             return "edges between images, or beyond them"
-        counts = torch.tensor(source.counts)[layout.batch].clamp_max(search.k)
+        counts = torch.tensor(source.num_nodes_per_graph)[layout.batch].clamp_max(search.k)
         return "" if torch.equal(edges[1].bincount(minlength=len(x)), counts) else "other numbers of neighbors"
 
     return Call(lambda: search(x, layout, y, source), sound, wrong)

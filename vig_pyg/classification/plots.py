@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from vig_pyg._figure import figure
 from vig_pyg._io.text import plot_text
-from vig_pyg._plot import figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

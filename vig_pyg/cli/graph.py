@@ -73,8 +73,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _check_out(out: Path, *, overwrite: bool) -> str:
     """Return the kind of file by its ending; an error comes before the work."""
+    from vig_pyg._figure import figure
     from vig_pyg._io.output import check_free
-    from vig_pyg._plot import figure
 
     check_free(out, overwrite=overwrite)
     if not out.parent.is_dir():

@@ -59,7 +59,7 @@ def reduce_edges(adj_t: Tensor, x: Tensor, reduce: Literal["amax", "sum"]) -> Te
     return out.masked_fill(adj_t.crow_indices().diff().eq(0).unsqueeze(1), 0) if reduce == "amax" else out
 
 
-def takes_sparse(x: Tensor, edge_index: Tensor) -> bool:
+def can_use_sparse(x: Tensor, edge_index: Tensor) -> bool:
     """True if the reduction over edges can be a sparse product: on a CPU, with edges, and outside `torch.compile`."""
     return (
         x.device.type == "cpu"
@@ -69,7 +69,7 @@ def takes_sparse(x: Tensor, edge_index: Tensor) -> bool:
     )
 
 
-def takes_edge_norm(norm: nn.Module) -> bool:
+def can_use_edge_norm(norm: nn.Module) -> bool:
     """True if `edge_norm` can replace this batch norm: a plain affine `BatchNorm1d` with running statistics."""
     plain = type(norm) is nn.BatchNorm1d and norm.affine and norm.track_running_stats and norm.momentum is not None
     return plain and not (norm._forward_hooks or norm._forward_pre_hooks)

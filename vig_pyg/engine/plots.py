@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vig_pyg._plot import figure
+from vig_pyg._figure import figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

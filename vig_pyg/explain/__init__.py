@@ -4,7 +4,7 @@ from vig_pyg.explain.attribution import Attribution, attribute
 from vig_pyg.explain.distances import draw_distances, neighbor_distances
 from vig_pyg.explain.edges import draw_all
 from vig_pyg.explain.explainable import ExplainableViG
-from vig_pyg.explain.frozen import FixedGraph, frozen_graphs
+from vig_pyg.explain.fixed import FixedGraph, fixed_graphs
 from vig_pyg.explain.heat import draw_attribution
 from vig_pyg.explain.neighbors import draw_graph
 from vig_pyg.explain.page import save_html
@@ -19,7 +19,7 @@ __all__ = [
     "draw_attribution",
     "draw_distances",
     "draw_graph",
-    "frozen_graphs",
+    "fixed_graphs",
     "layer_networkx",
     "neighbor_distances",
     "save_html",

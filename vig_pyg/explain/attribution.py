@@ -77,5 +77,5 @@ def attribute(model: VisionGNN[Any], image: Tensor, target: int | None = None) -
             raise ValueError(f"target is a class from 0 to {len(logits) - 1}, got {target}.")
         gradients = torch.autograd.grad(logits[target], (x, weights))
     patches = (gradients[0] * x).sum(1).detach()
-    assert explained.layout.sizes is not None
-    return Attribution(target, patches.view(explained.layout.sizes[0]), explained.split(gradients[1]), explained.graphs)
+    (grid_size,) = explained.layout.grid_sizes or ()
+    return Attribution(target, patches.view(grid_size), explained.split(gradients[1]), explained.graphs)

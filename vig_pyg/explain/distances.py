@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from vig_pyg._plot import figure
+from vig_pyg._figure import figure
 from vig_pyg.explain._panel import layer_title, thinned
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
 
-from vig_pyg.data import Layout, to_batch
-from vig_pyg.explain.frozen import frozen_graphs
+from vig_pyg.data import BatchLayout, to_batch
+from vig_pyg.explain.fixed import fixed_graphs
 from vig_pyg.models import VisionGNN
 
 
@@ -58,7 +58,7 @@ class ExplainableViG(nn.Module):
         self.eval()  # as the model: an Explainer sets the mode of both back to this one's
         with torch.no_grad():
             patches = model.embed(images)
-        self.layout = Layout.from_batch(patches)
+        self.layout = BatchLayout.from_batch(patches)
         self.graphs: list[Batch] = model.graphs(patches)
         self.x: Tensor = patches.x
         self.edge_index = torch.cat([graph.edge_index for graph in self.graphs], dim=1)
@@ -77,7 +77,7 @@ class ExplainableViG(nn.Module):
         if edge_index.size(1) != total:
             raise ValueError(f"Expected the edges of all layers (2, {total}), got {tuple(edge_index.shape)}.")
         edges = edge_index.split(self.counts, dim=1)
-        with frozen_graphs(self.model, edges), _sliced_masks(self.model, self.counts):
+        with fixed_graphs(self.model, edges), _sliced_masks(self.model, self.counts):
             return self.model.forward_head(self.model.forward_features(to_batch(x, self.layout)))
 
 

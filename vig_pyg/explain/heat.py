@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from vig_pyg._plot import figure
+from vig_pyg._figure import figure
 from vig_pyg.explain._panel import check_image, pale, show_image
 
 if TYPE_CHECKING:

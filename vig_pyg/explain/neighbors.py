@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from vig_pyg._plot import figure
+from vig_pyg._figure import figure
 from vig_pyg.explain._panel import cell, check_graphs, check_image, check_place, layer_title, show_image, thinned
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph.contract import Builder
 from vig_pyg.graph.registry import register_graph
 from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
@@ -32,7 +32,7 @@ class AxialGraph(StaticGraph):
 
     Example:
         >>> import torch
-        >>> x = torch.rand(9, 8); layout = Layout.from_sizes([(3, 3)])
+        >>> x = torch.rand(9, 8); layout = BatchLayout.from_sizes([(3, 3)])
         >>> AxialGraph()(x, layout, x, layout)[0, :3].tolist()
         [0, 2, 6]
     """
@@ -43,8 +43,8 @@ class AxialGraph(StaticGraph):
             raise ValueError(f"stride must be at least 1, got {stride}.")
         self.stride = stride
 
-    def image_edges(self, target: Layout, source: Layout) -> Tensor:
-        rows, columns = source.sizes[0] if source.sizes else (1, 1)
+    def image_edges(self, target: BatchLayout, source: BatchLayout) -> Tensor:
+        rows, columns = source.grid_sizes[0] if source.grid_sizes else (1, 1)
         down = [step for i in range(self.stride, rows, self.stride) for step in (-i, i)]
         right = [step for i in range(self.stride, columns, self.stride) for step in (-i, i)]
         offsets = [(0, 0), *((step, 0) for step in down), *((0, step) for step in right)]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_cluster import knn, knn_graph
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.ops import check_features, check_same
 from vig_pyg.position import Codes
 
@@ -22,7 +22,9 @@ MAX_NEIGHBORS_CUDA = 100
 DEVICES = ("cpu", "cuda")
 
 
-def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, k: int, codes: Codes | None) -> Tensor:
+def cluster_neighbors(
+    x: Tensor, layout: BatchLayout, y: Tensor, layout_src: BatchLayout, k: int, codes: Codes | None
+) -> Tensor:
     """Find the k nearest sources of each target within its image, nearest first.
 
     A target of an image with fewer than k sources gets all of them.
@@ -44,7 +46,7 @@ def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, 
             nodes, layouts and codes do not match each other.
 
     Example:
-        >>> x = torch.tensor([[0.0], [1.0], [3.0]]); layout = Layout.from_sizes([(1, 3)])
+        >>> x = torch.tensor([[0.0], [1.0], [3.0]]); layout = BatchLayout.from_sizes([(1, 3)])
         >>> cluster_neighbors(x, layout, x, layout, 2, None).tolist()
         [[0, 1, 1, 0, 2, 1], [0, 0, 1, 1, 2, 2]]
     """
@@ -59,7 +61,7 @@ def cluster_neighbors(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, 
     if len(shares) == 1:
         return _search(x, layout.batch, y, layout_src.batch, k, layout.num_graphs)
     # torch_cluster uses one core. The images are independent and its calls release the GIL, so threads run in parallel.
-    starts, starts_src = (list(accumulate(part.counts, initial=0)) for part in (layout, layout_src))
+    starts, starts_src = (list(accumulate(part.num_nodes_per_graph, initial=0)) for part in (layout, layout_src))
 
     same, x, y = x is y, x.detach(), y.detach()  # `no_grad` of the caller does not apply in new threads
 
@@ -90,7 +92,7 @@ def cluster_refuses(device: torch.device, k: int) -> str:
     return ""
 
 
-def _check(x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, k: int, codes: Codes | None) -> None:
+def _check(x: Tensor, layout: BatchLayout, y: Tensor, layout_src: BatchLayout, k: int, codes: Codes | None) -> None:
     """Check the arguments, because torch_cluster does not and would read beyond the end of its tensors."""
     check_features(x, "x", 2)
     check_features(y, "y", 2)

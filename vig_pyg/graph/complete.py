@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph.contract import Builder
 from vig_pyg.graph.registry import register_graph
 from vig_pyg.graph.static import StaticGraph
@@ -26,12 +26,12 @@ class CompleteGraph(StaticGraph):
         ValueError: If an image has no node.
 
     Example:
-        >>> x = torch.rand(3, 8); layout = Layout.from_sizes([(1, 3)])
+        >>> x = torch.rand(3, 8); layout = BatchLayout.from_sizes([(1, 3)])
         >>> CompleteGraph()(x, layout, x, layout)[0].tolist()
         [0, 1, 2, 1, 0, 2, 2, 1, 0]
     """
 
-    def image_edges(self, target: Layout, source: Layout) -> Tensor:
+    def image_edges(self, target: BatchLayout, source: BatchLayout) -> Tensor:
         # A matrix product would round equal distances differently, and the order of ties would change.
         distance = torch.cdist(target.pos, source.pos, compute_mode="donot_use_mm_for_euclid_dist")
         nearest = distance.argsort(dim=1, stable=True)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 
 
 class Builder(Protocol):
@@ -31,7 +31,7 @@ class Builder(Protocol):
         >>> model = vig_micro(graph=lambda k, dilation: only_self)
     """
 
-    def __call__(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor: ...
+    def __call__(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor: ...
 
 
 class GraphFactory(Protocol):

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.ops import Precision, knn, unit_rows
 from vig_pyg.position import Codes
 
 
 def dense_edges(
     x: Tensor,
-    layout: Layout,
+    layout: BatchLayout,
     y: Tensor,
-    layout_src: Layout,
+    layout_src: BatchLayout,
     ranks: list[int],
     codes: Codes | None,
     *,
@@ -42,17 +42,17 @@ def dense_edges(
         `edge_index (2, B n len(ranks))`, sorted by target, then by rank.
 
     Example:
-        >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]); layout = Layout.from_sizes([(1, 3)])
+        >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]); layout = BatchLayout.from_sizes([(1, 3)])
         >>> dense_edges(x, layout, x, layout, [0, 1], None).tolist()
         [[0, 1, 1, 0, 2, 1], [0, 0, 1, 1, 2, 2]]
     """
-    (n,), (m,) = layout.different_counts, layout_src.different_counts
+    (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
     b, bias, normalize, width = layout.num_graphs, None, True, 0
-    added = None if codes is None or layout.grid is None else codes.bias(layout.grid)
+    added = None if codes is None or layout.grid_size is None else codes.bias(layout.grid_size)
     if added is not None:
         bias, width = added
     elif codes is not None:  # on a large grid the codes are extra coordinates; a bias of 0 selects inner products
-        x, y = unit_rows(x, layout.different_counts), unit_rows(y, layout_src.different_counts)
+        x, y = unit_rows(x, layout.distinct_num_nodes), unit_rows(y, layout_src.distinct_num_nodes)
         bias, normalize = x.new_zeros(1, 1, m), False
     x, y = x.view(-1, n, x.size(1)), y.view(-1, m, y.size(1))  # (N, C) -> (B, n, C)
     if codes is not None and added is None:

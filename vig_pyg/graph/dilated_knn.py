@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph.cluster import cluster_neighbors, cluster_refuses
 from vig_pyg.graph.dense import dense_edges
 from vig_pyg.graph.registry import register_graph
@@ -75,7 +75,7 @@ class DilatedKNN(nn.Module):
             check would synchronize the device.
 
     Example:
-        >>> x = torch.rand(18, 8); layout = Layout.from_sizes([(3, 3), (3, 3)])
+        >>> x = torch.rand(18, 8); layout = BatchLayout.from_sizes([(3, 3), (3, 3)])
         >>> DilatedKNN(k=2)(x, layout, x, layout).shape
         torch.Size([2, 36])
     """
@@ -109,14 +109,14 @@ class DilatedKNN(nn.Module):
         self.position = None if position is None else PositionCodes(position)
 
     @torch.no_grad()
-    def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
         if not torch.compiler.is_compiling():
             _check_rows(x, layout, "targets")
             _check_rows(x_src, layout_src, "sources")
         with torch.autocast(x.device.type, enabled=False):
             return self._search(x, layout, x_src, layout_src)
 
-    def search(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Search | None:
+    def search(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Search | None:
         """Return the neighbor search of this graph without running it.
 
         Returns:
@@ -127,54 +127,61 @@ class DilatedKNN(nn.Module):
             _check_rows(x_src, layout_src, "sources")
         layout.check_filled(layout_src)
         plain = self.engine != "torch_cluster" and not (self.stochastic and self.training)
-        if not (plain and layout.regular and layout_src.regular):
+        if not (plain and layout.is_regular and layout_src.is_regular):
             return None
         bias, width = None, 0
         if self.position is not None:
-            if layout.grid is None:
+            if layout.grid_size is None:
                 return None
             dtype = torch.promote_types(x.dtype, torch.float32)
-            found = self.position(layout, layout_src, x.size(1), dtype).bias(layout.grid)
+            found = self.position(layout, layout_src, x.size(1), dtype).bias(layout.grid_size)
             if found is None:  # the codes are extra coordinates of the features
                 return None
             bias, width = found
-        (n,), (m,) = layout.different_counts, layout_src.different_counts
+        (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
         k, dilation = shrink(self.k, self.dilation, m)
         x, x_src = x.view(-1, n, x.size(1)), x_src.view(-1, m, x.size(1))  # (N, C) -> (B, n, C)
         return Search(x, x_src, (k - 1) * dilation + 1, dilation, bias, True, self.knn_precision, width)
 
-    def _search(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
+    def _search(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
         layout.check_filled(layout_src)
         dtype = torch.promote_types(x.dtype, torch.float32)
         codes = self.position(layout, layout_src, x.size(1), dtype) if self.position is not None else None
-        kept = [self._ranks(*shrink(self.k, self.dilation, m)) for m in layout_src.different_counts]
-        regular = layout.regular and layout_src.regular
+        kept = [self._ranks(*shrink(self.k, self.dilation, m)) for m in layout_src.distinct_num_nodes]
+        regular = layout.is_regular and layout_src.is_regular
         if regular and self.engine != "torch_cluster":
             return self._from_dense(x, layout, x_src, layout_src, codes, kept[0])
-        unit = unit_rows(x, layout.different_counts)
-        unit_src = unit if x_src is x else unit_rows(x_src, layout_src.different_counts)
+        unit = unit_rows(x, layout.distinct_num_nodes)
+        unit_src = unit if x_src is x else unit_rows(x_src, layout_src.distinct_num_nodes)
         cannot = self.engine == "auto" and cluster_refuses(x.device, max(ranks[-1] for ranks in kept) + 1)
         from_any = self._from_dense_ragged if self.engine == "dense" or cannot else _from_cluster
         return from_any(unit, layout, unit_src, layout_src, codes, kept)
 
     def _from_dense(
-        self, x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, ranks: list[int]
+        self, x: Tensor, layout: BatchLayout, y: Tensor, layout_src: BatchLayout, codes: Codes | None, ranks: list[int]
     ) -> Tensor:
-        if codes is not None and layout.grid is None:  # the grids differ, so each image has its own codes
+        if codes is not None and layout.grid_size is None:  # the grids differ, so each image has its own codes
             return self._from_dense_ragged(x, layout, y, layout_src, codes, [ranks])
         return dense_edges(x, layout, y, layout_src, ranks, codes, precision=self.knn_precision)
 
     def _from_dense_ragged(
-        self, x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, kept: list[list[int]]
+        self,
+        x: Tensor,
+        layout: BatchLayout,
+        y: Tensor,
+        layout_src: BatchLayout,
+        codes: Codes | None,
+        kept: list[list[int]],
     ) -> Tensor:
         """Run the dense search for one image after another."""
         edges, first = [], torch.zeros(2, 1, dtype=torch.long, device=x.device)
-        targets, sources = x.split(list(layout.counts)), y.split(list(layout_src.counts))
-        p = codes.p.split(list(layout.counts)) if codes else None
-        q = codes.q.split(list(layout_src.counts)) if codes else None
+        num_targets, num_sources = list(layout.num_nodes_per_graph), list(layout_src.num_nodes_per_graph)
+        targets, sources = x.split(num_targets), y.split(num_sources)
+        p = codes.p.split(num_targets) if codes else None
+        q = codes.q.split(num_sources) if codes else None
         for i, (a, b) in enumerate(zip(targets, sources, strict=True)):
             code = Codes(p[i], q[i]) if p and q else None
-            here, there = Layout.from_sizes([(a.size(0), 1)], x.device), Layout.from_sizes([(b.size(0), 1)], x.device)
+            here, there = (BatchLayout.from_sizes([(part.size(0), 1)], x.device) for part in (a, b))
             edges.append(self._from_dense(a, here, b, there, code, kept[i % len(kept)]) + first)
             first = first + torch.tensor([[b.size(0)], [a.size(0)]], device=x.device)
         return torch.cat(edges, dim=1)
@@ -192,7 +199,7 @@ class DilatedKNN(nn.Module):
         )
 
 
-def _check_rows(x: Tensor, layout: Layout, name: str) -> None:
+def _check_rows(x: Tensor, layout: BatchLayout, name: str) -> None:
     check_features(x, f"The {name}", 2)
     n = layout.num_nodes
     if x.size(0) != n or x.size(1) < 1:
@@ -200,9 +207,9 @@ def _check_rows(x: Tensor, layout: Layout, name: str) -> None:
 
 
 def _from_cluster(
-    x: Tensor, layout: Layout, y: Tensor, layout_src: Layout, codes: Codes | None, kept: list[list[int]]
+    x: Tensor, layout: BatchLayout, y: Tensor, layout_src: BatchLayout, codes: Codes | None, kept: list[list[int]]
 ) -> Tensor:
-    if codes is not None and layout.grid is not None:  # all images have the same codes
+    if codes is not None and layout.grid_size is not None:  # all images have the same codes
         codes = Codes(codes.p.repeat(layout.num_graphs, 1), codes.q.repeat(layout.num_graphs, 1))
     most = max(ranks[-1] for ranks in kept) + 1
     edge_index = cluster_neighbors(x, layout, y, layout_src, most, codes)

@@ -6,7 +6,7 @@ from itertools import product
 
 from torch import Tensor
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph.contract import Builder
 from vig_pyg.graph.registry import register_graph
 from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
@@ -28,12 +28,12 @@ class GridGraph(StaticGraph):
 
     Example:
         >>> import torch
-        >>> x = torch.rand(9, 8); layout = Layout.from_sizes([(3, 3)])
+        >>> x = torch.rand(9, 8); layout = BatchLayout.from_sizes([(3, 3)])
         >>> GridGraph()(x, layout, x, layout)[0, :4].tolist()
         [0, 1, 3, 4]
     """
 
-    def image_edges(self, target: Layout, source: Layout) -> Tensor:
+    def image_edges(self, target: BatchLayout, source: BatchLayout) -> Tensor:
         return offset_edges(nearest_first(list(product((-1, 0, 1), (-1, 0, 1)))), target, source)
 
 

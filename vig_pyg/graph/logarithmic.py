@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph.contract import Builder
 from vig_pyg.graph.registry import register_graph
 from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
@@ -28,13 +28,13 @@ class LogGraph(StaticGraph):
 
     Example:
         >>> import torch
-        >>> x = torch.rand(6, 8); layout = Layout.from_sizes([(1, 6)])
+        >>> x = torch.rand(6, 8); layout = BatchLayout.from_sizes([(1, 6)])
         >>> LogGraph()(x, layout, x, layout)[0, :4].tolist()
         [0, 1, 2, 4]
     """
 
-    def image_edges(self, target: Layout, source: Layout) -> Tensor:
-        rows, columns = source.sizes[0] if source.sizes else (1, 1)
+    def image_edges(self, target: BatchLayout, source: BatchLayout) -> Tensor:
+        rows, columns = source.grid_sizes[0] if source.grid_sizes else (1, 1)
         offsets, step = [(0, 0)], 1
         while step < max(rows, columns):
             offsets += [(-step, 0), (0, -step), (0, step), (step, 0)]

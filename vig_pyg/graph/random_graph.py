@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph.contract import Builder
 from vig_pyg.graph.registry import register_graph
 
@@ -30,7 +30,7 @@ class RandomGraph(nn.Module):
         ValueError: If `k` is below 1, or an image has no node.
 
     Example:
-        >>> x = torch.rand(18, 8); layout = Layout.from_sizes([(3, 3), (3, 3)])
+        >>> x = torch.rand(18, 8); layout = BatchLayout.from_sizes([(3, 3), (3, 3)])
         >>> RandomGraph(2)(x, layout, x, layout).shape
         torch.Size([2, 36])
     """
@@ -41,13 +41,13 @@ class RandomGraph(nn.Module):
             raise ValueError(f"k must be at least 1, got {k}.")
         self.k = k
 
-    def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:  # noqa: ARG002
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:  # noqa: ARG002
         layout.check_filled(layout_src)
         # The CPU generator gives the same graph on every device, and Apple's GPUs have no float64.
-        counts, counts_src = (torch.tensor(part.counts, device="cpu") for part in (layout, layout_src))
+        counts, counts_src = (torch.tensor(part.num_nodes_per_graph, device="cpu") for part in (layout, layout_src))
         nodes = counts_src.repeat_interleave(counts)  # m of each target's image
         first = (counts_src.cumsum(0) - counts_src).repeat_interleave(counts)
-        most = min(self.k, max(layout_src.counts))
+        most = min(self.k, max(layout_src.num_nodes_per_graph))
         degree = nodes.clamp_max(most)
         chosen = torch.full((layout.num_nodes, most), -1, device="cpu")
         for i in range(most):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph.contract import Builder, GraphFactory
 
 
@@ -77,11 +77,11 @@ class Reused(nn.Module):
         self.builds = builds
         self.group = group
 
-    def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
-        key = self.group, layout_src.ratio, layout_src.different_counts, layout_src.num_graphs
-        if self.builds or key not in layout.shared:
-            layout.shared[key] = self.builder(x, layout, x_src, layout_src)
-        return layout.shared[key]
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
+        key = self.group, layout_src.ratio, layout_src.distinct_num_nodes, layout_src.num_graphs
+        if self.builds or key not in layout.shared_edges:
+            layout.shared_edges[key] = self.builder(x, layout, x_src, layout_src)
+        return layout.shared_edges[key]
 
     def extra_repr(self) -> str:
         return f"builds={self.builds}"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg._kept import Kept
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.ops import is_exporting
 
 
@@ -31,7 +31,7 @@ class StaticGraph(nn.Module, ABC):
         >>> class SelfLoops(StaticGraph):
         ...     def image_edges(self, target, source):
         ...         return torch.arange(target.num_nodes).repeat(2, 1)
-        >>> x, layout = torch.rand(4, 8), Layout.from_sizes([(1, 2), (1, 2)])
+        >>> x, layout = torch.rand(4, 8), BatchLayout.from_sizes([(1, 2), (1, 2)])
         >>> SelfLoops()(x, layout, x, layout).tolist()
         [[0, 1, 2, 3], [0, 1, 2, 3]]
     """
@@ -41,7 +41,7 @@ class StaticGraph(nn.Module, ABC):
         self._kept: Kept[Tensor] = Kept()
 
     @abstractmethod
-    def image_edges(self, target: Layout, source: Layout) -> Tensor:
+    def image_edges(self, target: BatchLayout, source: BatchLayout) -> Tensor:
         """Return the edges `(2, E)` of one image, sorted by target.
 
         Args:
@@ -49,49 +49,50 @@ class StaticGraph(nn.Module, ABC):
             source: Layout of its sources.
         """
 
-    def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:  # noqa: ARG002
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:  # noqa: ARG002
         layout.check_filled(layout_src)
-        if layout.sizes is None:  # the positions of a point set are not part of the cache key
+        if layout.grid_sizes is None:  # the positions of a point set are not part of the cache key
             return self._edges(layout, layout_src)
         if is_exporting() or type(layout.pos) is not Tensor:  # tensors of a tracer must not outlive it
             return self._edges(layout, layout_src)
-        key = layout.sizes, layout_src.sizes, layout_src.ratio, layout.pos.device, self.extra_repr()
+        key = layout.grid_sizes, layout_src.grid_sizes, layout_src.ratio, layout.pos.device, self.extra_repr()
         edges = self._kept.get(key, lambda: self._made(layout, layout_src))
         if not torch.compiler.is_compiling() and edges._version:  # a caller has modified the cached tensor
             self._kept.clear()
             edges = self._kept.get(key, lambda: self._made(layout, layout_src))
         return edges
 
-    def _made(self, layout: Layout, layout_src: Layout) -> Tensor:
+    def _made(self, layout: BatchLayout, layout_src: BatchLayout) -> Tensor:
         with torch.inference_mode(False):  # edges that are built in inference mode must be usable in training
             return self._edges(layout, layout_src).clone()  # the version counter of a clone is 0
 
-    def _edges(self, layout: Layout, layout_src: Layout) -> Tensor:
-        if layout.grid is not None and layout_src.grid is not None:  # all images have the same edges
+    def _edges(self, layout: BatchLayout, layout_src: BatchLayout) -> Tensor:
+        if layout.grid_size is not None and layout_src.grid_size is not None:  # all images have the same edges
             one = self.image_edges(one_image(layout, 0), one_image(layout_src, 0))
-            step = torch.tensor([[layout_src.counts[0]], [layout.counts[0]]], device=one.device)
+            (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
+            step = torch.tensor([[m], [n]], device=one.device)
             images = torch.arange(layout.num_graphs, device=one.device).view(1, -1, 1)
             return (one.unsqueeze(1) + images * step.unsqueeze(1)).flatten(1)  # (2, B, E) -> (2, B E)
         edges, first = [], torch.zeros(2, 1, dtype=torch.long, device=layout.pos.device)
-        for i in range(layout.num_graphs):
+        for i, (n, m) in enumerate(zip(layout.num_nodes_per_graph, layout_src.num_nodes_per_graph, strict=True)):
             edges.append(self.image_edges(one_image(layout, i), one_image(layout_src, i)) + first)
-            first = first + torch.tensor([[layout_src.counts[i]], [layout.counts[i]]], device=first.device)
+            first = first + torch.tensor([[m], [n]], device=first.device)
         return torch.cat(edges, dim=1)
 
 
-def one_image(layout: Layout, i: int) -> Layout:
+def one_image(layout: BatchLayout, i: int) -> BatchLayout:
     """Return the layout of image i alone.
 
     Example:
-        >>> one_image(Layout.from_sizes([(2, 2), (1, 3)]), 1).counts
+        >>> one_image(BatchLayout.from_sizes([(2, 2), (1, 3)]), 1).num_nodes_per_graph
         (3,)
     """
-    first = sum(layout.counts[:i])
-    pos = layout.pos[first : first + layout.counts[i]]
+    first = sum(layout.num_nodes_per_graph[:i])
+    pos = layout.pos[first : first + layout.num_nodes_per_graph[i]]
     batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
     ptr = torch.tensor([0, len(pos)], device=pos.device)
-    sizes = None if layout.sizes is None else (layout.sizes[i],)
-    return Layout(pos, batch, ptr, (len(pos),), sizes, layout.ratio)
+    sizes = None if layout.grid_sizes is None else (layout.grid_sizes[i],)
+    return BatchLayout(pos, batch, ptr, (len(pos),), sizes, layout.ratio)
 
 
 def nearest_first(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -104,7 +105,7 @@ def nearest_first(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return sorted(offsets, key=lambda offset: (offset[0] ** 2 + offset[1] ** 2, offset))
 
 
-def offset_edges(offsets: list[tuple[int, int]], target: Layout, source: Layout) -> Tensor:
+def offset_edges(offsets: list[tuple[int, int]], target: BatchLayout, source: BatchLayout) -> Tensor:
     """Connect each target of one image with the cells at the given offsets that are inside the image.
 
     If the sources are pooled, offsets are in pooled cells, relative to the cell that contains the target.
@@ -121,16 +122,16 @@ def offset_edges(offsets: list[tuple[int, int]], target: Layout, source: Layout)
         ValueError: If the nodes have no grid, or the source grid is not the pooled target grid.
 
     Example:
-        >>> layout = Layout.from_sizes([(1, 3)])
+        >>> layout = BatchLayout.from_sizes([(1, 3)])
         >>> offset_edges([(0, 0), (0, 1)], layout, layout).tolist()
         [[0, 1, 1, 2, 2], [0, 0, 1, 1, 2]]
     """
-    if target.sizes is None or source.sizes is None:
+    if target.grid_sizes is None or source.grid_sizes is None:
         raise ValueError(
             "This graph needs nodes on a grid, but the batch is a free set of points (it has no `grid_size`): "
             'use graph="knn", "complete" or "random" for such batches.'
         )
-    (height, width), (rows, columns) = target.sizes[0], source.sizes[0]
+    (height, width), (rows, columns) = target.grid_sizes[0], source.grid_sizes[0]
     ratio, device = source.ratio, target.pos.device
     if (-(-height // ratio), -(-width // ratio)) != (rows, columns):
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.data import Layout, Size
+from vig_pyg.data import BatchLayout, Size
 from vig_pyg.graph.dilated_knn import DilatedKNN
 from vig_pyg.graph.registry import register_graph
 
@@ -38,7 +38,7 @@ class WindowGraph(nn.Module):
             a grid, if a feature is not finite, or for the reasons of `DilatedKNN`.
 
     Example:
-        >>> x = torch.rand(16, 8); layout = Layout.from_sizes([(4, 4)])
+        >>> x = torch.rand(16, 8); layout = BatchLayout.from_sizes([(4, 4)])
         >>> WindowGraph(4, window=2)(x, layout, x, layout)[0, :4].sort().values.tolist()
         [0, 1, 4, 5]
     """
@@ -51,8 +51,8 @@ class WindowGraph(nn.Module):
         self.search = DilatedKNN(k, dilation)
 
     @torch.no_grad()
-    def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:
-        if layout.sizes is None or layout_src.sizes is None:
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
+        if layout.grid_sizes is None or layout_src.grid_sizes is None:
             raise ValueError(
                 "Windows need nodes on a grid, but the batch is a free set of points (it has no `grid_size`): "
                 'use graph="knn" for such batches.'
@@ -76,11 +76,11 @@ class WindowGraph(nn.Module):
     def _found(
         self,
         x: Tensor,
-        layout: Layout,
+        layout: BatchLayout,
         order: Tensor,
-        windows: Layout,
+        windows: BatchLayout,
         x_src: Tensor | None = None,
-        windows_src: Layout | None = None,
+        windows_src: BatchLayout | None = None,
     ) -> Tensor:
         """Search the edges between nodes that are sorted by window."""
         try:
@@ -101,19 +101,19 @@ class WindowGraph(nn.Module):
         return f"window={self.window}"
 
 
-def _windows(layout: Layout, window: int) -> tuple[Tensor, Layout]:
+def _windows(layout: BatchLayout, window: int) -> tuple[Tensor, BatchLayout]:
     """The order of the nodes by window, and the layout in which every window is an image."""
-    assert layout.sizes is not None
+    assert layout.grid_sizes is not None
     orders, parts, first = [], [], 0
     known: dict[Size, tuple[Tensor, list[Size]]] = {}
-    for size in layout.sizes:
+    for size in layout.grid_sizes:
         if size not in known:
             known[size] = _of_grid(size, window, layout.pos.device)
         order, sizes = known[size]
         orders.append(order + first)
         parts += sizes
         first += order.numel()
-    return torch.cat(orders), Layout.from_sizes(parts, layout.pos.device)
+    return torch.cat(orders), BatchLayout.from_sizes(parts, layout.pos.device)
 
 
 def _of_grid(size: Size, window: int, device: torch.device) -> tuple[Tensor, list[Size]]:

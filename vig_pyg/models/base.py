@@ -15,7 +15,7 @@ from vig_pyg.block import Block, Grapher
 from vig_pyg.checkpoints.metadata import KEY, to_text
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import resolve_conv
-from vig_pyg.data import Layout, Maps, map_images, pool_graphs, to_batch, to_maps, to_nodes
+from vig_pyg.data import BatchLayout, Maps, map_images, pool_graphs, to_batch, to_maps, to_nodes
 from vig_pyg.foreign_batch import pool_batch, sorted_layout, to_batch_in_order
 from vig_pyg.fuse import fuse
 from vig_pyg.graph import DilatedKNN, resolve_graph
@@ -94,7 +94,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
             )
 
     @abstractmethod
-    def _stages(self, x: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Layout]]:
+    def _stages(self, x: Tensor, layout: BatchLayout) -> Iterator[tuple[Tensor, BatchLayout]]:
         """Yield the nodes and their layout at each entry of `feature_info`."""
 
     def graphers(self) -> list[Grapher]:
@@ -155,11 +155,11 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         logits: Tensor = self.head(pool_batch(batch))
         return logits
 
-    def _patches(self, images: Images) -> tuple[Tensor, Layout]:
+    def _patches(self, images: Images) -> tuple[Tensor, BatchLayout]:
         """The nodes before the first block."""
         return to_nodes(map_images(lambda part: self.pos_embed(self.stem(part)), self._checked(images)))
 
-    def _last(self, x: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
+    def _last(self, x: Tensor, layout: BatchLayout) -> tuple[Tensor, BatchLayout]:
         """The nodes after the last block."""
         for x, layout in self._stages(x, layout):  # noqa: B007, B020  (the last pair is the result)
             pass

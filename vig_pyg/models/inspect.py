@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from vig_pyg.block import Grapher
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph import shrink, sound_edges
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
     return found
 
 
-def _graphs(grapher: Grapher, target: Layout, source: Layout, edge_index: Tensor) -> Batch:
+def _graphs(grapher: Grapher, target: BatchLayout, source: BatchLayout, edge_index: Tensor) -> Batch:
     image = target.batch[edge_index[1]]
     firsts = torch.stack([source.ptr, target.ptr])  # (2, B + 1)
     graphs = []
     for i in range(target.num_graphs):
-        k, dilation = shrink(grapher.k, grapher.dilation, source.counts[i])
+        k, dilation = shrink(grapher.k, grapher.dilation, source.num_nodes_per_graph[i])
         graph = PatchGraph(
             edge_index=edge_index[:, image == i] - firsts[:, i : i + 1],
             pos=target.pos[target.ptr[i] : target.ptr[i + 1]],
@@ -67,7 +67,7 @@ def _graphs(grapher: Grapher, target: Layout, source: Layout, edge_index: Tensor
             dilation=dilation,
             reduce_ratio=grapher.reduce_ratio,
         )
-        if target.sizes is not None:
-            graph.grid_size = target.sizes[i]
+        if target.grid_sizes is not None:
+            graph.grid_size = target.grid_sizes[i]
         graphs.append(graph)
     return Batch.from_data_list(graphs)

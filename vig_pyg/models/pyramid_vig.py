@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vig_pyg.block import Block
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
-from vig_pyg.data import Layout, map_images, to_maps, to_nodes
+from vig_pyg.data import BatchLayout, map_images, to_maps, to_nodes
 from vig_pyg.models.base import VisionGNN, resolve_config
 from vig_pyg.stem import Downsample
 
@@ -29,7 +29,7 @@ class Stage(nn.Module):
         self.downsample = downsample
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, x: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
+    def forward(self, x: Tensor, layout: BatchLayout) -> tuple[Tensor, BatchLayout]:
         if self.downsample is not None:
             x, layout = to_nodes(map_images(self.downsample, to_maps(x, layout)))
         for block in self.blocks:
@@ -76,7 +76,7 @@ class PyramidViG(VisionGNN[PyramidViGConfig]):
         ]
         self.reset_classifier(config.num_classes)
 
-    def _stages(self, x: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Layout]]:
+    def _stages(self, x: Tensor, layout: BatchLayout) -> Iterator[tuple[Tensor, BatchLayout]]:
         for stage in self.stages:
             x, layout = stage(x, layout)
             yield x, layout

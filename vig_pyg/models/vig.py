@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vig_pyg.config import VIG_VARIANTS, ViGConfig
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.models.base import VisionGNN, resolve_config
 
 
@@ -46,7 +46,7 @@ class ViG(VisionGNN[ViGConfig]):
         ]
         self.reset_classifier(config.num_classes)
 
-    def _stages(self, x: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Layout]]:
+    def _stages(self, x: Tensor, layout: BatchLayout) -> Iterator[tuple[Tensor, BatchLayout]]:
         for block in self.blocks:
             x = block(x, layout)
             yield x, layout

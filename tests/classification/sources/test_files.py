@@ -4,7 +4,7 @@ import logging
 import numpy as np
 import pytest
 
-from tests.pictures import make_folder
+from tests.images import make_folder
 from vig_pyg.classification import CsvData, FolderData
 
 

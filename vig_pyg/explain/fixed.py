@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.models import VisionGNN
 from vig_pyg.ops import checked_edges
 
@@ -27,7 +27,7 @@ class FixedGraph(nn.Module):
 
     Example:
         >>> import torch
-        >>> x, layout = torch.rand(2, 8), Layout.from_sizes([(1, 2)])
+        >>> x, layout = torch.rand(2, 8), BatchLayout.from_sizes([(1, 2)])
         >>> FixedGraph(torch.tensor([[1, 0], [0, 1]]))(x, layout, x, layout).tolist()
         [[1, 0], [0, 1]]
     """
@@ -36,7 +36,7 @@ class FixedGraph(nn.Module):
         super().__init__()
         self.edge_index = edge_index
 
-    def forward(self, x: Tensor, layout: Layout, x_src: Tensor, layout_src: Layout) -> Tensor:  # noqa: ARG002
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:  # noqa: ARG002
         edge_index = checked_edges(self.edge_index, x.device, "The fixed graph")
         if edge_index.numel():
             source, target = edge_index.amax(1).tolist()
@@ -49,7 +49,7 @@ class FixedGraph(nn.Module):
 
 
 @contextmanager
-def frozen_graphs(model: VisionGNN[Any], edges: Sequence[Tensor]) -> Iterator[None]:
+def fixed_graphs(model: VisionGNN[Any], edges: Sequence[Tensor]) -> Iterator[None]:
     """A context in which a model uses the given edges instead of building graphs.
 
     Args:
@@ -65,7 +65,7 @@ def frozen_graphs(model: VisionGNN[Any], edges: Sequence[Tensor]) -> Iterator[No
         >>> from vig_pyg import vig_micro
         >>> model, images = vig_micro().eval(), torch.rand(1, 3, 32, 32)
         >>> edges = [graph.edge_index for graph in model.graphs(images)]
-        >>> with frozen_graphs(model, edges):
+        >>> with fixed_graphs(model, edges):
         ...     logits = model(images)
     """
     graphers = model.graphers()
