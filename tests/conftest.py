@@ -17,6 +17,8 @@ for number, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signa
     if hasattr(signal, number) and signal.getsignal(getattr(signal, number)) is signal.SIG_IGN:
         signal.signal(getattr(signal, number), handler)
 
+#: Programs of slow tests; they import packages that only the environments of those tests have.
+collect_ignore = ["tools_job.py", "timm/peers.py", "timm/their_tests.py"]
 
 #: Tests that run with `--device cuda`. Others are about files, commands and training, or start processes of their own.
 ON_ANY_DEVICE = (
