@@ -20,7 +20,7 @@ from vig_pyg.detection.backbone import PyramidFeatures
 from vig_pyg.detection.norm import NormMode
 from vig_pyg.detection.transform import DetectionTransform
 from vig_pyg.models import PyramidViG
-from vig_pyg.models.base import resolve_config
+from vig_pyg.models.variants import resolve_config
 
 Detector: TypeAlias = RetinaNet | FasterRCNN
 RATIOS = (0.5, 1.0, 2.0)

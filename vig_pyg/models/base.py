@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
@@ -21,6 +21,7 @@ from vig_pyg.fuse import fuse
 from vig_pyg.graph import DilatedKNN, resolve_graph
 from vig_pyg.head import ClassifierHead
 from vig_pyg.layers import FFN
+from vig_pyg.models.check_images import check_images
 from vig_pyg.models.hub import HubMixin
 from vig_pyg.models.inspect import collect_graphs
 from vig_pyg.position import PositionEmbedding, PositionMode
@@ -157,7 +158,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
     def _patches(self, images: Images) -> tuple[Tensor, BatchLayout]:
         """The nodes before the first block."""
-        return to_nodes(map_images(lambda part: self.pos_embed(self.stem(part)), self._checked(images)))
+        return to_nodes(map_images(lambda part: self.pos_embed(self.stem(part)), check_images(images, self.config)))
 
     def _last(self, x: Tensor, layout: BatchLayout) -> tuple[Tensor, BatchLayout]:
         """The nodes after the last block."""
@@ -217,82 +218,8 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
             head = ClassifierHead(self.num_features, num_classes, hidden_channels=hidden, dropout=dropout)
             self.head = head.to(self.pos_embed.weight).train(self.training)
 
-    def _checked(self, images: Images) -> Maps:
-        """Check the images, and return them as a tensor or a list."""
-        parts: list[Tensor] = list(images) if isinstance(images, (list, tuple)) else [images]
-        form = "(C, H, W)" if isinstance(images, (list, tuple)) else "(B, C, H, W)"
-        if not parts or (isinstance(images, Tensor) and images.dim() == 4 and images.size(0) == 0):
-            raise ValueError("Got no images: pass at least one.")
-        for i, part in enumerate(parts):
-            where = f"image {i} of the list" if isinstance(images, (list, tuple)) else "images"
-            self._check_one(part, where, form)
-        return parts if isinstance(images, (list, tuple)) else parts[0]
-
-    def _check_one(self, part: Tensor, where: str, form: str) -> None:
-        channels, patch = self.config.in_channels, self.config.patch_size
-        if not isinstance(part, Tensor) or part.dim() != form.count(",") + 1:
-            got = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
-            raise ValueError(f"Expected {where} as a tensor {form}, got {got}.")
-        if not part.is_floating_point():
-            raise ValueError(f"Expected {where} as floats, got {part.dtype}: scale to [0, 1] and normalize first.")
-        if part.size(-3) != channels:
-            raise ValueError(
-                f"Expected {where} with {channels} channels, got {part.size(-3)} in {tuple(part.shape)}: "
-                "pass in_channels=... when the model is made."
-            )
-        if min(part.shape[-2:]) < patch:
-            raise ValueError(
-                f"Expected {where} of at least {patch} x {patch} pixels, got {tuple(part.shape[-2:])}: "
-                "resize, or make the model with a smaller patch_size."
-            )
-        # The sum is finite if all pixels are, and takes one pass. A GPU is not checked, because that synchronizes it.
-        if part.device.type == "cpu" and not torch.compiler.is_compiling():
-            finite = part.detach().flatten(-3).sum(-1, dtype=torch.float64).isfinite()
-            if not finite.all():
-                which = f"image {int((~finite).nonzero()[0, 0])} of the batch" if finite.dim() else where
-                raise ValueError(f"Pixels of {which} are not finite (NaN or infinity): check how it was loaded.")
-
 
 def _block(channels: int, *, ffn_ratio: int, drop_path: float, **grapher: Any) -> Block:
     return Block(
         Grapher(channels, drop_path=drop_path, **grapher), FFN(channels, ffn_ratio * channels, drop_path=drop_path)
     )
-
-
-def resolve_config(
-    variant: str | ConfigT, variants: Mapping[str, ConfigT], family: type, overrides: Mapping[str, Any]
-) -> ConfigT:
-    """Return the configuration of a named variant, or the given configuration, with overrides applied."""
-    if "weights" in overrides:
-        raise TypeError(
-            f"{family.__name__}(...) has no option 'weights', since a constructor downloads nothing: "
-            "vig_pyg.create_model(name, weights=...) makes a model with weights, and "
-            "vig_pyg.weights.load_weights(model, ...) loads them into one."
-        )
-    if isinstance(variant, str):
-        if variant not in variants:
-            raise ValueError(f"Unknown variant {variant!r} of {family.__name__}: choose one of {', '.join(variants)}.")
-        return variants[variant].override(overrides)
-    expected = type(next(iter(variants.values())))
-    if not isinstance(variant, expected):
-        raise TypeError(f"{family.__name__} takes a variant's name or a {expected.__name__}, got {variant!r}.")
-    return variant.override(overrides)
-
-
-def family_of(config: ModelConfig) -> Any:
-    """Return the model class of a configuration: the subclass of `VisionGNN` whose `config_class` is its type.
-
-    Raises:
-        TypeError: If there is no such class.
-
-    Example:
-        >>> from vig_pyg.config import VIG_VARIANTS
-        >>> family_of(VIG_VARIANTS["tiny"]).__name__
-        'ViG'
-    """
-    families: list[Any] = list(VisionGNN.__subclasses__())
-    for family in families:
-        if vars(family).get("config_class") is type(config):
-            return family
-        families += family.__subclasses__()
-    raise TypeError(f"No subclass of VisionGNN has config_class = {type(config).__name__}: define it first.")

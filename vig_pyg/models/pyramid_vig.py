@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from vig_pyg.block import Block
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
 from vig_pyg.data import BatchLayout, map_images, to_maps, to_nodes
-from vig_pyg.models.base import VisionGNN, resolve_config
+from vig_pyg.models.base import VisionGNN
+from vig_pyg.models.variants import resolve_config
 from vig_pyg.stem import Downsample
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from vig_pyg.config import VIG_VARIANTS, ViGConfig
 from vig_pyg.data import BatchLayout
-from vig_pyg.models.base import VisionGNN, resolve_config
+from vig_pyg.models.base import VisionGNN
+from vig_pyg.models.variants import resolve_config
 
 
 class ViG(VisionGNN[ViGConfig]):

@@ -1,0 +1,50 @@
+"""From the name of a variant to its configuration, and from a configuration to its model class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from vig_pyg.config import ModelConfig
+from vig_pyg.models.base import VisionGNN
+
+ConfigT = TypeVar("ConfigT", bound=ModelConfig)
+
+
+def resolve_config(
+    variant: str | ConfigT, variants: Mapping[str, ConfigT], family: type, overrides: Mapping[str, Any]
+) -> ConfigT:
+    """Return the configuration of a named variant, or the given configuration, with overrides applied."""
+    if "weights" in overrides:
+        raise TypeError(
+            f"{family.__name__}(...) has no option 'weights', since a constructor downloads nothing: "
+            "vig_pyg.create_model(name, weights=...) makes a model with weights, and "
+            "vig_pyg.weights.load_weights(model, ...) loads them into one."
+        )
+    if isinstance(variant, str):
+        if variant not in variants:
+            raise ValueError(f"Unknown variant {variant!r} of {family.__name__}: choose one of {', '.join(variants)}.")
+        return variants[variant].override(overrides)
+    expected = type(next(iter(variants.values())))
+    if not isinstance(variant, expected):
+        raise TypeError(f"{family.__name__} takes a variant's name or a {expected.__name__}, got {variant!r}.")
+    return variant.override(overrides)
+
+
+def family_of(config: ModelConfig) -> Any:
+    """Return the model class of a configuration: the subclass of `VisionGNN` whose `config_class` is its type.
+
+    Raises:
+        TypeError: If there is no such class.
+
+    Example:
+        >>> from vig_pyg.config import VIG_VARIANTS
+        >>> family_of(VIG_VARIANTS["tiny"]).__name__
+        'ViG'
+    """
+    families: list[Any] = list(VisionGNN.__subclasses__())
+    for family in families:
+        if vars(family).get("config_class") is type(config):
+            return family
+        families += family.__subclasses__()
+    raise TypeError(f"No subclass of VisionGNN has config_class = {type(config).__name__}: define it first.")
