@@ -89,7 +89,7 @@ ROOMS = {
     "export": {"models", "data", "graph", "ops"},
     "transforms": {"data", "graph"},
     "explain": {"models", "data", "ops", "_figure", "_io"},
-    "engine": {"_io", "_requirements", "artifact", "checkpoints", "weights", "_figure"},
+    "engine": {"_io", "_requirements", "artifact", "checkpoints", "models", "weights", "_figure"},
     "classification": {
         "_registry",
         "artifact",

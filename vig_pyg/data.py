@@ -22,6 +22,7 @@ __all__ = [
     "map_images",
     "pool_graphs",
     "pool_map",
+    "pool_maps",
     "pool_nodes",
     "to_batch",
     "to_maps",
@@ -150,6 +151,23 @@ def pool_graphs(x: Tensor, layout: BatchLayout) -> Tensor:
     if layout.is_regular:
         return x.view(-1, layout.distinct_num_nodes[0], x.size(-1)).mean(1)
     return torch.stack([part.mean(0) for part in x.split(list(layout.num_nodes_per_graph))])
+
+
+def pool_maps(maps: Maps) -> Tensor:
+    """Average each feature map over its cells; the result is that of `pool_graphs` on its nodes.
+
+    Args:
+        maps: A tensor `(B, C, H, W)`, or a list of tensors `(C, H_i, W_i)`.
+
+    Shapes: the maps to `(B, C)`.
+
+    Example:
+        >>> pool_maps(torch.rand(2, 4, 3, 3)).shape
+        torch.Size([2, 4])
+    """
+    if isinstance(maps, Tensor):
+        return maps.permute(0, 2, 3, 1).flatten(1, 2).mean(1)  # (B, C, H, W) -> (B, H * W, C) -> (B, C)
+    return torch.stack([m.permute(1, 2, 0).flatten(0, 1).mean(0) for m in maps])
 
 
 def map_images(function: Callable[[Tensor], Tensor], maps: Maps) -> Maps:

@@ -43,7 +43,28 @@ class ClassifierHead(nn.Module):
         """Replace the last linear layer by a new one for `num_classes` classes; the hidden layer is not changed."""
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}.")
-        self.fc2 = linear_layer(self.norm.num_features, num_classes).to(self.norm.weight)
+        last = linear_layer(self.norm.num_features, num_classes)
+        self.fc2 = last.to(self.norm.weight).train(self.training)
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight of the last linear layer, `(num_classes, hidden_channels)`, which training tools scale."""
+        return self.fc2.weight
+
+    @property
+    def bias(self) -> Tensor:
+        """The bias of the last linear layer, `(num_classes,)`, which training tools set."""
+        return self.fc2.bias
+
+    @property
+    def in_features(self) -> int:
+        """Width of the pooled features."""
+        return self.fc1.weight.size(1)
+
+    @property
+    def out_features(self) -> int:
+        """Number of classes."""
+        return self.fc2.weight.size(0)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.fc2(self.dropout(self.act(self.norm(self.fc1(x)))))

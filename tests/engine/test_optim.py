@@ -1,10 +1,11 @@
 import math
 
 import pytest
+from torch import nn
 
 from vig_pyg import pvig_micro, vig_micro
 from vig_pyg.engine import TrainConfig
-from vig_pyg.engine.optim import WarmRate, layer_of, learning_rate, parameter_groups
+from vig_pyg.engine.optim import WarmRate, layer_of, learning_rate, parameter_groups, without_decay
 
 
 @pytest.mark.parametrize("layer_decay", [1.0, 0.5])
@@ -34,6 +35,38 @@ def test_layers_are_in_order():
     order = list(dict.fromkeys(layer_of(name) for name, _ in pvig_micro().named_parameters()))
     assert sorted(order) == [(0,), (1, 0, 0), (1, 1, 0), (1, 2, 0), (1, 2, 1), (1, 3, 0), (2,)]
     assert layer_of("stages.1.downsample.conv.weight") == layer_of("stages.1.blocks.0.ffn.fc1.weight")
+
+
+def test_a_model_s_own_groups_are_used():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.early, self.late = nn.Embedding(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+
+        def no_weight_decay(self):
+            return {"table.weight"}
+
+        def group_matcher(self, coarse=False):
+            return {"early": r"early|table"}
+
+    model = Own()
+    groups = parameter_groups(model, lr=1.0, weight_decay=0.1, layer_decay=0.5)
+    found = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    assert found[id(model.table.weight)] == (0.5, 0)
+    assert found[id(model.early.weight)] == (0.5, 0.1)
+    assert found[id(model.late.weight)] == (1.0, 0.1)
+
+
+@pytest.mark.parametrize("make", [vig_micro, pvig_micro])
+def test_a_part_of_a_larger_network_has_its_groups_too(make):
+    body = make(num_classes=0)
+    model = nn.ModuleDict({"body": body, "last": nn.Linear(2, 2)})
+    assert without_decay(model) == {"body.pos_embed.weight"}
+    groups = parameter_groups(model, lr=1.0, weight_decay=0.1, layer_decay=0.5)
+    rates = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    assert rates[id(model["last"].weight)] == (1.0, 0.1)
+    assert rates[id(body.pos_embed.weight)] == (0.5 ** (1 + body.config.num_blocks), 0)
+    assert without_decay(nn.ModuleDict({"pos_embed": nn.Embedding(2, 2)})) == {"*pos_embed*"}
 
 
 def test_frozen_parameters_are_left_out():

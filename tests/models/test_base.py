@@ -163,6 +163,76 @@ def test_reset_classifier(model):
     assert model(images.double()).shape == (2, 4)
 
 
+@pytest.mark.parametrize("index", [0, 1, 2, 3, -1, -4])
+def test_nothing_is_computed_after_the_last_wanted_map(model, index):
+    calls = []
+    for grapher in model.graphers():
+        grapher.register_forward_hook(lambda *_: calls.append(1))
+    images = torch.rand(1, 3, 32, 32)
+    maps = model.forward_intermediates(images)
+    every = len(calls)
+    torch.testing.assert_close(model.forward_intermediates(images, [index, 0]), [maps[index], maps[0]])
+    wanted = model.feature_info[: index % len(model.feature_info) + 1]
+    modules = {info["module"] for info in wanted}
+    expected = sum(
+        name.startswith(tuple(f"{m}." for m in modules))
+        for name, m in model.named_modules()
+        if m in set(model.graphers())
+    )
+    assert len(calls) - every == expected
+    assert model.forward_intermediates(images, []) == []
+
+
+def test_the_classifier_takes_what_precedes_the_logits(model):
+    images = torch.rand(2, 3, 32, 32)
+    batch = model.forward_features(images)
+    pooled = model.forward_head(batch, pre_logits=True)
+    assert pooled.shape == (2, model.num_features)
+    torch.testing.assert_close(model.get_classifier()(pooled), model(images), rtol=0, atol=1e-6)
+    assert model.get_classifier().weight is model.head.fc2.weight and model.get_classifier().bias is model.head.fc2.bias
+    assert (model.get_classifier().in_features, model.get_classifier().out_features) == (model.num_features, 5)
+    model.reset_classifier(0)
+    assert isinstance(model.get_classifier(), nn.Identity)
+    assert torch.equal(model(images), pooled)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_new_classifier_is_in_the_mode_and_dtype_of_the_model(family, training):
+    model = family("micro", num_classes=5).double().train(training)
+    for count in (3, 0, 4):
+        model.reset_classifier(count)
+        assert all(module.training == training for module in model.modules())
+        assert all(p.dtype == torch.float64 for p in model.parameters())
+
+
+@pytest.mark.parametrize("images", [torch.rand(2, 3, 32, 48), [torch.rand(3, 32, 32), torch.rand(3, 24, 40)]])
+def test_grad_cam(model, images):
+    """The target layer sees maps; its gradient has their shape; what a hook returns is what is pooled."""
+    found = []
+    handle = model.feature_map.register_forward_hook(lambda module, inputs, maps: found.append(maps))
+    logits = model(images)
+    handle.remove()
+    last = model.forward_intermediates(images)[-1]
+    maps = list(found[0])
+    assert len(found) == 1
+    torch.testing.assert_close(maps, list(last))
+    whole = found[0] if isinstance(found[0], torch.Tensor) else tuple(found[0])
+    gradient = torch.autograd.grad(logits[:, 1].sum(), whole)
+    for part, one in zip(gradient[0] if len(gradient) == 1 else gradient, maps, strict=True):
+        assert part.shape == one.shape and part.abs().sum() > 0
+        torch.testing.assert_close(part, part[:, :1, :1].expand_as(part))  # of a mean over the cells
+    handle = model.feature_map.register_forward_hook(lambda module, inputs, maps: [0 * m for m in maps])
+    blank = model(images)
+    handle.remove()
+    torch.testing.assert_close(blank, model.head(torch.zeros(2, model.num_features)))
+
+
+def test_names_without_decay_are_parameters(model):
+    names = dict(model.named_parameters())
+    assert model.no_weight_decay() <= names.keys()
+    assert all(names[name].dim() > 1 for name in model.no_weight_decay())
+
+
 def test_no_classes_give_pooled_features(family):
     model = family("micro", num_classes=0).eval()
     images = torch.rand(2, 3, 32, 32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,9 +12,7 @@ from torch import nn
 
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.warmup import Warmup
-
-#: Learned positions do not decay.
-NO_DECAY = ("*pos_embed*",)
+from vig_pyg.models.layer_groups import layer_of
 
 
 def parameter_groups(
@@ -27,24 +24,42 @@ def parameter_groups(
         model: The network; parameters that need no gradient are left out.
         lr: Rate of the last layer.
         weight_decay: Of weights.
-        layer_decay: Each layer's rate over that of the layer after it; stem, blocks and head are the layers, a
-            `Downsample` belongs to the block behind it.
+        layer_decay: Each layer's rate over that of the layer after it. The layers are those of the model's
+            `group_matcher`; without one, stem, blocks and head are the layers, and a `Downsample` belongs to the block
+            behind it.
 
     Example:
         >>> from vig_pyg import vig_micro
         >>> [group["weight_decay"] for group in parameter_groups(vig_micro(), lr=1e-3, weight_decay=0.05)]
         [0.0, 0.05]
     """
+    fixed = without_decay(model)
     if layer_decay == 1:
-        groups = param_groups_weight_decay(model, weight_decay, no_weight_decay_list=NO_DECAY)
+        groups = param_groups_weight_decay(model, weight_decay, no_weight_decay_list=fixed)
         return [{**group, "lr": lr} for group in groups]
     layered = param_groups_layer_decay(
-        _Layers(model),  # type: ignore[arg-type]  # it has what timm asks for
+        model if hasattr(model, "group_matcher") else _Layers(model),  # type: ignore[arg-type]  # it has what timm needs
         weight_decay,
-        no_weight_decay_list=NO_DECAY,
+        no_weight_decay_list=fixed,
         layer_decay=layer_decay,
     )
     return [{"params": g["params"], "weight_decay": g["weight_decay"], "lr": lr * g["lr_scale"]} for g in layered]
+
+
+def without_decay(model: nn.Module) -> set[str]:
+    """Names of the parameters that must not decay, although they have two or more dimensions.
+
+    They are those that `no_weight_decay` of the model and of its parts lists; without such a method, positions.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> sorted(without_decay(nn.ModuleDict({"body": vig_micro()})))
+        ['body.pos_embed.weight']
+    """
+    parts = [(name, part) for name, part in model.named_modules() if callable(getattr(part, "no_weight_decay", None))]
+    if not parts:
+        return {"*pos_embed*"}
+    return {f"{name}.{entry}" if name else entry for name, part in parts for entry in part.no_weight_decay()}
 
 
 class _Layers:
@@ -58,18 +73,6 @@ class _Layers:
 
     def group_matcher(self, coarse: bool) -> Any:  # noqa: ARG002  (timm's signature)
         return layer_of
-
-
-def layer_of(name: str) -> tuple[int, ...]:
-    """Place of a parameter's layer: (0,) is the first, and what is neither stem nor block is last, as the head is."""
-    if re.search(r"(?:^|\.)(?:stem|pos_embed)\.", name):
-        return (0,)
-    numbers = [int(number) for number in re.findall(r"\b(?:stages|blocks)\.(\d+)", name)]
-    if not numbers:
-        return (2,)
-    if ".downsample." in name:
-        numbers.append(0)
-    return (1, *numbers)
 
 
 def learning_rate(config: TrainConfig, steps: int) -> WarmRate:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, Generic, Self, TypeVar
 
 import torch
@@ -15,7 +16,7 @@ from vig_pyg.block import Block, Grapher
 from vig_pyg.checkpoints.metadata import KEY, to_text
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import resolve_conv
-from vig_pyg.data import BatchLayout, Maps, map_images, pool_graphs, to_batch, to_maps, to_nodes
+from vig_pyg.data import BatchLayout, Maps, map_images, pool_maps, to_batch, to_maps, to_nodes
 from vig_pyg.foreign_batch import pool_batch, sorted_layout, to_batch_in_order
 from vig_pyg.fuse import fuse
 from vig_pyg.graph import DilatedKNN, resolve_graph
@@ -24,6 +25,7 @@ from vig_pyg.layers import FFN
 from vig_pyg.models.check_images import check_images
 from vig_pyg.models.hub import HubMixin
 from vig_pyg.models.inspect import collect_graphs
+from vig_pyg.models.layer_groups import layer_of
 from vig_pyg.position import PositionEmbedding, PositionMode
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.stem import Stem
@@ -58,6 +60,8 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
     #: published weights sets both, and `save_pretrained` saves them.
     class_names: list[str] | None
     preprocessing: Preprocessing | None
+    #: If true, training keeps the inputs of the blocks only (see `set_grad_checkpointing`).
+    grad_checkpointing: bool
 
     def __init__(self, config: ConfigT, *, channels: int, last_channels: int, position: PositionMode | None) -> None:
         super().__init__()
@@ -67,9 +71,13 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         self.pos_embed = PositionEmbedding(channels, (side, side))
         self.num_features = last_channels
         self._position: PositionMode | None = position
+        #: The maps that are pooled pass through this module, so that a hook can read and change them: the target layer
+        #: of Grad-CAM. Its input and output are `(B, C, H, W)`, or a list of `(C, H_i, W_i)`.
+        self.feature_map = nn.Identity()
         self.head: nn.Module = nn.Identity()
         self.class_names = None
         self.preprocessing = None
+        self.grad_checkpointing = False
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -120,7 +128,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
     def forward(self, images: Images) -> Tensor:
         """Compute the logits `(B, num_classes)` of images, which have the form that `embed` describes."""
         x, layout = self._last(*self._patches(images))  # without a PyG batch, which torch.compile cannot trace
-        logits: Tensor = self.head(pool_graphs(x, layout))
+        logits: Tensor = self.head(pool_maps(self.feature_map(to_maps(x, layout))))
         return logits
 
     def forward_features(self, images: Images | Data) -> Batch:
@@ -147,13 +155,18 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         x, last = self._last(images.x if index is None else images.x[index], layout)
         return to_batch(x, last) if index is None or last is not layout else to_batch_in_order(x, layout, index)
 
-    def forward_head(self, batch: Data) -> Tensor:
+    def forward_head(self, batch: Data, *, pre_logits: bool = False) -> Tensor:
         """Compute the logits from the batch of `forward_features`; pooled features if `num_classes` is 0.
+
+        Args:
+            batch: The batch.
+            pre_logits: If true, the result is the input of the classifier, the pooled features `(B, num_features)`.
 
         Raises:
             ValueError: If the batch has neither `batch` nor `ptr`, or an image has no node.
         """
-        logits: Tensor = self.head(pool_batch(batch))
+        pooled = pool_batch(batch)
+        logits: Tensor = pooled if pre_logits else self.head(pooled)
         return logits
 
     def _patches(self, images: Images) -> tuple[Tensor, BatchLayout]:
@@ -167,7 +180,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         return x, layout
 
     def forward_intermediates(self, images: Images, indices: list[int] | None = None) -> list[Maps]:
-        """Compute the feature maps of `feature_info`.
+        """Compute the feature maps of `feature_info`; what follows the last wanted map is not computed.
 
         Args:
             images: Images, as for `forward`.
@@ -186,9 +199,8 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
             if not -count <= i < count:
                 raise IndexError(f"Feature index {i} is out of range: {type(self).__name__} has {count} feature maps.")
         kept = {i % count for i in wanted}
-        maps = {
-            i: to_maps(x, layout) for i, (x, layout) in enumerate(self._stages(*self._patches(images))) if i in kept
-        }
+        stages = islice(self._stages(*self._patches(images)), max(kept, default=-1) + 1)
+        maps = {i: to_maps(x, layout) for i, (x, layout) in enumerate(stages) if i in kept}
         return [maps[i % count] for i in wanted]
 
     @torch.no_grad()
@@ -204,13 +216,33 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         """Return a faster copy for inference (see `vig_pyg.fuse`)."""
         return fuse(self)
 
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Trade time for memory in training: keep the inputs of the blocks, and compute their activations again."""
+        self.grad_checkpointing = enable
+
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], tuple[int, ...]]:
+        """Return a function from a parameter's name to the place of its layer, as timm's layer decay needs it.
+
+        Args:
+            coarse: If true, a stage of a pyramid is one layer; otherwise each of its blocks is one.
+        """
+        return partial(layer_of, coarse=coarse)
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of the parameters with two or more dimensions that do not decay: the learned positions."""
+        return {"pos_embed.weight"}
+
+    def get_classifier(self) -> nn.Module:
+        """Return the classifier, from pooled features to logits; `nn.Identity` if `num_classes` is 0."""
+        return self.head
+
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the last layer by a new one for `num_classes` classes; with 0 the model returns pooled features."""
         if num_classes != self.config.num_classes:
             self.class_names = None
         self.config = self.config.override({"num_classes": num_classes})
         if num_classes == 0:
-            self.head = nn.Identity()
+            self.head = nn.Identity().train(self.training)
         elif isinstance(self.head, ClassifierHead):
             self.head.reset(num_classes)
         else:

@@ -11,6 +11,7 @@ from vig_pyg.block import Block
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
 from vig_pyg.data import BatchLayout, map_images, to_maps, to_nodes
 from vig_pyg.models.base import VisionGNN
+from vig_pyg.models.grad_checkpointing import run_block
 from vig_pyg.models.variants import resolve_config
 from vig_pyg.stem import Downsample
 
@@ -22,7 +23,8 @@ class Stage(nn.Module):
         downsample: The layer that halves the grid of the previous stage, or `None`.
         blocks: The blocks of this stage.
 
-    Shapes: `x (N, C_in)` and its layout to `(N', C)` and the new layout.
+    Shapes: `x (N, C_in)` and its layout to `(N', C)` and the new layout; with `checkpointing` training keeps the inputs
+    of the blocks only.
     """
 
     def __init__(self, downsample: Downsample | None, blocks: list[Block]) -> None:
@@ -30,11 +32,11 @@ class Stage(nn.Module):
         self.downsample = downsample
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, x: Tensor, layout: BatchLayout) -> tuple[Tensor, BatchLayout]:
+    def forward(self, x: Tensor, layout: BatchLayout, *, checkpointing: bool = False) -> tuple[Tensor, BatchLayout]:
         if self.downsample is not None:
             x, layout = to_nodes(map_images(self.downsample, to_maps(x, layout)))
         for block in self.blocks:
-            x = block(x, layout)
+            x = run_block(block, x, layout, checkpointing=checkpointing)
         return x, layout
 
 
@@ -79,5 +81,5 @@ class PyramidViG(VisionGNN[PyramidViGConfig]):
 
     def _stages(self, x: Tensor, layout: BatchLayout) -> Iterator[tuple[Tensor, BatchLayout]]:
         for stage in self.stages:
-            x, layout = stage(x, layout)
+            x, layout = stage(x, layout, checkpointing=self.grad_checkpointing)
             yield x, layout

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vig_pyg.config import VIG_VARIANTS, ViGConfig
 from vig_pyg.data import BatchLayout
 from vig_pyg.models.base import VisionGNN
+from vig_pyg.models.grad_checkpointing import run_block
 from vig_pyg.models.variants import resolve_config
 
 
@@ -49,5 +50,5 @@ class ViG(VisionGNN[ViGConfig]):
 
     def _stages(self, x: Tensor, layout: BatchLayout) -> Iterator[tuple[Tensor, BatchLayout]]:
         for block in self.blocks:
-            x = block(x, layout)
+            x = run_block(block, x, layout, checkpointing=self.grad_checkpointing)
             yield x, layout

@@ -1,0 +1,106 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from vig_pyg import PyramidViG, ViG
+from vig_pyg.data import Layout
+from vig_pyg.graph import DilatedKNN, Reuse
+from vig_pyg.models.grad_checkpointing import run_block
+
+
+def step(model, images, checkpointing):
+    """Loss, gradients and buffers of one training step of a copy."""
+    model = copy.deepcopy(model).train()
+    model.set_grad_checkpointing(checkpointing)
+    torch.manual_seed(3)
+    loss = model(images).square().mean()
+    loss.backward()
+    return [loss.detach(), *(p.grad for p in model.parameters()), *model.buffers()]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"drop_path_rate": 0.3, "dropout": 0.2},
+        {"stochastic": True, "epsilon": 1.0},
+        {"graph": "random"},
+        {"graph": Reuse(DilatedKNN, every=3)},
+        {"conv": "edge"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+def test_a_step_is_the_same_bit_for_bit(family, options):
+    """With loss, all gradients, and running statistics, which the second application must not update again."""
+    model = family("micro", num_classes=5, **options)
+    images = torch.rand(3, 3, 32, 32)
+    for one, two in zip(step(model, images, False), step(model, images, True), strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+def test_images_of_different_sizes(family):
+    model, images = family("micro", num_classes=5), [torch.rand(3, 32, 32), torch.rand(3, 24, 40)]
+    for one, two in zip(step(model, images, False), step(model, images, True), strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_norms_of_every_kind_keep_their_statistics(momentum):
+    class Normed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(4, momentum=momentum)
+
+        def forward(self, x, layout):
+            return self.norm(x).relu()
+
+    block, x = Normed(), torch.rand(9, 4, requires_grad=True)
+    run_block(block, x, Layout.from_sizes([(3, 3)]), checkpointing=True).sum().backward()
+    assert block.norm.num_batches_tracked == 1
+    once = nn.BatchNorm1d(4, momentum=momentum)
+    once(x)
+    assert torch.equal(block.norm.running_var, once.running_var)
+
+
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+def test_every_block_runs_twice_and_only_with_gradients(family):
+    model, calls = family("micro", num_classes=5), []
+    model.set_grad_checkpointing()
+    for grapher in model.graphers():
+        grapher.fc2.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        model(torch.rand(2, 3, 32, 32))
+    count = len(model.graphers())
+    assert len(calls) == count
+    loss = model(torch.rand(2, 3, 32, 32)).sum()
+    assert len(calls) == 2 * count
+    loss.backward()
+    assert len(calls) == 3 * count
+    model.set_grad_checkpointing(enable=False)
+    model(torch.rand(2, 3, 32, 32)).sum().backward()
+    assert len(calls) == 4 * count
+
+
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+def test_less_is_kept(family):
+    """The bytes that autograd saves in the forward pass."""
+
+    def saved(checkpointing):
+        model, tensors = family("micro", num_classes=5, depth=8) if family is ViG else family("micro"), {}
+        model.set_grad_checkpointing(checkpointing)
+
+        def keep(tensor):
+            tensors[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            logits = model.train()(torch.rand(4, 3, 32, 32))
+        del logits
+        parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        return sum(size for place, size in tensors.items() if place not in parameters)
+
+    assert saved(True) < 0.7 * saved(False)

@@ -1,0 +1,64 @@
+"""Gradient checkpointing of blocks: activations are computed again in the backward pass instead of being kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from vig_pyg.data import Layout
+
+
+def run_block(block: nn.Module, x: Tensor, layout: Layout, *, checkpointing: bool) -> Tensor:
+    """Apply a block to nodes, and keep its activations or not.
+
+    With checkpointing only the input of the block is kept for the backward pass, which applies the block again with the
+    same random numbers (arXiv 1604.06174). The second application leaves the running statistics of batch norms alone,
+    so a step with checkpointing and one without end with the same model.
+
+    Args:
+        block: A module from nodes and their layout to nodes.
+        x: Node features `(N, C)`.
+        layout: Layout of the nodes.
+        checkpointing: If true, activations are computed again; without gradients nothing is kept anyway.
+
+    Returns:
+        The nodes `(N, C)`.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> from vig_pyg.data import Layout
+        >>> x = torch.rand(16, 64, requires_grad=True)
+        >>> run_block(vig_micro().blocks[0], x, Layout.from_sizes([(4, 4)]), checkpointing=True).shape
+        torch.Size([16, 64])
+    """
+    out: Tensor
+    if not checkpointing or not torch.is_grad_enabled():
+        out = block(x, layout)
+    elif torch.compiler.is_compiling():  # the compiled graph updates running statistics once
+        out = checkpoint(block, x, layout, use_reentrant=False)
+    else:
+
+        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+            return nullcontext(), _same_statistics(block)
+
+        out = checkpoint(block, x, layout, use_reentrant=False, context_fn=contexts)
+    return out
+
+
+@contextmanager
+def _same_statistics(block: nn.Module) -> Iterator[None]:
+    """A context after which the running statistics of all batch norms are those from before."""
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm) and module.training]
+    # `.data` has no version counter, so tensors that autograd saved stay valid.
+    buffers = [buffer.data for norm in norms for buffer in norm.buffers(recurse=False)]
+    kept = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        for buffer, value in zip(buffers, kept, strict=True):
+            buffer.copy_(value)
