@@ -92,7 +92,7 @@ def describe(model: nn.Module) -> tuple[Task, dict[str, Any]]:
     """
     config: Any = getattr(model, "config", None)
     if isinstance(config, ModelConfig):
-        return CLASSIFICATION, {"family": type(model).__name__, **describe_config(config)}
+        return CLASSIFICATION, {"family": getattr(model, "family", type(model).__name__), **describe_config(config)}
     if hasattr(config, "to_json"):
         return DETECTION, config.to_json()
     return CLASSIFICATION, {"family": _place(type(model))}

@@ -113,7 +113,8 @@ class DilatedKNN(nn.Module):
         if not torch.compiler.is_compiling():
             _check_rows(x, layout, "targets")
             _check_rows(x_src, layout_src, "sources")
-        with torch.autocast(x.device.type, enabled=False):
+        device = "cpu" if x.is_meta else x.device.type  # autocast knows no meta tensors
+        with torch.autocast(device, enabled=False):
             return self._search(x, layout, x_src, layout_src)
 
     def search(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Search | None:

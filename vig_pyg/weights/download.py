@@ -43,12 +43,13 @@ def cache_folder() -> Path:
     return Path(home or torch.hub.get_dir()).expanduser() / "checkpoints"
 
 
-def download(source: Weights | str, *, progress: bool = True) -> Path:
+def download(source: Weights | str, *, folder: str | Path | None = None, progress: bool = True) -> Path:
     """Download a weight file, unless it is in the cache, and verify its hash.
 
     Args:
         source: An entry of the table of weights, or a URL. For a registered URL the hash is known; otherwise it is
             parsed from the file name (`name-1a2b3c4d.pth`), as torch.hub does.
+        folder: The folder of the file; by default `cache_folder()`.
         progress: If true, a progress bar is shown.
 
     Returns:
@@ -68,9 +69,10 @@ def download(source: Weights | str, *, progress: bool = True) -> Path:
         known = [entry for entry in TABLE.values() if entry.url == source]
         source = known[0] if known else source
     if isinstance(source, Weights):
-        url, sha256, path = source.url, source.sha256, cache_folder() / source.file_name
+        url, sha256, name = source.url, source.sha256, source.file_name
     else:
-        url, (sha256, path) = source, _of_url(source)
+        url, (sha256, name) = source, _of_url(source)
+    path = (cache_folder() if folder is None else Path(folder)) / name
     if urlsplit(url).scheme.lower() not in SCHEMES:
         raise ValueError(f"Expected a URL that starts with https:// or http://, got {url}: pass a file by its path.")
     wrong = ""
@@ -142,12 +144,12 @@ def _receive(url: str, file: BinaryIO, progress: bool) -> str:
     return digest.hexdigest()
 
 
-def _of_url(url: str) -> tuple[str, Path]:
-    """Return the hash in the file name of a URL (or `""`), and a path in the cache that is unique for the URL."""
+def _of_url(url: str) -> tuple[str, str]:
+    """Return the hash in the file name of a URL (or `""`), and a name in the cache that is unique for the URL."""
     name = unquote(urlsplit(url).path).rsplit("/", 1)[-1] or "weights"
     found = re.search(r"-([0-9a-f]{8,64})\.", name)
     place = f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{re.sub(r'[^A-Za-z0-9_.+=-]', '_', name)[-100:]}"
-    return (found[1] if found else ""), cache_folder() / place
+    return (found[1] if found else ""), place
 
 
 def _sha256(path: Path) -> str:

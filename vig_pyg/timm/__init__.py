@@ -1,0 +1,36 @@
+"""Our models in timm: `import vig_pyg.timm` registers them all, and `timm.create_model` makes them.
+
+>>> import timm, vig_pyg.timm
+>>> model = timm.create_model("pvig_micro", features_only=True, out_indices=(0, 3))
+>>> model.feature_info.reduction()
+[2, 16]
+
+timm 1.0 has no entry point for packages that add models, so the import is needed in every program. For a script that
+does not have it, such as timm's `train.py`, `python -m vig_pyg.timm train.py ...` imports the models first. The package
+needs the extra `timm`.
+"""
+
+from vig_pyg._requirements import require
+
+require("vig_pyg.timm", ("timm", "huggingface_hub", "safetensors"), "timm")
+
+from vig_pyg.timm.contract import (  # noqa: E402  (timm is there)
+    GraphFeatures,
+    TimmContract,
+    TimmPyramidViG,
+    TimmViG,
+    UnsupportedPoolError,
+)
+from vig_pyg.timm.vision_gnn import filter_checkpoint, register  # noqa: E402
+
+register()
+
+__all__ = [
+    "GraphFeatures",
+    "TimmContract",
+    "TimmPyramidViG",
+    "TimmViG",
+    "UnsupportedPoolError",
+    "filter_checkpoint",
+    "register",
+]

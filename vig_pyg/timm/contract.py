@@ -1,0 +1,231 @@
+"""Vision GNNs with the interface of timm's models.
+
+Shapes: B images, C channels, H x W cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from timm.layers import SelectAdaptivePool2d
+from timm.models._features import FeatureGetterNet, feature_take_indices
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from vig_pyg.checkpoints.load import load_state
+from vig_pyg.checkpoints.metadata import describe
+from vig_pyg.checkpoints.read import read_state
+from vig_pyg.config import variant_config
+from vig_pyg.data import pool_maps, to_maps
+from vig_pyg.models import PyramidViG, ViG, VisionGNN
+from vig_pyg.models.base import Images
+from vig_pyg.weights import TABLE
+
+#: The kinds of global pooling; `""` is none.
+POOLS = ("avg", "max", "avgmax", "fast", "fastavg", "fastmax", "fastavgmax", "")
+
+
+class UnsupportedPoolError(ValueError, AssertionError):
+    """The model has no such global pooling; timm's own models raise an `AssertionError`."""
+
+
+class TimmContract(VisionGNN[Any]):
+    """The interface of timm's models for a Vision GNN: feature maps are tensors `(B, C, H, W)`.
+
+    The weights are those of the model without this interface, under the same names. The classifier is all of
+    `head`, so the features before the logits are the pooled ones, of width `num_features`. Lists of images of different
+    sizes and PyG batches are accepted as by `VisionGNN`, and give what it gives.
+
+    Args:
+        variant: The name of a variant, or a configuration.
+        global_pool: The pooling of the last maps: `"avg"`, as trained, `"max"`, `"avgmax"`, or `""` for none, which
+            `num_classes=0` requires.
+        overrides: Fields of the configuration.
+
+    Shapes: images `(B, in_channels, H, W)` to logits `(B, num_classes)`.
+
+    Raises:
+        UnsupportedPoolError: If the pooling is unknown, or there are classes without pooling.
+
+    Example:
+        >>> import torch
+        >>> TimmViG("micro", num_classes=0, global_pool="").eval()(torch.rand(1, 3, 32, 48)).shape
+        torch.Size([1, 64, 8, 12])
+    """
+
+    def __init__(self, variant: Any = "tiny", *, global_pool: str = "avg", **overrides: Any) -> None:
+        super().__init__(variant, **overrides)  # type: ignore[call-arg]  # of the family, which follows in the order
+        self._set_pool(global_pool)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return int(self.config.num_classes)
+
+    @property
+    def in_chans(self) -> int:
+        """Number of image channels."""
+        return int(self.config.in_channels)
+
+    @property
+    def head_hidden_size(self) -> int:
+        """Width of the features that the classifier gets."""
+        return self.num_features
+
+    def forward(self, images: Images) -> Tensor:
+        if isinstance(images, Tensor):
+            return self.forward_head(self.forward_features(images))
+        if self.global_pool != "avg":
+            raise UnsupportedPoolError(f"A list of images needs global_pool='avg', got {self.global_pool!r}.")
+        return super().forward(images)
+
+    def forward_features(self, images: Images | Data) -> Any:
+        """Compute the last feature maps `(B, C, H, W)`; of a list or a PyG batch, the batch of `VisionGNN`."""
+        if not isinstance(images, Tensor):
+            return super().forward_features(images)
+        return self.feature_map(to_maps(*self._last(*self._patches(images))))
+
+    def forward_head(self, batch: Any, pre_logits: bool = False) -> Tensor:
+        """Pool the maps of `forward_features`, and compute the logits, or with `pre_logits` the classifier's input."""
+        if isinstance(batch, (Batch, Data)):
+            return super().forward_head(batch, pre_logits=pre_logits)
+        pooled: Tensor = pool_maps(batch) if self.global_pool == "avg" else self.pool(batch)
+        logits: Tensor = pooled if pre_logits else self.head(pooled)
+        return logits
+
+    def forward_intermediates(  # type: ignore[override]  # timm's arguments and results
+        self,
+        images: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,  # noqa: ARG002  (a Vision GNN has no norm after its last block)
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """Compute feature maps of `feature_info`, and the last features.
+
+        Args:
+            images: Images `(B, in_channels, H, W)`.
+            indices: Indices into `feature_info`, or a number for so many from the end; by default all.
+            norm: Has no effect, because there is no norm after the last block.
+            stop_early: If true, nothing is computed after the last wanted map, which is then the last feature.
+            output_fmt: `"NCHW"`, `"NHWC"`, or `"NLC"` for `(B, H * W, C)`, of the maps.
+            intermediates_only: If true, only the maps are returned, and nothing is computed after the last.
+        """
+        form = getattr(output_fmt, "value", output_fmt)
+        if form not in ("NCHW", "NHWC", "NLC"):
+            raise ValueError(f"output_fmt must be 'NCHW', 'NHWC' or 'NLC', got {output_fmt!r}.")
+        wanted, last = feature_take_indices(self._depth(), _list(indices))
+        stop = last if stop_early or intermediates_only else self._depth() - 1
+        found: dict[int, Tensor] = {}
+        x: Any = None
+        for i, (nodes, layout) in enumerate(self._stages(*self._patches(images))):
+            if i in wanted or i == stop:
+                x = to_maps(nodes, layout)
+                found[i] = x
+            if i == stop:
+                break
+        maps = [_in_form(found[i], form) for i in wanted]
+        return maps if intermediates_only else (self.feature_map(x), maps)
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | Sequence[int] = 1,
+        prune_norm: bool = False,  # noqa: ARG002  (a Vision GNN has no norm after its last block)
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Remove the blocks after the last wanted map, and the classifier, which then belongs to none.
+
+        Args:
+            indices: Indices into `feature_info`, or a number for so many from the end.
+            prune_norm: Has no effect, because there is no norm after the last block.
+            prune_head: If true, the classifier is removed even if no block is.
+
+        Returns:
+            The indices, counted from the first map.
+        """
+        wanted, last = feature_take_indices(self._depth(), _list(indices))
+        if last < self._depth() - 1:
+            name = self._blocks_name()
+            setattr(self, name, getattr(self, name)[: last + 1])
+            self.num_features = self.feature_info[last]["num_chs"]
+            prune_head = True
+        if prune_head:
+            self.reset_classifier(0, "")
+        return wanted
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Replace the last layer by a new one for `num_classes` classes, and perhaps the pooling.
+
+        Args:
+            num_classes: Number of classes; with 0 the model returns pooled features, or maps if nothing is pooled.
+            global_pool: The new pooling; by default it stays.
+        """
+        pool = getattr(self, "global_pool", "avg") if global_pool is None else global_pool
+        if num_classes and not pool:
+            raise UnsupportedPoolError(f"{num_classes} classes need a pooling: pass global_pool='avg'.")
+        super().reset_classifier(num_classes)
+        if global_pool is not None:
+            self._set_pool(global_pool)
+
+    def load_pretrained(self, path: str | Path) -> None:
+        """Load a file of published weights; timm calls this method, and the log reports what was adapted."""
+        entry = next((one for one in TABLE.values() if one.file_name == Path(path).name), None)
+        known = None if entry is None else describe(variant_config(entry.model))
+        state = read_state(path)
+        load_state(self, state, where=str(path), known=known, on_mismatch="note", overridden=("in_channels",))
+
+    def _check_can_be_loaded(self) -> None:
+        if self.global_pool != "avg":
+            raise ValueError(f"A saved model pools with 'avg', this one has global_pool={self.global_pool!r}.")
+        super()._check_can_be_loaded()
+
+    def _set_pool(self, pool: str) -> None:
+        if pool not in POOLS or (not pool and self.num_classes):
+            raise UnsupportedPoolError(
+                f"global_pool must be one of {', '.join(map(repr, POOLS))}, and '' needs num_classes=0, got {pool!r} "
+                f"with {self.num_classes} classes."
+            )
+        self.global_pool = pool
+        self.pool = SelectAdaptivePool2d(pool_type=pool, flatten=bool(pool)).train(self.training)
+
+    def _blocks_name(self) -> str:
+        """The attribute with the blocks or stages that `feature_info` lists."""
+        return str(self.feature_info[0]["module"]).split(".")[0]
+
+    def _depth(self) -> int:
+        """Number of feature maps that are left after pruning."""
+        return len(getattr(self, self._blocks_name()))
+
+
+class TimmViG(TimmContract, ViG):
+    """A `ViG` with the interface of timm's models (see `TimmContract`)."""
+
+    family = "ViG"
+
+
+class TimmPyramidViG(TimmContract, PyramidViG):
+    """A `PyramidViG` with the interface of timm's models (see `TimmContract`)."""
+
+    family = "PyramidViG"
+
+
+class GraphFeatures(FeatureGetterNet):
+    """The model of `features_only=True`: from images to a list of feature maps, without the layers after the last."""
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Trade time for memory in training, as the model does."""
+        self.model.set_grad_checkpointing(enable)
+
+
+def _list(indices: int | Sequence[int] | None) -> int | list[int] | None:
+    return indices if indices is None or isinstance(indices, int) else list(indices)
+
+
+def _in_form(maps: Tensor, form: str) -> Tensor:
+    if form == "NCHW":
+        return maps
+    rows = maps.permute(0, 2, 3, 1)  # (B, C, H, W) -> (B, H, W, C)
+    return rows if form == "NHWC" else rows.flatten(1, 2)

@@ -1,0 +1,157 @@
+"""Entries of timm's registry for our models; timm shows them as its module `vision_gnn`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from timm.models import build_model_with_cfg, generate_default_cfgs, is_model, register_model
+from timm.models import resolve_pretrained_cfg as resolve
+from timm.models._features import FeatureGetterNet
+from torch import Tensor, nn
+
+from vig_pyg.checkpoints.check import resize_position
+from vig_pyg.checkpoints.formats import to_native
+from vig_pyg.checkpoints.read import unwrap_with_notes
+from vig_pyg.config import MODELS, ModelConfig, PyramidViGConfig, ViGConfig, variant_config
+from vig_pyg.interchange import from_timm, pretrained_config
+from vig_pyg.timm.contract import GraphFeatures, TimmPyramidViG, TimmViG
+from vig_pyg.weights import TABLE, Weights, download
+
+_log = logging.getLogger(__name__)
+
+#: The classes by the type of their configuration.
+FAMILIES: dict[type[ModelConfig], Callable[..., TimmViG | TimmPyramidViG]] = {
+    ViGConfig: TimmViG,
+    PyramidViGConfig: TimmPyramidViG,
+}
+#: timm's description of the weights of each model; timm reads it when a model is registered.
+default_cfgs: dict[str, Any] = {}
+__all__: list[str] = []  # timm adds the names of the models
+
+
+def register() -> list[str]:
+    """Register all models of `list_models()` with timm; importing `vig_pyg.timm` does so.
+
+    Call it again after `vig_pyg.register_model`. Models of other families than `ViG` and `PyramidViG` are left out.
+
+    Returns:
+        The names that are new.
+
+    Example:
+        >>> register()
+        []
+    """
+    new = [name for name, config in MODELS.items() if type(config) in FAMILIES and name not in default_cfgs]
+    for name in new:
+        default_cfgs.update(generate_default_cfgs(_cfgs(name)))
+        if is_model(name):
+            _log.warning("timm has a model %s already, which this library's replaces.", name)
+        register_model(_entry(name))
+    return new
+
+
+def filter_checkpoint(state: Mapping[str, Any], model: nn.Module) -> dict[str, Tensor]:
+    """Convert a state dict of any format to the names and the grid of a model; timm calls it before it loads one.
+
+    Args:
+        state: A state dict in our format, the published one, or mmpretrain's.
+        model: The model.
+
+    Returns:
+        The state dict in our names, without a classifier if the model has none.
+    """
+    foreign, notes = unwrap_with_notes(state)
+    expected = model.state_dict()
+    native = to_native(foreign)
+    notes += resize_position(native, expected)
+    if not any(key.startswith("head.") for key in expected):
+        native = {key: tensor for key, tensor in native.items() if not key.startswith("head.")}
+    for note in notes:
+        _log.warning(note)
+    return dict(native)
+
+
+def _cfgs(name: str) -> dict[str, Any]:
+    """The description of each file of weights of a model, the official first; without files, of the images alone."""
+    config = variant_config(name)
+    entries = [entry for entry in TABLE.values() if entry.model == name]
+    if not entries:
+        return {name: _cfg(config)}
+    return {f"{name}.{entry.tag.replace(':', '_')}": _cfg(config, entry) for entry in entries}
+
+
+def _cfg(config: ModelConfig, entry: Weights | None = None) -> dict[str, Any]:
+    found = pretrained_config(config, entry and entry.preprocessing)
+    found |= {key: tuple(value) for key, value in found.items() if isinstance(value, list)}
+    if entry is not None:
+        found |= {"url": entry.url, "custom_load": True, "license": entry.licence.lower()}
+        found["origin_url"] = entry.meta["source"]
+    return found
+
+
+def _entry(name: str) -> Callable[..., nn.Module]:
+    """The function that timm calls to make a model."""
+
+    def create(pretrained: bool = False, **options: Any) -> nn.Module:
+        return _create(name, pretrained, options)
+
+    create.__name__ = create.__qualname__ = name
+    create.__module__ = __name__  # timm looks for `default_cfgs` there
+    create.__doc__ = f"Create `{name}` with timm's interface (see `vig_pyg.timm`)."
+    return create
+
+
+def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    config = variant_config(name)
+    # A pyramid has one map for each stage; of an isotropic model timm takes the last three of all blocks.
+    maps = tuple(range(len(config.depths))) if isinstance(config, PyramidViGConfig) else 3
+    _check_feature_class(options.get("feature_cls"))
+    if pretrained:
+        options = _with_file(name, options)
+    model: nn.Module = build_model_with_cfg(
+        partial(_make, config),  # type: ignore[arg-type]  # timm calls it
+        name,
+        pretrained,
+        feature_cfg={"out_indices": maps, "feature_cls": GraphFeatures},
+        pretrained_filter_fn=filter_checkpoint,
+        **options,
+    )
+    return model
+
+
+def _make(
+    config: ModelConfig,
+    *,
+    global_pool: str = "avg",
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    **options: Any,
+) -> nn.Module:
+    with nullcontext() if device is None else torch.device(device):
+        model = FAMILIES[type(config)](config, global_pool=global_pool, **from_timm(options))
+    return model if dtype is None else model.to(dtype)
+
+
+def _check_feature_class(feature_cls: Any) -> None:
+    known = feature_cls in (None, "getter")
+    if not known and not (isinstance(feature_cls, type) and issubclass(feature_cls, FeatureGetterNet)):
+        raise ValueError(
+            f"feature_cls must be 'getter' (the default), got {feature_cls!r}: the modules of a Vision GNN pass nodes "
+            "to each other, so only its forward_intermediates has feature maps."
+        )
+
+
+def _with_file(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Options with a file of the table, downloaded and verified, unless the weights come from elsewhere."""
+    overlay = dict(options.get("pretrained_cfg_overlay") or {})
+    cfg = resolve(name, options.get("pretrained_cfg"), overlay)
+    entry = next((one for one in TABLE.values() if one.url == cfg.url), None)
+    if entry is None or cfg.state_dict or cfg.file or cfg.hf_hub_id:
+        return options
+    path = download(entry, folder=options.get("cache_dir"))
+    return {**options, "pretrained_cfg_overlay": {**overlay, "file": str(path), "custom_load": True}}
