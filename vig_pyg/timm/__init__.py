@@ -14,6 +14,7 @@ from vig_pyg._requirements import require
 
 require("vig_pyg.timm", ("timm", "huggingface_hub", "safetensors"), "timm")
 
+from vig_pyg.timm.checkpoint_filter import checkpoint_filter_fn  # noqa: E402  (timm is there)
 from vig_pyg.timm.contract import (  # noqa: E402  (timm is there)
     GraphFeatures,
     TimmContract,
@@ -21,7 +22,7 @@ from vig_pyg.timm.contract import (  # noqa: E402  (timm is there)
     TimmViG,
     UnsupportedPoolError,
 )
-from vig_pyg.timm.vision_gnn import filter_checkpoint, register  # noqa: E402
+from vig_pyg.timm.vision_gnn import register  # noqa: E402
 
 register()
 
@@ -31,6 +32,6 @@ __all__ = [
     "TimmPyramidViG",
     "TimmViG",
     "UnsupportedPoolError",
-    "filter_checkpoint",
+    "checkpoint_filter_fn",
     "register",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from timm.layers import SelectAdaptivePool2d
+from timm.layers.adaptive_avgmax_pool import SelectAdaptivePool2d
 from timm.models._features import FeatureGetterNet, feature_take_indices
 from torch import Tensor
 from torch_geometric.data import Batch, Data
@@ -21,7 +21,18 @@ from vig_pyg.config import variant_config
 from vig_pyg.data import pool_maps, to_maps
 from vig_pyg.models import PyramidViG, ViG, VisionGNN
 from vig_pyg.models.base import Images
+from vig_pyg.timm.checkpoint_filter import checkpoint_filter_fn
 from vig_pyg.weights import TABLE
+
+__all__ = [
+    "POOLS",
+    "GraphFeatures",
+    "TimmContract",
+    "TimmPyramidViG",
+    "TimmViG",
+    "UnsupportedPoolError",
+    "checkpoint_filter_fn",  # timm's tools look for it beside the class
+]
 
 #: The kinds of global pooling; `""` is none.
 POOLS = ("avg", "max", "avgmax", "fast", "fastavg", "fastmax", "fastavgmax", "")
@@ -56,7 +67,8 @@ class TimmContract(VisionGNN[Any]):
     """
 
     def __init__(self, variant: Any = "tiny", *, global_pool: str = "avg", **overrides: Any) -> None:
-        super().__init__(variant, **overrides)  # type: ignore[call-arg]  # of the family, which follows in the order
+        super().__init__(variant, **overrides)
+        _check_pool(global_pool, self.num_classes)
         self._set_pool(global_pool)
 
     @property
@@ -161,14 +173,17 @@ class TimmContract(VisionGNN[Any]):
 
         Args:
             num_classes: Number of classes; with 0 the model returns pooled features, or maps if nothing is pooled.
-            global_pool: The new pooling; by default it stays.
+            global_pool: The new pooling; by default it stays, or is `"avg"` again if there are classes and none was.
+
+        Raises:
+            UnsupportedPoolError: If the pooling is unknown, or there are classes and `global_pool` is `""`.
         """
         pool = getattr(self, "global_pool", "avg") if global_pool is None else global_pool
-        if num_classes and not pool:
-            raise UnsupportedPoolError(f"{num_classes} classes need a pooling: pass global_pool='avg'.")
+        if global_pool is None and num_classes:
+            pool = pool or "avg"
+        _check_pool(pool, num_classes)  # before anything changes
         super().reset_classifier(num_classes)
-        if global_pool is not None:
-            self._set_pool(global_pool)
+        self._set_pool(pool)
 
     def load_pretrained(self, path: str | Path) -> None:
         """Load a file of published weights; timm calls this method, and the log reports what was adapted."""
@@ -183,11 +198,6 @@ class TimmContract(VisionGNN[Any]):
         super()._check_can_be_loaded()
 
     def _set_pool(self, pool: str) -> None:
-        if pool not in POOLS or (not pool and self.num_classes):
-            raise UnsupportedPoolError(
-                f"global_pool must be one of {', '.join(map(repr, POOLS))}, and '' needs num_classes=0, got {pool!r} "
-                f"with {self.num_classes} classes."
-            )
         self.global_pool = pool
         self.pool = SelectAdaptivePool2d(pool_type=pool, flatten=bool(pool)).train(self.training)
 
@@ -217,7 +227,15 @@ class GraphFeatures(FeatureGetterNet):
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade time for memory in training, as the model does."""
-        self.model.set_grad_checkpointing(enable)
+        self.get_submodule("model").set_grad_checkpointing(enable)  # type: ignore[operator]  # a TimmContract
+
+
+def _check_pool(pool: str, num_classes: int) -> None:
+    if pool not in POOLS or (not pool and num_classes):
+        raise UnsupportedPoolError(
+            f"global_pool must be one of {', '.join(map(repr, POOLS))}, and '' needs num_classes=0, got {pool!r} with "
+            f"{num_classes} classes."
+        )
 
 
 def _list(indices: int | Sequence[int] | None) -> int | list[int] | None:

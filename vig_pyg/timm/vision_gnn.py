@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -12,13 +12,11 @@ import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, is_model, register_model
 from timm.models import resolve_pretrained_cfg as resolve
 from timm.models._features import FeatureGetterNet
-from torch import Tensor, nn
+from torch import nn
 
-from vig_pyg.checkpoints.check import resize_position
-from vig_pyg.checkpoints.formats import to_native
-from vig_pyg.checkpoints.read import unwrap_with_notes
 from vig_pyg.config import MODELS, ModelConfig, PyramidViGConfig, ViGConfig, variant_config
 from vig_pyg.interchange import from_timm, pretrained_config
+from vig_pyg.timm.checkpoint_filter import checkpoint_filter_fn
 from vig_pyg.timm.contract import GraphFeatures, TimmPyramidViG, TimmViG
 from vig_pyg.weights import TABLE, Weights, download
 
@@ -55,27 +53,6 @@ def register() -> list[str]:
     return new
 
 
-def filter_checkpoint(state: Mapping[str, Any], model: nn.Module) -> dict[str, Tensor]:
-    """Convert a state dict of any format to the names and the grid of a model; timm calls it before it loads one.
-
-    Args:
-        state: A state dict in our format, the published one, or mmpretrain's.
-        model: The model.
-
-    Returns:
-        The state dict in our names, without a classifier if the model has none.
-    """
-    foreign, notes = unwrap_with_notes(state)
-    expected = model.state_dict()
-    native = to_native(foreign)
-    notes += resize_position(native, expected)
-    if not any(key.startswith("head.") for key in expected):
-        native = {key: tensor for key, tensor in native.items() if not key.startswith("head.")}
-    for note in notes:
-        _log.warning(note)
-    return dict(native)
-
-
 def _cfgs(name: str) -> dict[str, Any]:
     """The description of each file of weights of a model, the official first; without files, of the images alone."""
     config = variant_config(name)
@@ -86,7 +63,7 @@ def _cfgs(name: str) -> dict[str, Any]:
 
 
 def _cfg(config: ModelConfig, entry: Weights | None = None) -> dict[str, Any]:
-    found = pretrained_config(config, entry and entry.preprocessing)
+    found = pretrained_config(config, None if entry is None else entry.preprocessing)
     found |= {key: tuple(value) for key, value in found.items() if isinstance(value, list)}
     if entry is not None:
         found |= {"url": entry.url, "custom_load": True, "license": entry.licence.lower()}
@@ -114,11 +91,11 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     if pretrained:
         options = _with_file(name, options)
     model: nn.Module = build_model_with_cfg(
-        partial(_make, config),  # type: ignore[arg-type]  # timm calls it
+        partial(_make, config),
         name,
         pretrained,
         feature_cfg={"out_indices": maps, "feature_cls": GraphFeatures},
-        pretrained_filter_fn=filter_checkpoint,
+        pretrained_filter_fn=checkpoint_filter_fn,
         **options,
     )
     return model

@@ -1,0 +1,36 @@
+"""Conversion of weights before timm loads them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from vig_pyg.checkpoints.check import resize_position
+from vig_pyg.checkpoints.formats import to_native
+from vig_pyg.checkpoints.read import unwrap_with_notes
+
+_log = logging.getLogger(__name__)
+
+
+def checkpoint_filter_fn(state: Mapping[str, Any], model: nn.Module) -> dict[str, Tensor]:
+    """Convert a state dict of any format to the names and the grid of a model; timm calls it before it loads one.
+
+    Args:
+        state: A state dict in our format, the published one, or mmpretrain's.
+        model: The model.
+
+    Returns:
+        The state dict in our names, without a classifier if the model has none.
+    """
+    foreign, notes = unwrap_with_notes(state)
+    expected = model.state_dict()
+    native = to_native(foreign)
+    notes += resize_position(native, expected)
+    if not any(key.startswith("head.") for key in expected):
+        native = {key: tensor for key, tensor in native.items() if not key.startswith("head.")}
+    for note in notes:
+        _log.warning(note)
+    return dict(native)
