@@ -10,6 +10,8 @@ from torch import Tensor
 
 from vig_pyg.checkpoints.formats import POSITION, State, shorten
 
+#: The first convolution, which depends on the image channels.
+FIRST = "stem.0.weight"
 #: The classifier's last linear layer, which depends on the number of classes.
 LAST = ("head.fc2.weight", "head.fc2.bias")
 #: All of the classifier.
@@ -67,6 +69,44 @@ def resize_position(state: State, expected: Mapping[str, Tensor]) -> list[str]:
     state[POSITION] = resized.to(have.dtype)
     old, new = (" x ".join(map(str, shape[2:])) for shape in (have.shape, want.shape))
     return [f"The position embedding was resized from {old} to {new} patches."]
+
+
+def adapt_channels(state: State, expected: Mapping[str, Tensor]) -> list[str]:
+    """Adapt the first convolution to the image channels of the model, and return a note if it was adapted.
+
+    For one channel its weights are summed over the channels; for more they are repeated, and scaled such that an image
+    with equal channels gives the same features, as timm does.
+    """
+    if FIRST not in state or FIRST not in expected:
+        return []
+    have, want = state[FIRST], expected[FIRST]
+    fits = have.dim() == want.dim() == 4 and have.shape[0] == want.shape[0] and have.shape[2:] == want.shape[2:]
+    if not fits or have.shape == want.shape or have.numel() == 0 or type_fault(FIRST, have, want):
+        return []
+    old, new = have.size(1), want.size(1)
+    if new == 1:
+        adapted, how = have.float().sum(1, keepdim=True), "summed"
+    else:
+        adapted = have.float().repeat(1, -(-new // old), 1, 1)[:, :new] * (old / new)
+        how = f"repeated and scaled by {old}/{new}" if new > old else f"cut and scaled by {old}/{new}"
+    state[FIRST] = adapted.to(have.dtype)
+    return [f"The first convolution was adapted from {old} to {new} input channels: its weights were {how}."]
+
+
+def leave_unfit(state: State, expected: Mapping[str, Tensor]) -> tuple[list[str], set[str]]:
+    """Remove tensors that do not fit, and return notes and the names of tensors of the model that are not loaded."""
+    wrong = [
+        key
+        for key, tensor in state.items()
+        if key not in expected or tensor.shape != expected[key].shape or type_fault(key, tensor, expected[key])
+    ]
+    for key in wrong:
+        del state[key]
+    missing = expected.keys() - state.keys()
+    notes = [f"Tensors that do not fit were left out: {shorten(wrong)}."] if wrong else []
+    if missing:
+        notes.append(f"These tensors of the model were not loaded and stay as they were: {shorten(missing)}.")
+    return notes, set(missing)
 
 
 def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list[str], set[str]]:

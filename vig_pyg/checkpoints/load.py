@@ -8,9 +8,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
-from vig_pyg.checkpoints.check import faults, leave_classifier, not_finite, resize_position
+from vig_pyg.checkpoints.check import (
+    adapt_channels,
+    faults,
+    leave_classifier,
+    leave_unfit,
+    not_finite,
+    resize_position,
+)
 from vig_pyg.checkpoints.compare import Comparison, compare
 from vig_pyg.checkpoints.formats import (
     POSITION,
@@ -29,6 +37,8 @@ from vig_pyg.config import MODELS, ModelConfig, PyramidViGConfig
 _log = logging.getLogger(__name__)
 
 OnMismatch = Literal["error", "note"]
+#: The dtypes in which a model can compute.
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +76,7 @@ def load_state(
     known: Mapping[str, Any] | None = None,
     on_mismatch: OnMismatch = "error",
     overridden: Collection[str] = (),
+    strict: bool = True,
 ) -> Report:
     """Load a state dict in any of the three formats; the model stays as it was if it does not fit.
 
@@ -77,7 +88,9 @@ def load_state(
         where: Where it came from, in words.
         known: What is known of its network (see `describe`); by default what it says itself.
         on_mismatch: What to do if the weights are known to have other options than the model: `"error"` or `"note"`.
-        overridden: Names of options that differ on purpose; a note tells of each.
+        overridden: Names of options that differ on purpose; a note tells of each. With `"in_channels"` the first
+            convolution is adapted to the channels of the model.
+        strict: If false, tensors that do not fit are left out, and a note names them.
 
     Raises:
         ValueError: If it does not fit, as `load_weights` says.
@@ -97,10 +110,15 @@ def load_state(
     one_stage = any(key.startswith("stages.0.") for key in expected) and "stages.1.downsample.0.weight" not in expected
     native, tables = to_native(foreign, one_stage=one_stage), _tables(foreign, one_stage)
     notes += resize_position(native, expected)
+    notes += adapt_channels(native, expected) if "in_channels" in overridden else []
     of_classifier, left_out = leave_classifier(native, expected)
     config = getattr(model, "config", None)
     known = _said(native, tables) if known is None else known
     found = compare(known, config) if isinstance(config, ModelConfig) else Comparison((), ())
+    if not strict:
+        unfit, missing = leave_unfit(native, expected)
+        left_out |= missing
+        of_classifier += unfit
     _check(model, native, {key: tensor for key, tensor in expected.items() if key not in left_out}, found)
     notes += of_classifier + _mismatches(found, model, on_mismatch, overridden)
     notes += _position_note(config, format, found)
@@ -121,6 +139,32 @@ def load_state(
     for line in _silence(report.not_compared):
         _log.info("%s: %s", where, line)
     return report
+
+
+def take_dtypes(model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Give the parameters and buffers of a model the floating-point dtypes of saved ones.
+
+    Args:
+        model: The model, which is changed in place.
+        state: The state dict that will be loaded, in the native format. Tensors that it lacks get its dtype if it has
+            only one.
+
+    Example:
+        >>> import torch
+        >>> from vig_pyg import vig_micro
+        >>> model = vig_micro()
+        >>> take_dtypes(model, vig_micro().double().state_dict())
+        >>> model.pos_embed.weight.dtype
+        torch.float64
+    """
+    found = {key: tensor.dtype for key, tensor in state.items() if isinstance(tensor, Tensor)}
+    kept = {key: dtype for key, dtype in found.items() if dtype in DTYPES}
+    if len(set(kept.values())) == 1:
+        model.to(next(iter(kept.values())))
+        return
+    for key, tensor in model.state_dict(keep_vars=True).items():
+        if tensor.is_floating_point() and key in kept:
+            tensor.data = tensor.data.to(kept[key])
 
 
 def identify_variant(state: Mapping[str, Any]) -> str:

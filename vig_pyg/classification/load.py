@@ -136,7 +136,7 @@ def load_classifier(
 
 
 def _from_folder(folder: Path, name: str) -> ImageClassifier:
-    model: VisionGNN[Any] = read_model(VisionGNN, folder)
+    model: VisionGNN[Any] = read_model(VisionGNN, folder).float()  # images are float32
     if model.config.num_classes == 0:
         raise ValueError(f"The model in {name} has no classifier: it cannot tell classes.")
     names = model.class_names or _names(model)

@@ -14,7 +14,7 @@ from torch import nn
 from vig_pyg._io.schema import read_as
 from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.artifact import CONFIG, WEIGHTS, is_foreign, read_config, write_config, write_weights
-from vig_pyg.checkpoints.load import load_state
+from vig_pyg.checkpoints.load import load_state, take_dtypes
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import ModelConfig
 from vig_pyg.config_schema import check_size, check_weights_hold, model_options, read_preprocessing
@@ -113,11 +113,13 @@ class HubMixin(
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
         revision: str | None = None,
+        map_location: str | torch.device = "cpu",
+        strict: bool = True,
         **overrides: Any,
     ) -> Self:
         """Load a model from a folder of `save_pretrained` or from the Hugging Face Hub, in evaluation mode.
 
-        `VisionGNN.from_pretrained` loads a model of any family.
+        `VisionGNN.from_pretrained` loads a model of any family. The parameters have the dtypes of the saved ones.
 
         Args:
             pretrained_model_name_or_path: The folder, or the name on the Hub.
@@ -126,7 +128,10 @@ class HubMixin(
             cache_dir: Cache folder of the Hub.
             local_files_only: If true, nothing is downloaded, and only the cache is used.
             revision: Branch, tag or commit.
-            overrides: Fields of the configuration to change, such as `num_classes` or `position`.
+            map_location: The device of the model.
+            strict: If false, tensors that do not fit are left out, and a warning in the log names them.
+            overrides: Fields of the configuration to change, such as `num_classes` or `position`. For another
+                `in_channels` the first convolution is adapted (see `vig_pyg.weights.load_weights`).
 
         Raises:
             ImportError: If huggingface_hub is not installed.
@@ -139,7 +144,7 @@ class HubMixin(
         options = {"force_download": force_download, "token": token, "cache_dir": cache_dir}
         options |= {"local_files_only": local_files_only, "revision": revision}
         folder = find_folder(str(pretrained_model_name_or_path), **options)
-        made: Self = read_model(cls, folder, **overrides)
+        made: Self = read_model(cls, folder, map_location=map_location, strict=strict, **overrides)
         return made
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -182,12 +187,21 @@ def _family(cls: Any, name: str) -> Any:
     return known[name]
 
 
-def read_model(base: Any, folder: Path, **overrides: Any) -> Any:
+def read_model(
+    base: Any,
+    folder: Path,
+    *,
+    map_location: str | torch.device = "cpu",
+    strict: bool = True,
+    **overrides: Any,
+) -> Any:
     """Load a model from a folder in evaluation mode; this needs safetensors, but not huggingface_hub.
 
     Args:
         base: The class or base class of the model, such as `VisionGNN`.
         folder: The folder (see `find_folder`).
+        map_location: The device of the model.
+        strict: If false, tensors that do not fit are left out, and a warning in the log names them.
         overrides: Fields of the configuration to change.
 
     Raises:
@@ -202,11 +216,12 @@ def read_model(base: Any, folder: Path, **overrides: Any) -> Any:
     model.class_names = class_names if model.config.num_classes == config.num_classes else None
     weights = folder / WEIGHTS
     state = read_state(weights)
+    take_dtypes(model, state)
     try:
-        load_state(model, state, where=str(weights), overridden=overrides)
+        load_state(model, state, where=str(weights), overridden=overrides, strict=strict)
     except ValueError as error:
         raise ValueError(f"{path} and {WEIGHTS} beside it do not belong together: {error}") from error
-    return model.eval()
+    return model.eval().to(map_location)
 
 
 def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | None, Preprocessing | None]:

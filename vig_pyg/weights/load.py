@@ -42,7 +42,9 @@ def load_weights(
             detected. Wrappers such as `state_dict` and prefixes such as `module.` are removed.
         on_mismatch: Behavior if options recorded with the weights differ from those of the model: `"error"` raises
             an error, `"note"` loads the weights and adds a note to the report.
-        overridden: Names of options that differ on purpose; the report has a note for each.
+        overridden: Names of options that differ on purpose; the report has a note for each. With `"in_channels"` the
+            first convolution is adapted to the channels of the model: its weights are summed for one channel, and
+            repeated and scaled for other numbers, as timm does.
         progress: If true, a download shows a progress bar.
 
     Returns:
