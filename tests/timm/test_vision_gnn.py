@@ -4,11 +4,12 @@ import logging
 import pytest
 import timm
 import torch
+from PIL import Image
 from timm.data import create_transform, resolve_data_config
 from timm.models import get_pretrained_cfg, group_parameters
 
 from tests.common import calibrated
-from tests.pictures import picture
+from tests.pictures import scene
 from vig_pyg import ViGConfig, create_model, list_models, register_model
 from vig_pyg.config import MODELS
 from vig_pyg.timm import TimmPyramidViG, TimmViG, register, vision_gnn
@@ -59,7 +60,7 @@ def test_the_table_of_weights_is_timm_s_too(entry):
 @pytest.mark.parametrize("model", ["pvig_small", "pvig_base"])
 def test_timm_s_transform_is_our_preprocessing(model):
     transform = create_transform(**resolve_data_config(pretrained_cfg=get_pretrained_cfg(model).to_dict()))
-    image = picture(300, 260)
+    image = Image.fromarray(scene(300, 260))
     ours = TABLE[f"{model}:imagenet1k"].preprocessing(image)
     torch.testing.assert_close(transform(image), ours, rtol=0, atol=1e-6)
 

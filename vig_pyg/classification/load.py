@@ -15,7 +15,8 @@ from vig_pyg.checkpoints.load import identify_variant
 from vig_pyg.config import PyramidViGConfig, variant_name
 from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.models import VisionGNN
-from vig_pyg.models.hub import find_folder, is_hub_name, read_model
+from vig_pyg.models.hub import find_folder, is_hub_name
+from vig_pyg.models.read_model import read_model
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights import TABLE, convert, fetch, get_weights, load_weights, unwrap_state_dict
 from vig_pyg.weights.table import IMAGENET, imagenet_categories
