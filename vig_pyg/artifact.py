@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from vig_pyg.config import MODELS, ModelConfig, variant_config
 from vig_pyg.config_schema import check_names, options_of
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS, DilatedKNN
+from vig_pyg.interchange import FOREIGN, foreign_entries
 from vig_pyg.preprocess import Preprocessing
 
 CONFIG = "config.json"
@@ -44,7 +45,7 @@ def write_config(
     preprocessing: Preprocessing | None = None,
     category_ids: Sequence[int] | None = None,
 ) -> None:
-    """Write `config.json`: what is needed to make a model again and to use it.
+    """Write `config.json`: what is needed to make a model again and to use it, here, in timm and in transformers.
 
     Args:
         folder: Where to write; it exists.
@@ -65,6 +66,7 @@ def write_config(
         "category_ids": category_ids,
     }
     content |= {key: value for key, value in extra.items() if value is not None}
+    content |= _foreign(model, task, class_names, preprocessing)
     write_file(folder / CONFIG, json.dumps(content, indent=2) + "\n", overwrite=True)
 
 
@@ -133,7 +135,7 @@ def read_config(path: Path, *, what: str = "the configuration of a model") -> di
                 f"its schema_version is {version}, and this vig-pyg reads up to {VERSION}: install a later vig-pyg."
             )
         entries: dict[str, Any] = _ENTRIES(content, where)
-        return entries
+        return {name: value for name, value in entries.items() if name not in FOREIGN}
 
 
 def is_foreign(entry: Mapping[str, Any]) -> bool:
@@ -165,6 +167,20 @@ def _upgraded(content: dict[str, Any], where: str) -> dict[str, Any]:
     return {"schema_version": VERSION, "task": CLASSIFICATION, "model": model, **rest}
 
 
+def _foreign(
+    model: nn.Module, task: Task, class_names: Sequence[str] | None, preprocessing: Preprocessing | None
+) -> dict[str, Any]:
+    """Return what timm and transformers read of a classifier."""
+    config = getattr(model, "config", None)
+    if task != CLASSIFICATION or not isinstance(config, ModelConfig):
+        return {}
+    named = {name: value for name, value in describe_config(config).items() if name in ("conv", "graph", "position")}
+    width = getattr(model, "num_features", 0)
+    return foreign_entries(
+        replace(config, **named), num_features=width, class_names=class_names, preprocessing=preprocessing
+    )
+
+
 def _place(value: Any) -> str:
     """Return the place where a class, a function or the class of an object is defined, as `module:name`."""
     named = value if hasattr(value, "__qualname__") else type(value)
@@ -181,6 +197,7 @@ _ENTRIES = mapping(
         "class_names": optional(check_names),
         "preprocessing": _later,
         "category_ids": optional(listing(whole(-(2**63), 2**63 - 1), 1, 100_000)),
+        **dict.fromkeys(FOREIGN, _later),  # written for others, and not read here
     },
     required=("schema_version", "task", "model"),
 )

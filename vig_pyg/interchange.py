@@ -15,6 +15,18 @@ TIMM_NAMES = {"in_chans": "in_channels", "img_size": "image_size", "drop_rate": 
 #: The first convolution, whose input channels timm adapts, and the linear layer that depends on the number of classes.
 FIRST_CONV, CLASSIFIER = "stem.0", "head.fc2"
 PAPER = "arXiv:2206.00272"
+#: The entries of `config.json` that are written for timm and transformers.
+FOREIGN = (
+    "architecture",
+    "num_classes",
+    "num_features",
+    "global_pool",
+    "model_args",
+    "pretrained_cfg",
+    "label_names",
+    "id2label",
+    "label2id",
+)
 
 
 def from_timm(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,13 +131,16 @@ def foreign_entries(
 
     Returns:
         timm's `architecture`, `num_classes`, `num_features`, `global_pool`, `model_args`, `pretrained_cfg` and
-        `label_names`, and transformers' `id2label` and `label2id`.
+        `label_names`, and transformers' `id2label` and `label2id`. Of a family without a registered model, which timm
+        cannot make, only the names of the classes.
 
     Example:
         >>> from vig_pyg.config import VIG_VARIANTS
         >>> foreign_entries(VIG_VARIANTS["tiny"], num_features=192)["architecture"]
         'vig_tiny'
     """
+    if not any(type(one) is type(config) for one in MODELS.values()):
+        return label_entries(class_names)
     name, options = to_timm(config)
     entries: dict[str, Any] = {
         "architecture": name,

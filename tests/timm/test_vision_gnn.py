@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 from timm.models import get_pretrained_cfg, group_parameters
+from timm.optim import create_optimizer_v2
 
 from tests.common import calibrated
 from tests.pictures import scene
@@ -86,7 +87,7 @@ def test_groups_and_decay(name):
     groups = group_parameters(model, model.group_matcher(coarse=False), reverse=True)
     assert set(groups) == set(names) and len(set(groups.values())) == model.config.num_blocks + 2
     assert model.no_weight_decay() <= set(names)
-    optimizer = timm.optim.create_optimizer_v2(model, "adamw", lr=1.0, weight_decay=0.1, layer_decay=0.5)
+    optimizer = create_optimizer_v2(model, "adamw", lr=1.0, weight_decay=0.1, layer_decay=0.5)
     assert len({group["lr_scale"] for group in optimizer.param_groups}) == model.config.num_blocks + 2
 
 

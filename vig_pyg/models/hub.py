@@ -40,12 +40,39 @@ else:
             _missing()
 
 
+#: The model card of `save_pretrained`; the mixin fills in the fields in braces.
+CARD_TEMPLATE = """---
+{{ card_data }}
+---
+
+# Vision GNN
+
+An image classifier of [Vision GNN](https://arxiv.org/abs/2206.00272): the image is a graph of patches.
+
+```python
+from vig_pyg import VisionGNN
+
+model = VisionGNN.from_pretrained("{{ repo_id | default("FOLDER OR NAME", true) }}")
+```
+
+After `import vig_pyg.timm` timm makes it too: `timm.create_model("local-dir:FOLDER", pretrained=True)`.
+
+- Code: `vig_pyg` (license: MIT), after the [published code]({{ repo_url }}) (license: Apache-2.0)
+- Paper: [Vision GNN: An Image is Worth Graph of Nodes]({{ paper_url }})
+- Docs: the README of `vig_pyg`, and [PyTorch Geometric's documentation]({{ docs_url }})
+"""
+
+
 class HubMixin(
     ModelHubMixin,
     library_name="vig_pyg",
-    tags=["vision-gnn", "pytorch-geometric"],
+    license="mit",
+    tags=["vision-gnn", "pytorch-geometric", "timm"],
+    repo_url="https://github.com/huawei-noah/Efficient-AI-Backbones",
     paper_url="https://arxiv.org/abs/2206.00272",
+    docs_url="https://pytorch-geometric.readthedocs.io",
     pipeline_tag="image-classification",
+    model_card_template=CARD_TEMPLATE,
 ):
     """The methods `save_pretrained`, `from_pretrained` and `push_to_hub`, from the mixin of huggingface_hub.
 
@@ -96,7 +123,7 @@ class HubMixin(
             save_directory,
             repo_id=repo_id,
             push_to_hub=push_to_hub,
-            model_card_kwargs=model_card_kwargs,
+            model_card_kwargs={**({} if repo_id is None else {"repo_id": repo_id}), **(model_card_kwargs or {})},
             **push_to_hub_kwargs,
         )
 

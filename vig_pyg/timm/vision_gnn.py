@@ -84,10 +84,14 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 
 
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
-    config = variant_config(name)
+    config: Any = variant_config(name)
     # A pyramid has one map for each stage; of an isotropic model timm takes the last three of all blocks.
-    maps = tuple(range(len(config.depths))) if isinstance(config, PyramidViGConfig) else 3
+    if isinstance(config, PyramidViGConfig):
+        maps: Any = tuple(range(len(options.get("depths", config.depths))))
+    else:
+        maps = min(3, options.get("depth", config.depth))
     _check_feature_class(options.get("feature_cls"))
+    given = options
     if pretrained:
         options = _with_file(name, options)
     model: nn.Module = build_model_with_cfg(
@@ -98,6 +102,9 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
         pretrained_filter_fn=checkpoint_filter_fn,
         **options,
     )
+    if options is not given:  # a place in the cache describes no weights
+        for part in model.modules():
+            getattr(part, "pretrained_cfg", {}).pop("file", None)
     return model
 
 
