@@ -266,3 +266,48 @@ def test_a_spoilt_file_of_weights_is_refused_by_every_door(make, tmp_path, spoil
     for load in (load_run, load_classifier):
         with pytest.raises(ValueError, match=r"model\.safetensors|do not fit this|got an empty one"):
             load(tmp_path)
+
+
+def test_the_folder_has_what_timm_and_transformers_read(made, tmp_path):
+    made.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["architecture"] == ("pvig_micro" if isinstance(made, PyramidViG) else "vig_micro")
+    assert (config["num_features"], config["num_classes"]) == (made.num_features, 3)
+    assert config["id2label"] == dict(zip("012", NAMES, strict=True))
+    assert config["label2id"] == {name: i for i, name in enumerate(NAMES)} and config["label_names"] == NAMES
+    images = config["pretrained_cfg"]
+    assert (images["input_size"], images["mean"], images["crop_pct"]) == ([3, 48, 48], [0.4] * 3, 0.9)
+    for part in (images["first_conv"], images["classifier"]):
+        assert f"{part}.weight" in made.state_dict()
+    header = (tmp_path / "model.safetensors").read_bytes()
+    assert json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])["__metadata__"]["format"] == "pt"
+
+
+@pytest.mark.parametrize("key", ["architecture", "model_args", "pretrained_cfg", "id2label", "num_classes"])
+def test_what_others_read_is_not_read_here(made, tmp_path, key):
+    made.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    for value in ({"depth": 10**9}, "somebody/else", None, [1]):
+        path.write_text(json.dumps({**content, key: value}))
+        assert VisionGNN.from_pretrained(tmp_path).config == made.config
+    path.write_text(json.dumps({name: value for name, value in content.items() if name != key}))
+    assert VisionGNN.from_pretrained(tmp_path).config == made.config
+
+
+def test_the_card_has_license_code_paper_and_docs(made, tmp_path):
+    made.save_pretrained(tmp_path / "a", repo_id="somebody/mine")
+    card = (tmp_path / "a" / "README.md").read_text()
+    assert "license: mit" in card and "library_name: vig_pyg" in card and "More Information Needed" not in card
+    assert 'from_pretrained("somebody/mine")' in card
+    for link in ("https://arxiv.org/abs/2206.00272", "https://github.com/huawei-noah", "https://pytorch-geometric"):
+        assert link in card
+    made.save_pretrained(tmp_path / "b", model_card_kwargs={"repo_id": "other/one"})
+    assert 'from_pretrained("other/one")' in (tmp_path / "b" / "README.md").read_text()
+
+
+def test_equal_models_give_equal_bytes(made, tmp_path):
+    for name in "ab":
+        made.save_pretrained(tmp_path / name)
+    for file in ("config.json", "model.safetensors", "README.md"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()

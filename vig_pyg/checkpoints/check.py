@@ -84,10 +84,11 @@ def adapt_channels(state: State, expected: Mapping[str, Tensor]) -> list[str]:
     if not fits or have.shape == want.shape or have.numel() == 0 or type_fault(FIRST, have, want):
         return []
     old, new = have.size(1), want.size(1)
+    weight = have.to(torch.promote_types(have.dtype, torch.float32))
     if new == 1:
-        adapted, how = have.float().sum(1, keepdim=True), "summed"
+        adapted, how = weight.sum(1, keepdim=True), "summed"
     else:
-        adapted = have.float().repeat(1, -(-new // old), 1, 1)[:, :new] * (old / new)
+        adapted = weight.repeat(1, -(-new // old), 1, 1)[:, :new] * (old / new)
         how = f"repeated and scaled by {old}/{new}" if new > old else f"cut and scaled by {old}/{new}"
     state[FIRST] = adapted.to(have.dtype)
     return [f"The first convolution was adapted from {old} to {new} input channels: its weights were {how}."]
