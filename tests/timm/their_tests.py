@@ -17,7 +17,7 @@ import vig_pyg.timm
 from vig_pyg.timm import vision_gnn
 from vig_pyg.weights import convert
 
-MODELS = os.environ["MODELS"].split(",")
+MODELS = os.environ.get("MODELS", "").split(",")
 #: Tests of timm that name one architecture each, and that our models must pass as well.
 SINGLE = {
     "test_reset_classifier_keeps_pool",
@@ -52,9 +52,11 @@ def random_file(entry, *, folder=None, progress=True):
     return path
 
 
-timm.list_models = ours
-timm.list_pretrained = lambda *args, **kwargs: []
-vision_gnn.download = random_file
+def pytest_configure(config):
+    """Put our models in place of timm's, before timm's tests are imported."""
+    timm.list_models = ours
+    timm.list_pretrained = lambda *args, **kwargs: []
+    vision_gnn.download = random_file
 
 
 @pytest.hookimpl(tryfirst=True)
