@@ -94,8 +94,8 @@ def adapt_channels(state: State, expected: Mapping[str, Tensor]) -> list[str]:
     return [f"The first convolution was adapted from {old} to {new} input channels: its weights were {how}."]
 
 
-def leave_unfit(state: State, expected: Mapping[str, Tensor]) -> tuple[list[str], set[str]]:
-    """Remove tensors that do not fit, and return notes and the names of tensors of the model that are not loaded."""
+def leave_unfit(state: State, expected: Mapping[str, Tensor], notes: list[str]) -> set[str]:
+    """Remove tensors that do not fit, add notes, and return the names of tensors of the model that are not loaded."""
     wrong = [
         key
         for key, tensor in state.items()
@@ -104,10 +104,11 @@ def leave_unfit(state: State, expected: Mapping[str, Tensor]) -> tuple[list[str]
     for key in wrong:
         del state[key]
     missing = expected.keys() - state.keys()
-    notes = [f"Tensors that do not fit were left out: {shorten(wrong)}."] if wrong else []
+    if wrong:
+        notes.append(f"Tensors that do not fit were left out: {shorten(wrong)}.")
     if missing:
         notes.append(f"These tensors of the model were not loaded and stay as they were: {shorten(missing)}.")
-    return notes, set(missing)
+    return set(missing)
 
 
 def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list[str], set[str]]:

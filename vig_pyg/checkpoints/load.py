@@ -116,9 +116,7 @@ def load_state(
     known = _said(native, tables) if known is None else known
     found = compare(known, config) if isinstance(config, ModelConfig) else Comparison((), ())
     if not strict:
-        unfit, missing = leave_unfit(native, expected)
-        left_out |= missing
-        of_classifier += unfit
+        left_out |= leave_unfit(native, expected, of_classifier)
     _check(model, native, {key: tensor for key, tensor in expected.items() if key not in left_out}, found)
     notes += of_classifier + _mismatches(found, model, on_mismatch, overridden)
     notes += _position_note(config, format, found)
