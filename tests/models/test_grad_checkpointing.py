@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from vig_pyg import PyramidViG, ViG
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph import DilatedKNN, Reuse
 from vig_pyg.models.grad_checkpointing import run_block
 
@@ -59,7 +59,7 @@ def test_norms_of_every_kind_keep_their_statistics(momentum):
             return self.norm(x).relu()
 
     block, x = Normed(), torch.rand(9, 4, requires_grad=True)
-    run_block(block, x, Layout.from_sizes([(3, 3)]), checkpointing=True).sum().backward()
+    run_block(block, x, BatchLayout.from_sizes([(3, 3)]), checkpointing=True).sum().backward()
     assert block.norm.num_batches_tracked == 1
     once = nn.BatchNorm1d(4, momentum=momentum)
     once(x)

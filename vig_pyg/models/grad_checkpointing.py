@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from vig_pyg.data import Layout
+from vig_pyg.data import BatchLayout
 
 
-def run_block(block: nn.Module, x: Tensor, layout: Layout, *, checkpointing: bool) -> Tensor:
+def run_block(block: nn.Module, x: Tensor, layout: BatchLayout, *, checkpointing: bool) -> Tensor:
     """Apply a block to nodes, and keep its activations or not.
 
     With checkpointing only the input of the block is kept for the backward pass, which applies the block again with the
@@ -31,9 +31,9 @@ def run_block(block: nn.Module, x: Tensor, layout: Layout, *, checkpointing: boo
 
     Example:
         >>> from vig_pyg import vig_micro
-        >>> from vig_pyg.data import Layout
+        >>> from vig_pyg.data import BatchLayout
         >>> x = torch.rand(16, 64, requires_grad=True)
-        >>> run_block(vig_micro().blocks[0], x, Layout.from_sizes([(4, 4)]), checkpointing=True).shape
+        >>> run_block(vig_micro().blocks[0], x, BatchLayout.from_sizes([(4, 4)]), checkpointing=True).shape
         torch.Size([16, 64])
     """
     out: Tensor
