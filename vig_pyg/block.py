@@ -5,9 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.conv import ConvFactory, MaxRelativeConv, NodesOrPair, NodeUpdateConv, VisionConv
+from vig_pyg.conv import (
+    ConvFactory,
+    MaxRelativeConv,
+    NodesOrPair,
+    NodeUpdateConv,
+    VisionConv,
+    edge_argument,
+    edge_values,
+    refuse_edge_attr,
+)
 from vig_pyg.data import BatchLayout, pool_nodes
-from vig_pyg.graph import Builder, DilatedKNN, GraphFactory, sound_edges
+from vig_pyg.graph import Builder, DilatedKNN, Edges, GraphFactory, sound_graph
 from vig_pyg.graph.search import Search
 from vig_pyg.layers import FFN, DropPath, LinearNorm
 from vig_pyg.ops import mlp, prefers_no_edges
@@ -20,7 +29,7 @@ class FunctionBuilder(nn.Module):
         super().__init__()
         self.function = function
 
-    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges:
         return self.function(x, layout, x_src, layout_src)
 
 
@@ -36,7 +45,8 @@ class Grapher(nn.Module):
         channels: Width C of the nodes.
         conv: Factory of the operator, which is called with the widths C and 2 C. If the sources are pooled, the option
             `add_self_loops` of an operator is switched off, because node i and source i are different positions.
-        graph: Factory of the graph builder, which is called with `k` and `dilation`.
+        graph: Factory of the graph builder, which is called with `k` and `dilation`. If the builder returns attributes
+            of the edges, the operator receives them as `edge_attr` or `edge_weight`, whichever its `forward` has.
         k: Number of neighbors of each patch, at least 1.
         dilation: Spacing of the neighbors, at least 1.
         reduce_ratio: Side length in patches of the window over which the sources are averaged; 1 means no pooling.
@@ -46,7 +56,8 @@ class Grapher(nn.Module):
 
     Raises:
         TypeError: If your own graph builder does not return a dense tensor of int64 or int32.
-        ValueError: If the operator does not return `(N, 2 C)`, or your own graph builder does not return `(2, E)`.
+        ValueError: If the operator does not return `(N, 2 C)`, if your own graph builder does not return `(2, E)`, or
+            if the builder returns attributes of edges and the operator takes none.
         IndexError: If your own graph builder returns a node that does not exist.
 
     Example:
@@ -80,7 +91,10 @@ class Grapher(nn.Module):
         if reduce_ratio > 1 and getattr(self.conv, "add_self_loops", False):
             setattr(self.conv, "add_self_loops", False)  # noqa: B010  (an attribute of PyG's operators)
         if isinstance(self.conv, VisionConv):
-            self.conv.by_target = True  # `sound_edges` checks and sorts the edges
+            self.conv.by_target = True  # `sound_graph` checks and sorts the edges
+        self._edge_argument = edge_argument(self.conv)
+        if getattr(builder, "edge_attr", ()) and self._edge_argument is None:
+            raise refuse_edge_attr(self.conv)
         self.fc2 = LinearNorm(2 * channels, channels)
         self.drop_path = DropPath(drop_path)
 
@@ -96,8 +110,8 @@ class Grapher(nn.Module):
             if joined is not None:
                 return out
         else:
-            edge_index = sound_edges(self.graph(y, layout, y_src, layout_src), self.graph, y_src, y)
-            out = self._update(y if y_src is y else (y_src, y), edge_index, (x.size(0), 2 * x.size(1)))
+            edge_index, edge_attr = sound_graph(self.graph(y, layout, y_src, layout_src), self.graph, y_src, y)
+            out = self._update(y if y_src is y else (y_src, y), edge_index, edge_attr, (x.size(0), 2 * x.size(1)))
         return x + self.drop_path(out, layout.batch, layout.num_graphs)
 
     def _search(self, y: Tensor, layout: BatchLayout, y_src: Tensor, layout_src: BatchLayout) -> Search | None:
@@ -114,12 +128,17 @@ class Grapher(nn.Module):
             return None
         return graph.search(y, layout, y_src, layout_src)
 
-    def _update(self, y: NodesOrPair, edge_index: Tensor, expected: tuple[int, int]) -> Tensor:
+    def _update(
+        self, y: NodesOrPair, edge_index: Tensor, edge_attr: Tensor | None, expected: tuple[int, int]
+    ) -> Tensor:
         """Apply the operator and the following linear layer, together if the operator ends with an MLP on nodes."""
         conv = self.conv
-        if isinstance(conv, NodeUpdateConv) and conv.out_channels == expected[1] and conv.splits():
+        if edge_attr is not None:
+            out = conv(y, edge_index, **edge_values(edge_attr, conv, self._edge_argument))
+        elif isinstance(conv, NodeUpdateConv) and conv.out_channels == expected[1] and conv.splits():
             return mlp(conv.combine(y, edge_index), conv.mlp, self.fc2)
-        out = conv(y, edge_index)
+        else:
+            out = conv(y, edge_index)
         if not isinstance(out, Tensor) or out.shape != expected:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise ValueError(

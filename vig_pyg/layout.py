@@ -71,7 +71,7 @@ class BatchLayout:
         self._num_nodes = _merge_equal(tuple(nodes))
         self._grid_sizes = None if grids is None else _merge_equal(tuple(grids))
         #: Edges that Graphers share during the forward pass of this layout (see `vig_pyg.graph.Reuse`).
-        self.shared_edges: dict[object, Tensor] = {}
+        self.shared_edges: dict[object, Tensor | tuple[Tensor, Tensor]] = {}
         self._pooled: dict[int, BatchLayout] = {}
 
     @property

@@ -20,7 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vig_pyg.conv import ConvFactory, NodesOrPair
 from vig_pyg.data import BatchLayout
-from vig_pyg.graph import Builder
+from vig_pyg.graph import Builder, split_edges
+from vig_pyg.graph.static import one_image
 from vig_pyg.models import ModelConfig, VisionGNN
 
 #: Largest relative difference that is considered rounding.
@@ -149,26 +150,29 @@ def assert_builder(
     """Check the contract of a graph builder (shape, order, no edges between images), and return the number of edges.
 
     Pass targets `x (N, C)` of several images, and for pooled sources `x_src (M, C)`, each with its layout. All nodes
-    must differ, so that there are no ties.
+    must differ, so that there are no ties. Attributes of edges must not depend on the other images either.
     """
     __tracebackhide__ = True
     src, layout_src = (x, layout) if x_src is None or layout_src is None else (x_src, layout_src)
     with _evaluation(builder):
-        edges = builder(x, layout, src, layout_src)
+        edges, attr = split_edges(builder(x, layout, src, layout_src))
         form = tuple(edges.shape), edges.dtype
-        assert edges.dim() == 2 and edges.size(0) == 2 and edges.dtype == torch.long, f"Expected (2, E) int64: {form}."
+        assert form[0][:-1] == (2,) and form[1] == torch.long, f"Expected (2, E) int64: {form}."
         top = edges.max(dim=1).values.tolist()
         assert edges.min() >= 0 and top[0] < src.size(0) and top[1] < x.size(0), f"Edges reach nodes {top}: too far."
         assert (edges[1].diff() >= 0).all(), "Edges are not sorted by target."
-        crossing = int((layout_src.batch[edges[0]] != layout.batch[edges[1]]).sum())
-        assert not crossing, f"{crossing} edges join two images."
+        crossing = layout_src.batch[edges[0]] != layout.batch[edges[1]]
+        assert not crossing.any(), f"{int(crossing.sum())} edges join two images."
         for i in range(layout.num_graphs):
-            one = (x[layout.batch == i], _one(layout, i))
-            one_src = one if src is x else (src[layout_src.batch == i], _one(layout_src, i))
-            alone = builder(*one, *one_src)
-            first = torch.stack([layout_src.ptr[i], layout.ptr[i]]).unsqueeze(1)
-            same = torch.equal(edges[:, layout.batch[edges[1]] == i] - first, alone)
+            one = (x[layout.batch == i], one_image(layout, i))
+            one_src = one if src is x else (src[layout_src.batch == i], one_image(layout_src, i))
+            alone, attr_alone = split_edges(builder(*one, *one_src))
+            first, here = torch.stack([layout_src.ptr[i], layout.ptr[i]]), layout.batch[edges[1]] == i
+            same = torch.equal(edges[:, here] - first.unsqueeze(1), alone)
             assert same, f"Image {i} has other edges alone than in the batch."
+            assert (attr is None) == (attr_alone is None), "Only some of the edges have edge_attr."
+            if attr is not None and attr_alone is not None:
+                _close(attr[here].detach(), attr_alone.detach(), f"Image {i} has other edge_attr alone", None)
     return edges.size(1)
 
 
@@ -275,13 +279,6 @@ def _evaluation(module: object) -> Iterator[None]:
 
 def _permutation(n: int, seed: int, like: Tensor) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed), device="cpu").to(like.device)
-
-
-def _one(layout: BatchLayout, i: int) -> BatchLayout:
-    """The layout of image i alone."""
-    pos, sizes = layout.pos[layout.batch == i], None if layout.grid_sizes is None else (layout.grid_sizes[i],)
-    batch, ptr = torch.zeros_like(layout.batch[: len(pos)]), layout.ptr[i : i + 2] - layout.ptr[i]
-    return BatchLayout(pos, batch, ptr, (len(pos),), sizes, layout.ratio)
 
 
 def _name(part: object) -> str:

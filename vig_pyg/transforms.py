@@ -29,7 +29,7 @@ from torch_geometric.transforms import BaseTransform, ToSLIC
 from torch_geometric.utils import grid, remove_self_loops, to_undirected
 
 from vig_pyg.data import BatchLayout
-from vig_pyg.graph import Builder, DilatedKNN
+from vig_pyg.graph import Builder, DilatedKNN, split_edges
 from vig_pyg.graph.cluster import cluster_neighbors
 
 DEFAULT_K = 9
@@ -89,12 +89,12 @@ class ImageToPatchGraph(BaseTransform):
         tiles = image.reshape(channels, h, size, w, size)
         x = tiles.permute(1, 3, 0, 2, 4).reshape(h * w, -1)  # (C, h, p, w, p) -> (N, C p p)
         layout = BatchLayout.from_sizes([(h, w)], image.device)
-        edge_index = None
+        edge_index = edge_attr = None
         if self.edges == "grid":  # the edges are symmetric, so flipping the rows sorts them by center
             edge_index = remove_self_loops(grid(h, w, device=image.device)[0])[0].flip(0)
         elif self._builder is not None:
-            edge_index = self._builder(x, layout, x, layout)
-        return Data(x=x, edge_index=edge_index, pos=layout.pos, grid_size=(h, w))
+            edge_index, edge_attr = split_edges(self._builder(x, layout, x, layout))
+        return Data(x=x, edge_index=edge_index, edge_attr=edge_attr, pos=layout.pos, grid_size=(h, w))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(patch_size={self.patch_size}, edges={self._builder or self.edges!r})"

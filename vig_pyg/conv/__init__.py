@@ -6,6 +6,7 @@ A new file in this package is imported automatically. It only has to register it
 from vig_pyg._registry import import_files
 from vig_pyg.conv._types import NodesOrPair
 from vig_pyg.conv.base import VisionConv
+from vig_pyg.conv.edge_argument import EdgeArgument, edge_argument, edge_values, refuse_edge_attr
 from vig_pyg.conv.node_update import NodeUpdateConv
 from vig_pyg.conv.registry import CONVS, ConvFactory, list_convs, register_conv
 
@@ -19,6 +20,7 @@ from vig_pyg.conv.resolver import resolve_conv
 __all__ = [
     "CONVS",
     "ConvFactory",
+    "EdgeArgument",
     "EdgeConv",
     "GINConv",
     "GraphSAGEConv",
@@ -26,7 +28,10 @@ __all__ = [
     "NodeUpdateConv",
     "NodesOrPair",
     "VisionConv",
+    "edge_argument",
+    "edge_values",
     "list_convs",
+    "refuse_edge_attr",
     "register_conv",
     "resolve_conv",
 ]

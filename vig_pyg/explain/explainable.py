@@ -77,7 +77,8 @@ class ExplainableViG(nn.Module):
         if edge_index.size(1) != total:
             raise ValueError(f"Expected the edges of all layers (2, {total}), got {tuple(edge_index.shape)}.")
         edges = edge_index.split(self.counts, dim=1)
-        with fixed_graphs(self.model, edges), _sliced_masks(self.model, self.counts):
+        attrs = [graph.edge_attr if "edge_attr" in graph else None for graph in self.graphs]
+        with fixed_graphs(self.model, edges, attrs), _sliced_masks(self.model, self.counts):
             return self.model.forward_head(self.model.forward_features(to_batch(x, self.layout)))
 
 

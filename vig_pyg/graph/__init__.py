@@ -5,6 +5,7 @@ A new file in this package is imported automatically. It only has to register it
 
 from vig_pyg._registry import import_files
 from vig_pyg.graph.contract import Builder, GraphFactory
+from vig_pyg.graph.edge_attr import EDGE_ATTRS, EdgeAttr, Edges, split_edges, with_edge_attr
 from vig_pyg.graph.registry import GRAPHS, list_graphs, register_graph
 
 # isort: split  (lists and messages name the graphs in this order)
@@ -15,12 +16,13 @@ from vig_pyg.graph.logarithmic import LogGraph  # isort: skip
 from vig_pyg.graph.grid import GridGraph  # isort: skip
 from vig_pyg.graph.complete import CompleteGraph  # isort: skip
 from vig_pyg.graph.random_graph import RandomGraph  # isort: skip
-from vig_pyg.graph.resolver import resolve_graph, sound_edges
+from vig_pyg.graph.resolver import resolve_graph, sound_edges, sound_graph
 from vig_pyg.graph.reuse import Reuse
 from vig_pyg.graph.static import StaticGraph
 from vig_pyg.ops import PRECISIONS, Precision
 
 __all__ = [
+    "EDGE_ATTRS",
     "ENGINES",
     "GRAPHS",
     "PRECISIONS",
@@ -28,6 +30,8 @@ __all__ = [
     "Builder",
     "CompleteGraph",
     "DilatedKNN",
+    "EdgeAttr",
+    "Edges",
     "Engine",
     "GraphFactory",
     "GridGraph",
@@ -42,6 +46,9 @@ __all__ = [
     "resolve_graph",
     "shrink",
     "sound_edges",
+    "sound_graph",
+    "split_edges",
+    "with_edge_attr",
 ]
 
 import_files(__name__, __path__)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph.contract import Builder
+from vig_pyg.graph.edge_attr import EdgeAttr
 from vig_pyg.graph.registry import register_graph
 from vig_pyg.graph.static import StaticGraph, nearest_first, offset_edges
 
@@ -23,6 +26,8 @@ class AxialGraph(StaticGraph):
     Args:
         stride: Spacing s in patches, or in pooled cells if the sources are pooled; at least 1. The published value
             is 2.
+        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, nearest in the image first.
@@ -37,8 +42,8 @@ class AxialGraph(StaticGraph):
         [0, 2, 6]
     """
 
-    def __init__(self, *, stride: int = 2) -> None:
-        super().__init__()
+    def __init__(self, *, stride: int = 2, edge_attr: EdgeAttr | Sequence[EdgeAttr] = ()) -> None:
+        super().__init__(edge_attr=edge_attr)
         if stride < 1:
             raise ValueError(f"stride must be at least 1, got {stride}.")
         self.stride = stride

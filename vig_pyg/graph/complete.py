@@ -19,6 +19,10 @@ class CompleteGraph(StaticGraph):
     (the complete graph of graph theory). An image with n targets and m sources has n m edges, so the graph is meant
     for small grids.
 
+    Args:
+        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
+
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, then by distance in the image, then by the index of the source.
 

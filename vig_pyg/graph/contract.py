@@ -7,6 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 from vig_pyg.data import BatchLayout
+from vig_pyg.graph.edge_attr import Edges
 
 
 class Builder(Protocol):
@@ -21,7 +22,9 @@ class Builder(Protocol):
         layout_src: Layout of the sources; the same object as `layout` if the sources are not pooled.
 
     Shapes: to `edge_index (2, E)`, int64. Row 0 holds the sources (neighbors) and row 1 the targets (centers). The
-    edges are sorted by target, with the nearest neighbor first. No edge may connect two images.
+    edges are sorted by target, with the nearest neighbor first. No edge may connect two images. A builder may return
+    a pair `(edge_index, edge_attr)` instead, with attributes `(E, D)` or weights `(E,)` in the order of the edges; the
+    operator receives them if its `forward` has an argument `edge_attr` or `edge_weight`.
 
     Example:
         >>> import torch
@@ -31,7 +34,7 @@ class Builder(Protocol):
         >>> model = vig_micro(graph=lambda k, dilation: only_self)
     """
 
-    def __call__(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor: ...
+    def __call__(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges: ...
 
 
 class GraphFactory(Protocol):

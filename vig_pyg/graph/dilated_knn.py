@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph.cluster import cluster_neighbors, cluster_refuses
 from vig_pyg.graph.dense import dense_edges
+from vig_pyg.graph.edge_attr import EdgeAttr, Edges, attr_repr, checked_edge_attr, with_edge_attr
 from vig_pyg.graph.registry import register_graph
 from vig_pyg.graph.search import Search
 from vig_pyg.ops import PRECISIONS, Precision, check_features, unit_rows
@@ -65,14 +67,16 @@ class DilatedKNN(nn.Module):
             names of `torch.set_float32_matmul_precision`: `"highest"` keeps the precision of float32, `"high"` uses
             TF32, and `"medium"` uses bfloat16. It has no effect on a CPU, nor on 16-bit features, whose products are
             exact in float32.
+        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, nearest first.
+    target, nearest first. With `edge_attr` to the pair of it and the attributes `(E, D)`.
 
     Raises:
-        ValueError: If `k` or `dilation` is below 1, if `engine`, `position` or `knn_precision` is unknown, if an image
-            has no node, or if a feature is not finite. On a GPU the dense engine does not check for NaN, because the
-            check would synchronize the device.
+        ValueError: If `k` or `dilation` is below 1, if an option is unknown, if an image has no node, or if a feature
+            is not finite. On a GPU the dense engine does not check for NaN, because the check would synchronize the
+            device.
 
     Example:
         >>> x = torch.rand(18, 8); layout = BatchLayout.from_sizes([(3, 3), (3, 3)])
@@ -90,6 +94,7 @@ class DilatedKNN(nn.Module):
         engine: Engine = "auto",
         position: PositionMode | None = None,
         knn_precision: Precision = "highest",
+        edge_attr: EdgeAttr | Sequence[EdgeAttr] = (),
     ) -> None:
         super().__init__()
         if k < 1 or dilation < 1:
@@ -106,10 +111,15 @@ class DilatedKNN(nn.Module):
         self.epsilon = epsilon
         self.engine = engine
         self.knn_precision: Precision = knn_precision
+        self.edge_attr = checked_edge_attr(edge_attr)
         self.position = None if position is None else PositionCodes(position)
 
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges:
+        edges = self._edges(x, layout, x_src, layout_src)
+        return with_edge_attr(edges, self.edge_attr, x, layout, x_src, layout_src) if self.edge_attr else edges
+
     @torch.no_grad()
-    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
+    def _edges(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
         if not torch.compiler.is_compiling():
             _check_rows(x, layout, "targets")
             _check_rows(x_src, layout_src, "sources")
@@ -196,7 +206,7 @@ class DilatedKNN(nn.Module):
     def extra_repr(self) -> str:
         return (
             f"k={self.k}, dilation={self.dilation}, stochastic={self.stochastic}, engine={self.engine!r}, "
-            f"knn_precision={self.knn_precision!r}"
+            f"knn_precision={self.knn_precision!r}{attr_repr(self.edge_attr)}"
         )
 
 

@@ -19,6 +19,10 @@ class GridGraph(StaticGraph):
 
     restricted to positions inside the image (the Moore neighborhood).
 
+    Args:
+        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
+
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target; the patch itself comes first, then its side neighbors, then its corner neighbors. If the sources are
     pooled, each target is connected with the pooled cell that contains it and the eight cells around that cell.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph.contract import Builder
+from vig_pyg.graph.edge_attr import EdgeAttr, Edges, attr_repr, checked_edge_attr, with_edge_attr
 from vig_pyg.graph.registry import register_graph
 
 
@@ -22,6 +25,8 @@ class RandomGraph(nn.Module):
 
     Args:
         k: Number of neighbors of each patch, at least 1. In an image with fewer nodes, every node is a neighbor.
+        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, in no order of distance.
@@ -35,13 +40,18 @@ class RandomGraph(nn.Module):
         torch.Size([2, 36])
     """
 
-    def __init__(self, k: int) -> None:
+    def __init__(self, k: int, *, edge_attr: EdgeAttr | Sequence[EdgeAttr] = ()) -> None:
         super().__init__()
+        self.edge_attr = checked_edge_attr(edge_attr)
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}.")
         self.k = k
 
-    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:  # noqa: ARG002
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges:
+        edges = self._drawn(layout, layout_src)
+        return with_edge_attr(edges, self.edge_attr, x, layout, x_src, layout_src) if self.edge_attr else edges
+
+    def _drawn(self, layout: BatchLayout, layout_src: BatchLayout) -> Tensor:
         layout.check_filled(layout_src)
         # The CPU generator gives the same graph on every device, and Apple's GPUs have no float64.
         counts, counts_src = (torch.tensor(part.num_nodes_per_graph, device="cpu") for part in (layout, layout_src))
@@ -61,7 +71,7 @@ class RandomGraph(nn.Module):
         return torch.stack([source, target])[:, stays].to(layout.pos.device)
 
     def extra_repr(self) -> str:
-        return f"k={self.k}"
+        return f"k={self.k}{attr_repr(self.edge_attr)}"
 
 
 @register_graph("random")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch_geometric import EdgeIndex
 
 from vig_pyg.graph.axial import AxialGraph
 from vig_pyg.graph.complete import CompleteGraph
 from vig_pyg.graph.contract import GraphFactory
 from vig_pyg.graph.dilated_knn import DilatedKNN
+from vig_pyg.graph.edge_attr import Edges, split_edges
 from vig_pyg.graph.grid import GridGraph
 from vig_pyg.graph.logarithmic import LogGraph
 from vig_pyg.graph.random_graph import RandomGraph
@@ -45,16 +49,57 @@ def sound_edges(edge_index: Tensor, builder: nn.Module, x_src: Tensor, x_dst: Te
         >>> x = torch.rand(2, 8); sound_edges(torch.tensor([[0, 1], [1, 0]]), nn.Identity(), x, x).tolist()
         [[1, 0], [0, 1]]
     """
+    return sound_graph(edge_index, builder, x_src, x_dst)[0]
+
+
+def sound_graph(found: Edges, builder: nn.Module, x_src: Tensor, x_dst: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Check what a graph builder returned as `sound_edges` does, and sort edge attributes with their edges.
+
+    Args:
+        found: The return value of the builder: `edge_index`, or a pair of it and `edge_attr`.
+        builder: The builder.
+        x_src: Features of the sources, `(M, C)`.
+        x_dst: Features of the targets, `(N, C)`.
+
+    Returns:
+        `edge_index (2, E)`, int64, in range and sorted by target, and the attributes `(E, D)` or `(E,)`, or `None`.
+
+    Raises:
+        TypeError: As `sound_edges`, and if the attributes are not a dense tensor.
+        ValueError: As `sound_edges`, and if there is not one row of attributes for each edge.
+        IndexError: As `sound_edges`.
+
+    Example:
+        >>> x = torch.rand(2, 8); edges = torch.tensor([[0, 1], [1, 0]])
+        >>> [part.tolist() for part in sound_graph((edges, torch.tensor([5.0, 7.0])), nn.Identity(), x, x)]
+        [[[1, 0], [0, 1]], [7.0, 5.0]]
+    """
+    edge_index, edge_attr = split_edges(found)
     if is_own(builder):
-        return edge_index
+        return edge_index, edge_attr
     who = f"The graph builder {_name(builder)}"
+    edge_index = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
     edge_index = checked_edges(edge_index, x_dst.device, who)
+    if edge_attr is not None:
+        _check_attr(edge_attr, edge_index, who)
     check_range(edge_index, x_src.size(0), x_dst.size(0), who)
     target = edge_index[1]
     few = edge_index.size(1) < 2  # already sorted, and known without synchronizing a GPU
     if torch.compiler.is_compiling() or is_symbolic(edge_index) or few or (target[1:] >= target[:-1]).all():
-        return edge_index
-    return edge_index[:, target.argsort(stable=True)]
+        return edge_index, edge_attr
+    order = target.argsort(stable=True)
+    return edge_index[:, order], None if edge_attr is None else edge_attr[order]
+
+
+def _check_attr(edge_attr: Any, edge_index: Tensor, who: str) -> None:
+    if not isinstance(edge_attr, Tensor) or edge_attr.layout != torch.strided:
+        got = type(edge_attr).__name__ if not isinstance(edge_attr, Tensor) else edge_attr.layout
+        raise TypeError(f"{who} must return edge_attr as a dense tensor (E, D), got {got}.")
+    if edge_attr.dim() < 1 or edge_attr.size(0) != edge_index.size(1) or edge_attr.device != edge_index.device:
+        raise ValueError(
+            f"{who} must return one row of edge_attr for each edge on {edge_index.device}, got "
+            f"{tuple(edge_attr.shape)} on {edge_attr.device} for {edge_index.size(1)} edges."
+        )
 
 
 def is_own(builder: object) -> bool:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph.contract import Builder, GraphFactory
+from vig_pyg.graph.edge_attr import Edges
 
 
 class Reuse:
@@ -76,8 +77,9 @@ class Reused(nn.Module):
         self.builder = builder
         self.builds = builds
         self.group = group
+        self.edge_attr: object = getattr(builder, "edge_attr", ())
 
-    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges:
         key = self.group, layout_src.ratio, layout_src.distinct_num_nodes, layout_src.num_graphs
         if self.builds or key not in layout.shared_edges:
             layout.shared_edges[key] = self.builder(x, layout, x_src, layout_src)

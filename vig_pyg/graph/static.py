@@ -6,12 +6,14 @@ Shapes: n targets and m sources of one image, E edges, K offsets.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from vig_pyg._kept import Kept
 from vig_pyg.data import BatchLayout
+from vig_pyg.graph.edge_attr import EdgeAttr, Edges, checked_edge_attr, with_edge_attr
 from vig_pyg.ops import is_exporting
 
 
@@ -21,8 +23,12 @@ class StaticGraph(nn.Module, ABC):
     A subclass implements `image_edges`. The cache key consists of the grids and of the text of `extra_repr`, so every
     option that changes the edges must appear in `extra_repr`.
 
+    Args:
+        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
+
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target.
+    target. With `edge_attr` to the pair of it and the attributes `(E, D)`.
 
     Raises:
         ValueError: If an image has no node, or the graph needs a grid and the nodes are a point set without one.
@@ -36,8 +42,9 @@ class StaticGraph(nn.Module, ABC):
         [[0, 1, 2, 3], [0, 1, 2, 3]]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, edge_attr: EdgeAttr | Sequence[EdgeAttr] = ()) -> None:
         super().__init__()
+        self.edge_attr = checked_edge_attr(edge_attr)
         self._kept: Kept[Tensor] = Kept()
 
     @abstractmethod
@@ -46,10 +53,14 @@ class StaticGraph(nn.Module, ABC):
 
         Args:
             target: Layout of the targets of this image alone.
-            source: Layout of its sources.
+            source: BatchLayout of its sources.
         """
 
-    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:  # noqa: ARG002
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges:
+        edges = self._kept_edges(layout, layout_src)
+        return with_edge_attr(edges, self.edge_attr, x, layout, x_src, layout_src) if self.edge_attr else edges
+
+    def _kept_edges(self, layout: BatchLayout, layout_src: BatchLayout) -> Tensor:
         layout.check_filled(layout_src)
         if layout.grid_sizes is None:  # the positions of a point set are not part of the cache key
             return self._edges(layout, layout_src)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from vig_pyg.data import BatchLayout, Size
 from vig_pyg.graph.dilated_knn import DilatedKNN
+from vig_pyg.graph.edge_attr import EdgeAttr, Edges, attr_repr, checked_edge_attr, with_edge_attr
 from vig_pyg.graph.registry import register_graph
 
 
@@ -29,9 +32,11 @@ class WindowGraph(nn.Module):
         dilation: Spacing of the neighbors, at least 1.
         window: Side length w of a window in patches, a multiple of the pooling ratio of the sources. The default 8
             splits the 14 x 14 grid of the published models into 2 x 2 windows.
+        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, nearest features first.
+    target, nearest features first. With `edge_attr` to the pair of it and the attributes `(E, D)`.
 
     Raises:
         ValueError: If `window` is below 1 or not a multiple of the pooling ratio, if the nodes are a point set without
@@ -43,15 +48,22 @@ class WindowGraph(nn.Module):
         [0, 1, 4, 5]
     """
 
-    def __init__(self, k: int, dilation: int = 1, *, window: int = 8) -> None:
+    def __init__(
+        self, k: int, dilation: int = 1, *, window: int = 8, edge_attr: EdgeAttr | Sequence[EdgeAttr] = ()
+    ) -> None:
         super().__init__()
         if window < 1:
             raise ValueError(f"window must be at least 1, got {window}.")
         self.window = window
+        self.edge_attr = checked_edge_attr(edge_attr)
         self.search = DilatedKNN(k, dilation)
 
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges:
+        edges = self._edges(x, layout, x_src, layout_src)
+        return with_edge_attr(edges, self.edge_attr, x, layout, x_src, layout_src) if self.edge_attr else edges
+
     @torch.no_grad()
-    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
+    def _edges(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
         if layout.grid_sizes is None or layout_src.grid_sizes is None:
             raise ValueError(
                 "Windows need nodes on a grid, but the batch is a free set of points (it has no `grid_size`): "
@@ -85,8 +97,9 @@ class WindowGraph(nn.Module):
         """Search the edges between nodes that are sorted by window."""
         try:
             if x_src is None or windows_src is None:
-                return self.search(x, windows, x, windows)
-            return self.search(x, windows, x_src, windows_src)
+                x_src, windows_src = x, windows
+            edges: Tensor = self.search(x, windows, x_src, windows_src)
+            return edges
         except ValueError as error:  # its message numbers windows, but the user needs the number of the image
             bad = ~x.isfinite().all(1)
             if not bad.any():
@@ -98,7 +111,7 @@ class WindowGraph(nn.Module):
             ) from error
 
     def extra_repr(self) -> str:
-        return f"window={self.window}"
+        return f"window={self.window}{attr_repr(self.edge_attr)}"
 
 
 def _windows(layout: BatchLayout, window: int) -> tuple[Tensor, BatchLayout]:

@@ -11,7 +11,7 @@ from torch_geometric.data import Batch, Data
 
 from vig_pyg.block import Grapher
 from vig_pyg.data import BatchLayout
-from vig_pyg.graph import shrink, sound_edges
+from vig_pyg.graph import Edges, shrink, sound_graph
 
 if TYPE_CHECKING:
     from vig_pyg.models.base import Images, VisionGNN
@@ -39,10 +39,10 @@ def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
     handles, here = [], get_ident()
     for grapher in model.graphers():
 
-        def record(builder: Any, inputs: tuple[Any, ...], edge_index: Tensor, grapher: Grapher = grapher) -> None:
+        def record(builder: Any, inputs: tuple[Any, ...], edges: Edges, grapher: Grapher = grapher) -> None:
             if get_ident() == here:  # passes of other threads call this hook too
                 x, target, x_src, source = inputs
-                found.append(_graphs(grapher, target, source, sound_edges(edge_index, builder, x_src, x)))
+                found.append(_graphs(grapher, target, source, *sound_graph(edges, builder, x_src, x)))
 
         handles.append(grapher.graph.register_forward_hook(record))
     try:
@@ -53,7 +53,9 @@ def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
     return found
 
 
-def _graphs(grapher: Grapher, target: BatchLayout, source: BatchLayout, edge_index: Tensor) -> Batch:
+def _graphs(
+    grapher: Grapher, target: BatchLayout, source: BatchLayout, edge_index: Tensor, edge_attr: Tensor | None
+) -> Batch:
     image = target.batch[edge_index[1]]
     firsts = torch.stack([source.ptr, target.ptr])  # (2, B + 1)
     graphs = []
@@ -67,6 +69,8 @@ def _graphs(grapher: Grapher, target: BatchLayout, source: BatchLayout, edge_ind
             dilation=dilation,
             reduce_ratio=grapher.reduce_ratio,
         )
+        if edge_attr is not None:
+            graph.edge_attr = edge_attr[image == i]
         if target.grid_sizes is not None:
             graph.grid_size = target.grid_sizes[i]
         graphs.append(graph)
