@@ -22,7 +22,7 @@ def test_sources_have_the_asked_ranks(ratio, ranks):
     x, layout, y, small = problem(ratio=ratio)
     source, target = dense_edges(x, layout, y, small, ranks, None)
     distance = torch.cdist(*(normalize(part, dim=1).view(2, -1, 8) for part in (x, y)))
-    want = distance.argsort(dim=-1)[..., ranks] + torch.arange(2).view(2, 1, 1) * small.counts[0]
+    want = distance.argsort(dim=-1)[..., ranks] + torch.arange(2).view(2, 1, 1) * small.num_nodes_per_graph[0]
     assert torch.equal(source, want.flatten())
     assert torch.equal(target, torch.arange(72).repeat_interleave(len(ranks)))
 
@@ -55,7 +55,7 @@ def test_terms_of_columns_and_rows_give_the_edges_of_a_table(mode, size, ratio, 
     graph = DilatedKNN(2, 2, position=mode)
     monkeypatch.setattr(PositionCodes, "forward", lambda *_: codes)
     found = graph.search(x, layout, y, small)
-    assert found.grid_width == size[1] and found.bias.shape == (1, sum(size), small.counts[0])
+    assert found.grid_width == size[1] and found.bias.shape == (1, sum(size), small.num_nodes_per_graph[0])
     monkeypatch.setattr(PositionCodes, "forward", lambda *_: codes._replace(terms=None, table=None))
     edges = graph(x, layout, y, small)
     through = y[edges[0]].view(len(x), 2, -1).amax(1) - x
