@@ -98,7 +98,7 @@ def fastai():
         learner.fit(2, 1e-2)
         shares, _ = learner.get_preds()
     assert shares.shape == (32, 2)
-    assert not [key for key, _ in learner.model[0].named_parameters() if "fc2" in key]
+    assert not [key for key, _ in learner.model[0].named_parameters() if "head" in key]
 
 
 if __name__ == "__main__":
