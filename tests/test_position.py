@@ -177,16 +177,16 @@ def test_codes_of_two_pooling_ratios_with_the_same_grid_are_not_mixed_up():
 @pytest.mark.parametrize("ratio", [1, 2, 3])
 @pytest.mark.parametrize("size", [(4, 9), (9, 4), (1, 12), (7, 1), (6, 6)])
 def test_terms_of_columns_and_rows_add_up_to_the_products(mode, ratio, size, monkeypatch):
-    cpu = torch.device("cpu")
-    table = position._made(mode, size, ratio, 16, torch.float64, True, cpu)[2]
+    device = torch.get_default_device()
+    table = position._made(mode, size, ratio, 16, torch.float64, True, device)[2]
     monkeypatch.setattr(position, "TABLE_LIMIT", 0)
-    p, q, no_table, terms = position._made(mode, size, ratio, 16, torch.float64, True, cpu)
+    p, q, no_table, terms = position._made(mode, size, ratio, 16, torch.float64, True, device)
     assert no_table is None and terms.shape == (sum(size), table.size(1))
     target = torch.arange(table.size(0))
     width = size[1]
     torch.testing.assert_close(terms[target % width] + terms[width + target // width], table, rtol=0, atol=1e-14)
     assert Codes(p, q, None, terms).bias(size)[1] == width
-    assert position._made(mode, size, ratio, 16, torch.float64, False, cpu)[3] is None  # a CPU has no use for them
+    assert position._made(mode, size, ratio, 16, torch.float64, False, device)[3] is None  # a CPU has no use for them
     monkeypatch.setattr(position, "TERMS_LIMIT", 0)
-    assert position._made(mode, size, ratio, 16, torch.float64, True, cpu)[3] is None
+    assert position._made(mode, size, ratio, 16, torch.float64, True, device)[3] is None
     assert Codes(p, q).bias(size) is None

@@ -62,10 +62,13 @@ def test_a_compiler_gets_the_operator(direct):
 @pytest.mark.parametrize("seed", range(6))
 def test_searches_equal_those_of_the_operator(direct, seed, monkeypatch):
     rng = torch.Generator().manual_seed(seed)
-    b, n, m, c = (int(torch.randint(low, high, (), generator=rng)) for low, high in ((1, 3), (1, 9), (3, 20), (1, 20)))
-    x, y = (torch.randn(b, count, c, generator=rng).to(DEVICE) for count in (n, m))
+    b, n, m, c = (
+        int(torch.randint(low, high, (), generator=rng, device="cpu"))
+        for low, high in ((1, 3), (1, 9), (3, 20), (1, 20))
+    )
+    x, y = (torch.randn(b, count, c, generator=rng, device="cpu").to(DEVICE) for count in (n, m))
     k, step = min(3, m), 1 + seed % 2
-    bias = torch.rand(1, n, m, generator=rng).to(DEVICE) if seed % 3 else None
+    bias = torch.rand(1, n, m, generator=rng, device="cpu").to(DEVICE) if seed % 3 else None
     options = {"step": step, "bias": bias, "normalize": seed % 2 == 0}
     found = knn(x, y, k, **options), knn_max_relative(x, y, k, **options)
     calls = []

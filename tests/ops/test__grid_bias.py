@@ -14,12 +14,12 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 def problem(seed, *, m=None, dtype=torch.float32):
     """Features, terms, the width of the grid and the bias; whole numbers, so that every order of a sum is the same."""
     rng = torch.Generator().manual_seed(seed)
-    draw = [int(torch.randint(1, high, (), generator=rng)) for high in (4, 6, 6, 20)]
+    draw = [int(torch.randint(1, high, (), generator=rng, device="cpu")) for high in (4, 6, 6, 20)]
     b, height, width, channels = draw
-    m = m or int(torch.randint(3, 20, (), generator=rng))
-    x, y = (torch.randint(-3, 4, (b, count, channels), generator=rng) for count in (height * width, m))
-    terms = torch.randint(-9, 10, ((1, b)[seed % 2], width + height, m), generator=rng).float()
-    index = torch.arange(height * width)
+    m = m or int(torch.randint(3, 20, (), generator=rng, device="cpu"))
+    x, y = (torch.randint(-3, 4, (b, count, channels), generator=rng, device="cpu") for count in (height * width, m))
+    terms = torch.randint(-9, 10, ((1, b)[seed % 2], width + height, m), generator=rng, device="cpu").float()
+    index = torch.arange(height * width, device="cpu")
     bias = terms[:, index % width] + terms[:, width + index // width]
     return x.to(DEVICE, dtype), y.to(DEVICE, dtype), terms.to(DEVICE), width, bias.to(DEVICE)
 

@@ -51,11 +51,11 @@ def _gradients(layers, out, weight, x, other=None):
 def test_it_equals_the_plain_layers_in_float64(branches, seed, residual):
     rng = torch.Generator().manual_seed(seed)
     heads = 1 + 3 * (seed % 2)
-    rows = int(torch.randint(2, 400, (), generator=rng)) if seed else 3
-    channels = 16 if residual == "x" else 8 * int(torch.randint(1, 5, (), generator=rng))
-    width = 8 * heads * int(torch.randint(1, 4, (), generator=rng))
+    rows = int(torch.randint(2, 400, (), generator=rng, device="cpu")) if seed else 3
+    channels = 16 if residual == "x" else 8 * int(torch.randint(1, 5, (), generator=rng, device="cpu"))
+    width = 8 * heads * int(torch.randint(1, 4, (), generator=rng, device="cpu"))
     layers = branch(channels, width, heads)
-    x, other, weight = (torch.randn(rows, size, generator=rng).to(DEVICE) for size in (channels, 16, 16))
+    x, other, weight = (torch.randn(rows, size, generator=rng, device="cpu").to(DEVICE) for size in (channels, 16, 16))
     found = []
     for dtype in (torch.float32, torch.float64):
         mine, nodes = copy.deepcopy(layers).to(dtype), x.clone().to(dtype).requires_grad_()
