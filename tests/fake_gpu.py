@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves
 
 from vig_pyg import position
 
@@ -38,10 +39,12 @@ class Issued(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.counts = Counter()
+        self.devices = set()  # of the tensors that operators read
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         out = function(*args, **(kwargs or {}))
         name = str(function).split(".", 1)[1]
+        self.devices |= {part.device.type for part in tree_leaves((args, kwargs)) if isinstance(part, torch.Tensor)}
         assert not name.startswith(_WAITING), f"{function} makes the program wait for the GPU"
         if name.startswith("convolution."):  # fake tensors do not know cuDNN, which keeps channels last
             out = torch.empty_like(out, memory_format=torch.channels_last)

@@ -129,6 +129,7 @@ def test_a_training_step_issues_few_operators(name):
             backward(out)
         back = mode.counts
     blocks = len(model.graphers())
+    assert mode.devices == {"cuda"}  # no copy from the CPU, so that a CUDA graph of the step reads nothing old
     found = forward.total(), forward["_to_copy"], back.total(), back["_to_copy"]
     assert all(count <= most for count, most in zip(found, STEPS[name], strict=True)), found
     # no zeros for the biases that a norm cancels, no residual connection by itself but the position embedding's

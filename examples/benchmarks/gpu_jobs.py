@@ -17,11 +17,12 @@ from gpu_search import search_tables
 from gpu_tables import Table, large, prepare, run_table, tables
 
 #: The parts of the benchmark, in the order in which they run by default: what compiles comes last.
-PARTS = ["search", "eager", "graphs", "large", "compiled", "compiled-training"]
+PARTS = ["search", "eager", "graphs", "large", "compiled", "graph-training", "compiled-training"]
 PROFILES = {"profile": ["inference", "training"], "compiled-profile": ["compiled"]}
 _TABLES: dict[str, Callable[[Table], bool]] = {
     "eager": lambda table: table.how == "eager",
-    "graphs": lambda table: table.how == "CUDA graph",
+    "graphs": lambda table: table.how == "CUDA graph" and not table.train,
+    "graph-training": lambda table: table.how == "CUDA graph" and table.train,
     "compiled": lambda table: table.compiles and not table.train,
     "compiled-training": lambda table: table.compiles and table.train,
 }

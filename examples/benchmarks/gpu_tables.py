@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import torch
-from gpu_networks import PEERS, Captured, Networks, adamw, compiled, inference, plain, training_step
+from gpu_networks import PEERS, Captured, Networks, adamw, compiled, graphed, inference, plain, training_step
 from gpu_report import Report, Row
 from gpu_timing import Run, peak_gib, seconds, state_bytes, summary
 
@@ -65,6 +65,7 @@ def tables(args: argparse.Namespace, name: str) -> list[Table]:
     ]
     if args.device.type == "cuda":
         found += [Table("CUDA graph", False, size, [*OURS, *peers]) for size in (1, batch)]
+        found += [Table("CUDA graph", True, batch, ["ours", "Swin-T", "reference"])]
     if args.no_compile:
         return found
     few = ["ours", "reference", "Swin-T"]  # each compilation takes half a minute
@@ -102,7 +103,9 @@ def prepare(table: Table, networks: Networks, network: str, args: argparse.Names
             torch.compiler.cudagraph_mark_step_begin()
         return inference(call, images) if optimizer is None else training_step(call, images, optimizer)
 
-    final = Captured(net, images) if table.how == "CUDA graph" else run
+    if table.how == "CUDA graph" and table.train:
+        call = graphed(net, images)
+    final = Captured(net, images) if table.how == "CUDA graph" and not table.train else run
     return Prepared(plain(final) if network == "ours, plain torch" else final, lambda: state_bytes(net, optimizer))
 
 

@@ -172,7 +172,8 @@ def test_parts_run_in_the_order_they_are_given(benchmark):
     ]
     assert names.count("compile ahead") == 1 and COMPILED.format("vig_small") in names
     args.ahead, args.parts = 0, [*PARTS, *PROFILES]
-    assert len(all_jobs(args)) == len({job.name for job in all_jobs(args)}) == 20
+    assert len(all_jobs(args)) == len({job.name for job in all_jobs(args)}) == 22
+    assert "training step, CUDA graph | vig_small | 8" in {job.name for job in all_jobs(args)}
 
 
 COMPILED = "inference, compiled | {} | 8"
