@@ -71,12 +71,39 @@ CPU_ONLY = {
 }
 
 
+class Failures:
+    """Writes the names of failed tests as they fail: a run that is killed keeps them."""
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, "w"):
+            pass
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self.note(report)
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.note(report)
+
+    def note(self, report):
+        error = [line for line in report.longreprtext.splitlines() if line.startswith("E ")] or [""]
+        with open(self.path, "a") as file:
+            file.write(
+                f"{report.nodeid} ({report.when if hasattr(report, 'when') else 'collection'}): {error[0][:200]}\n"
+            )
+
+
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="where tests put new tensors: cpu (default) or cuda")
+    parser.addoption("--failures", metavar="FILE", help="name each failed test in this file at once, with its error")
 
 
 def pytest_configure(config):
     """Before the tests are collected, as their parameters hold tensors too."""
+    if config.getoption("--failures") and not hasattr(config, "workerinput"):  # workers report to the first process
+        config.pluginmanager.register(Failures(config.getoption("--failures")))
     device = config.getoption("--device")
     if device == "cpu":
         return
