@@ -48,12 +48,12 @@ def write_config(
     """Write `config.json`: what is needed to make a model again and to use it, here, in timm and in transformers.
 
     Args:
-        folder: Where to write; it exists.
+        folder: The folder, which exists.
         model: A `VisionGNN`, or a detector of `vig_pyg.detection`. Any other module is written by the name of its
             class, and `vig_pyg.load` says how its weights can be used.
         class_names: Names of the classes, in the order of the logits or labels.
-        preprocessing: From an image to the input of a classifier.
-        category_ids: Of a detector, the number of each class in COCO's files.
+        preprocessing: Preprocessing of the images of a classifier.
+        category_ids: Number of each class of a detector in COCO's files.
 
     Raises:
         OSError: If it cannot be written; a file that was there is then still whole.
@@ -74,8 +74,8 @@ def write_weights(folder: Path, state: Mapping[str, Tensor]) -> None:
     """Write a state dict as `model.safetensors`.
 
     Args:
-        folder: Where to write; it exists.
-        state: That of the model, on any device.
+        folder: The folder, which exists.
+        state: State dict of the model, on any device.
 
     Raises:
         OSError: If it cannot be written; a file that was there is then still whole.
@@ -119,7 +119,7 @@ def read_config(path: Path, *, what: str = "the configuration of a model") -> di
 
     Args:
         path: The file.
-        what: What it should be, for errors.
+        what: The kind of content that is expected, for errors.
 
     Raises:
         ValueError: If it is none, or was written by a later version.

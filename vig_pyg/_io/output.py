@@ -25,7 +25,7 @@ def new_folder(path: str | Path, *, keep: Callable[[], bool] = lambda: False) ->
 
     Args:
         path: The folder; there must be nothing of that name.
-        keep: Called after an error: whether what is there is worth keeping.
+        keep: Called after an error; the folder stays if it returns true.
 
     Raises:
         OSError: If it exists or cannot be made (see `check_new_folder`).
@@ -56,8 +56,8 @@ def write_file(path: str | Path, content: Content, *, overwrite: bool = False) -
 
     Args:
         path: The file; its folder is made if needed.
-        content: All of it; text is written as UTF-8.
-        overwrite: Whether it may replace another file.
+        content: Content of the file; text is written as UTF-8.
+        overwrite: If true, it may replace another file.
 
     Raises:
         FileExistsError: If there is a folder, a link, a pipe, a device, or a file that is not to be overwritten.

@@ -16,7 +16,7 @@ class AugmentedImage:
     """An image to a random training image `(C, H, W)`; draws from the generators of torch, numpy and Python.
 
     Args:
-        augmentation: What to do.
+        augmentation: The random changes.
         preprocessing: Size, channels and normalization.
 
     Raises:

@@ -20,9 +20,9 @@ class ImageBatch:
     """A batch of images.
 
     Args:
-        places: Their places in the list of all, in order.
-        images: Those that could be read, `(B, C, S, S)`; `None` if there are none.
-        broken: Of the others the place and the reason.
+        places: Places of the readable images in the list of all, in order.
+        images: The images that could be read, `(B, C, S, S)`; `None` if there are none.
+        broken: Place of each other image, and the reason why it could not be read.
     """
 
     places: list[int]
@@ -54,9 +54,9 @@ def batches(
 
     Args:
         paths: The files.
-        preprocessing: From an image to an image.
-        batch_size: Images at once.
-        num_workers: Processes that read and prepare; 0 reads in this one.
+        preprocessing: Preprocessing of the images.
+        batch_size: Number of images of a batch.
+        num_workers: Number of processes that read images; 0 reads in this one.
 
     Raises:
         ValueError: If `batch_size` is below 1 or `num_workers` below 0.

@@ -27,7 +27,7 @@ def color_transform(
         color_jitter: Largest change of brightness, contrast and saturation; timm leaves it out beside `randaugment`.
         image_size: Side of the images in pixels, to which translations are relative.
         mean: Mean of the normalization, the color of what a shift leaves free.
-        std: Its standard deviation.
+        std: Standard deviation of the normalization.
 
     Raises:
         ValueError: If timm does not know such a string, or it fails on an image.

@@ -37,8 +37,8 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
     Args:
         sources: Files, or images as arrays `(H, W)` or `(H, W, C)`.
-        labels: Class of each.
-        transform: From an image to a tensor.
+        labels: Number of the class of each source.
+        transform: Function that makes a tensor from an image.
     """
 
     def __init__(
@@ -94,14 +94,14 @@ class ImageData(TrainData):
     """Two sets of images, the names of the classes, and the preprocessing.
 
     Args:
-        title: Name of the data.
+        title: Name of the data set.
         train: Sources and labels to train on.
         val: Sources and labels held out.
-        class_names: One for each label.
-        preprocessing: What an image goes through; in training the augmentation takes its place.
-        augmentation: Of training images.
-        batch_size: Images of a step, over all processes.
-        num_workers: Processes that load, for each process that trains.
+        class_names: Name of the class of each label.
+        preprocessing: Preprocessing of the images; in training the augmentation takes its place.
+        augmentation: Random changes of the training images.
+        batch_size: Number of images of a step, over all processes.
+        num_workers: Number of processes that read images, for each process that trains.
         cache: Keep all decoded images in memory, for training with a short side of at most so many pixels.
 
     Raises:

@@ -19,9 +19,9 @@ class ClassResult:
     """The accuracy of one class.
 
     Args:
-        index: Its number.
-        name: Its name.
-        images: Images of it that could be read.
+        index: Number of the class.
+        name: Name of the class.
+        images: Number of its images that could be read.
         top1: Share of them, in percent, for which it was the likeliest class.
         top5: Share of them for which it was among the five likeliest (among all, if the model has fewer).
     """
@@ -38,13 +38,13 @@ class Evaluation:
     """Accuracy on labeled images.
 
     Args:
-        images: Images that could be read.
+        images: Number of images that could be read.
         top1: Percent of them, each counting alike, whose class was the likeliest.
         top5: Percent of them whose class was among the five likeliest.
         per_class: The classes that occur, in order.
         broken: Images that could not be read; they count nowhere.
-        images_per_second: Of the whole, reading included.
-        model_images_per_second: Of the model alone.
+        images_per_second: Speed of the whole evaluation, reading included.
+        model_images_per_second: Speed of the model alone.
     """
 
     images: int
@@ -70,9 +70,9 @@ def evaluate(
     Args:
         classifier: The model. It chooses among all of its classes, whether they occur or not.
         data: The images.
-        batch_size: Images at once.
-        num_workers: Processes that read and prepare.
-        device: Where the model computes.
+        batch_size: Number of images that are computed at once.
+        num_workers: Number of processes that read images.
+        device: The device that computes.
         progress: Called with the number of images of each batch when it is done, for a progress bar.
 
     Raises:

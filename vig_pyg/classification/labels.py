@@ -23,7 +23,7 @@ class LabeledImages:
 
     Args:
         paths: The files.
-        labels: Their classes, as numbers of the model's classes.
+        labels: Class of each file, as the number of a class of the model.
     """
 
     paths: list[Path]

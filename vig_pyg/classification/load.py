@@ -27,10 +27,10 @@ class Prediction:
     """The likeliest classes of an image.
 
     Args:
-        path: The file; `None` of an image that was none.
-        classes: Their numbers, the likeliest first.
-        names: Their names.
-        probabilities: Their softmax probabilities, from 0 to 1.
+        path: The file; `None` for an image that was not read from one.
+        classes: Numbers of the classes, the likeliest first.
+        names: Names of these classes.
+        probabilities: Softmax probabilities of these classes, from 0 to 1.
     """
 
     path: Path | None
@@ -44,10 +44,10 @@ class ImageClassifier:
     """A trained classifier, which is called on images.
 
     Args:
-        name: What the user named.
-        model: In evaluation mode.
-        class_names: One for each logit.
-        preprocessing: From an image to the model's input.
+        name: Name or folder that the user gave.
+        model: The network, in evaluation mode.
+        class_names: Name of the class of each logit.
+        preprocessing: Preprocessing of the images.
 
     Example:
         >>> options = {"class_names": ["cat", "dog"], "preprocessing": Preprocessing(image_size=32)}
@@ -72,7 +72,7 @@ class ImageClassifier:
         Args:
             images: An image (see `vig_pyg.image_io.as_image`), a list of images, or a tensor `(B, C, H, W)` of pixels
                 that are not normalized.
-            topk: Classes of each; all of them if there are fewer.
+            topk: Number of classes of each image; all of them if there are fewer.
 
         Returns:
             A `Prediction`, or a list of them for several images.
@@ -112,9 +112,9 @@ def load_classifier(
             official weights), of weights (`"pvig_small:imagenet1k:mmpretrain"`), or of a model on the Hugging Face hub
             (`"somebody/my-vig"`).
         weights: A file or URL with the weights of a model that is given by its name, instead of the published ones.
-        position: Another position mode of a pyramid, `"official"` or `"grid"`.
+        position: Another position mode for a pyramid, `"official"` or `"grid"`.
         image_size: Another side of the crop in pixels; the short side before it grows alike.
-        progress: Whether a download shows a bar.
+        progress: If true, a download shows a progress bar.
 
     Raises:
         FileNotFoundError: If there is no such folder, file or model.

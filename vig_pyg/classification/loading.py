@@ -1,4 +1,4 @@
-"""The data of settings."""
+"""Loading of the data that settings name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def load_data(settings: ClassificationConfig) -> ImageData:
     """Load the images that settings name.
 
     Args:
-        settings: Which data, and how it is prepared and augmented.
+        settings: Names the data, its preprocessing and its augmentation.
 
     Raises:
         FileNotFoundError: If there is no such folder or file.

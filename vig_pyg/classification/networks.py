@@ -34,7 +34,7 @@ def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int
         name: A name of `list_models()`.
         options: Options of the model; the channels, the size and the number of classes come from the data.
         data: The images.
-        seed: Of the weights.
+        seed: Seed of the weights.
 
     Raises:
         TypeError: If an option is unknown.

@@ -18,7 +18,7 @@ class UnreadableImage:
 
     Args:
         path: The file.
-        reason: Why.
+        reason: The reason.
     """
 
     path: Path
@@ -39,10 +39,10 @@ def predict(
     Args:
         classifier: The model.
         paths: The files.
-        topk: Classes of each; all of them if there are fewer.
-        batch_size: Images at once.
-        num_workers: Processes that read and prepare.
-        device: Where the model computes.
+        topk: Number of classes of each image; all of them if there are fewer.
+        batch_size: Number of images that are computed at once.
+        num_workers: Number of processes that read images.
+        device: The device that computes.
 
     Raises:
         ValueError: If an option is too small.

@@ -34,7 +34,7 @@ class Split:
     """The images of a folder or a table.
 
     Args:
-        class_names: One for each label.
+        class_names: Name of the class of each label.
         train: Images to train on.
         val: Images held out.
     """
@@ -49,7 +49,7 @@ def divided(paths: list[str], labels: list[int], class_names: list[str], where: 
 
     Args:
         paths: The files.
-        labels: Their classes, as numbers.
+        labels: Class of each file, as a number.
         class_names: Names of the classes.
         where: The folder or table, for messages.
 

@@ -71,7 +71,7 @@ class DetectorConfig:
     Args:
         detector: `"retinanet"`, `"fasterrcnn"` or `"maskrcnn"`.
         backbone: The configuration of the PyramidViG.
-        options: What the detectors share, all defaults resolved, without `weights_backbone`.
+        options: Options that the detectors share, all defaults resolved, without `weights_backbone`.
     """
 
     detector: str

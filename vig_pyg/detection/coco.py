@@ -30,7 +30,7 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
         path: The JSON file.
         images: The folder of the images. By default the first of these that has them: `images/` beside the file,
             its own folder, and `NAME/` beside its folder for a file `instances_NAME.json`, as in COCO.
-        on_bad: What to do with boxes without area (see `clip_box`).
+        on_bad: Treatment of boxes without area (see `clip_box`).
 
     Raises:
         FileNotFoundError: If the file or an image does not exist.

@@ -60,7 +60,7 @@ def augment(augmentation: Augmentation, image: Tensor, target: Target) -> Sample
     """Change a training image and its objects at random; draws from torch's generator.
 
     Args:
-        augmentation: What is changed.
+        augmentation: The random changes.
         image: Bytes `(3, H, W)`.
         target: Its objects; those that are cut away are left out of the result.
     """
@@ -95,8 +95,8 @@ class DetectionSet(Dataset[Sample]):
 
     Args:
         source: The images.
-        masks: Whether to decode outlines.
-        augmentation: Changes by chance, for training.
+        masks: If true, outlines are decoded.
+        augmentation: Random changes of the images, for training.
 
     Raises:
         ValueError: If masks are wanted and no object has an outline, or one has none that can be used and
@@ -178,11 +178,11 @@ class DetectionData(TrainData):
     Args:
         train: Images to train on.
         val: Images to evaluate on.
-        masks: Whether outlines are wanted.
-        augmentation: Changes of the training images.
-        batch_size: Images of a step, over all processes.
-        num_workers: Processes that load, for each process that trains.
-        seed: Of order and augmentation.
+        masks: If true, outlines are read.
+        augmentation: Random changes of the training images.
+        batch_size: Number of images of a step, over all processes.
+        num_workers: Number of processes that read images, for each process that trains.
+        seed: Seed of the order and the augmentation.
 
     Raises:
         ValueError: If the classes differ, or there are fewer training images than a batch.

@@ -27,10 +27,10 @@ def evaluate_detector(
     Args:
         detector: The detector (see `load_detector`).
         source: The images (see `open_source`); its classes are matched with the run's by name.
-        batch_size: Images at a time.
-        num_workers: Processes that read images.
-        device: Where to compute; by default a CUDA GPU if there is one, else the CPU.
-        progress: Whether to show a progress bar.
+        batch_size: Number of images that are computed at once.
+        num_workers: Number of processes that read images.
+        device: The device that computes; by default a CUDA GPU if there is one, else the CPU.
+        progress: If true, a progress bar is shown.
 
     Returns:
         The evaluator: `compute()` for average precision, `results` for the detections in COCO's format.

@@ -30,11 +30,11 @@ class ObjectDetector:
     """A trained detector, which is called on images.
 
     Args:
-        name: What the user named.
-        model: In evaluation mode.
+        name: Name or folder that the user gave.
+        model: The detector, in evaluation mode.
         class_names: Names of the classes, that of label 1 first.
-        category_ids: Their numbers in COCO's files.
-        masks: Whether it finds outlines as well as boxes.
+        category_ids: Numbers of the classes in COCO's files.
+        masks: True if it finds outlines as well as boxes.
     """
 
     name: str
@@ -93,8 +93,8 @@ def detect(
     Args:
         detector: The detector.
         image: The image (see `read_pixels`).
-        threshold: Lowest score.
-        device: Where the model is.
+        threshold: Lowest score of an object, from 0 to 1.
+        device: The device of the model.
 
     Returns:
         On the CPU `boxes (n, 4)`, `labels (n,)` from 1, `scores (n,)` and, from Mask R-CNN, `masks (n, 1, H, W)`.
@@ -108,7 +108,7 @@ def load_detector(source: str | Path) -> ObjectDetector:
     """Load a trained detector; the run that trains it need not be finished.
 
     Args:
-        source: Its folder, or a name on the Hugging Face hub.
+        source: A folder, or a name on the Hugging Face hub.
 
     Raises:
         FileNotFoundError: If it is not the folder of a detector, or no epoch is finished.

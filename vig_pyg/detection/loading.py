@@ -22,7 +22,7 @@ def load_data(config: DetectionConfig) -> DetectionData:
     """Load the images; what is probably a mistake in their division is logged.
 
     Args:
-        config: Where they are, and how they are augmented and batched.
+        config: Names the images, their augmentation and the size of batches.
 
     Raises:
         FileNotFoundError: If something does not exist.
@@ -46,9 +46,9 @@ def make_detector(config: DetectionConfig, num_classes: int, *, pretrained: bool
     """Make the detector of a configuration, with the weights of its seed.
 
     Args:
-        config: Which detector, with its options.
+        config: Names the detector and its options.
         num_classes: Number of classes of the annotations.
-        pretrained: Whether classification weights are read; without, the detector is the same otherwise.
+        pretrained: If true, classification weights are read; if false, the detector is the same but for them.
 
     Raises:
         ValueError: If an option is unknown or out of its bounds, or the weights do not fit.

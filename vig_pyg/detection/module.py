@@ -20,8 +20,8 @@ class DetectorModule(Task):
 
     Args:
         model: The detector, which returns a dict of losses in training and a list of detections in evaluation.
-        config: Numbers of the run.
-        evaluator: Of the held-out images.
+        config: Configuration of the training.
+        evaluator: Evaluator of the held-out images.
         paths: The files of the training images by their numbers, for errors.
     """
 

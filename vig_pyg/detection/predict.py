@@ -69,7 +69,7 @@ def predict(
         out: A folder for `predictions.json`, which is COCO's format with `score`, the images numbered from 1 in the
             order given, and one PNG for each image, with boxes, outlines, names and scores. It must not exist.
         threshold: Lowest score of an object that is drawn or written, from 0 to 1.
-        device: Where to compute; by default a CUDA GPU if there is one, else the CPU.
+        device: The device that computes; by default a CUDA GPU if there is one, else the CPU.
         progress: Called with 1 when an image is searched, for a progress bar.
 
     Raises:

@@ -21,10 +21,10 @@ class Annotation:
     Args:
         box: x1, y1, x2, y2 in pixels, within the image.
         label: Number of its class, from 1.
-        crowd: Whether it stands for many, or is too hard to count: not trained on, and no detection of it is wrong.
+        crowd: COCO's `iscrowd` or VOC's `difficult`: ignored in training, and no detection of it is wrong.
         segmentation: COCO's polygons or run lengths as the file has them, an `Outline`, or `None`.
         area: Area in square pixels by which COCO's evaluation sorts objects into small, medium and large.
-        name: What reports call it, such as `"annotation 12"`.
+        name: Name for reports, such as `"annotation 12"`.
     """
 
     box: tuple[float, float, float, float]
@@ -41,7 +41,7 @@ class ImageRecord:
 
     Args:
         path: The file.
-        image_id: Its number in results.
+        image_id: Number of the image in results.
         size: Height and width in pixels, in which the boxes are given.
         things: The objects.
         turn: EXIF orientation (1 to 8) by which boxes and outlines are turned to lie on the upright image; 1 where
@@ -63,8 +63,8 @@ class DetectionDataset:
         title: A name for reports.
         records: The images.
         class_names: Names of the classes, label 1 first.
-        category_ids: Their numbers in COCO results.
-        on_bad: What to do with outlines that cannot be used.
+        category_ids: Numbers of the classes in COCO results.
+        on_bad: Treatment of outlines that cannot be used.
     """
 
     title: str

@@ -33,7 +33,7 @@ def read_voc(
         root: The folder.
         part: Name of the list, such as `"train"`.
         classes: Names of the classes; by default all that occur in the list, sorted.
-        on_bad: What to do with boxes without area (see `clip_box`).
+        on_bad: Treatment of boxes without area (see `clip_box`).
 
     Raises:
         FileNotFoundError: If the folder, the list, an annotation or an image does not exist.

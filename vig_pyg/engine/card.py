@@ -28,9 +28,9 @@ def model_card(folder: Path, model: nn.Module, data: TrainData, history: Metrics
     Args:
         folder: The run's folder.
         model: The network.
-        data: What it was trained on.
+        data: The training and validation images.
         history: The scores of all epochs.
-        config: How it was trained.
+        config: Configuration of the training.
     """
     kept = history.kept
     parameters = sum(p.numel() for p in model.parameters()) / 1e6

@@ -22,8 +22,8 @@ class CheckpointCallback(lightning.Callback):
 
     Args:
         folder: Folder of the run.
-        stop: Where signals arrive.
-        every: Steps between checkpoints within an epoch; `None` writes none there.
+        stop: The callback that receives signals.
+        every: Number of steps between checkpoints within an epoch; `None` writes none there.
     """
 
     def __init__(self, folder: Path, stop: PreemptionHandler, *, every: int | None = None) -> None:

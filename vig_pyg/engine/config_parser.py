@@ -29,7 +29,7 @@ class ConfigParser(ArgumentParser):
     Args:
         config: The dataclass; its docstring's `Args` are the help, its types the bounds.
         prog: The command, such as `"vig-pyg train"`.
-        description: What the command does.
+        description: Description of the command.
         shortcuts: Further flags that set one of the `options`, `--k` for `options.k`, with their help.
         by_preset: Names of fields whose default depends on a preset.
     """

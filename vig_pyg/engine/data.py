@@ -33,10 +33,10 @@ class CardText:
 
     Args:
         name: Name of the network.
-        purpose: What it does, as a sentence.
+        purpose: Purpose of the network, as a sentence.
         scores: Names of scores and their values in words.
         command: A command that uses it, with `{}` in place of the run folder.
-        images: What images it takes, as a sentence.
+        images: Description of the images that the network takes, as a sentence.
     """
 
     name: str
@@ -52,13 +52,13 @@ class TrainData(lightning.LightningDataModule):
     A kind of data defines `make_task`, `write_config`, `card` and, where there is more to draw, `figures`.
 
     Args:
-        title: Name of the data.
+        title: Name of the data set.
         train_set: Images to train on; an item is an index, or an index with the seed of its augmentation.
         val_set: Images held out; the item `None` fills a batch up and counts for nothing.
         class_names: Names of the classes.
-        batch_size: Images of a step, over all processes.
-        num_workers: Processes that load, for each process that trains.
-        collate: From a list of items to a batch; by default they are stacked.
+        batch_size: Number of images of a step, over all processes.
+        num_workers: Number of processes that read images, for each process that trains.
+        collate: Function that makes a batch from a list of items; by default they are stacked.
 
     Raises:
         ValueError: If `num_workers` is negative.
@@ -97,7 +97,7 @@ class TrainData(lightning.LightningDataModule):
 
         Args:
             model: The network.
-            config: How it is trained.
+            config: Configuration of the training.
             world: Number of processes.
         """
         if not len(self.val_set):

@@ -28,9 +28,9 @@ def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHi
     Args:
         folder: The run's folder.
         model: The trained network, on the CPU.
-        data: What it was trained on.
+        data: The training and validation images.
         history: The scores of all epochs.
-        config: How it was trained.
+        config: Configuration of the training.
     """
     parts: dict[str, Callable[[], Content]] = {CARD: lambda: model_card(folder, model, data, history, config)}
     if can_draw():

@@ -17,8 +17,8 @@ class EMA(lightning.Callback):
     pair the wrong ones; timm's takes what is saved with the weights.
 
     Args:
-        decay: Of the average; 0.99996 is published, for 300 epochs of ImageNet.
-        warmup: Whether the decay grows to that value, for runs of few steps.
+        decay: Decay of the average; 0.99996 is published, for 300 epochs of ImageNet.
+        warmup: If true, the decay grows to that value, for runs of few steps.
     """
 
     def __init__(self, decay: float, *, warmup: bool = False) -> None:

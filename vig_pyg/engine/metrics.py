@@ -24,10 +24,10 @@ class MetricsHistory(lightning.Callback):
 
     Args:
         monitor: The score whose highest value is the best.
-        folder: Where to write; `None` writes nothing.
-        keep: Whose counts are drawn in the end, the last or the best epoch's.
-        patience: Epochs without a better score before training stops; `None` never stops.
-        evaluate_every: Epochs between evaluations; the last epoch is always evaluated.
+        folder: The run folder; `None` writes nothing.
+        keep: The epoch whose counts are drawn in the end: the last or the best.
+        patience: Number of epochs without a better score after which training stops; `None` never stops.
+        evaluate_every: Number of epochs between evaluations; the last epoch is always evaluated.
     """
 
     def __init__(

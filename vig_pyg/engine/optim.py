@@ -22,8 +22,8 @@ def parameter_groups(
 
     Args:
         model: The network; parameters that need no gradient are left out.
-        lr: Rate of the last layer.
-        weight_decay: Of weights.
+        lr: Learning rate of the last layer.
+        weight_decay: Weight decay of matrices and convolutions; biases, norms and positions have none.
         layer_decay: Each layer's rate over that of the layer after it. The layers are those of the model's
             `group_matcher`; without one, stem, blocks and head are the layers, and a `Downsample` belongs to the block
             behind it.

@@ -25,7 +25,7 @@ def check_run(model: nn.Module, data: TrainData, config: TrainConfig, out: Path,
     Args:
         model: The network.
         data: The images.
-        config: How the network is trained.
+        config: Configuration of the training.
         out: The run folder.
         resume: Whether the run folder is there already.
 
@@ -60,7 +60,7 @@ def check_extras(config: TrainConfig, *, first: bool) -> None:
     """Packages that are only used on the way, or at the end.
 
     Args:
-        config: How the network is trained.
+        config: Configuration of the training.
         first: Whether this process says what is missing.
     """
     if config.tensorboard and not (find_spec("tensorboard") or find_spec("tensorboardX")):

@@ -25,7 +25,7 @@ class Processes:
     """The place of this process among others.
 
     Args:
-        launcher: What started the processes.
+        launcher: The program that started the processes.
         first: Whether this is the first of all, which alone writes.
         world: Number of processes; 1 where nobody has started several (Lightning may start them later).
     """

@@ -18,9 +18,9 @@ class ProgressBar(lightning.Callback):
     """Images a second, the time that is left, and the scores of every epoch.
 
     Args:
-        history: Where the scores are.
-        batch_size: Images of a step, over all processes.
-        console: Where to write; the standard error by default.
+        history: The callback that holds the scores.
+        batch_size: Number of images of a step, over all processes.
+        console: The console that is written to; the standard error by default.
     """
 
     def __init__(self, history: MetricsHistory, *, batch_size: int, console: Console | None = None) -> None:

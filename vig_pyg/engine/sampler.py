@@ -23,11 +23,11 @@ class TrainBatches(Sampler[list[Item]]):
 
     Args:
         count: Number of images.
-        batch_size: Images of one optimizer step, over all processes.
-        seed: Of the run.
+        batch_size: Number of images of one optimizer step, over all processes.
+        seed: Seed of the run.
         repeats: Repeated augmentation: so many copies of an image close to each other, each augmented in its own way,
             while an epoch stays as long (timm's `RepeatAugSampler`, as published); 1 is off.
-        accumulate: Parts of a batch whose gradients are added.
+        accumulate: Number of parts of a batch, whose gradients are added.
         rank: This process.
         world: Number of processes.
 
@@ -114,7 +114,7 @@ class EvalBatches(Sampler[list[Item]]):
 
     Args:
         count: Number of images.
-        batch_size: Images of a batch of this process.
+        batch_size: Number of images of a batch of this process.
         rank: This process.
         world: Number of processes.
 

@@ -64,7 +64,7 @@ def sync_norms(model: nn.Module, device: torch.device) -> None:
 
     Args:
         model: The network; it must not be a batch norm itself.
-        device: Where it will train.
+        device: The device of the training.
     """
     for name, child in model.named_children():
         if isinstance(child, _BatchNorm) and child.affine and not child.weight.requires_grad:

@@ -1,4 +1,4 @@
-"""A Lightning trainer for a recipe, on one CPU or on many machines."""
+"""A Lightning trainer for a configuration, on one CPU or on many machines."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def make_trainer(recipe: TrainConfig, folder: Path, callbacks: list[lightning.Ca
     """Make the trainer of a run.
 
     Args:
-        recipe: Epochs, devices, precision and the like.
-        folder: Of the run.
-        callbacks: All that should happen on the way, in this order.
+        recipe: Configuration of the training.
+        folder: The run folder.
+        callbacks: The callbacks, in this order.
 
     Raises:
         ImportError: If TensorBoard's files are wanted and TensorBoard is not installed.
@@ -63,7 +63,7 @@ def make_trainer(recipe: TrainConfig, folder: Path, callbacks: list[lightning.Ca
 
 
 def placement(recipe: TrainConfig) -> tuple[int | str, int]:
-    """Processes on this machine and machines: those of the recipe, else those of torchrun or SLURM."""
+    """Processes on this machine and machines: those of the configuration, else those of torchrun or SLURM."""
     env, devices, nodes = os.environ, recipe.devices, recipe.num_nodes
     if "LOCAL_WORLD_SIZE" in env:  # torchrun
         here = int(env["LOCAL_WORLD_SIZE"])

@@ -18,11 +18,11 @@ class CifarData(ImageData):
 
     Args:
         classes: 10 or 100.
-        root: Folder of the files; they are downloaded (170 MB) where they are not there.
-        image_size: Side of the images.
-        batch_size: Images a step.
-        num_workers: Processes that load.
-        augmentation: Of training images.
+        root: Folder of the files; they are downloaded (170 MB) if they are not there.
+        image_size: Side of the images in pixels.
+        batch_size: Number of images of a step.
+        num_workers: Number of processes that read images.
+        augmentation: Random changes of the training images.
 
     Raises:
         ValueError: If `classes` is neither 10 nor 100.

@@ -20,9 +20,9 @@ class DigitsData(ImageData):
 
     Args:
         image_size: Side to which the scans are enlarged.
-        batch_size: Images a step.
-        num_workers: Processes that load; the set is small, none is best.
-        augmentation: Of training images; small moves by default, no flips.
+        batch_size: Number of images of a step.
+        num_workers: Number of processes that read images; the set is small, so 0 is best.
+        augmentation: Random changes of the training images; small moves by default, no flips.
 
     Example:
         >>> len(DigitsData().val_set)

@@ -70,10 +70,10 @@ class FolderData(_FileData):
         path: The folder. Images are files that `read_image` reads: of `IMAGE_FORMATS`, or arrays `(H, W, C)` (`.npy`).
         image_size: Side of the crops in pixels.
         in_channels: Channels of the images; images are converted (see `Preprocessing`).
-        crop_pct: Of the preprocessing.
-        batch_size: Images a step.
-        num_workers: Processes that load.
-        augmentation: Of training images; random crops and flips by default.
+        crop_pct: Share of the short side that the center crop keeps (see `Preprocessing`).
+        batch_size: Number of images of a step.
+        num_workers: Number of processes that read images.
+        augmentation: Random changes of the training images; random crops and flips by default.
         on_broken: `"stop"` raises at the first image that cannot be read, with its name; `"skip"` reads all of them
             before, leaves the broken ones out and logs their names.
         cache: Keep the decoded images in memory (see `ImageData`).
