@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pictures import make_folder
+from tests.images import make_folder
 
 ROOT = Path(__file__).parents[1]
 #: Two tasks on two machines, both of them this one; a signal to `srun` reaches both.
