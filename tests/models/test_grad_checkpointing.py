@@ -104,3 +104,13 @@ def test_less_is_kept(family):
         return sum(size for place, size in tensors.items() if place not in parameters)
 
     assert saved(True) < 0.7 * saved(False)
+
+
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+def test_a_compiled_model_is_one_graph(family):
+    shape = {"depth": 1} if family is ViG else {"depths": (1,), "channels": (32,), "reduce_ratios": (1,)}
+    model = family("micro", num_classes=5, graph="grid", **shape).train()
+    model.set_grad_checkpointing()
+    images = torch.rand(2, 3, 32, 32)
+    compiled = torch.compile(copy.deepcopy(model), backend="eager", fullgraph=True)(images)
+    torch.testing.assert_close(compiled, model(images), rtol=0, atol=1e-4)

@@ -289,3 +289,15 @@ def test_a_dict_in_itself_is_refused():
     state["model"] = state
     with pytest.raises(ValueError, match="in more than 8 wrappers"):
         weights.load_weights(vig_micro(), state)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_published_weights_are_adapted_to_other_channels_where_asked(published, caplog, channels):
+    color = vig_micro(weights="imagenet1k").stem[0].weight
+    model = vig_micro(weights="imagenet1k", in_channels=channels)
+    assert f"adapted from 3 to {channels} input channels" in caplog.text
+    first = color.sum(1) if channels == 1 else color[:, 0] * 3 / channels
+    torch.testing.assert_close(model.stem[0].weight[:, 0], first)
+    assert model.preprocessing.in_channels == channels
+    with pytest.raises(ValueError, match=r"stem\.0\.weight has shape"):
+        weights.load_weights(vig_micro(in_channels=channels), "vig_micro")

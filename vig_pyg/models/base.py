@@ -217,7 +217,13 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         return fuse(self)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Trade time for memory in training: keep the inputs of the blocks, and compute their activations again."""
+        """Trade time for memory in training: keep the inputs of the blocks, and compute their activations again.
+
+        A compiled model is not changed, because the compiler chooses what is computed again.
+
+        Args:
+            enable: If false, all activations are kept again.
+        """
         self.grad_checkpointing = enable
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], tuple[int, ...]]:

@@ -18,7 +18,8 @@ def run_block(block: nn.Module, x: Tensor, layout: BatchLayout, *, checkpointing
 
     With checkpointing only the input of the block is kept for the backward pass, which applies the block again with the
     same random numbers (arXiv 1604.06174). The second application leaves the running statistics of batch norms alone,
-    so a step with checkpointing and one without end with the same model.
+    so a step with checkpointing and one without end with the same model. A compiled model has no checkpoints, because
+    the compiler chooses what it computes again (see `torch._functorch.config.activation_memory_budget`).
 
     Args:
         block: A module from nodes and their layout to nodes.
@@ -37,10 +38,8 @@ def run_block(block: nn.Module, x: Tensor, layout: BatchLayout, *, checkpointing
         torch.Size([16, 64])
     """
     out: Tensor
-    if not checkpointing or not torch.is_grad_enabled():
+    if not checkpointing or not torch.is_grad_enabled() or torch.compiler.is_compiling():
         out = block(x, layout)
-    elif torch.compiler.is_compiling():  # the compiled graph updates running statistics once
-        out = checkpoint(block, x, layout, use_reentrant=False)
     else:
 
         def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
