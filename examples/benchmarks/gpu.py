@@ -8,6 +8,13 @@ is no GPU. Times are medians of CUDA events under bfloat16 autocast, all network
 memory is what torch allocates at most for one network. Every row is written as soon as it is known, and a job that
 breaks the GPU's context does not end those after it. Compilation takes most of the time: `--quick` compiles ahead in
 eight processes. `--warm 8` does that alone and times nothing, for a run after it with `--ahead 0`.
+
+Where a GPU is there for minutes only, what was never measured comes first, then the tests, whose failures are named in
+a file as they happen:
+
+    python examples/benchmarks/gpu.py --quick --warm 12
+    python examples/benchmarks/gpu.py --quick --ahead 0 --parts compiled large search graph-training eager graphs
+    python -m pytest --device cuda -n 12 --failures failures.txt
 """
 
 from __future__ import annotations

@@ -169,7 +169,10 @@ for dtype, channels in (("bf16", 64), ("fp32", 16)):
     sizes = {"TARGETS": 64, "CHANNELS": channels, **flags, "PRECISION": "tf32x3"}
     row = {"WIDTH": 128, "SPLIT": dtype == "fp32", "EXACT": False}
     built(_triton_knn_row.search_row, search, SOURCES=256, **row, **sizes)
-    built(_triton_knn_tiles.search_tiles, search, SOURCES=128, BEST=16, **sizes)
+    many = {"SOURCES": 128 if dtype == "bf16" else 64, "BEST": 16}
+    for rows in (False, True, 2):
+        options = {**sizes, "ROWS": rows, "CHANNELS": 16}
+        built(_triton_knn_tiles.search_tiles, {**search, "width": "i32"}, **many, **options)
 print("compiled")
 """
 
