@@ -11,9 +11,12 @@ from vig_pyg.conv import (
     NodesOrPair,
     NodeUpdateConv,
     VisionConv,
+    apply_to_pair,
     edge_argument,
     edge_values,
     refuse_edge_attr,
+    refuse_pair,
+    takes_one_set,
 )
 from vig_pyg.data import BatchLayout, pool_nodes
 from vig_pyg.graph import Builder, DilatedKNN, Edges, GraphFactory, sound_graph
@@ -57,7 +60,8 @@ class Grapher(nn.Module):
     Raises:
         TypeError: If your own graph builder does not return a dense tensor of int64 or int32.
         ValueError: If the operator does not return `(N, 2 C)`, if your own graph builder does not return `(2, E)`, or
-            if the builder returns attributes of edges and the operator takes none.
+            if the builder returns attributes of edges and the operator takes none, or if the sources are pooled and the
+            operator cannot take a pair.
         IndexError: If your own graph builder returns a node that does not exist.
 
     Example:
@@ -88,8 +92,11 @@ class Grapher(nn.Module):
         builder = graph(k, dilation)
         self.graph = builder if isinstance(builder, nn.Module) else FunctionBuilder(builder)
         self.conv = conv(channels, 2 * channels)
-        if reduce_ratio > 1 and getattr(self.conv, "add_self_loops", False):
-            setattr(self.conv, "add_self_loops", False)  # noqa: B010  (an attribute of PyG's operators)
+        if reduce_ratio > 1 and takes_one_set(self.conv):
+            raise refuse_pair(self.conv, reduce_ratio)
+        for part in self.conv.modules() if reduce_ratio > 1 else ():  # an operator may be wrapped
+            if getattr(part, "add_self_loops", False):
+                setattr(part, "add_self_loops", False)  # noqa: B010  (an attribute of PyG's operators)
         if isinstance(self.conv, VisionConv):
             self.conv.by_target = True  # `sound_graph` checks and sorts the edges
         self._edge_argument = edge_argument(self.conv)
@@ -134,11 +141,14 @@ class Grapher(nn.Module):
         """Apply the operator and the following linear layer, together if the operator ends with an MLP on nodes."""
         conv = self.conv
         if edge_attr is not None:
-            out = conv(y, edge_index, **edge_values(edge_attr, conv, self._edge_argument))
+            values = edge_values(edge_attr, conv, self._edge_argument)
+            out = apply_to_pair(conv, y, edge_index, self.reduce_ratio, **values)
         elif isinstance(conv, NodeUpdateConv) and conv.out_channels == expected[1] and conv.splits():
             return mlp(conv.combine(y, edge_index), conv.mlp, self.fc2)
-        else:
+        elif isinstance(conv, VisionConv):
             out = conv(y, edge_index)
+        else:
+            out = apply_to_pair(conv, y, edge_index, self.reduce_ratio)
         if not isinstance(out, Tensor) or out.shape != expected:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise ValueError(

@@ -7,6 +7,7 @@ from vig_pyg._registry import import_files
 from vig_pyg.conv._types import NodesOrPair
 from vig_pyg.conv.base import VisionConv
 from vig_pyg.conv.edge_argument import EdgeArgument, edge_argument, edge_values, refuse_edge_attr
+from vig_pyg.conv.node_sets import apply_to_pair, refuse_pair, takes_one_set
 from vig_pyg.conv.node_update import NodeUpdateConv
 from vig_pyg.conv.registry import CONVS, ConvFactory, list_convs, register_conv
 
@@ -28,12 +29,15 @@ __all__ = [
     "NodeUpdateConv",
     "NodesOrPair",
     "VisionConv",
+    "apply_to_pair",
     "edge_argument",
     "edge_values",
     "list_convs",
     "refuse_edge_attr",
+    "refuse_pair",
     "register_conv",
     "resolve_conv",
+    "takes_one_set",
 ]
 
 import_files(__name__, __path__)

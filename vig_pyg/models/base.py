@@ -208,7 +208,8 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         """Run one forward pass, and return the graphs that the model builds, one PyG batch for each Grapher.
 
         Each `Data` of a batch has `edge_index` (row 0 sources, row 1 targets), `pos` of the targets and `pos_src` of
-        the sources in patches of that stage, the effective `k` and `dilation`, `reduce_ratio`, and `grid_size`.
+        the sources in patches of that stage, the effective `k` and `dilation`, `reduce_ratio`, and `grid_size`. Where
+        sources are pooled, it is a `PooledGraph`: a bipartite `HeteroData` that has these names too.
         """
         return collect_graphs(self, images)
 

@@ -12,13 +12,14 @@ from torch_geometric.data import Batch, Data
 from vig_pyg.block import Grapher
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph import Edges, shrink, sound_graph
+from vig_pyg.models.pooled_graph import PooledGraph
 
 if TYPE_CHECKING:
     from vig_pyg.models.base import Images, VisionGNN
 
 
 class PatchGraph(Data):
-    """The graph of one image: `pos` of the targets and `pos_src` of the sources (equal if nothing is pooled)."""
+    """The graph of one image without pooling: `pos` of the targets, and `pos_src` of the sources, which is equal."""
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         if key == "edge_index":
@@ -27,7 +28,7 @@ class PatchGraph(Data):
 
 
 def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
-    """Run one forward pass, and return one batch of `PatchGraph` for each Grapher, in order.
+    """Run one forward pass, and return one batch of `PatchGraph` or `PooledGraph` for each Grapher, in order.
 
     The pass runs in the current mode of the model (training or evaluation).
 
@@ -61,7 +62,7 @@ def _graphs(
     graphs = []
     for i in range(target.num_graphs):
         k, dilation = shrink(grapher.k, grapher.dilation, source.num_nodes_per_graph[i])
-        graph = PatchGraph(
+        graph = (PooledGraph if source is not target else PatchGraph)(
             edge_index=edge_index[:, image == i] - firsts[:, i : i + 1],
             pos=target.pos[target.ptr[i] : target.ptr[i + 1]],
             pos_src=source.pos[source.ptr[i] : source.ptr[i + 1]],

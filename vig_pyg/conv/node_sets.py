@@ -1,0 +1,66 @@
+"""Whether an operator takes sources and targets as two node sets, which pooled sources need."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vig_pyg.conv._types import NodesOrPair
+
+
+def takes_one_set(conv: nn.Module) -> bool:
+    """True if an operator of PyG takes one node set only, by the type of the first argument of its `forward`.
+
+    The signatures of other operators say nothing reliable, so they are tried (see `apply_to_pair`).
+
+    Example:
+        >>> from torch_geometric.nn import GCNConv, SAGEConv
+        >>> takes_one_set(GCNConv(8, 8)), takes_one_set(SAGEConv(8, 8))
+        (True, False)
+    """
+    if not type(conv).__module__.startswith("torch_geometric."):
+        return False
+    try:
+        first = next(iter(inspect.signature(conv.forward).parameters))
+        return typing.get_type_hints(type(conv).forward).get(first) is Tensor
+    except (StopIteration, NameError, TypeError, ValueError):
+        return False
+
+
+def refuse_pair(conv: nn.Module, reduce_ratio: int, cause: object = "its x is one tensor") -> ValueError:
+    """Return the error for an operator that cannot take pooled sources."""
+    return ValueError(
+        f"{type(conv).__name__} cannot take a pair (sources, targets), which it gets because the sources are pooled "
+        f"(reduce_ratio={reduce_ratio}); {cause}. Use an operator that takes pairs, such as SAGEConv, GATv2Conv or "
+        "GraphConv of torch_geometric.nn, a pyramid with reduce_ratios=(1, 1, 1, 1), or the isotropic ViG."
+    )
+
+
+def apply_to_pair(conv: nn.Module, y: NodesOrPair, edge_index: Tensor, reduce_ratio: int, **values: Tensor) -> Any:
+    """Call an operator; explain the failure if it cannot take a pair of sources and targets.
+
+    Args:
+        conv: The operator.
+        y: Nodes `(N, C)`, or a pair of sources and targets.
+        edge_index: Edges `(2, E)`.
+        reduce_ratio: Pooling of the sources, for the error message.
+        **values: Attributes or weights of the edges.
+
+    Raises:
+        ValueError: If the operator fails on a pair in the way of code that expects one tensor.
+
+    Example:
+        >>> from torch_geometric.nn import SAGEConv
+        >>> x = torch.rand(3, 8); apply_to_pair(SAGEConv(8, 4), (x[:2], x), torch.tensor([[0, 1], [1, 2]]), 2).shape
+        torch.Size([3, 4])
+    """
+    if isinstance(y, Tensor) or torch.compiler.is_compiling():
+        return conv(y, edge_index, **values)
+    try:
+        return conv(y, edge_index, **values)
+    except (AttributeError, TypeError, AssertionError) as error:
+        raise refuse_pair(conv, reduce_ratio, f"it failed with {type(error).__name__}: {error}") from error

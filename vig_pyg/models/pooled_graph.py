@@ -1,0 +1,55 @@
+"""The graph of one image whose sources are pooled: a bipartite graph from pooled cells to patches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch_geometric.data import HeteroData
+
+PATCH, POOLED = "patch", "pooled"
+#: The edge type: messages go from pooled cells to patches.
+EDGE = (POOLED, "to", PATCH)
+#: Names under which attributes of nodes and edges can be had as those of an unpooled graph.
+_PLACES: dict[str, tuple[str | tuple[str, str, str], str]] = {
+    "pos": (PATCH, "pos"),
+    "batch": (PATCH, "batch"),
+    "ptr": (PATCH, "ptr"),
+    "pos_src": (POOLED, "pos"),
+    "edge_index": (EDGE, "edge_index"),
+    "edge_attr": (EDGE, "edge_attr"),
+}
+
+
+class PooledGraph(HeteroData):
+    """A bipartite graph with the node types `"patch"` (targets) and `"pooled"` (sources).
+
+    As `HeteroData` it is right in PyG's transforms and conversions, which would otherwise join target i and source i.
+    The names of an unpooled graph (`edge_index`, `pos`, `pos_src`, `batch`, `ptr`) are valid too.
+
+    Example:
+        >>> import torch
+        >>> graph = PooledGraph(pos=torch.rand(4, 2), pos_src=torch.rand(1, 2), edge_index=torch.tensor([[0], [3]]))
+        >>> graph.node_types, graph["pooled", "to", "patch"].edge_index is graph.edge_index
+        (['patch', 'pooled'], True)
+    """
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__()
+        for key, value in values.items():
+            setattr(self, key, value)
+
+    def __getattr__(self, key: str) -> Any:
+        if key in _PLACES:
+            place, name = _PLACES[key]
+            stores = self.__dict__.get("_edge_store_dict" if isinstance(place, tuple) else "_node_store_dict", {})
+            if place in stores and name in stores[place]:
+                return stores[place][name]
+            raise AttributeError(f"{type(self).__name__} has no {key}.")
+        return super().__getattr__(key)
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key in _PLACES:
+            place, name = _PLACES[key]
+            self[place][name] = value
+        else:
+            super().__setattr__(key, value)
