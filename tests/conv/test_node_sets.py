@@ -117,6 +117,8 @@ def test_other_errors_keep_their_type():
         apply_to_pair(Broken(), (x, x), edges, 2)
     with pytest.raises(AttributeError):  # of one tensor no pair is to blame
         apply_to_pair(Wrapped(lambda x, e: x.nothing), x, edges, 1)
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        apply_to_pair(Wrapped(lambda x, e, more: x), (x, x), edges, 2)
     with pytest.raises(ValueError, match="it failed with AttributeError: 'tuple' object has no attribute 'nothing'"):
         apply_to_pair(Wrapped(lambda x, e: x.nothing), (x, x), edges, 2)
     assert not any(takes_one_set(operator(8, 16)) for operator in conv.CONVS.values())

@@ -22,7 +22,7 @@ def takes_one_set(conv: nn.Module) -> bool:
         >>> takes_one_set(GCNConv(8, 8)), takes_one_set(SAGEConv(8, 8))
         (True, False)
     """
-    if not type(conv).__module__.startswith("torch_geometric."):
+    if not _is_of_pyg(conv):
         return False
     try:
         first = next(iter(inspect.signature(conv.forward).parameters))
@@ -58,9 +58,15 @@ def apply_to_pair(conv: nn.Module, y: NodesOrPair, edge_index: Tensor, reduce_ra
         >>> x = torch.rand(3, 8); apply_to_pair(SAGEConv(8, 4), (x[:2], x), torch.tensor([[0, 1], [1, 2]]), 2).shape
         torch.Size([3, 4])
     """
-    if isinstance(y, Tensor) or torch.compiler.is_compiling():
+    if isinstance(y, Tensor) or _is_of_pyg(conv) or torch.compiler.is_compiling():  # PyG's were looked at before
         return conv(y, edge_index, **values)
     try:
         return conv(y, edge_index, **values)
-    except (AttributeError, TypeError, AssertionError) as error:
+    except (AttributeError, TypeError) as error:
+        if "tuple" not in str(error):  # it is about something else
+            raise
         raise refuse_pair(conv, reduce_ratio, f"it failed with {type(error).__name__}: {error}") from error
+
+
+def _is_of_pyg(conv: nn.Module) -> bool:
+    return type(conv).__module__.startswith("torch_geometric.")
