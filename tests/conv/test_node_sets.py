@@ -19,14 +19,12 @@ def linear(i, o):
 
 #: Operators of PyG that map a width to another.
 OPERATORS = {
-    "AGNNConv": lambda i, o: nn.Identity(),
     "ARMAConv": pyg.ARMAConv,
     "CGConv": lambda i, o: pyg.CGConv(i),
     "ChebConv": lambda i, o: pyg.ChebConv(i, o, K=2),
     "ClusterGCNConv": pyg.ClusterGCNConv,
     "EGConv": lambda i, o: pyg.EGConv(i, o, num_heads=4),
     "EdgeConv": lambda i, o: pyg.EdgeConv(linear(2 * i, o)),
-    "FAConv": lambda i, o: pyg.FAConv(i),
     "FeaStConv": pyg.FeaStConv,
     "FiLMConv": pyg.FiLMConv,
     "GATConv": pyg.GATConv,
@@ -69,7 +67,7 @@ class Wrapped(nn.Module):
 
 
 #: Those whose `x` is one tensor.
-REFUSED = {"ARMAConv", "ChebConv", "ClusterGCNConv", "EGConv", "FAConv", "GCNConv", "GatedGraphConv", "HypergraphConv"}
+REFUSED = {"ARMAConv", "ChebConv", "ClusterGCNConv", "EGConv", "GCNConv", "GatedGraphConv", "HypergraphConv"}
 REFUSED |= {"LGConv", "MixHopConv", "PANConv", "PDNConv", "PNAConv", "SGConv", "SSGConv", "SuperGATConv", "TAGConv"}
 
 
@@ -93,7 +91,7 @@ def test_a_wrapped_operator_is_right_or_refused_at_the_first_call(name):
     except ValueError as error:
         words = ("cannot take a pair", "returned", "does not support bipartite message passing")
         assert any(word in str(error) for word in words), str(error)
-        known = REFUSED | {"AGNNConv", "WLConvContinuous", "SimpleConv", "CGConv"}
+        known = REFUSED | {"WLConvContinuous", "SimpleConv", "CGConv"}
         assert name in known
 
 
