@@ -122,3 +122,28 @@ def test_ffn_drops_its_branch_an_image_at_a_time():
     ffn, x, batch = FFN(8, 32, drop_path=0.5).train(), torch.randn(40, 8), torch.arange(10).repeat_interleave(4)
     same = (ffn(x, batch, 10) == x).all(dim=1).view(10, 4)
     assert (same == same[:, :1]).all() and same.any() and not same.all()
+
+
+def test_a_drop_path_that_is_left_out_is_missed_by_nobody():
+    """Hooks of the layer, global hooks, subclasses and a replaced `forward` are told of a layer that drops nothing."""
+
+    class Own(DropPath):
+        pass
+
+    assert DropPath(0.0).drops_nothing() and DropPath(0.5).eval().drops_nothing()
+    assert not Own(0.0).drops_nothing() and not DropPath(0.5).drops_nothing()
+    for register in ("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"):
+        layer = DropPath(0.0)
+        handle = getattr(layer, register)(lambda *_: None)
+        assert not layer.drops_nothing()
+        handle.remove()
+        assert layer.drops_nothing()
+    layer.forward = lambda x, batch, num_graphs: x
+    assert not layer.drops_nothing()
+    seen, ffn = [], FFN(8, 16).eval()
+    handle = torch.nn.modules.module.register_module_forward_hook(lambda module, *_: seen.append(type(module)))
+    try:
+        ffn(torch.randn(3, 8), torch.zeros(3, dtype=torch.long), 1)
+    finally:
+        handle.remove()
+    assert seen.count(DropPath) == 1

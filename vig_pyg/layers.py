@@ -175,9 +175,18 @@ class DropPath(nn.Module):
         self.p = p
 
     def drops_nothing(self) -> bool:
-        """True if the result is x itself, and no hook or subclass would notice that the layer is left out."""
-        hooks = self._forward_hooks, self._forward_pre_hooks, self._backward_hooks, self._backward_pre_hooks
-        return type(self) is DropPath and (self.p == 0 or not self.training) and not any(hooks)
+        """True if the result is x itself, and no hook or subclass would notice that the layer is left out.
+
+        Example:
+            >>> DropPath(0.5).eval().drops_nothing(), DropPath(0.5).drops_nothing()
+            (True, False)
+        """
+        if type(self) is not DropPath or "forward" in self.__dict__ or (self.p > 0 and self.training):
+            return False
+        if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
+            return False
+        # torch.compile handles global hooks itself
+        return torch.compiler.is_compiling() or not torch.nn.modules.module._has_any_global_hook()
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
         if self.p == 0 or not self.training:
