@@ -75,6 +75,8 @@ def test_timm_s_own_tests(their_file, model):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # timm leaves the files of images open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", OPTIONS)
 def test_training_and_evaluation_with_timm_s_parts(name, tmp_path):
     root, options = make_images(tmp_path / "images"), OPTIONS[name]
