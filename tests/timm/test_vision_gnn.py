@@ -185,8 +185,9 @@ def test_timm_reads_our_folders(name, tmp_path):
     assert tuple(made.pretrained_cfg["input_size"]) == (1, 48, 48)
     features = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, features_only=True).eval()
     torch.testing.assert_close(features(images)[-1], own.forward_intermediates(images)[-1])
-    color = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, in_chans=3, num_classes=2)
-    assert color.stem[0].weight.shape[1] == 3 and color.num_classes == 2
+    create_model(name, num_classes=3).save_pretrained(tmp_path)
+    other = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, in_chans=4, num_classes=2)
+    assert other.stem[0].weight.shape[1] == 4 and other.num_classes == 2
 
 
 def test_timm_writes_folders_that_timm_reads(name, tmp_path):
