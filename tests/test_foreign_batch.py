@@ -1,6 +1,8 @@
 import copy
+import pickle
 import random
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
@@ -177,3 +179,121 @@ def test_each_pass_of_a_batch_has_edges_of_its_own():
     assert first.shared_edges is not second.shared_edges
     model.forward_features(batch)
     assert not sorted_layout(batch)[0].shared_edges
+
+
+def remade(batch, **changes):
+    """The images of a batch as a user of PyG puts them together; a change is a function of one image's `Data`."""
+    parts = []
+    for one in batch.to_data_list():
+        values = {"x": one.x, "pos": one.pos, "grid_size": one.grid_size}
+        values |= {name: change(one) for name, change in changes.items()}
+        parts.append(Data(**{name: value for name, value in values.items() if value is not None}))
+    return Batch.from_data_list(parts)
+
+
+#: Ways to say the same.
+SAME = {
+    "tuples": lambda b: remade(b),
+    "lists": lambda b: remade(b, grid_size=lambda one: list(one.grid_size)),
+    "torch.Size": lambda b: remade(b, grid_size=lambda one: torch.Size(one.grid_size)),
+    "tensors (1, 2)": lambda b: remade(b, grid_size=lambda one: torch.tensor([list(one.grid_size)])),
+    "tensors (2,)": lambda b: remade(b, grid_size=lambda one: torch.tensor(list(one.grid_size))),
+    "arrays": lambda b: remade(b, grid_size=lambda one: np.array(one.grid_size)),
+    "numbers of NumPy": lambda b: remade(b, grid_size=lambda one: tuple(np.array(one.grid_size))),
+    "integer places": lambda b: remade(b, pos=lambda one: one.pos.long()),
+    "half places": lambda b: remade(b, pos=lambda one: one.pos.half()),
+    "permuted images": lambda b: shuffled(remade(b)),
+    "Data and batch": lambda b: Data(x=b.x, pos=b.pos, batch=b.batch, grid_size=list(b.grid_size)),
+    "Data and int32": lambda b: Data(x=b.x, pos=b.pos, batch=b.batch.int(), grid_size=list(b.grid_size)),
+    "Data and ptr": lambda b: Data(x=b.x, pos=b.pos, ptr=b.ptr, grid_size=list(b.grid_size)),
+    "another grid_size": lambda b: changed_in_place(b, torch.tensor(b.grid_size)),
+    "a list of tensors": lambda b: changed_in_place(b, [torch.tensor(size) for size in b.grid_size]),
+    "clone": lambda b: b.clone(),
+    "pickle": lambda b: pickle.loads(pickle.dumps(b)),
+}
+
+
+def shuffled(batch):
+    """The patches of each image in another order."""
+    parts = []
+    for one in batch.to_data_list():
+        order = torch.randperm(one.num_nodes)
+        parts.append(Data(x=one.x[order], pos=one.pos[order], grid_size=one.grid_size))
+    return Batch.from_data_list(parts)
+
+
+def changed_in_place(batch, grid_size):
+    batch.grid_size = grid_size
+    return batch
+
+
+@pytest.mark.parametrize("way", SAME)
+@pytest.mark.parametrize("sizes", [SIZES, SIZES[:1], [SIZES[0]] * 2])
+def test_batches_in_other_words_are_right(model, way, sizes):
+    batch = model.embed([torch.rand(3, *size) for size in sizes])
+    want = logits(model, batch)
+    assert torch.allclose(logits(model, SAME[way](batch)), want, atol=1e-5)
+
+
+def emptied(batch, i, size):
+    parts = remade(batch).to_data_list()
+    parts[i] = Data(x=parts[i].x[:0], pos=parts[i].pos[:0], grid_size=size or parts[i].grid_size)
+    return Batch.from_data_list(parts)
+
+
+#: What is wrong, and the cause that is named.
+WRONG = {
+    "no pos": (lambda b: remade(b, pos=lambda _: None), "The batch has no `pos`"),
+    "masked": (
+        lambda b: b.subgraph(torch.arange(b.num_nodes) % 3 > 0),
+        "nodes, but grid_size .* `del batch.grid_size`",
+    ),
+    "an image masked away": (lambda b: b.subgraph(b.batch != 1), "Every image needs at least one node"),
+    "Data of several": (
+        lambda b: Data(x=b.x, pos=b.pos, grid_size=list(b.grid_size)),
+        "3 images, but this Data has nei",
+    ),
+    **{
+        f"image {i} empty{' on a grid' * bool(size)}": (
+            lambda b, i=i, size=size: emptied(b, i, size),
+            "Every image needs at least one node",
+        )
+        for i in range(3)
+        for size in (None, (0, 0))
+    },
+    "grids of floats": (
+        lambda b: remade(b, grid_size=lambda one: tuple(map(float, one.grid_size))),
+        "Expected grid_size",
+    ),
+    "one column": (lambda b: remade(b, pos=lambda one: one.pos[:, :1]), "not the cells of its grids"),
+    "turned places": (lambda b: remade(b, pos=lambda one: one.pos.flip(1)), "not the cells of its grids"),
+    "integers": (
+        lambda b: remade(b, x=lambda one: one.x.long()),
+        "dense x of torch.float32 on cpu, .* got torch.int64",
+    ),
+    "double": (lambda b: remade(b, x=lambda one: one.x.double()), "got torch.float64 on cpu: convert x, or the model"),
+    "no device": (
+        lambda b: Data(x=b[0].x.to("meta"), pos=b[0].pos, grid_size=b[0].grid_size),
+        "got torch.float32 on meta",
+    ),
+    "sparse": (lambda b: Data(x=b[0].x.to_sparse(), pos=b[0].pos, grid_size=b[0].grid_size), "layout torch.sparse_coo"),
+    "other width": (lambda b: remade(b, x=lambda one: one.x[:, 1:]), "map them to the width of the blocks first"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_batches_that_are_wrong_are_refused_with_the_cause(model, fault):
+    change, words = WRONG[fault]
+    batch = model.embed([torch.rand(3, *size) for size in SIZES])
+    with pytest.raises(ValueError, match=words):
+        logits(model, change(batch))
+
+
+def test_patches_in_lower_precision_enter_under_autocast():
+    model = calibrated(MODELS["vig"]())
+    batch = model.embed(torch.rand(2, 3, 32, 32))
+    low = remade(batch, x=lambda one: one.x.bfloat16())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert logits(model, low).isfinite().all()
+    with pytest.raises(ValueError, match=r"got torch\.bfloat16 on cpu"):
+        logits(model, low)

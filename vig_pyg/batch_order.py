@@ -94,6 +94,12 @@ def _images(data: Data, num_nodes: int) -> Tensor:
         return torch.arange(len(counts), device="cpu").repeat_interleave(torch.tensor(counts, device="cpu"))
     if isinstance(data, Batch):
         raise ValueError("The batch has neither `batch` nor `ptr`: pass the image of each node as `batch`, (N,).")
+    sizes = _numbers(data.get("grid_size"))
+    if isinstance(sizes, list) and len(sizes) > 1 and not _is_size(sizes):
+        raise ValueError(
+            f"grid_size speaks of {len(sizes)} images, but this Data has neither `batch` nor `ptr`: pass the image of "
+            "each node as `batch`, (N,)."
+        )
     return torch.zeros(num_nodes, dtype=torch.long, device="cpu")
 
 
@@ -131,12 +137,14 @@ def _sizes(data: Data, counts: list[int]) -> tuple[Size, ...] | None:
     """The grid of each image, `None` for a free set of points."""
     if "grid_size" not in data or data.get("grid_size") is None:
         return None
-    given: Any = data.get("grid_size")
-    given = given.tolist() if isinstance(given, Tensor) else given
+    given = _numbers(data.get("grid_size"))
     sizes = [given] if len(counts) == 1 and _is_size(given) else given
+    if isinstance(sizes, list) and len(sizes) == 2 * len(counts) and all(type(n) is int for n in sizes):
+        sizes = list(zip(sizes[::2], sizes[1::2], strict=True))  # PyG joins tensors (2,) into one
     if not isinstance(sizes, (list, tuple)) or len(sizes) != len(counts) or not all(map(_is_size, sizes)):
         raise ValueError(
-            f"Expected grid_size with one (height, width) for each of {len(counts)} images, got {given!r}."
+            f"Expected grid_size with one (height, width) for each of {len(counts)} images, got "
+            f"{data.get('grid_size')!r}."
         )
     for i, ((height, width), count) in enumerate(zip(sizes, counts, strict=True)):
         if height * width != count:
@@ -148,8 +156,14 @@ def _sizes(data: Data, counts: list[int]) -> tuple[Size, ...] | None:
     return tuple((int(height), int(width)) for height, width in sizes)
 
 
+def _numbers(value: Any) -> Any:
+    """Tensors, arrays and NumPy's integers as lists and integers; anything else is returned as it is."""
+    if isinstance(value, (list, tuple)):
+        return [_numbers(part) for part in value]
+    return value.tolist() if isinstance(value, Tensor) or type(value).__module__ == "numpy" else value
+
+
 def _is_size(value: Any) -> bool:
-    value = value.tolist() if isinstance(value, Tensor) else value
     return isinstance(value, (list, tuple)) and len(value) == 2 and all(type(n) is int and n > 0 for n in value)
 
 

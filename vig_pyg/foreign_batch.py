@@ -61,6 +61,40 @@ def to_batch_in_order(x: Tensor, layout: BatchLayout, index: Tensor) -> Batch:
     return data
 
 
+def check_patches(x: Tensor, weight: Tensor) -> None:
+    """Check that patches can enter the blocks of a model.
+
+    Args:
+        x: Patches `(N, C)`.
+        weight: A parameter of the model `(N', C)`, which defines width, dtype and device.
+
+    Raises:
+        ValueError: If one of them is another, or the patches are not a dense floating-point tensor.
+
+    Example:
+        >>> check_patches(torch.rand(3, 8), torch.rand(5, 8))
+    """
+    width = weight.size(1)
+    if x.dim() != 2 or x.size(1) != width:
+        raise ValueError(
+            f"Expected a batch of patches with x (N, {width}), got {tuple(x.shape)}: map them to the width "
+            f"of the blocks first, with torch.nn.Linear({x.size(-1)}, {width}) for example."
+        )
+    same = x.dtype == weight.dtype or (x.is_floating_point() and torch.is_autocast_enabled(x.device.type))
+    if not same or x.device != weight.device or x.layout != torch.strided:
+        kind = f"{x.dtype} on {x.device}" if x.layout == torch.strided else f"a tensor of layout {x.layout}"
+        raise ValueError(
+            f"Expected a batch of patches with a dense x of {weight.dtype} on {weight.device}, as the model has, got "
+            f"{kind}: convert x, or the model with .to(...)."
+        )
+
+
+def _same_grids(given: object, layout: BatchLayout) -> bool:
+    if layout.grid_sizes is None or not isinstance(given, list):
+        return given is None and layout.grid_sizes is None
+    return all(type(size) is tuple for size in given) and given == list(layout.grid_sizes)
+
+
 def _own_layout(data: Data) -> BatchLayout | None:
     """The layout from which `to_batch` created a batch, or `None` if the batch was modified."""
     layout, stamp = getattr(data, "_layout", None) or (None, ())
@@ -71,7 +105,7 @@ def _own_layout(data: Data) -> BatchLayout | None:
         and data.get("ptr") is layout.ptr
         and isinstance(data.get("x"), Tensor)
         and data.x.shape[:1] == layout.pos.shape[:1]
-        and (data.get("grid_size") or None) == (None if layout.grid_sizes is None else list(layout.grid_sizes))
+        and _same_grids(data.get("grid_size"), layout)
         and stamp == layout.fingerprint
     )
     return layout.without_cache() if layout is not None and same else None

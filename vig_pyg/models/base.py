@@ -17,7 +17,7 @@ from vig_pyg.checkpoints.metadata import KEY, to_text
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import resolve_conv
 from vig_pyg.data import BatchLayout, Maps, map_images, pool_maps, to_batch, to_maps, to_nodes
-from vig_pyg.foreign_batch import pool_batch, sorted_layout, to_batch_in_order
+from vig_pyg.foreign_batch import check_patches, pool_batch, sorted_layout, to_batch_in_order
 from vig_pyg.fuse import fuse
 from vig_pyg.graph import DilatedKNN, resolve_graph
 from vig_pyg.head import ClassifierHead
@@ -146,12 +146,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         if not isinstance(images, Data):
             return to_batch(*self._last(*self._patches(images)))
         layout, index = sorted_layout(images)
-        width = self.pos_embed.weight.size(1)
-        if images.x.dim() != 2 or images.x.size(1) != width:
-            raise ValueError(
-                f"Expected a batch of patches with x (N, {width}), got {tuple(images.x.shape)}: map them to the width "
-                f"of the blocks first, with torch.nn.Linear({images.x.size(-1)}, {width}) for example."
-            )
+        check_patches(images.x, self.pos_embed.weight)
         x, last = self._last(images.x if index is None else images.x[index], layout)
         return to_batch(x, last) if index is None or last is not layout else to_batch_in_order(x, layout, index)
 
