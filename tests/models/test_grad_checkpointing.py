@@ -106,6 +106,7 @@ def test_less_is_kept(family):
     assert saved(True) < 0.7 * saved(False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [ViG, PyramidViG])
 def test_a_compiled_model_is_one_graph(family):
     shape = {"depth": 1} if family is ViG else {"depths": (1,), "channels": (32,), "reduce_ratios": (1,)}

@@ -77,7 +77,7 @@ def test_strict_and_lenient(saved, caplog):
     assert all(torch.equal(found.state_dict()[key], state[key]) for key in rest)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4, 5, 6, 9])
+@pytest.mark.parametrize("channels", [1, 2, 7])
 def test_other_channels_where_asked(make, saved, channels, caplog):
     model = make(num_classes=3)
     folder = saved(model)

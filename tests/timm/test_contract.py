@@ -1,6 +1,7 @@
 """timm's contract on the small models: the calls of timm's own tests, and equality with the models of this library."""
 
 import copy
+from itertools import product
 
 import pytest
 import timm
@@ -59,27 +60,25 @@ def test_lists_and_batches_are_as_for_our_models(pair):
         theirs(images)
 
 
-@pytest.mark.parametrize("intermediates_only", [False, True])
-@pytest.mark.parametrize("stop_early", [False, True])
-@pytest.mark.parametrize("indices", [None, 1, 3, [0], [2, 0], (-1,), [-4, 1]])
-def test_intermediates(pair, indices, stop_early, intermediates_only):
+def test_intermediates(pair):
+    """All combinations of the arguments."""
     own, theirs = pair
     images, calls = torch.rand(1, 3, 32, 32), []
     maps = own.forward_intermediates(images)
     count = len(maps)
-    wanted = range(count) if indices is None else range(-indices, 0) if isinstance(indices, int) else indices
     for grapher in theirs.graphers():
         grapher.register_forward_hook(lambda *_: calls.append(1))
-    found = theirs.forward_intermediates(
-        images, indices=indices, stop_early=stop_early, intermediates_only=intermediates_only
-    )
-    last = max(i % count for i in wanted)
-    if not intermediates_only:
-        features, found = found
-        assert torch.equal(features, maps[last if stop_early else -1])
-    assert all(torch.equal(one, maps[i]) for one, i in zip(found, wanted, strict=True))
-    if (stop_early or intermediates_only) and last < count - 1:
-        assert len(calls) < len(theirs.graphers())
+    flags = (False, True)
+    for indices, early, only in product([None, 1, 3, [0], [2, 0], (-1,), [-4, 1]], flags, flags):
+        wanted = range(count) if indices is None else range(-indices, 0) if isinstance(indices, int) else indices
+        last = max(i % count for i in wanted)
+        calls.clear()
+        found = theirs.forward_intermediates(images, indices=indices, stop_early=early, intermediates_only=only)
+        if not only:
+            features, found = found
+            assert torch.equal(features, maps[last if early else -1])
+        assert all(torch.equal(one, maps[i]) for one, i in zip(found, wanted, strict=True))
+        assert (len(calls) < len(theirs.graphers())) == ((early or only) and last < count - 1)
 
 
 @pytest.mark.parametrize("form", ["NCHW", "NHWC", "NLC"])

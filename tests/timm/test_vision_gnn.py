@@ -134,7 +134,7 @@ def test_pretrained(published, model, tag, caplog):
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4, 6, 7])
+@pytest.mark.parametrize("channels", [1, 2, 7])
 @pytest.mark.parametrize("model", SMALL)
 def test_pretrained_for_other_channels_and_classes(published, model, channels, caplog, tmp_path):
     """The first convolution is adapted as timm does it, the classifier is new, and the log says so."""
