@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch_geometric import EdgeIndex
 
 from vig_pyg import DilatedKNN, PyramidViG, ViG
 from vig_pyg.graph import GRAPHS, Reuse, resolve_graph, sound_edges
@@ -97,3 +98,16 @@ def test_edges_of_others_are_sorted():
 def test_bad_edges_of_others_are_refused(edges, error, words):
     with pytest.raises(error, match=words):
         sound_edges(edges, Mine(3), torch.rand(4, 8), torch.rand(3, 8))
+
+
+@pytest.mark.parametrize("order", [None, "row", "col"])
+def test_a_builder_may_return_an_edge_index_of_pyg(order):
+    x, edges = torch.rand(4, 8), torch.tensor([[0, 0, 1, 3], [1, 2, 0, 0]])
+    edges = edges if order != "col" else edges[:, edges[1].argsort(stable=True)]
+    found = sound_edges(EdgeIndex(edges.contiguous(), sort_order=order), Mine(3), x, x)
+    assert type(found) is torch.Tensor and found.tolist() == [[1, 3, 0, 0], [0, 0, 1, 2]]
+    model = ViG("micro", graph=lambda k, d: lambda *given: EdgeIndex(DilatedKNN(k, d)(*given)), num_classes=3).eval()
+    plain = ViG("micro", num_classes=3).eval()
+    plain.load_state_dict(model.state_dict())
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(model(images), plain(images))

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch
 
 from tests.common import calibrated
@@ -93,3 +94,14 @@ def test_edges_of_another_builder_are_shown_as_the_model_uses_them(kind):
 
     for batch in ViG("micro", graph=lambda k, dilation: reverse).eval().graphs(images("stack")):
         assert torch.equal(batch.edge_index, torch.arange(batch.num_nodes).expand(2, -1))
+
+
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+@pytest.mark.parametrize("graph", ["knn", "window", "axial", "log", "grid", "complete", "random"])
+def test_pyg_can_be_told_that_the_edges_are_sorted(family, graph):
+    model = family("micro", graph=graph, k=3).eval()
+    for batch in model.graphs([torch.rand(3, 32, 32), torch.rand(3, 40, 32)]):
+        for one in (batch, *batch.to_data_list()):
+            size = len(one.pos_src), len(one.pos)
+            edges = EdgeIndex(one.edge_index.contiguous(), sparse_size=size, sort_order="col")
+            assert edges.validate().is_sorted_by_col

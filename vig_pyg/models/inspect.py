@@ -60,6 +60,7 @@ def _graphs(
     image = target.batch[edge_index[1]]
     firsts = torch.stack([source.ptr, target.ptr])  # (2, B + 1)
     graphs = []
+    # The edges are plain tensors: torch.export cannot trace PyG's EdgeIndex, and its ToSparseTensor fails on one.
     for i in range(target.num_graphs):
         k, dilation = shrink(grapher.k, grapher.dilation, source.num_nodes_per_graph[i])
         graph = (PooledGraph if source is not target else PatchGraph)(
