@@ -1,1 +1,1 @@
-"""Input from strangers and output to files: bounded readers, checked entries, safe text, complete outputs."""
+"""Safe input and output: readers of untrusted files with limits, checks of entries, escaped text, and atomic output."""

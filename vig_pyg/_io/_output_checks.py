@@ -1,7 +1,7 @@
-"""Checks of the names of output files and folders, made before the work whose result they will hold.
+"""Checks of the names of output files and folders, before the results are computed.
 
-Outputs are never written through or over symbolic links, pipes or devices. That includes `/dev/stdout` and `/dev/null`:
-a file that is replaced in one step cannot be a stream.
+Outputs are never written through or over symbolic links, pipes or devices. This includes `/dev/stdout` and `/dev/null`,
+because a file that is replaced atomically cannot be a stream.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 
 
 def check_free(path: str | Path, *, overwrite: bool = False, size: int = 0) -> None:
-    """Raise an `OSError` before the work if its result could not be written as this file afterwards.
+    """Raise an `OSError` if a file with this name could not be written later.
 
     Args:
         path: The file.
-        overwrite: Whether it may replace another file.
-        size: Estimate of its size in bytes, compared with the free space of the disk; 0 compares nothing.
+        overwrite: If true, an existing file may be replaced.
+        size: Estimated size of the file in bytes, which is compared with the free disk space; 0 skips the comparison.
 
     Raises:
-        FileExistsError: If there is a folder, a link, a pipe, a device, or a file that is not to be overwritten.
-        NotADirectoryError: If its folder is a file, or a link that leads nowhere.
-        PermissionError: If its folder takes no files, or the file that it would replace is write-protected.
-        OSError: If it cannot be a name, or the disk is too small.
+        FileExistsError: If the path is a folder, a link, a pipe or a device, or a file exists and `overwrite` is false.
+        NotADirectoryError: If the parent folder is a file or a broken link.
+        PermissionError: If the parent folder or the file to be replaced is write-protected.
+        OSError: If the name is invalid, or the disk has too little space.
 
     Example:
         >>> check_free("a file in the current folder", size=100)
@@ -38,7 +38,7 @@ def check_free(path: str | Path, *, overwrite: bool = False, size: int = 0) -> N
         _refuse_no_file(path, found)
         if not overwrite:
             raise FileExistsError(
-                f"{path} exists already and is not overwritten: choose another name, or say --overwrite."
+                f"{path} exists already and is not overwritten: choose another name, or pass --overwrite."
             )
         if not os.access(path, os.W_OK):
             raise PermissionError(f"{path} is write-protected and is not overwritten: choose another name.")
@@ -46,17 +46,18 @@ def check_free(path: str | Path, *, overwrite: bool = False, size: int = 0) -> N
 
 
 def check_new_folder(path: str | Path, *, size: int = 0) -> None:
-    """Raise an `OSError` before the work if this folder could not be made and filled afterwards.
+    """Raise an `OSError` if this folder could not be created and filled later.
 
     Args:
-        path: The folder; there must be nothing of that name.
-        size: Estimate of its content in bytes, compared with the free space of the disk; 0 compares nothing.
+        path: The folder, which must not exist.
+        size: Estimated size of its content in bytes, which is compared with the free disk space; 0 skips the
+            comparison.
 
     Raises:
-        FileExistsError: If it exists, even empty: a folder of results is never mixed with others.
-        NotADirectoryError: If a folder above it is a file, or a link that leads nowhere.
-        PermissionError: If no folder can be made there.
-        OSError: If it cannot be a name, or the disk is too small.
+        FileExistsError: If the folder exists, even if it is empty, because results are never mixed with other files.
+        NotADirectoryError: If a parent folder is a file or a broken link.
+        PermissionError: If the folder cannot be created because of missing permissions.
+        OSError: If the name is invalid, or the disk has too little space.
 
     Example:
         >>> check_new_folder("a folder in the current folder")
@@ -71,12 +72,12 @@ def check_new_folder(path: str | Path, *, size: int = 0) -> None:
 
 
 def check_no_input(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path]) -> None:
-    """Raise a `ValueError` if a file to write is one that is read: `--overwrite` is meant for results of before.
+    """Raise a `ValueError` if an output file is also an input file, because `--overwrite` is only for earlier results.
 
     Args:
-        outputs: The files to write; `None` is none.
-        inputs: The files that are read; those that do not exist are passed over. They are looked at only where an
-            output exists, and known by whatever name or link.
+        outputs: The files to write; `None` entries are ignored.
+        inputs: The files that are read; files that do not exist are ignored. They are compared only with existing
+            outputs, and recognized under any name or link.
 
     Example:
         >>> check_no_input(["a file that is not there"], ["photo.jpg"])
@@ -98,7 +99,7 @@ def _found(path: str | Path) -> os.stat_result | None:
 
 
 def _look(path: Path) -> os.stat_result | None:
-    """Return the status of a name, links not followed; `None` if it is free, an `OSError` if it is impossible."""
+    """Return the status of a path without following links, or `None`; raise `OSError` for invalid names."""
     if "\0" in str(path):
         raise _error(OSError, errno.EINVAL, f"{str(path)!r} cannot be the name of a file: it holds a NUL character.")
     if os.name == "nt":
@@ -120,7 +121,7 @@ def _look(path: Path) -> os.stat_result | None:
 
 
 def _check_windows_name(path: Path) -> None:
-    """Windows takes some names for devices, and some letters nowhere."""
+    """Raise an error for names that are invalid on Windows, such as device names."""
     for part in path.parts[1:] if path.anchor else path.parts:
         reserved = Path(part).stem.rstrip(" ").upper() in _RESERVED
         if reserved or set(part) & set('<>:"|?*') or (part != part.rstrip(" .") and part not in (".", "..")):
@@ -131,7 +132,7 @@ _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{name}{i}" for name in ("COM", "LPT
 
 
 def _refuse_no_file(path: Path, found: os.stat_result) -> None:
-    """An output replaces a regular file or nothing."""
+    """Raise an error if the path exists and is not a regular file."""
     mode = found.st_mode
     if stat.S_ISREG(mode):
         return
@@ -141,15 +142,15 @@ def _refuse_no_file(path: Path, found: os.stat_result) -> None:
     kind = kinds.get(stat.S_IFMT(mode), "device")
     target = f" to {os.readlink(path)}" if kind == "symbolic link" else ""
     raise FileExistsError(
-        f"{path} is a {kind}{target}: nothing is written through or over one. Name a file of its own to write."
+        f"{path} is a {kind}{target}, and outputs are never written through or over one: choose another name."
     )
 
 
 def _check_above(path: Path, size: int) -> None:
-    """Check that the nearest existing folder takes files of that size."""
+    """Check that a file of this size can be written in the nearest existing parent folder."""
     above = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
     if not above.is_dir():
-        what = "a link that leads to no folder" if above.is_symlink() else "a file, not a folder"
+        what = "a link that does not lead to a folder" if above.is_symlink() else "a file, not a folder"
         raise NotADirectoryError(f"{path} cannot be written: {above} is {what}.")
     _check_length(path, above)
     try:
@@ -157,19 +158,19 @@ def _check_above(path: Path, size: int) -> None:
         with tempfile.TemporaryFile(dir=above):
             pass
     except OSError as error:
-        text = f"{path} cannot be written: {above} takes no files ({error.strerror or error})."
+        text = f"{path} cannot be written: no file can be created in {above} ({error.strerror or error})."
         raise _error(type(error), error.errno, text) from error
     free = shutil.disk_usage(above).free
     if size > free:
         raise _error(
             OSError,
             errno.ENOSPC,
-            f"{path} cannot be written: it needs about {_bytes(size)}, the disk of {above} has {_bytes(free)} free.",
+            f"{path} cannot be written: it needs about {_bytes(size)}, but only {_bytes(free)} are free at {above}.",
         )
 
 
 def _check_length(path: Path, above: Path) -> None:
-    """Folders that do not exist yet are only looked at here."""
+    """Check the length of each part of a path; for folders that do not exist yet, no other function checks it."""
     if not hasattr(os, "pathconf"):
         return
     most = os.pathconf(above, "PC_NAME_MAX")
@@ -183,12 +184,12 @@ def _check_length(path: Path, above: Path) -> None:
 
 
 def named(path: Path, error: OSError) -> OSError:
-    """Make an error of the system with the name of the file that could not be written; its kind stays."""
+    """Return an operating system error of the same type, with the name of the file that could not be written."""
     return _error(type(error), error.errno, f"{path} could not be written ({error.strerror or error}).")
 
 
 def _error(kind: type[OSError], number: int | None, text: str) -> OSError:
-    """Make an error whose text is the text alone, without Python's `[Errno 28]` before it."""
+    """Return an error whose message has no prefix such as `[Errno 28]`."""
     made = kind(text)
     made.errno = number
     return made

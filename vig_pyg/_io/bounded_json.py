@@ -1,6 +1,7 @@
-"""JSON files of strangers, read in bounded time and memory.
+"""Reading of untrusted JSON files in bounded time and memory.
 
-A file must be a regular one of limited size, in UTF-8. Nesting is limited, numbers are finite, and a key occurs once.
+A file must be a regular file of limited size in UTF-8. The nesting depth is limited, numbers must be finite, and keys
+must be unique.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Any
 
 from vig_pyg._io.text import error_text, terminal_text
 
-#: Largest file in bytes; 20,000 names of classes fit in.
+#: Largest file in bytes, sufficient for 20,000 class names.
 JSON_LIMIT = 4 * 2**20
 #: Deepest nesting.
 DEPTH_LIMIT = 20
-#: Most digits of a whole number; no setting has as many.
+#: Largest number of digits of a whole number; no setting needs as many.
 DIGITS_LIMIT = 20
 
 
@@ -25,12 +26,12 @@ def read_bounded(path: str | Path, *, limit: int) -> str:
     """Read the text of a regular file of at most `limit` bytes.
 
     Args:
-        path: The file; a link to one is followed.
+        path: The file; links are followed.
         limit: Largest size in bytes.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is something else, is larger or is not UTF-8.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the path is not a regular file, or the file is larger or not in UTF-8.
     """
     path = Path(path)
     try:
@@ -40,7 +41,7 @@ def read_bounded(path: str | Path, *, limit: int) -> str:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path} is not a regular file.")
     with path.open("rb") as file:
-        content = file.read(limit + 1)  # whatever the size was said to be
+        content = file.read(limit + 1)  # the reported size may be wrong
     if len(content) > limit:
         raise ValueError(f"{path} is larger than {limit / 2**10:.0f} KiB, expected a small file of settings.")
     try:
@@ -56,9 +57,9 @@ def read_json(path: str | Path) -> dict[str, Any]:
         path: The file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is larger than `JSON_LIMIT`, too deep, not JSON or no mapping, has a key twice, or holds a
-            number that is not finite; with the name of the file.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is larger than `JSON_LIMIT`, nested too deeply, not JSON or not a mapping, or if it
+            contains a key twice or a number that is not finite. The message has the name of the file.
     """
     text = read_bounded(path, limit=JSON_LIMIT)
     try:
@@ -75,7 +76,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is not JSON as expected: {error_text(error, limit=300)}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold one value for each key, got {kind_of(content)}.")
+        raise ValueError(f"{path} must contain a mapping from keys to values, got {kind_of(content)}.")
     return content
 
 
@@ -90,7 +91,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _whole(digits: str) -> int:
     if len(digits) > DIGITS_LIMIT:
-        raise ValueError(f"a number has {len(digits)} digits, {DIGITS_LIMIT} at most are expected.")
+        raise ValueError(f"a number has {len(digits)} digits, expected at most {DIGITS_LIMIT}.")
     return int(digits)
 
 
@@ -116,5 +117,5 @@ def _check_depth(content: Any) -> None:
 
 
 def kind_of(content: Any) -> str:
-    """Name the kind of content that a document holds, for an error."""
+    """Describe the type of a document for an error message."""
     return "nothing" if content is None else f"a {type(content).__name__}"

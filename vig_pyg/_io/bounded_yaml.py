@@ -1,6 +1,6 @@
-"""YAML files of strangers, read in bounded time and memory by PyYAML's safe loader; nothing in them is run.
+"""Reading of untrusted YAML files in bounded time and memory, with PyYAML's safe loader, which executes no code.
 
-As for JSON, and aliases may not unfold to more than a plain file could hold.
+The limits are those for JSON. In addition, expanded aliases may not exceed the limit for a file without aliases.
 """
 
 from __future__ import annotations
@@ -16,24 +16,31 @@ from vig_pyg._io.text import error_text, terminal_text
 
 #: Largest document in bytes; PyYAML reads some 100 kB in a second.
 YAML_LIMIT = 64 * 2**10
-#: Most values of a document with all of its aliases unfolded.
+#: Largest number of values of a document with all aliases expanded.
 NODE_LIMIT = 20_000
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read the entries of a YAML file, keys as text.
+    """Read the entries of a YAML file; keys are converted to text.
 
     Args:
         path: The file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is too large, too deep, not plain YAML or no mapping, has a key twice, or unfolds to too much;
-            with the name of the file.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is too large, nested too deeply, not plain YAML or not a mapping, if it contains a key
+            twice, or if its expanded aliases exceed the limit. The message has the name of the file.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "mine.yaml").write_text("epochs: 30")
+        ...     read_yaml(Path(folder) / "mine.yaml")
+        {'epochs': 30}
     """
     content = parse_yaml(read_bounded(path, limit=YAML_LIMIT), where=str(path))
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold one value for each key, got {kind_of(content)}.")
+        raise ValueError(f"{path} must contain a mapping from keys to values, got {kind_of(content)}.")
     return {str(key): value for key, value in content.items()}
 
 
@@ -42,10 +49,11 @@ def parse_yaml(text: str, *, where: str) -> Any:
 
     Args:
         text: The document.
-        where: Its name for errors.
+        where: Name of the document for error messages.
 
     Raises:
-        ValueError: If it is too large, too deep, not plain YAML, has a key twice, or unfolds to too much.
+        ValueError: If the document is too large, nested too deeply or not plain YAML, if it contains a key twice, or if
+            its expanded aliases exceed the limit.
 
     Example:
         >>> parse_yaml("k: [3, 9]", where="the example")
@@ -55,12 +63,12 @@ def parse_yaml(text: str, *, where: str) -> Any:
         raise ValueError(f"{where} is larger than {YAML_LIMIT / 2**10:.0f} KiB, expected a few settings.")
     try:
         return yaml.load(text, Loader=BoundedLoader)  # a safe loader
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:  # dates raise plainly
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:  # dates raise ValueError
         raise ValueError(f"{where} is not YAML as expected: {error_text(error, limit=300)}") from error
 
 
 class BoundedLoader(yaml.SafeLoader):
-    """Plain values, lists and mappings; every alias counts as much as what it stands for."""
+    """A loader of plain values, lists and mappings; every alias counts as much as the value to which it refers."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -72,7 +80,7 @@ class BoundedLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             node = super().compose_node(parent, index)
             if id(node) not in self.sizes:
-                raise ValueError("an alias stands for something that it is a part of.")
+                raise ValueError("an alias refers to a value that contains the alias.")
             self._add(self.sizes[id(node)])
             return node
         self.depth += 1
@@ -88,11 +96,11 @@ class BoundedLoader(yaml.SafeLoader):
     def _add(self, count: int) -> None:
         self.count += count
         if self.count > NODE_LIMIT:
-            raise ValueError(f"it holds more than {NODE_LIMIT} values, its aliases unfolded.")
+            raise ValueError(f"it contains more than {NODE_LIMIT} values after expansion of aliases.")
 
     def construct_scalar(self, node: Any) -> Any:
         if len(node.value) > DIGITS_LIMIT and node.tag == "tag:yaml.org,2002:int":
-            raise ValueError(f"a number has {len(node.value)} digits, {DIGITS_LIMIT} at most are expected.")
+            raise ValueError(f"a number has {len(node.value)} digits, expected at most {DIGITS_LIMIT}.")
         return super().construct_scalar(node)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -106,7 +114,7 @@ class BoundedLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# PyYAML takes 1e-3 for text, as YAML 1.1 has it; in YAML 1.2 and in every other tool it is a number
+# PyYAML reads 1e-3 as text, as in YAML 1.1; in YAML 1.2 and other tools it is a number
 BoundedLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )

@@ -1,4 +1,4 @@
-"""Checks of entries from the types of a dataclass: bounds stand beside the type, as `Annotated[int, whole(1, 9)]`."""
+"""Checks of entries, derived from the types of a dataclass with bounds such as `Annotated[int, whole(1, 9)]`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from vig_pyg._io.schema import Check, Scalar, choice, either, flag, mapping, optional, text
 
-#: Most characters of a text without bounds of its own: the longest path that Linux knows.
+#: Largest number of characters of a text without its own bounds: that of the longest path in Linux.
 TEXT_LIMIT = 4_096
 
 
 @cache
 def checks_of(cls: type) -> dict[str, Check]:
-    """Make a check for each field of a dataclass.
+    """Return a check for each field of a dataclass.
 
     Args:
-        cls: The dataclass. A number needs bounds, `Annotated[float, number(0, 1)]`; true and false, `Literal`s,
-            text, optional values and dataclasses are known by their types.
+        cls: The dataclass. Numbers need bounds such as `Annotated[float, number(0, 1)]`. For bools, `Literal`s, text,
+            optional values and dataclasses the type is sufficient.
 
     Raises:
         TypeError: If a field's type has no check.
@@ -35,10 +35,10 @@ def checks_of(cls: type) -> dict[str, Check]:
 
 
 def check_fields(values: Any) -> None:
-    """Raise `ValueError` with the name of the first field of a dataclass that is out of its bounds.
+    """Raise `ValueError` with the name of the first field of a dataclass that is out of range.
 
     Args:
-        values: The dataclass.
+        values: The instance of the dataclass.
     """
     cls: type = type(values)
     for name, check in checks_of(cls).items():

@@ -1,4 +1,4 @@
-"""Output files and folders that are complete or absent, and that replace others only when told."""
+"""Atomic writing of output files and folders, which replace existing files only on request."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from vig_pyg._io._output_checks import check_free, check_new_folder, check_no_in
 
 __all__ = ["Content", "check_free", "check_new_folder", "check_no_input", "new_folder", "write_file"]
 
-#: What to write: bytes, text, or something that writes into an open file, such as `Figure.savefig`.
+#: The content of a file: bytes, text, or a function that writes into an open file, such as `Figure.savefig`.
 Content = bytes | str | Callable[[BinaryIO], Any]
 
 
 @contextmanager
 def new_folder(path: str | Path, *, keep: Callable[[], bool] = lambda: False) -> Iterator[Path]:
-    """A new folder to fill; after an error or Ctrl-C it is removed, with the folders above it that were made.
+    """A context with a new folder; after an error or Ctrl-C, the folder and its created parent folders are removed.
 
     Args:
-        path: The folder; there must be nothing of that name.
-        keep: Called after an error; the folder stays if it returns true.
+        path: The folder, which must not exist.
+        keep: Function that is called after an error; if it returns true, the folder is not removed.
 
     Raises:
-        OSError: If it exists or cannot be made (see `check_new_folder`).
+        OSError: If the folder exists or cannot be created (see `check_new_folder`).
 
     Example:
         >>> with tempfile.TemporaryDirectory() as root, new_folder(Path(root) / "results") as folder:
@@ -52,17 +52,17 @@ def new_folder(path: str | Path, *, keep: Callable[[], bool] = lambda: False) ->
 
 
 def write_file(path: str | Path, content: Content, *, overwrite: bool = False) -> None:
-    """Write a file in one step: after a crash, a kill or a full disk the name holds the old content or the new.
+    """Write a file atomically: after a crash, a kill or a full disk, the file has either the old or the new content.
 
     Args:
-        path: The file; its folder is made if needed.
-        content: Content of the file; text is written as UTF-8.
-        overwrite: If true, it may replace another file.
+        path: The file; its folder is created if necessary.
+        content: The whole content; text is written as UTF-8.
+        overwrite: If true, an existing file may be replaced.
 
     Raises:
-        FileExistsError: If there is a folder, a link, a pipe, a device, or a file that is not to be overwritten.
-        NotADirectoryError: If its folder is a file.
-        OSError: If it cannot be written, for example on a full disk; what was there before is still there.
+        FileExistsError: If the path is a folder, a link, a pipe or a device, or a file exists and `overwrite` is false.
+        NotADirectoryError: If the parent folder is a file.
+        OSError: If the file cannot be written, for example on a full disk; an existing file is then unchanged.
     """
     path = Path(path)
     check_free(path, overwrite=overwrite)
@@ -80,7 +80,7 @@ def write_file(path: str | Path, content: Content, *, overwrite: bool = False) -
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """The bytes in a file beside it, which then takes the name."""
+    """Write the bytes to a temporary file in the same folder, and rename it."""
     # a long name leaves no room for more letters in the name of the partial file
     handle, partial = tempfile.mkstemp(prefix=f".{path.name[:40]}-", dir=path.parent)
     try:
@@ -88,7 +88,7 @@ def _replace(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, 0o644)  # mkstemp's are for the owner alone
+        os.chmod(partial, 0o644)  # files of mkstemp are readable by the owner only
         os.replace(partial, path)
     finally:
         Path(partial).unlink(missing_ok=True)
@@ -99,12 +99,12 @@ def _as_bytes(content: Content) -> bytes:
         buffer = io.BytesIO()
         content(buffer)
         return buffer.getvalue()
-    # a name of a file may be no Unicode; the backslash is what JSON wants
+    # a file name may not be valid Unicode; JSON needs the backslash escape
     return content.encode(errors="backslashreplace") if isinstance(content, str) else content
 
 
 def _make_folders(folder: Path, made: list[Path]) -> None:
-    """The folder and those above it; what is made is noted at once, so that an interrupt cannot lose it."""
+    """Create the folder and its parents; each is recorded immediately, in case of an interrupt."""
     if folder.is_dir():
         return
     _make_folders(folder.parent, made)
@@ -120,19 +120,19 @@ def _make_folder(folder: Path, made: list[Path]) -> None:
     try:
         folder.mkdir()
     except FileExistsError:
-        made.pop()  # it is somebody else's
+        made.pop()  # another process has created it
         raise
 
 
 def _remove_empty(made: list[Path]) -> None:
-    """Folders that were made for nothing; one that somebody else has filled stays."""
+    """Remove created folders that are empty; folders that another process has filled are not removed."""
     for one in reversed(made):
         with suppress(OSError):
             one.rmdir()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut, where folders can be synchronized."""
+    """Synchronize the folder, if the system supports it, so that the new name survives a power failure."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

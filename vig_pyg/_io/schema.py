@@ -1,7 +1,7 @@
-"""Checks of entries that were read from a file: each names the file, the entry, what came and what was expected.
+"""Checks of entries of a file; their errors name the file, the entry, the value, and the expected values.
 
-A check takes a value and the name of its place, and returns the value or raises `ValueError`. Bounds are wide: they
-keep what is impossible out, not what is unusual.
+A check is a function of a value and the name of its entry. It returns the value or raises `ValueError`. Bounds are
+wide: they exclude impossible values, not unusual ones.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Check = Callable[[Any, str], Any]
 
 @contextmanager
 def read_as(what: str, where: str) -> Iterator[None]:
-    """Say of a wrong value inside the block what its file was read as.
+    """A context that adds the file name and the expected content to errors about wrong values.
 
     Args:
-        what: What the file should be, such as `"the configuration of a run"`.
+        what: The expected content, such as `"the configuration of a run"`.
         where: Name of the file.
 
     Raises:
-        ValueError: In place of a `ValueError` or `TypeError`, with the names of file and entry.
+        ValueError: Instead of a `ValueError` or `TypeError`; the message names the file and the entry.
 
     Example:
         >>> with read_as("a number", "a.json"):
@@ -43,11 +43,11 @@ def read_as(what: str, where: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Scalar:
-    """A check of a value without parts.
+    """A check of a single value.
 
     Args:
-        expected: What is taken, in words that complete "must be ..."; help texts show them too.
-        takes: Whether a value is taken.
+        expected: Description of valid values that completes "must be ..."; help texts also show it.
+        takes: Function that returns true for a valid value.
 
     Example:
         >>> Scalar("an even number", lambda value: value in (2, 4))(2, "config.json: k")
@@ -64,7 +64,7 @@ class Scalar:
 
 
 def whole(low: int, high: int) -> Scalar:
-    """Accept a whole number from `low` to `high`; true and false are none.
+    """Return a check of whole numbers from `low` to `high`; bools are invalid.
 
     Example:
         >>> whole(1, 9)(3, "config.json: k")
@@ -74,7 +74,7 @@ def whole(low: int, high: int) -> Scalar:
 
 
 def number(low: float, high: float) -> Scalar:
-    """Accept a finite number from `low` to `high`; true and false are none.
+    """Return a check of finite numbers from `low` to `high`; bools are invalid.
 
     Example:
         >>> number(0, 1)(0.5, "config.json: dropout")
@@ -84,7 +84,7 @@ def number(low: float, high: float) -> Scalar:
 
 
 def positive(high: float) -> Scalar:
-    """Accept a number above 0, at most `high`.
+    """Return a check of numbers above 0 and at most `high`.
 
     Example:
         >>> positive(1)(0.5, "config.yaml: lr")
@@ -98,7 +98,7 @@ flag = Scalar("true or false", lambda value: isinstance(value, bool))
 
 
 def text(limit: int) -> Scalar:
-    """Accept text of at most `limit` characters.
+    """Return a check of text with at most `limit` characters.
 
     Example:
         >>> text(10)("red", "config.json: class_names")
@@ -108,7 +108,7 @@ def text(limit: int) -> Scalar:
 
 
 def choice(names: Collection[str]) -> Scalar:
-    """One of some words.
+    """Return a check that a value is one of the given words.
 
     Example:
         >>> choice(["mr", "edge"])("mr", "config.json: conv")
@@ -118,7 +118,7 @@ def choice(names: Collection[str]) -> Scalar:
 
 
 def optional(check: Check) -> Check:
-    """Extend a check so that it accepts null.
+    """Return a check that accepts null and the values of another check.
 
     Example:
         >>> optional(text(10))(None, "config.json: graph")
@@ -130,7 +130,7 @@ def optional(check: Check) -> Check:
 
 
 def either(*checks: Check) -> Check:
-    """Accept what any of the checks accepts; the error is that of the last, or names all of them if they are scalar.
+    """Return a check that accepts the values of any check; the error is that of the last, or lists all if scalar.
 
     Example:
         >>> either(whole(1, 9), listing(whole(1, 9), 2, 2))([3, 9], "config.json: k")
@@ -154,7 +154,7 @@ def either(*checks: Check) -> Check:
 
 
 def listing(entry: Check, low: int, high: int) -> Check:
-    """Accept a list of `low` to `high` entries, each of which a check accepts.
+    """Return a check of lists with `low` to `high` entries, each of which must pass another check.
 
     Example:
         >>> listing(whole(1, 9), 1, 4)([1, 2], "config.json: depths")
@@ -171,11 +171,11 @@ def listing(entry: Check, low: int, high: int) -> Check:
 
 
 def mapping(entries: Mapping[str, Check], *, required: Collection[str] = ()) -> Check:
-    """Known keys, each with a value that its check takes.
+    """Return a check of mappings with known keys, each of whose values must pass a check.
 
     Args:
-        entries: A check for each key.
-        required: Keys that must be there.
+        entries: The check of each key.
+        required: Keys that must be present.
 
     Example:
         >>> mapping({"k": whole(1, 9)})({"k": 3}, "config.json")
@@ -184,10 +184,10 @@ def mapping(entries: Mapping[str, Check], *, required: Collection[str] = ()) -> 
 
     def check(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise _wrong(where, "one value for each key", value)
+            raise _wrong(where, "a mapping from keys to values", value)
         for key in value:
             if key not in entries:
-                raise ValueError(f"{where}: unknown entry {nearest(key, entries)}, known are {', '.join(entries)}.")
+                raise ValueError(f"{where}: unknown entry {nearest(key, entries)}: choose one of {', '.join(entries)}.")
         for key in required:
             if key not in value:
                 raise ValueError(f"{where}: the entry {key!r} is missing.")
@@ -207,7 +207,7 @@ def _shown(value: Any) -> str:
 
 
 def nearest(name: object, known: Collection[str]) -> str:
-    """Show a name that is not known, with the one that was probably meant.
+    """Return an unknown name for a message, with the name that was probably meant.
 
     Example:
         >>> nearest("epoch", ["epochs", "lr"])
@@ -219,7 +219,7 @@ def nearest(name: object, known: Collection[str]) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    """True for a finite number; true and false are none."""
+    """True for finite numbers except bools."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return isinstance(value, int) or math.isfinite(value)

@@ -1,4 +1,4 @@
-"""Signals that end a command: they come as an exception, so that what is half done is cleaned up."""
+"""Conversion of signals that end a command into exceptions, so that unfinished work is cleaned up."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-#: What a scheduler, or a terminal that is closed, sends. Windows does not know the second.
+#: The signals of a scheduler and of a closed terminal. Windows does not have the second.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Terminated(KeyboardInterrupt):
-    """The process is to end; handled wherever Ctrl-C is.
+    """A signal requests the end of the process; this is handled in the same places as Ctrl-C.
 
     Args:
         signum: The signal.
@@ -26,7 +26,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def exit_status(stop: KeyboardInterrupt) -> int:
-    """Return the exit status that a shell shows for a process that a signal has ended.
+    """Return the exit status that a shell shows for a process ended by a signal.
 
     Example:
         >>> exit_status(KeyboardInterrupt()), exit_status(Terminated(15))
@@ -37,9 +37,9 @@ def exit_status(stop: KeyboardInterrupt) -> int:
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """Raise `Terminated` where one of `SIGNALS` comes inside the block; handlers that were there before stay.
+    """A context in which one of `SIGNALS` raises `Terminated`; existing handlers are not replaced.
 
-    Only in the main thread, and not in processes that are forked off.
+    This works only in the main thread, and not in forked processes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

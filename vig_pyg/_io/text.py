@@ -1,8 +1,8 @@
-r"""Strings from outside (file names, class names, messages of foreign errors) made safe for where they are shown.
+r"""Escaping of untrusted text (file names, class names, messages of other libraries) for the place where it is shown.
 
-Each function is for one kind of place and returns printable characters only: what could move a cursor, color a
-terminal, turn the direction of reading, end a line or hide is written as a visible escape such as `\x1b`, as `repr`
-does. Files that programs read back, such as those of `--json`, keep every name exactly.
+Each function is for one kind of place and returns only printable characters. Characters that could move the cursor,
+color a terminal, change the text direction, end a line, or be invisible are written as visible escapes such as `\x1b`,
+as `repr` does. Files for programs, such as those of `--json`, contain every name exactly.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import re
 from collections.abc import Callable
 from pathlib import PurePath
 
-#: Characters that Markdown, GitHub's math or a table would take as markup anywhere in a line.
+#: Characters that are markup in Markdown, GitHub's math or a table anywhere in a line.
 _MARKUP = re.compile(r"([\\`*_\[\]|~$#!@])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-#: First characters of a cell that spreadsheets take as a formula, also in their full-width forms.
+#: First characters of cells that spreadsheets interpret as formulas, also in their full-width forms.
 _FORMULA = tuple("=+-@＝＋－＠")
 
 
 def terminal_text(value: object, *, limit: int = 1000) -> str:
-    r"""Make a line for a terminal or a log: `str(value)` with everything not printable as a visible escape.
+    r"""Return `str(value)` as a line for a terminal or a log, with visible escapes for unprintable characters.
 
     Args:
-        value: What to show; line breaks in it become `\n`.
-        limit: Most characters of the result; of a longer text the middle is left out, since both ends of a path and of
-            a message matter.
+        value: The value to show; line breaks become `\n`.
+        limit: Largest number of characters. The middle of a longer text is omitted, because both ends of a path or a
+            message matter.
 
     Example:
         >>> terminal_text("cat\x1b[2J\n.jpg")
@@ -38,11 +38,11 @@ def terminal_text(value: object, *, limit: int = 1000) -> str:
 
 
 def error_text(error: BaseException, *, limit: int = 2000) -> str:
-    r"""Return the message of an error in one line: line breaks become spaces, the rest is as in `terminal_text`.
+    r"""Return the message of an error in one line, escaped as in `terminal_text`, with spaces for line breaks.
 
     Args:
-        error: Any error; one without a message is shown by its type.
-        limit: Most characters of the result.
+        error: The error; if it has no message, its type is shown.
+        limit: Largest number of characters.
 
     Example:
         >>> error_text(RuntimeError("Missing keys:\n\ta, b"))
@@ -53,14 +53,14 @@ def error_text(error: BaseException, *, limit: int = 2000) -> str:
 
 
 def markdown_text(value: object, *, limit: int = 200) -> str:
-    r"""Escape text for the inside of a Markdown line, a heading or a cell, which shows exactly these characters.
+    r"""Escape text for a Markdown line, heading or table cell, so that exactly these characters are shown.
 
-    Markup, HTML, links (written out ones too), mentions, math and cell borders are escaped; the text cannot start a
-    list, a heading or a rule either. Not for the inside of a code span: see `markdown_code`.
+    Markup, HTML, links (including bare URLs), mentions, math and cell borders are escaped. The text also cannot start
+    a list, a heading or a rule. For a code span use `markdown_code`.
 
     Args:
-        value: What to show.
-        limit: Most characters shown; see `terminal_text`.
+        value: The value to show.
+        limit: Largest number of characters (see `terminal_text`).
 
     Example:
         >>> markdown_text("a|b <img src=x>")
@@ -74,11 +74,11 @@ def markdown_text(value: object, *, limit: int = 200) -> str:
 
 
 def markdown_code(value: object, *, limit: int = 2000) -> str:
-    """Make a Markdown code span that no backtick inside it ends; with `|` escaped, for tables too.
+    """Return a Markdown code span that can contain backticks; `|` is escaped, so that it can be used in tables.
 
     Args:
-        value: What to show, such as a command line.
-        limit: Most characters shown; see `terminal_text`.
+        value: The value to show, such as a command line.
+        limit: Largest number of characters (see `terminal_text`).
 
     Example:
         >>> markdown_code("echo `date`")
@@ -91,11 +91,11 @@ def markdown_code(value: object, *, limit: int = 2000) -> str:
 
 
 def plot_text(value: object, *, limit: int = 40) -> str:
-    r"""Make a label for matplotlib: nothing starts mathtext, and characters that no font has become escapes.
+    r"""Escape a label for matplotlib: no character starts mathtext, and characters without a glyph become escapes.
 
     Args:
-        value: What to show.
-        limit: Most characters shown, the middle of a longer text is left out: labels share a figure.
+        value: The value to show.
+        limit: Largest number of characters; the middle of a longer text is omitted, because labels share a figure.
 
     Example:
         >>> plot_text("$x$")
@@ -107,11 +107,11 @@ def plot_text(value: object, *, limit: int = 40) -> str:
 
 
 def csv_text(value: object) -> object:
-    """Make a cell of a CSV file that no spreadsheet takes as a formula; only text and paths are changed.
+    """Escape a cell of a CSV file, so that no spreadsheet interprets it as a formula; only text and paths are changed.
 
-    Text that starts with `=`, `+`, `-` or `@` gets the apostrophe that spreadsheets use for "this is text"; a path gets
-    `./` instead, and still is the same path. What is not printable becomes a visible escape. Where the exact names
-    matter, write JSON.
+    Text that starts with `=`, `+`, `-` or `@` gets a leading apostrophe, which marks text in spreadsheets; a path gets
+    the prefix `./` instead, so it is still the same path. Unprintable characters become visible escapes. Use JSON if
+    the exact names matter.
 
     Args:
         value: A cell.
@@ -129,10 +129,10 @@ def csv_text(value: object) -> object:
 
 
 def json_text(content: object) -> str:
-    r"""Format JSON for people and programs: indented, readable in any script, printable, and read back exactly.
+    r"""Return indented JSON with only printable characters, from which programs read back the exact content.
 
     Args:
-        content: What `json.dumps` takes; other objects, such as paths, by their `str`.
+        content: A value for `json.dumps`; other objects, such as paths, are converted by `str`.
 
     Example:
         >>> print(json_text(["猫\x9b"]))
@@ -145,11 +145,11 @@ def json_text(content: object) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """Shorten a text to its two ends around an ellipsis.
+    """Return the text, or its two ends around an ellipsis if it is too long.
 
     Args:
-        text: Any text.
-        limit: Most characters of the result, at least 1.
+        text: The text.
+        limit: Largest number of characters, at least 1.
 
     Example:
         >>> shortened("a_long_name.jpg", 9)
@@ -164,7 +164,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def _escape(char: str) -> str:
-    """Convert a character to its visible escape, as `repr` writes it, also if it is printable."""
+    """Return the visible escape of a character, in the form of `repr`, even if the character is printable."""
     short = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}.get(char)
     code = ord(char)
     return short or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
@@ -179,7 +179,7 @@ def _escaped_start(found: re.Match[str]) -> str:
 
 
 def _glyphs() -> Callable[[str], bool]:
-    """Return a test for glyphs in matplotlib's current fonts; without matplotlib it is always true."""
+    """True if the current fonts of matplotlib contain a character; always true without matplotlib."""
     try:
         from matplotlib.font_manager import FontProperties, findfont, get_font
     except ImportError:
