@@ -1,1 +1,1 @@
-"""State dicts and their files: reading without running anything, names in three formats, checks, comparisons."""
+"""State dicts and their files: reading without executing code, conversion of names, checks, and comparisons."""

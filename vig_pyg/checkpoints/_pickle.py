@@ -1,7 +1,7 @@
-"""A check of what a pickle of `torch.save` would do when it is read, without doing it.
+"""Analysis of what a pickle of `torch.save` would do when it is read, without executing it.
 
-The instructions are followed on stand-ins, and refused unless they make plain tensors, inside of the file's own bytes,
-in plain containers.
+The instructions are executed on placeholders. They are refused unless they create plain containers of plain tensors,
+whose data lies inside the file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STORAGES = {
     **{"Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "ComplexDouble": 16, "ComplexFloat": 8, "Untyped": 1},
     **{"Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1},
 }
-#: What may be called: it makes containers and tensors.
+#: The allowed callables, which create containers and tensors.
 CALLS = {
     "collections.OrderedDict",
     "collections.Counter",
@@ -34,32 +34,32 @@ DTYPES = {
     f"torch.{kind}"
     for kind in ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8")
 } | {"torch.bool"}
-#: Largest pickle, without the tensors' numbers: those of Vision GNNs have under a megabyte.
+#: Largest pickle in bytes, without the data of the tensors; those of Vision GNNs have less than a megabyte.
 MOST_PICKLE = 4 * 2**20
-#: Tensors may repeat the numbers of the file (tied weights, `expand`) this many times, and this many bytes at least.
+#: Tensors may repeat the data of the file (tied weights, `expand`) this many times, or up to this number of bytes.
 MOST_TIMES, FREE_BYTES = 4, 16 * 2**20
 #: Steps of hashing for each instruction of a pickle; tuples of tuples of the same tuple would need 2**60.
 MOST_WORK = 64
-#: Costs are counted up to here: twice as much at each step would soon be a long number.
+#: Upper limit of counted costs, because a cost that doubles at each step would become a very long number.
 ENOUGH = 10**9
-#: More sides than any tensor has.
+#: Largest number of dimensions, more than any tensor has.
 MOST_SIDES = 64
 
 
 class HoldsMoreError(ValueError):
-    """A pickle that needs something called which makes no plain tensor; the message is its name."""
+    """A pickle calls something other than a constructor of plain tensors; the message is its name."""
 
 
 @dataclass(frozen=True)
 class _Name:
-    """Something in a module, not imported."""
+    """The name of an object in a module, which is not imported."""
 
     name: str
 
 
 @dataclass(frozen=True, eq=False)
 class _Tuple:
-    """A tuple, and the steps that hashing or printing it takes: shared parts count each time."""
+    """A tuple, with the number of steps for hashing or printing it; shared parts count every time."""
 
     items: list[Any]
     cost: int
@@ -67,7 +67,7 @@ class _Tuple:
 
 @dataclass(eq=False)
 class Box:
-    """A container or a made object; of numbers in the file, their bytes and how many they are."""
+    """A container or a created object; for the numbers of a tensor, also their size in bytes and their count."""
 
     kind: str
     cost: int = 1
@@ -77,16 +77,16 @@ class Box:
 
 
 def _cost(*things: Any) -> int:
-    """Count the steps that hashing or printing these takes."""
+    """Return the number of steps for hashing or printing these values."""
     return min(sum(thing.cost if isinstance(thing, _Tuple | Box) else 1 for thing in things), ENOUGH)
 
 
 class Machine:
-    """Follows the instructions that `torch.load(weights_only=True)` knows.
+    """Executes, on placeholders, the instructions that `torch.load(weights_only=True)` supports.
 
     Args:
-        size: Bytes of the file.
-        records: Bytes of each record of the archive; `None` for files without records.
+        size: Size of the file in bytes.
+        records: Size in bytes of each record of the archive; `None` for files without records.
     """
 
     def __init__(self, size: int, records: Mapping[str, int] | None) -> None:
@@ -95,7 +95,7 @@ class Machine:
         self.total = self.work = 0
 
     def run(self, file: BinaryIO) -> Any:
-        """Follow one pickle; what it makes, as a stand-in."""
+        """Execute one pickle, and return a placeholder of its result."""
         stack: list[Any] = []
         memo: dict[int, Any] = {}
         marks: list[list[Any]] = []
@@ -122,11 +122,11 @@ class Machine:
             elif name != "PROTO":
                 self._step(name, stack)
             if self.work > MOST_WORK * (steps + 100):
-                raise ValueError("its keys are tuples of tuples that would take forever to read")
+                raise ValueError("its keys are nested tuples that would take too long to read")
         raise ValueError("its pickle has no end")
 
     def _close(self, name: str, items: list[Any], stack: list[Any]) -> None:
-        """Follow an instruction that takes everything since the last mark."""
+        """Execute an instruction that uses all values since the last mark."""
         if name == "TUPLE":
             stack.append(_Tuple(items, 1 + _cost(*items)))
         else:
@@ -134,14 +134,14 @@ class Machine:
 
     def _fill(self, box: Any, items: list[Any], *, pairs: bool) -> None:
         if not isinstance(box, Box) or (box.kind == "list") == pairs:
-            raise ValueError("it puts things into what is no container")
+            raise ValueError("it adds values to something that is not a container")
         if pairs:
             self.work += _cost(*items[::2])
         box.cost = _cost(box, *items)
         box.items += items
 
     def _step(self, name: str, stack: list[Any]) -> None:
-        """Follow an instruction that takes a few things from the stack."""
+        """Execute an instruction that uses a few values from the stack."""
         if name in ("TUPLE1", "TUPLE2", "TUPLE3"):
             count = int(name[-1])
             items = stack[-count:]
@@ -169,7 +169,7 @@ class Machine:
             if not isinstance(stack[-1], Box) or stack[-1].kind not in (NEW, "collections.OrderedDict"):
                 raise HoldsMoreError(getattr(stack[-1], "kind", "something"))
             if stack[-1].kind != NEW and getattr(state, "items", [])[::2] != ["_metadata"]:
-                raise ValueError("it changes what its containers do")
+                raise ValueError("it changes the behavior of its containers")
             self.work += _cost(state)
             stack[-1].cost = _cost(stack[-1], state)
         else:
@@ -187,27 +187,27 @@ class Machine:
         return Box(name)
 
     def _count(self, storage: Any, offset: Any, shape: Any, strides: Any) -> None:
-        """Adds a tensor's bytes: a stride of 0 makes astronomical ones of one number."""
+        """Add the size of a tensor in bytes, because a stride of 0 can make a huge tensor from one number."""
         sides, steps = (part.items if isinstance(part, _Tuple) else [None] for part in (shape, strides))
         whole = all(type(number) is int and number >= 0 for number in (offset, *sides, *steps))
         if not whole or not isinstance(storage, Box) or not len(sides) == len(steps) <= MOST_SIDES:
             raise ValueError("the shape of a tensor is damaged")
         last = offset + sum((side - 1) * step for side, step in zip(sides, steps, strict=True))
         if 0 not in sides and last >= storage.count:
-            raise ValueError("a tensor reaches beyond its numbers")  # torch may give it unwritten memory
+            raise ValueError("a tensor extends beyond its storage")  # torch may return uninitialized memory
         self.total += prod(sides) * storage.width
         if self.total > MOST_TIMES * self.size + FREE_BYTES:
             raise ValueError(f"its tensors take more than {MOST_TIMES} times the file's bytes in memory")
 
     def _storage(self, ident: Any) -> Box:
-        """Return the storage of a tensor's numbers, which must lie inside the file."""
+        """Check that the storage of a tensor lies inside the file."""
         parts = ident.items if isinstance(ident, _Tuple) else []
         if len(parts) not in (5, 6) or parts[0] not in ("storage", b"storage") or any(parts[5:]):
-            raise ValueError("it holds another reference than to a tensor's numbers")
+            raise ValueError("it contains a persistent ID that is not a tensor storage")
         kind, key, _, count = parts[1:5]
         name = kind.name.rsplit(".", 1)[-1].removesuffix("Storage") if isinstance(kind, _Name) else ""
         if name not in STORAGES or not isinstance(key, str | bytes) or type(count) is not int or count < 0:
-            raise ValueError("a reference to a tensor's numbers is damaged")
+            raise ValueError("the persistent ID of a tensor storage is damaged")
         there = self.size if self.records is None else self.records.get(str(key), -1)
         if not count * STORAGES[name] == self.storages.setdefault(key, count * STORAGES[name]) <= there:
             raise ValueError("it is shorter than its tensors")
@@ -215,7 +215,7 @@ class Machine:
 
 
 def _global(arg: str) -> _Name:
-    """Return a name that the pickle imports, where it is harmless."""
+    """Return a name that the pickle imports, if it is harmless."""
     module, _, name = arg.partition(" ")
     full = f"{module}.{name}"
     is_storage = module in ("torch", "torch.storage") and name in {f"{kind}Storage" for kind in STORAGES}
@@ -228,7 +228,7 @@ def _itself(arg: Any) -> Any:
     return arg
 
 
-#: Instructions that put something new on the stack.
+#: Instructions that push a new value onto the stack.
 _PUSH: dict[str, Callable[[Any], Any]] = {
     "GLOBAL": _global,
     "NONE": _itself,

@@ -1,8 +1,8 @@
-"""Files of `torch.save`, checked before torch reads them.
+"""Checks of files of `torch.save` before torch reads them.
 
-`torch.load(weights_only=True)` runs no code of a stranger, but it believes the sizes in the file: it reads past the end
-of a short record, unpacks records that are a thousand times larger than the file, shows unwritten memory as weights,
-and hashes tuples that double at each of sixty levels.
+`torch.load(weights_only=True)` executes no untrusted code, but it trusts the sizes in the file. It reads past the end
+of a short record, unpacks records that are a thousand times larger than the file, returns uninitialized memory as
+weights, and hashes tuples whose size doubles at each of sixty levels.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import BinaryIO
 
 from vig_pyg.checkpoints._pickle import MOST_PICKLE, Box, Machine
 
-#: What torch writes at the start of its older files.
+#: The first values in files of torch before version 1.6.
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 def check_torch_file(file: BinaryIO, size: int) -> None:
-    """Refuse a file of `torch.save` that is damaged, or would take more than its own size in memory or time.
+    """Raise an error for a file of `torch.save` that is damaged, or needs memory or time out of proportion to its size.
 
     Args:
-        file: The open file, at its start; it is there again afterwards.
-        size: Its bytes.
+        file: The open file at position 0, to which it is reset afterwards.
+        size: Size of the file in bytes.
 
     Raises:
-        HoldsMoreError: If something would have to be called that makes no plain tensors.
-        ValueError: If it is anything else than plain tensors in plain containers, or its checksums differ.
+        HoldsMoreError: If reading would call something other than constructors of plain tensors.
+        ValueError: If the file contains anything but plain tensors in plain containers, or a checksum is wrong.
         zipfile.BadZipFile: If the archive is damaged.
     """
     if file.read(4) == b"PK\x03\x04":
@@ -39,7 +39,7 @@ def check_torch_file(file: BinaryIO, size: int) -> None:
 
 
 def _check_archive(file: BinaryIO, size: int) -> None:
-    """The zip archive that torch writes since 1.6: nothing in it is compressed."""
+    """Check the zip archive that torch writes since version 1.6, and the pickle in it."""
     entries = check_records(file, size)
     with zipfile.ZipFile(file) as archive:
         root = entries[0].filename.split("/")[0] if entries else ""
@@ -51,21 +51,22 @@ def _check_archive(file: BinaryIO, size: int) -> None:
 
 
 def check_records(file: BinaryIO, size: int) -> list[zipfile.ZipInfo]:
-    """Return the records of an archive of torch; refuse what would unpack to more than the file, and wrong checksums.
+    """Check the records of an archive of torch, and return them.
 
     Args:
         file: The open file.
-        size: Its bytes.
+        size: Size of the file in bytes.
 
     Raises:
-        ValueError: If it is refused.
+        ValueError: If a record is compressed or has a wrong checksum, two records have the same name, or the records
+            are larger than the file.
         zipfile.BadZipFile: If the archive is damaged.
     """
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
-        names = {entry.filename.lower() for entry in entries}  # torch looks names up without regard to case
+        names = {entry.filename.lower() for entry in entries}  # torch ignores letter case in names
         if len(names) != len(entries):
-            raise ValueError("two of its records have one name")
+            raise ValueError("two of its records have the same name")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("it is compressed, and torch.save writes no records that are compressed")
         if sum(entry.file_size for entry in entries) > size:
@@ -76,7 +77,7 @@ def check_records(file: BinaryIO, size: int) -> list[zipfile.ZipInfo]:
 
 
 def _check_legacy(file: BinaryIO, size: int) -> None:
-    """The five pickles in a row, then storages, that torch wrote before 1.6."""
+    """Check the format that torch wrote before version 1.6: five pickles, followed by the storages."""
     start = file.read(2 * MOST_PICKLE)  # not the file itself, from which a false length would be read at once
     rest, file = size - len(start), BytesIO(start)
     head = Machine(size, {})
@@ -88,6 +89,6 @@ def _check_legacy(file: BinaryIO, size: int) -> None:
     keys = tail.run(file)
     names = keys.items if isinstance(keys, Box) else []
     if sorted(map(str, names)) != sorted(map(str, body.storages)):
-        raise ValueError("it does not hold the storages of its tensors")  # torch would show unwritten memory
+        raise ValueError("it does not hold the storages of its tensors")  # torch would return uninitialized memory
     if sum(8 + count for count in body.storages.values()) > rest + len(start) - file.tell():
         raise ValueError("it is shorter than its tensors")

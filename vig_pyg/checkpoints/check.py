@@ -48,7 +48,7 @@ def type_fault(key: str, have: Tensor, want: Tensor) -> str:
     if have.layout != torch.strided:
         return f"{key} is sparse, expected a dense tensor"
     if have.device.type == "meta":
-        return f"{key} is on the device 'meta' and holds no numbers"
+        return f"{key} is on the device 'meta' and has no data"
     return ""
 
 
@@ -120,9 +120,9 @@ def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list
             return [], set()
         for key in heads:
             del state[key]
-        return ["The model has no classifier: that of the file was left out."], set()
+        return ["The model has no classifier: that of the file was not loaded."], set()
     if not heads:
-        return ["The file has no classifier: the model's stays as it was, untrained unless you trained it."], mine
+        return ["The file has no classifier: the model keeps its own (random for a new model)."], mine
     if not (mine == heads == CLASSIFIER and _whole(state)):
         return [], set()
     have, want = state[LAST[0]], expected[LAST[0]]
@@ -131,8 +131,8 @@ def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list
     for key in LAST:
         del state[key]
     note = (
-        f"The file has {have.size(0)} classes, the model {want.size(0)}: the classifier's last map (head.fc2) stays as "
-        "it was, untrained unless you trained it."
+        f"The file has {have.size(0)} classes, the model {want.size(0)}: the classifier's last layer (head.fc2) was "
+        "not loaded and keeps its current weights (random for a new model)."
     )
     return [note], set(LAST)
 

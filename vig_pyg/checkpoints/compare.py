@@ -1,4 +1,4 @@
-"""Comparison of options that change the function of a network but no shape of its weights."""
+"""Comparison of the options of weights and model that affect the outputs but not the shapes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vig_pyg.config import ModelConfig, PyramidViGConfig
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS
 
-#: What the neighbors depend on beside the features, for graphs by name; a graph of one's own may use k and dilation.
+#: The options on which the neighbors depend, by graph name; the user's own graphs may use k and dilation.
 _OF_GRAPH: dict[str, tuple[str, ...]] = {
     "knn": ("k", "dilation", "position"),
     "window": ("k", "dilation"),
@@ -35,10 +35,10 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The fields in which weights and model differ, and those that the weights do not record.
+    """The differences between the options of weights and model, and the fields that the weights do not record.
 
-    A smaller or larger grid changes how far the dilation may grow: `grid_note` says so, or is empty. That is no
-    difference of the configuration, and the resized position embedding tells of the grid too.
+    The size of the grid limits the dilation. If the grids differ in this, `grid_note` describes it, otherwise it is
+    empty. This is not a difference of the configuration, and a resized position embedding also shows it.
     """
 
     differences: tuple[Difference, ...]
@@ -47,15 +47,16 @@ class Comparison(NamedTuple):
 
 
 def compare(theirs: Mapping[str, Any], config: ModelConfig) -> Comparison:
-    """Compare what weights say about their network with a configuration.
+    """Compare the configuration recorded with weights with that of a model.
 
     Args:
-        theirs: Fields that the weights say (see `describe`), perhaps none.
-        config: That of the model.
+        theirs: Fields that are recorded with the weights (see `describe`); may be empty.
+        config: Configuration of the model.
 
     Returns:
-        Differences in what shapes do not tell: `conv`, `graph`, `reduce_ratios`, and of a graph that uses them `k`,
-        `dilation` and `position`. What training alone depends on (`stochastic`, `drop_path_rate`, ...) may differ.
+        The differences that do not appear in shapes: `conv`, `graph`, `reduce_ratios`, and for graphs that use them,
+        `k`, `dilation` and `position`. Options that affect only training (`stochastic`, `drop_path_rate`, ...) may
+        differ.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -81,7 +82,7 @@ def compare(theirs: Mapping[str, Any], config: ModelConfig) -> Comparison:
 
 
 def _said(name: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    """True if both sides record a field; a callable without a name records nothing."""
+    """True if both values are known; a callable without a name is unknown."""
     return name in theirs and (name not in ("conv", "graph") or None not in (theirs[name], ours[name]))
 
 
@@ -92,7 +93,7 @@ def _same(one: Any, two: Any) -> bool:
 
 
 def _names(name: str) -> list[str]:
-    """Return a name of an operator or graph, and the place where what is registered under it is defined."""
+    """Return the name of an operator or graph, and the place where the object registered under this name is defined."""
     places = [place_of(registry[name]) for registry in (CONVS, GRAPHS) if name in registry]
     return [name.replace(":", "."), *(place for place in places if place)]  # `my_ops:MyConv` is an import path
 
@@ -108,14 +109,14 @@ def _plain(value: Any) -> Any:
 
 
 def _neighbors(theirs: Mapping[str, Any], config: ModelConfig, known: list[str]) -> tuple[list[Difference], str]:
-    """Differences in k and dilation of any block, and a note if the grid alone changes the dilation."""
+    """Return the differences in k and dilation of any block, and a note if only the grid changes the dilation."""
     try:
         k = _pair(theirs["k"]) if "k" in known else config.k_range
         dilation = theirs["dilation"] is True if "dilation" in known else config.dilation
         image_size = int(theirs.get("image_size", config.image_size))
         there = replace(config, k=k, dilation=dilation, image_size=image_size)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"The weights' own configuration is none ({error}): they are damaged.") from error
+        raise ValueError(f"The configuration recorded with the weights is damaged ({error}).") from error
     at_our_grid, ours = replace(there, image_size=config.image_size), config.neighbors()
     found = []
     if [k for k, _ in there.neighbors()] != [k for k, _ in ours]:
@@ -125,7 +126,7 @@ def _neighbors(theirs: Mapping[str, Any], config: ModelConfig, known: list[str])
     elif "dilation" in known and there.neighbors() != ours:
         most, here = (max(dilation for _, dilation in blocks) for blocks in (there.neighbors(), ours))
         return [], (
-            f"The dilation of the neighbors grows to {most} at the weights' image_size={image_size} and to {here} at "
+            f"The largest dilation is {most} for image_size={image_size} of the weights, and {here} for image_size="
             f"{config.image_size}, which has another number of patches."
         )
     return found, ""

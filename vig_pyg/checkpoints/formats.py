@@ -1,4 +1,4 @@
-"""Names of weights in our format, the published code's ("official") and mmpretrain's: text to text, both ways."""
+"""Conversion of weight names between the native format, that of the published code ("official"), and mmpretrain's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Format = Literal["native", "official", "mmpretrain"]
 State = dict[str, Tensor]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-#: Every Vision GNN has it.
+#: A weight that every Vision GNN has.
 POSITION = "pos_embed.weight"
 
 _OUTER = {
@@ -51,19 +51,23 @@ _TABLE = re.compile(r"stages\.([0-9]+)\.blocks\.[0-9]+\.grapher\.relative_pos")
 
 
 def convert(source: nn.Module | Mapping[str, Tensor], format: Format) -> State:
-    """Weights in a format (without the computed tables `relative_pos`).
+    """Convert weights to a format, without the computed tables `relative_pos`.
 
     Args:
         source: A model, or a state dict in any of the three formats.
         format: `"native"`, `"official"` or `"mmpretrain"`.
 
+    Shapes: the weight `(out, in)` of a linear layer to `(out, in, 1, 1)` in the other formats, except in mmpretrain's
+    head; other shapes do not change.
+
     Returns:
-        A state dict; its tensors share memory with those of the source, and it says what the source says about its
-        network.
+        A state dict whose tensors share memory with those of the source. It records the same configuration as the
+        source.
 
     Raises:
-        ValueError: If the format is unknown, the state dict is of no Vision GNN, or two of its keys mean one tensor.
-        TypeError: If the source is neither.
+        ValueError: If the format is unknown, the state dict is not that of a Vision GNN, or two keys mean the same
+            tensor.
+        TypeError: If the source is neither a model nor a state dict.
 
     Example:
         >>> from vig_pyg import pvig_micro
@@ -79,14 +83,14 @@ def convert(source: nn.Module | Mapping[str, Tensor], format: Format) -> State:
         )
     state = source.state_dict() if isinstance(source, nn.Module) else to_native(source)
     if POSITION not in state:
-        raise ValueError(f"These are no weights of a Vision GNN: they have no {POSITION}, but {shorten(state)}.")
+        raise ValueError(f"These are not weights of a Vision GNN: they have no {POSITION}, but {shorten(state)}.")
     text = kept_text(state)
     if format == "native":
         return with_text(state, text)
     foreign = foreign_names(state, format)
     _refuse_collisions(foreign)
     converted = {
-        # a linear layer is a 1x1 convolution there, but for mmpretrain's head
+        # other formats store linear layers as 1x1 convolutions, except mmpretrain's head
         foreign[key]: tensor[..., None, None] if tensor.dim() == 2 and not foreign[key].startswith("head.") else tensor
         for key, tensor in state.items()
     }
@@ -94,24 +98,43 @@ def convert(source: nn.Module | Mapping[str, Tensor], format: Format) -> State:
 
 
 def shorten(items: Iterable[str]) -> str:
-    """Join the first of many names, in order."""
+    """Return the first of many values in order, as text."""
     ordered = sorted(items)
     return "; ".join(ordered[:4]) + (f"; and {len(ordered) - 4} more" if len(ordered) > 4 else "")
 
 
 def detect_format(state: Mapping[str, Any]) -> Format:
-    """Detect the format of a state dict by its keys."""
+    """Detect the format of a state dict from its keys.
+
+    Args:
+        state: The state dict, without wrappers and prefixes.
+
+    Example:
+        >>> detect_format({"prediction.0.weight": None, "stem.convs.0.weight": None})
+        'official'
+    """
     if any(key.startswith(("backbone.blocks.", "backbone.stages.", "backbone.stem.")) for key in state):
         return "mmpretrain"
     return "official" if any(key.startswith(("backbone.", "prediction.")) for key in state) else "native"
 
 
 def to_native(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
-    """Convert a state dict of any format to our names and shapes; keys without a counterpart stay as they are.
+    """Convert a state dict of any format to native names and shapes; keys without a counterpart are not changed.
 
     Args:
         state: The state dict, without wrappers and prefixes.
-        one_stage: Whether it is of a pyramid of one stage: the official format looks like a `ViG` then.
+        one_stage: True for a Pyramid ViG with one stage, whose official format looks like that of a `ViG`.
+
+    Shapes: the weight `(out, in, 1, 1)` of a linear layer to `(out, in)`; other shapes do not change.
+
+    Raises:
+        ValueError: If two keys mean the same tensor.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> model = vig_micro()
+        >>> sorted(to_native(convert(model, "official"))) == sorted(model.state_dict())
+        True
     """
     names = native_names(state, one_stage=one_stage)
     if detect_format(state) == "native":
@@ -125,10 +148,10 @@ def to_native(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
 
 
 def native_names(state: Mapping[str, Any], *, one_stage: bool = False) -> dict[str, str]:
-    """Return our names of the keys of a state dict (see `to_native`).
+    """Return the native name of each key of a state dict (see `to_native`).
 
     Raises:
-        ValueError: If two keys mean one tensor.
+        ValueError: If two keys mean the same tensor.
     """
     format = detect_format(state)
     if format == "native":
@@ -143,27 +166,27 @@ def native_names(state: Mapping[str, Any], *, one_stage: bool = False) -> dict[s
 
 
 def _is_linear(name: str, tensor: Tensor) -> bool:
-    """True for a linear layer stored as a 1x1 convolution; a position embedding of a single patch is none."""
+    """True for the weight of a linear layer as a 1x1 convolution, not for a one-patch position embedding."""
     return tensor.shape[2:] == (1, 1) and tensor.layout == torch.strided and name != POSITION
 
 
 def table_stage(name: str) -> int | None:
-    """Return the stage of a published position table, which is computed here; `None` for other names."""
+    """Return the stage of a published position table, which is computed here and not loaded; `None` for other names."""
     match = _TABLE.fullmatch(name)
     return int(match[1]) if match else None
 
 
 def _refuse_collisions(names: Mapping[str, str]) -> None:
-    """Two keys that mean one tensor are an error: one of them would be lost."""
+    """Raise an error if two keys mean the same tensor, because one of them would be lost."""
     seen: dict[str, str] = {}
     for key, name in names.items():
         if name in seen:
-            raise ValueError(f"These weights hold {name} twice, as {seen[name]} and as {key}: take one of them out.")
+            raise ValueError(f"These weights contain {name} twice, as {seen[name]} and as {key}: remove one of them.")
         seen[name] = key
 
 
 def foreign_names(own: Iterable[str], format: str) -> dict[str, str]:
-    """Return our keys and their names in another format."""
+    """Return the native keys and their names in another format."""
     keys = list(own)
     block = _SAGE_BLOCK if any(".conv.mlp_src." in key for key in keys) else _BLOCK
     elements = sorted({match[0] for key in keys if (match := _ELEMENT.match(key))}, key=_order)
@@ -194,16 +217,16 @@ def _replace(key: str, prefixes: dict[str, str]) -> str:
 
 
 def _order(element: str) -> tuple[int, int]:
-    """Blocks by number; a Downsample comes before the blocks of its stage."""
+    """Return a sort key: blocks by number, and a Downsample before the blocks of its stage."""
     numbers = [int(part) for part in element.split(".") if part.isdigit()]
     return (numbers[0], numbers[1] if len(numbers) > 1 else -1)
 
 
 def _prefixes(elements: list[str], format: str) -> dict[str, str]:
-    """Return our prefixes of blocks and Downsamples, in order, and theirs.
+    """Return the native prefixes of blocks and Downsamples in order, with the prefixes of the other format.
 
-    Official: one flat list `backbone`, Downsamples among the blocks. mmpretrain: a Downsample is the first element of
-    its stage.
+    The official format has one flat list `backbone`, with Downsamples among the blocks. In mmpretrain's format, a
+    Downsample is the first element of its stage.
     """
     if format == "official":
         return {ours: f"backbone.{i}." + "conv." * ours.endswith("downsample.") for i, ours in enumerate(elements)}
@@ -247,5 +270,5 @@ def _mmpretrain_elements(state: Mapping[str, Any]) -> list[str]:
 
 
 def _numbers(state: Mapping[str, Any], pattern: str) -> list[int]:
-    """Return the numbers in keys of this pattern."""
+    """Return the numbers in keys that match a pattern."""
     return [int(match[1]) for key in state if (match := re.match(pattern, key))]

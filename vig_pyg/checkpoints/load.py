@@ -53,6 +53,10 @@ class Report:
         notes: Notes for the user.
         not_compared: Options that affect the outputs but are not recorded with the weights.
         computed: Native names of the position tables in the file, which the model computes itself.
+
+    Example:
+        >>> print(Report(source="mine.pth", format="native", loaded=("head.fc2.bias",), left_out=(), notes=()))
+        Loaded 1 tensors from mine.pth (native format).
     """
 
     source: str
@@ -78,22 +82,23 @@ def load_state(
     overridden: Collection[str] = (),
     strict: bool = True,
 ) -> Report:
-    """Load a state dict in any of the three formats; the model stays as it was if it does not fit.
+    """Load a state dict in any of the three formats; if it does not fit, the model is not changed.
 
-    `vig_pyg.weights.load_weights` says what is resized, left out, compared and refused; it reads files and URLs too.
+    `vig_pyg.weights.load_weights`, which also reads files and URLs, describes what is resized, omitted, compared and
+    refused.
 
     Args:
-        model: The model that takes it.
-        state: The state dict; wrappers such as `state_dict` and prefixes such as `module.` are taken off.
-        where: Where it came from, in words.
-        known: What is known of its network (see `describe`); by default what it says itself.
-        on_mismatch: What to do if the weights are known to have other options than the model: `"error"` or `"note"`.
-        overridden: Names of options that differ on purpose; a note tells of each. With `"in_channels"` the first
-            convolution is adapted to the channels of the model.
-        strict: If false, tensors that do not fit are left out, and a note names them.
+        model: The model, which is changed in place.
+        state: The state dict; wrappers such as `state_dict` and prefixes such as `module.` are removed.
+        where: Description of the source of the weights, for messages.
+        known: The configuration of the weights (see `describe`); by default the recorded one.
+        on_mismatch: Behavior if the recorded options differ from those of the model: `"error"` or `"note"`.
+        overridden: Names of options that differ on purpose; the report has a note for each. With `"in_channels"`, the
+            first convolution is adapted to the channels of the model.
+        strict: If false, tensors that do not fit are not loaded, and a note names them.
 
     Raises:
-        ValueError: If it does not fit, as `load_weights` says.
+        ValueError: If the weights do not fit (see `load_weights`).
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -105,7 +110,7 @@ def load_state(
     foreign, notes = unwrap_with_notes(state)
     expected = model.state_dict()
     if empty := [key for key, tensor in expected.items() if tensor.device.type == "meta"]:
-        raise ValueError(f"The model is on the device 'meta' ({shorten(empty)}): give it memory first, with to_empty.")
+        raise ValueError(f"The model is on the device 'meta' ({shorten(empty)}): allocate memory with to_empty.")
     format = detect_format(foreign)
     one_stage = any(key.startswith("stages.0.") for key in expected) and "stages.1.downsample.0.weight" not in expected
     native, tables = to_native(foreign, one_stage=one_stage), _tables(foreign, one_stage)
@@ -121,7 +126,7 @@ def load_state(
     notes += of_classifier + _mismatches(found, model, on_mismatch, overridden)
     notes += _position_note(config, format, found)
     if broken := not_finite(native):
-        notes.append(f"NaN or infinity in {shorten(broken)}: the outputs will not be finite either.")
+        notes.append(f"There are NaN or infinite values in {shorten(broken)}, so the outputs will not be finite.")
     model.load_state_dict(native, strict=False)
     report = Report(
         source=where,
@@ -166,7 +171,16 @@ def take_dtypes(model: nn.Module, state: Mapping[str, Any]) -> None:
 
 
 def identify_variant(state: Mapping[str, Any]) -> str:
-    """Identify the variant of a state dict by its widths and its number of blocks; `""` if there is none."""
+    """Return the name of the variant with the widths and block count of a state dict, otherwise `""`.
+
+    Args:
+        state: A state dict with native names.
+
+    Example:
+        >>> from vig_pyg import pvig_micro
+        >>> identify_variant(pvig_micro().state_dict())
+        'pvig_micro'
+    """
     graphers = sum(key.endswith((".grapher.fc2.0.bias", ".0.fc2.0.bias")) for key in state)
     widths = {
         tensor.size(1) for key, tensor in state.items() if key.endswith((POSITION, "pos_embed")) and tensor.dim() > 1
@@ -176,7 +190,7 @@ def identify_variant(state: Mapping[str, Any]) -> str:
 
 
 def _width(config: ModelConfig) -> int:
-    """Channels of the first block."""
+    """Return the number of channels of the first block."""
     channels: int | tuple[int, ...] = getattr(config, "channels", 0)
     return channels if isinstance(channels, int) else channels[0]
 
@@ -191,7 +205,7 @@ def _check(model: nn.Module, state: State, expected: Mapping[str, Tensor], found
 
 
 def _said(state: State, tables: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return what weights record about their network, or what their shapes tell."""
+    """Return the configuration of weights, as recorded or as far as their shapes define it."""
     text = kept_text(state)
     if text is not None:
         return from_text(text)
@@ -206,7 +220,7 @@ def _said(state: State, tables: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _tables(foreign: State, one_stage: bool) -> dict[str, Tensor]:
-    """Position tables of the published pyramid, which the model computes, by our names."""
+    """Return the native names of the published position tables, which the model computes."""
     names = native_names(foreign, one_stage=one_stage)
     return {
         names[key]: tensor
@@ -216,19 +230,19 @@ def _tables(foreign: State, one_stage: bool) -> dict[str, Tensor]:
 
 
 def _mismatches(found: Comparison, model: nn.Module, on_mismatch: OnMismatch, overridden: Collection[str]) -> list[str]:
-    """Notes of options that differ, or an error."""
+    """Return notes about options that differ, or raise an error."""
     grid = [found.grid_note] if found.grid_note else []
     refused = [one for one in found.differences if on_mismatch == "error" and one.field not in overridden]
     if refused:
         raise ValueError(
-            f"These weights are of a {type(model).__name__} with other options: {shorten(map(str, refused))}. They fit "
-            "in shape, but the outputs would be others. Make the model with the options of the weights, or pass "
-            "on_mismatch='note' to load them all the same."
+            f"These weights are of a {type(model).__name__} with other options: {shorten(map(str, refused))}. The "
+            "shapes match, but the outputs would differ. Create the model with the options of the weights, or pass "
+            "on_mismatch='note' to load them anyway."
         )
     ours = type(model).__name__
     return grid + [
-        f"The weights were trained with {one.field}={one.theirs!r}, this model has {one.ours!r}: the outputs of this "
-        f"{ours} differ from theirs."
+        f"The weights were trained with {one.field}={one.theirs!r}, but this model has {one.ours!r}: the outputs of "
+        f"this {ours} differ from theirs."
         for one in found.differences
     ]
 
@@ -239,11 +253,11 @@ def _position_note(config: object, format: Format, found: Comparison) -> list[st
     if not isinstance(config, PyramidViGConfig) or config.position == "official":
         return []
     return [
-        f"Published weights were trained with position='official', this model has {config.position!r}: its graphs "
-        "differ from theirs in the stages with pooled sources."
+        f"Published weights were trained with position='official', but this model has {config.position!r}: its "
+        "graphs differ from those of the training in stages with pooled sources."
     ]
 
 
 def _silence(fields: Collection[str]) -> list[str]:
-    """Return a line that names the options which the weights do not record."""
-    return [f"The weights do not say their options, so these were not compared: {', '.join(fields)}."] if fields else []
+    """Describe in one line which options the weights do not record."""
+    return [f"Options that the weights do not record were not compared: {', '.join(fields)}."] if fields else []

@@ -1,7 +1,7 @@
-"""The configuration of a network, recorded beside its weights.
+"""The configuration of a network, recorded together with its weights.
 
-A state dict of ours keeps it in `_metadata`, which `torch.save` and `deepcopy` keep too; a `.safetensors` file keeps it
-in its header. Weights that were copied into a plain dict, or come from elsewhere, say nothing.
+A state dict of this library stores it in `_metadata`, which `torch.save` and `deepcopy` preserve. A `.safetensors` file
+stores it in its header. Weights that were copied into a plain dict, or come from other software, have no record.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from vig_pyg.graph import DilatedKNN, Reuse
 
 #: Name of the entry, in the header of a file and in a state dict's `_metadata`.
 KEY = "vig_pyg.config"
-#: Options of `DilatedKNN` that leave k and dilation to the network.
+#: Options of `DilatedKNN` that do not set k and dilation.
 _FREE = {"stochastic", "epsilon", "engine", "knn_precision", "position"}
 
 
 def describe(config: ModelConfig) -> dict[str, Any]:
-    """Describe a configuration as plain values for JSON.
+    """Convert a configuration to plain values for JSON.
 
-    A callable stands as its qualified name, as the short name of `CONVS` or `GRAPHS` where it is one of ours, and as
-    `None` where it has no name of its own (a lambda, a function inside a function). A `graph` that is `DilatedKNN` with
-    options is `"knn"` with the `position` that it has.
+    A registered callable is represented by its name in `CONVS` or `GRAPHS`, any other callable by its qualified name,
+    and one without a unique name (a lambda, or a nested function) by `None`. A `graph` that is `DilatedKNN` with
+    options is represented by `"knn"` and its `position`.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -53,15 +53,15 @@ def describe(config: ModelConfig) -> dict[str, Any]:
 
 
 def to_text(config: ModelConfig) -> str:
-    """Return the configuration as the JSON text that is kept."""
+    """Convert the configuration to the JSON text that is recorded."""
     return json.dumps(describe(config))
 
 
 def from_text(text: object) -> dict[str, Any]:
-    """Parse the configuration in a kept text.
+    """Parse the configuration in a recorded text.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If the text is not a configuration.
     """
     try:
         values = json.loads(text) if isinstance(text, str) else None
@@ -69,21 +69,21 @@ def from_text(text: object) -> dict[str, Any]:
         values = None
     if not isinstance(values, dict):
         raise ValueError(
-            f"The entry {KEY!r} of these weights is no configuration ({str(text)[:40]!r}): the file is damaged, or "
-            "something else wrote it. To load the tensors without it, copy them into a plain dict."
+            f"The entry {KEY!r} of these weights is not a configuration ({str(text)[:40]!r}): the file is damaged, or "
+            "other software wrote it. To load the tensors without it, copy them into a plain dict."
         )
     return values
 
 
 def kept_text(state: Mapping[str, Any], prefix: str = "") -> str | None:
-    """Return the text that a state dict keeps for the network under a prefix, such as `module.`, or `None`."""
+    """Return the text that a state dict records for the network under a prefix such as `module.`, or `None`."""
     metadata = getattr(state, "_metadata", None)
     entry = metadata.get(prefix.removesuffix(".")) if isinstance(metadata, Mapping) else None
     return entry.get(KEY) if isinstance(entry, Mapping) else None
 
 
 def with_text(state: Mapping[str, Tensor], text: str | None) -> dict[str, Tensor]:
-    """Copy a state dict and keep a text in it, in the way of `torch.nn.Module.state_dict`."""
+    """Return a copy of a state dict that records a text in `_metadata`, as `torch.nn.Module.state_dict` does."""
     copy = OrderedDict(state)
     if text is not None:
         setattr(copy, "_metadata", OrderedDict({"": {KEY: text}}))  # noqa: B010  (a dict has no such attribute for mypy)
@@ -91,10 +91,10 @@ def with_text(state: Mapping[str, Tensor], text: str | None) -> dict[str, Tensor
 
 
 def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
-    """Write a state dict and its recorded configuration as a `.safetensors` file; equal states give equal bytes.
+    """Serialize a state dict with its recorded configuration as `.safetensors`; equal state dicts give equal bytes.
 
     Args:
-        state: Tensors on any device; no two of them share memory.
+        state: Tensors on any device, none of which share memory.
 
     Raises:
         ImportError: If safetensors is not installed.
@@ -107,7 +107,7 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
     try:
         from safetensors.torch import save
     except ImportError as error:
-        raise ImportError('Files of safetensors need an extra: pip install "vig-pyg[hub]".') from error
+        raise ImportError('.safetensors files need an extra: pip install "vig-pyg[hub]".') from error
     text = kept_text(state)
     content = save({key: tensor.detach().cpu().contiguous() for key, tensor in state.items()})
     size = int.from_bytes(content[:8], "little")
@@ -122,7 +122,7 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
 
 
 def place_of(value: Any) -> str | None:
-    """Return a name that is the same wherever the callable is imported; `None` where there is none."""
+    """Return a name that identifies the callable wherever it is imported, or `None` if there is none."""
     if isinstance(value, str):
         return value
     if isinstance(value, Reuse):

@@ -1,4 +1,4 @@
-"""Files of weights, read without running anything in them."""
+"""Reading of weight files without executing code."""
 
 from __future__ import annotations
 
@@ -23,30 +23,37 @@ _log = logging.getLogger(__name__)
 #: training, Lightning, `torch.compile`.
 WRAPPERS = ("state_dict", "model", "state_dict_ema")
 PREFIXES = ("module.", "model.", "_orig_mod.")
-#: What `torch.optim.swa_utils.AveragedModel` counts beside the weights.
+#: The counter that `torch.optim.swa_utils.AveragedModel` stores with the weights.
 COUNTERS = ("n_averaged",)
-#: Wrappers in wrappers, and prefixes on prefixes, that are taken off, at most: more are a circle or a joke.
+#: Largest number of nested wrappers and of prefixes that are removed; more indicate a cycle or an attack.
 DEEPEST = 8
 
 
 def read_state(path: str | Path) -> Mapping[str, Any]:
-    """Read the content of a file of weights; nothing in it is executed.
+    """Read a weight file; no code in it is executed.
 
     Args:
-        path: A `.safetensors` file, or one of `torch.save`. Besides tensors and plain containers it may hold an
-            `argparse.Namespace`, as published files do; it is filled, not called.
+        path: A `.safetensors` file, or a file of `torch.save`. Besides tensors and plain containers it may contain an
+            `argparse.Namespace`, as some published files do.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        IsADirectoryError: If it is a folder.
-        ValueError: If it is empty, cut short, a web page, or holds anything else, with the reason.
-        ImportError: If it is a `.safetensors` file and safetensors is not installed.
+        FileNotFoundError: If the file does not exist.
+        IsADirectoryError: If the path is a folder.
+        ValueError: If the file is empty, truncated, a web page, or contains anything else; the message has the reason.
+        ImportError: If the file is a `.safetensors` file and safetensors is not installed.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     torch.save({"x": torch.ones(2)}, Path(folder) / "mine.pth")
+        ...     read_state(Path(folder) / "mine.pth")
+        {'x': tensor([1., 1.])}
     """
     path = Path(path)
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, expected a file of weights, such as one inside it.")
+        raise IsADirectoryError(f"{path} is a folder, expected a weight file, such as one inside this folder.")
     if not path.is_file():
-        raise FileNotFoundError(f"No file of weights at {path}.")
+        raise FileNotFoundError(f"There is no weight file at {path}.")
     _refuse_what_is_no_weights(path)
     state = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch(path)
     if not isinstance(state, Mapping):
@@ -55,13 +62,20 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
 
 
 def unwrap_state_dict(state: Mapping[str, Any]) -> State:
-    """Take wrappers and prefixes off a state dict; it keeps what it says about its network.
+    """Return a plain state dict without wrappers and prefixes; the recorded configuration is preserved.
 
-    Where a file holds more than one set of weights, such as `state_dict` and `state_dict_ema`, the first in the order
-    of `WRAPPERS` is taken, and a warning in the log says so.
+    If a file contains several sets of weights, such as `state_dict` and `state_dict_ema`, the first one in the order of
+    `WRAPPERS` is used, and a warning is logged.
+
+    Args:
+        state: The content of a weight file, or any state dict.
 
     Raises:
-        ValueError: If it is empty, something in it is no plain tensor, or it holds weights beside a wrapper.
+        ValueError: If the state dict is empty, contains anything but plain tensors, or has weights next to a wrapper.
+
+    Example:
+        >>> dict(unwrap_state_dict({"state_dict": {"module.x": torch.ones(2)}}))
+        {'x': tensor([1., 1.])}
     """
     plain, notes = unwrap_with_notes(state)
     for note in notes:
@@ -70,7 +84,7 @@ def unwrap_state_dict(state: Mapping[str, Any]) -> State:
 
 
 def unwrap_with_notes(state: Mapping[str, Any]) -> tuple[State, list[str]]:
-    """As `unwrap_state_dict`, with what a user should know returned instead of logged."""
+    """As `unwrap_state_dict`, but return the notes for the user instead of logging them."""
     inner, notes = _without_wrappers(state)
     rest, prefix = dict(inner), ""
     for _ in range(DEEPEST):
@@ -88,7 +102,7 @@ def unwrap_with_notes(state: Mapping[str, Any]) -> tuple[State, list[str]]:
             return with_text(rest, kept_text(inner, prefix)), notes
         prefix += found
         rest = {key.removeprefix(found): value for key, value in rest.items()}
-    raise ValueError(f"The names of the weights have more than {DEEPEST} prefixes: this is no state dict.")
+    raise ValueError(f"The names of the weights have more than {DEEPEST} prefixes: this is not a state dict.")
 
 
 def _without_wrappers(state: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
@@ -102,18 +116,18 @@ def _without_wrappers(state: Mapping[str, Any]) -> tuple[Mapping[str, Any], list
         ]
         if beside:
             raise ValueError(
-                f"There are weights both in {found[0]!r} and beside it ({shorten(beside)}): keep one of both."
+                f"There are weights both in {found[0]!r} and next to it ({shorten(beside)}): keep only one of the two."
             )
         kinds = (Tensor, Mapping)
         filled = [wrapper for wrapper in found if any(isinstance(part, kinds) for part in state[wrapper].values())]
         first, *others = filled or found
         if others:
             notes.append(
-                f"The file holds {' and '.join(map(repr, (first, *others)))}: {first!r} was taken. For another, pass "
-                f"torch.load(path)[{others[0]!r}]."
+                f"The file contains {' and '.join(map(repr, (first, *others)))}: {first!r} was used. Pass "
+                f"torch.load(path)[{others[0]!r}] for another one."
             )
         state = state[first]
-    raise ValueError(f"The weights lie in more than {DEEPEST} wrappers, one in the other: this is no state dict.")
+    raise ValueError(f"The weights are nested in more than {DEEPEST} wrappers: this is not a state dict.")
 
 
 def _refuse_what_is_no_weights(path: Path) -> None:
@@ -127,13 +141,13 @@ def _refuse_what_is_no_weights(path: Path) -> None:
             "answered with a page, perhaps an error or a login. Download the file itself."
         )
     if start.startswith(b"version https://git-lfs"):
-        raise ValueError(f"{path} is a pointer of Git LFS, not weights: fetch the file with `git lfs pull`.")
+        raise ValueError(f"{path} is a Git LFS pointer, not weights: download the file with `git lfs pull`.")
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
     reason = f": {error}" if type(error) is ValueError else ""
     return ValueError(
-        f"{path} is damaged, cut short or not a file of weights ({path.stat().st_size} bytes){reason}; nothing in it "
+        f"{path} is damaged, truncated or not a weight file ({path.stat().st_size} bytes){reason}; nothing in it "
         "was run. Download it again."
     )
 
@@ -149,7 +163,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
             return with_text(state, (file.metadata() or {}).get(KEY))
     except (MemoryError, PermissionError):
         raise
-    except Exception as error:  # its own, and nearly anything at kinds of numbers that torch does not know
+    except Exception as error:  # its own errors, and many others for dtypes that torch does not support
         raise _damaged(path, error) from error
 
 
@@ -164,8 +178,8 @@ def _read_torch(path: Path) -> object:
                 return torch.load(file, map_location="cpu", weights_only=True)
         except HoldsMoreError as error:
             raise ValueError(
-                f"{path} holds more than tensors: to read it, {error} would have to run. It is refused and nothing in "
-                "it was run. If you trust its source, save its state dict alone: torch.save(model.state_dict(), path)."
+                f"{path} contains more than tensors: reading it would execute {error}. It is refused and nothing in "
+                "it was run. If you trust its source, save only its state dict: torch.save(model.state_dict(), path)."
             ) from error
         except MemoryError:
             raise
