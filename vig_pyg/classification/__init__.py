@@ -1,4 +1,4 @@
-"""Classification: training, predicting, evaluating. Training needs the extra `train`."""
+"""Training, prediction and evaluation of classifiers. Training needs the extra `train`."""
 
 from importlib import import_module
 from typing import Any
@@ -9,7 +9,7 @@ from vig_pyg.classification.load import ImageClassifier, Prediction, load_classi
 from vig_pyg.classification.predict import UnreadableImage, predict
 from vig_pyg.image_io import find_images
 
-#: Files of the names that need the extra `train`.
+#: The modules of the names that need the extra `train`.
 _TRAINING = {
     "Augmentation": "config",
     "PRESETS": "presets",
@@ -58,7 +58,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the names that need the extra `train` when they are first used."""
+    """Import the names for training when they are first used."""
     if name not in _TRAINING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import_module("vig_pyg.engine")  # names the extra where it is missing

@@ -1,4 +1,4 @@
-"""Random crops, flips and colors of training images, as timm makes them."""
+"""Augmentation of training images with random crops, flips and colors, by timm."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from vig_pyg.preprocess import DecodedImage, Preprocessing
 
 
 class AugmentedImage:
-    """An image to a random training image `(C, H, W)`; draws from the generators of torch, numpy and Python.
+    """Transforms an image into a random training image, with the random generators of torch, NumPy and Python.
 
     Args:
         augmentation: The random changes.
         preprocessing: Size, channels and normalization.
 
+    Shapes: an image of any size to `(C, H, W)`.
+
     Raises:
-        ValueError: If colors are to change in an image that has none of the usual.
+        ValueError: If the augmentation changes colors, but the images have neither 1 nor 3 channels.
 
     Example:
         >>> make = AugmentedImage(Augmentation(randaugment="rand-m5"), Preprocessing(image_size=32))

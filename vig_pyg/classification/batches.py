@@ -1,4 +1,4 @@
-"""Images in batches, the unreadable ones set aside."""
+"""Batches of images from files; unreadable files are collected separately."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vig_pyg.preprocess import Preprocessing
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """A batch of images.
+    """A batch of the readable images, and the unreadable ones.
 
     Args:
-        places: Places of the readable images in the list of all, in order.
+        places: Indices of the images in the list of all paths, in order.
         images: The images that could be read, `(B, C, S, S)`; `None` if there are none.
-        broken: Place of each other image, and the reason why it could not be read.
+        broken: The index and the reason for each image that could not be read.
     """
 
     places: list[int]
@@ -31,7 +31,7 @@ class ImageBatch:
 
 
 class _Readable(Dataset[tuple[int, Tensor | str]]):
-    """Place and image, or place and the reason why there is none."""
+    """A data set of pairs: the index with the image, or with the reason why the image could not be read."""
 
     def __init__(self, paths: Sequence[Path], preprocessing: Preprocessing) -> None:
         self.paths = paths
@@ -50,13 +50,13 @@ class _Readable(Dataset[tuple[int, Tensor | str]]):
 def batches(
     paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int, num_workers: int
 ) -> Iterator[ImageBatch]:
-    """Yield batches of all images in order.
+    """Yield all images in order, in batches.
 
     Args:
         paths: The files.
-        preprocessing: Preprocessing of the images.
-        batch_size: Number of images of a batch.
-        num_workers: Number of processes that read images; 0 reads in this one.
+        preprocessing: The preprocessing of each image.
+        batch_size: Number of images in a batch.
+        num_workers: Number of processes that read and preprocess images; 0 means this process.
 
     Raises:
         ValueError: If `batch_size` is below 1 or `num_workers` below 0.
@@ -71,7 +71,7 @@ def batches(
 
 
 def _num_cpus() -> int:
-    """Count the CPUs that this process may use; torch warns of more processes."""
+    """Return the number of CPUs that this process may use; torch warns if there are more worker processes."""
     allowed = getattr(os, "sched_getaffinity", None)  # only some systems have it
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 

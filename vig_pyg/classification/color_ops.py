@@ -1,4 +1,4 @@
-"""Random changes of color that timm's configuration strings describe, on any image and with any version of Pillow."""
+"""Random color changes from timm's configuration strings, for any image and any version of Pillow."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from timm.data.transforms_factory import create_transform
 from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.engine.seeds import seeded
 
-#: Longest configuration string, and the largest number in it; timm takes a `mstd` above 100 for infinity.
+#: Longest configuration string, and the largest number in it; timm interprets a `mstd` above 100 as infinity.
 LENGTH_LIMIT, NUMBER_LIMIT = 100, 1_000
 
 
 def color_transform(
     randaugment: str | None, color_jitter: float, *, image_size: int, mean: float, std: float
 ) -> Callable[[Image.Image], Image.Image]:
-    """Make the second of the three stages of timm's training transform: RandAugment or color jitter, in RGB.
+    """Return the second of the three stages of timm's training transform: RandAugment or color jitter of an RGB image.
 
     Args:
         randaugment: A string such as `"rand-m9-mstd0.5-inc1"`, `"augmix-m5-w4"` or `"original-mstd0.5"`.
-        color_jitter: Largest change of brightness, contrast and saturation; timm leaves it out beside `randaugment`.
-        image_size: Side of the images in pixels, to which translations are relative.
-        mean: Mean of the normalization, the color of what a shift leaves free.
+        color_jitter: Largest relative change of brightness, contrast and saturation; timm ignores it if `randaugment`
+            is set.
+        image_size: Side length of the images in pixels, to which translations are relative.
+        mean: Mean of the normalization; areas that a shift leaves empty are filled with this color.
         std: Standard deviation of the normalization.
 
     Raises:
-        ValueError: If timm does not know such a string, or it fails on an image.
+        ValueError: If timm does not support the string, or the transform fails on an image.
 
     Example:
         >>> change = color_transform("rand-m9-n1-p1", 0.0, image_size=32, mean=0.5, std=0.5)
@@ -52,26 +53,26 @@ def color_transform(
         )
         for operation in _operations(transform):
             if operation.aug_fn is auto_augment.posterize:
-                operation.aug_fn = posterize  # of this object alone, timm's stays as it is
+                operation.aug_fn = posterize  # of this object only; timm's own table is not changed
         with seeded(0):
             transform(Image.new("RGB", (2, 2)))  # more layers than operations, for example, fail only here
     except (AssertionError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise ValueError(
-            f"{_said(randaugment)} is no augmentation that timm knows ({error_text(error, limit=200)}); one is "
-            "'rand-m9-mstd0.5-inc1'."
+            f"{_said(randaugment)} is not a valid augmentation of timm ({error_text(error, limit=200)}); a valid one "
+            "is 'rand-m9-mstd0.5-inc1'."
         ) from error
     return transform
 
 
 def posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
-    """Keep only the most significant bits of an image; with 0 bits the image is black.
+    """Keep only the most significant bits of each channel; with 0 bits the image becomes black.
 
-    timm's magnitudes include 0 bits, a black image, as in the published recipe. Pillow computed that until version 12
-    and refuses it since.
+    timm's magnitudes include 0 bits, as in the published recipe. Pillow computed this before version 12, and raises an
+    error since then.
 
     Args:
         image: An RGB image.
-        bits: Bits to keep of each channel; 8 or more keep all, 0 or fewer none.
+        bits: Number of bits to keep in each channel; 8 or more keep all bits, 0 or fewer keep none.
 
     Example:
         >>> posterize(Image.new("RGB", (1, 1), (255, 100, 7)), 0).getpixel((0, 0))
@@ -89,7 +90,7 @@ def _operations(transform: Any) -> Iterator[Any]:
 
 
 def _check_bounds(text: str) -> None:
-    """A number of layers of a billion would fill the memory."""
+    """Raise an error for a string with very large numbers, because a billion layers would exhaust the memory."""
     digits = re.findall(r"\d+", text)
     if len(text) > LENGTH_LIMIT or any(len(one) > 4 or int(one) > NUMBER_LIMIT for one in digits):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The configuration of a classifier's training run."""
+"""The configuration of a training run of a classifier."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vig_pyg._io.schema import Scalar, number, text, whole
 from vig_pyg.config_schema import SIDE_LIMIT
 from vig_pyg.engine.config import Share, TrainConfig
 
-#: Checked when the name of the network is known, since they are the fields of its configuration.
+#: The options are checked when the name of the network is known, because they are fields of its configuration.
 Options = Annotated[dict[str, Any], Scalar("a mapping such as {conv: mr, k: 9}", lambda value: isinstance(value, dict))]
 Side = Annotated[int, whole(1, SIDE_LIMIT)]
 Alpha = Annotated[float, number(0, 1_000)]
@@ -21,13 +21,13 @@ class Augmentation:
     """Random changes of each training image, in this order.
 
     Args:
-        affine: Turn by up to 10 degrees, and shift and scale by up to a tenth; for scans of signs.
+        affine: Random rotation by up to 10 degrees, and shift and scale by up to a tenth; for scanned characters.
         crop: Smallest area of a random crop as a share of the image; null resizes and crops as evaluation does.
             0.08 is published for ImageNet; small data sets need larger crops.
         flip: Probability of a left-right flip; 0 where left and right differ in meaning.
         color_jitter: Largest relative change of brightness, contrast and saturation; 0.4 is published. It is not
             used together with `randaugment`, as in timm.
-        randaugment: RandAugment in timm's words, such as the published `rand-m9-mstd0.5-inc1`; null is off.
+        randaugment: RandAugment as a timm string, such as the published `rand-m9-mstd0.5-inc1`; null is off.
         erasing: Probability that a random box is overwritten by noise; 0.25 is published.
 
     Raises:
@@ -56,16 +56,16 @@ class ClassificationConfig(TrainConfig):
     Args:
         data: What to train on: `digits`, `cifar10`, `cifar100`, a folder with `train/` and `val/` or with one folder
             for each class, or a CSV file with the columns `path` and `label`.
-        root: Folder of CIFAR's files; they are downloaded if they are not there.
+        root: Folder of the CIFAR files; missing files are downloaded.
         image_size: Side of the square training images in pixels.
         in_channels: Number of channels of the images: 1 for gray, 3 for color, 2 and 4 with opacity, more from arrays.
-        crop_pct: Share of the short side that the center crop of the evaluation keeps.
-        cache: Short side in pixels of decoded images that are kept in memory; null keeps none.
+        crop_pct: Side length of the center crop in evaluation, as a share of the short side.
+        cache: Keep all decoded images in memory, with a short side of at most this number of pixels; null is off.
         on_broken: How to handle an image that cannot be read: `stop`, or `skip` it with a warning.
         model: Name of the network; `vig-pyg models` lists them.
         options: Options of the network by their names, such as `depths` or `heads` (see `PyramidViGConfig`).
-        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0. `published` is 0.1, and 0.3 for
-            base models.
+        drop_path_rate: Stochastic depth of the last block; it increases linearly from 0 in the first. `published`
+            means 0.1, or 0.3 for base models.
         weights: Weights to start from: a file, a URL, or the name of published weights such as `pvig_tiny`.
         label_smoothing: Share of the target that is spread over all classes; 0.1 is published.
         class_weights: Weigh the loss of each class by the inverse of its number of training images.
@@ -103,7 +103,7 @@ class ClassificationConfig(TrainConfig):
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def resolved(self) -> Self:
-        """Return a copy with numbers in place of words that depend on other values."""
+        """Return a copy in which words such as `published` are replaced by numbers, which depend on other values."""
         if self.drop_path_rate != "published":
             return self
         return replace(self, drop_path_rate=0.3 if self.model.endswith("_base") else 0.1)

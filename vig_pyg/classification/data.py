@@ -1,4 +1,4 @@
-"""Images with labels, and the loaders that training takes them from."""
+"""Labeled images and their data loaders."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from vig_pyg.preprocess import DecodedImage, Preprocessing
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
-    """Images with labels, through a transform.
+    """A data set of labeled images.
 
     Args:
         sources: Files, or images as arrays `(H, W)` or `(H, W, C)`.
-        labels: Number of the class of each source.
-        transform: Function that makes a tensor from an image.
+        labels: The class index of each image.
+        transform: Function from an image to a tensor.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return len(self.labels)
 
     def __getitem__(self, item: Item) -> tuple[Tensor, int]:
-        """Return image and label of an index; a pair (index, seed) draws from its own seed; `None` gives nothing."""
+        """Return image and label of an index; a pair (index, seed) sets the seed, `None` gives padding."""
         if item is None:
             return torch.zeros_like(self.transform(self.image(0))), IGNORE
         if isinstance(item, tuple):
@@ -61,16 +61,16 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return self._made(item, self.transform), self.labels[item]
 
     def image(self, i: int) -> DecodedImage:
-        """Return the image as it was read.
+        """Return the image without the transform.
 
         Raises:
-            UnreadableImageError: If it cannot be read, with the name of its file.
-            FileNotFoundError: If there is no such file.
+            UnreadableImageError: If the image cannot be read; the message has the file name.
+            FileNotFoundError: If the file does not exist.
         """
         return self._made(i, lambda image: image)
 
     def _made(self, i: int, make: Callable[[Any], Any]) -> Any:
-        """Apply `make` to an image; an error of the image names its file."""
+        """Apply `make` to an image; errors about the image name its file."""
         source = self.sources[i]
         if isinstance(source, np.ndarray):
             # a gray or colored image in memory is taken as it is by a model with other channels
@@ -85,27 +85,37 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
             ) from error
 
     def hold(self, prepare: Callable[[DecodedImage], Any]) -> None:
-        """Read all images now and keep what `prepare` makes of them, as arrays in memory."""
+        """Read all images now, apply `prepare`, and keep the results as arrays in memory."""
         with ThreadPoolExecutor() as pool:  # PIL decodes without the interpreter's lock
             self.sources = list(pool.map(lambda i: _array(self._made(i, prepare)), range(len(self))))
 
 
 class ImageData(TrainData):
-    """Two sets of images, the names of the classes, and the preprocessing.
+    """Training and validation images, the class names, and the preprocessing.
 
     Args:
-        title: Name of the data set.
-        train: Sources and labels to train on.
-        val: Sources and labels held out.
-        class_names: Name of the class of each label.
-        preprocessing: Preprocessing of the images; in training the augmentation takes its place.
+        title: Name of the data.
+        train: Sources and labels of the training images.
+        val: Sources and labels of the validation images.
+        class_names: One name for each label.
+        preprocessing: The preprocessing of an image; in training, the augmentation replaces it.
         augmentation: Random changes of the training images.
-        batch_size: Number of images of a step, over all processes.
-        num_workers: Number of processes that read images, for each process that trains.
-        cache: Keep all decoded images in memory, for training with a short side of at most so many pixels.
+        batch_size: Number of images in a step, over all processes.
+        num_workers: Number of data loading processes for each training process.
+        cache: If given, all decoded images are kept in memory; training images are first reduced to a short side of at
+            most this number of pixels.
 
     Raises:
-        ValueError: If `batch_size` is below 2, or the cache smaller than the images.
+        ValueError: If `batch_size` is below 2, or `cache` is smaller than the image size.
+
+    Example:
+        >>> images, labels = [np.zeros((8, 8, 3), np.uint8)] * 4, [0, 1, 0, 1]
+        >>> data = ImageData(
+        ...     "black", train=(images, labels), val=(images, labels), class_names=["cat", "dog"],
+        ...     preprocessing=Preprocessing(image_size=8), augmentation=Augmentation(), batch_size=2, num_workers=0,
+        ... )
+        >>> len(data.train_set), data.val_set[0][0].shape
+        (4, torch.Size([3, 8, 8]))
     """
 
     def __init__(
@@ -141,9 +151,9 @@ class ImageData(TrainData):
         if self.cache is None or stage != "fit" or self._held:
             return
         self._held = True
-        # converted first: what is held looks to the augmentation as what is read
+        # converted first, so that caching does not change the result
         self.train_set.hold(lambda image: _smaller(self.preprocessing.convert(image), self.cache or 0))
-        self.val_set.hold(self.preprocessing.crop)  # exactly what the preprocessing makes, so that scores stay
+        self.val_set.hold(self.preprocessing.crop)  # exactly the preprocessing, so scores do not change
         self.val_set.transform = _CroppedBefore(self.preprocessing)
 
     def make_task(self, model: nn.Module, config: TrainConfig) -> Classifier:
@@ -155,14 +165,14 @@ class ImageData(TrainData):
     def check(self, model: nn.Module, config: TrainConfig, *, world: int) -> None:
         if len(self.class_names) < 2:
             raise ValueError(
-                f"Need images of at least two classes to tell apart, got {', '.join(self.class_names)} alone."
+                f"Training needs images of at least two different classes, got only {', '.join(self.class_names)}."
             )
         config = checked(config)
         self.seed, self.repeats = config.seed, config.repeats
         super().check(model, config, world=world)
         each = self.batch_size // (config.accumulate * world)
         if (config.mixup or config.cutmix) and each % 2:
-            raise ValueError(f"mixup and cutmix pair images: each process needs an even batch, got {each}.")
+            raise ValueError(f"mixup and cutmix mix pairs: each process needs an even number of images, got {each}.")
         check_names(self.class_names, "the run: class_names")
         read_preprocessing(asdict(self.preprocessing), "the run: preprocessing")
         made = getattr(model, "config", None)
@@ -171,8 +181,8 @@ class ImageData(TrainData):
             classes, channels = len(self.class_names), self.preprocessing.in_channels
             if (made.num_classes, made.in_channels) != (classes, channels):
                 raise ValueError(
-                    f"{self.title} has {classes} classes and images of {channels} channels, and the network is made "
-                    f"for {made.num_classes} classes and {made.in_channels} channels: they do not belong together."
+                    f"{self.title} has {classes} classes and images with {channels} channels, but the network has "
+                    f"{made.num_classes} classes and {made.in_channels} input channels: change one of them."
                 )
 
     def write_config(self, folder: Path, model: nn.Module) -> None:
@@ -188,7 +198,7 @@ class ImageData(TrainData):
             scores={**scores, "cross entropy": f"{row['val_loss']:.4f}"},
             command="vig-pyg predict {} some.jpg",
             images=f"Images have {p.in_channels} channels, {p.image_size} x {p.image_size} pixels, mean {p.mean} and "
-            f"standard deviation {p.std}; `config.json` says it all.",
+            f"standard deviation {p.std}; see `config.json` for all values.",
         )
 
     def figures(self, model: nn.Module, counts: Any) -> dict[str, Callable[[], Content]]:
@@ -205,20 +215,20 @@ class ImageData(TrainData):
 
 
 def checked(config: TrainConfig) -> ClassificationConfig:
-    """Return the configuration if it is that of a classifier, else raise `TypeError`."""
+    """Return the configuration after checking that it is a `ClassificationConfig`."""
     if not isinstance(config, ClassificationConfig):
         raise TypeError(f"A classifier is trained with a ClassificationConfig, got a {type(config).__name__}.")
     return config
 
 
 def name_of(model: nn.Module) -> str:
-    """Return the name of a variant, or else of the class of a network."""
+    """Return the variant name of a network, or the name of its class if it is not a variant."""
     config = getattr(model, "config", None)
     return (isinstance(config, ModelConfig) and variant_name(config)) or type(model).__qualname__
 
 
 class _CroppedBefore:
-    """The preprocessing of images that were cropped before."""
+    """The preprocessing of images that are already cropped."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
@@ -228,7 +238,7 @@ class _CroppedBefore:
 
 
 def _smaller(image: Image.Image | Tensor, side: int) -> Image.Image | Tensor:
-    """Shrink a converted image to a short side of at most `side` pixels; arrays stay as they are."""
+    """Resize a converted image to a short side of at most `side` pixels; arrays are not changed."""
     if isinstance(image, Tensor) or min(image.size) <= side:
         return image
     ratio = side / min(image.size)

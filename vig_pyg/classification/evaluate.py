@@ -16,14 +16,15 @@ from vig_pyg.classification.predict import UnreadableImage
 
 @dataclass(frozen=True)
 class ClassResult:
-    """The accuracy of one class.
+    """The accuracy of a model on the images of one class.
 
     Args:
-        index: Number of the class.
+        index: Index of the class.
         name: Name of the class.
         images: Number of its images that could be read.
-        top1: Share of them, in percent, for which it was the likeliest class.
-        top5: Share of them for which it was among the five likeliest (among all, if the model has fewer).
+        top1: Percentage of these images for which this class had the highest probability.
+        top5: Percentage of these images for which this class was among the five most probable ones (or among all
+            classes if there are fewer).
     """
 
     index: int
@@ -35,16 +36,20 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy on labeled images.
+    """The accuracy of a model on labeled images.
 
     Args:
         images: Number of images that could be read.
-        top1: Percent of them, each counting alike, whose class was the likeliest.
-        top5: Percent of them whose class was among the five likeliest.
-        per_class: The classes that occur, in order.
-        broken: Images that could not be read; they count nowhere.
-        images_per_second: Speed of the whole evaluation, reading included.
+        top1: Percentage of these images whose class had the highest probability.
+        top5: Percentage of these images whose class was among the five most probable ones.
+        per_class: The results of the classes that occur, in order.
+        broken: Images that could not be read; they are not counted.
+        images_per_second: Speed of the whole evaluation, including reading.
         model_images_per_second: Speed of the model alone.
+
+    Example:
+        >>> Evaluation(4, 75.0, 100.0, [ClassResult(0, "red", 4, 75.0, 100.0)], [], 9.0, 12.0).top1
+        75.0
     """
 
     images: int
@@ -68,15 +73,30 @@ def evaluate(
     """Compute the accuracy of a model on labeled images.
 
     Args:
-        classifier: The model. It chooses among all of its classes, whether they occur or not.
+        classifier: The model. It predicts any of its classes, even if the data contains only some of them.
         data: The images.
-        batch_size: Number of images that are computed at once.
-        num_workers: Number of processes that read images.
-        device: The device that computes.
-        progress: Called with the number of images of each batch when it is done, for a progress bar.
+        batch_size: Number of images in a batch.
+        num_workers: Number of processes that read and preprocess images.
+        device: Device on which the model runs.
+        progress: Function that is called after each batch with its number of images, for a progress bar.
 
     Raises:
         ValueError: If no image can be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from vig_pyg import vig_micro
+        >>> from vig_pyg.preprocess import Preprocessing
+        >>> network, names = vig_micro(num_classes=2), ["cat", "dog"]
+        >>> look = Preprocessing(image_size=32)
+        >>> model = ImageClassifier(name="mine", model=network, class_names=names, preprocessing=look)
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "cat.png"
+        ...     Image.new("RGB", (40, 32)).save(path)
+        ...     evaluate(model, LabeledImages([path], [0])).images
+        1
     """
     model = classifier.model.to(device).eval()
     count = len(classifier.class_names)
@@ -89,7 +109,7 @@ def evaluate(
         if batch.images is not None:
             before = time.perf_counter()
             with torch.inference_mode():
-                likeliest = model(batch.images.to(device)).topk(min(5, count)).indices.cpu()  # waits for the device
+                likeliest = model(batch.images.to(device)).topk(min(5, count)).indices.cpu()  # synchronizes the device
             busy += time.perf_counter() - before
             truth = labels[batch.places]
             right = likeliest == truth[:, None]
@@ -98,7 +118,7 @@ def evaluate(
             progress(len(batch.places) + len(batch.broken))
     images = int(totals[0].sum())
     if images == 0:
-        raise ValueError(f"None of {len(broken)} images could be read; the first: {broken[0].reason}.")
+        raise ValueError(f"None of {len(broken)} images could be read; the first reason is: {broken[0].reason}.")
     shares = (100 * totals[1:].sum(1) / images).tolist()
     per_class = [
         ClassResult(i, classifier.class_names[i], n, 100 * right / n, 100 * five / n)

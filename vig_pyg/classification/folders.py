@@ -1,4 +1,4 @@
-"""Folders of images as people have them: one folder for each class, divided into training and validation or not."""
+"""Reading of image folders with one folder per class, with or without a division into training and validation."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _log = logging.getLogger(__name__)
 
 #: Names of the parts of a data set, in any case.
 TRAIN, VAL, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
-#: Words that such a name may have beside it, as in "training_set".
+#: Words that may be added to these names, as in "training_set".
 _FILLERS = {"set", "data", "dataset", "images", "imgs", "split"}
 
 
 def read_folders(root: Path) -> Split:
     """Read the images of a folder with `train/` and `val/`, or with one folder for each class.
 
-    Both parts have one folder of images for each class. `validation/` and `valid/` are read as `val/` where there is
-    none. Without parts a stratified fifth of the images is held out.
+    `train/` and `val/` each contain one folder of images per class. If there is no `val/`, `validation/` or `valid/`
+    is read instead. Without `train/` and `val/`, a stratified fifth of the images is used for validation.
 
     Args:
         root: The folder.
 
     Raises:
-        FileNotFoundError: If the folder does not exist, or one of its two parts.
-        ValueError: If it has no images, a class of `train/` has none, or `val/` has another class.
+        FileNotFoundError: If the folder does not exist, or only one of `train/` and `val/` exists.
+        ValueError: If there are no images, a class in `train/` has none, or `val/` contains an additional class.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"The data folder {root} does not exist.")
@@ -50,20 +50,20 @@ def read_folders(root: Path) -> Split:
     if not parts["val"]:
         raise FileNotFoundError(
             f"Expected {root / 'val'} with one folder of images for each class; it does not exist. Move a part of the "
-            f"images there, or name {train} as the data: then a fifth of it is held out."
+            f"images there, or pass {train} as the data: then a fifth of it is used for validation."
             + "".join(f" {part.name}/ is not used in training." for part in parts["test"][:1])
         )
     val = _chosen(parts["val"], "val", root)
     others = [folder.name for folder in folders if folder not in known]
     if others:
         _log.warning(
-            "%s has folders beside %s that are not used: %s.", *map(terminal_text, (root, train.name)), some(others)
+            "%s has other folders than %s that are not used: %s.", *map(terminal_text, (root, train.name)), some(others)
         )
     return _divided(train, val)
 
 
 def part_of(name: str) -> str:
-    """`"train"`, `"val"` or `"test"` where a name says that; else nothing.
+    """Return `"train"`, `"val"` or `"test"` if a folder name has this meaning, otherwise `""`.
 
     Example:
         >>> part_of("Validation"), part_of("training_set"), part_of("cat")
@@ -75,7 +75,7 @@ def part_of(name: str) -> str:
 
 
 def _chosen(folders: list[Path], name: str, root: Path) -> Path:
-    """Choose the folder that is called `name`, or the only one."""
+    """Return the folder that is called `name`, or the only folder."""
     exact = [folder for folder in folders if folder.name == name]
     shown = some(folder.name for folder in folders)
     if len(folders) > 1 and not exact:
@@ -95,7 +95,7 @@ def _divided(train: Path, val: Path) -> Split:
         folded = {name.casefold(): name for name in class_names}
         close = [folded.get(unknown[0].casefold()) or next(iter(difflib.get_close_matches(unknown[0], classes, 1)), "")]
         raise ValueError(
-            f"{val} has {len(unknown)} folders that are no classes of {train}: {some(unknown)}"
+            f"{val} has {len(unknown)} folders that are not classes in {train}: {some(unknown)}"
             + (f" (did you mean {some(close)}?)" if close[0] else "")
             + f". Rename or remove them, or add images to {train}."
             + (f" Only one of the two has {some(differ)}." if differ != unknown else "")
@@ -110,13 +110,13 @@ def _undivided(root: Path) -> Split:
     class_names = list(classes)
     if len(classes) == 1:
         inner = [folder.name for folder in folders_in(root) if folders_in(folder)]
-        hint = f" If the classes are the folders in {root / inner[0]}, name that." if inner else ""
-        raise ValueError(f"{root} has the images of one class only, {some(class_names)}; it takes two.{hint}")
+        hint = f" If the classes are the folders in {root / inner[0]}, pass that folder." if inner else ""
+        raise ValueError(f"{root} has images of only one class, {some(class_names)}; two are needed.{hint}")
     inside = [{Path(path).relative_to(root).parts[1:-1][:1] for path in paths} - {()} for paths in classes.values()]
     if inside[0] and all(names == inside[0] for names in inside):
         _log.warning(
-            "The classes of %s are its folders %s. All of them hold the same folders, %s: if those are the classes, "
-            "name a folder that holds them.",
+            "The classes of %s are its folders %s. All of them contain the same folders, %s: if these are the classes, "
+            "pass a folder that contains them.",
             terminal_text(root), some(class_names), some(sorted("/".join(parts) for parts in inside[0])),
         )  # fmt: skip
     paths, labels = _samples(classes, class_names)
@@ -129,7 +129,7 @@ def _samples(classes: dict[str, list[str]], class_names: list[str]) -> Samples:
 
 
 def _with_images(folder: Path) -> dict[str, list[str]]:
-    """Return the images of each class, of which each has some."""
+    """Return the images of each class, after checking that every class has images."""
     classes = class_folders(folder)
     empty = [name for name, images in classes.items() if not images]
     if empty:

@@ -19,11 +19,15 @@ WORDNET = re.compile(r"n\d{8}")
 
 @dataclass(frozen=True)
 class LabeledImages:
-    """Images and the number of each one's class.
+    """Image files with their class indices.
 
     Args:
         paths: The files.
-        labels: Class of each file, as the number of a class of the model.
+        labels: For each file, the index of its class among the classes of the model.
+
+    Example:
+        >>> LabeledImages([Path("cat/1.jpg"), Path("dog/1.jpg")], labels=[0, 1]).labels
+        [0, 1]
     """
 
     paths: list[Path]
@@ -33,8 +37,8 @@ class LabeledImages:
 def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
     """Find the images of a folder with one folder for each class.
 
-    The folders are named as the classes of the model, or, for ImageNet's 1000, by WordNet's numbers (`n01440764`).
-    A part of the classes is enough; the model still chooses among all of its own.
+    The folders have the names of the model's classes or, for the 1000 classes of ImageNet, WordNet IDs (`n01440764`).
+    The folder may contain only some of the classes; the model still predicts any of its classes.
 
     Args:
         root: The folder.
@@ -42,9 +46,17 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
 
     Raises:
         FileNotFoundError: If the folder does not exist.
-        NotADirectoryError: If it is a file.
-        ValueError: If it has no folders of images, or the name of one is no class of the model.
-        ImportError: If WordNet's numbers are needed and timm, which knows their order, is not installed.
+        NotADirectoryError: If `root` is a file.
+        ValueError: If `root` has no folders of images, or a folder name is not a class of the model.
+        ImportError: If WordNet IDs are used and timm, which provides their order, is not installed.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     (Path(folder) / "dog").mkdir()
+        ...     (Path(folder) / "dog" / "1.jpg").touch()
+        ...     find_labeled(folder, ["cat", "dog"]).labels
+        [1]
     """
     root = Path(root)
     if root.is_file():
@@ -56,7 +68,7 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
         classes = class_numbers(list(found), class_names)
     except ValueError as error:
         inner = [name for name in found if folders_in(root / name)]
-        hint = f" The folders in {root / inner[0]} may be the classes: name that." if len(inner) == len(found) else ""
+        hint = f" The folders in {root / inner[0]} may be the classes: pass it." if len(inner) == len(found) else ""
         raise ValueError(f"{error}{hint}") from error
     empty = [name for name, images in found.items() if not images]
     if len(empty) == len(found):
@@ -70,10 +82,10 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
 
 
 def class_numbers(folders: list[str], class_names: list[str]) -> dict[str, int]:
-    """Return the class of each folder by its name.
+    """Return the class index of each folder name.
 
     Raises:
-        ValueError: If a name is no class, or of two.
+        ValueError: If a name is not a class, or two classes have this name.
     """
     counts = Counter(map(composed, class_names))
     known = {composed(name): i for i, name in enumerate(class_names)}
@@ -82,26 +94,26 @@ def class_numbers(folders: list[str], class_names: list[str]) -> dict[str, int]:
         known |= {name: i for i, name in enumerate(synsets()) if name not in known}
     elif wordnet and len(wordnet) == len(folders):
         raise ValueError(
-            f"The folders have WordNet's numbers ({folders[0]}, ...), but the model has {len(class_names)} classes "
-            "and not ImageNet's 1000."
+            f"The folders have WordNet IDs ({folders[0]}, ...), but the model has {len(class_names)} classes instead "
+            "of the 1000 classes of ImageNet."
         )
     twice = [name for name in folders if counts[name] > 1]
     if twice:
-        raise ValueError(f"Two classes are called {twice[0]!r}: name the folders by WordNet's numbers.")
+        raise ValueError(f"Two classes are called {twice[0]!r}: name the folders by their WordNet IDs.")
     wrong = [name for name in folders if name not in known]
     if wrong:
         folded = {name.casefold().replace("_", " "): name for name in known}
         meant = folded.get(wrong[0].casefold().replace("_", " "))
         hint = f" (did you mean {some([meant])}?)" if meant else ""
         raise ValueError(
-            f"{len(wrong)} of {len(folders)} folders are no classes of the model: {some(wrong)}{hint}; its classes "
-            f"are {some(class_names)}, ..."
+            f"{len(wrong)} of {len(folders)} folders are not classes of the model: {some(wrong)}{hint}. The classes "
+            f"of the model are {some(class_names)}, ..."
         )
     return {name: known[name] for name in folders}
 
 
 def synsets() -> list[str]:
-    """Return WordNet's numbers of ImageNet's 1000 classes, in their usual order (timm's list)."""
+    """Return the WordNet IDs of the 1000 classes of ImageNet in their usual order, from timm."""
     try:
         from timm.data.imagenet_info import ImageNetInfo
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A classifier with all that images need, from whatever a user names."""
+"""Loading of a classifier with its preprocessing and class names."""
 
 from __future__ import annotations
 
@@ -24,13 +24,17 @@ from vig_pyg.weights.table import IMAGENET, imagenet_categories
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest classes of an image.
+    """The most probable classes of an image.
 
     Args:
-        path: The file; `None` for an image that was not read from one.
-        classes: Numbers of the classes, the likeliest first.
+        path: The file, or `None` if the image did not come from a file.
+        classes: Class indices, the most probable first.
         names: Names of these classes.
         probabilities: Softmax probabilities of these classes, from 0 to 1.
+
+    Example:
+        >>> Prediction(Path("some.jpg"), classes=[1, 0], names=["dog", "cat"], probabilities=[0.9, 0.1]).names[0]
+        'dog'
     """
 
     path: Path | None
@@ -41,13 +45,13 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageClassifier:
-    """A trained classifier, which is called on images.
+    """A trained classifier that can be called on images.
 
     Args:
-        name: Name or folder that the user gave.
-        model: The network, in evaluation mode.
-        class_names: Name of the class of each logit.
-        preprocessing: Preprocessing of the images.
+        name: The source from which the classifier was loaded, for messages.
+        model: The model, in evaluation mode.
+        class_names: One name for each logit.
+        preprocessing: The preprocessing from an image to the input of the model.
 
     Example:
         >>> options = {"class_names": ["cat", "dog"], "preprocessing": Preprocessing(image_size=32)}
@@ -67,23 +71,23 @@ class ImageClassifier:
         return self.class_names
 
     def __call__(self, images: AnyImage | Sequence[AnyImage], *, topk: int = 3) -> Any:
-        """Predict the likeliest classes of an image, or of each of several.
+        """Predict the most probable classes of an image, or of each of several images.
 
         Args:
             images: An image (see `vig_pyg.image_io.as_image`), a list of images, or a tensor `(B, C, H, W)` of pixels
                 that are not normalized.
-            topk: Number of classes of each image; all of them if there are fewer.
+            topk: Number of classes for each image; all classes if there are fewer.
 
         Returns:
-            A `Prediction`, or a list of them for several images.
+            A `Prediction`, or a list of predictions for several images.
 
         Raises:
-            ValueError: If there is no image, one is no image, or `topk` is below 1.
-            FileNotFoundError: If there is no such file.
+            ValueError: If there is no image, one is not a valid image, or `topk` is below 1.
+            FileNotFoundError: If a file does not exist.
         """
         several, parts = as_list(images)
         if topk < 1 or not parts:
-            raise ValueError(f"Need one image at least and topk >= 1, got {len(parts)} images and topk={topk}.")
+            raise ValueError(f"Expected at least one image and topk >= 1, got {len(parts)} images and topk={topk}.")
         batch = torch.stack([self.preprocessing(as_image(part)) for part in parts])  # (B, C, S, S)
         self.model.eval()
         with torch.inference_mode():
@@ -105,27 +109,36 @@ def load_classifier(
     image_size: int | None = None,
     progress: bool = True,
 ) -> ImageClassifier:
-    """Load a classifier for images.
+    """Load a classifier.
 
     Args:
-        source: A folder of `save_pretrained` or of a run; or a name: that of a model (`"pvig_small"`, with the
-            official weights), of weights (`"pvig_small:imagenet1k:mmpretrain"`), or of a model on the Hugging Face hub
-            (`"somebody/my-vig"`).
+        source: A run folder or a folder of `save_pretrained`, or one of these names: a model (`"pvig_small"`, which
+            loads the official weights), published weights (`"pvig_small:imagenet1k:mmpretrain"`), or a model on the
+            Hugging Face hub (`"somebody/my-vig"`).
         weights: A file or URL with the weights of a model that is given by its name, instead of the published ones.
-        position: Another position mode for a pyramid, `"official"` or `"grid"`.
-        image_size: Another side of the crop in pixels; the short side before it grows alike.
+        position: Position mode of a Pyramid ViG, `"official"` or `"grid"`, instead of that of the model.
+        image_size: Side length of the crop in pixels, instead of that of the model; the resized short side before the
+            crop changes in proportion.
         progress: If true, a download shows a progress bar.
 
     Raises:
         FileNotFoundError: If there is no such folder, file or model.
-        ConnectionError: If weights cannot be downloaded, with what to do.
-        ValueError: If the weights do not fit, or an option makes no sense.
+        ConnectionError: If weights cannot be downloaded; the message explains what to do.
+        ValueError: If the weights do not fit, or options contradict each other.
         TypeError: If the model has no position mode.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from vig_pyg import pvig_micro
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = pvig_micro(num_classes=2, image_size=32).save_pretrained(folder)
+        ...     load_classifier(folder, position="grid").model.config.position
+        'grid'
     """
     name = str(source)
     if Path(source).is_dir() or is_hub_name(name):
         if weights is not None:
-            raise ValueError(f"{source} has its own weights; another file goes with the name of a model.")
+            raise ValueError(f"{source} has its own weights: pass the name of a model to use other weights.")
         found = _from_folder(find_folder(name), name)
     else:
         found = _from_name(name, weights, progress, position)
@@ -139,7 +152,7 @@ def load_classifier(
 def _from_folder(folder: Path, name: str) -> ImageClassifier:
     model: VisionGNN[Any] = read_model(VisionGNN, folder).float()  # images are float32
     if model.config.num_classes == 0:
-        raise ValueError(f"The model in {name} has no classifier: it cannot tell classes.")
+        raise ValueError(f"The model in {name} has no classifier (num_classes is 0), so it cannot predict classes.")
     names = model.class_names or _names(model)
     preprocessing = model.preprocessing or _usual(variant_name(model.config) or "", model)
     return ImageClassifier(name=name, model=model, class_names=names, preprocessing=preprocessing)
@@ -149,10 +162,10 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
     model_name = name.split(":")[0]
     if model_name not in list_models():
         if Path(name).is_file():
-            raise ValueError(f"{name} is a file: name the model that it belongs to, and give the file as its weights.")
+            raise ValueError(f"{name} is a file: pass the name of its model, and the file as its weights.")
         raise FileNotFoundError(
-            f"There is no folder {name} and no model of that name: name a run folder, a folder of save_pretrained, or "
-            f"one of {', '.join(list_models())}."
+            f"There is no folder {name} and no model with this name: pass a run folder, a folder of save_pretrained, "
+            f"or one of {', '.join(list_models())}."
         )
     if weights is None:
         entry = get_weights(name)
@@ -161,12 +174,12 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
         preprocessing, names = model.preprocessing, model.class_names
     else:
         if model_name != name:
-            raise ValueError(f"{name} names published weights, and {weights} is given too: name {model_name} alone.")
+            raise ValueError(f"{name} names published weights, but {weights} is given too: pass {model_name} only.")
         state = convert(unwrap_state_dict(fetch(weights, progress=progress)[1]), "native")
         if "head.fc2.bias" not in state:
             variant = identify_variant(state)
             hint = f" (it looks like {variant})" if variant else ""
-            raise ValueError(f"{weights} has no classifier{hint}: it cannot tell classes.")
+            raise ValueError(f"{weights} has no classifier{hint}, so it cannot predict classes.")
         model = create_model(model_name, num_classes=len(state["head.fc2.bias"]))
         model = model if position is None else _with_position(model, position)
         load_weights(model, state, overridden=() if position is None else ["position"])
@@ -176,23 +189,23 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
 
 
 def _names(model: VisionGNN[Any]) -> list[str]:
-    """Name classes that came without names: as ImageNet's where there are as many, else by numbers."""
+    """Return default class names: those of ImageNet for 1000 classes, otherwise numbers."""
     count = model.config.num_classes
     return list(imagenet_categories()) if count == 1000 else [str(i) for i in range(count)]
 
 
 def _usual(name: str, model: VisionGNN[Any]) -> Preprocessing:
-    """Return the published preprocessing of a model; one without a margin where there is none."""
+    """Return the published preprocessing of a model, or one without a crop margin if nothing is published."""
     size, channels = model.config.image_size, model.config.in_channels
     crop_pct = TABLE[f"{name}:{IMAGENET}"].preprocessing.crop_pct if f"{name}:{IMAGENET}" in TABLE else 1.0
     return Preprocessing(image_size=size, in_channels=channels, crop_pct=crop_pct)
 
 
 def _with_position(model: VisionGNN[Any], position: str) -> VisionGNN[Any]:
-    """Copy the weights into a model of another position mode."""
+    """Return a model with the same weights and another position mode."""
     family: Any = type(model)
     if not isinstance(model.config, PyramidViGConfig):
-        raise TypeError(f"position={position!r} is an option of pyramids: a {family.__name__}'s search knows none.")
+        raise TypeError(f"position={position!r} is an option of Pyramid ViG: a {family.__name__} has no position mode.")
     other: VisionGNN[Any] = family(model.config.override({"position": position}))
     other.load_state_dict(model.state_dict())
     return other.eval()

@@ -1,4 +1,4 @@
-"""Loading of the data that settings name."""
+"""Loading of the images that a configuration names."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.sources import SOURCES, CsvData, FolderData, make_source
 
 
-def load_data(settings: ClassificationConfig) -> ImageData:
-    """Load the images that settings name.
+def load_data(config: ClassificationConfig) -> ImageData:
+    """Load the images that a configuration names.
 
     Args:
-        settings: Names the data, its preprocessing and its augmentation.
+        config: The configuration of the data, its preprocessing and its augmentation.
 
     Raises:
-        FileNotFoundError: If there is no such folder or file.
-        ValueError: If it is not as expected, or a value does not go with the data.
+        FileNotFoundError: If a folder or file does not exist.
+        ValueError: If the data is not in the expected form, or a value does not fit the data.
 
     Example:
         >>> from vig_pyg.classification.presets import PRESETS
@@ -25,9 +25,9 @@ def load_data(settings: ClassificationConfig) -> ImageData:
         'digits'
     """
     names = ("image_size", "in_channels", "crop_pct", "batch_size", "num_workers", "augmentation", "on_broken", "cache")
-    values = {name: getattr(settings, name) for name in names}
-    if settings.data in SOURCES:
-        return make_source(settings.data, {**values, "root": settings.root})
-    path = Path(settings.data)
+    values = {name: getattr(config, name) for name in names}
+    if config.data in SOURCES:
+        return make_source(config.data, {**values, "root": config.root})
+    path = Path(config.data)
     is_table = not path.is_dir() and (path.exists() or path.suffix.lower() in (".csv", ".tsv"))
     return CsvData(path, **values) if is_table else FolderData(path, **values)

@@ -10,18 +10,18 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.engine.task import Task, exact
 
-#: Label of an image that only fills a batch up.
+#: Label of a padding image.
 IGNORE = -100
 
 
 class Classifier(Task):
-    """Cross entropy, perhaps of mixed images; accuracy and a confusion matrix on the held-out images.
+    """Trains with cross entropy (optionally of mixed images), and computes accuracy and confusion matrix in validation.
 
     Args:
         model: The network, from images to `num_classes` logits.
-        config: Numbers of the training.
-        num_classes: Number of classes; by default the network's `config.num_classes`.
-        class_counts: Training images of each class, for `config.class_weights`.
+        config: The configuration of the training.
+        num_classes: Number of classes; by default `config.num_classes` of the network.
+        class_counts: Number of training images of each class, for `config.class_weights`.
     """
 
     monitor = "val_accuracy"
@@ -62,7 +62,7 @@ class Classifier(Task):
         images, labels = batch
         if self.mix is not None:
             if len(images) % 2:
-                raise ValueError(f"mixup and cutmix pair images: each process needs an even batch, got {len(images)}.")
+                raise ValueError(f"mixup and cutmix mix pairs: each process needs an even batch, got {len(images)}.")
             images, labels = self.mix(images, labels)
         return {"loss": self.loss(self(images), labels)}, len(images)
 
@@ -94,4 +94,4 @@ class Classifier(Task):
         shown = f"training loss {row['train_loss']:.4f}"
         if "val_loss" not in row:
             return shown
-        return f"{shown}, held-out loss {row['val_loss']:.4f}, accuracy {100 * row['val_accuracy']:.2f} %"
+        return f"{shown}, validation loss {row['val_loss']:.4f}, accuracy {100 * row['val_accuracy']:.2f} %"

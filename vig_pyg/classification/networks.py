@@ -1,4 +1,4 @@
-"""The network of a run, by its name: for the command line; `vig_pyg.engine.fit` takes any network."""
+"""Creation of networks by name, for the command line; `vig_pyg.engine.fit` accepts any network."""
 
 from __future__ import annotations
 
@@ -21,24 +21,29 @@ _log = logging.getLogger(__name__)
 
 
 def check_names(name: str, options: dict[str, Any]) -> None:
-    """Raise `ValueError` for an unknown model, operator or graph; images are read afterwards, which may take long."""
+    """Raise `ValueError` for an unknown model, operator or graph, before images are read, which may take long."""
     base = variant_config(name)
     resolve_conv(options.get("conv", base.conv), heads=base.heads)
     resolve_graph(options.get("graph", base.graph))
 
 
 def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int) -> VisionGNN[Any]:
-    """Make a network for some data, with the weights of a seed.
+    """Create a network for given data, with random weights from a seed.
 
     Args:
-        name: A name of `list_models()`.
+        name: A name from `list_models()`.
         options: Options of the model; the channels, the size and the number of classes come from the data.
         data: The images.
         seed: Seed of the weights.
 
     Raises:
         TypeError: If an option is unknown.
-        ValueError: If the value of an option is out of its bounds.
+        ValueError: If the value of an option is out of range.
+
+    Example:
+        >>> from vig_pyg.classification import DigitsData
+        >>> make_model("vig_micro", {"k": 5}, DigitsData(image_size=16), seed=0).config.num_classes
+        10
     """
     size, channels = data.preprocessing.image_size, data.preprocessing.in_channels
     options = {**options, "num_classes": len(data.class_names), "in_channels": channels, "image_size": size}
@@ -56,8 +61,8 @@ def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int
     patches = math.ceil(config.image_size / config.patch_size) ** 2
     if patches < config.k_range[0]:
         _log.warning(
-            "An image of %d pixels a side has %d patches, fewer than the k=%d neighbors: a smaller patch_size than %d "
-            "gives the graphs more nodes.",
+            "An image with %d pixels per side has %d patches, fewer than the k=%d neighbors: use a smaller patch_size "
+            "than %d.",
             size, patches, config.k_range[0], config.patch_size,
         )  # fmt: skip
     lightning.seed_everything(seed, verbose=False)

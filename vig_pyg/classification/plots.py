@@ -1,4 +1,4 @@
-"""The confusion matrix of a run."""
+"""Plot of the confusion matrix of a run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:
-    """Draw the confusion matrix.
+    """Draw a confusion matrix.
 
     Args:
-        counts: Images of class i that were called class j, `(classes, classes)`.
+        counts: Number of images of class i that were predicted as class j, `(classes, classes)`.
         class_names: Names of the classes, with any characters.
     """
     size = len(class_names)

@@ -1,4 +1,4 @@
-"""Classes of images."""
+"""Prediction of the classes of image files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ class UnreadableImage:
 
     Args:
         path: The file.
-        reason: The reason.
+        reason: The reason, without the file name.
+
+    Example:
+        >>> print(UnreadableImage(Path("some.jpg"), "the file is empty").reason)
+        the file is empty
     """
 
     path: Path
@@ -34,18 +38,32 @@ def predict(
     num_workers: int = 0,
     device: str = "cpu",
 ) -> Iterator[Prediction | UnreadableImage]:
-    """Yield the classes of images, in their order, as they come.
+    """Yield the predictions for image files, in order, as soon as they are computed.
 
     Args:
-        classifier: The model.
+        classifier: The classifier.
         paths: The files.
-        topk: Number of classes of each image; all of them if there are fewer.
-        batch_size: Number of images that are computed at once.
-        num_workers: Number of processes that read images.
-        device: The device that computes.
+        topk: Number of classes for each image; all classes if there are fewer.
+        batch_size: Number of images in a batch.
+        num_workers: Number of processes that read and preprocess images.
+        device: Device on which the model runs.
 
     Raises:
-        ValueError: If an option is too small.
+        ValueError: If `topk` or `batch_size` is below 1, or `num_workers` below 0.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from vig_pyg import vig_micro
+        >>> from vig_pyg.preprocess import Preprocessing
+        >>> network, names = vig_micro(num_classes=2), ["cat", "dog"]
+        >>> look = Preprocessing(image_size=32)
+        >>> model = ImageClassifier(name="mine", model=network, class_names=names, preprocessing=look)
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "cat.png"
+        ...     Image.new("RGB", (40, 32)).save(path)
+        ...     [len(found.names) for found in predict(model, [path])]
+        [2]
     """
     if topk < 1:
         raise ValueError(f"topk must be at least 1, got {topk}.")

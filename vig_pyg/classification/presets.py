@@ -1,4 +1,4 @@
-"""Configurations of a classifier that are ready to use, and changes of them by files and the command line."""
+"""Preset configurations of classifiers, and their modification by files and the command line."""
 
 from __future__ import annotations
 
@@ -73,24 +73,24 @@ PRESETS: dict[str, ClassificationConfig] = {
 
 
 def load_config(preset: str, *sources: Source) -> ClassificationConfig:
-    """Load a preset with values changed; the last source wins.
+    """Return a preset with changed values; later sources override earlier ones.
 
     Args:
-        preset: A name of `PRESETS`.
-        sources: Pairs of a name for error messages, such as a file's, and values by the names of fields. `options`
-            replaces all options of the network; a key such as `options.k` sets one. With another model than the
-            preset's, the preset's own options are left out, since they are that model's; its `patch_size` stays as
-            long as `image_size` does, since it is chosen for the size of the images.
+        preset: A name in `PRESETS`.
+        sources: Pairs of a name for error messages, such as a file name, and values by field name. `options` replaces
+            all options of the network, and a key such as `options.k` sets one. If the model is not that of the preset,
+            the options of the preset are ignored, because they belong to its model. Its `patch_size` is kept if
+            `image_size` is not changed, because it was chosen for this size.
 
     Raises:
-        ValueError: If the preset, a name or a value is wrong; names the nearest that exists.
+        ValueError: If the preset, a name or a value is wrong; the message suggests the nearest valid name.
 
     Example:
         >>> load_config("digits", ("the command line", {"lr": 1e-3, "options.k": 5})).options
         {'patch_size': 2, 'k': 5}
     """
     if preset not in PRESETS:
-        raise ValueError(f"Unknown preset {nearest(preset, PRESETS)}, known are {', '.join(PRESETS)}.")
+        raise ValueError(f"Unknown preset {nearest(preset, PRESETS)}: choose one of {', '.join(PRESETS)}.")
     base = to_values(PRESETS[preset])
     own = base.pop("options")
     values = merge_values(ClassificationConfig, base, *sources)

@@ -1,4 +1,4 @@
-"""Training and validation images of a data set, and what is suspicious about their division."""
+"""Division of a data set into training and validation images, and checks for probable mistakes."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from vig_pyg.image_io._class_folders import some
 
 _log = logging.getLogger(__name__)
 
-#: Files, and their labels as numbers of classes.
+#: Files, and their labels as class indices.
 Samples = tuple[list[str], list[int]]
 
-#: Share of the images that is held out where the data does not say which.
+#: Share of the images that is used for validation if the data is not divided.
 SHARE = 0.2
 #: Limits of the search for copies: files whose size is looked up, and bytes that are read.
 _MOST_FILES, _MOST_BYTES = 200_000, 1 << 28
-#: Bytes at the start and in the middle of a file that tell most images of the same size apart.
+#: Number of bytes at the start and in the middle of a file, by which most images of the same size differ.
 _PIECE = 4096
 
 
 @dataclass(frozen=True)
 class Split:
-    """The images of a folder or a table.
+    """The training and validation images of a folder or a table.
 
     Args:
-        class_names: Name of the class of each label.
-        train: Images to train on.
-        val: Images held out.
+        class_names: One name for each label.
+        train: Training images.
+        val: Validation images.
     """
 
     class_names: list[str]
@@ -45,16 +45,16 @@ class Split:
 
 
 def divided(paths: list[str], labels: list[int], class_names: list[str], where: Path) -> Split:
-    """Hold out a stratified fifth of images, at least as many as there are classes, always the same.
+    """Use a stratified fifth of the images for validation, at least one per class; the split is always the same.
 
     Args:
         paths: The files.
-        labels: Class of each file, as a number.
+        labels: The class index of each file.
         class_names: Names of the classes.
         where: The folder or table, for messages.
 
     Raises:
-        ValueError: If a class has one image only, which cannot be both trained on and held out.
+        ValueError: If a class has only one image, which cannot be used for both training and validation.
 
     Example:
         >>> len(divided([f"{i}.png" for i in range(20)], [0, 1] * 10, ["cat", "dog"], Path("pets")).val[0])
@@ -64,14 +64,14 @@ def divided(paths: list[str], labels: list[int], class_names: list[str], where: 
     single = [class_names[label] for label in sorted(counts) if counts[label] == 1]
     if single:
         raise ValueError(
-            f"{where} does not say what is held out, and of {len(single)} of {len(counts)} classes it has one image "
-            f"only, which cannot be divided ({some(single)}): add images, remove the class, or divide the data "
+            f"{where} is not divided into train and val, and {len(single)} of {len(counts)} classes have only one "
+            f"image ({some(single)}), so it cannot be divided: add images, remove these classes, or divide the data "
             "yourself into train and val."
         )
     size = max(math.ceil(SHARE * len(labels)), len(counts))
     held = set(train_test_split(range(len(labels)), test_size=size, stratify=labels, random_state=0)[1])
     _log.warning(
-        "%s does not say what is held out: a stratified fifth is, always the same, %d of %d images of %d classes (%s).",
+        "%s is not divided: a fixed, stratified fifth is used for validation, %d of %d images of %d classes (%s).",
         terminal_text(where), len(held), len(labels), len(counts), some(class_names),
     )  # fmt: skip
     return Split(class_names, *(chosen(paths, labels, [(i in held) == val for i in range(len(labels))])
@@ -79,37 +79,37 @@ def divided(paths: list[str], labels: list[int], class_names: list[str], where: 
 
 
 def chosen(paths: Sequence[str], labels: Sequence[int], choice: Sequence[bool]) -> Samples:
-    """Select the images for which `choice` is true."""
+    """Return the images for which `choice` is true."""
     return [p for p, yes in zip(paths, choice, strict=True) if yes], [
         c for c, yes in zip(labels, choice, strict=True) if yes
     ]
 
 
 def check_split(split: Split, where: Path) -> None:
-    """Log what of a division is probably a mistake: similar names, absent classes, copies."""
+    """Log probable mistakes in a division: similar class names, missing classes, and copied images."""
     shown = terminal_text(where)
     similar = [f"{first} and {second}" for first, second in similar_names(split.class_names)]
     if similar:
-        _log.warning("%s has classes whose names differ little, but are two: %s.", shown, some(similar))
+        _log.warning("%s has separate classes whose names are nearly equal: %s.", shown, some(similar))
     there = set(split.val[1])
     absent = [name for i, name in enumerate(split.class_names) if i not in there]
     if absent:
         _log.warning(
-            "%s has no validation images of %d of %d classes (%s): they count as absent.",
+            "%s has no validation images of %d of %d classes (%s): these classes are not evaluated.",
             shown, len(absent), len(split.class_names), some(absent),
         )  # fmt: skip
     copies = find_copies(split.train[0], split.val[0])
     if copies:
         held, trained = map(terminal_text, copies[0])
         _log.warning(
-            "%d of %d validation images of %s are byte for byte copies of training images, such as %s of %s: the "
-            "validation accuracy is too good.",
+            "%d of %d validation images of %s are exact copies of training images, such as %s of %s: the validation "
+            "accuracy will be too high.",
             len(copies), len(split.val[0]), shown, held, trained,
         )  # fmt: skip
 
 
 def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Find pairs of names that differ in case, spaces or leading zeros only.
+    """Return pairs of names that differ only in letter case, spaces or leading zeros.
 
     Example:
         >>> similar_names(["cat", "dog", "Cat"])
@@ -127,9 +127,9 @@ def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def find_copies(train: Sequence[str], val: Sequence[str]) -> list[tuple[str, str]]:
-    """Find validation files with the bytes of a training file, each with that file, within a bounded time.
+    """Find validation files that are copies of a training file, in bounded time.
 
-    Files of the same size are compared by two pieces, and by all their bytes where these agree.
+    Files of the same size are compared first by two parts, and if these agree, by all bytes.
     """
     held = [(path, _size(path)) for path in val[:_MOST_FILES]]
     wanted = {size for _, size in held} - {0}

@@ -1,4 +1,4 @@
-"""Tables of images as people have them: CSV files of Excel, of pandas, of scripts."""
+"""Reading of CSV tables of images, as written by Excel, pandas or scripts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "
 
 
 class _Row(NamedTuple):
-    """A row: the line where it ends, and its cells."""
+    """A row of the table: the number of its last line, and its cells."""
 
     line: int
     path: str
@@ -32,18 +32,19 @@ class _Row(NamedTuple):
 
 
 def read_table(table: Path, *, missing: str = "stop") -> Split:
-    """Read the images that a table lists, in the columns `path`, `label` and perhaps `split`.
+    """Read the images that a table lists in the columns `path`, `label` and optionally `split`.
 
-    Cells are divided by commas, semicolons or tabs. Names of columns are read in any case, further columns are not
-    used. Paths are relative to the table's folder, or absolute, with slashes or backslashes. `split` says `train` or
-    `val` (`validation`, `valid`); images of `test` are left out. Without it a stratified fifth is held out.
+    Cells are separated by commas, semicolons or tabs. Column names may have any letter case, and additional columns
+    are ignored. Paths are absolute, or relative to the folder of the table, with slashes or backslashes. `split`
+    contains `train` or `val` (`validation`, `valid`); rows with `test` are ignored. Without `split`, a stratified fifth
+    is used for validation.
 
     Args:
-        table: The file, in UTF-8, UTF-16 with a byte-order mark, or in Windows' code page 1252.
-        missing: `"stop"` raises where an image does not exist, `"skip"` leaves that to who reads the images.
+        table: The file, in UTF-8, UTF-16 with a byte-order mark, or the Windows code page 1252.
+        missing: `"stop"` raises an error if an image does not exist; `"skip"` does not check this.
 
     Raises:
-        FileNotFoundError: If the table, or an image of it, does not exist; the row is named.
+        FileNotFoundError: If the table or one of its images does not exist; the message names the row.
         ValueError: If a column is missing, a row is not as expected, or a class has no training images.
     """
     rows = _parse(table)
@@ -52,8 +53,8 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
     gone = [row for row, (_, exists) in zip(rows, found, strict=True) if not exists]
     if gone and missing == "stop":
         raise FileNotFoundError(
-            f"{len(gone)} of {len(rows)} images of {table} do not exist; the first, of row {gone[0].line}: "
-            f"{some([gone[0].path])}. Paths are absolute, or begin in the folder of the table."
+            f"{len(gone)} of {len(rows)} images of {table} do not exist; the first is in row {gone[0].line}: "
+            f"{some([gone[0].path])}. Paths must be absolute, or relative to the folder of the table."
         )
     _check_labels(table, rows)
     labels = [row.label for row in rows]
@@ -69,14 +70,14 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
     if untrained:
         row = next(row for row in rows if row.label == untrained[0])
         raise ValueError(
-            f"{table} has no training images of {len(untrained)} of {len(class_names)} classes ({some(untrained)}; the "
-            f"first in row {row.line}): nothing can be learned about them."
+            f"{table} has no training images for {len(untrained)} of {len(class_names)} classes ({some(untrained)}; "
+            f"the first is in row {row.line}): add training images, or remove these classes."
         )
     return Split(class_names, train, val)
 
 
 def _sorted(labels: set[str]) -> list[str]:
-    """Sort numbers by their value, other names by their letters; the order of equal numbers is settled too."""
+    """Sort numbers by value and other names alphabetically; equal numbers also have a fixed order."""
     numbers = all(label.isdecimal() and len(label) < 100 for label in labels)
     return sorted(labels, key=lambda label: (int(label) if numbers else 0, label))
 
@@ -93,7 +94,7 @@ def _parts(table: Path, rows: Sequence[_Row]) -> list[str]:
         )
     if "test" in parts:
         _log.warning(
-            "%d rows of %s are of the split test, which training does not use.",
+            "%d rows of %s belong to the split test, which training does not use.",
             parts.count("test"),
             terminal_text(table),
         )
@@ -107,21 +108,21 @@ def _check_labels(table: Path, rows: Sequence[_Row]) -> None:
     if twice:
         one, other = twice[0]
         _log.warning(
-            "%d rows of %s give an image another label than a row before: %s is %s in row %s and %s in row %s.",
+            "%d rows of %s contradict the label in an earlier row: %s is %s in row %s and %s in row %s.",
             len(twice), *map(terminal_text, (table, one.path, one.label, one.line, other.label, other.line)),
         )  # fmt: skip
 
 
 def _locate(folder: str, cell: str) -> tuple[str, bool]:
-    """Find the file that a cell names, and return whether it exists.
+    """Return the file that a cell names, and whether it exists.
 
-    The cell is taken as it stands, or else without spaces around, or with slashes for backslashes.
+    The cell is tried unchanged, then without surrounding spaces, and then with slashes instead of backslashes.
     """
     stripped = cell.strip()
     paths = [os.path.join(folder, name) for name in dict.fromkeys((cell, stripped, stripped.replace("\\", "/")))]
     found = next((path for path in paths if os.path.isfile(path)), None)
     path = found or os.path.join(folder, stripped)
-    # one way to write it, as images are told apart by their paths
+    # one spelling, because images are identified by their paths
     return str(Path(path)) if "./" in path or "//" in path else path, found is not None
 
 
@@ -130,26 +131,26 @@ def _parse(table: Path) -> list[_Row]:
         raise FileNotFoundError(f"The table {table} does not exist.")
     text = _decode(table)
     text = re.sub(r"\r\n?", "\n", text)
-    text = re.sub(r'\A"?sep=.?"?\n', "\n", text)  # a note of Excel to itself
+    text = re.sub(r'\A"?sep=.?"?\n', "\n", text)  # a line that Excel uses for the separator
     start = text.lstrip("\n").partition("\n")[0]
     heads = {delimiter: _cells(start, delimiter)[0] for delimiter in ",;\t|"}
     fitting = [delimiter for delimiter, rows in heads.items() if rows and {"path", "label"} <= set(_head(rows[0][1]))]
     if not fitting:
         got = max((rows[0][1] for rows in heads.values() if rows), key=len, default=[])
-        raise ValueError(f"{table} needs the columns path, label and perhaps split, got {sorted(got)[:20]}.")
+        raise ValueError(f"{table} needs the columns path, label and optionally split, got {sorted(got)[:20]}.")
     lines, error = _cells(text, fitting[0])
     if error:
-        raise ValueError(f"{table} is not in CSV after row {lines[-1][0]} ({error}): a quote may be missing.")
+        raise ValueError(f"{table} is not valid CSV after row {lines[-1][0]} ({error}): a quote may be missing.")
     head = _head(lines[0][1])
     again = sorted({name for name in head if name in COLUMNS and head.count(name) > 1})
     if again:
         raise ValueError(f"{table} has two columns called {some(again)}.")
     more = [name for name in head if name and name not in COLUMNS]
     if more:
-        _log.warning("%s has further columns, which are not used: %s.", terminal_text(table), some(more))
+        _log.warning("%s has additional columns, which are not used: %s.", terminal_text(table), some(more))
     rows = [_row(table, line, head, cells) for line, cells in lines[1:]]
     if not rows:
-        raise ValueError(f"{table} has no rows below its head.")
+        raise ValueError(f"{table} has no rows below its header.")
     return rows
 
 
@@ -169,7 +170,7 @@ def _head(cells: list[str]) -> list[str]:
 
 
 def _cells(text: str, delimiter: str) -> tuple[list[tuple[int, list[str]]], str]:
-    """Line number and cells of all rows that are not empty, and an error that ends them."""
+    """Return the line number and cells of all non-empty rows, and the error that ended the reading, if any."""
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
     rows = []
     try:
@@ -186,11 +187,11 @@ def _decode(table: Path) -> str:
     mark, encoding = next(((mark, name) for mark, name in _BOMS if content.startswith(mark)), (b"", "utf-8"))
     content = content[len(mark) :]
     if b"\0" in content and encoding == "utf-8":
-        raise ValueError(f"{table} is no text: expected a folder of images, or a table saved as CSV in UTF-8.")
+        raise ValueError(f"{table} is not a text file: expected a folder of images, or a table saved as CSV in UTF-8.")
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         if mark:
             raise ValueError(f"{table} is not in {encoding.upper()}, as its first bytes say ({error}).") from error
-    _log.warning("%s is not in UTF-8: it is read as Windows' code page 1252.", terminal_text(table))
+    _log.warning("%s is not in UTF-8: it is read with the Windows code page 1252.", terminal_text(table))
     return content.decode("cp1252", errors="replace")

@@ -14,18 +14,23 @@ from vig_pyg.preprocess import Preprocessing
 
 
 class CifarData(ImageData):
-    """CIFAR-10 or CIFAR-100 through torchvision: 50,000 images of 32 x 32 pixels to train on, 10,000 held out.
+    """CIFAR-10 or CIFAR-100 from torchvision: 50,000 training and 10,000 validation images of 32 x 32 pixels.
 
     Args:
         classes: 10 or 100.
-        root: Folder of the files; they are downloaded (170 MB) if they are not there.
-        image_size: Side of the images in pixels.
-        batch_size: Number of images of a step.
-        num_workers: Number of processes that read images.
+        root: Folder of the files; if they are missing, they are downloaded (170 MB).
+        image_size: Side length of the images in pixels.
+        batch_size: Number of images in a step.
+        num_workers: Number of data loading processes.
         augmentation: Random changes of the training images.
 
     Raises:
         ValueError: If `classes` is neither 10 nor 100.
+
+    Example:
+        >>> data = CifarData(10, "data")  # doctest: +SKIP
+        >>> len(data.train_set)  # doctest: +SKIP
+        50000
     """
 
     def __init__(
@@ -39,7 +44,7 @@ class CifarData(ImageData):
         augmentation: Augmentation | None = None,
     ) -> None:
         if classes not in (10, 100):
-            raise ValueError(f"There are CIFAR-10 and CIFAR-100, got {classes}.")
+            raise ValueError(f"classes must be 10 or 100, got {classes}.")
         make = CIFAR10 if classes == 10 else CIFAR100
         train, val = (make(str(root), train=part, download=True) for part in (True, False))
         super().__init__(

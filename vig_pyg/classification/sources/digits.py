@@ -1,4 +1,4 @@
-"""Handwritten digits, embedded in scikit-learn."""
+"""The handwritten digits included in scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vig_pyg.preprocess import Preprocessing
 
 @register_source("digits", in_channels=1)
 class DigitsData(ImageData):
-    """Handwritten digits, 1797 scans of 8 x 8 pixels (UCI, embedded in scikit-learn), a quarter held out.
+    """1797 scans of handwritten digits with 8 x 8 pixels (UCI, included in scikit-learn); a quarter is for validation.
 
-    The split is stratified and always the same; it does not depend on the seed of training.
+    The split is stratified and always the same; it does not depend on the seed of the training.
 
     Args:
-        image_size: Side to which the scans are enlarged.
-        batch_size: Number of images of a step.
-        num_workers: Number of processes that read images; the set is small, so 0 is best.
-        augmentation: Random changes of the training images; small moves by default, no flips.
+        image_size: Side length in pixels to which the scans are enlarged.
+        batch_size: Number of images in a step.
+        num_workers: Number of data loading processes; 0 is fastest, because the data set is small.
+        augmentation: Random changes of the training images; by default small affine changes and no flips.
 
     Example:
         >>> len(DigitsData().val_set)

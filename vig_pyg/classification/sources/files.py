@@ -23,7 +23,7 @@ OnBroken = Literal["stop", "skip"]
 
 
 class _FileData(ImageData):
-    """Images from files; a kind of source defines how its path is read."""
+    """Images from files; a subclass defines how the path is read."""
 
     def __init__(
         self,
@@ -57,30 +57,40 @@ class _FileData(ImageData):
         )
 
     def _read(self, path: Path, on_broken: OnBroken) -> tuple[str, Split]:
-        """Read the name of the data, and its images."""
+        """Return the name of the data, and its images."""
         raise NotImplementedError
 
 
 class FolderData(_FileData):
-    """A folder with `train/` and `val/`, each with one folder of images for each class; or with the classes themselves.
+    """Images from a folder with one folder per class, or with `train/` and `val/`, which contain the class folders.
 
-    Names such as `validation/`, an undivided folder, hidden files and links are read as `read_folders` says.
+    `read_folders` describes how names such as `validation/`, undivided folders, hidden files and links are handled.
 
     Args:
-        path: The folder. Images are files that `read_image` reads: of `IMAGE_FORMATS`, or arrays `(H, W, C)` (`.npy`).
-        image_size: Side of the crops in pixels.
-        in_channels: Channels of the images; images are converted (see `Preprocessing`).
-        crop_pct: Share of the short side that the center crop keeps (see `Preprocessing`).
-        batch_size: Number of images of a step.
-        num_workers: Number of processes that read images.
-        augmentation: Random changes of the training images; random crops and flips by default.
-        on_broken: `"stop"` raises at the first image that cannot be read, with its name; `"skip"` reads all of them
-            before, leaves the broken ones out and logs their names.
+        path: The folder. Images are files that `read_image` supports: `IMAGE_FORMATS`, or arrays `(H, W, C)` (`.npy`).
+        image_size: Side length of the crops in pixels.
+        in_channels: Number of channels; image files are converted (see `Preprocessing`).
+        crop_pct: Side length of the crop divided by the resized short side (see `Preprocessing`).
+        batch_size: Number of images in a step.
+        num_workers: Number of data loading processes.
+        augmentation: Random changes of the training images; by default random crops and flips.
+        on_broken: `"stop"` raises an error with the name of the first image that cannot be read. `"skip"` reads all
+            images in advance, omits the unreadable ones, and logs their names.
         cache: Keep the decoded images in memory (see `ImageData`).
 
     Raises:
-        FileNotFoundError: If the folder, `train/` or `val/` does not exist.
-        ValueError: If there is no image, a class of `train/` has none, or `val/` has another class.
+        FileNotFoundError: If the folder does not exist, or only one of `train/` and `val/` exists.
+        ValueError: If there is no image, a class in `train/` has none, or `val/` contains an additional class.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("train/cat", "train/dog", "val/cat", "val/dog"):
+        ...         (Path(root) / name).mkdir(parents=True)
+        ...         Image.new("RGB", (8, 8), hash(name) % 256).save(Path(root) / name / "1.png")
+        ...     FolderData(root, image_size=8).class_names
+        ['cat', 'dog']
     """
 
     def _read(self, path: Path, on_broken: OnBroken) -> tuple[str, Split]:  # noqa: ARG002  (tables need it)
@@ -88,17 +98,36 @@ class FolderData(_FileData):
 
 
 class CsvData(_FileData):
-    """Images listed in a CSV file with the columns `path`, `label` and, if wanted, `split` (`train` or `val`).
+    r"""Images listed in a CSV file with the columns `path`, `label` and optionally `split` (`train` or `val`).
 
-    Paths are relative to the file's folder. Without `split` a stratified fifth is held out, always the same. What
-    Excel and others write is read as `read_table` says.
+    Paths are relative to the folder of the file. Without `split`, a stratified fifth is used for validation; the split
+    is always the same. `read_table` describes the supported variants of CSV.
 
     Args:
-        path: The file; all other arguments are those of `FolderData`.
+        path: The file.
+        image_size: Side length of the crops in pixels.
+        in_channels: Number of channels; image files are converted (see `Preprocessing`).
+        crop_pct: Side length of the crop divided by the resized short side (see `Preprocessing`).
+        batch_size: Number of images in a step.
+        num_workers: Number of data loading processes.
+        augmentation: Random changes of the training images; by default random crops and flips.
+        on_broken: `"stop"` raises an error for the first image that cannot be read; `"skip"` omits such images.
+        cache: Keep the decoded images in memory (see `ImageData`).
 
     Raises:
         FileNotFoundError: If the file, or an image of it, does not exist.
         ValueError: If a column is missing, or a class has no training images.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for i in range(4):
+        ...         Image.new("RGB", (8, 8), i).save(f"{root}/{i}.png")
+        ...     table = Path(root) / "table.csv"
+        ...     _ = table.write_text("path,label\n0.png,cat\n1.png,cat\n2.png,dog\n3.png,dog\n")
+        ...     CsvData(table, image_size=8).class_names
+        ['cat', 'dog']
     """
 
     def _read(self, path: Path, on_broken: OnBroken) -> tuple[str, Split]:
@@ -106,7 +135,7 @@ class CsvData(_FileData):
 
 
 def _readable(split: Split, preprocessing: Preprocessing, where: Path, on_broken: OnBroken) -> Split:
-    """Leave out broken images if that is wanted, and log what is suspicious."""
+    """Return the images without the unreadable ones (if `on_broken` is `"skip"`), and log probable mistakes."""
     if on_broken == "skip":
         parts = []
         for paths, labels in (split.train, split.val):

@@ -1,4 +1,4 @@
-"""Sources of images by name."""
+"""The registry of image sources."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ from vig_pyg.classification.data import ImageData
 
 Source = TypeVar("Source", bound=Callable[..., ImageData])
 
-#: All sources that have a name: callables that make the `ImageData`.
+#: All registered sources by name: callables that create an `ImageData`.
 SOURCES: Registry[Callable[..., ImageData]] = Registry(
     "source", advice=", a folder of images, or a CSV file (on the command line an import path such as my_data:Stripes)"
 )
-#: Channels of the images of a source, where they cannot be chosen.
+#: The number of image channels of each source with a fixed number.
 _CHANNELS: dict[str, int] = {}
 
 
 def register_source(name: str, *, in_channels: int | None = None) -> Callable[[Source], Source]:
-    """Give a source of images a name: for `data=`, the command line, and the lists.
+    """Register an image source under a name; a decorator for a class or function that returns an `ImageData`.
 
-    A source is a class or a function that returns an `ImageData`. It is called with those values of a
-    `ClassificationConfig` that its parameters name: `image_size`, `in_channels`, `crop_pct`, `batch_size`,
+    The name is then valid for `data=` and `--data`, and `list_sources` includes it. The source is called with those
+    values of a `ClassificationConfig` that are its parameters: `image_size`, `in_channels`, `crop_pct`, `batch_size`,
     `num_workers`, `augmentation`, `root`, `on_broken`, `cache`.
 
     Args:
-        name: Its name, without spaces.
-        in_channels: Channels of its images, where they cannot be chosen; another value in a configuration is an error.
+        name: The name, without spaces.
+        in_channels: Number of channels of the images if it is fixed; a configuration with another value is an error.
+
+    Returns:
+        A decorator that returns the source unchanged.
 
     Raises:
-        ValueError: If another source has the name.
-        TypeError: If what is decorated is not callable.
+        ValueError: If another source is registered under this name.
+        TypeError: If the decorated object is not callable.
 
     Example:
         >>> from vig_pyg.classification import DigitsData
@@ -49,7 +52,7 @@ def register_source(name: str, *, in_channels: int | None = None) -> Callable[[S
 
 
 def list_sources() -> list[str]:
-    """Return names for `data=`; a folder or a CSV file is given by its path.
+    """List the registered image sources: the valid names for `data=`, besides the path of a folder or a CSV file.
 
     Example:
         >>> list_sources()
@@ -59,15 +62,15 @@ def list_sources() -> list[str]:
 
 
 def make_source(name: str, values: Mapping[str, Any]) -> ImageData:
-    """Make the images of a source.
+    """Create the images of a registered source.
 
     Args:
-        name: A name of `list_sources()`.
-        values: Options by name; the source gets those that it has a parameter for.
+        name: A name from `list_sources()`.
+        values: Values by name; the source receives those for which it has a parameter.
 
     Raises:
-        ValueError: If the source has no parameter for `cache`, `crop_pct` or `in_channels`, and they are not what it
-            does without; or its images have other channels.
+        ValueError: If `cache`, `crop_pct` or `in_channels` has another value than the fixed one of a source without
+            this parameter, or the images have another number of channels.
     """
     make = SOURCES.resolve(name)
     parameters = inspect.signature(make).parameters
@@ -77,7 +80,7 @@ def make_source(name: str, values: Mapping[str, Any]) -> ImageData:
     ]
     if idle or values["in_channels"] != channels:
         raise ValueError(
-            f"{name} has in_channels={channels}, no files to cache and nothing to crop: got "
+            f"{name} has fixed values: in_channels={channels}, no cache and no crop. Got "
             f"in_channels={values['in_channels']}, cache={values['cache']}, crop_pct={values['crop_pct']}."
         )
     data = make(**{key: value for key, value in values.items() if key in parameters})
