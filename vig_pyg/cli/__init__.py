@@ -1,4 +1,4 @@
-"""The command `vig-pyg`, a file for each of its commands. Heavy imports wait until a command needs them."""
+"""The command `vig-pyg`, with one file for each subcommand. Slow imports are delayed until a command needs them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vig_pyg.cli import convert, detect, evaluate, graph, models, predict, train
 #: In the order of the help. Each has `add(commands)` and `run(args)`, which may return an exit status.
 COMMANDS = (train, predict, evaluate, convert, graph, models, detect)
 
-#: Errors that a user can cause and mend; they are shown as one line without a traceback.
+#: Errors that a user can cause and fix; they are shown as one line without a traceback.
 USER_ERRORS = (
     ValueError,
     TypeError,
@@ -32,11 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        argv: Arguments; those of the process by default.
+        argv: The arguments; by default those of the process.
 
     Returns:
-        The exit status: 0; 1 if some of the images could not be read; 2 after an error in what the user gave; 130
-        after Ctrl-C, 143 after SIGTERM; 141 if nobody reads what it prints; or the command's own.
+        The exit status: 0 after success; 1 if some images could not be read; 2 after an error in the arguments or
+        files of the user; 130 after Ctrl-C; 143 after SIGTERM; 141 if the reader of a pipe has closed it; or a status
+        of the subcommand.
     """
     args = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files and classes may be more than it can show
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             status: int | None = args.run(args)
         if sys.stdout is not None:  # it is None where a shell has closed it (>&-)
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader of what we print has enough, as `head` does
+    except BrokenPipeError:  # the reader of the pipe has closed it, as `head` does
         _print_no_more()
         return 141
     except KeyboardInterrupt as stop:
@@ -66,18 +67,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_no_more() -> None:
-    """Drop what is still to be printed, or Python complains when it ends."""
+    """Discard the remaining output, because Python would otherwise report an error when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unprintable() -> str:
-    """Return the reason why printing fails, such as a full disk; empty text if it works."""
+    """Return the reason why output cannot be printed, such as a full disk, or `""`."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
         _print_no_more()
-        return f"What it prints cannot be written ({error.strerror}); files that it wrote are complete."
+        return f"The output cannot be printed ({error.strerror}); the written files are complete."
     return ""
 
 
@@ -88,10 +89,11 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse's own repeats what it was given, as it was given.
+    """A parser whose messages escape the arguments; argparse would print them unchanged.
 
     Args:
-        raw: Leave all arguments as they are, in `argv`: the command makes its flags from a configuration when it runs.
+        raw: If true, all arguments are stored unparsed in `argv`; the command parses them itself when it runs, with
+            flags from a configuration.
     """
 
     def __init__(self, *, raw: bool = False, **options: Any) -> None:
@@ -110,7 +112,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _OneLine(logging.Formatter):
-    """A record of the log as a line of printable text."""
+    """A formatter that writes a log record as one line of printable text."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"vig-pyg: {terminal_text(record.getMessage(), limit=2000)}"
@@ -118,7 +120,7 @@ class _OneLine(logging.Formatter):
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Warnings, and the log where nobody has set it up, as lines of printable text: they hold names of files too."""
+    """Print warnings and, without a log handler, log records as lines of printable text."""
     before = warnings.formatwarning, logging.lastResort
     warnings.formatwarning = _one_line
     logging.lastResort = logging.StreamHandler(sys.stderr)

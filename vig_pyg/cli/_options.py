@@ -1,4 +1,4 @@
-"""Flags and output that the commands on images share."""
+"""Options that are shared by the commands for images."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from vig_pyg.cli._own_code import import_own
 if TYPE_CHECKING:
     from vig_pyg.classification import ImageClassifier, UnreadableImage
 
-#: Exit status where some of the images could not be read.
+#: Exit status if some images could not be read.
 SOME_BROKEN = 1
 
-#: What a run folder needs to be used and to go on.
+#: Files of a run folder that are needed to use and resume it.
 MODEL_FILES = ("config.json", "model.safetensors", "best.safetensors", "last.ckpt", "config.yaml", "metrics.csv")
 
 
-#: What every command takes as its model.
+#: Help text of the model argument of every command.
 MODEL = (
     "a run folder or a folder of save_pretrained, published weights such as pvig_small, or a name on the Hugging Face "
     "hub such as somebody/my-vig"
@@ -32,7 +32,7 @@ MODEL = (
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
-    """The model, and how it looks at images."""
+    """Add the options of the model and its preprocessing."""
     command.add_argument(
         "model",
         metavar="MODEL",
@@ -42,53 +42,53 @@ def add_model(command: argparse.ArgumentParser) -> None:
         "--weights", metavar="FILE", help="file or URL of weights for a model that is given by its name"
     )
     command.add_argument(
-        "--image-size", type=int, metavar="PIXELS", help="side of the center crop in pixels (default: the model's)"
+        "--image-size", type=int, metavar="PIXELS", help="side length of the crop in pixels (default: the model's)"
     )
     command.add_argument(
         "--position",
         choices=["official", "grid"],
-        help="position mode of a pyramid's neighbor search (default: the model's)",
+        help="position mode of the neighbor search in a Pyramid ViG (default: that of the model)",
     )
     add_own_code(command)
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def add_own_code(command: argparse.ArgumentParser) -> None:
-    """Operators and graphs that a model was trained with and that no folder is allowed to import."""
+    """Add options for the user's operator and graph, which are never imported because a folder names them."""
     for kind, example in (("conv", "my_ops:MyConv"), ("graph", "my_graphs:Ring")):
-        text = f"import path of the {kind} that the model was trained with, if it is one's own, such as {example}"
+        text = f"import path of your own {kind}, if the model was trained with one, such as {example}"
         command.add_argument(f"--{kind}", metavar="MODULE:NAME", help=text)
 
 
 def import_own_code(args: argparse.Namespace) -> None:
-    """Import what `add_own_code` was given."""
+    """Import the operator and the graph of the options of `add_own_code`."""
     import_own({"options": {"conv": args.conv, "graph": args.graph}})
 
 
 def add_loading(command: argparse.ArgumentParser, *, batch_size: int = 32) -> None:
-    """Add the flags of reading and computing."""
-    text = f"number of images that are computed at once (default: {batch_size})"
+    """Add the options for the batch size, the number of reading processes, and the device."""
+    text = f"number of images in a batch (default: {batch_size})"
     command.add_argument("--batch-size", type=int, default=batch_size, help=text)
     command.add_argument("--num-workers", type=int, default=2, help="number of processes that read images (default: 2)")
     add_device(command)
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    """Add `--device`; every command that computes has it, except training, whose devices are Lightning's."""
+    """Add the option for the device; training commands have Lightning's options instead."""
     command.add_argument(
-        "--device", help="device that computes, such as cpu, cuda or cuda:1 (default: cuda if there is one, else cpu)"
+        "--device", help="device of the model, such as cpu, cuda or cuda:1 (default: cuda if available, else cpu)"
     )
 
 
 def add_files(command: argparse.ArgumentParser) -> None:
-    """Files to write."""
+    """Add the options for output files."""
     command.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     command.add_argument("--csv", type=Path, metavar="FILE", help="write the results as CSV")
-    command.add_argument("--overwrite", action="store_true", help="replace such files if they exist")
+    command.add_argument("--overwrite", action="store_true", help="replace these output files if they exist")
 
 
 def check_files(args: argparse.Namespace) -> None:
-    """Refuse names that are taken before the work is done."""
+    """Raise an error for existing output files before the results are computed."""
     for path in (args.json, args.csv):
         if path is not None:
             check_free(path, overwrite=args.overwrite)
@@ -98,13 +98,13 @@ def check_files(args: argparse.Namespace) -> None:
 
 
 def check_no_model_file(args: argparse.Namespace, *outputs: Path | None) -> None:
-    """Refuse results that would replace a file of the model; others may lie in its folder."""
+    """Raise an error if an output would replace a file of the model; other files in its folder are allowed."""
     read = [Path(args.model) / name for name in MODEL_FILES]
     check_no_input(outputs, [*read, *([args.weights] if args.weights is not None else [])])
 
 
 def load_model(args: argparse.Namespace) -> ImageClassifier:
-    """Load the model that the options name."""
+    """Load the model of the options."""
     from vig_pyg.classification import load_classifier
 
     import_own_code(args)
@@ -118,7 +118,7 @@ def load_model(args: argparse.Namespace) -> ImageClassifier:
 
 
 def device(args: argparse.Namespace) -> str:
-    """Return the name of the device that computes.
+    """Return the device of the options.
 
     Raises:
         ValueError: If the device does not exist.
@@ -127,7 +127,7 @@ def device(args: argparse.Namespace) -> str:
 
     name: str = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.zeros(1, device=name).item()  # some devices hold no numbers
+        torch.zeros(1, device=name).item()  # some devices, such as meta, store no data
     except (RuntimeError, AssertionError) as error:
         there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         there += ["mps"] if torch.backends.mps.is_available() else []
@@ -136,7 +136,7 @@ def device(args: argparse.Namespace) -> str:
 
 
 def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Format rows as the text of a CSV file; no cell of text is a formula for a spreadsheet."""
+    """Convert rows to the text of a CSV file, in which no spreadsheet interprets a cell as a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
@@ -145,7 +145,7 @@ def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def say_broken(broken: list[UnreadableImage], total: int) -> int:
-    """Name the images that could not be read; the exit status."""
+    """Print the images that could not be read, and return the exit status."""
     if not broken:
         return 0
     print(f"vig-pyg: {len(broken)} of {total} images could not be read:", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Operators, graphs, networks and sources of one's own: import paths that a user writes in a command or in a file."""
+"""Import of the user's own operators, graphs, networks and image sources from paths in a command or a file."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ if TYPE_CHECKING:
 def import_own(values: Mapping[str, Any]) -> None:
     """Import what `options.conv`, `options.graph`, `model` and `data` name by a path such as `my_ops:MyConv`.
 
-    Modules of the current folder are found too.
-
-    Only for what the user of the command wrote: the file of a stranger's run or model must not lead to an import.
+    Modules in the current folder are also found. Call this function only with values that the user wrote, because an
+    untrusted file of a run or model must not cause an import.
 
     Args:
-        values: Values of the command line or of a file of the user's own.
+        values: Values from the command line or from a configuration file of the user.
 
     Raises:
         ImportError: If the module cannot be imported.
-        ValueError: If the module has no such name.
-        TypeError: If it is no operator, graph, configuration of a network, or source.
+        ValueError: If the module does not contain the name.
+        TypeError: If the object is not an operator, a graph, a model configuration or an image source.
     """
     from vig_pyg._registry import is_import_path
 
@@ -34,13 +33,13 @@ def import_own(values: Mapping[str, Any]) -> None:
     named |= {key: values.get(key) for key in ("model", "data")}
     for kind, path in named.items():
         if isinstance(path, str) and is_import_path(path) and not os.path.lexists(path):
-            if (here := os.getcwd()) not in sys.path:  # an installed command looks beside itself, not where it is run
+            if (here := os.getcwd()) not in sys.path:  # an installed command does not search the current folder
                 sys.path.insert(0, here)
             _registry(kind).import_name(path)
 
 
 def _registry(kind: str) -> Registry[Any]:
-    """Return the registry of a kind; that of the sources needs the extra `train`."""
+    """Return the registry for a kind of objects; that of image sources needs the extra `train`."""
     if kind == "data":
         from vig_pyg.classification.sources import SOURCES
 

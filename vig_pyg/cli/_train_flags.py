@@ -1,4 +1,4 @@
-"""Flags of the commands that train which are not part of the configuration, and how a run goes on."""
+"""Flags shared by the training commands that are not part of the configuration, and the resuming of runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from vig_pyg._io.text import terminal_text
 if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
 
-#: Values that may differ when a run goes on: they change how fast it is, or when it is evaluated.
+#: Values that may change when a run is resumed, because they affect only its speed or when it is evaluated.
 FREE = ("num_workers", "evaluate_every")
 #: Options that can name code; it is imported only if the user names it.
 CODE = ("options.conv", "options.graph")
 
 
 def network_flags() -> dict[str, str]:
-    """Short names of options that every network has, with their help."""
+    """Return short flags for options that every network has, with their help texts."""
     from vig_pyg.conv import list_convs
     from vig_pyg.graph import list_graphs
 
@@ -40,16 +40,16 @@ _RUN = ("preset", "config", "print_config", "out", "resume", "quiet")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainFlags:
-    """A command line that trains.
+    """The parsed command line of a training command.
 
     Args:
-        values: Values of the configuration that were given.
-        config: A file of values.
+        values: Values of the configuration that are set on the command line.
+        config: A file with values.
         preset: Name of a preset.
         out: The new run folder.
-        resume: The run folder of a run that goes on.
-        print_config: Print the configuration and stop.
-        quiet: Show no progress.
+        resume: The run folder of a run to resume.
+        print_config: If true, print the configuration and exit.
+        quiet: If true, show no progress.
     """
 
     values: dict[str, Any]
@@ -61,20 +61,20 @@ class TrainFlags:
     quiet: bool = False
 
     def file_values(self) -> tuple[str, dict[str, Any]]:
-        """Read the values of the file of `--config`, with its name."""
+        """Return the name and the values of the file of `--config`."""
         from vig_pyg._io.bounded_yaml import read_yaml
 
         return str(self.config), {} if self.config is None else read_yaml(self.config)
 
     def resumed_values(self, name: str) -> tuple[str, dict[str, Any]]:
-        """Read the values of the run that goes on, with the name of their file.
+        """Return the name of the configuration file of the run to resume, and its values.
 
         Args:
             name: Name of the file in the run folder.
 
         Raises:
-            FileNotFoundError: If there is no such run.
-            ValueError: If other values are given, or the run needs code that the command line does not name.
+            FileNotFoundError: If the run does not exist.
+            ValueError: If the command line has other values, or does not name code that the run needs.
         """
         from vig_pyg._io.bounded_yaml import read_yaml
         from vig_pyg._registry import is_import_path
@@ -103,7 +103,7 @@ class TrainFlags:
 
 
 def add_run_flags(parser: ConfigParser, *, out: str, presets: Sequence[str] = ()) -> None:
-    """The flags that are not part of the configuration.
+    """Add the flags that are not part of the configuration.
 
     Args:
         parser: The parser.
@@ -114,7 +114,7 @@ def add_run_flags(parser: ConfigParser, *, out: str, presets: Sequence[str] = ()
     if presets:
         group.add_argument("--preset", help=f"values to start from: {', '.join(presets)} (default: digits without "
                            "--data, finetune with --weights, else scratch)")  # fmt: skip
-    group.add_argument("--config", metavar="FILE", help="YAML file of values; flags win over it, it wins over presets")
+    group.add_argument("--config", metavar="FILE", help="YAML file of values; overrides presets, flags override it")
     group.add_argument("--print_config", action="store_true", help="print all values as YAML for --config, and stop")
     group.add_argument("--out", metavar="FOLDER", help=out)
     group.add_argument("--resume", metavar="RUN", help="run folder of a run that was stopped or killed: continue it "
@@ -123,7 +123,7 @@ def add_run_flags(parser: ConfigParser, *, out: str, presets: Sequence[str] = ()
 
 
 def read_flags(parser: ConfigParser, argv: Sequence[str]) -> TrainFlags:
-    """Read the flags of a command line.
+    """Parse the command line of a training command.
 
     Args:
         parser: The parser, with the flags of `add_run_flags`.
@@ -139,12 +139,12 @@ def read_flags(parser: ConfigParser, argv: Sequence[str]) -> TrainFlags:
 
 
 def stopped(stop: BaseException, out: Path, command: str, *, first: bool) -> int:
-    """Print how a stopped run goes on, and return the exit status; `Terminated` is raised if it left no checkpoint."""
+    """Print how to resume a stopped run, and return the exit status; without a checkpoint, raise `Terminated`."""
     from vig_pyg.engine.checkpoint import LAST
 
     signum = getattr(stop, "signum", signal.SIGINT)
     if first:
         if not (out / LAST).exists():
             raise Terminated(signum) from stop
-        print(f"vig-pyg: stopped; vig-pyg {command} --resume {terminal_text(out)} goes on", file=sys.stderr)
+        print(f"vig-pyg: stopped; resume with: vig-pyg {command} --resume {terminal_text(out)}", file=sys.stderr)
     return 128 + signum

@@ -1,4 +1,4 @@
-"""`vig-pyg convert`: weights from one format to another, and folders of models to the form of today."""
+"""`vig-pyg convert`: conversion of weights to another format, and of model folders to the current format."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Any
 
 from vig_pyg._io.text import terminal_text
 
-#: Endings of torch's format.
+#: File extensions of torch's format.
 TORCH = (".pth", ".pt", ".bin", ".pth.tar")
 #: Largest model card that is copied, in bytes.
 MOST_OF_A_CARD = 2**20
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The command and its options."""
+    """Add the command and its options."""
     convert = commands.add_parser(
         "convert",
-        help="rewrite weights in another format, or the folder of a model in the form of today",
-        epilog="The position tables of the published pyramid (relative_pos) are computed when a model is made, and are "
-        "left out; load the file there with strict=False.",
+        help="convert weights to another format, or a model folder to the current format",
+        epilog="The position tables of published Pyramid ViG models (relative_pos) are omitted, because models "
+        "compute them. Load the file into the published code with strict=False.",
     )
     convert.add_argument(
         "source",
         metavar="MODEL",
-        help="file, URL or name of published weights, in any of the formats; a folder of a model; or its name on the "
-        "Hugging Face hub",
+        help="weight file or URL in any of the formats, name of published weights, folder of a model, or name of a "
+        "model on the Hugging Face hub",
     )
     convert.add_argument(
         "out",
         metavar="OUT",
         type=Path,
-        help=f"file to write: .safetensors, or torch's format ({', '.join(TORCH)}); or, of a folder, a folder to make",
+        help=f"file to write: .safetensors, or torch's format ({', '.join(TORCH)}); for a model folder, a new folder",
     )
     convert.add_argument(
         "--format",
@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the file and say what it is."""
+    """Write the file and print a description of it."""
     import torch
 
     from vig_pyg._io.output import check_free, write_file
@@ -79,14 +79,14 @@ def run(args: argparse.Namespace) -> None:
         torch.save(converted, buffer)
         content = buffer.getvalue()
     write_file(args.out, content, overwrite=args.overwrite)
-    what = f"{len(converted)} tensors of {identify_variant(state) or 'no variant of ours'}"
+    what = f"{len(converted)} tensors of {identify_variant(state) or 'an unknown variant'}"
     dropped = len(state) - len(converted)
-    tables = f", {dropped} position tables left out" if dropped else ""
+    tables = f", {dropped} position tables omitted" if dropped else ""
     print(f"{terminal_text(args.out)}: {what}, from the {detect_format(state)} to the {args.format} format{tables}")
 
 
 def _convert_folder(source: str, out: Path) -> None:
-    """Write the folder of a model anew, in the form of today, whichever version wrote it."""
+    """Write a model folder of any version in the current format to a new folder."""
     from vig_pyg._io.output import check_new_folder, new_folder, write_file
     from vig_pyg.artifact import CARD, write_config, write_weights
     from vig_pyg.classification import ImageClassifier
@@ -109,11 +109,11 @@ def _convert_folder(source: str, out: Path) -> None:
 
 
 def _check_ending(out: Path) -> None:
-    """Refuse a name that promises another format than what would be written."""
+    """Raise an error for a file extension that does not match the format to be written."""
     if out.suffix and out.name.lower().endswith((".safetensors", *TORCH)):
         return
     what = f"ends in {out.suffix!r}" if out.suffix else "has no ending"
-    hint = " An ONNX file is made of a model, not of weights alone: vig_pyg.export.to_onnx(model, path)."
+    hint = " An ONNX file needs a model, not only weights: use vig_pyg.export.to_onnx(model, path)."
     raise ValueError(
         f"{out} {what}, expected .safetensors, or {', '.join(TORCH)} for torch's format."
         + (hint if out.suffix.lower() == ".onnx" else "")

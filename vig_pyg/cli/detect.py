@@ -40,7 +40,7 @@ SOURCE = "FILE.json or FILE.json:IMAGES (COCO's format), or FOLDER:LIST (Pascal 
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The commands below `detect` and their options."""
+    """Add the subcommands of `detect` and their options."""
     detect = commands.add_parser("detect", help="object detection: train, evaluate, predict")
     parts = detect.add_subparsers(required=True, metavar="COMMAND")
     train = parts.add_parser("train", help="train a detector on annotated images", raw=True)
@@ -75,7 +75,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def make_parser() -> ConfigParser:
-    """Make the flags of `detect train`: all values of a `DetectionConfig`, and those of a run."""
+    """Create the parser of `detect train`, with the flags of a `DetectionConfig` and those of every run."""
     from vig_pyg.detection.config import DetectionConfig
     from vig_pyg.engine.config_parser import ConfigParser
 
@@ -124,7 +124,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _config(flags: TrainFlags) -> DetectionConfig:
-    """Merge the file and the flags; a run that is resumed has its own values."""
+    """Return the configuration from file and flags, or that of a run to resume."""
     from vig_pyg.detection.config import make_config
     from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.run import CONFIG_YAML
@@ -139,10 +139,10 @@ def _config(flags: TrainFlags) -> DetectionConfig:
     config = make_config(source)
     start = config.options.get("weights_backbone")
     if start is not None and not (flags.resume / LAST).is_file():
-        # the folder may be a stranger's: nothing is read or downloaded because it says so
+        # the folder may be untrusted, so it must not cause reads or downloads
         raise ValueError(
-            f"{flags.resume} has no {LAST}: the run ended before its first checkpoint, and its start weights "
-            f"({terminal_text(start, limit=100)}) are not read again. Remove the folder and start the run anew."
+            f"{flags.resume} has no {LAST}: the run ended before its first checkpoint, and its initial weights "
+            f"({terminal_text(start, limit=100)}) are not read again. Remove the folder and start the run again."
         )
     return replace(config, **{name: value for name, value in flags.values.items() if name in FREE})
 
@@ -186,7 +186,7 @@ def _predict(args: argparse.Namespace) -> int:
     where = device(args)
     import_own_code(args)
     run, paths = load_detector(args.model), find_images(args.images)
-    hidden = True if args.quiet else None  # None: where nobody looks
+    hidden = True if args.quiet else None  # None: no bar unless the output is a terminal
     try:
         with tqdm(total=len(paths), unit="image", disable=hidden, leave=False) as bar:
             found = predict(run, paths, args.out, threshold=args.threshold, device=where, progress=bar.update)

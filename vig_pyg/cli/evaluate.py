@@ -1,4 +1,4 @@
-"""`vig-pyg evaluate`: accuracy on labeled images."""
+"""`vig-pyg evaluate`: computation of the accuracy on labeled images."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The command and its options."""
+    """Add the command and its options."""
     evaluate = commands.add_parser(
         "evaluate",
         help="compute the accuracy of a trained run or published weights on labeled images",
-        epilog="Exit status: 0; 1 if some images could not be read (they count nowhere); 2 on errors.",
+        epilog="The exit status is 0, 1 if some images could not be read (they are not counted), or 2 on errors.",
     )
     add_model(evaluate)
     add_loading(evaluate)
@@ -27,8 +27,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "data",
         metavar="DIR",
         type=Path,
-        help="folder with one folder of images for each class, or for some of them, named as the class or by its "
-        "WordNet number",
+        help="folder with one folder of images for each class (or for some classes), whose name is the class name or "
+        "its WordNet ID",
     )
     add_files(evaluate)
     evaluate.set_defaults(run=run)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     classifier = load_model(args)
     data = find_labeled(args.data, classifier.class_names)
     check_no_input((args.json, args.csv), data.paths)
-    hidden = True if args.quiet else None  # None: where nobody looks
+    hidden = True if args.quiet else None  # None: no bar unless the output is a terminal
     with tqdm(total=len(data.paths), unit="image", disable=hidden, leave=False) as bar:
         result = evaluate(
             classifier,
@@ -76,7 +76,7 @@ def _print(result: Evaluation, classes: int, what: str) -> None:
     for name, row in zip(names, result.per_class, strict=True):
         print(f"{name:{width}}  {row.images:6}  {row.top1:7.2f}  {row.top5:7.2f}")
     present = len(result.per_class)
-    among = f"{present} of {classes} classes occur, the model chooses among all" if present < classes else "all classes"
+    among = f"{present} of {classes} classes occur, the model predicts any" if present < classes else "all classes"
     print(f"\n{terminal_text(what)}: {result.images} images, {among}")
     print(f"top-1 {result.top1:.2f} %   top-5 {result.top5:.2f} %")
     print(

@@ -1,4 +1,4 @@
-"""`vig-pyg graph`: the graphs of one image, drawn or as a page."""
+"""`vig-pyg graph`: the graphs of one image, as a figure or an HTML page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The command and its options."""
+    """Add the command and its options."""
     graph = commands.add_parser("graph", help="draw the neighbors of a patch in every layer")
     add_model(graph)
     add_device(graph)
@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=_place,
         default=(0.5, 0.5),
         metavar="ROW,COLUMN",
-        help="place of the patch as shares of height and width, from 0 to 1 (default: 0.5,0.5)",
+        help="position of the patch as fractions of height and width, from 0 to 1 (default: 0.5,0.5)",
     )
     graph.add_argument(
         "--out",
@@ -35,7 +35,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         default=Path("graph.png"),
         help="file to write: a figure, or a page if it ends in .html (default: graph.png)",
     )
-    graph.add_argument("--overwrite", action="store_true", help="replace the file of --out if it exists")
+    graph.add_argument("--overwrite", action="store_true", help="replace the output file if it exists")
     graph.set_defaults(run=run)
 
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check_out(out: Path, *, overwrite: bool) -> str:
-    """Return the kind of file by its ending; an error comes before the work."""
+    """Return the file format by its extension, and raise an error if the file cannot be written."""
     from vig_pyg._figure import figure
     from vig_pyg._io.output import check_free
 
@@ -83,12 +83,12 @@ def _check_out(out: Path, *, overwrite: bool) -> str:
     if kind != "html":
         known = figure(1, 1).canvas.get_supported_filetypes()
         if kind not in known:
-            raise ValueError(f"{out} cannot be drawn: its name ends in none of .html, .{', .'.join(sorted(known))}.")
+            raise ValueError(f"{out} cannot be drawn: use one of the extensions .html, .{', .'.join(sorted(known))}.")
     return kind
 
 
 def _drawn(pixels: Tensor, graphs: list[Batch], args: argparse.Namespace, kind: str) -> bytes:
-    """Draw the image or page."""
+    """Return the figure or the page as bytes."""
     from vig_pyg.explain import draw_graph, save_html
 
     if kind == "html":

@@ -1,4 +1,4 @@
-"""`vig-pyg models`: what there is, measured."""
+"""`vig-pyg models`: the list of models with measured sizes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import argparse
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The command and its options."""
-    models = commands.add_parser("models", help="list the models with parameters and MACs, measured")
+    """Add the command and its options."""
+    models = commands.add_parser("models", help="list the models with their measured numbers of parameters and MACs")
     models.set_defaults(run=run)
 
 

@@ -1,4 +1,4 @@
-"""`vig-pyg predict`: classes of images."""
+"""`vig-pyg predict`: prediction of the classes of images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The command and its options."""
+    """Add the command and its options."""
     predict = commands.add_parser(
         "predict",
         help="classify images with a trained run or published weights",
-        epilog="Exit status: 0; 1 if some images could not be read (the others are still classified); 2 on errors.",
+        epilog="The exit status is 0, 1 if some images could not be read (the others are classified), or 2 on errors.",
     )
     add_model(predict)
     add_loading(predict)
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     results = predict(
         classifier, paths, topk=args.topk, batch_size=args.batch_size, num_workers=args.num_workers, device=where
     )
-    hidden = True if args.quiet else None  # None: where nobody looks
+    hidden = True if args.quiet else None  # None: no bar unless the output is a terminal
     found = list(tqdm(results, total=len(paths), unit="image", disable=hidden, leave=False))
     predictions = [one for one in found if isinstance(one, Prediction)]
     broken = [one for one in found if isinstance(one, UnreadableImage)]

@@ -1,4 +1,4 @@
-"""`vig-pyg train`: a classifier, from digits or from one's own images."""
+"""`vig-pyg train`: training of a classifier on the embedded digits or on your own images."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ABOUT = "train a classifier on embedded digits, or on --data"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The command; its flags are made when it runs."""
+    """Add the command; its flags are created when it runs."""
     commands.add_parser("train", help=ABOUT, raw=True).set_defaults(run=run, make_parser=make_parser)
 
 
 def make_parser() -> ConfigParser:
-    """Make the flags: all values of a `ClassificationConfig`, and those of a run."""
+    """Create the parser, with the flags of a `ClassificationConfig` and those of every run."""
     from vig_pyg.classification.config import ClassificationConfig
     from vig_pyg.classification.presets import PRESETS
     from vig_pyg.engine.config_file import differing
@@ -73,7 +73,7 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         size = config.image_size
         print(
             f"{'Resuming' if flags.resume else 'Training'} {config.model} on {terminal_text(data.title)}: "
-            f"{len(data.train_set)} images of {size} x {size} pixels, {len(data.val_set)} held out, "
+            f"{len(data.train_set)} images of {size} x {size} pixels, {len(data.val_set)} for validation, "
             f"{len(data.class_names)} classes, {config.epochs} epochs. Run folder: {terminal_text(out)}",
             flush=True,
         )
@@ -85,19 +85,19 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, "train", first=first)
     if first:
-        print(f"\nHeld-out accuracy: {100 * kept['val_accuracy']:.2f} %")
+        print(f"\nValidation accuracy: {100 * kept['val_accuracy']:.2f} %")
         for path in sorted(out.iterdir()):
             print(f"  {terminal_text(path)}")
     return 0
 
 
 def _folder_name(title: str) -> str:
-    """Make the name of a folder from that of the data; a long one leaves room for a number."""
+    """Return the name of the data as a folder name; a long name is shortened to leave room for a number."""
     return title.encode(errors="surrogateescape")[:200].decode(errors="surrogateescape").strip(". ") or "data"
 
 
 def _config(flags: TrainFlags) -> ClassificationConfig:
-    """Preset, then file, then flags; of a run to resume its own."""
+    """Return the configuration from preset, file and flags, or that of a run to resume."""
     from vig_pyg.classification import load_config
     from vig_pyg.engine.run import CONFIG_YAML
 
@@ -117,11 +117,11 @@ def _config(flags: TrainFlags) -> ClassificationConfig:
 
 
 def _refuse_downloads(config: ClassificationConfig, folder: Path) -> None:
-    """The folder may be a stranger's: what it names is fetched only if a user asks for it by a command of his own."""
+    """Raise an error if an untrusted run folder would cause a download; only values on the command line may do so."""
     from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.run import CONFIG_YAML
 
-    again = f"To fetch it, start the run again: vig-pyg train --config {folder / CONFIG_YAML} --out NEW."
+    again = f"To download it, start a new run: vig-pyg train --config {folder / CONFIG_YAML} --out NEW."
     if config.weights and "://" in config.weights and not (folder / LAST).exists():
         raise ValueError(f"{folder / CONFIG_YAML} starts from weights at {config.weights}. {again}")
     files = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}.get(config.data)
