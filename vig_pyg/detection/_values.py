@@ -1,4 +1,4 @@
-"""Values of annotations as people write them: numbers as text, flags as words."""
+"""Conversion of annotation values, which may be written as text or words, to numbers and flags."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _LARGEST = 2**63
 
 
 def as_number(value: Any) -> float:
-    """Convert a number, or the text of one; it may be infinite or NaN.
+    """Convert a number, or text that contains a number, to a float; it may be infinite or NaN.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If the value is neither.
 
     Example:
         >>> as_number(" 12.5")
@@ -30,10 +30,10 @@ def as_number(value: Any) -> float:
 
 
 def as_whole(value: Any) -> int:
-    """Convert a whole number of 64 bits, or the text of one.
+    """Convert a whole number of at most 64 bits, or text that contains one, to an integer.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If the value is neither.
 
     Example:
         >>> as_whole("000012"), as_whole(12.0)
@@ -52,10 +52,10 @@ def as_whole(value: Any) -> int:
 
 
 def as_flag(value: Any) -> bool:
-    """Convert a flag: true or false, 1 or 0, those as text, or nothing.
+    """Convert a flag to a bool: true or false, 1 or 0, one of these as text, or nothing, which means false.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If the value is something else.
 
     Example:
         >>> as_flag("false"), as_flag("0"), as_flag(1), as_flag(None)
@@ -72,10 +72,10 @@ def as_flag(value: Any) -> bool:
 
 
 def as_size(height: Any, width: Any, where: object) -> tuple[int, int] | None:
-    """Convert the height and width of an annotation; nothing, an empty text and 0 give `None`.
+    """Return the height and width in an annotation, or `None` if a value is missing, empty or 0.
 
     Raises:
-        ValueError: If one is no number, negative or not whole, with `where`.
+        ValueError: If a value is not a whole number, or is negative; the message contains `where`.
 
     Example:
         >>> as_size("30", 40, "a.xml")
@@ -84,7 +84,7 @@ def as_size(height: Any, width: Any, where: object) -> tuple[int, int] | None:
     try:
         sides = [as_number(side or 0) for side in (height, width)]
     except ValueError as error:
-        raise ValueError(f"{where}: its size: {error}.") from None
+        raise ValueError(f"{where}: the image size: {error}.") from None
     if 0 in sides:
         return None
     if not all(side > 0 and side.is_integer() for side in sides):

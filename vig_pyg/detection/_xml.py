@@ -1,4 +1,4 @@
-"""XML from strangers: nothing is fetched, nothing grows."""
+"""Reading of untrusted XML, without external files and without expansion of entities."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from pathlib import Path
 from typing import NoReturn
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
-#: Largest file that is read; an annotation has some kilobytes.
+#: Largest file in bytes; an annotation has a few kilobytes.
 MAX_BYTES = 2**24
 #: Deepest nesting; Pascal VOC has four.
 MAX_DEPTH = 32
 
 
 def read_xml(path: Path) -> Element:
-    """Read the root of an XML file.
+    """Read an XML file, and return its root element.
 
-    Document types are refused: their entities can name files and addresses, or grow to gigabytes.
+    Document types are refused, because their entities can refer to files and URLs, or expand to gigabytes.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not XML, too large, nested too deeply, or has a document type; with its name.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not XML, too large, nested too deeply, or has a document type; the message has its
+            name.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no annotation at {path}.")
+        raise FileNotFoundError(f"The annotation file {path} does not exist.")
     if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_BYTES // 2**20} MiB: it is no annotation of an image.")
+        raise ValueError(f"{path} is larger than {MAX_BYTES // 2**20} MiB, too large for the annotation of an image.")
     parser = XMLParser(target=_Bounded())
     try:
         parser.feed(path.read_bytes())
@@ -40,7 +41,7 @@ class _Bounded(TreeBuilder):
     def start(self, tag: str, attrs: dict[str, str]) -> Element:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise ValueError(f"its elements are nested more than {MAX_DEPTH} times")
+            raise ValueError(f"its elements are nested more than {MAX_DEPTH} levels deep")
         return super().start(tag, attrs)
 
     def end(self, tag: str) -> Element:

@@ -1,4 +1,4 @@
-"""Anchors and pooled regions of a detector at the true strides of the backbone."""
+"""Anchors and region pooling with the true strides of the backbone."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import LevelMapper
 
-#: Pixels by which anchors of padding are moved: what they propose is cut to nothing at the border of the image.
+#: Pixels by which anchors in the padding are moved, so that clipping at the image border removes their proposals.
 FAR = 1e5
 
 
 class StrideAnchors(AnchorGenerator):
     """Anchors at given strides.
 
-    torchvision divides the padded size by the size of the map, which is not the stride where a map was halved with
-    rounding (25 cells to 13): its anchors on coarse maps move with the padding, that is with the other images of the
-    batch.
+    torchvision computes the stride as the padded size divided by the size of the map. This is wrong if the size of a
+    map was rounded up (25 cells to 13). Then the anchors on coarse maps depend on the padding, and so on the other
+    images of the batch.
 
     Args:
-        sizes: Sides of the anchors of each map in pixels of the resized image.
-        aspect_ratios: Height over width, the same for all maps.
-        strides: Pixels a cell of each map.
+        sizes: Side lengths of the anchors of each map, in pixels of the resized image.
+        aspect_ratios: Ratios of height to width, the same for all maps.
+        strides: Stride of each map: the number of pixels per cell.
 
     Example:
         >>> StrideAnchors(((32,), (64,)), (1.0,), (8, 16)).num_anchors_per_location()
@@ -37,9 +37,9 @@ class StrideAnchors(AnchorGenerator):
         self.strides = tuple(strides)
 
     def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
-        """Return the anchors of each image, `(A, 4)`, all maps one after another; those of padding lie far outside."""
+        """Return the anchors of each image, `(A, 4)`, map by map; those in the padding are moved far outside."""
         dtype, device = feature_maps[0].dtype, feature_maps[0].device
-        self.set_cell_anchors(torch.promote_types(dtype, torch.float32), device)  # 1333 is no number of bfloat16
+        self.set_cell_anchors(torch.promote_types(dtype, torch.float32), device)  # bfloat16 cannot represent 1333
         strides = [[torch.tensor(stride, device=device)] * 2 for stride in self.strides]
         grids: list[list[int]] = [list(m.shape[-2:]) for m in feature_maps]
         anchors = self.grid_anchors(grids, strides)
@@ -59,15 +59,15 @@ class StrideAnchors(AnchorGenerator):
 
 
 class RegionPool(MultiScaleRoIAlign):
-    """Pooling of regions at given strides, with images that end within their padded maps.
+    """Pooling of regions with given strides, for images that are smaller than their padded maps.
 
-    Torchvision guesses the strides from the first batch, and guesses wrong where an image is much smaller than the
-    multiple of 32 to which its maps are padded. It also mixes zeros of the padding into regions at the border; here the
-    last cells of an image go on beyond it, as they do where a map ends with the image.
+    torchvision estimates the strides from the first batch. The estimate is wrong if an image is much smaller than the
+    multiple of 32 to which its maps are padded. torchvision also mixes zeros of the padding into regions at the border.
+    Here the last cells of an image are repeated beyond its border, as at the border of an unpadded map.
 
     Args:
-        strides: Pixels a cell of the maps `"0"`, `"1"`, ...
-        output_size: Cells a side of a pooled region.
+        strides: Number of pixels per cell of the maps `"0"`, `"1"`, ...
+        output_size: Number of cells per side of a pooled region.
 
     Example:
         >>> RegionPool((4, 8), 7).scales
@@ -88,7 +88,7 @@ class RegionPool(MultiScaleRoIAlign):
 
 
 def _continued(maps: Tensor, stride: int, sizes: list[tuple[int, int]]) -> Tensor:
-    """Copy the last cell of each image to the cell after it, in maps `(B, C, H, W)`."""
+    """Return maps `(B, C, H, W)` in which the cell after the last cell of each image is a copy of the last cell."""
     ends = [[-(-side // stride) for side in size] for size in sizes]
     if all(end == list(maps.shape[2:]) for end in ends):
         return maps

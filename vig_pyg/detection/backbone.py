@@ -1,4 +1,4 @@
-"""The four maps of a PyramidViG through a feature pyramid network.
+"""A backbone of a PyramidViG and a feature pyramid network on its four feature maps.
 
 Shapes: B images, C_s channels and H_s x W_s cells of stage s.
 """
@@ -23,19 +23,19 @@ from vig_pyg.models import PyramidViG
 class PyramidFeatures(nn.Module):
     """PyramidViG and a feature pyramid network: the backbone of torchvision's detectors.
 
-    Every image goes through the network in its own size, as a ragged batch: no padded patch is a source or a target
-    of an edge, or in the statistics of a norm. Only the finished maps are padded, with zeros, to a common size; the
-    feature pyramid sees zeros beyond an image, too. So a map does not depend on the other images of its batch (with
-    batch statistics in training it does, as always).
+    The network processes every image at its own size, as a ragged batch. So no padded patch is a source or a target of
+    an edge, or part of the statistics of a batch norm. Only the final maps are padded with zeros to a common size, and
+    the feature pyramid also uses zeros beyond an image. So a map does not depend on the other images of its batch,
+    except through batch statistics in training.
 
     Args:
-        body: The network; its classifier is taken off.
-        out_channels: Channels of every map that comes out; 256 in torchvision.
+        body: The network; its classifier is removed.
+        out_channels: Number of channels of every output map; 256 in torchvision.
         stages: Stages whose maps are used, 1 to 4, ascending.
-        extra: Makes coarser maps of the last ones, such as torchvision's `LastLevelMaxPool`.
-        trainable_layers: How many of stage 4, 3, 2, 1 and the stem are trained, counted from stage 4; norms of the
-            others are frozen.
-        norm: Batch norms of the trained ones: `"frozen"`, `"batch"` or `"sync"`.
+        extra: Module that computes coarser maps from the last ones, such as torchvision's `LastLevelMaxPool`.
+        trainable_layers: Number of trained layers in the order stage 4, 3, 2, 1, stem; the batch norms of the others
+            are frozen.
+        norm: Kind of the batch norms in the trained layers: `"frozen"`, `"batch"` or `"sync"`.
 
     Shapes: `(B, C, H, W)` or `RaggedImages` to an ordered dict of maps `(B, out_channels, H_s, W_s)`, finest first,
     with names `"0"`, `"1"`, ... and those of `extra`.
@@ -70,7 +70,7 @@ class PyramidFeatures(nn.Module):
         self.out_channels = out_channels
         info = [body.feature_info[s - 1] for s in stages]
         self.strides: list[int] = [entry["reduction"] for entry in info]
-        #: Sides of a padded batch are multiples of this: then every map is exactly half the one before.
+        #: The sides of a padded batch are multiples of this, so that every map has half the size of the previous one.
         self.divisor: int = body.feature_info[-1]["reduction"]
         self.fpn = FeaturePyramidNetwork([entry["num_chs"] for entry in info], out_channels, extra_blocks=extra)
         set_norms(body, norm)
@@ -104,7 +104,7 @@ class PyramidFeatures(nn.Module):
 
 
 def _pad(maps: Maps, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-    """Pad maps with zeros to one tensor, with a mask of where they are; no mask where they fill it."""
+    """Pad maps with zeros into one tensor, and return it with a mask of the maps, or `None` if there is no padding."""
     parts = list(maps)
     if all(part.shape[1:] == size for part in parts):
         return maps if isinstance(maps, Tensor) else torch.stack(parts), None
@@ -118,7 +118,7 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _freeze(body: PyramidViG, trainable_layers: int) -> None:
-    """Freeze all but the last layers: stages, then stem and position embedding."""
+    """Freeze all layers except the last ones; the order is the stages, then the stem with the position embedding."""
     layers: list[list[nn.Module]] = [[stage] for stage in reversed(body.stages)] + [[body.stem, body.pos_embed]]
     if not 0 <= trainable_layers <= len(layers):
         raise ValueError(f"trainable_layers must be from 0 to {len(layers)}, got {trainable_layers}.")

@@ -1,4 +1,4 @@
-"""torchvision's detectors on a PyramidViG."""
+"""Builders of torchvision's detectors with a PyramidViG backbone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vig_pyg.models.variants import resolve_config
 
 Detector: TypeAlias = RetinaNet | FasterRCNN
 RATIOS = (0.5, 1.0, 2.0)
-#: Options where there are classification weights, unless they are given.
+#: Default options with classification weights.
 PRETRAINED: dict[str, Any] = {"trainable_layers": 3, "norm": "frozen"}
 
 
@@ -33,22 +33,26 @@ class DetectorOptions:
     """The options that the three detectors share.
 
     Args:
-        num_classes: Kinds of objects. Labels are 1 to `num_classes`; 0 is background, as in torchvision.
+        num_classes: Number of object classes. Labels are 1 to `num_classes`; 0 is background, as in torchvision.
         weights_backbone: Classification weights for the PyramidViG: `"imagenet1k"` (published, see
             `vig_pyg.weights`), or any source of `vig_pyg.weights.load_weights`.
-        trainable_layers: How many of stage 4, 3, 2, 1 and the stem are trained, from stage 4 on. By default 3 with
-            `weights_backbone`, as in torchvision, and all 5 without.
-        norm: Batch norms of the PyramidViG: `"frozen"` (by default with `weights_backbone`: batches of detectors are
-            too small for statistics), `"batch"` (by default without) or `"sync"` (over devices).
-        out_channels: Width of the feature pyramid and of the heads on it; 256 in torchvision.
-        anchor_scale: Side of the smallest anchor of a map over its stride; by default 4 for RetinaNet and 8 for the
-            others, as in torchvision. Less for smaller objects.
-        min_size: Length to which the short side of an image is resized, in pixels; of several, one is drawn for each
-            image in training. 800 is COCO's custom.
-        max_size: Largest length of the long side; 1333 is COCO's custom.
-        image_mean: Mean of each channel, for pixels in [0, 1]; 0.5, as the published weights were trained.
-        image_std: Standard deviation of each channel; 0.5.
-        detector: Further options of torchvision's class by name, such as `{"detections_per_img": 300}`.
+        trainable_layers: Number of trained layers in the order stage 4, 3, 2, 1, stem. The default is 3 with
+            `weights_backbone`, as in torchvision, and 5 without.
+        norm: Kind of the batch norms of the PyramidViG: `"frozen"` (the default with `weights_backbone`, because
+            detection batches are too small for statistics), `"batch"` (the default without), `"sync"` (over devices).
+        out_channels: Width of the feature pyramid and of the heads; 256 in torchvision.
+        anchor_scale: Side length of the smallest anchor of a map divided by the stride of the map. The default is 4 for
+            RetinaNet and 8 for the others, as in torchvision; smaller objects need a smaller value.
+        min_size: Length in pixels to which the short side of an image is resized. If several are given, training draws
+            one for each image. 800 is usual for COCO.
+        max_size: Largest length of the long side in pixels; 1333 is usual for COCO.
+        image_mean: Mean of each channel, for pixels in [0, 1]; the published weights were trained with 0.5.
+        image_std: Standard deviation of each channel; the published weights were trained with 0.5.
+        detector: Additional options of torchvision's class by name, such as `{"detections_per_img": 300}`.
+
+    Example:
+        >>> DetectorOptions(num_classes=3, min_size=320, max_size=533).out_channels
+        256
     """
 
     num_classes: int
@@ -66,12 +70,12 @@ class DetectorOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorConfig:
-    """A detector with all that it is made of, but its weights; every detector of the builders has it as `config`.
+    """The complete configuration of a detector without its weights; the builders store it as `config` of the detector.
 
     Args:
         detector: `"retinanet"`, `"fasterrcnn"` or `"maskrcnn"`.
         backbone: The configuration of the PyramidViG.
-        options: Options that the detectors share, all defaults resolved, without `weights_backbone`.
+        options: The shared options, with all defaults resolved and without `weights_backbone`.
     """
 
     detector: str
@@ -85,7 +89,7 @@ class DetectorConfig:
         return {"detector": self.detector, "backbone": describe_config(self.backbone), "options": options}
 
     def build(self) -> Detector:
-        """Build the detector, with random weights."""
+        """Create the detector with random weights."""
         detector: Detector = assemble(self, PyramidViG(self.backbone))
         return detector
 
@@ -95,13 +99,13 @@ def retinanet_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> 
 
     Args:
         variant: `"tiny"`, `"small"`, `"medium"`, `"base"`, `"micro"`, or a `PyramidViGConfig`.
-        options: Fields of `DetectorOptions`, `num_classes` at least, and of `PyramidViGConfig`, such as
-            `drop_path_rate`, `in_channels`, `k`, `conv`. Different from a classifier, `position` is `"grid"` by
-            default, which is right at any size.
+        options: Fields of `DetectorOptions` (`num_classes` is required) and of `PyramidViGConfig`, such as
+            `drop_path_rate`, `in_channels`, `k` and `conv`. Unlike for a classifier, the default of `position` is
+            `"grid"`, which is exact at any size.
 
-    Shapes: a list of images `(C, H_i, W_i)` in [0, 1] of any sizes, and in training targets with `boxes (n_i, 4)`
-    (x1, y1, x2, y2 in pixels) and `labels (n_i,)`, to a dict of losses in training, else to a list of dicts with
-    `boxes`, `labels` and `scores`.
+    Shapes: in evaluation, a list of images `(C, H_i, W_i)` in [0, 1] of any sizes to a list of dicts with `boxes`,
+    `labels` and `scores`. In training, the images and a list of targets with `boxes (n_i, 4)` (x1, y1, x2, y2 in
+    pixels) and `labels (n_i,)` to a dict of losses.
 
     Raises:
         TypeError: If an option is unknown or `num_classes` is missing.
@@ -119,7 +123,13 @@ def retinanet_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> 
 def fasterrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> FasterRCNN:
     """Faster R-CNN (arXiv 1506.01497) on the four stages of a PyramidViG and one coarser map.
 
-    Arguments, shapes and errors are those of `retinanet_pvig`.
+    Args:
+        variant, options: As for `retinanet_pvig`.
+
+    Shapes: as for `retinanet_pvig`.
+
+    Raises:
+        TypeError, ValueError: As for `retinanet_pvig`.
 
     Example:
         >>> fasterrcnn_pvig("micro", num_classes=3, min_size=64, max_size=96).roi_heads.box_predictor.cls_score
@@ -131,8 +141,14 @@ def fasterrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) ->
 def maskrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> MaskRCNN:
     """Mask R-CNN (arXiv 1703.06870) on the four stages of a PyramidViG and one coarser map.
 
-    Arguments and errors are those of `retinanet_pvig`. Targets have `masks (n_i, H_i, W_i)` of 0 and 1, too, and
-    detections `masks (n, 1, H_i, W_i)` with probabilities.
+    Args:
+        variant, options: As for `retinanet_pvig`.
+
+    Shapes: as for `retinanet_pvig`. In addition, targets have `masks (n_i, H_i, W_i)` of 0 and 1, and detections have
+    `masks (n, 1, H_i, W_i)` with probabilities.
+
+    Raises:
+        TypeError, ValueError: As for `retinanet_pvig`.
 
     Example:
         >>> maskrcnn_pvig("micro", num_classes=3, min_size=64, max_size=96).backbone.strides
@@ -147,13 +163,11 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
     "fasterrcnn": fasterrcnn_pvig,
     "maskrcnn": maskrcnn_pvig,
 }
-
-
 _CLASSES: dict[str, type[Any]] = {"retinanet": RetinaNet, "fasterrcnn": FasterRCNN, "maskrcnn": MaskRCNN}
 
 
 def detector_config(detector: str, variant: str | PyramidViGConfig, options: Mapping[str, Any]) -> DetectorConfig:
-    """Resolve the arguments of a builder and all defaults; nothing is built or read.
+    """Return the configuration for the arguments of a builder, with all defaults resolved; nothing is built or read.
 
     Args:
         detector: A name of `DETECTORS`.
@@ -192,11 +206,11 @@ def _build(detector: str, variant: str | PyramidViGConfig, options: dict[str, An
 
 
 def assemble(config: DetectorConfig, body: PyramidViG) -> Any:
-    """Build the detector of a configuration on a network, which loses its classifier.
+    """Create the detector of a configuration from a network, whose classifier is removed.
 
     Args:
-        config: The configuration.
-        body: The network of its `backbone`.
+        config: The configuration of the detector.
+        body: The network for `config.backbone`.
     """
     ours, retina = config.options, config.detector == "retinanet"
     assert ours.trainable_layers is not None and ours.norm is not None
@@ -227,7 +241,7 @@ def assemble(config: DetectorConfig, body: PyramidViG) -> Any:
 
 
 def _split(options: Mapping[str, Any], variant: str | PyramidViGConfig) -> tuple[DetectorOptions, dict[str, Any]]:
-    """Split options into those of the detector and overrides of the backbone."""
+    """Split options into those of the detector and those of the backbone."""
     ours, theirs = {f.name for f in fields(DetectorOptions)}, {f.name for f in fields(PyramidViGConfig)}
     unknown = sorted(options.keys() - ours - theirs)
     if unknown or "num_classes" not in options:
@@ -239,7 +253,7 @@ def _split(options: Mapping[str, Any], variant: str | PyramidViGConfig) -> tuple
         raise ValueError(f"num_classes must be at least 1 (background is not counted), got {found.num_classes}.")
     overrides = {name: value for name, value in options.items() if name not in ours}
     if overrides.get("graph", getattr(variant, "graph", None)) in (None, "knn"):
-        # an image at a time where sizes differ: no n x m scores, and faster than torch_cluster
+        # one image at a time if sizes differ: needs no n x m matrix, and is faster than torch_cluster
         overrides = {"position": "grid", "knn_engine": "dense", **overrides}
     return found, overrides
 
@@ -251,7 +265,7 @@ def _assemble(kind: type[Any], backbone: PyramidFeatures, ours: DetectorOptions,
     unknown = sorted(options.keys() - valid)
     if unknown:
         raise TypeError(
-            f"detector={{...}} has options that {kind.__name__} does not take there ({', '.join(unknown)}): "
+            f"detector={{...}} has options that {kind.__name__} does not support ({', '.join(unknown)}): "
             f"choose from {', '.join(sorted(valid))}."
         )
     config = backbone.body.config
@@ -270,7 +284,7 @@ def _assemble(kind: type[Any], backbone: PyramidFeatures, ours: DetectorOptions,
 
 
 def _in_float32(_: nn.Module, __: Any, out: Any) -> Any:
-    """Convert what a head returns, for losses and boxes: bfloat16 has no exact pixels beyond 256."""
+    """Convert the outputs of a head to float32, since bfloat16 is not exact for coordinates above 256."""
     if isinstance(out, Tensor):
         return out.float() if out.dtype in (torch.bfloat16, torch.float16) else out
     if isinstance(out, dict):

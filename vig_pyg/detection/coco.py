@@ -1,4 +1,4 @@
-"""COCO's format: `instances.json` and a folder of images."""
+"""Reading of COCO's format: `instances.json` and a folder of images."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _log = logging.getLogger(__name__)
 def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnBad = "drop") -> DetectionDataset:
     """Read the images and objects of a COCO file.
 
-    Labels count the categories in the order of their numbers, from 1. Crowds are marked as such. Numbers and flags may
-    be text, names may have backslashes, an object without a box gets that of its outline, and an image without width
-    and height its own.
+    Labels number the categories from 1, in the order of their IDs. Crowds (`iscrowd`) are marked. Numbers and flags may
+    be text, and file names may contain backslashes. An object without a box gets the bounding box of its outline, and
+    an image without width and height gets the size of its file.
 
     Args:
         path: The JSON file.
-        images: The folder of the images. By default the first of these that has them: `images/` beside the file,
-            its own folder, and `NAME/` beside its folder for a file `instances_NAME.json`, as in COCO.
-        on_bad: Treatment of boxes without area (see `clip_box`).
+        images: The folder of the images. By default, the first of these folders that contains them: `images/` next to
+            the file, the folder of the file, and, for a file `instances_NAME.json`, `NAME/` next to its folder.
+        on_bad: How to handle boxes without area (see `clip_box`).
 
     Raises:
         FileNotFoundError: If the file or an image does not exist.
-        ValueError: If the file is not in COCO's format, with what is wrong and where.
+        ValueError: If the file is not in COCO's format; the message names the entry and the reason.
     """
     path = Path(path)
     content = _read(path)
@@ -62,13 +62,13 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read the content of the file, within bounds."""
+    """Read the content of the file, with a limit of its size."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no COCO file at {path}.")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path} is larger than {MAX_BYTES / 2**30:.0f} GiB: split it.")
     try:
-        content = json.loads(path.read_bytes())  # in whichever Unicode, with a byte-order mark or without
+        content = json.loads(path.read_bytes())  # in any Unicode encoding, with or without a byte-order mark
     except RecursionError:
         raise ValueError(f"{path} is not in COCO's format for objects: it is nested too deeply.") from None
     except ValueError as error:
@@ -76,7 +76,7 @@ def _read(path: Path) -> dict[str, Any]:
     if isinstance(content, dict):
         return content
     results = isinstance(content, list) and bool(content) and isinstance(content[0], dict) and "score" in content[0]
-    hint = ", as files of results are: name the annotations" if results else ""
+    hint = ", as in result files: pass the annotation file" if results else ""
     raise ValueError(
         f"{path} is not in COCO's format for objects: expected images, annotations and categories, got a "
         f"{type(content).__name__}{hint}."
@@ -116,7 +116,7 @@ def _once(values: list[Any], problem: str, path: Path) -> None:
 
 
 def _users(annotations: list[dict[str, Any]], path: Path) -> dict[str, set[int]]:
-    """Return images and categories that annotations name."""
+    """Return the IDs of the images and categories that annotations use."""
     found: dict[str, set[int]] = {"image_id": set(), "category_id": set()}
     for i, entry in enumerate(annotations):
         for key, numbers in found.items():
@@ -125,7 +125,7 @@ def _users(annotations: list[dict[str, Any]], path: Path) -> dict[str, set[int]]
 
 
 def _categories(entries: list[dict[str, Any]], used: set[int], path: Path) -> list[tuple[int, str]]:
-    """Return numbers and names in the order of the numbers; of equal names, the one that objects have."""
+    """Return category IDs and names sorted by ID; of IDs with the same name, the one that objects use."""
     found: dict[int, str] = {}
     for i, entry in enumerate(entries):
         number = _value(as_whole, entry, "id", f"categories[{i}]", path)
@@ -141,14 +141,14 @@ def _categories(entries: list[dict[str, Any]], used: set[int], path: Path) -> li
             raise ValueError(f"{path}: the categories {users[0]} and {users[1]} are both called {name!r}: rename one.")
         if len(same) > 1:
             numbers[name] = users or same[:1]
-            _log.warning("%s: several categories are called %r; used is %d.", path, name, numbers[name][0])
+            _log.warning("%s: several categories are called %r; category %d is used.", path, name, numbers[name][0])
     if not numbers:
         raise ValueError(f"{path} has no categories.")
     return sorted((same[0], name) for name, same in numbers.items())
 
 
 def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path]:
-    """Find the files of the images."""
+    """Find the image files."""
     tried = [path.parent / "images", path.parent, path.parent.parent / path.stem.removeprefix("instances_")]
     if images is not None:
         tried = [Path(images)]
@@ -158,7 +158,7 @@ def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path
     if folder is None:
         places = ", ".join(str(folder) for folder in tried)
         raise FileNotFoundError(
-            f"The images of {path} ({names[0]} is the first) are not in {places}: name their folder."
+            f"The images of {path} (the first is {names[0]}) are not in {places}: pass their folder."
         )
     found = [_find(folder, name) for name in names]
     missing = [name for name, file in zip(names, found, strict=True) if file is None]
@@ -168,17 +168,17 @@ def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path
     names_of: dict[Path, str] = {}
     for name, file in zip(names, files, strict=True):
         if names_of.setdefault(file, name) != name:
-            raise ValueError(f"{path}: {names_of[file]} and {name} are both taken for {file}: keep their folders.")
+            raise ValueError(f"{path}: {names_of[file]} and {name} both match {file}: keep their subfolders.")
     return files
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """Find an image by its name, by that with Windows' backslashes, or by its last part."""
+    """Find an image by its name, by its name with backslashes as separators, or by its last part."""
     forward = name.replace("\\", "/")
     for part in dict.fromkeys((name, forward, forward.rsplit("/", 1)[-1])):
         try:
             if part and (folder / part).is_file():
                 return folder / part
-        except (OSError, ValueError):  # no name of a file at all
+        except (OSError, ValueError):  # not a valid file name
             continue
     return None

@@ -1,4 +1,4 @@
-"""Average precision by COCO's own code."""
+"""Computation of average precision with pycocotools."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MASK_THRESHOLD = 0.5
 
 
 def to_results(image_id: int, found: dict[str, Tensor], category_ids: list[int]) -> list[dict[str, Any]]:
-    """Convert detections of one image to COCO's format.
+    """Convert the detections of one image to COCO's format.
 
     Args:
-        image_id: Number of the image.
+        image_id: ID of the image.
         found: `boxes (n, 4)` (x1, y1, x2, y2), `labels (n,)`, `scores (n,)` and, for outlines, `masks (n, 1, H, W)`.
-        category_ids: Number of the category of each label, label 1 first. Label 0 is background and left out.
+        category_ids: Category ID of each label, starting with label 1. Label 0 is background and is omitted.
 
     Returns:
         A dict for each object with `image_id`, `category_id`, `bbox` (x, y, width, height), `score` and, for
@@ -49,8 +49,8 @@ class CocoEvaluator:
     """Collects detections and computes average precision with pycocotools.
 
     Args:
-        source: The images with their true objects.
-        masks: Whether to evaluate outlines as well as boxes.
+        source: The images with their annotated objects.
+        masks: If true, outlines are evaluated as well as boxes.
 
     Raises:
         ValueError: If outlines are missing (see `DetectionDataset.outlined`).
@@ -64,11 +64,11 @@ class CocoEvaluator:
         self.results: list[dict[str, Any]] = []
 
     def reset(self) -> None:
-        """Forget all detections."""
+        """Remove all detections."""
         self.results = []
 
     def update(self, image_ids: Iterable[int], found: Iterable[dict[str, Tensor]]) -> None:
-        """Add the detections of upright images (see `to_results`); they are kept as the annotations are given."""
+        """Add detections in upright images (see `to_results`), in the orientation of the annotations."""
         for image_id, part in zip(image_ids, found, strict=True):
             self.results += to_results(image_id, self._turned_back(image_id, part), self.source.category_ids)
 
@@ -81,11 +81,11 @@ class CocoEvaluator:
         return found | {key: turn_maps_back(m, record.turn) for key, m in found.items() if key == "masks"}
 
     def compute(self) -> dict[str, float]:
-        """Compute average precision as shares from 0 to 1, and -1 where there is no such object.
+        """Compute the scores, from 0 to 1, or -1 if there is no such object.
 
         Returns:
-            `AP`, `AP50`, `AP75`, `AP_small`, `AP_medium`, `AP_large`, `AR`, `AP50 NAME` of each class; for outlines
-            the same with `mask_` before.
+            `AP`, `AP50`, `AP75`, `AP_small`, `AP_medium`, `AP_large`, `AR`, and `AP50 NAME` for each class; for
+            outlines the same names with the prefix `mask_`.
         """
         from pycocotools.cocoeval import COCOeval
 
@@ -115,19 +115,19 @@ class CocoEvaluator:
 
 
 def _of_classes(run: Any) -> list[float]:
-    """Return the average precision at IoU 0.5 of each class, all sizes, at most 100 detections."""
+    """Return the average precision at IoU 0.5 of each class, for all sizes and at most 100 detections per image."""
     precision = run.eval["precision"][0, :, :, 0, -1]  # (recalls, classes)
     return [float(p.mean()) if p[0] > -1 else -1.0 for p in precision.T]
 
 
 def _truth(source: DetectionDataset, masks: bool) -> Any:
-    """Convert the true objects to a `COCO` of pycocotools."""
+    """Convert the annotated objects to a `COCO` object of pycocotools."""
     require("Average precision", ["pycocotools"], "detection")
     from pycocotools.coco import COCO
 
     annotations: list[dict[str, Any]] = []
     for record in source.records:
-        for thing in record.things:
+        for thing in record.annotations:
             x1, y1, x2, y2 = thing.box
             entry = {"id": len(annotations) + 1, "image_id": record.image_id, "bbox": [x1, y1, x2 - x1, y2 - y1]}
             entry |= {"category_id": source.category_ids[thing.label - 1], "area": thing.area}

@@ -1,4 +1,4 @@
-"""The objects of COCO's format."""
+"""Reading of the objects in COCO's format."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def read_things(
     """Read the objects of each image.
 
     Args:
-        annotations: The entries of the file; their `image_id` and `category_id` are whole numbers or texts of them.
+        annotations: The entries of the file. `image_id` and `category_id` are whole numbers, or text that contains one.
         images: Name and size of each image.
-        categories: Numbers of the categories, label 1 first.
-        path: The file, for reports.
-        on_bad: What to do with boxes without area, and with outlines that should replace a missing box.
+        categories: Category IDs, starting with that of label 1.
+        path: The file, for messages.
+        on_bad: How to handle boxes without area, and unusable outlines from which a missing box should be computed.
 
     Raises:
-        ValueError: If an entry names an image or category that is not in the file, or has no box, with its number; or
-            if the boxes are not in pixels.
+        ValueError: If an entry refers to an image or category that is not in the file, or has no box (the message has
+            its ID); or if the boxes are not in pixels.
     """
     beyond: list[str] = []
     farthest = 0.0
@@ -66,26 +66,26 @@ def read_things(
             )
     if 0 < farthest <= 1:
         raise ValueError(
-            f"{path}: no box reaches beyond the first pixel, so they seem to be shares of width and height: expected "
+            f"{path}: all boxes lie within the first pixel, so they seem to be fractions of the image size: expected "
             "x, y, width, height in pixels."
         )
     if beyond:
         _log.warning(
-            "%s: %d of %d boxes reach far beyond their images and are cut there; the first is that of %s. Expected "
-            "are x, y, width, height, not two corners.",
+            "%s: %d of %d boxes extend far beyond their images and are clipped; the first is that of %s. A box must "
+            "be x, y, width, height, not two corners.",
             path, len(beyond), len(annotations), beyond[0].removeprefix(f"{path}: "),
         )  # fmt: skip
     return things
 
 
 def called(entry: dict[str, Any], i: int) -> str:
-    """Name an annotation for reports: by its `id`, else by its place in the file."""
+    """Return the name of an annotation for messages: its `id`, or its index in the file."""
     number = entry.get("id")
     return f"annotations[{i}]" if number is None else f"annotation {str(number)[:40]}"
 
 
 def _box(entry: dict[str, Any], size: Size, where: str, on_bad: OnBad) -> Box | None:
-    """x1, y1, x2, y2: those of the file, else those of the outline; `None` for an object left out."""
+    """Return the box (x1, y1, x2, y2) from the file, otherwise from the outline; `None` for a dropped object."""
     given = entry.get("bbox")
     if given is None or given == []:
         if not entry.get("segmentation"):
@@ -97,7 +97,7 @@ def _box(entry: dict[str, Any], size: Size, where: str, on_bad: OnBad) -> Box | 
             return None
     if not isinstance(given, list) or len(given) != 4:
         few = isinstance(given, list) and len(given) < 4
-        problem = "not enough values in bbox" if few else "bbox is no list of four numbers"
+        problem = "not enough values in bbox" if few else "bbox is not a list of four numbers"
         raise ValueError(f"{where}: {problem}: expected x, y, width, height, got {reprlib.repr(given)}.")
     try:
         x, y, w, h = map(as_number, given)
@@ -108,7 +108,7 @@ def _box(entry: dict[str, Any], size: Size, where: str, on_bad: OnBad) -> Box | 
 
 
 def _area(entry: dict[str, Any], box: Box, where: str) -> float:
-    """Return the area that the file gives, else that of the box."""
+    """Return the area in the file, otherwise that of the box."""
     given, own = entry.get("area"), (box[2] - box[0]) * (box[3] - box[1])
     if given is None or given == "":
         return own

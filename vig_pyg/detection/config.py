@@ -1,4 +1,4 @@
-"""The configuration of a detector's training run."""
+"""The configuration of a training run of a detector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vig_pyg.engine.config import Count, TrainConfig
 from vig_pyg.engine.config_file import Source, from_values, merge_values
 from vig_pyg.engine.warmup import check_warmup
 
-#: Prefix of the names of pyramids among all models; here it may be left out.
+#: Prefix of the names of Pyramid ViG models, which may be omitted here.
 PREFIX = "pvig_"
 
 
@@ -35,7 +35,7 @@ class Augmentation:
     """Random changes of each training image that keep its size.
 
     Args:
-        flip: Which mirror images there are: `none`, `h` (left-right), or `hv` (up-down too).
+        flip: Random flips: `none`, `h` (left-right), or `hv` (left-right and up-down).
         scale: Smallest and largest factor by which an image is zoomed before it is cropped or padded to its size,
             from 0.01 to 16; `[1, 1]` is off.
         color: Largest relative change of brightness, contrast and saturation; 0 is off.
@@ -62,8 +62,8 @@ class Augmentation:
 class DetectionConfig(TrainConfig):
     """Data and detector of a run.
 
-    The defaults of the schedule are the customary 1x schedule of COCO with AdamW. The detection code of Vision GNN was
-    not published, so its learning rate is not known; what is marked so is our choice.
+    The defaults are COCO's usual 1x schedule with AdamW. The detection code of Vision GNN was not published, so its
+    learning rate is not known. Values that we chose are marked "our choice".
 
     Args:
         train: Images to train on: `FILE.json` or `FILE.json:IMAGES` in COCO's format, or `FOLDER:LIST` of Pascal VOC.
@@ -71,20 +71,20 @@ class DetectionConfig(TrainConfig):
         detector: Detector on the pyramid's feature maps; `maskrcnn` learns outlines too.
         model: Size of the PyramidViG.
         options: Options of the detector and of the PyramidViG by their names, such as `anchor_scale` or
-            `drop_path_rate` (see `DetectorOptions`); the annotations say how many classes there are.
+            `drop_path_rate` (see `DetectorOptions`); the number of classes comes from the annotations.
         on_bad: How to handle an object whose box or outline cannot be used: `drop` it with a warning, or `stop`.
         augmentation: Random changes of each training image.
-        epochs: Number of passes over the training images; 12 is 1x.
-        batch_size: Images of one step, over all processes; 16 is 1x.
-        lr: Largest learning rate; 1e-4 for batches of 16 is our choice. Smaller batches need a smaller one, training
-            from scratch a larger one.
+        epochs: Number of passes over the training images; 12 in the 1x schedule.
+        batch_size: Number of images in one step, over all processes; 16 in the 1x schedule.
+        lr: Largest learning rate; 1e-4 for batches of 16 is our choice. Use a smaller value for smaller
+            batches, and a larger value for training from scratch.
         schedule: How the learning rate falls after the warm-up: `step` divides it by 10 after 8/12 and after 11/12 of
             the run (1x); `cosine` is our choice for small data.
-        warmup: Length of the linear rise of the learning rate, with its unit; 500 steps are 1x.
-        clip_grad: Largest norm of the gradient, or null; 10 is our choice, reached only when training breaks down.
+        warmup: Length of the linear rise of the learning rate, with its unit; 500 steps in the 1x schedule.
+        clip_grad: Largest norm of the gradient, or null; 10 is our choice, which clips only diverging runs.
 
     Raises:
-        ValueError: If a value is out of its bounds, or the images would have other than 3 channels.
+        ValueError: If a value is out of range, or `in_channels` is not 3.
 
     Example:
         >>> DetectionConfig(train="train.json", val="val.json").schedule
@@ -109,8 +109,8 @@ class DetectionConfig(TrainConfig):
         check_fields(self)
         if self.options.get("in_channels", 3) != 3:
             raise ValueError(
-                f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Train a "
-                "detector with other channels by a loop of your own (see vig_pyg.detection.DETECTORS)."
+                f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Write your own "
+                "training loop for other channels (see vig_pyg.detection.DETECTORS)."
             )
         body = PYRAMID_VIG_VARIANTS[self.variant].override({k: v for k, v in self.options.items() if k in BACKBONE})
         check_size(body, self.options.get("max_size", 1333), "options")
@@ -127,10 +127,10 @@ class DetectionConfig(TrainConfig):
 
 
 def make_config(*sources: Source) -> DetectionConfig:
-    """Change values of the defaults; the last source wins.
+    """Return the default configuration with changed values; later sources override earlier ones.
 
     Args:
-        sources: Pairs of a name for error messages, such as a file's, and values by the names of fields.
+        sources: Pairs of a name for error messages, such as a file name, and values by field name.
 
     Raises:
         ValueError: If a name or a value is wrong, or there are no images.

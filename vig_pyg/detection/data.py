@@ -1,4 +1,4 @@
-"""Images with objects, for training and evaluation."""
+"""Annotated images for the training and evaluation of detectors."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from vig_pyg.engine.seeds import seeded
 from vig_pyg.image_io import UnreadableImageError
 
 Sample = tuple[Tensor, Target]
-#: Most memory of the masks of one image: 200 objects on the largest image that is read.
+#: Largest size of the masks of one image in bytes: 200 objects in the largest supported image.
 MAX_MASK_BYTES = 2**35
 
 
 def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad: OnBad = "drop") -> DetectionDataset:
-    """Open annotated images that one line names.
+    """Read annotated images from a source that is given as text.
 
     Args:
         source: `FILE.json` or `FILE.json:IMAGES` for COCO's format (see `read_coco`), `FOLDER:LIST` for Pascal VOC.
-        classes: The classes that it must have; by default its own.
-        on_bad: What to do with boxes without area (see `clip_box`).
+        classes: The class names that the source must have; by default its own.
+        on_bad: How to handle boxes without area (see `clip_box`).
 
     Raises:
-        FileNotFoundError: If something does not exist.
-        ValueError: If the line has another form, or the content is not sound.
+        FileNotFoundError: If a file or folder does not exist.
+        ValueError: If the text has another form, or the content is invalid.
     """
     text = str(source)
     head, _, tail = text.rpartition(":")
@@ -57,12 +57,12 @@ def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad:
 
 
 def augment(augmentation: Augmentation, image: Tensor, target: Target) -> Sample:
-    """Change a training image and its objects at random; draws from torch's generator.
+    """Augment a training image and its objects, with torch's random generator.
 
     Args:
         augmentation: The random changes.
-        image: Bytes `(3, H, W)`.
-        target: Its objects; those that are cut away are left out of the result.
+        image: The image as uint8 `(3, H, W)`.
+        target: The objects of the image; objects outside of the crop are omitted from the result.
     """
     size = [image.size(1), image.size(2)]
     target = {**target, "boxes": tv_tensors.BoundingBoxes(target["boxes"], format="XYXY", canvas_size=size)}
@@ -88,20 +88,21 @@ def _transform(augmentation: Augmentation, size: list[int]) -> v2.Compose:
 
 
 class DetectionSet(Dataset[Sample]):
-    """Images as tensors in [0, 1] with their objects.
+    """A data set of images as tensors in [0, 1], with their objects.
 
-    An item, by its number or by number and seed of its augmentation, is the image `(3, H, W)`, upright, and its
-    target: `boxes (n, 4)`, `labels (n,)`, with masks `masks (n, H, W)` of 0 and 1, and `image_id`. Crowds are left out.
+    An item is selected by its index, or by its index and the seed of its augmentation. It consists of the upright image
+    `(3, H, W)` and its target: `boxes (n, 4)`, `labels (n,)`, `image_id`, and with `masks` also `masks (n, H, W)` of
+    0 and 1. Crowds are omitted.
 
     Args:
-        source: The images.
-        masks: If true, outlines are decoded.
+        source: The annotated images.
+        masks: If true, outlines are decoded to masks.
         augmentation: Random changes of the images, for training.
 
     Raises:
-        ValueError: If masks are wanted and no object has an outline, or one has none that can be used and
-            `source.on_bad` is `"stop"`. An item raises it where the file is no image or has another size than its
-            annotation says, with its name.
+        ValueError: If `masks` is true and no object has an outline, or if an outline is missing or unusable and
+            `source.on_bad` is `"stop"`. Reading an item raises it if the file is not an image, or if its size is not
+            that in the annotation; the message has the file name.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class DetectionSet(Dataset[Sample]):
         if isinstance(item, tuple):
             with seeded(item[1]):
                 return self[item[0]]
-        if item is None:  # it fills up a batch of one of several processes
+        if item is None:  # a padding item of one of several processes
             return torch.zeros(3, 1, 1), {}
         record = self.source.records[item]
         try:
@@ -128,7 +129,7 @@ class DetectionSet(Dataset[Sample]):
         h, w = turned_size(record.size, record.turn)
         if tuple(image.shape[1:]) != (h, w):
             swapped = tuple(image.shape[1:]) == (w, h)
-            why = "width and height changed places" if swapped else "its boxes belong to another image"
+            why = "width and height are exchanged" if swapped else "its boxes belong to another image"
             raise ValueError(
                 f"{record.path} has {image.size(2)} x {image.size(1)} pixels, but its annotation says {w} x {h}: {why}."
             )
@@ -138,7 +139,7 @@ class DetectionSet(Dataset[Sample]):
         return image / 255, target
 
     def _target(self, record: ImageRecord) -> Target:
-        things = [thing for thing in record.things if not thing.crowd]
+        things = [thing for thing in record.annotations if not thing.crowd]
         boxes = torch.tensor([thing.box for thing in things], dtype=torch.float32).view(-1, 4)
         size = turned_size(record.size, record.turn)
         target = {
@@ -150,7 +151,7 @@ class DetectionSet(Dataset[Sample]):
             if len(things) * size[0] * size[1] > MAX_MASK_BYTES:
                 raise ValueError(
                     f"{record.path} has {len(things)} objects on {size[1]} x {size[0]} pixels: their masks need more "
-                    f"than {MAX_MASK_BYTES / 2**30:.0f} GiB. Cut it into tiles."
+                    f"than {MAX_MASK_BYTES / 2**30:.0f} GiB. Cut the image into tiles."
                 )
             masks = [turn_maps(decode_mask(thing, record.size), record.turn) for thing in things]
             target["masks"] = torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.uint8)
@@ -158,34 +159,34 @@ class DetectionSet(Dataset[Sample]):
 
 
 def decode_mask(thing: Annotation, size: tuple[int, int]) -> Tensor:
-    """Decode the outline of an object to a map of 0 and 1, `(H, W)`.
+    """Decode the outline of an object to a mask of 0 and 1, `(H, W)`.
 
     Raises:
-        OutlineError: If it cannot be used (see `read_outline`).
+        OutlineError: If the outline cannot be used (see `read_outline`).
     """
     return torch.from_numpy(read_outline(thing.segmentation, size).mask())
 
 
 def collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
-    """Collate images of any sizes side by side."""
+    """Collate images of any sizes into lists."""
     images, targets = zip(*samples, strict=True)
     return list(images), list(targets)
 
 
 class DetectionData(TrainData):
-    """A training set and a set to evaluate on.
+    """The training and validation images of a detector.
 
     Args:
-        train: Images to train on.
-        val: Images to evaluate on.
-        masks: If true, outlines are read.
+        train: Training images.
+        val: Validation images.
+        masks: If true, outlines are decoded to masks.
         augmentation: Random changes of the training images.
-        batch_size: Number of images of a step, over all processes.
-        num_workers: Number of processes that read images, for each process that trains.
+        batch_size: Number of images in a step, over all processes.
+        num_workers: Number of data loading processes for each training process.
         seed: Seed of the order and the augmentation.
 
     Raises:
-        ValueError: If the classes differ, or there are fewer training images than a batch.
+        ValueError: If the classes differ, or there are fewer training images than one batch.
     """
 
     def __init__(
@@ -228,5 +229,5 @@ class DetectionData(TrainData):
             purpose="An object detector on a PyramidViG.",
             scores={name: f"{100 * score:.2f} %" if score >= 0 else "no such object" for name, score in shown.items()},
             command="vig-pyg detect predict {} some.jpg",
-            images="Images have three channels and any size; the detector resizes them, and `config.json` says how.",
+            images="Images have three channels and any size; the detector resizes them as described in `config.json`.",
         )

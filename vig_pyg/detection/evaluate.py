@@ -1,4 +1,4 @@
-"""Average precision of a finished detector."""
+"""Evaluation of a trained detector by average precision."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ def evaluate_detector(
 
     Args:
         detector: The detector (see `load_detector`).
-        source: The images (see `open_source`); its classes are matched with the run's by name.
-        batch_size: Number of images that are computed at once.
+        source: The images (see `open_source`), whose classes are matched with those of the detector by name.
+        batch_size: Number of images in a batch.
         num_workers: Number of processes that read images.
-        device: The device that computes; by default a CUDA GPU if there is one, else the CPU.
+        device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
         progress: If true, a progress bar is shown.
 
     Returns:
-        The evaluator: `compute()` for average precision, `results` for the detections in COCO's format.
+        The evaluator: `compute()` returns the average precision, `results` the detections in COCO's format.
 
     Raises:
         FileNotFoundError: If an image does not exist.
-        ValueError: If an object has a class that the run does not know, or an image cannot be used, with its name.
+        ValueError: If an object has a class that the detector does not have, or an image cannot be used; the message
+            has the name.
     """
     annotated = open_source(source, classes=detector.class_names)
     dataset = DetectionSet(annotated, masks=detector.masks)

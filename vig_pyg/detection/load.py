@@ -1,4 +1,4 @@
-"""A detector with all that images need, from its folder."""
+"""Loading of a trained detector from its folder."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _WHAT = "the configuration of a detector"
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectDetector:
-    """A trained detector, which is called on images.
+    """A trained detector that can be called on images.
 
     Args:
-        name: Name or folder that the user gave.
-        model: The detector, in evaluation mode.
-        class_names: Names of the classes, that of label 1 first.
-        category_ids: Numbers of the classes in COCO's files.
-        masks: True if it finds outlines as well as boxes.
+        name: The source from which the detector was loaded, for messages.
+        model: The model, in evaluation mode.
+        class_names: Names of the classes, starting with that of label 1.
+        category_ids: COCO category IDs of the classes.
+        masks: True if the detector predicts outlines as well as boxes.
     """
 
     name: str
@@ -50,12 +50,12 @@ class ObjectDetector:
 
     @property
     def preprocessing(self) -> nn.Module:
-        """The transform from images in [0, 1] to the input of the network; the model itself calls it."""
+        """The transform from images in [0, 1] to the input of the network; the model itself applies it."""
         transform: nn.Module = self.model.transform  # type: ignore[assignment]
         return transform
 
     def __call__(self, images: AnyImage | Sequence[AnyImage], *, threshold: float = 0.5) -> Any:
-        """Find the objects in an image, or in each of several.
+        """Detect the objects in an image, or in each of several images.
 
         Args:
             images: An image (see `vig_pyg.image_io.as_image`), a list of images of any sizes, or a tensor
@@ -63,15 +63,15 @@ class ObjectDetector:
             threshold: Lowest score of an object, from 0 to 1.
 
         Returns:
-            A dict as `detect` returns it, or a list of them for several images.
+            A dict as `detect` returns, or a list of dicts for several images.
 
         Raises:
-            ValueError: If there is no image, or one is no image.
-            FileNotFoundError: If there is no such file.
+            ValueError: If there is no image, or one is not a valid image.
+            FileNotFoundError: If a file does not exist.
         """
         several, parts = as_list(images)
         if not parts:
-            raise ValueError("Need one image at least, got an empty list.")
+            raise ValueError("Expected at least one image, got an empty list.")
         self.model.eval()
         where = next(self.model.parameters()).device
         pixels = [as_pixels(as_image(part)) for part in parts]
@@ -88,16 +88,17 @@ def find_device(device: str | torch.device | None) -> torch.device:
 def detect(
     detector: ObjectDetector, image: Tensor, *, threshold: float = 0.5, device: str | torch.device | None = "cpu"
 ) -> dict[str, Tensor]:
-    """Find objects in one image of bytes `(3, H, W)`, best first.
+    """Detect the objects in one image, sorted by descending score.
 
     Args:
         detector: The detector.
-        image: The image (see `read_pixels`).
+        image: The image as uint8 `(3, H, W)` (see `read_pixels`).
         threshold: Lowest score of an object, from 0 to 1.
-        device: The device of the model.
+        device: Device of the model.
 
     Returns:
-        On the CPU `boxes (n, 4)`, `labels (n,)` from 1, `scores (n,)` and, from Mask R-CNN, `masks (n, 1, H, W)`.
+        A dict of tensors on the CPU: `boxes (n, 4)`, `labels (n,)` from 1, `scores (n,)` and, for Mask R-CNN,
+        `masks (n, 1, H, W)`.
     """
     (found,) = detector.model([image.to(find_device(device)) / 255])
     kept = (found["scores"] >= threshold) & (found["labels"] > 0)
@@ -105,15 +106,15 @@ def detect(
 
 
 def load_detector(source: str | Path) -> ObjectDetector:
-    """Load a trained detector; the run that trains it need not be finished.
+    """Load a trained detector; its training run may still be in progress.
 
     Args:
-        source: A folder, or a name on the Hugging Face hub.
+        source: The folder of the detector, or a name on the Hugging Face hub.
 
     Raises:
-        FileNotFoundError: If it is not the folder of a detector, or no epoch is finished.
+        FileNotFoundError: If the folder is not that of a detector, or no epoch is finished yet.
         ConnectionError: If the hub has no such model, or cannot be reached.
-        ValueError: If the configuration is out of its bounds, or the weights do not fit it.
+        ValueError: If a value in the configuration is out of range, or the weights do not match it.
     """
     path = Path(source)
     begun = (path / CONFIG).is_file() and not (path / WEIGHTS).is_file()
@@ -138,13 +139,13 @@ def load_detector(source: str | Path) -> ObjectDetector:
 
 
 def read_detector(path: Path) -> tuple[DetectorConfig, list[str], list[int]]:
-    """Read and check a detector's `config.json`: detector, classes, and their numbers; nothing is built or fetched.
+    """Read and check `config.json` of a detector, with its classes and category IDs; nothing is built or downloaded.
 
     Args:
         path: The file.
 
     Raises:
-        ValueError: If something is missing, unknown, out of its bounds, or does not go with the rest.
+        ValueError: If an entry is missing, unknown, out of range, or inconsistent with the others.
     """
     where, content = str(path), read_config(path, what=_WHAT)
     with read_as(_WHAT, where):
@@ -156,11 +157,11 @@ def read_detector(path: Path) -> tuple[DetectorConfig, list[str], list[int]]:
         names: list[str] = check_names(content["class_names"], f"{where}: class_names")
         ids: list[int] = _IDS(content["category_ids"], f"{where}: category_ids")
         if not len(names) == len(ids) == len(set(ids)):
-            raise ValueError(f"{where}: category_ids must be one number for each of class_names, each once.")
+            raise ValueError(f"{where}: category_ids must have one unique number for each of class_names.")
         read = _read_first_form if content["schema_version"] == 0 else _read
         config = read(content, len(names), where)
         if config.options.num_classes != len(names):
-            raise ValueError(f"it has {len(names)} class_names, and a detector of {config.options.num_classes}.")
+            raise ValueError(f"it has {len(names)} class_names, but num_classes={config.options.num_classes}.")
         check_size(config.backbone, config.options.max_size, where)
     return config, names, ids
 
@@ -177,7 +178,7 @@ def _read(content: dict[str, Any], _: int, where: str) -> DetectorConfig:
 
 
 def _read_first_form(content: dict[str, Any], num_classes: int, where: str) -> DetectorConfig:
-    """Read a run folder of the first form: options as they were given, beside all that trained it."""
+    """Read the first version of the format, in which the options stand next to the values of the training."""
     detector = choice(tuple(DETECTORS))(content.get("detector"), f"{where}: detector")
     variant = choice(tuple(PYRAMID_VIG_VARIANTS))(content.get("variant"), f"{where}: variant")
     given = content.get("options")

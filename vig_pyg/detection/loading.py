@@ -1,4 +1,4 @@
-"""The images and the detector that a configuration names."""
+"""Loading of the images, and creation of the detector, that a configuration describes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _log = logging.getLogger(__name__)
 
 
 def load_data(config: DetectionConfig) -> DetectionData:
-    """Load the images; what is probably a mistake in their division is logged.
+    """Load the images of a configuration; probable mistakes in their division are logged.
 
     Args:
-        config: Names the images, their augmentation and the size of batches.
+        config: The configuration of the data, the augmentation and the batches.
 
     Raises:
-        FileNotFoundError: If something does not exist.
+        FileNotFoundError: If a file or folder does not exist.
         ValueError: If annotations cannot be used, or the classes differ.
     """
     train = open_source(config.train, on_bad=config.on_bad)
@@ -43,16 +43,16 @@ def load_data(config: DetectionConfig) -> DetectionData:
 
 
 def make_detector(config: DetectionConfig, num_classes: int, *, pretrained: bool = True) -> Detector:
-    """Make the detector of a configuration, with the weights of its seed.
+    """Create the detector of a configuration, with random weights from its seed.
 
     Args:
-        config: Names the detector and its options.
-        num_classes: Number of classes of the annotations.
-        pretrained: If true, classification weights are read; if false, the detector is the same but for them.
+        config: The configuration.
+        num_classes: Number of classes in the annotations.
+        pretrained: If true, the classification weights of `weights_backbone` are loaded; false skips only this step.
 
     Raises:
-        ValueError: If an option is unknown or out of its bounds, or the weights do not fit.
-        FileNotFoundError: If there are no such weights.
+        ValueError: If an option is unknown or out of range, or the weights do not fit.
+        FileNotFoundError: If the weights do not exist.
     """
     lightning.seed_everything(config.seed, verbose=False)
     options = dict(config.options)
@@ -63,31 +63,31 @@ def make_detector(config: DetectionConfig, num_classes: int, *, pretrained: bool
 
 
 def read_run(folder: str | Path) -> DetectionConfig:
-    """Read and check the configuration of a run folder; nothing is built or fetched.
+    """Read and check the configuration of a run folder; nothing is built or downloaded.
 
     Args:
-        folder: The folder.
+        folder: The run folder.
 
     Raises:
-        FileNotFoundError: If it is not the folder of a detector's run.
-        ValueError: If its configuration cannot be read.
+        FileNotFoundError: If the folder is not the run folder of a detector.
+        ValueError: If the configuration cannot be read.
     """
     path = Path(folder) / CONFIG_YAML
     if not path.is_file():
         raise FileNotFoundError(
-            f"{folder} is not a run folder: it has no {CONFIG_YAML}. `vig-pyg detect train` makes one."
+            f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with `vig-pyg detect train`."
         )
     return make_config((str(path), read_yaml(path)))
 
 
 def _check_division(train: DetectionDataset, val: DetectionDataset) -> None:
-    """Log classes that may be one, and images that are trained on and measured."""
+    """Log class names that may mean the same class, and images that are in both training and validation."""
     for first, second in similar_names(train.class_names):
-        _log.warning("%s has the classes %r and %r, which differ little, but are two.", train.title, first, second)
+        _log.warning("%s has separate classes with nearly equal names, %r and %r.", train.title, first, second)
     files = [[str(record.path) for record in source.records] for source in (train, val)]
     copies = find_copies(*files)
     if copies:
         _log.warning(
-            "%d of %d images of %s are trained on, too, such as %s: the average precision is too good.",
+            "%d of %d images of %s are also training images, such as %s: the average precision will be too high.",
             len(copies), len(files[1]), val.title, copies[0][0],
         )  # fmt: skip

@@ -1,7 +1,7 @@
-"""The one door to pycocotools' native code: outlines are checked here, or refused.
+"""Checks of outlines before they are passed to the native code of pycocotools.
 
-pycocotools takes numbers as they are: a NaN, a coordinate of 1e9 or run lengths beyond the image make it read and write
-outside its memory, or return memory that nobody has written. Nothing else in the package calls `pycocotools.mask`.
+pycocotools does not check its arguments: a NaN, a coordinate of 1e9 or run lengths beyond the image make it read and
+write outside its memory, or return uninitialized memory. No other module of this package calls `pycocotools.mask`.
 
 Shapes: an image of H rows and W columns; run lengths count down its columns, as COCO's do.
 """
@@ -20,16 +20,16 @@ from vig_pyg.detection._values import as_number
 
 #: Largest image, in pixels, as for decoding: COCO's run lengths have 32 bits.
 MAX_PIXELS = 178_956_970
-#: Pixels around the image within which polygons stay as they are; beyond, they are cut: pycocotools counts in integers.
+#: Polygons are clipped at this number of pixels outside the image, because pycocotools uses integers.
 MARGIN = 1000
-#: Largest coordinate that is cut rather than refused.
+#: Largest coordinate that is clipped; larger ones are refused.
 MAX_COORDINATE = 1e12
-#: Longest border of an outline in pixels: pycocotools allocates 80 bytes for each without checking that it got them.
+#: Longest border of an outline in pixels; pycocotools allocates 80 bytes for each without checking for failure.
 MAX_BORDER = 2_000_000
 
 
 class OutlineError(ValueError):
-    """An outline that cannot be used. The message is the reason, without file and annotation."""
+    """An outline cannot be used. The message is the reason, without the names of file and annotation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +38,9 @@ class Outline:
 
     Args:
         size: Height and width of the image.
-        polygons: Points (x, y) of each polygon, `(n, 2)`; together they are the object.
-        counts: Run lengths instead, of background and object by turns; they fill the image.
-        ignored: Polygons without area (fewer than three points, or outside the image) that were left out.
+        polygons: Points (x, y) of each polygon, `(n, 2)`; the object is the union of the polygons.
+        counts: Alternating run lengths of background and object, which cover the image, instead of polygons.
+        ignored: Number of omitted polygons without area (fewer than three points, or outside the image).
     """
 
     size: tuple[int, int]
@@ -49,7 +49,7 @@ class Outline:
     ignored: int = 0
 
     def encoded(self) -> dict[str, Any]:
-        """Encode the outline as COCO's compressed run lengths."""
+        """Return the outline as COCO's compressed run lengths."""
         height, width = self.size
         if self.counts is not None:
             plain = {"size": [height, width], "counts": self.counts.tolist()}
@@ -60,11 +60,11 @@ class Outline:
         return merged
 
     def mask(self) -> np.ndarray:
-        """Draw the object as a map of 0 and 1, `(H, W)`, bytes."""
+        """Return the object as a mask of 0 and 1, uint8 `(H, W)`."""
         return np.asarray(_coco_mask().decode(self.encoded()), dtype=np.uint8)
 
     def box(self) -> tuple[float, float, float, float]:
-        """x1, y1, x2, y2 of the smallest box around it, within the image."""
+        """Return the bounding box (x1, y1, x2, y2) of the object, within the image."""
         height, width = self.size
         if self.counts is not None:
             x, y, w, h = map(float, _coco_mask().toBbox(self.encoded()))
@@ -75,17 +75,17 @@ class Outline:
 
 
 def read_outline(segmentation: Any, size: tuple[int, int]) -> Outline:
-    """Read and check COCO's `segmentation`.
+    """Check COCO's `segmentation`, and return it as an `Outline`.
 
-    Polygons are lists of numbers or of pairs; one polygon may stand without its outer list. What lies outside the image
-    is cut off. Run lengths are a dict with `counts` (a list, or COCO's compressed text) and `size`.
+    Polygons are lists of numbers or of pairs; a single polygon may be given without the outer list. Parts outside the
+    image are cut off. Run lengths are a dict with `counts` (a list, or COCO's compressed text) and `size`.
 
     Args:
-        segmentation: What an annotation says, or an `Outline`.
+        segmentation: The `segmentation` of an annotation, or an `Outline`.
         size: Height and width of the image.
 
     Raises:
-        OutlineError: If it is of another form, or its numbers make no outline in this image.
+        OutlineError: If the segmentation has another form, or does not describe an outline in this image.
 
     Example:
         >>> read_outline([1, 1, 3, 1, 3, 3, 1, 3], (4, 5)).mask().sum()
@@ -93,10 +93,10 @@ def read_outline(segmentation: Any, size: tuple[int, int]) -> Outline:
     """
     height, width = size
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise OutlineError(f"an image of {width} x {height} pixels has no outlines that can be read")
+        raise OutlineError(f"outlines cannot be read in an image of {width} x {height} pixels")
     if isinstance(segmentation, Outline):
         if segmentation.size != tuple(size):
-            raise OutlineError(f"it is an outline in an image of the size {segmentation.size}, expected {size}")
+            raise OutlineError(f"it is an outline for an image of size {segmentation.size}, expected {size}")
         return segmentation
     if isinstance(segmentation, np.ndarray):
         segmentation = segmentation.tolist()
@@ -110,10 +110,10 @@ def read_outline(segmentation: Any, size: tuple[int, int]) -> Outline:
 
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:
-    """Encode a map `(H, W)` that is true within the object as COCO's compressed run lengths, as JSON holds them.
+    """Encode a mask `(H, W)`, which is true inside the object, as COCO's compressed run lengths for JSON.
 
     Raises:
-        OutlineError: If it is no map, empty, or too large.
+        OutlineError: If the mask has another shape, is empty, or is too large.
     """
     if mask.ndim != 2 or not 0 < mask.size <= MAX_PIXELS:
         raise OutlineError(f"expected a map (H, W) of 1 to {MAX_PIXELS} pixels, got the shape {mask.shape}")
@@ -123,7 +123,7 @@ def encode_mask(mask: np.ndarray) -> dict[str, Any]:
 
 @cache
 def _coco_mask() -> Any:
-    """Import the functions of pycocotools when there are outlines: detectors of boxes do without it."""
+    """Import the functions of pycocotools when they are first needed; detectors without outlines do not need them."""
     require("Reading and writing outlines", ["pycocotools"], "detection")
     from pycocotools import mask
 
@@ -135,20 +135,20 @@ def _is_list(value: Any) -> bool:
 
 
 def _parts(segmentation: list[Any]) -> list[np.ndarray]:
-    """Return the points of each polygon, `(n, 2)`, as they are given."""
+    """Return the points of each polygon, `(n, 2)`, without checks of their positions."""
     nested = [_is_list(part) for part in segmentation]
     if not any(nested):
         return [_points(segmentation)]
     if not all(nested):
         other = segmentation[nested.index(False)]
-        raise OutlineError(f"between its polygons stands {reprlib.repr(other)}")
+        raise OutlineError(f"its list of polygons contains {reprlib.repr(other)}")
     if all(len(part) == 2 and not any(map(_is_list, part)) for part in segmentation):
         return [_points(segmentation)]
     return [_points(part) for part in segmentation]
 
 
 def _points(part: list[Any]) -> np.ndarray:
-    """Return the points of one polygon, given as numbers or as pairs, `(n, 2)`."""
+    """Return the points `(n, 2)` of one polygon, which is given as numbers or as pairs."""
     if any(map(_is_list, part)):
         if not all(_is_list(pair) and len(pair) == 2 for pair in part):
             raise OutlineError("a polygon mixes points with something else")
@@ -163,7 +163,7 @@ def _points(part: list[Any]) -> np.ndarray:
 
 
 def _numbers(values: list[Any]) -> np.ndarray:
-    """Numbers, or words of numbers, as an array."""
+    """Convert numbers, or text that contains numbers, to an array."""
     try:
         if not all(type(value) in (int, float) for value in values):
             values = [as_number(value) for value in values]
@@ -173,7 +173,7 @@ def _numbers(values: list[Any]) -> np.ndarray:
 
 
 def _polygons(parts: list[np.ndarray], size: tuple[int, int]) -> Outline:
-    """Keep the polygons that have an area within the image."""
+    """Return the polygons that have an area within the image."""
     found, few = [], 0
     for points in parts:
         few += len(points) < 3
@@ -191,7 +191,7 @@ def _polygons(parts: list[np.ndarray], size: tuple[int, int]) -> Outline:
 
 
 def _cut(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Cut off what lies far outside the image (Sutherland and Hodgman); empty if none of a polygon is inside."""
+    """Clip a polygon to a region around the image (Sutherland and Hodgman); the result may be empty."""
     ends = np.array([size[1], size[0]], dtype=np.float64)
     low, high = points.min(0), points.max(0)
     if (high <= 0).any() or (low >= ends).any():
@@ -205,7 +205,7 @@ def _cut(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _half(points: np.ndarray, axis: int, limit: float, sign: int) -> np.ndarray:
-    """Cut a polygon to its part on one side of a line."""
+    """Return the part of a polygon on one side of a line."""
     here = sign * (points[:, axis] - limit)
     there, after = np.roll(here, -1), np.roll(points, -1, 0)
     inside, crosses = here >= 0, (here >= 0) != (there >= 0)
@@ -217,7 +217,7 @@ def _half(points: np.ndarray, axis: int, limit: float, sign: int) -> np.ndarray:
 
 
 def _run_lengths(entry: dict[Any, Any], size: tuple[int, int]) -> np.ndarray:
-    """Read the run lengths of the whole image, none of them zero but the first."""
+    """Return run lengths that cover the whole image; only the first may be zero."""
     own, pixels = entry.get("size", size), size[0] * size[1]
     counts: Any = entry.get("counts")
     sides = _numbers(list(own)).tolist() if _is_list(own) else None
@@ -243,19 +243,19 @@ def _run_lengths(entry: dict[Any, Any], size: tuple[int, int]) -> np.ndarray:
 
 
 def _unpacked(counts: str | bytes) -> np.ndarray:
-    """Unpack COCO's compressed run lengths to numbers.
+    """Decode COCO's compressed run lengths to numbers.
 
-    A character has five bits, and a sixth that says that more follow. From the fourth number on, what is written is the
-    difference to the last but one.
+    Each character holds five bits of a number, and a sixth bit that is set if more characters follow. From the fourth
+    number on, the difference to the second-to-last number is stored.
     """
     data = counts.encode(errors="replace") if isinstance(counts, str) else counts
     codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48
     if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise OutlineError("its compressed run lengths are cut short, or hold characters that are none")
+        raise OutlineError("its compressed run lengths are truncated, or contain invalid characters")
     starts = np.flatnonzero(np.concatenate([[True], (codes[:-1] & 32) == 0]))
     lengths = np.diff(starts, append=len(codes))
     if lengths.max() > 8:
-        raise OutlineError("its compressed run lengths hold a number of more than 40 bits")
+        raise OutlineError("its compressed run lengths contain a number of more than 40 bits")
     places = np.arange(len(codes)) - np.repeat(starts, lengths)
     values = np.add.reduceat((codes & 31) << (5 * places), starts)
     values -= np.where(codes[starts + lengths - 1] & 16, 1, 0) << (5 * lengths)  # the sign

@@ -16,13 +16,13 @@ from vig_pyg.engine.task import LossNotFiniteError, Task
 
 
 class DetectorModule(Task):
-    """The losses of torchvision's detector; average precision on the held-out images.
+    """Trains with the losses of torchvision's detector, and computes average precision in validation.
 
     Args:
         model: The detector, which returns a dict of losses in training and a list of detections in evaluation.
-        config: Configuration of the training.
-        evaluator: Evaluator of the held-out images.
-        paths: The files of the training images by their numbers, for errors.
+        config: The configuration of the run.
+        evaluator: The evaluator of the validation images.
+        paths: The files of the training images by their IDs, for error messages.
     """
 
     monitor = "val_AP"
@@ -35,7 +35,7 @@ class DetectorModule(Task):
         self.paths = paths
 
     def backbone(self) -> list[nn.Module]:
-        """Return the pyramid under the detector; without one, all parts but the last."""
+        """Return the backbone of the detector; for a model without a backbone, all parts except the last."""
         pyramid = getattr(getattr(self.model, "backbone", None), "body", None)
         return [pyramid] if isinstance(pyramid, nn.Module) else list(self.model.children())[:-1]
 
@@ -43,7 +43,7 @@ class DetectorModule(Task):
         images, targets = batch
         parts: dict[str, Tensor] = self.model(images, targets)
         loss = torch.stack([part.float() for part in parts.values()]).sum()
-        if not loss.isfinite():  # a detector's forward pass has waited for the device anyway
+        if not loss.isfinite():  # the forward pass of a detector has already synchronized the device
             shown = ", ".join(f"{name} {part.item():.3g}" for name, part in parts.items())
             files = ", ".join(str(self.paths[int(target["image_id"])]) for target in targets)
             raise LossNotFiniteError(
@@ -57,7 +57,7 @@ class DetectorModule(Task):
         self.evaluator.reset()
 
     def validation_step(self, batch: tuple[list[Tensor], list[Target]], _: int) -> None:
-        pairs = [(image, target) for image, target in zip(*batch, strict=True) if target]  # without what fills up
+        pairs = [(image, target) for image, target in zip(*batch, strict=True) if target]  # without padding items
         if pairs:
             found = self.scored[0]([image for image, _ in pairs])
             self.evaluator.update([int(target["image_id"]) for _, target in pairs], found)

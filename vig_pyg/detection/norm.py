@@ -12,12 +12,13 @@ NORM_MODES: tuple[NormMode, ...] = ("frozen", "batch", "sync")
 
 
 class FrozenBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm that keeps its statistics, weight and bias, in training too, on nodes and on maps.
+    """A batch norm whose statistics, weight and bias do not change in training, for nodes and for feature maps.
 
-    The same buffers and parameters as an ordinary one, so that weights load in both; the parameters want no gradient.
+    It has the same buffers and parameters as an ordinary batch norm, so both can load the same weights. The parameters
+    require no gradient.
 
     Args:
-        norm: The batch norm to stand for; it must have running statistics. Its tensors are taken over, not copied.
+        norm: The batch norm to replace, which must have running statistics. Its tensors are shared, not copied.
 
     Shapes: `(N, C)` or `(B, C, H, W)` to the same.
 
@@ -39,11 +40,11 @@ class FrozenBatchNorm(nn.modules.batchnorm._BatchNorm):
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
     def _check_input_dim(self, _: Tensor) -> None:
-        """Any: a map or nodes."""
+        """Accept any number of dimensions, for feature maps and nodes."""
 
 
 def freeze_norms(module: nn.Module) -> nn.Module:
-    """Put a `FrozenBatchNorm` in place of every batch norm; the module itself is changed and returned.
+    """Replace every batch norm of a module by a `FrozenBatchNorm`, in place, and return the module.
 
     Example:
         >>> type(freeze_norms(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))[1]).__name__
@@ -60,9 +61,9 @@ def set_norms(module: nn.Module, mode: NormMode) -> None:
     """Make every batch norm below a module frozen, ordinary or synchronized.
 
     Args:
-        module: Changed in place.
-        mode: `"frozen"`, `"batch"` (as it is) or `"sync"` (statistics over all devices of a distributed training;
-            on one device the same as `"batch"`).
+        module: The module, which is changed in place.
+        mode: `"frozen"`, `"batch"` (ordinary batch norms) or `"sync"` (statistics over all devices of a distributed
+            training, which on one device is the same as `"batch"`).
 
     Raises:
         ValueError: If the mode is unknown.

@@ -1,4 +1,4 @@
-"""Types and bounds of a detector's options, checked before anything is built."""
+"""Checks of the types and bounds of detector options, before anything is built."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ BACKBONE = frozenset(PyramidViGConfig.__dataclass_fields__) - {"num_classes"}
 
 
 def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, Any]:
-    """Check options of `DetectorOptions`; torchvision's class checks those under `detector` when it is made.
+    """Check options of `DetectorOptions`; entries of `detector` are checked when torchvision's class is created.
 
     Args:
         value: The options.
-        where: Their name for errors.
-        num_classes: Whether the number of classes is one of them.
+        where: Name of the options for error messages.
+        num_classes: If true, `num_classes` is one of the options.
 
     Example:
         >>> check_own({"out_channels": 64}, "config.json: options")
@@ -50,20 +50,20 @@ def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, 
 
 
 def check_options(value: Any, where: str) -> dict[str, Any]:
-    """Check the options of a detector and of its PyramidViG together, without the number of classes.
+    """Check the options of a detector and its PyramidViG, as for a builder, but without the number of classes.
 
     Args:
         value: The options.
-        where: Their name for errors.
+        where: Name of the options for error messages.
 
     Example:
         >>> check_options({"k": [3, 9], "min_size": 64}, "config.yaml: options")
         {'k': (3, 9), 'min_size': 64}
     """
     if not isinstance(value, dict):
-        return check_own(value, where)  # says what is expected
+        return check_own(value, where)  # raises an error with the expected value
     body = model_options(PyramidViGConfig)({key: one for key, one in value.items() if key in BACKBONE}, where)
     rest = {key: one for key, one in value.items() if key not in BACKBONE}
     if "num_classes" in rest:
-        raise ValueError(f"{where}: the annotations say how many classes there are: leave out num_classes.")
+        raise ValueError(f"{where}: leave out num_classes, because it comes from the annotations.")
     return {**body, **check_own(rest, where, num_classes=False)}

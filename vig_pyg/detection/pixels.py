@@ -1,4 +1,4 @@
-"""The pixels of an image file as detectors take them: the same for training, evaluation and prediction."""
+"""Reading of image files for detectors; training, evaluation and prediction use the same functions."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from vig_pyg.image_io import UnreadableImageError, plain_array, read_image, with
 
 
 def read_pixels(path: str | Path) -> Tensor:
-    """Read an image in color, upright, bytes `(3, H, W)`; transparent parts lie on white (see `read_image`).
+    """Read an image file upright in color, uint8 `(3, H, W)`; transparent pixels are blended with white.
 
     Raises:
-        UnreadableImageError: If it cannot be read, with the reason alone.
-        FileNotFoundError: If there is no such file.
+        UnreadableImageError: If the file cannot be read; the message is the reason without the file name.
+        FileNotFoundError: If the file does not exist.
     """
     return as_pixels(read_image(path))
 
 
 def as_pixels(image: Image.Image | np.ndarray) -> Tensor:
-    """Convert an image of `read_image` to color, bytes `(3, H, W)`.
+    """Convert a result of `read_image` to color, uint8 `(3, H, W)`.
 
     Raises:
-        UnreadableImageError: If it is an array that has not three channels.
+        UnreadableImageError: If the image is an array with another number of channels than 3.
     """
     if not isinstance(image, np.ndarray):
         return v2.functional.pil_to_tensor(with_channels(image, 3))

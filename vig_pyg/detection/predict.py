@@ -1,4 +1,4 @@
-"""Detections in images: as COCO JSON, and drawn."""
+"""Detection of objects in image files, saved as COCO JSON and as drawings."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from vig_pyg.detection.masks import OutlineError, read_outline
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.image_io import UnreadableImageError
 
-#: Name of the COCO file beside the drawn images.
+#: Name of the COCO file next to the drawings.
 PREDICTIONS = "predictions.json"
-#: Longest name of a drawing in bytes, without its ending; file systems allow 255.
+#: Longest name of a drawing in bytes, without its extension; file systems allow 255.
 _LONGEST = 200
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The objects that were found in images.
+    """The detections in several images.
 
     Args:
-        annotations: The entries of `predictions.json` under `annotations`.
+        annotations: The entries of `annotations` in `predictions.json`.
         broken: Images that could not be read, with the reason.
         undrawn: Images with results whose drawing failed, with the reason.
     """
@@ -60,30 +60,30 @@ def predict(
 ) -> Predictions:
     """Find objects in images, write them down, and draw them.
 
-    Results come first: `predictions.json` is complete before the first image is drawn. Until then an error or Ctrl-C
-    leaves nothing, from then on the results and the drawings that are finished.
+    `predictions.json` is complete before the first image is drawn. An error or Ctrl-C before this leaves no files;
+    later it leaves the results and the finished drawings.
 
     Args:
         detector: The detector (see `load_detector`).
-        paths: The images, of any sizes; those that cannot be read are left out and named in the result.
-        out: A folder for `predictions.json`, which is COCO's format with `score`, the images numbered from 1 in the
-            order given, and one PNG for each image, with boxes, outlines, names and scores. It must not exist.
-        threshold: Lowest score of an object that is drawn or written, from 0 to 1.
-        device: The device that computes; by default a CUDA GPU if there is one, else the CPU.
-        progress: Called with 1 when an image is searched, for a progress bar.
+        paths: The image files, of any sizes; unreadable files are skipped and listed in the result.
+        out: The output folder, which must not exist. It gets `predictions.json`, in COCO's format with `score` and with
+            image IDs from 1 in the given order, and one PNG per image with boxes, outlines, names and scores.
+        threshold: Lowest score of the objects that are drawn and written, from 0 to 1.
+        device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
+        progress: Function that is called with 1 after each image, for a progress bar.
 
     Raises:
         FileExistsError: If `out` exists.
         FileNotFoundError: If an image does not exist.
-        OSError: If something cannot be written, with what is there.
-        ValueError: If none can be read, or `threshold` is out of range.
+        OSError: If a file cannot be written; the message lists the files that exist.
+        ValueError: If no image can be read, or `threshold` is out of range.
     """
     out, files = Path(out), [Path(path) for path in paths]
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be from 0 to 1, got {threshold}.")
     if not files:
-        raise ValueError("There are no images to look at.")
-    gone = [path for path in files if not os.path.lexists(path)]  # a link to nothing is named among the unreadable
+        raise ValueError("Expected at least one image, got none.")
+    gone = [path for path in files if not os.path.lexists(path)]  # a broken link is listed among the unreadable images
     if gone:
         raise FileNotFoundError(f"There is no image at {gone[0]}.")
     if detector.masks:
@@ -105,7 +105,7 @@ def _search(
     device: torch.device,
     progress: Callable[[int], object],
 ) -> tuple[dict[str, list[dict[str, Any]]], list[UnreadableImage]]:
-    """Search all images for the content of `predictions.json`, and for those that cannot be read."""
+    """Return the content of `predictions.json`, and the images that could not be read."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     broken: list[UnreadableImage] = []
@@ -123,7 +123,7 @@ def _search(
         progress(1)
     if not images:
         raise ValueError(
-            f"None of {len(broken)} images could be read; the first, {broken[0].path}: {broken[0].reason}."
+            f"None of {len(broken)} images could be read; the first is {broken[0].path}: {broken[0].reason}."
         )
     for i, entry in enumerate(annotations):
         entry |= {"id": i + 1, "iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3]}
@@ -134,7 +134,7 @@ def _search(
 
 
 def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[UnreadableImage]:
-    """Draw each image; those that cannot be drawn, with the reason."""
+    """Draw each image, and return the images that cannot be drawn, with the reason."""
     class_names = [entry["name"] for entry in content["categories"]]
     labels = {entry["id"]: i + 1 for i, entry in enumerate(content["categories"])}
     of_image: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in content["images"]}
@@ -160,7 +160,7 @@ def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[Unrea
 
 
 def _found(entries: list[dict[str, Any]], labels: dict[int, int], size: tuple[int, int]) -> dict[str, Tensor]:
-    """Convert entries of `predictions.json` to what a detector returns."""
+    """Return the entries of `predictions.json` for the detections of an image."""
     boxes = torch.tensor([entry["bbox"] for entry in entries], dtype=torch.float32).view(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     found = {"boxes": boxes, "scores": torch.tensor([entry["score"] for entry in entries])}
@@ -178,7 +178,7 @@ def _mask(segmentation: dict[str, Any], size: tuple[int, int]) -> Tensor:
 
 
 def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Tensor:
-    """Draw boxes, outlines, names and scores on an image of bytes `(3, H, W)`, a color for each class."""
+    """Draw boxes, outlines, names and scores on an image, uint8 `(3, H, W)`, with one color per class."""
     if not len(found["boxes"]):
         return image
     labels = found["labels"].tolist()
@@ -192,13 +192,13 @@ def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Ten
 
 
 def _color(label: int, count: int) -> tuple[int, int, int]:
-    """Choose a color around the circle of hues."""
+    """Return a color; the hues of the classes are spread over the color circle."""
     red, green, blue = colorsys.hsv_to_rgb((label - 1) / count, 0.9, 0.95)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _names(files: list[Path]) -> list[str]:
-    """Name each drawing; images of the same name in different folders get a number."""
+    """Return a file name for each drawing; images with the same name in different folders get a number."""
     names: dict[str, None] = {}
     for path in files:
         stem = path.stem

@@ -1,4 +1,4 @@
-"""One image and its objects, whatever format they come from."""
+"""Images and their annotated objects, independent of the file format."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ class Annotation:
 
     Args:
         box: x1, y1, x2, y2 in pixels, within the image.
-        label: Number of its class, from 1.
-        crowd: COCO's `iscrowd` or VOC's `difficult`: ignored in training, and no detection of it is wrong.
-        segmentation: COCO's polygons or run lengths as the file has them, an `Outline`, or `None`.
-        area: Area in square pixels by which COCO's evaluation sorts objects into small, medium and large.
-        name: Name for reports, such as `"annotation 12"`.
+        label: Label of its class, from 1.
+        crowd: COCO `iscrowd` or VOC `difficult`. The object is ignored in training, and detections that match it are
+            not counted as false positives.
+        segmentation: COCO's polygons or run lengths as in the file, an `Outline`, or `None`.
+        area: Area in square pixels, by which COCO's evaluation groups objects into small, medium and large.
+        name: Name of the object in messages, such as `"annotation 12"`.
     """
 
     box: tuple[float, float, float, float]
@@ -41,30 +42,30 @@ class ImageRecord:
 
     Args:
         path: The file.
-        image_id: Number of the image in results.
-        size: Height and width in pixels, in which the boxes are given.
-        things: The objects.
-        turn: EXIF orientation (1 to 8) by which boxes and outlines are turned to lie on the upright image; 1 where
-            they lie on it already.
+        image_id: ID of the image in results.
+        size: Height and width in pixels of the image to which the boxes refer.
+        annotations: The objects.
+        turn: EXIF orientation (1 to 8) by which boxes and outlines must be rotated to fit the upright image; 1 if they
+            already fit.
     """
 
     path: Path
     image_id: int
     size: tuple[int, int]
-    things: list[Annotation] = field(default_factory=list)
+    annotations: list[Annotation] = field(default_factory=list)
     turn: int = 1
 
 
 @dataclass(frozen=True)
 class DetectionDataset:
-    """The images of one source.
+    """The annotated images of one source.
 
     Args:
-        title: A name for reports.
+        title: Name of the source for messages.
         records: The images.
-        class_names: Names of the classes, label 1 first.
-        category_ids: Numbers of the classes in COCO results.
-        on_bad: Treatment of outlines that cannot be used.
+        class_names: Names of the classes, starting with that of label 1.
+        category_ids: COCO category IDs of the classes.
+        on_bad: How to handle outlines that cannot be used: `"drop"` or `"stop"`.
     """
 
     title: str
@@ -75,50 +76,50 @@ class DetectionDataset:
 
     @property
     def has_masks(self) -> bool:
-        """Whether every object has its outline."""
-        things = [thing for record in self.records for thing in record.things]
+        """True if every object has an outline."""
+        things = [thing for record in self.records for thing in record.annotations]
         return bool(things) and all(_is_there(thing.segmentation) for thing in things)
 
     def with_classes(self, names: list[str]) -> Self:
-        """Return the same objects with the labels of other classes, matched by name.
+        """Return the same objects with the labels of other class names, matched by name.
 
-        Classes that are missing here have no objects and a new category number. Further classes here are left out if
-        no object has them.
+        Names that this data set lacks become classes without objects, and get a new category ID. Classes of this data
+        set that are not among the names are removed if no object has them.
 
         Raises:
-            ValueError: If an object has a class that is not among the names, or some classes are missing and others
-                are new, as after a change of names.
+            ValueError: If an object has a class that is not among the names, or if some classes are missing while
+                others are new, as after renaming.
         """
         if names == self.class_names:
             return self
         missing = [name for name in names if name not in self.class_names]
         further = [name for name in self.class_names if name not in names]
-        used = {thing.label for record in self.records for thing in record.things}
+        used = {thing.label for record in self.records for thing in record.annotations}
         if further and (missing or any(self.class_names.index(name) + 1 in used for name in further)):
             raise ValueError(
                 f"{self.title} has other classes than the training set: {sorted([*missing, *further])}. Classes are "
                 "matched by name: use the same names, or remove the objects of classes that are not trained."
             )
         if further:
-            _log.warning("%s: no object has the classes %s, which are not trained; left out.", self.title, further)
+            _log.warning("%s: dropped the classes %s, which are not trained and have no object.", self.title, further)
         ids, largest = dict(zip(self.class_names, self.category_ids, strict=True)), max(self.category_ids, default=0)
         ids |= {name: largest + 1 + i for i, name in enumerate(missing)}
         labels = {i + 1: names.index(name) + 1 for i, name in enumerate(self.class_names) if name in names}
         records = [
-            replace(record, things=[replace(thing, label=labels[thing.label]) for thing in record.things])
+            replace(record, annotations=[replace(thing, label=labels[thing.label]) for thing in record.annotations])
             for record in self.records
         ]
         return replace(self, records=records, class_names=list(names), category_ids=[ids[name] for name in names])
 
     def outlined(self) -> Self:
-        """Check the outlines for Mask R-CNN, and return a copy with them; a crowd without outline fills its box.
+        """Return a copy with checked outlines, for Mask R-CNN; the outline of a crowd without one is its box.
 
-        An object whose outline is missing or cannot be used is left out with a warning, or refused (`on_bad`).
+        An object whose outline is missing or unusable is dropped with a warning or raises an error (see `on_bad`).
 
         Raises:
             ValueError: If no object has an outline, or one cannot be used and `on_bad` is `"stop"`.
         """
-        things = [thing for record in self.records for thing in record.things if not thing.crowd]
+        things = [thing for record in self.records for thing in record.annotations if not thing.crowd]
         if things and not any(_is_there(thing.segmentation) for thing in things):
             raise ValueError(
                 f"{self.title} has objects without outlines ({things[0].name} is the first): Mask R-CNN cannot learn "
@@ -126,18 +127,18 @@ class DetectionDataset:
             )
         records = []
         for record in self.records:
-            found = [_outlined(thing, record, self) for thing in record.things]
-            records.append(replace(record, things=[thing for thing in found if thing is not None]))
+            found = [_outlined(thing, record, self) for thing in record.annotations]
+            records.append(replace(record, annotations=[thing for thing in found if thing is not None]))
         return replace(self, records=records)
 
 
 def _is_there(segmentation: Any) -> bool:
-    """True if an annotation has an outline."""
+    """True if a segmentation is not empty."""
     return segmentation is not None and not (isinstance(segmentation, list | tuple | dict | str) and not segmentation)
 
 
 def _outlined(thing: Annotation, record: ImageRecord, source: DetectionDataset) -> Annotation | None:
-    """Check the outline of an object; `None` where it has none."""
+    """Return the object with its checked outline, or `None` if it has no usable outline."""
     where, segmentation = f"{source.title}: {record.path}, {thing.name}", thing.segmentation
     if thing.crowd and not _is_there(segmentation):
         x1, y1, x2, y2 = thing.box
@@ -150,35 +151,35 @@ def _outlined(thing: Annotation, record: ImageRecord, source: DetectionDataset) 
         report(f"{where}: the outline cannot be used: {error}", source.on_bad)
         return None
     if outline.ignored and not isinstance(segmentation, Outline):
-        _log.warning("%s: left out %d polygons without area in the image.", where, outline.ignored)
+        _log.warning("%s: dropped %d polygons without area in the image.", where, outline.ignored)
     return replace(thing, segmentation=outline)
 
 
 def report(message: str, on_bad: OnBad) -> None:
-    """Say that an object is left out, or raise.
+    """Log that an object is dropped, or raise an error.
 
     Args:
-        message: The file, the object and what is wrong, without a full stop.
-        on_bad: `"drop"` logs it, `"stop"` raises.
+        message: The file, the object and the problem, without a final period.
+        on_bad: `"drop"` logs the message, `"stop"` raises an error.
 
     Raises:
         ValueError: If `on_bad` is `"stop"`.
     """
     if on_bad == "stop":
-        raise ValueError(f"{message}: mend it, or leave such objects out with on_bad='drop' (--on-bad drop).")
-    _log.warning("Left out: %s.", message)
+        raise ValueError(f"{message}: correct it, or drop such objects with on_bad='drop' (--on-bad drop).")
+    _log.warning("Dropped an object: %s.", message)
 
 
 def clip_box(
     box: tuple[float, float, float, float], size: tuple[int, int], where: str, on_bad: OnBad
 ) -> tuple[float, float, float, float] | None:
-    """Clip a box to its image; `None` for one without area, which is reported.
+    """Clip a box to its image, and return `None` if no area is left.
 
     Args:
         box: x1, y1, x2, y2.
         size: Height and width of the image.
-        where: The file and the object, for the report.
-        on_bad: `"drop"` leaves a box without area out and logs it, `"stop"` raises.
+        where: The file and the object, for messages.
+        on_bad: For a box without area, `"drop"` logs a warning, and `"stop"` raises an error.
 
     Raises:
         ValueError: If the box has no area within the image and `on_bad` is `"stop"`.

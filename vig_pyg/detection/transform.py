@@ -1,4 +1,4 @@
-"""Images of several sizes on their way into a detector, without padding.
+"""Batches of images of different sizes for detectors, without padding.
 
 Shapes: B images, C channels, H x W pixels.
 """
@@ -18,13 +18,15 @@ Target = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class RaggedImages:
-    """Images of a batch, each in its own size, and the size to which their maps are padded.
+    """The images of a batch, each at its own size, and the size to which their feature maps are padded.
 
-    It stands where torchvision's detectors expect the padded tensor: they ask it for its shape alone.
+    torchvision's detectors receive this object instead of the padded tensor; they only read its shape.
 
     Args:
-        images: One tensor `(C, H_i, W_i)` an image.
-        divisor: The common height and width are the least multiples of it that hold all images.
+        images: One tensor `(C, H_i, W_i)` per image.
+        divisor: The common height and width are the smallest multiples of this number that contain all images.
+
+    Shapes: images `(C, H_i, W_i)`; `shape` is that of the padded batch, `(B, C, H, W)`.
 
     Example:
         >>> RaggedImages([torch.rand(3, 30, 40), torch.rand(3, 50, 20)], 32).shape
@@ -36,29 +38,34 @@ class RaggedImages:
 
     @property
     def shape(self) -> torch.Size:
-        """The shape that the padded batch would have."""
+        """The shape of the batch if it were padded."""
         sides = [max(image.size(d) for image in self.images) for d in (1, 2)]
         padded = [-(-side // self.divisor) * self.divisor for side in sides]
         return torch.Size([len(self.images), self.images[0].size(0), *padded])
 
     def to(self, device: torch.device) -> RaggedImages:
+        """Return the same images on a device.
+
+        Args:
+            device: The device.
+        """
         return RaggedImages([image.to(device) for image in self.images], self.divisor)
 
 
 class DetectionTransform(GeneralizedRCNNTransform):
-    """torchvision's resizing and normalization, but the images stay apart, and no side becomes too short.
+    """torchvision's resizing and normalization, but without padding, and with a lower limit for the sides.
 
-    The short side becomes `min_size`, or less where the long side would pass `max_size`. An image so narrow that a
-    side would fall below `smallest` pixels gets `smallest` there: it is distorted rather than lost.
+    The short side is resized to `min_size`, or less if the long side would exceed `max_size`. If a side of a narrow
+    image would be shorter than `smallest` pixels, it is resized to `smallest`, which distorts the image.
 
     Args:
-        min_size: Length of the short side in pixels; of several, one is drawn for each image in training, the last
-            is taken in evaluation.
-        max_size: Largest length of the long side.
+        min_size: Length of the short side in pixels. If several are given, training draws one for each image, and
+            evaluation uses the last.
+        max_size: Largest length of the long side in pixels.
         image_mean: Mean of each channel, for pixels in [0, 1].
         image_std: Standard deviation of each channel.
-        divisor: Pixels a cell of the coarsest map of the backbone.
-        smallest: Shortest side that the backbone takes.
+        divisor: Stride of the coarsest map of the backbone, in pixels per cell.
+        smallest: Shortest side in pixels that the backbone supports.
 
     Raises:
         ValueError: If a size is below 1, or `min_size` above `max_size`.
@@ -88,7 +95,12 @@ class DetectionTransform(GeneralizedRCNNTransform):
         self.smallest = smallest
 
     def resize(self, image: Tensor, target: Target | None = None) -> tuple[Tensor, Target | None]:
-        """Resize one image, its boxes and its masks for the backbone."""
+        """Resize an image with its boxes and masks to the size for the backbone.
+
+        Args:
+            image: The image `(C, H, W)`.
+            target: Its `boxes (n, 4)` and `masks (n, H, W)`, if there are any.
+        """
         side = self.torch_choice(self.min_size) if self.training else self.min_size[-1]
         before = [image.size(1), image.size(2)]
         scale = min(side / min(before), self.max_size / max(before))
@@ -107,7 +119,13 @@ class DetectionTransform(GeneralizedRCNNTransform):
     def postprocess(
         self, result: list[Target], image_shapes: list[tuple[int, int]], original_image_sizes: list[tuple[int, int]]
     ) -> list[Target]:
-        """Return detections in pixels of the original images, without those that have no area."""
+        """Convert detections to pixels of the original images, and remove boxes without area.
+
+        Args:
+            result: The detections of each image.
+            image_shapes: Height and width of each resized image.
+            original_image_sizes: Height and width of each original image.
+        """
         if not self.training:
             areas = [(found["boxes"][:, 2:] - found["boxes"][:, :2]).amin(1) for found in result]
             result = [{k: v[a > 0] for k, v in found.items()} for found, a in zip(result, areas, strict=True)]
@@ -115,5 +133,10 @@ class DetectionTransform(GeneralizedRCNNTransform):
         return found
 
     def batch_images(self, images: list[Tensor], size_divisible: int = 32) -> RaggedImages:
-        """Return the images as they are: padding would put patches into the graph that are no part of an image."""
+        """Return the images without padding, because padded patches would become nodes of the graph.
+
+        Args:
+            images: One tensor `(C, H_i, W_i)` per image.
+            size_divisible: The divisor of `RaggedImages`.
+        """
         return RaggedImages(images, size_divisible)

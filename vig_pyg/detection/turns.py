@@ -1,7 +1,7 @@
-"""Photos that their EXIF data turns, and boxes that were drawn before or after turning.
+"""Conversion of boxes and outlines for photos that are rotated by their EXIF orientation.
 
-Images are read upright. COCO's own tools read raw pixels, so a box may be given in either way; the size that an
-annotation gives tells which.
+Images are read upright. COCO's own tools read raw pixels, so a box may refer to either orientation; the image size in
+the annotation decides which one.
 
 Shapes: N objects in an image of H x W pixels.
 """
@@ -17,7 +17,7 @@ from vig_pyg.image_io import UnreadableImageError, stored_size
 
 #: Height and width in pixels.
 Size = tuple[int, int]
-#: What each EXIF orientation does to raw pixels: rows become columns, then left and right, then up and down change.
+#: The steps of each EXIF orientation for raw pixels: transposition, left-right flip, up-down flip.
 _STEPS = {
     1: (False, False, False),
     2: (False, True, False),
@@ -28,46 +28,47 @@ _STEPS = {
     7: (True, True, True),
     8: (True, False, True),
 }
-#: The orientation that undoes another one, where it is not its own inverse.
+#: The inverse of each orientation that is not its own inverse.
 _BACK = {6: 8, 8: 6}
 
 
 def settle(path: Path, size: Size | None, *, objects: bool) -> tuple[Size, int]:
-    """Find the size in which the boxes of an image are given, and the orientation by which they must be turned.
+    """Return the image size to which the boxes refer, and the orientation by which they must be rotated.
 
     Args:
-        path: The image; only its header is read where it is not turned.
-        size: The size that the annotation gives, or `None`.
-        objects: Whether the image has objects.
+        path: The image file; if it has no EXIF orientation, only its header is read.
+        size: The size in the annotation, or `None`.
+        objects: True if the image has objects.
 
     Returns:
-        The size, and 1 where the boxes lie on the upright image, else the EXIF orientation, from 2 to 8.
+        The size, and 1 if the boxes fit the upright image, otherwise the EXIF orientation from 2 to 8.
 
     Raises:
-        ValueError: If neither annotation nor file gives a size, or a turned image looks the same before and after.
+        ValueError: If neither the annotation nor the file gives a size, or if a rotated image has the same size before
+            and after the rotation.
     """
     header = _header(path)
     if header is None:
         if size is None:
             raise ValueError(f"{path} cannot be read as an image, and its annotation gives no size.")
-        return size, 1  # what is wrong is said when it is read
+        return size, 1  # reading the image raises the error
     raw, upright, orientation = header
     if orientation == 1:
         return size or upright, 1
     if size is not None and (raw != upright or size != raw):
-        return size, orientation if size == raw else 1  # a third size is that of another image: said when it is read
+        return size, orientation if size == raw else 1  # another size is that of another image, which raises later
     if not objects:
         return size or upright, 1
     raise ValueError(
-        f"{path} is turned by its EXIF data (orientation {orientation}), and "
-        f"{'its annotation gives no size' if size is None else 'its size is the same before and after'}: so it is not "
-        "known whether its boxes were drawn before or after turning. Save its pixels as the boxes were drawn, without "
-        "EXIF orientation."
+        f"{path} is rotated by its EXIF data (orientation {orientation}), and "
+        f"{'its annotation gives no size' if size is None else 'its size is the same before and after'}. So it is not "
+        "known whether its boxes refer to the image before or after the rotation. Save the image without EXIF "
+        "orientation, as it was when the boxes were drawn."
     )
 
 
 def _header(path: Path) -> tuple[Size, Size, int] | None:
-    """Size before and after turning, and the orientation; `None` if it cannot be read."""
+    """Return the size before and after the rotation, and the orientation; `None` if the file cannot be read."""
     try:
         (width, height), orientation = stored_size(path)
     except (UnreadableImageError, OSError):
@@ -76,7 +77,7 @@ def _header(path: Path) -> tuple[Size, Size, int] | None:
 
 
 def turned_size(size: Size, orientation: int) -> Size:
-    """Return the size after turning.
+    """Return the size after the rotation.
 
     Example:
         >>> turned_size((30, 40), 6)
@@ -86,7 +87,7 @@ def turned_size(size: Size, orientation: int) -> Size:
 
 
 def turn_boxes(boxes: Tensor, size: Size, orientation: int) -> Tensor:
-    """Boxes `(N, 4)` (x1, y1, x2, y2) of raw pixels on the upright image, whose size is given."""
+    """Rotate boxes `(N, 4)` (x1, y1, x2, y2) from raw pixels to the upright image, whose size is given."""
     transposed, *flips = _STEPS[orientation]
     boxes = boxes[:, [1, 0, 3, 2]] if transposed else boxes
     for axis, end in ((0, size[1]), (1, size[0])):
@@ -102,7 +103,7 @@ def turn_boxes_back(boxes: Tensor, size: Size, orientation: int) -> Tensor:
 
 
 def turn_maps(maps: Tensor, orientation: int) -> Tensor:
-    """Turn maps `(..., H, W)` of raw pixels as they lie on the upright image."""
+    """Rotate maps `(..., H, W)` from raw pixels to the upright image."""
     transposed, horizontal, vertical = _STEPS[orientation]
     maps = maps.transpose(-1, -2) if transposed else maps
     return torch.flip(maps, [axis for axis, flip in ((-1, horizontal), (-2, vertical)) if flip])

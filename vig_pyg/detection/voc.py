@@ -1,4 +1,4 @@
-"""Pascal VOC folders: `JPEGImages/`, `Annotations/`, `ImageSets/Main/`."""
+"""Reading of Pascal VOC folders: `JPEGImages/`, `Annotations/`, `ImageSets/Main/`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vig_pyg.detection.records import Annotation, DetectionDataset, ImageRecord,
 from vig_pyg.detection.turns import settle
 from vig_pyg.image_io import IMAGE_EXTENSIONS
 
-#: Endings of images, in the order in which they are preferred where several have the same name.
+#: Image extensions in order of preference, if several images have the same name.
 ENDINGS = tuple(dict.fromkeys((".jpg", ".jpeg", ".png", *sorted(IMAGE_EXTENSIONS))))
-#: Images of a folder by their names without ending.
+#: Images of a folder by their names without extension.
 _Folder: TypeAlias = dict[str, list[Path]]
 _log = logging.getLogger(__name__)
 
@@ -26,14 +26,14 @@ def read_voc(
 ) -> DetectionDataset:
     """Read the images of one list of a Pascal VOC folder.
 
-    VOC counts pixels from 1 and its boxes include their last pixel: (x1, x2) becomes (x1 - 1, x2). Objects marked
-    difficult are taken as crowds: they are not trained on, and finding them is neither right nor wrong.
+    VOC numbers pixels from 1, and its boxes include the last pixel, so (x1, x2) becomes (x1 - 1, x2). Objects marked
+    `difficult` become crowds: they are ignored in training, and detections that match them are not counted.
 
     Args:
         root: The folder.
         part: Name of the list, such as `"train"`.
         classes: Names of the classes; by default all that occur in the list, sorted.
-        on_bad: Treatment of boxes without area (see `clip_box`).
+        on_bad: How to handle boxes without area (see `clip_box`).
 
     Raises:
         FileNotFoundError: If the folder, the list, an annotation or an image does not exist.
@@ -61,22 +61,22 @@ def read_voc(
         given = as_size(height, width, where)
         size, turn = settle(path, given, objects=tree.find(".//object") is not None)
         record = ImageRecord(path, i + 1, size, turn=turn)
-        records.append(replace(record, things=_things(tree, where, record, names, on_bad)))
+        records.append(replace(record, annotations=_things(tree, where, record, names, on_bad)))
     return DetectionDataset(f"{root.name}:{part}", records, names, list(range(1, len(names) + 1)), on_bad)
 
 
 def _annotation(path: Path) -> Element:
-    """Read the tree of a file; another kind of XML would read as an image without objects."""
+    """Read the XML tree of an annotation; without a check, another kind of XML would be an image without objects."""
     tree = read_xml(path)
     if tree.tag != "annotation":
         raise ValueError(
-            f"{path} is no Pascal VOC annotation: expected <annotation> around all, got <{tree.tag[:80]}>."
+            f"{path} is not a Pascal VOC annotation: expected the root element <annotation>, got <{tree.tag[:80]}>."
         )
     return tree
 
 
 def _stems(root: Path, part: str) -> list[str]:
-    """Read the names of the images of a list, each once."""
+    """Return the image names in a list, each once."""
     lists = root / "ImageSets" / "Main"
     if not lists.is_dir():
         raise FileNotFoundError(
@@ -92,12 +92,12 @@ def _stems(root: Path, part: str) -> list[str]:
         raise ValueError(f"{path} is not text ({error}).") from error
     stems = list(dict.fromkeys(_stem(root, line) for line in lines if line))
     if not stems:
-        raise ValueError(f"{path} names no image.")
+        raise ValueError(f"{path} contains no image name.")
     return stems
 
 
 def _stem(root: Path, line: str) -> str:
-    """Read the name in a line, which may have an ending, or a label of one class (1, 0 or -1) behind it."""
+    """Return the name in a line, without a file extension, and without the label of one class (1, 0 or -1) after it."""
     *first, last = line.split()
     names = [line, *([line.removesuffix(last).strip()] if first and last in ("1", "0", "-1") else [])]
     stems = [stem for name in names for stem in (name, _without_ending(name))]
@@ -117,7 +117,7 @@ def _name(element: Element, where: Path) -> str:
 
 
 def _images(folder: Path) -> _Folder:
-    """Find the images of a folder, those with preferred endings first."""
+    """Return the images of a folder, those with preferred extensions first."""
     found: _Folder = {}
     if folder.is_dir():
         files = [p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
@@ -127,21 +127,21 @@ def _images(folder: Path) -> _Folder:
 
 
 def _image(root: Path, folder: _Folder, stem: str, tree: Element) -> Path:
-    """Find the image of an annotation: that of the same name, whatever its ending; else the one in the file."""
+    """Return the image of an annotation: that of the same name with any extension, or else the one named in it."""
     written = PureWindowsPath((tree.findtext("filename") or "").strip()).name  # with slashes of either kind
     same = folder.get(stem, [])
     named = [path for path in same if path.name == written]
     there = [path for path in (named or same) if path.is_file()]
     if there:
         if len(there) > 1:
-            _log.warning("%s: several images are called %s; used is %s.", root, stem, there[0].name)
+            _log.warning("%s: several images are called %s; %s is used.", root, stem, there[0].name)
         return there[0]
     try:
         if written and (root / written).is_file():
             return root / written
-    except (OSError, ValueError):  # no name of a file at all
+    except (OSError, ValueError):  # not a valid file name
         pass
-    raise FileNotFoundError(f"There is no image of {stem} in {root}.")
+    raise FileNotFoundError(f"There is no image for the annotation {stem} in {root}.")
 
 
 def _things(tree: Element, file: Path, record: ImageRecord, names: list[str], on_bad: OnBad) -> list[Annotation]:
@@ -158,7 +158,7 @@ def _things(tree: Element, file: Path, record: ImageRecord, names: list[str], on
             difficult = as_flag("" if word.lower() == "unspecified" else word)
         except ValueError as error:
             raise ValueError(f"{where}, {name}: difficult: {error}.") from None
-        # equal corners are a slip of the mouse, not an object of one pixel
+        # equal corners are an annotation mistake, not an object of one pixel
         corners = (x1, y1, x1, y1) if x2 <= x1 or y2 <= y1 else (x1 - 1, y1 - 1, x2, y2)
         box = clip_box(corners, record.size, f"{where}, {name}", on_bad)
         if box is not None:
@@ -166,7 +166,7 @@ def _things(tree: Element, file: Path, record: ImageRecord, names: list[str], on
             area = (box[2] - box[0]) * (box[3] - box[1])
             things.append(Annotation(box, names.index(name) + 1, difficult, None, area, what))
     if beyond:
-        text = "%s: %d boxes reach far beyond the image of %d x %d pixels and are cut there; the first is that of %s."
+        text = "%s: %d boxes extend far beyond the image of %d x %d pixels and are clipped; the first is that of %s."
         _log.warning(text, file, len(beyond), *record.size[::-1], beyond[0])
     return things
 
