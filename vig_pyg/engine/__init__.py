@@ -1,4 +1,4 @@
-"""Training, whatever the task. Needs the extra `train`."""
+"""The training loop that all tasks share. It needs the extra `train`."""
 
 from vig_pyg._requirements import require_training
 

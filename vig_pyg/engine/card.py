@@ -1,4 +1,4 @@
-"""The card of a run: what was trained, on what, how, and what came of it."""
+"""The model card of a run: the model, the data, the configuration and the results."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ PACKAGES = ("vig-pyg", "torch", "torch_geometric", "torchvision", "lightning", "
 
 
 def model_card(folder: Path, model: nn.Module, data: TrainData, history: MetricsHistory, config: TrainConfig) -> str:
-    """Make the card as Markdown.
+    """Return the model card as Markdown.
 
     Args:
-        folder: The run's folder.
-        model: The network.
-        data: The training and validation images.
+        folder: The run folder.
+        model: The trained network.
+        data: The data on which the network was trained.
         history: The scores of all epochs.
-        config: Configuration of the training.
+        config: The configuration of the training.
     """
     kept = history.kept
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    which = "of the epoch with the best held-out score" if history.keep == "best" else "of the last epoch"
+    which = "of the epoch with the best validation score" if history.keep == "best" else "of the last epoch"
     average = f", a moving average with decay {config.ema}" if config.ema else ""
     text = data.card(model, kept)
     lines = [
         f"# {text.name} on {markdown_text(data.title)}",
         "",
-        f"{text.purpose} It has {parameters:.3f} M parameters and knows {len(data.class_names)} classes: "
+        f"{text.purpose} It has {parameters:.3f} M parameters and {len(data.class_names)} classes: "
         f"{', '.join(map(markdown_text, data.class_names[:20]))}{', …' if len(data.class_names) > 20 else ''}.",
         "",
         "## Result",
         "",
-        f"Weights {which}{average}, on {len(data.val_set)} held-out images, each counted once:",
+        f"Scores of the weights {which}{average}, on {len(data.val_set)} validation images, each counted once:",
         "",
         "| | |",
         "|---|---|",
         *[f"| {markdown_text(name)} | {score} |" for name, score in text.scores.items()],
         f"| epoch | {int(kept['epoch'])} of {config.epochs} |",
         "",
-        "The held-out images chose the epoch, so the score flatters the model." if history.keep == "best" else "",
+        "The score is optimistically biased, because it also selected the epoch." if history.keep == "best" else "",
         "",
         "## Use",
         "",
@@ -68,18 +68,18 @@ def model_card(folder: Path, model: nn.Module, data: TrainData, history: Metrics
 
 
 def _training(data: TrainData, config: TrainConfig) -> list[str]:
-    """Describe how the model was trained, so that it can be trained again."""
+    """Return the section that describes how to reproduce the training."""
     return [
         "## Training",
         "",
-        f"- Data: {markdown_text(data.title)}, {len(data.train_set)} images to train on, {len(data.val_set)} held out.",
+        f"- Data: {markdown_text(data.title)}, {len(data.train_set)} training, {len(data.val_set)} validation images.",
         f"- Command: {markdown_code(command())}",
         f"- Code: {commit() or 'not in git'}",
         f"- Seed: {config.seed}",
         f"- Versions: Python {platform.python_version()}, {', '.join(versions())}",
         f"- Machine: {platform.machine()}, {platform.system()}",
         "",
-        "Every value that differs from the default (all are in `config.yaml`):",
+        "These values differ from the default (`config.yaml` has all values):",
         "",
         *[f"- {key}: {_shown(value)}" for key, value in differing(config).items()],
     ]
@@ -90,7 +90,7 @@ def _shown(value: Any) -> str:
 
 
 def in_shell(folder: Path) -> str:
-    """Return the name of the folder as a word of a command, or a placeholder where it cannot be written as one."""
+    """Return the folder name quoted for a shell, or the placeholder `RUN` if it cannot be quoted."""
     word = shlex.quote(str(folder))
     return word if word.isprintable() and "`" not in word else "RUN"
 
@@ -101,7 +101,7 @@ def command() -> str:
 
 
 def commit() -> str | None:
-    """Return the commit of this package's code, and whether there are changes on top; `None` outside git."""
+    """Return the commit of this package's code, and whether there are uncommitted changes; `None` outside git."""
     here = Path(__file__).parent
     try:
         tracked = subprocess.run(
@@ -122,7 +122,7 @@ def commit() -> str | None:
 
 
 def versions() -> list[str]:
-    """Return names and versions of the packages that the result depends on."""
+    """Return the names and versions of the packages on which the result depends."""
     found = []
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Checkpoints from which a run goes on as if it had never stopped."""
+"""Checkpoints from which an interrupted run continues with the same results."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LAST = "last.ckpt"
 
 
 class CheckpointCallback(lightning.Callback):
-    """Writes the checkpoint after every epoch, every so many steps if wanted, and when a signal asks to stop.
+    """Writes a checkpoint after every epoch, optionally every `every` steps, and when a signal stops the run.
 
-    It must be the last callback: what the others have done in a step belongs to the checkpoint.
+    It must be the last callback, because the checkpoint contains the state of the other callbacks after a step.
 
     Args:
-        folder: Folder of the run.
-        stop: The callback that receives signals.
-        every: Number of steps between checkpoints within an epoch; `None` writes none there.
+        folder: The run folder.
+        stop: The handler that receives signals.
+        every: Number of steps between two checkpoints within an epoch; `None` writes none within epochs.
     """
 
     def __init__(self, folder: Path, stop: PreemptionHandler, *, every: int | None = None) -> None:
@@ -34,7 +34,7 @@ class CheckpointCallback(lightning.Callback):
         self._step = 0
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *rest: Any) -> None:
-        batch_idx: int = rest[2]  # after what the step gave, and the batch
+        batch_idx: int = rest[2]  # after the result of the step and the batch
         stepped, self._step = trainer.global_step > self._step, trainer.global_step
         if not stepped or batch_idx + 1 >= trainer.num_training_batches:
             return  # gradients are being added, or the end of the epoch saves

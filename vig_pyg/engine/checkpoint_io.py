@@ -1,4 +1,4 @@
-"""Checkpoints of Lightning as files that are complete or absent, and that are read without running anything in them."""
+"""Atomic writing of Lightning's checkpoints, and reading of checkpoints without executing code."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ENTRIES = ("state_dict", "epoch", "global_step", "loops", "callbacks", "optimize
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read the content of a checkpoint, on the CPU; nothing in it is run.
+    """Read a checkpoint to the CPU; no code in it is executed.
 
     Args:
         path: A file that `AtomicCheckpointIO` wrote.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, is no checkpoint, or holds more than tensors and plain values.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is damaged, is not a checkpoint, or contains more than tensors and plain values.
     """
     path = Path(path)
     if not path.is_file():
@@ -34,17 +34,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             check_records(file, path.stat().st_size)
-        # never left to a default: a version of Lightning or a variable of the environment may choose another
+        # always explicit, because the default depends on Lightning's version and on environment variables
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
-        why = f"to read it, {asked[1]} would have to run" if asked else error_text(error, limit=200)
+        why = f"reading it would execute {asked[1]}" if asked else error_text(error, limit=200)
         raise ValueError(
             f"{path} holds more than tensors and plain values ({why}). It is refused and nothing in it was run."
         ) from error
     except Exception as error:  # torch's reader of damaged files raises errors of many types
         raise ValueError(
-            f"{path} is damaged, cut short or not a checkpoint ({error_text(error, limit=200)}). Nothing in it was run."
+            f"{path} is damaged, truncated or not a checkpoint ({error_text(error, limit=200)}). Nothing in it was run."
         ) from error
     if not isinstance(content, dict) or any(name not in content for name in ENTRIES):
         raise ValueError(f"{path} is not a checkpoint of a run: it needs the entries {', '.join(ENTRIES)}.")
@@ -52,7 +52,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints, written in one step and read without running anything in them."""
+    """Writes Lightning's checkpoints atomically, and reads them without executing code."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         if storage_options is not None:

@@ -1,4 +1,4 @@
-"""The configuration that every training run has: values, bounds and defaults, whatever the task."""
+"""The configuration that all training tasks share, with the bounds and the defaults of its values."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Precision = Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true",
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The values that every training run has.
+    """Options of every training run.
 
-    A number outside its bounds is a slip, or meant to fill the memory.
+    Every number has bounds, because a number outside of them is a mistake, or an attempt to exhaust the memory.
 
     Args:
         epochs: Number of passes over the training images.
@@ -34,28 +34,30 @@ class TrainConfig:
         eps: AdamW's epsilon; 1e-8 is published.
         layer_decay: Learning rate of each layer as a share of that of the next layer; 1 is off, 0.7 is usual in
             fine-tuning.
-        freeze: Train the head alone; the backbone and its batch statistics stay as they are.
+        freeze: Train only the head; the backbone and its batch statistics do not change.
         clip_grad: Largest norm of the gradient; null is off.
-        accumulate: Number of parts into which a batch is cut, whose gradients are added: it needs less memory and
-            makes the same step, except that batch norm sees the parts.
-        ema: Decay of the moving average of the weights, which is then evaluated and kept; null is off.
+        accumulate: Number of parts into which a batch is divided; their gradients are added. This needs less memory
+            and gives the same step, except that batch norm normalizes each part separately.
+        ema: Decay of the moving average of the weights; the average is evaluated and saved instead of the weights.
+            null is off.
         ema_warmup: Start the moving average with a small decay that grows, for runs of few steps.
         evaluate_every: Number of epochs between two evaluations.
         patience: Number of evaluations without a better score after which training stops; null is off.
-        keep: Which weights are kept at the end: `"last"`, or `"best"`: those with the best validation score (which
-            is then optimistically biased).
+        keep: Which weights are saved at the end: `"last"`, or `"best"`, those of the epoch with the best validation
+            score (which is then optimistically biased).
         seed: Seed of the weights, the order of the images and the augmentation.
         num_workers: Number of processes that read images, for each process that trains.
-        precision: Precision of the arithmetic, in Lightning's words; the weights stay in float32 with `*-mixed`.
-        accelerator: Kind of device in Lightning's words, such as `auto`, `cpu` or `gpu`.
-        devices: Number of processes on this machine; `auto` is what the launcher says, else all GPUs, else one CPU.
-        num_nodes: Number of machines; 0 is what the launcher says, else one.
+        precision: Precision of the arithmetic, with Lightning's names; with `*-mixed` the weights stay in float32.
+        accelerator: Kind of device, with Lightning's names, such as `auto`, `cpu` or `gpu`.
+        devices: Number of processes on this machine; `auto` means the number of the launcher, else all GPUs, else 1.
+        num_nodes: Number of machines; 0 means the number of the launcher, else 1.
         sync_bn: Compute the statistics of batch norm over the images of all processes.
-        checkpoint_every: Number of steps between two checkpoints within an epoch; null writes one at its end only.
-        tensorboard: Also write TensorBoard's files.
+        checkpoint_every: Number of steps between two checkpoints within an epoch; null writes a checkpoint only at the
+            end of each epoch.
+        tensorboard: Also write log files for TensorBoard.
 
     Raises:
-        ValueError: If a value is out of its bounds.
+        ValueError: If a value is out of range.
 
     Example:
         >>> TrainConfig(epochs=5, warmup="20 steps").lr

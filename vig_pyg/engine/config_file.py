@@ -1,4 +1,4 @@
-"""Values of a configuration from files and flags, the last one wins; and back to YAML."""
+"""Merging of configuration values from files and flags, and conversion of a configuration to YAML."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Config = TypeVar("Config", bound="DataclassInstance")
-#: Values by the names of fields, with where they come from for errors: a file's name, or "the command line".
+#: The name of a source for error messages (a file name, or "the command line"), and its values by field name.
 Source = tuple[str, Mapping[str, Any]]
 _OPTION = "options."
 
 
 def merge_values(config: type[DataclassInstance], base: Mapping[str, Any], *sources: Source) -> dict[str, Any]:
-    """Merge values by the names of fields.
+    """Merge values from several sources into one mapping from field names to values.
 
     Args:
-        config: The dataclass.
+        config: The dataclass of the configuration.
         base: Values to start from.
-        sources: Each wins over those before. A part such as `augmentation` changes the values that it names;
-            `options` replaces all options, `options.k` changes one.
+        sources: Sources of values; a later source overrides an earlier one. A nested entry such as `augmentation`
+            changes only the values that it names. `options` replaces all options, and `options.k` changes one.
 
     Raises:
-        ValueError: If a name or a value is wrong; says which, where, and what is expected.
+        ValueError: If a name or a value is wrong; the message names it, its source, and what is expected.
     """
     check = mapping(checks_of(config))
     merged = dict(base)
@@ -48,14 +48,14 @@ def merge_values(config: type[DataclassInstance], base: Mapping[str, Any], *sour
 
 
 def from_values(config: type[Config], values: Mapping[str, Any]) -> Config:
-    """Make the configuration with these values; parts are made of their own, lists of options become tuples.
+    """Create a configuration from values; nested dataclasses are created from mappings, and lists become tuples.
 
     Args:
-        config: The dataclass.
-        values: Values by the names of fields.
+        config: The dataclass of the configuration.
+        values: Values by field name.
 
     Raises:
-        ValueError: If a field without default is missing, or a value does not go with the others.
+        ValueError: If a field without a default is missing, or values contradict each other.
     """
     made = dict(values)
     for name, kind in get_type_hints(config).items():
@@ -67,12 +67,12 @@ def from_values(config: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def to_values(config: DataclassInstance) -> dict[str, Any]:
-    """Return the values of a configuration, parts as mappings; the inverse of `from_values`."""
+    """Return the values of a configuration, with nested dataclasses as mappings; the inverse of `from_values`."""
     return asdict(config)
 
 
 def differing(config: DataclassInstance) -> dict[str, Any]:
-    """Return the values that are not the default, by dotted names; what has no default is one of them.
+    """Return the values that differ from the default, by dotted names; fields without a default are included.
 
     Args:
         config: The configuration.
@@ -93,7 +93,7 @@ def differing(config: DataclassInstance) -> dict[str, Any]:
 
 
 def own_first(config: DataclassInstance) -> list[Field[Any]]:
-    """Return the fields of a task before those that every task has.
+    """Return the fields of a configuration, those of the task before those of `TrainConfig`.
 
     Args:
         config: The configuration.
@@ -103,7 +103,7 @@ def own_first(config: DataclassInstance) -> list[Field[Any]]:
 
 
 def to_yaml(config: DataclassInstance) -> str:
-    """Write every value as YAML, in the order of the fields, those of the task before those of every task.
+    """Return all values as YAML, those of the task before those of `TrainConfig`.
 
     Args:
         config: The configuration.

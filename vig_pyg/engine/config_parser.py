@@ -1,4 +1,4 @@
-"""Flags of a command from the fields of a configuration, made by jsonargparse; errors are one line."""
+"""Command-line flags for the fields of a configuration, by jsonargparse, with error messages of one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vig_pyg._io.dataclass_schema import checks_of
 from vig_pyg._io.schema import Check, Scalar, nearest
 from vig_pyg._io.text import error_text
 
-#: What the choices of a flag, or its name, tell already.
+#: Descriptions that would only repeat the choices or the name of a flag.
 _PLAIN = ("one of ", "true or false", "text of at most ")
 
 
@@ -24,13 +24,13 @@ set_loader("bounded", lambda text: parse_yaml(text, where="the value"), exceptio
 
 
 class ConfigParser(ArgumentParser):
-    """A parser with a flag for each field of a dataclass: `--batch-size`, and `--augmentation.flip` for a part's.
+    """A parser with a flag for each field of a dataclass, such as `--batch-size`, or `--augmentation.flip` if nested.
 
     Args:
-        config: The dataclass; its docstring's `Args` are the help, its types the bounds.
+        config: The dataclass. The `Args` of its docstring are the help texts, and its types define the bounds.
         prog: The command, such as `"vig-pyg train"`.
         description: Description of the command.
-        shortcuts: Further flags that set one of the `options`, `--k` for `options.k`, with their help.
+        shortcuts: Short flags for single `options`, such as `--k` for `options.k`, with their help texts.
         by_preset: Names of fields whose default depends on a preset.
     """
 
@@ -50,12 +50,12 @@ class ConfigParser(ArgumentParser):
             exit_on_error=False,
             allow_abbrev=False,
             parser_mode="bounded",
-            print_config=None,  # its own would leave presets and files out
+            print_config=None,  # the built-in function would ignore presets and files
             formatter_class=_Formatter,
         )
         self.shortcuts = dict(shortcuts or {})
         self.checks = _flat(checks_of(config), config)
-        #: Where a command adds what is not part of the configuration.
+        #: The group for flags of a command that are not part of the configuration.
         self.run_flags = self.add_argument_group("Run")
         parts = {name: kind for name, kind in get_type_hints(config).items() if is_dataclass(kind)}
         every = {field.name for base in config.__bases__ if is_dataclass(base) for field in fields(base)}
@@ -72,17 +72,18 @@ class ConfigParser(ArgumentParser):
             _complete_help(action, self.checks, by_preset)
 
     def _group(self, config: Any) -> Any:
-        """Add a part of the help under the first line of a docstring."""
+        """Start a group of the help, whose title is the first line of a docstring."""
         return self.add_argument_group((config.__doc__ or "").strip().splitlines()[0].rstrip("."))
 
     def parse_flags(self, argv: Sequence[str]) -> dict[str, Any]:
-        """Parse the given values, and only those; `options` are `options.NAME`, since they add to a file's.
+        """Return only the given values; each option is `options.NAME`, so that it is added to the options of a file.
 
         Args:
             argv: The flags.
 
         Raises:
-            ValueError: If a flag is unknown or its value is wrong; names the flag, the value and what is expected.
+            ValueError: If a flag is unknown or its value is wrong; the message names the flag, the value and the
+                expected values.
         """
         argv = [_underscored(word) for word in argv]
         try:
@@ -99,7 +100,7 @@ class ConfigParser(ArgumentParser):
         return {**found, **{f"options.{name}": value for name, value in options.items()}}
 
     def _said(self, error: ArgumentError, argv: Sequence[str]) -> str:
-        """Return the error in one line, in our words where the value is out of its bounds."""
+        """Return an error message of one line; for a value out of range it is the message of this library."""
         message = error_text(error)
         if unknown := re.match(r"unrecognized arguments: --(\S+)", message.replace("=", " ")):
             known = [_dashed(option) for action in self._actions for option in action.option_strings]
@@ -117,7 +118,7 @@ class ConfigParser(ArgumentParser):
 
 
 class _Formatter(DefaultHelpFormatter):
-    """Help as it stands in the docstrings, flags with dashes."""
+    """A help formatter that shows the docstrings unchanged, and flags with dashes."""
 
     def _get_help_string(self, action: Action) -> str:
         return action.help or ""
@@ -127,7 +128,7 @@ class _Formatter(DefaultHelpFormatter):
 
 
 def _flat(checks: Mapping[str, Check], config: type) -> dict[str, Check]:
-    """Flatten checks to dotted names: a part's fields are `part.field`."""
+    """Return the checks by dotted names; the fields of a nested dataclass are `part.field`."""
     found: dict[str, Check] = {}
     for name, kind in get_type_hints(config).items():
         parts = checks_of(kind) if is_dataclass(kind) else {}  # type: ignore[arg-type]  # a class, not an instance
@@ -136,7 +137,7 @@ def _flat(checks: Mapping[str, Check], config: type) -> dict[str, Check]:
 
 
 def _complete_help(action: Action, checks: Mapping[str, Check], by_preset: Collection[str]) -> None:
-    """Bounds and default behind what the docstring says."""
+    """Append the bounds and the default to the help text from the docstring."""
     check = checks.get(action.dest)
     if check is None:
         return
@@ -150,16 +151,16 @@ def _complete_help(action: Action, checks: Mapping[str, Check], by_preset: Colle
 
 
 def _shown(value: Any) -> str:
-    """Format a default as a command line has it."""
+    """Return a default value in the form of the command line."""
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
 
 
 def _underscored(word: str) -> str:
-    """Convert a flag to the name of a field; its value stays."""
+    """Convert a flag to a field name with underscores; its value is not changed."""
     name, equals, value = word.partition("=")
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if word.startswith("--") else word
 
 
 def _dashed(name: str) -> str:
-    """Convert the name of a field to a flag; a placeholder for its value, in capitals, stays."""
+    """Convert a field name to a flag with dashes; a placeholder in capitals is not changed."""
     return re.sub(r"(?<=[a-z])_(?=[a-z])", "-", name)

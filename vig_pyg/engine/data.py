@@ -1,4 +1,4 @@
-"""Training and validation images of a task, and the loaders that training takes them from."""
+"""Training and validation images of a task, and their data loaders."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Loader = DataLoader[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class CardText:
-    """The parts of a model card that only the task knows.
+    """The parts of a model card that depend on the task.
 
     Args:
         name: Name of the network.
-        purpose: Purpose of the network, as a sentence.
-        scores: Names of scores and their values in words.
-        command: A command that uses it, with `{}` in place of the run folder.
-        images: Description of the images that the network takes, as a sentence.
+        purpose: The purpose of the network, as a sentence.
+        scores: Names of the scores and their values as text.
+        command: A command that uses the network, with `{}` in place of the run folder.
+        images: The images that the network accepts, as a sentence.
     """
 
     name: str
@@ -47,21 +47,28 @@ class CardText:
 
 
 class TrainData(lightning.LightningDataModule):
-    """Images of a task, and how they are loaded: the same batches for any number of processes, and after any stop.
+    """The images of a task and their data loaders, with batches that do not depend on processes or interruptions.
 
-    A kind of data defines `make_task`, `write_config`, `card` and, where there is more to draw, `figures`.
+    A subclass defines `make_task`, `write_config`, `card` and, if there are more figures, `figures`.
 
     Args:
-        title: Name of the data set.
-        train_set: Images to train on; an item is an index, or an index with the seed of its augmentation.
-        val_set: Images held out; the item `None` fills a batch up and counts for nothing.
+        title: Name of the data.
+        train_set: Training images; they are indexed by an index, or by an index and the seed of the augmentation.
+        val_set: Validation images; the index `None` gives a padding item that is not counted.
         class_names: Names of the classes.
-        batch_size: Number of images of a step, over all processes.
-        num_workers: Number of processes that read images, for each process that trains.
-        collate: Function that makes a batch from a list of items; by default they are stacked.
+        batch_size: Number of images in a step, over all processes.
+        num_workers: Number of data loading processes for each training process.
+        collate: Function from a list of items to a batch; by default the items are stacked.
 
     Raises:
         ValueError: If `num_workers` is negative.
+
+    Example:
+        >>> from torch.utils.data import TensorDataset
+        >>> images = TensorDataset(torch.rand(4, 3, 8, 8), torch.arange(4))
+        >>> names = ["a", "b", "c", "d"]
+        >>> TrainData("few", train_set=images, val_set=images, class_names=names, batch_size=2, num_workers=0).title
+        'few'
     """
 
     def __init__(
@@ -85,41 +92,56 @@ class TrainData(lightning.LightningDataModule):
         #: Seed of order and augmentation, and copies of an image (see `TrainBatches`); `fit` sets them.
         self.seed, self.repeats = 0, 1
         self._loaders: list[Loader] = []
-        #: Epoch and batch where training goes on; part of a checkpoint.
+        #: Epoch and batch at which training continues; part of a checkpoint.
         self.place = (0, 0)
 
     def make_task(self, model: nn.Module, config: TrainConfig) -> Task:
-        """Make the network's task, with its loss and scores on this data."""
-        raise NotImplementedError
-
-    def check(self, model: nn.Module, config: TrainConfig, *, world: int) -> None:  # noqa: ARG002
-        """Raise `ValueError` before the first step for what would end the run later.
+        """Create the task: the network with its loss and its scores on this data.
 
         Args:
             model: The network.
-            config: Configuration of the training.
+            config: The configuration of the training.
+        """
+        raise NotImplementedError
+
+    def check(self, model: nn.Module, config: TrainConfig, *, world: int) -> None:  # noqa: ARG002
+        """Raise `ValueError` before the first step for errors that would stop the run later.
+
+        Args:
+            model: The network.
+            config: The configuration of the training.
             world: Number of processes.
         """
         if not len(self.val_set):
-            raise ValueError(f"{self.title} has no held-out images to evaluate on.")
+            raise ValueError(f"{self.title} has no validation images.")
         self._batches(
             world=world, accumulate=config.accumulate
-        )  # refuses batches that cannot be cut, and too few images
+        )  # raises for batches that cannot be divided, and for too few images
 
     def write_config(self, folder: Path, model: nn.Module) -> None:
-        """Write `config.json`: what is needed to use the weights of a run."""
+        """Write `config.json`, which is needed to use the weights of a run.
+
+        Args:
+            folder: The run folder.
+            model: The network.
+        """
         raise NotImplementedError
 
     def card(self, model: nn.Module, row: dict[str, float]) -> CardText:
-        """Return what the model card says about the network and the scores in a row of `metrics.csv`."""
+        """Return the text of the model card about the network, and about the scores of a row of `metrics.csv`.
+
+        Args:
+            model: The trained network.
+            row: The row of the epoch whose weights are saved.
+        """
         raise NotImplementedError
 
     def figures(self, model: nn.Module, counts: Any) -> dict[str, Callable[[], Content]]:  # noqa: ARG002
-        """Figures of a finished run by the names of their files; each is made when it is written.
+        """Return the figures of a finished run by file name; each is created when it is written.
 
         Args:
             model: The trained network, on the CPU.
-            counts: `Task.counts` of the epoch that is kept.
+            counts: `Task.counts` of the epoch whose weights are saved.
         """
         return {}
 
@@ -164,7 +186,7 @@ class TrainData(lightning.LightningDataModule):
         return loader
 
     def end_workers(self) -> None:
-        """End the processes that load; after an error its traceback keeps them, and the exit would wait for them."""
+        """End the data loading processes, which the traceback of an error would otherwise keep alive."""
         for loader in self._loaders:
             iterator = getattr(loader, "_iterator", None)
             if iterator is not None:
@@ -180,14 +202,14 @@ class TrainData(lightning.LightningDataModule):
 
 
 def _stay_until_told(over: Any, _: int) -> None:
-    """A scheduler's signal goes to all processes; the one that trains needs its workers to finish its step.
+    """Keep the workers alive after a scheduler's signal, because the training process needs them to finish its step.
 
-    When that one exits, Python ends its workers by the same signal and waits for them; then `over` is set.
+    When the training process exits, Python sends its workers the signal and waits for them. `over` is then true.
     """
 
     def stay(*_: object) -> None:
         if over.value:
-            os._exit(0)  # torch calls anything else a crash
+            os._exit(0)  # torch reports any other exit as a crash
 
     for signum in SIGNALS:
         signal.signal(signum, stay if signum == signal.SIGTERM else signal.SIG_IGN)
@@ -195,7 +217,7 @@ def _stay_until_told(over: Any, _: int) -> None:
 
 @cache
 def _is_over() -> Any:
-    """Make a value shared with the workers: true when this process exits."""
+    """Return a value shared with the workers that becomes true when this process exits."""
     over = RawValue(ctypes.c_bool, False)
     atexit.register(setattr, over, "value", True)
     return over

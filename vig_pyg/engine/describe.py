@@ -1,4 +1,4 @@
-"""The card and the images of a run, made when its weights are safe: what cannot be made is missed in the log."""
+"""The model card and the figures of a run, created after its weights are saved; a failure is only logged."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _log = logging.getLogger(__name__)
 
 
 def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHistory, config: TrainConfig) -> None:
-    """Write `README.md`, `curves.png` and the task's own images; a failure of one is a warning with the reason.
+    """Write `README.md`, `curves.png` and the figures of the task; if one fails, a warning gives the reason.
 
     Args:
-        folder: The run's folder.
+        folder: The run folder.
         model: The trained network, on the CPU.
-        data: The training and validation images.
+        data: The data on which the network was trained.
         history: The scores of all epochs.
-        config: Configuration of the training.
+        config: The configuration of the training.
     """
     parts: dict[str, Callable[[], Content]] = {CARD: lambda: model_card(folder, model, data, history, config)}
     if can_draw():
@@ -39,7 +39,7 @@ def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHi
     for file, make in parts.items():
         try:
             write_file(folder / file, make(), overwrite=True)
-        except Exception as error:  # whatever it is, the training was not in vain
+        except Exception as error:  # no error here may discard the trained weights
             _log.warning(
                 "%s was not written (%s: %s). The run is complete without it.",
                 folder / file,

@@ -1,4 +1,4 @@
-"""A moving average of the weights, scored in place of them."""
+"""A moving average of the weights, which is evaluated instead of the weights."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vig_pyg.engine.task import Task
 
 
 class EMA(lightning.Callback):
-    """Keeps timm's moving average of the network, batch statistics too, and has it scored.
+    """Updates timm's moving average of the network (including batch statistics), which is evaluated instead of it.
 
-    Lightning's own callback averages buffers that are made as training goes, such as kept position codes, and would
-    pair the wrong ones; timm's takes what is saved with the weights.
+    Lightning's own callback would also average buffers that are created during training, such as cached position
+    codes, and pair the wrong ones; timm's average uses the state dict only.
 
     Args:
-        decay: Decay of the average; 0.99996 is published, for 300 epochs of ImageNet.
-        warmup: If true, the decay grows to that value, for runs of few steps.
+        decay: Decay of the average; the published value is 0.99996, for 300 epochs of ImageNet.
+        warmup: If true, the decay starts small and grows to `decay`, for runs of few steps.
     """
 
     def __init__(self, decay: float, *, warmup: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The numbers of every epoch, the best of them, and when to stop."""
+"""The metrics of every epoch, the selection of the best epoch, and early stopping."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ METRICS = "metrics.csv"
 
 
 class MetricsHistory(lightning.Callback):
-    """One row for each epoch, as `metrics.csv`; the best weights as a file; early stopping.
+    """Records one row per epoch (`metrics.csv`), saves the best weights, and stops training early.
 
     Args:
-        monitor: The score whose highest value is the best.
-        folder: The run folder; `None` writes nothing.
-        keep: The epoch whose counts are drawn in the end: the last or the best.
-        patience: Number of epochs without a better score after which training stops; `None` never stops.
-        evaluate_every: Number of epochs between evaluations; the last epoch is always evaluated.
+        monitor: Name of the score; the highest value is the best.
+        folder: The run folder; with `None` nothing is written.
+        keep: Whether the confusion counts of the `"last"` or of the `"best"` epoch are drawn at the end.
+        patience: Number of evaluations without a better score before training stops; `None` never stops.
+        evaluate_every: Number of epochs between two evaluations; the last epoch is always evaluated.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class MetricsHistory(lightning.Callback):
 
     @property
     def kept(self) -> dict[str, float]:
-        """The row of the weights that are kept."""
+        """The row of the epoch whose weights are saved."""
         best = self.best
         return self.rows[-1 if self.keep == "last" or best is None else best]
 
@@ -96,7 +96,7 @@ class MetricsHistory(lightning.Callback):
         return self.patience is not None and best is not None and len(self.rows) - 1 - best >= self.patience
 
     def write(self, path: Path) -> None:
-        """The rows as CSV; a cell is empty where an epoch was not evaluated."""
+        """Write the rows as CSV; the scores of an epoch without evaluation are empty."""
         columns = [*dict.fromkeys(name for row in self.rows for name in row if name != "lr"), "lr"]
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns)
@@ -110,6 +110,6 @@ class MetricsHistory(lightning.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         rows = state_dict["rows"]
         if not all(isinstance(value, int | float) for row in rows for value in row.values()):
-            raise TypeError("its rows of metrics.csv hold more than numbers")
+            raise TypeError("its rows of metrics.csv contain values that are not numbers")
         self.rows = [dict(row) for row in rows]
         self.counts = state_dict["counts"]

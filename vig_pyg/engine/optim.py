@@ -1,4 +1,4 @@
-"""Groups of parameters with their weight decay and learning rates, and the learning rate over the steps."""
+"""Parameter groups with weight decay and layer-wise learning rates, and the learning rate schedule."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from vig_pyg.models.layer_groups import layer_of
 def parameter_groups(
     model: nn.Module, *, lr: float, weight_decay: float, layer_decay: float = 1.0
 ) -> list[dict[str, Any]]:
-    """Make groups for an optimizer with timm: biases, norms and positions without decay, lower layers slower.
+    """Create the parameter groups of an optimizer with timm, with weight decay and layer-wise learning rates.
+
+    Biases, norms and position embeddings have no weight decay.
 
     Args:
-        model: The network; parameters that need no gradient are left out.
+        model: The network; parameters that require no gradient are omitted.
         lr: Learning rate of the last layer.
-        weight_decay: Weight decay of matrices and convolutions; biases, norms and positions have none.
-        layer_decay: Each layer's rate over that of the layer after it. The layers are those of the model's
-            `group_matcher`; without one, stem, blocks and head are the layers, and a `Downsample` belongs to the block
-            behind it.
+        weight_decay: Weight decay of the other parameters.
+        layer_decay: Learning rate of each layer divided by that of the next layer. The layers are those of the
+            `group_matcher` of the model; without one, they are the stem, the blocks and the head, and a `Downsample`
+            belongs to the block after it.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -63,7 +65,7 @@ def without_decay(model: nn.Module) -> set[str]:
 
 
 class _Layers:
-    """A network as timm's layer-wise decay wants it: parameters, and a matcher from names to the order of layers."""
+    """An adapter for timm's layer-wise decay: parameters, and a matcher from names to layer positions."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -76,11 +78,11 @@ class _Layers:
 
 
 def learning_rate(config: TrainConfig, steps: int) -> WarmRate:
-    """Make the learning rate of a run over its steps, as a factor of the largest.
+    """Return the learning rate schedule of a run, relative to the largest learning rate.
 
     Args:
-        config: The warm-up and the schedule.
-        steps: All steps of the run.
+        config: The configuration with the warm-up and the schedule.
+        steps: Number of steps of the whole run.
 
     Example:
         >>> rate = learning_rate(TrainConfig(schedule="step", warmup="0%"), 12)
@@ -94,14 +96,14 @@ def learning_rate(config: TrainConfig, steps: int) -> WarmRate:
 
 @dataclass
 class WarmRate:
-    """Factor of the learning rate: a linear rise to 1, then half a cosine or two steps of a tenth.
+    """Factor of the learning rate: a linear rise to 1, then half a cosine period or two divisions by 10.
 
     Args:
-        steps: All steps.
-        rise: Steps of the rise, at least 1.
+        steps: Number of steps of the whole run.
+        rise: Number of steps of the rise, at least 1.
         start: Factor before the first step.
-        end: Factor after the last; steps do not fall below it.
-        schedule: `"cosine"`, or `"step"`, which divides by 10 after 8/12 and 11/12 of the steps (1x of COCO).
+        end: Factor after the last step; with `"step"` it is the lower bound.
+        schedule: `"cosine"`, or `"step"`, which divides by 10 after 8/12 and 11/12 of the steps (COCO's 1x schedule).
 
     Example:
         >>> [round(WarmRate(4, 2)(step), 2) for step in range(5)]

@@ -1,4 +1,4 @@
-"""The curves of a run."""
+"""Plots of the losses and scores of a run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from vig_pyg._figure import figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Scores that are drawn where there are any, as shares from 0 to 1.
+#: Scores from 0 to 1 that are drawn if they exist.
 SCORES = {
-    "val_accuracy": "held-out accuracy",
+    "val_accuracy": "validation accuracy",
     "val_AP50": "AP50",
     "val_AP": "AP",
     "val_mask_AP50": "mask AP50",
@@ -20,16 +20,16 @@ SCORES = {
 
 
 def draw_curves(rows: list[dict[str, float]]) -> Figure:
-    """Draw losses and scores over the epochs.
+    """Draw the losses and the scores over the epochs.
 
     Args:
-        rows: One for each epoch with `epoch`, `train_...` and, where it was evaluated, `val_...`.
+        rows: One row per epoch with `epoch`, `train_...` and, for evaluated epochs, `val_...`.
     """
     fig = figure(9, 3.6)
     left, right = fig.subplots(1, 2)
     losses = [name for name in rows[0] if name.startswith("train_")]
     for name in losses + ["val_loss"] * any("val_loss" in row for row in rows):
-        label = {"train_loss": "training" if len(losses) == 1 else "training, sum", "val_loss": "held out"}.get(
+        label = {"train_loss": "training" if len(losses) == 1 else "training, sum", "val_loss": "validation"}.get(
             name, name.removeprefix("train_").replace("_", " ")
         )
         points = [(row["epoch"], row[name]) for row in rows if name in row]

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: it finishes its step, saves, and says how to go on."""
+"""Handling of signals that stop a run: it finishes its step, saves a checkpoint, and prints how to resume."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import lightning
 
 from vig_pyg._io.signals import Terminated
 
-#: What a scheduler or a person sends. SLURM can be told to send SIGUSR1; else it sends SIGTERM.
+#: The signals that stop a run. SLURM can be configured to send SIGUSR1; by default it sends SIGTERM.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class TrainingInterrupted(Exception):  # noqa: N818  (it is no error)
-    """A run ended early because of a signal; its checkpoint is written.
+    """A signal stopped the run; its checkpoint has been written.
 
     Args:
         signum: The signal.
@@ -33,12 +33,12 @@ class TrainingInterrupted(Exception):  # noqa: N818  (it is no error)
 class PreemptionHandler(lightning.Callback):
     """Remembers a signal until the run can stop; a second Ctrl-C stops at once.
 
-    Lightning's own handler talks to the other processes from within the handler, in the middle of whatever they were
-    saying; here they agree between steps.
+    Lightning's own handler communicates with the other processes inside the signal handler, which can interfere with
+    a collective operation in progress. Here the processes agree between steps.
 
     Args:
-        at_once: Whether a signal before the first step raises `KeyboardInterrupt`, since there is nothing to finish;
-            after the last step it does in any case.
+        at_once: If true, a signal before the first step raises `KeyboardInterrupt`, because there is nothing to save.
+            After the last step a signal always does.
     """
 
     def __init__(self, *, at_once: bool = False) -> None:
@@ -50,7 +50,7 @@ class PreemptionHandler(lightning.Callback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals over, and give them back as they were; only in the main thread, others may not."""
+        """A context that handles the signals, and then restores the handlers; only the main thread can do so."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -64,7 +64,7 @@ class PreemptionHandler(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         self._trainer, self.started, self.at_once = trainer, True, False
         if threading.current_thread() is threading.main_thread():
-            for signum in SIGNALS:  # again, as Lightning has put its own in their place
+            for signum in SIGNALS:  # again, because Lightning has replaced the handlers
                 signal.signal(signum, self._listen)
 
     def on_train_end(self, *_: Any) -> None:
@@ -84,7 +84,7 @@ class PreemptionHandler(lightning.Callback):
         self.signum = signum
 
     def agreed(self, trainer: lightning.Trainer) -> int:
-        """Return the signal, if any process has got one; all processes must ask."""
+        """Return the signal if any process received one, otherwise 0; all processes must call this method together."""
         if trainer.world_size > 1:
             some = trainer.strategy.reduce_boolean_decision(bool(self.signum), all=False)
             return (self.signum or signal.SIGTERM) if some else 0

@@ -20,22 +20,23 @@ _log = logging.getLogger(__name__)
 
 
 def check_run(model: nn.Module, data: TrainData, config: TrainConfig, out: Path, *, resume: bool) -> Processes:
-    """Raise an error now for what would otherwise end the run later.
+    """Raise an error before the first step for problems that would otherwise stop the run later.
 
     Args:
         model: The network.
         data: The images.
-        config: Configuration of the training.
+        config: The configuration of the training.
         out: The run folder.
-        resume: Whether the run folder is there already.
+        resume: If true, the run folder already exists.
 
     Returns:
-        What this process is among others.
+        The rank and the number of the processes.
 
     Raises:
-        ImportError: If TensorBoard is wanted and missing; what draws is only missed in the log.
-        OSError: If the run folder could not be made and filled.
-        ValueError: If the processes are not those of one launcher, or a value goes with no data, network or batch.
+        ImportError: If `tensorboard` is true and TensorBoard is missing. (If matplotlib is missing, this is logged.)
+        OSError: If the run folder cannot be created or written.
+        ValueError: If the environment variables do not come from one launcher, or if a value does not fit the data, the
+            network or the batch.
     """
     processes()  # refuses incomplete variables before they are read
     devices, nodes = placement(config)
@@ -49,24 +50,24 @@ def check_run(model: nn.Module, data: TrainData, config: TrainConfig, out: Path,
 
 
 def _check_classes(data: TrainData, out: Path) -> None:
-    """A run goes on with the classes that it began with."""
+    """Check that a resumed run has the same classes as at its start."""
     if (out / CONFIG).is_file():
         began: Any = read_config(out / CONFIG).get("class_names")
         if began is not None and list(began) != list(data.class_names):
-            raise ValueError(f"{data.title} has other classes than when the run in {out} began.")
+            raise ValueError(f"The classes of {data.title} are not those with which the run in {out} started.")
 
 
 def check_extras(config: TrainConfig, *, first: bool) -> None:
-    """Packages that are only used on the way, or at the end.
+    """Check the optional packages that are used during the run or at its end.
 
     Args:
-        config: Configuration of the training.
-        first: Whether this process says what is missing.
+        config: The configuration of the training.
+        first: If true, this process logs a missing package.
     """
     if config.tensorboard and not (find_spec("tensorboard") or find_spec("tensorboardX")):
         raise ImportError('tensorboard=true needs TensorBoard: pip install "vig-pyg[tensorboard]".')
     if first and not can_draw():
-        _log.warning('matplotlib is missing, so the run gets no images: pip install "vig-pyg[plot]" for them.')
+        _log.warning('matplotlib is missing, so the run has no figures: pip install "vig-pyg[plot]".')
 
 
 def can_draw() -> bool:
@@ -75,7 +76,7 @@ def can_draw() -> bool:
 
 
 def _size(model: nn.Module, config: TrainConfig) -> int:
-    """Estimate the largest size of a run folder: a checkpoint replaces another, beside two files of weights."""
+    """Estimate the largest size of a run folder in bytes: two checkpoints and two weight files."""
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     checkpoint = weights * (3 if config.ema is None else 4)  # two moments of the optimizer, and the average
     return 2 * checkpoint + 2 * weights + 2**20

@@ -1,7 +1,8 @@
-"""The place of this process among several, from the variables of launchers: decided once, everywhere alike.
+"""Detection of the rank and the number of processes from the environment variables of launchers.
 
-A variable that a launcher of an earlier command has left behind would make a process believe that another one does the
-writing. Only the complete set of one launcher counts; what is left of others is an error that names it.
+If a variable of an earlier launcher is still set, a process could wrongly conclude that another process writes the
+files. So the variables of one launcher must be complete, and variables of other launchers raise an error that names
+them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 from vig_pyg._io.text import terminal_text
 
 Launcher = Literal["none", "torchrun", "SLURM", "LSF", "Lightning"]
-#: Variables from which Lightning guesses a rank, and sizes that go with them.
+#: Variables from which Lightning derives a rank, and the matching variables of the number of processes.
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "NODE_RANK", "GROUP_RANK")
 _SIZES = ("WORLD_SIZE", "LOCAL_WORLD_SIZE")
 _LSF = ("LSB_JOBID", "LSB_DJOB_RANKFILE", "JSM_NAMESPACE_LOCAL_RANK", "JSM_NAMESPACE_SIZE")
@@ -22,12 +23,12 @@ _LSF = ("LSB_JOBID", "LSB_DJOB_RANKFILE", "JSM_NAMESPACE_LOCAL_RANK", "JSM_NAMES
 
 @dataclass(frozen=True)
 class Processes:
-    """The place of this process among others.
+    """The position of this process among all processes of a run.
 
     Args:
-        launcher: The program that started the processes.
-        first: Whether this is the first of all, which alone writes.
-        world: Number of processes; 1 where nobody has started several (Lightning may start them later).
+        launcher: Name of the launcher that started the processes.
+        first: True for the first process, which is the only one that writes files.
+        world: Number of processes; 1 if no launcher started several (Lightning may start more later).
     """
 
     launcher: Launcher = "none"
@@ -36,14 +37,14 @@ class Processes:
 
 
 def processes(env: Mapping[str, str] = os.environ) -> Processes:
-    """Find the place of this process.
+    """Return the position of this process among all processes.
 
     Args:
-        env: Variables of the environment.
+        env: The environment variables.
 
     Raises:
-        ValueError: If the variables are incomplete, contradict each other, or are left over from another command; with
-            their names.
+        ValueError: If the variables are incomplete, contradict each other, or are left over from another command; the
+            message names them.
 
     Example:
         >>> processes({}).first
@@ -71,12 +72,12 @@ def processes(env: Mapping[str, str] = os.environ) -> Processes:
 
 
 def check_processes(devices: int | str, nodes: int, env: Mapping[str, str] = os.environ) -> Processes:
-    """Check the variables for a training on so many devices, and return the place of this process.
+    """Return the position of this process, and check the number of processes.
 
     Args:
-        devices: Processes on each machine, or `"auto"` where their number is not known yet.
-        nodes: Machines.
-        env: Variables of the environment.
+        devices: Number of processes on each machine, or `"auto"` if the number is not known yet.
+        nodes: Number of machines.
+        env: The environment variables.
 
     Raises:
         ValueError: As `processes`, or if another number of processes was started.
@@ -91,8 +92,8 @@ def check_processes(devices: int | str, nodes: int, env: Mapping[str, str] = os.
             )
     elif wanted is not None and wanted != place.world:
         raise ValueError(
-            f"{place.launcher} has started {place.world} processes, and devices={devices} on {nodes} machines are "
-            f"{wanted}: leave devices and num_nodes out, or start as many."
+            f"{place.launcher} has started {place.world} processes, but devices={devices} on {nodes} machines need "
+            f"{wanted}: leave out devices and num_nodes, or start {wanted} processes."
         )
     elif place.launcher == "Lightning" and nodes > 1 and not {"NODE_RANK", "GROUP_RANK"} & env.keys():
         raise ValueError(f"NODE_RANK is not set: with num_nodes={nodes} each machine needs its number.")
@@ -102,7 +103,7 @@ def check_processes(devices: int | str, nodes: int, env: Mapping[str, str] = os.
 def _started(
     launcher: Launcher, env: Mapping[str, str], *, rank: str, world: str, needed: tuple[str, ...]
 ) -> Processes:
-    """Read the place of a process from a launcher that numbers all processes."""
+    """Return the position of a process whose launcher sets a rank and a world size."""
     for name in (rank, world, *needed):
         if name not in env:
             raise ValueError(
@@ -112,14 +113,14 @@ def _started(
     number, count = _number(env, rank, 0), _number(env, world, 1)
     if number >= count:
         raise ValueError(f"{rank}={number} and {world}={count} contradict each other: ranks count from 0. Unset both.")
-    for other in ("RANK", "LOCAL_RANK"):  # Lightning would believe these
+    for other in ("RANK", "LOCAL_RANK"):  # Lightning would use these variables
         if other in env and other != rank and launcher != "torchrun" and (_number(env, other, 0) > 0) > (number > 0):
             raise _stale(env, other)
     return Processes(launcher, number == 0, count)
 
 
 def _by_lightning(env: Mapping[str, str]) -> Processes:
-    """Read the place of a process that Lightning has started, or that was started by hand as Lightning does."""
+    """Return the position of a process that Lightning or a user started with Lightning's variables."""
     local, world = _number(env, "LOCAL_RANK", 0), _number(env, "WORLD_SIZE", 1)
     node = _number(env, "NODE_RANK", _number(env, "GROUP_RANK", 0))
     first = local == 0 and node == 0
@@ -134,7 +135,7 @@ def _by_lightning(env: Mapping[str, str]) -> Processes:
 
 
 def _is_slurm(env: Mapping[str, str]) -> bool:
-    """True if `srun` started this process; a shell inside an allocation has the number of tasks too."""
+    """True if `srun` started this process; the number of tasks is also set in a shell inside an allocation."""
     if "SLURM_NTASKS" not in env or env.get("SLURM_JOB_NAME") in ("bash", "interactive"):
         return False
     return "SLURM_PROCID" in env or _number(env, "SLURM_NTASKS", 1) > 1
@@ -145,14 +146,14 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ValueError(f"{name}={_shown(env, name)} is no number of a process: unset {name}.")
+        raise ValueError(f"{name}={_shown(env, name)} is not a valid process number: unset {name}.")
     return int(text)
 
 
 def _stale(env: Mapping[str, str], name: str) -> ValueError:
     return ValueError(
-        f"{name}={_shown(env, name)} is set, but the other variables of a launcher are not, or say otherwise: it seems "
-        f"to be left over from another command. Unset {name}, or start all processes with torchrun or srun."
+        f"{name}={_shown(env, name)} is set, but the other variables of a launcher are missing or contradict it, so it "
+        f"seems to come from an earlier command. Unset {name}, or start all processes with torchrun or srun."
     )
 
 

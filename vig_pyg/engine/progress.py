@@ -1,4 +1,4 @@
-"""The progress of a run: a bar on a terminal, a line for each epoch anywhere."""
+"""Display of the progress of a run: a bar on a terminal, and a line per epoch everywhere."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from vig_pyg.engine.task import Task
 
 
 class ProgressBar(lightning.Callback):
-    """Images a second, the time that is left, and the scores of every epoch.
+    """Shows the images per second, the remaining time, and the scores of every epoch.
 
     Args:
-        history: The callback that holds the scores.
-        batch_size: Number of images of a step, over all processes.
-        console: The console that is written to; the standard error by default.
+        history: The history that contains the scores.
+        batch_size: Number of images in a step, over all processes.
+        console: The console to write to; by default standard error.
     """
 
     def __init__(self, history: MetricsHistory, *, batch_size: int, console: Console | None = None) -> None:
@@ -56,7 +56,7 @@ class ProgressBar(lightning.Callback):
             self.bar.update(self.task, completed=trainer.global_step, speed=f"{self.speed(trainer):.0f} images/s")
 
     def speed(self, trainer: lightning.Trainer) -> float:
-        """Return the training images a second, over all processes, without validation."""
+        """Training images per second over all processes, without validation."""
         return self._steps * self.batch_size / trainer.accumulate_grad_batches / max(self._seconds, 1e-9)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -82,7 +82,7 @@ class ProgressBar(lightning.Callback):
             self.bar.update(self.task, description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
     def teardown(self, *_: Any, **__: Any) -> None:
-        """Stop the bar, also after an error: a bar left running would hide what comes."""
+        """Stop the bar, also after an error, because a running bar would hide later output."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

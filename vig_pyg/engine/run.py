@@ -1,4 +1,4 @@
-"""The folder of a run, which every task fills alike: weights, scores, and what is needed to go on."""
+"""The run folder of every task, with the weights, the scores, and everything needed to resume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vig_pyg.artifact import BEST, CARD, CONFIG, WEIGHTS
 from vig_pyg.engine.checkpoint import LAST
 from vig_pyg.engine.metrics import METRICS
 
-#: The settings of a run, as `--config` takes them.
+#: The configuration of a run, in the form of `--config`.
 CONFIG_YAML = "config.yaml"
 CURVES = "curves.png"
 #: All files of a run.
@@ -20,18 +20,18 @@ OUTPUTS = (CONFIG, CONFIG_YAML, LAST, BEST, METRICS, WEIGHTS, CARD, CURVES, "con
 
 
 def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) -> None:
-    """Raise an `OSError` before the training if its folder could not be made and filled.
+    """Raise an `OSError` before the training if the run folder cannot be created or written.
 
     Args:
-        out: The folder.
-        resume: Whether it is there already.
-        size: Estimate of its content in bytes.
+        out: The run folder.
+        resume: If true, the folder must already exist.
+        size: Estimated size of its content in bytes.
 
     Raises:
-        FileExistsError: If it exists and is not resumed: a run is never overwritten. Also if something in a folder to
-            resume is a link, a pipe, a device or a folder where a file belongs.
-        FileNotFoundError: If it is to be resumed and does not exist.
-        OSError: If it takes no files, or the disk is too small.
+        FileExistsError: If the folder exists and `resume` is false, because a run is never overwritten. Also if a file
+            in a folder to resume is a link, a pipe, a device or a folder.
+        FileNotFoundError: If `resume` is true and the folder does not exist.
+        OSError: If no file can be written in the folder, or the disk has too little space.
     """
     out = Path(out)
     if resume:
@@ -46,22 +46,22 @@ def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) ->
         is_run = (out / CONFIG).is_file() or (out / LAST).is_file()
         raise FileExistsError(
             f"{out} exists already and is not overwritten: choose another --out, or remove it"
-            + (f"; --resume {out} goes on with a run that was stopped." if is_run else ".")
+            + (f"; --resume {out} continues a stopped run." if is_run else ".")
         )
     check_new_folder(out, size=size)
 
 
 @contextmanager
 def open_run_folder(out: str | Path, *, resume: bool = False, first: bool = True) -> Iterator[Path]:
-    """A run's folder to fill. After an error it stays if there is a checkpoint to go on from, else nothing is left.
+    """A context with the run folder. After an error the folder is removed, unless it contains a checkpoint.
 
     Args:
-        out: The folder.
-        resume: Whether it is there already.
-        first: Whether this is the first of several processes, which makes and removes it.
+        out: The run folder.
+        resume: If true, the folder must already exist.
+        first: True for the first of several processes, which creates and removes the folder.
 
     Raises:
-        OSError: If it cannot be made, or is not there (see `check_run_folder`).
+        OSError: If the folder cannot be created, or does not exist (see `check_run_folder`).
     """
     out = Path(out)
     if first:
@@ -74,7 +74,7 @@ def open_run_folder(out: str | Path, *, resume: bool = False, first: bool = True
 
 
 def free_name(out: str | Path) -> Path:
-    """Append a number to a name where it is taken."""
+    """Return the path, with a number appended if it exists."""
     out, i = Path(out), 1
     candidate = out
     while os.path.lexists(candidate):

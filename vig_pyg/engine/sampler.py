@@ -1,4 +1,4 @@
-"""Samplers of batches: the global batches are the same whatever the number of processes."""
+"""Samplers that distribute images over batches and processes; the global batches do not depend on the process count."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from torch.utils.data import Sampler
 
 from vig_pyg.engine.seeds import seed_of
 
-#: What `ImageDataset` takes: an image, an image with the seed of its augmentation, or nothing (padding).
+#: An index of `ImageDataset`: an image, an image with the seed of its augmentation, or `None` for padding.
 Item = int | tuple[int, int] | None
 
 
 class TrainBatches(Sampler[list[Item]]):
-    """Shuffled batches of an epoch, for one process; every item carries the seed of its augmentation.
+    """The shuffled batches of an epoch for one process; every item includes the seed of its augmentation.
 
-    The order and the seeds depend on the run's seed and the epoch alone. A batch of `batch_size` images is cut into
-    `accumulate` parts, and of each part every process takes every `world`-th image.
+    The order and the seeds depend only on the seed of the run and the epoch. A batch of `batch_size` images is divided
+    into `accumulate` parts, and each process gets every `world`-th image of each part.
 
     Args:
         count: Number of images.
-        batch_size: Number of images of one optimizer step, over all processes.
+        batch_size: Number of images in one optimizer step, over all processes.
         seed: Seed of the run.
-        repeats: Repeated augmentation: so many copies of an image close to each other, each augmented in its own way,
-            while an epoch stays as long (timm's `RepeatAugSampler`, as published); 1 is off.
-        accumulate: Number of parts of a batch, whose gradients are added.
-        rank: This process.
+        repeats: Number of copies of an image near each other in the order, each augmented differently; the length of an
+            epoch does not change (timm's `RepeatAugSampler`, as published). 1 means no repetition.
+        accumulate: Number of parts of a batch whose gradients are added.
+        rank: Rank of this process.
         world: Number of processes.
 
     Raises:
-        ValueError: If the batch cannot be cut evenly, or there are fewer images than one batch.
+        ValueError: If the batch cannot be divided evenly, or there are fewer images than one batch.
 
     Example:
         >>> first, second = TrainBatches(4, batch_size=2, seed=0)
@@ -57,33 +57,33 @@ class TrainBatches(Sampler[list[Item]]):
                 f"accumulate={accumulate} times {world} processes."
             )
         if count < batch_size:
-            raise ValueError(f"{count} training images are less than one batch of {batch_size}.")
+            raise ValueError(f"{count} training images are fewer than one batch of {batch_size}.")
         self.count, self.batch_size, self.seed, self.repeats = count, batch_size, seed, repeats
         self.accumulate, self.rank, self.world = accumulate, rank, world
         self.epoch = self.skip = 0
 
     @property
     def sampler(self) -> Self:
-        """Lightning looks here for `set_epoch`."""
+        """The object itself, because Lightning looks for `set_epoch` in this attribute."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to an epoch; if it is another than now, to its beginning."""
+        """Go to the beginning of an epoch, unless it is the current one."""
         if epoch != self.epoch:
             self.seek(epoch, 0)
 
     def seek(self, epoch: int, skip: int) -> None:
-        """Go to an epoch and leave out its first batches of this process, which are done already."""
+        """Go to an epoch, and skip its first batches for this process, which are already done."""
         self.epoch, self.skip = epoch, skip
 
     def order(self) -> list[int]:
-        """Return the images of this epoch; those that do not fill a batch are left out at the end."""
+        """Return the order of the images in this epoch; the last images, which do not fill a batch, are not used."""
         seed = seed_of(self.seed, self.epoch)
         if self.repeats == 1:
             return list(
                 torch.randperm(self.count, generator=torch.Generator().manual_seed(seed), device="cpu").tolist()
             )
-        rounding = 256 if self.count >= 256 else 0  # timm before 1.0.31 would leave nothing of a small set
+        rounding = 256 if self.count >= 256 else 0  # timm before 1.0.31 would round a small set down to 0 images
         repeated = RepeatAugSampler(
             range(self.count), num_replicas=1, rank=0, num_repeats=self.repeats, selected_round=rounding
         )
@@ -92,7 +92,7 @@ class TrainBatches(Sampler[list[Item]]):
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of an epoch."""
+        """Number of optimizer steps in an epoch."""
         # timm's sampler rounds an epoch down to multiples of 256, if it is longer than that
         length = self.count if self.repeats == 1 or self.count < 256 else self.count // 256 * 256
         return max(1, length // self.batch_size)
@@ -108,14 +108,15 @@ class TrainBatches(Sampler[list[Item]]):
 
 
 class EvalBatches(Sampler[list[Item]]):
-    """Every image once, shared among processes; all of them make the same number of batches of the same size.
+    """Every image once, distributed over the processes; each process has the same number of batches of the same size.
 
-    Where the images do not come out even, `None` fills up; `ImageDataset` makes of it an image that counts for nothing.
+    If the images cannot be divided evenly, batches are padded with `None`, for which `ImageDataset` returns an image
+    that is not counted.
 
     Args:
         count: Number of images.
-        batch_size: Number of images of a batch of this process.
-        rank: This process.
+        batch_size: Number of images in a batch of this process.
+        rank: Rank of this process.
         world: Number of processes.
 
     Example:
@@ -130,7 +131,7 @@ class EvalBatches(Sampler[list[Item]]):
 
     @property
     def sampler(self) -> Self:
-        """Lightning 2.5.0 looks here for a shuffling sampler."""
+        """The object itself, because Lightning 2.5.0 looks for a shuffling sampler in this attribute."""
         return self
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
-"""Random numbers that follow from a place in the training, not from what was drawn before.
+"""Seeds that depend only on the position in the training, not on earlier random numbers.
 
-A run that was killed goes on as if nothing had happened: there is no random state to save, on any process or worker.
+So a killed run continues with the same random numbers, and no random state of a process or worker has to be saved.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import torch
 
 
 def seed_of(*place: int) -> int:
-    """Derive a seed from a place, such as (seed of the run, epoch, image); neighboring places are unrelated.
+    """Return the seed of a position such as (seed of the run, epoch, image); adjacent positions have unrelated seeds.
 
     Args:
-        place: Integers.
+        place: The position, as integers.
 
     Returns:
-        An integer of 63 bits.
+        A seed of 63 bits.
 
     Example:
         >>> seed_of(0, 1) == seed_of(0, 1), seed_of(0, 1) == seed_of(1, 0)
@@ -31,7 +31,7 @@ def seed_of(*place: int) -> int:
 
 
 def set_seed(seed: int) -> None:
-    """The generators of torch (on all devices), numpy and Python, which augmentation and dropout draw from."""
+    """Seed the generators of torch (on all devices), NumPy and Python, which augmentation and dropout use."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -39,7 +39,7 @@ def set_seed(seed: int) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """As `set_seed` within the block, on the CPU; then as it was before."""
+    """A context that seeds the CPU generators as `set_seed` does, and then restores their state."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed % 2**32)

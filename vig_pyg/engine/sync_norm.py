@@ -1,4 +1,4 @@
-"""Batch norm over the images of all processes, on a CPU; on GPUs torch has it."""
+"""Batch norm over the images of all processes on CPUs; for GPUs torch provides it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _SumOfAll(torch.autograd.Function):
-    """A sum over processes; so is its gradient."""
+    """A sum over processes, whose gradient is also a sum over processes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004  (torch's signature)
@@ -27,7 +27,7 @@ class _SumOfAll(torch.autograd.Function):
 
 
 class SyncNorm(_BatchNorm):
-    """Batch norm with the mean and variance of all processes; in evaluation, or alone, an ordinary one.
+    """Batch norm with statistics over all processes; in evaluation, or with one process, an ordinary batch norm.
 
     Shapes: `(N, C, ...)` to the same; N may differ between processes.
     """
@@ -58,13 +58,13 @@ class SyncNorm(_BatchNorm):
 
 
 def sync_norms(model: nn.Module, device: torch.device) -> None:
-    """Make every batch norm of a network one over all processes, in place; names and values stay.
+    """Replace every batch norm of a network, in place, by one over all processes; names and values do not change.
 
-    Frozen ones, whose parameters need no gradient, have no statistics of a batch and stay as they are.
+    Frozen batch norms, whose parameters require no gradient, use no batch statistics and are not replaced.
 
     Args:
         model: The network; it must not be a batch norm itself.
-        device: The device of the training.
+        device: Device of the training.
     """
     for name, child in model.named_children():
         if isinstance(child, _BatchNorm) and child.affine and not child.weight.requires_grad:

@@ -1,4 +1,4 @@
-"""A network that is trained: its loss, its optimizer and its scores. Each task fills in what is its own."""
+"""The base class of tasks: a network with its loss, optimizer and scores."""
 
 from __future__ import annotations
 
@@ -12,41 +12,48 @@ from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.optim import learning_rate, parameter_groups
 from vig_pyg.engine.seeds import seed_of, set_seed
 
-#: Steps between checks of the loss on a GPU, where reading it makes the device wait.
+#: Number of steps between two checks of the loss on a GPU, because reading it synchronizes the device.
 CHECK_EVERY = 50
 
 
 class LossNotFiniteError(ValueError):
-    """The training has diverged."""
+    """The loss is NaN or infinite, so the training has diverged."""
 
 
 class Task(lightning.LightningModule):
-    """AdamW with a schedule, exact means of the losses, seeds for each step, and the network that is scored.
+    """A Lightning module with AdamW, a schedule, exact means of the losses, and a seed for each step.
 
-    A task defines `monitor`, `losses`, `validation_step` and `on_validation_epoch_end`, which sets `scores`.
+    A subclass defines `monitor`, `losses`, `validation_step` and `on_validation_epoch_end`, which sets `scores`.
 
     Args:
         model: The network.
-        config: Numbers of the training.
+        config: The configuration of the training.
 
     Raises:
-        ValueError: If `config.freeze` leaves nothing to train.
+        ValueError: If `config.freeze` is true and the network has no other part to train.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> from vig_pyg.classification import ClassificationConfig
+        >>> from vig_pyg.classification.module import Classifier
+        >>> isinstance(Classifier(vig_micro(num_classes=2), ClassificationConfig()), Task)
+        True
     """
 
-    #: The score, of `metrics.csv`, whose highest value is the best epoch.
+    #: Name of the score in `metrics.csv` whose highest value defines the best epoch.
     monitor: ClassVar[str]
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
         super().__init__()
         self.model = model
         self.config = config
-        #: The network that is scored: `model`, or its moving average.
+        #: The network that is evaluated: `model`, or its moving average.
         self.scored: list[nn.Module] = [model]  # in a list, so that it is no part of this module
         #: Scores of the last evaluation, by their names in `metrics.csv`; empty until there is one.
         self.scores: dict[str, float] = {}
-        #: What the task draws at the end beside the scores, such as a confusion matrix.
+        #: Data for the figures of the task at the end, such as a confusion matrix.
         self.counts: Tensor | None = None
-        # sums of losses and the number of images; no buffer, that of the first process would be sent to all others
+        # sums of losses and number of images; not a buffer, which the first process would broadcast to all others
         self.meter = torch.zeros(2, dtype=torch.float64)
         self.parts: list[str] = ["loss"]
         if config.freeze:
@@ -57,15 +64,23 @@ class Task(lightning.LightningModule):
         self.train()
 
     def losses(self, batch: Any) -> tuple[dict[str, Tensor], int]:
-        """Compute the mean loss of a batch under `loss`, its parts if there are several, and the number of images."""
+        """Return the mean losses of a batch (the total is `loss`, followed by its parts), and the number of images.
+
+        Args:
+            batch: A batch of the training data.
+        """
         raise NotImplementedError
 
     def backbone(self) -> list[nn.Module]:
-        """Return the parts of the network that `freeze` leaves as they are: all but its `head`."""
+        """Return the parts of the network that `freeze` does not train: all but its `head`."""
         return [part for name, part in self.model.named_children() if name != "head"]
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; a frozen backbone stays in evaluation mode, as its batch statistics are frozen too."""
+        """Set the training mode; a frozen backbone, including its statistics, stays in evaluation mode.
+
+        Args:
+            mode: True for training, false for evaluation.
+        """
         super().train(mode)
         if self.config.freeze:
             for part in self.backbone():
@@ -76,7 +91,7 @@ class Task(lightning.LightningModule):
         return self.model(images)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (Lightning's signature)
-        # a run that was interrupted goes on with the same random numbers
+        # a resumed run uses the same random numbers
         set_seed(seed_of(self.config.seed, self.current_epoch, batch_idx, self.global_rank, 1))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -90,7 +105,12 @@ class Task(lightning.LightningModule):
         return loss
 
     def add_to_meter(self, sums: Tensor, count: int) -> None:
-        """Add sums of losses and the number of their images, on their device and without waiting for it."""
+        """Add sums of losses and the number of their images on the device, without synchronizing it.
+
+        Args:
+            sums: The sum of each loss over the images, `(n,)`.
+            count: Number of images.
+        """
         added = torch.cat([sums, sums.new_full((1,), count)])
         self.meter = added if len(self.meter) != len(added) else self.meter.to(added) + added
 
@@ -109,12 +129,19 @@ class Task(lightning.LightningModule):
         self.log_dict(self.train_losses())
 
     def train_losses(self) -> dict[str, float]:
-        """Compute mean losses of the images of this epoch so far, over all processes, as in `metrics.csv`."""
+        """Return the mean losses of this epoch so far, over the images of all processes, as in `metrics.csv`."""
         *sums, count = self.of_all(self.meter).sum(0).tolist()
         return {f"train_{name}": total / count for name, total in zip(self.parts, sums, strict=True)}
 
     def of_all(self, meter: Tensor) -> Tensor:
-        """Gather a meter from every process, `(world, n)`."""
+        """Gather a tensor from all processes.
+
+        Args:
+            meter: The tensor of this process, `(n,)`.
+
+        Returns:
+            The tensors of all processes, `(world, n)`.
+        """
         gathered = self.all_gather(meter.to(self.device))
         assert isinstance(gathered, Tensor)
         return gathered.view(-1, len(meter))
@@ -125,20 +152,28 @@ class Task(lightning.LightningModule):
                 torch.distributed.broadcast(tensor, 0)
 
     def set_scores(self, scores: dict[str, float]) -> None:
-        """Keep the scores of an evaluation, and log those whose names any logger takes."""
+        """Store the scores of an evaluation, and log those whose names are valid for every logger.
+
+        Args:
+            scores: The scores by their names in `metrics.csv`.
+        """
         if not self.trainer.sanity_checking:
             self.scores = scores
         self.log_dict({name: score for name, score in scores.items() if name.isidentifier()})
 
     def describe(self, row: dict[str, float]) -> str:
-        """Describe the row of an epoch in words."""
+        """Describe the row of an epoch in one line of text.
+
+        Args:
+            row: The row of `metrics.csv`.
+        """
         shown = [f"training loss {row['train_loss']:.4f}"]
         if self.monitor in row:
             shown.append(f"{self.monitor.removeprefix('val_')} {100 * row[self.monitor]:.2f} %")
         return ", ".join(shown)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The running sums of the losses of every process."""
+        """Save the running sums of the losses of every process."""
         checkpoint["meter"], checkpoint["parts"] = self.of_all(self.meter).cpu(), self.parts
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -154,5 +189,5 @@ class Task(lightning.LightningModule):
 
 
 def exact(x: Tensor) -> Tensor:
-    """Convert a tensor to double precision, or on Apple's GPUs, which have none, to single precision."""
+    """Convert a tensor to float64, or to float32 on Apple GPUs, which do not support float64."""
     return x.to(torch.float32 if x.device.type == "mps" else torch.float64)

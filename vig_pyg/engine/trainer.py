@@ -1,4 +1,4 @@
-"""A Lightning trainer for a configuration, on one CPU or on many machines."""
+"""Creation of a Lightning trainer, for one CPU or for many machines."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from vig_pyg.engine.checkpoint_io import AtomicCheckpointIO
 from vig_pyg.engine.config import TrainConfig
 
 
-def make_trainer(recipe: TrainConfig, folder: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
-    """Make the trainer of a run.
+def make_trainer(config: TrainConfig, folder: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+    """Create the trainer of a run.
 
     Args:
-        recipe: Configuration of the training.
+        config: The configuration with epochs, devices, precision and other values.
         folder: The run folder.
-        callbacks: The callbacks, in this order.
+        callbacks: The callbacks, in the order in which they are called.
 
     Raises:
-        ImportError: If TensorBoard's files are wanted and TensorBoard is not installed.
-        ValueError: If there are no such devices here, or they know no such precision.
+        ImportError: If `tensorboard` is true and TensorBoard is not installed.
+        ValueError: If the devices do not exist, or do not support the precision.
     """
-    devices, nodes = placement(recipe)
-    logger = TensorBoardLogger(folder, name="tensorboard", version="") if recipe.tensorboard else False
+    devices, nodes = placement(config)
+    logger = TensorBoardLogger(folder, name="tensorboard", version="") if config.tensorboard else False
     make = partial(
         lightning.Trainer,
-        max_epochs=recipe.epochs,
+        max_epochs=config.epochs,
         callbacks=callbacks,
-        precision=recipe.precision,
-        accelerator=recipe.accelerator,
+        precision=config.precision,
+        accelerator=config.accelerator,
         devices=devices,
         num_nodes=nodes,
-        # what `auto` takes may be one process; several are always DDP
+        # `auto` may select one process; several processes always use DDP
         strategy="auto" if devices in (1, "auto") and nodes == 1 else "ddp",
-        accumulate_grad_batches=recipe.accumulate,
-        gradient_clip_val=recipe.clip_grad,
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.clip_grad,
         plugins=[AtomicCheckpointIO()],
-        use_distributed_sampler=False,  # ours share out the images
+        use_distributed_sampler=False,  # our samplers distribute the images
         enable_checkpointing=False,  # our own callback writes them
         enable_model_summary=False,
         enable_progress_bar=False,
@@ -57,14 +57,14 @@ def make_trainer(recipe: TrainConfig, folder: Path, callbacks: list[lightning.Ca
         return make()
     except (MisconfigurationException, RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(
-            f"This machine cannot train with accelerator={recipe.accelerator}, devices={devices}, num_nodes={nodes}, "
-            f"precision={recipe.precision}: {error_text(error, limit=300)}"
+            f"This machine cannot train with accelerator={config.accelerator}, devices={devices}, num_nodes={nodes}, "
+            f"precision={config.precision}: {error_text(error, limit=300)}"
         ) from error
 
 
-def placement(recipe: TrainConfig) -> tuple[int | str, int]:
-    """Processes on this machine and machines: those of the configuration, else those of torchrun or SLURM."""
-    env, devices, nodes = os.environ, recipe.devices, recipe.num_nodes
+def placement(config: TrainConfig) -> tuple[int | str, int]:
+    """Return the number of processes on this machine and of machines, from the configuration, torchrun or SLURM."""
+    env, devices, nodes = os.environ, config.devices, config.num_nodes
     if "LOCAL_WORLD_SIZE" in env:  # torchrun
         here = int(env["LOCAL_WORLD_SIZE"])
         return (here if devices == "auto" else devices), nodes or int(env["WORLD_SIZE"]) // here
@@ -76,7 +76,7 @@ def placement(recipe: TrainConfig) -> tuple[int | str, int]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """A context without Lightning's advertisements and advice that does not apply here."""
+    """A context that suppresses Lightning's advertisements, and advice that does not apply here."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -97,12 +97,12 @@ _NOT_HERE = (
     ".*does not have many workers.*",
     # we log once an epoch
     ".*smaller than the logging interval.*",
-    # trees of modules that torch itself still builds the old way, inside Lightning
+    # Lightning uses a deprecated function of torch
     ".*LeafSpec.*",
-    # the data module knows where to go on within an epoch, Lightning looks for that in the loader
+    # the data module stores the position within an epoch, which Lightning expects in the loader
     ".*your dataloader is not resumable.*",
     # a frozen backbone is in evaluation mode
     ".*in eval mode at the start of training.*",
-    # scores are of all processes already
+    # scores are already reduced over all processes
     ".*recommended to use `self.log.*sync_dist=True`.*",
 )

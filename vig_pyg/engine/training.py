@@ -1,4 +1,4 @@
-"""One run: train, evaluate, draw, write; after an interruption, go on."""
+"""One training run: training, evaluation, figures and files; an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -43,32 +43,40 @@ def fit(
     progress: bool = True,
     callbacks: Sequence[lightning.Callback] = (),
 ) -> dict[str, float]:
-    """Train a network and leave a run folder.
+    """Train a network and write a run folder.
 
-    The same arguments and a network with the same weights give the same weights, bit for bit on a CPU, also if the run
-    is killed and resumed. In the end the network has the weights that are kept.
+    On a CPU, the same arguments and the same initial weights give bit for bit the same final weights, even if the run
+    is killed and resumed. After the run, the network has the weights that were saved.
 
     Args:
-        model: The network: of this library, perhaps with an operator or graph of one's own, or any other that takes
-            the batches of the data.
-        data: The images, which say what the task is.
-        config: The numbers of the run.
-        out: The run folder; it must not exist, unless the run is resumed.
-        weights: Weights to start from, any source of `vig_pyg.weights.load_weights`.
-        overridden: Options of the network that differ from those of `weights` on purpose.
-        resume: Go on from the last checkpoint of `out`, or from the start if it has none; all else must be as it was.
-        progress: Whether to show progress.
-        callbacks: More of Lightning's, called before those that save; a state of theirs is saved too.
+        model: The network: a model of this library, also with your own operator or graph, or any other module that
+            accepts the batches of the data.
+        data: The images, which also define the task.
+        config: The configuration of the run.
+        out: The run folder, which must not exist, unless the run is resumed.
+        weights: Weights to start from; any source of `vig_pyg.weights.load_weights`.
+        overridden: Names of network options that differ from those of `weights` on purpose.
+        resume: If true, continue from the last checkpoint in `out`, or from the start if there is none. All other
+            arguments must be the same as before.
+        progress: If true, progress is shown.
+        callbacks: Additional Lightning callbacks, which are called before the callbacks that save. Their state is saved
+            in checkpoints.
 
     Returns:
-        The row of `metrics.csv` of the weights that are kept.
+        The row of `metrics.csv` for the saved weights.
 
     Raises:
-        FileExistsError: If `out` exists and is not resumed.
-        ValueError: If the data and the network do not go together, the loss is not finite, or an image cannot be read.
-        OSError: If something cannot be written, such as a checkpoint on a full disk; the one before is still there.
-        TrainingInterrupted: If a signal asked to stop; the run can be resumed.
-        KeyboardInterrupt: If a signal came before the first step, or after the last.
+        FileExistsError: If `out` exists and `resume` is false.
+        ValueError: If the data and the network do not match, the loss is not finite, or an image cannot be read.
+        OSError: If a file cannot be written, such as a checkpoint on a full disk; the previous checkpoint still exists.
+        TrainingInterrupted: If a signal stopped the run; the run can be resumed.
+        KeyboardInterrupt: If a signal came before the first step or after the last.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> from vig_pyg.classification import DigitsData, load_config
+        >>> model = vig_micro(in_channels=1, image_size=28, num_classes=10)
+        >>> row = fit(model, DigitsData(), load_config("digits"), "runs/mine")  # doctest: +SKIP
     """
     stop = PreemptionHandler(at_once=True)
     with stop.listening():
@@ -88,17 +96,17 @@ def fit(
             )
             trainer, saver = _prepare(task, data, folder, [history, *callbacks], stop=stop, progress=progress)
             if trainer.is_global_zero:
-                # first what --resume needs: a run that is killed in between goes on
+                # files for --resume are written first, so that a killed run can be resumed
                 write_file(folder / CONFIG_YAML, to_yaml(config), overwrite=True)
                 data.write_config(folder, model)
             _run(trainer, task, data, saver)
             if not history.rows:
                 raise ValueError(
-                    f"{saver.path} says that the run is finished, but has no epoch: remove it to start again."
+                    f"{saver.path} is marked as finished, but contains no epoch: remove it to start again."
                 )
             if trainer.is_global_zero:
                 _load_kept(task, folder)
-                write_weights(folder, model.state_dict())  # at once: what comes now is less than they are
+                write_weights(folder, model.state_dict())  # immediately, because the following files matter less
                 describe(folder, model, data, history, config)
     return history.kept
 
@@ -106,7 +114,7 @@ def fit(
 def _prepare(
     task: Task, data: TrainData, folder: Path, own: list[Any], *, stop: PreemptionHandler, progress: bool
 ) -> tuple[lightning.Trainer, CheckpointCallback]:
-    """Make the trainer, with all callbacks in their order."""
+    """Create the trainer with all callbacks in order."""
     config = task.config
     saver = CheckpointCallback(folder, stop, every=config.checkpoint_every)
     callbacks: list[lightning.Callback] = [stop]
@@ -122,7 +130,7 @@ def _prepare(
 
 
 def _run(trainer: lightning.Trainer, task: Task, data: TrainData, saver: CheckpointCallback) -> None:
-    """All epochs, from the checkpoint on if there is one; what goes wrong is said with where to go on from."""
+    """Run all epochs, from the checkpoint if there is one; error messages name the checkpoint from which to resume."""
     checkpoint = saver.path if saver.path.exists() else None
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint)  # read by `AtomicCheckpointIO`
@@ -144,7 +152,7 @@ def _run(trainer: lightning.Trainer, task: Task, data: TrainData, saver: Checkpo
 
 
 def _load_kept(task: Task, folder: Path) -> None:
-    """The weights that are kept, into the network, on the CPU."""
+    """Load the saved weights into the network on the CPU."""
     state = {key: tensor.cpu() for key, tensor in task.scored[0].state_dict().items()}
     if task.config.keep == "best" and (folder / BEST).exists():
         state = dict(read_state(folder / BEST))
@@ -156,7 +164,7 @@ def _load_kept(task: Task, folder: Path) -> None:
 
 
 def _said(error: Exception, saver: CheckpointCallback) -> str:
-    """Return an error in one line, with the checkpoint that is left."""
+    """Return an error message of one line, with the last good checkpoint."""
     text = str(error)
     if text.startswith("Caught "):  # in a process that loads images: torch puts its whole traceback there
         text = text.strip().splitlines()[-1].split(": ", 1)[-1]

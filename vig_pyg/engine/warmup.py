@@ -1,4 +1,4 @@
-"""The length of the warm-up, in which the learning rate rises at the start of a run."""
+"""The length of the learning rate warm-up."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Warmup:
     """The length of a warm-up, with its unit.
 
     Args:
-        amount: How many of the unit; 0 is off. Steps are a whole number.
+        amount: Length in the unit; a whole number for `"steps"`. 0 means no warm-up.
         unit: `"%"` of all steps of the run, `"steps"` (optimizer steps, at most a tenth of the run), or `"epochs"`.
 
     Raises:
-        ValueError: If the unit is unknown, or the amount is negative or more than a run can have.
+        ValueError: If the unit is unknown, or the amount is negative or too large for any run.
 
     Example:
         >>> Warmup.parse("20 epochs").steps(total=3000, epochs=300)
@@ -40,17 +40,17 @@ class Warmup:
         if not 0 <= self.amount <= _LIMITS[self.unit]:
             raise ValueError(f"A warm-up must be from 0 to {_LIMITS[self.unit]:g} {self.unit}, got {self.amount:g}.")
         if self.unit == "steps" and self.amount != int(self.amount):
-            raise ValueError(f"A warm-up of steps must be a whole number of them, got {self.amount:g}.")
+            raise ValueError(f"A warm-up in steps must be a whole number, got {self.amount:g}.")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse a text that names a warm-up.
+        """Parse a warm-up from text.
 
         Args:
             text: `"5%"`, `"500 steps"` or `"20 epochs"`.
 
         Raises:
-            ValueError: If it is none of these; a number alone could be any of them.
+            ValueError: If the text has another form; a number without a unit would be ambiguous.
 
         Example:
             >>> str(Warmup.parse("5 %"))
@@ -66,11 +66,11 @@ class Warmup:
         return f"{self.amount:.12g}{'' if self.unit == '%' else ' '}{self.unit}"
 
     def steps(self, *, total: int, epochs: int) -> int:
-        """Optimizer steps of the warm-up.
+        """Return the number of optimizer steps of the warm-up.
 
         Args:
-            total: Optimizer steps of the whole run.
-            epochs: Epochs of the whole run.
+            total: Number of optimizer steps in the whole run.
+            epochs: Number of epochs in the whole run.
 
         Example:
             >>> [Warmup.parse(text).steps(total=1000, epochs=10) for text in ("5%", "500 steps", "2 epochs")]
@@ -83,7 +83,7 @@ class Warmup:
         return min(math.floor(self.amount * total / epochs), total)
 
 
-#: What a text must be, for messages and help.
+#: Description of the valid texts, for messages and help.
 EXPECTED = 'text such as "5%" (of all steps), "500 steps" (at most a tenth of the run) or "20 epochs"'
 
 
