@@ -1,4 +1,4 @@
-"""Folders that hold one folder of images for each class, as people have them."""
+"""Reading of folders that contain one folder of images for each class."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ _log = logging.getLogger("vig_pyg.image_io")
 
 
 def class_folders(folder: Path) -> dict[str, list[str]]:
-    """Find the images of each class, by the name of its folder; of an empty folder none.
+    """Return the images of each class by the name of its folder; an empty folder has none.
 
-    What systems leave behind is no class, and neither is a link to a folder that is there already, or to one above.
-    Names are composed (Unicode's NFC), since a Mac writes accents in another way. Images in no folder are logged.
+    Folders created by operating systems are not classes, and neither are links to a folder that was already found or
+    to a parent folder. Names are normalized to Unicode NFC, because macOS stores accents in another form. Images
+    outside of the class folders are logged.
 
     Args:
-        folder: The folder of the folders.
+        folder: The folder that contains the class folders.
 
     Raises:
-        ValueError: If there is no folder in it.
+        ValueError: If it contains no folder.
         OSError: If it cannot be read.
     """
     found: dict[str, list[str]] = {}
@@ -34,25 +35,25 @@ def class_folders(folder: Path) -> dict[str, list[str]]:
     for inside in sorted(folders_in(folder), key=lambda path: (path.is_symlink(), path)):
         real = os.path.realpath(inside)
         if real in seen or here == real or is_above(real, here):
-            _log.warning("%s is no class: it links to %s.", *map(terminal_text, (inside, seen.get(real, real))))
+            _log.warning("%s is not a class: it links to %s.", *map(terminal_text, (inside, seen.get(real, real))))
             continue
         seen[real] = inside
         name = composed(inside.name)
         if name in found:
-            _log.warning("%s has two folders called %s, with accents written in two ways: they are one class.",
+            _log.warning("%s has two folders called %s, with accents encoded differently: they become one class.",
                          *map(terminal_text, (folder, name)))  # fmt: skip
         files = image_files(inside)
         found[name] = found.get(name, []) + sorted(files.values())
         links |= {path: file for file, path in files.items() if not is_above(real, file)}
     if not found:
-        raise ValueError(f"{folder} needs one folder of images for each class: it has no folders.")
+        raise ValueError(f"{folder} needs one folder of images for each class: it contains no folders.")
     _check_links(links, list(seen))
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if not is_passed_over(entry.name) and entry.is_file())
     loose = [name for name in names if os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS]
     if loose:
         _log.warning(
-            "%d images in %s are in no folder of a class and are not used (%s).",
+            "%d images in %s are outside of the class folders and are not used (%s).",
             len(loose), terminal_text(folder), some(loose),
         )  # fmt: skip
     return dict(sorted(found.items()))
@@ -65,12 +66,12 @@ def _check_links(links: dict[str, str], classes: list[str]) -> None:
             if first.setdefault(file, path) != path or any(is_above(real, file) for real in classes)]  # fmt: skip
     if both:
         path = both[0]
-        _log.warning("%d images are in two classes by links, such as %s, which is %s.",
+        _log.warning("%d images are in two classes because of links, such as %s, which links to %s.",
                      len(both), *map(terminal_text, (path, links[path])))  # fmt: skip
 
 
 def composed(name: str) -> str:
-    r"""Compose the accents of a name in one way.
+    r"""Normalize a name to Unicode NFC, so that accents have one form.
 
     Example:
         >>> composed("cafe\u0301") == "caf\u00e9"
@@ -80,7 +81,7 @@ def composed(name: str) -> str:
 
 
 def some(values: Iterable[object], most: int = 4) -> str:
-    """Show the first values in one line, safe for a terminal.
+    """Return the first values in one line, escaped for a terminal.
 
     Example:
         >>> some("abcdef")

@@ -1,4 +1,4 @@
-"""The search for image files."""
+"""Detection of image files by their names, and search for them in folders."""
 
 from __future__ import annotations
 
@@ -26,29 +26,32 @@ _EXTENSIONS = {
     "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
     "AVIF": (".avif", ".avifs"),
 }
-#: What Pillow can be built without.
+#: Formats without which Pillow can be built.
 _NEEDS = {"WEBP": "webp", "JPEG2000": "jpg_2000", "AVIF": "avif"}
 
-#: Pillow's names of the formats that are read. No other decoder sees a file: some run programs, or know no bounds.
+#: Pillow's names of the supported formats. Other decoders are never used, because some run programs or have no limits.
 IMAGE_FORMATS = tuple(name for name in _EXTENSIONS if name not in _NEEDS or features.check(_NEEDS[name]))
-#: What is said of a file that is none of them.
-NOT_AN_IMAGE = f"no image, or of a format that is not read (read are {', '.join(IMAGE_FORMATS)}, NPY)"
-#: The endings of image files in lower case, and that of NumPy's arrays.
+#: The message for files in other formats.
+NOT_AN_IMAGE = f"not an image, or not in one of the formats {', '.join(IMAGE_FORMATS)} and NPY"
+#: The extensions of image files in lower case, and that of NumPy arrays.
 IMAGE_EXTENSIONS = frozenset({".npy"}.union(*(_EXTENSIONS[name] for name in IMAGE_FORMATS)))
 
-#: Endings of images that are not read; a folder that has some says so.
+#: Extensions of unsupported image formats; such files in a folder are logged.
 _NOT_READ = {
     *(".heic", ".heif", ".jxl", ".tga", ".ico", ".psd", ".svg", ".exr", ".hdr", ".pcx", ".dds"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),  # raw photos
 }
 _OTHER = (_NOT_READ | {end for ends in _EXTENSIONS.values() for end in ends}) - IMAGE_EXTENSIONS
-#: Folders and files that systems and programs leave among images, beside those whose names begin with a dot.
+#: Folders and files that systems and programs create next to images, in addition to names that start with a dot.
 _LEFT_BEHIND = frozenset({"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
 _LEFT_BEHIND_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 
 def is_passed_over(name: str) -> bool:
-    """True for names of files and folders that no user made: hidden (`._photo.jpg`), or left by a system (`__MACOSX`).
+    """True if a file or folder with this name is skipped: hidden (`._photo.jpg`) or created by a system (`__MACOSX`).
+
+    Args:
+        name: The name without the folder.
 
     Example:
         >>> is_passed_over(".ipynb_checkpoints"), is_passed_over("Thumbs.db"), is_passed_over("cat")
@@ -58,15 +61,22 @@ def is_passed_over(name: str) -> bool:
 
 
 def find_images(sources: Iterable[str | Path]) -> list[Path]:
-    """Image files of files, folders and patterns, each once, in order.
+    """Find the image files of files, folders and patterns, each once, in order.
 
     Args:
-        sources: Files, whatever their name; folders, of which all images by their ending are taken (see `images_in`);
-            or patterns such as `"photos/**/*.jpg"`, of which `**` enters folders as `images_in` does.
+        sources: Files with any name; folders, in which all files with an image extension are found (see `images_in`);
+            or patterns such as `"photos/**/*.jpg"`, in which `**` enters folders as `images_in` does.
 
     Raises:
-        FileNotFoundError: If there is no such file or folder, or nothing fits a pattern.
-        ValueError: If a folder has no images.
+        FileNotFoundError: If a file or folder does not exist, or nothing matches a pattern.
+        ValueError: If a folder contains no images.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     (Path(folder) / "cat.jpg").touch()
+        ...     [path.name for path in find_images([folder])]
+        ['cat.jpg']
     """
     found: dict[Path, None] = {}
     for source in map(str, sources):
@@ -75,7 +85,7 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
             inside = images_in(path)
             if not inside:
                 ends = ", ".join(sorted(IMAGE_EXTENSIONS))
-                raise ValueError(f"The folder {path} has no images: none of its files ends in one of {ends}.")
+                raise ValueError(f"The folder {path} has no images: no file has one of the extensions {ends}.")
         elif os.path.lexists(path):
             inside = [path]
         else:
@@ -87,22 +97,31 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
 
 
 def images_in(folder: str | Path) -> list[Path]:
-    """Find the image files of a folder and of the folders inside, by their ending in any case, in order.
+    """List the image files of a folder and its subfolders, by their extension in any letter case, in order.
 
-    Names for which `is_passed_over` holds are passed over, and so are pipes, sockets and devices. Links are followed
-    once: a folder is entered once and a file taken once, by whatever links they are reached, and a link to a folder
-    above is not followed. A link to nothing is taken, for the reader to name it. Images in formats that are not read,
-    and links that are passed over, are logged.
+    Names for which `is_passed_over` is true are skipped, and so are pipes, sockets and devices. Links are followed,
+    but every folder and every file is listed once, and a link to a parent folder is skipped. A broken link is listed,
+    so that reading it raises an error. Images in unsupported formats, and skipped links, are logged.
+
+    Args:
+        folder: The folder.
 
     Raises:
         OSError: If a folder cannot be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     (Path(folder) / "notes.txt").touch()
+        ...     images_in(folder)
+        []
     """
     return [Path(path) for path in sorted(image_files(folder).values())]
 
 
 def image_files(folder: str | Path) -> dict[str, str]:
-    """Find the files of `images_in` by their real names, links resolved."""
-    files: list[tuple[bool, str, str]] = []  # links last: of a file and a link to it the file is taken
+    """Return the files of `images_in` by their real paths, with links resolved."""
+    files: list[tuple[bool, str, str]] = []  # links last, so that a file is preferred to a link to it
     other: dict[str, str] = {}
     for here, real, entries in _folders(_name(folder)):
         for entry in entries:
@@ -119,32 +138,42 @@ def image_files(folder: str | Path) -> dict[str, str]:
     for _, path, real in sorted(files):
         if found.setdefault(real, path) is not path:
             here, there = map(terminal_text, (path, found[real]))
-            _log.warning("%s is passed over: it links to the file of %s.", here, there)
+            _log.warning("%s is skipped: it links to the file of %s.", here, there)
     return found
 
 
 def folders_in(folder: str | Path) -> list[Path]:
-    """List the folders in a folder, in order, without those for which `is_passed_over` holds.
+    """List the folders in a folder, in order, without those for which `is_passed_over` is true.
+
+    Args:
+        folder: The folder.
 
     Raises:
         OSError: If the folder cannot be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     (Path(folder) / "cat").mkdir()
+        ...     [path.name for path in folders_in(folder)]
+        ['cat']
     """
     return [Path(folder) / entry.name for entry in _entries(_name(folder)) if _holds(entry.is_dir)]
 
 
 def is_above(real: str, other: str) -> bool:
-    """True if the first folder contains the second; both are real names."""
+    """True if the first folder contains the second; both are real paths."""
     return other.startswith(os.path.join(real, "")) and real != other
 
 
 def _name(folder: str | Path) -> str:
-    """As `Path` writes it; that of the current folder is left out before the names of files."""
+    """Return the path in the form of `Path`; for the current folder, file names have no prefix."""
     name = str(Path(folder))
     return "" if name == "." else name
 
 
 def _folders(folder: str) -> Iterator[tuple[str, str, list[os.DirEntry[str]]]]:
-    """Yield the folder and all inside, with real name and content, each once, however many links lead there."""
+    """Yield the folder and its subfolders with real path and content, each once even if several links lead to it."""
     start = os.path.realpath(folder)
     seen: set[str] = set()
     waiting = [(folder, start)]
@@ -153,7 +182,7 @@ def _folders(folder: str) -> Iterator[tuple[str, str, list[os.DirEntry[str]]]]:
         if real in seen:
             continue
         if is_above(real, start):
-            _log.warning("%s is passed over: it links to a folder above, %s.", *map(terminal_text, (here, real)))
+            _log.warning("%s is skipped: it links to a parent folder, %s.", *map(terminal_text, (here, real)))
             continue
         seen.add(real)
         entries = _entries(here)
@@ -165,7 +194,7 @@ def _folders(folder: str) -> Iterator[tuple[str, str, list[os.DirEntry[str]]]]:
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder in order, without those that are passed over."""
+    """Return the entries of a folder in order, without the skipped ones."""
     with os.scandir(folder or ".") as entries:
         return sorted((entry for entry in entries if not is_passed_over(entry.name)), key=lambda entry: entry.name)
 
@@ -178,7 +207,7 @@ def _holds(test: Callable[[], bool]) -> bool:
 
 
 def _matches(start: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-    """Yield files that fit a pattern; unlike `glob`, links that lead in a circle end."""
+    """Return the files that match a pattern; unlike in `glob`, circular links are followed only once."""
     if not parts:
         if os.path.lexists(start) and not start.is_dir():
             yield start

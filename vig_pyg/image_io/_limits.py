@@ -1,4 +1,4 @@
-"""Limits on the size of an image, so that a stranger's file takes bounded time and memory."""
+"""Limits of the size of an image, so that an untrusted file needs bounded time and memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_BYTES = 6 * MAX_PIXELS
 
 
 class UnreadableImageError(ValueError):
-    """A file that cannot be read as an image. The message is the reason; who knows the file adds its name."""
+    """A file cannot be read as an image. The message is the reason; the caller adds the file name."""
 
 
 def check_size(width: int, height: int) -> None:
@@ -19,4 +19,4 @@ def check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"{width} x {height} is larger than {MAX_PIXELS} pixels")
     if max(width, height) > MAX_RATIO * min(width, height):
-        raise UnreadableImageError(f"{width} x {height} pixels are too narrow: sides may differ {MAX_RATIO} times")
+        raise UnreadableImageError(f"{width} x {height} pixels are too narrow (largest ratio {MAX_RATIO})")

@@ -1,4 +1,4 @@
-"""The orientation in the EXIF data of an image, by which it is turned upright."""
+"""The orientation in the EXIF data of an image, by which the image is rotated upright."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 _TAG = 0x0112
-#: What brings an image of each EXIF orientation upright; 1 is upright already.
+#: The operation that makes an image of each EXIF orientation upright; orientation 1 is already upright.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -21,12 +21,12 @@ TURNS = {
 
 
 def orientation(info: dict[Any, Any]) -> int:
-    """Read the EXIF orientation from 1 to 8 of an image from Pillow's `info`; 1 where it is missing or damaged.
+    """Return the EXIF orientation (1 to 8) from the `info` of a PIL image, or 1 if it is missing or damaged.
 
-    Pillow would load all tags of the EXIF data, of which a small file can have gigabytes.
+    Pillow would load all EXIF tags, which can take gigabytes of memory even for a small file.
     """
     exif, profile = info.get("exif"), info.get("Raw profile type exif")
-    if exif is None and isinstance(profile, str):  # how ImageMagick keeps it in a PNG
+    if exif is None and isinstance(profile, str):  # the form in which ImageMagick stores EXIF in a PNG
         try:
             exif = bytes.fromhex("".join(profile.split("\n")[3:]))
         except ValueError:
@@ -39,7 +39,7 @@ def orientation(info: dict[Any, Any]) -> int:
 
 
 def _first_tag(tiff: bytes, tag: int) -> int | None:
-    """Read a short integer of the first directory of TIFF data."""
+    """Return a 16-bit integer tag of the first directory of TIFF data."""
     order: Any = {b"II": "little", b"MM": "big"}.get(tiff[:2])
     if order is None:
         return None

@@ -1,4 +1,4 @@
-"""Pillow's warnings are kept away from users: of damage that does not hinder, and of sizes that we check."""
+"""Suppresses Pillow's warnings about harmless damage, and about sizes, which `_limits` checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _count = 0
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """A context without warnings from Pillow; threads share one filter, which the last of them removes."""
+    """A context without warnings from Pillow. Concurrent threads share one filter, which the last one removes."""
     global _count
     with _lock:
         _count += 1

@@ -1,4 +1,4 @@
-"""Images that are arrays of NumPy: for any number of channels."""
+"""Reading of images stored as NumPy arrays, which may have any number of channels."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from numpy.lib import format as npy
 
 from vig_pyg.image_io._limits import MAX_BYTES, UnreadableImageError, check_size
 
-#: How a `.npy` file begins.
+#: The first bytes of a `.npy` file.
 MAGIC = b"\x93NUMPY"
 
-#: Values of floats as they come; resizing them before may have left a little more than 0 to 1.
+#: The accepted range of floats; resizing may have produced values slightly outside of 0 to 1.
 _SLACK = 0.1
 
 
 def read_array(file: BinaryIO) -> np.ndarray:
-    """Read the array of an open `.npy` file, checked by its header first; nothing in it is run.
+    """Read the array of an open `.npy` file; the header is checked before the data is read, and no code is executed.
 
     Raises:
-        UnreadableImageError: If it is no image `(H, W)` or `(H, W, C)` of uint8, uint16, bool or finite floats from 0
-            to 1, or larger than the limits.
+        UnreadableImageError: If the array is not an image `(H, W)` or `(H, W, C)` of uint8, uint16, bool or finite
+            floats from 0 to 1, or exceeds the size limits.
     """
     try:
         version = npy.read_magic(file)
         read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
         if read_header is None:
-            raise UnreadableImageError(f"an array of NumPy in format {version}, expected 1.0 or 2.0")
+            raise UnreadableImageError(f"a NumPy array in format {version}, expected 1.0 or 2.0")
         shape, _, dtype = read_header(file)
     except UnreadableImageError:
         raise
@@ -42,7 +42,7 @@ def read_array(file: BinaryIO) -> np.ndarray:
     if size > MAX_BYTES:
         raise UnreadableImageError(f"its array of {size} bytes is larger than {MAX_BYTES}")
     if os.fstat(file.fileno()).st_size - file.tell() < size:
-        raise UnreadableImageError("damaged or cut short (it has fewer bytes than its header says)")
+        raise UnreadableImageError("damaged or truncated (it has fewer bytes than its header declares)")
     file.seek(0)
     array = plain_array(npy.read_array(file, allow_pickle=False))
     if array.dtype != np.uint8:
@@ -60,10 +60,19 @@ def _check_dtype(dtype: np.dtype) -> None:
 
 
 def plain_array(array: np.ndarray) -> np.ndarray:
-    """Convert an array to uint8 or float32: uint16 and bool become floats from 0 to 1.
+    """Convert an array to uint8 or float32; uint16 and bool become floats from 0 to 1.
+
+    Args:
+        array: An array of uint8, uint16, bool or floats.
+
+    Shapes: any shape to the same shape.
 
     Raises:
-        UnreadableImageError: If it is of another type, whose range is not known.
+        UnreadableImageError: If the array has another dtype, whose range is not known.
+
+    Example:
+        >>> plain_array(np.array([0, 65535], dtype=np.uint16)).tolist()
+        [0.0, 1.0]
     """
     _check_dtype(array.dtype)
     if array.dtype == np.uint8:

@@ -1,4 +1,4 @@
-"""An image however a user holds it: as a file, in PIL, in NumPy, or as a tensor."""
+"""Conversion of a user's image, given as a file, PIL image, NumPy array or tensor."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ AnyImage: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 
 
 def as_image(image: AnyImage) -> Image.Image | np.ndarray:
-    """Convert an image to what `read_image` returns.
+    """Convert an image to the form that `read_image` returns.
 
     Args:
-        image: A path; an image of PIL; an array `(H, W)` or `(H, W, C)`; or a tensor `(H, W)` or `(C, H, W)` on any
-            device. Arrays and tensors hold bytes, or floats from 0 to 1: pixels that are not normalized yet.
+        image: A path; a PIL image; an array `(H, W)` or `(H, W, C)`; or a tensor `(H, W)` or `(C, H, W)` on any
+            device. Arrays and tensors contain bytes, or floats from 0 to 1, that are not normalized yet.
 
     Raises:
-        UnreadableImageError: If it cannot be read, or its numbers are no pixels.
-        FileNotFoundError: If there is no such file.
-        TypeError: If it is none of these.
+        UnreadableImageError: If the image cannot be read, or its values are not pixels.
+        FileNotFoundError: If the file does not exist.
+        TypeError: If `image` has another type.
 
     Example:
         >>> import torch
@@ -47,7 +47,7 @@ def as_image(image: AnyImage) -> Image.Image | np.ndarray:
     elif isinstance(image, np.ndarray):
         array = image
     else:
-        raise TypeError(f"Expected an image: a path, PIL's, an array or a tensor, got a {type(image).__name__}.")
+        raise TypeError(f"Expected a path, a PIL image, an array or a tensor, got a {type(image).__name__}.")
     if array.ndim not in (2, 3) or min(array.shape) < 1:
         form = (
             "a tensor (channels, height, width)" if isinstance(image, Tensor) else "an array (height, width, channels)"
@@ -62,7 +62,10 @@ def as_image(image: AnyImage) -> Image.Image | np.ndarray:
 
 
 def as_list(images: Any) -> tuple[bool, list[Any]]:
-    """Return whether several images were given, and a list of all: from a list, or a tensor or array `(B, ...)`.
+    """Return whether these are several images (a list, or a tensor or array `(B, ...)`), and the list of all images.
+
+    Args:
+        images: One image in any form that `as_image` accepts, or several.
 
     Example:
         >>> import torch

@@ -1,8 +1,8 @@
-"""Checks of headers before Pillow reads them, since a small file can take it much time and memory.
+"""Checks of file headers before Pillow opens the file, because a small file can cost Pillow much time and memory.
 
-Pillow reads all tags of a TIFF directory, which EXIF data is too. A file of a megabyte can hold 65,535 tags that all
-point to the same megabyte. Progressive JPEG files can have thousands of passes over all pixels, GIF files comments that
-take quadratic time, and PNG files millions of chunks.
+Pillow reads all tags of a TIFF directory; EXIF data is also such a directory. A file of a megabyte can hold 65,535 tags
+that all point to the same megabyte. Progressive JPEG files can have thousands of passes over all pixels, GIF files
+comments that take quadratic time, and PNG files millions of chunks.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from typing import Any, BinaryIO
 from vig_pyg.image_io._files import NOT_AN_IMAGE
 from vig_pyg.image_io._limits import MAX_PIXELS, UnreadableImageError
 
-#: Bytes that the tags of a directory may have beyond twice the bytes that there are.
+#: Number of bytes by which the tags of a directory may exceed twice the size of the file.
 _SLACK = 1 << 20
-#: Numbers that a tag may have; Pillow makes Python numbers of them. The tiles of the largest image are fewer.
+#: Largest number of values of a tag, which Pillow converts to Python numbers. The largest image has fewer tiles.
 _MOST_NUMBERS = 4 << 20
-#: Bytes of a number of each type of TIFF, and the types that stay bytes.
+#: Size in bytes of each TIFF type, and the types that are not converted to numbers.
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _BYTES = (1, 2, 7)
-#: Tags that point to further directories: of EXIF, of GPS, of interoperability.
+#: Tags that point to other directories: EXIF, GPS and interoperability.
 _POINTERS = (34665, 34853, 40965)
-#: Segments, and bytes of EXIF data, before the pixels of a JPEG file.
+#: Largest number of segments, and of bytes of EXIF data, before the pixels of a JPEG file.
 _MOST_SEGMENTS, _MOST_EXIF = 10_000, 1 << 24
-#: Least bytes of a pass over the pixels of a JPEG file.
+#: Smallest number of bytes of a pass over the pixels of a JPEG file.
 _PASS = 10
-#: Bytes of comments and the like before the pixels of a GIF file.
+#: Largest number of bytes of comments and other extensions before the pixels of a GIF file.
 _MOST_EXTENSIONS = 1 << 20
-#: Chunks of a PNG file, which are at least 12 bytes.
+#: Largest number of chunks of a PNG file; a chunk has at least 12 bytes.
 _MOST_CHUNKS = 1 << 20
 _TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
-#: What people have under the name of an image, by its first bytes, and what to do.
+#: Other file types that often have an image extension, by their first bytes, with advice.
 _OTHERS = (
     (re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1.{4,24}hei[cx])", re.S), "it is HEIC: convert it to JPEG or PNG"),
     (re.compile(rb"%PDF-"), "it is a PDF file: convert it to JPEG or PNG"),
     (re.compile(rb"(<\?xml[^>]*>\s*)?<svg", re.I), "it is an SVG drawing: convert it to PNG"),
     (re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype )?html", re.I), "it is a web page: download the image again"),
-    (re.compile(rb"version https://git-lfs"), "it is a pointer of Git LFS: fetch the image with `git lfs pull`"),
+    (re.compile(rb"version https://git-lfs"), "it is a Git LFS pointer: download the image with `git lfs pull`"),
 )
 
 
 def check_headers(file: BinaryIO, size: int) -> None:
     """Raise an `UnreadableImageError` if a file would take more time or memory than its size allows.
 
-    Also if it is something else, well known, under the name of an image.
+    The error is also raised for a well-known file type that has the name of an image.
 
     Args:
         file: The open file; it is left at its start.
-        size: Its size in bytes.
+        size: Size of the file in bytes.
     """
     file.seek(0)
     start = file.read(64)
@@ -78,7 +78,7 @@ def _read_at(file: BinaryIO, place: int, count: int) -> bytes:
 
 
 def _check_directories(file: BinaryIO, size: int) -> None:
-    """The first directory of TIFF data, and those that it points to."""
+    """Check the first directory of TIFF data, and the directories to which it points."""
     head = _read_at(file, 0, 16)
     order: Any = "little" if head[:2] == b"II" else "big"
     big = b"+" in head[2:4]
@@ -102,7 +102,7 @@ def _check_directories(file: BinaryIO, size: int) -> None:
 
 
 def _entries(file: BinaryIO, place: int, order: Any, big: bool) -> list[tuple[int, int, int, bytes]]:
-    """Tag, type, count and value (or where it is) of the entries of a directory."""
+    """Return the tag, type, count and value (or its offset) of each entry of a directory."""
     head, width = (8, 20) if big else (2, 12)
     entries = min(int.from_bytes(_read_at(file, place, head), order), 1 << 16)
     data = _read_at(file, place + head, width * entries)
@@ -121,7 +121,7 @@ def _check_jpeg(file: BinaryIO, size: int) -> None:
     for _ in range(_MOST_SEGMENTS):
         marker = file.read(2)
         if len(marker) < 2 or marker[0] != 0xFF:
-            return  # Pillow says what is wrong
+            return  # Pillow raises the error
         if marker[1] == 0xFF:
             file.seek(-1, 1)
             continue

@@ -1,4 +1,4 @@
-"""The one way from a file to pixels: every command and every data set reads images here."""
+"""Reading of image files; every command and every data set uses this module."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def read_image(path: str | Path) -> Image.Image | np.ndarray:
     except MemoryError as error:
         raise UnreadableImageError("there is not enough memory to decode it") from error
     except OSError as error:
-        if error.errno is None:  # Pillow's own; the system's have numbers
+        if error.errno is None:  # Pillow's errors have no errno, unlike those of the system
             raise UnreadableImageError(f"damaged or cut short ({error})") from error
         raise UnreadableImageError(f"it cannot be opened ({error.strerror})") from error
     except Exception as error:  # Pillow's decoders raise nearly anything at damaged data
@@ -76,7 +76,7 @@ def read_image(path: str | Path) -> Image.Image | np.ndarray:
 
 
 def _open(path: str | Path) -> BinaryIO:
-    """Open a file if it is one: a pipe would be waited for, and opening a device can do things."""
+    """Open the path if it is a regular file; opening a pipe would block, and opening a device can have side effects."""
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a name with a zero byte
@@ -110,6 +110,13 @@ def stored_size(path: str | Path) -> tuple[tuple[int, int], int]:
     Raises:
         UnreadableImageError: If the file is not a supported image, or is too large.
         FileNotFoundError: If the file does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        ...     Image.new("L", (4, 3)).save(file.name)
+        ...     stored_size(file.name)
+        ((4, 3), 1)
     """
     try:
         with _open(path) as file:
@@ -133,7 +140,7 @@ def stored_size(path: str | Path) -> tuple[tuple[int, int], int]:
 
 
 def _has_late_exif(file: BinaryIO) -> bool:
-    """True if a PNG has EXIF data, or text that may hold it, behind its pixels."""
+    """True if a PNG file has EXIF data, or text that may contain it, after its pixels."""
     file.seek(0)
     if file.read(8) != b"\x89PNG\r\n\x1a\n":
         return False
@@ -181,7 +188,7 @@ def normalize_image(image: Image.Image) -> Image.Image:
 
 
 def _clear(value: Any, raw: list[Any]) -> Any:
-    """Return the transparent value or color as pixels of 8 bits have it (of 16 bits of gray as it is)."""
+    """Return the transparent value or color in 8 bits, or unchanged for 16-bit gray."""
     if isinstance(value, tuple) and "RGB;16B" in raw:
         return tuple(part >> 8 for part in value)
     scale = {"L;2": 85, "L;4": 17}.get(raw[0] if raw else "", 1)
@@ -209,9 +216,9 @@ def _eight_bits(image: Image.Image, clear: Any) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image, clear: Any, bits: int) -> Image.Image:
-    """Gray of 12 or 16 bits, which Pillow has in five modes and would cut at 255; `clear` is the transparent value."""
+    """Convert 12-bit or 16-bit gray, which Pillow would clip at 255 in five modes; `clear` is the transparent value."""
     if image.mode == "I" and image.format == "TIFF":
-        raise UnreadableImageError("its integers are not of 16 bits, so that their range is not known")
+        raise UnreadableImageError("its integers do not have 16 bits, so their range is not known")
     values, top = np.asarray(image).astype(np.int64), (1 << bits) - 1
     if values.min() < 0 or values.max() > top:
         raise UnreadableImageError(f"its integers are not of {bits} bits")
@@ -222,7 +229,7 @@ def _from_16_bits(image: Image.Image, clear: Any, bits: int) -> Image.Image:
 
 
 def _with_opacity(pixels: np.ndarray, opaque: np.ndarray) -> Image.Image:
-    """Pixels `(H, W)` or `(H, W, 3)`, transparent where `opaque` is false."""
+    """Create an image from pixels `(H, W)` or `(H, W, 3)` that is transparent where `opaque` is false."""
     return Image.fromarray(np.dstack([pixels, np.where(opaque, 255, 0).astype(np.uint8)]))
 
 
