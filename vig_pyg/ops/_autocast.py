@@ -15,6 +15,8 @@ def autocast_type(x: Tensor) -> torch.dtype | None:
     Args:
         x: Features of any shape.
 
+    Shapes: any shape.
+
     Returns:
         The dtype, or `None` if autocast does not change the features (it is off, or they are float64 or integers).
 

@@ -30,6 +30,10 @@ def has_node_norm(x: Tensor, channels: int) -> bool:
     Args:
         x: Nodes `(N, C)`.
         channels: Number of channels of the batch norm.
+
+    Example:
+        >>> has_node_norm(torch.rand(9, 12), 12)
+        False
     """
     shape = x.shape
     plain = x.is_cpu and x.dtype is torch.float32 and len(shape) == 2 and x.is_contiguous()
@@ -52,6 +56,8 @@ class NodeNorm:
         norm: The batch norm; `update` changes its running statistics.
         gelu: If true, GELU is applied after the batch norm.
 
+    Shapes: features `(N, C)` to `(N, C)`; factors of the norm `(C,)`.
+
     Raises:
         ValueError: In each method, if a tensor has another number of channels than the norm, or is not contiguous
             float32.
@@ -72,7 +78,12 @@ class NodeNorm:
 
     @classmethod
     def of(cls, h: Tensor, norm: Norm, *, gelu: bool) -> Self:
-        """With the statistics of features `(N, C)`, contiguous, that `has_node_norm` accepts.
+        """Create a `NodeNorm` with the statistics of contiguous features `(N, C)` for which `has_node_norm` is true.
+
+        Args:
+            h: Features `(N, C)`.
+            norm: The batch norm.
+            gelu: If true, GELU is applied after the batch norm.
 
         Raises:
             TypeError: If the features are not a dense floating-point tensor.
@@ -85,14 +96,14 @@ class NodeNorm:
         plain = len(shape) == 2 and shape[0] > 1 and shape[1] == norm.num_features > 0 and shape[1] % STEP == 0
         if not plain or h.dtype is not torch.float32 or not h.is_cpu or library() is None:
             raise ValueError(
-                f"No kernel takes {tuple(shape)} of {h.dtype} on {h.device} for a batch norm of {norm.num_features} "
+                f"No kernel supports {tuple(shape)} of {h.dtype} on {h.device} for a batch norm of {norm.num_features} "
                 "channels (see `has_node_norm`): call the batch norm itself."
             )
         mean, variance = h.new_empty(shape[1]), h.new_empty(shape[1])
         outputs = mean.data_ptr(), variance.data_ptr()
         nodes = address(h, torch.float32, shape, "h")
         if library().vig_norm_stats(nodes, *shape, *outputs, torch.get_num_threads()):
-            raise MemoryError(f"No memory for the statistics of {shape[1]} channels.")
+            raise MemoryError(f"There is not enough memory for the statistics of {shape[1]} channels.")
         step = cls.__new__(cls)
         step._set(mean, variance, norm, outputs[0], gelu)
         return step
@@ -105,7 +116,7 @@ class NodeNorm:
     def _set(self, mean: Tensor, variance: Tensor, norm: Norm, place: int, gelu: bool) -> None:
         weight = norm.weight
         if weight is None:
-            raise ValueError("The kernel takes a batch norm with weights (affine=True).")
+            raise ValueError("The kernel needs a batch norm with weights (affine=True).")
         rate = (variance + norm.eps).rsqrt()
         scale = weight.detach() * rate
         shift = norm.bias.detach() - mean * scale
@@ -118,15 +129,21 @@ class NodeNorm:
         self.__dict__.update(factors, gelu=int(gelu), _places=places)
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Native code reads the factors where they lay when they were checked."""
-        raise AttributeError(f"{name} of a NodeNorm cannot be set: change it in place, or make another one.")
+        """Refuse assignments, because native code reads the factors at the addresses that were checked."""
+        raise AttributeError(f"{name} of a NodeNorm cannot be set: change it in place, or create another one.")
 
     def __reduce__(self) -> str:
-        """A copy would read the memory of the original."""
-        raise TypeError("A NodeNorm cannot be copied: make another one.")
+        """Refuse copies, because a copy would read the memory of the original."""
+        raise TypeError("A NodeNorm cannot be copied: create another one.")
 
     def update(self, norm: Norm, rows: int, offset: Tensor) -> None:
-        """Moves the running statistics as torch's batch norm of `h + offset` does."""
+        """Update the running statistics as torch's batch norm of `h + offset` does.
+
+        Args:
+            norm: The batch norm, which is changed.
+            rows: Number of nodes N.
+            offset: Bias of the previous layer that was not added to h, `(C,)`.
+        """
         assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
         norm.running_mean.lerp_(self.mean + offset.detach(), norm.momentum)
         norm.running_var.lerp_(self.variance * (rows / (rows - 1)), norm.momentum)
@@ -134,7 +151,12 @@ class NodeNorm:
         norm.num_batches_tracked += 1
 
     def apply(self, h: Tensor, out: Tensor | None = None) -> Tensor:
-        """Normalized features, with GELU where it follows, into `out` (it may be `h`)."""
+        """Write the normalized features, with GELU if `gelu` is true, to `out`, and return it.
+
+        Args:
+            h: Features `(N, C)`.
+            out: Result `(N, C)`, which may be `h`; by default a new tensor.
+        """
         out = torch.empty_like(h) if out is None else out
         rows, channels = shape = self._shape(h)
         nodes, results = address(h, torch.float32, shape, "h"), address(out, torch.float32, shape, "out")
@@ -143,19 +165,32 @@ class NodeNorm:
         return out
 
     def apply_with_slope_(self, h: Tensor, out: Tensor) -> None:
-        """Normalized features and GELU into `out`; `h` becomes GELU's slope there."""
+        """Write the normalized features with GELU to `out`, and the derivative of GELU at these values to `h`.
+
+        Args:
+            h: Features `(N, C)`, changed in place.
+            out: Result `(N, C)`.
+        """
         shape = self._shape(h)
         nodes, results = address(h, torch.float32, shape, "h"), address(out, torch.float32, shape, "out")
         library().vig_norm_slope(nodes, *shape, *self._places[2:], results, torch.get_num_threads())
 
     def backward_(self, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Turns the gradient of the result into that of `h`; returns those of weight and bias."""
+        """Replace the gradient of the result by that of `h`, in place, and return the gradients of weight and bias.
+
+        Args:
+            grad: Gradient of the result `(N, C)`, changed in place.
+            h: Features `(N, C)`, or the derivative of GELU from `apply_with_slope_`.
+
+        Raises:
+            MemoryError: If there is not enough memory.
+        """
         rows, channels = shape = self._shape(h)
         nodes = address(grad, torch.float32, shape, "grad"), address(h, torch.float32, shape, "h")
         weight, bias = h.new_empty(channels), h.new_empty(channels)
         outputs = *self._places, weight.data_ptr(), bias.data_ptr()
         if library().vig_norm_backward(*nodes, rows, channels, self.gelu, *outputs, torch.get_num_threads()):
-            raise MemoryError(f"No memory for the gradient of {channels} channels.")
+            raise MemoryError(f"There is not enough memory for the gradient of {channels} channels.")
         return weight, bias
 
     def _shape(self, h: Tensor) -> tuple[int, int]:
@@ -163,5 +198,5 @@ class NodeNorm:
             check_features(h, "h", 2)
         shape, channels = h.shape, self.mean.shape[0]
         if len(shape) != 2 or shape[1] != channels or shape[0] < 1 or channels % STEP or library() is None:
-            raise ValueError(f"The kernel takes at least one node of {channels} channels, got {tuple(shape)}.")
+            raise ValueError(f"The kernel needs at least one node of {channels} channels, got {tuple(shape)}.")
         return shape[0], channels

@@ -1,4 +1,4 @@
-"""Batch norm over nodes, and GELU behind it, for training on GPUs: operators around the Triton kernels."""
+"""Batch norm over nodes, optionally followed by GELU, for training on GPUs: custom operators for the Triton kernels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from vig_pyg.ops._eager import is_eager_on_gpu
 from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
 
-#: Types of features that the kernels read, and the multiple of which the channels must be.
+#: Supported feature dtypes, and the number of which the channels must be a multiple.
 _FLOATS, _STEP = (torch.float32, torch.bfloat16, torch.float16), 8
 
 
 def has_gpu_norm(x: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
-    """Whether the kernels take nodes `(N, C)` for this norm: on a GPU, several, channels a multiple of 8."""
+    """True if the kernels support nodes `(N, C)`: several rows on a GPU, with a multiple of 8 channels."""
     channels, weight = norm.num_features, norm.weight
     return (
         x.device.type == "cuda"
@@ -40,13 +40,13 @@ class NormGradients(NamedTuple):
 
 
 class GPUNorm:
-    """One use of a batch norm in training on a GPU, with the batch's statistics; it moves the running ones.
+    """One application of a batch norm in training on a GPU, with batch statistics; it updates the running statistics.
 
     Args:
         h: Features `(N, C)`, contiguous.
         norm: The batch norm.
-        offset: What the layer before would have added to h; it moves the running mean only.
-        gelu: Whether GELU follows.
+        offset: Bias of the previous layer that was not added to h; it changes only the running mean.
+        gelu: If true, GELU follows the batch norm.
     """
 
     def __init__(self, h: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, offset: Tensor | None, *, gelu: bool) -> None:
@@ -63,18 +63,18 @@ class GPUNorm:
             self.factors = torch.ops.vig_pyg.norm_statistics(*tensors, norm.momentum, norm.eps)
 
     def apply(self, h: Tensor, out: Tensor | None = None, residual: Tensor | None = None) -> Tensor:
-        """Normalized features, with GELU where it follows, added to a residual, into `out` (it may be `h`)."""
+        """Write the normalized features, with GELU if `gelu` is true, plus a residual, to `out`, which may be `h`."""
         out = torch.empty_like(h) if out is None else out
         apply: Any = _apply if is_eager_on_gpu(h, out) else torch.ops.vig_pyg.norm_apply
         apply(h, self.factors, out, self.gelu, residual)
         return out
 
     def backward_(self, grad: Tensor, h: Tensor) -> NormGradients:
-        """Turns the gradient of the result into that of `h`; returns those of weight, bias and offset."""
+        """Replace the gradient of the result by that of `h`, and return those of weight, bias and offset."""
         return self._backward_into(grad, grad, h)
 
     def backward(self, grad: Tensor, h: Tensor) -> tuple[Tensor, NormGradients]:
-        """The gradient of `h`, and those of weight, bias and offset; `grad` stays as it is."""
+        """Return the gradient of `h`, and those of weight, bias and offset; `grad` is not changed."""
         out = torch.empty_like(h)
         return out, self._backward_into(out, grad.contiguous(), h)
 
@@ -101,13 +101,13 @@ def _statistics(
     for part in (weight, bias, running_mean, running_var, *(() if offset is None else (offset,))):
         if part.shape != channels or not part.is_contiguous() or part.device != h.device:
             raise ValueError(
-                f"A batch norm of features {tuple(h.shape)} on {h.device} has contiguous vectors ({h.shape[1]},) "
-                f"there, got {tuple(part.shape)} on {part.device}."
+                f"A batch norm of features {tuple(h.shape)} needs contiguous vectors ({h.shape[1]},) on {h.device}, "
+                f"got {tuple(part.shape)} on {part.device}."
             )
     running = running_mean, running_var, batches
     if batches.numel() != 1 or batches.device != h.device:
         raise ValueError(
-            f"The number of batches of a norm is one number on {h.device}, got {tuple(batches.shape)} on "
+            f"The number of batches of a norm must be one number on {h.device}, got {tuple(batches.shape)} on "
             f"{batches.device}."
         )
     found: Tensor = _kernels().statistics(h, weight, bias, offset, running, momentum, eps)
@@ -134,7 +134,7 @@ def _check(h: Tensor) -> None:
     fits = h.dim() == 2 and h.size(0) > 1 and h.size(1) % _STEP == 0 and h.size(1) > 0 and h.dtype in _FLOATS
     if not fits or not h.is_contiguous():
         raise ValueError(
-            f"The kernels take contiguous nodes (N, C), two at least, with C a multiple of {_STEP}, in float32, "
+            f"The kernels need at least two contiguous nodes (N, C) with C a multiple of {_STEP} in float32, "
             f"bfloat16 or float16, got {tuple(h.shape)} of {h.dtype} with strides {h.stride()}."
         )
 
@@ -144,14 +144,14 @@ def _check_factors(h: Tensor, factors: Tensor, other: Tensor) -> None:
     same = other.shape == h.shape and other.is_contiguous() and factors.device == other.device == h.device
     if not fits or not same or other.dtype not in _FLOATS:
         raise ValueError(
-            f"Features {tuple(h.shape)} have factors (4, {h.size(1)}) of float32 and a result of their shape, "
-            f"contiguous, got {tuple(factors.shape)} of {factors.dtype} and {tuple(other.shape)} of {other.dtype}."
+            f"Features {tuple(h.shape)} need contiguous factors (4, {h.size(1)}) of float32 and a result of their "
+            f"shape, got {tuple(factors.shape)} of {factors.dtype} and {tuple(other.shape)} of {other.dtype}."
         )
 
 
 def _kernels() -> Any:
     kernels = triton_kernels()
-    assert kernels is not None  # `has_gpu_norm` has looked
+    assert kernels is not None  # `has_gpu_norm` has checked this
     return kernels.batch_norm
 
 

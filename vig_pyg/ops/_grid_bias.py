@@ -14,15 +14,15 @@ from torch import Tensor
 
 
 def bias_rows(num_targets: int, bias: Tensor | None, grid_width: int) -> tuple[int, ...]:
-    """The numbers of rows that a bias may have: one or n, or those of the terms of a grid.
+    """Return the valid numbers of rows of a bias: 1 or n, or that of the terms of a grid.
 
     Args:
         num_targets: Number of targets n.
         bias: The bias or the terms.
-        grid_width: Columns W of the grid; 0 means that the bias is given itself.
+        grid_width: Number of columns W of the grid; 0 if the bias itself is given.
 
     Raises:
-        ValueError: If the targets fill no grid of this width, or there is no bias.
+        ValueError: If the targets do not fill a grid of this width, or there is no bias.
     """
     if grid_width == 0:
         return 1, num_targets
@@ -35,13 +35,13 @@ def bias_rows(num_targets: int, bias: Tensor | None, grid_width: int) -> tuple[i
 
 
 def grid_bias(terms: Tensor, grid_width: int, start: int, stop: int) -> Tensor:
-    """The bias of some targets.
+    """Compute the bias of a range of targets.
 
     Args:
         terms: The terms `(1 or B, W + H, m)`.
-        grid_width: Columns W of the grid.
-        start: The first target.
-        stop: The target after the last one.
+        grid_width: Number of columns W of the grid.
+        start: Index of the first target.
+        stop: Index after the last target.
 
     Returns:
         The bias `(1 or B, stop - start, m)`.

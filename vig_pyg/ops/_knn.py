@@ -60,6 +60,8 @@ def knn(
             rows, `(1 or B, W + H, m)`: target i then has the bias `bias[:, i % W] + bias[:, W + i // W]`. 0, the
             default, means that the bias itself is given.
 
+    Shapes: targets `(B, n, C)` and sources `(B, m, C)` to edges `(2, B n ⌈k / step⌉)`.
+
     Returns:
         `edge_index (2, E)`, sorted by target, nearest first. Row 0 holds the indices of the sources in the whole batch,
         row 1 those of the targets.
@@ -141,14 +143,14 @@ def _native(
     numbers = int(dtype == torch.bfloat16), int(normalize), b, n, m, channels, *strides, k, step
     code = kernels.vig_nearest(*features, pointer, *numbers, out.data_ptr(), bad.data_ptr(), torch.get_num_threads())
     if code == 1:
-        raise MemoryError(f"No memory to search {m} sources of {channels} channels in {b} images.")
+        raise MemoryError(f"There is not enough memory to search {m} sources of {channels} channels in {b} images.")
     if code == 2:
         _refuse(x, y, int(bad[0]))
     return out
 
 
 def _refuse(x: Tensor, y: Tensor, target: int) -> None:
-    """The error for features or scores that the native kernel has refused."""
+    """Raise the error for features or scores that the native kernel refused."""
     for part in (x, y):
         check_finite(part.float().norm(dim=-1), [part.size(1)])
     raise ValueError(
@@ -177,7 +179,7 @@ def _on_gpu(
 
 
 def _kernels_for(x: Tensor, k: int) -> TritonKernels | None:
-    """The kernels for GPUs, if they have one for these types and sizes."""
+    """Return the GPU kernels if they support these dtypes and sizes, otherwise `None`."""
     kernels = triton_kernels()
     if kernels is None or k > kernels.search.MOST_NEIGHBORS or x.dtype == torch.float64 or x.size(0) > MOST_IMAGES:
         return None

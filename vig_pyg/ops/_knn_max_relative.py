@@ -35,6 +35,10 @@ def prefers_no_edges(x_src: Tensor, x_dst: Tensor) -> bool:
     Args:
         x_src: Sources `(M, C)`.
         x_dst: Targets `(N, C)`.
+
+    Example:
+        >>> prefers_no_edges(torch.rand(9, 16), torch.rand(9, 16))
+        False
     """
     types = x_src.dtype is x_dst.dtype and x_src.dtype in _FLOATS
     return types and x_src.device.type == "cuda" and not is_exporting() and has_triton_kernels()
@@ -62,6 +66,8 @@ def knn_max_relative(
         normalize: If true, the features are L2-normalized for the search.
         precision: Precision of the products on a GPU, as for `knn`.
         grid_width: Width of the grid of the targets, if `bias` holds terms of its columns and rows, as for `knn`.
+
+    Shapes: targets `(B, n, C)` and sources `(B, m, C)` to `(B n, 2 C)`.
 
     Returns:
         The features `(B n, 2 C)` in the order `x_0, m_0, x_1, m_1, ...`.
@@ -204,7 +210,7 @@ def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
 
 
 def _gradients_of_backward(ctx: Any, to_src: Tensor, to_dst: Tensor) -> tuple[Tensor | None, ...]:
-    """The backward pass is linear: what it gave to places is read there."""
+    """Differentiate the backward pass, which is linear, by gathering from where it scattered to."""
     (winners,), images = ctx.saved_tensors, ctx.images
     channels = winners.size(1)
     source = winners.long().reshape(images, -1, channels)  # (B, n, C)

@@ -1,4 +1,4 @@
-r"""Edges to the nearest sources in plain torch: products, then `torch.topk`; and what every other way checks.
+r"""Neighbor search in plain torch (products and `torch.topk`), and the checks that all implementations share.
 
 Equation and shapes: see `_knn.py`.
 """
@@ -15,22 +15,24 @@ from torch import Tensor
 from vig_pyg.ops._grid_bias import bias_rows, grid_bias
 from vig_pyg.ops.checks import check_features, check_same, is_symbolic
 
-#: Of products on a GPU, in torch's words: float32, TF32, or bfloat16 operands.
+#: Precisions of products on a GPU, with torch's names, for float32, TF32 or bfloat16 operands.
 Precision = Literal["highest", "high", "medium"]
 PRECISIONS: tuple[Precision, ...] = ("highest", "high", "medium")
-#: Bytes of products held at once where there is no native kernel. Larger searches run in slices.
+#: Largest size of the products in bytes without a native kernel. Larger searches run in slices.
 SCORE_BUDGET = 32 * 2**20
 
 
 def unit_rows(x: Tensor, counts: Sequence[int]) -> Tensor:
-    """Features `(N, C)` scaled to length 1, in float32 or better.
+    """Scale features `(N, C)` to length 1, in float32 or higher precision.
 
     Args:
-        x: Features.
-        counts: Nodes of each image; one number where all have equally many.
+        x: The features.
+        counts: Number of nodes of each image, or one number if all images have the same.
+
+    Shapes: `(N, C)` to `(N, C)`.
 
     Raises:
-        TypeError: If the features are no dense tensor of floating-point numbers.
+        TypeError: If the features are not a dense floating-point tensor.
         ValueError: If they have another number of dimensions or, on a CPU, one of them is not finite.
 
     Example:
@@ -49,7 +51,7 @@ def _wide(x: Tensor) -> Tensor:
 
 
 def check_finite(norm: Tensor, counts: Sequence[int]) -> None:
-    """Checks the lengths of features, on a CPU."""
+    """Check on a CPU that the lengths of features are finite."""
     if norm.device.type != "cpu" or torch.compiler.is_compiling() or is_symbolic(norm):
         return
     finite = norm.isfinite().flatten()
@@ -72,7 +74,7 @@ def image_of(node: int, counts: Sequence[int]) -> str:
 def check(
     x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, precision: str = "highest", grid_width: int = 0
 ) -> None:
-    """Checks what the operator was called with, by anybody."""
+    """Check the arguments of the operator."""
     if precision not in PRECISIONS:
         raise ValueError(f"Unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}.")
     check_features(x, "x", 3)
@@ -81,7 +83,7 @@ def check(
     (b, n, channels), (images, m, width) = x.shape, y.shape
     if b != images or channels != width or channels < 1:
         raise ValueError(
-            "Targets (B, n, C) and sources (B, m, C) must have as many images and channels, one at least, got "
+            "Targets (B, n, C) and sources (B, m, C) must have equal numbers of images and channels, at least 1, got "
             f"{tuple(x.shape)} and {tuple(y.shape)}."
         )
     if not 1 <= k <= m or step < 1:
@@ -99,7 +101,7 @@ def check(
 
 
 def _scored(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Features and a bias whose products and sums are the scores, all in float32 or better."""
+    """Return features and a bias that give the scores by product and sum, in float32 or higher precision."""
     x, y = _wide(x), _wide(y)
     if normalize:
         n, m = x.size(1), y.size(1)
@@ -157,7 +159,7 @@ def _check_scores(bias: Tensor) -> None:
 def knn_exported(
     x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, grid_width: int = 0
 ) -> Tensor:
-    """The same in operators that every runtime knows, whatever the number of images; all scores at once."""
+    """Compute the same for any number of images, with operators of every ONNX runtime and all scores at once."""
     if grid_width and bias is not None:
         bias = grid_bias(bias, grid_width, 0, x.size(1))
     x, y, bias = _scored(x, y, bias, normalize)

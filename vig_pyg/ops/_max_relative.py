@@ -3,8 +3,8 @@ r"""Max-relative aggregation: native kernels for CPUs and GPUs.
 Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, or 0
 for a target without neighbors. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`.
 
-Each neighbor is read once, and the result is written once. For the backward pass the index of the neighbor that attains
-the maximum is stored: on a CPU its position among the edges of the target (one byte), on a GPU its node index (four
+Each neighbor is read once, and the result is written once. For the backward pass, the neighbor that attains the maximum
+is stored. On a CPU this is its position among the edges of the target (one byte), on a GPU its node index (four
 bytes). If several neighbors attain the maximum, the first one in the order of the edges receives the gradient, on every
 device. The GPU kernel is described in `_triton_max_relative.py`.
 """
@@ -35,6 +35,10 @@ def has_max_relative(x_src: Tensor, x_dst: Tensor) -> bool:
     Args:
         x_src: Sources `(M, C)`.
         x_dst: Targets `(N, C)`.
+
+    Example:
+        >>> has_max_relative(torch.rand(9, 8), torch.rand(9, 8))
+        False
     """
     dtype = x_src.dtype
     if dtype is not x_dst.dtype or x_src.shape[1] < LEAST_CHANNELS:
@@ -56,8 +60,10 @@ def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target:
         by_target: If true, the edges are known to be in range and sorted by target. On a GPU this skips a check that
             synchronizes the device. (Other edges then give wrong results or NaN, but no invalid memory access.)
 
+    Shapes: sources `(M, C)`, targets `(N, C)` and edges `(2, E)` to `(N, 2 C)`.
+
     Returns:
-        The features `(N, 2 C)` in the order `x_0, m_0, x_1, m_1, ...`.
+        The features in the order `x_0, m_0, x_1, m_1, ...`.
 
     Raises:
         TypeError: If the features are not floating-point, or the edges are not int64 or int32.
@@ -89,11 +95,11 @@ def _check_nodes(x_src: Any, x_dst: Any) -> None:
     check_features(x_dst, "x_dst", 2)
     check_same(x_src, x_dst, "Sources and targets")
     if x_src.size(1) != x_dst.size(1):
-        raise ValueError(f"Sources and targets must have one width, got {tuple(x_src.shape)} and {tuple(x_dst.shape)}.")
+        raise ValueError(f"Sources and targets differ in width: {tuple(x_src.shape)} and {tuple(x_dst.shape)}.")
     if x_src.device.type != "meta":
         raise ValueError(
-            f"No kernel takes {tuple(x_src.shape)} of {x_src.dtype} on {x_src.device} (see `has_max_relative`): "
-            "vig_pyg.conv.MaxRelativeConv takes all features."
+            f"No kernel supports {tuple(x_src.shape)} of {x_src.dtype} on {x_src.device} (see `has_max_relative`): "
+            "vig_pyg.conv.MaxRelativeConv accepts all features."
         )
 
 
@@ -116,7 +122,7 @@ def _check_winners(grad: Any, slots: Any, num_src: int) -> None:
 
 
 def _exported(x_src: Tensor, x_dst: Tensor, edge_index: Tensor) -> Tensor:
-    """The same in operators that every runtime knows."""
+    """Compute the same with operators that every ONNX runtime supports."""
     source, target = edge_index
     lowest = torch.full_like(x_dst, -torch.inf)
     largest = lowest.scatter_reduce(0, target.unsqueeze(1).expand(-1, x_dst.size(1)), x_src[source], "amax")
@@ -163,13 +169,13 @@ def _backward(
     grad_src, grad_dst = wide.new_zeros(num_src, channels), wide.new_zeros(n, channels)
     outputs = grad_src.data_ptr(), grad_dst.data_ptr()
     if kernels.vig_max_relative_backward(*inputs, *outputs, torch.get_num_threads()):
-        raise IndexError("slots name neighbors that some targets do not have: they belong to other edges.")
+        raise IndexError("slots refer to neighbors that some targets do not have: pass the slots of the same edges.")
     return grad_src.to(grad.dtype), grad_dst.to(grad.dtype)
 
 
 def _gpu() -> TritonKernels:
     kernels = triton_kernels()
-    assert kernels is not None  # `has_max_relative` has looked
+    assert kernels is not None  # `has_max_relative` has checked this
     return kernels
 
 
@@ -240,7 +246,7 @@ def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
 
 
 def _gradients_of_backward(ctx: Any, to_src: Tensor, to_dst: Tensor) -> tuple[Tensor | None, ...]:
-    """The backward pass is linear: what it gave to places is read there."""
+    """Differentiate the backward pass, which is linear, by gathering from where it scattered to."""
     edge_index, slots = ctx.saved_tensors
     won = slots >= 0
     source = slots.long().clamp_min(0)

@@ -44,9 +44,9 @@ def library() -> Any:
         try:
             return load(path)
         except (OSError, AttributeError) as error:  # another OpenMP, or kernels of another version
-            _log.warning("The native kernels at %s do not load (%s): plain torch takes their place.", path, error)
+            _log.warning("The native kernels at %s cannot be loaded (%s): plain torch is used instead.", path, error)
             return None
-    _log.info("vig_pyg was installed without its native kernels (no C compiler): plain torch takes their place.")
+    _log.info("vig_pyg was installed without its native kernels (no C compiler): plain torch is used instead.")
     return None
 
 
@@ -54,7 +54,7 @@ def load(path: Path) -> Any:
     """Load the kernels from a file.
 
     Raises:
-        OSError: If the file does not load, or holds kernels of another version.
+        OSError: If the file cannot be loaded, or contains kernels of another version.
         AttributeError: If a function is missing.
     """
     found = ctypes.CDLL(str(path))
@@ -68,5 +68,10 @@ def load(path: Path) -> Any:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def has_native_kernels() -> bool:
-    """True if the native CPU kernels are available."""
+    """True if the native CPU kernels are available.
+
+    Example:
+        >>> has_native_kernels() in (True, False)
+        True
+    """
     return library() is not None

@@ -15,7 +15,17 @@ ForwardT = TypeVar("ForwardT", bound=Callable[..., Tensor])
 
 
 def recomputable(forward: ForwardT) -> ForwardT:
-    """Mark the `forward` of a layer as replaceable by a function of this package; an overriding method has no mark."""
+    """Mark the `forward` of a layer as replaceable by a function of this package; an overriding method has no mark.
+
+    Args:
+        forward: The method; it is returned unchanged except for the mark.
+
+    Example:
+        >>> class Doubled(torch.nn.Module):
+        ...     @recomputable
+        ...     def forward(self, x):
+        ...         return 2 * x
+    """
     forward._vig_pyg_recomputable = True  # type: ignore[attr-defined]
     return forward
 

@@ -1,7 +1,7 @@
 """A whole residual branch in training on a GPU as one autograd function: two linear layers, their norms, and the sum.
 
-In training a GPU waits for the host, which launches the kernels one by one. One function converts its input once, where
-a chain of functions does so several times, and adds the residual connection in the kernel of the last norm.
+In training, a GPU waits for the host, which launches the kernels one by one. One function converts its input once,
+unlike a chain of functions, and adds the residual connection in the kernel of the last norm.
 """
 
 from __future__ import annotations

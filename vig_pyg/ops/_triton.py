@@ -1,4 +1,4 @@
-"""The kernels for GPUs, where Triton is there."""
+"""The GPU kernels, which are available if Triton is installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-#: Images of a batch at most: what the second and third axis of a grid can count.
+#: Largest number of images in a batch, because the second and third axis of a launch grid are limited.
 MOST_IMAGES = 2**16 - 1
 _log = logging.getLogger(__name__)
 
@@ -24,13 +24,13 @@ class TritonKernels(NamedTuple):
 
 
 def triton_kernels() -> TritonKernels | None:
-    """The kernels for GPUs, or `None` without Triton, which is logged once. They are imported when a GPU needs them."""
+    """Return the GPU kernels, imported on first use, or `None` without Triton, which is logged once."""
     return _load()
 
 
 @cache
 def _load() -> TritonKernels | None:
-    """What every caller sees: a test or benchmark that replaces this function switches all kernels off at once."""
+    """Load the kernels for all callers; a test or benchmark can replace this function to disable all kernels."""
     try:
         from vig_pyg.ops import (
             _triton_batch_norm,
@@ -40,7 +40,7 @@ def _load() -> TritonKernels | None:
             _triton_scatter_winners,
         )
     except ImportError as error:
-        _log.warning("The kernels for GPUs need Triton (%s): plain torch takes their place.", error)
+        _log.warning("The GPU kernels need Triton (%s): plain torch is used instead.", error)
         return None
     return TritonKernels(
         _triton_knn, _triton_max_relative, _triton_scatter_winners, _triton_bias_gelu, _triton_batch_norm
@@ -49,5 +49,5 @@ def _load() -> TritonKernels | None:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def has_triton_kernels() -> bool:
-    """Whether the kernels for GPUs can be used."""
+    """True if the GPU kernels are available."""
     return triton_kernels() is not None

@@ -1,13 +1,12 @@
-r"""Batch norm over nodes, and GELU behind it, for training on a GPU, in Triton.
+r"""Triton kernels of batch norm over nodes, optionally followed by GELU, for training on a GPU.
 
-Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with the batch's mean and deviation; its gradient
-:math:`s\,(d - \bar d - \hat h\,\overline{d \hat h})` with :math:`s = \gamma / \sigma`, :math:`\hat h` the normalized
-features, d the gradient before GELU and bars for means over nodes. Shapes: h `(N, C)`, C a multiple of 8.
+Equation: :math:`\mathrm{GELU}(\gamma\,(h - \mu) / \sigma + \beta)` with the mean and standard deviation of the batch.
+The gradient is :math:`s\,(d - \bar d - \hat h\,\overline{d \hat h})` with :math:`s = \gamma / \sigma`, the normalized
+features :math:`\hat h` and the gradient d before GELU; bars are means over nodes. Shapes: h `(N, C)`, 8 divides C.
 
-Forward reads h twice and writes once, with a residual connection as well; backward reads h and the gradient twice and
-writes once. All sums are in float32, in an order that does not change: each program sums some rows, and then few sums
-are left for each channel.
-Statistics are of differences to a row of the program, so that a large mean costs no digits.
+The forward pass reads h twice and writes once, also with a residual connection. The backward pass reads h and the
+gradient twice and writes once. All sums are in float32 and in a fixed order: each program sums some rows, and then the
+few partial sums are added. Statistics use differences to a row, so a large mean does not reduce precision.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from torch import Tensor
 from vig_pyg.ops._triton_bias_gelu import STEP, gelu_of
 from vig_pyg.ops._triton_launch import launch, power_of_two
 
-#: The most parts of a sum, rows that a part has at least, and groups of eight numbers of one program.
+#: Largest number of parts of a sum, smallest number of rows per part, and groups of eight elements per program.
 _PARTS, _ROWS, _GROUPS = 256, 256, 128
-#: Numbers of a tile of a sum: as many as leave registers for several programs at a time.
+#: Elements per tile of a sum, few enough that several programs fit into the registers.
 _MOMENTS_TILE, _SLOPES_TILE = 2048, 1024
 #: Rows of the factors that `statistics` returns.
 MEAN, RATE, SCALE, SHIFT = range(4)
@@ -37,16 +36,16 @@ def statistics(
     momentum: float,
     eps: float,
 ) -> Tensor:
-    """Mean, 1 / deviation, and the scale and shift that normalize, `(4, C)`; moves the running statistics.
+    """Compute the mean, 1 / deviation, scale and shift of each channel, `(4, C)`, and update the running statistics.
 
     Args:
         h: Features `(N, C)`, contiguous, N at least 2.
-        weight: Of the norm, `(C,)`, float32.
-        bias: Of the norm.
-        offset: What the layer before would have added to h, `(C,)`; it moves the running mean only.
+        weight: Weight of the norm, `(C,)`, float32.
+        bias: Bias of the norm, `(C,)`, float32.
+        offset: Bias of the previous layer that was not added to h, `(C,)`; it changes only the running mean.
         running: Running mean and variance `(C,)`, float32, and the number of batches.
-        momentum: Of the running statistics.
-        eps: Added to the variance.
+        momentum: Momentum of the running statistics.
+        eps: Number that is added to the variance.
     """
     n, channels = h.shape
     columns = _columns(channels)
@@ -64,7 +63,7 @@ def statistics(
 
 
 def apply(h: Tensor, factors: Tensor, out: Tensor, residual: Tensor | None = None, *, gelu: bool) -> None:
-    """Normalized features, with GELU where it follows, added to a residual if there is one, into `out` (maybe `h`)."""
+    """Write the normalized features, with GELU if it follows, plus an optional residual, to `out`, which may be `h`."""
     n, channels = h.shape
     groups = n * (channels // STEP)
     tensors = h, factors, h if residual is None else residual, out
@@ -73,7 +72,7 @@ def apply(h: Tensor, factors: Tensor, out: Tensor, residual: Tensor | None = Non
 
 
 def backward(grad: Tensor, h: Tensor, factors: Tensor, out: Tensor, *, gelu: bool) -> Tensor:
-    """The gradient of h into `out` (it may be `grad`); returns those of bias, weight and offset (zeros), `(3, C)`."""
+    """Write the gradient of h to `out`, which may be `grad`; return those of bias, weight and offset (0), `(3, C)`."""
     n, channels = h.shape
     columns, parts = _columns(channels), _parts(n)
     sums = torch.empty(2, parts, channels, dtype=torch.float32, device=h.device)
@@ -90,7 +89,7 @@ def backward(grad: Tensor, h: Tensor, factors: Tensor, out: Tensor, *, gelu: boo
 
 
 def _columns(channels: int) -> int:
-    """Channels of one program: rows of 64 bytes at least, and little beyond the last channel."""
+    """Return the number of channels per program: at least 64 bytes of a row, with few unused channels at the end."""
     return 64 if channels >= 128 else 32
 
 
@@ -99,7 +98,7 @@ def _parts(n: int) -> int:
 
 
 def _rows(n: int, parts: int) -> int:
-    """Rows of a part: whole tiles, so that the last part may have fewer, and parts behind it none."""
+    """Return the number of rows per part in whole tiles; the last part may have fewer, and later parts none."""
     return triton.cdiv(triton.cdiv(n, parts), 64) * 64
 
 

@@ -1,10 +1,10 @@
-r"""Bias and GELU on the features of nodes, in place, on a GPU, in Triton.
+r"""Triton kernel that adds a bias to the features of nodes and applies GELU, in place.
 
 Equation: :math:`h_{ic} \leftarrow \mathrm{GELU}(h_{ic} + b_c)`, or without GELU. Shapes: h `(N, C)` contiguous,
-b `(C,)`. It reads and writes h once; the arithmetic is in float32, GELU is the exact one.
+b `(C,)`. The kernel reads and writes h once; the arithmetic is in float32, with the exact GELU.
 
-Eight channels at a time are one access of 16 bytes in half precision, and the remainder that tells the channel is
-taken once for all eight.
+In half precision, eight channels are one memory access of 16 bytes, and the channel index is computed once for all
+eight.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from vig_pyg.ops._triton_launch import launch
 
 #: The channels must be a multiple of this.
 STEP = 8
-#: Groups of eight numbers that one program handles.
+#: Groups of eight elements per program.
 _GROUPS = 256
 
 
 def bias_gelu_(h: Tensor, bias: Tensor, *, gelu: bool) -> None:
-    """Adds the bias to h, in place, and applies GELU where it follows.
+    """Add the bias to h in place, and apply GELU if `gelu` is true.
 
     Args:
         h: Features `(N, C)`, contiguous, C a multiple of `STEP`.
         bias: `(C,)`, contiguous.
-        gelu: Whether GELU follows.
+        gelu: If true, GELU is applied after the bias.
 
     Raises:
         ValueError: If shapes or strides do not fit.
@@ -35,7 +35,7 @@ def bias_gelu_(h: Tensor, bias: Tensor, *, gelu: bool) -> None:
     n, channels = h.shape
     if channels % STEP or bias.shape != (channels,) or not (h.is_contiguous() and bias.is_contiguous()):
         raise ValueError(
-            f"The kernel takes contiguous features (N, C) with C a multiple of {STEP} and a bias (C,), got "
+            f"The kernel needs contiguous features (N, C) with C a multiple of {STEP}, and a bias (C,), got "
             f"{tuple(h.shape)} with strides {h.stride()} and {tuple(bias.shape)}."
         )
     groups = n * (channels // STEP)

@@ -1,12 +1,12 @@
-r"""Sources nearest to each target on a GPU, in Triton: what the kernels are given, and the sizes of their tiles.
+r"""Neighbor search with Triton kernels on a GPU: preparation of the arguments, and choice of the tile sizes.
 
 Equation: the sources of rank 0, `step`, `2 step`, ... by falling :math:`x_i \cdot y_s + b_{is}`, or without a bias by
 rising distance.
 Shapes: targets `(B, n, C)`, sources `(B, m, C)`, bias `(1 or B, 1 or n, m)`, found `(B, n, ⌈k / step⌉)`.
 
-Bytes that must move: features once (s B (n + m) C for s bytes an element), the bias where it has rows (4 n m, from
-the cache for all images but the first), what is found (2 B n ⌈k / step⌉). Operations: 2 B n m C for the products, and
-about 20 + 2 k for each score of a row.
+Memory traffic in bytes: the features once (s B (n + m) C with s bytes per element), a bias with rows (4 n m, which
+comes from the cache for all images after the first), and the result (2 B n ⌈k / step⌉). Operations: 2 B n m C for the
+products, and about 20 + 2 k for each score of a row.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from vig_pyg.ops._triton_knn_tiles import search_tiles
 from vig_pyg.ops._triton_launch import launch, power_of_two
 from vig_pyg.ops._triton_lengths import lengths
 
-#: Neighbors that are kept on chip.
+#: Largest number of neighbors, which are stored on chip.
 MOST_NEIGHBORS = 128
-#: Channels whose squares a program of the search can sum at once.
+#: Largest number of channels whose squares one program of the search sums at once.
 MOST_CHANNELS = 256
-#: Between rows of the bias: a tile of them is counted in 32 bits.
+#: Largest stride of the rows of the bias, because offsets within a tile have 32 bits.
 MOST_STRIDE = 2**24
-#: How float32 operands are multiplied: `"highest"` in three products of TF32, which keep float32's order.
+#: Products of float32 operands: `"highest"` uses three TF32 products, which preserve the order of float32.
 _PRODUCTS = {"highest": "tf32x3", "high": "tf32", "medium": "tf32"}
 
 
 class Tile(NamedTuple):
-    """Sizes of one program."""
+    """The tile sizes of one program."""
 
     targets: int
     channels: int  # of one step of the product
-    stages: int  # steps of the product that are under way at once
+    stages: int  # steps of the product in the pipeline
     warps: int
     sources: int = 64  # of one tile, where an image has more than `MOST_SOURCES`
 
 
 class Operands(NamedTuple):
-    """What a kernel multiplies, adds and compares."""
+    """The prepared operands of a kernel."""
 
     x: Tensor
     y: Tensor
@@ -53,7 +53,7 @@ class Operands(NamedTuple):
     bias: Tensor
     precision: str
     exact: bool
-    width: int = 0  # of the features whose lengths the kernel finds itself, a power of two
+    width: int = 0  # width of features whose lengths the kernel computes, a power of two
 
 
 def neighbors(
@@ -69,25 +69,25 @@ def neighbors(
     grid_width: int = 0,
     tile: Tile | None = None,
 ) -> Tensor:
-    """Sources of each target, numbered within the image, best first, `(B, n, ⌈k / step⌉)`, or edges.
+    """Return the sources of each target as indices within the image, `(B, n, ⌈k / step⌉)`, the nearest first, or edges.
 
     Args:
         x: Targets `(B, n, C)` in float32, bfloat16 or float16.
         y: Sources `(B, m, C)` of the same type.
-        k: How many of the best are looked at, at most `MOST_NEIGHBORS` and m.
-        step: Which of them stay: ranks 0, step, 2 step, ...
-        bias: Added to the products, `(1 or B, 1 or n, m)`; without it the order is that of distance.
-        normalize: Whether features are scaled to length 1 before.
-        precision: Of float32 operands: `"highest"`, `"high"` or `"medium"`. Products in 16 bits are exact anyway.
-        edges: Whether to return edges: sources counted over the batch, and targets.
-        grid_width: Width W of the grid of the targets, if the bias is given by terms `(1 or B, W + H, m)`.
-        tile: Other sizes than those of `tile_for`, to measure them.
+        k: Number of nearest sources that are ranked, at most `MOST_NEIGHBORS` and m.
+        step: Spacing of the selected ranks 0, step, 2 step, ...
+        bias: Term `(1 or B, 1 or n, m)` added to the products. Without it, the sources are sorted by distance.
+        normalize: If true, the features are L2-normalized first.
+        precision: Precision of float32 products: `"highest"`, `"high"` or `"medium"`. 16-bit products are exact.
+        edges: If true, return edges, with source indices over the whole batch.
+        grid_width: Width W of the target grid if the bias is given by terms `(1 or B, W + H, m)`, otherwise 0.
+        tile: Tile sizes instead of those of `tile_for`, for measurements.
 
     Returns:
-        Numbers of the sources: int16 for up to 2**15 sources, else int32; or `edge_index (2, B n ⌈k / step⌉)`.
+        Source indices, int16 for up to 2**15 sources, otherwise int32; or `edge_index (2, B n ⌈k / step⌉)`.
 
     Raises:
-        ValueError: If types or shapes do not fit each other.
+        ValueError: If dtypes or shapes do not match.
     """
     _check(x, y, k, step, bias, grid_width)
     (images, n, channels), m = x.shape, y.size(1)
@@ -107,7 +107,7 @@ def neighbors(
 
 def _launch(operands: Operands, found: Tensor, k: int, step: int, kept: int, grid_width: int, tile: Tile) -> None:
     x, y, x_lengths, y_lengths, bias, precision, exact, width = operands
-    if x.is_cpu:  # Triton's interpreter multiplies no numbers of 16 bits
+    if x.is_cpu:  # Triton's interpreter does not support 16-bit products
         x, y = x.to(y.dtype).float(), y.float()
     (images, n, channels), m = x.shape, bias.size(2)
     of_image, of_target = (bias.stride(i) if bias.size(i) > 1 else 0 for i in (0, 1))
@@ -142,7 +142,7 @@ def _launch(operands: Operands, found: Tensor, k: int, step: int, kept: int, gri
 
 @cache
 def _constants(tile: Tile, m: int, k: int, kept: int, **flags: Any) -> dict[str, Any]:
-    """Constants of `search_row` or `search_tiles`, in their order."""
+    """Return the constants of `search_row` or `search_tiles` in the order of their parameters."""
     few = m <= MOST_SOURCES
     sizes = {
         "TARGETS": tile.targets,
@@ -157,30 +157,31 @@ def _constants(tile: Tile, m: int, k: int, kept: int, **flags: Any) -> dict[str,
 
 
 def tile_for(n: int, m: int, channels: int, dtype: torch.dtype, k: int) -> Tile:  # noqa: ARG001
-    """The sizes that were fastest where they were measured (`examples/benchmarks/gpu_kernels.py`).
+    """Return the tile sizes that were fastest in our measurements (`examples/benchmarks/gpu_kernels.py`).
 
-    For more than `MOST_SOURCES` sources they are the largest that spill no registers where compiled ahead of time
-    (`examples/benchmarks/gpu_compiled.py`): a tile of scores, and lists of 16 or 32 sources.
+    For more than `MOST_SOURCES` sources, a tile of scores and lists of 16 or 32 sources have the largest sizes that
+    spill no registers when compiled ahead of time (`examples/benchmarks/gpu_compiled.py`).
 
-    64 targets are the fewest rows of a warp group's product; four warps then hold 64 x 256 scores in 128 registers a
-    thread, and two programs share a multiprocessor. A step of the product is as wide as it can be without a rest.
+    64 targets are the smallest number of rows for the product of a warp group. Four warps then hold 64 x 256 scores in
+    128 registers per thread, and two programs run on one multiprocessor. A step of the product has the largest width
+    that divides the channels.
     """
     if m > MOST_SOURCES:
         few = dtype != torch.float32 and k <= 16 and m % 4 == 0
         return Tile(64, 16, 2 if dtype == torch.float32 else 4, 4, 128 if few else 64)
     if dtype == torch.float32:
-        return Tile(64, 16, 2, 4)  # sources are there twice, and two programs are to share a multiprocessor
+        return Tile(64, 16, 2, 4)  # sources are stored twice, and two programs run on one multiprocessor
     if channels % 64 == 0:
         return Tile(64, 64, 2, 4)
     return Tile(64, 32, 2, 4) if channels % 32 == 0 else Tile(64, 16, 4, 4)
 
 
 def prepared(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool, precision: str) -> Operands:
-    """Operands whose products, lengths and bias give the scores."""
+    """Return the operands from whose products, lengths and bias the kernels compute the scores."""
     if not normalize:
         return _rounded(_as_they_are(x, y, bias, precision), precision)
     same = x.data_ptr() == y.data_ptr() and x.shape == y.shape
-    # the search itself finds the lengths of narrow targets: it reads them anyway, the second time from the cache
+    # the search computes the lengths of narrow targets, which it reads anyway, the second time from the cache
     narrow = not same and x.size(2) <= MOST_CHANNELS and y.size(1) <= MOST_SOURCES
     width = max(16, power_of_two(x.size(2))) if narrow else 0
     if x.dtype == torch.float32:
@@ -188,7 +189,7 @@ def prepared(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool, precisi
         x_lengths = None if narrow else lengths(x)[0]
         return _rounded(Operands(x, y, x_lengths, None, bias, _PRODUCTS[precision], False, width), precision)
     both = lengths(x) if same else lengths(y) if narrow else lengths(x, y)
-    if bias is None:  # all sources have the length 1, but for those that have none
+    if bias is None:  # all sources have the length 1, except those of length 0
         bias = (both[-1] > 1e-12).float().mul(-0.5).unsqueeze(1)  # (B, 1, m)
     return Operands(x, y, None if narrow else both[0], both[-1], _dense(bias), "tf32", False, width)
 
@@ -202,17 +203,17 @@ def _as_they_are(x: Tensor, y: Tensor, bias: Tensor | None, precision: str) -> O
 
 
 def _centered(y: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Sources of length 1 about their mean, which changes the scores of a target by one number."""
+    """Normalize the sources and subtract their mean, which changes all scores of a target by the same number."""
     y = y / torch.linalg.vector_norm(y, dim=-1, keepdim=True).clamp_min(1e-12)
     mean = y.mean(1, keepdim=True)
     y = y - mean
     if bias is None:
-        bias = -(y * (y / 2 + mean)).sum(-1).unsqueeze(1)  # (B, 1, m), half the squared lengths but for a number
+        bias = -(y * (y / 2 + mean)).sum(-1).unsqueeze(1)  # (B, 1, m), half the squared lengths up to a constant
     return y, _dense(bias)
 
 
 def _rounded(operands: Operands, precision: str) -> Operands:
-    """The few sources as they are multiplied; targets follow where they are read."""
+    """Round the sources to the precision of the product; the kernel rounds the targets when it reads them."""
     y = operands.y
     if y.dtype != torch.float32 or precision == "high":
         return operands
@@ -232,15 +233,15 @@ def _dense(bias: Tensor) -> Tensor:
 def _check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, grid_width: int) -> None:
     (images, n, channels), m = x.shape, y.size(1)
     if x.dtype != y.dtype or x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        raise ValueError(f"The search takes float32, bfloat16 or float16, got {x.dtype} and {y.dtype}.")
+        raise ValueError(f"The search supports float32, bfloat16 or float16, got {x.dtype} and {y.dtype}.")
     rows = bias_rows(n, bias, grid_width)
     fits = bias is None or (
         bias.dim() == 3 and bias.size(2) == m and bias.size(0) in (1, images) and bias.size(1) in rows
     )
     if y.shape != (images, m, channels) or not fits:
         raise ValueError(
-            f"Targets (B, n, C), sources (B, m, C) and a bias (1 or B, {' or '.join(map(str, rows))}, m) do not fit "
-            f"each other: got {tuple(x.shape)}, {tuple(y.shape)} and {None if bias is None else tuple(bias.shape)}."
+            f"The shapes of targets (B, n, C), sources (B, m, C) and bias (1 or B, {' or '.join(map(str, rows))}, m) "
+            f"do not match: got {tuple(x.shape)}, {tuple(y.shape)} and {None if bias is None else tuple(bias.shape)}."
         )
     if not 1 <= k <= min(m, MOST_NEIGHBORS) or step < 1:
         raise ValueError(f"Need 1 <= k <= {min(m, MOST_NEIGHBORS)} and step >= 1, got k={k} and step={step}.")

@@ -1,10 +1,11 @@
-r"""Search among up to 256 sources: one tile holds a target's whole row of scores, in Triton.
+r"""Triton kernel that searches up to 256 sources: one tile contains the whole row of scores of a target.
 
-Equation: the sources of rank 0, `step`, ... by falling :math:`x_i \cdot y_s / |y_s| + |x_i|\,b_{is}`, which ranks the
-sources of a target as :math:`\hat x_i \cdot \hat y_s + b_{is}` does. Features are not touched before the product: those
-in 16 bits go to the tensor cores as they are, where their products are exact.
+Equation: the sources of rank 0, `step`, ... by descending :math:`x_i \cdot y_s / |y_s| + |x_i|\,b_{is}`, which ranks
+the sources of a target as :math:`\hat x_i \cdot \hat y_s + b_{is}` does. Features are not converted before the product:
+16-bit features are multiplied by the tensor cores, which compute their products exactly.
 
-The accumulators start from the bias, and stay where the tensor cores leave them: a row in four neighboring threads.
+The accumulators start from the bias. They stay in the registers of the tensor cores: each row is in four adjacent
+threads.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import triton.language as tl
 
 from vig_pyg.ops._triton_select import select
 
-#: Sources of one image at most.
+#: Largest number of sources per image.
 MOST_SOURCES = 256
 
 
 @triton.jit
 def lengths_of(ptr, at, here, HAVE: tl.constexpr):
-    """Lengths of features, or ones."""
+    """Return the lengths of features, or ones."""
     if HAVE:  # noqa: SIM108  # of two types: a choice of values cannot be compiled
         length = tl.load(ptr + at, here, 1.0)
     else:
@@ -30,7 +31,7 @@ def lengths_of(ptr, at, here, HAVE: tl.constexpr):
 
 @triton.jit
 def _target_lengths(x_ptr, length_ptr, at, row, here, channels, WIDTH: tl.constexpr, HAVE: tl.constexpr):
-    """Lengths of a tile of targets: of up to `WIDTH` channels, which the product reads again, or known ones."""
+    """Return the lengths of a tile of targets: given ones, or computed from up to `WIDTH` channels."""
     if WIDTH > 0:
         c = tl.arange(0, WIDTH)
         x = tl.load(x_ptr + row[:, None] * channels + c[None, :], here[:, None] & (c[None, :] < channels), 0.0)
@@ -43,7 +44,7 @@ def _target_lengths(x_ptr, length_ptr, at, row, here, channels, WIDTH: tl.conste
 
 @triton.jit
 def biases(ptr, length, lengths, row, column, sources, stride, ROWS: tl.constexpr, COUNT: tl.constexpr):
-    """The bias in units of the products; columns without a source come last."""
+    """Return the bias in units of the products; columns without a source get the lowest score."""
     there = column[None, :] < sources
     if ROWS:
         bias = tl.load(ptr + row[:, None] * (stride * COUNT) + column[None, :], there, float("-inf"))
@@ -81,7 +82,7 @@ def search_row(
     SPLIT: tl.constexpr,
     EXACT: tl.constexpr,
 ):
-    """`m` and the strides of the bias count in units of `COUNT`: the compiler then sees what they are divisible by."""
+    """Run the search; `m` and the bias strides are in units of `COUNT`, which shows their divisibility."""
     sources = m * COUNT
     image, start = tl.program_id(1).to(tl.int64), tl.program_id(0) * TARGETS
     row = tl.arange(0, TARGETS)
@@ -119,9 +120,9 @@ def _products(
     PRECISION: tl.constexpr,
     SPLIT: tl.constexpr,
 ):
-    """Products of a tile of targets with both halves of the sources, added to what is there.
+    """Add the products of a tile of targets with both halves of the sources to the accumulators.
 
-    Sources may be split in what TF32 holds, of all images, and what is left, of all images again.
+    Sources may be split into their TF32 parts of all images, followed by the remainders of all images.
     """
     rest = tl.num_programs(1).to(tl.int64) * sources * channels
     c = tl.arange(0, CHANNELS)
@@ -133,7 +134,7 @@ def _products(
         a = tl.load(x_at, here[:, None] & (c[None, :] < left), 0.0)
         b = tl.load(one_at, (first[None, :] < sources) & (c[:, None] < left), 0.0)
         d = tl.load(two_at, (second[None, :] < sources) & (c[:, None] < left), 0.0)
-        if SPLIT:  # of a product of sums all but the product of the rests, the small ones first
+        if SPLIT:  # expand the product of sums without the product of the remainders, small terms first
             head = (a.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
             e = tl.load(one_at + rest, (first[None, :] < sources) & (c[:, None] < left), 0.0)
             f = tl.load(two_at + rest, (second[None, :] < sources) & (c[:, None] < left), 0.0)
@@ -151,7 +152,7 @@ def _products(
 
 @triton.jit
 def write(ptr, chosen, image, start, row, here, n, sources, kept):
-    """The chosen sources of a tile of targets; in 64 bits they are edges, counted over the batch."""
+    """Write the selected sources of a tile of targets, in 64 bits as edges with indices over the batch."""
     slot = tl.arange(0, chosen.shape[1])
     at = ptr + (image * n + start) * kept + row[:, None] * kept + slot[None, :]
     fits = here[:, None] & (slot[None, :] < kept)

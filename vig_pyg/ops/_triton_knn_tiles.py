@@ -1,11 +1,12 @@
-r"""Search among any number of sources, tile by tile, in Triton.
+r"""Triton kernel that searches any number of sources, tile by tile.
 
-Equation: as in `_triton_knn_row.py`. Each target keeps a list of its k best so far, in no order. A tile of scores is
-searched only while one of its rows holds something better than the worst of that row's list, which it then replaces.
+Equation: as in `_triton_knn_row.py`. Each target has an unordered list of its k best sources so far. A tile of scores
+is searched only while one of its rows contains a better score than the worst one in the list, which it then replaces.
 
-The search begins with the tile of the sources that lie as far along the image as the targets. Near patches resemble
-each other, so the later tiles rarely hold anything better: on a photo at 800 x 1280 (pvig_small, first layer) a program
-searches its tiles 75 times in all, for 129 in the order of the sources, and 203 with lists of 16 in place of 9.
+The search begins with the tile of the sources at the same position in the image as the targets. Near patches are
+similar, so the later tiles rarely contain better scores: on a photo at 800 x 1280 (pvig_small, first layer) a program
+searches its tiles 75 times in all, compared to 129 times in the order of the sources, and 203 times with lists of 16
+instead of 9.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import triton.language as tl
 from vig_pyg.ops._triton_knn_row import biases, lengths_of, write
 from vig_pyg.ops._triton_select import LOST, ordered
 
-#: Numbers of empty places in a list: larger than those of all sources.
+#: Source indices of empty positions in a list, larger than those of all sources.
 _EMPTY = tl.constexpr(2**30)
-#: Scores of places beyond the k-th, which nothing replaces: larger than those of all sources.
+#: Scores of positions beyond the k-th, which are never replaced, larger than those of all sources.
 _CLOSED = tl.constexpr(2**31 - 1)
 
 
@@ -36,7 +37,7 @@ def _bias_of_tile(
     ROWS: tl.constexpr,
     COUNT: tl.constexpr,
 ):
-    """The bias of some targets of an image; if `ROWS` is 2, the sum of terms of the columns and rows of a grid."""
+    """Return the bias of a tile of targets; if `ROWS` is 2, it is the sum of a column term and a row term of a grid."""
     if ROWS == 2:
         there = column[None, :] < sources
         of_column = ((start + row) % width).to(tl.int64)[:, None] * sources + column[None, :]
@@ -51,7 +52,7 @@ def _bias_of_tile(
 
 @triton.jit
 def _empty_lists(k, TARGETS: tl.constexpr, BEST: tl.constexpr):
-    """Scores and sources of lists that hold nothing; places beyond the k-th are closed."""
+    """Return the scores and sources of empty lists; positions beyond the k-th are closed."""
     place = tl.zeros((TARGETS, BEST), tl.int32) + tl.arange(0, BEST)[None, :]
     return tl.where(place < k, tl.full((TARGETS, BEST), LOST, tl.int32), _CLOSED), place + _EMPTY
 
@@ -84,7 +85,7 @@ def search_tiles(
     Y_LENGTHS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """`m` and the strides of the bias count in units of `COUNT`: the compiler then sees what they are divisible by."""
+    """Run the search; `m` and the bias strides are in units of `COUNT`, which shows their divisibility."""
     sources = m * COUNT
     image, start = tl.program_id(1).to(tl.int64), tl.program_id(0) * TARGETS
     row = tl.arange(0, TARGETS)
@@ -122,7 +123,7 @@ def _products(
     CHANNELS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Products of a tile of targets with a tile of sources, added to what is there."""
+    """Add the products of a tile of targets with a tile of sources to the accumulators."""
     c = tl.arange(0, CHANNELS)
     x_at = x_ptr + row[:, None] * channels + c[None, :]
     y_at = y_ptr + column[None, :].to(tl.int64) * channels + c[:, None]
@@ -139,7 +140,7 @@ def _products(
 
 @triton.jit
 def _merge(scores, column, list_scores, list_sources, sources):
-    """The lists, with what a tile holds that is better; of equal scores the smaller sources stay."""
+    """Replace entries of the lists by better scores of a tile; of equal scores, the smaller sources are kept."""
     best, source, last, better = _best_and_worst(scores, column, list_scores, list_sources, sources)
     while tl.max(better.to(tl.int32)) > 0:
         scores = tl.where(column[None, :] == source[:, None], LOST, scores)
@@ -162,7 +163,7 @@ def _best_and_worst(scores, column, list_scores, list_sources, sources):
 
 @triton.jit
 def _sorted(list_scores, list_sources, k, step, SLOTS: tl.constexpr):
-    """Sources of rank 0, step, 2 step, ... of each list, best first, the smaller number first where scores tie."""
+    """Return the sources of rank 0, step, ... of each list, best first; for ties, the smaller index first."""
     list_scores = tl.where(tl.arange(0, list_scores.shape[1])[None, :] < k, list_scores, LOST)
     slot = tl.arange(0, SLOTS)
     chosen = tl.zeros((list_scores.shape[0], SLOTS), tl.int32)

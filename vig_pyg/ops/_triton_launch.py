@@ -1,7 +1,7 @@
-"""Launches of Triton kernels that were launched before, without the search for what was compiled.
+"""Fast launches of Triton kernels that are already compiled.
 
-Triton binds every argument by name and hashes what it specializes on in each launch, which takes longer than a small
-kernel runs. A launch here looks at types, alignments and sizes alone: what a kernel is compiled for.
+In each launch, Triton binds every argument by name and hashes the specialization, which takes longer than a small
+kernel runs. The launch in this module compares only dtypes, alignments and sizes, for which a kernel is compiled.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import torch
 import triton
 from torch import Tensor
 
-#: Compiled kernels by kernel, device, constants, and what Triton specializes arguments on.
+#: Compiled kernels by kernel, device, constants, and the specialization of the arguments.
 _COMPILED: dict[tuple[Any, ...], Any] = {}
-#: Kernels whose compiled form took no pointers: this Triton binds every launch.
+#: Kernels whose compiled form does not accept pointers; for them Triton binds every launch.
 _BINDS: list[Any] = []
 
 
@@ -25,17 +25,17 @@ def launch(
     constants: dict[str, Any],
     **options: int,
 ) -> None:
-    """The same as `kernel[grid](*args, **constants, **options)`.
+    """Launch a kernel as `kernel[grid](*args, **constants, **options)` does.
 
     Args:
-        kernel: A function under `triton.jit`.
-        grid: Programs along up to three axes.
-        args: All arguments but the constants; the first is a tensor, on the device to launch on.
-        constants: The last arguments, in the order of the kernel.
-        options: `num_warps`, `num_stages`.
+        kernel: A function decorated with `triton.jit`.
+        grid: Number of programs along up to three axes.
+        args: All arguments except the constants; the first is a tensor on the device of the launch.
+        constants: The last arguments of the kernel, in its order.
+        options: `num_warps` and `num_stages`.
 
     Raises:
-        TypeError: If the constants are not the kernel's last arguments.
+        TypeError: If the constants are not the last arguments of the kernel.
     """
     device = args[0].get_device()  # type: ignore[union-attr]
     if device >= 0 and device != torch.cuda.current_device():
@@ -70,7 +70,7 @@ def launch(
 
 
 def _run(compiled: Any, grid: tuple[int, ...], device: int, args: tuple[Any, ...]) -> None:
-    """The same as `compiled[grid](*args)`, which prepares a call of the hooks even where there are none."""
+    """Launch as `compiled[grid](*args)` does, but prepare a call of the hooks only if there are any."""
     if device < 0 or _has_hooks() or not hasattr(compiled, "packed_metadata"):
         compiled[grid](*args)
         return
@@ -79,7 +79,7 @@ def _run(compiled: Any, grid: tuple[int, ...], device: int, args: tuple[Any, ...
 
 
 def _has_hooks() -> bool:
-    """True if a profiler of Triton's wants to know about launches, or if this Triton keeps its hooks elsewhere."""
+    """True if a Triton profiler has hooks for launches, or if this Triton version stores its hooks elsewhere."""
     knobs = getattr(triton, "knobs", None)
     if knobs is None:
         return True
@@ -88,7 +88,7 @@ def _has_hooks() -> bool:
 
 
 def power_of_two(number: int) -> int:
-    """The smallest power of two that is not below a number.
+    """Return the smallest power of two that is at least the given number.
 
     Example:
         >>> power_of_two(1), power_of_two(9), power_of_two(16)

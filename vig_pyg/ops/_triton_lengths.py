@@ -1,4 +1,4 @@
-"""Lengths of features on a GPU, of targets and sources in one launch, in Triton."""
+"""Triton kernel that computes the lengths of features, of targets and sources in one launch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHORTEST = tl.constexpr(1e-12)
 
 
 def lengths(*features: Tensor) -> list[Tensor]:
-    """Lengths `(B, n)` in float32, at least 1e-12, of features `(B, n, C)`: of one tensor, or of two of one type."""
+    """Return the lengths `(B, n)` of features `(B, n, C)` in float32, at least 1e-12, of one or two tensors."""
     x, y = features[0], features[-1]
     found = [part.new_empty(part.shape[:2], dtype=torch.float32) for part in features]
     rows, more = x.size(0) * x.size(1), y.size(0) * y.size(1) if len(features) > 1 else 0

@@ -1,14 +1,14 @@
-r"""Each target beside its largest difference to a neighbor, on a GPU, in Triton.
+r"""Triton kernels of max-relative aggregation.
 
 Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, 0
 without neighbors. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`, winners `(N, C)`.
 
-Neighbors come as edges sorted by target, or as numbers within the image `(B, n, kept)`. The edges of target i are
-looked for at :math:`i E / N`, where regular graphs have them; the kernel checks that they are there, and bisects if
-they are not. So nothing is sorted, searched or asserted before.
+Neighbors are given as edges sorted by target, or as indices within the image, `(B, n, kept)`. In regular graphs, the
+edges of target i start at :math:`i E / N`. The kernel checks this, and uses bisection if it does not hold. So nothing
+has to be sorted, searched or checked before the launch.
 
-Bytes that must move, with s the size of a number: s C (M + 3 N), 2 bytes a neighbor (8 an edge), and the winners, 1 to
-4 N C, when training. No tensor has a row for each edge. Of equal neighbors the first one wins.
+Memory traffic in bytes, with s bytes per element: s C (M + 3 N), 2 per neighbor (or 8 per edge), and in training the
+winners with 1 to 4 N C. No tensor has a row per edge. If several neighbors attain the maximum, the first one wins.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from vig_pyg.ops.rows import winner_type
 def gather_max(
     x_src: Tensor, x_dst: Tensor, edges: Tensor, *, winners: bool, tuning: Tuning = FORWARD
 ) -> tuple[Tensor, Tensor]:
-    """The result, and which source won.
+    """Return the result, and the index of the source that attains each maximum.
 
     Args:
         x_src: Sources `(M, C)`, float32, float16 or bfloat16.
-        x_dst: Targets `(N, C)` of the same type.
-        edges: Sources and targets `(2, E)`, sorted by target, contiguous.
-        winners: Whether to keep the winners.
-        tuning: Sizes of the tiles.
+        x_dst: Targets `(N, C)` of the same dtype.
+        edges: Edges `(2, E)`, sources in row 0 and targets in row 1, sorted by target, contiguous.
+        winners: If true, the winners are stored.
+        tuning: Tile sizes.
 
     Returns:
-        `(N, 2 C)`, and winners `(N, C)` (or `(0, C)`): numbers of sources, int32, -1 without neighbors. A source that
-        does not exist gives NaN, and nothing is read beyond the tensors, whatever the edges are.
+        The result `(N, 2 C)`, and the winners `(N, C)` (or `(0, C)`) as int32 source indices, -1 without neighbors. An
+        index of a source that does not exist gives NaN, and no memory outside of the tensors is read.
 
     Raises:
-        ValueError: If the shapes do not fit each other.
+        ValueError: If the shapes do not match.
     """
     if edges.dtype != torch.int64 or edges.dim() != 2 or edges.size(0) != 2 or not edges.is_contiguous():
-        raise ValueError(f"Edges are (2, E) of int64, contiguous, got {tuple(edges.shape)} of {edges.dtype}.")
+        raise ValueError(f"Edges must be contiguous int64 (2, E), got {tuple(edges.shape)} of {edges.dtype}.")
     n, count = x_dst.size(0), edges.size(1)
     each = count // n if n and count % n == 0 else 0
     out, kept = _empty(x_src, x_dst, torch.int32, winners=winners)
@@ -54,22 +54,22 @@ def gather_max(
 def gather_neighbors(
     x_src: Tensor, x_dst: Tensor, neighbors: Tensor, *, winners: bool, tuning: Tuning = FORWARD
 ) -> tuple[Tensor, Tensor]:
-    """The same for neighbors that are numbered within their image, as are the winners.
+    """As `gather_max`, for neighbors and winners that are indices within their image.
 
     Args:
         x_src: Sources `(B m, C)`, float32, float16 or bfloat16.
         x_dst: Targets `(B n, C)` of the same type.
         neighbors: Sources of each target `(B, n, kept)`, int16 or int32, contiguous, kept at least 1.
-        winners: Whether to keep the winners, in the `winner_type(m)`.
-        tuning: Sizes of the tiles.
+        winners: If true, the winners are stored with the dtype `winner_type(m)`.
+        tuning: Tile sizes.
 
     Raises:
-        ValueError: If the shapes do not fit each other.
+        ValueError: If the shapes do not match.
     """
     kinds = torch.int16, torch.int32
     if neighbors.dtype not in kinds or neighbors.dim() != 3 or neighbors.size(2) < 1 or not neighbors.is_contiguous():
         raise ValueError(
-            f"Neighbors are (B, n, kept) of int16 or int32, contiguous, got {tuple(neighbors.shape)} of "
+            f"Neighbors must be contiguous int16 or int32 (B, n, kept), got {tuple(neighbors.shape)} of "
             f"{neighbors.dtype}."
         )
     images, n, kept = neighbors.shape
@@ -87,7 +87,7 @@ def _empty(x_src: Tensor, x_dst: Tensor, kind: torch.dtype, *, winners: bool) ->
     n, channels = x_dst.shape
     if x_src.size(1) != channels or x_src.dtype != x_dst.dtype:
         raise ValueError(
-            f"Sources and targets must have one width and type, got {tuple(x_src.shape)} of {x_src.dtype} and "
+            f"Sources and targets must have the same width and dtype, got {tuple(x_src.shape)} of {x_src.dtype} and "
             f"{tuple(x_dst.shape)} of {x_dst.dtype}."
         )
     return x_dst.new_empty(n, 2 * channels), x_dst.new_empty(n if winners else 0, channels, dtype=kind)
@@ -170,7 +170,7 @@ def _largest(
     UNROLL: tl.constexpr,
     WIDE: tl.constexpr,
 ):
-    """Largest features of the neighbors of each target, NaN if one does not exist, and with `WINNERS` whose."""
+    """Return the maximum over the neighbors of each target (NaN for missing ones), with `WINNERS` its source."""
     largest, s, exists = _neighbor(row, edge_ptr, degree > 0, m, channels, EDGES, WIDE)
     winner = tl.broadcast_to(s[:, None], largest.shape)
     for start in range(1, most, UNROLL):
@@ -188,7 +188,7 @@ def _largest(
 
 @triton.jit
 def _neighbor(row, edge_ptr, some, m, channels, EDGES: tl.constexpr, WIDE: tl.constexpr):
-    """Features of one neighbor of each target, its number, and whether it exists: if not, source 0 takes its place."""
+    """Return the features and index of one neighbor of each target, and whether it exists (else source 0)."""
     s = tl.load(edge_ptr, some, -1) if EDGES else tl.load(edge_ptr)
     exists = (s >= 0) & (s < m)
     s = tl.where(exists, s, 0)
@@ -200,12 +200,12 @@ def _neighbor(row, edge_ptr, some, m, channels, EDGES: tl.constexpr, WIDE: tl.co
 
 @triton.jit
 def _row(target_ptr, edges, each, target, here):
-    """First edge and number of edges of each target."""
+    """Return the index of the first edge and the number of edges of each target."""
     first = target.to(tl.int64) * each
     last = first + (each - 1)
     some = here & (last >= first)
     fits = (tl.load(target_ptr + first, some, -1) == target) & (tl.load(target_ptr + last, some, -1) == target)
-    # edges are sorted: all between these two are the target's, and those beside them must be others'
+    # edges are sorted: all edges between these two belong to the target, and the next ones on each side do not
     fits &= tl.load(target_ptr + first - 1, some & (first > 0), -1) != target
     fits &= tl.load(target_ptr + last + 1, some & (last + 1 < edges), -1) != target
     degree = tl.zeros_like(first) + each
@@ -217,7 +217,7 @@ def _row(target_ptr, edges, each, target, here):
 
 @triton.jit
 def _bisect(target_ptr, edges, target):
-    """How many edges lead to targets before this one."""
+    """Return the number of edges to targets before this one."""
     low = tl.zeros_like(target).to(tl.int64)
     high = low + edges
     while tl.max((low < high).to(tl.int32)) > 0:

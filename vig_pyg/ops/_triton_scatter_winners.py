@@ -1,12 +1,12 @@
-r"""Gradients of Max-Relative on a GPU, in Triton: to each target, and to the source that won.
+r"""Triton kernels of the gradients of max-relative aggregation, for each target and each source that won.
 
 Equation: with the gradients :math:`a_{ic}` of :math:`x_{ic}` and :math:`r_{ic}` of :math:`m_{ic}`, the target gets
 :math:`a_{ic} - r_{ic}` and the source that won channel c gets :math:`r_{ic}`. Shapes: gradients `(N, 2 C)`, winners
 `(N, C)`.
 
-Bytes that must move, with s the size of a number: s C 3 N, the winners 1 to 4 N C, and 4 C M of sums. The sums are
-atomic additions in float32, whose order and last bits vary. Where torch must be deterministic, each program goes
-through all targets of an image in their order instead: n m C comparisons.
+Memory traffic in bytes, with s bytes per element: s C 3 N, the winners with 1 to 4 N C, and 4 C M for the sums. The
+sums use atomic additions in float32, so their order and last bits vary. In torch's deterministic mode, each program
+instead processes all targets of an image in order, with n m C comparisons.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ _SOURCES, _CHANNELS = 64, 16
 def scatter_winners(
     grad: Tensor, winners: Tensor, num_src: int, images: int = 1, *, in_order: bool = False, tuning: Tuning = BACKWARD
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of sources and targets, in the type of `grad (N, 2 C)`.
+    """Return the gradients of sources and targets, in the dtype of `grad (N, 2 C)`.
 
     Args:
         grad: Gradient of the result.
-        winners: Sources as the forward pass returned them, `(N, C)`; numbers that no source has are skipped.
-        num_src: Sources of all images.
-        images: Images that the winners are numbered in.
-        in_order: Whether equal calls must give equal bits.
-        tuning: Sizes of the tiles.
+        winners: Source indices from the forward pass, `(N, C)`; indices of sources that do not exist are skipped.
+        num_src: Number of sources of all images.
+        images: Number of images within which the winners are indexed.
+        in_order: If true, equal calls give identical bits.
+        tuning: Tile sizes.
 
     Raises:
-        ValueError: If the shapes do not fit each other.
+        ValueError: If the shapes do not match.
     """
     kinds = torch.uint8, torch.int16, torch.int32
     fits = winners.dim() == 2 and winners.dtype in kinds and winners.is_contiguous() and images > 0
     if not fits or grad.shape != (winners.size(0), 2 * winners.size(1)) or winners.size(0) % images or num_src % images:
         raise ValueError(
-            f"Winners (N, C), contiguous, have gradients (N, 2 C), got {tuple(winners.shape)} of {winners.dtype} and "
-            f"{tuple(grad.shape)} in {images} images of {num_src} sources."
+            f"Contiguous winners (N, C) need gradients (N, 2 C), got {tuple(winners.shape)} of {winners.dtype} and "
+            f"{tuple(grad.shape)} for {images} images with {num_src} sources."
         )
     count, channels = winners.shape
     sizes = images, count // images, num_src // images
@@ -109,7 +109,7 @@ def _scatter(
         if SUMS:
             s = winner.to(tl.int64) if WIDE else winner
             to_src = grad_src_ptr + (s * groups + group[:, None]) * PART + c[None, :]
-            # a half of `split` is strided, and the interpreter of Triton 3.6 adds what lies dense
+            # `split` gives strided halves, but the interpreter of Triton 3.6 assumes dense memory
             tl.atomic_add(to_src, tl.where(won, relative, 0.0), won, sem="relaxed")
 
 

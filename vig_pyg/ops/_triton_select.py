@@ -1,7 +1,7 @@
-"""The best of a row of scores that lies in registers, in Triton.
+"""Triton functions that select the best scores of a row in registers.
 
-A row is held in two halves of columns, so that the maxima of pairs, which are needed anyway, bound the k-th best from
-below. Numbers of the chosen columns travel as `1 + column`.
+A row is stored as two halves of its columns. The maxima of pairs, which are needed anyway, then give a lower bound of
+the k-th best score. The selected columns are encoded as `1 + column`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-#: Below every score: what was chosen already, or never was a source.
+#: Below every score; marks selected columns, and columns without a source.
 LOST = tl.constexpr(-(2**31))
-#: Scores are compared on a grid of so many steps between a row's best and a bound below its k-th.
-_STEPS = tl.constexpr(8388600.0)  # below 2**23 - 1, which is left to what has no score
-_FIRST = tl.constexpr(8388608.0)  # from here on the bits of a float32 count in ones
+#: Scores are compared on a grid with this number of steps, from the best of a row to a bound below its k-th.
+_STEPS = tl.constexpr(8388600.0)  # below 2**23 - 1, which marks columns without a score
+_FIRST = tl.constexpr(8388608.0)  # from here on, consecutive float32 numbers differ by 1
 _LAST = tl.constexpr(16777215.0)
-#: The smallest number: a row of masked sources alone is not better.
+#: The smallest score, so that a row of masked sources only is not better.
 _LOWEST = tl.constexpr(-3.4028234663852886e38)
 #: Ranges of scores, in lengths of the target, up to which a step is as fine as the rounding of the products.
 _WIDEST = tl.constexpr(8.0)
@@ -23,7 +23,7 @@ _WIDEST = tl.constexpr(8.0)
 
 @triton.jit
 def select(one, two, first, second, length, m, k, step, EXACT: tl.constexpr, SLOTS: tl.constexpr):
-    """Columns of rank 0, step, 2 step, ... of each row `(T, SLOTS)`, the smaller column first where scores tie."""
+    """Return the columns of rank 0, step, ... of each row, `(T, SLOTS)`; for ties, the smaller column first."""
     pairs = tl.maximum(one, two)
     best = tl.maximum(tl.max(pairs, 1), _LOWEST)
     bound = tl.min(pairs, 1)
@@ -50,14 +50,14 @@ def select(one, two, first, second, length, m, k, step, EXACT: tl.constexpr, SLO
 
 @triton.jit
 def _keys(scores, best, scale, column):
-    """32-bit keys, unique in a row: 23 bits of distance from the best, then the column."""
+    """Return 32-bit keys that are unique in a row: 23 bits for the distance from the best score, then the column."""
     code = tl.minimum((best[:, None] - scores) * scale[:, None] + _FIRST, _LAST)  # NaN comes last
     return (code.to(tl.uint32, bitcast=True) << 8) + column[None, :].to(tl.uint32)
 
 
 @triton.jit
 def _by_keys(one, two, k, step, chosen):
-    """Each round finds the smallest key above the last one: keys below it wrap around to large differences."""
+    """Select by rounds: each finds the smallest key above the last one, by differences that wrap around."""
     slot = tl.arange(0, chosen.shape[1])
     above = tl.zeros((one.shape[0],), tl.uint32)
     rank = 0
@@ -75,7 +75,7 @@ def _by_keys(one, two, k, step, chosen):
 
 @triton.jit
 def ordered(scores):
-    """Whole numbers in the order of the scores, all above `LOST`; NaN is as low as minus infinity, and -0 is 0."""
+    """Return integers above `LOST` in the order of the scores; NaN equals minus infinity, and -0 equals 0."""
     scores = tl.where(scores == 0, 0.0, tl.where(scores == scores, scores, float("-inf")))
     bits = scores.to(tl.int32, bitcast=True)
     return bits ^ ((bits >> 31) & 0x7FFFFFFF)
@@ -83,7 +83,7 @@ def ordered(scores):
 
 @triton.jit
 def _by_scores(one, two, first, second, m, k, step, chosen):
-    """Each round finds the largest score, then the smallest column that has it, and strikes it out."""
+    """Select by rounds: each finds the largest score and the smallest column with this score, and removes it."""
     one = tl.where(first[None, :] < m, ordered(one), LOST)
     two = tl.where(second[None, :] < m, ordered(two), LOST)
     slot = tl.arange(0, chosen.shape[1])

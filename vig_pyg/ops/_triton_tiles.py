@@ -1,7 +1,7 @@
-"""How the kernels of Max-Relative share their work among programs.
+"""The distribution of max-relative aggregation over the programs of the Triton kernels.
 
-A thread holds so many channels of one target that it reads and writes vectors. The threads of a program share an image
-and a slice of its channels: the same rows of sources are read many times, and mostly from the L1 cache.
+A thread processes enough channels of one target to read and write vectors. The threads of a program process the same
+image and slice of channels. So rows of sources are read many times, but mostly from the L1 cache.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import triton.language as tl
 
 
 class Tuning(NamedTuple):
-    """Sizes that can be measured again.
+    """Tile sizes, which can be changed for measurements.
 
-    Bytes of the interleaved result that a thread holds, warps and most passes of a program, channel groups of a slice,
-    and neighbors of a target that are read at once.
+    They are the bytes of the interleaved result per thread, the warps and the largest number of passes per program, the
+    channel groups per slice, and the neighbors of a target that are read at once.
     """
 
     bytes: int = 32
@@ -28,7 +28,7 @@ class Tuning(NamedTuple):
 
 
 class Tiles(NamedTuple):
-    """The grid, the numbers that each program must know, and what it is compiled for."""
+    """The launch grid, the arguments of each program, and the compile-time constants."""
 
     grid: tuple[int, int, int]
     numbers: tuple[int, ...]
@@ -36,7 +36,7 @@ class Tiles(NamedTuple):
     warps: int
 
 
-#: Names of the numbers: no kernel is compiled anew for another value of them.
+#: Names of the arguments for whose values kernels are not specialized.
 NUMBERS = ["n", "m", "groups", "span", "passes"]
 #: The fastest on an H200 over the layers of pvig_small and vig_small (examples/benchmarks/gpu_aggregation.py). Atomic
 #: additions of neighboring threads go to neighboring channels: those of one winner are one access.
@@ -47,15 +47,15 @@ _PROGRAMS = 8192
 
 @lru_cache(maxsize=256)
 def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tuning = FORWARD) -> Tiles:
-    """How programs share targets and channels.
+    """Compute the distribution of targets and channels over programs.
 
     Args:
-        images: Images, or one for nodes that are numbered over all of them.
-        n: Targets of an image.
-        m: Sources of an image.
-        channels: Channels C.
-        item_size: Bytes of a number.
-        tuning: Sizes of the tiles.
+        images: Number of images, or 1 if the nodes are indexed over the whole batch.
+        n: Number of targets per image.
+        m: Number of sources per image.
+        channels: Number of channels C.
+        item_size: Bytes per element.
+        tuning: Tile sizes.
 
     Example:
         >>> tiles(128, 196, 196, 400, 2).numbers
@@ -70,7 +70,7 @@ def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tu
     items = 32 * tuning.warps
     count = -(-n * span // items)
     passes = max(1, min(tuning.passes, count * slices * images // _PROGRAMS))
-    # what lies beyond the last target is counted too
+    # positions after the last target are counted too
     last = n * span + 2 * items * passes
     wide = (max(last, m) * 2 * channels >= 2**31) + (last >= 2**31)
     constants = {"PART": part, "ITEMS": items, "WIDE": wide}
@@ -79,9 +79,9 @@ def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tu
 
 @triton.jit
 def place(part, n, groups, span, passes, ITEMS: tl.constexpr, WIDE: tl.constexpr):
-    """Target and channel group of each thread in one pass, and whether they exist; if not, the last stand for them."""
+    """Return target and channel group of each thread in one pass (or the last ones), and whether they exist."""
     program = tl.program_id(0) * passes + part
-    if WIDE > 1:  # there are more of them than 32 bits count
+    if WIDE > 1:  # the index exceeds 32 bits
         program = program.to(tl.int64)
     item = program * ITEMS + tl.arange(0, ITEMS)
     target = item // span

@@ -19,8 +19,7 @@ def average_pool(x: Tensor, ratio: int) -> Tensor:
         x: Feature maps `(B, C, H, W)`.
         ratio: Side length of a window in cells, at least 1.
 
-    Returns:
-        Feature maps `(B, C, ⌈H / ratio⌉, ⌈W / ratio⌉)`.
+    Shapes: `(B, C, H, W)` to `(B, C, ⌈H / ratio⌉, ⌈W / ratio⌉)`.
 
     Example:
         >>> average_pool(torch.tensor([[[[1.0, 2.0, 5.0]]]]), 2).tolist()

@@ -22,6 +22,8 @@ def bias_gelu_(h: Tensor, bias: Tensor, *, gelu: bool) -> Tensor:
         bias: Bias `(C,)`.
         gelu: If true, the exact GELU is applied after the bias.
 
+    Shapes: h `(N, C)` and bias `(C,)` to `(N, C)`.
+
     Returns:
         `h`.
 

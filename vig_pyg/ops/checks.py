@@ -24,6 +24,8 @@ def checked_edges(edge_index: Any, device: torch.device, owner: str = "") -> Ten
         device: Device of the nodes.
         owner: Name for error messages of the operator that received the edges.
 
+    Shapes: edges `(2, E)` to edges `(2, E)`.
+
     Raises:
         TypeError: If the edges are not a dense tensor of int64 or int32.
         ValueError: If their shape is not `(2, E)`, or they are on another device.
@@ -44,8 +46,8 @@ def checked_edges(edge_index: Any, device: torch.device, owner: str = "") -> Ten
         )
     if edge_index.dtype not in _EDGE_TYPES:
         raise TypeError(
-            f"{who} must hold node numbers of int64, got {edge_index.dtype}: convert them with .long() if they are "
-            "indices, or pass mask.nonzero().t() if they are a mask."
+            f"{who} must contain node indices of int64, got {edge_index.dtype}: convert indices with .long(), or pass "
+            "mask.nonzero().t() for a mask."
         )
     shape = edge_index.shape
     if len(shape) != 2 or shape[0] != 2:
@@ -66,6 +68,8 @@ def check_range(edge_index: Tensor, num_src: int, num_dst: int, owner: str = "")
         num_src: Number of sources M.
         num_dst: Number of targets N.
         owner: Name for error messages of the operator that received the edges.
+
+    Shapes: edges `(2, E)`.
 
     Raises:
         IndexError: If an index is negative or too large.
@@ -88,14 +92,22 @@ def out_of_range(
     """Return the error for edges with the given smallest and largest sources and targets."""
     who = f"{owner}'s edge_index" if owner else "edge_index"
     return IndexError(
-        f"{who} must hold sources below {num_src} and targets below {num_dst}, from 0 on (at most {num_src - 1} and "
-        f"{num_dst - 1}), got sources from {sources[0]} to {sources[1]} and targets from {targets[0]} to {targets[1]}: "
-        "the graph belongs to other nodes, or sources and targets are exchanged."
+        f"{who} must have source indices in [0, {num_src}) and target indices in [0, {num_dst}), got sources from "
+        f"{sources[0]} to {sources[1]} and targets from {targets[0]} to {targets[1]}. The graph belongs to other "
+        "nodes, or sources and targets are exchanged."
     )
 
 
 def is_symbolic(tensor: Tensor) -> bool:
-    """True if a tensor has no data: on the device `meta`, and fake tensors while a program is traced."""
+    """True if a tensor has no data: on the device `meta`, and fake tensors while a program is traced.
+
+    Args:
+        tensor: A tensor of any shape.
+
+    Example:
+        >>> is_symbolic(torch.empty(2, device="meta")), is_symbolic(torch.empty(2))
+        (True, False)
+    """
     return tensor.device.type == "meta" or isinstance(tensor, FakeTensor)
 
 
@@ -131,6 +143,8 @@ def check_same(x: Tensor, y: Tensor, names: str) -> None:
         y: The second tensor.
         names: Names of both for error messages.
 
+    Shapes: any shapes.
+
     Raises:
         ValueError: If the dtypes or the devices differ.
 
@@ -139,7 +153,7 @@ def check_same(x: Tensor, y: Tensor, names: str) -> None:
     """
     if x.dtype != y.dtype or x.device != y.device:
         raise ValueError(
-            f"{names} must have one type and one device, got {x.dtype} on {x.device} and {y.dtype} on {y.device}: "
+            f"{names} must have the same dtype and device, got {x.dtype} on {x.device} and {y.dtype} on {y.device}: "
             "convert one of them with .to(other)."
         )
 

@@ -20,8 +20,10 @@ def edge_max(messages: Tensor, target: Tensor, num_dst: int) -> Tensor:
         target: Target of each message, `(E,)`, below `num_dst`, in any order.
         num_dst: Number of targets N.
 
+    Shapes: messages `(E, C)` and targets `(E,)` to `(N, C)`.
+
     Returns:
-        The maxima `(N, C)`. NaN counts as the largest number.
+        The maxima. NaN counts as the largest number.
 
     Example:
         >>> edge_max(torch.tensor([[1.0], [3.0], [2.0]]), torch.tensor([0, 0, 2]), 3).tolist()

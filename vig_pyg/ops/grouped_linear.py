@@ -26,8 +26,7 @@ def multi_head_linear(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int
         bias: Bias `(out,)`, or `None`.
         heads: Number of heads H, a divisor of both widths.
 
-    Returns:
-        Nodes `(N, out)`.
+    Shapes: x `(N, in)`, weight `(out, in / H)` and bias `(out,)` to `(N, out)`.
 
     Example:
         >>> multi_head_linear(torch.ones(1, 4), torch.ones(2, 2), torch.zeros(2), 2).tolist()
@@ -52,6 +51,18 @@ def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tenso
 
     On a CPU a grouped convolution over one row is the fastest, because it copies no head. Elsewhere one batched product
     reads and writes the heads in place, side by side in each row.
+
+    Args:
+        x: Nodes `(N, in)`.
+        weight: Weights of all heads, stacked along the first dimension, `(out, in / H)`.
+        bias: Bias `(out,)`, or `None`.
+        heads: Number of heads H, a divisor of both widths.
+
+    Shapes: x `(N, in)`, weight `(out, in / H)` and bias `(out,)` to `(N, out)`.
+
+    Example:
+        >>> grouped(torch.ones(1, 4), torch.ones(2, 2), None, 2).tolist()
+        [[2.0, 2.0]]
     """
     if heads == 1:
         return F.linear(x, weight, bias)
@@ -110,6 +121,10 @@ class GroupedLinear(torch.autograd.Function):
     """The autograd function of `multi_head_linear`.
 
     Shapes: x `(N, in)`, weight `(out, in / H)`, bias `(out,)`, the number of heads H; to `(N, out)`.
+
+    Example:
+        >>> GroupedLinear.apply(torch.ones(1, 4), torch.ones(2, 2), torch.zeros(2), 2).tolist()
+        [[2.0, 2.0]]
     """
 
     @staticmethod

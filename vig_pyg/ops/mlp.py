@@ -33,8 +33,7 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module, *, residual: Tensor | No
         second: A sequence of linear layer and batch norm.
         residual: Nodes r `(N, C')` to which the result is added, or `None`, the default, for the result alone.
 
-    Returns:
-        Nodes `(N, C')`.
+    Shapes: `(N, C)` to `(N, C')`.
 
     Example:
         >>> first, second = nn.Sequential(nn.Linear(8, 16), nn.GELU()), nn.Linear(16, 8)
@@ -74,8 +73,7 @@ def linear_norm(x: Tensor, linear: nn.Module, norm: nn.Module) -> Tensor:
         linear: The linear layer.
         norm: The batch norm over nodes.
 
-    Returns:
-        Nodes `(N, C')`.
+    Shapes: `(N, C)` to `(N, C')`.
 
     Example:
         >>> linear_norm(torch.rand(5, 8), nn.Linear(8, 16), nn.BatchNorm1d(16)).shape
@@ -100,8 +98,7 @@ def batch_norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -
         norm: The batch norm.
         gelu: The GELU, or `None` for the batch norm alone.
 
-    Returns:
-        Features of the same shape.
+    Shapes: `(N, C)` to `(N, C)`, or `(B, C, H, W)` to `(B, C, H, W)`.
 
     Example:
         >>> batch_norm_gelu(torch.rand(2, 8, 4, 4), nn.BatchNorm2d(8), nn.GELU()).shape

@@ -46,6 +46,13 @@ class RecomputedMLP(torch.autograd.Function):
     `norm_follows` is true, a batch norm also cancels :math:`b_2`, so its gradient is 0 and not computed.
 
     Shapes: x `(N, C)` to `(N, C')`; see `vig_pyg.ops.mlp`.
+
+    Example:
+        >>> from torch import nn
+        >>> x, first, norm, second = torch.rand(9, 8), nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Linear(16, 8)
+        >>> factors = first.weight, first.bias, norm.weight, norm.bias, second.weight, second.bias
+        >>> RecomputedMLP.apply(x, *factors, norm, 1, False).shape
+        torch.Size([9, 8])
     """
 
     @staticmethod
@@ -86,7 +93,16 @@ class RecomputedMLP(torch.autograd.Function):
 
 
 class RecomputedLinearNorm(torch.autograd.Function):
-    """`BN(W x + b)`, of which only x is stored; the gradient of b is 0, as in `RecomputedMLP`."""
+    """`BN(W x + b)`, of which only x is stored; the gradient of b is 0, as in `RecomputedMLP`.
+
+    Shapes: x `(N, C)` to `(N, C')`; see `vig_pyg.ops.linear_norm`.
+
+    Example:
+        >>> from torch import nn
+        >>> x, layer, norm = torch.rand(9, 8), nn.Linear(8, 16), nn.BatchNorm1d(16)
+        >>> RecomputedLinearNorm.apply(x, layer.weight, layer.bias, norm.weight, norm.bias, norm).shape
+        torch.Size([9, 16])
+    """
 
     @staticmethod
     def forward(
@@ -112,7 +128,16 @@ class RecomputedLinearNorm(torch.autograd.Function):
 
 
 class RecomputedNorm(torch.autograd.Function):
-    """Batch norm over nodes, followed by GELU if `gelu` is true; only the input is stored."""
+    """Batch norm over nodes, followed by GELU if `gelu` is true; only the input is stored.
+
+    Shapes: h `(N, C)` to `(N, C)`; see `vig_pyg.ops.batch_norm_gelu`.
+
+    Example:
+        >>> from torch import nn
+        >>> norm = nn.BatchNorm1d(16)
+        >>> RecomputedNorm.apply(torch.rand(9, 16), norm.weight, norm.bias, norm, True).shape
+        torch.Size([9, 16])
+    """
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, norm: Norm, gelu: bool) -> Tensor:  # noqa: ARG004

@@ -29,6 +29,8 @@ def edge_rows(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool = F
         num_dst: Number of targets N.
         slots: If true, check that each target has at most 256 neighbors.
 
+    Shapes: edges `(2, E)` to sources `(E,)` and offsets `(N + 1,)`.
+
     Returns:
         The sources sorted by target, `(E,)`, and the index of the first edge of each target, `(N + 1,)`.
 

@@ -2,14 +2,14 @@ r"""Two linear layers with batch norm and GELU between them, computed for tiles 
 
 The hidden activations are four times as wide as the nodes. Only one tile of them is in memory at a time.
 
-Forward pass: the batch statistics of :math:`h = W x` follow from the mean m and the covariance :math:`\Sigma` of x, as
-:math:`\mu = W m` and :math:`\sigma^2 = \mathrm{diag}(W \Sigma W^T)`. (Batch norm cancels the bias.) So one pass over
-the rows is sufficient.
+Forward pass: the mean m and the covariance :math:`\Sigma` of x determine the batch statistics of :math:`h = W x`. They
+are :math:`\mu = W m` and :math:`\sigma^2 = \mathrm{diag}(W \Sigma W^T)`, because batch norm cancels the bias. So one
+pass over the rows is sufficient.
 
-Backward pass: with :math:`\hat h = (h - \mu) / \sigma`, :math:`s = \gamma / \sigma` and the gradient d of
-:math:`\gamma \hat h + \beta`, the gradient of h is :math:`s\,(d - \bar d - \hat h\,\overline{d \hat h})`, where bars
+Backward pass: let :math:`\hat h = (h - \mu) / \sigma`, :math:`s = \gamma / \sigma`, and let d be the gradient of
+:math:`\gamma \hat h + \beta`. The gradient of h is :math:`s\,(d - \bar d - \hat h\,\overline{d \hat h})`, where bars
 denote means over the batch. The means are known only after the pass, but the terms with them are linear in x. So the
-pass uses :math:`s\,d`, and afterwards the gradient of W is corrected with :math:`\Sigma`, and that of x with one small
+pass uses :math:`s\,d`. Afterwards the gradient of W is corrected with :math:`\Sigma`, and that of x with one small
 matrix.
 """
 
@@ -36,7 +36,17 @@ def is_worth_tiling(x: Tensor) -> bool:
 
 
 class TiledMLP(torch.autograd.Function):
-    """The function of `RecomputedMLP`, computed for tiles of rows; it stores x and the covariance of its channels."""
+    """The function of `RecomputedMLP`, computed for tiles of rows; it stores x and the covariance of its channels.
+
+    Shapes: x `(N, C)` to `(N, C')`; see `vig_pyg.ops.mlp`.
+
+    Example:
+        >>> from torch import nn
+        >>> x, first, norm, second = torch.rand(9, 8), nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Linear(16, 8)
+        >>> factors = first.weight, first.bias, norm.weight, norm.bias, second.weight, second.bias
+        >>> TiledMLP.apply(x, *factors, norm, 1, False).shape
+        torch.Size([9, 8])
+    """
 
     @staticmethod
     def forward(
