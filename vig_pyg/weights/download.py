@@ -80,7 +80,7 @@ def download(source: Weights | str, *, folder: str | Path | None = None, progres
         digest = _sha256(path)
         if digest.startswith(sha256):
             return path
-        wrong = f" The file that lay there has the SHA-256 {digest[:12]}... and was removed."
+        wrong = f" The existing file had the SHA-256 {digest[:12]}... and was removed."
         path.unlink()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,8 +92,8 @@ def download(source: Weights | str, *, folder: str | Path | None = None, progres
         ) from error
     if not digest.startswith(sha256):
         raise ValueError(
-            f"What {url} sent has the SHA-256 {digest[:12]}..., expected {sha256}...: it is damaged or another file, "
-            f"and was not kept. Try again, or put the right file at {path}."
+            f"The file from {url} has the SHA-256 {digest[:12]}..., expected {sha256}...: it is damaged or another "
+            f"file, and was not saved. Try again, or put the right file at {path}."
         )
     return path
 
@@ -106,7 +106,7 @@ class _FromServerToServer(HTTPRedirectHandler):
     ) -> Request | None:
         before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if after not in SCHEMES or (before == "https" and after == "http"):
-            raise URLError(f"it sends on to {newurl}, which is not followed")
+            raise URLError(f"it redirects to {newurl}, which is not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -54,9 +54,9 @@ def load_weights(
         FileNotFoundError: If the path does not exist.
         TypeError: If the source has another type.
         ConnectionError: If a URL cannot be reached.
-        ValueError: If the file is damaged or contains more than tensors, if keys are missing or unexpected, if shapes
-            or dtypes differ (the message names the variant to which the weights belong, if one is known), or if
-            recorded options differ from those of the model.
+        ValueError: If the file is damaged or contains more than tensors, if keys are missing or unexpected, or if
+            shapes, dtypes or recorded options differ from those of the model. If the variant to which the weights
+            belong is known, the message names it.
 
     Example:
         >>> from vig_pyg import vig_micro, weights
@@ -96,7 +96,7 @@ def load_published(
     name = variant_name(config) or f"a {type(model).__name__} of other widths or depths"
     entry = weights if isinstance(weights, Weights) else get_weights(f"{name}:{weights}")
     if entry.model != name:
-        raise ValueError(f"{entry.name} are weights of {entry.model}, this model is {name}.")
+        raise ValueError(f"{entry.name} are weights of {entry.model}, but this model is {name}.")
     report = load_weights(model, entry, on_mismatch=on_mismatch, overridden=overridden)
     model.preprocessing = replace(entry.preprocessing, image_size=config.image_size, in_channels=config.in_channels)
     model.class_names = entry.categories if config.num_classes == len(entry.categories) else None

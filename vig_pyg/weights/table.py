@@ -32,7 +32,7 @@ class Weights:
         top5: Published top-5 accuracy on ImageNet-1k in percent, from the same table.
         params: Number of trainable parameters in millions, without the constant position tables.
         gmacs: Multiply-accumulates for one image of 224 x 224 pixels, in billions.
-        licence: License of the repository that publishes the file.
+        license: License of the repository that publishes the file.
 
     Example:
         >>> get_weights("pvig_small").preprocessing.resize_size
@@ -49,7 +49,7 @@ class Weights:
     top5: float
     params: float
     gmacs: float
-    licence: str = "Apache-2.0"
+    license: str = "Apache-2.0"
 
     @property
     def name(self) -> str:
@@ -74,7 +74,7 @@ class Weights:
             "metrics": {"ImageNet-1K": {"acc@1": self.top1, "acc@5": self.top5}},
             "gmacs": self.gmacs,
             "source": _MMPRETRAIN_CODE if self.format == "mmpretrain" else _OFFICIAL_CODE,
-            "licence": self.licence,
+            "license": self.license,
         }
 
     @property
@@ -195,14 +195,19 @@ def get_weights(name: str) -> Weights:
     if entry is None:
         models = ", ".join(_ROWS)
         raise ValueError(
-            f"There are no published weights {name!r}: there are {IMAGENET} and {IMAGENET}:mmpretrain of {models}, "
+            f"There are no published weights {name!r}: choose {IMAGENET} or {IMAGENET}:mmpretrain of {models}, "
             f"for example get_weights('pvig_small:{IMAGENET}')."
         )
     return entry
 
 
 def as_markdown() -> str:
-    """Return the table of published weights in Markdown, as in the README."""
+    """Return the table of published weights in Markdown, as in the README.
+
+    Example:
+        >>> as_markdown().splitlines()[0][:28]
+        '| model | parameters, M | GM'
+    """
     head = "| model | parameters, M | GMACs | top-1 | top-5 | resize, crop | official file | mmpretrain's |"
     lines = [head, "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for model in _ROWS:
