@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches; `ImportError` with the command that installs matplotlib where it is missing."""
+    """Create an empty figure (size in inches); without matplotlib, the error has the install command."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

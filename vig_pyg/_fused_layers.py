@@ -1,4 +1,4 @@
-"""Layers of a fused model: a linear layer or convolution with the GELU behind it, the FFN, the position embedding."""
+"""Layers of a fused model: a linear layer or convolution with GELU, the FFN, and the position embedding."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from vig_pyg.layers import FFN, MultiHeadLinear
 from vig_pyg.ops import autocast_type, bias_gelu_, grouped, has_own_numbers
 from vig_pyg.position import PositionEmbedding
 
-#: Bytes of an FFN's hidden features held at once on a CPU: what fits a cache is not fetched from memory again.
+#: Bytes of the hidden features of an FFN per slice on a CPU, so that they stay in the cache.
 HIDDEN_BUDGET = 12 * 2**20
 
 
 class FusedLayer(nn.Module):
-    """A linear layer or convolution, and the GELU behind it, in one call where that is faster.
+    """A linear layer or convolution, and the GELU that follows it, in one call if that is faster.
 
-    Under autocast it keeps its weights in autocast's type, which autocast would convert at every call.
+    Under autocast it caches its weights in autocast's dtype, because autocast would convert them in every call.
 
     Args:
-        layer: The layer, its batch norm folded.
-        gelu: Whether GELU follows.
+        layer: The layer, with its batch norm folded into it.
+        gelu: True if GELU follows the layer.
 
     Shapes: those of the layer.
     """
@@ -51,27 +51,27 @@ class FusedLayer(nn.Module):
         return run(x, layer, *both, self.gelu)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._low = LowPrecision()  # another device or dtype: the old memory is not held any longer
+        self._low = LowPrecision()  # another device or dtype: the old memory is released
         return super()._apply(fn, recurse)
 
 
 def _is_plain(x: Tensor) -> bool:
-    """Whether the layer itself is to be called: for compilers, without nodes, and on a CPU without autocast."""
+    """True if the layer itself must be called: under a compiler, without nodes, or on a CPU without autocast."""
     return torch.compiler.is_compiling() or x.numel() == 0 or (x.is_cpu and not torch.is_autocast_enabled("cpu"))
 
 
 def _is_readable(layer: nn.Module) -> bool:
-    """Whether the layer is still what `fuse` has put here: tools may have replaced it, or its weights."""
+    """True if the layer is still the one that `fuse` put here, because tools may replace it or its weights."""
     return type(layer) in (nn.Linear, MultiHeadLinear, nn.Conv2d) and has_own_numbers(layer)
 
 
 def _needs_graph(x: Tensor, weight: Tensor) -> bool:
-    """Whether somebody asks for gradients: what is written in place has none."""
+    """True if gradients are required, because results that are written in place have none."""
     return torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
 
 
 def _in_place(x: Tensor, layer: Any, weight: Tensor, bias: Tensor, gelu: bool) -> Tensor:
-    """The product, and then bias and GELU in place; the bias goes with the product where a library joins them."""
+    """Compute the product, then bias and GELU in place; the product includes the bias if a library can fuse them."""
     if not isinstance(layer, nn.Conv2d):
         heads = _heads(layer)
         if heads == 1 or x.is_cpu:
@@ -111,24 +111,24 @@ class _Pointwise(NamedTuple):
 
 @cache
 def _pointwise() -> _Pointwise:
-    """Linear layer and convolution of oneDNN with what follows them; to look up an overload each time is not free."""
+    """Return oneDNN's fused linear layer and convolution; they are cached because looking up an overload takes time."""
     ops = torch.ops.mkldnn
     return _Pointwise(ops._linear_pointwise.default, ops._convolution_pointwise.default)
 
 
 @cache
 def _has_bfloat16() -> bool:
-    """Whether torch has oneDNN's fused layers, and the CPU bfloat16."""
+    """True if torch has oneDNN's fused layers and the CPU supports bfloat16."""
     names = "_linear_pointwise", "_convolution_pointwise", "_is_mkldnn_bf16_supported"
     found = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
     return found and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class FusedFFN(nn.Module):
-    """The FFN; on a CPU on slices of the nodes.
+    """The FFN; on a CPU it processes the nodes in slices.
 
     Args:
-        ffn: The FFN, its batch norms folded.
+        ffn: The FFN, with its batch norms folded into its linear layers.
 
     Shapes: as `FFN`.
     """
@@ -157,10 +157,10 @@ class FusedFFN(nn.Module):
 
 
 class FusedPosition(PositionEmbedding):
-    """The position embedding, on other devices than a CPU added in the type of the map.
+    """The position embedding; on devices other than a CPU it is added in the dtype of the feature map.
 
-    Under autocast the map comes from a convolution in half precision. Added to an embedding in float32 it would become
-    float32, the residual stream with it, and each layer would convert its input.
+    Under autocast, the map is the half-precision result of a convolution. The sum with a float32 embedding would be
+    float32. Then the residual stream would be float32 too, and each layer would convert its input.
 
     Args:
         embedding: The embedding; its parameter is shared.

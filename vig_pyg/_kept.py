@@ -27,7 +27,7 @@ class Kept(Generic[T]):
         self._entry: tuple[object, T] | None = None
 
     def get(self, key: object, make: Callable[[], T]) -> T:
-        """The value for a key: the kept one, or a new one from `make`, which is kept instead."""
+        """Return the cached value for a key, or call `make` and cache the new value in its place."""
         entry = self._entry
         if entry is None or entry[0] != key:
             entry = key, make()
@@ -35,14 +35,14 @@ class Kept(Generic[T]):
         return entry[1]
 
     def clear(self) -> None:
-        """Keep nothing, as at the start."""
+        """Remove the cached value."""
         self._entry = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         copy, entry = type(self)(), self._entry
         if entry is not None:
             key, value = entry
-            # torch counts its own way of copying as a write
+            # torch's own copy counts as a write
             new: Any = value.clone() if isinstance(value, Tensor) else deepcopy(value, memo)
             copy._entry = deepcopy(key, memo), new
         return copy

@@ -1,4 +1,4 @@
-"""Weights in the type of autocast, kept while the layer's own weights stay as they are."""
+"""Weights in autocast's dtype, cached as long as the layer's own weights do not change."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from vig_pyg.layers import MultiHeadLinear
 
-#: The layers that `fuse` joins with the activation after them.
+#: The layers that `fuse` combines with the activation after them.
 Fusable = nn.Linear | MultiHeadLinear | nn.Conv2d
 
 
 class _OnCPU:
-    """Weight and bias in another type, and how to tell that they are those of the layer still."""
+    """Weight and bias in another dtype, with the data to detect that the layer's own weights have changed."""
 
     __slots__ = (
         "address",
@@ -34,7 +34,7 @@ class _OnCPU:
     )
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
-        # these first: what another thread writes in between is noticed next time
+        # these first, so that a concurrent write is detected in the next call
         self.version, self.version_bias = weight._version, bias._version
         self.address, self.address_bias = weight.data_ptr(), bias.data_ptr()
         self.strides = weight.stride(), bias.stride()
@@ -57,7 +57,7 @@ class _OnCPU:
 
 
 class _OnDevice:
-    """The same on a GPU, which is not asked for a number: that would make the program wait for it."""
+    """The same on a GPU, whose values are not read, because reading them would synchronize the device."""
 
     __slots__ = ("both", "dtype", "held", "versions", "views")
 
@@ -73,7 +73,7 @@ class _OnDevice:
         return versions == self.versions and views == self.views and dtype is self.dtype
 
     def refreshed(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> bool:
-        """Converts weights again that were written where they lie, into the same memory: CUDA graphs read it."""
+        """Convert weights again after in-place changes, into the same memory, which CUDA graphs read."""
         versions = weight._version, bias._version
         if (_view(weight), _view(bias)) != self.views or dtype is not self.dtype:
             return False
@@ -85,24 +85,24 @@ class _OnDevice:
 
 
 def _is_recorded(tensor: Tensor) -> bool:
-    """Whether a CUDA graph is being captured."""
+    """True while a CUDA graph is being captured."""
     return tensor.is_cuda and torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 def _view(tensor: Tensor) -> tuple[Any, ...]:
-    """Which memory a tensor shows, and how."""
+    """The memory address of a tensor, with its shape, strides and dtype."""
     place = tensor.untyped_storage()._cdata, tensor.storage_offset()
     return *place, tensor.dtype, tensor.shape, tensor.stride()
 
 
 class LowPrecision:
-    """The weight and bias of a layer in the type of autocast, kept while these stay as they are.
+    """The weight and bias of a layer in autocast's dtype, cached as long as the layer's own tensors do not change.
 
-    torch counts most writes to a tensor (`_version`), but not those of fused optimizers, through `.data` and through
-    NumPy. On a CPU these are noticed by the bias and by some numbers of the weight, one at least in each row and each
-    column, that are looked at again at each call. A GPU is not asked, it would have to be waited for: there the
-    counter and the place in memory decide. A CUDA graph reads what is kept: it sees weights written in place after the
-    next call outside of it. Copies, by `deepcopy` or `pickle`, start empty.
+    torch counts most writes to a tensor (`_version`), but not those of fused optimizers, through `.data` or through
+    NumPy. On a CPU such writes are detected by comparing the bias and some values of the weight, at least one in each
+    row and each column, in every call. On a GPU this would synchronize the device, so only the counter and the memory
+    address are compared. A CUDA graph reads the cached weights, so it uses in-place changes only after the next call
+    outside of the graph. Copies by `deepcopy` or `pickle` start with an empty cache.
 
     Example:
         >>> layer = nn.Conv2d(1, 1, 1); low = LowPrecision()
@@ -118,18 +118,18 @@ class LowPrecision:
         self._kept: _OnCPU | _OnDevice | None = None  # read and replaced in one step: threads never mix two
 
     def of(self, layer: Fusable, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the layer in a floating-point type."""
-        parameters = layer._parameters  # a module's own look-up of attributes costs more than all that follows
+        """Return the weight and the bias of the layer in a floating-point dtype."""
+        parameters = layer._parameters  # attribute lookup through nn.Module takes longer than the rest of this method
         weight, bias = parameters.get("weight"), parameters.get("bias")
         kept = self._kept
         if weight is None or bias is None or weight.is_inference() or bias.is_inference():
-            return _converted(layer, dtype)  # computed at each use, or nobody counts writes
+            return _converted(layer, dtype)  # in each call, because inference tensors have no version counter
         if kept is None or not kept.fits(weight, bias, dtype):
             on_cpu = weight.is_cpu and bias.is_cpu
             if on_cpu and not all(part.dtype is not torch.bfloat16 and _is_dense(part) for part in (weight, bias)):
-                return _converted(layer, dtype)  # NumPy knows no bfloat16
+                return _converted(layer, dtype)  # NumPy has no bfloat16
             if not on_cpu and _is_recorded(weight):
-                return _converted(layer, dtype)  # a recording computes nothing yet that others could read
+                return _converted(layer, dtype)  # during graph capture no result exists yet that other code could read
             if isinstance(kept, _OnDevice) and kept.refreshed(weight, bias, dtype):
                 return kept.both
             self._kept = kept = (_OnCPU if on_cpu else _OnDevice)(weight, bias, dtype)
@@ -145,7 +145,7 @@ def _converted(layer: Fusable, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def _is_dense(tensor: Tensor) -> bool:
-    """Whether its numbers fill their memory, one each: views may have gaps, or one number for many."""
+    """True if each element has its own place in memory without gaps; views may have gaps, or share one place."""
     if tensor.is_contiguous():
         return True
     ends = sorted(zip(tensor.stride(), tensor.shape, strict=True))
@@ -154,9 +154,9 @@ def _is_dense(tensor: Tensor) -> bool:
 
 
 def _probe(tensor: Tensor) -> Any:
-    """Numbers of a dense tensor, as a view: all of a vector, of others at least one in each row and each column.
+    """Return elements of a dense tensor as a view: all of a vector, otherwise at least one per row and per column.
 
-    The view holds the memory, so that no other tensor comes to lie at this address.
+    The view keeps the memory allocated, so that no other tensor can get the same address.
     """
     count, row = tensor.numel(), max(tensor.stride(), default=1)  # numbers, and those of one row in memory
     step = 1 if row == 1 else max(1, min(row, count // row))

@@ -72,7 +72,7 @@ class Registry(Mapping[str, T], Generic[T]):
             there = self._entries.get(name)
             if there is not None and there is not value and _place(there) != _place(value):
                 raise ValueError(f"The {self.kind} {name!r} is registered already, for {there!r}: choose another name.")
-            self._entries[name] = cast(T, value)  # the check has seen it
+            self._entries[name] = cast(T, value)  # the check has accepted it
             return value
 
         return add

@@ -1,4 +1,4 @@
-"""Packages of extras: found before any work begins, or named with the command that installs them."""
+"""Checks that optional packages are installed before any work begins; errors give the command that installs them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def require(purpose: str, modules: Sequence[str], extras: str) -> None:
     """Check that modules can be imported, without importing them.
 
     Args:
-        purpose: The work that needs them, as the subject of the message.
-        modules: Names of modules.
-        extras: Extras of this package that bring them, separated by commas.
+        purpose: The feature that needs the modules, which is the subject of the error message.
+        modules: Names of the modules.
+        extras: Extras of this package that install the modules, separated by commas.
 
     Raises:
-        ImportError: If one is missing, with the command that installs it.
+        ImportError: If a module is missing; the message has the command that installs it.
 
     Example:
         >>> require("Training", ["torch"], "train")
@@ -33,6 +33,6 @@ def require_training() -> None:
 
 
 def require_detection(purpose: str = "Training a detector", *, curves: bool = True) -> None:
-    """Check what training a detector needs, or without `curves` what evaluating one needs."""
+    """Check the packages for training a detector, or if `curves` is false, those for evaluating one."""
     modules = [*TRAIN, "pycocotools", *(["matplotlib"] if curves else [])]
     require(purpose, modules, "train,plot,detection" if curves else "train,detection")

@@ -1,7 +1,8 @@
-"""Imports PyG first, without four notices that users can do nothing about.
+"""Imports PyG first, and suppresses four warnings that users cannot act on.
 
-PyG says that it ignores torch_cluster (we call it ourselves), torch_scatter still compiles with TorchScript, and torch
-says once in a process that its CSR tensors are beta and, in 2.11, that nobody checks them (we say so in the call).
+PyG warns that it ignores torch_cluster (vig_pyg calls it directly), and torch warns that torch_scatter still uses
+TorchScript. Once per process torch warns that its CSR tensors are beta and, in 2.11, that their invariants are not
+checked (vig_pyg disables the check explicitly).
 """
 
 import warnings

@@ -1,7 +1,7 @@
-"""The folder that a trained model is, for every task: `config.json`, `model.safetensors`, and a card in `README.md`.
+"""The folder of a trained model, for every task: `config.json`, `model.safetensors`, and a model card (`README.md`).
 
-`save_pretrained` writes it, and a run folder is one with more files beside it. What a folder says is checked and never
-run: an operator or graph that is code stands in it by its registered name, or by where it was defined.
+`save_pretrained` writes this folder; a run folder has additional files. The content of a folder is checked and never
+executed. Operators and graphs are stored by their registered names, or by the places of their definitions.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from vig_pyg.preprocess import Preprocessing
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
-#: Weights of the best epoch so far, which a run that is not finished has too.
+#: Weights of the best epoch so far, which an unfinished run also has.
 BEST = "best.safetensors"
-#: What `config.json` is written as; a change that older code cannot read adds one.
+#: Version of the format of `config.json`; a change that older code cannot read increases it.
 VERSION = 1
 Task = Literal["image-classification", "object-detection"]
 CLASSIFICATION: Task = "image-classification"
@@ -45,18 +45,18 @@ def write_config(
     preprocessing: Preprocessing | None = None,
     category_ids: Sequence[int] | None = None,
 ) -> None:
-    """Write `config.json`: what is needed to make a model again and to use it, here, in timm and in transformers.
+    """Write `config.json`, with everything needed to create and use the model, here, in timm and in transformers.
 
     Args:
-        folder: The folder, which exists.
-        model: A `VisionGNN`, or a detector of `vig_pyg.detection`. Any other module is written by the name of its
-            class, and `vig_pyg.load` says how its weights can be used.
+        folder: An existing folder.
+        model: A `VisionGNN`, or a detector of `vig_pyg.detection`. For any other module only the name of its class is
+            written, and the error of `vig_pyg.load` explains how to use the weights.
         class_names: Names of the classes, in the order of the logits or labels.
-        preprocessing: Preprocessing of the images of a classifier.
-        category_ids: Number of each class of a detector in COCO's files.
+        preprocessing: The preprocessing of a classifier's images.
+        category_ids: For a detector, the COCO category ID of each class.
 
     Raises:
-        OSError: If it cannot be written; a file that was there is then still whole.
+        OSError: If the file cannot be written; an existing file is then unchanged.
     """
     task, described = describe(model)
     content: dict[str, Any] = {"schema_version": VERSION, "task": task, "model": described}
@@ -74,17 +74,17 @@ def write_weights(folder: Path, state: Mapping[str, Tensor]) -> None:
     """Write a state dict as `model.safetensors`.
 
     Args:
-        folder: The folder, which exists.
-        state: State dict of the model, on any device.
+        folder: An existing folder.
+        state: The state dict of the model, on any device.
 
     Raises:
-        OSError: If it cannot be written; a file that was there is then still whole.
+        OSError: If the file cannot be written; an existing file is then unchanged.
     """
     write_file(folder / WEIGHTS, to_safetensors(state), overwrite=True)
 
 
 def describe(model: nn.Module) -> tuple[Task, dict[str, Any]]:
-    """Describe a model: its task, and the entry `model` of its `config.json`.
+    """Return the task of a model, and the entry `model` of its `config.json`.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -101,7 +101,7 @@ def describe(model: nn.Module) -> tuple[Task, dict[str, Any]]:
 
 
 def describe_config(config: ModelConfig) -> dict[str, Any]:
-    """Return the fields of a configuration for JSON, with names in place of callables."""
+    """Return the fields of a configuration as JSON values, with names instead of callables."""
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     if values["graph"] is DilatedKNN and "position" in values:
         values["position"] = None  # without options it searches without positions, as "knn" does with None
@@ -112,17 +112,17 @@ def describe_config(config: ModelConfig) -> dict[str, Any]:
 
 
 def read_config(path: Path, *, what: str = "the configuration of a model") -> dict[str, Any]:
-    """Read `config.json` and check its outer entries; nothing is built, imported or fetched.
+    """Read `config.json` and check its top-level entries; nothing is built, imported or downloaded.
 
-    What earlier versions of this library wrote for classifiers is brought to the form of today. What they wrote for
-    detectors has `schema_version` 0 and comes as it is.
+    Classifier files of earlier versions of this library are converted to the current format. Detector files of earlier
+    versions are returned unchanged, with `schema_version` 0.
 
     Args:
         path: The file.
-        what: The kind of content that is expected, for errors.
+        what: Description of the expected content for error messages.
 
     Raises:
-        ValueError: If it is none, or was written by a later version.
+        ValueError: If the file is not a valid configuration, or a later version wrote it.
     """
     where = str(path)
     with read_as(what, where):
@@ -132,19 +132,19 @@ def read_config(path: Path, *, what: str = "the configuration of a model") -> di
             return content
         if type(version) is int and version > VERSION:
             raise ValueError(
-                f"its schema_version is {version}, and this vig-pyg reads up to {VERSION}: install a later vig-pyg."
+                f"its schema_version is {version}, but this vig-pyg reads at most {VERSION}: install a later vig-pyg."
             )
         entries: dict[str, Any] = _ENTRIES(content, where)
         return {name: value for name, value in entries.items() if name not in FOREIGN}
 
 
 def is_foreign(entry: Mapping[str, Any]) -> bool:
-    """True if an entry `model` names a class of other code, which is never imported."""
+    """True if an entry `model` names a class outside this library; such a class is never imported."""
     return ":" in str(entry.get("family", ""))
 
 
 def _upgraded(content: dict[str, Any], where: str) -> dict[str, Any]:
-    """Today's form of what earlier versions wrote."""
+    """Convert the content of a file of an earlier version to the current format."""
     if content.get("kind") == "detector":
         return {**content, "schema_version": 0, "task": DETECTION}
     if "schema_version" in content:
@@ -162,7 +162,7 @@ def _upgraded(content: dict[str, Any], where: str) -> dict[str, Any]:
     elif isinstance(content.get("family"), str):  # a folder of save_pretrained: all fields at the top
         model, known = {key: value for key, value in content.items() if key not in rest}, tuple(content)
     else:
-        raise ValueError("it has no entry 'schema_version', so it is no model of this library.")
+        raise ValueError("it has no entry 'schema_version', so it does not describe a model of this library.")
     rest |= {key: value for key, value in content.items() if key not in known}  # unknown ones are refused below
     return {"schema_version": VERSION, "task": CLASSIFICATION, "model": model, **rest}
 
@@ -182,7 +182,7 @@ def _foreign(
 
 
 def _place(value: Any) -> str:
-    """Return the place where a class, a function or the class of an object is defined, as `module:name`."""
+    """Return where a class, a function or the class of an object is defined, as `module:name`."""
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}:{named.__qualname__}"
 

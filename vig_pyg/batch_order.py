@@ -58,7 +58,7 @@ def order_of(data: Data, *, places: bool = True) -> BatchOrder:
     counts = image.bincount(minlength=_declared(data, image)).tolist()
     if not counts or min(counts) < 1:
         raise ValueError(
-            f"Every image needs at least one node, got {tuple(counts)} nodes: leave images out that lost all of theirs."
+            f"Every image needs at least one node, got {tuple(counts)} nodes: leave out images without nodes."
         )
     sizes, key = None, image
     if places:
@@ -78,7 +78,7 @@ def _images(data: Data, num_nodes: int) -> Tensor:
     batch, ptr = data.get("batch"), data.get("ptr")
     if isinstance(batch, Tensor):
         if batch.shape != (num_nodes,) or batch.is_floating_point() or batch.is_complex() or batch.dtype == torch.bool:
-            raise ValueError(f"Expected batch with one image a node, ({num_nodes},) integers, got {_words(batch)}.")
+            raise ValueError(f"Expected batch with one image per node, ({num_nodes},) integers, got {_words(batch)}.")
         image = batch.detach().cpu().long()
         if num_nodes and int(image.min()) < 0:
             raise ValueError(f"Expected images counted from 0 in batch, got {int(image.min())}.")
@@ -106,9 +106,9 @@ def _images(data: Data, num_nodes: int) -> Tensor:
 def _declared(data: Data, image: Tensor) -> int:
     """The number of images, including trailing images without nodes."""
     found = int(image.max()) + 1 if image.numel() else 0
-    if found > max(image.numel(), 1):  # before anything of that size is made
+    if found > max(image.numel(), 1):  # before a tensor of this size is allocated
         raise ValueError(
-            f"batch speaks of image {found - 1}, but there are {image.numel()} nodes: count images from 0."
+            f"batch contains the image index {found - 1}, but there are {image.numel()} nodes: count images from 0."
         )
     ptr, sizes = data.get("ptr"), data.get("grid_size")
     made = getattr(data, "_num_graphs", None)  # what PyG keeps in a batch that it has made
@@ -117,7 +117,7 @@ def _declared(data: Data, image: Tensor) -> int:
     declared += [len(sizes)] if isinstance(sizes, list) else []
     if declared and found > max(declared):
         raise ValueError(
-            f"batch speaks of {found} images, but ptr or grid_size of {max(declared)}: make them anew together."
+            f"batch has {found} images, but ptr or grid_size {max(declared)}: create all of them from the same images."
         )
     return max([found, *declared])
 

@@ -107,7 +107,7 @@ class Grapher(nn.Module):
 
     def forward(self, x: Tensor, layout: BatchLayout) -> Tensor:
         if not torch.compiler.is_compiling() and x.size(0) != layout.num_nodes:
-            raise ValueError(f"Got {x.size(0)} nodes and a layout of {layout.num_nodes}: it belongs to other images.")
+            raise ValueError(f"Got {x.size(0)} nodes, but a layout of {layout.num_nodes} nodes of other images.")
         y = self.fc1(x)
         y_src, layout_src = pool_nodes(y, layout, self.reduce_ratio)
         search, conv = self._search(y, layout, y_src, layout_src), self.conv

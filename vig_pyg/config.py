@@ -43,6 +43,10 @@ class ModelConfig:
 
     Raises:
         ValueError: If a number is out of range, or an option of `DilatedKNN` is set for another graph.
+
+    Example:
+        >>> ViGConfig(depth=2, channels=48, num_classes=10, k=5).override({"k": 7}).k
+        7
     """
 
     num_classes: int = 1000
@@ -109,6 +113,9 @@ class ModelConfig:
 
     def override(self: Config, overrides: Mapping[str, Any]) -> Config:
         """Return a copy with some fields changed.
+
+        Args:
+            overrides: The new values, by the names of the fields.
 
         Raises:
             TypeError: If there is no such field; the message lists the valid ones.

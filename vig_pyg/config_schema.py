@@ -1,8 +1,8 @@
-"""Types and bounds of a model's configuration in a file, checked before anything is built.
+"""Checks of the types and bounds of a model configuration in a file, before anything is built.
 
-A file says how large a model is, so a stranger's could ask for more memory than there is. Three bounds prevent that:
-each number has a range, the graph of an image a largest size, and the weights beside the file must be as many as the
-model's.
+A file determines how large a model is, so an untrusted file could exhaust the memory. Three bounds prevent this: each
+number has a range, the graph of an image has a largest size, and the weight file must have as many weights as the
+model.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from vig_pyg.graph import ENGINES, GRAPHS, PRECISIONS
 from vig_pyg.position import POSITION_MODES
 from vig_pyg.preprocess import Preprocessing
 
-#: Most pixels a side of an image, before and after the crop.
+#: Largest number of pixels per side of an image, before and after the crop.
 SIDE_LIMIT = 16_384
-#: Most edges of one image's graph: 2,048 x 2,048 pixels in patches of 4 with 256 neighbors.
+#: Largest number of edges of the graph of an image: 2,048 x 2,048 pixels in patches of 4 with 256 neighbors.
 EDGES_LIMIT = 2**26
-#: Most blocks of a model; the deepest published one has 24.
+#: Largest number of blocks of a model; the deepest published one has 24.
 BLOCKS_LIMIT = 512
 
 #: A check of the names of classes, one for each logit.
@@ -37,7 +37,7 @@ check_names = listing(text(1_000), 1, 100_000)
 
 
 def registered(registry: Registry[Any]) -> Check:
-    """Accept a name that is registered when it is read; nothing is imported because a file names it.
+    """Return a check for registered names; nothing is imported because a file names it.
 
     Example:
         >>> registered(CONVS)("mr", "config.json: conv")
@@ -88,7 +88,7 @@ _PYRAMID: dict[str, Check] = {
     "reduce_ratios": listing(whole(1, 64), 1, 8),
     "position": optional(choice(POSITION_MODES)),
 }
-#: An option of a family that is not ours: a flag, a bounded number, a short text, or a short list of them.
+#: An option of a family outside this library: a flag, a bounded number, a short text, or a short list of these.
 _ONE = either(flag, number(-1e9, 1e9), text(1_000))
 _ANY = optional(either(listing(_ONE, 0, 64), _ONE))
 _PREPROCESSING: dict[str, Check] = {
@@ -101,7 +101,7 @@ _PREPROCESSING: dict[str, Check] = {
 
 
 def model_options(family: type[ModelConfig]) -> Check:
-    """Make a check of options of a family's configuration, which returns lists as tuples.
+    """Return a check of the options of a model family; the check converts lists into tuples.
 
     Args:
         family: `ViGConfig` or `PyramidViGConfig`.
@@ -126,7 +126,7 @@ def check_size(config: ModelConfig, image_size: int, where: str) -> None:
 
     Args:
         config: The configuration.
-        image_size: Side of the images in pixels that it will get.
+        image_size: Side length in pixels of the images that the model will process.
         where: Name of the file for the error.
 
     Example:
@@ -135,7 +135,7 @@ def check_size(config: ModelConfig, image_size: int, where: str) -> None:
     """
     if config.num_blocks > BLOCKS_LIMIT:
         raise ValueError(
-            f"{where} describes a model of {config.num_blocks} blocks, {BLOCKS_LIMIT} at most are expected."
+            f"{where} describes a model with {config.num_blocks} blocks: at most {BLOCKS_LIMIT} are allowed."
         )
     side = max(image_size, config.image_size)
     nodes = math.ceil(side / config.patch_size) ** 2
@@ -148,32 +148,32 @@ def check_size(config: ModelConfig, image_size: int, where: str) -> None:
 
 
 def check_weights_hold(make: Callable[[], nn.Module], weights: Path, where: str) -> None:
-    """Raise `ValueError` if a file of weights is too small for a model, before memory is taken for it.
+    """Raise `ValueError` if a weight file is too small for a model, before the memory of the model is allocated.
 
     Args:
-        make: Makes the model; called once, without memory for its parameters.
-        weights: The file.
-        where: Name of the configuration's file for the error.
+        make: Factory of the model, which is called once, on the device `meta` without memory for parameters.
+        weights: The weight file.
+        where: Name of the configuration file for the error message.
     """
     with torch.device("meta"):
         count = sum(tensor.numel() for tensor in make().state_dict().values())
     size = weights.stat().st_size
-    if count > size:  # a number has one byte at least
+    if count > size:  # each parameter has at least one byte
         raise ValueError(
-            f"{where} describes a model of {count} numbers, and {weights} has {size} bytes only: they do not belong "
-            "together."
+            f"{where} describes a model with {count} parameters, but {weights} has only {size} bytes: they do not "
+            "belong together."
         )
 
 
 def read_preprocessing(value: Any, where: str) -> Preprocessing:
-    """Read the preprocessing that an entry describes.
+    """Return the preprocessing that an entry describes.
 
     Args:
         value: The entry.
-        where: Its name for errors.
+        where: Name of the entry for error messages.
 
     Raises:
-        ValueError: If something is missing, unknown, or out of its bounds.
+        ValueError: If a field is missing, unknown, or out of range.
 
     Example:
         >>> read_preprocessing({"image_size": 32}, "config.json: preprocessing").resize_size
@@ -182,13 +182,13 @@ def read_preprocessing(value: Any, where: str) -> Preprocessing:
     found = Preprocessing(**mapping(_PREPROCESSING, required=("image_size",))(value, where))
     if found.resize_size > SIDE_LIMIT:
         raise ValueError(
-            f"{where} resizes images to {found.resize_size} pixels a side, {SIDE_LIMIT} at most are expected."
+            f"{where} resizes images to {found.resize_size} pixels per side, expected at most {SIDE_LIMIT}."
         )
     return found
 
 
 def options_of(name: str) -> Check:
-    """Make the check of the options of a model, by its name for `create_model`.
+    """Return the check of the options of the model with this name (see `create_model`).
 
     Example:
         >>> options_of("pvig_tiny")({"depths": [1, 1, 1, 1]}, "config.yaml: options")

@@ -61,7 +61,7 @@ def to_onnx(model: VisionGNN[Any], path: str | Path, *, image_size: Size | None 
     if path.exists():
         raise FileExistsError(f"{path} exists already and is not overwritten: choose another path, or remove it.")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent}.")
+        raise FileNotFoundError(f"The folder {path.parent} does not exist: create it first.")
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(f"Exporting needs {' and '.join(missing)}: pip install 'vig-pyg[onnx]'.")
@@ -104,7 +104,7 @@ def _check(model: VisionGNN[Any], images: Tensor, path: Path) -> None:
             f"The exporter ties this model to {IMAGES} images at once: its graph ({model.config.graph!r}) depends on "
             "their number. Export a model with graph='knn'."
         )
-    known = searches == _count_searches(model, images[:1])  # else a builder of the user's searches in its own way
+    known = searches == _count_searches(model, images[:1])  # otherwise a user's builder has its own search
     errors = []
     for part in images.split([1, IMAGES - 1]):
         logits, *choices = session.run(None, {"images": part.cpu().numpy()})
@@ -112,9 +112,9 @@ def _check(model: VisionGNN[Any], images: Tensor, path: Path) -> None:
             want = model(part).float().cpu()
         errors.append((torch.from_numpy(logits) - want).abs().amax(1) / want.std().clamp_min(1e-6))
     of_images = torch.cat(errors)
-    error = float(of_images.max() if known else of_images.median())  # where ties are not known, most images have none
+    error = float(of_images.max() if known else of_images.median())  # ties are unknown here, most images have none
     if not error < TOLERANCE:
-        raise ValueError(f"The ONNX file gives other logits than the model, by {error:.1e} of their deviation.")
+        raise ValueError(f"The logits of the ONNX file differ from the model's by {error:.1e} standard deviations.")
 
 
 def _session(path: Path) -> tuple[Any, int]:
@@ -174,7 +174,7 @@ def _as_near(
     best = near.topk(choice.size(2), dim=-1).values  # (B, n, k)
     off = float((near.gather(2, choice) - best).abs().max())
     if not off < TIE:
-        raise ValueError(f"The ONNX file chooses other neighbors than the model, of a similarity {off:.1e} off.")
+        raise ValueError(f"The ONNX file selects other neighbors than the model; their similarity is {off:.1e} lower.")
     step = shrink(search.k, search.dilation, m)[1]
     image = torch.arange(len(choice), device=x.device).view(-1, 1, 1)
     source = (choice + image * m)[..., ::step]  # (B, n, kept)

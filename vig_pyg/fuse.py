@@ -82,7 +82,7 @@ def _join(parent: nn.Module) -> None:
 
 
 def _is_known(layer: nn.Module | None, parent: nn.Module) -> TypeGuard[Fusable]:
-    """Whether a `FusedLayer` computes what this one does: no subclass, padding with zeros, so many on each side."""
+    """True if a `FusedLayer` can replace this layer: it is not a subclass, and it pads with a fixed number of zeros."""
     if layer is None or type(layer) is not nn.Conv2d:
         return layer is not None and _is_linear(layer, parent)
     plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
@@ -90,7 +90,7 @@ def _is_known(layer: nn.Module | None, parent: nn.Module) -> TypeGuard[Fusable]:
 
 
 def _is_foldable(layer: nn.Module, parent: nn.Module) -> TypeGuard[Fusable]:
-    """Whether the layer is affine in its weight and bias, and these are its parameters: no hook makes them anew."""
+    """True if the layer is affine in its weight and bias, and these are parameters that no hook computes."""
     if isinstance(layer, nn.Conv2d):
         affine = type(layer).forward is nn.Conv2d.forward and "forward" not in layer.__dict__
         affine = affine and has_own_numbers(layer)
@@ -100,13 +100,13 @@ def _is_foldable(layer: nn.Module, parent: nn.Module) -> TypeGuard[Fusable]:
 
 
 def _is_linear(layer: nn.Module, parent: nn.Module) -> bool:
-    """Whether this is a linear layer whose result goes to the next child: of an `nn.Linear` elsewhere nobody knows."""
+    """True for a linear layer whose result goes to the next child; for an `nn.Linear` elsewhere this is not known."""
     in_order = type(parent) in (nn.Sequential, LinearNorm, ClassifierHead) or type(layer) is not nn.Linear
     return in_order and readable_heads(layer) > 0
 
 
 def _is_folded(layers: nn.Sequential) -> bool:
-    """Whether these are a plain linear layer with one head and a batch norm that is folded into it."""
+    """True for a plain linear layer with one head, into which the batch norm is folded."""
     return type(layers[0]) is nn.Linear and readable_heads(layers[0]) == 1 and type(layers[1]) is nn.Identity
 
 

@@ -1,4 +1,4 @@
-"""What timm and transformers call a model's options, and what they read in a model's `config.json`."""
+"""Names of model options in timm and transformers, and the entries of `config.json` that they read."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def label_entries(class_names: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _side(size: Any) -> int:
-    """The side of a square with about as many pixels as an image of this size."""
+    """Return the side length of a square with about as many pixels as an image of this size."""
     pair = size if isinstance(size, (list, tuple)) else (size, size)
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise ValueError(f"img_size must be a positive number or a pair (height, width), got {size!r}.")

@@ -175,7 +175,7 @@ class DropPath(nn.Module):
         self.p = p
 
     def drops_nothing(self) -> bool:
-        """True if the result is x itself, and no hook or subclass would notice that the layer is left out.
+        """True if the result is x itself, and no hook or subclass needs the call of the layer.
 
         Example:
             >>> DropPath(0.5).eval().drops_nothing(), DropPath(0.5).drops_nothing()

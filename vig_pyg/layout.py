@@ -97,7 +97,7 @@ class BatchLayout:
                 images = torch.arange(self.num_graphs, device=self.device)
                 self._batch = images.view(-1, 1).expand(-1, self._num_nodes[0]).flatten()
             else:
-                lengths = torch.tensor(self._num_nodes, device="cpu")  # a GPU would be waited for
+                lengths = torch.tensor(self._num_nodes, device="cpu")  # this would synchronize a GPU
                 self._batch = torch.arange(self.num_graphs, device="cpu").repeat_interleave(lengths).to(self.device)
         return self._batch
 
@@ -198,7 +198,7 @@ class BatchLayout:
         if order.nodes is not None:
             raise ValueError(
                 "The nodes of this batch are not sorted by image, or on grids not in raster order: sort x, pos and "
-                "batch, or pass it to a model's forward_features, which does."
+                "batch, or pass the batch to forward_features of a model, which sorts it."
             )
         return cls(batch.pos, order.batch, order.ptr, order.num_nodes_per_graph, order.grid_sizes)
 

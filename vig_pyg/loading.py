@@ -1,4 +1,4 @@
-"""Loading of any trained model from a folder, published weights, or a name on the Hugging Face hub."""
+"""Loading of any trained model: from a folder, by the name of published weights, or from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ if TYPE_CHECKING:
 
 
 def load(source: str | Path, **options: Any) -> ImageClassifier | ObjectDetector:
-    """Load a trained model, ready for images; nothing that trains needs to be installed.
+    """Load a trained model that can be called on images; the packages for training are not needed.
 
     Args:
-        source: A run folder or a folder of `save_pretrained`; a name of published weights (`"pvig_small"`,
-            `"pvig_small:imagenet1k:mmpretrain"`); or a name on the Hugging Face hub (`"somebody/my-vig"`).
+        source: A run folder, a folder of `save_pretrained`, a name of published weights (`"pvig_small"` or
+            `"pvig_small:imagenet1k:mmpretrain"`), or a name on the Hugging Face hub (`"somebody/my-vig"`).
         options: For classifiers `weights`, `position`, `image_size` and `progress` (see `load_classifier`).
 
     Returns:
-        A predictor with `model`, `classes` and `preprocessing`, to be called on images, arrays, tensors or paths.
+        A predictor with `model`, `classes` and `preprocessing`, which can be called on images, arrays, tensors or
+        paths.
 
     Raises:
         FileNotFoundError: If there is no such folder, file or model.
-        ConnectionError: If something cannot be downloaded, with what to do.
-        ValueError: If a file is out of its bounds, the weights do not fit, or an option makes no sense.
-        TypeError: If an option is unknown, or is none of a detector's.
+        ConnectionError: If something cannot be downloaded; the message explains what to do.
+        ValueError: If a value in a file is out of range, the weights do not fit, or options contradict each other.
+        TypeError: If an option is unknown, or a detector does not have it.
 
     Example:
         >>> import tempfile

@@ -198,7 +198,7 @@ def _made(
 
 
 def _terms(p: Tensor, q: Tensor, grid: Size) -> Tensor:
-    """Products with the halves of a code that depend on the column and on the row alone, `(W + H, m)`.
+    """Return the products with the two halves of a code, which depend only on the column or the row, `(W + H, m)`.
 
     Args:
         p: Codes of the targets in raster order, `(H W, C)`.

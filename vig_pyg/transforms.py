@@ -32,6 +32,8 @@ from vig_pyg.data import BatchLayout
 from vig_pyg.graph import Builder, DilatedKNN, split_edges
 from vig_pyg.graph.cluster import cluster_neighbors
 
+__all__ = ["ImageToPatchGraph", "ToSuperpixelGraph"]
+
 DEFAULT_K = 9
 
 
@@ -106,9 +108,9 @@ class ToSuperpixelGraph(BaseTransform):
     SLIC is k-means over color and position (Achanta et al., 2012, doi 10.1109/TPAMI.2012.120). The implementation is
     that of scikit-image, which the extra `superpixels` installs.
 
-    *Differs* from `torch_geometric.transforms.ToSLIC`, on which it is based: the graph has edges, `pos` is (row,
-    column) as in all of vig_pyg and not (x, y), and images for which SLIC silently gives wrong regions (integers,
-    pixels outside [0, 1], NaN) raise an error.
+    *Differs* from `torch_geometric.transforms.ToSLIC`, on which it is based, in three points. The graph has edges.
+    `pos` is (row, column), as in all of vig_pyg, and not (x, y). Images for which SLIC silently gives wrong regions
+    (integers, pixels outside [0, 1], NaN) raise an error.
 
     Args:
         num_segments: Approximate number of regions, at least 1. SLIC finds about as many in a photo, and far fewer in
@@ -165,7 +167,7 @@ class ToSuperpixelGraph(BaseTransform):
         low, high = image.min().item(), image.max().item()
         if low < 0 or high > 1:
             raise ValueError(
-                f"Expected pixels in [0, 1], got {low:.3g} to {high:.3g}: SLIC measures color, so put it before "
+                f"Expected pixels in [0, 1], got {low:.3g} to {high:.3g}: SLIC compares colors, so apply it before "
                 "any normalization."
             )
         slic = self._slic(image.detach().cpu().contiguous())  # PyG's code needs contiguous memory

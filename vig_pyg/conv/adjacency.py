@@ -96,7 +96,7 @@ def check_size(size: Sizes | None, num_src: int, num_dst: int, owner: str) -> No
 
 
 def _entries(adj: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns and values of a sparse matrix, in its order."""
+    """Return the rows, columns and values of a sparse matrix, in its order."""
     if adj.layout is torch.sparse_coo:
         row, column = adj._indices()  # of an uncoalesced matrix too: an entry that is there twice is two edges
         return row, column, adj._values()
@@ -108,7 +108,7 @@ def _entries(adj: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _agreed(size: Sizes | None, found: Sizes, owner: str, what: str) -> Sizes:
-    """The numbers of nodes that caller and edges state together."""
+    """Return the numbers of nodes that the caller and the edges state together."""
     if size is None:
         return found[0], found[1]
     if not isinstance(size, tuple | list) or len(size) != 2:

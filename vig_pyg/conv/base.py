@@ -201,8 +201,8 @@ class VisionConv(MessagePassing):
     def fuses(self) -> bool:
         """True if the fused path may be used.
 
-        It may not if somebody needs the single messages (an explainer, a hook, a subclass that overrides `message`), or
-        if aggregation or flow are not those of the fused path.
+        It is not used if the single messages are needed (by an explainer, a hook, or a subclass that overrides
+        `message`), or if the aggregation or the flow is not that of the fused path.
         """
         if not self.fuse or self.explain or self._has_own_steps or self.flow != "source_to_target":
             return False

@@ -1,4 +1,4 @@
-"""Whether an operator takes attributes or weights of edges, and the check of those that a graph builder returned."""
+"""Detection of operators with attributes or weights of edges, and the check of those that a graph builder returned."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class MaxRelativeConv(NodeUpdateConv):
 
     (DeepGCNs, arXiv 1904.03751; Vision GNN, arXiv 2206.00272, section 3.1). The MLP consists of a multi-head linear
     layer, a batch norm, and GELU. The two parts are interleaved channel by channel before the heads, as published.
-    The identity :math:`\max_j (x_j - x_i) = (\max_j x_j) - x_i` also holds exactly in floating point. So on a CPU the
+    The identity :math:`\max_j (x_j - x_i) = (\max_j x_j) - x_i` is also exact in floating point. So on a CPU the
     aggregation is one pass (a native kernel, or a sparse product with reduction `amax`) without a tensor (E, C). If
     several neighbors attain the maximum, the first one in the order of the edges receives the gradient, on every
     device.

@@ -29,7 +29,7 @@ def check_graphs(graphs: Sequence[Batch]) -> None:
 def check_place(patch: tuple[float, float]) -> None:
     """Raise `ValueError` if the position is outside the image."""
     if not all(0 <= place < 1 for place in patch):
-        raise ValueError(f"patch is a place (row, column) in shares of the image, each in [0, 1), got {patch}.")
+        raise ValueError(f"patch must be (row, column) as fractions of the image in [0, 1), got {patch}.")
 
 
 def thinned(count: int) -> list[int]:

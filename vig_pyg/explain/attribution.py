@@ -23,6 +23,10 @@ class Attribution:
         patches: Score of each patch on the grid after the stem, `(H, W)`.
         edges: Score of each edge: one tensor `(E,)` per layer, in the order of `graphs[layer].edge_index`.
         graphs: The graphs, as `model.graphs` returns them.
+
+    Example:
+        >>> Attribution(target=7, patches=torch.zeros(8, 8), edges=[], graphs=[]).target
+        7
     """
 
     target: int
@@ -49,6 +53,8 @@ def attribute(model: VisionGNN[Any], image: Tensor, target: int | None = None) -
             a fused model is not differentiable.
         image: One image `(C, H, W)`, preprocessed for the model.
         target: Index of the class; by default the class with the largest logit.
+
+    Shapes: image `(C, H, W)` to patch scores `(h, w)` and, for each layer, edge scores `(E,)`.
 
     Raises:
         ValueError: If the model is in training mode, if there is more than one image, if an operator is not a

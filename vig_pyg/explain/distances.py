@@ -44,6 +44,8 @@ def neighbor_distances(graphs: Sequence[Batch], *, patch_size: float = 1.0) -> l
         patch_size: Side length in pixels of a patch in the first layer (`model.config.patch_size`), for distances in
             pixels. By default the unit is one patch of the first layer.
 
+    Shapes: a layer with `edge_index (2, E)` to distances `(E,)`.
+
     Returns:
         One tensor `(E,)` per layer, in the order of its `edge_index`. The distance of a patch to itself is 0.
 

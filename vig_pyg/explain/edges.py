@@ -29,6 +29,8 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
         nearest: Number of nearest neighbors to draw for each patch, not counting the patch itself. By default all
             neighbors are drawn.
 
+    Shapes: image `(3, H, W)` or `(1, H, W)`; graphs of one image.
+
     Returns:
         A matplotlib figure.
 

@@ -51,8 +51,8 @@ class ExplainableViG(nn.Module):
         for i, grapher in enumerate(model.graphers()):
             if not any(isinstance(module, MessagePassing) for module in grapher.conv.modules()):
                 raise ValueError(
-                    f"The operator {type(grapher.conv).__name__} of layer {i + 1} has no "
-                    "torch_geometric.nn.MessagePassing in it, so its edges cannot be given weights."
+                    f"The operator {type(grapher.conv).__name__} of layer {i + 1} contains "
+                    "no torch_geometric.nn.MessagePassing, so its edges cannot have weights."
                 )
         self.model = model
         self.eval()  # as the model: an Explainer sets the mode of both back to this one's
@@ -69,7 +69,14 @@ class ExplainableViG(nn.Module):
         return [graph.edge_index.size(1) for graph in self.graphs]
 
     def split(self, mask: Tensor) -> list[Tensor]:
-        """Split one value per edge, `(E_1 + E_2 + ...)`, into one tensor `(E_l,)` per layer."""
+        """Split the values of all edges into one tensor per layer.
+
+        Args:
+            mask: One value per edge of all layers, `(E_1 + E_2 + ...,)`.
+
+        Returns:
+            One tensor `(E_l,)` per layer.
+        """
         return list(mask.split(self.counts))
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:

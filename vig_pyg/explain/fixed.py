@@ -69,6 +69,8 @@ def fixed_graphs(
         edge_attrs: Their attributes, if the builders of the model return some, such as
             `[graph.edge_attr for graph in model.graphs(images)]`.
 
+    Shapes: edges `(2, E)`; the logits of the model keep their shape.
+
     Raises:
         ValueError: If the number of tensors is not the number of Graphers.
 

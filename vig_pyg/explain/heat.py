@@ -22,6 +22,8 @@ def draw_attribution(image: Tensor, scores: Tensor) -> Figure:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
         scores: One score per patch, `(h, w)`, such as `attribute(...).patches`.
 
+    Shapes: image `(3, H, W)` or `(1, H, W)`, scores `(h, w)`.
+
     Returns:
         A matplotlib figure.
 

@@ -26,6 +26,8 @@ def draw_graph(image: Tensor, graphs: Sequence[Batch], *, patch: tuple[float, fl
         graphs: The result of `model.graphs(images)` for this image alone.
         patch: Position (row, column) of the patch, as fractions of the height and the width in [0, 1).
 
+    Shapes: image `(3, H, W)` or `(1, H, W)`; graphs of one image.
+
     Returns:
         A matplotlib figure.
 

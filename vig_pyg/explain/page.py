@@ -50,6 +50,8 @@ def save_html(
             [0, 1).
         title: Heading of the page; characters that are not printable are escaped.
 
+    Shapes: image `(3, H, W)` or `(1, H, W)`; graphs of one image.
+
     Raises:
         ValueError: If the position is outside the image, if the image has another shape or range, if there is more than
             one image, or if there are too many edges for a browser.
@@ -74,8 +76,8 @@ def save_html(
     edges = sum(batch.num_edges for batch in graphs)
     if edges > MOST_EDGES:
         raise ValueError(
-            f"The graphs have {edges} edges, a page takes {MOST_EDGES}: pass fewer layers, such as graphs[-2:], or a "
-            "smaller image."
+            f"The graphs have {edges} edges, but a page supports at most {MOST_EDGES}: pass fewer layers, such as "
+            "graphs[-2:], or a smaller image."
         )
     layers = [_layer(batch.get_example(0)) for batch in graphs]
     data = {"height": image.size(1), "width": image.size(2), "patch": patch, "layers": layers}

@@ -99,19 +99,19 @@ def _check(x: Tensor, layout: BatchLayout, y: Tensor, layout_src: BatchLayout, k
     check_same(x, y, "Targets x and sources y")
     if x.size(1) != y.size(1) or x.size(1) < 1 or k < 1:
         raise ValueError(
-            f"Targets and sources must have as many channels, one at least, and k be at least 1, got {tuple(x.shape)}, "
-            f"{tuple(y.shape)} and k={k}."
+            f"Targets and sources must have the same number of channels, at least 1, and k must be at least 1, got "
+            f"{tuple(x.shape)}, {tuple(y.shape)} and k={k}."
         )
     for nodes, part, code in ((x, layout, codes and codes.p), (y, layout_src, codes and codes.q)):
         if not nodes.size(0) == part.num_nodes == part.batch.numel() or part.num_graphs != layout.num_graphs:
             raise ValueError(
-                f"Got {nodes.size(0)} nodes, and a layout of {part.num_nodes} in {part.num_graphs} images: it belongs "
-                "to other nodes."
+                f"Got {nodes.size(0)} nodes, but a layout of {part.num_nodes} nodes in {part.num_graphs} images: pass "
+                "the layout of these nodes."
             )
         if code is not None and (code.dim() != 2 or code.size(0) != nodes.size(0) or code.dtype != nodes.dtype):
             raise ValueError(f"Codes {tuple(code.shape)} of {code.dtype} are not those of {nodes.size(0)} nodes.")
         if not nodes.is_cuda and (part.batch[1:] < part.batch[:-1]).any():
-            raise ValueError("The nodes must come image after image, but their `batch` is not sorted: sort them by it.")
+            raise ValueError("The nodes must be sorted by image, but `batch` is not: sort the nodes by `batch`.")
 
 
 def _search(x: Tensor, batch: Tensor, y: Tensor, batch_src: Tensor, k: int, num_graphs: int) -> Tensor:

@@ -130,6 +130,12 @@ class DilatedKNN(nn.Module):
     def search(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Search | None:
         """Return the neighbor search of this graph without running it.
 
+        Args:
+            x: Features of the targets, `(N, C)`.
+            layout: Layout of the targets.
+            x_src: Features of the sources, `(M, C)`.
+            layout_src: Layout of the sources.
+
         Returns:
             The search, or `None` if the graph is not the result of one search with evenly spaced ranks.
         """
@@ -214,7 +220,7 @@ def _check_rows(x: Tensor, layout: BatchLayout, name: str) -> None:
     check_features(x, f"The {name}", 2)
     n = layout.num_nodes
     if x.size(0) != n or x.size(1) < 1:
-        raise ValueError(f"Got {name} {tuple(x.shape)} and a layout of {n} nodes: it belongs to other images.")
+        raise ValueError(f"Got {name} {tuple(x.shape)}, but a layout of {n} nodes: pass the layout of these images.")
 
 
 def _from_cluster(

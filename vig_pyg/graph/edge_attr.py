@@ -51,7 +51,7 @@ def with_edge_attr(
     x_src: Tensor,
     layout_src: BatchLayout,
 ) -> Edges:
-    r"""Return edges together with the attributes that were asked for; without names only the edges.
+    r"""Return edges together with the requested attributes; without names return only the edges.
 
     - `"rank"`: 0 for the first (nearest) edge of a target, 1 for the second, and so on.
     - `"distance"`: :math:`\lVert \hat{x}_i - \hat{x}_j \rVert_2` of the L2-normalized features, which the search of
@@ -74,7 +74,7 @@ def with_edge_attr(
         `edge_index`, or the pair of it and `edge_attr (E, D)` in the dtype of `x`.
 
     Raises:
-        ValueError: If `"unit_offset"` is asked for, and the nodes are a point set without a grid.
+        ValueError: If `"unit_offset"` is requested, and the nodes are a point set without a grid.
 
     Example:
         >>> x, layout = torch.eye(2), BatchLayout.from_sizes([(1, 2)])

@@ -14,7 +14,7 @@ from vig_pyg.graph.registry import register_graph
 
 
 class RandomGraph(nn.Module):
-    r"""Connects each patch with k distinct random patches of its image, drawn anew in every forward pass.
+    r"""Connects each patch with k distinct random patches of its image, redrawn in every forward pass.
 
     .. math:: \mathcal{N}(i) \sim \mathrm{Uniform}\{ S \subseteq \{1, \dots, m\} : |S| = k \}
 

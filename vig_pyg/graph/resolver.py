@@ -37,6 +37,8 @@ def sound_edges(edge_index: Tensor, builder: nn.Module, x_src: Tensor, x_dst: Te
         x_src: Features of the sources, `(M, C)`.
         x_dst: Features of the targets, `(N, C)`.
 
+    Shapes: edges `(2, E)` to edges `(2, E)`.
+
     Returns:
         `edge_index (2, E)`, int64, in range and sorted by target.
 

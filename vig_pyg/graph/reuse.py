@@ -40,7 +40,7 @@ class Reuse:
         if every < 1:
             raise ValueError(f"every must be at least 1, got {every}.")
         if not callable(factory):
-            raise TypeError(f"Reuse takes a callable (k, dilation) -> builder, got {factory!r}.")
+            raise TypeError(f"Reuse needs a callable (k, dilation) -> builder, got {factory!r}.")
         self.factory = factory
         self.every = every
         self._count = 0

@@ -146,7 +146,7 @@ def offset_edges(offsets: list[tuple[int, int]], target: BatchLayout, source: Ba
     ratio, device = source.ratio, target.pos.device
     if (-(-height // ratio), -(-width // ratio)) != (rows, columns):
         raise ValueError(
-            f"Sources on a grid {(rows, columns)} are not the targets' grid {(height, width)} pooled by {ratio}."
+            f"The source grid {(rows, columns)} is not the target grid {(height, width)} pooled by {ratio}."
         )
     home = torch.cartesian_prod(torch.arange(height, device=device), torch.arange(width, device=device)) // ratio
     places = home.view(-1, 1, 2) + torch.tensor(offsets, device=device)  # (n, K, 2)

@@ -203,8 +203,11 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         """Run one forward pass, and return the graphs that the model builds, one PyG batch for each Grapher.
 
         Each `Data` of a batch has `edge_index` (row 0 sources, row 1 targets), `pos` of the targets and `pos_src` of
-        the sources in patches of that stage, the effective `k` and `dilation`, `reduce_ratio`, and `grid_size`. Where
-        sources are pooled, it is a `PooledGraph`: a bipartite `HeteroData` that has these names too.
+        the sources in patches of that stage, the effective `k` and `dilation`, `reduce_ratio`, and `grid_size`. If the
+        sources are pooled, it is a `PooledGraph`: a bipartite `HeteroData` that also has these names.
+
+        Args:
+            images: As for `forward`.
         """
         return collect_graphs(self, images)
 
@@ -239,7 +242,11 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         return self.head
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Replace the last layer by a new one for `num_classes` classes; with 0 the model returns pooled features."""
+        """Replace the last layer by a new one for `num_classes` classes; with 0 the model returns pooled features.
+
+        Args:
+            num_classes: Number of classes.
+        """
         if num_classes != self.config.num_classes:
             self.class_names = None
         self.config = self.config.override({"num_classes": num_classes})

@@ -17,7 +17,7 @@ def run_block(block: nn.Module, x: Tensor, layout: BatchLayout, *, checkpointing
     """Apply a block to nodes, and keep its activations or not.
 
     With checkpointing only the input of the block is kept for the backward pass, which applies the block again with the
-    same random numbers (arXiv 1604.06174). The second application leaves the running statistics of batch norms alone,
+    same random numbers (arXiv 1604.06174). The second application does not change running statistics of batch norms,
     so a step with checkpointing and one without end with the same model. A compiled model has no checkpoints, because
     the compiler chooses what it computes again (see `torch._functorch.config.activation_memory_budget`).
 

@@ -114,7 +114,7 @@ class HubMixin(
         """
         unknown = push_to_hub_kwargs.keys() - {"config"}  # `push_to_hub` calls this method with a configuration
         if unknown and not push_to_hub:
-            raise TypeError(f"save_pretrained got {', '.join(sorted(unknown))}: options of the hub need push_to_hub.")
+            raise TypeError(f"save_pretrained got {', '.join(sorted(unknown))}: these options need push_to_hub=True.")
         if find_spec("huggingface_hub") is None:
             _missing()
         self._check_can_be_loaded()  # raises before anything is written
@@ -153,7 +153,7 @@ class HubMixin(
             local_files_only: If true, nothing is downloaded, and only the cache is used.
             revision: Branch, tag or commit.
             map_location: The device of the model.
-            strict: If false, tensors that do not fit are left out, and a warning in the log names them.
+            strict: If false, tensors that do not fit are not loaded, and a warning in the log names them.
             overrides: Fields of the configuration to change, such as `num_classes` or `position`. For another
                 `in_channels` the first convolution is adapted (see `vig_pyg.weights.load_weights`).
 
@@ -183,17 +183,17 @@ class HubMixin(
             value = getattr(self.config, name)
             if callable(value) and registry.name_of(value) is None:
                 raise ValueError(
-                    f"{name}={value!r} is code, which {CONFIG} cannot hold: save the weights alone with "
-                    "torch.save(model.state_dict(), path), and make the model with the same callable to load them. Or "
-                    f'give it a name with @vig_pyg.register_{name}("name"), and register it again before loading.'
+                    f"{name}={value!r} is code, which {CONFIG} cannot contain: save only the weights with "
+                    "torch.save(model.state_dict(), path), and load them into a model with the same callable. Or "
+                    f'register it with @vig_pyg.register_{name}("name"), before saving and again before loading.'
                 )
         assert isinstance(self, nn.Module)
         with torch.device("meta"):
             fresh = type(self)(self.config)
         if fresh.state_dict().keys() != self.state_dict().keys():
             raise ValueError(
-                f"This {type(self).__name__} has other weights than its configuration makes (fused, or parts "
-                "exchanged) and could not be loaded again: save the model as it was before."
+                f"The weights of this {type(self).__name__} do not match its configuration (it was fused, or parts "
+                "were replaced), so it could not be loaded again: save the original model."
             )
 
 
@@ -227,7 +227,7 @@ def find_folder(source: str, **options: Any) -> Path:
     folder = Path(source)
     if folder.is_dir():
         if (folder / "last.ckpt").is_file() and not (folder / WEIGHTS).is_file():
-            raise FileNotFoundError(f"The run in {folder} is not complete: --resume {folder} goes on with it.")
+            raise FileNotFoundError(f"The run in {folder} is not complete: continue it with --resume {folder}.")
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise FileNotFoundError(
@@ -242,7 +242,7 @@ def find_folder(source: str, **options: Any) -> Path:
     try:
         paths = [Path(hf_hub_download(source, name, **options)) for name in (CONFIG, WEIGHTS)]
     except HFValidationError as error:
-        raise FileNotFoundError(f"There is no folder {source}, and it cannot be a name on the hub.") from error
+        raise FileNotFoundError(f"There is no folder {source}, and this is not a valid name on the hub.") from error
     except (OSError, EntryNotFoundError) as error:
         raise ConnectionError(
             f"Cannot get {source} from the Hugging Face hub ({error_text(error, limit=300)}). Check the name, or get "

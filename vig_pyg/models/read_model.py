@@ -1,4 +1,4 @@
-"""A model from a folder, checked before it is built."""
+"""Loading of a model from a folder, which is checked before the model is built."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_model(
         base: The class or base class of the model, such as `VisionGNN`.
         folder: The folder (see `find_folder`).
         map_location: The device of the model.
-        strict: If false, tensors that do not fit are left out, and a warning in the log names them.
+        strict: If false, tensors that do not fit are not loaded, and a warning in the log names them.
         overrides: Fields of the configuration to change.
 
     Raises:
@@ -63,7 +63,7 @@ def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | N
             raise ValueError("it is the configuration of a detector: use `vig-pyg detect`, or vig_pyg.load.")
         entry = content["model"]
         if not isinstance(entry, dict) or not isinstance(entry.get("family"), str):
-            raise ValueError("it has no entry 'family' that names one.")
+            raise ValueError("it has no entry 'family' that names a model family.")
         if is_foreign(entry):
             raise ValueError(
                 f"its network is a {terminal_text(entry['family'], limit=80)}, which is not this library's: make it, "
@@ -76,10 +76,10 @@ def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | N
         made = None if made is None else read_preprocessing(made, f"{where}: preprocessing")
         check_size(config, config.image_size if made is None else made.image_size, where)
         if names is not None and len(names) != config.num_classes:
-            raise ValueError(f"it has {len(names)} class_names and a model for {config.num_classes} classes.")
+            raise ValueError(f"it has {len(names)} class_names, but the model has {config.num_classes} classes.")
         if made is not None and made.in_channels != config.in_channels:
             raise ValueError(
-                f"it has images of {made.in_channels} channels for a model of {config.in_channels} channels."
+                f"its preprocessing has {made.in_channels} channels, but the model has {config.in_channels}."
             )
     return family, config, names, made
 

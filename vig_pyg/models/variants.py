@@ -1,4 +1,4 @@
-"""From the name of a variant to its configuration, and from a configuration to its model class."""
+"""Lookup of the configuration of a variant, and of the model class of a configuration."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ def resolve_config(
         return variants[variant].override(overrides)
     expected = type(next(iter(variants.values())))
     if not isinstance(variant, expected):
-        raise TypeError(f"{family.__name__} takes a variant's name or a {expected.__name__}, got {variant!r}.")
+        raise TypeError(f"{family.__name__} needs the name of a variant or a {expected.__name__}, got {variant!r}.")
     return variant.override(overrides)
 
 
 def family_of(config: ModelConfig) -> Any:
     """Return the model class of a configuration: the subclass of `VisionGNN` whose `config_class` is its type.
+
+    Args:
+        config: The configuration.
 
     Raises:
         TypeError: If there is no such class.

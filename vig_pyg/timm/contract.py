@@ -120,7 +120,7 @@ class TimmContract(VisionGNN[Any]):
 
         Args:
             images: Images `(B, in_channels, H, W)`.
-            indices: Indices into `feature_info`, or a number for so many from the end; by default all.
+            indices: Indices into `feature_info`, or the number of maps from the end; by default all.
             norm: Has no effect, because there is no norm after the last block.
             stop_early: If true, nothing is computed after the last wanted map, which is then the last feature.
             output_fmt: `"NCHW"`, `"NHWC"`, or `"NLC"` for `(B, H * W, C)`, of the maps.
@@ -151,7 +151,7 @@ class TimmContract(VisionGNN[Any]):
         """Remove the blocks after the last wanted map, and the classifier, which then belongs to none.
 
         Args:
-            indices: Indices into `feature_info`, or a number for so many from the end.
+            indices: Indices into `feature_info`, or the number of maps from the end.
             prune_norm: Has no effect, because there is no norm after the last block.
             prune_head: If true, the classifier is removed even if no block is.
 
@@ -169,7 +169,7 @@ class TimmContract(VisionGNN[Any]):
         return wanted
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the last layer by a new one for `num_classes` classes, and perhaps the pooling.
+        """Replace the last layer by a new one for `num_classes` classes, and optionally the pooling.
 
         Args:
             num_classes: Number of classes; with 0 the model returns pooled features, or maps if nothing is pooled.

@@ -35,7 +35,7 @@ __all__: list[str] = []  # timm adds the names of the models
 def register() -> list[str]:
     """Register all models of `list_models()` with timm; importing `vig_pyg.timm` does so.
 
-    Call it again after `vig_pyg.register_model`. Models of other families than `ViG` and `PyramidViG` are left out.
+    Call it again after `vig_pyg.register_model`. Only models of the families `ViG` and `PyramidViG` are registered.
 
     Returns:
         The names that are new.
@@ -54,7 +54,7 @@ def register() -> list[str]:
 
 
 def _cfgs(name: str) -> dict[str, Any]:
-    """The description of each file of weights of a model, the official first; without files, of the images alone."""
+    """Return the description of each weight file of a model, the official first; without files, of the images only."""
     config = variant_config(name)
     entries = [entry for entry in TABLE.values() if entry.model == name]
     if not entries:
@@ -66,13 +66,13 @@ def _cfg(config: ModelConfig, entry: Weights | None = None) -> dict[str, Any]:
     found = pretrained_config(config, None if entry is None else entry.preprocessing)
     found |= {key: tuple(value) for key, value in found.items() if isinstance(value, list)}
     if entry is not None:
-        found |= {"url": entry.url, "custom_load": True, "license": entry.licence.lower()}
+        found |= {"url": entry.url, "custom_load": True, "license": entry.license.lower()}
         found["origin_url"] = entry.meta["source"]
     return found
 
 
 def _entry(name: str) -> Callable[..., nn.Module]:
-    """The function that timm calls to make a model."""
+    """Return the function that timm calls to create a model."""
 
     def create(pretrained: bool = False, **options: Any) -> nn.Module:
         return _create(name, pretrained, options)
@@ -131,7 +131,7 @@ def _check_feature_class(feature_cls: Any) -> None:
 
 
 def _with_file(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Options with a file of the table, downloaded and verified, unless the weights come from elsewhere."""
+    """Return the options with a downloaded and verified weight file, unless the weights come from elsewhere."""
     overlay = dict(options.get("pretrained_cfg_overlay") or {})
     cfg = resolve(name, options.get("pretrained_cfg"), overlay)
     entry = next((one for one in TABLE.values() if one.url == cfg.url), None)
