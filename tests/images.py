@@ -39,12 +39,12 @@ BROKEN = {
     "truncated.jpg": r"damaged or cut short",
     "truncated.png": r"damaged or cut short",
     "zero.jpg": r"the file is empty",
-    "text.jpg": r"no image, or of a format that is not read",
-    "weights.png": r"no image, or of a format that is not read",
+    "text.jpg": r"not an image, or not in one of the formats",
+    "weights.png": r"not an image, or not in one of the formats",
     "huge.png": r"larger than \d+ pixels",
     "narrow.png": r"1 x 200 pixels are too narrow",
     "float.tif": r"holds floating-point numbers",
-    "32_bits.tif": r"its integers are not of 16 bits",
+    "32_bits.tif": r"its integers do not have 16 bits",
 }
 #: Files that are unusual, and the color (red, green, blue) that they show.
 ODD = {

@@ -101,14 +101,17 @@ def test_a_network_of_another_library_is_described(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema_version": 2}, "its schema_version is 2, and this vig-pyg reads up to 1: install a later vig-pyg"),
+        ({"schema_version": 2}, "its schema_version is 2, but this vig-pyg reads at most 1: install a later vig-pyg"),
         ({"schema_version": "1"}, "schema_version must be a whole number"),
         ({"schema_version": 0}, "schema_version must be a whole number from 1 to 1"),
         ({"task": "segmentation"}, "task must be one of image-classification, object-detection"),
-        ({"model": 3}, "it has no entry 'family' that names one"),
-        ({"class_names": ["cat"]}, "it has 1 class_names and a model for 2 classes"),
+        ({"model": 3}, "it has no entry 'family' that names a model family"),
+        ({"class_names": ["cat"]}, "it has 1 class_names, but the model has 2 classes"),
         ({"preprocessing": {"image_size": 10**9}}, "preprocessing: image_size must be"),
-        ({"preprocessing": {"image_size": 32, "in_channels": 1}}, "it has images of 1 channels for a model of 3"),
+        (
+            {"preprocessing": {"image_size": 32, "in_channels": 1}},
+            "its preprocessing has 1 channels, but the model has 3",
+        ),
         ({"task": "object-detection"}, "the entry 'category_ids' is missing"),
         ({"new": 1}, "unknown entry 'new'"),
     ],

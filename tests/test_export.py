@@ -138,7 +138,7 @@ def test_every_image_is_compared(tmp_path, monkeypatch, image):
     images = export._images(9, 3, 64, 64)
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", wrong)
     monkeypatch.setattr(export, "_write", lambda model, images, path: path.write_bytes(written(tmp_path)))
-    with pytest.raises(ValueError, match="other logits than the model"):
+    with pytest.raises(ValueError, match="logits of the ONNX file differ from the model's"):
         to_onnx(model_of_the_file(), tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 
@@ -180,7 +180,7 @@ def test_every_search_is_compared(tmp_path, monkeypatch, layer):
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", wrong)
     monkeypatch.setattr(export, "_write", lambda model, images, path: path.write_bytes(written(tmp_path)))
-    with pytest.raises(ValueError, match="chooses other neighbors than the model, of a similarity"):
+    with pytest.raises(ValueError, match="selects other neighbors than the model; their similarity is"):
         to_onnx(model_of_the_file(), tmp_path / "model.onnx")
 
 
@@ -228,7 +228,7 @@ def test_a_graph_that_ties_the_file_to_a_number_of_images_is_named(tmp_path):
 @onnx
 def test_a_file_with_other_logits_gets_no_name(tmp_path, monkeypatch):
     monkeypatch.setattr("vig_pyg.export.TOLERANCE", 0.0)
-    with pytest.raises(ValueError, match="other logits than the model"):
+    with pytest.raises(ValueError, match="logits of the ONNX file differ from the model's"):
         to_onnx(micro(ViG), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 

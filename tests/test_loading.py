@@ -54,7 +54,7 @@ def test_a_classifier_is_called_on_any_image(folders):
     assert [len(one.names) for one in many] == [1, 1] and many[0].names[0] == first.names[0]
     assert len(classifier(torch.rand(3, 3, 20, 30))) == 3
     for images, topk in ([], 1), (folders / "image.png", 0):
-        with pytest.raises(ValueError, match=r"Need one image at least and topk >= 1"):
+        with pytest.raises(ValueError, match=r"Expected at least one image and topk >= 1"):
             classifier(images, topk=topk)
     with pytest.raises(FileNotFoundError, match="There is no image at"):
         classifier(folders / "none.png")
@@ -69,7 +69,7 @@ def test_a_detector_is_called_on_any_image(folders):
     assert all(torch.equal(one[key], first[key]) for one in others for key in first)
     found = detector([folders / "image.png", torch.rand(3, 30, 60)], threshold=1)
     assert [len(one["boxes"]) for one in found] == [0, 0]
-    with pytest.raises(ValueError, match="Need one image at least"):
+    with pytest.raises(ValueError, match="Expected at least one image"):
         detector([])
     with pytest.raises(TypeError, match="is a detector, which has no option image_size"):
         load(folders / "detector", image_size=64)

@@ -29,9 +29,9 @@ def test_what_is_json_is_read(written):
     [
         ("", "not JSON"),
         ("{", "not JSON"),
-        ("[1]", "one value for each key, got a list"),
-        ("null", "one value for each key, got nothing"),
-        ('"x"', "one value for each key, got a str"),
+        ("[1]", "a mapping from keys to values, got a list"),
+        ("null", "a mapping from keys to values, got nothing"),
+        ('"x"', "a mapping from keys to values, got a str"),
         ('{"a": NaN}', "NaN is not a finite number"),
         ('{"a": [-Infinity]}', "-Infinity is not a finite number"),
         ('{"a": 1e999}', "1e999 is not a finite number"),

@@ -33,9 +33,9 @@ def test_plain_yaml_is_what_pyyaml_reads(tmp_path):
     [
         (LAUGHS, f"more than {NODE_LIMIT} values"),
         (MERGES, f"more than {NODE_LIMIT} values"),
-        ("&a [*a]", "part of"),
-        ("a: &a {b: *a}", "part of"),
-        ("&a\n? *a\n: 1", "part of"),
+        ("&a [*a]", "a value that contains the alias"),
+        ("a: &a {b: *a}", "a value that contains the alias"),
+        ("&a\n? *a\n: 1", "a value that contains the alias"),
         ("[" * 30_000, "nested too deeply"),
         ("{a: " * 10_000, "nested too deeply"),
         ("- " * 30_000, "nested too deeply"),
@@ -82,7 +82,7 @@ def test_the_largest_document_is_read_in_bounded_time():
 @pytest.mark.parametrize(("content", "said"), [("- 1", "got a list"), ("", "got nothing"), ("3", "got a int")])
 def test_a_file_holds_a_mapping(tmp_path, content, said):
     (tmp_path / "a.yaml").write_text(content)
-    with pytest.raises(ValueError, match=rf"a\.yaml must hold one value for each key, {said}"):
+    with pytest.raises(ValueError, match=rf"a\.yaml must contain a mapping from keys to values, {said}"):
         read_yaml(tmp_path / "a.yaml")
 
 

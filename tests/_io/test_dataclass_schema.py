@@ -64,7 +64,7 @@ def test_a_field_takes_what_its_type_says(name):
     [
         ("ema", 2, "ema must be a number from 0 to 1, or null, got 2"),
         ("devices", "x", "devices must be a whole number from 1 to 4 or 'auto', got 'x'"),
-        ("inner", {"flop": 1}, r"inner: unknown entry 'flop' \(did you mean 'flip'\?\), known are flip"),
+        ("inner", {"flop": 1}, r"inner: unknown entry 'flop' \(did you mean 'flip'\?\): choose one of flip"),
         ("inner", {"flip": 3}, "inner: flip must be a number from 0 to 1, got 3"),
         ("freeze", 1, "freeze must be true or false, got 1"),
     ],

@@ -40,5 +40,5 @@ def test_places_within_are_named():
         check({"a": [{"b": 1}, {"b": "x"}]}, "file")
     with pytest.raises(ValueError, match=r"^file: a\[0\]: the entry 'b' is missing"):
         check({"a": [{}]}, "file")
-    with pytest.raises(ValueError, match=r"^file: unknown entry 'c', known are a"):
+    with pytest.raises(ValueError, match=r"^file: unknown entry 'c': choose one of a"):
         check({"c": 1}, "file")

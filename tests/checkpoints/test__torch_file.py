@@ -169,7 +169,7 @@ def test_a_call_that_makes_no_plain_tensor_is_refused_by_name(tmp_path, kind, le
     (module, name), args = CALLS[kind]
     content = pickled(op_dict(a=op_global(module, name) + b"(" + args + b"tR"))
     content = legacy(content) if legacy_format else archive(content)
-    refused(tmp_path, content, f"holds more than tensors: to read it, {module}.{name} would have to run")
+    refused(tmp_path, content, f"contains more than tensors: reading it would execute {module}.{name}")
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,14 @@ def test_a_call_that_makes_no_plain_tensor_is_refused_by_name(tmp_path, kind, le
 def test_what_torch_saves_beside_plain_tensors_is_named(tmp_path, make, message):
     buffer = BytesIO()
     torch.save({"a": make()}, buffer)
-    refused(tmp_path, buffer.getvalue(), f"holds more than tensors: to read it, \\S*{message}")
+    refused(tmp_path, buffer.getvalue(), f"contains more than tensors: reading it would execute \\S*{message}")
 
 
 GOOD = pickled(op_dict(a=op_tensor()))
 ARCHIVES = {
     "zip bomb": (lambda: archive(GOOD, {"0": b"\0" * 2**26}, compression=zipfile.ZIP_DEFLATED), "are compressed"),
     "compressed otherwise": (lambda: archive(GOOD, compression=zipfile.ZIP_LZMA), "are compressed"),
-    "two records of one name": (lambda: archive(GOOD, names=[("archive/DATA/0", b"\0" * 16)]), "have one name"),
+    "two records of one name": (lambda: archive(GOOD, names=[("archive/DATA/0", b"\0" * 16)]), "have the same name"),
     "bomb in the pickle": (
         lambda: archive(pickled(op_int(1) * 10**6), compression=zipfile.ZIP_DEFLATED),
         "are compressed",
@@ -253,7 +253,7 @@ LEGACY = {
     "much longer": (legacy(GOOD, storages=((2**40, b"\0" * 16),)), "is damaged"),
     "a view of another": (
         legacy(GOOD).replace(b"NtQ", b"(" + op_text("1") + op_int(0) + op_int(1) + b"ttQ"),
-        "another reference",
+        "a persistent ID that is not a tensor storage",
     ),
     "a pickle of Python's": (pickled(op_dict(a=op_int(1))), "is damaged"),
     "another version": (legacy(GOOD).replace(op_int(1001) + b".", op_int(1002) + b".", 1), "does not start as"),

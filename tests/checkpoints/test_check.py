@@ -76,7 +76,7 @@ def assert_announced(model, before, truth, report):
             assert key == "pos_embed.weight" and any("resized" in note for note in report.notes)
             assert torch.equal(tensor, F.interpolate(truth[key], size=tensor.shape[2:], mode="bicubic"))
     gone = [key for key in truth if key not in after]
-    assert not gone or "The model has no classifier: that of the file was left out." in report.notes
+    assert not gone or "The model has no classifier: that of the file was not loaded." in report.notes
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -142,7 +142,7 @@ def test_numbers_that_are_not_finite_are_told(value, caplog):
     state["blocks.1.ffn.fc2.1.running_var"][0] = value
     report = weights.load_weights(model, state)
     assert report.notes == (
-        "NaN or infinity in blocks.1.ffn.fc2.1.running_var: the outputs will not be finite either.",
+        "There are NaN or infinite values in blocks.1.ffn.fc2.1.running_var, so the outputs will not be finite.",
     )
     assert report.notes[0] in caplog.text
 
@@ -160,7 +160,7 @@ def test_two_names_of_one_tensor_are_refused():
         ("head.fc1.weight", "prediction.0.weight"),
         ("blocks.0.ffn.fc1.0.bias", "backbone.0.1.fc1.0.bias"),
     ]:
-        with pytest.raises(ValueError, match=f"hold {key} twice, as {theirs} and as {key}: take one of them out"):
+        with pytest.raises(ValueError, match=f"contain {key} twice, as {theirs} and as {key}: remove one of them"):
             weights.load_weights(made(CONFIGS["vig"]), state | {key: state[theirs]})
     with pytest.raises(ValueError, match=r"unexpected: pos_embed\.weight\.weight"):
         weights.load_weights(made(CONFIGS["vig"]), state | {"pos_embed.weight": state["pos_embed"]})
@@ -203,6 +203,6 @@ def test_tables_tell_the_pooling_and_the_position():
     grid = made(config.override({"position": "grid"}))
     with pytest.raises(ValueError, match="position='official' in the weights, 'grid' here"):
         weights.load_weights(grid, state)
-    assert "position='official', this model has 'grid'" in str(
+    assert "position='official', but this model has 'grid'" in str(
         weights.load_weights(grid, state, overridden=["position"])
     )

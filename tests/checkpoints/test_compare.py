@@ -91,7 +91,7 @@ def test_a_grid_that_bounds_the_dilation_is_told():
     large, small = vig_tiny().config, vig_tiny(image_size=64).config
     found = compare(describe(large), small)
     assert found.differences == () and found.unknown == ()
-    assert "dilation of the neighbors grows to 3 at the weights' image_size=224 and to 1 at 64" in found.grid_note
+    assert "largest dilation is 3 for image_size=224 of the weights, and 1 for image_size=64," in found.grid_note
     assert compare(describe(large), vig_tiny(image_size=384).config).grid_note == ""
     assert compare(describe(pvig_micro().config), pvig_micro(image_size=64).config).grid_note == ""
 
@@ -110,7 +110,7 @@ def test_a_grid_that_bounds_the_dilation_is_told():
 )
 def test_a_damaged_configuration_is_refused(spoilt):
     config = vig_micro().config
-    with pytest.raises(ValueError, match="The weights' own configuration is none"):
+    with pytest.raises(ValueError, match="The configuration recorded with the weights is damaged"):
         compare(describe(config) | spoilt, config)
 
 

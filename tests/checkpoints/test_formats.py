@@ -101,7 +101,7 @@ def test_names_go_there_and_back(family, options, one, two, conv):
 def test_two_names_of_one_tensor_are_refused(format, key, twin):
     state = weights.convert(vig_micro(), format)
     state[twin] = state[key].clone()
-    with pytest.raises(ValueError, match=f"hold {twin} twice, as {key} and as {twin}"):
+    with pytest.raises(ValueError, match=f"contain {twin} twice, as {key} and as {twin}"):
         weights.convert(state, "native")
 
 
@@ -116,6 +116,6 @@ def test_what_is_no_state_dict_is_refused():
     ):
         weights.convert("weights.pth", "native")
     with pytest.raises(
-        ValueError, match=r"no weights of a Vision GNN: they have no pos_embed.weight, but conv1.weight"
+        ValueError, match=r"not weights of a Vision GNN: they have no pos_embed.weight, but conv1.weight"
     ):
         weights.convert({"conv1.weight": torch.zeros(1)}, "official")

@@ -68,7 +68,7 @@ def test_the_configuration_travels_with_the_weights(make, carrier, saved, tmp_pa
     assert from_text(kept_text(weights.unwrap_state_dict(state))) == from_text(to_text(model.config))
     other = make(conv="mr")
     before = copied(other)
-    with pytest.raises(ValueError, match=r"other options: conv='edge' in the weights, 'mr' here\. They fit in shape"):
+    with pytest.raises(ValueError, match=r"other options: conv='edge' in the weights, 'mr' here\. The shapes match"):
         weights.load_weights(other, state)
     assert same(copied(other), before)
     report = weights.load_weights(make(conv="edge"), state)
@@ -92,7 +92,7 @@ def test_files_of_safetensors_say_it_too(make, tmp_path):
     (tmp_path / "config.json").write_text(config.replace('"edge"', '"mr"'))
     with pytest.raises(ValueError, match="conv='edge' in the weights, 'mr' here"):
         VisionGNN.from_pretrained(tmp_path)
-    note = "The weights were trained with conv='edge', this model has 'mr'"
+    note = "The weights were trained with conv='edge', but this model has 'mr'"
     assert note in str(weights.load_weights(make(), path, on_mismatch="note"))
     assert VisionGNN.from_pretrained(tmp_path, conv="mr").config.conv == "mr"
 
@@ -105,7 +105,7 @@ def test_a_part_of_a_larger_model_keeps_its_own():
 
 @pytest.mark.parametrize("text", [3, None, "", "no", "[1]", "[" * 20000])
 def test_what_is_no_configuration_is_refused(text):
-    with pytest.raises(ValueError, match=rf"The entry '{KEY}' of these weights is no configuration"):
+    with pytest.raises(ValueError, match=rf"The entry '{KEY}' of these weights is not a configuration"):
         from_text(text)
 
 
@@ -118,5 +118,5 @@ def test_hostile_metadata_does_not_crash():
     buffer = io.BytesIO()
     torch.save(with_text(state, "{"), buffer)
     buffer.seek(0)
-    with pytest.raises(ValueError, match="is no configuration"):
+    with pytest.raises(ValueError, match="is not a configuration"):
         weights.load_weights(vig_micro(), torch.load(buffer))

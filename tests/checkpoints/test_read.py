@@ -11,14 +11,14 @@ SUFFIXES = [".pth", ".pth.tar", ".safetensors"]
 #: Contents that are no weights, and the reason that is given.
 DAMAGED = {
     "empty": (lambda whole: b"", r"is empty: download it again"),
-    "text": (lambda whole: b"not weights at all", r"is damaged, cut short or not a file of weights \(18 bytes\)"),
-    "half": (lambda whole: whole[: len(whole) // 2], r"is damaged, cut short or .* nothing in it was run\. Download"),
-    "few bytes": (lambda whole: whole[:60], r"is damaged, cut short or not a file of weights \(60 bytes\)"),
+    "text": (lambda whole: b"not weights at all", r"is damaged, truncated or not a weight file \(18 bytes\)"),
+    "half": (lambda whole: whole[: len(whole) // 2], r"is damaged, truncated or .* nothing in it was run\. Download"),
+    "few bytes": (lambda whole: whole[:60], r"is damaged, truncated or not a weight file \(60 bytes\)"),
     "page": (
         lambda whole: b"\n <!DOCTYPE html><p>404",
         r"is a web page, not weights \(it starts with '<!DOCTYPE html>'",
     ),
-    "pointer": (lambda whole: b"version https://git-lfs.github.com/spec/v1\n", r"is a pointer of Git LFS, not weights"),
+    "pointer": (lambda whole: b"version https://git-lfs.github.com/spec/v1\n", r"is a Git LFS pointer, not weights"),
 }
 
 
@@ -98,7 +98,7 @@ def test_torch_itself_runs_nothing_either(tmp_path, monkeypatch, write):
 
 def test_the_code_that_a_file_asks_for_is_named(tmp_path):
     torch.save({"state_dict": {}, "helper": Payload(tmp_path / "trace")}, tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match=r"holds more than tensors: to read it, \S*exec would have to run\. It is ref"):
+    with pytest.raises(ValueError, match=r"contains more than tensors: reading it would execute \S*exec\. It is ref"):
         weights.read_state(tmp_path / "weights.pth")
 
 
@@ -110,7 +110,7 @@ def test_a_namespace_is_read_and_anything_else_in_it_refused(tmp_path):
     assert content["args"] == options and same(content["state_dict"], model.state_dict())
     assert argparse.Namespace not in torch.serialization.get_safe_globals()  # nothing stays allowed
     torch.save({"state_dict": {}, "args": argparse.Namespace(hook=Payload(trace))}, path)
-    with pytest.raises(ValueError, match="holds more than tensors"):
+    with pytest.raises(ValueError, match="contains more than tensors"):
         weights.read_state(path)
     assert not trace.exists()
 
@@ -124,15 +124,15 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 def test_a_whole_model_in_a_file_is_refused(tmp_path):
     torch.save(vig_micro(), tmp_path / "model.pth")
     with pytest.raises(
-        ValueError, match=r"holds more than tensors: .* save its state dict alone: torch\.save\(model\."
+        ValueError, match=r"contains more than tensors: .* save only its state dict: torch\.save\(model\."
     ):
         weights.read_state(tmp_path / "model.pth")
 
 
 def test_a_missing_file_or_a_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"No file of weights at .*nothing.pth"):
+    with pytest.raises(FileNotFoundError, match=r"There is no weight file at .*nothing.pth"):
         weights.load_weights(vig_micro(), tmp_path / "nothing.pth")
-    with pytest.raises(IsADirectoryError, match=rf"{tmp_path} is a folder, expected a file of weights"):
+    with pytest.raises(IsADirectoryError, match=rf"{tmp_path} is a folder, expected a weight file"):
         weights.load_weights(vig_micro(), tmp_path)
 
 

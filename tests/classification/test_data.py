@@ -104,7 +104,7 @@ def test_the_cache_keeps_transparency(tmp_path, channels):
 def test_wrong_options_are_refused(folder):
     with pytest.raises(ValueError, match="batch_size"):
         DigitsData(batch_size=1)
-    with pytest.raises(ValueError, match="less than one batch"):
+    with pytest.raises(ValueError, match="fewer than one batch"):
         FolderData(folder, batch_size=64).train_dataloader()
     with pytest.raises(ValueError, match="cache=10 pixels is less than image_size=32"):
         FolderData(folder, image_size=32, cache=10)

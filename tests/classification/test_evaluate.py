@@ -30,7 +30,7 @@ def test_accuracy_by_hand(root, batch_size):
         ClassResult(2, "blue", 1, 100.0, 100.0),
     ]
     assert [(one.path.name, one.reason.split(",")[0]) for one in result.broken] == [
-        ("z.jpg", "no image"),
+        ("z.jpg", "not an image"),
         ("z.png", "the file is empty"),
     ]
     assert sum(done) == 6 and len(done) == -(-6 // batch_size)
@@ -59,5 +59,5 @@ def test_the_model_chooses_among_all_classes_even_if_some_do_not_occur(tmp_path)
 
 def test_nothing_readable_is_an_error(tmp_path):
     (tmp_path / "a.png").touch()
-    with pytest.raises(ValueError, match=r"None of 1 images could be read; the first: the file is empty\."):
+    with pytest.raises(ValueError, match=r"None of 1 images could be read; the first reason is: the file is empty\."):
         evaluate(colors(), LabeledImages([tmp_path / "a.png"], [0]))

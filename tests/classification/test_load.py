@@ -87,7 +87,7 @@ def test_image_size_and_position_can_be_changed(tmp_path, saved):
 
 def test_what_is_wrong_is_told(tmp_path, home, saved):
     with pytest.raises(
-        FileNotFoundError, match=r"There is no folder pvig_smal and no model of that name: .*pvig_small"
+        FileNotFoundError, match=r"There is no folder pvig_smal and no model with this name: .*pvig_small"
     ):
         load_classifier("pvig_smal")
     with pytest.raises(ValueError, match="no published weights 'vig_micro'"):
@@ -97,30 +97,34 @@ def test_what_is_wrong_is_told(tmp_path, home, saved):
     with pytest.raises(FileNotFoundError, match="is not a run folder"):
         load_classifier(tmp_path)
     saved(num_classes=0)
-    with pytest.raises(ValueError, match="saved has no classifier: it cannot tell classes"):
+    with pytest.raises(ValueError, match=r"saved has no classifier \(num_classes is 0\), so it cannot predict classes"):
         load_classifier(tmp_path / "saved")
-    with pytest.raises(ValueError, match=r"saved has its own weights; another file goes with the name of a model"):
+    with pytest.raises(ValueError, match=r"saved has its own weights: pass the name of a model to use other weights"):
         load_classifier(tmp_path / "saved", weights="x.pth")
 
 
 def test_what_is_wrong_with_a_file_is_told(tmp_path):
     path = tmp_path / "weights.pth"
-    with pytest.raises(FileNotFoundError, match=r"No file of weights at .*weights.pth"):
+    with pytest.raises(FileNotFoundError, match=r"There is no weight file at .*weights.pth"):
         load_classifier("vig_micro", weights=path)
     torch.save(vig_micro(num_classes=3).state_dict(), path)
     with pytest.raises(ValueError, match=r"do not fit this PyramidViG \(they look like vig_micro\)"):
         load_classifier("pvig_micro", weights=path)
     with pytest.raises(
-        ValueError, match=r"names published weights, and .*weights\.pth is given too: name vig_tiny alone"
+        ValueError, match=r"names published weights, but .*weights\.pth is given too: pass vig_tiny only"
     ):
         load_classifier("vig_tiny:imagenet1k", weights=path)
-    with pytest.raises(ValueError, match=r"weights\.pth is a file: name the model that it belongs to"):
+    with pytest.raises(ValueError, match=r"weights\.pth is a file: pass the name of its model"):
         load_classifier(path)
     torch.save(vig_micro(num_classes=0).state_dict(), path)
-    with pytest.raises(ValueError, match=r"has no classifier \(it looks like vig_micro\): it cannot tell classes"):
+    with pytest.raises(
+        ValueError, match=r"has no classifier \(it looks like vig_micro\), so it cannot predict classes"
+    ):
         load_classifier("vig_micro", weights=path)
     torch.save({"fc.weight": torch.zeros(3, 3), "fc.bias": torch.zeros(3)}, path)
-    with pytest.raises(ValueError, match=r"no weights of a Vision GNN: they have no pos_embed.weight, but fc.bias; fc"):
+    with pytest.raises(
+        ValueError, match=r"not weights of a Vision GNN: they have no pos_embed.weight, but fc.bias; fc"
+    ):
         load_classifier("vig_micro", weights=path)
 
 
@@ -131,5 +135,5 @@ def test_options_that_make_no_sense_are_refused(tmp_path, saved):
     with pytest.raises(ValueError, match="Unknown position mode 'table'"):
         load_classifier(tmp_path / "saved", position="table")
     torch.save(vig_micro(num_classes=3).state_dict(), tmp_path / "vig.pth")
-    with pytest.raises(TypeError, match="position='grid' is an option of pyramids: a ViG's search knows none"):
+    with pytest.raises(TypeError, match="position='grid' is an option of Pyramid ViG: a ViG has no position mode"):
         load_classifier("vig_micro", weights=tmp_path / "vig.pth", position="grid")

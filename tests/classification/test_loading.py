@@ -25,7 +25,7 @@ def test_every_value_reaches_the_data(tmp_path):
 def test_digits_and_what_does_not_go_with_them():
     still = load("digits", augmentation={"affine": False}).train_set
     assert (still[0][0] == still[0][0]).all()
-    with pytest.raises(ValueError, match="digits has in_channels=1"):
+    with pytest.raises(ValueError, match="digits has fixed values: in_channels=1"):
         load("digits", in_channels=3)
-    with pytest.raises(ValueError, match="cifar10 has in_channels=3, no files to cache"):
+    with pytest.raises(ValueError, match="cifar10 has fixed values: in_channels=3, no cache"):
         load(data="cifar10", cache=64)

@@ -34,7 +34,7 @@ def test_broken_pictures_keep_their_places(tmp_path):
         found = list(predict(colors(), paths, batch_size=batch_size))
         assert [type(one) for one in found] == [Prediction, UnreadableImage, Prediction, Prediction, UnreadableImage]
         assert [one.path for one in found] == paths
-        assert found[1].reason == "the file is empty" and "no image" in found[4].reason
+        assert found[1].reason == "the file is empty" and "not an image" in found[4].reason
 
 
 def test_results_come_as_they_are_ready(tmp_path):

@@ -67,7 +67,7 @@ def delimiter(made):
 def encoding(made):
     made.encoding = made.rng.choice(["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
     if made.encoding == "cp1252":
-        made.logged.append("not in UTF-8: it is read as Windows' code page 1252")
+        made.logged.append("not in UTF-8: it is read with the Windows code page 1252")
 
 
 def line_ends(made):
@@ -86,7 +86,7 @@ def further_columns(made):
     made.head.insert(made.rng.randrange(3), "Width")
     for row in made.rows:
         row["width"] = "8"
-    made.logged.append("further columns, which are not used: width")
+    made.logged.append("additional columns, which are not used: width")
 
 
 def quoted(made):
@@ -128,7 +128,7 @@ def spelled(made):
 def not_divided(made):
     made.head = [name for name in made.head if name.strip().casefold() != "split"]
     made.divided = False
-    made.logged.append("a stratified fifth is")
+    made.logged.append("a fixed, stratified fifth is used for validation")
 
 
 def rows_of_tests(made):
@@ -136,7 +136,7 @@ def rows_of_tests(made):
         row = made.rows[0]
         made.want -= {one for one in made.want if one[0] == _file(made, row)}
         row["split"] = "test"
-        made.logged.append("1 rows of .* are of the split test")
+        made.logged.append("1 rows of .* belong to the split test")
 
 
 def zeros(made):
@@ -150,9 +150,9 @@ def zeros(made):
         ):
             made.rows.append({"path": path, "label": label, "split": held, "width": "8"})
             made.want.add((made.root / path, label, held))
-    made.logged.append("names differ little, but are two: (01 and 1|1 and 01)")
-    made.logged.append("give an image another label than a row before")
-    made.logged.append("are byte for byte copies of training images")
+    made.logged.append("separate classes whose names are nearly equal: (01 and 1|1 and 01)")
+    made.logged.append("contradict the label in an earlier row")
+    made.logged.append("are exact copies of training images")
 
 
 def contradiction(made):
@@ -160,14 +160,14 @@ def contradiction(made):
     other = "dog" if row["label"].strip() != "dog" else "cat"
     made.rows.append({**row, "label": other, "path": row["path"]})
     made.want.add((_file(made, row), other, _split(row)))
-    made.logged.append(rf"1 rows of .* give an image another label than a row before: .* in row {made.line(row)}")
-    made.logged.append("are byte for byte copies of training images")  # where the fifth divides the two
+    made.logged.append(rf"1 rows of .* contradict the label in an earlier row: .* in row {made.line(row)}")
+    made.logged.append("are exact copies of training images")  # where the fifth divides the two
 
 
 def missing(made):
     row = made.rng.choice(made.rows)
     row["path"] = "all images/none.png"
-    made.refused.append(rf"1 of \d+ images of .* do not exist; the first, of row {made.line(row)}: .*none\.png")
+    made.refused.append(rf"1 of \d+ images of .* do not exist; the first is in row {made.line(row)}: .*none\.png")
 
 
 def no_label(made):
@@ -197,7 +197,7 @@ def long_row(made):
 def open_quote(made):
     d = made.options.get("delimiter", ",")
     made.rewrites.append(lambda text: text + f'"all images/01.png{d}dog{d}train{made.end}x{d}y{d}z{made.end}')
-    made.refused.append(r"is not in CSV after row \d+ \(unexpected end of data\): a quote may be missing")
+    made.refused.append(r"is not valid CSV after row \d+ \(unexpected end of data\): a quote may be missing")
 
 
 def rare(made):
@@ -205,7 +205,7 @@ def rare(made):
     _relabel(made, row, "newt")
     row["split"] = "val"
     made.refused.append(
-        "no training images of 1 of . classes .newt; the first in row" if made.divided else "one image only.*newt"
+        "no training images for 1 of . classes .newt; the first is in row" if made.divided else "only one image.*newt"
     )
 
 
@@ -308,14 +308,14 @@ class TestLabels:
 
 def test_what_is_no_table_is_refused(tmp_path):
     for content, reason in {
-        b"PK\3\4\0\0": "is no text: expected a folder of images, or a table saved as CSV",
-        b"p\0a\0t\0h\0": "is no text",
-        b"": r"needs the columns path, label and perhaps split, got \[\]",
+        b"PK\3\4\0\0": "is not a text file: expected a folder of images, or a table saved as CSV",
+        b"p\0a\0t\0h\0": "is not a text file",
+        b"": r"needs the columns path, label and optionally split, got \[\]",
         b"\xff\xfea": "is not in UTF-16-LE, as its first bytes say",
         b"path,label,label\na,b,c\n": "has two columns called label",
-        b"path,label\n": "has no rows below its head",
-        b"path,label\n" + b"a" * 200_000 + b",b\n": "not in CSV after row 1",
-        b'path,label\n"a"b,c\n': "not in CSV after row 1",
+        b"path,label\n": "has no rows below its header",
+        b"path,label\n" + b"a" * 200_000 + b",b\n": "not valid CSV after row 1",
+        b'path,label\n"a"b,c\n': "not valid CSV after row 1",
     }.items():
         (tmp_path / "a.csv").write_bytes(content)
         with pytest.raises(ValueError, match=reason):
@@ -339,7 +339,9 @@ def test_the_first_of_several_contradictions_is_told(root, caplog):
     (root / "twice.csv").write_text("\n".join(["path,label,split", *rows]))
     with caplog.at_level(logging.WARNING):
         read_table(root / "twice.csv")
-    assert re.search(r"2 rows of .* before: \S*all images/04\.png is dog in row 6 and cat in row 20", caplog.text)
+    assert re.search(
+        r"2 rows of .* an earlier row: \S*all images/04\.png is dog in row 6 and cat in row 20", caplog.text
+    )
 
 
 def test_missing_images_are_left_out_where_broken_ones_are(tmp_path, caplog):
@@ -347,7 +349,9 @@ def test_missing_images_are_left_out_where_broken_ones_are(tmp_path, caplog):
         Image.new("L", (8, 8), i).save(tmp_path / f"{i}.png")
     rows = [f"{i}.png,{i % 2},{'val' if i > 3 else 'train'}" for i in range(6)]
     (tmp_path / "a.csv").write_text("\n".join(["path,label,split", *rows, "none.png,0,train"]))
-    with pytest.raises(FileNotFoundError, match=r"1 of 7 images of .*a\.csv do not exist; the first, of row 8: .*none"):
+    with pytest.raises(
+        FileNotFoundError, match=r"1 of 7 images of .*a\.csv do not exist; the first is in row 8: .*none"
+    ):
         CsvData(tmp_path / "a.csv")
     with caplog.at_level(logging.WARNING):
         assert len(CsvData(tmp_path / "a.csv", image_size=8, on_broken="skip").train_set) == 4

@@ -47,13 +47,13 @@ def test_it_says_what_it_did(tmp_path, capsys):
     tables = {f"backbone.{i}.0.relative_pos": torch.zeros(1, 256, 16) for i in (0, 2)}
     torch.save({"model": state | tables}, tmp_path / "in.pth")
     assert run(tmp_path / "in.pth", tmp_path / "new" / "out.pth", "--format", "mmpretrain") == 0
-    line = f"{len(state)} tensors of pvig_micro, from the official to the mmpretrain format, 2 position tables left out"
+    line = f"{len(state)} tensors of pvig_micro, from the official to the mmpretrain format, 2 position tables omitted"
     assert capsys.readouterr().out == f"{tmp_path / 'new' / 'out.pth'}: {line}\n"
     with torch.device("meta"):
         foreign = vig_micro(channels=16, depth=2)
     torch.save({k: torch.zeros(t.shape) for k, t in foreign.state_dict().items()}, tmp_path / "foreign.pth")
     assert run(tmp_path / "foreign.pth", tmp_path / "out.pth") == 0
-    assert "tensors of no variant of ours, from the native to the native format" in capsys.readouterr().out
+    assert "tensors of an unknown variant, from the native to the native format" in capsys.readouterr().out
 
 
 def test_files_as_published(tmp_path):
@@ -144,13 +144,13 @@ def test_convert_names_what_is_wrong_and_writes_nothing(tmp_path, capsys, monkey
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     torch.save({"state_dict": Payload(tmp_path / "trace")}, tmp_path / "hostile.pth")
     wrong = {
-        "nothing.pth": "No file of weights at",
-        "": "is a folder, expected a file of weights",
+        "nothing.pth": "There is no weight file at",
+        "": "is a folder, expected a weight file",
         "empty.pth": "is empty",
         "page.pth": "is a web page",
-        "text.pth": "is damaged, cut short or not a file of weights",
-        "other.pth": "no weights of a Vision GNN: they have no pos_embed.weight, but a",
-        "hostile.pth": "exec would have to run. It is refused",
+        "text.pth": "is damaged, truncated or not a weight file",
+        "other.pth": "not weights of a Vision GNN: they have no pos_embed.weight, but a",
+        "hostile.pth": "exec. It is refused",
     }
     for name, message in wrong.items():
         assert message in fails(capsys, "convert", tmp_path / name, tmp_path / "out.pth")

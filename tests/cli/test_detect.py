@@ -88,7 +88,7 @@ def test_predict_takes_folders_and_names_what_it_cannot_read(trained, tmp_path, 
     Image.new("RGB", (50, 40)).save(folder / "good.png")
     (folder / "bad.png").write_text("text")
     assert main(["detect", "predict", str(run), str(folder), "--out", str(tmp_path / "out"), "--quiet"]) == 1
-    assert "bad.png: no image" in capsys.readouterr().err
+    assert "bad.png: not an image" in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.png", "predictions.json"]
 
 

@@ -55,7 +55,7 @@ def test_a_trained_run_with_one_of_its_classes(trained, tmp_path, capsys):
     folder, pictures = trained
     (tmp_path / "red").symlink_to(pictures / "val" / "red")
     assert run(folder, tmp_path) == 0
-    assert "4 images, 1 of 2 classes occur, the model chooses among all" in capsys.readouterr().out
+    assert "4 images, 1 of 2 classes occur, the model predicts any" in capsys.readouterr().out
 
 
 def test_wordnet_folders_of_some_of_imagenets_classes(tmp_path, capsys):
@@ -122,12 +122,15 @@ def test_evaluate_names_what_is_wrong(saved, pictures, odd, tmp_path, capsys):
         "does not exist": [saved, tmp_path / "nothing"],
         "is a file, expected a folder": [saved, pictures / "red" / "0.png"],
         "needs one folder of images for each class": [saved, pictures / "red"],
-        "2 of 2 folders are no classes of the model: train, val; its classes are blue, red": [saved, pictures.parent],
-        "but the model has 2 classes and not ImageNet's 1000": [saved, tmp_path / "wordnet"],
+        "2 of 2 folders are not classes of the model: train, val. The classes of the model are blue, red": [
+            saved,
+            pictures.parent,
+        ],
+        "but the model has 2 classes instead of the 1000 classes of ImageNet": [saved, tmp_path / "wordnet"],
         "None of 1 images could be read": [saved, tmp_path / "broken"],
         "exists already": [saved, pictures, "--csv", tmp_path / "mine"],
         "batch_size >= 1": [saved, pictures, "--batch-size", 0],
-        "There is no folder nothing and no model of that name": ["nothing", pictures],
+        "There is no folder nothing and no model with this name": ["nothing", pictures],
     }
     for message, argv in wrong.items():
         assert message in fails(capsys, "evaluate", *argv)

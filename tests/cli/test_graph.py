@@ -94,14 +94,14 @@ def test_graph_checks_its_output_before_the_work_and_leaves_nothing(saved, pictu
             "is a symbolic link": "link.png",
             "is a pipe": "pipe.png",
             "is a folder": ".",
-            "cannot be drawn: its name ends in none of .html, ": "a.exe",
+            "cannot be drawn: use one of the extensions .html, ": "a.exe",
             "make it first": "nowhere/a.png",
             "file is a file, not a folder": "../file/a.png",
         }.items():
             assert message in fails(capsys, "graph", saved, image, "--out", out / name)
     (tmp_path / "bad.png").write_text("no image")
     np.save(tmp_path / "bad.npy", np.zeros((8, 8)))
-    assert "bad.png cannot be read as an image: no image" in fails(
+    assert "bad.png cannot be read as an image: not an image" in fails(
         capsys, "graph", saved, tmp_path / "bad.png", "--out", out / "a.png"
     )
     assert fails(capsys, "graph", saved, tmp_path / "bad.npy", "--out", out / "a.png").endswith(

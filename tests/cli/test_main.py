@@ -38,7 +38,7 @@ def test_a_full_disk_behind_what_is_printed_is_told(monkeypatch, capsys):
     monkeypatch.setattr(cli.models, "run", lambda _: print("a table"))
     with open("/dev/full", "w") as full, monkeypatch.context() as context:
         context.setattr(sys, "stdout", full)
-        assert "What it prints cannot be written (No space left on device)" in fails(capsys, "models")
+        assert "The output cannot be printed (No space left on device)" in fails(capsys, "models")
 
 
 def test_nothing_is_printed_where_a_shell_has_closed_the_output(monkeypatch):

@@ -227,8 +227,8 @@ def test_predict_names_what_is_wrong(saved, pictures, tmp_path, capsys):
         "at least 2 x 2 pixels": [saved, image, "--image-size", 1],
         "There is no device 'gpu' here: choose one of cpu": [saved, image, "--device", "gpu"],
         "There is no device 'meta' here": [saved, image, "--device", "meta"],
-        "No file of weights at": ["vig_micro", image, "--weights", tmp_path / "none.pth"],
-        "is a folder, expected a file of weights": ["vig_micro", image, "--weights", tmp_path],
+        "There is no weight file at": ["vig_micro", image, "--weights", tmp_path / "none.pth"],
+        "is a folder, expected a weight file": ["vig_micro", image, "--weights", tmp_path],
         "has its own weights": [saved, image, "--weights", image],
     }
     for message, argv in wrong.items():

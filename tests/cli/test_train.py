@@ -59,7 +59,7 @@ def test_ctrl_c_is_said_and_leaves_nothing(tmp_path, capsys, monkeypatch):
 def test_the_default_run_reaches_the_promised_accuracy(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--quiet"]) == 0
-    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("Held-out accuracy"))
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("Validation accuracy"))
     assert float(line.split()[2]) >= 97.5
 
 
@@ -121,7 +121,7 @@ def test_sigterm_has_its_code_and_the_run_goes_on(tmp_path, pictures, capsys, mo
     with monkeypatch.context() as patch:
         patch.setattr(Classifier, "training_step", signalled)
         assert main(["train", "--data", str(pictures), "--out", str(out), *LONGER]) == 143
-    assert f"vig-pyg train --resume {out} goes on" in capsys.readouterr().err
+    assert f"resume with: vig-pyg train --resume {out}" in capsys.readouterr().err
     assert main(["predict", str(out), str(pictures / "val" / "red" / "0.png")]) == 2
     assert "not complete" in capsys.readouterr().err
     assert main(["train", "--resume", str(out), "--quiet"]) == 0

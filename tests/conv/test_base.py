@@ -126,7 +126,7 @@ BAD_EDGES = [
     (torch.tensor([[0, 1, 2, 3], [0, 0, 1, 4]]), IndexError, "got sources from 0 to 3 and targets from 0 to 4"),
     (torch.tensor([[0, 1, -1, 3], [0, 0, 1, 1]]), IndexError, "got sources from -1 to 3"),
     (torch.tensor([[0, 1, 2**62, 3], [0, 0, 1, 1]]), IndexError, f"to {2**62}"),
-    (torch.zeros(2, 3, dtype=torch.bool), TypeError, "must hold node numbers of int64, got torch.bool"),
+    (torch.zeros(2, 3, dtype=torch.bool), TypeError, "must contain node indices of int64, got torch.bool"),
     (torch.zeros(2, 3, dtype=torch.uint8), TypeError, "got torch.uint8"),
     (torch.zeros(2, 3), TypeError, "got torch.float32"),
     (torch.eye(4).to_sparse_bsr(2), TypeError, "got one with layout torch.sparse_bsr"),
@@ -189,8 +189,8 @@ def test_strides_of_nodes_and_edges_mean_nothing(name, fuse):
         (torch.rand(4, 16).to_sparse(), TypeError, "nodes must be a dense tensor"),
         ([1.0], TypeError, r"expects nodes \(N, C\) or a pair of sources and targets, got list"),
         ((None, torch.rand(4, 16)), TypeError, "nodes must be a tensor, got NoneType"),
-        ((torch.rand(4, 16), torch.rand(4, 16).double()), ValueError, "sources and targets must have one type"),
-        ((torch.rand(4, 16, device="meta"), torch.rand(4, 16)), ValueError, "one type and one device"),
+        ((torch.rand(4, 16), torch.rand(4, 16).double()), ValueError, "sources and targets must have the same dtype"),
+        ((torch.rand(4, 16, device="meta"), torch.rand(4, 16)), ValueError, "the same dtype and device"),
         (torch.rand(16), ValueError, r"expects nodes \(N, 16\), got \(16,\)"),
         (torch.rand(4, 0), ValueError, r"expects nodes \(N, 16\), got \(4, 0\)"),
     ],
@@ -208,7 +208,7 @@ def test_no_nodes_have_no_edges(name, fuse):
     x, none = torch.rand(0, 16), torch.zeros(2, 0, dtype=torch.long)
     assert conv(x, none).shape == (0, 32)
     assert conv((x, torch.rand(3, 16)), none).shape == (3, 32)
-    with pytest.raises(IndexError, match="sources below 0"):
+    with pytest.raises(IndexError, match=r"source indices in \[0, 0\)"):
         conv((x, torch.rand(3, 16)), torch.zeros(2, 1, dtype=torch.long))
 
 

@@ -320,6 +320,6 @@ def read(case, on_bad):
     objects = [
         (record.path.name, found.class_names[thing.label - 1], thing.box, thing.crowd)
         for record in found.records
-        for thing in record.things
+        for thing in record.annotations
     ]
     return found, sorted(objects)

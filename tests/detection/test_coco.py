@@ -19,8 +19,8 @@ def test_pictures_and_objects(tmp_path):
     assert found.category_ids == [3, 7]
     assert [record.image_id for record in found.records] == [10, 20, 30, 40, 50, 60, 70, 80]
     assert found.records[1].size == (64, 64)
-    assert found.records[6].things == []
-    (crowd,) = found.records[7].things
+    assert found.records[6].annotations == []
+    (crowd,) = found.records[7].annotations
     assert (crowd.box, crowd.label, crowd.crowd, crowd.area) == ((2, 3, 12, 13), 1, True, 100)
     assert found.has_masks
 
@@ -41,7 +41,7 @@ def test_a_named_folder_is_the_only_place(tmp_path):
     path = make_coco(tmp_path / "a")
     (tmp_path / "a" / "images").rename(tmp_path / "images")
     assert len(read_coco(path, tmp_path / "images").records) == 6
-    with pytest.raises(FileNotFoundError, match=r"0\.png is the first.*name their folder"):
+    with pytest.raises(FileNotFoundError, match=r"the first is .*0\.png.*pass their folder"):
         read_coco(path)
     (tmp_path / "images" / "3.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"1 images of .* the first is 3\.png"):
@@ -51,9 +51,9 @@ def test_a_named_folder_is_the_only_place(tmp_path):
 def test_boxes_without_area_are_left_out_with_a_report_or_refused(tmp_path, caplog):
     path = make_coco(tmp_path)
     change(path, lambda c: c["annotations"].append(coco_entry(99, 20, (5, 5, 5, 9), 0)))
-    before = len(read_coco(make_coco(tmp_path / "b")).records[1].things)
+    before = len(read_coco(make_coco(tmp_path / "b")).records[1].annotations)
     with caplog.at_level(logging.WARNING):
-        assert len(read_coco(path).records[1].things) == before
+        assert len(read_coco(path).records[1].annotations) == before
     assert "1.png, annotation 99" in caplog.text
     with pytest.raises(ValueError, match=r"1\.png, annotation 99"):
         read_coco(path, on_bad="stop")
@@ -94,7 +94,7 @@ def test_corners_in_place_of_sizes_are_told(tmp_path, caplog, seed):
     change(path, to_corners)
     assert len(read_coco(path).records) == len(found.records)
     [line] = [record.getMessage() for record in caplog.records]
-    assert re.search(rf"{path}: \d+ of {len(entries)} boxes reach far beyond .* \d\.png, annotation \d", line)
+    assert re.search(rf"{path}: \d+ of {len(entries)} boxes extend far beyond .* \d\.png, annotation \d", line)
     assert "x, y, width, height, not two corners" in line
 
 
@@ -108,14 +108,16 @@ def test_slips_over_the_edge_are_cut_in_silence(tmp_path, caplog):
 def test_shares_of_the_sides_are_no_pixels(tmp_path):
     path = make_coco(tmp_path)
     change(path, lambda c: [entry.update(bbox=[0.1, 0.2, 0.5, 0.8]) for entry in c["annotations"]])
-    with pytest.raises(ValueError, match=r"seem to be shares of width and height: expected x, y, width, height in pix"):
+    with pytest.raises(
+        ValueError, match=r"seem to be fractions of the image size: expected x, y, width, height in pix"
+    ):
         read_coco(path)
 
 
 def test_two_names_are_not_one_picture(tmp_path):
     path = make_coco(tmp_path)
     change(path, lambda c: [entry.update(file_name=f"{i}/0.png") for i, entry in enumerate(c["images"])])
-    with pytest.raises(ValueError, match=r"0/0\.png and 1/0\.png are both taken for .*0\.png: keep their folders"):
+    with pytest.raises(ValueError, match=r"0/0\.png and 1/0\.png both match .*0\.png: keep their subfolders"):
         read_coco(path)
 
 
@@ -135,7 +137,10 @@ def test_files_that_are_none(tmp_path):
     [
         (b"[" * 1_000_000, "nested too deeply"),
         (b'{"images": ' + b"[{" * 100_000, "nested too deeply|not JSON"),
-        (b'[{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5}]', "files of results"),
+        (
+            b'[{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5}]',
+            "result files: pass the annotation file",
+        ),
         (b"\xff\xfe\xff", "not JSON"),
         (b'{"images": [], "annotations": [1' + b"0" * 9999 + b'], "categories": []}', "not JSON"),
         (b'"text"', "expected images, annotations and categories, got a str"),
@@ -175,7 +180,7 @@ def test_turned_photos(tmp_path, orientation):
             read_coco(path)
         return
     found = read_coco(path).records
-    assert found[0].things == upright[0].things
+    assert found[0].annotations == upright[0].annotations
     assert (found[0].size, found[0].turn, found[1].turn) == ((40, 64), orientation, 1)
 
 

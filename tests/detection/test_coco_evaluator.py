@@ -71,7 +71,7 @@ def test_agrees_with_pycocotools_on_the_files(coco, tmp_path, noise, drop):
 
 def precision_by_hand(source, results, label):
     """Average precision at IoU 0.5 of one class by its definition: no crowds, 101 recalls."""
-    truth = {r.image_id: [list(t.box) for t in r.things if t.label == label] for r in source.records}
+    truth = {r.image_id: [list(t.box) for t in r.annotations if t.label == label] for r in source.records}
     count, used, hits = sum(map(len, truth.values())), set(), []
     for result in sorted(results, key=lambda r: -r["score"]):
         if result["category_id"] != source.category_ids[label - 1]:
@@ -180,7 +180,7 @@ def test_outlines_that_cannot_be_used_are_left_out_with_a_report_or_refused(tmp_
     coco = make_coco(tmp_path, count=3)
     change(coco, lambda content: content["annotations"][0].update(segmentation=[[None, 1, 2, 3, 4, 5]]))
     change(coco, lambda content: content["annotations"][1].update(segmentation=[]))
-    count = sum(len(record.things) for record in open_source(coco).records)
+    count = sum(len(record.annotations) for record in open_source(coco).records)
     assert sum(len(target["labels"]) for _, target in DetectionSet(open_source(coco))) == count
     assert not caplog.text  # boxes need no outlines
     assert sum(len(target["labels"]) for _, target in DetectionSet(open_source(coco), masks=True)) == count - 2

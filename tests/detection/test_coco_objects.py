@@ -35,7 +35,7 @@ def outcome(root, rng, changes, on_bad, caplog):
 def check_masks(found):
     """The outlines are those of the boxes, as the scenes have rectangles; a box without its own outline is beyond."""
     for record in found.outlined().records:
-        for thing in record.things:
+        for thing in record.annotations:
             x1, y1, x2, y2 = (round(number) for number in thing.box)
             assert read_outline(thing.segmentation, record.size).mask()[y1:y2, x1:x2].any()
 

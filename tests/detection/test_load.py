@@ -74,9 +74,9 @@ def test_run_folders_of_the_first_form_are_read(tmp_path, weights, monkeypatch):
         ({"detector": "yolo"}, "detector must be one of retinanet, fasterrcnn, maskrcnn"),
         ({"variant": "huge"}, "variant must be one of"),
         ({"options": {"kk": 3}}, "options: unknown entry 'kk'"),
-        ({"options": 3}, "options must be one value for each key"),
+        ({"options": 3}, "options must be a mapping from keys to values"),
         ({"options": {"graph": "complete", "max_size": 5000}}, "edges of one image are refused"),
-        ({"category_ids": [3, 3]}, "category_ids must be one number"),
+        ({"category_ids": [3, 3]}, "category_ids must have one unique number"),
     ]:
         (tmp_path / CONFIG).write_text(json.dumps(content | change))
         with pytest.raises(ValueError, match=rf"config\.json is not the configuration of a detector: .*{words}"):

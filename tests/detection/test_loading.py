@@ -45,8 +45,8 @@ def test_what_is_probably_a_mistake_is_logged(tmp_path, caplog):
     (tmp_path / "b" / "images" / "2.png").write_bytes((tmp_path / "a" / "images" / "0.png").read_bytes())
     change(train, lambda content: content["categories"].append({"id": 9, "name": "Red"}))
     load_data(plan(train, val))
-    assert "classes 'red' and 'Red', which differ little" in caplog.text
-    assert "1 of 3 images of instances are trained on, too, such as" in caplog.text
+    assert "classes with nearly equal names, 'red' and 'Red'" in caplog.text
+    assert "1 of 3 images of instances are also training images, such as" in caplog.text
     caplog.clear()
     load_data(plan(train))
     assert "4 of 4 images" in caplog.text

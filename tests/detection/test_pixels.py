@@ -100,5 +100,5 @@ def test_masks_have_a_largest_size(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "MAX_MASK_BYTES", need)
     assert pictures[0]
     monkeypatch.setattr(data, "MAX_MASK_BYTES", need - 1)
-    with pytest.raises(ValueError, match=r"0\.png has \d objects .* Cut it into tiles"):
+    with pytest.raises(ValueError, match=r"0\.png has \d objects .* Cut the image into tiles"):
         pictures[0]

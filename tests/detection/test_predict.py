@@ -101,7 +101,7 @@ def test_pictures_that_cannot_be_read_are_named(run, tmp_path):
     paths = [tmp_path / "bad.png", good, tmp_path / "gone.png"]
     found = predict(run, paths, tmp_path / "out", progress=done.append)
     assert [one.path.name for one in found.broken] == ["bad.png", "gone.png"]
-    assert "no image" in found.broken[0].reason
+    assert "not an image" in found.broken[0].reason
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.png", "predictions.json"]
     assert [entry["image_id"] for entry in found.annotations] == [1]
     assert done == [1, 1, 1]
@@ -193,7 +193,7 @@ def test_long_and_repeated_names(run, tmp_path):
 
 
 def test_nothing_to_look_at(run, tmp_path):
-    with pytest.raises(ValueError, match="no images"):
+    with pytest.raises(ValueError, match="at least one image, got none"):
         predict(run, [], tmp_path / "out")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FileExistsError, match="link"):

@@ -39,9 +39,9 @@ def test_classes_are_matched_by_name(caplog):
     source = DetectionDataset("images", [ImageRecord(Path("a"), 1, (2, 2), things)], ["cat", "dog"], [5, 9])
     other = source.with_classes(["dog", "bird", "cat"])
     assert (other.class_names, other.category_ids) == (["dog", "bird", "cat"], [9, 10, 5])
-    assert [other.class_names[thing.label - 1] for thing in other.records[0].things] == ["cat", "dog"]
-    assert [other.category_ids[thing.label - 1] for thing in other.records[0].things] == [5, 9]
-    assert [thing.name for thing in other.records[0].things] == ["annotation 1", "annotation 2"]
+    assert [other.class_names[thing.label - 1] for thing in other.records[0].annotations] == ["cat", "dog"]
+    assert [other.category_ids[thing.label - 1] for thing in other.records[0].annotations] == [5, 9]
+    assert [thing.name for thing in other.records[0].annotations] == ["annotation 1", "annotation 2"]
     with pytest.raises(ValueError, match=r"other classes.*\['dog'\].*matched by name"):
         source.with_classes(["cat"])
     unused = DetectionDataset("images", [ImageRecord(Path("a"), 1, (2, 2), things[:1])], ["cat", "dog"], [5, 9])

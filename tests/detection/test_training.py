@@ -95,7 +95,7 @@ def test_a_run_leaves_its_folder(tmp_path, coco):
     assert (config["class_names"], config["category_ids"]) == (["blue", "red"], [3, 7])
     assert "An object detector" in (tmp_path / "run" / "README.md").read_text()
     assert load_detector(tmp_path / "run").class_names == ["blue", "red"]
-    with pytest.raises(FileExistsError, match=r"not overwritten.*--resume .*run goes on"):
+    with pytest.raises(FileExistsError, match=r"not overwritten.*--resume .*run continues a stopped run"):
         fit(plan(coco), tmp_path / "run")
 
 
@@ -300,7 +300,7 @@ def test_other_classes_than_at_the_beginning(tmp_path):
     coco, out = make_coco(tmp_path / "data", count=4), tmp_path / "run"
     fit(plan(coco, epochs=1), out)
     change(coco, lambda content: content["categories"][0].update(name="green"))
-    with pytest.raises(ValueError, match=r"other classes than when the run in .*run began"):
+    with pytest.raises(ValueError, match=r"classes of .* are not those with which the run in .*run started"):
         fit(plan(coco, epochs=1), out, resume=True)
 
 

@@ -57,7 +57,9 @@ def test_the_size_of_the_annotation_tells_whether_boxes_must_be_turned(tmp_path,
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_a_square_looks_the_same(tmp_path, orientation):
     path = photo(tmp_path / "a.png", orientation, (30, 30))
-    with pytest.raises(ValueError, match="Save its pixels as the boxes were drawn"):
+    with pytest.raises(
+        ValueError, match="Save the image without EXIF orientation, as it was when the boxes were drawn"
+    ):
         settle(path, (30, 30), objects=True)
     assert settle(path, (30, 30), objects=False)[0] == (30, 30)
 

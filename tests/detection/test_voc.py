@@ -19,7 +19,7 @@ def test_pictures_and_objects(tmp_path):
     assert [record.path.name for record in found.records] == ["pic0.jpg", "pic1.jpg", "pic2.jpg"]
     for record in found.records:
         with Image.open(record.path) as image:
-            for thing in record.things:  # the box covers the colored rectangle to the pixel
+            for thing in record.annotations:  # the box covers the colored rectangle to the pixel
                 colors = [
                     image.getpixel((int(x), int(y))) for x, y in (thing.box[:2], (thing.box[2] - 1, thing.box[3] - 1))
                 ]
@@ -30,11 +30,11 @@ def test_pictures_and_objects(tmp_path):
 def test_difficult_objects_are_crowds_and_slips_are_left_out(tmp_path, caplog):
     root = make_voc(tmp_path)
     annotation = root / "Annotations" / "pic0.xml"
-    before = len(read_voc(root, "train").records[0].things)
+    before = len(read_voc(root, "train").records[0].annotations)
     add_to_file(annotation, (5, 5, 9, 9), "red", difficult="1")
     add_to_file(annotation, (7, 7, 7, 7), "red")
     with caplog.at_level(logging.WARNING):
-        things = read_voc(root, "train").records[0].things
+        things = read_voc(root, "train").records[0].annotations
     assert [thing.crowd for thing in things] == [False] * before + [True]
     assert things[-1].box == (4, 4, 9, 9)
     assert "pic0.jpg, red: the box (7.0, 7.0, 7.0, 7.0)" in caplog.text
@@ -64,7 +64,7 @@ def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="no list 'val': choose one of test, train"):
         read_voc(root, "val")
     (root / "ImageSets/Main/empty.txt").write_text("\n")
-    with pytest.raises(ValueError, match="names no image"):
+    with pytest.raises(ValueError, match="contains no image name"):
         read_voc(root, "empty")
     add_to_file(root / "Annotations" / "pic1.xml", (2, 2, "wide", 9), "red")
     with pytest.raises(ValueError, match=r"pic1\.jpg: a box cannot be read"):
@@ -76,7 +76,7 @@ def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"pic1\.xml"):
         read_voc(root, "train")
     (root / "JPEGImages" / "pic3.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match="no image of pic3"):
+    with pytest.raises(FileNotFoundError, match="no image for the annotation pic3"):
         read_voc(root, "test")
 
 
@@ -150,7 +150,7 @@ def test_a_list_that_is_no_text_is_named(tmp_path):
 def test_other_xml_is_no_picture_without_objects(tmp_path, tag):
     root = make_voc(tmp_path / "VOC")
     (root / "Annotations" / "pic1.xml").write_text(f"<{tag}/>")
-    with pytest.raises(ValueError, match=rf"pic1\.xml is no Pascal VOC annotation: .* got <{tag}>"):
+    with pytest.raises(ValueError, match=rf"pic1\.xml is not a Pascal VOC annotation: .* got <{tag}>"):
         read_voc(root, "train")
 
 
@@ -162,4 +162,4 @@ def test_boxes_far_beyond_the_picture_are_told(tmp_path, caplog):
     file.write_text(re.sub(r"<xmax>\d+", "<xmax>500", file.read_text()))
     read_voc(root, "train")
     [line] = [record.getMessage() for record in caplog.records]
-    assert re.search(r"pic1\.xml: \d boxes reach far beyond the image of 64 x 48 pixels .* object 1, ", line)
+    assert re.search(r"pic1\.xml: \d boxes extend far beyond the image of 64 x 48 pixels .* object 1, ", line)

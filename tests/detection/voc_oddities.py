@@ -208,12 +208,12 @@ def a_size_that_is_none(case):
     _set(case.trees[case.picture()], "size/width", case.pick("-5", "wide", "nan", "1.5"))
 
 
-@_refused(r"There is no annotation at .*gone\.xml")
+@_refused(r"The annotation file .*gone\.xml does not exist")
 def an_annotation_that_is_gone(case):
     case.lines.append("gone")
 
 
-@_refused(r"There is no image of pic\d+")
+@_refused(r"There is no image for the annotation pic\d+")
 def a_picture_that_is_gone(case):
     (case.root / "JPEGImages" / f"{case.picture()}.jpg").unlink()
 
@@ -248,6 +248,6 @@ def read(case, on_bad):
     names = list(dict.fromkeys(line.split()[0] for line in case.lines if line.strip()))
     assert len(names) == len(found.records)
     return {
-        name: [(found.class_names[t.label - 1], t.box, t.crowd) for t in record.things]
+        name: [(found.class_names[t.label - 1], t.box, t.crowd) for t in record.annotations]
         for name, record in zip(names, found.records, strict=True)
     }

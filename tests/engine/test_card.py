@@ -23,7 +23,7 @@ def test_the_card_says_what_counts(tmp_path, monkeypatch, keep):
     assert card.startswith("# vig_micro on digits\n")
     assert f"| top-1 accuracy | {75 if keep == 'best' else 50}.00 % |" in card
     assert f"| epoch | {1 if keep == 'best' else 2} of 20 |" in card
-    assert ("flatters" in card) == (keep == "best")
+    assert ("optimistically biased" in card) == (keep == "best")
     for part in (
         "Command: `vig-pyg train --out 'my run'`",
         "Seed: 17",

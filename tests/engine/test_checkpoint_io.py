@@ -92,7 +92,7 @@ def test_nothing_in_a_hostile_run_folder_runs(tmp_path):
     good = torch.load(path, weights_only=True)
     torch.save({**good, "loops": Runs(os.mkdir, str(tmp_path / "marker"))}, path)
     with pytest.raises(
-        ValueError, match=r"last\.ckpt holds more than .*mkdir would have to run.*nothing in it was run"
+        ValueError, match=r"last\.ckpt holds more than .*reading it would execute \S*mkdir.*nothing in it was run"
     ):
         run(tmp_path / "run", epochs=1, resume=True)
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
@@ -130,7 +130,7 @@ def test_damaged_checkpoints_are_said_to_be(tmp_path):
     assert read < 100  # archives have checksums, and bytes that mean nothing
     for content in (b"", b"PK", b"<html>", b"{}"):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="damaged, cut short or not a checkpoint"):
+        with pytest.raises(ValueError, match="damaged, truncated or not a checkpoint"):
             read_checkpoint(path)
     with pytest.raises(FileNotFoundError, match=r"no\.ckpt"):
         read_checkpoint(tmp_path / "no.ckpt")

@@ -60,7 +60,7 @@ def test_a_configuration_goes_round_as_yaml():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"learning_rat": 1}, r"^a.yaml: unknown entry 'learning_rat', known are epochs, batch_size"),
+        ({"learning_rat": 1}, r"^a.yaml: unknown entry 'learning_rat': choose one of epochs, batch_size"),
         ({"epoch": 1}, r"^a.yaml: unknown entry 'epoch' \(did you mean 'epochs'\?\)"),
         ({"epochs": "ten"}, r"^a.yaml: epochs must be a whole number from 1 to 1000000, got 'ten'\."),
         ({"epochs": 1.5}, "epochs must be a whole number"),
@@ -71,7 +71,7 @@ def test_a_configuration_goes_round_as_yaml():
         ({"keep": "first"}, "keep must be one of last, best, got 'first'"),
         ({"options": "conv"}, "options must be a mapping"),
         ({"augmentation": {"flop": 1}}, r"augmentation: unknown entry 'flop' \(did you mean 'flip'\?\)"),
-        ({"augmentation": 3}, "augmentation must be one value for each key, got 3"),
+        ({"augmentation": 3}, "augmentation must be a mapping from keys to values, got 3"),
         ({3: 1}, "unknown entry '3'"),
     ],
 )

@@ -23,7 +23,7 @@ def test_what_no_run_could_use_is_told():
     with pytest.raises(ValueError, match="num_workers must be at least 0, got -1"):
         TrainData("none", train_set=nothing, val_set=nothing, class_names=[], batch_size=1, num_workers=-1)
     data = few_digits(val=0)
-    with pytest.raises(ValueError, match="no held-out images"):
+    with pytest.raises(ValueError, match="no validation images"):
         TrainData.check(data, None, ClassificationConfig(), world=1)
     with pytest.raises(ValueError, match="multiple"):
         TrainData.check(few_digits(), None, ClassificationConfig(accumulate=7), world=1)

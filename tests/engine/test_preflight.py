@@ -79,8 +79,8 @@ def test_data_that_cannot_be_trained_on_is_told(tmp_path):
     data = few_digits(train=64, val=10)
     data.class_names[3] = "x" * 1001
     refused(tmp_path, ValueError, r"class_names\[3\] must be text of at most 1000", data=data)
-    refused(tmp_path, ValueError, "no held-out images", data=few_digits(train=64, val=0))
-    refused(tmp_path, ValueError, "less than one batch", data=few_digits(train=10, val=5))
+    refused(tmp_path, ValueError, "no validation images", data=few_digits(train=64, val=0))
+    refused(tmp_path, ValueError, "fewer than one batch", data=few_digits(train=10, val=5))
 
 
 def test_missing_tensorboard_is_told(tmp_path, monkeypatch):
@@ -90,7 +90,7 @@ def test_missing_tensorboard_is_told(tmp_path, monkeypatch):
 
 def test_a_disk_that_is_too_small_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 10**5))
-    refused(tmp_path, OSError, r"needs about \d+\.\d MB, the disk of .* has 0\.1 MB free")
+    refused(tmp_path, OSError, r"needs about \d+\.\d MB, but only 0\.1 MB are free at")
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "link", "dangling link", "below a file"])

@@ -66,7 +66,7 @@ def test_of_all_processes_exactly_one_is_first(launch, nodes, here):
     assert [one.first for one in found] == [True] + [False] * (nodes * here - 1)
     assert {one.world for one in found} == {nodes * here}
     assert all(check_processes("auto", nodes, env) == processes(env) for env in launch(nodes, here))
-    with pytest.raises(ValueError, match=r"has started \d+ processes, and devices=5"):
+    with pytest.raises(ValueError, match=r"has started \d+ processes, but devices=5"):
         check_processes(5, nodes, next(launch(nodes, here)))
 
 

@@ -94,7 +94,7 @@ def test_one_class_is_refused_before_any_work(tmp_path):
     for part in ("train", "val"):
         shutil.rmtree(root / part / "red")
     recipe = load_config("scratch", ("test", {"data": str(root), "image_size": 32}))
-    with pytest.raises(ValueError, match="at least two classes to tell apart, got blue alone"):
+    with pytest.raises(ValueError, match="at least two different classes, got only blue"):
         fit(load_data(recipe), tmp_path / "run", model="vig_micro", options={}, recipe=recipe, progress=False)
     assert not (tmp_path / "run").exists()
 

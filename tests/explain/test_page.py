@@ -166,7 +166,9 @@ def test_more_edges_than_a_browser_takes_are_refused(tmp_path, monkeypatch):
     image, graphs = image_and_graphs("vig_micro")
     edges = sum(graph.num_edges for graph in graphs)
     monkeypatch.setattr("vig_pyg.explain.page.MOST_EDGES", edges - 1)
-    with pytest.raises(ValueError, match=rf"have {edges} edges, a page takes {edges - 1}: pass fewer layers"):
+    with pytest.raises(
+        ValueError, match=rf"have {edges} edges, but a page supports at most {edges - 1}: pass fewer layers"
+    ):
         save_html(image, graphs, tmp_path / "a.html")
     assert not list(tmp_path.iterdir())
     save_html(image, graphs[1:], tmp_path / "a.html")

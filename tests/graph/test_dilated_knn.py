@@ -272,5 +272,5 @@ def test_features_of_other_nodes_than_the_layout_s_are_refused(engine, sizes, mo
     layout = BatchLayout.from_sizes(sizes)
     x, other = torch.randn(layout.num_nodes, 8), torch.randn(layout.num_nodes + more, 8)
     for given, name in (((other, layout, other, layout), "targets"), ((x, layout, other, layout), "sources")):
-        with pytest.raises(ValueError, match=rf"Got {name} \({len(other)}, 8\) and a layout of {len(x)} nodes"):
+        with pytest.raises(ValueError, match=rf"Got {name} \({len(other)}, 8\), but a layout of {len(x)} nodes"):
             DilatedKNN(3, engine=engine)(*given)

@@ -83,13 +83,13 @@ def test_edges_of_others_are_sorted():
         (
             torch.tensor([[4], [0]]),
             IndexError,
-            "builder Mine's edge_index must hold sources below 4",
+            r"builder Mine's edge_index must have source indices in \[0, 4\)",
         ),
         (torch.tensor([[0], [-1]]), IndexError, "targets from -1 to -1"),
         (
             torch.zeros(2, 3),
             TypeError,
-            "builder Mine's edge_index must hold .* got torch.float32",
+            "builder Mine's edge_index must contain .* got torch.float32",
         ),
         (None, TypeError, "got NoneType"),
         (torch.zeros(3, 2, dtype=torch.long), ValueError, "transpose it"),

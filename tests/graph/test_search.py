@@ -53,7 +53,7 @@ def test_one_search_does_not_give_every_graph(options, sizes, training):
 
 def test_nodes_of_another_layout_are_refused():
     x, layout, x_src, layout_src = nodes([(4, 6)], 2)
-    with pytest.raises(ValueError, match="belongs to other images"):
+    with pytest.raises(ValueError, match="pass the layout of these images"):
         DilatedKNN(3).search(x[:-1], layout, x_src, layout_src)
     with pytest.raises(ValueError, match="at least one node"):
         none = BatchLayout.from_sizes([(0, 4)])

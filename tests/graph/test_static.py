@@ -94,7 +94,7 @@ def test_free_points_are_refused(graph):
 
 def test_sources_of_another_grid_are_refused():
     one, two = BatchLayout.from_sizes([(4, 4)]), BatchLayout.from_sizes([(3, 4)])
-    with pytest.raises(ValueError, match=r"grid \(3, 4\) are not the targets' grid \(4, 4\) pooled by 1"):
+    with pytest.raises(ValueError, match=r"source grid \(3, 4\) is not the target grid \(4, 4\) pooled by 1"):
         offset_edges([(0, 0)], one, two)
 
 

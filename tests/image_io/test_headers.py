@@ -176,7 +176,10 @@ def test_random_damage_is_refused_or_read(tmp_path):
         (b'<?xml version="1.0" encoding="utf-8"?>\n<svg/>', "SVG drawing: convert it to PNG"),
         (b"<!DOCTYPE html>\n<html>404", "web page: download the image again"),
         (b"\n <HTML><body>login", "web page: download the image again"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS: fetch the image with `git lfs pull`"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+            "Git LFS pointer: download the image with `git lfs pull`",
+        ),
     ],
 )
 def test_other_things_under_the_name_of_an_image_are_called_by_theirs(tmp_path, content, what):

@@ -82,7 +82,7 @@ def test_what_the_kernels_do_not_take():
     [nn.BatchNorm1d(8), nn.BatchNorm1d(24), nn.BatchNorm1d(16).double(), nn.BatchNorm1d(16, affine=False)],
 )
 def test_another_norm_is_refused(norm):
-    with pytest.raises(ValueError, match=r"No kernel takes \(5, 16\)|weights|must be a contiguous tensor"):
+    with pytest.raises(ValueError, match=r"No kernel supports \(5, 16\)|weights|must be a contiguous tensor"):
         NodeNorm.of(torch.randn(5, 16), norm, gelu=True)
 
 
@@ -107,7 +107,7 @@ def test_tensors_of_other_shapes_are_refused(other):
         lambda: step.backward_(other, h),
         lambda: step.backward_(h, other),
     ):
-        with pytest.raises(ValueError, match=r"must be a contiguous tensor|takes at least one node of 16 channels"):
+        with pytest.raises(ValueError, match=r"must be a contiguous tensor|needs at least one node of 16 channels"):
             call()
 
 

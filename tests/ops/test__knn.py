@@ -158,9 +158,9 @@ def test_its_products_are_counted():
 @pytest.mark.parametrize(
     ("x", "y", "bias", "words"),
     [
-        ((2, 4, 3), (1, 5, 3), None, "as many images and channels"),
-        ((1, 4, 3), (1, 5, 4), None, "as many images and channels"),
-        ((1, 4, 0), (1, 5, 0), None, "one at least"),
+        ((2, 4, 3), (1, 5, 3), None, "equal numbers of images and channels"),
+        ((1, 4, 3), (1, 5, 4), None, "equal numbers of images and channels"),
+        ((1, 4, 0), (1, 5, 0), None, "channels, at least 1,"),
         ((4, 3), (1, 5, 3), None, "x must have 3 dimensions"),
         ((1, 4, 3), (5, 3), None, "y must have 3 dimensions"),
         ((2, 4, 3), (2, 5, 3), (1, 1, 4), r"bias must have the shape \(1 or 2, 1 or 4, 5\)"),

@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_refused():
     for k, step in ((6, 1), (0, 1), (2, 0)):
         with pytest.raises(ValueError, match="Need 1 <= k <= 5"):
             knn_max_relative(x, x, k, step=step)
-    with pytest.raises(ValueError, match="as many images and channels"):
+    with pytest.raises(ValueError, match="equal numbers of images and channels"):
         knn_max_relative(x, x[:1], 2)
     with pytest.raises(ValueError, match="Unknown precision"):
         knn_max_relative(x, x, 2, precision="low")

@@ -121,7 +121,7 @@ def test_edges_in_any_order_are_sorted_and_checked():
     assert torch.equal(got[1], edges[1])
     assert sorted(got[0, :2].tolist()) == sorted(edges[0, :2].tolist())
     for bad in (5, -1):
-        with pytest.raises(IndexError, match="sources below 5 and targets below 3"):
+        with pytest.raises(IndexError, match=r"source indices in \[0, 5\) and target indices in \[0, 3\)"):
             rows.gpu_edges(torch.tensor([[0, bad], [0, 1]]).to(DEVICE), 5, 3, False)
 
 
@@ -146,7 +146,7 @@ def test_wrong_edges_are_never_followed():
 def test_other_shapes_are_refused():
     x, edges = torch.ones(3, 16), torch.zeros(2, 4, dtype=torch.long)
     for arguments in ((x[:, :8], x[:2], edges), (x, x[:2].double(), edges), (x, x, edges[0]), (x, x, edges.int())):
-        with pytest.raises(ValueError, match=r"must have one width|Edges are"):
+        with pytest.raises(ValueError, match=r"must have the same width|Edges must be"):
             gather_max(*(part.to(DEVICE) for part in arguments), winners=True)
     neighbors = torch.zeros(1, 3, 2, dtype=torch.int16)
     for arguments in (

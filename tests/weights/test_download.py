@@ -105,7 +105,7 @@ def test_an_answer_with_another_hash_is_refused_and_not_kept(home, published, ki
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("cut short", "damaged, cut short"),
+        ("cut short", "damaged, truncated"),
         ("cut short on the way", "damaged"),
         ("page", "web page"),
         ("empty", "empty"),
@@ -223,7 +223,7 @@ def test_an_encrypted_connection_stays_one():
     module = sys.modules["vig_pyg.weights.download"]
     follow = module._FromServerToServer().redirect_request
     before = module.Request("https://example.org/a.pth")
-    with pytest.raises(OSError, match=r"sends on to http://example.org/b.pth, which is not followed"):
+    with pytest.raises(OSError, match=r"redirects to http://example.org/b.pth, which is not followed"):
         follow(before, None, 302, "Found", {}, "http://example.org/b.pth")
     assert follow(before, None, 302, "Found", {}, "https://example.org/b.pth").full_url == "https://example.org/b.pth"
 
@@ -291,7 +291,9 @@ def test_a_wrong_file_in_the_cache_without_network_is_told(home, published):
     place.parent.mkdir()
     place.write_bytes(b"something else")
     digest = hashlib.sha256(b"something else").hexdigest()[:12]
-    with pytest.raises(ConnectionError, match=rf"lay there has the SHA-256 {digest}\.\.\. and was removed\. Get the"):
+    with pytest.raises(
+        ConnectionError, match=rf"The existing file had the SHA-256 {digest}\.\.\. and was removed\. Get the"
+    ):
         weights.download(make_entry(f"{closed_address()}/vig.pth", content))
     assert files(home) == []
 

@@ -130,7 +130,8 @@ def test_another_number_of_classes_keeps_the_rest_and_says_so(make, format, capl
     before = copied(other)
     report = weights.load_weights(other, weights.convert(model, format))
     assert report.left_out == ("head.fc2.weight", "head.fc2.bias") and report.format == format
-    assert report.notes[0].startswith("The file has 7 classes, the model 3: the classifier's last map (head.fc2) stays")
+    said = "The file has 7 classes, the model 3: the classifier's last layer (head.fc2) was not loaded and keeps its"
+    assert report.notes[0].startswith(said)
     assert report.notes[0] in caplog.text
     want = copied(model) | {key: before[key] for key in report.left_out}
     assert same(copied(other), want)
@@ -139,12 +140,12 @@ def test_another_number_of_classes_keeps_the_rest_and_says_so(make, format, capl
 def test_weights_without_classifier_and_models_without(make, caplog):
     model, headless = drawn(make()), make(num_classes=0)
     report = weights.load_weights(headless, model.state_dict())
-    assert report.notes == ("The model has no classifier: that of the file was left out.",)
+    assert report.notes == ("The model has no classifier: that of the file was not loaded.",)
     assert same(copied(headless), {key: t for key, t in copied(model).items() if not key.startswith("head.")})
     other = make()
     before = copied(other)
     report = weights.load_weights(other, weights.convert(headless, "official"))
-    assert report.notes[0].startswith("The file has no classifier: the model's stays as it was")
+    assert report.notes[0].startswith("The file has no classifier: the model keeps its own")
     assert all(key.startswith("head.") for key in report.left_out) and len(report.left_out) == 9
     assert same(copied(other), copied(headless) | {key: before[key] for key in report.left_out})
     assert weights.load_weights(headless, copied(headless)).notes == ()
@@ -154,7 +155,7 @@ def test_weights_without_classifier_and_models_without(make, caplog):
 def test_another_position_mode_is_told(caplog):
     state = dict(pvig_micro().state_dict())  # a plain dict: it says nothing
     official = weights.convert(state, "official")
-    assert "position='official', this model has 'grid'" in str(
+    assert "position='official', but this model has 'grid'" in str(
         weights.load_weights(pvig_micro(position="grid"), official)
     )
     assert weights.load_weights(pvig_micro(), official).notes == ()
@@ -197,7 +198,7 @@ def test_names_of_published_weights_are_sources(published, source, tmp_path, mon
 def test_published_weights_of_another_variant_are_refused(published):
     with pytest.raises(ValueError, match="no published weights 'pvig_micro:imagenet1k'"):
         pvig_micro(weights="imagenet1k")
-    with pytest.raises(ValueError, match="vig_micro:imagenet1k are weights of vig_micro, this model is pvig_micro"):
+    with pytest.raises(ValueError, match="vig_micro:imagenet1k are weights of vig_micro, but this model is pvig_micro"):
         pvig_micro(weights=weights.get_weights("vig_micro"))
     with pytest.raises(ValueError, match="'a ViG of other widths or depths:imagenet1k'"):
         vig_micro(depth=3, weights="imagenet1k")
@@ -248,10 +249,10 @@ def test_an_unknown_way_is_refused():
 def test_what_the_weights_do_not_say_is_told_quietly(caplog):
     report = weights.load_weights(vig_micro(conv="edge"), dict(vig_micro().state_dict()))
     assert report.notes == () and report.not_compared == ("conv", "graph", "k", "dilation")
-    assert "these were not compared: conv, graph, k, dilation" in str(report) and not caplog.text
+    assert "the weights do not record were not compared: conv, graph, k, dilation" in str(report) and not caplog.text
     with caplog.at_level("INFO"):
         weights.load_weights(vig_micro(), dict(vig_micro().state_dict()))
-    assert "these were not compared: conv" in caplog.text
+    assert "the weights do not record were not compared: conv" in caplog.text
 
 
 def test_published_weights_say_their_options(published, caplog):
@@ -274,12 +275,13 @@ def test_two_sets_of_weights_in_a_file_are_told(caplog):
     one, two, model = drawn(vig_micro()), drawn(vig_micro()), vig_micro()
     report = weights.load_weights(model, {"state_dict_ema": two.state_dict(), "state_dict": one.state_dict()})
     assert report.notes == (
-        "The file holds 'state_dict' and 'state_dict_ema': 'state_dict' was taken. For another, pass "
-        "torch.load(path)['state_dict_ema'].",
+        "The file contains 'state_dict' and 'state_dict_ema': 'state_dict' was used. Pass "
+        "torch.load(path)['state_dict_ema'] for another one.",
     )
-    assert same(copied(model), copied(one)) and "'state_dict' was taken" in caplog.text
+    assert same(copied(model), copied(one)) and "'state_dict' was used" in caplog.text
     beside = {"state_dict": one.state_dict(), "epoch": torch.tensor(3), "stem.0.weight": torch.zeros(1)}
-    with pytest.raises(ValueError, match=r"both in 'state_dict' and beside it \(stem\.0\.weight\): keep one of both"):
+    refused = r"both in 'state_dict' and next to it \(stem\.0\.weight\): keep only one of the two"
+    with pytest.raises(ValueError, match=refused):
         weights.load_weights(model, beside)
     assert same(copied(model), copied(one))
 

@@ -20,7 +20,7 @@ def test_all_seven_have_the_official_file_and_mmpretrains():
         assert entry.name == name and entry.format == ("mmpretrain" if "mmpretrain" in entry.tag else "official")
         assert entry.url.startswith("https://") and entry.url.endswith(entry.file_name)
         assert len(entry.sha256) == 8 and int(entry.sha256, 16)
-        assert entry.licence == "Apache-2.0" and entry.top1 < entry.top5
+        assert entry.license == "Apache-2.0" and entry.top1 < entry.top5
     assert len({entry.file_name for entry in weights.TABLE.values()}) == 14  # the cache has one folder
 
 
@@ -33,9 +33,7 @@ def test_a_model_alone_is_its_official_file():
 
 @pytest.mark.parametrize("name", ["vig_micro", "pvig_huge", "vig_tiny:imagenet21k", "", "vig_tiny:"])
 def test_an_unknown_name_lists_the_valid_ones(name):
-    with pytest.raises(
-        ValueError, match=rf"no published weights '{name}': there are imagenet1k and .* of vig_tiny, vig"
-    ):
+    with pytest.raises(ValueError, match=rf"no published weights '{name}': choose imagenet1k or .* of vig_tiny, vig"):
         weights.get_weights(name)
 
 

@@ -30,5 +30,5 @@ def test_cifar_from_files_that_are_there(tmp_path, monkeypatch, classes, source)
     assert len(data.train_set) == (20 if classes == 10 else 4)
     assert data.val_set[0][0].shape == (3, 32, 32)
     assert data.val_set[0][0].unique().item() == pytest.approx((100 / 255 - 0.5) / 0.5)
-    with pytest.raises(ValueError, match="CIFAR-10 and CIFAR-100"):
+    with pytest.raises(ValueError, match="classes must be 10 or 100, got 20"):
         CifarData(20, tmp_path)

@@ -49,7 +49,7 @@ def test_a_part_without_pictures_is_refused(tmp_path):
 def test_classes_that_differ_are_named(tmp_path):
     root = make_folder(tmp_path / "images")
     (root / "val" / "red").rename(root / "val" / "green")
-    with pytest.raises(ValueError, match=r"no classes of .*: green\. .*Only one of the two has green, red\."):
+    with pytest.raises(ValueError, match=r"not classes in .*: green\. .*Only one of the two has green, red\."):
         FolderData(root)
 
 

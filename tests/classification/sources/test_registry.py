@@ -26,7 +26,7 @@ def test_a_source_gets_the_values_that_it_names(small_digits):
 
 @pytest.mark.parametrize("values", [{"cache": 64}, {"crop_pct": 0.9}, {"in_channels": 3}])
 def test_values_without_effect_are_refused(small_digits, values):
-    with pytest.raises(ValueError, match="small_digits has in_channels=1, no files to cache and nothing to crop"):
+    with pytest.raises(ValueError, match="small_digits has fixed values: in_channels=1, no cache and no crop"):
         load(small_digits, **values)
 
 
