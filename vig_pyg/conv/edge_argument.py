@@ -37,7 +37,15 @@ def edge_argument(conv: nn.Module) -> EdgeArgument | None:
 
 
 def refuse_edge_attr(conv: nn.Module) -> ValueError:
-    """Return the error for a graph with edge attributes and an operator that takes none."""
+    """Return the error for a graph with edge attributes and an operator without an argument for them.
+
+    Args:
+        conv: The operator.
+
+    Example:
+        >>> print(str(refuse_edge_attr(nn.Identity()))[:56])
+        The graph builder returns edge attributes, but Identity.
+    """
     return ValueError(
         f"The graph builder returns edge attributes, but {type(conv).__name__}.forward has no argument edge_attr or "
         "edge_weight: use an operator that takes them, such as torch_geometric.nn.GATv2Conv with edge_dim, or a "

@@ -27,6 +27,13 @@ def load_data(config: DetectionConfig) -> DetectionData:
     Raises:
         FileNotFoundError: If a file or folder does not exist.
         ValueError: If annotations cannot be used, or the classes differ.
+
+    Example:
+        >>> from vig_pyg.detection.config import DetectionConfig
+        >>> load_data(DetectionConfig(train="a.json:images", val="b.json:images"))
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: There is no COCO file at a.json.
     """
     train = open_source(config.train, on_bad=config.on_bad)
     val = open_source(config.val, classes=train.class_names, on_bad=config.on_bad)

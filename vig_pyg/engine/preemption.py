@@ -23,6 +23,10 @@ class TrainingInterrupted(Exception):  # noqa: N818  (it is no error)
 
     Args:
         signum: The signal.
+
+    Example:
+        >>> print(TrainingInterrupted(signal.SIGTERM))
+        Stopped by SIGTERM.
     """
 
     def __init__(self, signum: int) -> None:

@@ -99,6 +99,11 @@ def with_edge_attr(
 def split_edges(found: Edges) -> tuple[Tensor, Tensor | None]:
     """Return the edges and the attributes that a builder has returned; the attributes are `None` if there are none.
 
+    Args:
+        found: The result of a graph builder.
+
+    Shapes: edges `(2, E)` and attributes `(E, D)`.
+
     Example:
         >>> split_edges(torch.zeros(2, 3))[1] is None
         True

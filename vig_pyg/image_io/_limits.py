@@ -11,7 +11,12 @@ MAX_BYTES = 6 * MAX_PIXELS
 
 
 class UnreadableImageError(ValueError):
-    """A file cannot be read as an image. The message is the reason; the caller adds the file name."""
+    """A file cannot be read as an image. The message is the reason; the caller adds the file name.
+
+    Example:
+        >>> print(f"some.jpg cannot be read: {UnreadableImageError('the file is empty')}.")
+        some.jpg cannot be read: the file is empty.
+    """
 
 
 def check_size(width: int, height: int) -> None:

@@ -38,6 +38,9 @@ def readable_heads(layer: nn.Module) -> int:
 def has_own_numbers(layer: nn.Module) -> bool:
     """True if the weight and the bias of a layer are plain tensors, whichever way the layer uses them.
 
+    Args:
+        layer: The layer.
+
     Example:
         >>> has_own_numbers(nn.Conv2d(4, 8, 1)), has_own_numbers(nn.Conv2d(4, 8, 1, bias=False))
         (True, False)

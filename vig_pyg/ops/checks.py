@@ -102,7 +102,9 @@ def is_symbolic(tensor: Tensor) -> bool:
     """True if a tensor has no data: on the device `meta`, and fake tensors while a program is traced.
 
     Args:
-        tensor: A tensor of any shape.
+        tensor: A tensor.
+
+    Shapes: any shape.
 
     Example:
         >>> is_symbolic(torch.empty(2, device="meta")), is_symbolic(torch.empty(2))

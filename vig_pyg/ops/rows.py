@@ -17,7 +17,12 @@ _CPU = torch.device("cpu")
 
 
 class TooManyNeighborsError(ValueError):
-    """A target has more neighbors than the kernel supports in training (256)."""
+    """A target has more neighbors than the kernel supports in training (256).
+
+    Example:
+        >>> issubclass(TooManyNeighborsError, ValueError)
+        True
+    """
 
 
 def edge_rows(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool = False) -> tuple[Tensor, Tensor]:

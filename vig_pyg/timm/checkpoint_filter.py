@@ -23,7 +23,15 @@ def checkpoint_filter_fn(state: Mapping[str, Any], model: nn.Module) -> dict[str
         model: The model.
 
     Returns:
-        The state dict in our names, without a classifier if the model has none.
+        The state dict with native names, without a classifier if the model has none.
+
+    Shapes: as `vig_pyg.weights.to_native`; a position embedding is resized to the grid of the model.
+
+    Example:
+        >>> from vig_pyg import vig_micro, weights
+        >>> model = vig_micro()
+        >>> sorted(checkpoint_filter_fn(weights.convert(model, "official"), model)) == sorted(model.state_dict())
+        True
     """
     foreign, notes = unwrap_with_notes(state)
     expected = model.state_dict()

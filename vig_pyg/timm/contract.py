@@ -39,7 +39,12 @@ POOLS = ("avg", "max", "avgmax", "fast", "fastavg", "fastmax", "fastavgmax", "")
 
 
 class UnsupportedPoolError(ValueError, AssertionError):
-    """The model has no such global pooling; timm's own models raise an `AssertionError`."""
+    """The model has no such global pooling; timm's own models raise an `AssertionError`.
+
+    Example:
+        >>> issubclass(UnsupportedPoolError, AssertionError)
+        True
+    """
 
 
 class TimmContract(VisionGNN[Any]):
@@ -211,19 +216,35 @@ class TimmContract(VisionGNN[Any]):
 
 
 class TimmViG(TimmContract, ViG):
-    """A `ViG` with the interface of timm's models (see `TimmContract`)."""
+    """A `ViG` with the interface of timm's models (see `TimmContract`).
+
+    Example:
+        >>> TimmViG("micro", num_classes=10).get_classifier().out_features
+        10
+    """
 
     family = "ViG"
 
 
 class TimmPyramidViG(TimmContract, PyramidViG):
-    """A `PyramidViG` with the interface of timm's models (see `TimmContract`)."""
+    """A `PyramidViG` with the interface of timm's models (see `TimmContract`).
+
+    Example:
+        >>> [entry["reduction"] for entry in TimmPyramidViG("micro").feature_info]
+        [2, 4, 8, 16]
+    """
 
     family = "PyramidViG"
 
 
 class GraphFeatures(FeatureGetterNet):
-    """The model of `features_only=True`: from images to a list of feature maps, without the layers after the last."""
+    """The model of `features_only=True`: from images to a list of feature maps, without the layers after the last.
+
+    Example:
+        >>> import timm
+        >>> type(timm.create_model("pvig_micro", features_only=True)).__name__
+        'GraphFeatures'
+    """
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade time for memory in training, as the model does."""

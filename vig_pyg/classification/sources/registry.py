@@ -71,6 +71,12 @@ def make_source(name: str, values: Mapping[str, Any]) -> ImageData:
     Raises:
         ValueError: If `cache`, `crop_pct` or `in_channels` has another value than the fixed one of a source without
             this parameter, or the images have another number of channels.
+
+    Example:
+        >>> from vig_pyg.classification import DigitsData  # registers the source
+        >>> values = {"image_size": 16, "in_channels": 1, "crop_pct": 1.0, "batch_size": 32, "cache": None}
+        >>> make_source("digits", values).preprocessing.image_size
+        16
     """
     make = SOURCES.resolve(name)
     parameters = inspect.signature(make).parameters
