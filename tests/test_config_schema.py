@@ -80,7 +80,7 @@ def test_weights_must_be_as_many_as_the_model_has(tmp_path):
     check_weights_hold(lambda: nn.Linear(99, 10, bias=False), tmp_path / "weights", "file")
     before = torch.empty(1).device
     with pytest.raises(
-        ValueError, match=r"file describes a model of 1000000000000 numbers, and .*weights has 1000 bytes"
+        ValueError, match=r"file describes a model with 1000000000000 parameters, but .*weights has only 1000 bytes"
     ):
         check_weights_hold(lambda: nn.Linear(10**6, 10**6, bias=False), tmp_path / "weights", "file")
     assert torch.empty(1).device == before

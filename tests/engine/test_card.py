@@ -29,7 +29,7 @@ def test_the_card_says_what_counts(tmp_path, monkeypatch, keep):
         "Seed: 17",
         "torch 2",
         "- ema: 0.9",
-        "192 images",
+        "192 training, ",
         "decay 0.9",
     ):
         assert part in card

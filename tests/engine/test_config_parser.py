@@ -33,7 +33,7 @@ class Base:
         ema: Decay of the average; null is off.
         keep: Which weights are kept.
         devices: Number of processes.
-        freeze: Train only the head.
+        freeze: Train the head alone.
     """
 
     batch_size: Annotated[int, whole(1, 99)] = 64
@@ -151,8 +151,8 @@ def test_help_names_every_flag_with_bounds_and_default(parser, capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "--batch-size BATCH_SIZE Images of a step, in detection (a whole number from 1 to 99; default: 16)" in shown
     assert "--ema EMA Decay of the average; null is off (a number from 0 to 1, or null)" in shown
-    assert "--keep {last,best} Which weights are saved (default: last)" in shown
-    assert "--freeze {true,false} Train only the head (default: false)" in shown
+    assert "--keep {last,best} Which weights are kept (default: last)" in shown
+    assert "--freeze {true,false} Train the head alone (default: false)" in shown
     assert (
         "--part.crop-size CROP_SIZE Side of the crop in pixels; null is off (a whole number from 1 to 99, or null)"
         in shown

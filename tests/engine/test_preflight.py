@@ -50,7 +50,7 @@ def refused(tmp_path, error, said, *, data=None, options=(), **recipe):
         ({"precision": "transformer-engine"}, "precision"),
         ({"accumulate": 7}, "multiple"),
         ({"devices": 3, "num_nodes": 1}, "multiple"),
-        ({"mixup": 0.5, "accumulate": 64}, "even batch, got 1"),
+        ({"mixup": 0.5, "accumulate": 64}, "even number of images, got 1"),
     ],
 )
 def test_what_the_machine_or_the_batch_cannot_do_is_told(tmp_path, recipe, said):
