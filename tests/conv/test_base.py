@@ -121,7 +121,7 @@ BAD_EDGES = [
     (
         torch.tensor([[0, 1, 2, 9], [0, 0, 1, 1]]),
         IndexError,
-        r"below 4 .*\(at most 3 and 3\), got sources from 0 to 9",
+        r"source indices in \[0, 4\) and target indices in \[0, 4\), got sources from 0 to 9",
     ),
     (torch.tensor([[0, 1, 2, 3], [0, 0, 1, 4]]), IndexError, "got sources from 0 to 3 and targets from 0 to 4"),
     (torch.tensor([[0, 1, -1, 3], [0, 0, 1, 1]]), IndexError, "got sources from -1 to 3"),

@@ -92,7 +92,7 @@ def relaid(batch):
         ({"k": 0}, "k must be at least 1"),
         ({"layout": relaid(LAYOUT.batch.flip(0))}, "must be sorted by image, but `batch` is not"),
         ({"layout": relaid(LAYOUT.batch[:9])}, "Got 17 nodes, but a layout of 17 nodes in 2 images"),
-        ({"layout_src": BatchLayout.from_sizes([(1, 17)])}, "a layout of 17 in 1 images"),
+        ({"layout_src": BatchLayout.from_sizes([(1, 17)])}, "a layout of 17 nodes in 1 images"),
         ({"codes": Codes(X[:9], X)}, r"Codes \(9, 8\) .* are not those of 17 nodes"),
         ({"codes": Codes(X, X.double())}, "Codes .* of torch.float64 are not those"),
     ],
