@@ -55,7 +55,7 @@ def to_onnx(model: VisionGNN[Any], path: str | Path, *, image_size: Size | None 
         >>> from vig_pyg import vig_micro
         >>> to_onnx(vig_micro(image_size=32), "/nowhere/vig.onnx")
         Traceback (most recent call last):
-        FileNotFoundError: There is no folder /nowhere.
+        FileNotFoundError: The folder /nowhere does not exist: create it first.
     """
     path = Path(path)
     if path.exists():

@@ -269,7 +269,7 @@ def one_name_twice(case):
         entry["category_id"] = one["id"]
 
 
-@_refused("its size|expected pixels")
+@_refused("the image size|expected pixels")
 def a_size_that_is_none(case):
     case.content["images"][0] |= {"width": case.pick(-5, "wide", NAN, 1.5, [2]), "height": 10}
 

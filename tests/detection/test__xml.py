@@ -44,7 +44,7 @@ def test_nothing_is_fetched_and_nothing_grows(tmp_path, encoding):
 
 def test_bounds(tmp_path, monkeypatch):
     path = tmp_path / "a.xml"
-    wrong(path, "<a>" * 100_000, "nested more than 32 times")
+    wrong(path, "<a>" * 100_000, "nested more than 32 levels")
     path.write_text("<a>" * 32 + "</a>" * 32)
     assert read_xml(path).tag == "a"
     monkeypatch.setattr(_xml, "MAX_BYTES", 2**20)

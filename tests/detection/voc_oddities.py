@@ -203,7 +203,7 @@ def no_name(case):
     _set(element, "name", case.pick("", "  ", None))
 
 
-@_refused(r"pic\d+\.xml.*(its size|expected pixels)")
+@_refused(r"pic\d+\.xml.*(the image size|expected pixels)")
 def a_size_that_is_none(case):
     _set(case.trees[case.picture()], "size/width", case.pick("-5", "wide", "nan", "1.5"))
 

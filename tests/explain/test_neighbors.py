@@ -56,7 +56,7 @@ def test_deep_models_are_thinned_out():
 
 def test_wrong_input_is_refused():
     image, found = graphs("vig_micro")
-    with pytest.raises(ValueError, match="place"):
+    with pytest.raises(ValueError, match="fractions of the image"):
         draw_graph(image, found, patch=(1.0, 0.5))
     with pytest.raises(ValueError, match="Expected an image"):
         draw_graph(image[None], found)

@@ -100,7 +100,7 @@ def test_wrong_input_is_refused(tmp_path):
         save_html(image[None], graphs, out)
     with pytest.raises(ValueError, match="graphs of one image"):
         save_html(image, [], out)
-    with pytest.raises(ValueError, match="place"):
+    with pytest.raises(ValueError, match="fractions of the image"):
         save_html(image, graphs, out, patch=(0.5, 1.0))
     assert not out.exists()
 
