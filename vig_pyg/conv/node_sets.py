@@ -58,7 +58,7 @@ def apply_to_pair(conv: nn.Module, y: NodesOrPair, edge_index: Tensor, reduce_ra
         >>> x = torch.rand(3, 8); apply_to_pair(SAGEConv(8, 4), (x[:2], x), torch.tensor([[0, 1], [1, 2]]), 2).shape
         torch.Size([3, 4])
     """
-    if isinstance(y, Tensor) or _is_of_pyg(conv) or torch.compiler.is_compiling():  # PyG's were looked at before
+    if isinstance(y, Tensor) or torch.compiler.is_compiling() or _is_of_pyg(conv):  # PyG's were looked at before
         return conv(y, edge_index, **values)
     try:
         return conv(y, edge_index, **values)
