@@ -277,7 +277,7 @@ def test_own_aggregations_and_options_reach_pyg():
     class Total(VisionConv):
         def forward(self, x, edge_index):
             x_src, x_dst, edges = self.inputs(x, edge_index)
-            return self.send(self.graph(edges, x_src, x_dst, sparse=False), x_src, x_dst)
+            return self.exchange(x_src, x_dst, edges, x_src.size(1))
 
         def aggregate(self, inputs, index, dim_size):
             return inputs.new_zeros(dim_size, inputs.size(1)).index_add(0, index, inputs)

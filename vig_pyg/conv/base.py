@@ -11,7 +11,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.typing import Adj
 
-from vig_pyg.conv._sparse import transposed_csr
+from vig_pyg.conv._sparse import can_use_sparse, transposed_csr
 from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Widths
 from vig_pyg.conv.adjacency import check_size, plain_edges
 from vig_pyg.conv.lazy import complete
@@ -129,7 +129,7 @@ class VisionConv(MessagePassing):
         return x_src, x_dst
 
     def edges(self, edge_index: Adj, x_dst: Tensor) -> Tensor:
-        """Check the edges except for their range, and return them as int64 `(2, E)`; `graph` checks the range.
+        """Check the edges except for their range, and return them as int64 `(2, E)`; `exchange` checks the range.
 
         Args:
             edge_index: Edges `(2, E)`: sources in row 0, targets in row 1; or another form of PyG's `Adj`.
@@ -165,38 +165,46 @@ class VisionConv(MessagePassing):
         edge_index = self.edges(edge_index, x_dst)
         return x_src, x_dst, edge_index if self.flow == "source_to_target" else edge_index.flip(0)
 
-    def send(self, edges: Tensor, x_src: Tensor, x_dst: Tensor) -> Tensor:
-        """Send messages along the edges from `graph`, and aggregate them, `(N, C')`.
+    def exchange(self, x_src: Tensor, x_dst: Tensor, edge_index: Tensor, channels: int) -> Tensor:
+        """Send messages along the edges and aggregate them, as a sparse product if the messages are not needed.
 
         Args:
-            edges: Edges with the senders in row 0, or a sparse matrix.
             x_src: Nodes that send, `(M, C)`.
             x_dst: Nodes that receive, `(N, C)`.
-        """
-        if self.flow != "source_to_target":  # with it PyG's `propagate` mixes up the two parts of a pair
-            twin = copy(self)  # with the same parameters and hooks; the rows of the edges are exchanged already
-            twin.flow = "source_to_target"
-            return twin.send(edges, x_src, x_dst)
-        out: Tensor = self.propagate(edges, x=(x_src, x_dst))
-        return out
+            edge_index: Edges `(2, E)` from `inputs`.
+            channels: Width C' of the aggregated messages, which the aggregation must keep.
 
-    def graph(self, edge_index: Tensor, x_src: Tensor, x_dst: Tensor, *, sparse: bool) -> Tensor:
-        """Check the range of the edges, and convert them into the form that `propagate` needs.
-
-        Args:
-            edge_index: Edges `(2, E)` from `edges`.
-            x_src: Source features.
-            x_dst: Target features.
-            sparse: If true, return a sparse matrix for `message_and_aggregate`, otherwise `edge_index`.
+        Returns:
+            The aggregated messages `(N, C')`.
 
         Raises:
             IndexError: If an index is out of range.
+            ValueError: If the aggregation has changed the width.
         """
-        if sparse:
-            return transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
-        if not (self.by_target and edge_index.device.type != "cpu"):  # on a GPU the check synchronizes
+        edges = edge_index
+        if self.fuses() and can_use_sparse(x_src, edge_index) and self.has_sparse_form(edge_index.size(1)):
+            edges = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
+        elif not (self.by_target and edge_index.device.type != "cpu"):  # on a GPU the check synchronizes
             check_range(edge_index, x_src.size(0), x_dst.size(0), type(self).__name__)
-        return edge_index
+        out = self._propagate(edges, x_src, x_dst)
+        if out.size(-1) != channels:
+            raise ValueError(
+                f"{type(self).__name__} needs {channels} aggregated channels, but aggr={self.aggr!r} returned "
+                f"{out.size(-1)}: use one aggregation that keeps the width, or GraphSAGEConv, which takes several."
+            )
+        return out
+
+    def _propagate(self, edges: Tensor, x_src: Tensor, x_dst: Tensor) -> Tensor:
+        if self.flow != "source_to_target":  # with it PyG's `propagate` mixes up the two parts of a pair
+            twin = copy(self)  # with the same parameters and hooks; the rows of the edges are exchanged already
+            twin.flow = "source_to_target"
+            return twin._propagate(edges, x_src, x_dst)
+        out: Tensor = self.propagate(edges, x=(x_src, x_dst))
+        return out
+
+    def has_sparse_form(self, num_edges: int) -> bool:  # noqa: ARG002
+        """True if `message_and_aggregate` computes what the layers of this operator compute for so many edges."""
+        return True
 
     def fuses(self) -> bool:
         """True if the fused path may be used.
@@ -222,19 +230,6 @@ class VisionConv(MessagePassing):
         """True if even `propagate` may be skipped, because `message_and_aggregate` has no hook either."""
         hooks = self._message_and_aggregate_forward_pre_hooks or self._message_and_aggregate_forward_hooks
         return not hooks and self.fuses()
-
-    def check_aggregated(self, out: Tensor, channels: int) -> Tensor:
-        """Check the width of aggregated messages, and return them.
-
-        Raises:
-            ValueError: If the aggregation has changed the width.
-        """
-        if out.size(-1) != channels:
-            raise ValueError(
-                f"{type(self).__name__} needs {channels} aggregated channels, but aggr={self.aggr!r} returned "
-                f"{out.size(-1)}: use one aggregation that keeps the width, or GraphSAGEConv, which takes several."
-            )
-        return out
 
     def _set_jittable_templates(self, raise_on_error: bool = False) -> None:
         # PyG generates `propagate` once for a class; a first instance that cannot fuse would break all later ones.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import MaxAggregation
 from torch_geometric.typing import Adj
 
-from vig_pyg.conv._sparse import can_use_edge_norm, can_use_sparse, degrees, edge_norm, reduce_edges
+from vig_pyg.conv._sparse import can_use_edge_norm, degrees, edge_norm, reduce_edges
 from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Widths
 from vig_pyg.conv.base import VisionConv
 from vig_pyg.conv.lazy import lazy_mlp
@@ -64,9 +64,7 @@ class EdgeConv(VisionConv):
 
     def forward(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
         x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
-        sparse = self.fuses() and can_use_sparse(x_src, edge_index) and self._is_plain(edge_index.size(1))
-        edge_index = self.graph(edge_index, x_src, x_dst, sparse=sparse)
-        return self.check_aggregated(self.send(edge_index, x_src, x_dst), self.out_channels)
+        return self.exchange(x_src, x_dst, edge_index, self.out_channels)
 
     def _lazy_parts(self, widths: tuple[int, int]) -> list[tuple[nn.Sequential, int]]:
         return [(self.mlp, 2 * widths[0])]
@@ -75,12 +73,12 @@ class EdgeConv(VisionConv):
         out: Tensor = self.mlp(torch.cat([x_i, x_j - x_i], dim=1))
         return out
 
-    def _is_plain(self, edges: int) -> bool:
+    def has_sparse_form(self, num_edges: int) -> bool:
         linear, norm, act = self.mlp
         layers = readable_heads(linear) > 0 and type(act) is nn.GELU
         if not norm.training:  # also true for the `Identity` that replaces a folded batch norm
             return layers and isinstance(norm, nn.BatchNorm1d | nn.Identity)
-        return layers and can_use_edge_norm(norm) and edges > 1
+        return layers and can_use_edge_norm(norm) and num_edges > 1
 
     def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
         r"""Compute the convolution without materializing the messages.

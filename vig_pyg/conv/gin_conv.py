@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import SumAggregation
 from torch_geometric.typing import Adj
 
-from vig_pyg.conv._sparse import can_use_sparse, reduce_edges
+from vig_pyg.conv._sparse import reduce_edges
 from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Widths
 from vig_pyg.conv.lazy import lazy_mlp
 from vig_pyg.conv.node_update import NodeUpdateConv
@@ -68,9 +68,7 @@ class GINConv(NodeUpdateConv):
     def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
         """Return the weighted node plus the sum of its neighbors, `(N, C)`."""
         x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
-        sparse = self.fuses() and can_use_sparse(x_src, edge_index)
-        edge_index = self.graph(edge_index, x_src, x_dst, sparse=sparse)
-        total = self.check_aggregated(self.send(edge_index, x_src, x_dst), x_dst.size(1))
+        total = self.exchange(x_src, x_dst, edge_index, x_dst.size(1))
         out: Tensor = (1 + self.eps) * x_dst + total
         return out
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import MaxAggregation, MultiAggregation
 from torch_geometric.typing import Adj
 
-from vig_pyg.conv._sparse import can_use_edge_norm, can_use_sparse, degrees, edge_norm, reduce_edges
+from vig_pyg.conv._sparse import can_use_edge_norm, degrees, edge_norm, reduce_edges
 from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Widths
 from vig_pyg.conv.lazy import lazy_mlp
 from vig_pyg.conv.node_update import NodeUpdateConv
@@ -69,10 +69,7 @@ class GraphSAGEConv(NodeUpdateConv):
     def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
         """Return each node concatenated with the maximum of its transformed neighbors, `(N, 2 C)`."""
         x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
-        sparse = self.fuses() and can_use_sparse(x_src, edge_index) and self._is_plain(edge_index.size(1))
-        edge_index = self.graph(edge_index, x_src, x_dst, sparse=sparse)
-        largest = self.send(edge_index, x_src, x_dst)
-        self.check_aggregated(largest, self._aggregated(x_src.size(1)))
+        largest = self.exchange(x_src, x_dst, edge_index, self._aggregated(x_src.size(1)))
         return torch.cat([x_dst, largest], dim=1)
 
     def _aggregated(self, channels: int) -> int:
@@ -90,9 +87,9 @@ class GraphSAGEConv(NodeUpdateConv):
         out: Tensor = self.mlp_src(x_j)
         return out
 
-    def _is_plain(self, edges: int) -> bool:
+    def has_sparse_form(self, num_edges: int) -> bool:
         norm = self.mlp_src[1]
-        return not norm.training or (can_use_edge_norm(norm) and edges > 1)
+        return not norm.training or (can_use_edge_norm(norm) and num_edges > 1)
 
     def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
         """Apply the inner MLP once per node, with batch statistics over edges, and take the maximum."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import MaxAggregation
 from torch_geometric.typing import Adj
 
-from vig_pyg.conv._sparse import can_use_sparse, reduce_edges
+from vig_pyg.conv._sparse import reduce_edges
 from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Widths
 from vig_pyg.conv.lazy import lazy_mlp
 from vig_pyg.conv.node_update import NodeUpdateConv
@@ -71,8 +71,7 @@ class MaxRelativeConv(NodeUpdateConv):
         if self.skips_propagate() and has_max_relative(x_src, x_dst):
             with suppress(TooManyNeighborsError):
                 return max_relative(x_src, x_dst, edge_index, by_target=self.by_target)
-        edge_index = self.graph(edge_index, x_src, x_dst, sparse=self.fuses() and can_use_sparse(x_src, edge_index))
-        largest = self.check_aggregated(self.send(edge_index, x_src, x_dst), x_dst.size(1))
+        largest = self.exchange(x_src, x_dst, edge_index, x_dst.size(1))
         return torch.stack([x_dst, largest], dim=2).flatten(1)  # (N, C, 2) -> (N, 2 C)
 
     def _lazy_parts(self, widths: tuple[int, int]) -> list[tuple[nn.Sequential, int]]:
