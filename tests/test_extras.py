@@ -25,7 +25,7 @@ COMMANDS = [
     (("graph", "model", "images/val/a/0.png", "--out", "page.html"), {"safetensors"}, "hub"),
     (("graph", "model", "images/val/a/0.png", "--out", "graph.png"), {"safetensors", "matplotlib"}, "hub|plot"),
     (("convert", "model", "out.pth"), {"safetensors"}, "hub"),
-    (("train", "--data", "images", "--model", "vig_micro", "--image-size", "32", "--out", "run", *TRAINING),
+    (("train", "--data", "images", "--model", "vig_micro", "--image-size", "32", "--batch-size", "4", "--out", "run", *TRAINING),
      {"lightning", "jsonargparse"}, "train"),
     (("detect", "predict", "detector", "coco/0.png", "--out", "found"), {"safetensors"}, "hub"),
     (("detect", "evaluate", "detector", "coco/boxes.json", "--quiet"), {"lightning", "pycocotools"}, "train"),
