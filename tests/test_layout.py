@@ -67,3 +67,11 @@ def test_tensors_lie_on_the_default_device_of_the_time_when_the_layout_was_made(
     with torch.device("meta"):
         layout = BatchLayout.from_sizes([(2, 3)])
     assert layout.device.type == layout.pos.device.type == layout.batch.device.type == layout.ptr.device.type == "meta"
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (7, 3), (8, 8), (13, 1)])
+def test_positions_of_pooled_cells_are_the_means_of_their_cells(size, ratio):
+    cells = BatchLayout.from_sizes([size]).pos.view(*size, 2).permute(2, 0, 1)  # (n, 2) -> (2, H, W)
+    want = torch.nn.functional.avg_pool2d(cells, ratio, ceil_mode=True).flatten(1).t()
+    assert torch.equal(BatchLayout.from_sizes([size]).pooled(ratio).pos, want)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vig_pyg._low_precision import Fusable, LowPrecision
 from vig_pyg.layers import FFN, MultiHeadLinear
-from vig_pyg.ops import autocast_type, bias_gelu_, grouped, has_own_numbers
+from vig_pyg.ops import autocast_type, bias_gelu_, grouped, has_own_numbers, is_transformed
 from vig_pyg.position import PositionEmbedding
 
 #: Bytes of the hidden features of an FFN per slice on a CPU, so that they stay in the cache.
@@ -41,7 +41,9 @@ class FusedLayer(nn.Module):
         layer: Any = self._modules["layer"]
         if _is_plain(x) or not _is_readable(layer) or _needs_graph(x, layer.weight):
             out: Tensor = layer(x)
-            return torch.ops.aten.gelu_(out) if self.gelu else out  # in place: the layer's result is fresh
+            if not self.gelu:
+                return out
+            return F.gelu(out) if out.requires_grad or is_transformed() else torch.ops.aten.gelu_(out)  # a fresh result
         dtype = autocast_type(x)
         if dtype is None:
             return _in_place(x, layer, layer.weight, layer.bias, self.gelu)
@@ -56,8 +58,10 @@ class FusedLayer(nn.Module):
 
 
 def _is_plain(x: Tensor) -> bool:
-    """True if the layer itself must be called: under a compiler, without nodes, or on a CPU without autocast."""
-    return torch.compiler.is_compiling() or x.numel() == 0 or (x.is_cpu and not torch.is_autocast_enabled("cpu"))
+    """True if the layer itself must be called: under a compiler or transform, or on a CPU without autocast."""
+    if torch.compiler.is_compiling() or x.numel() == 0 or (x.is_cpu and not torch.is_autocast_enabled("cpu")):
+        return True
+    return is_transformed()
 
 
 def _is_readable(layer: nn.Module) -> bool:
@@ -143,7 +147,8 @@ class FusedFFN(nn.Module):
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:  # noqa: ARG002  (the FFN's contract)
         whole = x.size(0) * self.hidden_channels * x.element_size()
-        if not x.is_cpu or torch.compiler.is_compiling() or whole <= HIDDEN_BUDGET:  # compilers find their own slices
+        traced = torch.compiler.is_compiling() or is_transformed()  # compilers find their own slices
+        if not x.is_cpu or traced or whole <= HIDDEN_BUDGET:
             return self.fc2(self.fc1(x)) + x
         dtype = autocast_type(x)
         rows = max(1, HIDDEN_BUDGET // (self.hidden_channels * (x.dtype if dtype is None else dtype).itemsize))

@@ -26,12 +26,16 @@ TOLERANCE = 2e-3
 #: Largest difference of the cosine similarities of two sources that counts as a tie, for which another runtime may
 #: choose the other source.
 TIE = 1e-4
+#: Largest height and width of a file for any size.
+LARGEST = 4096
 #: Number of images with which a file is tested.
 IMAGES = 9
 
 
-def to_onnx(model: VisionGNN[Any], path: str | Path, *, image_size: Size | None = None) -> Path:
-    """Export a model as an ONNX file with a dynamic batch size and a fixed image size.
+def to_onnx(
+    model: VisionGNN[Any], path: str | Path, *, image_size: Size | None = None, dynamic_size: bool = False
+) -> Path:
+    """Export a model as an ONNX file with a dynamic batch size, and a fixed or dynamic image size.
 
     If onnxruntime is installed, the file is tested with nine images before it is saved. It must select the same
     neighbors as the model, or equally near ones, and must give the same logits on these graphs.
@@ -40,6 +44,9 @@ def to_onnx(model: VisionGNN[Any], path: str | Path, *, image_size: Size | None 
         model: A model, fused or not, which is exported in evaluation mode.
         path: Path of the file, which must not exist.
         image_size: Height and width in pixels; by default the square of `model.config.image_size`.
+        dynamic_size: If true, the file takes images of every height and width up to 4096 pixels that have two rows and
+            columns of patches in the last stage: 17 pixels at least for an isotropic model of patch size 16, and 33
+            for a pyramid of patch size 4. Its graphs must be `"knn"`. Position codes are computed in the file.
 
     Returns:
         The path. The input of the file is `images (B, in_channels, H, W)`, the output `logits (B, num_classes)`.
@@ -49,7 +56,7 @@ def to_onnx(model: VisionGNN[Any], path: str | Path, *, image_size: Size | None 
         FileNotFoundError: If the folder does not exist.
         ImportError: If onnx or onnxscript is not installed.
         ValueError: If the neighbors or the logits of the file differ from those of the model, or if the exporter fixes
-            the batch size, as it does for some graph builders.
+            the batch size, or cannot leave the image size open, as for some graph builders.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -70,9 +77,15 @@ def to_onnx(model: VisionGNN[Any], path: str | Path, *, image_size: Size | None 
     was_training = model.training
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        images = _images(IMAGES, model.config.in_channels, height, width).to(model.pos_embed.weight.device)
-        _write(model.eval(), images, partial)
-        _check(model, images, partial)
+        batches = [
+            _images(count, model.config.in_channels, *size).to(model.pos_embed.weight.device)
+            for count, size in _tests(model, (height, width), dynamic_size)
+        ]
+        if dynamic_size:
+            _write_any_size(model.eval(), batches[0], partial)
+        else:
+            _write(model.eval(), batches[0], partial)
+        _check(model, batches, partial)
         partial.replace(path)
     finally:
         model.train(was_training)
@@ -84,17 +97,49 @@ def _images(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0), device="cpu")
 
 
+def _tests(model: VisionGNN[Any], size: Size, dynamic_size: bool) -> list[tuple[int, Size]]:
+    """The numbers and sizes of the images with which a file is tested."""
+    (height, width), smallest = size, _smallest(model)
+    others = [(2, (height + smallest, width)), (3, (max(smallest, height // 2), width + smallest - 1))]
+    return [(IMAGES, size), *(others if dynamic_size else [])]
+
+
 @torch.no_grad()
-def _write(model: VisionGNN[Any], images: Tensor, path: Path) -> None:
-    dynamic = ({0: torch.export.Dim("batch", min=1, max=4096)},)
+def _write(model: VisionGNN[Any], images: Tensor, path: Path, sides: dict[int, Any] | None = None) -> None:
+    dynamic = {0: torch.export.Dim("batch", min=1, max=4096), **(sides or {})}
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
-    made = torch.onnx.export(model, (images,), dynamo=True, verbose=False, dynamic_shapes=dynamic, **names)
+    made = torch.onnx.export(model, (images,), dynamo=True, verbose=False, dynamic_shapes=(dynamic,), **names)
     assert made is not None
     made.save(path)
 
 
+def _smallest(model: VisionGNN[Any]) -> int:
+    """The smallest height and width of a file for any size: exporters fix lengths of 1, also those of a last stage."""
+    return 1 + max(int(info["reduction"]) for info in model.feature_info)
+
+
+def _write_any_size(model: VisionGNN[Any], images: Tensor, path: Path) -> None:
+    """As `_write`, with open height and width.
+
+    Raises:
+        ValueError: If the exporter cannot leave them open.
+    """
+    smallest = _smallest(model)
+    height, width = (max(size, 4 * smallest) for size in images.shape[2:])
+    # The exporter could take height and width for one number if they were equal.
+    example = _images(2, images.size(1), height, width + smallest).to(images.device)
+    sides = {i: torch.export.Dim(name, min=smallest, max=LARGEST) for i, name in ((2, "height"), (3, "width"))}
+    try:
+        _write(model, example, path, sides)
+    except Exception as error:
+        raise ValueError(
+            f"The exporter cannot leave the size of the images open for this model, with graph {model.config.graph!r}: "
+            "export a model with graph='knn', or leave dynamic_size out."
+        ) from error
+
+
 @torch.no_grad()
-def _check(model: VisionGNN[Any], images: Tensor, path: Path) -> None:
+def _check(model: VisionGNN[Any], batches: list[Tensor], path: Path) -> None:
     """Check that the file gives the logits of the model, for other batch sizes than that of the export."""
     if importlib.util.find_spec("onnxruntime") is None:
         return
@@ -104,9 +149,10 @@ def _check(model: VisionGNN[Any], images: Tensor, path: Path) -> None:
             f"The exporter ties this model to {IMAGES} images at once: its graph ({model.config.graph!r}) depends on "
             "their number. Export a model with graph='knn'."
         )
+    images, *others = batches
     known = searches == _count_searches(model, images[:1])  # otherwise a user's builder has its own search
     errors = []
-    for part in images.split([1, IMAGES - 1]):
+    for part in (*images.split([1, IMAGES - 1]), *others):
         logits, *choices = session.run(None, {"images": part.cpu().numpy()})
         with _chosen(model, [torch.from_numpy(one) for one in choices] if known else []):
             want = model(part).float().cpu()
@@ -165,7 +211,8 @@ def _as_near(
 ) -> Tensor:
     """Return the edges from the chosen sources; raise `ValueError` if they are not as near as the nearest ones."""
     (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
-    choice = choice.to(x.device)
+    k, step = shrink(search.k, search.dilation, m)
+    choice = choice[..., : (k - 1) * step + 1].to(x.device)  # a file for any size selects more of small images
     targets, sources = unit_rows(x, [n]).view(-1, n, x.size(1)), unit_rows(x_src, [m]).view(-1, m, x.size(1))
     near = targets @ sources.transpose(1, 2)  # (B, n, m)
     if search.position is not None:
@@ -175,7 +222,6 @@ def _as_near(
     off = float((near.gather(2, choice) - best).abs().max())
     if not off < TIE:
         raise ValueError(f"The ONNX file selects other neighbors than the model; their similarity is {off:.1e} lower.")
-    step = shrink(search.k, search.dilation, m)[1]
     image = torch.arange(len(choice), device=x.device).view(-1, 1, 1)
     source = (choice + image * m)[..., ::step]  # (B, n, kept)
     target = image * n + torch.arange(n, device=x.device).view(1, -1, 1).expand_as(source)

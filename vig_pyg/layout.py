@@ -226,7 +226,7 @@ class BatchLayout:
         """Create the layout of grids (one entry if all are equal), pooled over windows of `ratio` x `ratio` cells."""
         layout = cls.__new__(cls)
         layout._pos = layout._batch = layout._ptr = None
-        pooled = tuple((-(-h // ratio), -(-w // ratio)) for h, w in grids)
+        pooled = tuple(((h - 1) // ratio + 1, (w - 1) // ratio + 1) for h, w in grids)  # as compilers write it
         layout._set([h * w for h, w in pooled], pooled, ratio, num_graphs, device)
         layout._unpooled = grids
         return layout
@@ -279,18 +279,16 @@ def _device(device: torch.device | None) -> torch.device:
 
 def _cells(size: Size, ratio: int, device: torch.device) -> Tensor:
     """Centers (row, column) of the pooled cells of a grid, `(n, 2)`."""
-    cells = _raster(size, device)
-    if ratio == 1:
-        return cells
-    return pool_map(cells.view(*size, 2).permute(2, 0, 1), ratio).flatten(1).t()  # (2, h, w) -> (h w, 2)
-
-
-def _raster(size: Size, device: torch.device | None) -> Tensor:
-    """Coordinates (row, column) of the cells of a grid in raster order, `(H W, 2)`."""
-    rows, columns = (torch.arange(n, dtype=torch.float32, device=device) for n in size)
+    rows, columns = (_centers(n, ratio, device) for n in size)
     return torch.cartesian_prod(rows, columns).view(-1, 2)
+
+
+def _centers(cells: int, ratio: int, device: torch.device) -> Tensor:
+    """Centers of the pooled cells of one axis; the last one may average fewer cells."""
+    first = torch.arange((cells - 1) // ratio + 1, dtype=torch.float32, device=device) * ratio
+    return first if ratio == 1 else (first + (first + ratio).clamp(max=cells) - 1) / 2
 
 
 def _merge_equal(values: tuple[T, ...]) -> tuple[T, ...]:
     """A tuple of length 1 if all values are equal, otherwise all values."""
-    return values[:1] if len(set(values)) == 1 else values
+    return values[:1] if all(value == values[0] for value in values[1:]) else values  # sizes may have no hash

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vig_pyg.data import BatchLayout, Size
+from vig_pyg.ops import is_exporting, is_open, resized_rows
 
 PositionMode = Literal["official", "grid"]
 #: Largest number of entries of a cached table of products of codes, which is 4 MB in float32.
@@ -132,6 +133,8 @@ class PositionCodes(nn.Module):
     def forward(self, target: BatchLayout, source: BatchLayout, channels: int, dtype: torch.dtype) -> Codes:
         """Return the codes of one image if all images have the same grid, otherwise the codes of all nodes."""
         device = target.device
+        if target.grid_size is not None and is_open(*target.grid_size):
+            return _of_open_grid(self.mode, target, source, channels, dtype)
         if target.grid_size is not None:
             on_gpu = device.type == "cuda"
             return Codes(*_constant(self.mode, target.grid_size, source.ratio, channels, dtype, on_gpu, device))
@@ -162,6 +165,28 @@ def _source(mode: PositionMode, p: Tensor, pos: Tensor, channels: int) -> Tensor
         return sincos(pos, channels)
     # The published code resizes the columns of the n x n table of products, which is equal to resizing the codes.
     return F.interpolate(p.t()[None, None], size=(channels, len(pos)), mode="bicubic")[0, 0].t()
+
+
+def _of_open_grid(
+    mode: PositionMode, target: BatchLayout, source: BatchLayout, channels: int, dtype: torch.dtype
+) -> Codes:
+    """Codes of a grid that a compiler or exporter leaves open: operations of the program instead of constants.
+
+    They are not shortened, because the number of their dimensions would depend on the grid. An exported program always
+    holds the table, as it holds all scores of an image.
+    """
+    assert target.grid_size is not None
+    device = target.device if target.device.type in ("cpu", "cuda") else torch.device("cpu")
+    one = BatchLayout.from_grid(target.grid_size, 1, device)
+    p = sincos(one.pos, channels)
+    q = p
+    if source.ratio > 1:
+        pos = one.pooled(source.ratio).pos
+        q = sincos(pos, channels) if mode == "grid" else resized_rows(p, pos.size(0))
+    if is_exporting() or p.size(0) * q.size(0) <= TABLE_LIMIT:
+        table = (p @ q.t()).div(channels).to(dtype).to(target.device)
+        return Codes(p, q, table)
+    return Codes(*(code.div(channels**0.5).to(dtype).to(target.device) for code in (p, q)))
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -235,8 +260,8 @@ class PositionEmbedding(nn.Module):
     def resized(self, x: Tensor) -> Tensor:
         """Return the embedding, resized to the grid of a map, `(1, C, H', W')`."""
         weight: Tensor = self.weight
-        if x.shape[2:] == weight.shape[2:]:
-            return weight
+        if not is_open(x.size(2), x.size(3)) and x.shape[2:] == weight.shape[2:]:
+            return weight  # of the same size, the resized one is the same, too
         return F.interpolate(weight, size=x.shape[2:], mode="bicubic")
 
     def extra_repr(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.ops import batch_norm_gelu
+from vig_pyg.ops import batch_norm_gelu, is_transformed
 
 
 def _conv_norm(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
@@ -67,8 +67,8 @@ class Stem(nn.Sequential):
         super().__init__(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        # In channels-last memory format the nodes are a view of the map.
-        return _run(self, x.contiguous(memory_format=torch.channels_last))
+        # In channels-last memory format the nodes are a view of the map. Transforms know no memory formats.
+        return _run(self, x if is_transformed() else x.contiguous(memory_format=torch.channels_last))
 
 
 class Downsample(nn.Sequential):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from tests.fake_gpu import fake_gpu
 from vig_pyg.ops import average_pool
-from vig_pyg.ops.average_pool import _WholeCells
+from vig_pyg.ops.average_pool import _of_any_size, _WholeCells
 
 _RNG = random.Random(0)
 CASES = [
@@ -37,3 +37,12 @@ def test_a_gpu_takes_this_gradient_for_whole_cells_alone(size, whole):
         assert ("WholeCells" in str(out.grad_fn)) is whole
         assert out.shape == (2, 8, -(-size[0] // 2), -(-size[1] // 2))
         assert average_pool(x.detach(), 2).grad_fn is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pooling_of_open_sizes_is_that_of_known_ones(seed):
+    torch.manual_seed(seed)
+    height, width, ratio = (int(torch.randint(1, most, ())) for most in (12, 12, 6))
+    x = torch.randn(2, 3, height, width, dtype=torch.float64)
+    want = torch.nn.functional.avg_pool2d(x, ratio, ceil_mode=True)
+    torch.testing.assert_close(_of_any_size(x, ratio), want, rtol=0, atol=1e-13)

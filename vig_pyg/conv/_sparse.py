@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.ops import edge_rows
+from vig_pyg.ops import edge_rows, is_transformed
 
 
 def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.dtype) -> Tensor:
@@ -60,12 +60,13 @@ def reduce_edges(adj_t: Tensor, x: Tensor, reduce: Literal["amax", "sum"]) -> Te
 
 
 def can_use_sparse(x: Tensor, edge_index: Tensor) -> bool:
-    """True if the reduction over edges can be a sparse product: on a CPU, with edges, and outside `torch.compile`."""
+    """True if the reduction over edges can be a sparse product: on a CPU, with edges, not compiled or transformed."""
     return (
         x.device.type == "cpu"
         and edge_index.layout == torch.strided
         and edge_index.size(1) > 0
         and not torch.compiler.is_compiling()
+        and not is_transformed()
     )
 
 

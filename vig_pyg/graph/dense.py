@@ -46,6 +46,27 @@ def dense_edges(
         >>> dense_edges(x, layout, x, layout, [0, 1], None).tolist()
         [[0, 1, 1, 0, 2, 1], [0, 0, 1, 1, 2, 2]]
     """
+    x, y, bias, options = dense_arguments(x, layout, y, layout_src, codes)
+    step = ranks[1] - ranks[0] if len(ranks) > 1 else 1
+    regular = ranks == list(range(0, len(ranks) * step, step))
+    edges = knn(x, y, ranks[-1] + 1, step=step if regular else 1, bias=bias, precision=precision, **options)
+    if regular:
+        return edges
+    return edges.view(2, -1, ranks[-1] + 1)[..., ranks].flatten(1)  # (2, N, k d) -> (2, N k)
+
+
+def dense_arguments(
+    x: Tensor, layout: BatchLayout, y: Tensor, layout_src: BatchLayout, codes: Codes | None
+) -> tuple[Tensor, Tensor, Tensor | None, dict[str, Any]]:
+    """Return targets `(B, n, C)`, sources `(B, m, C)`, bias and further options for `vig_pyg.ops.knn`.
+
+    Args:
+        x: Targets `(N, C)` of a batch whose images have the same number of nodes.
+        layout: Layout of the targets.
+        y: Sources `(M, C)`.
+        layout_src: Layout of the sources.
+        codes: Position codes of one image, or `None`.
+    """
     (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
     b, bias, normalize, width = layout.num_graphs, None, True, 0
     added = None if codes is None or layout.grid_size is None else codes.bias(layout.grid_size)
@@ -57,10 +78,4 @@ def dense_edges(
     x, y = x.view(-1, n, x.size(1)), y.view(-1, m, y.size(1))  # (N, C) -> (B, n, C)
     if codes is not None and added is None:
         x, y = (torch.cat([part, code.expand(b, -1, -1)], 2) for part, code in ((x, codes.p), (y, codes.q)))
-    step = ranks[1] - ranks[0] if len(ranks) > 1 else 1
-    regular = ranks == list(range(0, len(ranks) * step, step))
-    options: dict[str, Any] = {"normalize": normalize, "precision": precision, "grid_width": width}
-    edges = knn(x, y, ranks[-1] + 1, step=step if regular else 1, bias=bias, **options)
-    if regular:
-        return edges
-    return edges.view(2, -1, ranks[-1] + 1)[..., ranks].flatten(1)  # (2, N, k d) -> (2, N k)
+    return x, y, bias, {"normalize": normalize, "grid_width": width}

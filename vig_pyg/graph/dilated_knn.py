@@ -11,11 +11,21 @@ from torch import Tensor, nn
 
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph.cluster import cluster_neighbors, cluster_refuses
-from vig_pyg.graph.dense import dense_edges
+from vig_pyg.graph.dense import dense_arguments, dense_edges
 from vig_pyg.graph.edge_attr import EdgeAttr, Edges, attr_repr, checked_edge_attr, with_edge_attr
 from vig_pyg.graph.registry import register_graph
 from vig_pyg.graph.search import Search
-from vig_pyg.ops import PRECISIONS, Precision, check_features, unit_rows
+from vig_pyg.ops import (
+    PRECISIONS,
+    Precision,
+    check_features,
+    is_exporting,
+    is_open,
+    is_surely,
+    is_transformed,
+    knn_any_size,
+    unit_rows,
+)
 from vig_pyg.position import Codes, PositionCodes, PositionMode
 
 Engine = Literal["auto", "dense", "torch_cluster"]
@@ -37,6 +47,8 @@ def shrink(k: int, dilation: int, num_nodes: int) -> tuple[int, int]:
         >>> shrink(9, 4, 196), shrink(9, 4, 20), shrink(9, 4, 5)
         ((9, 4), (9, 2), (5, 1))
     """
+    if k * dilation <= num_nodes:  # in one comparison: a compiled program is tied to its outcome
+        return k, dilation
     k = min(k, num_nodes)
     return k, max(1, min(dilation, num_nodes // k))
 
@@ -164,13 +176,18 @@ class DilatedKNN(nn.Module):
         layout.check_filled(layout_src)
         dtype = torch.promote_types(x.dtype, torch.float32)
         codes = self.position(layout, layout_src, x.size(1), dtype) if self.position is not None else None
-        kept = [self._ranks(*shrink(self.k, self.dilation, m)) for m in layout_src.distinct_num_nodes]
         regular = layout.is_regular and layout_src.is_regular
+        nodes = layout_src.distinct_num_nodes
+        if regular and is_exporting() and is_open(*nodes) and not is_surely(self.k * self.dilation <= nodes[0]):
+            return self._of_any_size(x, layout, x_src, layout_src, codes)
+        kept = [self._ranks(*shrink(self.k, self.dilation, m)) for m in nodes]
         if regular and self.engine != "torch_cluster":
             return self._from_dense(x, layout, x_src, layout_src, codes, kept[0])
         unit = unit_rows(x, layout.distinct_num_nodes)
         unit_src = unit if x_src is x else unit_rows(x_src, layout_src.distinct_num_nodes)
-        cannot = self.engine == "auto" and cluster_refuses(x.device, max(ranks[-1] for ranks in kept) + 1)
+        most = max(ranks[-1] for ranks in kept) + 1
+        traced = torch.compiler.is_compiling() or is_transformed()  # torch_cluster knows neither
+        cannot = self.engine == "auto" and (traced or cluster_refuses(x.device, most))
         from_any = self._from_dense_ragged if self.engine == "dense" or cannot else _from_cluster
         return from_any(unit, layout, unit_src, layout_src, codes, kept)
 
@@ -180,6 +197,13 @@ class DilatedKNN(nn.Module):
         if codes is not None and layout.grid_size is None:  # the grids differ, so each image has its own codes
             return self._from_dense_ragged(x, layout, y, layout_src, codes, [ranks])
         return dense_edges(x, layout, y, layout_src, ranks, codes, precision=self.knn_precision)
+
+    def _of_any_size(
+        self, x: Tensor, layout: BatchLayout, y: Tensor, layout_src: BatchLayout, codes: Codes | None
+    ) -> Tensor:
+        """Search in an exported program that leaves open whether an image has `k * dilation` sources."""
+        x, y, bias, options = dense_arguments(x, layout, y, layout_src, codes)
+        return knn_any_size(x, y, self.k, self.dilation, bias, normalize=options["normalize"])
 
     def _from_dense_ragged(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vig_pyg._kept import Kept
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph.edge_attr import EdgeAttr, Edges, checked_edge_attr, with_edge_attr
-from vig_pyg.ops import is_exporting
+from vig_pyg.ops import is_exporting, is_transformed
 
 
 class StaticGraph(nn.Module, ABC):
@@ -64,7 +64,8 @@ class StaticGraph(nn.Module, ABC):
         layout.check_filled(layout_src)
         if layout.grid_sizes is None:  # the positions of a point set are not part of the cache key
             return self._edges(layout, layout_src)
-        if is_exporting() or type(layout.pos) is not Tensor:  # tensors of a tracer must not outlive it
+        traced = is_exporting() or is_transformed() or type(layout.pos) is not Tensor
+        if traced:  # tensors of a tracer must not outlive it
             return self._edges(layout, layout_src)
         key = layout.grid_sizes, layout_src.grid_sizes, layout_src.ratio, layout.pos.device, self.extra_repr()
         edges = self._kept.get(key, lambda: self._made(layout, layout_src))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vig_pyg.config import ModelConfig
 from vig_pyg.data import Maps
+from vig_pyg.ops import is_transformed, without_transforms
 
 
 def check_images(images: Maps, config: ModelConfig) -> Maps:
@@ -46,7 +47,7 @@ def _check_one(part: Tensor, where: str, form: str, config: ModelConfig) -> None
             f"Expected {where} with {channels} channels, got {part.size(-3)} in {tuple(part.shape)}: "
             "pass in_channels=... when the model is made."
         )
-    if min(part.shape[-2:]) < patch:
+    if part.size(-2) < patch or part.size(-1) < patch:  # `min` would compare height and width
         raise ValueError(
             f"Expected {where} of at least {patch} x {patch} pixels, got {tuple(part.shape[-2:])}: "
             "resize, or make the model with a smaller patch_size."
@@ -54,6 +55,9 @@ def _check_one(part: Tensor, where: str, form: str, config: ModelConfig) -> None
     # The sum is finite if all pixels are, and takes one pass. A GPU is not checked, because that synchronizes it.
     if part.device.type == "cpu" and not torch.compiler.is_compiling():
         finite = part.detach().flatten(-3).sum(-1, dtype=torch.float64).isfinite()
+        samples = is_transformed()
+        finite = without_transforms(finite) if samples else finite
         if not finite.all():
-            which = f"image {int((~finite).nonzero()[0, 0])} of the batch" if finite.dim() else where
+            known = finite.dim() and not samples  # which of the images or of the samples it is
+            which = f"image {int((~finite).nonzero()[0, 0])} of the batch" if known else where
             raise ValueError(f"Pixels of {which} are not finite (NaN or infinity): check how it was loaded.")

@@ -24,7 +24,9 @@ from vig_pyg.ops._eager import is_eager_on_gpu
 from vig_pyg.ops._exporting import is_exporting
 from vig_pyg.ops._grid_bias import grid_bias
 from vig_pyg.ops._knn_plain import Precision, check, check_finite, image_of, knn_exported, knn_plain
+from vig_pyg.ops._knn_samples import knn_rule
 from vig_pyg.ops._native import library
+from vig_pyg.ops._transforms import no_context, no_gradients, transformable
 from vig_pyg.ops._triton import MOST_IMAGES, TritonKernels, triton_kernels
 from vig_pyg.ops.checks import address
 
@@ -81,7 +83,7 @@ def knn(
     if is_exporting() or not tensors:
         check(x, y, k, step, bias, precision, grid_width)
         return knn_exported(x, y, k, step, bias, normalize, grid_width)
-    out: Tensor = torch.ops.vig_pyg.knn(x, y, k, step, bias, normalize, precision, grid_width)
+    out: Tensor = _knn(x, y, k, step, bias, normalize, precision, grid_width)
     return out
 
 
@@ -207,6 +209,8 @@ torch.library.impl("vig_pyg::knn", "CompositeExplicitAutograd", knn_plain)
 torch.library.impl("vig_pyg::knn", "CPU", _native)
 torch.library.impl("vig_pyg::knn", "CUDA", _on_gpu)
 torch.library.register_fake("vig_pyg::knn", _fake)
+
+_knn = transformable(torch.ops.vig_pyg.knn, knn_rule, setup=no_context, gradients=no_gradients)
 
 
 @register_flop_formula(torch.ops.vig_pyg.knn)

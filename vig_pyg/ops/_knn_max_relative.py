@@ -21,6 +21,8 @@ from vig_pyg.ops._eager import is_eager_on_gpu
 from vig_pyg.ops._exporting import is_exporting
 from vig_pyg.ops._knn import neighbors
 from vig_pyg.ops._knn_plain import Precision, check
+from vig_pyg.ops._knn_samples import knn_max_relative_backward_rule, knn_max_relative_rule
+from vig_pyg.ops._transforms import transformable
 from vig_pyg.ops._triton import MOST_IMAGES, has_triton_kernels, triton_kernels
 from vig_pyg.ops.checks import check_features
 from vig_pyg.ops.rows import winner_type
@@ -85,7 +87,7 @@ def knn_max_relative(
     if not winners and type(k) is type(step) is int and is_eager_on_gpu(x, y):
         return _on_gpu(x, y, k, step, bias, normalize, precision, False, grid_width)[0]
     arguments = x, y, k, step, bias, normalize, precision, winners, grid_width
-    out: Tensor = torch.ops.vig_pyg.knn_max_relative(*arguments)[0]
+    out: Tensor = _knn_max_relative(*arguments)[0]
     return out
 
 
@@ -200,7 +202,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> 
 
 def _gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     (winners,), (x, y) = ctx.saved_tensors, ctx.shapes
-    to_src, to_dst = torch.ops.vig_pyg.knn_max_relative_backward(grad, winners, y[0] * y[1], y[0])
+    to_src, to_dst = _knn_max_relative_backward(grad, winners, y[0] * y[1], y[0])
     return to_dst.view(x), to_src.view(y), *[None] * 7
 
 
@@ -220,7 +222,7 @@ def _gradients_of_backward(ctx: Any, to_src: Tensor, to_dst: Tensor) -> tuple[Te
 
 _ARGUMENTS = "Tensor x, Tensor y, int k, int step, Tensor? bias, bool normalize, str precision, bool winners"
 _ARGUMENTS += ", int grid_width=0"
-_WINNERS = "Tensor grad, Tensor winners, int num_src, int images"
+_WINNERS = "Tensor grad, Tensor winners, SymInt num_src, SymInt images"
 torch.library.define("vig_pyg::knn_max_relative", f"({_ARGUMENTS}) -> (Tensor, Tensor)")
 torch.library.define("vig_pyg::knn_max_relative_backward", f"({_WINNERS}) -> (Tensor, Tensor)")
 torch.library.impl("vig_pyg::knn_max_relative", "CompositeExplicitAutograd", _plain)
@@ -232,6 +234,19 @@ torch.library.register_fake("vig_pyg::knn_max_relative_backward", _fake_backward
 torch.library.register_autograd("vig_pyg::knn_max_relative", _gradients, setup_context=_setup)
 torch.library.register_autograd(
     "vig_pyg::knn_max_relative_backward", _gradients_of_backward, setup_context=_setup_backward
+)
+
+_knn_max_relative = transformable(
+    torch.ops.vig_pyg.knn_max_relative,
+    knn_max_relative_rule,
+    setup=_setup,
+    gradients=_gradients,
+)
+_knn_max_relative_backward = transformable(
+    torch.ops.vig_pyg.knn_max_relative_backward,
+    knn_max_relative_backward_rule,
+    setup=_setup_backward,
+    gradients=_gradients_of_backward,
 )
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.ops._grid_bias import bias_rows, grid_bias
+from vig_pyg.ops._transforms import is_transformed, without_transforms
 from vig_pyg.ops.checks import check_features, check_same, is_symbolic
 
 #: Precisions of products on a GPU, with torch's names, for float32, TF32 or bfloat16 operands.
@@ -54,8 +55,10 @@ def check_finite(norm: Tensor, counts: Sequence[int]) -> None:
     """Check on a CPU that the lengths of features are finite."""
     if norm.device.type != "cpu" or torch.compiler.is_compiling() or is_symbolic(norm):
         return
-    finite = norm.isfinite().flatten()
+    finite = without_transforms(norm).isfinite().flatten()
     if not finite.all():
+        if is_transformed():
+            raise ValueError("Features of a sample are not finite: look for NaN or infinite pixels in the images.")
         node = int((~finite).nonzero()[0, 0])
         raise ValueError(
             f"Feature of node {node}{image_of(node, counts)} is not finite: "
@@ -162,8 +165,18 @@ def knn_exported(
     """Compute the same for any number of images, with operators of every ONNX runtime and all scores at once."""
     if grid_width and bias is not None:
         bias = grid_bias(bias, grid_width, 0, x.size(1))
+    return edges_of(scores_of(x, y, bias, normalize).topk(k, dim=-1).indices[..., ::step], y.size(1))
+
+
+def scores_of(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool) -> Tensor:
+    """The scores of all sources, the largest for the nearest, `(B, n, m)`."""
     x, y, bias = _scored(x, y, bias, normalize)
-    source = (x @ y.transpose(1, 2) + bias).topk(k, dim=-1).indices[..., ::step]  # (B, n, kept)
-    image = torch.arange(x.size(0), device=x.device).view(-1, 1, 1)
-    target = image * x.size(1) + torch.arange(x.size(1), device=x.device).view(1, -1, 1).expand(-1, -1, source.size(2))
-    return torch.stack([(source + image * y.size(1)).flatten(), target.flatten()])
+    return x @ y.transpose(1, 2) + bias
+
+
+def edges_of(source: Tensor, num_src: int) -> Tensor:
+    """The edges `(2, B n kept)` from sources `(B, n, kept)`, numbered within their image of so many."""
+    b, n, kept = source.shape
+    image = torch.arange(b, device=source.device).view(-1, 1, 1)
+    target = image * n + torch.arange(n, device=source.device).view(1, -1, 1).expand(-1, -1, kept)
+    return torch.stack([(source + image * num_src).flatten(), target.flatten()])

@@ -17,10 +17,12 @@ import torch
 from torch import Tensor
 
 from vig_pyg.ops._exporting import is_exporting
+from vig_pyg.ops._max_relative_samples import backward_rule, forward_rule
 from vig_pyg.ops._native import has_native_kernels, library
+from vig_pyg.ops._transforms import transformable
 from vig_pyg.ops._triton import TritonKernels, has_triton_kernels, triton_kernels
 from vig_pyg.ops.checks import address, check_features, check_same, checked_edges
-from vig_pyg.ops.rows import gpu_edges, sorted_edges
+from vig_pyg.ops.rows import gpu_edges, plain_rows, sorted_edges
 
 #: Number of channels per step of the kernel, and the smallest supported width.
 LEAST_CHANNELS = 16
@@ -79,7 +81,7 @@ def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target:
         _check_nodes(x_src, x_dst)
         return _exported(x_src, x_dst, checked_edges(edge_index, x_dst.device))
     winners = torch.is_grad_enabled() and (x_src.requires_grad or x_dst.requires_grad)
-    out: Tensor = torch.ops.vig_pyg.max_relative(x_src, x_dst, edge_index, winners, by_target)[0]
+    out: Tensor = _max_relative(x_src, x_dst, edge_index, winners, by_target)[0]
     return out
 
 
@@ -236,7 +238,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> 
 
 def _gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     edge_index, slots = ctx.saved_tensors
-    found = torch.ops.vig_pyg.max_relative_backward(grad, edge_index, slots, ctx.num_src, ctx.by_target)
+    found = _max_relative_backward(grad, edge_index, slots, ctx.num_src, ctx.by_target)
     return *found, None, None, None
 
 
@@ -251,7 +253,7 @@ def _gradients_of_backward(ctx: Any, to_src: Tensor, to_dst: Tensor) -> tuple[Te
     won = slots >= 0
     source = slots.long().clamp_min(0)
     if slots.dtype is torch.uint8:  # places among the edges of each target
-        edges, first = sorted_edges(edge_index, ctx.num_src, slots.size(0), slots=True)
+        edges, first = plain_rows(edge_index, slots.size(0))
         won = first.diff().gt(0).unsqueeze(1).expand_as(slots)
         source = edges[0][torch.where(won, first[:-1].unsqueeze(1) + slots, 0)] if edges.numel() else source * 0
     relative = to_src.gather(0, source) - to_dst if len(to_src) else torch.zeros_like(to_dst)
@@ -260,7 +262,7 @@ def _gradients_of_backward(ctx: Any, to_src: Tensor, to_dst: Tensor) -> tuple[Te
 
 
 _NODES = "Tensor x_src, Tensor x_dst, Tensor edge_index, bool winners, bool by_target"
-_WINNERS = "Tensor grad, Tensor edge_index, Tensor slots, int num_src, bool by_target"
+_WINNERS = "Tensor grad, Tensor edge_index, Tensor slots, SymInt num_src, bool by_target"
 torch.library.define("vig_pyg::max_relative", f"({_NODES}) -> (Tensor, Tensor)")
 torch.library.define("vig_pyg::max_relative_backward", f"({_WINNERS}) -> (Tensor, Tensor)")
 torch.library.impl("vig_pyg::max_relative", "CPU", _forward)
@@ -271,3 +273,11 @@ torch.library.register_fake("vig_pyg::max_relative", _fake_forward)
 torch.library.register_fake("vig_pyg::max_relative_backward", _fake_backward)
 torch.library.register_autograd("vig_pyg::max_relative", _gradients, setup_context=_setup)
 torch.library.register_autograd("vig_pyg::max_relative_backward", _gradients_of_backward, setup_context=_setup_backward)
+
+_max_relative = transformable(torch.ops.vig_pyg.max_relative, forward_rule, setup=_setup, gradients=_gradients)
+_max_relative_backward = transformable(
+    torch.ops.vig_pyg.max_relative_backward,
+    backward_rule,
+    setup=_setup_backward,
+    gradients=_gradients_of_backward,
+)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vig_pyg.ops._symbolic import is_open
+
 
 def average_pool(x: Tensor, ratio: int) -> Tensor:
     """Average over windows of `ratio` x `ratio` cells; a window at the border averages the cells inside the map.
@@ -25,13 +27,27 @@ def average_pool(x: Tensor, ratio: int) -> Tensor:
         >>> average_pool(torch.tensor([[[[1.0, 2.0, 5.0]]]]), 2).tolist()
         [[[[1.5, 5.0]]]]
     """
-    needs_graph = x.device.type != "cpu" and torch.is_grad_enabled() and x.requires_grad
-    whole = x.size(2) % ratio == 0 and x.size(3) % ratio == 0
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    if needs_graph and whole and not transformed:
+    needs_graph = x.device.type != "cpu" and torch.is_grad_enabled() and x.requires_grad and not transformed
+    if needs_graph and x.size(2) % ratio == 0 and x.size(3) % ratio == 0:
         out: Tensor = _WholeCells.apply(x, ratio)
         return out
+    if is_open(x.size(2), x.size(3)):
+        return _of_any_size(x, ratio)
     return F.avg_pool2d(x, ratio, ceil_mode=True)
+
+
+def _of_any_size(x: Tensor, ratio: int) -> Tensor:
+    """As `average_pool`; `ceil_mode` would tie a compiled program to sizes that the windows divide, or do not."""
+    sums = F.avg_pool2d(F.pad(x, (0, ratio - 1, 0, ratio - 1)), ratio) * ratio**2
+    rows, columns = (_cells_inside(size, ratio, like=x) for size in x.shape[2:])
+    return sums / (rows.unsqueeze(1) * columns)
+
+
+def _cells_inside(cells: int, ratio: int, like: Tensor) -> Tensor:
+    """The number of cells of each window along one axis."""
+    first = torch.arange((cells - 1) // ratio + 1, device=like.device) * ratio
+    return (cells - first).clamp(max=ratio).to(like.dtype)
 
 
 class _WholeCells(torch.autograd.Function):

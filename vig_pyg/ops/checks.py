@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
+from vig_pyg.ops._transforms import is_transformed, without_transforms
+
 #: Accepted dtypes of edges: int64 as in PyG, and int32 as in other libraries.
 _EDGE_TYPES = (torch.int64, torch.int32)
 
@@ -81,7 +83,11 @@ def check_range(edge_index: Tensor, num_src: int, num_dst: int, owner: str = "")
         return
     if edge_index.device.type not in ("cpu", "cuda"):
         edge_index = edge_index.cpu()  # other devices lack this reduction of int64
-    low, high = (part.tolist() for part in edge_index.aminmax(dim=1))
+    if is_transformed():  # samples may add a dimension
+        ends = [without_transforms(row).aminmax() for row in edge_index]
+        low, high = [int(end.min) for end in ends], [int(end.max) for end in ends]
+    else:
+        low, high = (part.tolist() for part in edge_index.aminmax(dim=1))
     if min(low) < 0 or high[0] >= num_src or high[1] >= num_dst:
         raise out_of_range((low[0], high[0]), (low[1], high[1]), num_src, num_dst, owner)
 

@@ -93,6 +93,19 @@ def _in_order(edges: Tensor) -> Tensor:
     return torch.stack([edges[0, order], target])
 
 
+def plain_rows(edge_index: Tensor, num_dst: int) -> tuple[Tensor, Tensor]:
+    """As `sorted_edges`, for edges that are known to be in range, in operations that can be differentiated and batched.
+
+    Args:
+        edge_index: Edges `(2, E)`.
+        num_dst: Number of targets N.
+    """
+    order = edge_index[1].argsort(stable=True)
+    degree = torch.zeros(num_dst, dtype=torch.long, device=edge_index.device)
+    degree = degree.index_add(0, edge_index[1], torch.ones_like(edge_index[1]))
+    return edge_index[:, order], torch.nn.functional.pad(degree.cumsum(0), (1, 0))
+
+
 def _too_many() -> TooManyNeighborsError:
     return TooManyNeighborsError(
         f"A node has more than {MOST_NEIGHBORS} neighbors: set `fuse = False` on the operator to train."
