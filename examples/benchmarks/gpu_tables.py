@@ -65,7 +65,7 @@ def tables(args: argparse.Namespace, name: str) -> list[Table]:
     ]
     if args.device.type == "cuda":
         found += [Table("CUDA graph", False, size, [*OURS, *peers]) for size in (1, batch)]
-        found += [Table("CUDA graph", True, batch, ["ours", "Swin-T", "reference"])]
+        found += [Table("CUDA graph", True, batch, ["ours", "Swin-T", "reference", *([] if args.quick else ["floor"])])]
     if args.no_compile:
         return found
     few = ["ours", "reference", "Swin-T"]  # each compilation takes half a minute

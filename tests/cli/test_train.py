@@ -148,7 +148,7 @@ def test_sigterm_of_a_process(tmp_path, pictures):
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 143, err
-    assert b"goes on" in err
+    assert b"resume with: vig-pyg train --resume" in err
 
 
 def test_a_variable_that_is_left_over_overwrites_no_run(tmp_path, pictures, capsys, monkeypatch):

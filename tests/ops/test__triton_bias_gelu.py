@@ -34,7 +34,7 @@ def test_nothing_beyond_the_last_row_is_written_and_no_row_is_no_fault():
 
 @pytest.mark.parametrize(("shape", "size"), [((3, 12), 12), ((3, 16), 15)])
 def test_shapes_that_do_not_fit_are_refused(shape, size):
-    with pytest.raises(ValueError, match="multiple of 8 and a bias"):
+    with pytest.raises(ValueError, match="multiple of 8, and a bias"):
         bias_gelu_(torch.zeros(shape, device=DEVICE), torch.zeros(size, device=DEVICE), gelu=True)
 
 

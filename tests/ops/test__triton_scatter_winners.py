@@ -59,5 +59,5 @@ def test_other_shapes_are_refused():
     cases = [(grad[:, 1:], winners, 3, 1), (grad[:1], winners, 3, 1), (grad, winners.long(), 3, 1)]
     cases += [(grad, winners, 3, 2), (grad, winners, 4, 0), (grad, winners.t().contiguous().t(), 3, 1)]
     for one, two, num_src, images in cases:
-        with pytest.raises(ValueError, match="Winners"):
+        with pytest.raises(ValueError, match="Contiguous winners"):
             scatter_winners(one.to(DEVICE), two.to(DEVICE), num_src, images)
