@@ -82,6 +82,7 @@ def test_one_onnx_file_serves_every_size(case, tmp_path):
 
 @quiet
 @onnx
+@pytest.mark.slow
 def test_a_graph_whose_size_cannot_stay_open_is_named(tmp_path):
     model = calibrated(ViG("micro", num_classes=5, image_size=64, graph="window"))
     with pytest.raises(
