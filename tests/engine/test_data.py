@@ -1,3 +1,9 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 from torch.utils.data import TensorDataset
 
@@ -27,3 +33,49 @@ def test_what_no_run_could_use_is_told():
         TrainData.check(data, None, ClassificationConfig(), world=1)
     with pytest.raises(ValueError, match="multiple"):
         TrainData.check(few_digits(), None, ClassificationConfig(accumulate=7), world=1)
+
+
+WORKERS = """
+import multiprocessing, os, sys, time
+from vig_pyg.engine import data
+
+def work(over, path):
+    data._stay_until_told(over, 0)
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(600)
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    workers = [multiprocessing.Process(target=work, args=(data._is_over(), path)) for path in sys.argv[2:]]
+    [worker.start() for worker in workers]
+    [worker.join() for worker in workers]
+"""
+
+
+def is_running(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_workers_end_with_a_process_that_is_killed(tmp_path, method):
+    script, names = tmp_path / "workers.py", [tmp_path / "one", tmp_path / "two"]
+    script.write_text(WORKERS)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, script, method, *names], env=environment)
+    while not all(name.exists() and name.read_text() for name in names):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    workers = [int(name.read_text()) for name in names]
+    deadline = time.monotonic() + 120
+    while any(map(is_running, workers)):
+        assert time.monotonic() < deadline, workers
+        time.sleep(0.1)

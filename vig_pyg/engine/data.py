@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from multiprocessing.connection import wait
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any
@@ -213,6 +216,18 @@ def _stay_until_told(over: Any, _: int) -> None:
 
     for signum in SIGNALS:
         signal.signal(signum, stay if signum == signal.SIGTERM else signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when the training process is gone, even if it was killed.
+
+    torch compares the parent's process id, which stays that of the fork server if the workers come from one.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(0)
 
 
 @cache
