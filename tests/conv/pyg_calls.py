@@ -11,7 +11,7 @@ from itertools import product
 import torch
 from torch import nn
 from torch_geometric import EdgeIndex
-from torch_geometric.nn import EdgeConv, GINConv, SAGEConv, Sequential
+from torch_geometric.nn import Sequential
 from torch_geometric.nn.aggr import MaxAggregation, SumAggregation
 from torch_geometric.testing import assert_module
 from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
@@ -324,31 +324,3 @@ def reference(name):
         return update(operator, x_dst, out)
 
     return ref
-
-
-def plainly(operator, x_src, x_dst, edges, mask=None):
-    """For operators of PyG: the same operator, called in the plainest way."""
-    assert mask is None
-    return operator((x_src, x_dst), edges)
-
-
-class PyGOwn:
-    """Factories of PyG's operators with the interface of `make`."""
-
-    @staticmethod
-    def edge(width, **options):
-        return EdgeConv(plain_mlp(2 * first_of(width)), **options)
-
-    @staticmethod
-    def gin(width, **options):
-        return GINConv(plain_mlp(first_of(width)), train_eps=True, **options).double()
-
-    @staticmethod
-    def sage(width, **options):
-        options.setdefault("aggr", "max")
-        return SAGEConv(width, OUT, **options).double()
-
-
-def first_of(width):
-    width = width if isinstance(width, int) else max(width)
-    return C if width < 0 else width
