@@ -202,3 +202,15 @@ def test_explanations_keep_the_attributes(family):
         fixed_graphs(model, [g.edge_index for g in graphs], [None]),
     ):
         pass
+
+
+def test_an_attribute_of_that_name_in_a_foreign_builder_may_be_anything():
+    class Learned(torch.nn.Module):
+        def __init__(self, k, dilation):
+            super().__init__()
+            self.search, self.edge_attr = DilatedKNN(k, dilation), torch.nn.Parameter(torch.rand(2))
+
+        def forward(self, *args):
+            return self.search(*args)
+
+    assert ViG("micro", graph=Learned, num_classes=3, depth=1).eval()(torch.rand(1, 3, 32, 32)).shape == (1, 3)

@@ -5,7 +5,9 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, jacrev, vmap
 
+from tests.common import calibrated
 from tests.test_fuse import settled
+from vig_pyg import ViG
 
 pytestmark = pytest.mark.filterwarnings("error")  # vmap warns where it calls an operator once per sample
 
@@ -74,3 +76,9 @@ def test_a_sample_that_is_not_finite_is_refused():
     images[1, 0, 3, 4] = torch.nan
     with pytest.raises(ValueError, match="Pixels of images are not finite"):
         vmap(grad(lambda image: model(image[None]).sum()))(images)
+
+
+def test_a_model_is_a_function_of_each_sample_without_gradients():
+    model, images = calibrated(ViG("micro", num_classes=5, depth=1)), torch.rand(3, 3, 32, 32)
+    found = torch.func.vmap(lambda image: model(image[None])[0])(images)
+    assert torch.allclose(found, model(images), atol=1e-3)

@@ -100,7 +100,8 @@ class Grapher(nn.Module):
         if isinstance(self.conv, VisionConv):
             self.conv.by_target = True  # `sound_graph` checks and sorts the edges
         self._edge_argument = edge_argument(self.conv)
-        if getattr(builder, "edge_attr", ()) and self._edge_argument is None:
+        named = getattr(builder, "edge_attr", ())  # as builders of this library name them; others may mean anything
+        if isinstance(named, tuple) and named and self._edge_argument is None:
             raise refuse_edge_attr(self.conv)
         self.fc2 = LinearNorm(2 * channels, channels)
         self.drop_path = DropPath(drop_path)

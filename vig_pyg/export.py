@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.data import BatchLayout, Size
-from vig_pyg.graph import DilatedKNN
+from vig_pyg.graph import DilatedKNN, Edges, with_edge_attr
 from vig_pyg.graph.dilated_knn import shrink
 from vig_pyg.models import VisionGNN
 from vig_pyg.ops import unit_rows
@@ -195,8 +195,8 @@ def _chosen(model: VisionGNN[Any], choices: list[Tensor]) -> Iterator[None]:
     """A context in which the searches of the model return the given sources `(B, n, k)`, if these are as near."""
     left = iter(choices)
 
-    def choose(search: DilatedKNN, args: tuple[Tensor, BatchLayout, Tensor, BatchLayout], _: Tensor) -> Tensor:
-        return _as_near(search, *args, next(left))
+    def choose(search: DilatedKNN, args: tuple[Tensor, BatchLayout, Tensor, BatchLayout], _: Edges) -> Edges:
+        return with_edge_attr(_as_near(search, *args, next(left)), search.edge_attr, *args)
 
     hooks = [module.register_forward_hook(choose) for module in _searches(model)] if choices else []
     try:

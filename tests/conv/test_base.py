@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.aggr import MinAggregation
 
@@ -295,3 +296,15 @@ def test_decomposition_is_refused_whenever_it_is_set(name):
     with pytest.raises(ValueError, match="got decomposed_layers=2, leave it out"):
         conv.decomposed_layers = 2
     assert conv.decomposed_layers == 1
+
+
+@pytest.mark.parametrize("name", CONVS)
+def test_norms_without_running_statistics_are_those_of_the_messages(name):
+    conv = CONVS[name](8, 16).eval()
+    for mlp in conv.children():
+        if isinstance(mlp, nn.Sequential):
+            mlp[1] = nn.BatchNorm1d(mlp[1].num_features, track_running_stats=False).eval()
+    x, edges = torch.rand(10, 8), torch.randint(10, (2, 40))
+    fused = conv(x, edges)
+    conv.fuse = False
+    torch.testing.assert_close(fused, conv(x, edges), atol=1e-4, rtol=1e-4)

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from vig_pyg.conv import CONVS
+from vig_pyg.conv import CONVS, GraphSAGEConv
 from vig_pyg.conv.lazy import LazyMultiHeadLinear, complete, lazy_mlp
 from vig_pyg.layers import multi_head_mlp
 
@@ -83,3 +83,21 @@ def test_a_failed_first_call_leaves_all_layers_lazy():
     with pytest.raises(ValueError, match="heads=4 must divide in_channels=14"):
         conv((torch.rand(6, 8), torch.rand(6, 6)), edges)
     assert conv((torch.rand(6, 12), torch.rand(6, 8)), edges).shape == (6, 16) and conv.in_channels == (12, 8)
+
+
+def test_a_weight_that_was_loaded_without_its_bias_is_kept():
+    ready, lazy = GraphSAGEConv(8, 16), GraphSAGEConv(-1, 16)
+    state = {key: part for key, part in ready.state_dict().items() if key != "mlp_src.0.bias"}
+    lazy.load_state_dict(state, strict=False)
+    lazy(torch.rand(5, 8), torch.tensor([[0, 1], [1, 2]]))
+    assert torch.equal(lazy.mlp_src[0].weight, ready.mlp_src[0].weight)
+    assert torch.equal(lazy.mlp_src[0].bias, torch.zeros(8))
+
+
+def test_widths_that_are_set_in_inference_mode_can_be_trained():
+    lazy = GraphSAGEConv(-1, 16)
+    x, edges = torch.rand(5, 8), torch.tensor([[0, 1], [1, 2]])
+    with torch.inference_mode():
+        lazy.eval()(x, edges)
+    lazy.train()(x, edges).sum().backward()
+    assert lazy.mlp[0].weight.grad is not None

@@ -311,3 +311,11 @@ def test_equal_models_give_equal_bytes(made, tmp_path):
         made.save_pretrained(tmp_path / name)
     for file in ("config.json", "model.safetensors", "README.md"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_a_replaced_classifier_of_another_width_is_not_saved(tmp_path):
+    model = vig_micro(num_classes=5)
+    model.head.fc2 = torch.nn.Linear(model.head.fc2.in_features, 7)
+    with pytest.raises(ValueError, match="could not be loaded again"):
+        model.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()

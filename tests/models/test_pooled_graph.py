@@ -98,3 +98,12 @@ def test_loaders_and_copies_keep_the_names(model):
     assert not hasattr(batch, "nothing") and "edge_index" in batch and "edge_attr" not in batch
     batch.pos_src = batch.pos_src + 1
     assert torch.equal(batch["pooled"].pos, batch.pos_src) and not torch.equal(again.pos_src, batch.pos_src)
+
+
+@pytest.mark.parametrize("key", ["pos", "pos_src", "edge_index"])
+def test_items_are_attributes(key):
+    graph = PooledGraph(pos=torch.rand(4, 2), pos_src=torch.rand(1, 2), edge_index=torch.tensor([[0], [3]]))
+    assert graph[key] is getattr(graph, key) and set(graph.node_types) == {"patch", "pooled"}
+    other = graph[key].clone()
+    graph[key] = other
+    assert getattr(graph, key) is other and set(graph.node_types) == {"patch", "pooled"}

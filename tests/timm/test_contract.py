@@ -56,7 +56,9 @@ def test_lists_and_batches_are_as_for_our_models(pair):
     assert torch.equal(theirs.forward_head(batch), own.forward_head(own.forward_features(images)))
     assert torch.equal(own.graphs(images)[0].edge_index, theirs.graphs(images)[0].edge_index)
     theirs.reset_classifier(5, "max")
-    with pytest.raises(UnsupportedPoolError, match="A list of images needs global_pool='avg', got 'max'"):
+    with pytest.raises(
+        UnsupportedPoolError, match="A list of images or a batch of patches needs global_pool='avg', got 'max'"
+    ):
         theirs(images)
 
 
@@ -226,3 +228,11 @@ def test_fusing(pair):
     own, theirs = pair
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(theirs.fuse()(images), own.fuse()(images))
+
+
+@pytest.mark.parametrize("pool", ["max", "avgmax", ""])
+def test_patches_are_pooled_by_their_average_or_refused(pool):
+    model = timm.create_model("pvig_micro", global_pool=pool, num_classes=0 if pool == "" else 5).eval()
+    patches = model.forward_features([torch.rand(3, 32, 32), torch.rand(3, 32, 48)])
+    with pytest.raises(UnsupportedPoolError, match="global_pool='avg'"):
+        model.forward_head(patches)

@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vig_pyg.ops import edge_rows, is_transformed
 
@@ -68,6 +69,11 @@ def can_use_sparse(x: Tensor, edge_index: Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and not is_transformed()
     )
+
+
+def uses_batch_statistics(norm: nn.Module) -> bool:
+    """True if the norm computes statistics of its input: in training, and without running statistics always."""
+    return norm.training or (isinstance(norm, _BatchNorm) and norm.running_mean is None)
 
 
 def can_use_edge_norm(norm: nn.Module) -> bool:

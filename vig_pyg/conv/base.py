@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
-from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn.aggr import Aggregation, MaxAggregation
 from torch_geometric.typing import Adj
 
 from vig_pyg.conv._sparse import can_use_sparse, transposed_csr
@@ -16,7 +16,7 @@ from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Wi
 from vig_pyg.conv.adjacency import check_size, plain_edges
 from vig_pyg.conv.lazy import complete
 from vig_pyg.layers import reset_mlp
-from vig_pyg.ops import check_features, check_range, check_same, checked_edges
+from vig_pyg.ops import check_features, check_range, check_same, checked_edges, edge_max
 
 
 class VisionConv(MessagePassing):
@@ -205,6 +205,14 @@ class VisionConv(MessagePassing):
     def has_sparse_form(self, num_edges: int) -> bool:  # noqa: ARG002
         """True if `message_and_aggregate` computes what the layers of this operator compute for so many edges."""
         return True
+
+    def aggregate(
+        self, inputs: Tensor, index: Tensor, ptr: Tensor | None = None, dim_size: int | None = None
+    ) -> Tensor:
+        # A maximum at several messages gives its gradient to the first, as the fused paths do.
+        if type(self.aggr_module) is not MaxAggregation or dim_size is None:
+            return super().aggregate(inputs, index, ptr, dim_size)
+        return edge_max(inputs, index, dim_size)
 
     def fuses(self) -> bool:
         """True if the fused path may be used.

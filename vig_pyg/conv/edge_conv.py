@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import MaxAggregation
 from torch_geometric.typing import Adj
 
-from vig_pyg.conv._sparse import can_use_edge_norm, degrees, edge_norm, reduce_edges
+from vig_pyg.conv._sparse import can_use_edge_norm, degrees, edge_norm, reduce_edges, uses_batch_statistics
 from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Widths
 from vig_pyg.conv.base import VisionConv
 from vig_pyg.conv.lazy import lazy_mlp
@@ -76,7 +76,7 @@ class EdgeConv(VisionConv):
     def has_sparse_form(self, num_edges: int) -> bool:
         linear, norm, act = self.mlp
         layers = readable_heads(linear) > 0 and type(act) is nn.GELU
-        if not norm.training:  # also true for the `Identity` that replaces a folded batch norm
+        if not uses_batch_statistics(norm):  # also true for the `Identity` that replaces a folded batch norm
             return layers and isinstance(norm, nn.BatchNorm1d | nn.Identity)
         return layers and can_use_edge_norm(norm) and num_edges > 1
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import MaxAggregation, MultiAggregation
 from torch_geometric.typing import Adj
 
-from vig_pyg.conv._sparse import can_use_edge_norm, degrees, edge_norm, reduce_edges
+from vig_pyg.conv._sparse import can_use_edge_norm, degrees, edge_norm, reduce_edges, uses_batch_statistics
 from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Widths
 from vig_pyg.conv.lazy import lazy_mlp
 from vig_pyg.conv.node_update import NodeUpdateConv
@@ -89,7 +89,7 @@ class GraphSAGEConv(NodeUpdateConv):
 
     def has_sparse_form(self, num_edges: int) -> bool:
         norm = self.mlp_src[1]
-        return not norm.training or (can_use_edge_norm(norm) and num_edges > 1)
+        return can_use_edge_norm(norm) and num_edges > 1 if uses_batch_statistics(norm) else True
 
     def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
         """Apply the inner MLP once per node, with batch statistics over edges, and take the maximum."""

@@ -77,10 +77,13 @@ class LazyMultiHeadLinear(LazyModuleMixin, MultiHeadLinear):
         self.in_features, self.out_features = width, shape[0]  # as `nn.Linear` names them
         if self.has_uninitialized_params():
             with torch.no_grad():
-                for part, size in ((self.weight, shape), (self.bias, shape[:1])):
+                for part, size, draw in (
+                    (self.weight, shape, nn.init.kaiming_normal_),
+                    (self.bias, shape[:1], nn.init.zeros_),
+                ):
                     if isinstance(part, UninitializedParameter):
                         part.materialize(size)
-                self.reset_parameters()
+                        draw(part)
 
 
 def lazy_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequential:
@@ -136,8 +139,9 @@ def complete(parts: Sequence[tuple[nn.Sequential, int]]) -> None:
     for mlp, width in parts:
         if isinstance(mlp[0], LazyMultiHeadLinear):
             mlp[0].shape_for(width)
-    for mlp, width in parts:
-        for layer in mlp:
-            if isinstance(layer, LazyModuleMixin):
-                layer._infer_parameters(layer, (torch.empty(0, width, device="meta"),))
-            width = getattr(layer, "out_channels", width)
+    with torch.inference_mode(False):  # parameters that are made in inference mode could not be trained later
+        for mlp, width in parts:
+            for layer in mlp:
+                if isinstance(layer, LazyModuleMixin):
+                    layer._infer_parameters(layer, (torch.empty(0, width, device="meta"),))
+                width = getattr(layer, "out_channels", width)

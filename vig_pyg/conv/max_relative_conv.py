@@ -15,7 +15,7 @@ from vig_pyg.conv._types import MessagePassingOptions, NodesOrOptPair, Sizes, Wi
 from vig_pyg.conv.lazy import lazy_mlp
 from vig_pyg.conv.node_update import NodeUpdateConv
 from vig_pyg.conv.registry import register_conv
-from vig_pyg.ops import TooManyNeighborsError, edge_max, has_max_relative, max_relative
+from vig_pyg.ops import TooManyNeighborsError, has_max_relative, max_relative
 
 
 @register_conv("mr")
@@ -79,13 +79,6 @@ class MaxRelativeConv(NodeUpdateConv):
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
         return x_j - x_i
-
-    def aggregate(
-        self, inputs: Tensor, index: Tensor, ptr: Tensor | None = None, dim_size: int | None = None
-    ) -> Tensor:
-        if type(self.aggr_module) is not MaxAggregation or dim_size is None:
-            return super().aggregate(inputs, index, ptr, dim_size)
-        return edge_max(inputs, index, dim_size)
 
     def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
         x_src, x_dst = x

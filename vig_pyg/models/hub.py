@@ -190,7 +190,8 @@ class HubMixin(
         assert isinstance(self, nn.Module)
         with torch.device("meta"):
             fresh = type(self)(self.config)
-        if fresh.state_dict().keys() != self.state_dict().keys():
+        expected, found = ({key: part.shape for key, part in m.state_dict().items()} for m in (fresh, self))
+        if expected != found:
             raise ValueError(
                 f"The weights of this {type(self).__name__} do not match its configuration (it was fused, or parts "
                 "were replaced), so it could not be loaded again: save the original model."

@@ -24,7 +24,9 @@ class PooledGraph(HeteroData):
     """A bipartite graph with the node types `"patch"` (targets) and `"pooled"` (sources).
 
     As `HeteroData` it is right in PyG's transforms and conversions, which would otherwise join target i and source i.
-    The names of an unpooled graph (`edge_index`, `pos`, `pos_src`, `batch`, `ptr`) are valid too.
+    The names of an unpooled graph (`edge_index`, `pos`, `pos_src`, `batch`, `ptr`) are valid too. PyG's transforms for
+    one set of nodes, such as `Distance` and `Cartesian`, do not suit it: `edge_attr="distance"` and `"offset"` of a
+    graph builder have these values.
 
     Example:
         >>> import torch
@@ -46,6 +48,17 @@ class PooledGraph(HeteroData):
                 return stores[place][name]
             raise AttributeError(f"{type(self).__name__} has no {key}.")
         return super().__getattr__(key)
+
+    def __getitem__(self, *args: Any) -> Any:
+        if len(args) == 1 and isinstance(args[0], str) and args[0] in _PLACES:
+            return getattr(self, args[0])
+        return super().__getitem__(*args)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(key, str) and key in _PLACES:
+            setattr(self, key, value)
+        else:
+            super().__setitem__(key, value)
 
     def __setattr__(self, key: str, value: Any) -> None:
         if key in _PLACES:

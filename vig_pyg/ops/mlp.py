@@ -16,6 +16,7 @@ from vig_pyg.ops._autocast import autocast_type
 from vig_pyg.ops._readable import readable_heads
 from vig_pyg.ops._recomputable import can_recompute, is_recomputable
 from vig_pyg.ops._recomputed_branch import RecomputedBranch
+from vig_pyg.ops._transforms import is_transformed
 from vig_pyg.ops.recomputed import RecomputedLinearNorm, RecomputedMLP, RecomputedNorm
 from vig_pyg.ops.tiled import TiledMLP, is_worth_tiling
 
@@ -126,7 +127,7 @@ def _as_nodes(x: Tensor) -> Tensor | None:
     """View channels-last feature maps as nodes; `None` for another memory format."""
     if x.dim() == 2:
         return x if x.is_contiguous() else None
-    if x.dim() != 4 or not x.is_contiguous(memory_format=torch.channels_last):
+    if x.dim() != 4 or is_transformed() or not x.is_contiguous(memory_format=torch.channels_last):
         return None
     return x.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, H, W) -> (B H W, C)
 

@@ -92,11 +92,7 @@ class TimmContract(VisionGNN[Any]):
         return self.num_features
 
     def forward(self, images: Images) -> Tensor:
-        if isinstance(images, Tensor):
-            return self.forward_head(self.forward_features(images))
-        if self.global_pool != "avg":
-            raise UnsupportedPoolError(f"A list of images needs global_pool='avg', got {self.global_pool!r}.")
-        return super().forward(images)
+        return self.forward_head(self.forward_features(images))
 
     def forward_features(self, images: Images | Data) -> Any:
         """Compute the last feature maps `(B, C, H, W)`; of a list or a PyG batch, the batch of `VisionGNN`."""
@@ -107,6 +103,10 @@ class TimmContract(VisionGNN[Any]):
     def forward_head(self, batch: Any, pre_logits: bool = False) -> Tensor:
         """Pool the maps of `forward_features`, and compute the logits, or with `pre_logits` the classifier's input."""
         if isinstance(batch, (Batch, Data)):
+            if self.global_pool not in ("avg", "fast", "fastavg"):
+                raise UnsupportedPoolError(
+                    f"A list of images or a batch of patches needs global_pool='avg', got {self.global_pool!r}."
+                )
             return super().forward_head(batch, pre_logits=pre_logits)
         pooled: Tensor = pool_maps(batch) if self.global_pool == "avg" else self.pool(batch)
         logits: Tensor = pooled if pre_logits else self.head(pooled)
