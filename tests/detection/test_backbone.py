@@ -92,3 +92,15 @@ def test_norm_modes_and_stages():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         PyramidFeatures(PyramidViG("micro"), **options)
+
+
+def test_a_pyramid_in_timms_form_gives_the_same_maps():
+    from vig_pyg.timm import TimmPyramidViG
+
+    own, theirs = PyramidViG("micro").eval(), TimmPyramidViG("micro").eval()
+    theirs.load_state_dict(own.state_dict())
+    first, second = (PyramidFeatures(model, out_channels=16).eval() for model in (own, theirs))
+    second.fpn.load_state_dict(first.fpn.state_dict())
+    images = torch.rand(2, 3, 64, 64)
+    for one, two in zip(first(images).values(), second(images).values(), strict=True):
+        assert torch.equal(one, two)
