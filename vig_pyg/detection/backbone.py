@@ -81,8 +81,10 @@ class PyramidFeatures(nn.Module):
             images = RaggedImages(list(images), self.divisor)
         parts, (height, width) = images.images, images.shape[2:]
         same = len({part.shape for part in parts}) == 1
-        images, indices = torch.stack(parts) if same else parts, [s - 1 for s in self.stages]
-        maps = PyramidViG.forward_intermediates(self.body, images, indices)  # models of timm return more
+        # The method of the class, because that of timm's form of a pyramid returns more than maps.
+        maps = PyramidViG.forward_intermediates(
+            self.body, torch.stack(parts) if same else parts, [s - 1 for s in self.stages]
+        )
         sizes = [(height // stride, width // stride) for stride in self.strides]
         padded, masks = zip(*[_pad(m, size) for m, size in zip(maps, sizes, strict=True)], strict=True)
         return self._pyramid(list(padded), list(masks))
