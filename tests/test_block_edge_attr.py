@@ -1,10 +1,12 @@
 """Graphers whose graph has attributes of edges, with PyG's operators and one of our own."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
+import torch_geometric
 from torch import nn
 from torch_geometric.nn import (
     GATv2Conv,
@@ -214,3 +216,14 @@ def test_an_attribute_of_that_name_in_a_foreign_builder_may_be_anything():
             return self.search(*args)
 
     assert ViG("micro", graph=Learned, num_classes=3, depth=1).eval()(torch.rand(1, 3, 32, 32)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("edge_dim", [None, 1, 3])
+@pytest.mark.parametrize("name", ["GATConv", "GATv2Conv", "TransformerConv", "ResGatedGraphConv"])
+def test_an_edge_dim_that_does_not_fit_is_refused(name, edge_dim):
+    def make(channels, out):
+        return getattr(torch_geometric.nn, name)(channels, out, edge_dim=edge_dim)
+
+    model = ViG("micro", graph=partial(DilatedKNN, edge_attr="offset"), conv=make, num_classes=3, depth=1).eval()
+    with pytest.raises(ValueError, match=f"{name} has edge_dim={edge_dim}, but .* returns 2 attributes"):
+        model(torch.rand(1, 3, 32, 32))

@@ -62,7 +62,8 @@ def edge_values(edge_attr: Tensor, conv: nn.Module, name: EdgeArgument | None) -
         name: The result of `edge_argument(conv)`.
 
     Raises:
-        ValueError: If the operator takes none, or weights and there is more than one column.
+        ValueError: If the operator takes none, if it takes weights and there is more than one column, or if its
+            `edge_dim` is not the number of columns.
 
     Example:
         >>> import torch
@@ -73,6 +74,7 @@ def edge_values(edge_attr: Tensor, conv: nn.Module, name: EdgeArgument | None) -
     if name is None:
         raise refuse_edge_attr(conv)
     if name == "edge_attr":
+        _check_edge_dim(conv, edge_attr.size(1) if edge_attr.dim() > 1 else 1)
         return {name: edge_attr}
     if edge_attr.numel() != edge_attr.size(0):
         raise ValueError(
@@ -80,3 +82,13 @@ def edge_values(edge_attr: Tensor, conv: nn.Module, name: EdgeArgument | None) -
             f'{tuple(edge_attr.shape)}: ask the builder for one column, such as edge_attr="distance".'
         )
     return {name: edge_attr.flatten()}
+
+
+def _check_edge_dim(conv: nn.Module, columns: int) -> None:
+    """Check the `edge_dim` of PyG's operators; without it `GATConv` would ignore the attributes."""
+    expected = getattr(conv, "edge_dim", columns)
+    if (expected is None or isinstance(expected, int)) and expected != columns:
+        raise ValueError(
+            f"{type(conv).__name__} has edge_dim={expected}, but the graph builder returns {columns} attributes per "
+            f"edge: create the operator with edge_dim={columns}."
+        )
