@@ -246,7 +246,8 @@ def find_folder(source: str, **options: Any) -> Path:
         raise FileNotFoundError(f"There is no folder {source}, and this is not a valid name on the hub.") from error
     except (OSError, EntryNotFoundError) as error:
         raise ConnectionError(
-            f"Cannot get {source} from the Hugging Face hub ({error_text(error, limit=300)}). Check the name, or get "
-            f"its {CONFIG} and {WEIGHTS} elsewhere, put them in a folder, and pass the folder: then it works offline."
+            f"Cannot get {source} from the Hugging Face hub ({error_text(error, limit=300)}), and there is "
+            f"no folder of this name here. Check the name, or get its {CONFIG} and {WEIGHTS} elsewhere, put them in a "
+            "folder, and pass the folder: then it works offline."
         ) from error
     return paths[0].parent
