@@ -1,4 +1,6 @@
 import math
+import random
+from fractions import Fraction
 
 import pytest
 from torch import nn
@@ -103,3 +105,29 @@ def test_rates_of_a_detector():
     assert cosine(62) == pytest.approx(0.5 * (1 + math.cos(math.pi * 57 / 115)))
     assert cosine(119) < 1e-3
     assert rates(20, warmup="500 steps")(0) == 0.5
+
+
+@pytest.mark.parametrize("steps", [*range(1, 40), 87_948, 263_844, 10**9])
+def test_milestones_are_exact_shares_of_any_number_of_steps(steps):
+    """As fractions, which have no rounding; `steps - 1` to `steps + 1` around each drop, and random steps."""
+    draw = random.Random(steps)
+    for milestones in ([(8, 12), (11, 12)], [(27, 36), (33, 36)], [], [(1, 3), (1, 3)], [(0, 1), (5, 7), (1, 1)]):
+        rate = WarmRate(steps, 0, schedule="step", milestones=tuple(a / b for a, b in milestones))
+        drops = [Fraction(a, b) * steps for a, b in milestones]
+        near = [math.ceil(drop) + i for drop in drops for i in (-1, 0, 1)]
+        for step in {*near, *(draw.randrange(steps) for _ in range(20))}:
+            if 0 <= step < steps:
+                assert rate(step) == pytest.approx(0.1 ** sum(step >= drop for drop in drops))
+
+
+def test_the_default_milestones_are_those_of_the_1x_schedule():
+    rate = learning_rate(TrainConfig(schedule="step", warmup="0%", epochs=12), 1200)
+    assert [round(rate(step), 4) for step in (1, 799, 800, 1099, 1100, 1199)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
+    three = learning_rate(TrainConfig(schedule="step", warmup="0%", epochs=36, milestones=(27 / 36, 33 / 36)), 3600)
+    assert [round(three(step), 4) for step in (2699, 2700, 3299, 3300)] == [1, 0.1, 0.1, 0.01]
+
+
+@pytest.mark.parametrize("wrong", [(0.9, 0.5), (1.5,), (-0.1,), ("a",), 0.5, (float("nan"),)])
+def test_wrong_milestones_are_refused(wrong):
+    with pytest.raises(ValueError, match="milestones"):
+        TrainConfig(milestones=wrong)

@@ -78,8 +78,8 @@ class DetectionConfig(TrainConfig):
         batch_size: Number of images in one step, over all processes; 16 in the 1x schedule.
         lr: Largest learning rate; 1e-4 for batches of 16 is our choice. Use a smaller value for smaller
             batches, and a larger value for training from scratch.
-        schedule: How the learning rate falls after the warm-up: `step` divides it by 10 after 8/12 and after 11/12 of
-            the run (1x); `cosine` is our choice for small data.
+        schedule: How the learning rate falls after the warm-up: `step` divides it by 10 at the `milestones`, after 8/12
+            and 11/12 of the run (1x); `cosine` is our choice for small data.
         warmup: Length of the linear rise of the learning rate, with its unit; 500 steps in the 1x schedule.
         clip_grad: Largest norm of the gradient, or null; 10 is our choice, which clips only diverging runs.
 

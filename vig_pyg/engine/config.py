@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from vig_pyg._io.dataclass_schema import check_fields
-from vig_pyg._io.schema import number, positive, text, whole
+from vig_pyg._io.schema import listing, number, positive, text, whole
 from vig_pyg.engine.warmup import check_warmup
 
 Share = Annotated[float, number(0, 1)]
 Rate = Annotated[float, number(0, 1_000)]
 Count = Annotated[int, whole(1, 10**6)]
+_check_shares = listing(number(0, 1), 0, 100)
+
+
+def _check_milestones(value: Any, where: str) -> tuple[float, ...]:
+    shares = tuple(_check_shares(value, where))
+    if list(shares) != sorted(shares):
+        raise ValueError(f"{where} must be ascending shares of the run, got {list(shares)}.")
+    return shares
+
+
 Precision = Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"]
 
 
@@ -26,7 +36,9 @@ class TrainConfig:
         batch_size: Images of one step, over all processes and accumulated parts.
         lr: Largest learning rate, reached at the end of the warm-up.
         schedule: How the learning rate falls after the warm-up: `"cosine"` to `min_lr`, or `"step"`, which divides
-            it by 10 after 8/12 and after 11/12 of the run (the 1x schedule of COCO).
+            it by 10 at each of the `milestones`.
+        milestones: Ascending shares of the run after which `"step"` divides the learning rate by 10; 8/12 and 11/12 are
+            those of COCO's 1x schedule, 27/36 and 33/36 those of its 3x schedule.
         warmup: Length of the linear rise of the learning rate, with its unit.
         warmup_lr: Learning rate at the start of the warm-up.
         min_lr: Learning rate at the end of the cosine.
@@ -68,6 +80,7 @@ class TrainConfig:
     batch_size: Count = 64
     lr: Annotated[float, positive(1_000)] = 3e-3
     schedule: Literal["cosine", "step"] = "cosine"
+    milestones: Annotated[tuple[float, ...], _check_milestones] = (8 / 12, 11 / 12)
     warmup: Annotated[str, check_warmup] = "10%"
     warmup_lr: Rate = 0.0
     min_lr: Rate = 0.0

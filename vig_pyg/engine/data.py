@@ -94,6 +94,8 @@ class TrainData(lightning.LightningDataModule):
         self.batch_size, self.num_workers, self.collate = batch_size, num_workers, collate
         #: Seed of order and augmentation, and copies of an image (see `TrainBatches`); `fit` sets them.
         self.seed, self.repeats = 0, 1
+        #: Group of each training image (see `TrainBatches`), or `None`; a task sets it.
+        self.groups: list[int] | None = None
         self._loaders: list[Loader] = []
         #: Epoch and batch at which training continues; part of a checkpoint.
         self.place = (0, 0)
@@ -166,6 +168,7 @@ class TrainData(lightning.LightningDataModule):
             seed=self.seed,
             repeats=self.repeats,
             accumulate=accumulate,
+            groups=self.groups,
             rank=rank,
             world=world,
         )

@@ -91,19 +91,22 @@ def learning_rate(config: TrainConfig, steps: int) -> WarmRate:
     """
     rise = Warmup.parse(config.warmup).steps(total=steps, epochs=config.epochs)
     start, end = config.warmup_lr / config.lr, config.min_lr / config.lr
-    return WarmRate(steps, max(1, rise), start=start, end=end, schedule=config.schedule)
+    return WarmRate(
+        steps, max(1, rise), start=start, end=end, schedule=config.schedule, milestones=tuple(config.milestones)
+    )
 
 
 @dataclass
 class WarmRate:
-    """Factor of the learning rate: a linear rise to 1, then half a cosine period or two divisions by 10.
+    """Factor of the learning rate: a linear rise to 1, then half a cosine period or divisions by 10.
 
     Args:
         steps: Number of steps of the whole run.
         rise: Number of steps of the rise, at least 1.
         start: Factor before the first step.
         end: Factor after the last step; with `"step"` it is the lower bound.
-        schedule: `"cosine"`, or `"step"`, which divides by 10 after 8/12 and 11/12 of the steps (COCO's 1x schedule).
+        schedule: `"cosine"`, or `"step"`, which divides by 10 at each milestone.
+        milestones: Shares of the steps after which `"step"` divides by 10; those of COCO's 1x schedule by default.
 
     Example:
         >>> [round(WarmRate(4, 2)(step), 2) for step in range(5)]
@@ -115,11 +118,13 @@ class WarmRate:
     start: float = 0.0
     end: float = 0.0
     schedule: Literal["cosine", "step"] = "cosine"
+    milestones: tuple[float, ...] = (8 / 12, 11 / 12)
 
     def __call__(self, step: int) -> float:
         if step < self.rise:
             return self.start + (1 - self.start) * (step + 1) / self.rise
         if self.schedule == "step":
-            return max(self.end, float(0.1 ** sum(step >= self.steps * part / 12 for part in (8, 11))))
+            passed = sum(step + 1e-6 >= self.steps * share for share in self.milestones)  # 2/3 has no exact number
+            return max(self.end, float(0.1**passed))
         share = (step - self.rise) / max(1, self.steps - self.rise)
         return self.end + (1 - self.end) * 0.5 * (1 + math.cos(math.pi * min(share, 1)))

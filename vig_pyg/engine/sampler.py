@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import torch
@@ -28,11 +28,15 @@ class TrainBatches(Sampler[list[Item]]):
         repeats: Number of copies of an image near each other in the order, each augmented differently; the length of an
             epoch does not change (timm's `RepeatAugSampler`, as published). 1 means no repetition.
         accumulate: Number of parts of a batch whose gradients are added.
+        groups: Group of each image, such as portrait or landscape. A batch, which is shared by all processes, then has
+            images of one group; only what is left of the groups is mixed, at the end of the epoch. By default, there
+            are no groups.
         rank: Rank of this process.
         world: Number of processes.
 
     Raises:
-        ValueError: If the batch cannot be divided evenly, or there are fewer images than one batch.
+        ValueError: If the batch cannot be divided evenly, there are fewer images than one batch, or `groups` has
+            another length than `count`.
 
     Example:
         >>> first, second = TrainBatches(4, batch_size=2, seed=0)
@@ -48,9 +52,12 @@ class TrainBatches(Sampler[list[Item]]):
         seed: int,
         repeats: int = 1,
         accumulate: int = 1,
+        groups: Sequence[int] | None = None,
         rank: int = 0,
         world: int = 1,
     ) -> None:
+        if groups is not None and len(groups) != count:
+            raise ValueError(f"groups needs one group for each of {count} images, got {len(groups)}.")
         if batch_size % (accumulate * world):
             raise ValueError(
                 f"batch_size={batch_size} is the whole batch of a step; it must be a multiple of "
@@ -59,7 +66,7 @@ class TrainBatches(Sampler[list[Item]]):
         if count < batch_size:
             raise ValueError(f"{count} training images are fewer than one batch of {batch_size}.")
         self.count, self.batch_size, self.seed, self.repeats = count, batch_size, seed, repeats
-        self.accumulate, self.rank, self.world = accumulate, rank, world
+        self.accumulate, self.groups, self.rank, self.world = accumulate, groups, rank, world
         self.epoch = self.skip = 0
 
     @property
@@ -78,6 +85,10 @@ class TrainBatches(Sampler[list[Item]]):
 
     def order(self) -> list[int]:
         """Return the order of the images in this epoch; the last images, which do not fill a batch, are not used."""
+        shuffled = self._shuffled()
+        return shuffled if self.groups is None else grouped(shuffled, self.groups, self.batch_size)
+
+    def _shuffled(self) -> list[int]:
         seed = seed_of(self.seed, self.epoch)
         if self.repeats == 1:
             return list(
@@ -105,6 +116,30 @@ class TrainBatches(Sampler[list[Item]]):
         for i in range(self.skip, len(self)):
             places = range(i * part + self.rank, (i + 1) * part, self.world)
             yield [(order[p % len(order)], seed_of(self.seed, self.epoch, p)) for p in places]
+
+
+def grouped(order: Sequence[int], groups: Sequence[int], size: int) -> list[int]:
+    """Return an order of images whose batches have images of one group, except for the last images of all groups.
+
+    A batch is complete as soon as its last image comes in the given order, so that the groups stay mixed over time.
+
+    Args:
+        order: Indices of images, in any order.
+        groups: Group of each image.
+        size: Number of images in a batch.
+
+    Example:
+        >>> grouped([0, 1, 2, 3, 4], [0, 1, 0, 1, 0], 2)
+        [0, 2, 1, 3, 4]
+    """
+    waiting: dict[int, list[int]] = {}
+    found: list[int] = []
+    for index in order:
+        batch = waiting.setdefault(groups[index], [])
+        batch.append(index)
+        if len(batch) == size:
+            found += waiting.pop(groups[index])
+    return found + [index for group in sorted(waiting) for index in waiting[group]]
 
 
 class EvalBatches(Sampler[list[Item]]):
