@@ -131,7 +131,7 @@ def test_an_unknown_option_lists_the_valid_ones():
         ({"epsilon": 2.0}, "probability between 0 and 1"),
         ({"graph": DilatedKNN, "knn_engine": "dense"}, "knn_engine='dense' is an option of DilatedKNN"),
         ({"graph": DilatedKNN, "knn_precision": "high"}, "knn_precision='high' is an option of DilatedKNN"),
-        ({"graph": DilatedKNN, "stochastic": True}, "has no effect beside graph="),
+        ({"graph": DilatedKNN, "stochastic": True}, "has no effect with graph="),
     ],
 )
 @pytest.mark.parametrize("family", [ViG, PyramidViG])

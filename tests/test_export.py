@@ -219,7 +219,7 @@ def knn_by_two(k, dilation):
 @quiet
 @onnx
 def test_a_graph_that_ties_the_file_to_a_number_of_images_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"ties this model to 9 images at once: its graph \('grid'\)"):
+    with pytest.raises(ValueError, match=r"fixed the batch size of this model at 9: its graph \('grid'\)"):
         to_onnx(micro(ViG, graph="grid"), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -147,7 +147,7 @@ def test_a_changed_batch_of_our_own_is_looked_at(change):
 def test_a_layout_of_nodes_out_of_order_is_refused():
     batch = MODELS["vig"]().embed(torch.rand(2, 3, 32, 32))
     nodes = torch.randperm(batch.num_nodes)
-    with pytest.raises(ValueError, match="not sorted by image, or on grids not in raster order"):
+    with pytest.raises(ValueError, match="not sorted by image, or not in raster order on a grid"):
         BatchLayout.from_batch(picked(batch, nodes))
     assert torch.allclose(pool_batch(picked(batch, nodes)), pool_batch(batch), atol=1e-6)
     assert to_batch(batch.x, BatchLayout.from_batch(batch)).num_graphs == 2

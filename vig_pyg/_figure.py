@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def figure(width: float, height: float) -> Figure:
-    """Create an empty figure (size in inches); without matplotlib, the error has the install command."""
+    """Create an empty figure with a size in inches; if matplotlib is missing, the error states the install command."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

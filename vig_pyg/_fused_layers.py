@@ -43,7 +43,8 @@ class FusedLayer(nn.Module):
             out: Tensor = layer(x)
             if not self.gelu:
                 return out
-            return F.gelu(out) if out.requires_grad or is_transformed() else torch.ops.aten.gelu_(out)  # a fresh result
+            # The result is a new tensor.
+            return F.gelu(out) if out.requires_grad or is_transformed() else torch.ops.aten.gelu_(out)
         dtype = autocast_type(x)
         if dtype is None:
             return _in_place(x, layer, layer.weight, layer.bias, self.gelu)
@@ -53,12 +54,12 @@ class FusedLayer(nn.Module):
         return run(x, layer, *both, self.gelu)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._low = LowPrecision()  # another device or dtype: the old memory is released
+        self._low = LowPrecision()  # a change of device or dtype releases the cached copy
         return super()._apply(fn, recurse)
 
 
 def _is_plain(x: Tensor) -> bool:
-    """True if the layer itself must be called: under a compiler or transform, or on a CPU without autocast."""
+    """True if the layer itself must be called: during compilation, under a transform, or on a CPU without autocast."""
     if torch.compiler.is_compiling() or x.numel() == 0 or (x.is_cpu and not torch.is_autocast_enabled("cpu")):
         return True
     return is_transformed()
@@ -70,12 +71,12 @@ def _is_readable(layer: nn.Module) -> bool:
 
 
 def _needs_graph(x: Tensor, weight: Tensor) -> bool:
-    """True if gradients are required, because results that are written in place have none."""
+    """True if gradients are required; results that are written in place have no gradients."""
     return torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
 
 
 def _in_place(x: Tensor, layer: Any, weight: Tensor, bias: Tensor, gelu: bool) -> Tensor:
-    """Compute the product, then bias and GELU in place; the product includes the bias if a library can fuse them."""
+    """Compute the product, with the bias if a library can fuse it, then apply the rest in place."""
     if not isinstance(layer, nn.Conv2d):
         heads = _heads(layer)
         if heads == 1 or x.is_cpu:
@@ -147,14 +148,14 @@ class FusedFFN(nn.Module):
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:  # noqa: ARG002  (the FFN's contract)
         whole = x.size(0) * self.hidden_channels * x.element_size()
-        traced = torch.compiler.is_compiling() or is_transformed()  # compilers find their own slices
+        traced = torch.compiler.is_compiling() or is_transformed()  # compilers choose slices themselves
         if not x.is_cpu or traced or whole <= HIDDEN_BUDGET:
             return self.fc2(self.fc1(x)) + x
         dtype = autocast_type(x)
         rows = max(1, HIDDEN_BUDGET // (self.hidden_channels * (x.dtype if dtype is None else dtype).itemsize))
         if x.size(0) <= rows:
             return self.fc2(self.fc1(x)) + x
-        rows = -(-x.size(0) // -(-x.size(0) // rows))  # slices of one size
+        rows = -(-x.size(0) // -(-x.size(0) // rows))  # all slices have about the same size
         out = torch.empty_like(x)
         for here, there in zip(out.split(rows), x.split(rows), strict=True):
             torch.add(self.fc2(self.fc1(there)), there, out=here)
@@ -181,4 +182,4 @@ class FusedPosition(PositionEmbedding):
         if x.is_cpu or torch.compiler.is_compiling() or _needs_graph(x, self.weight):
             out = super().forward(x)
             return out if x.is_cpu else out.to(x.dtype)
-        return torch.add(x, self.resized(x), out=torch.empty_like(x))  # in float32, rounded once
+        return torch.add(x, self.resized(x), out=torch.empty_like(x))  # the sum is computed in float32 and rounded once

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """A cache of one entry for results that are made again and again.
+    """A cache with one entry, for a result that is needed repeatedly.
 
     Several threads may use it: an entry is read and written in one step, so a thread never sees the key of one result
     with the value of another.
@@ -42,7 +42,7 @@ class Kept(Generic[T]):
         copy, entry = type(self)(), self._entry
         if entry is not None:
             key, value = entry
-            # torch's own copy counts as a write
+            # torch's own `deepcopy` increases the version counter of a tensor
             new: Any = value.clone() if isinstance(value, Tensor) else deepcopy(value, memo)
             copy._entry = deepcopy(key, memo), new
         return copy

@@ -34,14 +34,14 @@ class _OnCPU:
     )
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
-        # these first, so that a concurrent write is detected in the next call
+        # The version counters are read first, so that a concurrent write is detected in the next call.
         self.version, self.version_bias = weight._version, bias._version
         self.address, self.address_bias = weight.data_ptr(), bias.data_ptr()
         self.strides = weight.stride(), bias.stride()
         self.probe, self.probe_bias = _probe(weight), _probe(bias)
         self.seen, self.seen_bias = self.probe.tobytes(), self.probe_bias.tobytes()
         self.dtype = dtype
-        self.both = weight.detach().to(dtype), bias.detach().to(dtype)  # a convolution's stays channels-last
+        self.both = weight.detach().to(dtype), bias.detach().to(dtype)  # a convolution weight stays channels-last
 
     def fits(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> bool:
         return (
@@ -57,13 +57,13 @@ class _OnCPU:
 
 
 class _OnDevice:
-    """The same on a GPU, whose values are not read, because reading them would synchronize the device."""
+    """The same for a layer on a GPU; its values are not read, because that would synchronize the device."""
 
     __slots__ = ("both", "dtype", "held", "versions", "views")
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
         self.versions = weight._version, bias._version
-        self.held = weight.detach(), bias.detach()  # so that no other tensor comes to lie at this address
+        self.held = weight.detach(), bias.detach()  # keeps this memory from being allocated to another tensor
         self.views = _view(weight), _view(bias)
         self.dtype = dtype
         self.both = self.held[0].to(dtype), self.held[1].to(dtype)
@@ -73,11 +73,11 @@ class _OnDevice:
         return versions == self.versions and views == self.views and dtype is self.dtype
 
     def refreshed(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> bool:
-        """Convert weights again after in-place changes, into the same memory, which CUDA graphs read."""
+        """Convert the weights again after in-place changes, into the same memory, because CUDA graphs read it."""
         versions = weight._version, bias._version
         if (_view(weight), _view(bias)) != self.views or dtype is not self.dtype:
             return False
-        with torch.inference_mode():  # the copies may have been made in it
+        with torch.inference_mode():  # the copies may have been created in inference mode
             for copy, held in zip(self.both, self.held, strict=True):
                 copy.copy_(held)
         self.versions = versions
@@ -102,7 +102,7 @@ class LowPrecision:
     NumPy. On a CPU such writes are detected by comparing the bias and some values of the weight, at least one in each
     row and each column, in every call. On a GPU this would synchronize the device, so only the counter and the memory
     address are compared. A CUDA graph reads the cached weights, so it uses in-place changes only after the next call
-    outside of the graph. Copies by `deepcopy` or `pickle` start with an empty cache.
+    outside of the graph. A copy made by `deepcopy` or `pickle` starts with an empty cache.
 
     Example:
         >>> layer = nn.Conv2d(1, 1, 1); low = LowPrecision()
@@ -115,7 +115,7 @@ class LowPrecision:
     """
 
     def __init__(self) -> None:
-        self._kept: _OnCPU | _OnDevice | None = None  # read and replaced in one step: threads never mix two
+        self._kept: _OnCPU | _OnDevice | None = None  # replaced as a whole, so threads never mix two entries
 
     def of(self, layer: Fusable, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return the weight and the bias of the layer in a floating-point dtype."""
@@ -123,13 +123,14 @@ class LowPrecision:
         weight, bias = parameters.get("weight"), parameters.get("bias")
         kept = self._kept
         if weight is None or bias is None or weight.is_inference() or bias.is_inference():
-            return _converted(layer, dtype)  # in each call, because inference tensors have no version counter
+            return _converted(layer, dtype)  # inference tensors have no version counter, so nothing is cached
         if kept is None or not kept.fits(weight, bias, dtype):
             on_cpu = weight.is_cpu and bias.is_cpu
             if on_cpu and not all(part.dtype is not torch.bfloat16 and _is_dense(part) for part in (weight, bias)):
-                return _converted(layer, dtype)  # NumPy has no bfloat16
+                return _converted(layer, dtype)  # the values are compared by NumPy, which has no bfloat16
             if not on_cpu and _is_recorded(weight):
-                return _converted(layer, dtype)  # during graph capture no result exists yet that other code could read
+                # During graph capture, results do not exist yet, so they cannot be cached.
+                return _converted(layer, dtype)
             if isinstance(kept, _OnDevice) and kept.refreshed(weight, bias, dtype):
                 return kept.both
             self._kept = kept = (_OnCPU if on_cpu else _OnDevice)(weight, bias, dtype)
@@ -140,12 +141,12 @@ class LowPrecision:
 
 
 def _converted(layer: Fusable, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    assert layer.bias is not None  # `fuse` keeps no others
+    assert layer.bias is not None  # `fuse` creates only layers with a bias
     return layer.weight.to(dtype), layer.bias.to(dtype)
 
 
 def _is_dense(tensor: Tensor) -> bool:
-    """True if each element has its own place in memory without gaps; views may have gaps, or share one place."""
+    """True if the elements fill their memory without gaps or overlaps, which is not true of every view."""
     if tensor.is_contiguous():
         return True
     ends = sorted(zip(tensor.stride(), tensor.shape, strict=True))
@@ -158,8 +159,9 @@ def _probe(tensor: Tensor) -> Any:
 
     The view keeps the memory allocated, so that no other tensor can get the same address.
     """
-    count, row = tensor.numel(), max(tensor.stride(), default=1)  # numbers, and those of one row in memory
+    # Number of elements, and number of elements in a row of memory.
+    count, row = tensor.numel(), max(tensor.stride(), default=1)
     step = 1 if row == 1 else max(1, min(row, count // row))
-    while gcd(step, row) > 1:  # it comes by every column before it repeats one
+    while gcd(step, row) > 1:  # with a step coprime to the row length, every column is visited
         step -= 1
     return tensor.detach().as_strided((count,), (1,))[::step].numpy()

@@ -23,7 +23,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     Args:
         kind: Name of the kind of objects for messages, such as `"conv"`.
-        advice: Text for the message about an unknown name: an alternative to choosing a registered name.
+        advice: An alternative to choosing a registered name, as text for the message about an unknown name.
         check: Function that raises `TypeError` for an object of another kind. By default every callable is accepted.
 
     Example:
@@ -59,8 +59,8 @@ class Registry(Mapping[str, T], Generic[T]):
 
         Raises:
             ValueError: If the name is empty, contains spaces, or is registered for another object.
-            TypeError: If the object is of another kind, or the name is missing (`@register` instead of
-                `@register("name")`).
+            TypeError: If the object is of another kind, or if the name is missing, as in `@register` instead of
+                `@register("name")`.
         """
         if not isinstance(name, str):
             raise TypeError(f'A {self.kind} is registered by name, got {name!r}: write @register_{self.kind}("name").')
@@ -72,7 +72,7 @@ class Registry(Mapping[str, T], Generic[T]):
             there = self._entries.get(name)
             if there is not None and there is not value and _place(there) != _place(value):
                 raise ValueError(f"The {self.kind} {name!r} is registered already, for {there!r}: choose another name.")
-            self._entries[name] = cast(T, value)  # the check has accepted it
+            self._entries[name] = cast(T, value)  # `check` has accepted the value
             return value
 
         return add
@@ -121,7 +121,7 @@ class Registry(Mapping[str, T], Generic[T]):
             module = import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name is None or not module_name.startswith(error.name):
-                raise  # the module exists, but one that it imports does not
+                raise  # the module exists, but another module that it imports does not
             raise ImportError(
                 f"{self.kind}={text}: there is no module {module_name!r}, neither in this folder nor installed."
             ) from error
@@ -160,6 +160,6 @@ def import_files(package: str, path: Iterable[str]) -> None:
 
 
 def _place(value: object) -> object:
-    """The place where a class or function is defined, which stays the same if its module is imported again."""
+    """Return where a class or function is defined; the result stays the same if its module is imported again."""
     name = getattr(value, "__qualname__", None)
     return (getattr(value, "__module__", None), name) if name and "<" not in name else value

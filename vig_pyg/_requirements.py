@@ -12,12 +12,12 @@ def require(purpose: str, modules: Sequence[str], extras: str) -> None:
     """Check that modules can be imported, without importing them.
 
     Args:
-        purpose: The feature that needs the modules, which is the subject of the error message.
+        purpose: The feature that needs the modules; it is the subject of the error message.
         modules: Names of the modules.
         extras: Extras of this package that install the modules, separated by commas.
 
     Raises:
-        ImportError: If a module is missing; the message has the command that installs it.
+        ImportError: If a module is missing; the message states the command that installs it.
 
     Example:
         >>> require("Training", ["torch"], "train")
@@ -33,6 +33,6 @@ def require_training() -> None:
 
 
 def require_detection(purpose: str = "Training a detector", *, curves: bool = True) -> None:
-    """Check the packages for training a detector, or if `curves` is false, those for evaluating one."""
+    """Check the packages that are needed to train a detector, or if `curves` is false, to evaluate one."""
     modules = [*TRAIN, "pycocotools", *(["matplotlib"] if curves else [])]
     require(purpose, modules, "train,plot,detection" if curves else "train,detection")

@@ -9,7 +9,7 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "'torch-cluster' is no longer necessary", DeprecationWarning)
-    # a DeprecationWarning of older versions of torch, a FutureWarning of newer ones
+    # older versions of torch emit a DeprecationWarning, newer ones a FutureWarning
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated")
     warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
     warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled", UserWarning)

@@ -28,7 +28,7 @@ from vig_pyg.preprocess import Preprocessing
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
-#: Weights of the best epoch so far, which an unfinished run also has.
+#: File with the weights of the best epoch so far; an unfinished run also has it.
 BEST = "best.safetensors"
 #: Version of the format of `config.json`; a change that older code cannot read increases it.
 VERSION = 1
@@ -45,7 +45,7 @@ def write_config(
     preprocessing: Preprocessing | None = None,
     category_ids: Sequence[int] | None = None,
 ) -> None:
-    """Write `config.json`, with everything needed to create and use the model, here, in timm and in transformers.
+    """Write `config.json`, with everything that this library, timm and transformers need to create and use the model.
 
     Args:
         folder: An existing folder.
@@ -104,7 +104,7 @@ def describe_config(config: ModelConfig) -> dict[str, Any]:
     """Return the fields of a configuration as JSON values, with names instead of callables."""
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     if values["graph"] is DilatedKNN and "position" in values:
-        values["position"] = None  # without options it searches without positions, as "knn" does with None
+        values["position"] = None  # without options, `DilatedKNN` uses no positions, like "knn" with position=None
     for name, registry in (("conv", CONVS), ("graph", GRAPHS)):
         if callable(values[name]):
             values[name] = registry.name_of(values[name]) or _place(values[name])
@@ -150,7 +150,7 @@ def _upgraded(content: dict[str, Any], where: str) -> dict[str, Any]:
     if "schema_version" in content:
         return {**content, "task": content.get("task")}
     rest: dict[str, Any] = {key: content[key] for key in ("class_names", "preprocessing") if key in content}
-    if "model" in content:  # a run folder: the name of a variant, and options
+    if "model" in content:  # the format of old run folders: the name of a variant, and options
         name = str(choice(tuple(MODELS))(content["model"], f"{where}: model"))
         options = options_of(name)(content.get("options", {}), f"{where}: options")
         config = variant_config(name).override(options)
@@ -159,18 +159,19 @@ def _upgraded(content: dict[str, Any], where: str) -> dict[str, Any]:
         for key in known:
             if key not in content:
                 raise ValueError(f"{where}: the entry {key!r} is missing.")
-    elif isinstance(content.get("family"), str):  # a folder of save_pretrained: all fields at the top
+    # The format of old `save_pretrained` folders: all fields at the top level.
+    elif isinstance(content.get("family"), str):
         model, known = {key: value for key, value in content.items() if key not in rest}, tuple(content)
     else:
         raise ValueError("it has no entry 'schema_version', so it does not describe a model of this library.")
-    rest |= {key: value for key, value in content.items() if key not in known}  # unknown ones are refused below
+    rest |= {key: value for key, value in content.items() if key not in known}  # unknown entries are refused below
     return {"schema_version": VERSION, "task": CLASSIFICATION, "model": model, **rest}
 
 
 def _foreign(
     model: nn.Module, task: Task, class_names: Sequence[str] | None, preprocessing: Preprocessing | None
 ) -> dict[str, Any]:
-    """Return what timm and transformers read of a classifier."""
+    """Return the entries of a classifier that timm and transformers read."""
     config = getattr(model, "config", None)
     if task != CLASSIFICATION or not isinstance(config, ModelConfig):
         return {}
@@ -187,7 +188,7 @@ def _place(value: Any) -> str:
     return f"{named.__module__}:{named.__qualname__}"
 
 
-#: Accepts anything: the entry is checked when the task is known.
+#: A check that accepts anything, because the entry is checked later, when the task is known.
 _later = Scalar("anything", lambda _: True)
 _ENTRIES = mapping(
     {
@@ -197,7 +198,7 @@ _ENTRIES = mapping(
         "class_names": optional(check_names),
         "preprocessing": _later,
         "category_ids": optional(listing(whole(-(2**63), 2**63 - 1), 1, 100_000)),
-        **dict.fromkeys(FOREIGN, _later),  # written for others, and not read here
+        **dict.fromkeys(FOREIGN, _later),  # written for other libraries, and not read here
     },
     required=("schema_version", "task", "model"),
 )

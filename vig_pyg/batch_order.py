@@ -40,7 +40,7 @@ def order_of(data: Data, *, places: bool = True) -> BatchOrder:
 
     Args:
         data: A batch, or one image.
-        places: If false, the positions are ignored, and `pos` and `grid_size` may be missing or outdated.
+        places: If false, the positions are not used, so `pos` and `grid_size` may be missing or outdated.
 
     Raises:
         ValueError: If an attribute is missing or inconsistent with the others.
@@ -97,7 +97,7 @@ def _images(data: Data, num_nodes: int) -> Tensor:
     sizes = _numbers(data.get("grid_size"))
     if isinstance(sizes, list) and len(sizes) > 1 and not _is_size(sizes):
         raise ValueError(
-            f"grid_size speaks of {len(sizes)} images, but this Data has neither `batch` nor `ptr`: pass the image of "
+            f"grid_size has {len(sizes)} images, but this Data has neither `batch` nor `ptr`: pass the image of "
             "each node as `batch`, (N,)."
         )
     return torch.zeros(num_nodes, dtype=torch.long, device="cpu")
@@ -106,12 +106,12 @@ def _images(data: Data, num_nodes: int) -> Tensor:
 def _declared(data: Data, image: Tensor) -> int:
     """The number of images, including trailing images without nodes."""
     found = int(image.max()) + 1 if image.numel() else 0
-    if found > max(image.numel(), 1):  # before a tensor of this size is allocated
+    if found > max(image.numel(), 1):  # checked before a tensor of this size is allocated
         raise ValueError(
             f"batch contains the image index {found - 1}, but there are {image.numel()} nodes: count images from 0."
         )
     ptr, sizes = data.get("ptr"), data.get("grid_size")
-    made = getattr(data, "_num_graphs", None)  # what PyG keeps in a batch that it has made
+    made = getattr(data, "_num_graphs", None)  # PyG stores this number in each batch that it creates
     declared = [made] if isinstance(made, int) else []
     declared += [ptr.numel() - 1] if isinstance(ptr, Tensor) else []
     declared += [len(sizes)] if isinstance(sizes, list) else []
@@ -134,13 +134,13 @@ def _positions(data: Data, num_nodes: int) -> Tensor:
 
 
 def _sizes(data: Data, counts: list[int]) -> tuple[Size, ...] | None:
-    """The grid of each image, `None` for a free set of points."""
+    """The grid of each image, `None` for a point set without a grid."""
     if "grid_size" not in data or data.get("grid_size") is None:
         return None
     given = _numbers(data.get("grid_size"))
     sizes = [given] if len(counts) == 1 and _is_size(given) else given
     if isinstance(sizes, list) and len(sizes) == 2 * len(counts) and all(type(n) is int for n in sizes):
-        sizes = list(zip(sizes[::2], sizes[1::2], strict=True))  # PyG joins tensors (2,) into one
+        sizes = list(zip(sizes[::2], sizes[1::2], strict=True))  # PyG concatenates tensors (2,) into one
     if not isinstance(sizes, (list, tuple)) or len(sizes) != len(counts) or not all(map(_is_size, sizes)):
         raise ValueError(
             f"Expected grid_size with one (height, width) for each of {len(counts)} images, got "
@@ -150,8 +150,7 @@ def _sizes(data: Data, counts: list[int]) -> tuple[Size, ...] | None:
         if height * width != count:
             raise ValueError(
                 f"Image {i} of the batch has {count} nodes, but grid_size {(height, width)}, which are "
-                f"{height * width}: if nodes were left out on purpose, `del batch.grid_size` makes them a free set of "
-                "points."
+                f"{height * width}: if nodes were left out on purpose, `del batch.grid_size` makes them a point set."
             )
     return tuple((int(height), int(width)) for height, width in sizes)
 
@@ -179,8 +178,8 @@ def _raster_index(pos: Tensor, image: Tensor, counts: list[int], sizes: tuple[Si
         if bool((index.bincount(minlength=len(index)) == 1).all()):
             return index
     raise ValueError(
-        "Positions of the batch are not the cells of its grids, each once (row, column, from 0): pos or grid_size is "
-        "of another batch. If nodes lie elsewhere on purpose, `del batch.grid_size` makes them a free set of points."
+        "Positions of the batch are not the cells of its grids, each once (row, column, from 0): pos or grid_size "
+        "belongs to another batch. If nodes lie elsewhere on purpose, `del batch.grid_size` makes them a point set."
     )
 
 

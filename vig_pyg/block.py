@@ -48,8 +48,9 @@ class Grapher(nn.Module):
         channels: Width C of the nodes.
         conv: Factory of the operator, which is called with the widths C and 2 C. If the sources are pooled, the option
             `add_self_loops` of an operator is switched off, because node i and source i are different positions.
-        graph: Factory of the graph builder, which is called with `k` and `dilation`. If the builder returns attributes
-            of the edges, the operator receives them as `edge_attr` or `edge_weight`, whichever its `forward` has.
+        graph: Factory of the graph builder, which is called with `k` and `dilation`. If the builder returns edge
+            attributes, the operator receives them as `edge_attr` or `edge_weight`, depending on the signature of its
+            `forward`.
         k: Number of neighbors of each patch, at least 1.
         dilation: Spacing of the neighbors, at least 1.
         reduce_ratio: Side length in patches of the window over which the sources are averaged; 1 means no pooling.
@@ -59,9 +60,9 @@ class Grapher(nn.Module):
 
     Raises:
         TypeError: If your own graph builder does not return a dense tensor of int64 or int32.
-        ValueError: If the operator does not return `(N, 2 C)`, if your own graph builder does not return `(2, E)`, or
-            if the builder returns attributes of edges and the operator takes none, or if the sources are pooled and the
-            operator cannot take a pair.
+        ValueError: If the operator does not return `(N, 2 C)`, if your own graph builder does not return `(2, E)`, if
+            the builder returns edge attributes and the operator does not accept them, or if the sources are pooled and
+            the operator does not accept a pair.
         IndexError: If your own graph builder returns a node that does not exist.
 
     Example:
@@ -94,13 +95,14 @@ class Grapher(nn.Module):
         self.conv = conv(channels, 2 * channels)
         if reduce_ratio > 1 and takes_one_set(self.conv):
             raise refuse_pair(self.conv, reduce_ratio)
-        for part in self.conv.modules() if reduce_ratio > 1 else ():  # an operator may be wrapped
+        for part in self.conv.modules() if reduce_ratio > 1 else ():  # the operator may be inside a wrapper
             if getattr(part, "add_self_loops", False):
                 setattr(part, "add_self_loops", False)  # noqa: B010  (an attribute of PyG's operators)
         if isinstance(self.conv, VisionConv):
             self.conv.by_target = True  # `sound_graph` checks and sorts the edges
         self._edge_argument = edge_argument(self.conv)
-        named = getattr(builder, "edge_attr", ())  # as builders of this library name them; others may mean anything
+        # Builders of this library use this name; in others it may mean anything.
+        named = getattr(builder, "edge_attr", ())
         if isinstance(named, tuple) and named and self._edge_argument is None:
             raise refuse_edge_attr(self.conv)
         self.fc2 = LinearNorm(2 * channels, channels)
@@ -108,7 +110,9 @@ class Grapher(nn.Module):
 
     def forward(self, x: Tensor, layout: BatchLayout) -> Tensor:
         if not torch.compiler.is_compiling() and x.size(0) != layout.num_nodes:
-            raise ValueError(f"Got {x.size(0)} nodes, but a layout of {layout.num_nodes} nodes of other images.")
+            raise ValueError(
+                f"Got {x.size(0)} nodes, but a layout of {layout.num_nodes} nodes: pass the layout of these images."
+            )
         y = self.fc1(x)
         y_src, layout_src = pool_nodes(y, layout, self.reduce_ratio)
         search, conv = self._search(y, layout, y_src, layout_src), self.conv
@@ -123,7 +127,7 @@ class Grapher(nn.Module):
         return x + self.drop_path(out, layout.batch, layout.num_graphs)
 
     def _search(self, y: Tensor, layout: BatchLayout, y_src: Tensor, layout_src: BatchLayout) -> Search | None:
-        """The search, if a GPU computes it and the max-relative convolution in one step; `None` if edges are needed."""
+        """The neighbor search, if a GPU can aggregate without edges; `None` if edges are needed."""
         graph, conv = self.graph, self.conv
         if not (type(graph) is DilatedKNN and type(conv) is MaxRelativeConv and prefers_no_edges(y_src, y)):
             return None
@@ -174,7 +178,7 @@ def is_watched(*modules: nn.Module) -> bool:
         return True
     if any(module._backward_hooks or module._backward_pre_hooks for module in modules):
         return True
-    if torch.compiler.is_compiling():  # torch.compile cannot trace the rest, and handles global hooks itself
+    if torch.compiler.is_compiling():  # torch.compile cannot trace the following code, and handles global hooks itself
         return False
     own = (not vars(module).keys().isdisjoint(vars(type(module))) for module in modules)
     return torch.nn.modules.module._has_any_global_hook() or any(own)

@@ -1,4 +1,4 @@
-"""Builder functions that create a model by name and, with `weights=`, load published weights.
+"""Functions that create a model by name and, with `weights=`, load published weights.
 
 Builders may download weights; the constructors of the model classes never do.
 """

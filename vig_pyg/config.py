@@ -21,8 +21,8 @@ class ModelConfig:
     Args:
         num_classes: Number of classes; with 0 the model returns pooled features.
         in_channels: Number of image channels.
-        image_size: Side length of a square image in pixels. It defines the grid of the learned position embedding and
-            the largest dilation. Images of other sizes are accepted, because the embedding is resized to their grid.
+        image_size: Side length of a square image in pixels. It defines the grid of the learned position embedding, and
+            limits the dilation. Images of other sizes are accepted, because the embedding is resized to their grid.
         patch_size: Side length in pixels of a patch of the first stage, a power of two.
         k: Number of neighbors of each patch. A pair is interpolated linearly from the first block to the last.
         dilation: If true, the spacing of the neighbors increases by one every four blocks, as long as the grid has
@@ -91,7 +91,7 @@ class ModelConfig:
 
     @property
     def smallest_grid(self) -> int:
-        """Number of nodes of the last stage for an image of `image_size`."""
+        """Number of nodes in the last stage for an image of `image_size` pixels."""
         raise NotImplementedError
 
     @property
@@ -132,7 +132,7 @@ class ModelConfig:
         for name in ("stochastic", "epsilon", "knn_engine", "knn_precision", "position"):
             if name in defaults and getattr(self, name) != defaults[name]:
                 raise ValueError(
-                    f"{name}={getattr(self, name)!r} is an option of DilatedKNN and has no effect beside graph=...: "
+                    f"{name}={getattr(self, name)!r} is an option of DilatedKNN and has no effect with graph=...: "
                     f"leave one of them out, or pass graph=functools.partial(DilatedKNN, ...) with all its options."
                 )
 

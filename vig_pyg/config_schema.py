@@ -1,8 +1,8 @@
 """Checks of the types and bounds of a model configuration in a file, before anything is built.
 
 A file determines how large a model is, so an untrusted file could exhaust the memory. Three bounds prevent this: each
-number has a range, the graph of an image has a largest size, and the weight file must have as many weights as the
-model.
+number has a range, the graph of an image has a largest number of edges, and the weight file must have at least as many
+bytes as the model has parameters.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ EDGES_LIMIT = 2**26
 #: Largest number of blocks of a model; the deepest published one has 24.
 BLOCKS_LIMIT = 512
 
-#: A check of the names of classes, one for each logit.
+#: A check of class names, one for each logit.
 check_names = listing(text(1_000), 1, 100_000)
 
 
 def registered(registry: Registry[Any]) -> Check:
-    """Return a check for registered names; nothing is imported because a file names it.
+    """Return a check for registered names; an import path in a file is never imported.
 
     Example:
         >>> registered(CONVS)("mr", "config.json: conv")
@@ -51,7 +51,7 @@ def registered(registry: Registry[Any]) -> Check:
             kind, shown = registry.kind, terminal_text(value, limit=80)
             found = shown.replace(":", ".") if is_import_path(value) else f"the {kind}"
             raise ValueError(
-                f"{where} is {shown!r}: code that is not this library's, which is never imported because a file names "
+                f"{where} is {shown!r}: code outside this library, which is never imported just because a file names "
                 f"it. If you trust it, import it and register it under this name, "
                 f"vig_pyg.register_{kind}({shown!r})({found}), or pass --{kind} to the command."
             )
@@ -142,8 +142,8 @@ def check_size(config: ModelConfig, image_size: int, where: str) -> None:
     neighbors = {"complete": nodes, "axial": 2 * math.isqrt(nodes)}.get(str(config.graph), max(config.k_range))
     if nodes * neighbors > EDGES_LIMIT:
         raise ValueError(
-            f"{where} describes graphs of {nodes} patches with {neighbors} neighbors each (images of {side} pixels a "
-            f"side in patches of {config.patch_size}): more than {EDGES_LIMIT} edges of one image are refused."
+            f"{where} describes graphs of {nodes} patches with {neighbors} neighbors each (images with {side} pixels "
+            f"per side in patches of {config.patch_size}): more than {EDGES_LIMIT} edges of one image are refused."
         )
 
 
@@ -188,7 +188,7 @@ def read_preprocessing(value: Any, where: str) -> Preprocessing:
 
 
 def options_of(name: str) -> Check:
-    """Return the check of the options of the model with this name (see `create_model`).
+    """Return the check of the options of a model, which is given by its name (see `create_model`).
 
     Example:
         >>> options_of("pvig_tiny")({"depths": [1, 1, 1, 1]}, "config.yaml: options")

@@ -154,12 +154,12 @@ def pool_graphs(x: Tensor, layout: BatchLayout) -> Tensor:
 
 
 def pool_maps(maps: Maps) -> Tensor:
-    """Average each feature map over its cells; the result is that of `pool_graphs` on its nodes.
+    """Average each feature map over its cells; `pool_graphs` computes the same result from nodes.
 
     Args:
         maps: A tensor `(B, C, H, W)`, or a list of tensors `(C, H_i, W_i)`.
 
-    Shapes: the maps to `(B, C)`.
+    Shapes: maps `(B, C, H, W)`, or a list of `(C, H_i, W_i)`, to `(B, C)`.
 
     Example:
         >>> pool_maps(torch.rand(2, 4, 3, 3)).shape

@@ -23,10 +23,10 @@ from vig_pyg.ops import unit_rows
 
 #: Largest error of the logits of an image, divided by their standard deviation, that counts as rounding.
 TOLERANCE = 2e-3
-#: Largest difference of the cosine similarities of two sources that counts as a tie, for which another runtime may
-#: choose the other source.
+#: Two sources whose cosine similarities differ by at most this number are a tie, for which another runtime may choose
+#: the other source.
 TIE = 1e-4
-#: Largest height and width of a file for any size.
+#: Largest image height and width that a file with `dynamic_size` accepts.
 LARGEST = 4096
 #: Number of images with which a file is tested.
 IMAGES = 9
@@ -44,9 +44,10 @@ def to_onnx(
         model: A model, fused or not, which is exported in evaluation mode.
         path: Path of the file, which must not exist.
         image_size: Height and width in pixels; by default the square of `model.config.image_size`.
-        dynamic_size: If true, the file takes images of every height and width up to 4096 pixels that have two rows and
-            columns of patches in the last stage: 17 pixels at least for an isotropic model of patch size 16, and 33
-            for a pyramid of patch size 4. Its graphs must be `"knn"`. Position codes are computed in the file.
+        dynamic_size: If true, the file accepts images of every height and width up to 4096 pixels that have at least
+            two rows and columns of patches in the last stage. This requires at least 17 pixels for an isotropic model
+            with patch size 16, and 33 pixels for a pyramid with patch size 4. The model must have `graph="knn"`.
+            Position codes are then computed by the exported program.
 
     Returns:
         The path. The input of the file is `images (B, in_channels, H, W)`, the output `logits (B, num_classes)`.
@@ -56,7 +57,7 @@ def to_onnx(
         FileNotFoundError: If the folder does not exist.
         ImportError: If onnx or onnxscript is not installed.
         ValueError: If the neighbors or the logits of the file differ from those of the model, or if the exporter fixes
-            the batch size, or cannot leave the image size open, as for some graph builders.
+            the batch size, or cannot make the image size dynamic, as for some graph builders.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -98,7 +99,7 @@ def _images(*shape: int) -> Tensor:
 
 
 def _tests(model: VisionGNN[Any], size: Size, dynamic_size: bool) -> list[tuple[int, Size]]:
-    """The numbers and sizes of the images with which a file is tested."""
+    """The batch sizes and image sizes with which a file is tested."""
     (height, width), smallest = size, _smallest(model)
     others = [(2, (height + smallest, width)), (3, (max(smallest, height // 2), width + smallest - 1))]
     return [(IMAGES, size), *(others if dynamic_size else [])]
@@ -114,43 +115,44 @@ def _write(model: VisionGNN[Any], images: Tensor, path: Path, sides: dict[int, A
 
 
 def _smallest(model: VisionGNN[Any]) -> int:
-    """The smallest height and width of a file for any size: exporters fix lengths of 1, also those of a last stage."""
+    """The smallest image height and width for `dynamic_size`; exporters would fix a dimension of length 1."""
     return 1 + max(int(info["reduction"]) for info in model.feature_info)
 
 
 def _write_any_size(model: VisionGNN[Any], images: Tensor, path: Path) -> None:
-    """As `_write`, with open height and width.
+    """As `_write`, with dynamic height and width.
 
     Raises:
-        ValueError: If the exporter cannot leave them open.
+        ValueError: If the exporter cannot make them dynamic.
     """
     smallest = _smallest(model)
     height, width = (max(size, 4 * smallest) for size in images.shape[2:])
-    # The exporter could take height and width for one number if they were equal.
+    # If height and width were equal, the exporter could represent both by one symbol.
     example = _images(2, images.size(1), height, width + smallest).to(images.device)
     sides = {i: torch.export.Dim(name, min=smallest, max=LARGEST) for i, name in ((2, "height"), (3, "width"))}
     try:
         _write(model, example, path, sides)
     except Exception as error:
         raise ValueError(
-            f"The exporter cannot leave the size of the images open for this model, with graph {model.config.graph!r}: "
+            f"The exporter cannot make the image size dynamic for this model, with graph {model.config.graph!r}: "
             "export a model with graph='knn', or leave dynamic_size out."
         ) from error
 
 
 @torch.no_grad()
 def _check(model: VisionGNN[Any], batches: list[Tensor], path: Path) -> None:
-    """Check that the file gives the logits of the model, for other batch sizes than that of the export."""
+    """Check that the file gives the logits of the model, also for batch sizes other than that of the export."""
     if importlib.util.find_spec("onnxruntime") is None:
         return
     session, searches = _session(path)
     if not isinstance(session.get_inputs()[0].shape[0], str):
         raise ValueError(
-            f"The exporter ties this model to {IMAGES} images at once: its graph ({model.config.graph!r}) depends on "
-            "their number. Export a model with graph='knn'."
+            f"The exporter fixed the batch size of this model at {IMAGES}: its graph ({model.config.graph!r}) depends "
+            "on the number of images. Export a model with graph='knn'."
         )
     images, *others = batches
-    known = searches == _count_searches(model, images[:1])  # otherwise a user's builder has its own search
+    # If the numbers differ, a user's builder has a search of its own.
+    known = searches == _count_searches(model, images[:1])
     errors = []
     for part in (*images.split([1, IMAGES - 1]), *others):
         logits, *choices = session.run(None, {"images": part.cpu().numpy()})
@@ -158,13 +160,14 @@ def _check(model: VisionGNN[Any], batches: list[Tensor], path: Path) -> None:
             want = model(part).float().cpu()
         errors.append((torch.from_numpy(logits) - want).abs().amax(1) / want.std().clamp_min(1e-6))
     of_images = torch.cat(errors)
-    error = float(of_images.max() if known else of_images.median())  # ties are unknown here, most images have none
+    # If the searches are unknown, so are ties, but most images have none.
+    error = float(of_images.max() if known else of_images.median())
     if not error < TOLERANCE:
         raise ValueError(f"The logits of the ONNX file differ from the model's by {error:.1e} standard deviations.")
 
 
 def _session(path: Path) -> tuple[Any, int]:
-    """A session that also returns the neighbors of each search, and the number of searches."""
+    """Return a session that also outputs the neighbors of each search, and the number of searches."""
     import onnx
     import onnxruntime
 
@@ -192,7 +195,7 @@ def _count_searches(model: VisionGNN[Any], images: Tensor) -> int:
 
 @contextmanager
 def _chosen(model: VisionGNN[Any], choices: list[Tensor]) -> Iterator[None]:
-    """A context in which the searches of the model return the given sources `(B, n, k)`, if these are as near."""
+    """A context in which the model's searches return given sources `(B, n, k)`, if these are as near as its own."""
     left = iter(choices)
 
     def choose(search: DilatedKNN, args: tuple[Tensor, BatchLayout, Tensor, BatchLayout], _: Edges) -> Edges:
@@ -212,7 +215,8 @@ def _as_near(
     """Return the edges from the chosen sources; raise `ValueError` if they are not as near as the nearest ones."""
     (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
     k, step = shrink(search.k, search.dilation, m)
-    choice = choice[..., : (k - 1) * step + 1].to(x.device)  # a file for any size selects more of small images
+    # With `dynamic_size`, more sources are selected if an image is small.
+    choice = choice[..., : (k - 1) * step + 1].to(x.device)
     targets, sources = unit_rows(x, [n]).view(-1, n, x.size(1)), unit_rows(x_src, [m]).view(-1, m, x.size(1))
     near = targets @ sources.transpose(1, 2)  # (B, n, m)
     if search.position is not None:

@@ -19,7 +19,8 @@ def sorted_layout(data: Data) -> tuple[BatchLayout, Tensor | None]:
     Unmodified batches of `to_batch` are not checked again, which avoids synchronizing the device.
 
     Returns:
-        The layout, a new one for each pass, and the indices `(N,)` that sort the nodes, or `None` if they are sorted.
+        The layout, which is new for each forward pass, and the indices `(N,)` that sort the nodes, or `None` if they
+        are sorted.
 
     Raises:
         ValueError: As `vig_pyg.batch_order.order_of`.
@@ -52,12 +53,12 @@ def to_batch_in_order(x: Tensor, layout: BatchLayout, index: Tensor) -> Batch:
     pos, batch = layout.pos[back], layout.batch[back]
     if torch.equal(batch, layout.batch):
         data = to_batch(x[back], BatchLayout(pos, batch, layout.ptr, layout.num_nodes_per_graph, layout.grid_sizes))
-    else:  # images among each other: PyG has no slices for them
+    else:  # the nodes of different images are mixed, and PyG has no slices for such batches
         data = Batch(_base_cls=Data, x=x[back], pos=pos, batch=batch)
         data._num_graphs = layout.num_graphs
         if layout.grid_sizes is not None:
             data.grid_size = list(layout.grid_sizes)
-    data._layout = None  # not the order of a layout
+    data._layout = None  # the nodes are not in the order of a layout
     return data
 
 
@@ -69,7 +70,7 @@ def check_patches(x: Tensor, weight: Tensor) -> None:
         weight: A parameter of the model `(N', C)`, which defines width, dtype and device.
 
     Raises:
-        ValueError: If one of them is another, or the patches are not a dense floating-point tensor.
+        ValueError: If the width, dtype or device differs, or the patches are not a dense floating-point tensor.
 
     Example:
         >>> check_patches(torch.rand(3, 8), torch.rand(5, 8))
@@ -84,7 +85,7 @@ def check_patches(x: Tensor, weight: Tensor) -> None:
     if not same or x.device != weight.device or x.layout != torch.strided:
         kind = f"{x.dtype} on {x.device}" if x.layout == torch.strided else f"a tensor of layout {x.layout}"
         raise ValueError(
-            f"Expected a batch of patches with a dense x of {weight.dtype} on {weight.device}, as the model has, got "
+            f"Expected a batch of patches with a dense x of {weight.dtype} on {weight.device}, like the model, got "
             f"{kind}: convert x, or the model with .to(...)."
         )
 

@@ -28,15 +28,16 @@ def fuse(model: ModuleT) -> ModuleT:
 
     .. math:: \gamma\,\frac{W x + b - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta = W' x + b'
 
-    Activations are computed in place or together with the preceding layer. On a CPU, the FFN processes the nodes in
+    Activations are computed in place, or together with the layer before them. On a CPU, the FFN processes the nodes in
     slices that fit the cache. Under autocast, a copy of the weights in autocast's dtype is cached, and on a GPU the
     residual stream uses this dtype too.
 
-    A layer that was replaced (by a quantized one, or one with low-rank weights) keeps its batch norm and is called.
+    If a tool has replaced a layer, for example by a quantized layer or one with low-rank weights, the batch norm after
+    it is not folded, and the layer is called unchanged.
 
     Args:
-        model: A model, or any module. A batch norm is folded if it follows a `MultiHeadLinear`, a `Conv2d`, or in an
-            `nn.Sequential` an `nn.Linear`.
+        model: A model, or any module. A batch norm is folded if it follows a `MultiHeadLinear` or a `Conv2d`, or if it
+            follows an `nn.Linear` in an `nn.Sequential`.
 
     Returns:
         The fused copy; `model` itself is not changed. The copy cannot be trained, and its state dict does not fit an
@@ -61,7 +62,7 @@ def fuse(model: ModuleT) -> ModuleT:
                 setattr(parent, name, FusedPosition(child))
     kept = {part for module in fused.modules() if isinstance(module, EdgeConv) for part in module.modules()}
     for parent in list(fused.modules()):
-        if not isinstance(parent, FusedLayer) and parent not in kept:  # EdgeConv reads the weights of its linear layer
+        if not isinstance(parent, FusedLayer) and parent not in kept:  # EdgeConv reads its linear layer's weights
             _join(parent)
     for parent in list(fused.modules()):
         for name, child in list(parent.named_children()):
@@ -100,7 +101,7 @@ def _is_foldable(layer: nn.Module, parent: nn.Module) -> TypeGuard[Fusable]:
 
 
 def _is_linear(layer: nn.Module, parent: nn.Module) -> bool:
-    """True for a linear layer whose result goes to the next child; for an `nn.Linear` elsewhere this is not known."""
+    """True for a linear layer that is known to be followed by the next child; an `nn.Linear` must be in a sequence."""
     in_order = type(parent) in (nn.Sequential, LinearNorm, ClassifierHead) or type(layer) is not nn.Linear
     return in_order and readable_heads(layer) > 0
 
@@ -117,7 +118,7 @@ def _fold(layer: Fusable, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
     scale = norm.weight.double() / (var.double() + norm.eps).sqrt()
     bias = (layer.bias.double() - mean.double()) * scale + norm.bias.double()
     weight: Tensor = layer.weight.double() * scale.view(-1, *[1] * (layer.weight.dim() - 1))
-    if weight.dim() == 4:  # the input is channels-last too, so no call converts the weight
+    if weight.dim() == 4:  # the input is channels-last too, so the weight need not be converted in each call
         weight = weight.contiguous(memory_format=torch.channels_last)
     layer.weight.data = weight.to(layer.weight.dtype)
     layer.bias.data = bias.to(layer.bias.dtype)

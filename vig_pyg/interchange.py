@@ -10,7 +10,7 @@ from typing import Any
 from vig_pyg.config import MODELS, ModelConfig, variant_name
 from vig_pyg.preprocess import Preprocessing
 
-#: timm's names of options that have another name here; all others have one name.
+#: timm's names for options that have another name in this library; all other options have the same name.
 TIMM_NAMES = {"in_chans": "in_channels", "img_size": "image_size", "drop_rate": "dropout"}
 #: The first convolution, whose input channels timm adapts, and the linear layer that depends on the number of classes.
 FIRST_CONV, CLASSIFIER = "stem.0", "head.fc2"
@@ -33,8 +33,8 @@ def from_timm(options: Mapping[str, Any]) -> dict[str, Any]:
     """Rename timm's options to ours.
 
     Args:
-        options: Options under timm's names or ours. `img_size` may be a pair (height, width); a model has one
-            `image_size`, which is then the side of a square with about as many pixels.
+        options: Options under timm's names or ours. `img_size` may be a pair (height, width). A model has a single
+            `image_size`, which is then the side length of a square with about as many pixels.
 
     Raises:
         TypeError: If an option is given under both names.
@@ -48,20 +48,20 @@ def from_timm(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         ours = TIMM_NAMES.get(name, name)
         if ours in found:
-            raise TypeError(f"Got the option {ours!r} twice, under its name here and under timm's: leave one out.")
+            raise TypeError(f"Got the option {ours!r} twice, under our name and under timm's: leave one out.")
         found[ours] = _side(value) if name == "img_size" else value
     return found
 
 
 def to_timm(config: ModelConfig) -> tuple[str, dict[str, Any]]:
-    """Return the architecture of a configuration, and the options with which timm makes the same model.
+    """Return timm's architecture name for a configuration, and the options with which timm creates the same model.
 
     Args:
         config: The configuration; callables in it have been replaced by names.
 
     Returns:
         The name of a registered model, and the options that differ from it, under timm's names. The number of classes
-        is not among them, because timm keeps it elsewhere.
+        is not among them, because timm stores it in another entry.
 
     Raises:
         ValueError: If no model of this family is registered.
@@ -85,7 +85,7 @@ def to_timm(config: ModelConfig) -> tuple[str, dict[str, Any]]:
 
 
 def pretrained_config(config: ModelConfig, preprocessing: Preprocessing | None = None) -> dict[str, Any]:
-    """Return the entries of timm's `pretrained_cfg`, which describe images and layers, without a source of weights.
+    """Return the entries of timm's `pretrained_cfg` that describe images and layers; they name no source of weights.
 
     Args:
         config: The configuration of the model.
@@ -131,8 +131,8 @@ def foreign_entries(
 
     Returns:
         timm's `architecture`, `num_classes`, `num_features`, `global_pool`, `model_args`, `pretrained_cfg` and
-        `label_names`, and transformers' `id2label` and `label2id`. Of a family without a registered model, which timm
-        cannot make, only the names of the classes.
+        `label_names`, and transformers' `id2label` and `label2id`. For a family without a registered model, which timm
+        cannot create, only the class names are returned.
 
     Example:
         >>> from vig_pyg.config import VIG_VARIANTS
@@ -154,7 +154,7 @@ def foreign_entries(
 
 
 def label_entries(class_names: Sequence[str] | None) -> dict[str, Any]:
-    """Return the names of the classes as timm (`label_names`) and transformers (`id2label`, `label2id`) read them.
+    """Return the class names in the entries of timm (`label_names`) and transformers (`id2label`, `label2id`).
 
     Example:
         >>> label_entries(["cat", "dog"])["id2label"]

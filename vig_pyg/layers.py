@@ -62,10 +62,10 @@ class MultiHeadLinear(nn.Module):
 
 
 def linear_layer(in_channels: int, out_channels: int, *, heads: int = 1) -> nn.Linear | MultiHeadLinear:
-    """Create a linear layer whose weights start as those of `MultiHeadLinear`.
+    """Create a linear layer with the weight initialization of `MultiHeadLinear`.
 
-    A layer with one head is an `nn.Linear` itself, so that tools which look for this type find it: quantization,
-    LoRA, tensor parallelism, and counters of operations. The keys and shapes of its parameters are the same.
+    With one head the layer is an `nn.Linear`, so that tools that look for this class find it: quantization, LoRA,
+    tensor parallelism, and FLOP counters. Names and shapes of the parameters are the same as for a `MultiHeadLinear`.
 
     Args:
         in_channels: Input channels, a multiple of `heads`.
@@ -80,7 +80,8 @@ def linear_layer(in_channels: int, out_channels: int, *, heads: int = 1) -> nn.L
     """
     if heads != 1:
         return MultiHeadLinear(in_channels, out_channels, heads=heads)
-    layer = nn.Linear(in_channels, out_channels, device="meta")  # its own initialization would draw random numbers
+    # On `meta`, so that its own initialization draws no random numbers.
+    layer = nn.Linear(in_channels, out_channels, device="meta")
     layer.weight = nn.Parameter(torch.empty(out_channels, in_channels))
     layer.bias = nn.Parameter(torch.empty(out_channels))
     _reset(layer)
@@ -136,7 +137,7 @@ def multi_head_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequen
 def reset_mlp(module: nn.Module) -> None:
     """Draw new weights for the linear layer of a module made by `multi_head_mlp`; other modules are not changed.
 
-    `nn.Linear.reset_parameters` would draw them from another distribution than `linear_layer`.
+    `nn.Linear.reset_parameters` would use another distribution than `linear_layer`.
 
     Args:
         module: Any module.
@@ -175,7 +176,7 @@ class DropPath(nn.Module):
         self.p = p
 
     def drops_nothing(self) -> bool:
-        """True if the result is x itself, and no hook or subclass needs the call of the layer.
+        """True if the result is x itself, and no hook or subclass requires a call of the layer.
 
         Example:
             >>> DropPath(0.5).eval().drops_nothing(), DropPath(0.5).drops_nothing()

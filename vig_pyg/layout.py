@@ -97,7 +97,7 @@ class BatchLayout:
                 images = torch.arange(self.num_graphs, device=self.device)
                 self._batch = images.view(-1, 1).expand(-1, self._num_nodes[0]).flatten()
             else:
-                lengths = torch.tensor(self._num_nodes, device="cpu")  # this would synchronize a GPU
+                lengths = torch.tensor(self._num_nodes, device="cpu")  # `repeat_interleave` would synchronize a GPU
                 self._batch = torch.arange(self.num_graphs, device="cpu").repeat_interleave(lengths).to(self.device)
         return self._batch
 
@@ -197,13 +197,13 @@ class BatchLayout:
         order = order_of(batch)
         if order.nodes is not None:
             raise ValueError(
-                "The nodes of this batch are not sorted by image, or on grids not in raster order: sort x, pos and "
+                "The nodes of this batch are not sorted by image, or not in raster order on a grid: sort  x, pos and "
                 "batch, or pass the batch to forward_features of a model, which sorts it."
             )
         return cls(batch.pos, order.batch, order.ptr, order.num_nodes_per_graph, order.grid_sizes)
 
     def without_cache(self) -> BatchLayout:
-        """Return a copy for another forward pass, without the shared edges and pooled layouts of this one."""
+        """Return a copy for another forward pass, without the edges and pooled layouts that this pass has stored."""
         layout = copy(self)
         layout.shared_edges, layout._pooled = {}, {}
         return layout
@@ -226,7 +226,8 @@ class BatchLayout:
         """Create the layout of grids (one entry if all are equal), pooled over windows of `ratio` x `ratio` cells."""
         layout = cls.__new__(cls)
         layout._pos = layout._batch = layout._ptr = None
-        pooled = tuple(((h - 1) // ratio + 1, (w - 1) // ratio + 1) for h, w in grids)  # as compilers write it
+        # The form that compilers simplify best.
+        pooled = tuple(((h - 1) // ratio + 1, (w - 1) // ratio + 1) for h, w in grids)
         layout._set([h * w for h, w in pooled], pooled, ratio, num_graphs, device)
         layout._unpooled = grids
         return layout
@@ -251,7 +252,7 @@ class BatchLayout:
         """The grid of each image (a tuple of length 1 if all are equal), or an error that names the purpose."""
         if self._grid_sizes is None:
             raise ValueError(
-                f"{purpose} need nodes on a grid, but this batch is a free set of points (it has no `grid_size`): "
+                f"{purpose} need nodes on a grid, but this batch is a point set (it has no `grid_size`): "
                 "use an isotropic ViG for such batches."
             )
         return self._grid_sizes
@@ -291,4 +292,4 @@ def _centers(cells: int, ratio: int, device: torch.device) -> Tensor:
 
 def _merge_equal(values: tuple[T, ...]) -> tuple[T, ...]:
     """A tuple of length 1 if all values are equal, otherwise all values."""
-    return values[:1] if all(value == values[0] for value in values[1:]) else values  # sizes may have no hash
+    return values[:1] if all(value == values[0] for value in values[1:]) else values  # symbolic sizes have no hash

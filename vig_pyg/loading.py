@@ -19,7 +19,7 @@ def load(source: str | Path, **options: Any) -> ImageClassifier | ObjectDetector
     Args:
         source: A run folder, a folder of `save_pretrained`, a name of published weights (`"pvig_small"` or
             `"pvig_small:imagenet1k:mmpretrain"`), or a name on the Hugging Face hub (`"somebody/my-vig"`).
-        options: For classifiers `weights`, `position`, `image_size` and `progress` (see `load_classifier`).
+        options: Options of `load_classifier`, for classifiers only: `weights`, `position`, `image_size` and `progress`.
 
     Returns:
         A predictor with `model`, `classes` and `preprocessing`, which can be called on images, arrays, tensors or
@@ -27,7 +27,7 @@ def load(source: str | Path, **options: Any) -> ImageClassifier | ObjectDetector
 
     Raises:
         FileNotFoundError: If there is no such folder, file or model.
-        ConnectionError: If something cannot be downloaded; the message explains what to do.
+        ConnectionError: If a file cannot be downloaded; the message explains what to do.
         ValueError: If a value in a file is out of range, the weights do not fit, or options contradict each other.
         TypeError: If an option is unknown, or a detector does not have it.
 

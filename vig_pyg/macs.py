@@ -17,7 +17,7 @@ def count_macs(model: VisionGNN[Any], size: tuple[int, int]) -> int:
     Selection, aggregation, norms and activations are not counted, as in the published tables.
 
     Args:
-        model: The model. Its neighbor search must use the dense engine, which `knn_engine="auto"` does for one image.
+        model: The model. Its neighbor search must use the dense engine, as `knn_engine="auto"` does for one image.
         size: Height and width of the image in pixels.
 
     Returns:

@@ -14,9 +14,9 @@ from vig_pyg.data import BatchLayout, Size
 from vig_pyg.ops import is_exporting, is_open, resized_rows
 
 PositionMode = Literal["official", "grid"]
-#: Largest number of entries of a cached table of products of codes, which is 4 MB in float32.
+#: Largest number of entries of a cached table of code products (4 MB in float32).
 TABLE_LIMIT = 2**20
-#: Largest number of entries of the cached terms of columns and rows, which is 64 MB in float32.
+#: Largest number of entries of the cached column and row terms (64 MB in float32).
 TERMS_LIMIT = 2**24
 POSITION_MODES: tuple[PositionMode, ...] = ("official", "grid")
 
@@ -57,17 +57,17 @@ def shortened(p: Tensor, q: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     .. math:: (p V)(q V)^T = p\, q^T
 
     where the columns of V are the eigenvectors of :math:`p^T p + q^T q` whose eigenvalues are not nearly 0. Most waves
-    of a sin-cos code are much longer than the grid and nearly linear on it. So in float32 the 240 channels of 14 x 14
-    cells span only 26 dimensions, which makes the search faster.
+    of a sin-cos code are much longer than the grid, on which they are nearly linear. Therefore the 240 channels on a
+    grid of 14 x 14 cells span only 26 dimensions in float32, and fewer dimensions make the search faster.
 
     Args:
         p: Codes of targets `(n, C)` in float64.
         q: Codes of sources `(m, C)` in float64.
-        eps: Relative extent below which a direction is dropped. With the precision of the search, the change of the
-            products is below its rounding error.
+        eps: Relative extent below which a direction is dropped. If it is the machine epsilon of the search, the
+            products change by less than their rounding error.
 
     Returns:
-        Codes `(n, R)` and `(m, R)`, where R is at most C; the coordinates with the largest extent come first.
+        Codes `(n, R)` and `(m, R)`, where R is at most C; coordinates are sorted by descending extent.
 
     Example:
         >>> a, b = shortened(*torch.eye(3, dtype=torch.float64)[:2].repeat(2, 1, 1), eps=1e-7); a.shape
@@ -85,8 +85,9 @@ class Codes(NamedTuple):
         p: Codes of the targets, `(n, R)`.
         q: Codes of the sources, `(m, R)`.
         table: Products of all codes, `(n, m)`, or `None` for a large grid.
-        terms: For a large grid of H rows and W columns on a GPU, the terms of the columns, then those of the rows,
-            `(W + H, m)`, whose sums are the products; else `None`. (On a CPU extra coordinates are faster.)
+        terms: For a large grid of H rows and W columns on a GPU, a term for each column, followed by one for each row,
+            `(W + H, m)`. The product of a target is the sum of its column term and its row term. Otherwise `None`,
+            because on a CPU additional coordinates are faster.
     """
 
     p: Tensor
@@ -95,7 +96,7 @@ class Codes(NamedTuple):
     terms: Tensor | None = None
 
     def bias(self, grid: Size) -> tuple[Tensor, int] | None:
-        """The products as `bias` and `grid_width` of `vig_pyg.ops.knn`, or `None` if only the codes are known.
+        """Return the products as `bias` and `grid_width` of `vig_pyg.ops.knn`, or `None` if there are only codes.
 
         Args:
             grid: The grid (H, W) of the targets.
@@ -106,7 +107,7 @@ class Codes(NamedTuple):
 
 
 class PositionCodes(nn.Module):
-    """Computes position codes p of the targets and q of the sources; the search adds `p · q / C` to the similarity.
+    """Computes position codes p for targets and q for sources; the search adds `p · q / C` to the similarity.
 
     The codes of recent grids, and for small grids their products, are cached for all layers and models.
 
@@ -170,10 +171,10 @@ def _source(mode: PositionMode, p: Tensor, pos: Tensor, channels: int) -> Tensor
 def _of_open_grid(
     mode: PositionMode, target: BatchLayout, source: BatchLayout, channels: int, dtype: torch.dtype
 ) -> Codes:
-    """Codes of a grid that a compiler or exporter leaves open: operations of the program instead of constants.
+    """Compute the codes of a grid whose size is dynamic: they are operations of the program instead of constants.
 
-    They are not shortened, because the number of their dimensions would depend on the grid. An exported program always
-    holds the table, as it holds all scores of an image.
+    They are not shortened, because the number of dimensions would depend on the grid. An exported program always
+    computes the table of products, because it computes all scores of an image anyway.
     """
     assert target.grid_size is not None
     device = target.device if target.device.type in ("cpu", "cuda") else torch.device("cpu")
@@ -191,7 +192,7 @@ def _of_open_grid(
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _constant(*key: Any) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """As `_of_grid`; torch.compile treats the codes of a grid as constants."""
+    """As `_of_grid`, but torch.compile treats the result as a constant."""
     return _of_grid(*key)
 
 
@@ -208,7 +209,7 @@ def _of_grid(*key: Any) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
 def _made(
     mode: PositionMode, grid: Size, ratio: int, channels: int, dtype: torch.dtype, on_gpu: bool, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Compute the codes of one image with this grid, and their products: a table, or on a GPU terms of large grids."""
+    """Compute the codes of one image, and their products as a table or, for large grids on a GPU, as terms."""
     target = BatchLayout.from_grid(grid, 1)  # on the CPU, because Apple's GPUs have no float64
     p = sincos(target.pos, channels)
     q = p if ratio == 1 else _source(mode, p, target.pooled(ratio).pos, channels)
@@ -237,7 +238,7 @@ def _terms(p: Tensor, q: Tensor, grid: Size) -> Tensor:
 
 
 class PositionEmbedding(nn.Module):
-    """Adds a learned position embedding to a feature map; for another grid the embedding is resized (bicubic).
+    """Adds a learned position embedding to a feature map; for another grid, it is resized by bicubic interpolation.
 
     Args:
         channels: Number of channels C of the map.
@@ -261,7 +262,7 @@ class PositionEmbedding(nn.Module):
         """Return the embedding, resized to the grid of a map, `(1, C, H', W')`."""
         weight: Tensor = self.weight
         if not is_open(x.size(2), x.size(3)) and x.shape[2:] == weight.shape[2:]:
-            return weight  # of the same size, the resized one is the same, too
+            return weight  # a resize to the same size would change nothing
         return F.interpolate(weight, size=x.shape[2:], mode="bicubic")
 
     def extra_repr(self) -> str:

@@ -31,7 +31,8 @@ class Preprocessing:
         mean: Mean of the normalization, for all channels; the published value is 0.5.
         std: Standard deviation of the normalization, for all channels; the published value is 0.5.
         crop_pct: Side length of the crop divided by the resized short side, in (0, 1]. With 1 a square image is not
-            cropped. The published value is 0.9 (short side 248 before a crop of 224), and 0.95 for `pvig_base` (235).
+            cropped. The published value is 0.9, which resizes the short side to 248 before a crop of 224; for
+            `pvig_base` it is 0.95 (235).
 
     Shapes: an image of any size to `(in_channels, image_size, image_size)`.
 

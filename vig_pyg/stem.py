@@ -67,7 +67,8 @@ class Stem(nn.Sequential):
         super().__init__(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        # In channels-last memory format the nodes are a view of the map. Transforms know no memory formats.
+        # In channels-last memory format, the nodes are a view of the map. Transforms of `torch.func` do not support
+        # memory formats.
         return _run(self, x if is_transformed() else x.contiguous(memory_format=torch.channels_last))
 
 

@@ -42,12 +42,13 @@ class ImageToPatchGraph(BaseTransform):
 
     Args:
         patch_size: Side length of a patch in pixels, at least 1.
-        k: Number of neighbors of each patch, including itself, for `edges="knn"` only. The default is 9, the published
-            value.
+        k: Number of neighbors of each patch, including itself, for `edges="knn"` only. The published value, 9, is the
+            default.
         dilation: Spacing of the neighbors (see `DilatedKNN`), for `edges="knn"` only.
         edges: `"knn"` connects patches with similar pixels by `DilatedKNN`, over L2-normalized features. `"grid"`
             connects each patch with the up to eight patches around it, but not with itself. A `vig_pyg.graph.Builder`
-            is called for the edges. `None` creates no edges, which avoids the search if only ViG blocks follow.
+            is called to create the edges. `None` creates no edges and avoids the search, which is unnecessary if only
+            ViG blocks follow.
 
     Shapes: a float image `(C, H, W)` to `Data` with `x (N, C * patch_size ** 2)` (the pixels of each patch, one channel
     after another), `pos (N, 2)` (row and column in patches), `edge_index (2, E)` (row 0 neighbors, row 1 centers,
@@ -192,7 +193,7 @@ def _check_edges(edges: object, names: tuple[str, ...], **search: int | None) ->
         raise ValueError(f"Unknown edges {edges!r}: choose one of {', '.join(map(repr, names))}, or None.")
     for name, value in search.items():
         if value is not None and edges != "knn":
-            raise ValueError(f"{name}={value} has no effect beside edges={edges!r}: leave it out, or use 'knn'.")
+            raise ValueError(f"{name}={value} has no effect with edges={edges!r}: leave it out, or use 'knn'.")
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}.")
 
@@ -202,7 +203,7 @@ def _checked(image: object) -> Tensor:
     if not isinstance(image, Tensor):
         raise ValueError(
             f"Expected one image as a tensor (C, H, W), got {type(image).__name__}: "
-            "for a PIL image put torchvision's ToTensor() before."
+            "for a PIL image, apply torchvision's ToTensor() first."
         )
     if image.dim() != 3 or image.numel() == 0:
         hint = ": transforms take images one by one" if image.dim() == 4 else ""

@@ -88,7 +88,7 @@ def test_every_target_has_its_own_cell_first(graph):
 
 @pytest.mark.parametrize("graph", [AxialGraph, GridGraph, LogGraph])
 def test_free_points_are_refused(graph):
-    with pytest.raises(ValueError, match="needs nodes on a grid, but the batch is a free set of points"):
+    with pytest.raises(ValueError, match="needs nodes on a grid, but the batch is a point set"):
         graph()(*free())
 
 

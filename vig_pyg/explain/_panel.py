@@ -23,7 +23,7 @@ def check_graphs(graphs: Sequence[Batch]) -> None:
     if not graphs or any(batch.num_graphs != 1 for batch in graphs):
         raise ValueError("Expected the graphs of one image: call model.graphs(image[None]).")
     if any("grid_size" not in batch for batch in graphs):
-        raise ValueError("Expected graphs over grids of patches, got free sets of points (without `grid_size`).")
+        raise ValueError("Expected graphs over grids of patches, got point sets (without `grid_size`).")
 
 
 def check_place(patch: tuple[float, float]) -> None:

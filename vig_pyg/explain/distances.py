@@ -134,6 +134,6 @@ def _patch_sides(graphs: Sequence[Batch]) -> list[Tensor]:
     if not graphs:
         raise ValueError("Got no graphs: pass what model.graphs(images) returns.")
     if any("grid_size" not in batch for batch in graphs):
-        raise ValueError("Expected graphs over grids of patches, got free sets of points (without `grid_size`).")
+        raise ValueError("Expected graphs over grids of patches, got point sets (without `grid_size`).")
     grids = [torch.tensor([list(size) for size in batch.grid_size], device=batch.pos.device) for batch in graphs]
     return [grids[0] / grid for grid in grids]

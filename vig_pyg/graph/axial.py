@@ -33,7 +33,7 @@ class AxialGraph(StaticGraph):
     target, nearest in the image first.
 
     Raises:
-        ValueError: If `stride` is below 1, or the nodes are a free set of points.
+        ValueError: If `stride` is below 1, or the nodes are a point set.
 
     Example:
         >>> import torch

@@ -136,7 +136,7 @@ def _to_unit(offset: Tensor, layout: BatchLayout, target: Tensor) -> Tensor:
     """Offsets `(E, 2)` as shares of the grid, moved into [0, 1]."""
     if layout.grid_sizes is None:
         raise ValueError(
-            "unit_offset is a share of the grid, but the batch is a free set of points (it has no `grid_size`): use "
+            "unit_offset is a share of the grid, but the batch is a point set (it has no `grid_size`): use "
             'edge_attr="offset".'
         )
     rows, columns = offset.unbind(1)

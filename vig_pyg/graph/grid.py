@@ -28,7 +28,7 @@ class GridGraph(StaticGraph):
     pooled, each target is connected with the pooled cell that contains it and the eight cells around that cell.
 
     Raises:
-        ValueError: If the nodes are a free set of points.
+        ValueError: If the nodes are a point set.
 
     Example:
         >>> import torch

@@ -28,7 +28,7 @@ class LogGraph(StaticGraph):
     target, nearest in the image first. If the sources are pooled, distances are measured in pooled cells.
 
     Raises:
-        ValueError: If the nodes are a free set of points.
+        ValueError: If the nodes are a point set.
 
     Example:
         >>> import torch

@@ -140,7 +140,7 @@ def offset_edges(offsets: list[tuple[int, int]], target: BatchLayout, source: Ba
     """
     if target.grid_sizes is None or source.grid_sizes is None:
         raise ValueError(
-            "This graph needs nodes on a grid, but the batch is a free set of points (it has no `grid_size`): "
+            "This graph needs nodes on a grid, but the batch is a point set (it has no `grid_size`): "
             'use graph="knn", "complete" or "random" for such batches.'
         )
     (height, width), (rows, columns) = target.grid_sizes[0], source.grid_sizes[0]

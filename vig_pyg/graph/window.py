@@ -66,7 +66,7 @@ class WindowGraph(nn.Module):
     def _edges(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
         if layout.grid_sizes is None or layout_src.grid_sizes is None:
             raise ValueError(
-                "Windows need nodes on a grid, but the batch is a free set of points (it has no `grid_size`): "
+                "Windows need nodes on a grid, but the batch is a point set (it has no `grid_size`): "
                 'use graph="knn" for such batches.'
             )
         if self.window % layout_src.ratio:
