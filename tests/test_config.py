@@ -1,5 +1,6 @@
 from dataclasses import FrozenInstanceError, fields
 
+import numpy as np
 import pytest
 
 from vig_pyg import DilatedKNN, PyramidViG, PyramidViGConfig, ViG, ViGConfig
@@ -147,3 +148,26 @@ def test_bad_options_of_the_pyramid_are_refused():
         PyramidViG("micro", position="learned")
     with pytest.raises(ValueError, match="position=None is an option of DilatedKNN"):
         PyramidViG("micro", position=None, graph=DilatedKNN)
+
+
+WHOLE = ("num_classes", "in_channels", "image_size", "patch_size", "k", "heads", "ffn_ratio", "head_channels")
+
+
+@pytest.mark.parametrize("value", ["5", 2.5, True, None, 1 + 2j, b"3"])
+@pytest.mark.parametrize("name", [*WHOLE, "depth", "channels", "depths", "reduce_ratios"])
+def test_whole_numbers_are_nothing_else(name, value):
+    for family, config, _ in CASES.values():
+        own = getattr(config, name, None)
+        for given in (value, (value, *own[1:])) if isinstance(own, tuple) else (value,):
+            if own is not None:
+                with pytest.raises((TypeError, ValueError), match=name):
+                    config.override({name: given})
+                with pytest.raises((TypeError, ValueError), match=name):
+                    family(config, **{name: given})
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_numbers_of_numpy_are_stored_as_pythons(name):
+    config = VIG.override({name: np.int64(getattr(VIG, name))})
+    assert config == VIG and type(getattr(config, name)) is int
+    assert PYRAMID.override({"depths": (np.int32(1), 4)}) == PYRAMID

@@ -39,3 +39,9 @@ def test_reset_replaces_the_last_layer_only():
 def test_a_head_has_classes(num_classes):
     with pytest.raises(ValueError, match=f"num_classes must be at least 1, got {num_classes}"):
         ClassifierHead(8, num_classes)
+
+
+@pytest.mark.parametrize("num_classes", ["5", 2.5, True, None])
+def test_a_number_of_classes_is_a_whole_number(num_classes):
+    with pytest.raises(TypeError, match="num_classes must be a whole number, got"):
+        ClassifierHead(8, num_classes)

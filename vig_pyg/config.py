@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
+from vig_pyg._integers import check_whole_numbers
 from vig_pyg._registry import Registry
 from vig_pyg.conv import ConvFactory
 from vig_pyg.graph import Engine, GraphFactory, Precision
@@ -68,14 +69,9 @@ class ModelConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        first, last = self.k_range
-        if min(first, last) < 1:
-            raise ValueError(f"k must be at least 1, got {self.k}.")
-        for name in ("in_channels", "image_size", "patch_size", "heads", "ffn_ratio", "head_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.num_classes < 0:
-            raise ValueError(f"num_classes must be 0 (pooled features) or more, got {self.num_classes}.")
+        check_whole_numbers(self, "k", several=None)
+        check_whole_numbers(self, "in_channels", "image_size", "patch_size", "heads", "ffn_ratio", "head_channels")
+        check_whole_numbers(self, "num_classes", least=0, expected="0 (pooled features) or more")
         if self.graph is not None and self.graph != "knn":
             self._check_graph()
 
@@ -155,6 +151,10 @@ class ViGConfig(ModelConfig):
     channels: int
     k: int | tuple[int, int] = (9, 18)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole_numbers(self, "depth", "channels")
+
     @property
     def num_blocks(self) -> int:
         return self.depth
@@ -196,6 +196,7 @@ class PyramidViGConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_whole_numbers(self, "depths", "channels", "reduce_ratios", several=True)
         if not len(self.depths) == len(self.channels) == len(self.reduce_ratios) >= 1:
             raise ValueError(
                 f"depths, channels and reduce_ratios need one entry for each stage, got {self.depths}, "

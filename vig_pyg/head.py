@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from vig_pyg._integers import whole_number
 from vig_pyg.layers import linear_layer
 
 
@@ -21,6 +22,7 @@ class ClassifierHead(nn.Module):
     Shapes: `(B, C)` to `(B, num_classes)`.
 
     Raises:
+        TypeError: If `num_classes` is not a whole number.
         ValueError: If `num_classes` is below 1.
 
     Example:
@@ -41,8 +43,7 @@ class ClassifierHead(nn.Module):
 
     def reset(self, num_classes: int) -> None:
         """Replace the last linear layer by a new one for `num_classes` classes; the hidden layer is not changed."""
-        if num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1, got {num_classes}.")
+        num_classes = whole_number(num_classes, "num_classes")
         last = linear_layer(self.norm.num_features, num_classes)
         self.fc2 = last.to(self.norm.weight).train(self.training)
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -161,6 +162,21 @@ def test_reset_classifier(model):
     model.double().reset_classifier(4)
     assert isinstance(model.head, ClassifierHead) and not model.head.training
     assert model(images.double()).shape == (2, 4)
+
+
+@pytest.mark.parametrize("count", ["5", -1, 2.5, True, None, torch.tensor(True), torch.tensor(2.5), [3], float("nan")])
+def test_a_number_of_classes_that_is_none_is_refused_and_nothing_changes(model, count):
+    model.class_names = list("abcde")
+    before = model.head.fc2
+    with pytest.raises((TypeError, ValueError), match=r"num_classes must be .*, got"):
+        model.reset_classifier(count)
+    assert model.head.fc2 is before and model.config.num_classes == 5 and model.class_names == list("abcde")
+
+
+@pytest.mark.parametrize("count", [np.int64(3), torch.tensor(3), np.uint8(3)])
+def test_numbers_of_other_libraries_become_python_numbers(model, count):
+    model.reset_classifier(count)
+    assert type(model.config.num_classes) is int and model(torch.rand(1, 3, 32, 32)).shape == (1, 3)
 
 
 @pytest.mark.parametrize("index", [0, 1, 2, 3, -1, -4])

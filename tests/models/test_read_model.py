@@ -99,3 +99,16 @@ def test_gray_images_give_what_equal_channels_gave(make, saved):
     gray = VisionGNN.from_pretrained(saved(model), in_channels=1)
     image = torch.rand(2, 1, 32, 32, dtype=torch.float64)
     torch.testing.assert_close(gray(image), model(image.expand(-1, 3, -1, -1)), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_a_new_last_layer_is_said_in_the_log(make, saved, caplog, count):
+    """As transformers does; with the number of classes of the file nothing is new."""
+    folder = saved(make(num_classes=3))
+    with caplog.at_level(logging.WARNING):
+        found = VisionGNN.from_pretrained(folder, num_classes=count)
+    said = [record for record in caplog.records if "head.fc2" in record.getMessage()]
+    assert len(said) == (count != 3) and found.config.num_classes == count
+    for record in said:
+        assert record.levelno == logging.WARNING
+        assert f"The file has 3 classes, the model {count}" in record.getMessage()

@@ -128,6 +128,29 @@ def test_a_new_classifier_keeps_the_pooling_unless_it_is_named(name):
     assert model.global_pool == "avg" and model(images).shape == (2, 3)
 
 
+@pytest.mark.parametrize("count", ["5", -1, 2.5, True, None])
+def test_a_number_of_classes_that_is_none_is_refused_and_nothing_changes(name, count):
+    model = timm.create_model(name, num_classes=4, global_pool="max").eval()
+    for arguments in ((count,), (count, "avg")):
+        with pytest.raises((TypeError, ValueError), match="num_classes must be"):
+            model.reset_classifier(*arguments)
+    assert (model.num_classes, model.global_pool) == (4, "max") and model(torch.rand(1, 3, 32, 32)).shape == (1, 4)
+
+
+@pytest.mark.parametrize("indices", [1, 2, [0], [1, 0], [-1], [-2]])
+def test_pruning_shortens_the_list_of_maps(name, indices):
+    model, images = timm.create_model(name, num_classes=4).eval(), torch.rand(1, 3, 32, 48)
+    want, whole = model.forward_intermediates(images, indices, intermediates_only=True), model.feature_info
+    kept = model.prune_intermediate_layers(indices)
+    assert model.feature_info == whole[: max(kept) + 1]
+    assert [m.size(1) for m in want] == [model.feature_info[i]["num_chs"] for i in kept]
+    maps = model.forward_intermediates(images, kept, intermediates_only=True)
+    assert all(map(torch.equal, maps, want)) and model.num_features == model.feature_info[-1]["num_chs"]
+    assert len(model.forward_intermediates(images, intermediates_only=True)) == len(model.feature_info)
+    model.reset_classifier(3)
+    assert model(images).shape == (1, 3)
+
+
 @pytest.mark.parametrize("pool", ["catavgmax", "token", ""])
 def test_an_impossible_pooling_is_refused_and_nothing_changes(name, pool):
     with pytest.raises(AssertionError, match="global_pool must be one of"):

@@ -246,10 +246,16 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
         Args:
             num_classes: Number of classes.
+
+        Raises:
+            TypeError: If it is not a whole number; the model is not changed.
+            ValueError: If it is negative.
         """
+        config = self.config.override({"num_classes": num_classes})  # raises before anything changes
+        num_classes = config.num_classes
         if num_classes != self.config.num_classes:
             self.class_names = None
-        self.config = self.config.override({"num_classes": num_classes})
+        self.config = config
         if num_classes == 0:
             self.head = nn.Identity().train(self.training)
         elif isinstance(self.head, ClassifierHead):

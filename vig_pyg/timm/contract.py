@@ -153,7 +153,7 @@ class TimmContract(VisionGNN[Any]):
         prune_norm: bool = False,  # noqa: ARG002  (a Vision GNN has no norm after its last block)
         prune_head: bool = True,
     ) -> list[int]:
-        """Remove the blocks after the last wanted map, and the classifier, which then belongs to none.
+        """Remove the blocks after the last wanted map, their entries of `feature_info`, and the classifier.
 
         Args:
             indices: Indices into `feature_info`, or the number of maps from the end.
@@ -167,6 +167,7 @@ class TimmContract(VisionGNN[Any]):
         if last < self._depth() - 1:
             name = self._blocks_name()
             setattr(self, name, getattr(self, name)[: last + 1])
+            self.feature_info = self.feature_info[: last + 1]
             self.num_features = self.feature_info[last]["num_chs"]
             prune_head = True
         if prune_head:

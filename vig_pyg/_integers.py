@@ -1,0 +1,73 @@
+"""Checks of options that are whole numbers."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+
+def whole_number(value: object, name: str, *, least: int = 1, expected: str = "", given: object = None) -> int:
+    """Check an option that is a whole number, and return it as an `int`.
+
+    Args:
+        value: The option; integers of NumPy and of tensors with one element are whole numbers too, `True` is none.
+        name: Name of the option for messages.
+        least: The smallest valid number.
+        expected: Description of the valid numbers for messages; by default "at least" and `least`.
+        given: What the caller passed, for messages, if `value` is an entry of it.
+
+    Raises:
+        TypeError: If it is not a whole number.
+        ValueError: If it is below `least`.
+
+    Example:
+        >>> whole_number(5, "num_classes")
+        5
+    """
+    kind = str(getattr(value, "dtype", type(value).__name__))
+    given = value if given is None else given
+    try:
+        if "bool" in kind:
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]  # raises TypeError for what it does not know
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {given!r} ({kind}).") from None
+    if number < least:
+        raise ValueError(f"{name} must be {expected or f'at least {least}'}, got {given}.")
+    return number
+
+
+def check_whole_numbers(
+    config: object, *names: str, least: int = 1, expected: str = "", several: bool | None = False
+) -> None:
+    """Check fields of a frozen dataclass with `whole_number`.
+
+    Args:
+        config: The instance, in whose fields the `int` of each number is stored.
+        names: The fields.
+        least: The smallest valid number.
+        expected: As for `whole_number`.
+        several: If true, a field is a tuple of numbers; with `None` it is a number or a tuple of two.
+
+    Raises:
+        TypeError: If a field is something else, or an entry is not a whole number.
+        ValueError: If a number is below `least`, or there are not two.
+
+    Example:
+        >>> from vig_pyg import ViGConfig
+        >>> ViGConfig(depth="12", channels=96)
+        Traceback (most recent call last):
+        TypeError: depth must be a whole number, got '12' (str).
+    """
+    options: Any = {"least": least, "expected": expected}
+    for name in names:
+        value: Any = getattr(config, name)
+        if isinstance(value, tuple | list) and several is not False:
+            if several is None and len(value) != 2:
+                raise ValueError(f"{name} must be a whole number or two, got {value!r}.")
+            found: Any = type(value)(whole_number(part, name, given=value, **options) for part in value)
+        elif several:
+            raise TypeError(f"{name} must be a tuple of whole numbers, got {value!r} ({type(value).__name__}).")
+        else:
+            found = whole_number(value, name, **options)
+        object.__setattr__(config, name, found)
