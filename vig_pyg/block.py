@@ -12,8 +12,8 @@ from vig_pyg.conv import (
     NodeUpdateConv,
     VisionConv,
     apply_to_pair,
+    apply_with_edge_attr,
     edge_argument,
-    edge_values,
     refuse_edge_attr,
     refuse_pair,
     takes_one_set,
@@ -146,8 +146,7 @@ class Grapher(nn.Module):
         """Apply the operator and the following linear layer, together if the operator ends with an MLP on nodes."""
         conv = self.conv
         if edge_attr is not None:
-            values = edge_values(edge_attr, conv, self._edge_argument)
-            out = apply_to_pair(conv, y, edge_index, self.reduce_ratio, **values)
+            out = apply_with_edge_attr(conv, y, edge_index, edge_attr, self._edge_argument, self.reduce_ratio)
         elif isinstance(conv, NodeUpdateConv) and conv.out_channels == expected[1] and conv.splits():
             return mlp(conv.combine(y, edge_index), conv.mlp, self.fc2)
         elif isinstance(conv, VisionConv):

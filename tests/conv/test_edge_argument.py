@@ -1,12 +1,18 @@
+import copy
 import inspect
+import re
 
 import pytest
 import torch
 import torch_geometric.nn
+import torch_geometric.nn as pyg
 from torch import nn
 
+from vig_pyg import DilatedKNN
+from vig_pyg.block import Grapher
 from vig_pyg.conv import CONVS
-from vig_pyg.conv.edge_argument import edge_argument, edge_values
+from vig_pyg.conv.edge_argument import apply_with_edge_attr, edge_argument, edge_values
+from vig_pyg.data import BatchLayout
 
 OPERATORS = {name: getattr(torch_geometric.nn.conv, name) for name in torch_geometric.nn.conv.__all__}
 
@@ -57,3 +63,124 @@ def test_more_than_one_column_is_no_weight(shape):
     with pytest.raises(ValueError, match=r"Both takes one weight for each edge \(edge_weight\), got attributes \("):
         edge_values(torch.rand(shape), Both(), "edge_weight")
     assert edge_values(torch.rand(shape), Both(), "edge_attr")["edge_attr"].shape == shape
+
+
+def linear(i, o):
+    return nn.Sequential(nn.Linear(i, o))
+
+
+def pna(i, o, **options):
+    return pyg.PNAConv(i, o, ["mean", "max"], ["identity"], torch.tensor([0, 0, 0, 5]), **options)
+
+
+#: Every operator of PyG with `edge_attr`, made for D attributes, or for none (D is `None`) if it can be.
+WITH_ATTR = {
+    "CGConv": lambda i, o, d: pyg.CGConv(i, dim=d or 0),
+    "GATConv": lambda i, o, d: pyg.GATConv(i, o, edge_dim=d),
+    "GATv2Conv": lambda i, o, d: pyg.GATv2Conv(i, o, edge_dim=d),
+    "GENConv": lambda i, o, d: pyg.GENConv(i, o, edge_dim=d),
+    "GENConv with bias": lambda i, o, d: pyg.GENConv(i, o, edge_dim=d, bias=True),
+    "GINEConv": lambda i, o, d: pyg.GINEConv(linear(i, o), edge_dim=d),
+    "GMMConv": lambda i, o, d: pyg.GMMConv(i, o, dim=d, kernel_size=2),
+    "GeneralConv": lambda i, o, d: pyg.GeneralConv(i, o, in_edge_channels=d),
+    "NNConv": lambda i, o, d: pyg.NNConv(i, o, linear(d, i * o)),
+    "PDNConv": lambda i, o, d: pyg.PDNConv(i, o, edge_dim=d, hidden_channels=4),
+    "PNAConv": lambda i, o, d: pna(i, o, edge_dim=d),
+    "ResGatedGraphConv": lambda i, o, d: pyg.ResGatedGraphConv(i, o, edge_dim=d),
+    "TransformerConv": lambda i, o, d: pyg.TransformerConv(i, o, edge_dim=d),
+}
+NEED_ATTR = {"GMMConv", "NNConv", "PDNConv"}
+ONE_SET = {"PDNConv", "PNAConv"}
+COLUMNS = {"rank": 1, "unit_offset": 2, ("distance", "offset"): 3, ("offset", "unit_offset"): 4}
+LAYOUT = BatchLayout.from_sizes([(3, 3), (3, 4)])
+
+
+def grapher_of(name, dim, attributes, ratio):
+    """CGConv keeps the width, so it cannot be in a Grapher: its error comes before that is noticed."""
+    make = WITH_ATTR[name]
+    graph = lambda k, d: DilatedKNN(k, d, edge_attr=attributes)  # noqa: E731
+    return Grapher(8, conv=lambda i, o: make(i, o, dim), graph=graph, k=3, reduce_ratio=ratio).eval()
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("name", WITH_ATTR)
+def test_attributes_of_another_number_are_refused_with_operator_and_both_numbers(name, ratio):
+    """For every number that the operator is made for, and none, and every number that the builder returns."""
+    if ratio > 1 and name in ONE_SET:
+        pytest.skip("it takes one node set")
+    x, kind, refused = torch.randn(LAYOUT.num_nodes, 8), name.split()[0], 0
+    for dim in (None, 1, 2, 3, 4):
+        if dim is None and name in NEED_ATTR:
+            continue
+        for attributes, columns in COLUMNS.items():
+            grapher = grapher_of(name, dim, attributes, ratio)
+            state = copy.deepcopy(grapher.state_dict())
+            if dim == columns and name != "CGConv":
+                assert grapher(x, LAYOUT).shape == x.shape
+                continue
+            with pytest.raises(ValueError, match=f"{kind} (has|got|returned)") as caught:
+                grapher(x, LAYOUT)
+            if dim != columns:
+                refused += 1
+                said = str(caught.value)
+                assert f"{columns} attributes per edge" in said and f"={columns}" in said
+                wanted = rf"has edge_dim={dim},|it takes (none or )?{dim or ('8' if kind == 'GINEConv' else 'none')} \(it failed"
+                assert re.search(wanted, said), said
+            assert all(torch.equal(state[key], value) for key, value in grapher.state_dict().items())
+    assert refused >= 12
+
+
+class Vector(nn.Module):
+    """An operator of one's own that takes one number per edge, as a vector."""
+
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(8, 16)
+
+    def forward(self, x, edge_index, edge_attr):
+        return self.lin(x).index_add(0, edge_index[1], edge_attr.unsqueeze(1) * self.lin(x)[edge_index[0]])
+
+
+class Forwarding(nn.Module):
+    def __init__(self, conv):
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x, edge_index, **values):
+        return self.conv(x, edge_index, **values)
+
+
+@pytest.mark.parametrize(
+    ("conv", "takes"),
+    [
+        (Vector(), "a vector"),
+        (Forwarding(pyg.GCNConv(8, 16)), "none"),
+        (Forwarding(pyg.GENConv(8, 16, edge_dim=6)), "none or 6"),
+        (pyg.GENConv(8, 16), "none"),
+        (pyg.GINEConv(linear(8, 16)), "8"),
+        (pyg.GENConv(8, 16, edge_dim=2), "none or 2"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else value,
+)
+def test_operators_of_all_kinds_are_tried(conv, takes):
+    x, edges = torch.randn(5, 8), torch.tensor([[0, 1, 4], [1, 2, 3]])
+    with pytest.raises(ValueError, match=f"got 3 attributes per edge from the graph builder, but it takes {takes} "):
+        apply_with_edge_attr(conv, x, edges, torch.rand(3, 3), edge_argument(conv), 1)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, TypeError, AssertionError, IndexError, KeyError])
+def test_failures_that_are_not_about_attributes_keep_their_type(error):
+    class Broken(nn.Module):
+        def forward(self, x, edge_index, edge_attr=None):
+            raise error("out of paper")
+
+    class InTraining(nn.Module):
+        def forward(self, x, edge_index, edge_attr=None):
+            if self.training:
+                raise error("out of paper")
+            return x
+
+    x, edges = torch.randn(5, 8), torch.tensor([[0, 1, 4], [1, 2, 3]])
+    for conv in (Broken(), InTraining()):
+        with pytest.raises(error, match="out of paper"):
+            apply_with_edge_attr(conv, x, edges, torch.rand(3, 3), "edge_attr", 1)

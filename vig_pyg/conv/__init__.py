@@ -6,7 +6,7 @@ A new file in this package is imported automatically. It only has to register it
 from vig_pyg._registry import import_files
 from vig_pyg.conv._types import NodesOrPair
 from vig_pyg.conv.base import VisionConv
-from vig_pyg.conv.edge_argument import EdgeArgument, edge_argument, edge_values, refuse_edge_attr
+from vig_pyg.conv.edge_argument import EdgeArgument, apply_with_edge_attr, edge_argument, edge_values, refuse_edge_attr
 from vig_pyg.conv.node_sets import apply_to_pair, refuse_pair, takes_one_set
 from vig_pyg.conv.node_update import NodeUpdateConv
 from vig_pyg.conv.registry import CONVS, ConvFactory, list_convs, register_conv
@@ -30,6 +30,7 @@ __all__ = [
     "NodesOrPair",
     "VisionConv",
     "apply_to_pair",
+    "apply_with_edge_attr",
     "edge_argument",
     "edge_values",
     "list_convs",

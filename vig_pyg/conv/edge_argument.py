@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
+from vig_pyg.conv._types import NodesOrPair
+from vig_pyg.conv.node_sets import apply_to_pair
+
 EdgeArgument = Literal["edge_attr", "edge_weight"]
+#: Numbers of attributes per edge that an operator that has failed is tried with, beside the widths of the nodes.
+_TRIED = range(1, 9)
+_FAULTS = (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError)
 
 
 def edge_argument(conv: nn.Module) -> EdgeArgument | None:
@@ -92,3 +100,86 @@ def _check_edge_dim(conv: nn.Module, columns: int) -> None:
             f"{type(conv).__name__} has edge_dim={expected}, but the graph builder returns {columns} attributes per "
             f"edge: create the operator with edge_dim={columns}."
         )
+
+
+def apply_with_edge_attr(
+    conv: nn.Module,
+    y: NodesOrPair,
+    edge_index: Tensor,
+    edge_attr: Tensor,
+    name: EdgeArgument | None,
+    reduce_ratio: int,
+) -> Any:
+    """Call an operator with the attributes of its edges; explain the failure if they do not fit.
+
+    Operators name the number of attributes in many ways (`edge_dim`, `dim`, `in_edge_channels`, the first layer of a
+    network). So after a failure a copy of the operator is tried with other numbers; if one of them works, the
+    attributes were the cause.
+
+    Args:
+        conv: The operator.
+        y: Nodes `(N, C)`, or a pair of sources and targets.
+        edge_index: Edges `(2, E)`.
+        edge_attr: Attributes `(E, D)` or `(E,)`.
+        name: The result of `edge_argument(conv)`.
+        reduce_ratio: Pooling of the sources, for error messages.
+
+    Raises:
+        ValueError: If the attributes do not fit the operator (see `edge_values`). Other errors keep their type.
+
+    Example:
+        >>> from torch_geometric.nn import GENConv
+        >>> x, edges = torch.rand(3, 8), torch.tensor([[0, 1], [1, 2]])
+        >>> apply_with_edge_attr(GENConv(8, 8, edge_dim=1), x, edges, torch.rand(2, 1), "edge_attr", 1).shape
+        torch.Size([3, 8])
+        >>> apply_with_edge_attr(GENConv(8, 8, edge_dim=1), x, edges, torch.rand(2, 3), "edge_attr", 1)
+        Traceback (most recent call last):
+        ValueError: GENConv got 3 attributes per edge from the graph builder, but it takes 1 (it failed with ...
+    """
+    values = edge_values(edge_attr, conv, name)
+    if torch.compiler.is_compiling():
+        return apply_to_pair(conv, y, edge_index, reduce_ratio, **values)
+    try:
+        return apply_to_pair(conv, y, edge_index, reduce_ratio, **values)
+    except _FAULTS as error:
+        expected = "" if isinstance(error, torch.OutOfMemoryError) else _what_fits(conv, y, edge_index, edge_attr, name)
+        if not expected:
+            raise
+        columns = edge_attr.size(1) if edge_attr.dim() > 1 else 1
+        raise ValueError(
+            f"{type(conv).__name__} got {columns} attributes per edge from the graph builder, but it takes {expected} "
+            f"(it failed with {type(error).__name__}: {error}): ask the builder for other attributes, or create the "
+            f"operator for {columns}, with edge_dim={columns}, dim={columns} or in_edge_channels={columns}, "
+            "whichever it has."
+        ) from error
+
+
+def _what_fits(
+    conv: nn.Module, y: NodesOrPair, edge_index: Tensor, edge_attr: Tensor, name: EdgeArgument | None
+) -> str:
+    """Return the numbers of attributes with which an operator that has failed works; empty if it never does."""
+    if _fits(conv, y, edge_index, edge_attr, name, tuple(edge_attr.shape)):
+        return ""  # the shape is not the cause
+    widths = {part.size(1) for part in ((y,) if isinstance(y, Tensor) else y)}
+    shapes: dict[str, tuple[int, ...] | None] = {"none": None, "a vector": (edge_index.size(1),)}
+    if name == "edge_attr":
+        shapes |= {str(width): (edge_index.size(1), width) for width in (*_TRIED, *sorted(widths - set(_TRIED)))}
+    return " or ".join(what for what, shape in shapes.items() if _fits(conv, y, edge_index, edge_attr, name, shape))
+
+
+@torch.no_grad()
+def _fits(
+    conv: nn.Module,
+    y: NodesOrPair,
+    edge_index: Tensor,
+    edge_attr: Tensor,
+    name: EdgeArgument | None,
+    shape: tuple[int, ...] | None,
+) -> bool:
+    """True if an operator works with attributes of this shape; a copy is tried, so that it keeps its state."""
+    values = {} if shape is None or name is None else {name: edge_attr.new_zeros(shape)}
+    try:
+        copy.deepcopy(conv).eval().forward(y, edge_index, **values)
+    except Exception:
+        return False
+    return True
