@@ -6,11 +6,12 @@ import pytest
 import torch
 import torch_geometric.transforms as T
 from torch_geometric.data import Batch, HeteroData
-from torch_geometric.loader import DataLoader
+from torch_geometric.loader import ClusterData, DataLoader, GraphSAINTNodeSampler, ShaDowKHopSampler
+from torch_geometric.nn import GATv2Conv
 from torch_geometric.utils import to_networkx
 
 from tests.common import calibrated
-from vig_pyg import PyramidViG
+from vig_pyg import DilatedKNN, PyramidViG
 from vig_pyg.models.pooled_graph import EDGE, PooledGraph
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse invariant checks", "ignore:.*to CSR format")
@@ -107,3 +108,123 @@ def test_items_are_attributes(key):
     other = graph[key].clone()
     graph[key] = other
     assert getattr(graph, key) is other and set(graph.node_types) == {"patch", "pooled"}
+
+
+#: Arguments of PyG's transforms; `None` are those that need a network, or wrap others.
+ARGUMENTS = {
+    **dict.fromkeys(["BaseTransform", "Compose", "ComposeFilters", "AddGPSE", "AddRandomMetaPaths"]),
+    "AddMetaPaths": ([[("pooled", "patch"), ("patch", "pooled")]],),
+    "AddLaplacianEigenvectorPE": (2,),
+    "AddRandomWalkPE": (3,),
+    "FeaturePropagation": (torch.ones(1, dtype=torch.bool),),
+    "FixedPoints": (10,),
+    "GridSampling": (2.0,),
+    "KNNGraph": (3,),
+    "LinearTransformation": (torch.tensor([[0.0, 2.0], [1.0, 0.0]]),),
+    "NodePropertySplit": ("popularity", [0.3, 0.1, 0.1, 0.3, 0.2]),
+    "OneHotDegree": (20,),
+    "Pad": (1000, 5000),
+    "RadiusGraph": (1.5,),
+    "RandomFlip": (0, 1.0),
+    "RandomJitter": (0.1,),
+    "RandomRotate": (10,),
+    "RandomScale": ((0.5, 0.9),),
+    "RandomShear": (0.1,),
+    "RemoveTrainingClasses": ([0],),
+    "RootedEgoNets": (1,),
+    "RootedRWSubgraph": (2,),
+    "SIGN": (2,),
+    "SVDFeatureReduction": (2,),
+    "SamplePoints": (5,),
+    "ToDevice": ("cpu",),
+}
+TRANSFORMS = [name for name in T.__all__ if ARGUMENTS.get(name, ()) is not None]
+#: Transforms with results for two sets of nodes.
+RIGHT = {"AddSelfLoops", "Center", "Constant", "LinearTransformation", "RemoveDuplicatedEdges", "ToSparseTensor"}
+
+
+@pytest.fixture(scope="module")
+def with_attributes():
+    graph = lambda k, d: DilatedKNN(3, edge_attr="offset")  # noqa: E731
+    return calibrated(PyramidViG("micro", conv=lambda i, o: GATv2Conv(i, o, edge_dim=2), graph=graph))
+
+
+def as_plain(graph):
+    """The same graph as PyG's own `HeteroData`."""
+    plain = HeteroData()
+    for store in graph.stores:
+        for key, value in store.items():
+            (plain if store._key is None else plain[store._key])[key] = value
+    return plain
+
+
+def values_of(graph):
+    return {(store._key, key): copy.copy(value) for store in graph.stores for key, value in store.items()}
+
+
+def same(one, two):
+    if one.keys() != two.keys():
+        return False
+    tensors = [(one[key], two[key]) for key in one if isinstance(one[key], torch.Tensor)]
+    return all(a.shape == b.shape and torch.equal(a.to_dense(), b.to_dense()) for a, b in tensors)
+
+
+@pytest.mark.parametrize("attributes", [False, True])
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_every_transform_of_pyg_does_what_it_does_to_two_sets_or_is_refused(model, with_attributes, name, attributes):
+    """With `HeteroData` as the reference; without attributes of edges, transforms write them unasked."""
+    batch, _ = graphs_of(with_attributes if attributes else model, SHAPES[2])
+    transform = getattr(T, name)(*ARGUMENTS.get(name, ()))
+    for graph in (*batch.to_data_list()[:2], batch):
+        before, seed = values_of(graph), int(torch.randint(1000, ()))
+        torch.manual_seed(seed)
+        try:
+            found = values_of(transform(graph))
+        except AttributeError as error:
+            assert (
+                str(error).startswith(f"{name} of PyG is for graphs with one set of nodes") or name == "NormalizeScale"
+            )
+            assert name not in RIGHT
+        except (AssertionError, ImportError, TypeError, ValueError):  # those of a `HeteroData`
+            with pytest.raises((AssertionError, ImportError, TypeError, ValueError)):
+                transform(as_plain(graph))
+        else:
+            torch.manual_seed(seed)
+            assert same(found, values_of(transform(as_plain(graph))))
+        assert same(values_of(graph), before)
+
+
+@pytest.mark.parametrize(
+    "name", ["Distance", "Cartesian", "LocalCartesian", "Polar", "PointPairFeatures", "RandomFlip"]
+)
+def test_transforms_that_read_places_are_refused_by_name(model, with_attributes, name):
+    for graphs in (model, with_attributes):
+        batch, _ = graphs_of(graphs, SHAPES[1])
+        transform = getattr(T, name)(*ARGUMENTS.get(name, ()))
+        for graph in (batch[0], batch):
+            with pytest.raises(
+                AttributeError, match=rf'{name} of PyG is .* has two: patches and pooled .* graph\["patch"\]'
+            ):
+                T.Compose([T.Center(), transform])(graph)
+    unpooled = next(one for one in with_attributes.graphs(torch.rand(1, 3, 32, 32)) if not isinstance(one, HeteroData))
+    if name == "Distance":  # with one set of nodes it is right
+        row, col = unpooled.edge_index
+        want = (unpooled.pos[row] - unpooled.pos[col]).norm(dim=1, keepdim=True)
+        assert torch.equal(T.Distance(norm=False)(unpooled).edge_attr[:, -1:], want)
+
+
+@pytest.mark.parametrize("loader", [ClusterData, GraphSAINTNodeSampler, ShaDowKHopSampler])
+def test_loaders_for_one_set_are_refused(model, loader):
+    arguments = {"depth": 1, "num_neighbors": 2} if loader is ShaDowKHopSampler else {}
+    with pytest.raises((AttributeError, ImportError), match="of PyG is for graphs with one set of nodes|requires"):
+        list(loader(graphs_of(model, SHAPES[0])[0][0], *(() if arguments else (2,)), **arguments))
+
+
+def test_own_code_has_the_names(model):
+    class Flip(T.BaseTransform):
+        def forward(self, data):
+            data.pos, data["pos_src"] = -data.pos, -data["pos_src"]
+            return data
+
+    graph = graphs_of(model, SHAPES[0])[0][0]
+    assert torch.equal(Flip()(graph).pos, -graph.pos) and torch.equal(Flip()(graph).pos_src, -graph.pos_src)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
 from typing import Any
 
 from torch_geometric.data import HeteroData
@@ -18,15 +20,18 @@ _PLACES: dict[str, tuple[str | tuple[str, str, str], str]] = {
     "edge_index": (EDGE, "edge_index"),
     "edge_attr": (EDGE, "edge_attr"),
 }
+#: PyG's modules whose code takes these names for those of a graph with one set of nodes.
+_FOR_ONE_SET = ("torch_geometric.transforms.", "torch_geometric.loader.")
 
 
 class PooledGraph(HeteroData):
     """A bipartite graph with the node types `"patch"` (targets) and `"pooled"` (sources).
 
     As `HeteroData` it is right in PyG's transforms and conversions, which would otherwise join target i and source i.
-    The names of an unpooled graph (`edge_index`, `pos`, `pos_src`, `batch`, `ptr`) are valid too. PyG's transforms for
-    one set of nodes, such as `Distance` and `Cartesian`, do not suit it: `edge_attr="distance"` and `"offset"` of a
-    graph builder have these values.
+    The names of an unpooled graph (`edge_index`, `pos`, `pos_src`, `batch`, `ptr`) are valid too, except for transforms
+    and loaders of PyG that use them for one set of nodes, such as `Distance`, `Cartesian` and `RandomFlip`: these would
+    be silently wrong, and get an `AttributeError`. `edge_attr="distance"` and `"offset"` of a graph builder have the
+    values of `Distance` (between features) and `Cartesian`.
 
     Example:
         >>> import torch
@@ -42,27 +47,50 @@ class PooledGraph(HeteroData):
 
     def __getattr__(self, key: str) -> Any:
         if key in _PLACES:
+            _check_caller(self, key, sys._getframe(1))
             place, name = _PLACES[key]
             stores = self.__dict__.get("_edge_store_dict" if isinstance(place, tuple) else "_node_store_dict", {})
             if place in stores and name in stores[place]:
                 return stores[place][name]
             raise AttributeError(f"{type(self).__name__} has no {key}.")
-        return super().__getattr__(key)
+        if key == "items":  # of a `HeteroData` it has no node and no edge, so `FixedPoints` would do nothing
+            _check_caller(self, key, sys._getframe(1))
+        try:
+            return super().__getattr__(key)
+        except AttributeError:
+            _check_caller(self, key, sys._getframe(1))
+            raise
 
     def __getitem__(self, *args: Any) -> Any:
         if len(args) == 1 and isinstance(args[0], str) and args[0] in _PLACES:
+            _check_caller(self, args[0], sys._getframe(1))
             return getattr(self, args[0])
         return super().__getitem__(*args)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(key, str) and key in _PLACES:
+            _check_caller(self, key, sys._getframe(1))
             setattr(self, key, value)
         else:
             super().__setitem__(key, value)
 
     def __setattr__(self, key: str, value: Any) -> None:
         if key in _PLACES:
+            _check_caller(self, key, sys._getframe(1))
             place, name = _PLACES[key]
             self[place][name] = value
         else:
             super().__setattr__(key, value)
+
+
+def _check_caller(graph: PooledGraph, key: str, caller: FrameType) -> None:
+    """Raise `AttributeError` if code of PyG for graphs with one set of nodes uses a name of such a graph."""
+    module = str(caller.f_globals.get("__name__", ""))
+    if module.startswith(_FOR_ONE_SET):
+        owner = type(caller.f_locals.get("self")).__name__ if "self" in caller.f_locals else module
+        raise AttributeError(
+            f"{owner} of PyG is for graphs with one set of nodes, but a {type(graph).__name__} has two: patches and "
+            f"pooled cells (it uses {key!r}, which would be wrong). Use a transform for HeteroData, or the values of "
+            f'one node type, such as graph["{PATCH}"].pos. Graph builders return offsets and distances of edges with '
+            'edge_attr="offset" and "distance".'
+        )
