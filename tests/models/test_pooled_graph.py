@@ -216,7 +216,7 @@ def test_transforms_that_read_places_are_refused_by_name(model, with_attributes,
 @pytest.mark.parametrize("loader", [ClusterData, GraphSAINTNodeSampler, ShaDowKHopSampler])
 def test_loaders_for_one_set_are_refused(model, loader):
     arguments = {"depth": 1, "num_neighbors": 2} if loader is ShaDowKHopSampler else {}
-    with pytest.raises((AttributeError, ImportError), match="of PyG is for graphs with one set of nodes|requires"):
+    with pytest.raises((AttributeError, ImportError), match=r"of PyG is for graphs with one set of nodes|requires"):
         list(loader(graphs_of(model, SHAPES[0])[0][0], *(() if arguments else (2,)), **arguments))
 
 
