@@ -14,6 +14,7 @@ from vig_pyg import load, pvig_micro
 from vig_pyg.artifact import write_config, write_weights
 from vig_pyg.detection import DETECTORS
 from vig_pyg.preprocess import Preprocessing
+from vig_pyg.segmentation import SegmentationPreprocessing, semantic_fpn_pvig
 
 #: What trains, and what the hub needs: none of it is there where a model is only used.
 BLOCKED = ["lightning", "timm", "torchmetrics", "sklearn", "rich", "huggingface_hub", "pycocotools", "jsonargparse"]
@@ -21,7 +22,7 @@ BLOCKED = ["lightning", "timm", "torchmetrics", "sklearn", "rich", "huggingface_
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A classifier and a detector, each in its folder, and an image."""
+    """A classifier, a detector and a segmentation network, each in its folder, and an image."""
     home = tmp_path_factory.mktemp("models")
     model = calibrated(pvig_micro(num_classes=2))
     (home / "classifier").mkdir()
@@ -33,6 +34,10 @@ def folders(tmp_path_factory):
     (home / "detector").mkdir()
     write_config(home / "detector", detector, class_names=["blue", "red"], category_ids=[3, 7])
     write_weights(home / "detector", detector.state_dict())
+    segmenter = semantic_fpn_pvig("micro", num_classes=2, out_channels=16)
+    (home / "segmenter").mkdir()
+    write_config(home / "segmenter", segmenter, class_names=["sky", "road"], preprocessing=SegmentationPreprocessing())
+    write_weights(home / "segmenter", segmenter.state_dict())
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(home / "image.png")
     return home
@@ -75,6 +80,13 @@ def test_a_detector_is_called_on_any_image(folders):
         load(folders / "detector", image_size=64)
 
 
+def test_a_segmentation_network_is_called_on_any_image(folders):
+    segmenter = load(folders / "segmenter")
+    assert segmenter.classes == ["sky", "road"] and segmenter.preprocessing == SegmentationPreprocessing()
+    first, *others = [segmenter(one) for one in forms(folders)]
+    assert first["labels"].shape == (40, 50) and all(torch.equal(one["labels"], first["labels"]) for one in others)
+
+
 def test_using_a_model_needs_nothing_that_trains(folders):
     code = (
         "import sys\n"
@@ -83,10 +95,11 @@ def test_using_a_model_needs_nothing_that_trains(folders):
         f"home = {str(folders)!r}\n"
         "classifier, detector = vig_pyg.load(home + '/classifier'), vig_pyg.load(home + '/detector')\n"
         "print(classifier(home + '/image.png').names, sorted(detector(home + '/image.png')))\n"
+        "print(sorted(vig_pyg.load(home + '/segmenter')(home + '/image.png')))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("['boxes', 'labels', 'scores']\n") and "cat" in done.stdout
+    assert done.stdout.endswith("['boxes', 'labels', 'scores']\n['labels', 'scores']\n") and "cat" in done.stdout
 
 
 def test_a_name_on_the_hub_is_asked_for(folders, monkeypatch):
@@ -101,7 +114,8 @@ def test_a_name_on_the_hub_is_asked_for(folders, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
     assert load("somebody/classifier").classes == ["cat", "dog"]
     assert load("somebody/detector").classes == ["blue", "red"]
-    assert {repo for repo, _ in asked} == {"somebody/classifier", "somebody/detector"}
+    assert load("somebody/segmenter").classes == ["sky", "road"]
+    assert {repo for repo, _ in asked} == {"somebody/classifier", "somebody/detector", "somebody/segmenter"}
 
 
 def test_the_other_task_s_door_says_where_to_go(folders, tmp_path):

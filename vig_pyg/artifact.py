@@ -32,9 +32,10 @@ CARD = "README.md"
 BEST = "best.safetensors"
 #: Version of the format of `config.json`; a change that older code cannot read increases it.
 VERSION = 1
-Task = Literal["image-classification", "object-detection"]
+Task = Literal["image-classification", "object-detection", "semantic-segmentation"]
 CLASSIFICATION: Task = "image-classification"
 DETECTION: Task = "object-detection"
+SEGMENTATION: Task = "semantic-segmentation"
 
 
 def write_config(
@@ -42,17 +43,17 @@ def write_config(
     model: nn.Module,
     *,
     class_names: Sequence[str] | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Any = None,
     category_ids: Sequence[int] | None = None,
 ) -> None:
     """Write `config.json`, with everything that this library, timm and transformers need to create and use the model.
 
     Args:
         folder: An existing folder.
-        model: A `VisionGNN`, or a detector of `vig_pyg.detection`. For any other module only the name of its class is
-            written, and the error of `vig_pyg.load` explains how to use the weights.
+        model: A `VisionGNN`, or a model of `vig_pyg.detection` or `vig_pyg.segmentation`. For any other module only
+            the name of its class is written, and the error of `vig_pyg.load` explains how to use the weights.
         class_names: Names of the classes, in the order of the logits or labels.
-        preprocessing: The preprocessing of a classifier's images.
+        preprocessing: The preprocessing of the images: a dataclass, for classifiers a `Preprocessing`.
         category_ids: For a detector, the COCO category ID of each class.
 
     Raises:
@@ -96,7 +97,7 @@ def describe(model: nn.Module) -> tuple[Task, dict[str, Any]]:
     if isinstance(config, ModelConfig):
         return CLASSIFICATION, {"family": getattr(model, "family", type(model).__name__), **describe_config(config)}
     if hasattr(config, "to_json"):
-        return DETECTION, config.to_json()
+        return getattr(config, "task", DETECTION), config.to_json()
     return CLASSIFICATION, {"family": _place(type(model))}
 
 
@@ -193,7 +194,7 @@ _later = Scalar("anything", lambda _: True)
 _ENTRIES = mapping(
     {
         "schema_version": whole(1, VERSION),
-        "task": choice((CLASSIFICATION, DETECTION)),
+        "task": choice((CLASSIFICATION, DETECTION, SEGMENTATION)),
         "model": _later,
         "class_names": optional(check_names),
         "preprocessing": _later,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vig_pyg.artifact import CONFIG, DETECTION, read_config
+from vig_pyg.artifact import CLASSIFICATION, CONFIG, DETECTION, read_config
 from vig_pyg.classification.load import ImageClassifier, load_classifier
 from vig_pyg.models.hub import find_folder, is_hub_name
 
 if TYPE_CHECKING:
     from vig_pyg.detection.load import ObjectDetector
+    from vig_pyg.segmentation.load import SemanticSegmenter
 
 
-def load(source: str | Path, **options: Any) -> ImageClassifier | ObjectDetector:
+def load(source: str | Path, **options: Any) -> ImageClassifier | ObjectDetector | SemanticSegmenter:
     """Load a trained model that can be called on images; the packages for training are not needed.
 
     Args:
@@ -29,7 +30,7 @@ def load(source: str | Path, **options: Any) -> ImageClassifier | ObjectDetector
         FileNotFoundError: If there is no such folder, file or model.
         ConnectionError: If a file cannot be downloaded; the message explains what to do.
         ValueError: If a value in a file is out of range, the weights do not fit, or options contradict each other.
-        TypeError: If an option is unknown, or a detector does not have it.
+        TypeError: If an option is unknown, or the model does not have it.
 
     Example:
         >>> import tempfile
@@ -45,10 +46,16 @@ def load(source: str | Path, **options: Any) -> ImageClassifier | ObjectDetector
     if not (Path(name).is_dir() or is_hub_name(name)):
         return load_classifier(source, **options)
     folder = find_folder(name)
-    if read_config(folder / CONFIG)["task"] != DETECTION:
+    task = read_config(folder / CONFIG)["task"]
+    if task == CLASSIFICATION:
         return load_classifier(source, **options)
     if options:
-        raise TypeError(f"{source} is a detector, which has no option {', '.join(sorted(options))}.")
-    from vig_pyg.detection.load import load_detector
+        what = "a detector" if task == DETECTION else "a segmentation network"
+        raise TypeError(f"{source} is {what}, which has no option {', '.join(sorted(options))}.")
+    if task == DETECTION:
+        from vig_pyg.detection.load import load_detector
 
-    return load_detector(source)
+        return load_detector(source)
+    from vig_pyg.segmentation.load import load_segmenter
+
+    return load_segmenter(source)

@@ -131,3 +131,17 @@ def test_the_default_milestones_are_those_of_the_1x_schedule():
 def test_wrong_milestones_are_refused(wrong):
     with pytest.raises(ValueError, match="milestones"):
         TrainConfig(milestones=wrong)
+
+
+def test_the_polynomial_schedule_is_the_remaining_share_to_the_power_of_nine_tenths():
+    draw = random.Random(0)
+    for _ in range(50):
+        steps, lr = draw.randint(2, 5000), draw.uniform(1e-5, 1)
+        rise = draw.randint(1, max(1, steps // 2))
+        config = TrainConfig(schedule="poly", warmup=f"{100 * rise / steps:.9f}%", lr=lr, min_lr=lr * draw.random())
+        rate, end = learning_rate(config, steps), config.min_lr / lr
+        rise = rate.rise
+        for step in {rise, steps - 1, steps, steps + 3, draw.randint(rise, steps)}:
+            left = 1 - min(1, (step - rise) / max(1, steps - rise))
+            assert rate(step) == pytest.approx(end + (1 - end) * left**0.9)
+        assert rate(rise) == 1 and rate(steps) == pytest.approx(end)

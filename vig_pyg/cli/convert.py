@@ -89,16 +89,16 @@ def _convert_folder(source: str, out: Path) -> None:
     """Write a model folder of any version in the current format to a new folder."""
     from vig_pyg._io.output import check_new_folder, new_folder, write_file
     from vig_pyg.artifact import CARD, write_config, write_weights
-    from vig_pyg.classification import ImageClassifier
+    from vig_pyg.detection.load import ObjectDetector
     from vig_pyg.loading import load
     from vig_pyg.models.hub import find_folder
 
     check_new_folder(out)
     found = load(source)
-    if isinstance(found, ImageClassifier):
-        about: dict[str, Any] = {"preprocessing": found.preprocessing}
+    if isinstance(found, ObjectDetector):
+        about: dict[str, Any] = {"category_ids": found.category_ids}
     else:
-        about = {"category_ids": found.category_ids}
+        about = {"preprocessing": found.preprocessing}
     card = find_folder(source) / CARD
     with new_folder(out):
         write_config(out, found.model, class_names=found.classes, **about)

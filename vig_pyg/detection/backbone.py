@@ -74,7 +74,7 @@ class PyramidFeatures(nn.Module):
         self.divisor: int = body.feature_info[-1]["reduction"]
         self.fpn = FeaturePyramidNetwork([entry["num_chs"] for entry in info], out_channels, extra_blocks=extra)
         set_norms(body, norm)
-        _freeze(body, trainable_layers)
+        freeze_layers(body, trainable_layers)
 
     def forward(self, images: Tensor | RaggedImages) -> OrderedDict[str, Tensor]:
         if isinstance(images, Tensor):
@@ -120,8 +120,16 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x * mask
 
 
-def _freeze(body: PyramidViG, trainable_layers: int) -> None:
-    """Freeze all layers except the last ones; the order is the stages, then the stem with the position embedding."""
+def freeze_layers(body: PyramidViG, trainable_layers: int) -> None:
+    """Freeze all layers except the last ones; the order is the stages, then the stem with the position embedding.
+
+    Args:
+        body: The network, which is changed in place; the batch norms of its frozen layers become `FrozenBatchNorm`s.
+        trainable_layers: Number of trained layers in the order stage 4, 3, 2, 1, stem.
+
+    Raises:
+        ValueError: If `trainable_layers` is out of range.
+    """
     layers: list[list[nn.Module]] = [[stage] for stage in reversed(body.stages)] + [[body.stem, body.pos_embed]]
     if not 0 <= trainable_layers <= len(layers):
         raise ValueError(f"trainable_layers must be from 0 to {len(layers)}, got {trainable_layers}.")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vig_pyg._io.schema import Check, choice, listing, mapping, read_as, whole
 from vig_pyg._io.text import error_text
-from vig_pyg.artifact import BEST, CONFIG, DETECTION, WEIGHTS, read_config
+from vig_pyg.artifact import BEST, CONFIG, DETECTION, SEGMENTATION, WEIGHTS, read_config
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options
@@ -149,6 +149,8 @@ def read_detector(path: Path) -> tuple[DetectorConfig, list[str], list[int]]:
     """
     where, content = str(path), read_config(path, what=_WHAT)
     with read_as(_WHAT, where):
+        if content["task"] == SEGMENTATION:
+            raise ValueError("it is the configuration of a segmentation network: use `vig-pyg segment`.")
         if content["task"] != DETECTION:
             raise ValueError("it is the configuration of a classifier: use `vig-pyg predict`, `evaluate` or `train`.")
         for key in ("class_names", "category_ids"):

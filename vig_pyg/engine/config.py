@@ -35,13 +35,13 @@ class TrainConfig:
         epochs: Number of passes over the training images.
         batch_size: Images of one step, over all processes and accumulated parts.
         lr: Largest learning rate, reached at the end of the warm-up.
-        schedule: How the learning rate falls after the warm-up: `"cosine"` to `min_lr`, or `"step"`, which divides
-            it by 10 at each of the `milestones`.
+        schedule: How the learning rate falls after the warm-up: `"cosine"` or `"poly"` (the remaining share of the run
+            to the power of 0.9) to `min_lr`, or `"step"`, which divides it by 10 at each of the `milestones`.
         milestones: Ascending shares of the run after which `"step"` divides the learning rate by 10; 8/12 and 11/12 are
             those of COCO's 1x schedule, 27/36 and 33/36 those of its 3x schedule.
         warmup: Length of the linear rise of the learning rate, with its unit.
         warmup_lr: Learning rate at the start of the warm-up.
-        min_lr: Learning rate at the end of the cosine.
+        min_lr: Learning rate at the end of the schedule.
         weight_decay: AdamW's weight decay; biases, norms and the position embedding have none. 0.05 is published.
         eps: AdamW's epsilon; 1e-8 is published.
         layer_decay: Learning rate of each layer as a share of that of the next layer; 1 is off, 0.7 is usual in
@@ -79,7 +79,7 @@ class TrainConfig:
     epochs: Count = 20
     batch_size: Count = 64
     lr: Annotated[float, positive(1_000)] = 3e-3
-    schedule: Literal["cosine", "step"] = "cosine"
+    schedule: Literal["cosine", "poly", "step"] = "cosine"
     milestones: Annotated[tuple[float, ...], _check_milestones] = (8 / 12, 11 / 12)
     warmup: Annotated[str, check_warmup] = "10%"
     warmup_lr: Rate = 0.0

@@ -14,6 +14,9 @@ from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.warmup import Warmup
 from vig_pyg.models.layer_groups import layer_of
 
+#: The exponent of polynomial decay, as in DeepLab (arXiv 1606.00915) and the recipes for ADE20K.
+POLY_POWER = 0.9
+
 
 def parameter_groups(
     model: nn.Module, *, lr: float, weight_decay: float, layer_decay: float = 1.0
@@ -98,14 +101,15 @@ def learning_rate(config: TrainConfig, steps: int) -> WarmRate:
 
 @dataclass
 class WarmRate:
-    """Factor of the learning rate: a linear rise to 1, then half a cosine period or divisions by 10.
+    """Factor of the learning rate: a linear rise to 1, then half a cosine period, a power, or divisions by 10.
 
     Args:
         steps: Number of steps of the whole run.
         rise: Number of steps of the rise, at least 1.
         start: Factor before the first step.
         end: Factor after the last step; with `"step"` it is the lower bound.
-        schedule: `"cosine"`, or `"step"`, which divides by 10 at each milestone.
+        schedule: `"cosine"`; `"poly"`, the remaining share of the steps to the power of 0.9; or `"step"`, which
+            divides by 10 at each milestone.
         milestones: Shares of the steps after which `"step"` divides by 10; those of COCO's 1x schedule by default.
 
     Example:
@@ -117,7 +121,7 @@ class WarmRate:
     rise: int
     start: float = 0.0
     end: float = 0.0
-    schedule: Literal["cosine", "step"] = "cosine"
+    schedule: Literal["cosine", "poly", "step"] = "cosine"
     milestones: tuple[float, ...] = (8 / 12, 11 / 12)
 
     def __call__(self, step: int) -> float:
@@ -126,5 +130,7 @@ class WarmRate:
         if self.schedule == "step":
             passed = sum(step + 1e-6 >= self.steps * share for share in self.milestones)  # 2/3 has no exact number
             return max(self.end, float(0.1**passed))
-        share = (step - self.rise) / max(1, self.steps - self.rise)
-        return self.end + (1 - self.end) * 0.5 * (1 + math.cos(math.pi * min(share, 1)))
+        share = min(1, (step - self.rise) / max(1, self.steps - self.rise))
+        if self.schedule == "poly":
+            return self.end + (1 - self.end) * float((1 - share) ** POLY_POWER)
+        return self.end + (1 - self.end) * 0.5 * (1 + math.cos(math.pi * share))

@@ -9,12 +9,18 @@ import torch
 
 from vig_pyg._io.schema import read_as
 from vig_pyg._io.text import terminal_text
-from vig_pyg.artifact import CONFIG, WEIGHTS, is_foreign, read_config
+from vig_pyg.artifact import CONFIG, DETECTION, SEGMENTATION, WEIGHTS, is_foreign, read_config
 from vig_pyg.checkpoints.load import load_state, take_dtypes
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import ModelConfig
 from vig_pyg.config_schema import check_size, check_weights_hold, model_options, read_preprocessing
 from vig_pyg.preprocess import Preprocessing
+
+#: Descriptions of the tasks of other models, for messages.
+_OTHERS = {
+    DETECTION: "of a detector: use `vig-pyg detect`, or vig_pyg.load.",
+    SEGMENTATION: "of a segmentation network: use `vig-pyg segment`, or vig_pyg.load.",
+}
 
 
 def read_model(
@@ -60,7 +66,7 @@ def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | N
     content = read_config(path)
     with read_as(what, where):
         if content["task"] != "image-classification":
-            raise ValueError("it is the configuration of a detector: use `vig-pyg detect`, or vig_pyg.load.")
+            raise ValueError(f"it is the configuration {_OTHERS[content['task']]}")
         entry = content["model"]
         if not isinstance(entry, dict) or not isinstance(entry.get("family"), str):
             raise ValueError("it has no entry 'family' that names a model family.")

@@ -1,0 +1,59 @@
+"""Checks of the types and bounds of the options of a segmentation network, before anything is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vig_pyg._io.schema import Check, choice, mapping, number, optional, text, whole
+from vig_pyg.config import PyramidViGConfig
+from vig_pyg.config_schema import model_options
+from vig_pyg.detection.norm import NORM_MODES
+from vig_pyg.segmentation.heads import MIN_CHANNELS
+
+_OPTIONS: dict[str, Check] = {
+    "weights_backbone": optional(text(4_096)),
+    "trainable_layers": whole(0, 5),
+    "norm": choice(NORM_MODES),
+    "out_channels": whole(MIN_CHANNELS, 4_096),
+    "head_channels": optional(whole(MIN_CHANNELS, 4_096)),
+    "head_dropout": number(0, 1),
+}
+_NUM_CLASSES: dict[str, Check] = {"num_classes": whole(1, 100_000)}
+#: Fields of a `PyramidViGConfig` that an option of a segmentation network can be.
+BACKBONE = frozenset(PyramidViGConfig.__dataclass_fields__) - {"num_classes", *_OPTIONS}
+
+
+def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, Any]:
+    """Check options of `SegmenterOptions`.
+
+    Args:
+        value: The options.
+        where: Name of the options for error messages.
+        num_classes: If true, `num_classes` is one of the options.
+
+    Example:
+        >>> check_own({"out_channels": 64}, "config.json: options")
+        {'out_channels': 64}
+    """
+    checked: dict[str, Any] = mapping({**_OPTIONS, **(_NUM_CLASSES if num_classes else {})})(value, where)
+    return checked
+
+
+def check_options(value: Any, where: str) -> dict[str, Any]:
+    """Check the options of a segmentation network and its PyramidViG, without the number of classes.
+
+    Args:
+        value: The options.
+        where: Name of the options for error messages.
+
+    Example:
+        >>> check_options({"k": [3, 9], "out_channels": 64}, "config.yaml: options")
+        {'k': (3, 9), 'out_channels': 64}
+    """
+    if not isinstance(value, dict):
+        return check_own(value, where)  # raises an error with the expected value
+    body = model_options(PyramidViGConfig)({key: one for key, one in value.items() if key in BACKBONE}, where)
+    rest = {key: one for key, one in value.items() if key not in BACKBONE}
+    if "num_classes" in rest:
+        raise ValueError(f"{where}: leave out num_classes, because it comes from the classes of the images.")
+    return {**body, **check_own(rest, where, num_classes=False)}
