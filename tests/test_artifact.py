@@ -74,7 +74,7 @@ def test_code_is_never_imported_because_a_file_names_it(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=words):
             load(tmp_path / "run")
     path.write_text(json.dumps(good | {"model": {"family": "stranger:Op"}}))
-    with pytest.raises(ValueError, match="its network is a stranger:Op, which is not this library's: make it"):
+    with pytest.raises(ValueError, match="its network is a stranger:Op, which is not in this library: create it"):
         load(tmp_path / "run")
     assert not (tmp_path / "ran").exists()
 

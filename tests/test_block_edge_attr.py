@@ -182,7 +182,7 @@ def test_attributes_of_a_foreign_builder_that_nobody_takes_are_refused_at_the_fi
 def test_several_columns_are_no_weight():
     layout = BatchLayout.from_sizes(SIZES)
     grapher = Grapher(8, conv=lambda i, o: GraphConv(i, o), graph=lambda k, d: DilatedKNN(k, edge_attr="offset"), k=3)
-    with pytest.raises(ValueError, match="GraphConv takes one weight for each edge"):
+    with pytest.raises(ValueError, match="GraphConv accepts one weight per edge"):
         grapher(torch.randn(layout.num_nodes, 8), layout)
 
 

@@ -286,7 +286,7 @@ def test_own_aggregations_and_options_reach_pyg():
     x, edges = torch.randn(9, 16), torch.randint(9, (2, 40))
     here, there = Total(16, 16, heads=1, aggr=None), Total(16, 16, heads=1, aggr=None, flow="target_to_source")
     assert torch.allclose(here(x, edges), there(x, edges.flip(0))) and there.flow == "target_to_source"
-    with pytest.raises(ValueError, match="in_channels=-1 is not possible"):
+    with pytest.raises(ValueError, match="in_channels=-1 is not supported"):
         Total(-1, 16, heads=1)(x, edges)
 
 

@@ -60,7 +60,7 @@ def test_weights_are_a_vector(shape):
 
 @pytest.mark.parametrize("shape", [(5, 2), (1, 3), (5, 1, 2)])
 def test_more_than_one_column_is_no_weight(shape):
-    with pytest.raises(ValueError, match=r"Both takes one weight for each edge \(edge_weight\), got attributes \("):
+    with pytest.raises(ValueError, match=r"Both accepts one weight per edge \(edge_weight\), got attributes \("):
         edge_values(torch.rand(shape), Both(), "edge_weight")
     assert edge_values(torch.rand(shape), Both(), "edge_attr")["edge_attr"].shape == shape
 

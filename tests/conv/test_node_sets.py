@@ -76,7 +76,7 @@ def test_an_operator_for_one_set_is_refused_when_the_grapher_is_made(name):
     options = {"conv": OPERATORS[name], "graph": DilatedKNN, "k": 3}
     Grapher(8, **options)  # without pooling all are welcome
     if name in REFUSED:
-        with pytest.raises(ValueError, match=rf"{name} cannot take a pair .* \(reduce_ratio=2\); its x is one"):
+        with pytest.raises(ValueError, match=rf"{name} does not accept a pair .* \(reduce_ratio=2\); its x is one"):
             Grapher(8, **options, reduce_ratio=2)
     else:
         assert not takes_one_set(Grapher(8, **options, reduce_ratio=2).conv)
@@ -89,7 +89,7 @@ def test_a_wrapped_operator_is_right_or_refused_at_the_first_call(name):
     try:
         assert grapher(x, LAYOUT).shape == x.shape and name not in REFUSED
     except ValueError as error:
-        words = ("cannot take a pair", "returned", "does not support bipartite message passing")
+        words = ("does not accept a pair", "returned", "does not support bipartite message passing")
         assert any(word in str(error) for word in words), str(error)
         known = REFUSED | {"WLConvContinuous", "SimpleConv", "CGConv"}
         assert name in known
@@ -97,7 +97,7 @@ def test_a_wrapped_operator_is_right_or_refused_at_the_first_call(name):
 
 @pytest.mark.parametrize("name", ["PNAConv", "ChebConv", "TAGConv", "GCNConv"])
 def test_models_say_it_too_and_the_advice_is_right(name):
-    with pytest.raises(ValueError, match=f"{name} cannot take a pair"):
+    with pytest.raises(ValueError, match=f"{name} does not accept a pair"):
         PyramidViG("micro", conv=OPERATORS[name])
     images = torch.rand(2, 3, 32, 32)
     assert ViG("micro", conv=OPERATORS[name], num_classes=3).eval()(images).shape == (2, 3)

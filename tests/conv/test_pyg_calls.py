@@ -37,7 +37,7 @@ def test_calls_of_pyg_are_right(name, call):
 #: The cause that an operator names. GraphSAGE has two linear layers and takes more.
 CAUSES = {
     "aggr [mean, max]": r"needs 8 aggregated channels, but aggr=\['mean', 'max'\] returned 16",
-    "aggr None": "got aggr=None and no method `aggregate` of its own",
+    "aggr None": "got aggr=None, but does not override `aggregate`",
     "widths (8, 12), pair": r"both need one width, got \(8, 12\)",
     "widths -1, pair of 8 and 12": r"both need one width, got \(8, 12\)",
     "widths -1, (x, None)": "learns its widths from the first input",

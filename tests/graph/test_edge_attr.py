@@ -100,7 +100,7 @@ def test_a_set_of_points_has_offsets_but_no_shares_of_a_grid():
     layout = BatchLayout(pos, torch.zeros(5).long(), torch.tensor([0, 5]), (5,), None)
     x, edges = torch.rand(5, 6), torch.tensor([[3, 1], [0, 2]])
     assert torch.equal(with_edge_attr(edges, ["offset"], x, layout, x, layout)[1], pos[edges[0]] - pos[edges[1]])
-    with pytest.raises(ValueError, match="unit_offset is a share of the grid"):
+    with pytest.raises(ValueError, match="unit_offset is relative to the grid"):
         with_edge_attr(edges, ["unit_offset"], x, layout, x, layout)
 
 

@@ -1,6 +1,7 @@
 """Graph convolutions: the four operators of the Vision GNN paper, and the registry for your own.
 
-A new file in this package is imported automatically. It only has to register its operator with `@register_conv`.
+A new file in this package is imported automatically. Such a file only needs to register its operator with
+`@register_conv`.
 """
 
 from vig_pyg._registry import import_files

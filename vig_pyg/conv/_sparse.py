@@ -2,7 +2,7 @@ r"""Edge-level aggregation computed from per-node sums and extrema, without mate
 
 Equations: GELU first falls and then rises, so the maximum of :math:`\mathrm{GELU}(v_j)` over j is attained at the
 largest or at the smallest :math:`v_j`. A batch norm over edges has the mean :math:`\sum_j d_j h_j / E`, where node j is
-the source of :math:`d_j` of the E edges.
+the source of :math:`d_j` edges and E is the number of all edges.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def reduce_edges(adj_t: Tensor, x: Tensor, reduce: Literal["amax", "sum"]) -> Te
         >>> reduce_edges(adj_t, torch.tensor([[1.0], [7.0], [3.0]]), "amax").tolist()
         [[3.0]]
     """
-    out: Tensor = torch.sparse.mm(adj_t, x.to(adj_t.dtype), reduce=reduce)  # autocast may have changed it
+    out: Tensor = torch.sparse.mm(adj_t, x.to(adj_t.dtype), reduce=reduce)  # autocast may have changed the dtype of x
     return out.masked_fill(adj_t.crow_indices().diff().eq(0).unsqueeze(1), 0) if reduce == "amax" else out
 
 
 def can_use_sparse(x: Tensor, edge_index: Tensor) -> bool:
-    """True if the reduction over edges can be a sparse product: on a CPU, with edges, not compiled or transformed."""
+    """True if a sparse product can reduce these edges: on a CPU, with an edge, without compilation or transforms."""
     return (
         x.device.type == "cpu"
         and edge_index.layout == torch.strided
@@ -72,7 +72,7 @@ def can_use_sparse(x: Tensor, edge_index: Tensor) -> bool:
 
 
 def uses_batch_statistics(norm: nn.Module) -> bool:
-    """True if the norm computes statistics of its input: in training, and without running statistics always."""
+    """True if the norm uses the statistics of its input: in training mode, or if it has no running statistics."""
     return norm.training or (isinstance(norm, _BatchNorm) and norm.running_mean is None)
 
 

@@ -14,9 +14,9 @@ from torch_geometric.nn.aggr import Aggregation
 NodesOrPair = Tensor | tuple[Tensor, Tensor]
 #: As `NodesOrPair`; the targets may be `None` if they have no features.
 NodesOrOptPair = Tensor | tuple[Tensor, Tensor | None]
-#: Numbers of nodes that send and that receive, (M, N), each `None` if it is not known.
+#: Numbers of sources and targets, (M, N); each is `None` if it is not known.
 Sizes = tuple[int | None, int | None]
-#: One width for sources and targets, or one for each; -1 stands for the width of the first input.
+#: One width for both sources and targets, or a pair of widths; -1 stands for the width of the first input.
 Widths = int | tuple[int, int]
 
 

@@ -19,14 +19,15 @@ _SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 
 
 def plain_edges(adj: Any, size: Sizes | None, owner: str, flow: str = "source_to_target") -> tuple[Any, Sizes | None]:
-    """Return edges in any form of PyG's `Adj` as a plain tensor `(2, E)`, and the numbers of nodes that they state.
+    """Convert edges in any form of PyG's `Adj` to a plain tensor `(2, E)`, with the numbers of nodes if they are known.
 
-    A matrix is the transposed adjacency matrix, as everywhere in PyG: its rows are targets and its columns are sources.
+    A matrix must be the transposed adjacency matrix, as everywhere in PyG: its rows are targets, and its columns are
+    sources.
 
     Args:
         adj: A tensor `(2, E)`, an `EdgeIndex`, a sparse matrix `(N, M)` in COO, CSR or CSC format, or a `SparseTensor`
             of torch_sparse. Anything else is returned unchanged, for a later check.
-        size: Numbers of nodes (M, N) that send and that receive, from the caller, or `None`.
+        size: Numbers of sources and targets (M, N) that the caller has given, or `None`.
         owner: Name of the operator for error messages.
         flow: Direction of the messages; matrices exist only for `"source_to_target"`, as in PyG.
 
@@ -56,20 +57,20 @@ def plain_edges(adj: Any, size: Sizes | None, owner: str, flow: str = "source_to
         return adj, size
     if flow != "source_to_target":
         raise ValueError(
-            f"{owner} has flow={flow!r}, which PyG defines for edges (2, E) only: pass those, or the transposed matrix "
-            'to an operator with flow="source_to_target".'
+            f"{owner} has flow={flow!r}, which PyG defines for edges (2, E) only: pass such edges, or the transposed "
+            'matrix to an operator with flow="source_to_target".'
         )
     if value is not None and not bool((value == 1).all()):
         raise ValueError(
             f"{owner} has no edge weights, but the values of its matrix are not all 1: pass a matrix of ones, or use "
-            "an operator that takes `edge_weight`."
+            "an operator that accepts `edge_weight`."
         )
     size = _agreed(size, (shape[1], shape[0]), owner, "the matrix, whose rows are targets, is for")
     return torch.stack([column, row]), size
 
 
 def check_size(size: Sizes | None, num_src: int, num_dst: int, owner: str) -> None:
-    """Check the stated numbers of nodes (M, N) against the features.
+    """Check that given numbers of nodes (M, N) match the features.
 
     Args:
         size: Numbers of nodes (M, N), each of which may be `None`.
@@ -78,7 +79,7 @@ def check_size(size: Sizes | None, num_src: int, num_dst: int, owner: str) -> No
         owner: Name of the operator for error messages.
 
     Raises:
-        ValueError: If they differ, or `size` is not a pair.
+        ValueError: If the numbers differ from those of the features, or `size` is not a pair.
 
     Example:
         >>> check_size((3, None), 3, 2, "MaxRelativeConv")
@@ -98,7 +99,8 @@ def check_size(size: Sizes | None, num_src: int, num_dst: int, owner: str) -> No
 def _entries(adj: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the rows, columns and values of a sparse matrix, in its order."""
     if adj.layout is torch.sparse_coo:
-        row, column = adj._indices()  # of an uncoalesced matrix too: an entry that is there twice is two edges
+        # Valid for uncoalesced matrices too: an entry that occurs twice represents two edges.
+        row, column = adj._indices()
         return row, column, adj._values()
     if adj.layout is torch.sparse_csr:
         column, first = adj.col_indices(), adj.crow_indices()
@@ -108,7 +110,7 @@ def _entries(adj: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _agreed(size: Sizes | None, found: Sizes, owner: str, what: str) -> Sizes:
-    """Return the numbers of nodes that the caller and the edges state together."""
+    """Merge the numbers of nodes of the caller with those of the edges."""
     if size is None:
         return found[0], found[1]
     if not isinstance(size, tuple | list) or len(size) != 2:

@@ -44,12 +44,12 @@ class VisionConv(MessagePassing):
         [2.0, 2.0, 2.0, 2.0]
     """
 
-    #: If true, the edges are known to be in range and sorted by target, as those of a Grapher are. On a GPU this skips
-    #: a check that synchronizes the device.
+    #: If true, the edges are known to be in range and sorted by target, as in a Grapher. On a GPU this avoids a check
+    #: that would synchronize the device.
     by_target = False
     #: True if the operator can take sources and targets of different widths.
     two_widths = False
-    #: The aggregation that `message_and_aggregate` computes, or `None` for any.
+    #: The aggregation that `message_and_aggregate` computes, or `None` if it can compute any aggregation.
     fused_aggregation: type[Aggregation] | None = None
     _has_own_steps = False
     fuse: bool
@@ -74,7 +74,7 @@ class VisionConv(MessagePassing):
         if self.node_dim not in (-2, 0):
             raise ValueError(f"{name} takes nodes (N, C), so node_dim must be -2 or 0, got {self.node_dim}.")
         if self.aggr_module is None and not self._aggregates():
-            raise ValueError(f"{name} got aggr=None and no method `aggregate` of its own: name an aggregation.")
+            raise ValueError(f"{name} got aggr=None, but does not override `aggregate`: name an aggregation.")
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.heads = heads
@@ -89,15 +89,15 @@ class VisionConv(MessagePassing):
     def decomposed_layers(self, decomposed_layers: int) -> None:
         if decomposed_layers != 1:
             raise ValueError(
-                f"{type(self).__name__} sends messages between two node sets, which PyG cannot decompose (as those of "
-                f"its own operators with such messages): got decomposed_layers={decomposed_layers}, leave it out."
+                f"{type(self).__name__} sends messages between two node sets, which PyG cannot decompose (as in "
+                f"its own bipartite operators): got decomposed_layers={decomposed_layers}, leave it out."
             )
 
     def pair(self, x: NodesOrOptPair, size: Sizes | None = None) -> tuple[Tensor, Tensor]:
         """Check the node features, and return them as a pair of sources `(M, C)` and targets `(N, C)`.
 
         Args:
-            x: Node features, or a pair of sources and targets. Targets `None` have no features: they count as zeros.
+            x: Node features, or a pair of sources and targets. If the targets are `None`, zeros are used instead.
             size: Numbers of nodes (M, N), or `None`.
 
         Raises:
@@ -129,14 +129,14 @@ class VisionConv(MessagePassing):
         return x_src, x_dst
 
     def edges(self, edge_index: Adj, x_dst: Tensor) -> Tensor:
-        """Check the edges except for their range, and return them as int64 `(2, E)`; `exchange` checks the range.
+        """Check the edges, and return them as int64 `(2, E)`; only `exchange` checks the range of the indices.
 
         Args:
-            edge_index: Edges `(2, E)`: sources in row 0, targets in row 1; or another form of PyG's `Adj`.
+            edge_index: Edges `(2, E)` with sources in row 0 and targets in row 1, or another form of PyG's `Adj`.
             x_dst: Target features, which define the device.
 
         Raises:
-            TypeError: If the edges are not a dense tensor of int64 or int32, nor another form of `Adj`.
+            TypeError: If the edges are neither a dense tensor of int64 or int32 nor another form of `Adj`.
             ValueError: If their shape is not `(2, E)`, or they are on another device than the nodes.
         """
         if type(edge_index) is not Tensor or edge_index.layout is not torch.strided:
@@ -144,7 +144,7 @@ class VisionConv(MessagePassing):
         return checked_edges(edge_index, x_dst.device, type(self).__name__)
 
     def inputs(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Check nodes and edges in all forms that PyG's operators accept, except for the range of the edges.
+        """Check nodes and edges, except for the range of the indices; all forms that PyG's operators accept are valid.
 
         Args:
             x: Node features, or a pair of sources and targets (see `pair`).
@@ -152,7 +152,7 @@ class VisionConv(MessagePassing):
             size: Numbers of nodes (M, N), or `None`.
 
         Returns:
-            Nodes that send `(M, C)`, nodes that receive `(N, C)`, and edges `(2, E)` with the senders in row 0, for
+            Sending nodes `(M, C)`, receiving nodes `(N, C)`, and edges `(2, E)` whose row 0 holds the senders for
             either `flow`.
 
         Raises:
@@ -166,50 +166,50 @@ class VisionConv(MessagePassing):
         return x_src, x_dst, edge_index if self.flow == "source_to_target" else edge_index.flip(0)
 
     def exchange(self, x_src: Tensor, x_dst: Tensor, edge_index: Tensor, channels: int) -> Tensor:
-        """Send messages along the edges and aggregate them, as a sparse product if the messages are not needed.
+        """Send messages along the edges and aggregate them, by a sparse product if single messages are not needed.
 
         Args:
             x_src: Nodes that send, `(M, C)`.
             x_dst: Nodes that receive, `(N, C)`.
             edge_index: Edges `(2, E)` from `inputs`.
-            channels: Width C' of the aggregated messages, which the aggregation must keep.
+            channels: Expected width C' of the aggregated messages.
 
         Returns:
             The aggregated messages `(N, C')`.
 
         Raises:
             IndexError: If an index is out of range.
-            ValueError: If the aggregation has changed the width.
+            ValueError: If the aggregated messages have another width.
         """
         edges = edge_index
         if self.fuses() and can_use_sparse(x_src, edge_index) and self.has_sparse_form(edge_index.size(1)):
             edges = transposed_csr(edge_index, x_src.size(0), x_dst.size(0), x_src.dtype)
-        elif not (self.by_target and edge_index.device.type != "cpu"):  # on a GPU the check synchronizes
+        elif not (self.by_target and edge_index.device.type != "cpu"):  # the check would synchronize a GPU
             check_range(edge_index, x_src.size(0), x_dst.size(0), type(self).__name__)
         out = self._propagate(edges, x_src, x_dst)
         if out.size(-1) != channels:
             raise ValueError(
                 f"{type(self).__name__} needs {channels} aggregated channels, but aggr={self.aggr!r} returned "
-                f"{out.size(-1)}: use one aggregation that keeps the width, or GraphSAGEConv, which takes several."
+                f"{out.size(-1)}: use one aggregation that keeps the width, or GraphSAGEConv, which accepts several."
             )
         return out
 
     def _propagate(self, edges: Tensor, x_src: Tensor, x_dst: Tensor) -> Tensor:
-        if self.flow != "source_to_target":  # with it PyG's `propagate` mixes up the two parts of a pair
-            twin = copy(self)  # with the same parameters and hooks; the rows of the edges are exchanged already
+        if self.flow != "source_to_target":  # with another flow, PyG's `propagate` would swap the two parts of a pair
+            twin = copy(self)  # the copy shares parameters and hooks; the rows of the edges are already swapped
             twin.flow = "source_to_target"
             return twin._propagate(edges, x_src, x_dst)
         out: Tensor = self.propagate(edges, x=(x_src, x_dst))
         return out
 
     def has_sparse_form(self, num_edges: int) -> bool:  # noqa: ARG002
-        """True if `message_and_aggregate` computes what the layers of this operator compute for so many edges."""
+        """True if `message_and_aggregate` gives the result of this operator's layers for this number of edges."""
         return True
 
     def aggregate(
         self, inputs: Tensor, index: Tensor, ptr: Tensor | None = None, dim_size: int | None = None
     ) -> Tensor:
-        # A maximum at several messages gives its gradient to the first, as the fused paths do.
+        # If several messages attain the maximum, the first one receives the gradient, as in the fused paths.
         if type(self.aggr_module) is not MaxAggregation or dim_size is None:
             return super().aggregate(inputs, index, ptr, dim_size)
         return edge_max(inputs, index, dim_size)
@@ -240,7 +240,7 @@ class VisionConv(MessagePassing):
         return not hooks and self.fuses()
 
     def _set_jittable_templates(self, raise_on_error: bool = False) -> None:
-        # PyG generates `propagate` once for a class; a first instance that cannot fuse would break all later ones.
+        # PyG generates `propagate` once per class. If the first instance could not fuse, later ones would fail.
         fuse, self.fuse = self.fuse, self.inspector.implements("message_and_aggregate")
         try:
             super()._set_jittable_templates(raise_on_error)
@@ -259,11 +259,11 @@ class VisionConv(MessagePassing):
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"
 
     def _lazy_parts(self, widths: tuple[int, int]) -> list[tuple[nn.Sequential, int]]:  # noqa: ARG002
-        """The MLPs that were made by `lazy_mlp`, each with its input width; `widths` are those of x."""
-        raise ValueError(f"{type(self).__name__} needs its width: in_channels=-1 is not possible.")
+        """Return the MLPs from `lazy_mlp`, each with its input width; `widths` are the widths of x."""
+        raise ValueError(f"{type(self).__name__} needs its width: in_channels=-1 is not supported.")
 
     def _complete(self, x_src: Any, x_dst: Any) -> None:
-        """Set the widths that were -1 from those of the first input, as PyG's lazy operators do."""
+        """Replace widths of -1 by the widths of the first input, as PyG's lazy operators do."""
         sound = (isinstance(x, Tensor) and x.dim() == 2 and x.is_floating_point() for x in (x_src, x_dst))
         found = tuple(x.size(1) if fits else 0 for x, fits in zip((x_src, x_dst), sound, strict=True))
         first, second = (new if old == -1 else old for old, new in zip(self.widths, found, strict=True))
@@ -275,7 +275,7 @@ class VisionConv(MessagePassing):
                 )
             second = first
         if first < 1 or second < 1:
-            return  # no features: the checks after this one name the cause
+            return  # without features, the following checks raise the error
         widths = self._checked_widths((first, second))
         complete(self._lazy_parts(widths))
         self.widths = widths

@@ -1,4 +1,4 @@
-"""Detection of operators with attributes or weights of edges, and the check of those that a graph builder returned."""
+"""Detection of operators that accept edge attributes or edge weights, and checks of these attributes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FAULTS = (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, 
 
 
 def edge_argument(conv: nn.Module) -> EdgeArgument | None:
-    """Return the name under which an operator takes values of edges, from the signature of its `forward`.
+    """Return the name of the argument for edge attributes or weights in the signature of an operator's `forward`.
 
     Args:
         conv: The operator.
 
     Returns:
         `"edge_attr"` for attributes `(E, D)` (also if `forward` has `**kwargs`), `"edge_weight"` for weights `(E,)`, or
-        `None` if it takes neither.
+        `None` if it has neither.
 
     Example:
         >>> from torch_geometric.nn import GATv2Conv, GraphConv, SAGEConv
@@ -56,7 +56,7 @@ def refuse_edge_attr(conv: nn.Module) -> ValueError:
     """
     return ValueError(
         f"The graph builder returns edge attributes, but {type(conv).__name__}.forward has no argument edge_attr or "
-        "edge_weight: use an operator that takes them, such as torch_geometric.nn.GATv2Conv with edge_dim, or a "
+        "edge_weight: use an operator that accepts them, such as torch_geometric.nn.GATv2Conv with edge_dim, or a "
         "builder without edge_attr."
     )
 
@@ -70,7 +70,7 @@ def edge_values(edge_attr: Tensor, conv: nn.Module, name: EdgeArgument | None) -
         name: The result of `edge_argument(conv)`.
 
     Raises:
-        ValueError: If the operator takes none, if it takes weights and there is more than one column, or if its
+        ValueError: If the operator accepts none, if it accepts weights and there is more than one column, or if its
             `edge_dim` is not the number of columns.
 
     Example:
@@ -86,8 +86,8 @@ def edge_values(edge_attr: Tensor, conv: nn.Module, name: EdgeArgument | None) -
         return {name: edge_attr}
     if edge_attr.numel() != edge_attr.size(0):
         raise ValueError(
-            f"{type(conv).__name__} takes one weight for each edge (edge_weight), got attributes "
-            f'{tuple(edge_attr.shape)}: ask the builder for one column, such as edge_attr="distance".'
+            f"{type(conv).__name__} accepts one weight per edge (edge_weight), got attributes "
+            f'{tuple(edge_attr.shape)}: request a single column from the builder, such as edge_attr="distance".'
         )
     return {name: edge_attr.flatten()}
 

@@ -19,7 +19,7 @@ from vig_pyg.ops import readable_heads
 
 @register_conv("edge")
 class EdgeConv(VisionConv):
-    r"""Applies an MLP to each node and its difference to each neighbor, and takes the maximum over the neighbors.
+    r"""Applies an MLP to each node and its difference to each neighbor (concatenated), followed by the maximum.
 
     .. math:: x_i' = \max_{j \in \mathcal{N}(i)} \mathrm{MLP}\big([x_i,\ x_j - x_i]\big)
 
@@ -34,17 +34,18 @@ class EdgeConv(VisionConv):
         out_channels: Width of the result, at least 1.
         heads: Number of heads of the linear layer, a divisor of both widths; the published models use 4.
         **options: The options of PyG's `MessagePassing`: `aggr`, `aggr_kwargs`, `flow` and `node_dim`. With
-            `flow="target_to_source"` row 0 of the edges receives; a pair is (senders, receivers) all the same.
+            `flow="target_to_source"`, row 0 of the edges holds the nodes that receive; a pair is still (senders,
+            receivers).
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in
-    PyG, targets may be `None` (they count as zeros), and edges may be an `EdgeIndex` or a transposed adjacency matrix.
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in PyG, targets
+    may be `None`, which is equivalent to zeros, and edges may be an `EdgeIndex` or a transposed adjacency matrix.
 
     Raises:
-        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32, nor another
-            form of edges in PyG.
-        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, or if sources,
-            targets and edges differ in dtype or device, if the edges are for another number of nodes, or if the values
-            of a matrix are not all 1.
+        TypeError: If `x` is not floating-point, or `edge_index` is neither a dense tensor of int64 or int32 nor in
+            another form that PyG accepts.
+        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, if sources and
+            targets differ in dtype or device, if the edges are on another device or for another number of nodes, or if
+            the values of an adjacency matrix are not all 1.
         IndexError: If an index is out of range.
 
     Example:
@@ -76,7 +77,7 @@ class EdgeConv(VisionConv):
     def has_sparse_form(self, num_edges: int) -> bool:
         linear, norm, act = self.mlp
         layers = readable_heads(linear) > 0 and type(act) is nn.GELU
-        if not uses_batch_statistics(norm):  # also true for the `Identity` that replaces a folded batch norm
+        if not uses_batch_statistics(norm):  # this includes the `Identity` that replaces a folded batch norm
             return layers and isinstance(norm, nn.BatchNorm1d | nn.Identity)
         return layers and can_use_edge_norm(norm) and num_edges > 1
 

@@ -23,8 +23,8 @@ class GraphSAGEConv(NodeUpdateConv):
     .. math:: x_i' = \mathrm{MLP}\big(\big[x_i,\ \max_{j \in \mathcal{N}(i)} \mathrm{MLP}_{src}(x_j)\big]\big)
 
     (Inductive Representation Learning on Large Graphs, arXiv 1706.02216, pooling aggregator). Each MLP consists of a
-    multi-head linear layer, a batch norm, and GELU. The batch norm of the inner MLP has its statistics over edges, as
-    in the published code of Vision GNN (arXiv 2206.00272, table 5). On a CPU the inner MLP is computed once per node
+    multi-head linear layer, a batch norm, and GELU. The batch norm of the inner MLP computes its statistics over edges,
+    as in the published code of Vision GNN (arXiv 2206.00272, table 5). On a CPU the inner MLP is computed once per node
     instead of once per edge (see `vig_pyg.conv._sparse`).
 
     *Differs* from `torch_geometric.nn.SAGEConv`, which by default averages the neighbors and adds the results of two
@@ -36,17 +36,18 @@ class GraphSAGEConv(NodeUpdateConv):
         out_channels: Width of the result, at least 1.
         heads: Number of heads of the linear layers, a divisor of both widths; the published models use 4.
         **options: The options of PyG's `MessagePassing`: `aggr`, `aggr_kwargs`, `flow` and `node_dim`. With
-            `flow="target_to_source"` row 0 of the edges receives; a pair is (senders, receivers) all the same.
+            `flow="target_to_source"`, row 0 of the edges holds the nodes that receive; a pair is still (senders,
+            receivers).
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in
-    PyG, targets may be `None` (they count as zeros), and edges may be an `EdgeIndex` or a transposed adjacency matrix.
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in PyG, targets
+    may be `None`, which is equivalent to zeros, and edges may be an `EdgeIndex` or a transposed adjacency matrix.
 
     Raises:
-        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32, nor another
-            form of edges in PyG.
-        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, or if sources,
-            targets and edges differ in dtype or device, if the edges are for another number of nodes, or if the values
-            of a matrix are not all 1.
+        TypeError: If `x` is not floating-point, or `edge_index` is neither a dense tensor of int64 or int32 nor in
+            another form that PyG accepts.
+        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, if sources and
+            targets differ in dtype or device, if the edges are on another device or for another number of nodes, or if
+            the values of an adjacency matrix are not all 1.
         IndexError: If an index is out of range.
 
     Example:
@@ -73,7 +74,7 @@ class GraphSAGEConv(NodeUpdateConv):
         return torch.cat([x_dst, largest], dim=1)
 
     def _aggregated(self, channels: int) -> int:
-        """The width of aggregated messages: of several aggregations those of all."""
+        """Width of the aggregated messages: the sum over all aggregations."""
         aggr = self.aggr_module
         return aggr.get_out_channels(channels) if isinstance(aggr, MultiAggregation) else channels
 

@@ -1,4 +1,4 @@
-"""MLPs whose input width is known only at the first call, as PyG's operators with `in_channels=-1`."""
+"""MLPs whose input width is known only at the first call, as in PyG's operators with `in_channels=-1`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vig_pyg.layers import MultiHeadLinear, multi_head_mlp
 
 
 class LazyMultiHeadLinear(LazyModuleMixin, MultiHeadLinear):
-    """A linear layer whose widths are set by `complete`; it then becomes what `linear_layer` makes.
+    """A linear layer whose widths are set by `complete`, which turns it into a layer as `linear_layer` creates it.
 
     Args:
-        out_channels: Output channels, or -1 for as many as input channels.
+        out_channels: Output channels, or -1 for the number of input channels.
         heads: Number of heads.
 
     Shapes: `(N, C)` to `(N, out_channels)`.
@@ -74,7 +74,7 @@ class LazyMultiHeadLinear(LazyModuleMixin, MultiHeadLinear):
         width = x.shape[-1]
         shape = self.shape_for(width)
         self.in_channels, self.out_channels = width, shape[0]
-        self.in_features, self.out_features = width, shape[0]  # as `nn.Linear` names them
+        self.in_features, self.out_features = width, shape[0]  # the names that `nn.Linear` uses
         if self.has_uninitialized_params():
             with torch.no_grad():
                 for part, size, draw in (
@@ -87,11 +87,11 @@ class LazyMultiHeadLinear(LazyModuleMixin, MultiHeadLinear):
 
 
 def lazy_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequential:
-    """As `multi_head_mlp`, but a width of -1 is set by `complete`.
+    """As `multi_head_mlp`, but widths may be -1 until `complete` sets them.
 
     Args:
         in_channels: Input channels, or -1.
-        out_channels: Output channels, or -1 for as many as input channels.
+        out_channels: Output channels, or -1 for the number of input channels.
         heads: Number of heads of the linear layer.
 
     Shapes: `(N, in_channels)` to `(N, out_channels)`.
@@ -107,11 +107,11 @@ def lazy_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequential:
 
 
 class _Unset(UninitializedBuffer):
-    """A buffer without a shape that can be deep-copied, as torch's parameters without a shape can."""
+    """A buffer without a shape that, like torch's parameters without a shape, can be deep-copied."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Unset:
         if id(self) not in memo:
-            make: Any = type(self)  # its stub knows no arguments
+            make: Any = type(self)  # the type stub lacks the arguments
             memo[id(self)] = make(device=self.data.device, dtype=self.data.dtype)
         copied: _Unset = memo[id(self)]
         return copied
@@ -124,10 +124,10 @@ def _lazy_norm() -> nn.LazyBatchNorm1d:
 
 
 def complete(parts: Sequence[tuple[nn.Sequential, int]]) -> None:
-    """Set the widths of MLPs from `lazy_mlp`, whose layers then are ordinary ones: of all or, if one fails, of none.
+    """Set the widths of MLPs from `lazy_mlp`, which makes their layers ordinary ones; after an error, none is changed.
 
     Args:
-        parts: The MLPs, each with its input channels.
+        parts: The MLPs, each with its number of input channels.
 
     Raises:
         ValueError: If the heads do not divide a width, or weights of another width were loaded.
@@ -139,7 +139,7 @@ def complete(parts: Sequence[tuple[nn.Sequential, int]]) -> None:
     for mlp, width in parts:
         if isinstance(mlp[0], LazyMultiHeadLinear):
             mlp[0].shape_for(width)
-    with torch.inference_mode(False):  # parameters that are made in inference mode could not be trained later
+    with torch.inference_mode(False):  # parameters that are created in inference mode cannot be trained
         for mlp, width in parts:
             for layer in mlp:
                 if isinstance(layer, LazyModuleMixin):

@@ -20,34 +20,35 @@ from vig_pyg.ops import TooManyNeighborsError, has_max_relative, max_relative
 
 @register_conv("mr")
 class MaxRelativeConv(NodeUpdateConv):
-    r"""Applies an MLP to each node and the channel-wise maximum of the differences to its neighbors.
+    r"""Applies an MLP to each node, interleaved with the channel-wise maximum of the differences to its neighbors.
 
     .. math:: x_i' = \mathrm{MLP}\big(\big[x_i,\ \max_{j \in \mathcal{N}(i)} (x_j - x_i)\big]\big)
 
     (DeepGCNs, arXiv 1904.03751; Vision GNN, arXiv 2206.00272, section 3.1). The MLP consists of a multi-head linear
-    layer, a batch norm, and GELU. The two parts are interleaved channel by channel before the heads, as published.
-    The identity :math:`\max_j (x_j - x_i) = (\max_j x_j) - x_i` is also exact in floating point. So on a CPU the
-    aggregation is one pass (a native kernel, or a sparse product with reduction `amax`) without a tensor (E, C). If
-    several neighbors attain the maximum, the first one in the order of the edges receives the gradient, on every
-    device.
+    layer, a batch norm, and GELU. Before the multi-head layer, the two parts are interleaved channel by channel, as in
+    the published code. The identity :math:`\max_j (x_j - x_i) = (\max_j x_j) - x_i` is also exact in floating point. So
+    on a CPU the aggregation is one pass (a native kernel, or a sparse product with reduction `amax`) without a tensor
+    (E, C). If several neighbors attain the maximum, the first one in the order of the edges receives the gradient, on
+    every device.
 
     Args:
         in_channels: Width C of the nodes, at least 1; -1 stands for the width of the first input.
         out_channels: Width of the result, at least 1.
         heads: Number of heads of the linear layer, a divisor of both widths; the published models use 4.
         **options: The options of PyG's `MessagePassing`: `aggr`, `aggr_kwargs`, `flow` and `node_dim`. With
-            `flow="target_to_source"` row 0 of the edges receives; a pair is (senders, receivers) all the same.
+            `flow="target_to_source"`, row 0 of the edges holds the nodes that receive; a pair is still (senders,
+            receivers).
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. The maximum of a
-    node without neighbors is 0. As in PyG, targets may be `None` (they count as zeros), and edges may be an `EdgeIndex`
-    or a transposed adjacency matrix.
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. For a node without
+    neighbors, the maximum is 0. As in PyG, targets may be `None`, which is equivalent to zeros, and edges may be an
+    `EdgeIndex` or a transposed adjacency matrix.
 
     Raises:
-        TypeError: If `x` is not floating-point, or `edge_index` is not a dense tensor of int64 or int32, nor another
-            form of edges in PyG.
-        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, or if sources,
-            targets and edges differ in dtype or device, if the edges are for another number of nodes, or if the values
-            of a matrix are not all 1.
+        TypeError: If `x` is not floating-point, or `edge_index` is neither a dense tensor of int64 or int32 nor in
+            another form that PyG accepts.
+        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, if sources and
+            targets differ in dtype or device, if the edges are on another device or for another number of nodes, or if
+            the values of an adjacency matrix are not all 1.
         IndexError: If an index is out of range.
 
     Example:

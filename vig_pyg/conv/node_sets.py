@@ -1,4 +1,4 @@
-"""Whether an operator takes sources and targets as two node sets, which pooled sources need."""
+"""Detection of whether an operator accepts sources and targets as two node sets, as pooled sources require."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from vig_pyg.conv._types import NodesOrPair
 
 
 def takes_one_set(conv: nn.Module) -> bool:
-    """True if an operator of PyG takes one node set only, by the type of the first argument of its `forward`.
+    """True if the type of the first argument of `forward` shows that an operator of PyG accepts only one node set.
 
-    The signatures of other operators say nothing reliable, so they are tried (see `apply_to_pair`).
+    The signatures of other operators are not reliable, so these operators are called with a pair (see `apply_to_pair`).
 
     Example:
         >>> from torch_geometric.nn import GCNConv, SAGEConv
@@ -32,16 +32,16 @@ def takes_one_set(conv: nn.Module) -> bool:
 
 
 def refuse_pair(conv: nn.Module, reduce_ratio: int, cause: object = "its x is one tensor") -> ValueError:
-    """Return the error for an operator that cannot take pooled sources."""
+    """Return the error for an operator that does not accept pooled sources."""
     return ValueError(
-        f"{type(conv).__name__} cannot take a pair (sources, targets), which it gets because the sources are pooled "
-        f"(reduce_ratio={reduce_ratio}); {cause}. Use an operator that takes pairs, such as SAGEConv, GATv2Conv or "
-        "GraphConv of torch_geometric.nn, a pyramid with reduce_ratios=(1, 1, 1, 1), or the isotropic ViG."
+        f"{type(conv).__name__} does not accept a pair (sources, targets), which it receives because the sources are "
+        f"pooled (reduce_ratio={reduce_ratio}); {cause}. Use an operator that accepts pairs, such as SAGEConv, "
+        "GATv2Conv or GraphConv of torch_geometric.nn, a pyramid with reduce_ratios=(1, 1, 1, 1), or the isotropic ViG."
     )
 
 
 def apply_to_pair(conv: nn.Module, y: NodesOrPair, edge_index: Tensor, reduce_ratio: int, **values: Tensor) -> Any:
-    """Call an operator; explain the failure if it cannot take a pair of sources and targets.
+    """Call an operator; if it does not accept a pair of sources and targets, raise an error that explains this.
 
     Args:
         conv: The operator.
@@ -51,19 +51,20 @@ def apply_to_pair(conv: nn.Module, y: NodesOrPair, edge_index: Tensor, reduce_ra
         **values: Attributes or weights of the edges.
 
     Raises:
-        ValueError: If the operator fails on a pair in the way of code that expects one tensor.
+        ValueError: If the operator fails on a pair because it expects a single tensor.
 
     Example:
         >>> from torch_geometric.nn import SAGEConv
         >>> x = torch.rand(3, 8); apply_to_pair(SAGEConv(8, 4), (x[:2], x), torch.tensor([[0, 1], [1, 2]]), 2).shape
         torch.Size([3, 4])
     """
-    if isinstance(y, Tensor) or torch.compiler.is_compiling() or _is_of_pyg(conv):  # PyG's were looked at before
+    # PyG's operators were checked before.
+    if isinstance(y, Tensor) or torch.compiler.is_compiling() or _is_of_pyg(conv):
         return conv(y, edge_index, **values)
     try:
         return conv(y, edge_index, **values)
     except (AttributeError, TypeError) as error:
-        if "tuple" not in str(error):  # it is about something else
+        if "tuple" not in str(error):  # the error has another cause
             raise
         raise refuse_pair(conv, reduce_ratio, f"it failed with {type(error).__name__}: {error}") from error
 

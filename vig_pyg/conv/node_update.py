@@ -38,7 +38,7 @@ class NodeUpdateConv(VisionConv):
 
         Args:
             x: Node features, or a pair of sources and targets.
-            edge_index: Edges `(2, E)`: sources in row 0, targets in row 1; or another form of PyG's `Adj`.
+            edge_index: Edges `(2, E)` with sources in row 0 and targets in row 1, or another form of PyG's `Adj`.
             size: Numbers of nodes (M, N), or `None`.
         """
         raise NotImplementedError

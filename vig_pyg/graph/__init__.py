@@ -1,6 +1,7 @@
 """Graph builders: classes that choose the neighbors of each patch, and the names under which they are registered.
 
-A new file in this package is imported automatically. It only has to register its builder with `@register_graph`.
+A new file in this package is imported automatically. Such a file only needs to register its builder with
+`@register_graph`.
 """
 
 from vig_pyg._registry import import_files

@@ -26,8 +26,8 @@ class AxialGraph(StaticGraph):
     Args:
         stride: Spacing s in patches, or in pooled cells if the sources are pooled; at least 1. The published value
             is 2.
-        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
-            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, nearest in the image first.

@@ -35,7 +35,7 @@ def cluster_neighbors(
         y: Sources `(M, C)`; the same object as `x` for one node set.
         layout_src: Layout of the sources.
         k: Neighbors of each target.
-        codes: Position codes of all nodes, or `None`.
+        codes: Position codes of all targets and sources, or `None`.
 
     Returns:
         `edge_index (2, E)`, sources in row 0, sorted by target.
@@ -63,7 +63,7 @@ def cluster_neighbors(
     # torch_cluster uses one core. The images are independent and its calls release the GIL, so threads run in parallel.
     starts, starts_src = (list(accumulate(part.num_nodes_per_graph, initial=0)) for part in (layout, layout_src))
 
-    same, x, y = x is y, x.detach(), y.detach()  # `no_grad` of the caller does not apply in new threads
+    same, x, y = x is y, x.detach(), y.detach()  # the caller's `no_grad` has no effect in new threads
 
     def share(first: int, last: int) -> Tensor:
         here, there = slice(starts[first], starts[last]), slice(starts_src[first], starts_src[last])
@@ -122,7 +122,7 @@ def _search(x: Tensor, batch: Tensor, y: Tensor, batch_src: Tensor, k: int, num_
 
 
 def _shares(num_graphs: int, threads: int) -> list[tuple[int, int]]:
-    """Split the images of a batch into ranges (first, last + 1) of nearly equal length, one for each thread."""
+    """Split the images of a batch into ranges (first, last + 1) of nearly equal length, one range for each thread."""
     parts = max(1, min(num_graphs, threads))
     ends = [num_graphs * i // parts for i in range(parts + 1)]
     return list(pairwise(ends))

@@ -20,8 +20,8 @@ class CompleteGraph(StaticGraph):
     for small grids.
 
     Args:
-        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
-            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, then by distance in the image, then by the index of the source.

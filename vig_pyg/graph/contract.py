@@ -21,10 +21,11 @@ class Builder(Protocol):
         x_src: Features of the sources, `(M, C)`; the same object as `x` if the sources are not pooled.
         layout_src: Layout of the sources; the same object as `layout` if the sources are not pooled.
 
-    Shapes: to `edge_index (2, E)`, int64. Row 0 holds the sources (neighbors) and row 1 the targets (centers). The
-    edges are sorted by target, with the nearest neighbor first. No edge may connect two images. A builder may return
-    a pair `(edge_index, edge_attr)` instead, with attributes `(E, D)` or weights `(E,)` in the order of the edges; the
-    operator receives them if its `forward` has an argument `edge_attr` or `edge_weight`.
+    Shapes: targets `(N, C)` and sources `(M, C)` to `edge_index (2, E)`, int64. Row 0 holds the sources (neighbors) and
+    row 1 the targets (centers). The edges are sorted by target, with the nearest neighbor first. No edge may connect
+    two images. A builder may return a pair `(edge_index, edge_attr)` instead, with attributes `(E, D)` or weights
+    `(E,)` in the order of the edges; the operator receives them if its `forward` has an argument `edge_attr` or
+    `edge_weight`.
 
     Example:
         >>> import torch

@@ -25,7 +25,7 @@ def dense_edges(
     *,
     precision: Precision = "highest",
 ) -> Tensor:
-    r"""Return the edges from the sources with the largest :math:`\hat{x} \cdot \hat{y} + p \cdot q` to each target.
+    r"""Return the edges to each target from the sources with the largest :math:`\hat{x} \cdot \hat{y} + p \cdot q`.
 
     Hats denote L2-normalized features.
 
@@ -58,7 +58,7 @@ def dense_edges(
 def dense_arguments(
     x: Tensor, layout: BatchLayout, y: Tensor, layout_src: BatchLayout, codes: Codes | None
 ) -> tuple[Tensor, Tensor, Tensor | None, dict[str, Any]]:
-    """Return targets `(B, n, C)`, sources `(B, m, C)`, bias and further options for `vig_pyg.ops.knn`.
+    """Return the arguments of `vig_pyg.ops.knn`: targets `(B, n, C)`, sources `(B, m, C)`, bias and options.
 
     Args:
         x: Targets `(N, C)` of a batch whose images have the same number of nodes.
@@ -72,7 +72,7 @@ def dense_arguments(
     added = None if codes is None or layout.grid_size is None else codes.bias(layout.grid_size)
     if added is not None:
         bias, width = added
-    elif codes is not None:  # on a large grid the codes are extra coordinates; a bias of 0 selects inner products
+    elif codes is not None:  # on a large grid, codes are additional coordinates, and a bias of 0 selects inner products
         x, y = unit_rows(x, layout.distinct_num_nodes), unit_rows(y, layout_src.distinct_num_nodes)
         bias, normalize = x.new_zeros(1, 1, m), False
     x, y = x.view(-1, n, x.size(1)), y.view(-1, m, y.size(1))  # (N, C) -> (B, n, C)

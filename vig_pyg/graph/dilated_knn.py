@@ -47,7 +47,7 @@ def shrink(k: int, dilation: int, num_nodes: int) -> tuple[int, int]:
         >>> shrink(9, 4, 196), shrink(9, 4, 20), shrink(9, 4, 5)
         ((9, 4), (9, 2), (5, 1))
     """
-    if k * dilation <= num_nodes:  # in one comparison: a compiled program is tied to its outcome
+    if k * dilation <= num_nodes:  # a single comparison, because each one specializes a compiled program
         return k, dilation
     k = min(k, num_nodes)
     return k, max(1, min(dilation, num_nodes // k))
@@ -79,11 +79,11 @@ class DilatedKNN(nn.Module):
             names of `torch.set_float32_matmul_precision`: `"highest"` keeps the precision of float32, `"high"` uses
             TF32, and `"medium"` uses bfloat16. It has no effect on a CPU, nor on 16-bit features, whose products are
             exact in float32.
-        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
-            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, nearest first. With `edge_attr` to the pair of it and the attributes `(E, D)`.
+    target, nearest first. With `edge_attr`, to a pair of `edge_index` and the attributes `(E, D)`.
 
     Raises:
         ValueError: If `k` or `dilation` is below 1, if an option is unknown, if an image has no node, or if a feature
@@ -135,7 +135,7 @@ class DilatedKNN(nn.Module):
         if not torch.compiler.is_compiling():
             _check_rows(x, layout, "targets")
             _check_rows(x_src, layout_src, "sources")
-        device = "cpu" if x.is_meta else x.device.type  # autocast knows no meta tensors
+        device = "cpu" if x.is_meta else x.device.type  # autocast does not support meta tensors
         with torch.autocast(device, enabled=False):
             return self._search(x, layout, x_src, layout_src)
 
@@ -164,7 +164,7 @@ class DilatedKNN(nn.Module):
                 return None
             dtype = torch.promote_types(x.dtype, torch.float32)
             found = self.position(layout, layout_src, x.size(1), dtype).bias(layout.grid_size)
-            if found is None:  # the codes are extra coordinates of the features
+            if found is None:  # codes are additional coordinates of the features
                 return None
             bias, width = found
         (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
@@ -186,7 +186,7 @@ class DilatedKNN(nn.Module):
         unit = unit_rows(x, layout.distinct_num_nodes)
         unit_src = unit if x_src is x else unit_rows(x_src, layout_src.distinct_num_nodes)
         most = max(ranks[-1] for ranks in kept) + 1
-        traced = torch.compiler.is_compiling() or is_transformed()  # torch_cluster knows neither
+        traced = torch.compiler.is_compiling() or is_transformed()  # torch_cluster supports neither
         cannot = self.engine == "auto" and (traced or cluster_refuses(x.device, most))
         from_any = self._from_dense_ragged if self.engine == "dense" or cannot else _from_cluster
         return from_any(unit, layout, unit_src, layout_src, codes, kept)
@@ -201,7 +201,7 @@ class DilatedKNN(nn.Module):
     def _of_any_size(
         self, x: Tensor, layout: BatchLayout, y: Tensor, layout_src: BatchLayout, codes: Codes | None
     ) -> Tensor:
-        """Search in an exported program that leaves open whether an image has `k * dilation` sources."""
+        """Search in an exported program, in which it is unknown whether an image has `k * dilation` sources."""
         x, y, bias, options = dense_arguments(x, layout, y, layout_src, codes)
         return knn_any_size(x, y, self.k, self.dilation, bias, normalize=options["normalize"])
 

@@ -17,7 +17,7 @@ from vig_pyg.data import BatchLayout
 EdgeAttr = Literal["rank", "distance", "offset", "unit_offset"]
 #: The attributes that builders offer, and their columns.
 EDGE_ATTRS: dict[EdgeAttr, int] = {"rank": 1, "distance": 1, "offset": 2, "unit_offset": 2}
-#: What a builder returns: `edge_index (2, E)`, or a pair of it and `edge_attr (E, D)`.
+#: The result of a builder: `edge_index (2, E)`, or a pair of `edge_index` and `edge_attr (E, D)`.
 Edges = Tensor | tuple[Tensor, Tensor]
 
 
@@ -28,7 +28,7 @@ def checked_edge_attr(names: EdgeAttr | Sequence[EdgeAttr]) -> tuple[EdgeAttr, .
         names: One name, or several.
 
     Raises:
-        ValueError: If a name is unknown, or is there twice.
+        ValueError: If a name is unknown or occurs twice.
 
     Example:
         >>> checked_edge_attr("rank"), checked_edge_attr(["offset", "distance"])
@@ -51,16 +51,15 @@ def with_edge_attr(
     x_src: Tensor,
     layout_src: BatchLayout,
 ) -> Edges:
-    r"""Return edges together with the requested attributes; without names return only the edges.
+    r"""Return edges together with the requested attributes; if no attribute is requested, return only the edges.
 
     - `"rank"`: 0 for the first (nearest) edge of a target, 1 for the second, and so on.
-    - `"distance"`: :math:`\lVert \hat{x}_i - \hat{x}_j \rVert_2` of the L2-normalized features, which the search of
-      `DilatedKNN` sorts by (without its position codes). It is in [0, 2], and differentiable with respect to the
-      features.
-    - `"offset"`: rows and columns from the target to the source, in patches of this stage. The place of a pooled source
-      is the center of its cell.
-    - `"unit_offset"`: the offset over twice the height and width of the grid, plus 1/2, so that it is in [0, 1], as
-      `torch_geometric.nn.SplineConv` needs.
+    - `"distance"`: :math:`\lVert \hat{x}_i - \hat{x}_j \rVert_2` of the L2-normalized features, by which `DilatedKNN`
+      sorts if it uses no position codes. It is in [0, 2], and differentiable with respect to the features.
+    - `"offset"`: rows and columns from the target to the source, in patches of this stage. The position of a pooled
+      source is the center of its cell.
+    - `"unit_offset"`: the offset divided by twice the height and width of the grid, plus 1/2. It is in [0, 1], as
+      `torch_geometric.nn.SplineConv` requires.
 
     Args:
         edge_index: Edges `(2, E)`, sorted by target.
@@ -71,7 +70,7 @@ def with_edge_attr(
         layout_src: Layout of the sources.
 
     Returns:
-        `edge_index`, or the pair of it and `edge_attr (E, D)` in the dtype of `x`.
+        `edge_index`, or a pair of `edge_index` and `edge_attr (E, D)` in the dtype of `x`.
 
     Raises:
         ValueError: If `"unit_offset"` is requested, and the nodes are a point set without a grid.
@@ -97,7 +96,7 @@ def with_edge_attr(
 
 
 def split_edges(found: Edges) -> tuple[Tensor, Tensor | None]:
-    """Return the edges and the attributes that a builder has returned; the attributes are `None` if there are none.
+    """Split the result of a builder into edges and attributes; without attributes, the second part is `None`.
 
     Args:
         found: The result of a graph builder.
@@ -112,12 +111,12 @@ def split_edges(found: Edges) -> tuple[Tensor, Tensor | None]:
 
 
 def attr_repr(names: Sequence[EdgeAttr]) -> str:
-    """The text of the option in the `repr` of a builder; empty if it is off."""
+    """Return the text of the option in the `repr` of a builder; it is empty if the option is off."""
     return f", edge_attr={tuple(names)}" if names else ""
 
 
 def _ranks(target: Tensor) -> Tensor:
-    """The place of each edge among those of its target, `(E,)`; targets are ascending."""
+    """Return the rank of each edge among the edges of its target, `(E,)`; targets are ascending."""
     target = target.contiguous()
     return torch.arange(target.size(0), device=target.device) - torch.searchsorted(target, target)
 
@@ -128,15 +127,15 @@ def _distances(x: Tensor, x_src: Tensor, source: Tensor, target: Tensor) -> Tens
         dtype = torch.promote_types(x.dtype, torch.float32)
         unit = F.normalize(x.to(dtype), dim=1)
         unit_src = unit if x_src is x else F.normalize(x_src.to(dtype), dim=1)
-        # The gradient of this norm is 0 at distance 0; that of a square root would not be finite.
+        # At distance 0, the gradient of this norm is 0, while the gradient of a square root would not be finite.
         return torch.linalg.vector_norm(unit[target] - unit_src[source], dim=1)
 
 
 def _to_unit(offset: Tensor, layout: BatchLayout, target: Tensor) -> Tensor:
-    """Offsets `(E, 2)` as shares of the grid, moved into [0, 1]."""
+    """Convert offsets `(E, 2)` to fractions of the grid, shifted into [0, 1]."""
     if layout.grid_sizes is None:
         raise ValueError(
-            "unit_offset is a share of the grid, but the batch is a point set (it has no `grid_size`): use "
+            "unit_offset is relative to the grid, but the batch is a point set (it has no `grid_size`): use "
             'edge_attr="offset".'
         )
     rows, columns = offset.unbind(1)

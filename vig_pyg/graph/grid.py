@@ -20,8 +20,8 @@ class GridGraph(StaticGraph):
     restricted to positions inside the image (the Moore neighborhood).
 
     Args:
-        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
-            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target; the patch itself comes first, then its side neighbors, then its corner neighbors. If the sources are

@@ -21,8 +21,8 @@ class LogGraph(StaticGraph):
     around the border.
 
     Args:
-        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
-            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, nearest in the image first. If the sources are pooled, distances are measured in pooled cells.

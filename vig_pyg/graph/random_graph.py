@@ -25,8 +25,8 @@ class RandomGraph(nn.Module):
 
     Args:
         k: Number of neighbors of each patch, at least 1. In an image with fewer nodes, every node is a neighbor.
-        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
-            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
     target, in no order of distance.
@@ -55,13 +55,14 @@ class RandomGraph(nn.Module):
         layout.check_filled(layout_src)
         # The CPU generator gives the same graph on every device, and Apple's GPUs have no float64.
         counts, counts_src = (torch.tensor(part.num_nodes_per_graph, device="cpu") for part in (layout, layout_src))
-        nodes = counts_src.repeat_interleave(counts)  # m of each target's image
+        nodes = counts_src.repeat_interleave(counts)  # the number of sources m in each target's image
         first = (counts_src.cumsum(0) - counts_src).repeat_interleave(counts)
         most = min(self.k, max(layout_src.num_nodes_per_graph))
         degree = nodes.clamp_max(most)
         chosen = torch.full((layout.num_nodes, most), -1, device="cpu")
         for i in range(most):
-            last = (nodes - degree + i).clamp_max(nodes - 1)  # draw from 0 ... last; a repeated draw becomes `last`
+            # Draws are from 0 to `last`, and a repeated draw becomes `last`.
+            last = (nodes - degree + i).clamp_max(nodes - 1)
             draw = (torch.rand(layout.num_nodes, dtype=torch.float64, device="cpu") * (last + 1)).long()
             taken = (chosen[:, :i] == draw.unsqueeze(1)).any(1)
             chosen[:, i] = torch.where(taken, last, draw)

@@ -55,16 +55,17 @@ def sound_edges(edge_index: Tensor, builder: nn.Module, x_src: Tensor, x_dst: Te
 
 
 def sound_graph(found: Edges, builder: nn.Module, x_src: Tensor, x_dst: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Check what a graph builder returned as `sound_edges` does, and sort edge attributes with their edges.
+    """Check the result of a graph builder as `sound_edges` does, and sort edge attributes together with their edges.
 
     Args:
-        found: The return value of the builder: `edge_index`, or a pair of it and `edge_attr`.
+        found: The return value of the builder, which is `edge_index`, or a pair of `edge_index` and `edge_attr`.
         builder: The builder.
         x_src: Features of the sources, `(M, C)`.
         x_dst: Features of the targets, `(N, C)`.
 
     Returns:
-        `edge_index (2, E)`, int64, in range and sorted by target, and the attributes `(E, D)` or `(E,)`, or `None`.
+        The edges `(2, E)`, int64, in range and sorted by target, and their attributes `(E, D)` or `(E,)`, or `None`
+        without attributes.
 
     Raises:
         TypeError: As `sound_edges`, and if the attributes are not a dense tensor.
@@ -86,7 +87,7 @@ def sound_graph(found: Edges, builder: nn.Module, x_src: Tensor, x_dst: Tensor) 
         _check_attr(edge_attr, edge_index, who)
     check_range(edge_index, x_src.size(0), x_dst.size(0), who)
     target = edge_index[1]
-    few = edge_index.size(1) < 2  # already sorted, and known without synchronizing a GPU
+    few = edge_index.size(1) < 2  # fewer than two edges are sorted, which is known without synchronizing a GPU
     if torch.compiler.is_compiling() or is_symbolic(edge_index) or few or (target[1:] >= target[:-1]).all():
         return edge_index, edge_attr
     order = target.argsort(stable=True)

@@ -10,7 +10,7 @@ from vig_pyg.graph.edge_attr import Edges
 
 
 class Reuse:
-    r"""A graph factory under which only every n-th Grapher builds a graph; the Graphers in between reuse its edges.
+    r"""A graph factory with which only every n-th Grapher builds a graph; the Graphers in between reuse the edges.
 
     .. math:: \mathcal{G}_l = \mathcal{G}_{n \lfloor l / n \rfloor}
 
@@ -22,7 +22,7 @@ class Reuse:
     another pass, and they are freed after it.
 
     Args:
-        factory: Factory of the builders, from `k` and `dilation`.
+        factory: Factory of the builders, which is called with `k` and `dilation`.
         every: The period n, at least 1; 1 means that every Grapher builds its own graph.
 
     Raises:
@@ -47,7 +47,7 @@ class Reuse:
         self._group = object()
 
     def fresh(self) -> Reuse:
-        """Return a copy that starts to count at the first Grapher; each model needs its own copy."""
+        """Return a copy whose count starts at the first Grapher; each model needs its own copy."""
         return Reuse(self.factory, every=self.every)
 
     def __call__(self, k: int, dilation: int) -> Reused:

@@ -17,12 +17,13 @@ class Search(NamedTuple):
     Args:
         x: Targets `(B, n, C)`.
         y: Sources `(B, m, C)`.
-        k: Number of sources that are sorted by distance.
-        step: Spacing of the selected neighbors among them.
+        k: Number of nearest sources that are ranked.
+        step: Spacing of the selected neighbors among these sources.
         bias: Term added to the similarity, `(1, n, m)`, or `None`.
         normalize: If true, the features are L2-normalized for the search.
         precision: Precision of the matrix products on a GPU (see `DilatedKNN`).
-        grid_width: Width of the grid of the targets, if `bias` holds terms of its columns and rows, `(1, W + H, m)`.
+        grid_width: Width W of the grid of the targets if `bias` contains column and row terms, `(1, W + H, m)`;
+            otherwise 0.
 
     Example:
         >>> import torch
@@ -40,7 +41,7 @@ class Search(NamedTuple):
     grid_width: int = 0
 
     def max_relative(self) -> Tensor:
-        """Features and max-relative features of the targets, interleaved channel by channel, `(B n, 2 C)`."""
+        """Return the features of the targets interleaved with their max-relative features, `(B n, 2 C)`."""
         x, y, k, step, bias, normalize, precision, width = self
         options: dict[str, Any] = {"normalize": normalize, "precision": precision, "grid_width": width}
         return knn_max_relative(x, y, k, step=step, bias=bias, **options)

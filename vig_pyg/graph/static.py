@@ -24,11 +24,11 @@ class StaticGraph(nn.Module, ABC):
     option that changes the edges must appear in `extra_repr`.
 
     Args:
-        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
-            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target. With `edge_attr` to the pair of it and the attributes `(E, D)`.
+    target. With `edge_attr`, to a pair of `edge_index` and the attributes `(E, D)`.
 
     Raises:
         ValueError: If an image has no node, or the graph needs a grid and the nodes are a point set without one.
@@ -53,7 +53,7 @@ class StaticGraph(nn.Module, ABC):
 
         Args:
             target: Layout of the targets of this image alone.
-            source: BatchLayout of its sources.
+            source: Layout of the sources of this image alone.
         """
 
     def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges:
@@ -65,7 +65,7 @@ class StaticGraph(nn.Module, ABC):
         if layout.grid_sizes is None:  # the positions of a point set are not part of the cache key
             return self._edges(layout, layout_src)
         traced = is_exporting() or is_transformed() or type(layout.pos) is not Tensor
-        if traced:  # tensors of a tracer must not outlive it
+        if traced:  # tensors of a tracer must not be cached
             return self._edges(layout, layout_src)
         key = layout.grid_sizes, layout_src.grid_sizes, layout_src.ratio, layout.pos.device, self.extra_repr()
         edges = self._kept.get(key, lambda: self._made(layout, layout_src))

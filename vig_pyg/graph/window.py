@@ -32,11 +32,11 @@ class WindowGraph(nn.Module):
         dilation: Spacing of the neighbors, at least 1.
         window: Side length w of a window in patches, a multiple of the pooling ratio of the sources. The default 8
             splits the 14 x 14 grid of the published models into 2 x 2 windows.
-        edge_attr: Attributes of the edges to return beside them (see `with_edge_attr`), one name or several:
-            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default there are none, which costs nothing.
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, nearest features first. With `edge_attr` to the pair of it and the attributes `(E, D)`.
+    target, nearest features first. With `edge_attr`, to a pair of `edge_index` and the attributes `(E, D)`.
 
     Raises:
         ValueError: If `window` is below 1 or not a multiple of the pooling ratio, if the nodes are a point set without
@@ -72,7 +72,7 @@ class WindowGraph(nn.Module):
         if self.window % layout_src.ratio:
             raise ValueError(
                 f"window={self.window} must be a multiple of the pooling of the sources, {layout_src.ratio}: "
-                "a pooled cell would lie in two windows."
+                "otherwise a pooled cell would lie in two windows."
             )
         order, windows = _windows(layout, self.window)
         if x_src is x:
@@ -94,7 +94,7 @@ class WindowGraph(nn.Module):
         x_src: Tensor | None = None,
         windows_src: BatchLayout | None = None,
     ) -> Tensor:
-        """Search the edges between nodes that are sorted by window."""
+        """Search for edges between nodes that are sorted by window."""
         try:
             if x_src is None or windows_src is None:
                 x_src, windows_src = x, windows
@@ -115,7 +115,7 @@ class WindowGraph(nn.Module):
 
 
 def _windows(layout: BatchLayout, window: int) -> tuple[Tensor, BatchLayout]:
-    """The order of the nodes by window, and the layout in which every window is an image."""
+    """Return the order of the nodes by window, and a layout in which every window is an image."""
     assert layout.grid_sizes is not None
     orders, parts, first = [], [], 0
     known: dict[Size, tuple[Tensor, list[Size]]] = {}

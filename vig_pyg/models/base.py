@@ -53,14 +53,15 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         True
     """
 
-    #: One entry per feature map of `forward_intermediates`: `num_chs`, `reduction` (pixels per cell), `module` (name).
+    #: For each feature map of `forward_intermediates`: channels `num_chs`, pixels per cell `reduction`, and the name
+    #: `module`.
     feature_info: list[dict[str, Any]]
     config: ConfigT
     #: The class names in the order of the logits, and the preprocessing of an image, or `None` if unknown. Loading
     #: published weights sets both, and `save_pretrained` saves them.
     class_names: list[str] | None
     preprocessing: Preprocessing | None
-    #: If true, training keeps the inputs of the blocks only (see `set_grad_checkpointing`).
+    #: If true, training stores only the inputs of the blocks (see `set_grad_checkpointing`).
     grad_checkpointing: bool
 
     def __init__(self, config: ConfigT, *, channels: int, last_channels: int, position: PositionMode | None) -> None:
@@ -71,8 +72,8 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         self.pos_embed = PositionEmbedding(channels, (side, side))
         self.num_features = last_channels
         self._position: PositionMode | None = position
-        #: The maps that are pooled pass through this module, so that a hook can read and change them: the target layer
-        #: of Grad-CAM. Its input and output are `(B, C, H, W)`, or a list of `(C, H_i, W_i)`.
+        #: The feature maps pass through this module before they are pooled, so that a hook can read and change them. It
+        #: is the target layer for Grad-CAM. Its input and output are `(B, C, H, W)`, or a list of `(C, H_i, W_i)`.
         self.feature_map = nn.Identity()
         self.head: nn.Module = nn.Identity()
         self.class_names = None
@@ -81,7 +82,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        if hasattr(destination, "_metadata"):  # a plain dict from the caller has none
+        if hasattr(destination, "_metadata"):  # a plain dict of the caller has no `_metadata`
             destination._metadata.setdefault(prefix[:-1], {})[KEY] = to_text(self.config)
 
     def _make_blocks(self) -> Iterator[partial[Block]]:
@@ -111,7 +112,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         return [module for module in self.modules() if isinstance(module, Grapher)]
 
     def embed(self, images: Images) -> Batch:
-        """Compute the patches of images (stem and position embedding, no graph) as a PyG batch.
+        """Compute the patches of images by the stem and the position embedding, without a graph, as a PyG batch.
 
         Args:
             images: Float images `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`. H and W are at least
@@ -136,8 +137,8 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
         Args:
             images: Images, as for `forward`, or a batch of patches (see `embed`), which skips the stem. Patches may be
-                in any order, because `batch` and `pos` define their place; an isotropic ViG returns them in the same
-                order. Patches without `grid_size` are a point set, from which nodes may be missing.
+                in any order, because `batch` and `pos` define their positions; an isotropic ViG returns them in the
+                same order. Patches without `grid_size` are a point set, from which nodes may be missing.
 
         Raises:
             ValueError: If the width of the patches is not that of the blocks, if attributes of the batch are
@@ -151,7 +152,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         return to_batch(x, last) if index is None or last is not layout else to_batch_in_order(x, layout, index)
 
     def forward_head(self, batch: Data, *, pre_logits: bool = False) -> Tensor:
-        """Compute the logits from the batch of `forward_features`; pooled features if `num_classes` is 0.
+        """Compute the logits from the batch of `forward_features`, or pooled features if `num_classes` is 0.
 
         Args:
             batch: The batch.
@@ -175,7 +176,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         return x, layout
 
     def forward_intermediates(self, images: Images, indices: list[int] | None = None) -> list[Maps]:
-        """Compute the feature maps of `feature_info`; what follows the last wanted map is not computed.
+        """Compute the feature maps of `feature_info`; layers after the last requested map are not computed.
 
         Args:
             images: Images, as for `forward`.
@@ -216,17 +217,17 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         return fuse(self)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Trade time for memory in training: keep the inputs of the blocks, and compute their activations again.
+        """Use less memory in training: store only the inputs of blocks, and recompute activations in the backward pass.
 
-        A compiled model is not changed, because the compiler chooses what is computed again.
+        This does not affect a compiled model, because the compiler chooses what is recomputed.
 
         Args:
-            enable: If false, all activations are kept again.
+            enable: If false, all activations are stored, as by default.
         """
         self.grad_checkpointing = enable
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], tuple[int, ...]]:
-        """Return a function from a parameter's name to the place of its layer, as timm's layer decay needs it.
+        """Return a function from a parameter's name to the position of its layer, which timm's layer decay uses.
 
         Args:
             coarse: If true, a stage of a pyramid is one layer; otherwise each of its blocks is one.
@@ -234,7 +235,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         return partial(layer_of, coarse=coarse)
 
     def no_weight_decay(self) -> set[str]:
-        """Return the names of the parameters with two or more dimensions that do not decay: the learned positions."""
+        """Return the names of parameters with several dimensions but without weight decay: the position embedding."""
         return {"pos_embed.weight"}
 
     def get_classifier(self) -> nn.Module:

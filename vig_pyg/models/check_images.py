@@ -1,4 +1,4 @@
-"""The checks of the images that a model gets."""
+"""Checks of the images that a model receives."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ def _check_one(part: Tensor, where: str, form: str, config: ModelConfig) -> None
     if part.size(-3) != channels:
         raise ValueError(
             f"Expected {where} with {channels} channels, got {part.size(-3)} in {tuple(part.shape)}: "
-            "pass in_channels=... when the model is made."
+            "pass in_channels=... when you create the model."
         )
-    if part.size(-2) < patch or part.size(-1) < patch:  # `min` would compare height and width
+    if part.size(-2) < patch or part.size(-1) < patch:  # `min` would compare symbolic sizes with each other
         raise ValueError(
             f"Expected {where} of at least {patch} x {patch} pixels, got {tuple(part.shape[-2:])}: "
-            "resize, or make the model with a smaller patch_size."
+            "resize, or create the model with a smaller patch_size."
         )
-    # The sum is finite if all pixels are, and takes one pass. A GPU is not checked, because that synchronizes it.
+    # The sum is finite if all pixels are finite, and needs one pass. On a GPU this check would synchronize the device.
     if part.device.type == "cpu" and not torch.compiler.is_compiling():
         finite = part.detach().flatten(-3).sum(-1, dtype=torch.float64).isfinite()
         samples = is_transformed()
         finite = without_transforms(finite) if samples else finite
         if not finite.all():
-            known = finite.dim() and not samples  # which of the images or of the samples it is
+            known = finite.dim() and not samples  # the index of the image is known, but not the index of a sample
             which = f"image {int((~finite).nonzero()[0, 0])} of the batch" if known else where
             raise ValueError(f"Pixels of {which} are not finite (NaN or infinity): check how it was loaded.")

@@ -1,4 +1,4 @@
-"""Gradient checkpointing of blocks: activations are computed again in the backward pass instead of being kept."""
+"""Gradient checkpointing of blocks: activations are recomputed in the backward pass instead of stored."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vig_pyg.data import BatchLayout
 
 
 def run_block(block: nn.Module, x: Tensor, layout: BatchLayout, *, checkpointing: bool) -> Tensor:
-    """Apply a block to nodes, and keep its activations or not.
+    """Apply a block to nodes, with or without gradient checkpointing.
 
-    With checkpointing only the input of the block is kept for the backward pass, which applies the block again with the
-    same random numbers (arXiv 1604.06174). The second application does not change running statistics of batch norms,
-    so a step with checkpointing and one without end with the same model. A compiled model has no checkpoints, because
-    the compiler chooses what it computes again (see `torch._functorch.config.activation_memory_budget`).
+    With checkpointing, only the input of the block is stored for the backward pass, which applies the block again with
+    the same random numbers (arXiv 1604.06174). The second application does not change the running statistics of batch
+    norms, so checkpointing does not change the resulting model. It has no effect in a compiled model, because the
+    compiler chooses what to recompute (see `torch._functorch.config.activation_memory_budget`).
 
     Args:
         block: A module from nodes and their layout to nodes.
         x: Node features `(N, C)`.
         layout: Layout of the nodes.
-        checkpointing: If true, activations are computed again; without gradients nothing is kept anyway.
+        checkpointing: If true, activations are recomputed. It has no effect if no gradients are required.
 
     Returns:
         The nodes `(N, C)`.
@@ -51,7 +51,7 @@ def run_block(block: nn.Module, x: Tensor, layout: BatchLayout, *, checkpointing
 
 @contextmanager
 def _same_statistics(block: nn.Module) -> Iterator[None]:
-    """A context after which the running statistics of all batch norms are those from before."""
+    """A context that restores the running statistics of all batch norms at its end."""
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm) and module.training]
     # `.data` has no version counter, so tensors that autograd saved stay valid.
     buffers = [buffer.data for norm in norms for buffer in norm.buffers(recurse=False)]

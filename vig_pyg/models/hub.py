@@ -1,4 +1,4 @@
-"""Models as folders (`config.json` and `model.safetensors`), on disk or on the Hugging Face Hub (extra `hub`)."""
+"""Saving and loading of models as folders, on disk or on the Hugging Face Hub (extra `hub`)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ from vig_pyg import VisionGNN
 model = VisionGNN.from_pretrained("{{ repo_id | default("FOLDER OR NAME", true) }}")
 ```
 
-After `import vig_pyg.timm` timm makes it too: `timm.create_model("local-dir:FOLDER", pretrained=True)`.
+After `import vig_pyg.timm`, timm can create it too: `timm.create_model("local-dir:FOLDER", pretrained=True)`.
 
 - Code: `vig_pyg` (license: MIT), after the [published code]({{ repo_url }}) (license: Apache-2.0)
 - Paper: [Vision GNN: An Image is Worth Graph of Nodes]({{ paper_url }})
@@ -76,8 +76,8 @@ class HubMixin(
 ):
     """The methods `save_pretrained`, `from_pretrained` and `push_to_hub`, from the mixin of huggingface_hub.
 
-    The folder contains the whole configuration, so its name is sufficient to create the model again. It also contains
-    the class names and the preprocessing, if the model has them.
+    The folder contains the whole configuration, so the name of the folder is sufficient to create the model again. It
+    also contains the class names and the preprocessing, if the model has them.
     """
 
     config_class: ClassVar[type[ModelConfig]]
@@ -112,7 +112,7 @@ class HubMixin(
             ValueError: If the configuration contains a callable without a registered name, or if the model was changed,
                 for example fused, so that its configuration does not describe it.
         """
-        unknown = push_to_hub_kwargs.keys() - {"config"}  # `push_to_hub` calls this method with a configuration
+        unknown = push_to_hub_kwargs.keys() - {"config"}  # `push_to_hub` passes `config` when it calls this method
         if unknown and not push_to_hub:
             raise TypeError(f"save_pretrained got {', '.join(sorted(unknown))}: these options need push_to_hub=True.")
         if find_spec("huggingface_hub") is None:

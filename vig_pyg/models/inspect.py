@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PatchGraph(Data):
-    """The graph of one image without pooling: `pos` of the targets, and `pos_src` of the sources, which is equal."""
+    """The graph of one image without pooled sources; `pos` of the targets equals `pos_src` of the sources."""
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         if key == "edge_index":
@@ -41,7 +41,7 @@ def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
     for grapher in model.graphers():
 
         def record(builder: Any, inputs: tuple[Any, ...], edges: Edges, grapher: Grapher = grapher) -> None:
-            if get_ident() == here:  # passes of other threads call this hook too
+            if get_ident() == here:  # forward passes in other threads call this hook too
                 x, target, x_src, source = inputs
                 found.append(_graphs(grapher, target, source, *sound_graph(edges, builder, x_src, x)))
 

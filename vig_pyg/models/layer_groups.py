@@ -6,17 +6,18 @@ import re
 
 
 def layer_of(name: str, *, coarse: bool = False) -> tuple[int, ...]:
-    """Return the place of a parameter's layer in the order of the layers, by its name.
+    """Return the position of a parameter's layer in the order of the layers, derived from the name of the parameter.
 
-    Stem and position embedding are the first layer, each block is a layer, and all else, such as the classifier, is
-    the last. A `Downsample` belongs to the block that follows it. The network may be a part of a larger one.
+    The stem and the position embedding are the first layer. Each block is a layer. Everything else, such as the
+    classifier, is the last layer. A `Downsample` belongs to the block that follows it. The network may be a part of a
+    larger one.
 
     Args:
         name: The name of the parameter.
         coarse: If true, a stage of a pyramid is one layer; otherwise each of its blocks is one.
 
     Returns:
-        Numbers that are sorted as the layers are.
+        A sort key: numbers that sort in the order of the layers.
 
     Example:
         >>> layer_of("stem.0.weight") < layer_of("stages.1.blocks.0.ffn.fc2.0.bias") < layer_of("head.fc2.bias")

@@ -11,7 +11,7 @@ from torch_geometric.data import HeteroData
 PATCH, POOLED = "patch", "pooled"
 #: The edge type: messages go from pooled cells to patches.
 EDGE = (POOLED, "to", PATCH)
-#: Names under which attributes of nodes and edges can be had as those of an unpooled graph.
+#: Names of an unpooled graph, and the node or edge attributes to which they refer.
 _PLACES: dict[str, tuple[str | tuple[str, str, str], str]] = {
     "pos": (PATCH, "pos"),
     "batch": (PATCH, "batch"),
@@ -27,11 +27,11 @@ _FOR_ONE_SET = ("torch_geometric.transforms.", "torch_geometric.loader.")
 class PooledGraph(HeteroData):
     """A bipartite graph with the node types `"patch"` (targets) and `"pooled"` (sources).
 
-    As `HeteroData` it is right in PyG's transforms and conversions, which would otherwise join target i and source i.
-    The names of an unpooled graph (`edge_index`, `pos`, `pos_src`, `batch`, `ptr`) are valid too, except for transforms
-    and loaders of PyG that use them for one set of nodes, such as `Distance`, `Cartesian` and `RandomFlip`: these would
-    be silently wrong, and get an `AttributeError`. `edge_attr="distance"` and `"offset"` of a graph builder have the
-    values of `Distance` (between features) and `Cartesian`.
+    Because it is a `HeteroData`, PyG's transforms and conversions give correct results. With a plain `Data`, they would
+    confuse target i with source i. The names of an unpooled graph (`edge_index`, `pos`, `pos_src`, `batch`, `ptr`) are
+    valid too. PyG's transforms and loaders for one node set, such as `Distance`, `Cartesian` and `RandomFlip`, would
+    give wrong results with these names, so they get an `AttributeError`. Instead of `Distance` (between features) and
+    `Cartesian`, use the options `edge_attr="distance"` and `"offset"` of a graph builder.
 
     Example:
         >>> import torch

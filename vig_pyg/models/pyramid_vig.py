@@ -23,8 +23,8 @@ class Stage(nn.Module):
         downsample: The layer that halves the grid of the previous stage, or `None`.
         blocks: The blocks of this stage.
 
-    Shapes: `x (N, C_in)` and its layout to `(N', C)` and the new layout; with `checkpointing` training keeps the inputs
-    of the blocks only.
+    Shapes: `x (N, C_in)` and its layout to `(N', C)` and the new layout; with `checkpointing`, training stores only the
+    inputs of the blocks.
     """
 
     def __init__(self, downsample: Downsample | None, blocks: list[Block]) -> None:

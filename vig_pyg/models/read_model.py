@@ -72,8 +72,8 @@ def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | N
             raise ValueError("it has no entry 'family' that names a model family.")
         if is_foreign(entry):
             raise ValueError(
-                f"its network is a {terminal_text(entry['family'], limit=80)}, which is not this library's: make it, "
-                f"and load {WEIGHTS} with vig_pyg.weights.read_state and load_state_dict."
+                f"its network is a {terminal_text(entry['family'], limit=80)}, which is not in this library: create it "
+                f"yourself, and load {WEIGHTS} with vig_pyg.weights.read_state and load_state_dict."
             )
     family = _family(base, entry.pop("family"))
     names, made = content.get("class_names"), content.get("preprocessing")
@@ -91,7 +91,7 @@ def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | N
 
 
 def _family(cls: Any, name: str) -> Any:
-    """Return the class of this name among a class and its subclasses."""
+    """Return the class with this name, which is the given class or one of its subclasses."""
     known = {cls.__name__: cls}
     for child in cls.__subclasses__():
         known |= {child.__name__: child} | {grandchild.__name__: grandchild for grandchild in child.__subclasses__()}

@@ -17,8 +17,8 @@ def resolve_config(
     """Return the configuration of a named variant, or the given configuration, with overrides applied."""
     if "weights" in overrides:
         raise TypeError(
-            f"{family.__name__}(...) has no option 'weights', since a constructor downloads nothing: "
-            "vig_pyg.create_model(name, weights=...) makes a model with weights, and "
+            f"{family.__name__}(...) has no option 'weights', because a constructor downloads nothing: "
+            "vig_pyg.create_model(name, weights=...) creates a model with weights, and "
             "vig_pyg.weights.load_weights(model, ...) loads them into one."
         )
     if isinstance(variant, str):
