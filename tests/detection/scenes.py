@@ -111,3 +111,19 @@ def add_to_file(path, corners, name, difficult="0"):
 def _child(tree, name):
     found = tree.find(name)
     return ElementTree.SubElement(tree, name) if found is None else found
+
+
+def covered(image, target):
+    """Whether each mask is where its rectangle is, and within its box."""
+    for box, label, mask in zip(target["boxes"], target["labels"], target["masks"], strict=True):
+        own, other = (0, 2) if label == 2 else (2, 0)
+        inside = mask.bool()
+        if not inside.any():
+            return False
+        rows, columns = inside.nonzero().t()
+        x1, y1, x2, y2 = box.tolist()
+        if columns.min() < x1 - 1 or columns.max() > x2 + 1 or rows.min() < y1 - 1 or rows.max() > y2 + 1:
+            return False
+        if (image[own] - image[other])[inside].mean() < 0.3:
+            return False
+    return True

@@ -1,30 +1,13 @@
 import pytest
 import torch
-from torch import Tensor
 
-from tests.detection.scenes import add_picture, change, make_coco, make_voc
+from tests.detection.scenes import add_picture, change, covered, make_coco, make_voc
 from vig_pyg.detection.data import Augmentation, DetectionData, DetectionSet, collate, decode_mask, open_source
 from vig_pyg.detection.records import Annotation
 
 
 def pictures(path, **options):
     return DetectionSet(open_source(path), **options)
-
-
-def covered(image, target):
-    """Whether each mask is where its rectangle is, and within its box."""
-    for box, label, mask in zip(target["boxes"], target["labels"], target["masks"], strict=True):
-        own, other = (0, 2) if label == 2 else (2, 0)
-        inside = mask.bool()
-        if not inside.any():
-            return False
-        rows, columns = inside.nonzero().t()
-        x1, y1, x2, y2 = box.tolist()
-        if columns.min() < x1 - 1 or columns.max() > x2 + 1 or rows.min() < y1 - 1 or rows.max() > y2 + 1:
-            return False
-        if (image[own] - image[other])[inside].mean() < 0.3:
-            return False
-    return True
 
 
 def test_sources_of_both_formats(tmp_path):
@@ -58,46 +41,6 @@ def test_items_have_pictures_boxes_and_masks(tmp_path):
         assert target["labels"].shape == (0,)
         assert target["masks"].shape == (0, *size)
     assert "masks" not in pictures(path)[0][1]
-
-
-@pytest.mark.parametrize(
-    "augmentation",
-    [
-        Augmentation(flip="hv"),
-        Augmentation(flip="none", scale=(0.5, 0.6)),
-        Augmentation(scale=(1.5, 2.0)),
-        Augmentation(color=0.3),
-        Augmentation(flip="hv", scale=(0.5, 2.0), color=0.2),
-    ],
-)
-def test_augmentation_moves_boxes_and_masks_with_the_picture(tmp_path, augmentation):
-    path = make_coco(tmp_path, count=4)
-    plain, changed = pictures(path, masks=True), pictures(path, masks=True, augmentation=augmentation)
-    differ = 0
-    for i in [0, 1, 2, 3] * 4:
-        image, target = changed[i]
-        assert type(image) is Tensor
-        assert all(type(value) is Tensor for value in target.values())
-        assert image.shape == plain[i][0].shape
-        assert len(target["boxes"]) == len(target["labels"]) == len(target["masks"])
-        assert covered(image, target)
-        differ += not torch.equal(image, plain[i][0])
-    assert differ > 4
-
-
-def test_objects_that_leave_the_picture_are_gone(tmp_path):
-    path = make_coco(tmp_path, count=1)
-    left = {len(pictures(path, augmentation=Augmentation(scale=(6.0, 6.0)))[0][1]["boxes"]) for _ in range(20)}
-    assert 0 in left
-    empty = make_coco(tmp_path / "empty", count=1)
-    change(empty, lambda content: content.update(annotations=[]))
-    assert pictures(empty, augmentation=Augmentation(flip="hv", scale=(0.5, 2.0)))[0][1]["boxes"].shape == (0, 4)
-
-
-@pytest.mark.parametrize("wrong", [{"flip": "v"}, {"scale": (0.0, 1.0)}, {"scale": (2.0, 1.0)}, {"color": 1.0}])
-def test_augmentation_refuses_what_makes_no_sense(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        Augmentation(**wrong)
 
 
 def test_all_forms_of_outlines_decode():

@@ -1,0 +1,46 @@
+"""Augmentation of training images with their boxes and masks, by torchvision's transforms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from vig_pyg.detection.config import Augmentation
+from vig_pyg.detection.transform import Target
+
+Sample = tuple[Tensor, Target]
+
+
+def augment(augmentation: Augmentation, image: Tensor, target: Target) -> Sample:
+    """Augment a training image and its objects, with torch's random generator.
+
+    Args:
+        augmentation: The random changes.
+        image: The image as uint8 `(3, H, W)`.
+        target: The objects of the image; objects outside of the crop are omitted from the result.
+    """
+    size = [image.size(1), image.size(2)]
+    target = {**target, "boxes": tv_tensors.BoundingBoxes(target["boxes"], format="XYXY", canvas_size=size)}
+    if "masks" in target:
+        target["masks"] = tv_tensors.Mask(target["masks"])
+    image, target = _transform(augmentation, size)(tv_tensors.Image(image), target)
+    target = {key: value.as_subclass(Tensor) for key, value in target.items()}
+    seen = (target["boxes"][:, 2:] - target["boxes"][:, :2]).amin(1) >= 1
+    return image.as_subclass(Tensor), {k: v[seen] if k != "image_id" else v for k, v in target.items()}
+
+
+def _transform(augmentation: Augmentation, size: list[int]) -> v2.Compose:
+    steps: list[Any] = []
+    steps += [v2.RandomHorizontalFlip()] if "h" in augmentation.flip else []
+    steps += [v2.RandomVerticalFlip()] if "v" in augmentation.flip else []
+    if augmentation.scale != (1.0, 1.0):
+        factor = float(torch.empty(()).uniform_(*augmentation.scale))
+        steps.append(v2.Resize([max(1, round(side * factor)) for side in size], antialias=True))
+        steps.append(v2.RandomCrop(size, pad_if_needed=True, fill={tv_tensors.Image: 127, "others": 0}))
+    if c := augmentation.color:
+        steps.append(v2.ColorJitter(brightness=c, contrast=c, saturation=c))
+    return v2.Compose([*steps, v2.ClampBoundingBoxes()])
