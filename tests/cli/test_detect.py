@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -43,6 +44,24 @@ def test_train_prints_precision_and_files(tmp_path, capsys):
     assert plan.options == {"min_size": 64, "max_size": 96, "out_channels": 16, "k": 5}
     assert (plan.detector, plan.schedule, plan.lr) == ("fasterrcnn", "cosine", 1e-3)
     assert (plan.augmentation.flip, plan.augmentation.scale, plan.augmentation.color) == ("hv", (0.5, 2.0), 0.1)
+
+
+def test_train_starts_from_a_preset(capsys, tmp_path):
+    sources = ["--train", "a.json", "--val", "b.json"]
+    assert main(["detect", "train", *sources, "--preset", "3x", "--lr", "2e-4", "--k", "5", "--print-config"]) == 0
+    values = yaml.safe_load(capsys.readouterr().out)
+    assert (values["epochs"], values["lr"], values["milestones"]) == (36, 2e-4, pytest.approx([0.75, 11 / 12]))
+    assert values["options"] == {"min_size": list(range(480, 801, 32)), "max_size": 1333, "k": 5}
+    flags = ["--augmentation.copy-paste", "0.5", "--augmentation.jitter", "[0.5, 1.5]", "--milestones", "[0.5]"]
+    assert main(["detect", "train", *sources, "--preset", "lsj", *flags, "--print-config"]) == 0
+    values = yaml.safe_load(capsys.readouterr().out)
+    assert values["augmentation"] == {"flip": "h", "scale": [1.0, 1.0], "color": 0.0, "jitter": [0.5, 1.5],
+                                      "jitter_size": 1024, "copy_paste": 0.5}  # fmt: skip
+    assert values["milestones"] == [0.5]
+    assert "Unknown preset '4x'" in fails(
+        capsys, "detect", "train", *sources, "--preset", "4x", "--out", tmp_path / "run"
+    )
+    assert not (tmp_path / "run").exists()
 
 
 def test_evaluate_prints_precision_and_writes_results(trained, tmp_path, capsys):

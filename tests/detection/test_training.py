@@ -16,11 +16,14 @@ import pytest
 import torch
 
 from tests.detection.common import fit, plan
-from tests.detection.job import run
-from tests.detection.scenes import change, make_coco
+from tests.detection.job import DRAWS, run
+from tests.detection.scenes import add_picture, change, make_coco
 from vig_pyg import _requirements
+from vig_pyg.detection.config import Augmentation
 from vig_pyg.detection.load import load_detector
+from vig_pyg.detection.loading import load_data
 from vig_pyg.detection.module import DetectorModule
+from vig_pyg.detection.transform import DetectionTransform
 from vig_pyg.engine import TrainingInterrupted
 from vig_pyg.engine.checkpoint_io import read_checkpoint
 
@@ -114,6 +117,77 @@ def test_a_crash_in_any_step_changes_nothing(tmp_path, monkeypatch, coco, wholes
     check_same(tmp_path / "run", wholes(detector))
 
 
+#: All that the training on COCO can have at once.
+RECIPE = {
+    "augmentation": Augmentation(flip="hv", color=0.2, jitter=(0.3, 1.5), jitter_size=80, copy_paste=0.7),
+    "aspect_grouping": True,
+    "accumulate": 2,
+    "ema": 0.9,
+    "layer_decay": 0.9,
+    "schedule": "step",
+    "options": {**DRAWS, "min_size": [48, 56, 64]},
+    "epochs": 2,
+    "evaluate_every": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("detector", "workers"),
+    [("retinanet", 0), ("maskrcnn", 2)]
+    + [pytest.param(d, w, marks=pytest.mark.slow) for d, w in (("retinanet", 2), ("fasterrcnn", 0), ("maskrcnn", 0))],
+)
+def test_the_whole_recipe_of_coco_goes_on_exactly(tmp_path, monkeypatch, coco, detector, workers):
+    """Stopped by a signal in a random step, also between the two parts of a batch."""
+    draw, values = random.Random(f"{detector} {workers}"), {**RECIPE, "detector": detector, "num_workers": workers}
+    run(coco, tmp_path / "whole", **values)
+    with monkeypatch.context() as patch:
+        at_step(patch, draw.randint(1, 7), lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(TrainingInterrupted):
+            run(coco, tmp_path / "run", **values)
+    run(coco, tmp_path / "run", resume=True, **values)
+    check_same(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("jitter", [None, (0.5, 0.5)])
+def test_the_detector_resizes_training_images_unless_they_are_jittered(tmp_path, monkeypatch, coco, jitter):
+    sizes, forward = set(), DetectionTransform.forward
+
+    def watched(self, images, targets=None):
+        found = forward(self, images, targets)
+        if self.training:
+            sizes.update(max(size) for size in found[0].image_sizes)
+        return found
+
+    monkeypatch.setattr(DetectionTransform, "forward", watched)
+    made = plan(coco, epochs=1, augmentation=Augmentation(jitter=jitter, jitter_size=80))
+    fit(made, tmp_path / "run")
+    assert sizes == ({40} if jitter else {64, 85})
+
+
+def test_jitter_needs_a_detector_that_can_keep_the_size(tmp_path, coco):
+    made = plan(coco, augmentation=Augmentation(jitter=(0.5, 2.0), jitter_size=80))
+    data = load_data(made)
+    with pytest.raises(ValueError, match="needs a detector with a DetectionTransform"):
+        data.make_task(torch.nn.Linear(2, 2), made)
+
+
+def test_batches_of_a_run_have_images_of_one_shape(tmp_path, monkeypatch):
+    """Of ten wide and six tall images, in batches of four: one batch is mixed."""
+    coco, shapes = make_coco(tmp_path / "data", count=10, taller=0), []
+    for _ in range(6):
+        add_picture(coco, (64, 48), [(3, 3, 30, 30)])
+    step = DetectorModule.training_step
+
+    def watched(self, batch, number):
+        shapes.append({image.size(1) > image.size(2) for image in batch[0]})
+        return step(self, batch, number)
+
+    monkeypatch.setattr(DetectorModule, "training_step", watched)
+    fit(plan(coco, batch_size=4, aspect_grouping=True), tmp_path / "run")
+    assert len(shapes) == 8 and sum(len(shape) > 1 for shape in shapes) == 2
+    assert {(True,), (False,)} <= {tuple(shape) for shape in shapes}
+
+
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_a_signal_saves_after_the_step(tmp_path, monkeypatch, coco, wholes, detector):
     draw, workers = random.Random(detector), 2 * (detector == "maskrcnn")
@@ -174,7 +248,7 @@ def test_two_processes_are_one_with_the_same_global_batch(tmp_path):
     val = make_coco(tmp_path / "val", count=5, seed=1, taller=0)
     low = {"detector": {"score_thresh": 0.001}}
     values = {"val": str(val), "options": low, "sync_bn": True, "accelerator": "cpu", "epochs": 2, "evaluate_every": 1,
-              "precision": "64-true", "lr": 0.0001}  # fmt: skip
+              "aspect_grouping": True, "ema": 0.9, "precision": "64-true", "lr": 0.0001}  # fmt: skip
     one, two = run(coco, tmp_path / "one", **values), launch(coco, tmp_path / "two", **values)
     assert one.keys() == two.keys() and one["val_AP50"] > 0
     assert two == pytest.approx(one, rel=1e-6)

@@ -73,3 +73,21 @@ def test_ragged_images_move():
     images = RaggedImages([torch.rand(3, 8, 9)], 16)
     assert images.to(torch.device("meta")).images[0].is_meta
     assert images.to(torch.device("meta")).shape == (1, 3, 16, 16)
+
+
+def test_training_images_of_their_final_size_are_only_normalized():
+    images, targets = batch([(50, 70), (200, 9), (3, 1), (1, 300)])
+    made = transform().train()
+    made.resize_in_training = False
+    found, resized = made(images, targets)
+    assert found.image_sizes == [(50, 70), (200, 9), (4, 4), (4, 300)]  # narrower than a patch is refused by the stem
+    assert torch.equal(found.tensors.images[0], (images[0] - 0.5) / 0.25)
+    assert torch.equal(resized[0]["boxes"], targets[0]["boxes"])
+    assert resized[2]["masks"].shape[1:] == (4, 4)
+    assert made.eval()(images)[0].image_sizes == transform().eval()(images)[0].image_sizes
+
+
+@pytest.mark.parametrize("size", [(50, 70), (1, 2000), (427, 640)])
+def test_the_size_is_known_before_the_image_is_resized(size):
+    made = transform().eval()
+    assert made.output_size(*size) == list(made([torch.rand(3, *size)])[0].image_sizes[0])

@@ -102,18 +102,18 @@ class TrainFlags:
         return str(path), {**values, **{key: self.values[key] for key in FREE if key in self.values}}
 
 
-def add_run_flags(parser: ConfigParser, *, out: str, presets: Sequence[str] = ()) -> None:
+def add_run_flags(parser: ConfigParser, *, out: str, presets: Sequence[str] = (), default: str = "") -> None:
     """Add the flags that are not part of the configuration.
 
     Args:
         parser: The parser.
         out: Help of `--out`.
         presets: Names of presets, if there are some.
+        default: Which preset is used if none is named, for the help.
     """
     group = parser.run_flags
     if presets:
-        group.add_argument("--preset", help=f"values to start from: {', '.join(presets)} (default: digits without "
-                           "--data, finetune with --weights, else scratch)")  # fmt: skip
+        group.add_argument("--preset", help=f"values to start from: {', '.join(presets)} (default: {default})")
     group.add_argument("--config", metavar="FILE", help="YAML file of values; overrides presets, flags override it")
     group.add_argument("--print_config", action="store_true", help="print all values as YAML for --config, and stop")
     group.add_argument("--out", metavar="FOLDER", help=out)

@@ -77,6 +77,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def make_parser() -> ConfigParser:
     """Create the parser of `detect train`, with the flags of a `DetectionConfig` and those of every run."""
     from vig_pyg.detection.config import DetectionConfig
+    from vig_pyg.detection.presets import PRESETS
     from vig_pyg.engine.config_parser import ConfigParser
 
     parser = ConfigParser(
@@ -85,7 +86,8 @@ def make_parser() -> ConfigParser:
         description="Train a detector on annotated images.",
         shortcuts={**network_flags(), **DETECTOR},
     )
-    add_run_flags(parser, out="new run folder")
+    default = "none; the values that --help shows are those of 1x without aspect grouping"
+    add_run_flags(parser, out="new run folder", presets=list(PRESETS), default=default)
     return parser
 
 
@@ -133,7 +135,7 @@ def _config(flags: TrainFlags) -> DetectionConfig:
         where, values = flags.file_values()
         for given in (values, flags.values):
             import_own(given)
-        return make_config((where, values), ("the command line", flags.values))
+        return make_config((where, values), ("the command line", flags.values), preset=flags.preset)
     source = flags.resumed_values(CONFIG_YAML)
     import_own(flags.values)
     config = make_config(source)

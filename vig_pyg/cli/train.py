@@ -36,7 +36,9 @@ def make_parser() -> ConfigParser:
         shortcuts=network_flags(),
         by_preset={name for preset in PRESETS.values() for name in differing(preset)},
     )
-    add_run_flags(parser, out="new run folder (default: runs/NAME of the data)", presets=list(PRESETS))
+    default = "digits without --data, finetune with --weights, else scratch"
+    out = "new run folder (default: runs/NAME of the data)"
+    add_run_flags(parser, out=out, presets=list(PRESETS), default=default)
     return parser
 
 

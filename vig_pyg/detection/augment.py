@@ -23,7 +23,7 @@ def augment(augmentation: Augmentation, image: Tensor, target: Target) -> Sample
         image: The image as uint8 `(3, H, W)`.
         target: The objects of the image; objects outside of the crop are omitted from the result.
     """
-    size = [image.size(1), image.size(2)]
+    size = (image.size(1), image.size(2))
     target = {**target, "boxes": tv_tensors.BoundingBoxes(target["boxes"], format="XYXY", canvas_size=size)}
     if "masks" in target:
         target["masks"] = tv_tensors.Mask(target["masks"])
@@ -33,14 +33,23 @@ def augment(augmentation: Augmentation, image: Tensor, target: Target) -> Sample
     return image.as_subclass(Tensor), {k: v[seen] if k != "image_id" else v for k, v in target.items()}
 
 
-def _transform(augmentation: Augmentation, size: list[int]) -> v2.Compose:
+def _transform(augmentation: Augmentation, size: tuple[int, int]) -> v2.Compose:
     steps: list[Any] = []
     steps += [v2.RandomHorizontalFlip()] if "h" in augmentation.flip else []
     steps += [v2.RandomVerticalFlip()] if "v" in augmentation.flip else []
-    if augmentation.scale != (1.0, 1.0):
+    if augmentation.jitter is not None:
+        steps += _large_scale_jitter(augmentation.jitter, augmentation.jitter_size, size)
+    elif augmentation.scale != (1.0, 1.0):
         factor = float(torch.empty(()).uniform_(*augmentation.scale))
         steps.append(v2.Resize([max(1, round(side * factor)) for side in size], antialias=True))
         steps.append(v2.RandomCrop(size, pad_if_needed=True, fill={tv_tensors.Image: 127, "others": 0}))
     if c := augmentation.color:
         steps.append(v2.ColorJitter(brightness=c, contrast=c, saturation=c))
     return v2.Compose([*steps, v2.ClampBoundingBoxes()])
+
+
+def _large_scale_jitter(span: tuple[float, float], square: int, size: tuple[int, int]) -> list[Any]:
+    """Return the steps that zoom an image by a random factor, and crop it to at most the square."""
+    factor = float(torch.empty(()).uniform_(*span)) * square / max(size)
+    zoomed = [max(1, round(side * factor)) for side in size]
+    return [v2.Resize(zoomed, antialias=True), v2.RandomCrop([min(side, square) for side in zoomed])]

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from vig_pyg._io.dataclass_schema import check_fields
-from vig_pyg._io.schema import Scalar, listing, number, positive
+from vig_pyg._io.schema import Scalar, listing, nearest, number, positive, whole
 from vig_pyg.config import PYRAMID_VIG_VARIANTS
-from vig_pyg.config_schema import check_size
+from vig_pyg.config_schema import SIDE_LIMIT, check_size
 from vig_pyg.detection.options import BACKBONE, check_options
-from vig_pyg.engine.config import Count, TrainConfig
+from vig_pyg.detection.presets import PRESETS
+from vig_pyg.engine.config import Count, Share, TrainConfig
 from vig_pyg.engine.config_file import Source, from_values, merge_values
 from vig_pyg.engine.warmup import check_warmup
 
@@ -32,16 +33,23 @@ def _check_scale(value: Any, where: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Random changes of each training image that keep its size.
+    """Random changes of each training image.
 
     Args:
         flip: Random flips: `none`, `h` (left-right), or `hv` (left-right and up-down).
         scale: Smallest and largest factor by which an image is zoomed before it is cropped or padded to its size,
             from 0.01 to 16; `[1, 1]` is off.
         color: Largest relative change of brightness, contrast and saturation; 0 is off.
+        jitter: Large-scale jitter (arXiv 2012.07177): smallest and largest factor by which an image is zoomed, from
+            0.01 to 16; factor 1 is the largest size that fits into a square of `jitter_size`. What is larger than
+            the square is cropped at random; nothing is padded, because padding would become nodes of the graph. The
+            detector then does not resize training images. `[0.1, 2]` is published; null is off.
+        jitter_size: Side length of that square in pixels; 1024 is published.
+        copy_paste: Probability that objects of another random training image are pasted into an image
+            (arXiv 2012.07177), which needs outlines; 0 is off.
 
     Raises:
-        ValueError: If a value is out of its bounds, or the range of `scale` is empty.
+        ValueError: If a value is out of its bounds, a range is empty, or `scale` and `jitter` are both on.
 
     Example:
         >>> Augmentation(flip="hv").scale
@@ -51,11 +59,17 @@ class Augmentation:
     flip: Literal["none", "h", "hv"] = "h"
     scale: Annotated[tuple[float, float], _check_scale] = (1.0, 1.0)
     color: Annotated[float, _below_one] = 0.0
+    jitter: Annotated[tuple[float, float], _check_scale] | None = None
+    jitter_size: Annotated[int, whole(1, SIDE_LIMIT)] = 1024
+    copy_paste: Share = 0.0
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.scale[0] > self.scale[1]:
-            raise ValueError(f"scale must be a smallest and a largest factor, got {list(self.scale)}.")
+        for name, span in (("scale", self.scale), ("jitter", self.jitter)):
+            if span is not None and span[0] > span[1]:
+                raise ValueError(f"{name} must be a smallest and a largest factor, got {list(span)}.")
+        if self.jitter is not None and tuple(self.scale) != (1.0, 1.0):
+            raise ValueError(f"scale={list(self.scale)} and jitter={list(self.jitter)} both zoom: choose one of them.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +88,8 @@ class DetectionConfig(TrainConfig):
             `drop_path_rate` (see `DetectorOptions`); the number of classes comes from the annotations.
         on_bad: How to handle an object whose box or outline cannot be used: `drop` it with a warning, or `stop`.
         augmentation: Random changes of each training image.
+        aspect_grouping: Fill each batch with images that are all wide, or all tall, so that less of the last feature
+            maps is padding.
         epochs: Number of passes over the training images; 12 in the 1x schedule.
         batch_size: Number of images in one step, over all processes; 16 in the 1x schedule.
         lr: Largest learning rate; 1e-4 for batches of 16 is our choice. Use a smaller value for smaller
@@ -98,6 +114,7 @@ class DetectionConfig(TrainConfig):
     options: Annotated[dict[str, Any], check_options] = field(default_factory=dict)
     on_bad: Literal["drop", "stop"] = "drop"
     augmentation: Augmentation = field(default_factory=Augmentation)
+    aspect_grouping: bool = False
     epochs: Count = 12
     batch_size: Count = 16
     lr: Annotated[float, positive(1_000)] = 1e-4
@@ -114,6 +131,8 @@ class DetectionConfig(TrainConfig):
             )
         body = PYRAMID_VIG_VARIANTS[self.variant].override({k: v for k, v in self.options.items() if k in BACKBONE})
         check_size(body, self.options.get("max_size", 1333), "options")
+        if self.augmentation.jitter is not None:
+            check_size(body, self.augmentation.jitter_size, "augmentation.jitter_size")
 
     @property
     def variant(self) -> str:
@@ -126,19 +145,25 @@ class DetectionConfig(TrainConfig):
         return self.detector == "maskrcnn"
 
 
-def make_config(*sources: Source) -> DetectionConfig:
+def make_config(*sources: Source, preset: str | None = None) -> DetectionConfig:
     """Return the default configuration with changed values; later sources override earlier ones.
 
     Args:
-        sources: Pairs of a name for error messages, such as a file name, and values by field name.
+        sources: Pairs of a name for error messages, such as a file name, and values by field name. `options` replaces
+            all options, also those of the preset, and a key such as `options.k` sets one.
+        preset: A name in `PRESETS`, whose values come before those of the sources.
 
     Raises:
-        ValueError: If a name or a value is wrong, or there are no images.
+        ValueError: If the preset, a name or a value is wrong, or there are no images.
 
     Example:
         >>> make_config(("the command line", {"train": "a.json", "val": "b.json", "options.k": 5})).options
         {'k': 5}
     """
+    if preset is not None:
+        if preset not in PRESETS:
+            raise ValueError(f"Unknown preset {nearest(preset, PRESETS)}: choose one of {', '.join(PRESETS)}.")
+        sources = (f"the preset {preset}", PRESETS[preset]), *sources
     values = merge_values(DetectionConfig, {}, *sources)
     for name in ("train", "val"):
         if name not in values:

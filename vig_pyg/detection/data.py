@@ -13,11 +13,12 @@ from vig_pyg.detection.augment import Sample, augment
 from vig_pyg.detection.coco import read_coco
 from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.config import Augmentation
+from vig_pyg.detection.copy_paste import paste_objects
 from vig_pyg.detection.masks import read_outline
 from vig_pyg.detection.module import DetectorModule
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.records import Annotation, DetectionDataset, ImageRecord, OnBad
-from vig_pyg.detection.transform import Target
+from vig_pyg.detection.transform import DetectionTransform, Target
 from vig_pyg.detection.turns import turn_boxes, turn_maps, turned_size
 from vig_pyg.detection.voc import read_voc
 from vig_pyg.engine.config import TrainConfig
@@ -63,10 +64,11 @@ class DetectionSet(Dataset[Sample]):
     Args:
         source: The annotated images.
         masks: If true, outlines are decoded to masks.
-        augmentation: Random changes of the images, for training.
+        augmentation: Random changes of the images, for training; with `copy_paste`, outlines are needed too, and other
+            objects than those of the image may be in it.
 
     Raises:
-        ValueError: If `masks` is true and no object has an outline, or if an outline is missing or unusable and
+        ValueError: If outlines are needed and no object has an outline, or if an outline is missing or unusable and
             `source.on_bad` is `"stop"`. Reading an item raises it if the file is not an image, or if its size is not
             that in the annotation; the message has the file name.
     """
@@ -74,9 +76,11 @@ class DetectionSet(Dataset[Sample]):
     def __init__(
         self, source: DetectionDataset, *, masks: bool = False, augmentation: Augmentation | None = None
     ) -> None:
-        self.source = source.outlined() if masks else source
         self.masks = masks
         self.augmentation = augmentation
+        #: Probability that objects of another image are pasted into an image.
+        self.copy_paste = 0.0 if augmentation is None else augmentation.copy_paste
+        self.source = source.outlined() if masks or self.copy_paste else source
 
     def __len__(self) -> int:
         return len(self.source.records)
@@ -87,7 +91,17 @@ class DetectionSet(Dataset[Sample]):
                 return self[item[0]]
         if item is None:  # a padding item of one of several processes
             return torch.zeros(3, 1, 1), {}
-        record = self.source.records[item]
+        image, target = self._augmented(item)
+        if self.copy_paste and float(torch.rand(())) < self.copy_paste:
+            other = int(torch.randint(len(self), ()))
+            image, target = paste_objects(image, target, *self._augmented(other))
+        if not self.masks:
+            target.pop("masks", None)
+        return image / 255, target
+
+    def _augmented(self, index: int) -> Sample:
+        """Return the pixels of an image and its objects, augmented except for pasted objects."""
+        record = self.source.records[index]
         try:
             image = read_pixels(record.path)
         except UnreadableImageError as error:
@@ -100,9 +114,7 @@ class DetectionSet(Dataset[Sample]):
                 f"{record.path} has {image.size(2)} x {image.size(1)} pixels, but its annotation says {w} x {h}: {why}."
             )
         target = self._target(record)
-        if self.augmentation is not None:
-            image, target = augment(self.augmentation, image, target)
-        return image / 255, target
+        return (image, target) if self.augmentation is None else augment(self.augmentation, image, target)
 
     def _target(self, record: ImageRecord) -> Target:
         things = [thing for thing in record.annotations if not thing.crowd]
@@ -113,7 +125,7 @@ class DetectionSet(Dataset[Sample]):
             "labels": torch.tensor([thing.label for thing in things], dtype=torch.long),
             "image_id": torch.tensor(record.image_id),
         }
-        if self.masks:
+        if self.masks or self.copy_paste:
             if len(things) * size[0] * size[1] > MAX_MASK_BYTES:
                 raise ValueError(
                     f"{record.path} has {len(things)} objects on {size[1]} x {size[0]} pixels: their masks need more "
@@ -147,6 +159,7 @@ class DetectionData(TrainData):
         val: Validation images.
         masks: If true, outlines are decoded to masks.
         augmentation: Random changes of the training images.
+        aspect_grouping: If true, a batch has images that are all wide, or all tall (see `TrainBatches`).
         batch_size: Number of images in a step, over all processes.
         num_workers: Number of data loading processes for each training process.
         seed: Seed of the order and the augmentation.
@@ -162,6 +175,7 @@ class DetectionData(TrainData):
         *,
         masks: bool,
         augmentation: Augmentation,
+        aspect_grouping: bool = False,
         batch_size: int = 2,
         num_workers: int = 2,
         seed: int = 0,
@@ -179,8 +193,16 @@ class DetectionData(TrainData):
             collate=collate,
         )
         self.seed = seed
+        if aspect_grouping:
+            sizes = [turned_size(record.size, record.turn) for record in self.train_set.source.records]
+            self.groups = [int(height > width) for height, width in sizes]
 
     def make_task(self, model: nn.Module, config: TrainConfig) -> DetectorModule:
+        transform, jitter = getattr(model, "transform", None), self.train_set.augmentation.jitter
+        if isinstance(transform, DetectionTransform):
+            transform.resize_in_training = jitter is None
+        elif jitter is not None:
+            raise ValueError("Large-scale jitter needs a detector with a DetectionTransform, which would resize twice.")
         evaluator = CocoEvaluator(self.val_set.source, masks=self.val_set.masks)
         paths = {record.image_id: record.path for record in self.train_set.source.records}
         return DetectorModule(model, config, evaluator=evaluator, paths=paths)

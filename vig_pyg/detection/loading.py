@@ -43,6 +43,7 @@ def load_data(config: DetectionConfig) -> DetectionData:
         val,
         masks=config.masks,
         augmentation=config.augmentation,
+        aspect_grouping=config.aspect_grouping,
         batch_size=config.batch_size,
         num_workers=config.num_workers,
         seed=config.seed,

@@ -93,6 +93,8 @@ class DetectionTransform(GeneralizedRCNNTransform):
             )
         super().__init__(sides, max_size, list(image_mean), list(image_std), size_divisible=divisor)
         self.smallest = smallest
+        #: False if training images have their final size already, such as after large-scale jitter.
+        self.resize_in_training = True
 
     def resize(self, image: Tensor, target: Target | None = None) -> tuple[Tensor, Target | None]:
         """Resize an image with its boxes and masks to the size for the backbone.
@@ -101,11 +103,10 @@ class DetectionTransform(GeneralizedRCNNTransform):
             image: The image `(C, H, W)`.
             target: Its `boxes (n, 4)` and `masks (n, H, W)`, if there are any.
         """
-        side = self.torch_choice(self.min_size) if self.training else self.min_size[-1]
         before = [image.size(1), image.size(2)]
-        scale = min(side / min(before), self.max_size / max(before))
-        # 800 / 427 * 427 must not become 799 by rounding
-        size = [max(self.smallest, int(length * scale + 1e-6)) for length in before]
+        size = self.output_size(before[0], before[1])
+        if size == before and self.training and not self.resize_in_training:
+            return image, target
         image = F.interpolate(image[None], size=size, mode="bilinear", align_corners=False)[0]
         if target is None:
             return image, None
@@ -115,6 +116,21 @@ class DetectionTransform(GeneralizedRCNNTransform):
         elif "masks" in target:
             target["masks"] = target["masks"].new_zeros((0, *size))
         return image, target
+
+    def output_size(self, height: int, width: int) -> list[int]:
+        """Return the height and width to which an image is resized; in training it may be random.
+
+        Args:
+            height: Height of the image in pixels.
+            width: Width of the image in pixels.
+        """
+        before = [height, width]
+        if self.training and not self.resize_in_training:
+            return [max(self.smallest, length) for length in before]
+        side = self.torch_choice(self.min_size) if self.training else self.min_size[-1]
+        scale = min(side / min(before), self.max_size / max(before))
+        # 800 / 427 * 427 must not become 799 by rounding
+        return [max(self.smallest, int(length * scale + 1e-6)) for length in before]
 
     def postprocess(
         self, result: list[Target], image_shapes: list[tuple[int, int]], original_image_sizes: list[tuple[int, int]]
