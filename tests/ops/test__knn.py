@@ -181,7 +181,7 @@ def test_a_bias_of_nan_is_refused_and_one_of_minus_infinity_a_mask(dtype):
     bias[0, 0, 2] = -torch.inf
     assert not knn(x, x, 3, bias=bias)[0].eq(2).any()
     bias[0, 0, 1] = torch.nan
-    with pytest.raises(ValueError, match="are NaN: the bias holds NaN"):
+    with pytest.raises(ValueError, match="are NaN: the bias contains NaN"):
         knn(x, x, 3, bias=bias)
 
 

@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_refused():
     cases = [(grad[:, 1:], winners, 10, 2), (grad, winners[:5], 10, 2), (grad, winners, 10, 3), (grad, winners, -2, 2)]
     cases += [(grad, winners, 10, 0), (grad, winners.short(), 10, 2), (grad, winners, 600, 2)]
     for case in cases:
-        with pytest.raises(ValueError, match=r"must fit each other|must be of"):
+        with pytest.raises(ValueError, match=r"must match each other|must be of"):
             backward(*case)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: Devices that support autocast. torch's own function for this breaks the graph in older versions of torch.compile.
+#: Devices that support autocast. torch's own check causes graph breaks in older versions of torch.compile.
 _DEVICES = ("cpu", "cuda", "xpu", "mps", "hpu")
 
 

@@ -17,10 +17,11 @@ from vig_pyg.ops.checks import address, check_features
 
 #: The number of channels must be a multiple of this, which is half the step of the kernels.
 STEP = 8
-#: Tensor classes whose memory the kernels may access; torch handles others, such as fake tensors and wrappers.
+#: Tensor classes whose memory the kernels may access; for other classes, such as fake tensors and wrappers, torch is
+#: used.
 _OWN_MEMORY = (Tensor, nn.Parameter)
 
-#: The supported batch norms; that of a feature map is applied to its cells as nodes.
+#: The supported batch norms. `BatchNorm2d` is applied to the cells of a feature map as nodes.
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
@@ -53,7 +54,7 @@ class NodeNorm:
     Args:
         mean: Mean of each channel, `(C,)`, float32, contiguous.
         variance: Biased variance of each channel, `(C,)`, float32, contiguous.
-        norm: The batch norm; `update` changes its running statistics.
+        norm: The batch norm, whose running statistics `update` changes.
         gelu: If true, GELU is applied after the batch norm.
 
     Shapes: features `(N, C)` to `(N, C)`; factors of the norm `(C,)`.
@@ -120,7 +121,8 @@ class NodeNorm:
         rate = (variance + norm.eps).rsqrt()
         scale = weight.detach() * rate
         shift = norm.bias.detach() - mean * scale
-        shape, kind = mean.shape, torch.float32  # results of float32 are their own memory, others tell what they are
+        # Valid factors have this shape and dtype; `address` raises an error for others.
+        shape, kind = mean.shape, torch.float32
         if not (scale.shape == shift.shape == shape and scale.dtype is shift.dtype is kind and shift.is_cpu):
             address(scale, kind, shape, "weight of the norm")
             address(shift, kind, shape, "bias of the norm")
@@ -129,11 +131,11 @@ class NodeNorm:
         self.__dict__.update(factors, gelu=int(gelu), _places=places)
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Refuse assignments, because native code reads the factors at the addresses that were checked."""
+        """Raise an error, because native code reads the factors at the addresses that were checked."""
         raise AttributeError(f"{name} of a NodeNorm cannot be set: change it in place, or create another one.")
 
     def __reduce__(self) -> str:
-        """Refuse copies, because a copy would read the memory of the original."""
+        """Raise an error, because a copy would read the memory of the original."""
         raise TypeError("A NodeNorm cannot be copied: create another one.")
 
     def update(self, norm: Norm, rows: int, offset: Tensor) -> None:
@@ -176,7 +178,7 @@ class NodeNorm:
         library().vig_norm_slope(nodes, *shape, *self._places[2:], results, torch.get_num_threads())
 
     def backward_(self, grad: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Replace the gradient of the result by that of `h`, in place, and return the gradients of weight and bias.
+        """Turn the gradient of the result into the gradient of `h`, in place; return the gradients of weight and bias.
 
         Args:
             grad: Gradient of the result `(N, C)`, changed in place.

@@ -1,7 +1,7 @@
-"""Calls of the implementations for GPUs without torch's dispatcher.
+"""Conditions under which GPU implementations are called without torch's dispatcher.
 
-A custom operator passes through the dispatcher and back into Python, which takes as long as a small kernel runs, about
-13 µs of host time on a fast CPU. In an ordinary eager call nothing but the implementation can be the outcome.
+A call of a custom operator goes through the dispatcher and back into Python. This takes about 13 µs on a fast CPU, as
+long as a small kernel runs. In an ordinary eager call, the dispatcher always selects the same implementation.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 def is_eager_on_gpu(*tensors: Tensor) -> bool:
     """True if an operator on these tensors may call its implementation for GPUs directly.
 
-    Subclasses of tensors, compilation, tracing, functorch and modes (fake tensors, counters of operations, exports)
-    must see the operator itself. The caller makes sure that no gradient is needed.
+    Tensor subclasses, compilation, tracing, functorch and dispatch modes (fake tensors, FLOP counters, export) need the
+    operator itself. The caller must ensure that no gradient is required.
 
     Args:
         tensors: The tensors that the operator reads.

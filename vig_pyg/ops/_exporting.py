@@ -10,8 +10,8 @@ def is_exporting() -> bool:
     """True while `torch.export` traces the program, but not under `torch.compile` alone.
 
     In older versions (torch 2.11), `torch.compiler.is_exporting()` always returns true inside `torch.compile`. A
-    compiled model would then run the code for export, which is several times slower. So Python evaluates this function
-    during compilation, and the compiler treats the result as a constant.
+    compiled model would then run the code for export, which is several times slower. Therefore Python evaluates this
+    function during compilation, and the compiler treats the result as a constant.
 
     Example:
         >>> is_exporting()

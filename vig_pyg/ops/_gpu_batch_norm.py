@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vig_pyg.ops._eager import is_eager_on_gpu
 from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
 
-#: Supported feature dtypes, and the number of which the channels must be a multiple.
+#: Supported feature dtypes, and a number that must divide the number of channels.
 _FLOATS, _STEP = (torch.float32, torch.bfloat16, torch.float16), 8
 
 
@@ -32,7 +32,7 @@ def has_gpu_norm(x: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
 
 
 class NormGradients(NamedTuple):
-    """Gradients of the weight and bias of a norm, and of the offset, which are zeros: a norm cancels it."""
+    """Gradients of a norm's weight, bias and offset; that of the offset is 0, because the norm cancels it."""
 
     weight: Tensor
     bias: Tensor
@@ -52,12 +52,12 @@ class GPUNorm:
     def __init__(self, h: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, offset: Tensor | None, *, gelu: bool) -> None:
         mean, variance, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
         assert norm.momentum is not None
-        assert mean is not None and variance is not None and batches is not None  # `has_gpu_norm` has looked
+        assert mean is not None and variance is not None and batches is not None  # `has_gpu_norm` has checked this
         self.gelu = gelu
         tensors = h, norm.weight, norm.bias, offset, mean, variance, batches
         if is_eager_on_gpu(h, norm.weight, norm.bias, mean, variance, batches):
             self.factors: Tensor = _statistics(*tensors, norm.momentum, norm.eps)
-            # as the dispatcher does for tensors that change
+            # the dispatcher would do this for tensors that are changed
             torch.autograd.graph.increment_version((mean, variance, batches))
         else:
             self.factors = torch.ops.vig_pyg.norm_statistics(*tensors, norm.momentum, norm.eps)
@@ -70,11 +70,11 @@ class GPUNorm:
         return out
 
     def backward_(self, grad: Tensor, h: Tensor) -> NormGradients:
-        """Replace the gradient of the result by that of `h`, and return those of weight, bias and offset."""
+        """Turn the gradient of the result into the gradient of `h`; return those of weight, bias and offset."""
         return self._backward_into(grad, grad, h)
 
     def backward(self, grad: Tensor, h: Tensor) -> tuple[Tensor, NormGradients]:
-        """Return the gradient of `h`, and those of weight, bias and offset; `grad` is not changed."""
+        """Return the gradients of `h`, and of weight, bias and offset; `grad` is not changed."""
         out = torch.empty_like(h)
         return out, self._backward_into(out, grad.contiguous(), h)
 
@@ -144,7 +144,7 @@ def _check_factors(h: Tensor, factors: Tensor, other: Tensor) -> None:
     same = other.shape == h.shape and other.is_contiguous() and factors.device == other.device == h.device
     if not fits or not same or other.dtype not in _FLOATS:
         raise ValueError(
-            f"Features {tuple(h.shape)} need contiguous factors (4, {h.size(1)}) of float32 and a result of their "
+            f"Features {tuple(h.shape)} need contiguous float32 factors (4, {h.size(1)}) and a result of their "
             f"shape, got {tuple(factors.shape)} of {factors.dtype} and {tuple(other.shape)} of {other.dtype}."
         )
 

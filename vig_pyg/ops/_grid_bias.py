@@ -1,10 +1,10 @@
-r"""The bias of targets that lie on a grid, as the sum of a term of their column and a term of their row.
+r"""The bias of targets on a grid, as the sum of a column term and a row term.
 
 Equation: :math:`b_{is} = a_{i \bmod W, s} + a_{W + \lfloor i / W \rfloor, s}` for target i of a grid of H rows and W
 columns in raster order. Shapes: terms a `(1 or B, W + H, m)`, bias `(1 or B, H W, m)`.
 
-Products of sin-cos position codes have this form. The terms of a large grid need little memory, where the bias itself
-would be larger than all features: 8 MB for 1 GB at 200 x 320 targets and 4000 sources.
+Products of sin-cos position codes have this form. On a large grid, the bias would be larger than all features, while
+the terms need little memory: for 200 x 320 targets and 4000 sources, 8 MB instead of 1 GB.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def bias_rows(num_targets: int, bias: Tensor | None, grid_width: int) -> tuple[int, ...]:
-    """Return the valid numbers of rows of a bias: 1 or n, or that of the terms of a grid.
+    """Return the valid numbers of rows of a bias (1 and n), or of the terms of a grid (W + H).
 
     Args:
         num_targets: Number of targets n.

@@ -4,12 +4,13 @@ Equation: the sources are sorted by descending :math:`x_i \cdot y_s + b_{is}`, o
 and the ranks 0, `step`, `2 step`, ... are selected. Shapes: targets `(B, n, C)`, sources `(B, m, C)`, edges
 `(2, B n ⌈k / step⌉)`.
 
-The native CPU kernel multiplies a tile of targets with all sources of the image, and selects while the products are in
-the cache, so no n x m matrix is written. It reads each row of products twice. The first pass computes a bound, the k-th
-largest of the maxima of interleaved parts. The second pass collects the few products that reach the bound, which are
-then ranked against each other without branches. The GPU kernel is described in `_triton_knn.py`. It is used for every
-size: the same result in torch's operations was 3 to 4 times slower even for one image (0.49 to 0.57 ms for 0.13 to 0.17
-on an H200, `gpu_kernels_2026-11-27.json`), and `torch.topk` leaves equal scores in any order.
+The native CPU kernel multiplies a tile of targets with all sources of the image, and selects neighbors while the
+products are in the cache, so no n x m matrix is written. It reads each row of products twice. The first pass divides
+the row into interleaved parts, and computes a bound, the k-th largest of their maxima. The second pass collects the few
+products that reach the bound, which are then ranked against each other without branches. The GPU kernel is described in
+`_triton_knn.py`. It is used for all sizes. Even for one image, torch's operations were 3 to 4 times slower (0.49 to
+0.57 ms instead of 0.13 to 0.17 ms on an H200, `gpu_kernels_2026-11-27.json`), and `torch.topk` does not define the
+order of equal scores.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def knn(
     Args:
         x: Targets `(B, n, C)`. Their products with the sources are accumulated in float32 or better.
         y: Sources `(B, m, C)`, where m is at least k.
-        k: Number of sources that are sorted.
+        k: Number of nearest sources that are ranked.
         step: Spacing of the selected ranks 0, step, 2 step, ... below k.
         bias: Term `(1 or B, 1 or n, m)` added to the inner products, by which the sources are then sorted. Without it,
             they are sorted by distance.
@@ -58,9 +59,9 @@ def knn(
         precision: Precision of the products of float32 features on a GPU: `"highest"` keeps the precision of
             float32, `"high"` uses TF32, and `"medium"` uses bfloat16. It has no effect on a CPU, nor on 16-bit
             features, whose products are exact in float32.
-        grid_width: Width W of the grid of the targets, in raster order, if `bias` holds the terms of its columns and
-            rows, `(1 or B, W + H, m)`: target i then has the bias `bias[:, i % W] + bias[:, W + i // W]`. 0, the
-            default, means that the bias itself is given.
+        grid_width: Width W of the grid of the targets if `bias` contains column and row terms, `(1 or B, W + H, m)`.
+            Target i, in raster order, then has the bias `bias[:, i % W] + bias[:, W + i // W]`. The default, 0, means
+            that `bias` is the bias itself.
 
     Shapes: targets `(B, n, C)` and sources `(B, m, C)` to edges `(2, B n ⌈k / step⌉)`.
 
@@ -70,15 +71,16 @@ def knn(
 
     Raises:
         TypeError: If features or bias are not dense floating-point tensors.
-        ValueError: If k is not between 1 and m, if step is below 1, if dtypes, devices or shapes do not match, if
-            the targets fill no grid of this width, or (on a CPU) if a feature is not finite or a score is NaN.
+        ValueError: If k is not between 1 and m, if step is below 1, if dtypes, devices or shapes do not match, if the
+            targets do not fill a grid of this width, or (on a CPU) if a feature is not finite or a score is NaN.
 
     Example:
         >>> knn(torch.tensor([[[1.2]]]), torch.tensor([[[3.0], [1.0], [5.0]]]), 3, step=2).tolist()
         [[1, 2], [0, 0]]
     """
     tensors = isinstance(x, Tensor) and isinstance(y, Tensor) and isinstance(bias, Tensor | None)
-    if type(k) is type(step) is int and is_eager_on_gpu(x, y):  # other numbers are the operator's to refuse
+    # The operator raises an error for other types of numbers.
+    if type(k) is type(step) is int and is_eager_on_gpu(x, y):
         return _on_gpu(x, y, k, step, bias, normalize, precision, grid_width)
     if is_exporting() or not tensors:
         check(x, y, k, step, bias, precision, grid_width)
@@ -98,7 +100,7 @@ def neighbors(
     precision: Precision,
     grid_width: int = 0,
 ) -> Tensor:
-    """As `knn`, but return the indices of the sources within their image, `(B, n, ⌈k / step⌉)`, for other kernels.
+    """As `knn`, but return indices of the sources within their image, `(B, n, ⌈k / step⌉)`, as input of other kernels.
 
     The indices are int16 for up to 2**15 sources per image, otherwise int32.
     """
@@ -152,11 +154,11 @@ def _native(
 
 
 def _refuse(x: Tensor, y: Tensor, target: int) -> None:
-    """Raise the error for features or scores that the native kernel refused."""
+    """Raise an error that describes the features or scores that the native kernel rejected."""
     for part in (x, y):
         check_finite(part.float().norm(dim=-1), [part.size(1)])
     raise ValueError(
-        f"Scores of node {target}{image_of(target, [x.size(1)])} are NaN: the bias holds NaN, or features are too "
+        f"Scores of node {target}{image_of(target, [x.size(1)])} are NaN: the bias contains NaN, or features are too "
         "large for their type."
     )
 

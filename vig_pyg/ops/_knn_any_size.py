@@ -1,7 +1,7 @@
-"""Neighbor search in exported programs whose number of sources is open.
+"""Neighbor search in exported programs with a dynamic number of sources.
 
-An image with fewer than `k * dilation` sources shrinks first the dilation, then k (`vig_pyg.graph.dilated_knn.shrink`).
-Here both are computed while the program runs.
+For an image with fewer than `k * dilation` sources, the dilation is reduced first, and then k (see
+`vig_pyg.graph.dilated_knn.shrink`). Here both are computed at run time.
 
 Shapes: B images, n targets and m sources per image.
 """
@@ -37,9 +37,10 @@ def knn_any_size(x: Tensor, y: Tensor, k: int, dilation: int, bias: Tensor | Non
         [0, 1, 1, 0, 2, 1]
     """
     m = y.size(1)
-    scores = F.pad(scores_of(x, y, bias, normalize), (0, k * dilation), value=-torch.inf)  # so many can be selected
+    # Padded, so that `topk` always finds enough columns.
+    scores = F.pad(scores_of(x, y, bias, normalize), (0, k * dilation), value=-torch.inf)
     nearest = scores.topk((k - 1) * dilation + 1, dim=-1).indices
     kept: Any = torch.sym_min(k, m)
     step: Any = torch.sym_max(1, torch.sym_min(dilation, m // kept))
-    ranks = torch.arange(kept, device=x.device) * step  # a slice would be tied to whether it cuts something off
+    ranks = torch.arange(kept, device=x.device) * step  # a slice would specialize the program
     return edges_of(nearest.index_select(2, ranks), m)

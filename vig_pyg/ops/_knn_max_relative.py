@@ -4,9 +4,9 @@ Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \
 :math:`N(i)` as `knn` finds it. Shapes: targets x `(B, n, C)`, sources y `(B, m, C)`, result `(B n, 2 C)`, winners
 `(B n, C)`.
 
-The indices of the neighbors within their image, two bytes each, exist only between the two kernels. For the backward
-pass the index of the source that attains the maximum of each channel is stored, in one byte for up to 256 sources per
-image, otherwise in two or four. If several neighbors attain the maximum, the nearest one receives the gradient.
+Between the two kernels, the neighbors are stored as indices within their image, of two bytes each. For the backward
+pass, the index of the source that attains the maximum of each channel is stored, in one byte for up to 256 sources per
+image, otherwise in two or four bytes. If several neighbors attain the maximum, the nearest one receives the gradient.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ def knn_max_relative(
     Args:
         x: Targets `(B, n, C)`.
         y: Sources `(B, m, C)`, where m is at least k.
-        k: Number of sources that are sorted.
+        k: Number of nearest sources that are ranked.
         step: Spacing of the selected ranks 0, step, 2 step, ... below k.
         bias: Term added to the inner products, as for `knn`.
         normalize: If true, the features are L2-normalized for the search.
         precision: Precision of the products on a GPU, as for `knn`.
-        grid_width: Width of the grid of the targets, if `bias` holds terms of its columns and rows, as for `knn`.
+        grid_width: Width of the grid of the targets if `bias` contains column and row terms, as for `knn`.
 
     Shapes: targets `(B, n, C)` and sources `(B, m, C)` to `(B n, 2 C)`.
 
@@ -82,7 +82,7 @@ def knn_max_relative(
         >>> x = torch.tensor([[[1.0], [4.0]]]); knn_max_relative(x, x, 2).tolist()
         [[1.0, 3.0], [4.0, 0.0]]
     """
-    bias = None if bias is None else bias.detach()  # a search has no gradient
+    bias = None if bias is None else bias.detach()  # the search is not differentiable
     winners = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
     if not winners and type(k) is type(step) is int and is_eager_on_gpu(x, y):
         return _on_gpu(x, y, k, step, bias, normalize, precision, False, grid_width)[0]
@@ -164,7 +164,7 @@ def _check_winners(grad: Any, winners: Any, num_src: int, images: int) -> None:
     fits = len(shape) == 2 and grad.shape == (shape[0], 2 * shape[1]) and winners.device == grad.device
     if not fits or images < 1 or num_src < 0 or shape[0] % images or num_src % images:
         raise ValueError(
-            f"grad (N, 2 C) and winners (N, C) of {images} images must fit each other and {num_src} sources, got "
+            f"grad (N, 2 C) and winners (N, C) of {images} images must match each other and {num_src} sources, got "
             f"{tuple(grad.shape)} on {grad.device} and {tuple(shape)} on {winners.device}."
         )
     if winners.dtype is not winner_type(num_src // images):
@@ -212,7 +212,7 @@ def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
 
 
 def _gradients_of_backward(ctx: Any, to_src: Tensor, to_dst: Tensor) -> tuple[Tensor | None, ...]:
-    """Differentiate the backward pass, which is linear, by gathering from where it scattered to."""
+    """Compute the derivative of the backward pass; it is linear, so its derivative gathers what it scattered."""
     (winners,), images = ctx.saved_tensors, ctx.images
     channels = winners.size(1)
     source = winners.long().reshape(images, -1, channels)  # (B, n, C)

@@ -16,7 +16,7 @@ from vig_pyg.ops._grid_bias import bias_rows, grid_bias
 from vig_pyg.ops._transforms import is_transformed, without_transforms
 from vig_pyg.ops.checks import check_features, check_same, is_symbolic
 
-#: Precisions of products on a GPU, with torch's names, for float32, TF32 or bfloat16 operands.
+#: Precisions of products on a GPU, with torch's names: float32, TF32 and bfloat16 operands.
 Precision = Literal["highest", "high", "medium"]
 PRECISIONS: tuple[Precision, ...] = ("highest", "high", "medium")
 #: Largest size of the products in bytes without a native kernel. Larger searches run in slices.
@@ -28,7 +28,7 @@ def unit_rows(x: Tensor, counts: Sequence[int]) -> Tensor:
 
     Args:
         x: The features.
-        counts: Number of nodes of each image, or one number if all images have the same.
+        counts: Number of nodes of each image, or one number if all images have the same number.
 
     Shapes: `(N, C)` to `(N, C)`.
 
@@ -104,12 +104,12 @@ def check(
 
 
 def _scored(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return features and a bias that give the scores by product and sum, in float32 or higher precision."""
+    """Return features and a bias, in float32 or higher precision; scores are their products plus the bias."""
     x, y = _wide(x), _wide(y)
     if normalize:
         n, m = x.size(1), y.size(1)
         x, y = unit_rows(x.flatten(0, 1), [n]).view_as(x), unit_rows(y.flatten(0, 1), [m]).view_as(y)
-    if bias is None:  # about their mean, so that the products of features close together do not cancel
+    if bias is None:  # the mean is subtracted to avoid cancellation in the products of nearby features
         mean = y.mean(1, keepdim=True)
         x, y = x - mean, y - mean
         bias = y.square().sum(-1).mul(-0.5).unsqueeze(1)  # (B, 1, m)
@@ -156,26 +156,26 @@ def knn_plain(
 
 def _check_scores(bias: Tensor) -> None:
     if bias.device.type == "cpu" and not is_symbolic(bias) and bias.isnan().any():
-        raise ValueError("Scores are NaN: the bias holds NaN, or features are too large for their type.")
+        raise ValueError("Scores are NaN: the bias contains NaN, or features are too large for their type.")
 
 
 def knn_exported(
     x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, normalize: bool, grid_width: int = 0
 ) -> Tensor:
-    """Compute the same for any number of images, with operators of every ONNX runtime and all scores at once."""
+    """Compute the same for any number of images, all scores at once, with operators that ONNX runtimes support."""
     if grid_width and bias is not None:
         bias = grid_bias(bias, grid_width, 0, x.size(1))
     return edges_of(scores_of(x, y, bias, normalize).topk(k, dim=-1).indices[..., ::step], y.size(1))
 
 
 def scores_of(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool) -> Tensor:
-    """The scores of all sources, the largest for the nearest, `(B, n, m)`."""
+    """Return the scores of all sources, `(B, n, m)`; the nearest source has the largest score."""
     x, y, bias = _scored(x, y, bias, normalize)
     return x @ y.transpose(1, 2) + bias
 
 
 def edges_of(source: Tensor, num_src: int) -> Tensor:
-    """The edges `(2, B n kept)` from sources `(B, n, kept)`, numbered within their image of so many."""
+    """Return the edges `(2, B n kept)` from source indices `(B, n, kept)` within images of `m` sources."""
     b, n, kept = source.shape
     image = torch.arange(b, device=source.device).view(-1, 1, 1)
     target = image * n + torch.arange(n, device=source.device).view(1, -1, 1).expand(-1, -1, kept)

@@ -1,4 +1,4 @@
-"""Neighbor search of several samples in one call: the batching rules of `knn` and of `knn_max_relative`.
+"""Neighbor search for several samples in one call: the batching rules of `knn` and `knn_max_relative`.
 
 The images of the samples become images of one batch. Shapes: V samples, targets `(V, B, n, C)`, sources
 `(V, B, m, C)`.
@@ -20,7 +20,7 @@ def knn_rule(call: Callable[..., Any], samples: int, dims: Dims, *args: Any) -> 
     """Search in all samples at once.
 
     Args:
-        call: The function `(x, y, k, step, bias, ...)`, to edges `(2, E)`.
+        call: The function `(x, y, k, step, bias, ...)`, which returns edges `(2, E)`.
         samples: Number of samples V.
         dims: The dimension of the samples in each argument.
         args: The arguments of `call`.
@@ -35,7 +35,8 @@ def knn_max_relative_rule(call: Callable[..., Any], samples: int, dims: Dims, *a
     """Search and aggregate in all samples at once.
 
     Args:
-        call: The function `(x, y, k, step, bias, ..., winners)`, to features `(B n, 2 C)` and winners `(B n, C)`.
+        call: The function `(x, y, k, step, bias, ..., winners)`, which returns features `(B n, 2 C)` and winners `(B n,
+            C)`.
         samples: Number of samples V.
         dims: The dimension of the samples in each argument.
         args: The arguments of `call`.
@@ -59,15 +60,15 @@ def knn_max_relative_backward_rule(call: Callable[..., Any], samples: int, dims:
 
 
 def _joined(samples: int, dims: Dims, args: tuple[Any, ...]) -> tuple[Tensor, Tensor, tuple[Any, ...]]:
-    """Targets and sources of the samples, and the arguments of one call for all of them."""
+    """Return targets and sources of the samples, and the arguments of one call for all samples."""
     x, y = of_samples(samples, args[0], dims[0]), of_samples(samples, args[1], dims[1])
     k, step, bias, *rest = args[2:]
-    if bias is not None and (dims[4] is not None or bias.size(0) > 1):  # it differs between the images
+    if bias is not None and (dims[4] is not None or bias.size(0) > 1):  # the bias differs between images
         bias = of_samples(samples, bias, dims[4])
         bias = bias.expand(-1, x.size(1), -1, -1).flatten(0, 1)  # (V, 1 or B, rows, m) -> (V B, rows, m)
     return x, y, (x.flatten(0, 1), y.flatten(0, 1), k, step, bias, *rest)
 
 
 def _split(nodes: Tensor, samples: int) -> Tensor:
-    """The nodes of each sample, `(V N, C)` to `(V, N, C)`; N may be 0."""
+    """Split the nodes by sample, `(V N, C)` to `(V, N, C)`; N may be 0."""
     return nodes.view(samples, -1, nodes.size(1))

@@ -4,9 +4,9 @@ Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \
 for a target without neighbors. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`.
 
 Each neighbor is read once, and the result is written once. For the backward pass, the neighbor that attains the maximum
-is stored. On a CPU this is its position among the edges of the target (one byte), on a GPU its node index (four
-bytes). If several neighbors attain the maximum, the first one in the order of the edges receives the gradient, on every
-device. The GPU kernel is described in `_triton_max_relative.py`.
+is stored: on a CPU as its position among the edges of the target (one byte), on a GPU as its node index (four bytes).
+If several neighbors attain the maximum, the first one in the order of the edges receives the gradient, on every device.
+The GPU kernel is described in `_triton_max_relative.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FLOATS = {"cpu": (torch.float32, torch.bfloat16), "cuda": (torch.float32, torch
 def has_max_relative(x_src: Tensor, x_dst: Tensor) -> bool:
     """True if a native kernel supports these features: 16 or more channels, in float32, bfloat16, or (GPU) float16.
 
-    The GPU kernel sums gradients in no fixed order. So it is not used if `torch.use_deterministic_algorithms` is on.
+    The GPU kernel sums gradients in no fixed order, so it is not used if `torch.use_deterministic_algorithms` is on.
 
     Args:
         x_src: Sources `(M, C)`.
@@ -118,13 +118,13 @@ def _check_winners(grad: Any, slots: Any, num_src: int) -> None:
     expected = slots.shape[0], 2 * slots.shape[1]
     if grad.shape != expected or num_src < 0:
         raise ValueError(
-            f"grad must have the shape {expected} of these slots, and num_src be at least 0, got "
+            f"grad must have the shape {expected} of these slots, and num_src must be at least 0, got "
             f"{tuple(grad.shape)} and {num_src}."
         )
 
 
 def _exported(x_src: Tensor, x_dst: Tensor, edge_index: Tensor) -> Tensor:
-    """Compute the same with operators that every ONNX runtime supports."""
+    """Compute the same result with operators that every ONNX runtime supports."""
     source, target = edge_index
     lowest = torch.full_like(x_dst, -torch.inf)
     largest = lowest.scatter_reduce(0, target.unsqueeze(1).expand(-1, x_dst.size(1)), x_src[source], "amax")
@@ -165,7 +165,7 @@ def _backward(
         raise RuntimeError("vig_pyg was installed without its native kernels: install it again with a C compiler.")
     n, channels = slots.shape
     edges, first = sorted_edges(edge_index, num_src, n, slots=True)
-    wide, slots = grad.float().contiguous(), slots.contiguous()  # sums in float32
+    wide, slots = grad.float().contiguous(), slots.contiguous()  # gradients are summed in float32
     read = address(wide, torch.float32, (n, 2 * channels), "grad"), edges.data_ptr(), first.data_ptr()
     inputs = *read, address(slots, torch.uint8, (n, channels), "slots"), n, channels
     grad_src, grad_dst = wide.new_zeros(num_src, channels), wide.new_zeros(n, channels)
@@ -248,11 +248,11 @@ def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
 
 
 def _gradients_of_backward(ctx: Any, to_src: Tensor, to_dst: Tensor) -> tuple[Tensor | None, ...]:
-    """Differentiate the backward pass, which is linear, by gathering from where it scattered to."""
+    """Compute the derivative of the backward pass; it is linear, so its derivative gathers what it scattered."""
     edge_index, slots = ctx.saved_tensors
     won = slots >= 0
     source = slots.long().clamp_min(0)
-    if slots.dtype is torch.uint8:  # places among the edges of each target
+    if slots.dtype is torch.uint8:  # positions among the edges of each target
         edges, first = plain_rows(edge_index, slots.size(0))
         won = first.diff().gt(0).unsqueeze(1).expand_as(slots)
         source = edges[0][torch.where(won, first[:-1].unsqueeze(1) + slots, 0)] if edges.numel() else source * 0

@@ -1,4 +1,4 @@
-"""Max-relative aggregation of several samples in one call: the batching rules of its forward and backward pass.
+"""Max-relative aggregation for several samples in one call: the batching rules of the forward and the backward pass.
 
 The nodes of the samples become nodes of one graph, without edges between samples. Shapes: V samples, sources
 `(V, M, C)`, targets `(V, N, C)`, edges `(V, 2, E)`.
@@ -31,7 +31,7 @@ def forward_rule(call: Callable[..., Any], samples: int, dims: Dims, *args: Any)
     (m, n), (winners, by_target) = (x_src.size(1), x_dst.size(1)), args[3:]
     edges = _joined(edge_index, m, n, by_target)
     out, slots = call(x_src.flatten(0, 1), x_dst.flatten(0, 1), edges, winners, by_target)
-    slots = slots.view(samples, -1, slots.size(1))  # (V N, C) -> (V, N, C), without rows if there are no winners
+    slots = slots.view(samples, -1, slots.size(1))  # (V N, C) -> (V, N, C); N is 0 if there are no winners
     return (out.view(samples, n, -1), _moved(slots, m, -1)), (0, 0)
 
 
@@ -54,14 +54,15 @@ def backward_rule(call: Callable[..., Any], samples: int, dims: Dims, *args: Any
 
 
 def _joined(edge_index: Tensor, m: int, n: int, by_target: bool) -> Tensor:
-    """The edges of all samples, `(V, 2, E)` to `(2, V E)`, with the numbers of all nodes."""
-    if not (by_target and edge_index.device.type != "cpu"):  # a wrong number would be a node of the next sample
+    """Join the edges of all samples, `(V, 2, E)` to `(2, V E)`; indices refer to the nodes of all samples."""
+    # An index out of range would refer to a node of the next sample.
+    if not (by_target and edge_index.device.type != "cpu"):
         check_range(edge_index.transpose(0, 1).flatten(1), m, n)
     return (edge_index.long() + shifts(edge_index.size(0), m, n, like=edge_index)).transpose(0, 1).flatten(1)
 
 
 def _moved(slots: Tensor, m: int, sign: int) -> Tensor:
-    """Winners `(V, N, C)` as sources of the sample or of all samples; on a CPU they are places among the edges."""
+    """Convert winners `(V, N, C)` between indices within a sample and over all samples; positions do not change."""
     if slots.dtype is torch.uint8:
         return slots
     first = shifts(slots.size(0), m, like=slots)  # (V, 1, 1)

@@ -31,7 +31,7 @@ _SIGNATURES = {
 
 
 def candidates() -> list[Path]:
-    """Return the paths at which the compiled kernels may be."""
+    """Return the possible paths of the compiled kernels."""
     return [Path(__file__).with_name(f"_cpu{suffix}") for suffix in EXTENSION_SUFFIXES]
 
 
@@ -43,7 +43,7 @@ def library() -> Any:
             continue
         try:
             return load(path)
-        except (OSError, AttributeError) as error:  # another OpenMP, or kernels of another version
+        except (OSError, AttributeError) as error:  # the OpenMP library is missing, or the kernels have another version
             _log.warning("The native kernels at %s cannot be loaded (%s): plain torch is used instead.", path, error)
             return None
     _log.info("vig_pyg was installed without its native kernels (no C compiler): plain torch is used instead.")

@@ -1,4 +1,4 @@
-"""Detection of linear layers whose weights other code may read in place of calling the layer."""
+"""Detection of linear layers whose weights other code may read instead of calling the layer."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from vig_pyg.ops._recomputable import is_recomputable
 
-#: Classes of weights that hold their own numbers. Quantized weights and shards of a weight are other classes. A fake
-#: tensor stands for a plain one while a program is traced.
+#: Tensor classes whose values are the weights. Quantized or sharded weights have other classes. While a program is
+#: traced, a fake tensor represents a plain tensor.
 _OWN_NUMBERS = (nn.Parameter, Tensor, FakeTensor)
 
 
 def readable_heads(layer: nn.Module) -> int:
-    """Return the heads of a linear layer that does nothing but multiply with its weights; 0 for any other layer.
+    """Return the number of heads of a linear layer that only multiplies by its weights; 0 for any other layer.
 
-    Tools replace an `nn.Linear` by a quantized one, add low-rank weights to it, or exchange its weights for a subclass
-    of `Tensor`. Such a layer must be called, because its `weight` and `bias` are not what it computes with.
+    Tools may replace an `nn.Linear` by a quantized layer, add low-rank weights, or replace its weights by a subclass of
+    `Tensor`. Such a layer must be called, because it does not compute with its `weight` and `bias` directly.
 
     Args:
         layer: Any module.
@@ -36,7 +36,7 @@ def readable_heads(layer: nn.Module) -> int:
 
 
 def has_own_numbers(layer: nn.Module) -> bool:
-    """True if the weight and the bias of a layer are plain tensors, whichever way the layer uses them.
+    """True if the weight and the bias of a layer are plain tensors, regardless of how the layer uses them.
 
     Args:
         layer: The layer.
@@ -45,8 +45,8 @@ def has_own_numbers(layer: nn.Module) -> bool:
         >>> has_own_numbers(nn.Conv2d(4, 8, 1)), has_own_numbers(nn.Conv2d(4, 8, 1, bias=False))
         (True, False)
     """
-    parameters = layer._parameters  # a module's own look-up of attributes is slow
+    parameters = layer._parameters  # attribute lookup through nn.Module is slow
     weight, bias = parameters.get("weight"), parameters.get("bias")
-    if weight is None or bias is None:  # FSDP and pruning keep tensors that are not parameters
+    if weight is None or bias is None:  # FSDP and pruning replace parameters by other tensors
         weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
     return type(weight) in _OWN_NUMBERS and type(bias) in _OWN_NUMBERS

@@ -15,7 +15,7 @@ ForwardT = TypeVar("ForwardT", bound=Callable[..., Tensor])
 
 
 def recomputable(forward: ForwardT) -> ForwardT:
-    """Mark the `forward` of a layer as replaceable by a function of this package; an overriding method has no mark.
+    """Mark the `forward` of a layer as replaceable by a function of this package; overriding methods are not marked.
 
     Args:
         forward: The method; it is returned unchanged except for the mark.
@@ -36,10 +36,10 @@ def is_recomputable(layer: nn.Module) -> bool:
 
 
 def can_recompute(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bool:
-    """True if layers may be replaced by an autograd function that recomputes, for nodes x in this training step.
+    """True if an autograd function that recomputes intermediates may replace layers for nodes x in this training step.
 
-    The layers must have no hooks and an affine batch norm with running statistics in training mode. The step must not
-    be transformed otherwise: by compilation, by functorch, or on a CPU by autocast.
+    The layers must have no hooks and an affine batch norm with running statistics in training mode. Compilation,
+    functorch and (on a CPU) autocast must not be active.
 
     Args:
         x: Nodes `(N, C)`.

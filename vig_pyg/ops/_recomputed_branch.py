@@ -1,7 +1,7 @@
-"""A whole residual branch in training on a GPU as one autograd function: two linear layers, their norms, and the sum.
+"""A whole residual branch as one autograd function, for training on a GPU: two linear layers, their norms, and the sum.
 
-In training, a GPU waits for the host, which launches the kernels one by one. One function converts its input once,
-unlike a chain of functions, and adds the residual connection in the kernel of the last norm.
+In training, a GPU waits for the host, which launches the kernels one by one. Unlike a chain of functions, a single
+function converts its input only once, and adds the residual connection in the kernel of the last norm.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class RecomputedBranch(torch.autograd.Function):
     r"""`r + BN(W_2 GELU(BN(W_1 x + b_1)) + b_2)` with a multi-head W_1; the hidden activations are recomputed.
 
     The norms cancel both biases, which therefore only shift their running means and have the gradient 0. Weights are
-    converted to the type of autocast here, biases not at all. The residual r is x itself, other nodes, or nothing.
+    converted to the dtype of autocast; biases are not converted. The residual r is x itself, other nodes, or nothing.
 
     Shapes: x `(N, C)` and r `(N, C')` to `(N, C')`; see `vig_pyg.ops.mlp`.
     """

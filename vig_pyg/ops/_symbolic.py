@@ -1,19 +1,20 @@
-"""Detection of sizes that a compiler or exporter leaves open."""
+"""Detection of dynamic sizes, which a compiler or exporter represents by symbols."""
 
 from __future__ import annotations
 
 import torch
 
-#: A number whose remainder no expression of a size determines: sizes are halved, pooled and multiplied by small powers
-#: of two.
+#: Division by this number has an unknown remainder for every dynamic size, because sizes are only halved, pooled, and
+#: multiplied by small powers of two.
 _PRIME = 7
 
 
 def is_open(*sizes: int) -> bool:
     """True if a size is a symbol of `torch.compile` or `torch.export` rather than a number.
 
-    Code that computes constants from a size, or compares it, would tie the compiled program to this size. torch.compile
-    hides symbols from Python, which sees integers. So there a size counts as a number if its remainder is known.
+    Code that compares a size, or computes constants from it, would specialize the compiled program to this size. Under
+    torch.compile, Python sees integers instead of symbols. There a size is considered a number if its remainder is
+    known.
 
     Args:
         sizes: Sizes of tensors, or integers computed from them.
@@ -28,16 +29,17 @@ def is_open(*sizes: int) -> bool:
 
 
 def _is_known(size: int) -> bool:
-    from torch.fx.experimental.symbolic_shapes import statically_known_true  # heavy, and loaded with the compiler
+    # The import is slow, but the compiler has already done it.
+    from torch.fx.experimental.symbolic_shapes import statically_known_true
 
     return any(statically_known_true(size % _PRIME == remainder) for remainder in range(_PRIME))
 
 
 def is_surely(condition: bool) -> bool:
-    """True if a comparison of sizes holds for all sizes of the program; it is not tied to the sizes of the example.
+    """True if a comparison holds for all sizes that the program accepts; this does not specialize the program.
 
     Args:
-        condition: A comparison, which is symbolic if a size is open.
+        condition: A comparison, which is symbolic if a size is dynamic.
 
     Example:
         >>> is_surely(3 < 4), is_surely(4 < 3)

@@ -1,8 +1,8 @@
-"""Operators under the transforms of `torch.func`: `grad`, `vmap`, `jacrev`.
+"""Support of the transforms of `torch.func` (`grad`, `vmap`, `jacrev`) by custom operators.
 
-An operator of `torch.library` has no gradient under these transforms, and `vmap` would call it once per sample. So
-under a transform an autograd function takes its place. Its batching rule joins the samples: their images or nodes
-become those of one call.
+An operator of `torch.library` has no gradient under these transforms, and `vmap` would call it once per sample.
+Therefore an autograd function replaces it under a transform. The batching rule of this function joins the images or
+nodes of all samples into one call.
 
 Shapes: V samples.
 """
@@ -28,7 +28,7 @@ def is_transformed() -> bool:
 
 
 def without_transforms(tensor: Tensor) -> Tensor:
-    """Return the tensor that transforms have wrapped, with a dimension for the samples somewhere if it is batched.
+    """Return the tensor that transforms have wrapped; if it is batched, one of its dimensions is that of the samples.
 
     Example:
         >>> torch.func.vmap(lambda x: torch.tensor(without_transforms(x).dim()).expand(1))(torch.zeros(2))[0].tolist()
@@ -40,7 +40,7 @@ def without_transforms(tensor: Tensor) -> Tensor:
 
 
 def of_samples(samples: int, tensor: Tensor, dim: int | None) -> Tensor:
-    """Move the dimension of the samples to the front, or repeat a tensor that all samples share, `(V, ...)`.
+    """Move the dimension of the samples to the front, or expand a tensor that all samples share, to `(V, ...)`.
 
     Args:
         samples: Number of samples V.
@@ -55,12 +55,12 @@ def of_samples(samples: int, tensor: Tensor, dim: int | None) -> Tensor:
 
 
 def shifts(samples: int, *steps: int, like: Tensor) -> Tensor:
-    """The first node of each sample among the nodes of all samples, for each kind of nodes, `(V, len(steps), 1)`.
+    """Return the index of the first node of each sample, for each kind of nodes, `(V, len(steps), 1)`.
 
     Args:
         samples: Number of samples V.
-        steps: Numbers of nodes of one sample.
-        like: A tensor on the device.
+        steps: Number of nodes of one sample, for each kind of nodes.
+        like: A tensor on the device of the result.
 
     Example:
         >>> shifts(3, 2, 5, like=torch.zeros(1)).flatten(1).tolist()
@@ -77,12 +77,12 @@ def transformable(
     setup: Callable[..., None],
     gradients: Callable[..., Any],
 ) -> Callable[..., Any]:
-    """Return a function that calls an operator, and does so under transforms too.
+    """Return a function that calls an operator, also under transforms.
 
     Args:
         operator: The operator, from `torch.ops`.
-        rule: The batching rule `(call, samples, dims, *args)`, to the results and the dimensions of their samples;
-            `call` is the returned function, so that transforms can be nested.
+        rule: The batching rule `(call, samples, dims, *args)`, which returns the results and the positions of their
+            sample dimensions; `call` is the returned function, so that transforms can be nested.
         setup: The `setup_context` of the operator's gradient.
         gradients: The backward pass, which may call other functions of this kind.
 
@@ -115,11 +115,11 @@ def transformable(
 
 
 def no_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    """The `setup` of an operator without gradients."""
+    """Save nothing: the `setup` of an operator without gradients."""
     ctx.inputs = len(inputs)
     ctx.mark_non_differentiable(output)
 
 
 def no_gradients(ctx: Any, *_: Any) -> tuple[None, ...]:
-    """The `gradients` of an operator without gradients."""
+    """Return no gradients: the `gradients` of an operator without gradients."""
     return (None,) * ctx.inputs

@@ -24,7 +24,7 @@ class TritonKernels(NamedTuple):
 
 
 def triton_kernels() -> TritonKernels | None:
-    """Return the GPU kernels, imported on first use, or `None` without Triton, which is logged once."""
+    """Return the GPU kernels, which are imported on first use; without Triton return `None`, and log this once."""
     return _load()
 
 

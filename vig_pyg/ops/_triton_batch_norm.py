@@ -19,7 +19,8 @@ from torch import Tensor
 from vig_pyg.ops._triton_bias_gelu import STEP, gelu_of
 from vig_pyg.ops._triton_launch import launch, power_of_two
 
-#: Largest number of parts of a sum, smallest number of rows per part, and groups of eight elements per program.
+#: Largest number of parts of a sum, smallest number of rows per part, and number of groups of eight elements per
+#: program.
 _PARTS, _ROWS, _GROUPS = 256, 256, 128
 #: Elements per tile of a sum, few enough that several programs fit into the registers.
 _MOMENTS_TILE, _SLOPES_TILE = 2048, 1024
@@ -72,7 +73,7 @@ def apply(h: Tensor, factors: Tensor, out: Tensor, residual: Tensor | None = Non
 
 
 def backward(grad: Tensor, h: Tensor, factors: Tensor, out: Tensor, *, gelu: bool) -> Tensor:
-    """Write the gradient of h to `out`, which may be `grad`; return those of bias, weight and offset (0), `(3, C)`."""
+    """Write the gradient of h to `out`, which may be `grad`; return `(3, C)`: those of bias, weight and offset (0)."""
     n, channels = h.shape
     columns, parts = _columns(channels), _parts(n)
     sums = torch.empty(2, parts, channels, dtype=torch.float32, device=h.device)
@@ -179,7 +180,7 @@ def _finish(
 
 @triton.jit
 def _factors(factors_ptr, channels, group, groups_a_row, here):
-    """Mean, rate, scale and shift of the eight channels of each group."""
+    """Load mean, rate, scale and shift of the eight channels of each group."""
     at = factors_ptr + (group % groups_a_row)[:, None] * 8 + tl.arange(0, 8)[None, :]
     mean = tl.load(at, here, 0.0)
     rate = tl.load(at + channels, here, 0.0)
@@ -259,7 +260,7 @@ def _slopes(
 
 @triton.jit
 def _totals(sums_ptr, totals_ptr, channels, parts, PARTS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Both sums of each channel over all parts, and a row of zeros."""
+    """Add both sums of each channel over all parts, and append a row of zeros."""
     c = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     part = tl.arange(0, PARTS)
     here = (part < parts)[:, None] & (c < channels)[None, :]

@@ -1,12 +1,12 @@
 r"""Neighbor search with Triton kernels on a GPU: preparation of the arguments, and choice of the tile sizes.
 
-Equation: the sources of rank 0, `step`, `2 step`, ... by falling :math:`x_i \cdot y_s + b_{is}`, or without a bias by
-rising distance.
-Shapes: targets `(B, n, C)`, sources `(B, m, C)`, bias `(1 or B, 1 or n, m)`, found `(B, n, ⌈k / step⌉)`.
+Equation: the sources of rank 0, `step`, `2 step`, ... by descending :math:`x_i \cdot y_s + b_{is}`, or without a bias
+by ascending distance. Shapes: targets `(B, n, C)`, sources `(B, m, C)`, bias `(1 or B, 1 or n, m)`, found `(B, n, ⌈k /
+step⌉)`.
 
-Memory traffic in bytes: the features once (s B (n + m) C with s bytes per element), a bias with rows (4 n m, which
-comes from the cache for all images after the first), and the result (2 B n ⌈k / step⌉). Operations: 2 B n m C for the
-products, and about 20 + 2 k for each score of a row.
+Memory traffic in bytes: s B (n + m) C for the features, which are read once, with s bytes per element; 4 n m for a bias
+with rows, which all images after the first read from the cache; and 2 B n ⌈k / step⌉ for the result. Operations: 2 B n
+m C for the products, and about 20 + 2 k for each score of a row.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Tile(NamedTuple):
     """The tile sizes of one program."""
 
     targets: int
-    channels: int  # of one step of the product
-    stages: int  # steps of the product in the pipeline
+    channels: int  # channels in one step of the product
+    stages: int  # pipeline stages of the product
     warps: int
-    sources: int = 64  # of one tile, where an image has more than `MOST_SOURCES`
+    sources: int = 64  # sources in one tile if an image has more than `MOST_SOURCES`
 
 
 class Operands(NamedTuple):
@@ -53,7 +53,7 @@ class Operands(NamedTuple):
     bias: Tensor
     precision: str
     exact: bool
-    width: int = 0  # width of features whose lengths the kernel computes, a power of two
+    width: int = 0  # number of channels, rounded up to a power of two, if the kernel computes the lengths
 
 
 def neighbors(
@@ -91,7 +91,8 @@ def neighbors(
     """
     _check(x, y, k, step, bias, grid_width)
     (images, n, channels), m = x.shape, y.size(1)
-    if grid_width and bias is not None and m <= MOST_SOURCES:  # then the bias is not larger than the features
+    # For few sources, the full bias is not larger than the features.
+    if grid_width and bias is not None and m <= MOST_SOURCES:
         bias, grid_width = grid_bias(bias, grid_width, 0, n), 0
     step = min(step, k)
     kept = -(-k // step)
@@ -181,7 +182,7 @@ def prepared(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool, precisi
     if not normalize:
         return _rounded(_as_they_are(x, y, bias, precision), precision)
     same = x.data_ptr() == y.data_ptr() and x.shape == y.shape
-    # the search computes the lengths of narrow targets, which it reads anyway, the second time from the cache
+    # If targets are narrow, the search computes their lengths itself; it then reads them a second time from the cache.
     narrow = not same and x.size(2) <= MOST_CHANNELS and y.size(1) <= MOST_SOURCES
     width = max(16, power_of_two(x.size(2))) if narrow else 0
     if x.dtype == torch.float32:
@@ -189,13 +190,13 @@ def prepared(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool, precisi
         x_lengths = None if narrow else lengths(x)[0]
         return _rounded(Operands(x, y, x_lengths, None, bias, _PRODUCTS[precision], False, width), precision)
     both = lengths(x) if same else lengths(y) if narrow else lengths(x, y)
-    if bias is None:  # all sources have the length 1, except those of length 0
+    if bias is None:  # after normalization, sources have length 1, except for zero vectors
         bias = (both[-1] > 1e-12).float().mul(-0.5).unsqueeze(1)  # (B, 1, m)
     return Operands(x, y, None if narrow else both[0], both[-1], _dense(bias), "tf32", False, width)
 
 
 def _as_they_are(x: Tensor, y: Tensor, bias: Tensor | None, precision: str) -> Operands:
-    if bias is None:  # distances, about the mean: products of features close together do not cancel
+    if bias is None:  # distances: the mean is subtracted to avoid cancellation in the products of nearby features
         mean = y.float().mean(1, keepdim=True)
         x, y = x.float() - mean, y.float() - mean
         bias = y.square().sum(-1).mul(-0.5).unsqueeze(1)  # (B, 1, m)
@@ -208,7 +209,7 @@ def _centered(y: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     mean = y.mean(1, keepdim=True)
     y = y - mean
     if bias is None:
-        bias = -(y * (y / 2 + mean)).sum(-1).unsqueeze(1)  # (B, 1, m), half the squared lengths up to a constant
+        bias = -(y * (y / 2 + mean)).sum(-1).unsqueeze(1)  # (B, 1, m), half the squared lengths, up to a constant
     return y, _dense(bias)
 
 
@@ -220,8 +221,8 @@ def _rounded(operands: Operands, precision: str) -> Operands:
     if precision == "medium":
         return operands._replace(y=y.bfloat16())
     if y.size(1) > MOST_SOURCES:
-        return operands  # split by the compiler, tile by tile
-    head = (y.view(torch.int32) & -8192).view(torch.float32)  # the bits that TF32 holds
+        return operands  # the compiler splits each tile
+    head = (y.view(torch.int32) & -8192).view(torch.float32)  # the bits that TF32 can represent
     return operands._replace(y=torch.stack([head, y - head]), precision="tf32")
 
 

@@ -2,10 +2,10 @@ r"""Triton kernel that searches up to 256 sources: one tile contains the whole r
 
 Equation: the sources of rank 0, `step`, ... by descending :math:`x_i \cdot y_s / |y_s| + |x_i|\,b_{is}`, which ranks
 the sources of a target as :math:`\hat x_i \cdot \hat y_s + b_{is}` does. Features are not converted before the product:
-16-bit features are multiplied by the tensor cores, which compute their products exactly.
+the tensor cores multiply 16-bit features, and compute their products exactly.
 
-The accumulators start from the bias. They stay in the registers of the tensor cores: each row is in four adjacent
-threads.
+The accumulators are initialized with the bias. They stay in the register layout of the tensor cores, in which four
+adjacent threads hold one row.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def lengths_of(ptr, at, here, HAVE: tl.constexpr):
 
 @triton.jit
 def _target_lengths(x_ptr, length_ptr, at, row, here, channels, WIDTH: tl.constexpr, HAVE: tl.constexpr):
-    """Return the lengths of a tile of targets: given ones, or computed from up to `WIDTH` channels."""
+    """Return the lengths of a tile of targets, which are given, or computed from up to `WIDTH` channels."""
     if WIDTH > 0:
         c = tl.arange(0, WIDTH)
         x = tl.load(x_ptr + row[:, None] * channels + c[None, :], here[:, None] & (c[None, :] < channels), 0.0)
@@ -82,12 +82,12 @@ def search_row(
     SPLIT: tl.constexpr,
     EXACT: tl.constexpr,
 ):
-    """Run the search; `m` and the bias strides are in units of `COUNT`, which shows their divisibility."""
+    """Run the search; `m` and bias strides are in units of `COUNT`, so the compiler knows that `COUNT` divides them."""
     sources = m * COUNT
     image, start = tl.program_id(1).to(tl.int64), tl.program_id(0) * TARGETS
     row = tl.arange(0, TARGETS)
     here = start + row < n
-    safe = tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
+    safe = tl.minimum(row, n - 1 - start)  # rows after the last target repeat the last target
     first, second = tl.arange(0, SOURCES // 2), tl.arange(SOURCES // 2, SOURCES)
     x_at = x_ptr + (image * n + start) * channels
     length = _target_lengths(x_at, x_length_ptr, image * n + start, row, here, channels, WIDTH, X_LENGTHS)
@@ -122,7 +122,7 @@ def _products(
 ):
     """Add the products of a tile of targets with both halves of the sources to the accumulators.
 
-    Sources may be split into their TF32 parts of all images, followed by the remainders of all images.
+    Sources may be split: the TF32 parts of all images, followed by the remainders of all images.
     """
     rest = tl.num_programs(1).to(tl.int64) * sources * channels
     c = tl.arange(0, CHANNELS)
@@ -134,7 +134,7 @@ def _products(
         a = tl.load(x_at, here[:, None] & (c[None, :] < left), 0.0)
         b = tl.load(one_at, (first[None, :] < sources) & (c[:, None] < left), 0.0)
         d = tl.load(two_at, (second[None, :] < sources) & (c[:, None] < left), 0.0)
-        if SPLIT:  # expand the product of sums without the product of the remainders, small terms first
+        if SPLIT:  # add the terms of the product of sums, smallest first, except for the product of the remainders
             head = (a.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
             e = tl.load(one_at + rest, (first[None, :] < sources) & (c[:, None] < left), 0.0)
             f = tl.load(two_at + rest, (second[None, :] < sources) & (c[:, None] < left), 0.0)
@@ -152,7 +152,7 @@ def _products(
 
 @triton.jit
 def write(ptr, chosen, image, start, row, here, n, sources, kept):
-    """Write the selected sources of a tile of targets, in 64 bits as edges with indices over the batch."""
+    """Write the selected sources of a tile of targets; if they are 64-bit edges, indices refer to the whole batch."""
     slot = tl.arange(0, chosen.shape[1])
     at = ptr + (image * n + start) * kept + row[:, None] * kept + slot[None, :]
     fits = here[:, None] & (slot[None, :] < kept)

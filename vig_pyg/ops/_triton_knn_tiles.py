@@ -1,12 +1,13 @@
 r"""Triton kernel that searches any number of sources, tile by tile.
 
 Equation: as in `_triton_knn_row.py`. Each target has an unordered list of its k best sources so far. A tile of scores
-is searched only while one of its rows contains a better score than the worst one in the list, which it then replaces.
+is searched only while one of its rows contains a better score than the worst one in the list; the better score then
+replaces the worst.
 
-The search begins with the tile of the sources at the same position in the image as the targets. Near patches are
-similar, so the later tiles rarely contain better scores: on a photo at 800 x 1280 (pvig_small, first layer) a program
-searches its tiles 75 times in all, compared to 129 times in the order of the sources, and 203 times with lists of 16
-instead of 9.
+The search begins with the tile of the sources at the same position in the image as the targets. Nearby patches are
+similar, so later tiles rarely contain better scores. On a photo at 800 x 1280 (pvig_small, first layer), a program
+searches its tiles 75 times in total. In the order of the sources it would be 129 times, and with lists of 16 instead of
+9 sources 203 times.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import triton.language as tl
 from vig_pyg.ops._triton_knn_row import biases, lengths_of, write
 from vig_pyg.ops._triton_select import LOST, ordered
 
-#: Source indices of empty positions in a list, larger than those of all sources.
+#: Source index of an empty position in a list; it is larger than every valid index.
 _EMPTY = tl.constexpr(2**30)
-#: Scores of positions beyond the k-th, which are never replaced, larger than those of all sources.
+#: Score of positions after the k-th; it is larger than every valid score, so these positions are never replaced.
 _CLOSED = tl.constexpr(2**31 - 1)
 
 
@@ -85,11 +86,11 @@ def search_tiles(
     Y_LENGTHS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Run the search; `m` and the bias strides are in units of `COUNT`, which shows their divisibility."""
+    """Run the search; `m` and bias strides are in units of `COUNT`, so the compiler knows that `COUNT` divides them."""
     sources = m * COUNT
     image, start = tl.program_id(1).to(tl.int64), tl.program_id(0) * TARGETS
     row = tl.arange(0, TARGETS)
-    here, safe = start + row < n, tl.minimum(row, n - 1 - start)  # rows beyond the last repeat it
+    here, safe = start + row < n, tl.minimum(row, n - 1 - start)  # rows after the last target repeat the last target
     length = lengths_of(x_length_ptr, image * n + start + row, here, X_LENGTHS)
     bias_at = bias_ptr + image * bias_image * COUNT
     x_at, y_at = x_ptr + (image * n + start) * channels, y_ptr + image * sources * channels
@@ -140,7 +141,7 @@ def _products(
 
 @triton.jit
 def _merge(scores, column, list_scores, list_sources, sources):
-    """Replace entries of the lists by better scores of a tile; of equal scores, the smaller sources are kept."""
+    """Replace entries of the lists by better scores of a tile; of equal scores, the smallest source indices stay."""
     best, source, last, better = _best_and_worst(scores, column, list_scores, list_sources, sources)
     while tl.max(better.to(tl.int32)) > 0:
         scores = tl.where(column[None, :] == source[:, None], LOST, scores)
@@ -153,7 +154,7 @@ def _merge(scores, column, list_scores, list_sources, sources):
 
 @triton.jit
 def _best_and_worst(scores, column, list_scores, list_sources, sources):
-    """Score and source of the best of each row of a tile, the source that it may replace, and whether it is better."""
+    """Return each row's best score and its source in a tile, the source that it may replace, and if it is better."""
     best = tl.max(scores, 1)
     source = tl.min(tl.where(scores == best[:, None], column[None, :], sources), 1)
     worst = tl.min(list_scores, 1)

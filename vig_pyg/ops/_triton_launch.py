@@ -1,7 +1,8 @@
 """Fast launches of Triton kernels that are already compiled.
 
 In each launch, Triton binds every argument by name and hashes the specialization, which takes longer than a small
-kernel runs. The launch in this module compares only dtypes, alignments and sizes, for which a kernel is compiled.
+kernel runs. The launch in this module compares only the properties for which a kernel is compiled: dtypes, alignments
+and sizes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 #: Compiled kernels by kernel, device, constants, and the specialization of the arguments.
 _COMPILED: dict[tuple[Any, ...], Any] = {}
-#: Kernels whose compiled form does not accept pointers; for them Triton binds every launch.
+#: Kernels whose compiled form does not accept pointers; Triton binds the arguments of each of their launches.
 _BINDS: list[Any] = []
 
 
@@ -45,7 +46,7 @@ def launch(
     special: list[Any] = []
     for arg in args:
         if isinstance(arg, Tensor):
-            address = arg.data_ptr()  # Triton asks the driver for a tensor's
+            address = arg.data_ptr()  # passing a tensor would make Triton query the driver for its address
             plain.append(address)
             special += (arg.dtype, address % 16 == 0)
         else:
@@ -57,12 +58,13 @@ def launch(
         if list(constants) != list(kernel.arg_names[len(args) :]):
             raise TypeError(f"Expected the constants {list(kernel.arg_names[len(args) :])}, got {list(constants)}.")
         compiled = kernel[grid](*args, **constants, **options)
-        if compiled is not None and not _BINDS:  # the interpreter compiles nothing
+        if compiled is not None and not _BINDS:  # the interpreter returns no compiled kernel
             _COMPILED[key] = compiled
         return None
     try:
         _run(compiled, (*grid, 1, 1)[:3], device, (*plain, *constants.values()))
-    except (TypeError, AttributeError):  # a Triton that launches in another way, and says so before it launches
+    # This Triton version launches differently; it raises the error before the launch.
+    except (TypeError, AttributeError):
         _BINDS.append(kernel)
         _COMPILED.clear()
         kernel[grid](*args, **constants, **options)
@@ -70,7 +72,7 @@ def launch(
 
 
 def _run(compiled: Any, grid: tuple[int, ...], device: int, args: tuple[Any, ...]) -> None:
-    """Launch as `compiled[grid](*args)` does, but prepare a call of the hooks only if there are any."""
+    """Launch as `compiled[grid](*args)` does, but prepare the call of hooks only if there are hooks."""
     if device < 0 or _has_hooks() or not hasattr(compiled, "packed_metadata"):
         compiled[grid](*args)
         return

@@ -1,4 +1,4 @@
-"""Triton kernel that computes the lengths of features, of targets and sources in one launch."""
+"""Triton kernel that computes the lengths of feature vectors; one launch covers both targets and sources."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch import Tensor
 
 from vig_pyg.ops._triton_launch import launch, power_of_two
 
-#: Features shorter than this are not scaled to length 1.
+#: Feature vectors shorter than this are not scaled to length 1.
 _SHORTEST = tl.constexpr(1e-12)
 
 
 def lengths(*features: Tensor) -> list[Tensor]:
-    """Return the lengths `(B, n)` of features `(B, n, C)` in float32, at least 1e-12, of one or two tensors."""
+    """Return the float32 lengths `(B, n)`, at least 1e-12, of the features `(B, n, C)` of one or two tensors."""
     x, y = features[0], features[-1]
     found = [part.new_empty(part.shape[:2], dtype=torch.float32) for part in features]
     rows, more = x.size(0) * x.size(1), y.size(0) * y.size(1) if len(features) > 1 else 0
     channels = x.size(2)
     width = min(1024, max(16, power_of_two(channels)))
-    tile = 8192 // width  # 16 bytes at a time, several under way in each thread
+    tile = 8192 // width  # each thread loads 16 bytes at a time, with several loads in flight
     grid = -(-rows // tile) - (-more // tile)
     if grid:
         constants = {"ROWS": tile, "CHANNELS": width}

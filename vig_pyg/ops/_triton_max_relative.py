@@ -1,14 +1,15 @@
 r"""Triton kernels of max-relative aggregation.
 
-Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, 0
+Equation: :math:`[x_{i1}, m_{i1}, x_{i2}, m_{i2}, \dots]` with :math:`m_{ic} = \max_{j \in N(i)} y_{jc} - x_{ic}`, or 0
 without neighbors. Shapes: sources y `(M, C)`, targets x `(N, C)`, result `(N, 2 C)`, winners `(N, C)`.
 
 Neighbors are given as edges sorted by target, or as indices within the image, `(B, n, kept)`. In regular graphs, the
-edges of target i start at :math:`i E / N`. The kernel checks this, and uses bisection if it does not hold. So nothing
-has to be sorted, searched or checked before the launch.
+edges of target i start at :math:`i E / N`. The kernel checks this, and uses bisection for other graphs. Therefore no
+other kernel needs to run first.
 
-Memory traffic in bytes, with s bytes per element: s C (M + 3 N), 2 per neighbor (or 8 per edge), and in training the
-winners with 1 to 4 N C. No tensor has a row per edge. If several neighbors attain the maximum, the first one wins.
+Memory traffic in bytes, with s bytes per element: s C (M + 3 N) for features, 2 per neighbor (or 8 per edge), and in
+training 1 to 4 N C for the winners. No tensor has one row per edge. If several neighbors attain the maximum, the first
+one wins.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def gather_max(
         tuning: Tile sizes.
 
     Returns:
-        The result `(N, 2 C)`, and the winners `(N, C)` (or `(0, C)`) as int32 source indices, -1 without neighbors. An
-        index of a source that does not exist gives NaN, and no memory outside of the tensors is read.
+        The result `(N, 2 C)`, and the winners `(N, C)` (or `(0, C)`) as int32 source indices, or -1 for targets without
+        neighbors. If a source does not exist, the result is NaN; no memory outside of the tensors is read.
 
     Raises:
         ValueError: If the shapes do not match.
@@ -170,12 +171,12 @@ def _largest(
     UNROLL: tl.constexpr,
     WIDE: tl.constexpr,
 ):
-    """Return the maximum over the neighbors of each target (NaN for missing ones), with `WINNERS` its source."""
+    """Return the maximum over each target's neighbors (NaN if one does not exist) and, with `WINNERS`, its source."""
     largest, s, exists = _neighbor(row, edge_ptr, degree > 0, m, channels, EDGES, WIDE)
     winner = tl.broadcast_to(s[:, None], largest.shape)
     for start in range(1, most, UNROLL):
         for step in tl.static_range(UNROLL):
-            # behind the last neighbor it is read once more, and is not larger than itself
+            # after the last neighbor, it is read again, which does not change the maximum
             j = tl.minimum(start + step, degree - 1) if EDGES else tl.minimum(start + step, most - 1)
             y, s, there = _neighbor(row, edge_ptr + j, degree > 0, m, channels, EDGES, WIDE)
             exists &= there
@@ -194,7 +195,7 @@ def _neighbor(row, edge_ptr, some, m, channels, EDGES: tl.constexpr, WIDE: tl.co
     s = tl.where(exists, s, 0)
     s = s.to(tl.int64) if WIDE else s.to(tl.int32)
     y_at = row + (s * channels)[:, None]
-    y = tl.load(y_at, exists[:, None]) if EDGES else tl.load(y_at)  # without edges there may be no sources
+    y = tl.load(y_at, exists[:, None]) if EDGES else tl.load(y_at)  # if there are no edges, there may be no sources
     return y.to(tl.float32), s.to(tl.int32), exists
 
 
@@ -205,7 +206,8 @@ def _row(target_ptr, edges, each, target, here):
     last = first + (each - 1)
     some = here & (last >= first)
     fits = (tl.load(target_ptr + first, some, -1) == target) & (tl.load(target_ptr + last, some, -1) == target)
-    # edges are sorted: all edges between these two belong to the target, and the next ones on each side do not
+    # The edges are sorted. If these two edges belong to the target and their outer neighbors do not, the range is
+    # correct.
     fits &= tl.load(target_ptr + first - 1, some & (first > 0), -1) != target
     fits &= tl.load(target_ptr + last + 1, some & (last + 1 < edges), -1) != target
     degree = tl.zeros_like(first) + each

@@ -1,12 +1,12 @@
-r"""Triton kernels of the gradients of max-relative aggregation, for each target and each source that won.
+r"""Triton kernels that compute the gradients of max-relative aggregation, for targets and for the sources that won.
 
 Equation: with the gradients :math:`a_{ic}` of :math:`x_{ic}` and :math:`r_{ic}` of :math:`m_{ic}`, the target gets
 :math:`a_{ic} - r_{ic}` and the source that won channel c gets :math:`r_{ic}`. Shapes: gradients `(N, 2 C)`, winners
 `(N, C)`.
 
-Memory traffic in bytes, with s bytes per element: s C 3 N, the winners with 1 to 4 N C, and 4 C M for the sums. The
-sums use atomic additions in float32, so their order and last bits vary. In torch's deterministic mode, each program
-instead processes all targets of an image in order, with n m C comparisons.
+Memory traffic in bytes, with s bytes per element: 3 s N C for gradients, 1 to 4 N C for the winners, and 4 M C for the
+sums. The sums use atomic additions in float32, so their order and last bits vary. In torch's deterministic mode, each
+program instead processes all targets of an image in order, with n m C comparisons.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def scatter_winners(
         winners: Source indices from the forward pass, `(N, C)`; indices of sources that do not exist are skipped.
         num_src: Number of sources of all images.
         images: Number of images within which the winners are indexed.
-        in_order: If true, equal calls give identical bits.
+        in_order: If true, repeated calls give bit-identical results.
         tuning: Tile sizes.
 
     Raises:

@@ -1,7 +1,7 @@
 """Triton functions that select the best scores of a row in registers.
 
-A row is stored as two halves of its columns. The maxima of pairs, which are needed anyway, then give a lower bound of
-the k-th best score. The selected columns are encoded as `1 + column`.
+A row is stored as two halves of its columns. The maxima of pairs of columns, which are needed anyway, give a lower
+bound of the k-th best score. The selected columns are encoded as `1 + column`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-#: Below every score; marks selected columns, and columns without a source.
+#: A value below every score, which marks selected columns and columns without a source.
 LOST = tl.constexpr(-(2**31))
-#: Scores are compared on a grid with this number of steps, from the best of a row to a bound below its k-th.
-_STEPS = tl.constexpr(8388600.0)  # below 2**23 - 1, which marks columns without a score
-_FIRST = tl.constexpr(8388608.0)  # from here on, consecutive float32 numbers differ by 1
+#: Scores are quantized to this number of steps between the best score of a row and a bound below its k-th best score.
+_STEPS = tl.constexpr(8388600.0)  # less than 2**23 - 1, which marks columns without a score
+_FIRST = tl.constexpr(8388608.0)  # from this value on, consecutive float32 numbers differ by 1
 _LAST = tl.constexpr(16777215.0)
-#: The smallest score, so that a row of masked sources only is not better.
+#: The smallest score; it limits the best score of a row that contains only masked sources.
 _LOWEST = tl.constexpr(-3.4028234663852886e38)
-#: Ranges of scores, in lengths of the target, up to which a step is as fine as the rounding of the products.
+#: Largest range of scores, in units of the target's length, for which a step is as small as the rounding error of the
+#: products.
 _WIDEST = tl.constexpr(8.0)
 
 
@@ -28,7 +29,7 @@ def select(one, two, first, second, length, m, k, step, EXACT: tl.constexpr, SLO
     best = tl.maximum(tl.max(pairs, 1), _LOWEST)
     bound = tl.min(pairs, 1)
     masked = tl.min(bound, 0) == float("-inf")
-    if masked | (k > one.shape[1]):  # fewer pairs than k hold a score: the bound is the smallest one of all
+    if masked | (k > one.shape[1]):  # if fewer than k pairs have a score, the bound is the smallest score
         one_low = tl.where(one == float("-inf"), best[:, None], one)
         two_low = tl.where(two == float("-inf"), best[:, None], two)
         bound = tl.min(tl.minimum(one_low, two_low), 1)
@@ -37,7 +38,7 @@ def select(one, two, first, second, length, m, k, step, EXACT: tl.constexpr, SLO
         chosen = _by_scores(one, two, first, second, m, k, step, chosen)
     else:
         spread = best - bound
-        # an infinite range is no number after the product, and compares as not wide: no order is left to keep there
+        # For infinite scores the comparison may be false (NaN compares as false), but these have no order to keep.
         if tl.max((spread > _WIDEST * length).to(tl.int32)) > 0:
             chosen = _by_scores(one, two, first, second, m, k, step, chosen)
         else:
@@ -57,13 +58,13 @@ def _keys(scores, best, scale, column):
 
 @triton.jit
 def _by_keys(one, two, k, step, chosen):
-    """Select by rounds: each finds the smallest key above the last one, by differences that wrap around."""
+    """Select in rounds; each round finds the smallest key above the previous one by differences with wraparound."""
     slot = tl.arange(0, chosen.shape[1])
     above = tl.zeros((one.shape[0],), tl.uint32)
     rank = 0
     until = 0
     place = 0
-    while rank < k:  # a `for` lets the compiler take the row through shared memory in every round
+    while rank < k:  # with a `for` loop, the compiler would move the row through shared memory in every round
         above += tl.min(tl.minimum(one - above[:, None], two - above[:, None]), 1) + 1
         if rank == until:
             chosen = tl.where(slot[None, :] == place, above[:, None], chosen)
@@ -83,7 +84,7 @@ def ordered(scores):
 
 @triton.jit
 def _by_scores(one, two, first, second, m, k, step, chosen):
-    """Select by rounds: each finds the largest score and the smallest column with this score, and removes it."""
+    """Select in rounds; each round finds the largest score and the smallest column with this score, and removes it."""
     one = tl.where(first[None, :] < m, ordered(one), LOST)
     two = tl.where(second[None, :] < m, ordered(two), LOST)
     slot = tl.arange(0, chosen.shape[1])

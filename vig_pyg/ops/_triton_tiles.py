@@ -1,7 +1,7 @@
 """The distribution of max-relative aggregation over the programs of the Triton kernels.
 
 A thread processes enough channels of one target to read and write vectors. The threads of a program process the same
-image and slice of channels. So rows of sources are read many times, but mostly from the L1 cache.
+image and slice of channels. Rows of sources are therefore read many times, but mostly from the L1 cache.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ class Tiles(NamedTuple):
 
 #: Names of the arguments for whose values kernels are not specialized.
 NUMBERS = ["n", "m", "groups", "span", "passes"]
-#: The fastest on an H200 over the layers of pvig_small and vig_small (examples/benchmarks/gpu_aggregation.py). Atomic
-#: additions of neighboring threads go to neighboring channels: those of one winner are one access.
+#: The fastest on an H200 over the layers of pvig_small and vig_small (examples/benchmarks/gpu_aggregation.py).
+#: Neighboring threads add to neighboring channels, so the atomic additions for one winner are a single memory access.
 FORWARD, BACKWARD = Tuning(), Tuning(bytes=4, span=64)
-#: Programs that fill a large GPU several times: fewer passes rather than fewer programs.
+#: A number of programs that fills a large GPU several times; if there are fewer programs, the number of passes is
+#: reduced.
 _PROGRAMS = 8192
 
 
@@ -70,7 +71,7 @@ def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tu
     items = 32 * tuning.warps
     count = -(-n * span // items)
     passes = max(1, min(tuning.passes, count * slices * images // _PROGRAMS))
-    # positions after the last target are counted too
+    # this count includes positions after the last target
     last = n * span + 2 * items * passes
     wide = (max(last, m) * 2 * channels >= 2**31) + (last >= 2**31)
     constants = {"PART": part, "ITEMS": items, "WIDE": wide}
@@ -79,7 +80,7 @@ def tiles(images: int, n: int, m: int, channels: int, item_size: int, tuning: Tu
 
 @triton.jit
 def place(part, n, groups, span, passes, ITEMS: tl.constexpr, WIDE: tl.constexpr):
-    """Return target and channel group of each thread in one pass (or the last ones), and whether they exist."""
+    """Return the target and channel group of each thread in one pass (at most the last ones), and if they exist."""
     program = tl.program_id(0) * passes + part
     if WIDE > 1:  # the index exceeds 32 bits
         program = program.to(tl.int64)

@@ -38,14 +38,14 @@ def average_pool(x: Tensor, ratio: int) -> Tensor:
 
 
 def _of_any_size(x: Tensor, ratio: int) -> Tensor:
-    """As `average_pool`; `ceil_mode` would tie a compiled program to sizes that the windows divide, or do not."""
+    """As `average_pool`, without `ceil_mode`, which depends on whether the windows divide the sizes."""
     sums = F.avg_pool2d(F.pad(x, (0, ratio - 1, 0, ratio - 1)), ratio) * ratio**2
     rows, columns = (_cells_inside(size, ratio, like=x) for size in x.shape[2:])
     return sums / (rows.unsqueeze(1) * columns)
 
 
 def _cells_inside(cells: int, ratio: int, like: Tensor) -> Tensor:
-    """The number of cells of each window along one axis."""
+    """Return the number of cells of each window along one axis."""
     first = torch.arange((cells - 1) // ratio + 1, device=like.device) * ratio
     return (cells - first).clamp(max=ratio).to(like.dtype)
 

@@ -15,7 +15,8 @@ def bias_gelu_(h: Tensor, bias: Tensor, *, gelu: bool) -> Tensor:
 
     .. math:: h_{ic} \leftarrow \mathrm{GELU}(h_{ic} + b_c)
 
-    On a GPU this is one pass over the features (see `_triton_bias_gelu.py`), elsewhere two. It is not differentiable.
+    On a GPU this needs one pass over the features (see `_triton_bias_gelu.py`), elsewhere two passes. The function is
+    not differentiable.
 
     Args:
         h: Features `(N, C)`, changed in place.
@@ -38,7 +39,7 @@ def bias_gelu_(h: Tensor, bias: Tensor, *, gelu: bool) -> Tensor:
     if h.device.type == "cuda" and not torch.compiler.is_compiling():
         if is_eager_on_gpu(h, bias) and not (torch.is_grad_enabled() and h.requires_grad):
             _on_gpu(h, bias, gelu)
-            torch.autograd.graph.increment_version(h)  # as the dispatcher does for a tensor that changes
+            torch.autograd.graph.increment_version(h)  # the dispatcher would do this for a tensor that is changed
         else:
             torch.ops.vig_pyg.bias_gelu_(h, bias, gelu)
         return h

@@ -44,7 +44,7 @@ def checked_edges(edge_index: Any, device: torch.device, owner: str = "") -> Ten
     if edge_index.layout != torch.strided or edge_index.is_nested:
         kind = "a nested one" if edge_index.is_nested else f"one with layout {edge_index.layout}"
         raise TypeError(
-            f"{who} must be a dense tensor (2, E) of int64, got {kind}: pass the indices of the matrix, sources first."
+            f"{who} must be a dense tensor (2, E) of int64, got {kind}: pass its indices, with the sources first."
         )
     if edge_index.dtype not in _EDGE_TYPES:
         raise TypeError(
@@ -82,8 +82,8 @@ def check_range(edge_index: Tensor, num_src: int, num_dst: int, owner: str = "")
     if torch.compiler.is_compiling() or is_symbolic(edge_index) or edge_index.size(1) == 0:
         return
     if edge_index.device.type not in ("cpu", "cuda"):
-        edge_index = edge_index.cpu()  # other devices lack this reduction of int64
-    if is_transformed():  # samples may add a dimension
+        edge_index = edge_index.cpu()  # other devices do not support this reduction for int64
+    if is_transformed():  # `vmap` may add a dimension for samples
         ends = [without_transforms(row).aminmax() for row in edge_index]
         low, high = [int(end.min) for end in ends], [int(end.max) for end in ends]
     else:
@@ -177,7 +177,7 @@ def address(tensor: Any, dtype: torch.dtype, shape: Sequence[int], name: str) ->
 
     Raises:
         TypeError: If `tensor` is not a tensor.
-        ValueError: If its dtype, shape, device or memory format is another.
+        ValueError: If it has another dtype, shape, device or memory format.
 
     Example:
         >>> x = torch.rand(3, 8); address(x, torch.float32, (3, 8), "x") == x.data_ptr()
@@ -190,7 +190,7 @@ def address(tensor: Any, dtype: torch.dtype, shape: Sequence[int], name: str) ->
         if (pointer or not tensor.numel()) and pointer % dtype.itemsize == 0 and not tensor.is_neg():
             return pointer
         raise ValueError(
-            f"The memory of {name} cannot be read as it is (none, unaligned or lazy): pass {name}.clone()."
+            f"The memory of {name} cannot be read directly (missing, unaligned or lazy): pass {name}.clone()."
         )
     raise ValueError(
         f"{name} must be a contiguous tensor {tuple(shape)} of {dtype} on the CPU, got {tuple(tensor.shape)} of "

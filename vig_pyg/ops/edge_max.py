@@ -40,5 +40,5 @@ def edge_max(messages: Tensor, target: Tensor, num_dst: int) -> Tensor:
         place = torch.where(is_largest, number, len(target))
         first = place.new_full(zeros.shape, len(target)).scatter_reduce(0, index, place, "amin")
         wins = number == first[target]
-    # Only one summand per target is not 0. The gradient of a sum is deterministic on a GPU, too.
+    # Per target, only one summand is nonzero. The gradient of a sum is deterministic on a GPU too.
     return zeros.index_add(0, target, messages.masked_fill(~wins, 0))

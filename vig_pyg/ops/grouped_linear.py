@@ -35,10 +35,10 @@ def multi_head_linear(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int
     if heads == 1:
         return F.linear(x, weight, bias)
     needs_graph = torch.is_grad_enabled() and not torch.compiler.is_compiling()
-    needs_graph = needs_graph and torch._C._get_tracing_state() is None  # counters of operations read a trace
+    needs_graph = needs_graph and torch._C._get_tracing_state() is None  # FLOP counters trace the model
     if x.device.type == "cpu":
         needs_graph = needs_graph and x.size(0) > 0 and not torch.is_autocast_enabled("cpu")
-    elif (dtype := autocast_type(x)) is not None:  # autocast does not convert products with `out=`
+    elif (dtype := autocast_type(x)) is not None:  # autocast does not apply to products with `out=`
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     if needs_graph and bias is not None and not torch._C._are_functorch_transforms_active():
         out: Tensor = GroupedLinear.apply(x, weight, bias, heads)
@@ -49,8 +49,8 @@ def multi_head_linear(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int
 def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tensor:
     """Apply a separate linear layer to each head, as `multi_head_linear` does, without a custom gradient.
 
-    On a CPU a grouped convolution over one row is the fastest, because it copies no head. Elsewhere one batched product
-    reads and writes the heads in place, side by side in each row.
+    On a CPU, a grouped convolution over a single row is fastest, because it does not copy heads. Elsewhere, one batched
+    product reads and writes the heads in place, as adjacent parts of each row.
 
     Args:
         x: Nodes `(N, in)`.
@@ -75,7 +75,7 @@ def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tenso
 
 
 def grouped_gradients(grad: Tensor, x: Tensor, weight: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-    """Compute the gradients of x and weight with one product per head, which is faster than the convolution's."""
+    """Compute the gradients of x and weight with one product per head; those of a convolution are slower."""
     if heads == 1:
         return grad @ weight, grad.t() @ x
     weights = weight.view(heads, -1, weight.size(1))  # (H, out / H, in / H)
@@ -88,20 +88,20 @@ def grouped_gradients(grad: Tensor, x: Tensor, weight: Tensor, heads: int) -> tu
 def _weight_gradient_of_many(grad: Tensor, x: Tensor, heads: int) -> Tensor:
     """Compute the gradient of the weights from one product of all pairs of heads, and select the diagonal pairs.
 
-    The sum over very many rows dominates the cost. GPU libraries distribute one such sum over all multiprocessors, but
-    not the sums of a batch of small products.
+    The sum over the many rows dominates the cost. GPU libraries distribute this sum over all multiprocessors for a
+    single product, but not for a batch of small products.
     """
     pairs = (grad.t() @ x).view(heads, grad.size(1) // heads, heads, x.size(1) // heads)  # (H, out / H, H, in / H)
     return pairs.diagonal(dim1=0, dim2=2).permute(2, 0, 1).flatten(0, 1)  # (out / H, in / H, H) -> (out, in / H)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
-    """A view of the columns of each head, `(N, C)` to `(H, N, C / H)`."""
+    """Return a view of the columns of each head, `(N, C)` to `(H, N, C / H)`."""
     return x.view(x.size(0), heads, x.size(1) // heads).transpose(0, 1)
 
 
 def _products(parts: Tensor, weights: Tensor) -> Tensor:
-    """One product per head, `(H, N, K)` and `(H, K, M)` to `(N, H M)`."""
+    """Compute one product per head, `(H, N, K)` and `(H, K, M)` to `(N, H M)`."""
     needs_graph = torch.is_grad_enabled() and (parts.requires_grad or weights.requires_grad)
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
     if parts.device.type != "cuda" or needs_graph or transformed:

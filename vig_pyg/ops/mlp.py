@@ -1,8 +1,8 @@
 """Linear layers with batch norm and GELU; the implementation depends on the device and the mode.
 
 In training the intermediate activations are recomputed in the backward pass instead of stored: on a CPU by native
-kernels, for many nodes in tiles, and on a GPU by Triton. The layers themselves are called in evaluation mode, under
-compilation, and if a layer has a hook or was replaced.
+kernels (in tiles if there are many nodes), and on a GPU by Triton kernels. The layers themselves are called in
+evaluation mode, under compilation, and if a layer has a hook or was replaced.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module, *, residual: Tensor | No
         x: Nodes `(N, C)`.
         first: A sequence of linear layer, batch norm and GELU. Other modules are simply called.
         second: A sequence of linear layer and batch norm.
-        residual: Nodes r `(N, C')` to which the result is added, or `None`, the default, for the result alone.
+        residual: Nodes r `(N, C')` to which the result is added. The default, `None`, adds nothing.
 
     Shapes: `(N, C)` to `(N, C')`.
 
@@ -53,7 +53,7 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module, *, residual: Tensor | No
         layers_and_norms = (part for pair in ((linear_1, norm), (linear_2, last)) for part in pair)
         parameters = (parameter for layer in layers_and_norms for parameter in (layer.weight, layer.bias))
         return RecomputedBranch.apply(x, None if adds_x else residual, *parameters, (norm, last), heads, adds_x)
-    bias_1 = linear_1.bias  # only shifts a running mean, so it is not converted
+    bias_1 = linear_1.bias  # this bias only shifts a running mean, so it is not converted
     x_low, weight_1, weight_2, bias_2 = _cast(x, linear_1.weight, linear_2.weight, linear_2.bias)
     function = TiledMLP if x.is_cpu and is_worth_tiling(x) else RecomputedMLP
     norm_follows = not x.is_cpu and last.training
@@ -117,14 +117,14 @@ def batch_norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -
 
 
 def _is_one_branch(x: Tensor, residual: Tensor | None, last: nn.Module) -> bool:
-    """True on a GPU if the kernels take the norm behind the second linear layer too, and the residual connection."""
+    """True if GPU kernels also support the norm after the second linear layer, and the residual connection."""
     if x.is_cpu or not can_recompute(x, last, (last,)):
         return False
     return residual is None or (residual.is_contiguous() and residual.dtype in (x.dtype, torch.float32))
 
 
 def _as_nodes(x: Tensor) -> Tensor | None:
-    """View channels-last feature maps as nodes; `None` for another memory format."""
+    """View channels-last feature maps as nodes; return `None` for another memory format."""
     if x.dim() == 2:
         return x if x.is_contiguous() else None
     if x.dim() != 4 or is_transformed() or not x.is_contiguous(memory_format=torch.channels_last):
@@ -133,9 +133,9 @@ def _as_nodes(x: Tensor) -> Tensor | None:
 
 
 def _heads_of_mlp(layers: tuple[nn.Module, ...]) -> int:
-    """The heads of the first linear layer of a sequence that `RecomputedMLP` replaces; 0 for other layers.
+    """Return the number of heads of the first linear layer if `RecomputedMLP` can replace the layers, otherwise 0.
 
-    The sequence consists of a linear layer, a batch norm and GELU, followed by a linear layer and a batch norm.
+    The layers must be a linear layer, a batch norm and GELU, followed by a linear layer and a batch norm.
     """
     if len(layers) != 7 or not layers[2].training:  # in evaluation mode nothing is stored
         return 0
@@ -151,6 +151,6 @@ def _is_gelu(layer: nn.Module) -> bool:
 
 
 def _cast(x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
-    """Convert nodes and weights to the dtype of autocast, as it would do for each product."""
+    """Convert nodes and weights to the dtype of autocast, as autocast would do for each product."""
     dtype = autocast_type(x)
     return (x, *weights) if dtype is None else tuple(part.to(dtype) for part in (x, *weights))

@@ -1,4 +1,4 @@
-"""Autograd functions that recompute intermediates in the backward pass and store their input only."""
+"""Autograd functions that store only their input and recompute intermediates in the backward pass."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _norm_step(h: Tensor, norm: Norm, offset: Tensor | None, *, gelu: bool) -> N
 
 
 def _norm_gradients(step: NodeNorm | GPUNorm, grad: Tensor, h: Tensor) -> tuple[Tensor, NormGradients]:
-    """Return the gradient of h, and those of weight, bias and offset of the norm, without changing `grad`."""
+    """Return the gradients of h and of the norm's weight, bias and offset, without changing `grad`."""
     if isinstance(step, GPUNorm):
         return step.backward(grad, h)
     grad = grad.clone(memory_format=torch.contiguous_format)
@@ -32,7 +32,7 @@ def _norm_gradients(step: NodeNorm | GPUNorm, grad: Tensor, h: Tensor) -> tuple[
 
 
 def _norm_gradients_(step: NodeNorm | GPUNorm, grad: Tensor, h: Tensor) -> NormGradients:
-    """As `_norm_gradients`, but turn `grad` into the gradient of h."""
+    """As `_norm_gradients`, but compute the gradient of h in place of `grad`."""
     if isinstance(step, GPUNorm):
         return step.backward_(grad, h)
     weight, bias = step.backward_(grad, h)
@@ -93,7 +93,7 @@ class RecomputedMLP(torch.autograd.Function):
 
 
 class RecomputedLinearNorm(torch.autograd.Function):
-    """`BN(W x + b)`, of which only x is stored; the gradient of b is 0, as in `RecomputedMLP`.
+    """`BN(W x + b)`; only x is stored, and the gradient of b is 0, as in `RecomputedMLP`.
 
     Shapes: x `(N, C)` to `(N, C')`; see `vig_pyg.ops.linear_norm`.
 
@@ -149,5 +149,5 @@ class RecomputedNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (h,) = ctx.saved_tensors
-        grad, grad_norm = _norm_gradients(ctx.step, grad, h)  # before the gradient is returned
+        grad, grad_norm = _norm_gradients(ctx.step, grad, h)  # autograd owns `grad`, so it is not changed in place
         return grad, *grad_norm[:2], None, None

@@ -12,7 +12,7 @@ def resized_rows(p: Tensor, rows: int) -> Tensor:
     .. math:: q_i = \sum_{j=-1}^{2} w(t_i - j)\,p_{\lfloor s_i \rfloor + j}, \quad
         s_i = (i + \tfrac{1}{2}) \tfrac{n}{m} - \tfrac{1}{2}, \quad t_i = s_i - \lfloor s_i \rfloor
 
-    with Keys' kernel w (a = -0.75). Exporters know these operations for every number of rows.
+    with Keys' kernel w (a = -0.75). Exporters support these operations for a dynamic number of rows.
 
     Args:
         p: Rows `(n, C)`.
@@ -31,8 +31,8 @@ def resized_rows(p: Tensor, rows: int) -> Tensor:
     out = torch.zeros_like(p[:1])
     for j in (-1, 0, 1, 2):
         t = (place - first - j).abs()
-        near = ((a + 2) * t - (a + 3)) * t * t + 1  # w(t) up to 1
-        far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a  # and up to 2
+        near = ((a + 2) * t - (a + 3)) * t * t + 1  # w(t) for t up to 1
+        far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a  # w(t) for t from 1 to 2
         row = (first.long() + j).clamp(min=0).clamp(max=n - 1)
         out = out + (near if j in (0, 1) else far).unsqueeze(1) * p[row]
     return out

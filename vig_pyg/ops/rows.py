@@ -64,7 +64,7 @@ def sorted_edges(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool)
     def code() -> int:
         count = edges.shape[1]
         sources = address(edges, torch.int64, (2, count), "edge_index")
-        numbers = sources, sources + 8 * count, count, num_src, num_dst  # the targets lie behind the sources
+        numbers = sources, sources + 8 * count, count, num_src, num_dst  # in memory, the targets follow the sources
         return int(kernels.vig_first_edges(*numbers, first.data_ptr(), torch.get_num_threads()))
 
     found = code()
@@ -94,7 +94,7 @@ def _in_order(edges: Tensor) -> Tensor:
 
 
 def plain_rows(edge_index: Tensor, num_dst: int) -> tuple[Tensor, Tensor]:
-    """As `sorted_edges`, for edges that are known to be in range, in operations that can be differentiated and batched.
+    """As `sorted_edges`, for edges that are known to be in range, with operations that support autograd and `vmap`.
 
     Args:
         edge_index: Edges `(2, E)`.
@@ -119,9 +119,9 @@ def gpu_edges(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) -
         edge_index: Edges `(2, E)`.
         num_src: Number of sources M.
         num_dst: Number of targets N.
-        by_target: If true, the edges are known to be in range and sorted by target, and the check, which synchronizes
-            the GPU, is skipped. Other edges then give wrong sums and maxima, or NaN. The kernels skip indices that are
-            out of range, so they never access memory beyond the features.
+        by_target: If true, the edges are known to be in range and sorted by target, so the check is skipped, which
+            would synchronize the GPU. Other edges then give wrong sums and maxima, or NaN. The kernels skip indices
+            that are out of range, so they never access memory beyond the features.
 
     Raises:
         IndexError: If an index is out of range and `by_target` is not set.

@@ -1,16 +1,16 @@
-r"""Two linear layers with batch norm and GELU between them, computed for tiles of rows.
+r"""Two linear layers with batch norm and GELU between them, computed in tiles of rows.
 
 The hidden activations are four times as wide as the nodes. Only one tile of them is in memory at a time.
 
-Forward pass: the mean m and the covariance :math:`\Sigma` of x determine the batch statistics of :math:`h = W x`. They
+Forward pass: the mean m and the covariance :math:`\Sigma` of x determine the batch statistics of :math:`h = W x`. These
 are :math:`\mu = W m` and :math:`\sigma^2 = \mathrm{diag}(W \Sigma W^T)`, because batch norm cancels the bias. So one
 pass over the rows is sufficient.
 
 Backward pass: let :math:`\hat h = (h - \mu) / \sigma`, :math:`s = \gamma / \sigma`, and let d be the gradient of
 :math:`\gamma \hat h + \beta`. The gradient of h is :math:`s\,(d - \bar d - \hat h\,\overline{d \hat h})`, where bars
-denote means over the batch. The means are known only after the pass, but the terms with them are linear in x. So the
-pass uses :math:`s\,d`. Afterwards the gradient of W is corrected with :math:`\Sigma`, and that of x with one small
-matrix.
+denote means over the batch. The means are known only after the pass, but the terms that contain them are linear in x.
+So the pass uses :math:`s\,d`. Afterwards, the gradient of W is corrected by means of :math:`\Sigma`, and the gradient
+of x by one small matrix.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from vig_pyg.ops._batch_norm import NodeNorm, Norm
 
-#: Bytes of the hidden activations of one tile, about the cache of two cores.
+#: Size in bytes of the hidden activations of one tile, about the cache size of two cores.
 BYTES = 2**22
 #: Measured number of rows per input channel above which tiling is faster, despite its additional small products.
 ROWS_A_CHANNEL = 64
@@ -36,7 +36,7 @@ def is_worth_tiling(x: Tensor) -> bool:
 
 
 class TiledMLP(torch.autograd.Function):
-    """The function of `RecomputedMLP`, computed for tiles of rows; it stores x and the covariance of its channels.
+    """As `RecomputedMLP`, but computed in tiles of rows; it stores x and the covariance of the channels of x.
 
     Shapes: x `(N, C)` to `(N, C')`; see `vig_pyg.ops.mlp`.
 
@@ -84,7 +84,7 @@ class TiledMLP(torch.autograd.Function):
         heads, norm, step = ctx.heads, ctx.norm_step, _rows_at_a_time(weight_1)
         grad, scaled = grad.contiguous(), weight_1 * norm.scale[:, None]
         grad_x, grad_weight_2 = torch.empty_like(x), torch.zeros_like(weight_2)
-        products, sums = torch.zeros_like(weight_1), torch.zeros_like(norm.mean)  # of d and x - m, of d
+        products, sums = torch.zeros_like(weight_1), torch.zeros_like(norm.mean)  # sums of d (x - m), and of d
         space = x.new_empty(2, min(step, x.size(0)), weight_1.size(0))
         for part, g, to in zip(x.split(step), grad.split(step), grad_x.split(step), strict=True):
             slope, hidden = space[:, : len(part)]
@@ -97,9 +97,8 @@ class TiledMLP(torch.autograd.Function):
             for d_h, w_h, to_h in _heads(heads, d, scaled.t(), to):
                 torch.mm(d_h, w_h.t(), out=to_h)
         grad_gamma = norm.rate * (products * weight_1).sum(1)
-        means = torch.stack([sums, norm.rate * grad_gamma])[:, None] / x.size(
-            0
-        )  # of d; of d and normalized h, by its deviation
+        # the means of d, and of d times the normalized h, divided by the standard deviation of h
+        means = torch.stack([sums, norm.rate * grad_gamma])[:, None] / x.size(0)
         for part, to in zip(x.split(step), grad_x.split(step), strict=True):
             for x_h, w_h, s_h, of_d, of_h, to_h in _heads(heads, part - center, weight_1.t(), scaled.t(), *means, to):
                 to_h.sub_(of_d @ s_h.t()).addmm_(x_h, w_h * of_h @ s_h.t(), alpha=-1)
@@ -115,7 +114,7 @@ def _rows_at_a_time(weight: Tensor) -> int:
 
 
 def _statistics(x: Tensor, heads: int, step: int) -> tuple[Tensor, Tensor]:
-    """Mean `(C,)` of the channels, and covariance `(C / H, C)` within each head, with the heads side by side."""
+    """Return the mean `(C,)` of the channels, and the covariance `(C / H, C)` within each head, for adjacent heads."""
     center = x.mean(0)
     covariance = x.new_zeros(x.size(1) // heads, x.size(1))
     for part in x.split(step):
@@ -125,12 +124,12 @@ def _statistics(x: Tensor, heads: int, step: int) -> tuple[Tensor, Tensor]:
 
 
 def _heads(heads: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Iterate over the heads: one tuple with the columns of each tensor per head."""
+    """Yield a tuple for each head, with the columns of this head in each tensor."""
     return zip(*(tensor.chunk(heads, 1) for tensor in tensors), strict=True)
 
 
 def _map(x: Tensor, weight: Tensor, heads: int, out: Tensor) -> Tensor:
-    """The linear layer of each head on its channels."""
+    """Apply the linear layer of each head to the channels of this head."""
     for x_h, w_h, out_h in _heads(heads, x, weight.t(), out):
         torch.mm(x_h, w_h, out=out_h)
     return out
