@@ -5,6 +5,7 @@ from vig_pyg.image_io._limits import MAX_BYTES, MAX_PIXELS, MAX_RATIO, Unreadabl
 from vig_pyg.image_io._read_array import plain_array
 from vig_pyg.image_io.any_image import AnyImage, as_image, as_list
 from vig_pyg.image_io.read import MODES, normalize_image, read_image, stored_size, with_channels
+from vig_pyg.image_io.stored import StoredImage
 
 __all__ = [
     "IMAGE_EXTENSIONS",
@@ -14,6 +15,7 @@ __all__ = [
     "MAX_RATIO",
     "MODES",
     "AnyImage",
+    "StoredImage",
     "UnreadableImageError",
     "as_image",
     "as_list",

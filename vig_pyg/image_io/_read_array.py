@@ -41,7 +41,8 @@ def read_array(file: BinaryIO) -> np.ndarray:
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if size > MAX_BYTES:
         raise UnreadableImageError(f"its array of {size} bytes is larger than {MAX_BYTES}")
-    if os.fstat(file.fileno()).st_size - file.tell() < size:
+    start = file.tell()
+    if file.seek(0, os.SEEK_END) - start < size:
         raise UnreadableImageError("damaged or truncated (it has fewer bytes than its header declares)")
     file.seek(0)
     array = plain_array(npy.read_array(file, allow_pickle=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from vig_pyg.image_io._orientation import TURNS, orientation
 from vig_pyg.image_io._pillow_warnings import quiet_pillow
 from vig_pyg.image_io._read_array import MAGIC, read_array
 from vig_pyg.image_io.headers import check_headers
+from vig_pyg.image_io.stored import StoredImage
 
 #: Tag of TIFF that says whether 0 is white or black.
 _WHITE_IS = 262
@@ -24,7 +26,7 @@ _WHITE_IS = 262
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
-def read_image(path: str | Path) -> Image.Image | np.ndarray:
+def read_image(path: str | Path | StoredImage) -> Image.Image | np.ndarray:
     """Read an image file; its format is detected from the content, not from the file extension.
 
     An image file becomes a PIL image of mode `L`, `LA`, `RGB` or `RGBA`: upright, with 8 bits per channel, decoded
@@ -32,7 +34,8 @@ def read_image(path: str | Path) -> Image.Image | np.ndarray:
     an array `(H, W)` or `(H, W, C)` of uint8, or of float32 from 0 to 1.
 
     Args:
-        path: The file. Symbolic links are followed; pipes, sockets and devices are not opened.
+        path: The file. Symbolic links are followed; pipes, sockets and devices are not opened. The content of a
+            `StoredImage` is read like a file, and has the same limits.
 
     Raises:
         UnreadableImageError: If the file is empty, truncated, not an image, too large, or in a format that is not in
@@ -47,18 +50,13 @@ def read_image(path: str | Path) -> Image.Image | np.ndarray:
         'L'
     """
     try:
-        with _open(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size == 0:
-                raise UnreadableImageError("the file is empty")
-            if size > MAX_BYTES:
-                raise UnreadableImageError(f"the file is larger than {MAX_BYTES} bytes")
-            is_array = file.read(len(MAGIC)) == MAGIC
-            file.seek(0)
-            if is_array:
-                return read_array(file)
-            check_headers(file, size)
-            return _decode(file)
+        content = path.content() if isinstance(path, StoredImage) else path
+        if isinstance(content, np.ndarray):
+            return _from_pixels(content)
+        if isinstance(content, bytes):
+            return _read(BytesIO(content), len(content))
+        with _open(content) as file:
+            return _read(file, os.fstat(file.fileno()).st_size)
     except (UnreadableImageError, FileNotFoundError):
         raise
     except UnidentifiedImageError as error:
@@ -87,6 +85,26 @@ def _open(path: str | Path) -> BinaryIO:
         raise UnreadableImageError("it is a pipe, a socket or a device, not a file")
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # where it became a pipe meanwhile
     return os.fdopen(os.open(path, flags), "rb")
+
+
+def _read(file: BinaryIO, size: int) -> Image.Image | np.ndarray:
+    """Read an open file of `size` bytes."""
+    if size == 0:
+        raise UnreadableImageError("the file is empty")
+    if size > MAX_BYTES:
+        raise UnreadableImageError(f"the file is larger than {MAX_BYTES} bytes")
+    is_array = file.read(len(MAGIC)) == MAGIC
+    file.seek(0)
+    if is_array:
+        return read_array(file)
+    check_headers(file, size)
+    return _decode(file)
+
+
+def _from_pixels(pixels: np.ndarray) -> Image.Image | np.ndarray:
+    """Return gray and colored bytes as a PIL image, whose channels can be converted, and other arrays unchanged."""
+    plain = pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[-1] in (3, 4))
+    return normalize_image(Image.fromarray(pixels)) if plain else pixels
 
 
 def _decode(file: BinaryIO) -> Image.Image:
