@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.datasets import MNIST
 
+from tests.classification.readers.mnist import write_mnist
+from tests.classification.readers.shards import from_folders
 from vig_pyg import vig_micro
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +31,12 @@ COMMANDS = [
     (("train", "--data", "images", "--model", "vig_micro", "--image-size", "32", "--batch-size", "4", "--out", "run",
       *TRAINING),
      {"lightning", "jsonargparse"}, "train"),
+    (("train", "--data", "wds/shards", "--model", "vig_micro", "--image-size", "32", "--batch-size", "4",
+      "--out", "run3", *TRAINING),
+     {"lightning", "jsonargparse"}, "train"),
+    (("evaluate", "model", "wds/shards"), {"safetensors"}, "hub"),
+    (("evaluate", "model", "hfds/images"), {"safetensors", "datasets"}, "hub|hfds"),
+    (("evaluate", "digits", "torch/mnist"), {"safetensors", "timm"}, "hub|timm"),
     (("detect", "predict", "detector", "coco/0.png", "--out", "found"), {"safetensors"}, "hub"),
     (("detect", "evaluate", "detector", "coco/boxes.json", "--quiet"), {"lightning", "pycocotools"}, "train"),
     (("detect", "train", "--train", "coco/boxes.json", "--val", "coco/boxes.json", "--out", "run2", *DETECTION),
@@ -52,9 +61,14 @@ def files(tmp_path_factory):
     for place in ("train/a", "train/b", "val/a", "val/b"):
         for i in range(4):
             image(root / "images" / place / f"{i}.png", 32)
+    from_folders(root / "images", root / "shards", None)
+    write_mnist(root / "data", "MNIST", noise)
     model = vig_micro(num_classes=2, image_size=32)
     model.class_names = ["a", "b"]
     model.save_pretrained(root / "model")
+    model = vig_micro(num_classes=10, image_size=28, in_channels=1)
+    model.class_names = list(MNIST.classes)
+    model.save_pretrained(root / "digits")
     detector = retinanet_pvig("micro", num_classes=1, min_size=64, max_size=64)
     (root / "detector").mkdir()
     artifact.write_config(root / "detector", detector, class_names=["box"], category_ids=[1])
@@ -89,7 +103,7 @@ def test_its_commands_run_and_the_others_name_their_extra(extra, tmp_path, files
     programs, env = clean_environment(extra, tmp_path)
     found = subprocess.run(
         [programs / "python", "-c", FIND,
-         "safetensors", "matplotlib", "lightning", "jsonargparse", "pycocotools"],
+         "safetensors", "matplotlib", "lightning", "jsonargparse", "pycocotools", "datasets", "timm"],
         env=env, capture_output=True, text=True, check=True,
     )  # fmt: skip
     here = set(found.stdout.split())

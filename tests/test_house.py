@@ -96,6 +96,7 @@ ROOMS = {
     "engine": {"_io", "_requirements", "artifact", "checkpoints", "models", "weights", "_figure"},
     "classification": {
         "_registry",
+        "_requirements",
         "artifact",
         "builders",
         "_io",

@@ -165,7 +165,7 @@ def test_a_variable_that_is_left_over_overwrites_no_run(tmp_path, pictures, caps
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_before_the_first_step_is_said_and_leaves_nothing(tmp_path, pictures, capsys, monkeypatch, signum):
-    monkeypatch.setattr("vig_pyg.classification.load_data", lambda _: os.kill(os.getpid(), signum))
+    monkeypatch.setattr("vig_pyg.classification.load_data", lambda *_, **__: os.kill(os.getpid(), signum))
     command = ["train", "--data", str(pictures), "--out", str(tmp_path / "deep" / "run"), *QUICK]
     assert main(command) == 128 + signum
     assert capsys.readouterr().err == "vig-pyg: stopped; nothing was written\n"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vig_pyg.image_io import UnreadableImageError, read_image
+from vig_pyg.image_io import StoredImage, UnreadableImageError, read_image
 from vig_pyg.preprocess import Preprocessing
 
 
@@ -33,7 +33,7 @@ class ImageBatch:
 class _Readable(Dataset[tuple[int, Tensor | str]]):
     """A data set of pairs: the index with the image, or with the reason why the image could not be read."""
 
-    def __init__(self, paths: Sequence[Path], preprocessing: Preprocessing) -> None:
+    def __init__(self, paths: Sequence[str | Path | StoredImage], preprocessing: Preprocessing) -> None:
         self.paths = paths
         self.preprocessing = preprocessing
 
@@ -48,12 +48,12 @@ class _Readable(Dataset[tuple[int, Tensor | str]]):
 
 
 def batches(
-    paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int, num_workers: int
+    paths: Sequence[str | Path | StoredImage], preprocessing: Preprocessing, *, batch_size: int, num_workers: int
 ) -> Iterator[ImageBatch]:
     """Yield all images in order, in batches.
 
     Args:
-        paths: The files.
+        paths: The files, or images that are stored in other files.
         preprocessing: The preprocessing of each image.
         batch_size: Number of images in a batch.
         num_workers: Number of processes that read and preprocess images; 0 means this process.

@@ -13,6 +13,7 @@ from vig_pyg.engine.config import Share, TrainConfig
 #: The options are checked when the name of the network is known, because they are fields of its configuration.
 Options = Annotated[dict[str, Any], Scalar("a mapping such as {conv: mr, k: 9}", lambda value: isinstance(value, dict))]
 Side = Annotated[int, whole(1, SIDE_LIMIT)]
+Name = Annotated[str, text(1_000)]
 Alpha = Annotated[float, number(0, 1_000)]
 
 
@@ -55,8 +56,15 @@ class ClassificationConfig(TrainConfig):
 
     Args:
         data: What to train on: `digits`, `cifar10`, `cifar100`, a folder with `train/` and `val/` or with one folder
-            for each class, or a CSV file with the columns `path` and `label`.
-        root: Folder of the CIFAR files; missing files are downloaded.
+            for each class, a CSV file with the columns `path` and `label`, or timm's names: `wds/` and a folder of
+            shards, `hfds/` and a folder or a name on the Hugging Face hub, `torch/` and a data set of torchvision.
+        root: Folder of the files of `cifar10`, `cifar100` and `torch/`; missing files are downloaded.
+        train_split: Part of `wds/` or `hfds/` data to train on; null is the part called `train`.
+        val_split: Part of `wds/` or `hfds/` data for validation; null is the part called `val`, `valid`, `validation`
+            or, without one, `test`.
+        input_key: Ending of the images in the samples of `wds/`, or column of the images in `hfds/`, if there are
+            several.
+        target_key: Ending or JSON key of the labels in the samples of `wds/`, or column of the labels in `hfds/`.
         image_size: Side of the square training images in pixels.
         in_channels: Number of channels of the images: 1 for gray, 3 for color, 2 and 4 with opacity, more from arrays.
         crop_pct: Side length of the center crop in evaluation, as a share of the short side.
@@ -85,6 +93,10 @@ class ClassificationConfig(TrainConfig):
 
     data: str = "digits"
     root: str = "data"
+    train_split: Name | None = None
+    val_split: Name | None = None
+    input_key: Name | None = None
+    target_key: Name | None = None
     image_size: Side = 16
     in_channels: Annotated[int, whole(1, 1_024)] = 3
     crop_pct: Annotated[float, number(0.01, 1)] = 1.0

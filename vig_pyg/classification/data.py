@@ -27,7 +27,7 @@ from vig_pyg.engine.data import CardText, TrainData
 from vig_pyg.engine.sampler import Item
 from vig_pyg.engine.seeds import seeded
 from vig_pyg.explain import draw_graph
-from vig_pyg.image_io import UnreadableImageError, read_image
+from vig_pyg.image_io import StoredImage, UnreadableImageError, read_image
 from vig_pyg.models import VisionGNN
 from vig_pyg.preprocess import DecodedImage, Preprocessing
 
@@ -36,13 +36,16 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     """A data set of labeled images.
 
     Args:
-        sources: Files, or images as arrays `(H, W)` or `(H, W, C)`.
+        sources: Files, images that are stored in other files, or images as arrays `(H, W)` or `(H, W, C)`.
         labels: The class index of each image.
         transform: Function from an image to a tensor.
     """
 
     def __init__(
-        self, sources: Sequence[str | np.ndarray], labels: Sequence[int], transform: Callable[[Any], Tensor]
+        self,
+        sources: Sequence[str | StoredImage | np.ndarray],
+        labels: Sequence[int],
+        transform: Callable[[Any], Tensor],
     ) -> None:
         self.sources = sources
         self.labels = labels
@@ -122,8 +125,8 @@ class ImageData(TrainData):
         self,
         title: str,
         *,
-        train: tuple[Sequence[str | np.ndarray], Sequence[int]],
-        val: tuple[Sequence[str | np.ndarray], Sequence[int]],
+        train: tuple[Sequence[str | StoredImage | np.ndarray], Sequence[int]],
+        val: tuple[Sequence[str | StoredImage | np.ndarray], Sequence[int]],
         class_names: list[str],
         preprocessing: Preprocessing,
         augmentation: Augmentation,

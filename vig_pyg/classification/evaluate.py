@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -105,7 +106,9 @@ def evaluate(
     broken: list[UnreadableImage] = []
     start, busy = time.perf_counter(), 0.0
     for batch in batches(data.paths, classifier.preprocessing, batch_size=batch_size, num_workers=num_workers):
-        broken += [UnreadableImage(data.paths[i], why) for i, why in sorted(batch.broken.items())]
+        for i, why in sorted(batch.broken.items()):
+            source = data.paths[i]
+            broken.append(UnreadableImage(source if isinstance(source, Path) else str(source), why))
         if batch.images is not None:
             before = time.perf_counter()
             with torch.inference_mode():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vig_pyg._io.text import terminal_text
-from vig_pyg.image_io import folders_in
+from vig_pyg.image_io import StoredImage, folders_in
 from vig_pyg.image_io._class_folders import class_folders, composed, some
 
 _log = logging.getLogger(__name__)
@@ -19,10 +20,10 @@ WORDNET = re.compile(r"n\d{8}")
 
 @dataclass(frozen=True)
 class LabeledImages:
-    """Image files with their class indices.
+    """Images with their class indices.
 
     Args:
-        paths: The files.
+        paths: The files, or images that are stored in other files.
         labels: For each file, the index of its class among the classes of the model.
 
     Example:
@@ -30,7 +31,7 @@ class LabeledImages:
         [0, 1]
     """
 
-    paths: list[Path]
+    paths: Sequence[str | Path | StoredImage]
     labels: list[int]
 
 
@@ -81,8 +82,8 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
     return LabeledImages(paths, [classes[name] for name, images in found.items() for _ in images])
 
 
-def class_numbers(folders: list[str], class_names: list[str]) -> dict[str, int]:
-    """Return the class index of each folder name.
+def class_numbers(folders: list[str], class_names: list[str], *, what: str = "folders") -> dict[str, int]:
+    """Return the class index of each folder name, or of other names, which `what` calls by their kind.
 
     Raises:
         ValueError: If a name is not a class, or two classes have this name.
@@ -94,19 +95,19 @@ def class_numbers(folders: list[str], class_names: list[str]) -> dict[str, int]:
         known |= {name: i for i, name in enumerate(synsets()) if name not in known}
     elif wordnet and len(wordnet) == len(folders):
         raise ValueError(
-            f"The folders have WordNet IDs ({folders[0]}, ...), but the model has {len(class_names)} classes instead "
+            f"The {what} have WordNet IDs ({folders[0]}, ...), but the model has {len(class_names)} classes instead "
             "of the 1000 classes of ImageNet."
         )
     twice = [name for name in folders if counts[name] > 1]
     if twice:
-        raise ValueError(f"Two classes are called {twice[0]!r}: name the folders by their WordNet IDs.")
+        raise ValueError(f"Two classes are called {twice[0]!r}: name the {what} by their WordNet IDs.")
     wrong = [name for name in folders if name not in known]
     if wrong:
         folded = {name.casefold().replace("_", " "): name for name in known}
         meant = folded.get(wrong[0].casefold().replace("_", " "))
         hint = f" (did you mean {some([meant])}?)" if meant else ""
         raise ValueError(
-            f"{len(wrong)} of {len(folders)} folders are not classes of the model: {some(wrong)}{hint}. The classes "
+            f"{len(wrong)} of {len(folders)} {what} are not classes of the model: {some(wrong)}{hint}. The classes "
             f"of the model are {some(class_names)}, ..."
         )
     return {name: known[name] for name in folders}

@@ -6,14 +6,19 @@ from pathlib import Path
 
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
-from vig_pyg.classification.sources import SOURCES, CsvData, FolderData, make_source
+from vig_pyg.classification.readers import list_readers, reader_prefix
+from vig_pyg.classification.sources import SOURCES, CollectionData, CsvData, FolderData, make_source
+
+#: Values that only data with a prefix has.
+_OF_READERS = ("train_split", "val_split", "input_key", "target_key")
 
 
-def load_data(config: ClassificationConfig) -> ImageData:
+def load_data(config: ClassificationConfig, *, download: bool = True) -> ImageData:
     """Load the images that a configuration names.
 
     Args:
         config: The configuration of the data, its preprocessing and its augmentation.
+        download: If false, data of a reader (`hfds/...`, `torch/...`) that is not on this computer raises an error.
 
     Raises:
         FileNotFoundError: If a folder or file does not exist.
@@ -26,6 +31,13 @@ def load_data(config: ClassificationConfig) -> ImageData:
     """
     names = ("image_size", "in_channels", "crop_pct", "batch_size", "num_workers", "augmentation", "on_broken", "cache")
     values = {name: getattr(config, name) for name in names}
+    if config.data not in SOURCES and reader_prefix(config.data):
+        values |= {name: getattr(config, name) for name in _OF_READERS}
+        return CollectionData(config.data, root=config.root, download=download, **values)
+    idle = [name for name in _OF_READERS if getattr(config, name) is not None]
+    if idle:
+        prefixes = ", ".join(f"{name}/" for name in list_readers())
+        raise ValueError(f"{idle[0]} is a value of data with one of the prefixes {prefixes}, but data={config.data}.")
     if config.data in SOURCES:
         return make_source(config.data, {**values, "root": config.root})
     path = Path(config.data)

@@ -17,7 +17,7 @@ class UnreadableImage:
     """An image that could not be read.
 
     Args:
-        path: The file.
+        path: The file, or the name of an image that is stored in another file.
         reason: The reason, without the file name.
 
     Example:
@@ -25,7 +25,7 @@ class UnreadableImage:
         the file is empty
     """
 
-    path: Path
+    path: Path | str
     reason: str
 
 

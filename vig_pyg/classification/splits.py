@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sklearn.model_selection import train_test_split
-
 from vig_pyg._io.text import terminal_text
+from vig_pyg.image_io import StoredImage, UnreadableImageError
 from vig_pyg.image_io._class_folders import some
 
 _log = logging.getLogger(__name__)
 
-#: Files, and their labels as class indices.
-Samples = tuple[list[str], list[int]]
+#: An image file, or an image that is stored in another file.
+Source = str | StoredImage
+#: Images, and their labels as class indices.
+Samples = tuple[Sequence[Source], list[int]]
 
 #: Share of the images that is used for validation if the data is not divided.
 SHARE = 0.2
@@ -44,7 +45,7 @@ class Split:
     val: Samples
 
 
-def divided(paths: list[str], labels: list[int], class_names: list[str], where: Path) -> Split:
+def divided(paths: Sequence[Source], labels: list[int], class_names: list[str], where: Path | str) -> Split:
     """Use a stratified fifth of the images for validation, at least one per class; the split is always the same.
 
     Args:
@@ -68,6 +69,8 @@ def divided(paths: list[str], labels: list[int], class_names: list[str], where: 
             f"image ({some(single)}), so it cannot be divided: add images, remove these classes, or divide the data "
             "yourself into train and val."
         )
+    from sklearn.model_selection import train_test_split  # evaluation imports this module without scikit-learn
+
     size = max(math.ceil(SHARE * len(labels)), len(counts))
     held = set(train_test_split(range(len(labels)), test_size=size, stratify=labels, random_state=0)[1])
     _log.warning(
@@ -78,14 +81,14 @@ def divided(paths: list[str], labels: list[int], class_names: list[str], where: 
                                 for val in (False, True)))  # fmt: skip
 
 
-def chosen(paths: Sequence[str], labels: Sequence[int], choice: Sequence[bool]) -> Samples:
+def chosen(paths: Sequence[Source], labels: Sequence[int], choice: Sequence[bool]) -> Samples:
     """Return the images for which `choice` is true."""
     return [p for p, yes in zip(paths, choice, strict=True) if yes], [
         c for c, yes in zip(labels, choice, strict=True) if yes
     ]
 
 
-def check_split(split: Split, where: Path) -> None:
+def check_split(split: Split, where: Path | str) -> None:
     """Log probable mistakes in a division: similar class names, missing classes, and copied images."""
     shown = terminal_text(where)
     similar = [f"{first} and {second}" for first, second in similar_names(split.class_names)]
@@ -126,20 +129,20 @@ def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def find_copies(train: Sequence[str], val: Sequence[str]) -> list[tuple[str, str]]:
+def find_copies(train: Sequence[Source], val: Sequence[Source]) -> list[tuple[Source, Source]]:
     """Find validation files that are copies of a training file, in bounded time.
 
     Files of the same size are compared first by two parts, and if these agree, by all bytes.
     """
     held = [(path, _size(path)) for path in val[:_MOST_FILES]]
     wanted = {size for _, size in held} - {0}
-    sizes: defaultdict[int, list[str]] = defaultdict(list)
+    sizes: defaultdict[int, list[Source]] = defaultdict(list)
     for path in train[:_MOST_FILES]:
         if (size := _size(path)) in wanted:
             sizes[size].append(path)
     left = _MOST_BYTES
-    pieces: dict[int, defaultdict[tuple[bytes, bytes], list[str]]] = {}
-    found = []
+    pieces: dict[int, defaultdict[tuple[bytes, bytes], list[Source]]] = {}
+    found: list[tuple[Source, Source]] = []
     for path, size in held:
         if size not in sizes or left < 0:
             continue
@@ -157,25 +160,37 @@ def find_copies(train: Sequence[str], val: Sequence[str]) -> list[tuple[str, str
     return found
 
 
-def _size(path: str) -> int:
+def _size(source: Source) -> int:
+    if isinstance(source, StoredImage):
+        return source.size
     try:
-        return os.stat(path).st_size
+        return os.stat(source).st_size
     except (OSError, ValueError):  # it is reported when it is read
         return 0
 
 
-def _pieces(path: str, size: int) -> tuple[bytes, bytes]:
+def _pieces(source: Source, size: int) -> tuple[bytes, bytes]:
     try:
-        with open(path, "rb") as file:
+        if isinstance(source, StoredImage):
+            content = _content(source)
+            return content[:_PIECE], content[size // 2 : size // 2 + _PIECE]
+        with open(source, "rb") as file:
             start = file.read(_PIECE)
             file.seek(size // 2)
             return start, file.read(_PIECE)
-    except OSError:
-        return b"", os.fsencode(path)
+    except (OSError, UnreadableImageError):
+        return b"", os.fsencode(str(source))
 
 
-def _same(first: str, second: str) -> bool:
+def _same(first: Source, second: Source) -> bool:
     try:
-        return filecmp.cmp(first, second, shallow=False)
-    except OSError:
+        if isinstance(first, str) and isinstance(second, str):
+            return filecmp.cmp(first, second, shallow=False)
+        return _content(first) == _content(second)
+    except (OSError, UnreadableImageError):
         return False
+
+
+def _content(source: Source) -> bytes:
+    content = source.content() if isinstance(source, StoredImage) else Path(source).read_bytes()
+    return content if isinstance(content, bytes) else b""

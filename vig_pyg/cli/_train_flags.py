@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FREE = ("num_workers", "evaluate_every")
 #: Options that can name code; it is imported only if the user names it.
 CODE = ("options.conv", "options.graph")
+#: The value that can cause a download; it is only downloaded if the user names it.
+DATA = "data"
 
 
 def network_flags() -> dict[str, str]:
@@ -80,7 +82,7 @@ class TrainFlags:
         from vig_pyg._registry import is_import_path
 
         assert self.resume is not None
-        other = [key for key in self.values if key not in (*FREE, *CODE)]
+        other = [key for key in self.values if key not in (*FREE, *CODE, DATA)]
         other += [key for key in ("preset", "config", "out") if getattr(self, key) is not None]
         if other:
             short = other[0].removeprefix("options.")
@@ -90,6 +92,8 @@ class TrainFlags:
         if not path.is_file():
             raise FileNotFoundError(f"There is no run to resume at {self.resume}: it has no {name}.")
         values = read_yaml(path)
+        if self.values.get(DATA, values.get(DATA)) != values.get(DATA):
+            raise ValueError(f"--resume keeps all values of the run: {path} has another --{DATA}.")
         options = values.get("options")
         for key in CODE:
             own = options.get(key.removeprefix("options.")) if isinstance(options, dict) else None

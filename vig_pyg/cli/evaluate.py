@@ -11,7 +11,7 @@ from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import add_files, add_loading, add_model, as_csv, check_files, device, load_model, say_broken
 
 if TYPE_CHECKING:
-    from vig_pyg.classification import Evaluation
+    from vig_pyg.classification import Evaluation, LabeledImages
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,11 +25,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_loading(evaluate)
     evaluate.add_argument(
         "data",
-        metavar="DIR",
-        type=Path,
+        metavar="DATA",
         help="folder with one folder of images for each class (or for some classes), whose name is the class name or "
-        "its WordNet ID",
+        "its WordNet ID; or wds/ and a folder of shards, hfds/ and a folder or a name on the Hugging Face hub, or "
+        "torch/ and a data set of torchvision",
     )
+    group = evaluate.add_argument_group("data with a prefix")
+    group.add_argument("--split", metavar="NAME", help="part of the data (default: that for validation)")
+    group.add_argument("--root", metavar="FOLDER", help="folder of the files of torch/ (default: data)")
+    group.add_argument(
+        "--input-key", metavar="NAME", help="name of the images in a sample or row, if there are several"
+    )
+    group.add_argument("--target-key", metavar="NAME", help="name of the labels in a sample or row")
     add_files(evaluate)
     evaluate.set_defaults(run=run)
 
@@ -39,13 +46,13 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_no_input, write_file
-    from vig_pyg.classification import evaluate, find_labeled
+    from vig_pyg.classification import evaluate
 
     check_files(args)
     where = device(args)
     classifier = load_model(args)
-    data = find_labeled(args.data, classifier.class_names)
-    check_no_input((args.json, args.csv), data.paths)
+    data = _labeled(args, classifier.class_names)
+    check_no_input((args.json, args.csv), _files(data))
     hidden = True if args.quiet else None  # None: no bar unless the output is a terminal
     with tqdm(total=len(data.paths), unit="image", disable=hidden, leave=False) as bar:
         result = evaluate(
@@ -67,6 +74,35 @@ def run(args: argparse.Namespace) -> int:
         write_file(args.csv, text, overwrite=args.overwrite)
     _print(result, len(classifier.class_names), f"{args.model} at {size} x {size} pixels on {where}")
     return say_broken(result.broken, len(data.paths))
+
+
+def _labeled(args: argparse.Namespace, class_names: list[str]) -> LabeledImages:
+    """Return the images that the options name; options that they do not have raise `ValueError`."""
+    from vig_pyg.classification import find_labeled
+    from vig_pyg.classification.readers import ReaderOptions, find_labeled_in, list_readers, reader_prefix
+
+    if reader_prefix(args.data):
+        options = ReaderOptions(
+            root=args.root or ReaderOptions.root,
+            input_key=args.input_key,
+            target_key=args.target_key,
+            splits=() if args.split is None else (args.split,),
+            on_broken="skip",
+        )
+        return find_labeled_in(args.data, class_names, options, split=args.split)
+    idle = [key for key in ("split", "root", "input_key", "target_key") if getattr(args, key) is not None]
+    if idle:
+        flag, prefixes = idle[0].replace("_", "-"), ", ".join(f"{name}/" for name in list_readers())
+        raise ValueError(f"--{flag} is for data with one of the prefixes {prefixes}, got {args.data}.")
+    return find_labeled(args.data, class_names)
+
+
+def _files(data: LabeledImages) -> set[str | Path]:
+    """Return the files that are read."""
+    from vig_pyg.image_io import StoredImage
+
+    sources = (source.file if isinstance(source, StoredImage) else source for source in data.paths)
+    return {source for source in sources if source is not None}
 
 
 def _print(result: Evaluation, classes: int, what: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._own_code import import_own
-from vig_pyg.cli._train_flags import TrainFlags, add_run_flags, network_flags, read_flags, stopped
+from vig_pyg.cli._train_flags import DATA, TrainFlags, add_run_flags, network_flags, read_flags, stopped
 
 if TYPE_CHECKING:
     from vig_pyg.classification import ClassificationConfig
@@ -69,7 +69,8 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     if first and (given := flags.resume or flags.out):  # images may take long to read
         check_run_folder(given, resume=flags.resume is not None)
     check_names(config.model, config.options)
-    data = load_data(config)
+    # an untrusted run folder causes no download: the user names the data again
+    data = load_data(config, download=flags.resume is None or DATA in flags.values)
     out = flags.resume or flags.out or free_name(Path("runs") / _folder_name(data.title))
     if first:
         size = config.image_size

@@ -6,11 +6,13 @@ from vig_pyg.classification.sources.registry import SOURCES, list_sources, make_
 # isort: split  (lists and messages name the sources in this order)
 from vig_pyg.classification.sources.digits import DigitsData  # isort: skip
 from vig_pyg.classification.sources.cifar import CifarData  # isort: skip
+from vig_pyg.classification.sources.collection import CollectionData
 from vig_pyg.classification.sources.files import CsvData, FolderData
 
 __all__ = [
     "SOURCES",
     "CifarData",
+    "CollectionData",
     "CsvData",
     "DigitsData",
     "FolderData",

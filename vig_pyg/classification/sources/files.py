@@ -11,7 +11,7 @@ from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.classification.config import Augmentation
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.folders import read_folders
-from vig_pyg.classification.splits import Split, check_split, chosen
+from vig_pyg.classification.splits import Source, Split, check_split, chosen
 from vig_pyg.classification.tables import read_table
 from vig_pyg.image_io import UnreadableImageError, read_image
 from vig_pyg.image_io._class_folders import some
@@ -43,7 +43,7 @@ class _FileData(ImageData):
         path = Path(path)
         preprocessing = Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct)
         title, split = self._read(path, on_broken)
-        split = _readable(split, preprocessing, path, on_broken)
+        split = readable(split, preprocessing, path, on_broken)
         super().__init__(
             title,
             train=split.train,
@@ -134,7 +134,7 @@ class CsvData(_FileData):
         return path.stem, read_table(path, missing=on_broken)
 
 
-def _readable(split: Split, preprocessing: Preprocessing, where: Path, on_broken: OnBroken) -> Split:
+def readable(split: Split, preprocessing: Preprocessing, where: Path | str, on_broken: OnBroken) -> Split:
     """Return the images without the unreadable ones (if `on_broken` is `"skip"`), and log probable mistakes."""
     if on_broken == "skip":
         parts = []
@@ -151,7 +151,7 @@ def _readable(split: Split, preprocessing: Preprocessing, where: Path, on_broken
     return split
 
 
-def _is_readable(path: str, preprocessing: Preprocessing) -> bool:
+def _is_readable(path: Source, preprocessing: Preprocessing) -> bool:
     try:
         preprocessing.convert(read_image(path))
     except (UnreadableImageError, FileNotFoundError) as error:

@@ -1,0 +1,223 @@
+"""The registry of readers, and what a reader returns."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from vig_pyg._io.text import terminal_text
+from vig_pyg._registry import Registry
+from vig_pyg.classification.folders import part_of
+from vig_pyg.image_io import StoredImage
+from vig_pyg.image_io._class_folders import some
+
+_log = logging.getLogger(__name__)
+
+#: Number of faults that are logged one by one.
+_MOST_LOGGED = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of one part of a data set, such as its training images.
+
+    Args:
+        images: The images: files, or images that are stored in other files.
+        labels: The class of each image: an index, or a name. All are of the same type.
+    """
+
+    images: list[str | StoredImage]
+    labels: list[int] | list[str]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A data set whose parts are read when they are needed.
+
+    Args:
+        title: Name of the data.
+        class_names: One name for each index in the labels; `None` if the data contains no list of classes.
+        parts: A function for each part that reads it, by the names that the data gives to its parts; the name `""` is
+            that of data without parts.
+
+    Example:
+        >>> flat = Collection("pets", ["cat", "dog"], {"": lambda: Part(["1.png", "2.png"], [0, 1])})
+        >>> flat.parts[""]().labels
+        [0, 1]
+    """
+
+    title: str
+    class_names: list[str] | None
+    parts: Mapping[str, Callable[[], Part]]
+
+    def choose(self, part: Literal["train", "val"], name: str | None = None) -> str | None:
+        """Return the name of the part that is used for training or for validation, or `None` if there is none.
+
+        Args:
+            part: The purpose of the images.
+            name: The name of the part, if the user gave one.
+
+        Raises:
+            ValueError: If there is no part with this name, or several could be meant.
+        """
+        there = some(repr(one) for one in self.parts)
+        if name is not None:
+            if name not in self.parts:
+                raise ValueError(f"{self.title} has no part {name!r}; it has {there}.")
+            return name
+        found = [one for one in self.parts if part_of(one) == part]
+        if part == "val" and not found:
+            found = [one for one in self.parts if part_of(one) == "test"]
+            if found:
+                _log.warning("%s has no validation images: %s is used instead.", terminal_text(self.title), some(found))
+        exact = [one for one in found if one == part] or found
+        if len(exact) > 1:
+            raise ValueError(f"{self.title} has several parts for {part}, {some(exact)}: name the one to use.")
+        return exact[0] if exact else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderOptions:
+    """How a data set is read; names are timm's.
+
+    Args:
+        root: Folder of torchvision's files.
+        input_key: Name of the images in a sample or row, if there are several images in it.
+        target_key: Name of the labels in a sample or row.
+        splits: Parts that the user named. A reader may accept more than the names of parts, such as patterns of files.
+        on_broken: `"stop"` raises an error at the first sample that is not as expected; `"skip"` logs and omits it.
+        download: If false, data that is not on this computer raises an error.
+    """
+
+    root: str = "data"
+    input_key: str | None = None
+    target_key: str | None = None
+    splits: tuple[str, ...] = ()
+    on_broken: Literal["stop", "skip"] = "stop"
+    download: bool = True
+
+
+Reader: TypeAlias = Callable[[str, ReaderOptions], Collection]
+
+#: All readers by their prefixes.
+READERS: Registry[Reader] = Registry("reader", advice=", followed by / and the name of the data")
+
+
+def register_reader(prefix: str) -> Callable[[Reader], Reader]:
+    """Register a reader: a decorator for a function from the name after the prefix, and options, to a `Collection`.
+
+    Args:
+        prefix: The prefix without the slash.
+
+    Raises:
+        ValueError: If another reader is registered for this prefix.
+
+    Example:
+        >>> @register_reader("stripes")
+        ... def read_stripes(name, options):
+        ...     return Collection(name, ["rows", "columns"], {"train": lambda: Part([], [])})
+        >>> open_collection("stripes/few", ReaderOptions()).title
+        'few'
+        >>> READERS.remove("stripes")  # this was an example
+    """
+    return READERS.register(prefix)
+
+
+def list_readers() -> list[str]:
+    """List the prefixes of all readers.
+
+    Example:
+        >>> import vig_pyg.classification.readers  # registers them
+        >>> [prefix for prefix in list_readers() if prefix in ("wds", "hfds", "torch")]
+        ['hfds', 'wds', 'torch']
+    """
+    return READERS.names()
+
+
+def reader_prefix(data: str) -> str | None:
+    """Return the prefix if a name of data has one, in any letter case as in timm, otherwise `None`.
+
+    Example:
+        >>> import vig_pyg.classification.readers  # registers them
+        >>> reader_prefix("wds/shards"), reader_prefix("./wds/shards"), reader_prefix("images/wds")
+        ('wds', None, None)
+    """
+    prefix, slash, name = data.partition("/")
+    return prefix.lower() if slash and name and prefix.lower() in READERS else None
+
+
+def open_collection(data: str, options: ReaderOptions) -> Collection:
+    """Open a data set that is named by prefix and name; its images are not read yet.
+
+    Args:
+        data: The name with its prefix, such as `"wds/shards"`.
+        options: How it is read.
+
+    Raises:
+        ValueError: If the prefix is unknown, or the data is not as expected.
+        OSError: If the data does not exist or cannot be downloaded.
+        ImportError: If a package is missing.
+    """
+    prefix, _, name = data.partition("/")
+    read = READERS.resolve(prefix.lower())
+    try:
+        return read(name, options)
+    except (ValueError, FileNotFoundError) as error:
+        if not Path(data).exists():
+            raise
+        raise type(error)(f"{error} To read the folder {data}, write ./{data}.") from error
+
+
+class Faults:
+    """What is done about samples that are not as expected.
+
+    Args:
+        on_broken: `"stop"` raises an error at the first one; `"skip"` logs them.
+        where: Name of the data, for messages.
+
+    Example:
+        >>> Faults("stop", "shards").add("shards/1.tar: 0001 has no label")
+        Traceback (most recent call last):
+        ValueError: shards/1.tar: 0001 has no label; remove it, or use --on-broken skip.
+    """
+
+    def __init__(self, on_broken: str, where: str) -> None:
+        self.on_broken, self.where, self.count = on_broken, where, 0
+
+    def add(self, what: str) -> None:
+        """Raise an error, or log the fault; of very many, only the first ones are logged."""
+        if self.on_broken == "stop":
+            raise ValueError(f"{what}; remove it, or use --on-broken skip.")
+        self.count += 1
+        if self.count <= _MOST_LOGGED:
+            _log.warning("Left out: %s", terminal_text(what))
+
+    def end(self) -> None:
+        """Log how many there were in all."""
+        if self.count > _MOST_LOGGED:
+            _log.warning("%d samples of %s were left out in all.", self.count, terminal_text(self.where))
+
+
+class PixelImage(StoredImage):
+    """An image that is in memory as an array of pixels.
+
+    Args:
+        pixels: The array `(H, W)` or `(H, W, C)`.
+        name: Name of the image for messages.
+    """
+
+    __slots__ = ("name", "pixels")
+
+    def __init__(self, pixels: np.ndarray, name: str) -> None:
+        self.pixels, self.name = pixels, name
+
+    def content(self) -> np.ndarray:
+        return self.pixels
+
+    def __str__(self) -> str:
+        return self.name

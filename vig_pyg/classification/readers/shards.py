@@ -1,0 +1,188 @@
+"""`wds/...`: shards of WebDataset, tar archives in which files with the same name before the first dot are a sample."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from vig_pyg._io.text import terminal_text
+from vig_pyg.classification.readers._shard_layout import class_names_of, find_shards, json_key_of
+from vig_pyg.classification.readers._tar import DamagedTarError, Member, members
+from vig_pyg.classification.readers.registry import Collection, Faults, Part, ReaderOptions, register_reader
+from vig_pyg.image_io import IMAGE_EXTENSIONS, MAX_BYTES, StoredImage, UnreadableImageError, is_passed_over
+from vig_pyg.image_io._class_folders import composed
+
+#: Largest files with a label, and with the values of a sample, in bytes.
+_LABEL_LIMIT, _JSON_LIMIT = 1_000, 1 << 16
+#: Name and ending of a member, as WebDataset divides them.
+_SAMPLE = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.S)
+
+
+class ShardImage(StoredImage):
+    """An image in a shard.
+
+    Args:
+        file: The shard.
+        member: The image in it.
+    """
+
+    __slots__ = ("file", "name", "offset", "size")
+
+    file: str
+
+    def __init__(self, file: str, member: Member) -> None:
+        self.file, self.name, self.offset, self.size = file, member.name, member.offset, member.size
+
+    def content(self) -> bytes:
+        if self.size > MAX_BYTES:
+            raise UnreadableImageError(f"the file is larger than {MAX_BYTES} bytes")
+        content = _bytes_at(self.file, self.offset, self.size)
+        if len(content) < self.size:
+            raise UnreadableImageError("damaged or cut short (the shard has become shorter)")
+        return content
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.name}"
+
+
+@register_reader("wds")
+def read_shards(name: str, options: ReaderOptions) -> Collection:
+    """Read shards of WebDataset: tar archives with an image and a label (`.cls`) for each sample.
+
+    Only the headers of the archives and the labels are read in advance, so that the samples have an order and a
+    number: training resumes in the middle of an epoch exactly, and every process reads only its own images. The parts
+    are those of timm's `_info.json`, or the words train, val and test in the names of folders or files. Class names
+    are read from `classnames.txt`. Nothing is extracted.
+
+    Args:
+        name: A folder of shards, one shard, or a pattern such as `"shards/pets-{train,val}-{000..127}.tar"`.
+        options: `input_key` is the ending of the images, if a sample has several (`"jpg;png"`); `target_key` is the
+            ending of the label, or its key in the sample's `.json`.
+
+    Raises:
+        FileNotFoundError: If there are no such files.
+        ValueError: If the files are not shards of labeled images.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "train-0.tar").write_bytes(bytes(1024))
+        ...     list(read_shards(root, ReaderOptions()).parts)
+        1024
+        ['train']
+    """
+    root, parts = find_shards(name, options.splits)
+    names = class_names_of(root)
+    title = Path(name).stem if Path(name).is_file() else root.resolve().name
+    reading = {part: partial(_read, part, root, shards, names, options) for part, shards in parts.items()}
+    return Collection(title, names, reading)
+
+
+def _read(part: str, root: Path, shards: list[Path], names: list[str] | None, options: ReaderOptions) -> Part:
+    key = options.target_key or json_key_of(root, part)
+    faults = Faults(options.on_broken, str(root))
+    images: list[str | StoredImage] = []
+    labels: list[str] = []
+    for shard in shards:
+        for sample, files in _samples(shard, faults):
+            where = f"{shard}: {sample}"
+            try:
+                image = _image(files, options.input_key)
+                label = None if image is None else _label(str(shard), files, key)
+            except ValueError as error:
+                faults.add(f"{where} {error}")
+                continue
+            if image is None or label is None:
+                continue
+            if names is not None and not (label.isdecimal() and len(label) < 10 and int(label) < len(names)):
+                faults.add(
+                    f"{where} has the label {terminal_text(label, limit=40)}, but there are {len(names)} classes"
+                )
+                continue
+            images.append(ShardImage(str(shard), image))
+            labels.append(label)
+    faults.end()
+    if all(label.isdecimal() and len(label) < 19 for label in labels):
+        return Part(images, [int(label) for label in labels])
+    return Part(images, labels)
+
+
+def _samples(shard: Path, faults: Faults) -> Iterator[tuple[str, dict[str, Member]]]:
+    """Yield the samples of a shard: their names, and their files by ending."""
+    current, files = "", dict[str, Member]()
+    try:
+        for member in members(shard):
+            base = member.name.rpartition("/")[2]
+            if is_passed_over(base):
+                continue
+            if member.fault:
+                faults.add(f"{shard}: {member.name} must not be used ({member.fault})")
+                continue
+            found = _SAMPLE.fullmatch(member.name)
+            if found is None:
+                continue
+            name, end = found[1], found[2].lower()
+            if name != current or end in files:
+                if files:
+                    yield current, files
+                current, files = name, {}
+            files[end] = member
+    except DamagedTarError as error:
+        faults.add(f"{shard} is not read to its end ({error})")
+    if files:
+        yield current, files
+
+
+def _image(files: dict[str, Member], key: str | None) -> Member | None:
+    """Return the image of a sample, or `None` if the sample has neither image nor label."""
+    if key is not None:
+        found = [files[end] for end in key.lower().split(";") if end in files][:1]
+    else:
+        found = [member for end, member in files.items() if f".{end}" in IMAGE_EXTENSIONS]
+    if len(found) > 1:
+        ends = ", ".join(end for end in files if f".{end}" in IMAGE_EXTENSIONS)
+        raise ValueError(f"has several images ({ends}): choose one with --input-key")
+    if not found and "cls" in files:
+        raise ValueError("has a label but no image" + (f" that ends in {key}" if key else ""))
+    return found[0] if found else None
+
+
+def _label(shard: str, files: dict[str, Member], key: str | None) -> str | None:
+    """Return the label of a sample as text, or `None` for an image that is marked as unlabeled (-1)."""
+    end = key or "cls"
+    if end in files:
+        text = _text(shard, files[end], _LABEL_LIMIT).strip()
+        label: object = int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else text
+    elif key is None or "json" not in files:
+        what = "cls" if key is None else f"{key} or .json"
+        raise ValueError(f"has no label (.{what}); --target-key names another one")
+    else:
+        text = _text(shard, files["json"], _JSON_LIMIT)
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError("has a .json file that is not JSON") from error
+        if not isinstance(values, dict) or key not in values:
+            raise ValueError(f"has no {key} in its .json")
+        label = values[key]
+    if isinstance(label, bool) or not isinstance(label, int | str) or label == "" or len(str(label)) > 200:
+        raise ValueError(f"has a label that is neither a number nor a name ({terminal_text(label, limit=40)})")
+    return None if isinstance(label, int) and label < 0 else composed(str(label))
+
+
+def _text(shard: str, member: Member, limit: int) -> str:
+    if member.size > limit:
+        raise ValueError(f"has {member.size} bytes in {member.name.rpartition('/')[2]}, expected at most {limit}")
+    try:
+        return _bytes_at(shard, member.offset, member.size).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"has a {member.name.rpartition('.')[2]} that is not text in UTF-8") from error
+
+
+def _bytes_at(path: str, offset: int, size: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(size)
