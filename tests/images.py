@@ -43,7 +43,7 @@ BROKEN = {
     "weights.png": r"not an image, or not in one of the formats",
     "huge.png": r"larger than \d+ pixels",
     "narrow.png": r"1 x 200 pixels are too narrow",
-    "float.tif": r"holds floating-point numbers",
+    "float.tif": r"contains floating-point numbers",
     "32_bits.tif": r"its integers do not have 16 bits",
 }
 #: Files that are unusual, and the color (red, green, blue) that they show.

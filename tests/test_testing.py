@@ -43,7 +43,7 @@ class Broken(nn.Module):
 LAWS = {
     "numbering": (testing.assert_permutation_equivariance, "Broken depends on the numbering of the nodes"),
     "order": (testing.assert_edge_order_invariance, "Broken depends on the order of the edges"),
-    "pair": (testing.assert_bipartite_equals_plain, r"Broken treats \(x, x\) otherwise than x"),
+    "pair": (testing.assert_bipartite_equals_plain, r"Broken gives another result for \(x, x\) than for x"),
     "graphs": (testing.assert_graph_independence, "Broken mixes the graphs of a batch"),
     "idle": (testing.assert_parameters_get_gradients, "Broken has parameters without a finite gradient: idle"),
     "nan": (testing.assert_edge_order_invariance, "the difference is nan, above 1e-12"),
@@ -138,8 +138,8 @@ def faulty_builder(fault):
         ("type", r"Expected \(2, E\) int64: .*float32"),
         ("range", "refer to missing nodes"),
         ("sorted", "not sorted by target"),
-        ("joined", "54 edges join two images"),
-        ("cut", "Image 1 has other edges alone than in the batch"),
+        ("joined", "54 edges connect two images"),
+        ("cut", "Image 1 has different edges alone than in the batch"),
     ],
 )
 def test_builder_law_catches_faults(fault, message):

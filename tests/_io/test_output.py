@@ -295,6 +295,6 @@ def test_a_result_never_replaces_what_is_read(tmp_path, make):
     out = tmp_path / "out.jpg" if make else tmp_path / "." / "photo.jpg"
     if make:
         make(photo, out)
-    with pytest.raises(ValueError, match=r"photo\.jpg, which is read: choose another name"):
+    with pytest.raises(ValueError, match=r"photo\.jpg, which is an input: choose another name"):
         check_no_input([None, other, out], [tmp_path / "nothing", photo])
     check_no_input([None, other, tmp_path / "new"], [photo, out, "\0", "x" * 300])

@@ -117,7 +117,7 @@ def test_a_namespace_is_read_and_anything_else_in_it_refused(tmp_path):
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
-    with pytest.raises(ValueError, match=r"list.pth holds a list, expected a state dict"):
+    with pytest.raises(ValueError, match=r"list.pth contains a list, expected a state dict"):
         weights.load_weights(vig_micro(), tmp_path / "list.pth")
 
 
@@ -150,7 +150,7 @@ def test_wrappers_in_wrappers_and_prefixes_on_prefixes_come_off():
 
 
 def test_what_is_no_tensor_is_named():
-    with pytest.raises(ValueError, match=r"got other things at 3; optimizer"):
+    with pytest.raises(ValueError, match=r"got other values at 3; optimizer"):
         weights.unwrap_state_dict({"a": torch.zeros(1), "optimizer": {}, 3: torch.zeros(1)})
 
 

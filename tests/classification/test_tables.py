@@ -186,7 +186,7 @@ def other_split(made):
     if made.divided:
         row = made.rng.choice(made.rows)
         row["split"] = "perhaps"
-        made.refused.append(rf"must say train and val, got .*perhaps.* \(row {made.line(row)}\)")
+        made.refused.append(rf"needs train and val, got .*perhaps.* \(row {made.line(row)}\)")
 
 
 def long_row(made):
@@ -311,7 +311,7 @@ def test_what_is_no_table_is_refused(tmp_path):
         b"PK\3\4\0\0": "is not a text file: expected a folder of images, or a table saved as CSV",
         b"p\0a\0t\0h\0": "is not a text file",
         b"": r"needs the columns path, label and optionally split, got \[\]",
-        b"\xff\xfea": "is not in UTF-16-LE, as its first bytes say",
+        b"\xff\xfea": "is not in UTF-16-LE, as its first bytes declare",
         b"path,label,label\na,b,c\n": "has two columns called label",
         b"path,label\n": "has no rows below its header",
         b"path,label\n" + b"a" * 200_000 + b",b\n": "not valid CSV after row 1",

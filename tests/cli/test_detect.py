@@ -84,7 +84,7 @@ def test_results_never_replace_annotations_or_models(trained, tmp_path, capsys):
     assert len(files) > 2
     for path in files:
         told = fails(capsys, "detect", "evaluate", run, source, "--out", path, "--overwrite", "--quiet")
-        assert "which is read: choose another name" in told
+        assert "which is an input: choose another name" in told
     assert {path: path.read_bytes() for path in files} == before
 
 

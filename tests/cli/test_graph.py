@@ -40,7 +40,7 @@ def test_graph_writes_a_page_and_does_not_overwrite(trained, capsys, tmp_path):
     assert main(["graph", str(run), str(image), "--out", str(out), "--overwrite"]) == 0
     assert '"patch":[0.5,0.5]' in out.read_text()
     assert "patch must be" in fails(capsys, "graph", run, image, "--out", tmp_path / "b.html", "--patch", "1.5,0")
-    assert "make it first" in fails(capsys, "graph", run, image, "--out", tmp_path / "nowhere" / "b.html")
+    assert "create it first" in fails(capsys, "graph", run, image, "--out", tmp_path / "nowhere" / "b.html")
     assert [path.name for path in tmp_path.iterdir()] == ["graph.HTML"]
 
 
@@ -95,7 +95,7 @@ def test_graph_checks_its_output_before_the_work_and_leaves_nothing(saved, pictu
             "is a pipe": "pipe.png",
             "is a folder": ".",
             "cannot be drawn: use one of the extensions .html, ": "a.exe",
-            "make it first": "nowhere/a.png",
+            "create it first": "nowhere/a.png",
             "file is a file, not a folder": "../file/a.png",
         }.items():
             assert message in fails(capsys, "graph", saved, image, "--out", out / name)

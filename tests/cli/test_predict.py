@@ -132,7 +132,7 @@ def test_results_never_replace_images_or_models(saved, pictures, tmp_path, capsy
     names = [photo, tmp_path / "same.png"]
     names += [model / name for name in ("config.json", "model.safetensors") if command != "graph"]
     for option, name in itertools.product(options, names):
-        assert "which is read: choose another name" in fails(
+        assert "which is an input: choose another name" in fails(
             capsys, command, model, source, option, name, "--overwrite"
         )
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

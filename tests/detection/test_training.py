@@ -374,7 +374,7 @@ def test_other_classes_than_at_the_beginning(tmp_path):
     coco, out = make_coco(tmp_path / "data", count=4), tmp_path / "run"
     fit(plan(coco, epochs=1), out)
     change(coco, lambda content: content["categories"][0].update(name="green"))
-    with pytest.raises(ValueError, match=r"classes of .* are not those with which the run in .*run started"):
+    with pytest.raises(ValueError, match=r"classes of .* differ from those with which the run in .*run started"):
         fit(plan(coco, epochs=1), out, resume=True)
 
 

@@ -92,7 +92,7 @@ def test_nothing_in_a_hostile_run_folder_runs(tmp_path):
     good = torch.load(path, weights_only=True)
     torch.save({**good, "loops": Runs(os.mkdir, str(tmp_path / "marker"))}, path)
     with pytest.raises(
-        ValueError, match=r"last\.ckpt holds more than .*reading it would execute \S*mkdir.*nothing in it was run"
+        ValueError, match=r"last\.ckpt contains more than .*reading it would execute \S*mkdir.*nothing in it was run"
     ):
         run(tmp_path / "run", epochs=1, resume=True)
     assert [p.name for p in tmp_path.iterdir()] == ["run"]

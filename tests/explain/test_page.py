@@ -85,7 +85,7 @@ def test_a_page_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match="not overwritten"):
         save_html(image, graphs, tmp_path / "a.html", title="other")
     assert (tmp_path / "a.html").read_bytes() == before
-    with pytest.raises(FileNotFoundError, match="does not exist: make it first"):
+    with pytest.raises(FileNotFoundError, match="does not exist: create it first"):
         save_html(image, graphs, tmp_path / "nowhere" / "a.html")
 
 

@@ -65,7 +65,7 @@ WRONG = {
     "missing": ({"head.fc1.bias": None}, "missing: head.fc1.bias"),
     "unexpected": ({"head.fc3.bias": torch.zeros(2)}, "unexpected: head.fc3.bias"),
     "shape": ({"head.fc2.bias": torch.zeros(10)}, r"head.fc2.bias has shape \(10,\), expected \(1000,\)"),
-    "no tensor": ({"head.fc2.bias": 3.0}, "Expected a state dict of tensors, got other things at head.fc2.bias"),
+    "no tensor": ({"head.fc2.bias": 3.0}, "Expected a state dict of tensors, got other values at head.fc2.bias"),
 }
 
 

@@ -1,7 +1,7 @@
 """Checks of the names of output files and folders, before the results are computed.
 
-Outputs are never written through or over symbolic links, pipes or devices. This includes `/dev/stdout` and `/dev/null`,
-because a file that is replaced atomically cannot be a stream.
+Outputs are never written through symbolic links, and never replace links, pipes or devices. This includes `/dev/stdout`
+and `/dev/null`, because a stream cannot be replaced atomically.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def check_no_input(outputs: Iterable[str | Path | None], inputs: Iterable[str | 
     for path in inputs:
         found = _found(path)
         if found and (out := there.get((found.st_dev, found.st_ino))):
-            raise ValueError(f"{out} would replace {path}, which is read: choose another name for the result.")
+            raise ValueError(f"{out} would replace {path}, which is an input: choose another name for the result.")
 
 
 def _found(path: str | Path) -> os.stat_result | None:
@@ -101,13 +101,13 @@ def _found(path: str | Path) -> os.stat_result | None:
 def _look(path: Path) -> os.stat_result | None:
     """Return the status of a path without following links, or `None`; raise `OSError` for invalid names."""
     if "\0" in str(path):
-        raise _error(OSError, errno.EINVAL, f"{str(path)!r} cannot be the name of a file: it holds a NUL character.")
+        raise _error(OSError, errno.EINVAL, f"{str(path)!r} cannot be the name of a file: it contains a NUL character.")
     if os.name == "nt":
         _check_windows_name(path)
     try:
         return os.lstat(path)
     except NotADirectoryError:
-        return None  # `_check_above` finds the file that is in the way, and names it
+        return None  # `_check_above` names the file that takes the place of a folder
     except FileNotFoundError:
         return None
     except UnicodeEncodeError as error:
@@ -154,7 +154,7 @@ def _check_above(path: Path, size: int) -> None:
         raise NotADirectoryError(f"{path} cannot be written: {above} is {what}.")
     _check_length(path, above)
     try:
-        # permissions alone do not say it: root may write anywhere, but not to a disk that is mounted read-only
+        # permissions are not sufficient: root may write anywhere, except on a disk that is mounted read-only
         with tempfile.TemporaryFile(dir=above):
             pass
     except OSError as error:
@@ -170,7 +170,7 @@ def _check_above(path: Path, size: int) -> None:
 
 
 def _check_length(path: Path, above: Path) -> None:
-    """Check the length of each part of a path; for folders that do not exist yet, no other function checks it."""
+    """Check the length of each part of a path; no other check does so for folders that do not exist yet."""
     if not hasattr(os, "pathconf"):
         return
     most = os.pathconf(above, "PC_NAME_MAX")

@@ -1,6 +1,6 @@
 """Reading of untrusted YAML files in bounded time and memory, with PyYAML's safe loader, which executes no code.
 
-The limits are those for JSON. In addition, expanded aliases may not exceed the limit for a file without aliases.
+The limits are those for JSON. They also apply to the document with all aliases expanded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import yaml
 from vig_pyg._io.bounded_json import DEPTH_LIMIT, DIGITS_LIMIT, kind_of, read_bounded
 from vig_pyg._io.text import error_text, terminal_text
 
-#: Largest document in bytes; PyYAML reads some 100 kB in a second.
+#: Largest document in bytes; PyYAML reads about 100 kB per second.
 YAML_LIMIT = 64 * 2**10
 #: Largest number of values of a document with all aliases expanded.
 NODE_LIMIT = 20_000
@@ -62,18 +62,19 @@ def parse_yaml(text: str, *, where: str) -> Any:
     if len(text) > YAML_LIMIT:
         raise ValueError(f"{where} is larger than {YAML_LIMIT / 2**10:.0f} KiB, expected a few settings.")
     try:
-        return yaml.load(text, Loader=BoundedLoader)  # a safe loader
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:  # dates raise ValueError
+        return yaml.load(text, Loader=BoundedLoader)  # `BoundedLoader` is a safe loader
+    # Invalid dates raise ValueError.
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{where} is not YAML as expected: {error_text(error, limit=300)}") from error
 
 
 class BoundedLoader(yaml.SafeLoader):
-    """A loader of plain values, lists and mappings; every alias counts as much as the value to which it refers."""
+    """A loader of plain values, lists and mappings; each alias is counted like the value to which it refers."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self.depth = 0
-        self.count = 0  # nodes so far, aliases unfolded
+        self.count = 0  # number of nodes so far, with expanded aliases
         self.sizes: dict[int, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -114,7 +115,7 @@ class BoundedLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# PyYAML reads 1e-3 as text, as in YAML 1.1; in YAML 1.2 and other tools it is a number
+# PyYAML follows YAML 1.1, in which 1e-3 is text; in YAML 1.2 it is a number
 BoundedLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from vig_pyg._io.schema import Check, Scalar, choice, either, flag, mapping, optional, text
 
-#: Largest number of characters of a text without its own bounds: that of the longest path in Linux.
+#: Largest number of characters of a text without its own bounds, which is the length of the longest path in Linux.
 TEXT_LIMIT = 4_096
 
 
@@ -43,7 +43,7 @@ def check_fields(values: Any) -> None:
     cls: type = type(values)
     for name, check in checks_of(cls).items():
         value = getattr(values, name)
-        if not is_dataclass(value):  # which has checked itself
+        if not is_dataclass(value):  # a nested dataclass has checked itself
             check(value, name)
 
 

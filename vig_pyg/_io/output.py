@@ -81,14 +81,14 @@ def write_file(path: str | Path, content: Content, *, overwrite: bool = False) -
 
 def _replace(path: Path, data: bytes) -> None:
     """Write the bytes to a temporary file in the same folder, and rename it."""
-    # a long name leaves no room for more letters in the name of the partial file
+    # the name of the temporary file contains only the start of a long name, because its length is limited
     handle, partial = tempfile.mkstemp(prefix=f".{path.name[:40]}-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, 0o644)  # files of mkstemp are readable by the owner only
+        os.chmod(partial, 0o644)  # only the owner can read a file that mkstemp creates
         os.replace(partial, path)
     finally:
         Path(partial).unlink(missing_ok=True)
@@ -99,7 +99,7 @@ def _as_bytes(content: Content) -> bytes:
         buffer = io.BytesIO()
         content(buffer)
         return buffer.getvalue()
-    # a file name may not be valid Unicode; JSON needs the backslash escape
+    # file names may contain invalid Unicode, which needs an escape, also in JSON
     return content.encode(errors="backslashreplace") if isinstance(content, str) else content
 
 
@@ -111,7 +111,7 @@ def _make_folders(folder: Path, made: list[Path]) -> None:
     try:
         _make_folder(folder, made)
     except FileExistsError:
-        if not folder.is_dir():  # another process may have made it meanwhile
+        if not folder.is_dir():  # another process may have created the folder in the meantime
             raise
 
 
@@ -120,7 +120,7 @@ def _make_folder(folder: Path, made: list[Path]) -> None:
     try:
         folder.mkdir()
     except FileExistsError:
-        made.pop()  # another process has created it
+        made.pop()  # another process has created the folder
         raise
 
 

@@ -130,7 +130,7 @@ def optional(check: Check) -> Check:
 
 
 def either(*checks: Check) -> Check:
-    """Return a check that accepts the values of any check; the error is that of the last, or lists all if scalar.
+    """Return a check that accepts the values of any of several checks; the error lists all if they are scalar.
 
     Example:
         >>> either(whole(1, 9), listing(whole(1, 9), 2, 2))([3, 9], "config.json: k")
@@ -202,12 +202,12 @@ def _wrong(where: str, expected: str, value: Any) -> ValueError:
 
 
 def _shown(value: Any) -> str:
-    # the digits of a huge number would take long to write
+    # converting a huge number to digits would take long
     return repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a huge number"
 
 
 def nearest(name: object, known: Collection[str]) -> str:
-    """Return an unknown name for a message, with the name that was probably meant.
+    """Return an unknown name as text for a message, with the valid name that was probably meant.
 
     Example:
         >>> nearest("epoch", ["epochs", "lr"])

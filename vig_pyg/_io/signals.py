@@ -14,7 +14,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasat
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal requests the end of the process; this is handled in the same places as Ctrl-C.
+    """A signal requests the end of the process; the same code handles this exception and Ctrl-C.
 
     Args:
         signum: The signal.

@@ -2,7 +2,7 @@ r"""Escaping of untrusted text (file names, class names, messages of other libra
 
 Each function is for one kind of place and returns only printable characters. Characters that could move the cursor,
 color a terminal, change the text direction, end a line, or be invisible are written as visible escapes such as `\x1b`,
-as `repr` does. Files for programs, such as those of `--json`, contain every name exactly.
+as `repr` does. Files for programs, such as those of `--json`, contain every name unchanged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def terminal_text(value: object, *, limit: int = 1000) -> str:
         'cat\\x1b[2J\\n.jpg'
     """
     text = str(value)
-    if len(text) > 2 * limit:  # an escape is longer than its character, so this loses nothing that would be shown
+    if len(text) > 2 * limit:  # an escape is not shorter than its character, so nothing that would be shown is lost
         text = text[:limit] + text[-limit:]
     return shortened(_escaped(text), limit)
 
@@ -91,7 +91,7 @@ def markdown_code(value: object, *, limit: int = 2000) -> str:
 
 
 def plot_text(value: object, *, limit: int = 40) -> str:
-    r"""Escape a label for matplotlib: no character starts mathtext, and characters without a glyph become escapes.
+    r"""Escape a label for matplotlib, so that no character starts mathtext; characters without a glyph become escapes.
 
     Args:
         value: The value to show.
@@ -188,7 +188,7 @@ def _glyphs() -> Callable[[str], bool]:
     for family in FontProperties().get_family():
         try:
             fonts.append(get_font(findfont(FontProperties(family=family), fallback_to_default=False)))
-        except ValueError:  # the family is not installed; matplotlib goes on to the next
+        except ValueError:  # the font family is not installed; matplotlib then uses the next one
             continue
     fonts = fonts or [get_font(findfont(FontProperties()))]
     return lambda char: any(font.get_char_index(ord(char)) for font in fonts)

@@ -1,7 +1,7 @@
-"""Analysis of what a pickle of `torch.save` would do when it is read, without executing it.
+"""Analysis of a pickle of `torch.save`, without executing it.
 
-The instructions are executed on placeholders. They are refused unless they create plain containers of plain tensors,
-whose data lies inside the file.
+The instructions are executed on placeholders. A pickle is refused unless it only creates plain containers of plain
+tensors whose data lies inside the file.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ DTYPES = {
 } | {"torch.bool"}
 #: Largest pickle in bytes, without the data of the tensors; those of Vision GNNs have less than a megabyte.
 MOST_PICKLE = 4 * 2**20
-#: Tensors may repeat the data of the file (tied weights, `expand`) this many times, or up to this number of bytes.
+#: Tensors may share data of the file (tied weights, `expand`). In memory they may have this many times the size of the
+#: file, or this number of bytes.
 MOST_TIMES, FREE_BYTES = 4, 16 * 2**20
-#: Steps of hashing for each instruction of a pickle; tuples of tuples of the same tuple would need 2**60.
+#: Largest number of hashing steps per instruction of a pickle; nested tuples that repeat the same tuple could need
+#: 2**60.
 MOST_WORK = 64
-#: Upper limit of counted costs, because a cost that doubles at each step would become a very long number.
+#: Upper limit of counted costs; a cost that doubles at each step would otherwise become a very long number.
 ENOUGH = 10**9
 #: Largest number of dimensions, more than any tensor has.
 MOST_SIDES = 64
@@ -59,7 +61,7 @@ class _Name:
 
 @dataclass(frozen=True, eq=False)
 class _Tuple:
-    """A tuple, with the number of steps for hashing or printing it; shared parts count every time."""
+    """A tuple, with the number of steps for hashing or printing it; a shared part is counted each time."""
 
     items: list[Any]
     cost: int
@@ -67,7 +69,7 @@ class _Tuple:
 
 @dataclass(eq=False)
 class Box:
-    """A container or a created object; for the numbers of a tensor, also their size in bytes and their count."""
+    """A container or a created object; for the data of a tensor, also its size in bytes and number of elements."""
 
     kind: str
     cost: int = 1
@@ -91,7 +93,7 @@ class Machine:
 
     def __init__(self, size: int, records: Mapping[str, int] | None) -> None:
         self.size, self.records = size, records
-        self.storages: dict[Any, int] = {}  # bytes of each that tensors ask for
+        self.storages: dict[Any, int] = {}  # bytes of each storage that tensors require
         self.total = self.work = 0
 
     def run(self, file: BinaryIO) -> Any:
@@ -180,7 +182,7 @@ class Machine:
         if name not in CALLS or not isinstance(args, _Tuple):
             raise HoldsMoreError(name)
         self.work += args.cost
-        if name == "_codecs.encode" and args.items[1:] != ["latin1"]:  # how bytes are written in protocol 2
+        if name == "_codecs.encode" and args.items[1:] != ["latin1"]:  # protocol 2 writes bytes in this form
             raise HoldsMoreError(name)
         if name == "torch._utils._rebuild_tensor_v2":
             self._count(*args.items[:4])
@@ -194,7 +196,8 @@ class Machine:
             raise ValueError("the shape of a tensor is damaged")
         last = offset + sum((side - 1) * step for side, step in zip(sides, steps, strict=True))
         if 0 not in sides and last >= storage.count:
-            raise ValueError("a tensor extends beyond its storage")  # torch may return uninitialized memory
+            # For such a tensor, torch may return uninitialized memory.
+            raise ValueError("a tensor extends beyond its storage")
         self.total += prod(sides) * storage.width
         if self.total > MOST_TIMES * self.size + FREE_BYTES:
             raise ValueError(f"its tensors take more than {MOST_TIMES} times the file's bytes in memory")
@@ -215,7 +218,7 @@ class Machine:
 
 
 def _global(arg: str) -> _Name:
-    """Return a name that the pickle imports, if it is harmless."""
+    """Return a name that the pickle imports, if the name is allowed."""
     module, _, name = arg.partition(" ")
     full = f"{module}.{name}"
     is_storage = module in ("torch", "torch.storage") and name in {f"{kind}Storage" for kind in STORAGES}

@@ -18,7 +18,7 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 def check_torch_file(file: BinaryIO, size: int) -> None:
-    """Raise an error for a file of `torch.save` that is damaged, or needs memory or time out of proportion to its size.
+    """Raise an error for a file of `torch.save` that is damaged, or needs far more memory or time than its size allows.
 
     Args:
         file: The open file at position 0, to which it is reset afterwards.
@@ -68,7 +68,7 @@ def check_records(file: BinaryIO, size: int) -> list[zipfile.ZipInfo]:
         if len(names) != len(entries):
             raise ValueError("two of its records have the same name")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("it is compressed, and torch.save writes no records that are compressed")
+            raise ValueError("it is compressed, but torch.save writes uncompressed records")
         if sum(entry.file_size for entry in entries) > size:
             raise ValueError("its records are larger than the file")
         if (wrong := archive.testzip()) is not None:
@@ -78,12 +78,12 @@ def check_records(file: BinaryIO, size: int) -> list[zipfile.ZipInfo]:
 
 def _check_legacy(file: BinaryIO, size: int) -> None:
     """Check the format that torch wrote before version 1.6: five pickles, followed by the storages."""
-    start = file.read(2 * MOST_PICKLE)  # not the file itself, from which a false length would be read at once
+    start = file.read(2 * MOST_PICKLE)  # a copy in memory; from the file itself, torch would read any length at once
     rest, file = size - len(start), BytesIO(start)
     head = Machine(size, {})
     if [head.run(file), head.run(file)] != [MAGIC, PROTOCOL]:
         raise ValueError("it does not start as files of torch.save do")
-    head.run(file)  # about the machine that wrote it
+    head.run(file)  # this pickle describes the machine that wrote the file
     body, tail = Machine(size, None), Machine(size, {})
     body.run(file)
     keys = tail.run(file)

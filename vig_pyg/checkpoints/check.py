@@ -1,4 +1,4 @@
-"""Checks of whether tensors match a model, and which of them may be resized or omitted."""
+"""Checks whether tensors match a model, and adapts or omits those that may differ."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def faults(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[
 
 
 def type_fault(key: str, have: Tensor, want: Tensor) -> str:
-    """Return the reason why a tensor cannot be copied into another except for rounding, or `""`."""
+    """Return the reason why a tensor cannot be copied into another one without loss (except rounding), or `""`."""
     if _kind(have) != _kind(want):
         return f"{key} is {have.dtype}, expected {want.dtype}"
     if have.layout != torch.strided:
@@ -74,8 +74,8 @@ def resize_position(state: State, expected: Mapping[str, Tensor]) -> list[str]:
 def adapt_channels(state: State, expected: Mapping[str, Tensor]) -> list[str]:
     """Adapt the first convolution to the image channels of the model, and return a note if it was adapted.
 
-    For one channel its weights are summed over the channels; for more they are repeated, and scaled such that an image
-    with equal channels gives the same features, as timm does.
+    For one channel, the weights are summed over the channels. For more channels, they are repeated and scaled, so that
+    an image with equal channels gives the same features. timm does the same.
     """
     if FIRST not in state or FIRST not in expected:
         return []
@@ -95,7 +95,7 @@ def adapt_channels(state: State, expected: Mapping[str, Tensor]) -> list[str]:
 
 
 def leave_unfit(state: State, expected: Mapping[str, Tensor], notes: list[str]) -> set[str]:
-    """Remove tensors that do not fit, add notes, and return the names of tensors of the model that are not loaded."""
+    """Remove tensors that do not fit, and add notes; return the names of the model's tensors that are not loaded."""
     wrong = [
         key
         for key, tensor in state.items()

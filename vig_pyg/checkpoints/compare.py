@@ -11,7 +11,7 @@ from vig_pyg.config import ModelConfig, PyramidViGConfig
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS
 
-#: The options on which the neighbors depend, by graph name; the user's own graphs may use k and dilation.
+#: The options on which the neighbors depend, by graph name. A graph of the user may depend on k and dilation.
 _OF_GRAPH: dict[str, tuple[str, ...]] = {
     "knn": ("k", "dilation", "position"),
     "window": ("k", "dilation"),
@@ -37,8 +37,8 @@ class Difference(NamedTuple):
 class Comparison(NamedTuple):
     """The differences between the options of weights and model, and the fields that the weights do not record.
 
-    The size of the grid limits the dilation. If the grids differ in this, `grid_note` describes it, otherwise it is
-    empty. This is not a difference of the configuration, and a resized position embedding also shows it.
+    The size of the grid limits the dilation. If the limits differ, `grid_note` describes this; otherwise it is empty.
+    It is not a difference between the configurations, and the note about a resized position embedding also shows it.
     """
 
     differences: tuple[Difference, ...]
@@ -69,7 +69,7 @@ def compare(theirs: Mapping[str, Any], config: ModelConfig) -> Comparison:
     if unnamed or _same(theirs["graph"], ours["graph"]):
         names += _OF_GRAPH.get(ours["graph"] or "", ("k", "dilation"))
     if not isinstance(config, PyramidViGConfig) and ours["position"] is theirs.get("position") is None:
-        names = [name for name in names if name != "position"]  # a ViG has no such option
+        names = [name for name in names if name != "position"]  # a ViG has no option `position`
     unknown = [name for name in names if not _said(name, theirs, ours)]
     known = [name for name in names if name not in unknown]
     found = [
@@ -82,7 +82,7 @@ def compare(theirs: Mapping[str, Any], config: ModelConfig) -> Comparison:
 
 
 def _said(name: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    """True if both values are known; a callable without a name is unknown."""
+    """True if both values are known; a callable without a name counts as unknown."""
     return name in theirs and (name not in ("conv", "graph") or None not in (theirs[name], ours[name]))
 
 
@@ -93,13 +93,13 @@ def _same(one: Any, two: Any) -> bool:
 
 
 def _names(name: str) -> list[str]:
-    """Return the name of an operator or graph, and the place where the object registered under this name is defined."""
+    """Return the name of an operator or graph, and where the object that is registered under this name is defined."""
     places = [place_of(registry[name]) for registry in (CONVS, GRAPHS) if name in registry]
     return [name.replace(":", "."), *(place for place in places if place)]  # `my_ops:MyConv` is an import path
 
 
 def _same_name(one: str, two: str) -> bool:
-    # a class of a script has another module when it is imported from there
+    # a class that is defined in a script has another module name if the script is imported
     ends = {text.removeprefix("__main__") for text in (one, two) if text.startswith("__main__.")}
     return one == two or any(all(text.endswith(end) for text in (one, two)) for end in ends)
 
@@ -127,7 +127,7 @@ def _neighbors(theirs: Mapping[str, Any], config: ModelConfig, known: list[str])
         most, here = (max(dilation for _, dilation in blocks) for blocks in (there.neighbors(), ours))
         return [], (
             f"The largest dilation is {most} for image_size={image_size} of the weights, and {here} for image_size="
-            f"{config.image_size}, which has another number of patches."
+            f"{config.image_size}, because the number of patches differs."
         )
     return found, ""
 

@@ -34,7 +34,7 @@ _OUTER = {
         "head.fc2.": "head.fc2.",
     },
 }
-# the longest first, the first that fits
+# sorted by length, because the first name that fits is used
 _BLOCK = {
     "grapher.conv.mlp_src.": "0.graph_conv.gconv.nn1.",
     "grapher.conv.mlp.": "0.graph_conv.gconv.nn.",
@@ -98,7 +98,7 @@ def convert(source: nn.Module | Mapping[str, Tensor], format: Format) -> State:
 
 
 def shorten(items: Iterable[str]) -> str:
-    """Return the first of many values in order, as text."""
+    """Return the first values in sorted order, as text."""
     ordered = sorted(items)
     return "; ".join(ordered[:4]) + (f"; and {len(ordered) - 4} more" if len(ordered) > 4 else "")
 
@@ -123,7 +123,7 @@ def to_native(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
 
     Args:
         state: The state dict, without wrappers and prefixes.
-        one_stage: True for a Pyramid ViG with one stage, whose official format looks like that of a `ViG`.
+        one_stage: True for a Pyramid ViG with one stage, because its official format looks like that of a `ViG`.
 
     Shapes: the weight `(out, in, 1, 1)` of a linear layer to `(out, in)`; other shapes do not change.
 
@@ -171,7 +171,7 @@ def _is_linear(name: str, tensor: Tensor) -> bool:
 
 
 def table_stage(name: str) -> int | None:
-    """Return the stage of a published position table, which is computed here and not loaded; `None` for other names."""
+    """Return the stage of a published position table (a model computes these tables); return `None` for other names."""
     match = _TABLE.fullmatch(name)
     return int(match[1]) if match else None
 
@@ -241,7 +241,7 @@ def _prefixes(elements: list[str], format: str) -> dict[str, str]:
 def _official_elements(state: Mapping[str, Any], one_stage: bool) -> list[str]:
     count = 1 + max(_numbers(state, r"backbone\.([0-9]{1,6})\."), default=-1)
     downs = set(_numbers(state, r"backbone\.([0-9]{1,6})\.conv\."))
-    count = min(count, len(state))  # a number beyond that stands alone, whatever it is
+    count = min(count, len(state))  # larger numbers are not indices of blocks
     if not downs and not one_stage:
         return [f"blocks.{i}." for i in range(count)]
     elements, stage, block = [], 0, 0
@@ -263,7 +263,7 @@ def _mmpretrain_elements(state: Mapping[str, Any]) -> list[str]:
     places = sorted({(int(match[1]), int(match[2])) for match in found if match})
     elements = []
     for stage, place in places:
-        down = f"backbone.stages.{stage}.0.0.weight" in state  # else these are the two halves of a block
+        down = f"backbone.stages.{stage}.0.0.weight" in state  # otherwise these are the two halves of a block
         name = "downsample" if down and place == 0 else f"blocks.{place - down}"
         elements.append(f"stages.{stage}.{name}.")
     return elements

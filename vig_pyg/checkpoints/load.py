@@ -149,8 +149,8 @@ def take_dtypes(model: nn.Module, state: Mapping[str, Any]) -> None:
 
     Args:
         model: The model, which is changed in place.
-        state: The state dict that will be loaded, in the native format. Tensors that it lacks get its dtype if it has
-            only one.
+        state: The state dict that will be loaded, in the native format. If all its tensors have one dtype, tensors of
+            the model that it lacks get this dtype too.
 
     Example:
         >>> import torch
@@ -171,7 +171,7 @@ def take_dtypes(model: nn.Module, state: Mapping[str, Any]) -> None:
 
 
 def identify_variant(state: Mapping[str, Any]) -> str:
-    """Return the name of the variant with the widths and block count of a state dict, otherwise `""`.
+    """Return the name of the variant with the widths and number of blocks of a state dict, or `""` if there is none.
 
     Args:
         state: A state dict with native names.
@@ -205,7 +205,7 @@ def _check(model: nn.Module, state: State, expected: Mapping[str, Tensor], found
 
 
 def _said(state: State, tables: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the configuration of weights, as recorded or as far as their shapes define it."""
+    """Return the recorded configuration of weights, or the part of it that their shapes define."""
     text = kept_text(state)
     if text is not None:
         return from_text(text)
@@ -235,7 +235,7 @@ def _mismatches(found: Comparison, model: nn.Module, on_mismatch: OnMismatch, ov
     refused = [one for one in found.differences if on_mismatch == "error" and one.field not in overridden]
     if refused:
         raise ValueError(
-            f"These weights are of a {type(model).__name__} with other options: {shorten(map(str, refused))}. The "
+            f"These weights belong to a {type(model).__name__} with other options: {shorten(map(str, refused))}. The "
             "shapes match, but the outputs would differ. Create the model with the options of the weights, or pass "
             "on_mismatch='note' to load them anyway."
         )

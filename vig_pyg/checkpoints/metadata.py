@@ -21,7 +21,7 @@ from vig_pyg.graph import DilatedKNN, Reuse
 
 #: Name of the entry, in the header of a file and in a state dict's `_metadata`.
 KEY = "vig_pyg.config"
-#: Options of `DilatedKNN` that do not set k and dilation.
+#: Options of `DilatedKNN` other than k and dilation.
 _FREE = {"stochastic", "epsilon", "engine", "knn_precision", "position"}
 
 
@@ -83,7 +83,7 @@ def kept_text(state: Mapping[str, Any], prefix: str = "") -> str | None:
 
 
 def with_text(state: Mapping[str, Tensor], text: str | None) -> dict[str, Tensor]:
-    """Return a copy of a state dict that records a text in `_metadata`, as `torch.nn.Module.state_dict` does."""
+    """Return a copy of a state dict with a text in `_metadata`, where `torch.nn.Module.state_dict` stores metadata."""
     copy = OrderedDict(state)
     if text is not None:
         setattr(copy, "_metadata", OrderedDict({"": {KEY: text}}))  # noqa: B010  (a dict has no such attribute for mypy)
@@ -111,7 +111,7 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
     text = kept_text(state)
     content = save({key: tensor.detach().cpu().contiguous() for key, tensor in state.items()})
     size = int.from_bytes(content[:8], "little")
-    # safetensors itself writes several entries in random order, and the same run would not make the same file
+    # safetensors itself writes several entries in random order, so equal runs would give different files
     header = {
         "__metadata__": {"format": "pt", **({} if text is None else {KEY: text})},
         **json.loads(content[8 : 8 + size]),
@@ -122,7 +122,7 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
 
 
 def place_of(value: Any) -> str | None:
-    """Return a name that identifies the callable wherever it is imported, or `None` if there is none."""
+    """Return a name that identifies the callable in every process, or `None` if it has no such name."""
     if isinstance(value, str):
         return value
     if isinstance(value, Reuse):
@@ -131,7 +131,8 @@ def place_of(value: Any) -> str | None:
     if isinstance(value, partial):
         inner, options = place_of(value.func), [*map(repr, value.args)]
         options += [f"{key}={option!r}" for key, option in sorted(value.keywords.items())]
-        plain = not any(" at 0x" in option for option in options)  # the address of an object names nothing
+        # An address does not identify the object in another process.
+        plain = not any(" at 0x" in option for option in options)
         return f"partial({', '.join([inner, *options])})" if inner and plain else None
     name = getattr(value, "__qualname__", None)
     return f"{value.__module__}.{name}" if isinstance(name, str) and "<" not in name else None

@@ -19,8 +19,8 @@ from vig_pyg.checkpoints.metadata import KEY, kept_text, with_text
 
 _log = logging.getLogger(__name__)
 
-#: Keys under which files wrap their state dict, and prefixes that wrappers of modules leave on its keys: parallel
-#: training, Lightning, `torch.compile`.
+#: Keys under which files store their state dict, and prefixes that wrappers of modules (parallel training, Lightning,
+#: `torch.compile`) add to its keys.
 WRAPPERS = ("state_dict", "model", "state_dict_ema")
 PREFIXES = ("module.", "model.", "_orig_mod.")
 #: The counter that `torch.optim.swa_utils.AveragedModel` stores with the weights.
@@ -57,7 +57,7 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
     _refuse_what_is_no_weights(path)
     state = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch(path)
     if not isinstance(state, Mapping):
-        raise ValueError(f"{path} holds a {type(state).__name__}, expected a state dict.")
+        raise ValueError(f"{path} contains a {type(state).__name__}, expected a state dict.")
     return state
 
 
@@ -93,7 +93,7 @@ def unwrap_with_notes(state: Mapping[str, Any]) -> tuple[State, list[str]]:
             raise ValueError("Expected a state dict of tensors, got an empty one.")
         wrong = [str(key) for key, value in rest.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
         if wrong:
-            raise ValueError(f"Expected a state dict of tensors, got other things at {shorten(wrong)}.")
+            raise ValueError(f"Expected a state dict of tensors, got other values at {shorten(wrong)}.")
         odd = [key for key, x in rest.items() if x.layout != torch.strided or x.is_nested or x.is_quantized]
         if odd:
             raise ValueError(f"Expected plain tensors, got sparse, quantized or nested ones at {shorten(odd)}.")
@@ -163,7 +163,8 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
             return with_text(state, (file.metadata() or {}).get(KEY))
     except (MemoryError, PermissionError):
         raise
-    except Exception as error:  # its own errors, and many others for dtypes that torch does not support
+    # Safetensors raises its own errors, and many others for dtypes that torch does not support.
+    except Exception as error:
         raise _damaged(path, error) from error
 
 
@@ -173,7 +174,8 @@ def _read_torch(path: Path) -> object:
             check_torch_file(file, path.stat().st_size)
             with (
                 torch.serialization.safe_globals([argparse.Namespace]),
-                warnings.catch_warnings(action="ignore", category=UserWarning),  # about the pickle's protocol
+                # The warnings are about the pickle's protocol.
+                warnings.catch_warnings(action="ignore", category=UserWarning),
             ):
                 return torch.load(file, map_location="cpu", weights_only=True)
         except HoldsMoreError as error:
@@ -183,5 +185,5 @@ def _read_torch(path: Path) -> object:
             ) from error
         except MemoryError:
             raise
-        except Exception as error:  # a damaged pickle or archive raises nearly anything
+        except Exception as error:  # for a damaged pickle or archive, torch raises errors of many types
             raise _damaged(path, error) from error

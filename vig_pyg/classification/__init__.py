@@ -63,5 +63,5 @@ def __getattr__(name: str) -> Any:
     """Import the names for training when they are first used."""
     if name not in _TRAINING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_module("vig_pyg.engine")  # names the extra where it is missing
+    import_module("vig_pyg.engine")  # the error names the extra if it is missing
     return getattr(import_module(f"{__name__}.{_TRAINING[name]}"), name)

@@ -61,7 +61,7 @@ class AugmentedImage:
     def __call__(self, image: DecodedImage) -> Tensor:
         out = self.places(self.preprocessing.convert(image))
         if self.colors:
-            # resizing overshoots, and the bytes of an image would wrap around
+            # resizing may exceed the range, and bytes would wrap around
             pixels = out if isinstance(out, Image.Image) else v2.functional.to_pil_image(out.clamp(0, 1))
             out = self.preprocessing.convert(self.color(pixels.convert("RGB")))
         made = self.preprocessing.tensor(out)

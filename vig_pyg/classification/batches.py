@@ -31,7 +31,7 @@ class ImageBatch:
 
 
 class _Readable(Dataset[tuple[int, Tensor | str]]):
-    """A data set of pairs: the index with the image, or with the reason why the image could not be read."""
+    """A data set of pairs of an index and an image, or the reason why the image could not be read."""
 
     def __init__(self, paths: Sequence[str | Path | StoredImage], preprocessing: Preprocessing) -> None:
         self.paths = paths
@@ -72,7 +72,7 @@ def batches(
 
 def _num_cpus() -> int:
     """Return the number of CPUs that this process may use; torch warns if there are more worker processes."""
-    allowed = getattr(os, "sched_getaffinity", None)  # only some systems have it
+    allowed = getattr(os, "sched_getaffinity", None)  # this function is not available on all systems
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 

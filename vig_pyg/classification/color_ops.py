@@ -53,9 +53,10 @@ def color_transform(
         )
         for operation in _operations(transform):
             if operation.aug_fn is auto_augment.posterize:
-                operation.aug_fn = posterize  # of this object only; timm's own table is not changed
+                operation.aug_fn = posterize  # changes only this object, not timm's own table
         with seeded(0):
-            transform(Image.new("RGB", (2, 2)))  # more layers than operations, for example, fail only here
+            # Some errors, such as more layers than operations, are raised only here.
+            transform(Image.new("RGB", (2, 2)))
     except (AssertionError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"{_said(randaugment)} is not a valid augmentation of timm ({error_text(error, limit=200)}); a valid one "
@@ -67,8 +68,8 @@ def color_transform(
 def posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
     """Keep only the most significant bits of each channel; with 0 bits the image becomes black.
 
-    timm's magnitudes include 0 bits, as in the published recipe. Pillow computed this before version 12, and raises an
-    error since then.
+    timm's magnitudes include 0 bits, as in the published recipe. Before version 12, Pillow supported this; since then,
+    it raises an error.
 
     Args:
         image: An RGB image.

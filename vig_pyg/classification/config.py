@@ -23,13 +23,13 @@ class Augmentation:
 
     Args:
         affine: Random rotation by up to 10 degrees, and shift and scale by up to a tenth; for scanned characters.
-        crop: Smallest area of a random crop as a share of the image; null resizes and crops as evaluation does.
-            0.08 is published for ImageNet; small data sets need larger crops.
-        flip: Probability of a left-right flip; 0 where left and right differ in meaning.
-        color_jitter: Largest relative change of brightness, contrast and saturation; 0.4 is published. It is not
-            used together with `randaugment`, as in timm.
-        randaugment: RandAugment as a timm string, such as the published `rand-m9-mstd0.5-inc1`; null is off.
-        erasing: Probability that a random box is overwritten by noise; 0.25 is published.
+        crop: Smallest area of a random crop as a share of the image; null resizes and crops as in evaluation. The
+            published value for ImageNet is 0.08; small data sets need larger crops.
+        flip: Probability of a left-right flip; use 0 if left and right differ in meaning.
+        color_jitter: Largest relative change of brightness, contrast and saturation; the published value is 0.4. As in
+            timm, it has no effect together with `randaugment`.
+        randaugment: RandAugment as a timm string; the published value is `rand-m9-mstd0.5-inc1`, and null disables it.
+        erasing: Probability that a random box is overwritten by noise; the published value is 0.25.
 
     Raises:
         ValueError: If a value is out of its bounds.
@@ -55,9 +55,10 @@ class ClassificationConfig(TrainConfig):
     """Data, network and loss of a classifier.
 
     Args:
-        data: What to train on: `digits`, `cifar10`, `cifar100`, a folder with `train/` and `val/` or with one folder
-            for each class, a CSV file with the columns `path` and `label`, or timm's names: `wds/` and a folder of
-            shards, `hfds/` and a folder or a name on the Hugging Face hub, `torch/` and a data set of torchvision.
+        data: Training data: `digits`, `cifar10`, `cifar100`, a folder with `train/` and `val/` or with one folder for
+            each class, a CSV file with the columns `path` and `label`, or a data set with timm's name: `wds/` and a
+            folder of shards, `hfds/` and a folder or a name on the Hugging Face hub, or `torch/` and a data set of
+            torchvision.
         root: Folder of the files of `cifar10`, `cifar100` and `torch/`; missing files are downloaded.
         train_split: Part of `wds/` or `hfds/` data to train on; null is the part called `train`.
         val_split: Part of `wds/` or `hfds/` data for validation; null is the part called `val`, `valid`, `validation`
@@ -65,22 +66,26 @@ class ClassificationConfig(TrainConfig):
         input_key: Ending of the images in the samples of `wds/`, or column of the images in `hfds/`, if there are
             several.
         target_key: Ending or JSON key of the labels in the samples of `wds/`, or column of the labels in `hfds/`.
-        image_size: Side of the square training images in pixels.
-        in_channels: Number of channels of the images: 1 for gray, 3 for color, 2 and 4 with opacity, more from arrays.
+        image_size: Side length of the square training images in pixels.
+        in_channels: Number of channels of the images: 1 for gray, 3 for color, 2 and 4 for gray and color with alpha.
+            Other numbers require arrays.
         crop_pct: Side length of the center crop in evaluation, as a share of the short side.
-        cache: Keep all decoded images in memory, with a short side of at most this number of pixels; null is off.
+        cache: Keep all decoded images in memory, with a short side of at most this number of pixels; null disables the
+            cache.
         on_broken: How to handle an image that cannot be read: `stop`, or `skip` it with a warning.
         model: Name of the network; `vig-pyg models` lists them.
         options: Options of the network by their names, such as `depths` or `heads` (see `PyramidViGConfig`).
-        drop_path_rate: Stochastic depth of the last block; it increases linearly from 0 in the first. `published`
-            means 0.1, or 0.3 for base models.
+        drop_path_rate: Stochastic depth probability of the last block; it increases linearly from 0 in the first block.
+            `published` means 0.1, or 0.3 for base models.
         weights: Weights to start from: a file, a URL, or the name of published weights such as `pvig_tiny`.
-        label_smoothing: Share of the target that is spread over all classes; 0.1 is published.
-        class_weights: Weigh the loss of each class by the inverse of its number of training images.
-        mixup: MixUp alpha; 0.8 is published, 0 disables it.
-        cutmix: CutMix alpha; 1.0 is published, 0 disables it. If MixUp is also on, each batch uses one of the two.
+        label_smoothing: Share of the target that is distributed over all classes; the published value is 0.1.
+        class_weights: Weight the loss of each class by the inverse of its number of training images.
+        mixup: MixUp alpha; the published value is 0.8, and 0 disables it.
+        cutmix: CutMix alpha; the published value is 1.0, and 0 disables it. If MixUp is also on, each batch uses one of
+            the two.
         mix_prob: Share of the batches that are mixed.
-        repeats: Copies of each image in a batch (repeated augmentation); 3 is published, 1 is off.
+        repeats: Number of copies of each image in a batch (repeated augmentation); the published value is 3, and 1
+            disables it.
         augmentation: Random changes of each training image.
 
     Raises:

@@ -55,7 +55,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return len(self.labels)
 
     def __getitem__(self, item: Item) -> tuple[Tensor, int]:
-        """Return image and label of an index; a pair (index, seed) sets the seed, `None` gives padding."""
+        """Return image and label of an index; a pair (index, seed) sets the seed, and `None` returns padding."""
         if item is None:
             return torch.zeros_like(self.transform(self.image(0))), IGNORE
         if isinstance(item, tuple):
@@ -73,10 +73,10 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return self._made(i, lambda image: image)
 
     def _made(self, i: int, make: Callable[[Any], Any]) -> Any:
-        """Apply `make` to an image; errors about the image name its file."""
+        """Apply `make` to an image; an error about the image states the name of its file."""
         source = self.sources[i]
         if isinstance(source, np.ndarray):
-            # a gray or colored image in memory is taken as it is by a model with other channels
+            # an image in memory is not converted for a model with another number of channels
             plain = source.dtype == np.uint8 and (source.ndim == 2 or source.shape[2] in (3, 4))
             return make(Image.fromarray(source) if plain else source)
         try:
@@ -89,7 +89,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
     def hold(self, prepare: Callable[[DecodedImage], Any]) -> None:
         """Read all images now, apply `prepare`, and keep the results as arrays in memory."""
-        with ThreadPoolExecutor() as pool:  # PIL decodes without the interpreter's lock
+        with ThreadPoolExecutor() as pool:  # PIL releases the interpreter's lock while it decodes
             self.sources = list(pool.map(lambda i: _array(self._made(i, prepare)), range(len(self))))
 
 
@@ -150,13 +150,13 @@ class ImageData(TrainData):
         self._held = False
 
     def setup(self, stage: str) -> None:
-        """Fill the cache, once."""
+        """Fill the cache; later calls have no effect."""
         if self.cache is None or stage != "fit" or self._held:
             return
         self._held = True
-        # converted first, so that caching does not change the result
+        # images are converted first, so that caching does not change the result
         self.train_set.hold(lambda image: _smaller(self.preprocessing.convert(image), self.cache or 0))
-        self.val_set.hold(self.preprocessing.crop)  # exactly the preprocessing, so scores do not change
+        self.val_set.hold(self.preprocessing.crop)  # the whole preprocessing is applied, so scores do not change
         self.val_set.transform = _CroppedBefore(self.preprocessing)
 
     def make_task(self, model: nn.Module, config: TrainConfig) -> Classifier:

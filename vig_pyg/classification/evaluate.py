@@ -101,7 +101,8 @@ def evaluate(
     """
     model = classifier.model.to(device).eval()
     count = len(classifier.class_names)
-    totals = torch.zeros(3, count, dtype=torch.long)  # images, right, right among five
+    # Number of images, of correct predictions, and of correct classes among the top five.
+    totals = torch.zeros(3, count, dtype=torch.long)
     labels = torch.tensor(data.labels)
     broken: list[UnreadableImage] = []
     start, busy = time.perf_counter(), 0.0
@@ -112,7 +113,8 @@ def evaluate(
         if batch.images is not None:
             before = time.perf_counter()
             with torch.inference_mode():
-                likeliest = model(batch.images.to(device)).topk(min(5, count)).indices.cpu()  # synchronizes the device
+                # This synchronizes the device.
+                likeliest = model(batch.images.to(device)).topk(min(5, count)).indices.cpu()
             busy += time.perf_counter() - before
             truth = labels[batch.places]
             right = likeliest == truth[:, None]

@@ -14,9 +14,9 @@ from vig_pyg.image_io._class_folders import class_folders, some
 
 _log = logging.getLogger(__name__)
 
-#: Names of the parts of a data set, in any case.
+#: Names of the parts of a data set, in any letter case.
 TRAIN, VAL, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
-#: Words that may be added to these names, as in "training_set".
+#: Words that may be part of these names, as in "training_set".
 _FILLERS = {"set", "data", "dataset", "images", "imgs", "split"}
 
 
@@ -38,7 +38,7 @@ def read_folders(root: Path) -> Split:
     folders = folders_in(root)
     parts = {part: [folder for folder in folders if part_of(folder.name) == part] for part in ("train", "val", "test")}
     known = [folder for found in parts.values() for folder in found]
-    # a part holds folders; "train" can be a class too
+    # a part contains folders; a class can also be called "train"
     if not known or not (len(known) == len(folders) or any(folders_in(part) for part in known)):
         return _undivided(root)
     if not parts["train"]:
@@ -111,7 +111,7 @@ def _undivided(root: Path) -> Split:
     if len(classes) == 1:
         inner = [folder.name for folder in folders_in(root) if folders_in(folder)]
         hint = f" If the classes are the folders in {root / inner[0]}, pass that folder." if inner else ""
-        raise ValueError(f"{root} has images of only one class, {some(class_names)}; two are needed.{hint}")
+        raise ValueError(f"{root} has images of only one class, {some(class_names)}; at least two are needed.{hint}")
     inside = [{Path(path).relative_to(root).parts[1:-1][:1] for path in paths} - {()} for paths in classes.values()]
     if inside[0] and all(names == inside[0] for names in inside):
         _log.warning(

@@ -39,7 +39,7 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
     """Find the images of a folder with one folder for each class.
 
     The folders have the names of the model's classes or, for the 1000 classes of ImageNet, WordNet IDs (`n01440764`).
-    The folder may contain only some of the classes; the model still predicts any of its classes.
+    The folder may contain only some of the classes; the predictions are still not limited to these.
 
     Args:
         root: The folder.
@@ -119,7 +119,7 @@ def synsets() -> list[str]:
         from timm.data.imagenet_info import ImageNetInfo
     except ImportError as error:
         raise ImportError(
-            'Folders named by WordNet\'s numbers need timm, which knows their order: pip install "vig-pyg[imagenet]".'
+            'Folders named by WordNet IDs need timm, which provides their order: pip install "vig-pyg[imagenet]".'
         ) from error
     names: list[str] = ImageNetInfo().label_names()
     return names

@@ -117,8 +117,8 @@ def load_classifier(
             Hugging Face hub (`"somebody/my-vig"`).
         weights: A file or URL with the weights of a model that is given by its name, instead of the published ones.
         position: Position mode of a Pyramid ViG, `"official"` or `"grid"`, instead of that of the model.
-        image_size: Side length of the crop in pixels, instead of that of the model; the resized short side before the
-            crop changes in proportion.
+        image_size: Side length of the crop in pixels, instead of that of the model; the short side before the crop is
+            scaled in proportion.
         progress: If true, a download shows a progress bar.
 
     Raises:
@@ -174,7 +174,7 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
         preprocessing, names = model.preprocessing, model.class_names
     else:
         if model_name != name:
-            raise ValueError(f"{name} names published weights, but {weights} is given too: pass {model_name} only.")
+            raise ValueError(f"{name} names published weights, but {weights} is given too: pass only {model_name}.")
         state = convert(unwrap_state_dict(fetch(weights, progress=progress)[1]), "native")
         if "head.fc2.bias" not in state:
             variant = identify_variant(state)
@@ -195,7 +195,7 @@ def _names(model: VisionGNN[Any]) -> list[str]:
 
 
 def _usual(name: str, model: VisionGNN[Any]) -> Preprocessing:
-    """Return the published preprocessing of a model, or one without a crop margin if nothing is published."""
+    """Return the published preprocessing of a model; if there is none, return one that keeps the whole short side."""
     size, channels = model.config.image_size, model.config.in_channels
     crop_pct = TABLE[f"{name}:{IMAGENET}"].preprocessing.crop_pct if f"{name}:{IMAGENET}" in TABLE else 1.0
     return Preprocessing(image_size=size, in_channels=channels, crop_pct=crop_pct)

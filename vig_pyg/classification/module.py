@@ -15,7 +15,7 @@ IGNORE = -100
 
 
 class Classifier(Task):
-    """Trains with cross entropy (optionally of mixed images), and computes accuracy and confusion matrix in validation.
+    """Trains with cross entropy, optionally on mixed images; in validation, computes accuracy and confusion matrix.
 
     Args:
         model: The network, from images to `num_classes` logits.
@@ -50,7 +50,7 @@ class Classifier(Task):
             if class_counts is None:
                 raise ValueError("class_weights needs the number of training images of each class.")
             weight = class_counts.sum() / (len(class_counts) * class_counts.clamp_min(1).float())
-        # mixing smooths the labels itself
+        # MixUp and CutMix apply label smoothing themselves
         self.loss = nn.CrossEntropyLoss(weight, label_smoothing=0 if self.mix else config.label_smoothing)
         self.val_meter = torch.zeros(2, dtype=torch.float64)
         self.confusion = MulticlassConfusionMatrix(count, ignore_index=IGNORE)
@@ -75,7 +75,7 @@ class Classifier(Task):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         images, labels = batch
-        logits = exact(self.scored[0](images))  # in float32 a loss depends on how images fall into batches
+        logits = exact(self.scored[0](images))  # in float32, the mean loss would depend on the division into batches
         self.confusion.update(logits, labels)
         if self.top5 is not None:
             self.top5.update(logits, labels)

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_names(name: str, options: dict[str, Any]) -> None:
-    """Raise `ValueError` for an unknown model, operator or graph, before images are read, which may take long."""
+    """Raise `ValueError` for an unknown model, operator or graph, before the slow reading of images begins."""
     base = variant_config(name)
     resolve_conv(options.get("conv", base.conv), heads=base.heads)
     resolve_graph(options.get("graph", base.graph))
@@ -50,7 +50,7 @@ def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int
     base = variant_config(name)
     try:
         config = base.override(options)
-    except (TypeError, IndexError):  # of values, which the check names; an unknown option is named already
+    except (TypeError, IndexError):  # an error about a value; an error about an unknown option already names it
         if options.keys() <= {field.name for field in fields(base)}:
             options_of(name)(options, "the run: options")
         raise

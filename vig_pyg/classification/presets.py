@@ -15,14 +15,14 @@ __all__ = ["PRESETS", "load_config", "read_yaml", "to_yaml"]
 #: Configurations that are ready to use. `imagenet` is that of Vision GNN (arXiv 2206.00272, table 3 and the published
 #: training command).
 PRESETS: dict[str, ClassificationConfig] = {
-    # a minute on a CPU; the small set needs a high learning rate and has no colors
+    # takes a minute on a CPU; the small data set needs a high learning rate, and has no colors
     "digits": ClassificationConfig(
         in_channels=1,
         options={"patch_size": 2},
         num_workers=0,
         augmentation=Augmentation(affine=True, crop=None, flip=0.0),
     ),
-    # a trained network on other images; it diverges at the published learning rate, but not at a tenth of it
+    # fine-tunes a trained network on other images; it diverges at the published learning rate, but not at a tenth of it
     "finetune": ClassificationConfig(
         data="images",
         image_size=224,
@@ -37,7 +37,7 @@ PRESETS: dict[str, ClassificationConfig] = {
         keep="best",
         augmentation=Augmentation(crop=0.2, randaugment="rand-m5-mstd0.5-inc1"),
     ),
-    # thousands of images, no trained network, an hour on a CPU
+    # trains on thousands of images from random weights, about an hour on a CPU
     "scratch": ClassificationConfig(
         data="images",
         image_size=64,

@@ -24,7 +24,7 @@ Samples = tuple[Sequence[Source], list[int]]
 
 #: Share of the images that is used for validation if the data is not divided.
 SHARE = 0.2
-#: Limits of the search for copies: files whose size is looked up, and bytes that are read.
+#: Limits of the search for copies: number of files whose size is read, and number of bytes that are compared.
 _MOST_FILES, _MOST_BYTES = 200_000, 1 << 28
 #: Number of bytes at the start and in the middle of a file, by which most images of the same size differ.
 _PIECE = 4096
@@ -132,7 +132,7 @@ def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
 def find_copies(train: Sequence[Source], val: Sequence[Source]) -> list[tuple[Source, Source]]:
     """Find validation files that are copies of a training file, in bounded time.
 
-    Files of the same size are compared first by two parts, and if these agree, by all bytes.
+    For files of the same size, two parts are compared first, and if these are equal, all bytes.
     """
     held = [(path, _size(path)) for path in val[:_MOST_FILES]]
     wanted = {size for _, size in held} - {0}
@@ -165,7 +165,7 @@ def _size(source: Source) -> int:
         return source.size
     try:
         return os.stat(source).st_size
-    except (OSError, ValueError):  # it is reported when it is read
+    except (OSError, ValueError):  # a missing file is reported when it is read
         return 0
 
 

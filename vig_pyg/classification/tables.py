@@ -89,7 +89,7 @@ def _parts(table: Path, rows: Sequence[_Row]) -> list[str]:
     if not {"train", "val"} <= set(parts) or "" in parts:
         wrong = next((row for row, part in zip(rows, parts, strict=True) if not part), None)
         raise ValueError(
-            f"The column split of {table} must say train and val, got {sorted({row.split or '' for row in rows})[:10]}"
+            f"The column split of {table} needs train and val, got {sorted({row.split or '' for row in rows})[:10]}"
             + (f" (row {wrong.line})." if wrong else ".")
         )
     if "test" in parts:
@@ -122,7 +122,7 @@ def _locate(folder: str, cell: str) -> tuple[str, bool]:
     paths = [os.path.join(folder, name) for name in dict.fromkeys((cell, stripped, stripped.replace("\\", "/")))]
     found = next((path for path in paths if os.path.isfile(path)), None)
     path = found or os.path.join(folder, stripped)
-    # one spelling, because images are identified by their paths
+    # the same spelling for each file, because images are identified by their paths
     return str(Path(path)) if "./" in path or "//" in path else path, found is not None
 
 
@@ -131,7 +131,7 @@ def _parse(table: Path) -> list[_Row]:
         raise FileNotFoundError(f"The table {table} does not exist.")
     text = _decode(table)
     text = re.sub(r"\r\n?", "\n", text)
-    text = re.sub(r'\A"?sep=.?"?\n', "\n", text)  # a line that Excel uses for the separator
+    text = re.sub(r'\A"?sep=.?"?\n', "\n", text)  # Excel writes the separator into such a line
     start = text.lstrip("\n").partition("\n")[0]
     heads = {delimiter: _cells(start, delimiter)[0] for delimiter in ",;\t|"}
     fitting = [delimiter for delimiter, rows in heads.items() if rows and {"path", "label"} <= set(_head(rows[0][1]))]
@@ -192,6 +192,6 @@ def _decode(table: Path) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         if mark:
-            raise ValueError(f"{table} is not in {encoding.upper()}, as its first bytes say ({error}).") from error
+            raise ValueError(f"{table} is not in {encoding.upper()}, as its first bytes declare ({error}).") from error
     _log.warning("%s is not in UTF-8: it is read with the Windows code page 1252.", terminal_text(table))
     return content.decode("cp1252", errors="replace")

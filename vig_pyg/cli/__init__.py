@@ -16,7 +16,8 @@ from vig_pyg._io.signals import exit_status, signals_raise
 from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.cli import convert, detect, evaluate, graph, models, predict, train
 
-#: In the order of the help. Each has `add(commands)` and `run(args)`, which may return an exit status.
+#: The modules of the commands, in the order of the help. Each has `add(commands)`, and `run(args)`, which may return an
+#: exit status.
 COMMANDS = (train, predict, evaluate, convert, graph, models, detect)
 
 #: Errors that a user can cause and fix; they are shown as one line without a traceback.
@@ -40,14 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         of the subcommand.
     """
     args = _parser().parse_args(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files and classes may be more than it can show
+    # The encoding may not support all characters in names of files and classes.
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _plain_warnings(), signals_raise():
             status: int | None = args.run(args)
-        if sys.stdout is not None:  # it is None where a shell has closed it (>&-)
+        if sys.stdout is not None:  # stdout is None if the shell has closed it (>&-)
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the pipe has closed it, as `head` does
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has closed the pipe
         _print_no_more()
         return 141
     except KeyboardInterrupt as stop:

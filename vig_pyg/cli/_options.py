@@ -54,7 +54,7 @@ def add_model(command: argparse.ArgumentParser) -> None:
 
 
 def add_own_code(command: argparse.ArgumentParser) -> None:
-    """Add options for the user's operator and graph, which are never imported because a folder names them."""
+    """Add options for the user's operator and graph; code is never imported just because a folder names it."""
     for kind, example in (("conv", "my_ops:MyConv"), ("graph", "my_graphs:Ring")):
         text = f"import path of your own {kind}, if the model was trained with one, such as {example}"
         command.add_argument(f"--{kind}", metavar="MODULE:NAME", help=text)
@@ -93,7 +93,7 @@ def check_files(args: argparse.Namespace) -> None:
         if path is not None:
             check_free(path, overwrite=args.overwrite)
     if args.json is not None and args.csv is not None and args.json.resolve() == args.csv.resolve():
-        raise ValueError(f"--json and --csv are both {args.csv}: choose two names.")
+        raise ValueError(f"--json and --csv are both {args.csv}: choose different names.")
     check_no_model_file(args, args.json, args.csv)
 
 
@@ -127,7 +127,7 @@ def device(args: argparse.Namespace) -> str:
 
     name: str = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.zeros(1, device=name).item()  # some devices, such as meta, store no data
+        torch.zeros(1, device=name).item()  # a few devices, such as meta, cannot store data
     except (RuntimeError, AssertionError) as error:
         there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         there += ["mps"] if torch.backends.mps.is_available() else []

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def import_own(values: Mapping[str, Any]) -> None:
-    """Import what `options.conv`, `options.graph`, `model` and `data` name by a path such as `my_ops:MyConv`.
+    """Import objects that `options.conv`, `options.graph`, `model` and `data` name by a path such as `my_ops:MyConv`.
 
     Modules in the current folder are also found. Call this function only with values that the user wrote, because an
     untrusted file of a run or model must not cause an import.
@@ -33,7 +33,8 @@ def import_own(values: Mapping[str, Any]) -> None:
     named |= {key: values.get(key) for key in ("model", "data")}
     for kind, path in named.items():
         if isinstance(path, str) and is_import_path(path) and not os.path.lexists(path):
-            if (here := os.getcwd()) not in sys.path:  # an installed command does not search the current folder
+            # Python does not search the current folder for an installed command.
+            if (here := os.getcwd()) not in sys.path:
                 sys.path.insert(0, here)
             _registry(kind).import_name(path)
 

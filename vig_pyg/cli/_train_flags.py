@@ -17,21 +17,22 @@ if TYPE_CHECKING:
 
 #: Values that may change when a run is resumed, because they affect only its speed or when it is evaluated.
 FREE = ("num_workers", "evaluate_every")
-#: Options that can name code; it is imported only if the user names it.
+#: Options that can name code; code is imported only if the user names it.
 CODE = ("options.conv", "options.graph")
 #: The value that can cause a download; it is only downloaded if the user names it.
 DATA = "data"
 
 
 def network_flags() -> dict[str, str]:
-    """Return short flags for options that every network has, with their help texts."""
+    """Return the short flags for options that every network has, and their help texts."""
     from vig_pyg.conv import list_convs
     from vig_pyg.graph import list_graphs
 
     return {
         "conv": f"operator of the graph convolution: {', '.join(list_convs())}, or one of your own as an import path "
         "such as my_ops:MyConv",
-        "graph": f"how neighbors are chosen: {', '.join(list_graphs())}, or an import path such as my_graphs:Ring",
+        "graph": f"graph builder, which chooses the neighbors: {', '.join(list_graphs())}, or an import path such as "
+        "my_graphs:Ring",
         "k": "number of neighbors of each patch, or two numbers for the first and the last block such as [9, 18]",
         "patch_size": "side of a patch in pixels, a power of two",
     }
@@ -76,7 +77,7 @@ class TrainFlags:
 
         Raises:
             FileNotFoundError: If the run does not exist.
-            ValueError: If the command line has other values, or does not name code that the run needs.
+            ValueError: If the command line contradicts values of the run, or does not name code that the run needs.
         """
         from vig_pyg._io.bounded_yaml import read_yaml
         from vig_pyg._registry import is_import_path
@@ -102,7 +103,7 @@ class TrainFlags:
             if given != own:
                 raise ValueError(f"--resume keeps all values of the run: {path} has another {flag}.")
             if isinstance(own, str) and is_import_path(own) and key not in self.values:
-                raise ValueError(f"{path} names the code {own}: give {flag} {own} too if you trust it.")
+                raise ValueError(f"{path} names the code {own}: pass {flag} {own} too if you trust it.")
         return str(path), {**values, **{key: self.values[key] for key in FREE if key in self.values}}
 
 
@@ -112,16 +113,17 @@ def add_run_flags(parser: ConfigParser, *, out: str, presets: Sequence[str] = ()
     Args:
         parser: The parser.
         out: Help of `--out`.
-        presets: Names of presets, if there are some.
+        presets: Names of presets, if there are any.
         default: Which preset is used if none is named, for the help.
     """
     group = parser.run_flags
     if presets:
         group.add_argument("--preset", help=f"values to start from: {', '.join(presets)} (default: {default})")
-    group.add_argument("--config", metavar="FILE", help="YAML file of values; overrides presets, flags override it")
-    group.add_argument("--print_config", action="store_true", help="print all values as YAML for --config, and stop")
+    group.add_argument("--config", metavar="FILE",
+                       help="YAML file of values; they override the preset, and flags override them")  # fmt: skip
+    group.add_argument("--print_config", action="store_true", help="print all values as YAML for --config, and exit")
     group.add_argument("--out", metavar="FOLDER", help=out)
-    group.add_argument("--resume", metavar="RUN", help="run folder of a run that was stopped or killed: continue it "
+    group.add_argument("--resume", metavar="RUN", help="continue the stopped or killed run in this folder "
                        "with all its values; only --num-workers and --evaluate-every may differ")  # fmt: skip
     group.add_argument("--quiet", action="store_true", help="show no progress")
 

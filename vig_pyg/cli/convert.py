@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
     for key, tensor in converted.items():
         converted[key] = tensor.contiguous()
     if args.out.suffix.lower() == ".safetensors":
-        # tensors that share memory, as tied weights do, are refused there
+        # safetensors refuses tensors that share memory, such as tied weights
         content = to_safetensors(
             with_text({key: tensor.clone() for key, tensor in converted.items()}, kept_text(converted))
         )

@@ -110,7 +110,7 @@ def _train(args: argparse.Namespace) -> int:
     if out is None:
         raise ValueError("--out is missing: name the new run folder (or --resume RUN, to continue a run).")
     first = processes().first
-    if first:  # annotations may take long to read
+    if first:  # reading annotations may take long
         check_run_folder(out, resume=resume)
     try:
         data = load_data(config)
@@ -126,7 +126,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _config(flags: TrainFlags) -> DetectionConfig:
-    """Return the configuration from file and flags, or that of a run to resume."""
+    """Return the configuration from file and flags, or the configuration of a run to resume."""
     from vig_pyg.detection.config import make_config
     from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.run import CONFIG_YAML
@@ -188,12 +188,12 @@ def _predict(args: argparse.Namespace) -> int:
     where = device(args)
     import_own_code(args)
     run, paths = load_detector(args.model), find_images(args.images)
-    hidden = True if args.quiet else None  # None: no bar unless the output is a terminal
+    hidden = True if args.quiet else None  # with None, the bar is shown only on a terminal
     try:
         with tqdm(total=len(paths), unit="image", disable=hidden, leave=False) as bar:
             found = predict(run, paths, args.out, threshold=args.threshold, device=where, progress=bar.update)
     except KeyboardInterrupt as stop:
-        if not (args.out / PREDICTIONS).exists():  # it was not there before
+        if not (args.out / PREDICTIONS).exists():  # this command has created the folder
             raise  # nothing was written
         drawn = len(list(args.out.glob("*.png")))
         words = f"{PREDICTIONS}, which is complete, and {drawn} of {len(paths)} drawings"

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     classifier = load_model(args)
     data = _labeled(args, classifier.class_names)
     check_no_input((args.json, args.csv), _files(data))
-    hidden = True if args.quiet else None  # None: no bar unless the output is a terminal
+    hidden = True if args.quiet else None  # with None, the bar is shown only on a terminal
     with tqdm(total=len(data.paths), unit="image", disable=hidden, leave=False) as bar:
         result = evaluate(
             classifier,
@@ -112,7 +112,7 @@ def _print(result: Evaluation, classes: int, what: str) -> None:
     for name, row in zip(names, result.per_class, strict=True):
         print(f"{name:{width}}  {row.images:6}  {row.top1:7.2f}  {row.top5:7.2f}")
     present = len(result.per_class)
-    among = f"{present} of {classes} classes occur, the model predicts any" if present < classes else "all classes"
+    among = f"{present} of {classes} classes occur, but any may be predicted" if present < classes else "all classes"
     print(f"\n{terminal_text(what)}: {result.images} images, {among}")
     print(f"top-1 {result.top1:.2f} %   top-5 {result.top5:.2f} %")
     print(

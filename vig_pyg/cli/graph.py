@@ -78,7 +78,7 @@ def _check_out(out: Path, *, overwrite: bool) -> str:
 
     check_free(out, overwrite=overwrite)
     if not out.parent.is_dir():
-        raise FileNotFoundError(f"The folder {out.parent} does not exist: make it first.")
+        raise FileNotFoundError(f"The folder {out.parent} does not exist: create it first.")
     kind = out.suffix.lower().removeprefix(".") or "png"
     if kind != "html":
         known = figure(1, 1).canvas.get_supported_filetypes()

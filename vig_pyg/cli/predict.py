@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     results = predict(
         classifier, paths, topk=args.topk, batch_size=args.batch_size, num_workers=args.num_workers, device=where
     )
-    hidden = True if args.quiet else None  # None: no bar unless the output is a terminal
+    hidden = True if args.quiet else None  # with None, the bar is shown only on a terminal
     found = list(tqdm(results, total=len(paths), unit="image", disable=hidden, leave=False))
     predictions = [one for one in found if isinstance(one, Prediction)]
     broken = [one for one in found if isinstance(one, UnreadableImage)]

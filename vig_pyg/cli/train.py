@@ -66,7 +66,7 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     from vig_pyg.engine.run import check_run_folder, free_name
 
     first = processes().first
-    if first and (given := flags.resume or flags.out):  # images may take long to read
+    if first and (given := flags.resume or flags.out):  # reading images may take long
         check_run_folder(given, resume=flags.resume is not None)
     check_names(config.model, config.options)
     # an untrusted run folder causes no download: the user names the data again
@@ -100,7 +100,7 @@ def _folder_name(title: str) -> str:
 
 
 def _config(flags: TrainFlags) -> ClassificationConfig:
-    """Return the configuration from preset, file and flags, or that of a run to resume."""
+    """Return the configuration from preset, file and flags, or the configuration of a run to resume."""
     from vig_pyg.classification import load_config
     from vig_pyg.engine.run import CONFIG_YAML
 

@@ -116,13 +116,13 @@ def commit() -> str | None:
             text=True,
             check=False,
         )
-    except OSError:  # no git here
+    except OSError:  # git is not installed
         return None
     return f"commit {done.stdout.strip()}" if done.returncode == 0 else None
 
 
 def versions() -> list[str]:
-    """Return the names and versions of the packages on which the result depends."""
+    """Return the names and versions of the packages that affect the result."""
     found = []
     for package in PACKAGES:
         try:

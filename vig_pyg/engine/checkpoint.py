@@ -18,7 +18,7 @@ LAST = "last.ckpt"
 class CheckpointCallback(lightning.Callback):
     """Writes a checkpoint after every epoch, optionally every `every` steps, and when a signal stops the run.
 
-    It must be the last callback, because the checkpoint contains the state of the other callbacks after a step.
+    It must be the last callback, so that the checkpoint contains the state of the other callbacks after the step.
 
     Args:
         folder: The run folder.
@@ -34,10 +34,10 @@ class CheckpointCallback(lightning.Callback):
         self._step = 0
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *rest: Any) -> None:
-        batch_idx: int = rest[2]  # after the result of the step and the batch
+        batch_idx: int = rest[2]  # the arguments before it are the result of the step and the batch
         stepped, self._step = trainer.global_step > self._step, trainer.global_step
         if not stepped or batch_idx + 1 >= trainer.num_training_batches:
-            return  # gradients are being added, or the end of the epoch saves
+            return  # gradients are still being added, or a checkpoint follows at the end of the epoch
         signum = self.stop.agreed(trainer)
         if signum or (self.every is not None and trainer.global_step % self.every == 0):
             self._save(trainer, pl_module, (trainer.current_epoch, batch_idx + 1))

@@ -14,12 +14,12 @@ from vig_pyg._io.output import write_file
 from vig_pyg._io.text import error_text
 from vig_pyg.checkpoints._torch_file import check_records
 
-#: Entries of every checkpoint that this package lets Lightning write.
+#: Entries of every checkpoint that Lightning writes for this package.
 ENTRIES = ("state_dict", "epoch", "global_step", "loops", "callbacks", "optimizer_states")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU; no code in it is executed.
+    """Read a checkpoint into CPU memory; no code in it is executed.
 
     Args:
         path: A file that `AtomicCheckpointIO` wrote.
@@ -34,15 +34,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             check_records(file, path.stat().st_size)
-        # always explicit, because the default depends on Lightning's version and on environment variables
+        # `weights_only` is explicit, because the default depends on Lightning's version and on environment variables
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
         why = f"reading it would execute {asked[1]}" if asked else error_text(error, limit=200)
         raise ValueError(
-            f"{path} holds more than tensors and plain values ({why}). It is refused and nothing in it was run."
+            f"{path} contains more than tensors and plain values ({why}). It is refused, and nothing in it was run."
         ) from error
-    except Exception as error:  # torch's reader of damaged files raises errors of many types
+    except Exception as error:  # for damaged files, torch raises errors of many types
         raise ValueError(
             f"{path} is damaged, truncated or not a checkpoint ({error_text(error, limit=200)}). Nothing in it was run."
         ) from error

@@ -29,11 +29,11 @@ Precision = Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true",
 class TrainConfig:
     """Options of every training run.
 
-    Every number has bounds, because a number outside of them is a mistake, or an attempt to exhaust the memory.
+    Every number has bounds, because a number outside of the bounds is a mistake, or an attempt to exhaust the memory.
 
     Args:
         epochs: Number of passes over the training images.
-        batch_size: Images of one step, over all processes and accumulated parts.
+        batch_size: Number of images in one step, over all processes and accumulated parts.
         lr: Largest learning rate, reached at the end of the warm-up.
         schedule: How the learning rate falls after the warm-up: `"cosine"` or `"poly"` (the remaining share of the run
             to the power of 0.9) to `min_lr`, or `"step"`, which divides it by 10 at each of the `milestones`.
@@ -42,27 +42,29 @@ class TrainConfig:
         warmup: Length of the linear rise of the learning rate, with its unit.
         warmup_lr: Learning rate at the start of the warm-up.
         min_lr: Learning rate at the end of the schedule.
-        weight_decay: AdamW's weight decay; biases, norms and the position embedding have none. 0.05 is published.
-        eps: AdamW's epsilon; 1e-8 is published.
-        layer_decay: Learning rate of each layer as a share of that of the next layer; 1 is off, 0.7 is usual in
+        weight_decay: AdamW's weight decay; biases, norms and the position embedding have none. The published value is
+            0.05.
+        eps: AdamW's epsilon; the published value is 1e-8.
+        layer_decay: Learning rate of each layer as a share of that of the next layer; 1 disables this, 0.7 is usual in
             fine-tuning.
         freeze: Train only the head; the backbone and its batch statistics do not change.
-        clip_grad: Largest norm of the gradient; null is off.
+        clip_grad: Largest norm of the gradient; null disables clipping.
         accumulate: Number of parts into which a batch is divided; their gradients are added. This needs less memory
             and gives the same step, except that batch norm normalizes each part separately.
-        ema: Decay of the moving average of the weights; the average is evaluated and saved instead of the weights.
-            null is off.
+        ema: Decay of the moving average of the weights; the average is evaluated and saved instead of the weights. null
+            disables it.
         ema_warmup: Start the moving average with a small decay that grows, for runs of few steps.
         evaluate_every: Number of epochs between two evaluations.
-        patience: Number of evaluations without a better score after which training stops; null is off.
+        patience: Number of evaluations without a better score after which training stops; null disables early stopping.
         keep: Which weights are saved at the end: `"last"`, or `"best"`, those of the epoch with the best validation
             score (which is then optimistically biased).
-        seed: Seed of the weights, the order of the images and the augmentation.
-        num_workers: Number of processes that read images, for each process that trains.
+        seed: Seed of the initial weights, the order of the images, and the augmentation.
+        num_workers: Number of data loading processes for each training process.
         precision: Precision of the arithmetic, with Lightning's names; with `*-mixed` the weights stay in float32.
         accelerator: Kind of device, with Lightning's names, such as `auto`, `cpu` or `gpu`.
-        devices: Number of processes on this machine; `auto` means the number of the launcher, else all GPUs, else 1.
-        num_nodes: Number of machines; 0 means the number of the launcher, else 1.
+        devices: Number of processes on this machine; `auto` means the number set by the launcher, otherwise the number
+            of GPUs, otherwise 1.
+        num_nodes: Number of machines; 0 means the number set by the launcher, otherwise 1.
         sync_bn: Compute the statistics of batch norm over the images of all processes.
         checkpoint_every: Number of steps between two checkpoints within an epoch; null writes a checkpoint only at the
             end of each epoch.

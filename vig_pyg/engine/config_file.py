@@ -99,7 +99,7 @@ def own_first(config: DataclassInstance) -> list[Field[Any]]:
         config: The configuration.
     """
     inherited = {field.name for base in type(config).__bases__ if is_dataclass(base) for field in fields(base)}
-    return sorted(fields(config), key=lambda field: field.name in inherited)  # stable
+    return sorted(fields(config), key=lambda field: field.name in inherited)  # the sort is stable
 
 
 def to_yaml(config: DataclassInstance) -> str:

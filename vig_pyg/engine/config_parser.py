@@ -50,12 +50,12 @@ class ConfigParser(ArgumentParser):
             exit_on_error=False,
             allow_abbrev=False,
             parser_mode="bounded",
-            print_config=None,  # the built-in function would ignore presets and files
+            print_config=None,  # the parser's own implementation would ignore presets and files
             formatter_class=_Formatter,
         )
         self.shortcuts = dict(shortcuts or {})
         self.checks = _flat(checks_of(config), config)
-        #: The group for flags of a command that are not part of the configuration.
+        #: The group for flags that are not part of the configuration.
         self.run_flags = self.add_argument_group("Run")
         parts = {name: kind for name, kind in get_type_hints(config).items() if is_dataclass(kind)}
         every = {field.name for base in config.__bases__ if is_dataclass(base) for field in fields(base)}
@@ -100,7 +100,7 @@ class ConfigParser(ArgumentParser):
         return {**found, **{f"options.{name}": value for name, value in options.items()}}
 
     def _said(self, error: ArgumentError, argv: Sequence[str]) -> str:
-        """Return an error message of one line; for a value out of range it is the message of this library."""
+        """Return an error message of one line; for a value out of range it is this library's message."""
         message = error_text(error)
         if unknown := re.match(r"unrecognized arguments: --(\S+)", message.replace("=", " ")):
             known = [_dashed(option) for action in self._actions for option in action.option_strings]
@@ -146,7 +146,7 @@ def _complete_help(action: Action, checks: Mapping[str, Check], by_preset: Colle
         notes.append("default: the preset's")
     elif not action.required and action.default is not None:
         notes.append(f"default: {_shown(action.default)}")
-    action.required = False  # a file may hold it
+    action.required = False  # a file may contain the value
     action.help = (action.help or "").replace("`", "").rstrip(".") + (f" ({'; '.join(notes)})" if notes else "")
 
 

@@ -56,8 +56,8 @@ class TrainData(lightning.LightningDataModule):
 
     Args:
         title: Name of the data.
-        train_set: Training images; they are indexed by an index, or by an index and the seed of the augmentation.
-        val_set: Validation images; the index `None` gives a padding item that is not counted.
+        train_set: Training images; an item is requested by an index, or by an index and a seed for the augmentation.
+        val_set: Validation images; the index `None` returns a padding item that is not counted.
         class_names: Names of the classes.
         batch_size: Number of images in a step, over all processes.
         num_workers: Number of data loading processes for each training process.
@@ -92,12 +92,12 @@ class TrainData(lightning.LightningDataModule):
         self.train_set: Any = train_set
         self.val_set: Any = val_set
         self.batch_size, self.num_workers, self.collate = batch_size, num_workers, collate
-        #: Seed of order and augmentation, and copies of an image (see `TrainBatches`); `fit` sets them.
+        #: Seed of order and augmentation, and number of copies of each image (see `TrainBatches`); `fit` sets both.
         self.seed, self.repeats = 0, 1
         #: Group of each training image (see `TrainBatches`), or `None`; a task sets it.
         self.groups: list[int] | None = None
         self._loaders: list[Loader] = []
-        #: Epoch and batch at which training continues; part of a checkpoint.
+        #: Epoch and batch at which training continues; a checkpoint contains them.
         self.place = (0, 0)
 
     def make_task(self, model: nn.Module, config: TrainConfig) -> Task:
@@ -110,7 +110,7 @@ class TrainData(lightning.LightningDataModule):
         raise NotImplementedError
 
     def check(self, model: nn.Module, config: TrainConfig, *, world: int) -> None:  # noqa: ARG002
-        """Raise `ValueError` before the first step for errors that would stop the run later.
+        """Raise `ValueError` before the first step for problems that would stop the run later.
 
         Args:
             model: The network.
@@ -121,7 +121,7 @@ class TrainData(lightning.LightningDataModule):
             raise ValueError(f"{self.title} has no validation images.")
         self._batches(
             world=world, accumulate=config.accumulate
-        )  # raises for batches that cannot be divided, and for too few images
+        )  # raises an error if batches cannot be divided, or if there are too few images
 
     def write_config(self, folder: Path, model: nn.Module) -> None:
         """Write `config.json`, which is needed to use the weights of a run.
@@ -133,7 +133,7 @@ class TrainData(lightning.LightningDataModule):
         raise NotImplementedError
 
     def card(self, model: nn.Module, row: dict[str, float]) -> CardText:
-        """Return the text of the model card about the network, and about the scores of a row of `metrics.csv`.
+        """Return the parts of the model card about the network and its scores.
 
         Args:
             model: The trained network.
@@ -192,7 +192,7 @@ class TrainData(lightning.LightningDataModule):
         return loader
 
     def end_workers(self) -> None:
-        """End the data loading processes, which the traceback of an error would otherwise keep alive."""
+        """End the data loading processes; otherwise the traceback of an error would keep them alive."""
         for loader in self._loaders:
             iterator = getattr(loader, "_iterator", None)
             if iterator is not None:
@@ -210,7 +210,8 @@ class TrainData(lightning.LightningDataModule):
 def _stay_until_told(over: Any, _: int) -> None:
     """Keep the workers alive after a scheduler's signal, because the training process needs them to finish its step.
 
-    When the training process exits, Python sends its workers the signal and waits for them. `over` is then true.
+    When the training process exits, Python sends SIGTERM to the workers and waits for them. At that time, `over` is
+    true.
     """
 
     def stay(*_: object) -> None:
@@ -225,7 +226,7 @@ def _stay_until_told(over: Any, _: int) -> None:
 def _end_with_parent() -> None:
     """End this process when the training process is gone, even if it was killed.
 
-    torch compares the parent's process id, which stays that of the fork server if the workers come from one.
+    torch compares the process ID of the parent, but if a fork server starts the workers, this ID does not change.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -235,7 +236,7 @@ def _end_with_parent() -> None:
 
 @cache
 def _is_over() -> Any:
-    """Return a value shared with the workers that becomes true when this process exits."""
+    """Return a value that is shared with the workers, and becomes true when this process exits."""
     over = RawValue(ctypes.c_bool, False)
     atexit.register(setattr, over, "value", True)
     return over

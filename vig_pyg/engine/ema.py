@@ -11,10 +11,10 @@ from vig_pyg.engine.task import Task
 
 
 class EMA(lightning.Callback):
-    """Updates timm's moving average of the network (including batch statistics), which is evaluated instead of it.
+    """Updates a moving average (timm's) of the network and its batch statistics, which is evaluated instead.
 
-    Lightning's own callback would also average buffers that are created during training, such as cached position
-    codes, and pair the wrong ones; timm's average uses the state dict only.
+    Lightning's own callback would also average buffers that are created during training, such as cached position codes,
+    and would match them wrongly. timm's average uses only the state dict.
 
     Args:
         decay: Decay of the average; the published value is 0.99996, for 300 epochs of ImageNet.
@@ -39,7 +39,7 @@ class EMA(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         assert isinstance(pl_module, Task) and self.average is not None
-        if trainer.global_step > self.steps:  # not where gradients were only added
+        if trainer.global_step > self.steps:  # skip batches whose gradients were only accumulated
             self.steps = trainer.global_step
             self.average.update(pl_module.model, step=self.steps)
 

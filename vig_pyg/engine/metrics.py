@@ -25,7 +25,7 @@ class MetricsHistory(lightning.Callback):
     Args:
         monitor: Name of the score; the highest value is the best.
         folder: The run folder; with `None` nothing is written.
-        keep: Whether the confusion counts of the `"last"` or of the `"best"` epoch are drawn at the end.
+        keep: Epoch whose weights are saved and whose figures are drawn at the end: `"last"` or `"best"`.
         patience: Number of evaluations without a better score before training stops; `None` never stops.
         evaluate_every: Number of epochs between two evaluations; the last epoch is always evaluated.
     """
@@ -60,7 +60,7 @@ class MetricsHistory(lightning.Callback):
         return self.rows[-1 if self.keep == "last" or best is None else best]
 
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        trainer.should_stop = self._waited_enough()  # a run that was stopped early may be resumed
+        trainer.should_stop = self._waited_enough()  # the run may have been stopped early before it was resumed
         self._plan_evaluation(trainer)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:

@@ -29,9 +29,9 @@ def parameter_groups(
         model: The network; parameters that require no gradient are omitted.
         lr: Learning rate of the last layer.
         weight_decay: Weight decay of the other parameters.
-        layer_decay: Learning rate of each layer divided by that of the next layer. The layers are those of the
-            `group_matcher` of the model; without one, they are the stem, the blocks and the head, and a `Downsample`
-            belongs to the block after it.
+        layer_decay: Learning rate of each layer divided by that of the next layer. The model's `group_matcher` defines
+            the layers. A model without this method has the layers stem, blocks and head, and a `Downsample` belongs to
+            the block after it.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -43,7 +43,8 @@ def parameter_groups(
         groups = param_groups_weight_decay(model, weight_decay, no_weight_decay_list=fixed)
         return [{**group, "lr": lr} for group in groups]
     layered = param_groups_layer_decay(
-        model if hasattr(model, "group_matcher") else _Layers(model),  # type: ignore[arg-type]  # it has what timm needs
+        # It has the methods that timm needs.
+        model if hasattr(model, "group_matcher") else _Layers(model),  # type: ignore[arg-type]
         weight_decay,
         no_weight_decay_list=fixed,
         layer_decay=layer_decay,
@@ -52,9 +53,10 @@ def parameter_groups(
 
 
 def without_decay(model: nn.Module) -> set[str]:
-    """Names of the parameters that must not decay, although they have two or more dimensions.
+    """Return the names of parameters without weight decay that have two or more dimensions.
 
-    They are those that `no_weight_decay` of the model and of its parts lists; without such a method, positions.
+    The method `no_weight_decay` of the model and of its submodules lists them. Without such a method, they are the
+    position embeddings.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -68,7 +70,7 @@ def without_decay(model: nn.Module) -> set[str]:
 
 
 class _Layers:
-    """An adapter for timm's layer-wise decay: parameters, and a matcher from names to layer positions."""
+    """An adapter for timm's layer-wise decay, with parameters and a mapping from their names to layer positions."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model

@@ -42,7 +42,7 @@ class PreemptionHandler(lightning.Callback):
 
     Args:
         at_once: If true, a signal before the first step raises `KeyboardInterrupt`, because there is nothing to save.
-            After the last step a signal always does.
+            After the last step, a signal always raises it.
     """
 
     def __init__(self, *, at_once: bool = False) -> None:
@@ -54,7 +54,7 @@ class PreemptionHandler(lightning.Callback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """A context that handles the signals, and then restores the handlers; only the main thread can do so."""
+        """A context that handles the signals (in the main thread only), and then restores the previous handlers."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -68,14 +68,14 @@ class PreemptionHandler(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         self._trainer, self.started, self.at_once = trainer, True, False
         if threading.current_thread() is threading.main_thread():
-            for signum in SIGNALS:  # again, because Lightning has replaced the handlers
+            for signum in SIGNALS:  # set again, because Lightning has replaced the handlers
                 signal.signal(signum, self._listen)
 
     def on_train_end(self, *_: Any) -> None:
         self.at_once = True
 
     def _listen(self, signum: int, _: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a worker that is about to ignore signals, or one of another library
+        if os.getpid() != self._process:  # this is a worker process, which did not create this handler
             return
         if self.at_once:
             self.signum = signum
@@ -84,7 +84,8 @@ class PreemptionHandler(lightning.Callback):
             raise KeyboardInterrupt
         launcher: Any = self._trainer.strategy.launcher if self._trainer is not None else None
         if not self.signum and signum != signal.SIGINT and hasattr(launcher, "kill"):
-            launcher.kill(signum)  # the processes that we started; Ctrl-C reaches them by itself
+            # Forwards the signal to the processes that we started; Ctrl-C reaches them without this.
+            launcher.kill(signum)
         self.signum = signum
 
     def agreed(self, trainer: lightning.Trainer) -> int:

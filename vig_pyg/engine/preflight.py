@@ -1,4 +1,4 @@
-"""Checks before the first step of everything that a run needs until its end, the same in all processes."""
+"""Checks of everything that a run needs until its end; all processes perform them before the first step."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_run(model: nn.Module, data: TrainData, config: TrainConfig, out: Path,
         ValueError: If the environment variables do not come from one launcher, or if a value does not fit the data, the
             network or the batch.
     """
-    processes()  # refuses incomplete variables before they are read
+    processes()  # raises an error for incomplete variables before they are used
     devices, nodes = placement(config)
     place = check_processes(devices, nodes)
     check_extras(config, first=place.first)
@@ -50,11 +50,11 @@ def check_run(model: nn.Module, data: TrainData, config: TrainConfig, out: Path,
 
 
 def _check_classes(data: TrainData, out: Path) -> None:
-    """Check that a resumed run has the same classes as at its start."""
+    """Check that a resumed run has the same classes as before."""
     if (out / CONFIG).is_file():
         began: Any = read_config(out / CONFIG).get("class_names")
         if began is not None and list(began) != list(data.class_names):
-            raise ValueError(f"The classes of {data.title} are not those with which the run in {out} started.")
+            raise ValueError(f"The classes of {data.title} differ from those with which the run in {out} started.")
 
 
 def check_extras(config: TrainConfig, *, first: bool) -> None:
@@ -78,5 +78,6 @@ def can_draw() -> bool:
 def _size(model: nn.Module, config: TrainConfig) -> int:
     """Estimate the largest size of a run folder in bytes: two checkpoints and two weight files."""
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
-    checkpoint = weights * (3 if config.ema is None else 4)  # two moments of the optimizer, and the average
+    # The weights, two moments of the optimizer and, if used, the moving average.
+    checkpoint = weights * (3 if config.ema is None else 4)
     return 2 * checkpoint + 2 * weights + 2**20

@@ -1,8 +1,8 @@
 """Detection of the rank and the number of processes from the environment variables of launchers.
 
 If a variable of an earlier launcher is still set, a process could wrongly conclude that another process writes the
-files. So the variables of one launcher must be complete, and variables of other launchers raise an error that names
-them.
+files. Therefore the variables of one launcher must be complete, and a variable of another launcher raises an error that
+names it.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _started(
     number, count = _number(env, rank, 0), _number(env, world, 1)
     if number >= count:
         raise ValueError(f"{rank}={number} and {world}={count} contradict each other: ranks count from 0. Unset both.")
-    for other in ("RANK", "LOCAL_RANK"):  # Lightning would use these variables
+    for other in ("RANK", "LOCAL_RANK"):  # Lightning would read these variables too
         if other in env and other != rank and launcher != "torchrun" and (_number(env, other, 0) > 0) > (number > 0):
             raise _stale(env, other)
     return Processes(launcher, number == 0, count)

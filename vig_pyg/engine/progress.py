@@ -43,7 +43,7 @@ class ProgressBar(lightning.Callback):
         self._describe(trainer)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        self._last = 0.0  # validation is not training
+        self._last = 0.0  # the time of a validation is not counted
         self._describe(trainer)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:

@@ -28,8 +28,8 @@ def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) ->
         size: Estimated size of its content in bytes.
 
     Raises:
-        FileExistsError: If the folder exists and `resume` is false, because a run is never overwritten. Also if a file
-            in a folder to resume is a link, a pipe, a device or a folder.
+        FileExistsError: If the folder exists and `resume` is false, because a run is never overwritten; or if `resume`
+            is true and a file in the folder is a link, a pipe, a device or a folder.
         FileNotFoundError: If `resume` is true and the folder does not exist.
         OSError: If no file can be written in the folder, or the disk has too little space.
     """

@@ -25,8 +25,8 @@ class TrainBatches(Sampler[list[Item]]):
         count: Number of images.
         batch_size: Number of images in one optimizer step, over all processes.
         seed: Seed of the run.
-        repeats: Number of copies of an image near each other in the order, each augmented differently; the length of an
-            epoch does not change (timm's `RepeatAugSampler`, as published). 1 means no repetition.
+        repeats: Number of copies of an image, which are close to each other in the order and augmented differently. The
+            length of an epoch does not change (timm's `RepeatAugSampler`, as published). 1 means no repetition.
         accumulate: Number of parts of a batch whose gradients are added.
         groups: Group of each image, such as portrait or landscape. A batch, which is shared by all processes, then has
             images of one group; only what is left of the groups is mixed, at the end of the epoch. By default, there
@@ -71,7 +71,7 @@ class TrainBatches(Sampler[list[Item]]):
 
     @property
     def sampler(self) -> Self:
-        """The object itself, because Lightning looks for `set_epoch` in this attribute."""
+        """Return the object itself, because Lightning looks for `set_epoch` in this attribute."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
@@ -80,7 +80,7 @@ class TrainBatches(Sampler[list[Item]]):
             self.seek(epoch, 0)
 
     def seek(self, epoch: int, skip: int) -> None:
-        """Go to an epoch, and skip its first batches for this process, which are already done."""
+        """Go to an epoch, and skip the batches that this process has already used."""
         self.epoch, self.skip = epoch, skip
 
     def order(self) -> list[int]:
@@ -94,7 +94,7 @@ class TrainBatches(Sampler[list[Item]]):
             return list(
                 torch.randperm(self.count, generator=torch.Generator().manual_seed(seed), device="cpu").tolist()
             )
-        rounding = 256 if self.count >= 256 else 0  # timm before 1.0.31 would round a small set down to 0 images
+        rounding = 256 if self.count >= 256 else 0  # before version 1.0.31, timm rounds a small set down to 0 images
         repeated = RepeatAugSampler(
             range(self.count), num_replicas=1, rank=0, num_repeats=self.repeats, selected_round=rounding
         )
@@ -166,7 +166,7 @@ class EvalBatches(Sampler[list[Item]]):
 
     @property
     def sampler(self) -> Self:
-        """The object itself, because Lightning 2.5.0 looks for a shuffling sampler in this attribute."""
+        """Return the object itself, because Lightning 2.5.0 looks for a shuffling sampler in this attribute."""
         return self
 
     def __len__(self) -> int:

@@ -1,6 +1,7 @@
 """Seeds that depend only on the position in the training, not on earlier random numbers.
 
-So a killed run continues with the same random numbers, and no random state of a process or worker has to be saved.
+Therefore a killed run continues with the same random numbers, and no random state of a process or worker needs to be
+saved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Batch norm over the images of all processes on CPUs; for GPUs torch provides it."""
+"""Batch norm over the images of all processes, for CPUs; for GPUs, torch provides such a layer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _SumOfAll(torch.autograd.Function):
 class SyncNorm(_BatchNorm):
     """Batch norm with statistics over all processes; in evaluation, or with one process, an ordinary batch norm.
 
-    Shapes: `(N, C, ...)` to the same; N may differ between processes.
+    Shapes: `(N, C, ...)` to `(N, C, ...)`; N may differ between processes.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -58,7 +58,7 @@ class SyncNorm(_BatchNorm):
 
 
 def sync_norms(model: nn.Module, device: torch.device) -> None:
-    """Replace every batch norm of a network, in place, by one over all processes; names and values do not change.
+    """Replace each batch norm of a network by one over all processes, in place; names and values do not change.
 
     Frozen batch norms, whose parameters require no gradient, use no batch statistics and are not replaced.
 

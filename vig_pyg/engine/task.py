@@ -48,12 +48,13 @@ class Task(lightning.LightningModule):
         self.model = model
         self.config = config
         #: The network that is evaluated: `model`, or its moving average.
-        self.scored: list[nn.Module] = [model]  # in a list, so that it is no part of this module
-        #: Scores of the last evaluation, by their names in `metrics.csv`; empty until there is one.
+        self.scored: list[nn.Module] = [model]  # a list, so that the network is not registered as a submodule
+        #: Scores of the last evaluation, by their names in `metrics.csv`; empty before the first evaluation.
         self.scores: dict[str, float] = {}
         #: Data for the figures of the task at the end, such as a confusion matrix.
         self.counts: Tensor | None = None
-        # sums of losses and number of images; not a buffer, which the first process would broadcast to all others
+        # Sums of losses and number of images. This is not a buffer, because the first process would broadcast it to all
+        # others.
         self.meter = torch.zeros(2, dtype=torch.float64)
         self.parts: list[str] = ["loss"]
         if config.freeze:
@@ -64,7 +65,7 @@ class Task(lightning.LightningModule):
         self.train()
 
     def losses(self, batch: Any) -> tuple[dict[str, Tensor], int]:
-        """Return the mean losses of a batch (the total is `loss`, followed by its parts), and the number of images.
+        """Return the mean losses of a batch (the total `loss`, followed by its parts), and the number of images.
 
         Args:
             batch: A batch of the training data.
@@ -147,12 +148,12 @@ class Task(lightning.LightningModule):
         return gathered.view(-1, len(meter))
 
     def on_validation_epoch_start(self) -> None:
-        if self.trainer.world_size > 1:  # each process has batch statistics of its own images
+        if self.trainer.world_size > 1:  # each process has batch statistics of different images
             for tensor in self.scored[0].state_dict().values():
                 torch.distributed.broadcast(tensor, 0)
 
     def set_scores(self, scores: dict[str, float]) -> None:
-        """Store the scores of an evaluation, and log those whose names are valid for every logger.
+        """Store the scores of an evaluation, and log the scores whose names are valid for every logger.
 
         Args:
             scores: The scores by their names in `metrics.csv`.

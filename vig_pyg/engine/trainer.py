@@ -47,7 +47,7 @@ def make_trainer(config: TrainConfig, folder: Path, callbacks: list[lightning.Ca
         gradient_clip_val=config.clip_grad,
         plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,  # our samplers distribute the images
-        enable_checkpointing=False,  # our own callback writes them
+        enable_checkpointing=False,  # our own callback writes checkpoints
         enable_model_summary=False,
         enable_progress_bar=False,
         logger=logger,
@@ -63,7 +63,7 @@ def make_trainer(config: TrainConfig, folder: Path, callbacks: list[lightning.Ca
 
 
 def placement(config: TrainConfig) -> tuple[int | str, int]:
-    """Return the number of processes on this machine and of machines, from the configuration, torchrun or SLURM."""
+    """Return the numbers of processes per machine and of machines, from the configuration, torchrun or SLURM."""
     env, devices, nodes = os.environ, config.devices, config.num_nodes
     if "LOCAL_WORLD_SIZE" in env:  # torchrun
         here = int(env["LOCAL_WORLD_SIZE"])
@@ -76,7 +76,7 @@ def placement(config: TrainConfig) -> tuple[int | str, int]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """A context that suppresses Lightning's advertisements, and advice that does not apply here."""
+    """A context that suppresses Lightning's advertisements and inapplicable advice."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -93,9 +93,9 @@ def quiet_lightning() -> Iterator[None]:
 
 #: Warnings of Lightning that do not apply here.
 _NOT_HERE = (
-    # the images of a small set are decoded faster than a worker starts
+    # a small data set is decoded in less time than a worker needs to start
     ".*does not have many workers.*",
-    # we log once an epoch
+    # we log once per epoch
     ".*smaller than the logging interval.*",
     # Lightning uses a deprecated function of torch
     ".*LeafSpec.*",

@@ -49,8 +49,8 @@ def fit(
     is killed and resumed. After the run, the network has the weights that were saved.
 
     Args:
-        model: The network: a model of this library, also with your own operator or graph, or any other module that
-            accepts the batches of the data.
+        model: The network, which is a model of this library (possibly with your own operator or graph), or any other
+            module that accepts the batches of the data.
         data: The images, which also define the task.
         config: The configuration of the run.
         out: The run folder, which must not exist, unless the run is resumed.
@@ -96,7 +96,7 @@ def fit(
             )
             trainer, saver = _prepare(task, data, folder, [history, *callbacks], stop=stop, progress=progress)
             if trainer.is_global_zero:
-                # files for --resume are written first, so that a killed run can be resumed
+                # the files that --resume needs are written first, so that a killed run can be resumed
                 write_file(folder / CONFIG_YAML, to_yaml(config), overwrite=True)
                 data.write_config(folder, model)
             _run(trainer, task, data, saver)
@@ -106,7 +106,7 @@ def fit(
                 )
             if trainer.is_global_zero:
                 _load_kept(task, folder)
-                write_weights(folder, model.state_dict())  # immediately, because the following files matter less
+                write_weights(folder, model.state_dict())  # written first, because the other files matter less
                 describe(folder, model, data, history, config)
     return history.kept
 
@@ -133,8 +133,8 @@ def _run(trainer: lightning.Trainer, task: Task, data: TrainData, saver: Checkpo
     """Run all epochs, from the checkpoint if there is one; error messages name the checkpoint from which to resume."""
     checkpoint = saver.path if saver.path.exists() else None
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=checkpoint)  # read by `AtomicCheckpointIO`
-    except (SIGTERMException, SystemExit) as stop:  # Lightning's answers to SIGTERM and Ctrl-C
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint)  # `AtomicCheckpointIO` reads the checkpoint
+    except (SIGTERMException, SystemExit) as stop:  # Lightning raises these after SIGTERM and Ctrl-C
         if signum := saver.stop.signum or (signal.SIGTERM if isinstance(stop, SIGTERMException) else 0):
             raise TrainingInterrupted(signum) from stop
         raise KeyboardInterrupt from stop
@@ -159,14 +159,16 @@ def _load_kept(task: Task, folder: Path) -> None:
     try:
         task.model.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"{folder / BEST} holds weights of another network: {error_text(error, limit=300)}") from error
+        raise ValueError(
+            f"{folder / BEST} contains weights of another network: {error_text(error, limit=300)}"
+        ) from error
     task.model.cpu().float()
 
 
 def _said(error: Exception, saver: CheckpointCallback) -> str:
     """Return an error message of one line, with the last good checkpoint."""
     text = str(error)
-    if text.startswith("Caught "):  # in a process that loads images: torch puts its whole traceback there
+    if text.startswith("Caught "):  # for an error in a data loading process, torch adds the whole traceback
         text = text.strip().splitlines()[-1].split(": ", 1)[-1]
     if saver.saved is not None:
         text += f" The last good checkpoint is {saver.path}, of step {saver.saved}."

@@ -78,7 +78,7 @@ class Warmup:
         """
         if self.unit == "%":
             return int(self.amount / 100 * total)
-        if self.unit == "steps":  # so that a short run is not a warm-up alone
+        if self.unit == "steps":  # so that a short run does not consist of the warm-up only
             return min(int(self.amount), total // 10)
         return min(math.floor(self.amount * total / epochs), total)
 
@@ -94,5 +94,5 @@ def _takes(value: object) -> bool:
         return False
 
 
-#: The check of a text that names a warm-up.
+#: Check of a text that describes a warm-up.
 check_warmup = Scalar(EXPECTED, _takes)

@@ -42,11 +42,12 @@ def attribute(model: VisionGNN[Any], image: Tensor, target: int | None = None) -
         a_{ij} = \frac{\partial z}{\partial w_{ij}} \Big|_{w = 1}
 
     where x are the patches after stem and position embedding, z is the logit, and w are weights on the messages
-    (gradient x input, arXiv 1605.01713; weights on messages as in GNNExplainer, arXiv 1903.03894). To first order,
-    both scores are the decrease of the logit if the features of a patch, or a message, are scaled to 0. So a positive
-    score supports the class. The neighbor search is not differentiable, so the scores do not include that the graph
-    itself would change. If the aggregation is a maximum, only edges that attain it in some channel have a score. If
-    edges tie, `MaxRelativeConv` assigns the score to the first of them; other operators may divide it.
+    (gradient x input, arXiv 1605.01713; weights on messages as in GNNExplainer, arXiv 1903.03894). To first order, both
+    scores are the decrease of the logit if the features of a patch, or a message, are scaled to 0. So a positive score
+    supports the class. The neighbor search is not differentiable, so the scores do not include the effect of changes of
+    the graph. If the aggregation is a maximum, only edges that attain the maximum in some channel have a nonzero score.
+    If several edges attain it, `MaxRelativeConv` assigns the score to the first one; other operators may divide the
+    score.
 
     Args:
         model: A model in evaluation mode whose operators are PyG `MessagePassing` modules. It must not be fused, as

@@ -20,7 +20,8 @@ def edge_ranks(target: Tensor) -> Tensor:
     """Return the rank of each edge among the edges of its target; the nearest neighbor has rank 0.
 
     Args:
-        target: Targets of the edges, `edge_index[1]`, `(E,)`. They are ascending, with the nearest source first.
+        target: Targets of the edges, `edge_index[1]`, `(E,)`, in ascending order. The edges of each target start with
+            the nearest source.
 
     Example:
         >>> edge_ranks(torch.tensor([0, 0, 0, 2, 2])).tolist()
@@ -101,7 +102,7 @@ def draw_distances(graphs: Sequence[Batch], *, patch_size: int | None = None) ->
         axes.remove()
     for axes, layer in zip(grid, shown, strict=False):
         graph = graphs[layer].get_example(0)
-        side = unit * scales[layer][0]  # (2,), of a patch
+        side = unit * scales[layer][0]  # (2,), height and width of a patch
         pairs = torch.cdist(graph.pos * side, graph.pos_src * side).flatten()
         _draw_histogram(axes, found[layer], pairs, float(side.mean()) * int(graph.reduce_ratio))
         axes.set_title(layer_title(graph, layer), fontsize=8)

@@ -51,7 +51,7 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
         raise IndexError(f"Layer {layer} is out of range: there are {len(graphs)} graphs.")
     layer %= len(graphs)
     fig = figure(6.4, 6.6)
-    from matplotlib import colormaps  # after `figure`, which says how to install it
+    from matplotlib import colormaps  # imported after `figure`, whose error explains how to install matplotlib
     from matplotlib.collections import LineCollection
 
     graph = graphs[layer].get_example(0)
@@ -59,7 +59,7 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
     axes = fig.subplots()
     show_image(axes, pale(image))
     colors = colormaps["viridis"]((rank / max([1, *rank.tolist()])).numpy())
-    alpha = float(torch.tensor(200 / max(len(lines), 1)).sqrt().clamp(0.08, 0.8))  # thousands of lines stay readable
+    alpha = float(torch.tensor(200 / max(len(lines), 1)).sqrt().clamp(0.08, 0.8))  # keeps thousands of lines readable
     axes.add_collection(LineCollection(list(lines.numpy()), colors=colors, alpha=alpha, linewidths=0.9))
     few = "" if nearest is None else f", {nearest} nearest only"
     axes.set_title(f"{layer_title(graph, layer)}{few}: {len(lines)} edges", fontsize=10)
@@ -67,7 +67,7 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
 
 
 def _lines(graph: Batch, size: Sequence[int], nearest: int | None) -> tuple[Tensor, Tensor]:
-    """Segments `(E, 2, 2)` from (x, y) to (x, y) in pixels, the farthest first, and their ranks."""
+    """Return segments `(E, 2, 2)` between points (x, y) in pixels, the farthest first, and their ranks."""
     source, target = graph.edge_index
     patch = torch.tensor(size) / torch.tensor(tuple(graph.grid_size))
     ends = torch.stack([graph.pos[target].cpu(), graph.pos_src[source].cpu()], dim=1)  # (E, 2, 2)

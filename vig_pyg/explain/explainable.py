@@ -21,10 +21,10 @@ from vig_pyg.models import VisionGNN
 class ExplainableViG(nn.Module):
     """Wraps a model for the patches and graphs of given images, with the signature `forward(x, edge_index)`.
 
-    `torch_geometric.explain.Explainer` applies one mask to all edges that a model is called with. Here the edges of all
-    layers are concatenated, so every edge of every layer has its own weight, and `split` splits a mask by layer. The
-    weight multiplies the message (PyG's `explain_message`). The graphs are those of the original images; a mask on the
-    features does not change them.
+    `torch_geometric.explain.Explainer` applies one mask to the edges with which a model is called. Here these are the
+    concatenated edges of all layers, so every edge of every layer has its own weight, and `split` splits a mask by
+    layer. The weight multiplies the message (PyG's `explain_message`). The graphs are those of the original images; a
+    mask on the features does not change them.
 
     Args:
         model: A model in evaluation mode whose operators are PyG `MessagePassing` modules. It must not be fused, as
@@ -55,7 +55,8 @@ class ExplainableViG(nn.Module):
                     "no torch_geometric.nn.MessagePassing, so its edges cannot have weights."
                 )
         self.model = model
-        self.eval()  # as the model: an Explainer sets the mode of both back to this one's
+        # An Explainer restores the mode of this module, and applies it to the model, which is in evaluation mode.
+        self.eval()
         with torch.no_grad():
             patches = model.embed(images)
         self.layout = BatchLayout.from_batch(patches)

@@ -35,9 +35,9 @@ def save_html(
 ) -> None:
     """Write an HTML page that shows the neighbors of each patch in each layer.
 
-    Hovering over a patch shows its neighbors, a click pins it, and the layer can be selected. The page is one file that
-    contains the image; it loads nothing else and needs no server. The nearest neighbor has the darkest color. If the
-    sources are pooled, a neighbor is a larger cell. The file is written completely or not at all.
+    Pointing at a patch shows its neighbors, clicking pins the patch, and a slider selects the layer. The page is one
+    file that contains the image; it loads nothing else and needs no server. The nearest neighbor has the darkest color.
+    If the sources are pooled, a neighbor is a larger cell. The file is written completely or not at all.
 
     The page describes `dilation` as `DilatedKNN` defines it; other graph builders may define it differently or ignore
     it.
@@ -72,7 +72,7 @@ def save_html(
     if path.exists():
         raise FileExistsError(f"{path} exists already and is not overwritten: choose another name.")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {path.parent} does not exist: make it first.")
+        raise FileNotFoundError(f"The folder {path.parent} does not exist: create it first.")
     edges = sum(batch.num_edges for batch in graphs)
     if edges > MOST_EDGES:
         raise ValueError(
@@ -112,7 +112,7 @@ def _layer(graph: Any) -> dict[str, Any]:
 def _png(image: Tensor) -> bytes:
     """Encode the image as a PNG file."""
     low, high = float(image.min()), float(image.max())
-    if not -0.01 <= low <= high <= 1.01:  # resizing overshoots a little; NaN fails as well
+    if not -0.01 <= low <= high <= 1.01:  # resized images may slightly exceed the range; NaN fails too
         raise ValueError(
             f"Expected pixels in [0, 1], got {low:.3g} to {high:.3g}: undo the normalization first, "
             "with Preprocessing.restore(image) for example."

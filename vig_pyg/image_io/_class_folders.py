@@ -15,11 +15,11 @@ _log = logging.getLogger("vig_pyg.image_io")
 
 
 def class_folders(folder: Path) -> dict[str, list[str]]:
-    """Return the images of each class by the name of its folder; an empty folder has none.
+    """Return a mapping from the name of each class folder to its images; an empty folder has no images.
 
-    Folders created by operating systems are not classes, and neither are links to a folder that was already found or
-    to a parent folder. Names are normalized to Unicode NFC, because macOS stores accents in another form. Images
-    outside of the class folders are logged.
+    Folders that an operating system creates are not classes. Links to a parent folder, or to a folder that was already
+    found, are not classes either. Names are normalized to Unicode NFC, because macOS stores accents in another form.
+    Images outside of the class folders are logged.
 
     Args:
         folder: The folder that contains the class folders.

@@ -61,11 +61,11 @@ def is_passed_over(name: str) -> bool:
 
 
 def find_images(sources: Iterable[str | Path]) -> list[Path]:
-    """Find the image files of files, folders and patterns, each once, in order.
+    """Find the image files that files, folders and patterns name; each is listed once, in order.
 
     Args:
         sources: Files with any name; folders, in which all files with an image extension are found (see `images_in`);
-            or patterns such as `"photos/**/*.jpg"`, in which `**` enters folders as `images_in` does.
+            or patterns such as `"photos/**/*.jpg"`, in which `**` searches the same subfolders as `images_in`.
 
     Raises:
         FileNotFoundError: If a file or folder does not exist, or nothing matches a pattern.
@@ -97,7 +97,7 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
 
 
 def images_in(folder: str | Path) -> list[Path]:
-    """List the image files of a folder and its subfolders, by their extension in any letter case, in order.
+    """List the image files in a folder and its subfolders, in order; the extension may have any letter case.
 
     Names for which `is_passed_over` is true are skipped, and so are pipes, sockets and devices. Links are followed,
     but every folder and every file is listed once, and a link to a parent folder is skipped. A broken link is listed,
@@ -121,7 +121,7 @@ def images_in(folder: str | Path) -> list[Path]:
 
 def image_files(folder: str | Path) -> dict[str, str]:
     """Return the files of `images_in` by their real paths, with links resolved."""
-    files: list[tuple[bool, str, str]] = []  # links last, so that a file is preferred to a link to it
+    files: list[tuple[bool, str, str]] = []  # links are last, so that a file is preferred to a link to this file
     other: dict[str, str] = {}
     for here, real, entries in _folders(_name(folder)):
         for entry in entries:
@@ -173,7 +173,7 @@ def _name(folder: str | Path) -> str:
 
 
 def _folders(folder: str) -> Iterator[tuple[str, str, list[os.DirEntry[str]]]]:
-    """Yield the folder and its subfolders with real path and content, each once even if several links lead to it."""
+    """Yield the folder and its subfolders with real path and content, each once, even if several links refer to it."""
     start = os.path.realpath(folder)
     seen: set[str] = set()
     waiting = [(folder, start)]
@@ -202,7 +202,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 def _holds(test: Callable[[], bool]) -> bool:
     try:
         return test()
-    except OSError:  # links in a circle
+    except OSError:  # circular links
         return False
 
 

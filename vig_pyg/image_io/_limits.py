@@ -1,12 +1,13 @@
-"""Limits of the size of an image, so that an untrusted file needs bounded time and memory."""
+"""Limits of the size of an image, which bound the time and memory for an untrusted file."""
 
 from __future__ import annotations
 
-#: Largest image that is decoded: half a gigabyte in memory. Pillow itself refuses twice its `MAX_IMAGE_PIXELS`.
+#: Largest number of pixels that is decoded, half a gigabyte in memory. Pillow itself raises an error above twice its
+#: `MAX_IMAGE_PIXELS`.
 MAX_PIXELS = 178_956_970
-#: Longest side over the shortest: beyond it the resized image would be larger than memory.
+#: Largest ratio of the sides of an image; beyond it, the resized image would exceed the memory.
 MAX_RATIO = 100
-#: Largest file, and largest array, in bytes: room for `MAX_PIXELS` of color in 16 bits.
+#: Largest file, and largest array, in bytes; this is enough for `MAX_PIXELS` pixels of 16-bit color.
 MAX_BYTES = 6 * MAX_PIXELS
 
 

@@ -14,7 +14,7 @@ _count = 0
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """A context without warnings from Pillow. Concurrent threads share one filter, which the last one removes."""
+    """A context without warnings from Pillow. Concurrent threads share one filter, and the last thread removes it."""
     global _count
     with _lock:
         _count += 1

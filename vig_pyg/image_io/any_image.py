@@ -56,13 +56,13 @@ def as_image(image: AnyImage) -> Image.Image | np.ndarray:
     if array.dtype.kind == "f" and not ((array >= -0.01).all() and (array <= 1.01).all()):
         low, high = float(array.min()), float(array.max())
         raise UnreadableImageError(
-            f"An image of floats holds pixels from 0 to 1, got {low:g} to {high:g}: pass it before it is normalized."
+            f"An image of floats must have pixels from 0 to 1, got {low:g} to {high:g}: pass it before normalization."
         )
     return array
 
 
 def as_list(images: Any) -> tuple[bool, list[Any]]:
-    """Return whether these are several images (a list, or a tensor or array `(B, ...)`), and the list of all images.
+    """Return whether there are several images (a list, or a tensor or array `(B, ...)`), and a list of them.
 
     Args:
         images: One image in any form that `as_image` accepts, or several.

@@ -1,8 +1,8 @@
-"""Checks of file headers before Pillow opens the file, because a small file can cost Pillow much time and memory.
+"""Checks of file headers before Pillow opens the file, because a small file can make Pillow use much time and memory.
 
 Pillow reads all tags of a TIFF directory; EXIF data is also such a directory. A file of a megabyte can hold 65,535 tags
-that all point to the same megabyte. Progressive JPEG files can have thousands of passes over all pixels, GIF files
-comments that take quadratic time, and PNG files millions of chunks.
+that all point to the same megabyte. Progressive JPEG files can have thousands of passes over all pixels. Comments in
+GIF files can take quadratic time. PNG files can have millions of chunks.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from vig_pyg.image_io._limits import MAX_PIXELS, UnreadableImageError
 
 #: Number of bytes by which the tags of a directory may exceed twice the size of the file.
 _SLACK = 1 << 20
-#: Largest number of values of a tag, which Pillow converts to Python numbers. The largest image has fewer tiles.
+#: Largest number of values of a tag, because Pillow converts them to Python numbers. The largest image has fewer tiles.
 _MOST_NUMBERS = 4 << 20
-#: Size in bytes of each TIFF type, and the types that are not converted to numbers.
+#: Size in bytes of each TIFF type, and the types whose values are not converted to numbers.
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _BYTES = (1, 2, 7)
 #: Tags that point to other directories: EXIF, GPS and interoperability.
@@ -121,7 +121,7 @@ def _check_jpeg(file: BinaryIO, size: int) -> None:
     for _ in range(_MOST_SEGMENTS):
         marker = file.read(2)
         if len(marker) < 2 or marker[0] != 0xFF:
-            return  # Pillow raises the error
+            return  # Pillow raises an error for such a file
         if marker[1] == 0xFF:
             file.seek(-1, 1)
             continue
@@ -132,7 +132,7 @@ def _check_jpeg(file: BinaryIO, size: int) -> None:
         if marker[1] == 0xDA:
             break
         if marker[1] == 0xE1 and content.startswith(b"Exif\0\0"):
-            exif += content[6:]  # Pillow joins several
+            exif += content[6:]  # Pillow joins several EXIF segments
             if len(exif) > _MOST_EXIF:
                 raise UnreadableImageError(f"it has more than {_MOST_EXIF} bytes of EXIF data")
         elif marker[1] == 0xE2 and content.startswith(b"MPF\0"):

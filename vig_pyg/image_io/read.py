@@ -19,10 +19,10 @@ from vig_pyg.image_io._read_array import MAGIC, read_array
 from vig_pyg.image_io.headers import check_headers
 from vig_pyg.image_io.stored import StoredImage
 
-#: Tag of TIFF that says whether 0 is white or black.
+#: TIFF tag that specifies whether 0 is white or black.
 _WHITE_IS = 262
 
-#: The modes of an image that was read, by their number of channels.
+#: The modes of images from `read_image`, and their numbers of channels.
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
@@ -66,10 +66,10 @@ def read_image(path: str | Path | StoredImage) -> Image.Image | np.ndarray:
     except MemoryError as error:
         raise UnreadableImageError("there is not enough memory to decode it") from error
     except OSError as error:
-        if error.errno is None:  # Pillow's errors have no errno, unlike those of the system
+        if error.errno is None:  # unlike system errors, Pillow's errors have no errno
             raise UnreadableImageError(f"damaged or cut short ({error})") from error
         raise UnreadableImageError(f"it cannot be opened ({error.strerror})") from error
-    except Exception as error:  # Pillow's decoders raise nearly anything at damaged data
+    except Exception as error:  # for damaged data, Pillow's decoders raise errors of many types
         raise UnreadableImageError(f"damaged or cut short ({error})") from error
 
 
@@ -77,13 +77,14 @@ def _open(path: str | Path) -> BinaryIO:
     """Open the path if it is a regular file; opening a pipe would block, and opening a device can have side effects."""
     try:
         mode = os.stat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a name with a zero byte
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a name with a zero byte raises ValueError
         raise FileNotFoundError(f"There is no image at {path}.") from error
     if stat.S_ISDIR(mode):
         raise FileNotFoundError(f"There is no image at {path}: it is a folder.")
     if not stat.S_ISREG(mode):
         raise UnreadableImageError("it is a pipe, a socket or a device, not a file")
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # where it became a pipe meanwhile
+    # In case the file has become a pipe since `stat`.
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     return os.fdopen(os.open(path, flags), "rb")
 
 
@@ -153,7 +154,7 @@ def stored_size(path: str | Path) -> tuple[tuple[int, int], int]:
                 return image.size, stored if stored in TURNS else 1
     except (UnreadableImageError, FileNotFoundError):
         raise
-    except Exception as error:  # Pillow's readers raise nearly anything at damaged data
+    except Exception as error:  # for damaged data, Pillow's readers raise errors of many types
         raise UnreadableImageError(f"its header cannot be read ({error})") from error
 
 
@@ -187,7 +188,7 @@ def normalize_image(image: Image.Image) -> Image.Image:
         >>> normalize_image(Image.new("CMYK", (4, 3))).mode
         'RGB'
     """
-    # the raw modes of the file, which are available until the pixels are loaded
+    # the file's raw modes are available only before the pixels are loaded
     raw = [tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in getattr(image, "tile", [])]
     image.load()  # the EXIF data of a PNG can follow its pixels
     turn = TURNS.get(orientation(image.info))
@@ -206,7 +207,7 @@ def normalize_image(image: Image.Image) -> Image.Image:
 
 
 def _clear(value: Any, raw: list[Any]) -> Any:
-    """Return the transparent value or color in 8 bits, or unchanged for 16-bit gray."""
+    """Return the transparent value or color in 8 bits; for 16-bit gray it is not changed."""
     if isinstance(value, tuple) and "RGB;16B" in raw:
         return tuple(part >> 8 for part in value)
     scale = {"L;2": 85, "L;4": 17}.get(raw[0] if raw else "", 1)
@@ -216,10 +217,10 @@ def _clear(value: Any, raw: list[Any]) -> Any:
 def _eight_bits(image: Image.Image, clear: Any) -> Image.Image:
     mode = image.mode
     if mode == "F":
-        raise UnreadableImageError("it holds floating-point numbers, whose range is not known")
+        raise UnreadableImageError("it contains floating-point numbers, whose range is not known")
     if mode in ("LA", "RGBA"):
         return image
-    if mode in ("La", "RGBa"):  # colors multiplied by the opacity
+    if mode in ("La", "RGBa"):  # in these modes, colors are multiplied by alpha
         return image.convert("LA" if mode == "La" else "RGBA")
     if mode in ("P", "PA"):
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -241,21 +242,21 @@ def _from_16_bits(image: Image.Image, clear: Any, bits: int) -> Image.Image:
     if values.min() < 0 or values.max() > top:
         raise UnreadableImageError(f"its integers are not of {bits} bits")
     gray = ((510 * values + top) // (2 * top)).astype(np.uint8)
-    if getattr(image, "tag_v2", {}).get(_WHITE_IS) == 0:  # Pillow does not turn these
+    if getattr(image, "tag_v2", {}).get(_WHITE_IS) == 0:  # Pillow does not rotate these modes
         gray = 255 - gray
     return _with_opacity(gray, values != clear) if isinstance(clear, int) else Image.fromarray(gray)
 
 
 def _with_opacity(pixels: np.ndarray, opaque: np.ndarray) -> Image.Image:
-    """Create an image from pixels `(H, W)` or `(H, W, 3)` that is transparent where `opaque` is false."""
+    """Create an image from pixels `(H, W)` or `(H, W, 3)`; it is transparent where `opaque` is false."""
     return Image.fromarray(np.dstack([pixels, np.where(opaque, 255, 0).astype(np.uint8)]))
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:
     """Convert a PIL image to a number of channels: 1 gray, 2 gray and alpha, 3 color, 4 color and alpha.
 
-    If the result has no alpha channel, transparent pixels are blended with white. If only the result has one, it is
-    opaque.
+    If the result has no alpha channel, transparent pixels are blended with white. If the image has no alpha channel,
+    the result is opaque.
 
     Args:
         image: The image, of any mode.

@@ -55,7 +55,7 @@ def assert_builder(
 ) -> int:
     """Check the contract of a graph builder (shape, order, no edges between images), and return the number of edges.
 
-    Attributes of edges must not depend on the other images either.
+    Edge attributes must not depend on the other images either.
 
     Args:
         builder: The graph builder.
@@ -79,14 +79,14 @@ def assert_builder(
         assert edges.min() >= 0 and top[0] < src.size(0) and top[1] < x.size(0), f"Edges refer to missing nodes: {top}."
         assert (edges[1].diff() >= 0).all(), "Edges are not sorted by target."
         crossing = layout_src.batch[edges[0]] != layout.batch[edges[1]]
-        assert not crossing.any(), f"{int(crossing.sum())} edges join two images."
+        assert not crossing.any(), f"{int(crossing.sum())} edges connect two images."
         for i in range(layout.num_graphs):
             one = (x[layout.batch == i], one_image(layout, i))
             one_src = one if src is x else (src[layout_src.batch == i], one_image(layout_src, i))
             alone, attr_alone = split_edges(builder(*one, *one_src))
             first, here = torch.stack([layout_src.ptr[i], layout.ptr[i]]), layout.batch[edges[1]] == i
             same = torch.equal(edges[:, here] - first.unsqueeze(1), alone)
-            assert same, f"Image {i} has other edges alone than in the batch."
+            assert same, f"Image {i} has different edges alone than in the batch."
             assert (attr is None) == (attr_alone is None), "Only some of the edges have edge_attr."
             if attr is not None and attr_alone is not None:
                 check_close(attr[here].detach(), attr_alone.detach(), f"Image {i} has other edge_attr alone", None)
@@ -127,11 +127,12 @@ def assert_every_field_matters(
         make: Factory of a model from a configuration.
         config: The configuration that is changed, one field at a time.
         changes: Another value for each field.
-        given: For a field that has an effect only with certain values of others, these values, on both sides.
+        given: For a field that has an effect only with certain values of other fields, these values; both compared
+            models use them.
 
     Returns:
-        For each field, those of `parameters`, `outputs`, `graphs`, `training` (outputs in training mode) and `steps`
-        (the tensor operations of a forward pass) that differ.
+        For each field, the properties that differ: `parameters`, `outputs`, `graphs`, `training` (outputs in training
+        mode) or `steps` (the tensor operations of a forward pass).
 
     Example:
         >>> from vig_pyg import ViG

@@ -57,7 +57,7 @@ def assert_permutation_equivariance(
         operator: The operator, a module `(x, edge_index) -> result`.
         x: Nodes `(N, C)`, or a pair of sources `(M, C)` and targets `(N, C)`.
         edge_index: Edges `(2, E)`, sorted by target.
-        tolerance: Largest relative error; by default that of `TOLERANCE` for the dtype of the result.
+        tolerance: Largest relative error; the default depends on the dtype of the result (see `TOLERANCE`).
 
     Example:
         >>> from vig_pyg.conv import GINConv
@@ -120,7 +120,7 @@ def assert_bipartite_equals_plain(
     __tracebackhide__ = True
     with evaluation_mode(operator), torch.no_grad():
         got, want = operator((x, x), edge_index), operator(x, edge_index)
-    return check_close(got, want, f"{name_of(operator)} treats (x, x) otherwise than x", tolerance)
+    return check_close(got, want, f"{name_of(operator)} gives another result for (x, x) than for x", tolerance)
 
 
 def assert_graph_independence(

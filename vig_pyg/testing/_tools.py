@@ -18,7 +18,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 
 
 class _Steps(TorchDispatchMode):
-    """Counts tensor operations by name, and by those of their arguments that are text."""
+    """Counts tensor operations by name, and by their text arguments."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,12 +1,12 @@
-"""Our models in timm: `import vig_pyg.timm` registers them all, and `timm.create_model` makes them.
+"""Our models in timm: `import vig_pyg.timm` registers all of them, and `timm.create_model` creates them.
 
 >>> import timm, vig_pyg.timm
 >>> model = timm.create_model("pvig_micro", features_only=True, out_indices=(0, 3))
 >>> model.feature_info.reduction()
 [2, 16]
 
-timm 1.0 has no entry point for packages that add models, so the import is needed in every program. For a script that
-does not have it, such as timm's `train.py`, `python -m vig_pyg.timm train.py ...` imports the models first. The package
+timm 1.0 has no entry point for packages that add models, so the import is needed in every program. For a script without
+this import, such as timm's `train.py`, `python -m vig_pyg.timm train.py ...` imports the models first. The package
 needs the extra `timm`.
 """
 

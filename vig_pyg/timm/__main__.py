@@ -10,7 +10,7 @@ import vig_pyg.timm
 
 
 def main(arguments: list[str]) -> None:
-    """Run the script that the first argument names, as Python runs it.
+    """Run the script that the first argument names, as Python would run it.
 
     Args:
         arguments: The path of the script, and its arguments.

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 def checkpoint_filter_fn(state: Mapping[str, Any], model: nn.Module) -> dict[str, Tensor]:
-    """Convert a state dict of any format to the names and the grid of a model; timm calls it before it loads one.
+    """Convert a state dict of any format to the names and the grid of a model; timm calls this function before loading.
 
     Args:
         state: A state dict in our format, the published one, or mmpretrain's.

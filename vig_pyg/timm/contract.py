@@ -31,10 +31,10 @@ __all__ = [
     "TimmPyramidViG",
     "TimmViG",
     "UnsupportedPoolError",
-    "checkpoint_filter_fn",  # timm's tools look for it beside the class
+    "checkpoint_filter_fn",  # timm's tools look for it in the module of the class
 ]
 
-#: The kinds of global pooling; `""` is none.
+#: The kinds of global pooling; `""` means no pooling.
 POOLS = ("avg", "max", "avgmax", "fast", "fastavg", "fastmax", "fastavgmax", "")
 
 
@@ -50,14 +50,14 @@ class UnsupportedPoolError(ValueError, AssertionError):
 class TimmContract(VisionGNN[Any]):
     """The interface of timm's models for a Vision GNN: feature maps are tensors `(B, C, H, W)`.
 
-    The weights are those of the model without this interface, under the same names. The classifier is all of
-    `head`, so the features before the logits are the pooled ones, of width `num_features`. Lists of images of different
-    sizes and PyG batches are accepted as by `VisionGNN`, and give what it gives.
+    The weights are those of the model without this interface, under the same names. The whole `head` is the classifier,
+    so the features before the classifier are the pooled features, of width `num_features`. Lists of images of different
+    sizes and PyG batches are also accepted; for these the results are those of `VisionGNN`.
 
     Args:
         variant: The name of a variant, or a configuration.
-        global_pool: The pooling of the last maps: `"avg"`, as trained, `"max"`, `"avgmax"`, or `""` for none, which
-            `num_classes=0` requires.
+        global_pool: The pooling of the last feature maps: `"avg"`, with which the published weights were trained,
+            `"max"`, `"avgmax"`, or `""` for no pooling, which requires `num_classes=0`.
         overrides: Fields of the configuration.
 
     Shapes: images `(B, in_channels, H, W)` to logits `(B, num_classes)`.
@@ -88,14 +88,14 @@ class TimmContract(VisionGNN[Any]):
 
     @property
     def head_hidden_size(self) -> int:
-        """Width of the features that the classifier gets."""
+        """Width of the input of the classifier."""
         return self.num_features
 
     def forward(self, images: Images) -> Tensor:
         return self.forward_head(self.forward_features(images))
 
     def forward_features(self, images: Images | Data) -> Any:
-        """Compute the last feature maps `(B, C, H, W)`; of a list or a PyG batch, the batch of `VisionGNN`."""
+        """Compute the last feature maps `(B, C, H, W)`; for a list or a PyG batch, return the batch of `VisionGNN`."""
         if not isinstance(images, Tensor):
             return super().forward_features(images)
         return self.feature_map(to_maps(*self._last(*self._patches(images))))
@@ -125,11 +125,12 @@ class TimmContract(VisionGNN[Any]):
 
         Args:
             images: Images `(B, in_channels, H, W)`.
-            indices: Indices into `feature_info`, or the number of maps from the end; by default all.
+            indices: Indices into `feature_info`, or the number of last maps; by default all maps.
             norm: Has no effect, because there is no norm after the last block.
-            stop_early: If true, nothing is computed after the last wanted map, which is then the last feature.
-            output_fmt: `"NCHW"`, `"NHWC"`, or `"NLC"` for `(B, H * W, C)`, of the maps.
-            intermediates_only: If true, only the maps are returned, and nothing is computed after the last.
+            stop_early: If true, nothing is computed after the last requested map, which is then also returned as the
+                last features.
+            output_fmt: Format of the maps: `"NCHW"`, `"NHWC"`, or `"NLC"`, which is `(B, H * W, C)`.
+            intermediates_only: If true, only the maps are returned, and nothing is computed after the last one.
         """
         form = getattr(output_fmt, "value", output_fmt)
         if form not in ("NCHW", "NHWC", "NLC"):
@@ -153,15 +154,15 @@ class TimmContract(VisionGNN[Any]):
         prune_norm: bool = False,  # noqa: ARG002  (a Vision GNN has no norm after its last block)
         prune_head: bool = True,
     ) -> list[int]:
-        """Remove the blocks after the last wanted map, their entries of `feature_info`, and the classifier.
+        """Remove the blocks after the last requested map, their entries of `feature_info`, and the classifier.
 
         Args:
-            indices: Indices into `feature_info`, or the number of maps from the end.
+            indices: Indices into `feature_info`, or the number of last maps.
             prune_norm: Has no effect, because there is no norm after the last block.
-            prune_head: If true, the classifier is removed even if no block is.
+            prune_head: If true, the classifier is removed even if no block is removed.
 
         Returns:
-            The indices, counted from the first map.
+            The indices as non-negative numbers.
         """
         wanted, last = feature_take_indices(self._depth(), _list(indices))
         if last < self._depth() - 1:
@@ -179,7 +180,8 @@ class TimmContract(VisionGNN[Any]):
 
         Args:
             num_classes: Number of classes; with 0 the model returns pooled features, or maps if nothing is pooled.
-            global_pool: The new pooling; by default it stays, or is `"avg"` again if there are classes and none was.
+            global_pool: The new pooling; by default it does not change, except that `""` becomes `"avg"` if there are
+                classes.
 
         Raises:
             UnsupportedPoolError: If the pooling is unknown, or there are classes and `global_pool` is `""`.
@@ -192,7 +194,7 @@ class TimmContract(VisionGNN[Any]):
         self._set_pool(pool)
 
     def load_pretrained(self, path: str | Path) -> None:
-        """Load a file of published weights; timm calls this method, and the log reports what was adapted."""
+        """Load a file of published weights; timm calls this method. Adaptations are logged."""
         entry = next((one for one in TABLE.values() if one.file_name == Path(path).name), None)
         known = None if entry is None else describe(variant_config(entry.model))
         state = read_state(path)
@@ -208,7 +210,7 @@ class TimmContract(VisionGNN[Any]):
         self.pool = SelectAdaptivePool2d(pool_type=pool, flatten=bool(pool)).train(self.training)
 
     def _blocks_name(self) -> str:
-        """The attribute with the blocks or stages that `feature_info` lists."""
+        """Return the name of the attribute with the blocks or stages that `feature_info` lists."""
         return str(self.feature_info[0]["module"]).split(".")[0]
 
     def _depth(self) -> int:
@@ -239,7 +241,7 @@ class TimmPyramidViG(TimmContract, PyramidViG):
 
 
 class GraphFeatures(FeatureGetterNet):
-    """The model of `features_only=True`: from images to a list of feature maps, without the layers after the last.
+    """The model of `features_only=True`, which returns a list of feature maps and has no layers after the last map.
 
     Example:
         >>> import timm
@@ -248,7 +250,7 @@ class GraphFeatures(FeatureGetterNet):
     """
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Trade time for memory in training, as the model does."""
+        """Call the method of the model with this name."""
         self.get_submodule("model").set_grad_checkpointing(enable)  # type: ignore[operator]  # a TimmContract
 
 

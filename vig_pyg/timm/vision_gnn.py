@@ -27,7 +27,7 @@ FAMILIES: dict[type[ModelConfig], Callable[..., TimmViG | TimmPyramidViG]] = {
     ViGConfig: TimmViG,
     PyramidViGConfig: TimmPyramidViG,
 }
-#: timm's description of the weights of each model; timm reads it when a model is registered.
+#: The descriptions of each model's weights, which timm reads when a model is registered.
 default_cfgs: dict[str, Any] = {}
 __all__: list[str] = []  # timm adds the names of the models
 
@@ -48,13 +48,13 @@ def register() -> list[str]:
     for name in new:
         default_cfgs.update(generate_default_cfgs(_cfgs(name)))
         if is_model(name):
-            _log.warning("timm has a model %s already, which this library's replaces.", name)
+            _log.warning("timm already has a model %s; the model of this library replaces it.", name)
         register_model(_entry(name))
     return new
 
 
 def _cfgs(name: str) -> dict[str, Any]:
-    """Return the description of each weight file of a model, the official first; without files, of the images only."""
+    """Describe each weight file of a model, the official one first; without files, describe only the images."""
     config = variant_config(name)
     entries = [entry for entry in TABLE.values() if entry.model == name]
     if not entries:
@@ -78,14 +78,14 @@ def _entry(name: str) -> Callable[..., nn.Module]:
         return _create(name, pretrained, options)
 
     create.__name__ = create.__qualname__ = name
-    create.__module__ = __name__  # timm looks for `default_cfgs` there
+    create.__module__ = __name__  # timm looks for `default_cfgs` in this module
     create.__doc__ = f"Create `{name}` with timm's interface (see `vig_pyg.timm`)."
     return create
 
 
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     config: Any = variant_config(name)
-    # A pyramid has one map for each stage; of an isotropic model timm takes the last three of all blocks.
+    # A pyramid has one map for each stage. For an isotropic model, timm uses the maps of the last three blocks.
     if isinstance(config, PyramidViGConfig):
         maps: Any = tuple(range(len(options.get("depths", config.depths))))
     else:
@@ -102,7 +102,7 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
         pretrained_filter_fn=checkpoint_filter_fn,
         **options,
     )
-    if options is not given:  # a place in the cache describes no weights
+    if options is not given:  # a path in the cache is not part of the description of the weights
         for part in model.modules():
             getattr(part, "pretrained_cfg", {}).pop("file", None)
     return model
@@ -131,7 +131,7 @@ def _check_feature_class(feature_cls: Any) -> None:
 
 
 def _with_file(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options with a downloaded and verified weight file, unless the weights come from elsewhere."""
+    """Add the path of a verified weight file to the options, unless they name another source of weights."""
     overlay = dict(options.get("pretrained_cfg_overlay") or {})
     cfg = resolve(name, options.get("pretrained_cfg"), overlay)
     entry = next((one for one in TABLE.values() if one.url == cfg.url), None)

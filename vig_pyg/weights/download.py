@@ -56,7 +56,7 @@ def download(source: Weights | str, *, folder: str | Path | None = None, progres
         The path of the file in the cache. If the hash is known, the file has this hash.
 
     Raises:
-        ConnectionError: If the file cannot be downloaded. The message has the URL, the hash, and the path at which a
+        ConnectionError: If the file cannot be downloaded. The message states the URL, the hash, and the path at which a
             copy can be placed by hand.
         ValueError: If the downloaded file has another hash, in which case it is removed, or if the URL is neither
             https nor http.
@@ -117,7 +117,7 @@ def _fetch(url: str, path: Path, sha256: str, progress: bool) -> str:
         with os.fdopen(handle, "wb") as file:
             digest = _receive(url, file, progress)
         if digest.startswith(sha256):
-            os.chmod(partial, 0o644)  # mkstemp creates files that only the owner can read
+            os.chmod(partial, 0o644)  # only the owner can read a file that mkstemp creates
             os.replace(partial, path)
     finally:
         Path(partial).unlink(missing_ok=True)

@@ -32,8 +32,8 @@ def load_weights(
     A position embedding for another grid is resized (bicubic). If the number of classes differs, the last linear layer
     of the classifier (`head.fc2`) is not loaded; if the weights have no classifier, the whole head is not loaded. The
     report and a warning in the log list these parts. All other keys must be present. Options that change the outputs
-    but no shape (operator, graph, k, dilation, position, pooling of the sources) must match those recorded with the
-    weights. Published weights, and state dicts and files of this library, record them.
+    but no shape (operator, graph, k, dilation, position, pooling of the sources) must match the options recorded with
+    the weights. Such records exist for published weights, and in state dicts and files of this library.
 
     Args:
         model: The model, which is changed in place.
@@ -104,7 +104,7 @@ def load_published(
 
 
 def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, Any]]:
-    """Read the state dict of a source of weights, which is downloaded if it is not in the cache.
+    """Read the state dict of a source of weights; a file that is not in the cache is downloaded.
 
     Args:
         source: A source, as for `load_weights`.

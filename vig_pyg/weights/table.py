@@ -135,7 +135,7 @@ class ModelWeights(NamedTuple):
 
     Args:
         IMAGENET1K: The official file.
-        IMAGENET1K_MMPRETRAIN: Its conversion by mmpretrain.
+        IMAGENET1K_MMPRETRAIN: The conversion of this file by mmpretrain.
 
     Example:
         >>> PViG_S_Weights.DEFAULT.meta["num_params"]
@@ -163,7 +163,7 @@ PViG_S_Weights = _of_model("pvig_small")
 PViG_M_Weights = _of_model("pvig_medium")
 PViG_B_Weights = _of_model("pvig_base")
 
-#: The tags, which follow the name of the model in the name of the weights.
+#: The tags that follow the model name in the name of the weights.
 TAGS = (IMAGENET, f"{IMAGENET}:mmpretrain")
 
 

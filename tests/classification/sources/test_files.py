@@ -104,7 +104,7 @@ class TestCsv:
             CsvData(tmp_path / "none.csv")
         with pytest.raises(ValueError, match=r"needs the columns path, label .* got \['file', 'label'\]"):
             CsvData(write_table(tmp_path / "a.csv", rows, ("file", "label")))
-        with pytest.raises(ValueError, match=r"must say train and val, got \['test'\]"):
+        with pytest.raises(ValueError, match=r"needs train and val, got \['test'\]"):
             CsvData(write_table(tmp_path / "b.csv", [(*row, "test") for row in rows], ("path", "label", "split")))
         with pytest.raises(ValueError, match="more or fewer cells"):
             CsvData(write_table(tmp_path / "c.csv", [(*row, "more") for row in rows]))
