@@ -101,8 +101,7 @@ def evaluate(
     """
     model = classifier.model.to(device).eval()
     count = len(classifier.class_names)
-    # Number of images, of correct predictions, and of correct classes among the top five.
-    totals = torch.zeros(3, count, dtype=torch.long)
+    totals = torch.zeros(3, count, dtype=torch.long)  # images, top-1 hits, top-5 hits
     labels = torch.tensor(data.labels)
     broken: list[UnreadableImage] = []
     start, busy = time.perf_counter(), 0.0
@@ -113,8 +112,7 @@ def evaluate(
         if batch.images is not None:
             before = time.perf_counter()
             with torch.inference_mode():
-                # This synchronizes the device.
-                likeliest = model(batch.images.to(device)).topk(min(5, count)).indices.cpu()
+                likeliest = model(batch.images.to(device)).topk(min(5, count)).indices.cpu()  # synchronizes the device
             busy += time.perf_counter() - before
             truth = labels[batch.places]
             right = likeliest == truth[:, None]
