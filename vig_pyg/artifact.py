@@ -58,6 +58,14 @@ def write_config(
 
     Raises:
         OSError: If the file cannot be written; an existing file is then unchanged.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from vig_pyg import vig_micro
+        >>> with TemporaryDirectory() as folder:
+        ...     write_config(Path(folder), vig_micro(num_classes=2), class_names=["cat", "dog"])
+        ...     read_config(Path(folder) / CONFIG)["class_names"]
+        ['cat', 'dog']
     """
     task, described = describe(model)
     content: dict[str, Any] = {"schema_version": VERSION, "task": task, "model": described}
@@ -78,14 +86,27 @@ def write_weights(folder: Path, state: Mapping[str, Tensor]) -> None:
         folder: An existing folder.
         state: The state dict of the model, on any device.
 
+    Shapes: tensors of any shape.
+
     Raises:
         OSError: If the file cannot be written; an existing file is then unchanged.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from vig_pyg import vig_micro
+        >>> with TemporaryDirectory() as folder:
+        ...     write_weights(Path(folder), vig_micro().state_dict())
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['model.safetensors']
     """
     write_file(folder / WEIGHTS, to_safetensors(state), overwrite=True)
 
 
 def describe(model: nn.Module) -> tuple[Task, dict[str, Any]]:
     """Return the task of a model, and the entry `model` of its `config.json`.
+
+    Args:
+        model: The model.
 
     Example:
         >>> from vig_pyg import vig_micro
@@ -102,7 +123,16 @@ def describe(model: nn.Module) -> tuple[Task, dict[str, Any]]:
 
 
 def describe_config(config: ModelConfig) -> dict[str, Any]:
-    """Return the fields of a configuration as JSON values, with names instead of callables."""
+    """Return the fields of a configuration as JSON values, with names instead of callables.
+
+    Args:
+        config: The configuration.
+
+    Example:
+        >>> from vig_pyg.config import VIG_VARIANTS
+        >>> describe_config(VIG_VARIANTS["tiny"])["conv"]
+        'mr'
+    """
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     if values["graph"] is DilatedKNN and "position" in values:
         values["position"] = None  # without options, `DilatedKNN` uses no positions, like "knn" with position=None
@@ -124,6 +154,12 @@ def read_config(path: Path, *, what: str = "the configuration of a model") -> di
 
     Raises:
         ValueError: If the file is not a valid configuration, or a later version wrote it.
+        FileNotFoundError: If the file does not exist.
+
+    Example:
+        >>> read_config(Path("/nowhere/config.json"))
+        Traceback (most recent call last):
+        FileNotFoundError: There is no file /nowhere/config.json.
     """
     where = str(path)
     with read_as(what, where):
@@ -140,7 +176,15 @@ def read_config(path: Path, *, what: str = "the configuration of a model") -> di
 
 
 def is_foreign(entry: Mapping[str, Any]) -> bool:
-    """True if an entry `model` names a class outside this library; such a class is never imported."""
+    """True if an entry `model` names a class outside this library; such a class is never imported.
+
+    Args:
+        entry: The entry.
+
+    Example:
+        >>> is_foreign({"family": "ViG"}), is_foreign({"family": "my_models:MyNetwork"})
+        (False, True)
+    """
     return ":" in str(entry.get("family", ""))
 
 

@@ -24,6 +24,10 @@ class BatchOrder(NamedTuple):
         nodes: Indices that sort the nodes by image, and on grids in raster order, `(N,)`; `None` if they are sorted.
         batch: The image of each node in that order, `(N,)`.
         ptr: First node of each image in that order, `(B + 1,)`.
+
+    Example:
+        >>> BatchOrder((2,), None, None, torch.zeros(2), torch.tensor([0, 2])).num_nodes_per_graph
+        (2,)
     """
 
     num_nodes_per_graph: tuple[int, ...]

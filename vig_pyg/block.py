@@ -26,7 +26,20 @@ from vig_pyg.ops import mlp, prefers_no_edges
 
 
 class FunctionBuilder(nn.Module):
-    """Wraps a plain function as a module, so that forward hooks can record the graphs that it builds."""
+    """Wraps a plain function as a module, so that forward hooks can record the graphs that it builds.
+
+    Args:
+        function: The function, a `vig_pyg.graph.Builder`.
+
+    Shapes: those of the function.
+
+    Example:
+        >>> import torch
+        >>> builder = FunctionBuilder(lambda x, layout, x_src, layout_src: torch.arange(len(x)).repeat(2, 1))
+        >>> layout = BatchLayout.from_sizes([(1, 2)])
+        >>> builder(torch.rand(2, 8), layout, torch.rand(2, 8), layout).tolist()
+        [[0, 1], [0, 1]]
+    """
 
     def __init__(self, function: Builder) -> None:
         super().__init__()
@@ -168,6 +181,9 @@ class Grapher(nn.Module):
 
 def is_watched(*modules: nn.Module) -> bool:
     """True if a module has a hook, or an instance attribute that overrides a method of its class.
+
+    Args:
+        modules: The modules.
 
     Example:
         >>> layer = nn.Linear(2, 2); handle = layer.register_forward_hook(print); is_watched(layer)

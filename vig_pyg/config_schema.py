@@ -39,6 +39,12 @@ check_names = listing(text(1_000), 1, 100_000)
 def registered(registry: Registry[Any]) -> Check:
     """Return a check for registered names; an import path in a file is never imported.
 
+    Args:
+        registry: The registry of the names.
+
+    Raises:
+        ValueError: From the returned check, if a name is not registered.
+
     Example:
         >>> registered(CONVS)("mr", "config.json: conv")
         'mr'
@@ -129,6 +135,9 @@ def check_size(config: ModelConfig, image_size: int, where: str) -> None:
         image_size: Side length in pixels of the images that the model will process.
         where: Name of the file for the error.
 
+    Raises:
+        ValueError: If a bound is exceeded.
+
     Example:
         >>> from vig_pyg.config import VIG_VARIANTS
         >>> check_size(VIG_VARIANTS["base"], 1024, "config.json")
@@ -154,6 +163,15 @@ def check_weights_hold(make: Callable[[], nn.Module], weights: Path, where: str)
         make: Factory of the model, which is called once, on the device `meta` without memory for parameters.
         weights: The weight file.
         where: Name of the configuration file for the error message.
+
+    Raises:
+        ValueError: If the file is smaller than the number of parameters in bytes.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     (Path(folder) / "a.pth").touch()
+        ...     check_weights_hold(nn.Identity, Path(folder) / "a.pth", "config.json")
     """
     with torch.device("meta"):
         count = sum(tensor.numel() for tensor in make().state_dict().values())
@@ -189,6 +207,9 @@ def read_preprocessing(value: Any, where: str) -> Preprocessing:
 
 def options_of(name: str) -> Check:
     """Return the check of the options of a model, which is given by its name (see `create_model`).
+
+    Args:
+        name: Name of the model.
 
     Example:
         >>> options_of("pvig_tiny")({"depths": [1, 1, 1, 1]}, "config.yaml: options")

@@ -18,12 +18,20 @@ def sorted_layout(data: Data) -> tuple[BatchLayout, Tensor | None]:
 
     Unmodified batches of `to_batch` are not checked again, which avoids synchronizing the device.
 
+    Args:
+        data: A batch, or one image.
+
     Returns:
         The layout, which is new for each forward pass, and the indices `(N,)` that sort the nodes, or `None` if they
         are sorted.
 
     Raises:
         ValueError: As `vig_pyg.batch_order.order_of`.
+
+    Example:
+        >>> from vig_pyg.data import to_nodes
+        >>> layout, index = sorted_layout(to_batch(*to_nodes(torch.rand(2, 4, 3, 3)))); layout.grid_size, index
+        ((3, 3), None)
     """
     own = _own_layout(data)
     if own is not None:
@@ -36,8 +44,16 @@ def sorted_layout(data: Data) -> tuple[BatchLayout, Tensor | None]:
 def pool_batch(data: Data) -> Tensor:
     """Average the nodes of each image of a batch, `(B, C)`; their positions are ignored.
 
+    Args:
+        data: The batch.
+
     Raises:
         ValueError: As `vig_pyg.batch_order.order_of`.
+
+    Example:
+        >>> from vig_pyg.data import to_nodes
+        >>> pool_batch(to_batch(*to_nodes(torch.rand(2, 4, 3, 3)))).shape
+        torch.Size([2, 4])
     """
     own = _own_layout(data)
     if own is not None:
@@ -48,7 +64,20 @@ def pool_batch(data: Data) -> Tensor:
 
 
 def to_batch_in_order(x: Tensor, layout: BatchLayout, index: Tensor) -> Batch:
-    """Convert nodes to a PyG batch in their original order, which is the inverse of sorting by `index`."""
+    """Convert nodes to a PyG batch in their original order, which is the inverse of sorting by `index`.
+
+    Args:
+        x: Sorted node features `(N, C)`.
+        layout: Layout of the sorted nodes.
+        index: The indices that sorted the nodes, `(N,)`.
+
+    Shapes: x `(N, C)` to a batch with `x (N, C)`.
+
+    Example:
+        >>> x, layout = torch.tensor([[1.0], [2.0]]), BatchLayout.from_sizes([(1, 2)])
+        >>> to_batch_in_order(x, layout, torch.tensor([1, 0])).x.tolist()
+        [[2.0], [1.0]]
+    """
     back = index.argsort()
     pos, batch = layout.pos[back], layout.batch[back]
     if torch.equal(batch, layout.batch):

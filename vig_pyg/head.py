@@ -42,7 +42,14 @@ class ClassifierHead(nn.Module):
         self.reset(num_classes)
 
     def reset(self, num_classes: int) -> None:
-        """Replace the last linear layer by a new one for `num_classes` classes; the hidden layer is not changed."""
+        """Replace the last linear layer by a new one for `num_classes` classes; the hidden layer is not changed.
+
+        Args:
+            num_classes: Number of classes, at least 1.
+
+        Raises:
+            ValueError: If `num_classes` is below 1.
+        """
         num_classes = whole_number(num_classes, "num_classes")
         last = linear_layer(self.norm.num_features, num_classes)
         self.fc2 = last.to(self.norm.weight).train(self.training)

@@ -156,6 +156,9 @@ def foreign_entries(
 def label_entries(class_names: Sequence[str] | None) -> dict[str, Any]:
     """Return the class names in the entries of timm (`label_names`) and transformers (`id2label`, `label2id`).
 
+    Args:
+        class_names: Names of the classes, in the order of the logits.
+
     Example:
         >>> label_entries(["cat", "dog"])["id2label"]
         {'0': 'cat', '1': 'dog'}

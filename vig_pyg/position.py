@@ -88,6 +88,10 @@ class Codes(NamedTuple):
         terms: For a large grid of H rows and W columns on a GPU, a term for each column, followed by one for each row,
             `(W + H, m)`. The product of a target is the sum of its column term and its row term. Otherwise `None`,
             because on a CPU additional coordinates are faster.
+
+    Example:
+        >>> Codes(torch.zeros(4, 8), torch.zeros(4, 8)).bias((2, 2)) is None
+        True
     """
 
     p: Tensor
@@ -100,6 +104,9 @@ class Codes(NamedTuple):
 
         Args:
             grid: The grid (H, W) of the targets.
+
+        Returns:
+            The bias `(1, n, m)` and 0, or the terms `(1, W + H, m)` and W.
         """
         if self.table is not None:
             return self.table.unsqueeze(0), 0  # (1, n, m)
@@ -132,7 +139,14 @@ class PositionCodes(nn.Module):
         self.mode = mode
 
     def forward(self, target: BatchLayout, source: BatchLayout, channels: int, dtype: torch.dtype) -> Codes:
-        """Return the codes of one image if all images have the same grid, otherwise the codes of all nodes."""
+        """Return the codes of one image if all images have the same grid, otherwise the codes of all nodes.
+
+        Args:
+            target: Layout of the targets.
+            source: Layout of the sources.
+            channels: Width C of the codes.
+            dtype: Dtype of the codes.
+        """
         device = target.device
         if target.grid_size is not None and is_open(*target.grid_size):
             return _of_open_grid(self.mode, target, source, channels, dtype)
@@ -259,7 +273,11 @@ class PositionEmbedding(nn.Module):
         return x + self.resized(x)
 
     def resized(self, x: Tensor) -> Tensor:
-        """Return the embedding, resized to the grid of a map, `(1, C, H', W')`."""
+        """Return the embedding, resized to the grid of a map, `(1, C, H', W')`.
+
+        Args:
+            x: The feature map `(B, C, H', W')`.
+        """
         weight: Tensor = self.weight
         if not is_open(x.size(2), x.size(3)) and x.shape[2:] == weight.shape[2:]:
             return weight  # a resize to the same size would change nothing

@@ -93,7 +93,13 @@ class Preprocessing:
         return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
 
     def crop(self, image: DecodedImage) -> Image.Image | Tensor:
-        """Convert, resize and crop an image; the result is not normalized."""
+        """Convert, resize and crop an image; the result is not normalized.
+
+        Args:
+            image: An image, as for `convert`.
+
+        Shapes: an image of any size to `(in_channels, image_size, image_size)`.
+        """
         resized = v2.functional.resize(
             self.convert(image), [self.resize_size], interpolation=v2.InterpolationMode.BICUBIC, antialias=True
         )
@@ -101,12 +107,24 @@ class Preprocessing:
         return cropped
 
     def tensor(self, image: Image.Image | Tensor) -> Tensor:
-        """Scale a converted image to [0, 1], and normalize it; it is not resized."""
+        """Scale a converted image to [0, 1], and normalize it; it is not resized.
+
+        Args:
+            image: A converted image.
+
+        Shapes: an image of H x W pixels to `(in_channels, H, W)`.
+        """
         scaled: Tensor = v2.functional.to_dtype(v2.functional.to_image(image), torch.float32, scale=True)
         return (scaled.as_subclass(Tensor) - self.mean) / self.std
 
     def restore(self, image: Tensor) -> Tensor:
-        """Undo the normalization for drawing; the result has 1 or 3 channels in [0, 1], without alpha."""
+        """Undo the normalization for drawing; the result has 1 or 3 channels in [0, 1], without alpha.
+
+        Args:
+            image: A normalized image `(in_channels, H, W)`.
+
+        Shapes: `(in_channels, H, W)` to `(1 or 3, H, W)`.
+        """
         pixels = (image * self.std + self.mean).clamp(0, 1)
         return pixels[:3] if len(pixels) >= 3 else pixels[:1]
 

@@ -27,6 +27,13 @@ def faults(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[
     Args:
         state: The tensors.
         expected: The tensors of the model; the names must be exactly these.
+
+    Shapes: tensors of any shape.
+
+    Example:
+        >>> import torch
+        >>> faults({"a": torch.zeros(2)}, {"a": torch.zeros(3)})
+        ['a has shape (2,), expected (3,)']
     """
     both = [key for key in expected if key in state]
     problems = [
@@ -42,7 +49,19 @@ def faults(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[
 
 
 def type_fault(key: str, have: Tensor, want: Tensor) -> str:
-    """Return the reason why a tensor cannot be copied into another one without loss (except rounding), or `""`."""
+    """Return the reason why a tensor cannot be copied into another one without loss (except rounding), or `""`.
+
+    Args:
+        key: Name of the tensor.
+        have: The tensor.
+        want: The tensor of the model.
+
+    Shapes: tensors of any shape.
+
+    Example:
+        >>> type_fault("a", torch.zeros(2, dtype=torch.long), torch.zeros(2))
+        'a is torch.int64, expected torch.float32'
+    """
     if _kind(have) != _kind(want):
         return f"{key} is {have.dtype}, expected {want.dtype}"
     if have.layout != torch.strided:
@@ -53,12 +72,34 @@ def type_fault(key: str, have: Tensor, want: Tensor) -> str:
 
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """Return names of tensors with NaN or infinity."""
+    """Return names of tensors with NaN or infinity.
+
+    Args:
+        state: The tensors.
+
+    Shapes: tensors of any shape.
+
+    Example:
+        >>> not_finite({"a": torch.tensor([torch.nan]), "b": torch.zeros(2)})
+        ['a']
+    """
     return [key for key, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
 
 
 def resize_position(state: State, expected: Mapping[str, Tensor]) -> list[str]:
-    """Resize the position embedding to the grid of the model, and return a note if it was resized."""
+    """Resize the position embedding to the grid of the model, and return a note if it was resized.
+
+    Args:
+        state: The tensors, which are changed in place.
+        expected: The tensors of the model.
+
+    Shapes: the embedding `(1, C, H, W)` to `(1, C, H', W')`.
+
+    Example:
+        >>> state = {POSITION: torch.zeros(1, 8, 4, 4)}
+        >>> resize_position(state, {POSITION: torch.zeros(1, 8, 7, 7)})
+        ['The position embedding was resized from 4 x 4 to 7 x 7 patches.']
+    """
     if POSITION not in state or POSITION not in expected:
         return []
     have, want = state[POSITION], expected[POSITION]
@@ -76,6 +117,16 @@ def adapt_channels(state: State, expected: Mapping[str, Tensor]) -> list[str]:
 
     For one channel, the weights are summed over the channels. For more channels, they are repeated and scaled, so that
     an image with equal channels gives the same features. timm does the same.
+
+    Args:
+        state: The tensors, which are changed in place.
+        expected: The tensors of the model.
+
+    Shapes: the weight `(out, C, 3, 3)` to `(out, C', 3, 3)`.
+
+    Example:
+        >>> adapt_channels({}, {})
+        []
     """
     if FIRST not in state or FIRST not in expected:
         return []
@@ -95,7 +146,20 @@ def adapt_channels(state: State, expected: Mapping[str, Tensor]) -> list[str]:
 
 
 def leave_unfit(state: State, expected: Mapping[str, Tensor], notes: list[str]) -> set[str]:
-    """Remove tensors that do not fit, and add notes; return the names of the model's tensors that are not loaded."""
+    """Remove tensors that do not fit, and add notes; return the names of the model's tensors that are not loaded.
+
+    Args:
+        state: The tensors, which are changed in place.
+        expected: The tensors of the model.
+        notes: The notes, to which this function adds.
+
+    Shapes: tensors of any shape.
+
+    Example:
+        >>> notes = []
+        >>> leave_unfit({"a": torch.zeros(2)}, {"a": torch.zeros(3)}, notes), notes[0]
+        ({'a'}, 'Tensors that do not fit were left out: a.')
+    """
     wrong = [
         key
         for key, tensor in state.items()
@@ -112,7 +176,18 @@ def leave_unfit(state: State, expected: Mapping[str, Tensor], notes: list[str]) 
 
 
 def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list[str], set[str]]:
-    """Remove classifier tensors that do not match, and return notes and the names of tensors that are not loaded."""
+    """Remove classifier tensors that do not match, and return notes and the names of tensors that are not loaded.
+
+    Args:
+        state: The tensors, which are changed in place.
+        expected: The tensors of the model.
+
+    Shapes: tensors of any shape.
+
+    Example:
+        >>> leave_classifier({}, {})
+        ([], set())
+    """
     heads = {key for key in state if key.startswith("head.")}
     mine = {key for key in expected if key.startswith("head.")}
     if not mine:

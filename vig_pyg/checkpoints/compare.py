@@ -24,7 +24,17 @@ _OF_GRAPH: dict[str, tuple[str, ...]] = {
 
 
 class Difference(NamedTuple):
-    """One field of the configuration, with its value in the weights and in the model."""
+    """One field of the configuration, with its value in the weights and in the model.
+
+    Args:
+        field: Name of the field.
+        theirs: Its value in the weights.
+        ours: Its value in the model.
+
+    Example:
+        >>> str(Difference("k", 9, 18))
+        'k=9 in the weights, 18 here'
+    """
 
     field: str
     theirs: Any
@@ -39,6 +49,15 @@ class Comparison(NamedTuple):
 
     The size of the grid limits the dilation. If the limits differ, `grid_note` describes this; otherwise it is empty.
     It is not a difference between the configurations, and the note about a resized position embedding also shows it.
+
+    Args:
+        differences: The fields that differ.
+        unknown: Names of the fields that the weights do not record.
+        grid_note: A note about another limit of the dilation, or `""`.
+
+    Example:
+        >>> Comparison(differences=(), unknown=("conv",)).unknown
+        ('conv',)
     """
 
     differences: tuple[Difference, ...]

@@ -98,7 +98,15 @@ def convert(source: nn.Module | Mapping[str, Tensor], format: Format) -> State:
 
 
 def shorten(items: Iterable[str]) -> str:
-    """Return the first values in sorted order, as text."""
+    """Return the first values in sorted order, as text.
+
+    Args:
+        items: The values.
+
+    Example:
+        >>> shorten("bacedf")
+        'a; b; c; d; and 2 more'
+    """
     ordered = sorted(items)
     return "; ".join(ordered[:4]) + (f"; and {len(ordered) - 4} more" if len(ordered) > 4 else "")
 
@@ -150,8 +158,16 @@ def to_native(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
 def native_names(state: Mapping[str, Any], *, one_stage: bool = False) -> dict[str, str]:
     """Return the native name of each key of a state dict (see `to_native`).
 
+    Args:
+        state: The state dict, without wrappers and prefixes.
+        one_stage: True for a Pyramid ViG with one stage, as for `to_native`.
+
     Raises:
         ValueError: If two keys mean the same tensor.
+
+    Example:
+        >>> native_names({"stem.0.weight": None})
+        {'stem.0.weight': 'stem.0.weight'}
     """
     format = detect_format(state)
     if format == "native":
@@ -171,7 +187,15 @@ def _is_linear(name: str, tensor: Tensor) -> bool:
 
 
 def table_stage(name: str) -> int | None:
-    """Return the stage of a published position table (a model computes these tables); return `None` for other names."""
+    """Return the stage of a published position table (a model computes these tables); return `None` for other names.
+
+    Args:
+        name: The native name of a tensor.
+
+    Example:
+        >>> table_stage("stem.0.weight") is None
+        True
+    """
     match = _TABLE.fullmatch(name)
     return int(match[1]) if match else None
 
@@ -186,7 +210,16 @@ def _refuse_collisions(names: Mapping[str, str]) -> None:
 
 
 def foreign_names(own: Iterable[str], format: str) -> dict[str, str]:
-    """Return the native keys and their names in another format."""
+    """Return the native keys and their names in another format.
+
+    Args:
+        own: The native names.
+        format: The other format, `"official"` or `"mmpretrain"`.
+
+    Example:
+        >>> foreign_names(["pos_embed.weight"], "official")
+        {'pos_embed.weight': 'pos_embed'}
+    """
     keys = list(own)
     block = _SAGE_BLOCK if any(".conv.mlp_src." in key for key in keys) else _BLOCK
     elements = sorted({match[0] for key in keys if (match := _ELEMENT.match(key))}, key=_order)

@@ -32,6 +32,9 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     and one without a unique name (a lambda, or a nested function) by `None`. A `graph` that is `DilatedKNN` with
     options is represented by `"knn"` and its `position`.
 
+    Args:
+        config: The configuration.
+
     Example:
         >>> from vig_pyg import vig_micro
         >>> describe(vig_micro(conv="gin").config)["conv"]
@@ -53,15 +56,31 @@ def describe(config: ModelConfig) -> dict[str, Any]:
 
 
 def to_text(config: ModelConfig) -> str:
-    """Convert the configuration to the JSON text that is recorded."""
+    """Convert the configuration to the JSON text that is recorded.
+
+    Args:
+        config: The configuration.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> from_text(to_text(vig_micro().config))["family"]
+        'ViG'
+    """
     return json.dumps(describe(config))
 
 
 def from_text(text: object) -> dict[str, Any]:
     """Parse the configuration in a recorded text.
 
+    Args:
+        text: The recorded text.
+
     Raises:
         ValueError: If the text is not a configuration.
+
+    Example:
+        >>> from_text('{"k": 9}')
+        {'k': 9}
     """
     try:
         values = json.loads(text) if isinstance(text, str) else None
@@ -76,14 +95,34 @@ def from_text(text: object) -> dict[str, Any]:
 
 
 def kept_text(state: Mapping[str, Any], prefix: str = "") -> str | None:
-    """Return the text that a state dict records for the network under a prefix such as `module.`, or `None`."""
+    """Return the text that a state dict records for the network under a prefix such as `module.`, or `None`.
+
+    Args:
+        state: The state dict.
+        prefix: The prefix of the network in the keys.
+
+    Example:
+        >>> kept_text({}) is None, kept_text(with_text({}, "{}"))
+        (True, '{}')
+    """
     metadata = getattr(state, "_metadata", None)
     entry = metadata.get(prefix.removesuffix(".")) if isinstance(metadata, Mapping) else None
     return entry.get(KEY) if isinstance(entry, Mapping) else None
 
 
 def with_text(state: Mapping[str, Tensor], text: str | None) -> dict[str, Tensor]:
-    """Return a copy of a state dict with a text in `_metadata`, where `torch.nn.Module.state_dict` stores metadata."""
+    """Return a copy of a state dict with a text in `_metadata`, where `torch.nn.Module.state_dict` stores metadata.
+
+    Args:
+        state: The state dict.
+        text: The text, or `None` for no record.
+
+    Shapes: tensors of any shape.
+
+    Example:
+        >>> kept_text(with_text({}, '{"k": 9}'))
+        '{"k": 9}'
+    """
     copy = OrderedDict(state)
     if text is not None:
         setattr(copy, "_metadata", OrderedDict({"": {KEY: text}}))  # noqa: B010  (a dict has no such attribute for mypy)
@@ -122,7 +161,15 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
 
 
 def place_of(value: Any) -> str | None:
-    """Return a name that identifies the callable in every process, or `None` if it has no such name."""
+    """Return a name that identifies the callable in every process, or `None` if it has no such name.
+
+    Args:
+        value: The callable.
+
+    Example:
+        >>> place_of(len), place_of(lambda: 0)
+        ('builtins.len', None)
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, Reuse):

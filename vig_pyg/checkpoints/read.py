@@ -84,7 +84,18 @@ def unwrap_state_dict(state: Mapping[str, Any]) -> State:
 
 
 def unwrap_with_notes(state: Mapping[str, Any]) -> tuple[State, list[str]]:
-    """As `unwrap_state_dict`, but return the notes for the user instead of logging them."""
+    """As `unwrap_state_dict`, but return the notes for the user instead of logging them.
+
+    Args:
+        state: The content of a weight file, or any state dict.
+
+    Raises:
+        ValueError: As `unwrap_state_dict`.
+
+    Example:
+        >>> weights, notes = unwrap_with_notes({"module.x": torch.ones(2)}); dict(weights), notes
+        ({'x': tensor([1., 1.])}, [])
+    """
     inner, notes = _without_wrappers(state)
     rest, prefix = dict(inner), ""
     for _ in range(DEEPEST):

@@ -203,7 +203,11 @@ class VisionConv(MessagePassing):
         return out
 
     def has_sparse_form(self, num_edges: int) -> bool:  # noqa: ARG002
-        """True if `message_and_aggregate` gives the result of this operator's layers for this number of edges."""
+        """True if `message_and_aggregate` gives the result of this operator's layers for this number of edges.
+
+        Args:
+            num_edges: Number of edges E.
+        """
         return True
 
     def aggregate(

@@ -86,6 +86,12 @@ class EdgeConv(VisionConv):
 
         It uses :math:`W [x_i, x_j - x_i] + b = p_i + q_j` with :math:`p_i = W [x_i, -x_i] + b` and
         :math:`q_j = W [0, x_j]`.
+
+        Args:
+            adj_t: Sparse matrix `(N, M)` from `transposed_csr`.
+            x: Source features `(M, C)` and target features `(N, C)`.
+
+        Shapes: `(M, C)` and `(N, C)` to `(N, out_channels)`.
         """
         (x_src, x_dst), (linear, norm, act) = x, self.mlp
         p = linear(torch.cat([x_dst, -x_dst], dim=1))

@@ -67,7 +67,13 @@ class GINConv(NodeUpdateConv):
         nn.init.zeros_(self.eps)
 
     def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
-        """Return the weighted node plus the sum of its neighbors, `(N, C)`."""
+        """Return the weighted node plus the sum of its neighbors, `(N, C)`.
+
+        Args:
+            x: Node features, or a pair of sources and targets.
+            edge_index: Edges `(2, E)` with sources in row 0 and targets in row 1, or another form of PyG's `Adj`.
+            size: Numbers of nodes (M, N), or `None`.
+        """
         x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
         total = self.exchange(x_src, x_dst, edge_index, x_dst.size(1))
         out: Tensor = (1 + self.eps) * x_dst + total

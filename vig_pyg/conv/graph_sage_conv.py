@@ -68,7 +68,13 @@ class GraphSAGEConv(NodeUpdateConv):
         self.mlp = lazy_mlp(-1 if -1 in self.widths else self._combined(self.widths), out_channels, heads=heads)
 
     def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
-        """Return each node concatenated with the maximum of its transformed neighbors, `(N, 2 C)`."""
+        """Return each node concatenated with the maximum of its transformed neighbors, `(N, 2 C)`.
+
+        Args:
+            x: Node features, or a pair of sources and targets.
+            edge_index: Edges `(2, E)` with sources in row 0 and targets in row 1, or another form of PyG's `Adj`.
+            size: Numbers of nodes (M, N), or `None`.
+        """
         x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
         largest = self.exchange(x_src, x_dst, edge_index, self._aggregated(x_src.size(1)))
         return torch.cat([x_dst, largest], dim=1)
@@ -93,7 +99,14 @@ class GraphSAGEConv(NodeUpdateConv):
         return can_use_edge_norm(norm) and num_edges > 1 if uses_batch_statistics(norm) else True
 
     def message_and_aggregate(self, adj_t: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
-        """Apply the inner MLP once per node, with batch statistics over edges, and take the maximum."""
+        """Apply the inner MLP once per node, with batch statistics over edges, and take the maximum.
+
+        Args:
+            adj_t: Sparse matrix `(N, M)` from `transposed_csr`.
+            x: Source features `(M, C)` and target features `(N, C)`.
+
+        Shapes: `(M, C)` and `(N, C)` to `(N, C)`.
+        """
         (linear, norm, act), x_src = self.mlp_src, x[0]
         if norm.training:
             h, edges = linear(x_src), adj_t.values().numel()

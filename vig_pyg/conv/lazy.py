@@ -53,6 +53,9 @@ class LazyMultiHeadLinear(LazyModuleMixin, MultiHeadLinear):
     def shape_for(self, width: int) -> tuple[int, int]:
         """Return the shape of the weights for a width of the input.
 
+        Args:
+            width: Number of input channels.
+
         Raises:
             ValueError: If the heads do not divide the widths, or weights of another shape were loaded.
         """
@@ -70,7 +73,16 @@ class LazyMultiHeadLinear(LazyModuleMixin, MultiHeadLinear):
         return shape
 
     def initialize_parameters(self, x: Tensor) -> None:
-        """Set the widths from those of the input; weights that were loaded are kept."""
+        """Set the widths from those of the input; weights that were loaded are kept.
+
+        Args:
+            x: The input of the first call.
+
+        Shapes: x `(N, C)`; the weights become `(out, C / heads)`.
+
+        Raises:
+            ValueError: As `shape_for`.
+        """
         width = x.shape[-1]
         shape = self.shape_for(width)
         self.in_channels, self.out_channels = width, shape[0]

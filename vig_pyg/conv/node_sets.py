@@ -17,6 +17,9 @@ def takes_one_set(conv: nn.Module) -> bool:
 
     The signatures of other operators are not reliable, so these operators are called with a pair (see `apply_to_pair`).
 
+    Args:
+        conv: The operator.
+
     Example:
         >>> from torch_geometric.nn import GCNConv, SAGEConv
         >>> takes_one_set(GCNConv(8, 8)), takes_one_set(SAGEConv(8, 8))
@@ -32,7 +35,17 @@ def takes_one_set(conv: nn.Module) -> bool:
 
 
 def refuse_pair(conv: nn.Module, reduce_ratio: int, cause: object = "its x is one tensor") -> ValueError:
-    """Return the error for an operator that does not accept pooled sources."""
+    """Return the error for an operator that does not accept pooled sources.
+
+    Args:
+        conv: The operator.
+        reduce_ratio: Pooling of the sources.
+        cause: The reason why the operator does not accept a pair.
+
+    Example:
+        >>> print(str(refuse_pair(nn.Linear(8, 8), 2))[:52])
+        Linear does not accept a pair (sources, targets), wh
+    """
     return ValueError(
         f"{type(conv).__name__} does not accept a pair (sources, targets), which it receives because the sources are "
         f"pooled (reduce_ratio={reduce_ratio}); {cause}. Use an operator that accepts pairs, such as SAGEConv, "

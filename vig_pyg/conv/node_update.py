@@ -40,6 +40,9 @@ class NodeUpdateConv(VisionConv):
             x: Node features, or a pair of sources and targets.
             edge_index: Edges `(2, E)` with sources in row 0 and targets in row 1, or another form of PyG's `Adj`.
             size: Numbers of nodes (M, N), or `None`.
+
+        Raises:
+            NotImplementedError: If a subclass does not define this method.
         """
         raise NotImplementedError
 

@@ -78,7 +78,16 @@ def cluster_neighbors(
 
 
 def cluster_refuses(device: torch.device, k: int) -> str:
-    """Return an error message if torch_cluster cannot search k neighbors on a device, otherwise `""`."""
+    """Return an error message if torch_cluster cannot search k neighbors on a device, otherwise `""`.
+
+    Args:
+        device: Device of the nodes.
+        k: Number of neighbors to search.
+
+    Example:
+        >>> cluster_refuses(torch.device("cpu"), 200), cluster_refuses(torch.device("cuda"), 200)[:34]
+        ('', 'torch_cluster searches at most 100')
+    """
     if device.type not in DEVICES:
         return (
             f"torch_cluster searches on {' and '.join(DEVICES)}, got nodes on {device.type}: "

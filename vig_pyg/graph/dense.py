@@ -66,6 +66,11 @@ def dense_arguments(
         y: Sources `(M, C)`.
         layout_src: Layout of the sources.
         codes: Position codes of one image, or `None`.
+
+    Example:
+        >>> layout = BatchLayout.from_sizes([(1, 3), (1, 3)]); x = torch.rand(6, 8)
+        >>> dense_arguments(x, layout, x, layout, None)[0].shape
+        torch.Size([2, 3, 8])
     """
     (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
     b, bias, normalize, width = layout.num_graphs, None, True, 0

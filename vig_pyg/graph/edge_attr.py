@@ -111,7 +111,15 @@ def split_edges(found: Edges) -> tuple[Tensor, Tensor | None]:
 
 
 def attr_repr(names: Sequence[EdgeAttr]) -> str:
-    """Return the text of the option in the `repr` of a builder; it is empty if the option is off."""
+    """Return the text of the option in the `repr` of a builder; it is empty if the option is off.
+
+    Args:
+        names: Names of the attributes.
+
+    Example:
+        >>> attr_repr(())
+        ''
+    """
     return f", edge_attr={tuple(names)}" if names else ""
 
 

@@ -108,6 +108,9 @@ def _check_attr(edge_attr: Any, edge_index: Tensor, who: str) -> None:
 def is_own(builder: object) -> bool:
     """True if a builder belongs to this library and has no forward hook.
 
+    Args:
+        builder: The builder.
+
     Example:
         >>> is_own(DilatedKNN(3)), is_own(nn.Identity())
         (True, False)

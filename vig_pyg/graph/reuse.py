@@ -70,6 +70,11 @@ class Reused(nn.Module):
         group: An object that identifies the Graphers that share edges.
 
     Shapes: those of `builder`.
+
+    Example:
+        >>> from vig_pyg import DilatedKNN
+        >>> Reuse(DilatedKNN, every=2)(9, 1).builds
+        True
     """
 
     def __init__(self, builder: Builder, *, builds: bool, group: object) -> None:

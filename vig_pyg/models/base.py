@@ -127,7 +127,14 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         return to_batch(*self._patches(images))
 
     def forward(self, images: Images) -> Tensor:
-        """Compute the logits `(B, num_classes)` of images, which have the form that `embed` describes."""
+        """Compute the logits `(B, num_classes)` of images, which have the form that `embed` describes.
+
+        Args:
+            images: Images, as for `embed`.
+
+        Raises:
+            ValueError: For the reasons of `embed`.
+        """
         x, layout = self._last(*self._patches(images))  # without a PyG batch, which torch.compile cannot trace
         logits: Tensor = self.head(pool_maps(self.feature_map(to_maps(x, layout))))
         return logits

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 class PatchGraph(Data):
-    """The graph of one image without pooled sources; `pos` of the targets equals `pos_src` of the sources."""
+    """The graph of one image without pooled sources; `pos` of the targets equals `pos_src` of the sources.
+
+    Example:
+        >>> PatchGraph(pos=torch.rand(4, 2), pos_src=torch.rand(4, 2)).num_nodes
+        4
+    """
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         if key == "edge_index":
@@ -35,6 +40,11 @@ def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
     Args:
         model: The model.
         images: Images, or a batch of patches, as for `VisionGNN.forward_features`.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> len(collect_graphs(vig_micro().eval(), torch.rand(1, 3, 32, 32)))
+        4
     """
     found: list[Batch] = []
     handles, here = [], get_ident()

@@ -33,6 +33,9 @@ class PooledGraph(HeteroData):
     give wrong results with these names, so they get an `AttributeError`. Instead of `Distance` (between features) and
     `Cartesian`, use the options `edge_attr="distance"` and `"offset"` of a graph builder.
 
+    Args:
+        values: Attributes of the nodes and edges, by the names of an unpooled graph.
+
     Example:
         >>> import torch
         >>> graph = PooledGraph(pos=torch.rand(4, 2), pos_src=torch.rand(1, 2), edge_index=torch.tensor([[0], [3]]))

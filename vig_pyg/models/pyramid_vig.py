@@ -25,6 +25,11 @@ class Stage(nn.Module):
 
     Shapes: `x (N, C_in)` and its layout to `(N', C)` and the new layout; with `checkpointing`, training stores only the
     inputs of the blocks.
+
+    Example:
+        >>> from vig_pyg import pvig_micro
+        >>> len(pvig_micro().stages)
+        4
     """
 
     def __init__(self, downsample: Downsample | None, blocks: list[Block]) -> None:

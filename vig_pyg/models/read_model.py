@@ -43,6 +43,14 @@ def read_model(
     Raises:
         ValueError: If the model belongs to another family, if a value of the configuration is out of range, or if the
             weights do not match the configuration.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from vig_pyg import VisionGNN, vig_micro
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = vig_micro(num_classes=2).save_pretrained(folder)
+        ...     read_model(VisionGNN, Path(folder)).config.num_classes
+        2
     """
     path = folder / CONFIG
     family, config, class_names, preprocessing = _read_config(base, path)

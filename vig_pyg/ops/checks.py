@@ -95,7 +95,19 @@ def check_range(edge_index: Tensor, num_src: int, num_dst: int, owner: str = "")
 def out_of_range(
     sources: tuple[int, int], targets: tuple[int, int], num_src: int, num_dst: int, owner: str = ""
 ) -> IndexError:
-    """Return the error for edges with the given smallest and largest sources and targets."""
+    """Return the error for edges with the given smallest and largest sources and targets.
+
+    Args:
+        sources: The smallest and the largest source index.
+        targets: The smallest and the largest target index.
+        num_src: Number of sources M.
+        num_dst: Number of targets N.
+        owner: Name for error messages of the operator that received the edges.
+
+    Example:
+        >>> print(str(out_of_range((0, 5), (0, 1), 3, 2))[:60])
+        edge_index must have source indices in [0, 3) and target ind
+    """
     who = f"{owner}'s edge_index" if owner else "edge_index"
     return IndexError(
         f"{who} must have source indices in [0, {num_src}) and target indices in [0, {num_dst}), got sources from "

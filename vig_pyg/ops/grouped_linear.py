@@ -75,7 +75,21 @@ def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tenso
 
 
 def grouped_gradients(grad: Tensor, x: Tensor, weight: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-    """Compute the gradients of x and weight with one product per head; those of a convolution are slower."""
+    """Compute the gradients of x and weight with one product per head; those of a convolution are slower.
+
+    Args:
+        grad: Gradient of the result, `(N, out)`.
+        x: Nodes `(N, in)`.
+        weight: Weights of all heads, `(out, in / H)`.
+        heads: Number of heads H.
+
+    Shapes: to the gradients of x, `(N, in)`, and of the weight, `(out, in / H)`.
+
+    Example:
+        >>> grad_x, grad_weight = grouped_gradients(torch.ones(3, 2), torch.ones(3, 4), torch.ones(2, 2), 2)
+        >>> grad_x.shape, grad_weight.tolist()
+        (torch.Size([3, 4]), [[3.0, 3.0], [3.0, 3.0]])
+    """
     if heads == 1:
         return grad @ weight, grad.t() @ x
     weights = weight.view(heads, -1, weight.size(1))  # (H, out / H, in / H)

@@ -54,7 +54,22 @@ def edge_rows(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool = F
 
 
 def sorted_edges(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool) -> tuple[Tensor, Tensor]:
-    """As `edge_rows`, but return contiguous edges `(2, E)` instead of the sources."""
+    """As `edge_rows`, but return contiguous edges `(2, E)` instead of the sources.
+
+    Args:
+        edge_index: Edges `(2, E)`.
+        num_src: Number of sources M.
+        num_dst: Number of targets N.
+        slots: If true, check that each target has at most 256 neighbors.
+
+    Raises:
+        IndexError: If an index is out of range.
+        TooManyNeighborsError: If `slots` is true and a target has more than 256 neighbors.
+
+    Example:
+        >>> [part.tolist() for part in sorted_edges(torch.tensor([[2, 0], [1, 0]]), 3, 2, slots=False)]
+        [[[0, 2], [0, 1]], [0, 1, 2]]
+    """
     edges = checked_edges(edge_index, _CPU).contiguous()
     kernels = library()
     if kernels is None:
@@ -99,6 +114,10 @@ def plain_rows(edge_index: Tensor, num_dst: int) -> tuple[Tensor, Tensor]:
     Args:
         edge_index: Edges `(2, E)`.
         num_dst: Number of targets N.
+
+    Example:
+        >>> [part.tolist() for part in plain_rows(torch.tensor([[2, 0], [1, 0]]), 2)]
+        [[[0, 2], [0, 1]], [0, 1, 2]]
     """
     order = edge_index[1].argsort(stable=True)
     degree = torch.zeros(num_dst, dtype=torch.long, device=edge_index.device)
@@ -125,6 +144,10 @@ def gpu_edges(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) -
 
     Raises:
         IndexError: If an index is out of range and `by_target` is not set.
+
+    Example:
+        >>> gpu_edges(torch.tensor([[2, 0], [1, 0]]), 3, 2, by_target=False).tolist()
+        [[0, 2], [0, 1]]
     """
     edges = edge_index.contiguous()
     if by_target:
@@ -135,6 +158,9 @@ def gpu_edges(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) -
 
 def winner_type(num_src: int) -> torch.dtype:
     """Return the smallest integer dtype for the indices of `num_src` sources.
+
+    Args:
+        num_src: Number of sources.
 
     Example:
         >>> winner_type(256), winner_type(257)

@@ -31,7 +31,15 @@ ROWS_A_CHANNEL = 64
 
 
 def is_worth_tiling(x: Tensor) -> bool:
-    """True if the nodes `(N, C)` are numerous enough, relative to their width, for tiling to be faster."""
+    """True if the nodes `(N, C)` are numerous enough, relative to their width, for tiling to be faster.
+
+    Args:
+        x: The nodes.
+
+    Example:
+        >>> is_worth_tiling(torch.empty(9, 8)), is_worth_tiling(torch.empty(9999, 8))
+        (False, True)
+    """
     return x.size(0) >= ROWS_A_CHANNEL * x.size(1)
 
 

@@ -95,13 +95,27 @@ class TimmContract(VisionGNN[Any]):
         return self.forward_head(self.forward_features(images))
 
     def forward_features(self, images: Images | Data) -> Any:
-        """Compute the last feature maps `(B, C, H, W)`; for a list or a PyG batch, return the batch of `VisionGNN`."""
+        """Compute the last feature maps `(B, C, H, W)`; for a list or a PyG batch, return the batch of `VisionGNN`.
+
+        Args:
+            images: Images `(B, in_channels, H, W)`, a list of images, or a PyG batch of patches.
+        """
         if not isinstance(images, Tensor):
             return super().forward_features(images)
         return self.feature_map(to_maps(*self._last(*self._patches(images))))
 
     def forward_head(self, batch: Any, pre_logits: bool = False) -> Tensor:
-        """Pool the maps of `forward_features`, and compute the logits, or with `pre_logits` the classifier's input."""
+        """Pool the maps of `forward_features`, and compute the logits, or with `pre_logits` the classifier's input.
+
+        Args:
+            batch: The result of `forward_features`.
+            pre_logits: If true, the result is the input of the classifier.
+
+        Shapes: maps `(B, C, H, W)` to `(B, num_classes)`, or with `pre_logits` to `(B, num_features)`.
+
+        Raises:
+            UnsupportedPoolError: If a PyG batch cannot be pooled by `global_pool`.
+        """
         if isinstance(batch, (Batch, Data)):
             if self.global_pool not in ("avg", "fast", "fastavg"):
                 raise UnsupportedPoolError(
@@ -131,6 +145,9 @@ class TimmContract(VisionGNN[Any]):
                 last features.
             output_fmt: Format of the maps: `"NCHW"`, `"NHWC"`, or `"NLC"`, which is `(B, H * W, C)`.
             intermediates_only: If true, only the maps are returned, and nothing is computed after the last one.
+
+        Raises:
+            ValueError: If `output_fmt` is unknown.
         """
         form = getattr(output_fmt, "value", output_fmt)
         if form not in ("NCHW", "NHWC", "NLC"):
@@ -194,7 +211,14 @@ class TimmContract(VisionGNN[Any]):
         self._set_pool(pool)
 
     def load_pretrained(self, path: str | Path) -> None:
-        """Load a file of published weights; timm calls this method. Adaptations are logged."""
+        """Load a file of published weights; timm calls this method. Adaptations are logged.
+
+        Args:
+            path: The file.
+
+        Raises:
+            ValueError: If the weights do not fit (see `load_state`).
+        """
         entry = next((one for one in TABLE.values() if one.file_name == Path(path).name), None)
         known = None if entry is None else describe(variant_config(entry.model))
         state = read_state(path)
@@ -250,7 +274,11 @@ class GraphFeatures(FeatureGetterNet):
     """
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Call the method of the model with this name."""
+        """Call the method of the model with this name.
+
+        Args:
+            enable: If true, training stores only the inputs of the blocks.
+        """
         self.get_submodule("model").set_grad_checkpointing(enable)  # type: ignore[operator]  # a TimmContract
 
 
