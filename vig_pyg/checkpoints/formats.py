@@ -98,15 +98,7 @@ def convert(source: nn.Module | Mapping[str, Tensor], format: Format) -> State:
 
 
 def shorten(items: Iterable[str]) -> str:
-    """Return the first values in sorted order, as text.
-
-    Args:
-        items: The values.
-
-    Example:
-        >>> shorten("bacedf")
-        'a; b; c; d; and 2 more'
-    """
+    """Return the first values in sorted order, as text."""
     ordered = sorted(items)
     return "; ".join(ordered[:4]) + (f"; and {len(ordered) - 4} more" if len(ordered) > 4 else "")
 
@@ -188,9 +180,6 @@ def _is_linear(name: str, tensor: Tensor) -> bool:
 
 def table_stage(name: str) -> int | None:
     """Return the stage of a published position table (a model computes these tables); return `None` for other names.
-
-    Args:
-        name: The native name of a tensor.
 
     Example:
         >>> table_stage("stem.0.weight") is None

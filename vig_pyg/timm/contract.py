@@ -274,11 +274,7 @@ class GraphFeatures(FeatureGetterNet):
     """
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Call the method of the model with this name.
-
-        Args:
-            enable: If true, training stores only the inputs of the blocks.
-        """
+        """Call the method of the model with this name; if `enable` is true, training stores only block inputs."""
         self.get_submodule("model").set_grad_checkpointing(enable)  # type: ignore[operator]  # a TimmContract
 
 
