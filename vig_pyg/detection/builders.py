@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from vig_pyg import weights
@@ -18,6 +17,7 @@ from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
 from vig_pyg.detection.anchors import RegionPool, StrideAnchors
 from vig_pyg.detection.backbone import PyramidFeatures
 from vig_pyg.detection.norm import NormMode
+from vig_pyg.detection.size_groups import FasterRCNN, MaskRCNN, RetinaNet
 from vig_pyg.detection.transform import DetectionTransform
 from vig_pyg.models import PyramidViG
 from vig_pyg.models.variants import resolve_config
