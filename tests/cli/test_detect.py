@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import shutil
@@ -73,6 +74,73 @@ def test_evaluate_prints_precision_and_writes_results(trained, tmp_path, capsys)
     assert all(result["image_id"] == 1 for result in json.loads(out.read_text()))
     assert "not overwritten" in fails(capsys, *command)
     assert "no list 'none'" in fails(capsys, "detect", "evaluate", run, f"{voc}:none", "--quiet")
+
+
+def test_evaluate_writes_its_scores_as_json_and_csv(trained, tmp_path, capsys):
+    run, voc = trained
+    files = {name: tmp_path / f"scores.{name}" for name in ("json", "csv")}
+    command = ["detect", "evaluate", str(run), f"{voc}:train", "--num-workers", "0", "--quiet"]
+    assert main([*command, *(str(part) for name, path in files.items() for part in (f"--{name}", path))]) == 0
+    capsys.readouterr()
+    scores = json.loads(files["json"].read_text())["scores"]
+    with files["csv"].open(newline="") as file:
+        table = {row["name"]: float(row["value"]) if row["value"] else None for row in csv.DictReader(file)}
+    assert table == scores
+    assert scores.keys() >= {"AP", "AP50", "AP50 red"} and scores["AP_large"] is None  # no such object
+    assert "not overwritten" in fails(capsys, *command, "--csv", files["csv"])
+    assert "Two outputs are both" in fails(capsys, *command, "--csv", tmp_path / "a", "--json", tmp_path / "a")
+    assert main([*command, "--score", "1", "--json", str(files["json"]), "--overwrite"]) == 0
+    assert json.loads(files["json"].read_text())["scores"]["AP50"] == 0
+    assert "score must be from 0 to 1, got 2.0" in fails(capsys, *command, "--score", "2")
+    assert "Need batch_size >= 1" in fails(capsys, *command, "--batch-size", "0")
+
+
+def eager(run, copy):
+    """A copy of a run whose detector reports objects of any score."""
+    shutil.copytree(run, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["model"]["options"]["detector"] = {"score_thresh": 0.0, "detections_per_img": 5}
+    (copy / "config.json").write_text(json.dumps(config))
+    return copy
+
+
+def test_predict_writes_objects_as_json_and_csv_in_batches(trained, tmp_path, capsys):
+    """The same objects whatever the batch and the number of reading processes; --flip finds others."""
+    run, voc = eager(trained[0], tmp_path / "run"), trained[1]
+    (tmp_path / "bad.png").write_text("text")
+    paths = [str(voc / "JPEGImages"), str(tmp_path / "bad.png")]
+    results = {}
+    options = {"alone": [], "batch": ["--batch-size", "3", "--num-workers", "1"], "flip": ["--flip"]}
+    for name, more in options.items():
+        files = {kind: tmp_path / f"{name}.{kind}" for kind in ("json", "csv")}
+        named = [str(part) for kind, path in files.items() for part in (f"--{kind}", path)]
+        assert main(["detect", "predict", str(run), *paths, "--score", "0.001", *named, *more, "--quiet"]) == 1
+        assert f"in {files['json']}, {files['csv']}" in capsys.readouterr().out
+        results[name] = json.loads(files["json"].read_text())
+        with files["csv"].open(newline="") as file:
+            table = list(csv.DictReader(file))
+        objects = [(image["path"], one) for image in results[name]["images"] for one in image["objects"]]
+        assert [(row["path"], row["name"]) for row in table if row["name"]] == [(p, o["name"]) for p, o in objects]
+        boxes = [[float(row[key]) for key in ("x1", "y1", "x2", "y2")] for row in table if row["name"]]
+        assert boxes == [one["box"] for _, one in objects]
+        assert [row["path"] for row in table if row["error"]] == [paths[1]]
+        assert [one["path"] for one in results[name]["unreadable"]] == [paths[1]]
+    assert not (tmp_path / "detections").exists()
+    assert sum(len(image["objects"]) > 0 for image in results["alone"]["images"]) == 4
+    for one, other in zip(results["alone"]["images"], results["batch"]["images"], strict=True):
+        assert [o["score"] for o in one["objects"]] == pytest.approx([o["score"] for o in other["objects"]], abs=1e-5)
+    assert results["flip"] != results["alone"]
+
+
+def test_results_of_predict_replace_nothing_that_is_read(trained, tmp_path, capsys):
+    run, _ = trained
+    image = tmp_path / "a.png"
+    Image.new("RGB", (50, 40)).save(image)
+    before = image.read_bytes()
+    command = ["detect", "predict", run, image, "--overwrite", "--quiet"]
+    for path in (image, run / "config.json", run / "model.safetensors"):
+        assert "which is read: choose another name" in fails(capsys, *command, "--csv", path)
+    assert image.read_bytes() == before
 
 
 def test_results_never_replace_annotations_or_models(trained, tmp_path, capsys):
@@ -165,7 +233,9 @@ def test_ctrl_c_says_what_is_there(trained, tmp_path, capsys, monkeypatch):
         return write_file(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(door, "detect", lambda *_, **__: interrupt() if len(calls) == 2 else calls.append(1) or {})
+        patch.setattr(
+            door, "detect_batch", lambda *_, **__: interrupt() if len(calls) == 2 else calls.append(1) or [{}]
+        )
         patch.setattr(door, "to_results", lambda *_: [])
         assert main(command) == 130
     assert "stopped; nothing was written" in capsys.readouterr().err

@@ -32,3 +32,17 @@ def test_other_classes_are_refused(trained, tmp_path):
     change(other, lambda content: content["categories"][0].update(name="green"))
     with pytest.raises(ValueError, match="other classes"):
         evaluate_detector(load_detector(trained[0]), other, progress=False)
+
+
+def test_a_lowest_score_removes_detections_and_the_mirror_image_adds_some(trained):
+    run, coco = load_detector(trained[0]), trained[1]
+    scores = [one["score"] for one in evaluate_detector(run, coco, num_workers=0, progress=False).results]
+    limit = sorted(scores)[len(scores) // 2]
+    few = evaluate_detector(run, coco, num_workers=0, score=limit, progress=False).results
+    assert [one["score"] for one in few] == [score for score in scores if score >= limit]
+    flipped = evaluate_detector(run, coco, num_workers=0, flip=True, progress=False)
+    assert max(one["score"] for one in flipped.results) >= max(scores) - 1e-6
+    assert sorted(one["score"] for one in flipped.results) != sorted(scores)
+    for wrong in ({"score": 1.5}, {"batch_size": 0}, {"num_workers": -1}):
+        with pytest.raises(ValueError, match=r"score must be|Need batch_size >= 1 and num_workers >= 0"):
+            evaluate_detector(run, coco, progress=False, **wrong)

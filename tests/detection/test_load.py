@@ -108,3 +108,16 @@ def test_weights_of_another_detector_do_not_fit(tmp_path):
         load_detector(tmp_path / "two")
     with pytest.raises(FileNotFoundError, match=r"has no model\.safetensors yet: no epoch of this run is finished"):
         load_detector(tmp_path / "one")
+
+
+def test_images_are_detected_in_batches_and_mirrored(trained):
+    run = load_detector(trained[0])
+    files = sorted((trained[1].parent / "images").iterdir())
+    alone, together = run(files, threshold=0.02), run(files, threshold=0.02, batch_size=3)
+    assert sum(len(found["boxes"]) for found in alone) > 0
+    for one, other in zip(alone, together, strict=True):
+        torch.testing.assert_close(one["scores"], other["scores"], atol=1e-3, rtol=1e-3)
+    flipped = run(files, threshold=0.02, flip=True)
+    assert any(not torch.equal(one["scores"], other["scores"]) for one, other in zip(alone, flipped, strict=True))
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        run(files, batch_size=0)

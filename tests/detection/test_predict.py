@@ -10,8 +10,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from vig_pyg.detection import predict as door
-from vig_pyg.detection.load import load_detector
-from vig_pyg.detection.predict import detect, draw, predict
+from vig_pyg.detection.load import detect, load_detector
+from vig_pyg.detection.predict import draw, predict
 
 RED = {
     "boxes": torch.tensor([[10.0, 10.0, 50.0, 40.0]]),
@@ -142,7 +142,7 @@ def stops(function, at, error):
 @pytest.mark.parametrize("at", [1, 3])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])
 def test_before_the_results_nothing_is_left(run, tmp_path, monkeypatch, at, error):
-    monkeypatch.setattr(door, "detect", stops(door.detect, at, error()))
+    monkeypatch.setattr(door, "detect_batch", stops(door.detect_batch, at, error()))
     with pytest.raises(error):
         predict(run, several(tmp_path), tmp_path / "new" / "out")
     assert not (tmp_path / "new").exists()

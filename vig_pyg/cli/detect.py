@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg._io.signals import exit_status
-from vig_pyg._io.text import terminal_text
+from vig_pyg._io.text import json_text, terminal_text
+from vig_pyg.cli._objects import objects_csv, objects_json
 from vig_pyg.cli._options import (
     MODEL,
     MODEL_FILES,
-    add_device,
+    add_files,
     add_loading,
     add_own_code,
+    as_csv,
     device,
     import_own_code,
     say_broken,
@@ -51,7 +53,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_own_code(evaluate)
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
     evaluate.add_argument("--out", type=Path, help="file to write the detections to, in COCO's format")
-    evaluate.add_argument("--overwrite", action="store_true", help="replace that file if it exists")
+    add_files(evaluate)
+    evaluate.add_argument(
+        "--score", type=float, default=0.0, help="lowest score of a detection that counts, from 0 to 1 (default: 0)"
+    )
+    _add_flip(evaluate)
     add_loading(evaluate, batch_size=2)
     evaluate.add_argument("--quiet", action="store_true", help="show no progress")
     evaluate.set_defaults(run=_evaluate)
@@ -63,15 +69,27 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     predict.add_argument(
         "--out",
         type=Path,
-        default=Path("detections"),
-        help="new folder for the drawings and predictions.json (default: detections)",
+        help="new folder for the drawings and predictions.json (default: detections, or none with --json or --csv)",
     )
+    add_files(predict)
     predict.add_argument(
-        "--threshold", type=float, default=0.5, help="lowest score of an object, from 0 to 1 (default: 0.5)"
+        "--score",
+        "--threshold",
+        dest="threshold",
+        type=float,
+        default=0.5,
+        help="lowest score of an object, from 0 to 1 (default: 0.5)",
     )
-    add_device(predict)
+    _add_flip(predict)
+    add_loading(predict, batch_size=1)
     predict.add_argument("--quiet", action="store_true", help="show no progress")
     predict.set_defaults(run=_predict)
+
+
+def _add_flip(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--flip", action="store_true", help="look for objects in the mirror image too, which takes twice the time"
+    )
 
 
 def make_parser() -> ConfigParser:
@@ -153,14 +171,11 @@ def _evaluate(args: argparse.Namespace) -> None:
     from vig_pyg._requirements import require_detection
 
     require_detection("Evaluating a detector", curves=False)
-    from vig_pyg._io.output import check_free, check_no_input, write_file
+    from vig_pyg._io.output import write_file
     from vig_pyg.detection.evaluate import evaluate_detector
     from vig_pyg.detection.load import load_detector
 
-    if args.out is not None:
-        check_free(args.out, overwrite=args.overwrite)
-        read = [Path(args.model) / name for name in MODEL_FILES]
-        check_no_input([args.out], [*read, args.source, args.source.rpartition(":")[0]])
+    _check_outputs(args, [args.out, args.json, args.csv], [args.source, args.source.rpartition(":")[0]])
     import_own_code(args)
     evaluator = evaluate_detector(
         load_detector(args.model),
@@ -168,39 +183,71 @@ def _evaluate(args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
         num_workers=args.num_workers,
         device=device(args),
+        score=args.score,
+        flip=args.flip,
         progress=not args.quiet,
     )
-    _print_scores(evaluator.compute())
-    if args.out is not None:
-        write_file(args.out, json.dumps(evaluator.results) + "\n", overwrite=args.overwrite)
-        print(terminal_text(args.out))
+    scores = evaluator.compute()
+    _print_scores(scores)
+    known = {name: share if share >= 0 else None for name, share in scores.items()}
+    results = json.dumps(evaluator.results) + "\n"
+    summary = json_text({"model": args.model, "source": args.source, "scores": known}) + "\n"
+    table = as_csv(("name", "value"), [(name, "" if share is None else share) for name, share in known.items()])
+    for path, content in ((args.out, results), (args.json, summary), (args.csv, table)):
+        if path is not None:
+            write_file(path, content, overwrite=args.overwrite)
+            print(terminal_text(path))
+
+
+def _check_outputs(args: argparse.Namespace, outputs: list[Path | None], read: list[str | Path]) -> None:
+    """Raise an error if two output files have one name, or one exists already or is read."""
+    from vig_pyg._io.output import check_free, check_no_input
+
+    given = [path for path in outputs if path is not None]
+    for path in given:
+        check_free(path, overwrite=args.overwrite)
+    resolved = [path.resolve() for path in given]
+    for i, path in enumerate(given):
+        if resolved[i] in resolved[:i]:
+            raise ValueError(f"Two outputs are both {path}: choose two names.")
+    check_no_input(given, [*(Path(args.model) / name for name in MODEL_FILES), *read])
 
 
 def _predict(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from vig_pyg._io.output import check_new_folder
+    from vig_pyg._io.output import check_new_folder, write_file
     from vig_pyg.detection.load import load_detector
     from vig_pyg.detection.predict import PREDICTIONS, predict
     from vig_pyg.image_io import find_images
 
-    check_new_folder(args.out)
+    out = Path("detections") if args.out is None and args.json is None and args.csv is None else args.out
+    if out is not None:
+        check_new_folder(out)
+    paths = find_images(args.images)
+    _check_outputs(args, [args.json, args.csv], [*paths])
     where = device(args)
     import_own_code(args)
-    run, paths = load_detector(args.model), find_images(args.images)
+    run = load_detector(args.model)
     hidden = True if args.quiet else None  # with None, the bar is shown only on a terminal
+    options = {"batch_size": args.batch_size, "num_workers": args.num_workers, "flip": args.flip, "device": where}
     try:
         with tqdm(total=len(paths), unit="image", disable=hidden, leave=False) as bar:
-            found = predict(run, paths, args.out, threshold=args.threshold, device=where, progress=bar.update)
+            found = predict(run, paths, out, threshold=args.threshold, progress=bar.update, **options)
     except KeyboardInterrupt as stop:
-        if not (args.out / PREDICTIONS).exists():  # this command has created the folder
+        if out is None or not (out / PREDICTIONS).exists():  # this command has created the folder
             raise  # nothing was written
-        drawn = len(list(args.out.glob("*.png")))
+        drawn = len(list(out.glob("*.png")))
         words = f"{PREDICTIONS}, which is complete, and {drawn} of {len(paths)} drawings"
-        print(f"\nvig-pyg: stopped; {terminal_text(args.out)} has {words}", file=sys.stderr)
+        print(f"\nvig-pyg: stopped; {terminal_text(out)} has {words}", file=sys.stderr)
         return exit_status(stop)
+    if args.json is not None:
+        write_file(args.json, objects_json(args.model, run, found), overwrite=args.overwrite)
+    if args.csv is not None:
+        write_file(args.csv, objects_csv(run, found), overwrite=args.overwrite)
     counts = f"{len(found.annotations)} objects in {len(paths) - len(found.broken)} images"
-    print(f"{counts}, in {terminal_text(args.out)}")
+    written = [terminal_text(path) for path in (out, args.json, args.csv) if path is not None]
+    print(f"{counts}, in {', '.join(written)}")
     return say_broken(found.broken, len(paths))
 
 

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.data import DetectionSet, collate, open_source
+from vig_pyg.detection.flip import detect_with_flip
 from vig_pyg.detection.load import ObjectDetector, find_device
 
 
@@ -20,6 +21,8 @@ def evaluate_detector(
     batch_size: int = 2,
     num_workers: int = 2,
     device: str | torch.device | None = None,
+    score: float = 0.0,
+    flip: bool = False,
     progress: bool = True,
 ) -> CocoEvaluator:
     """Compute the average precision of a detector on annotated images.
@@ -30,6 +33,9 @@ def evaluate_detector(
         batch_size: Number of images in a batch.
         num_workers: Number of processes that read images.
         device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
+        score: Lowest score of the detections that count, from 0 to 1. Average precision is defined without a limit,
+            so a limit can only lower it.
+        flip: If true, objects are also looked for in the mirror images (see `detect_with_flip`).
         progress: If true, a progress bar is shown.
 
     Returns:
@@ -37,9 +43,13 @@ def evaluate_detector(
 
     Raises:
         FileNotFoundError: If an image does not exist.
-        ValueError: If an object has a class that the detector does not have, or an image cannot be used; the message
-            has the name.
+        ValueError: If an option is out of range, an object has a class that the detector does not have, or an image
+            cannot be used; the message has the name.
     """
+    if not 0 <= score <= 1:
+        raise ValueError(f"score must be from 0 to 1, got {score}.")
+    if batch_size < 1 or num_workers < 0:
+        raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
     annotated = open_source(source, classes=detector.class_names)
     dataset = DetectionSet(annotated, masks=detector.masks)
     loader: Any = DataLoader(dataset, batch_size, num_workers=num_workers, collate_fn=collate)
@@ -52,6 +62,9 @@ def evaluate_detector(
     model = detector.model.to(where).eval()
     with torch.inference_mode():
         for images, targets in loader:
-            found = model([image.to(where) for image in images])
+            pixels = [image.to(where) for image in images]
+            found = detect_with_flip(model, pixels) if flip else model(pixels)
+            if score > 0:
+                found = [{key: values[one["scores"] >= score] for key, values in one.items()} for one in found]
             evaluator.update([int(target["image_id"]) for target in targets], found)
     return evaluator

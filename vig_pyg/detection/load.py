@@ -17,6 +17,7 @@ from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options
 from vig_pyg.detection.builders import DETECTORS, DetectorConfig, DetectorOptions, detector_config
+from vig_pyg.detection.flip import detect_with_flip
 from vig_pyg.detection.options import check_options, check_own
 from vig_pyg.detection.pixels import as_pixels
 from vig_pyg.image_io import AnyImage, as_image, as_list
@@ -54,13 +55,22 @@ class ObjectDetector:
         transform: nn.Module = self.model.transform  # type: ignore[assignment]
         return transform
 
-    def __call__(self, images: AnyImage | Sequence[AnyImage], *, threshold: float = 0.5) -> Any:
+    def __call__(
+        self,
+        images: AnyImage | Sequence[AnyImage],
+        *,
+        threshold: float = 0.5,
+        batch_size: int = 1,
+        flip: bool = False,
+    ) -> Any:
         """Detect the objects in an image, or in each of several images.
 
         Args:
             images: An image (see `vig_pyg.image_io.as_image`), a list of images of any sizes, or a tensor
                 `(B, C, H, W)` of pixels that are not normalized.
             threshold: Lowest score of an object, from 0 to 1.
+            batch_size: Number of images that are processed together; it changes only the speed and the memory.
+            flip: If true, objects are also looked for in the mirror image, which takes twice the time.
 
         Returns:
             A dict as `detect` returns, or a list of dicts for several images.
@@ -75,7 +85,12 @@ class ObjectDetector:
         self.model.eval()
         where = next(self.model.parameters()).device
         pixels = [as_pixels(as_image(part)) for part in parts]
-        found = [detect(self, one, threshold=threshold, device=where) for one in pixels]
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+        found: list[dict[str, Tensor]] = []
+        for start in range(0, len(pixels), batch_size):
+            part = pixels[start : start + batch_size]
+            found += detect_batch(self, part, threshold=threshold, device=where, flip=flip)
         return found if several else found[0]
 
 
@@ -84,9 +99,13 @@ def find_device(device: str | torch.device | None) -> torch.device:
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-@torch.inference_mode()
 def detect(
-    detector: ObjectDetector, image: Tensor, *, threshold: float = 0.5, device: str | torch.device | None = "cpu"
+    detector: ObjectDetector,
+    image: Tensor,
+    *,
+    threshold: float = 0.5,
+    device: str | torch.device | None = "cpu",
+    flip: bool = False,
 ) -> dict[str, Tensor]:
     """Detect the objects in one image, sorted by descending score.
 
@@ -95,12 +114,44 @@ def detect(
         image: The image as uint8 `(3, H, W)` (see `read_pixels`).
         threshold: Lowest score of an object, from 0 to 1.
         device: Device of the model.
+        flip: If true, objects are also looked for in the mirror image (see `detect_with_flip`).
 
     Returns:
         A dict of tensors on the CPU: `boxes (n, 4)`, `labels (n,)` from 1, `scores (n,)` and, for Mask R-CNN,
         `masks (n, 1, H, W)`.
     """
-    (found,) = detector.model([image.to(find_device(device)) / 255])
+    return detect_batch(detector, [image], threshold=threshold, device=device, flip=flip)[0]
+
+
+@torch.inference_mode()
+def detect_batch(
+    detector: ObjectDetector,
+    images: Sequence[Tensor],
+    *,
+    threshold: float = 0.5,
+    device: str | torch.device | None = "cpu",
+    flip: bool = False,
+) -> list[dict[str, Tensor]]:
+    """Detect the objects in several images at once, with the same results as `detect` for each of them.
+
+    Args:
+        detector: The detector.
+        images: The images as uint8 `(3, H_i, W_i)`, of any sizes.
+        threshold: Lowest score of an object, from 0 to 1.
+        device: Device of the model.
+        flip: If true, objects are also looked for in the mirror images (see `detect_with_flip`).
+
+    Returns:
+        A dict for each image, as `detect` returns.
+    """
+    where = find_device(device)
+    pixels = [image.to(where) / 255 for image in images]
+    results = detect_with_flip(detector.model, pixels) if flip else detector.model(pixels)
+    return [_above(found, threshold) for found in results]
+
+
+def _above(found: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
+    """Return the objects whose score is high enough, without background, on the CPU."""
     kept = (found["scores"] >= threshold) & (found["labels"] > 0)
     return {name: values[kept].cpu() for name, values in found.items()}
 

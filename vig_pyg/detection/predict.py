@@ -6,7 +6,7 @@ import colorsys
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
@@ -22,7 +23,7 @@ from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg._requirements import require
 from vig_pyg.classification import UnreadableImage
 from vig_pyg.detection.coco_evaluator import MASK_THRESHOLD, to_results
-from vig_pyg.detection.load import ObjectDetector, detect, find_device
+from vig_pyg.detection.load import ObjectDetector, detect_batch, find_device
 from vig_pyg.detection.masks import OutlineError, read_outline
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.image_io import UnreadableImageError
@@ -40,11 +41,13 @@ class Predictions:
 
     Args:
         annotations: The entries of `annotations` in `predictions.json`.
+        images: The entries of `images` in `predictions.json`.
         broken: Images that could not be read, with the reason.
         undrawn: Images with results whose drawing failed, with the reason.
     """
 
     annotations: list[dict[str, Any]]
+    images: list[dict[str, Any]]
     broken: list[UnreadableImage]
     undrawn: list[UnreadableImage] = field(default_factory=list)
 
@@ -52,10 +55,13 @@ class Predictions:
 def predict(
     detector: ObjectDetector,
     paths: Sequence[str | Path],
-    out: str | Path,
+    out: str | Path | None,
     *,
     threshold: float = 0.5,
+    batch_size: int = 1,
+    num_workers: int = 0,
     device: str | torch.device | None = None,
+    flip: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> Predictions:
     """Find objects in images, write them down, and draw them.
@@ -66,19 +72,25 @@ def predict(
     Args:
         detector: The detector (see `load_detector`).
         paths: The image files, of any sizes; unreadable files are skipped and listed in the result.
-        out: The output folder, which must not exist. It gets `predictions.json`, in COCO's format with `score` and with
-            image IDs from 1 in the given order, and one PNG per image with boxes, outlines, names and scores.
+        out: The output folder, which must not exist; with `None`, nothing is written. It gets `predictions.json`, in
+            COCO's format with `score` and with image IDs from 1 in the given order, and one PNG per image with boxes,
+            outlines, names and scores.
         threshold: Lowest score of the objects that are drawn and written, from 0 to 1.
+        batch_size: Number of images that are processed together; it changes only the speed and the memory.
+        num_workers: Number of processes that read images; 0 means this process.
         device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
+        flip: If true, objects are also looked for in the mirror images (see `detect_with_flip`).
         progress: Function that is called with 1 after each image, for a progress bar.
 
     Raises:
         FileExistsError: If `out` exists.
         FileNotFoundError: If an image does not exist.
         OSError: If a file cannot be written; the message lists the files that exist.
-        ValueError: If no image can be read, or `threshold` is out of range.
+        ValueError: If no image can be read, or an option is out of range.
     """
-    out, files = Path(out), [Path(path) for path in paths]
+    folder, files = None if out is None else Path(out), [Path(path) for path in paths]
+    if batch_size < 1 or num_workers < 0:
+        raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be from 0 to 1, got {threshold}.")
     if not files:
@@ -88,39 +100,59 @@ def predict(
         raise FileNotFoundError(f"There is no image at {gone[0]}.")
     if detector.masks:
         require("Predicting outlines", ["pycocotools"], "detection")
-    check_new_folder(out)
-    content, broken = _search(detector, files, threshold, find_device(device), progress or (lambda _: None))
+    if folder is not None:
+        check_new_folder(folder)
+    workers = min(num_workers, -(-len(files) // batch_size))
+    read = DataLoader(_ReadableFiles(files), batch_size, num_workers=workers, collate_fn=list)
+    search = partial(detect_batch, detector, threshold=threshold, device=find_device(device), flip=flip)
+    detector.model.to(find_device(device))
+    content, broken = _search(detector, read, search, progress or (lambda _: None))
+    if folder is None:
+        return Predictions(content["annotations"], content["images"], broken)
     written = False
-    with new_folder(out, keep=lambda: written):  # not before: a signal that ends the process leaves it
-        write_file(out / PREDICTIONS, json.dumps(content) + "\n")
+    with new_folder(folder, keep=lambda: written):  # not before: a signal that ends the process leaves it
+        write_file(folder / PREDICTIONS, json.dumps(content) + "\n")
         written = True
-        undrawn = _draw_all(out, content)
-    return Predictions(content["annotations"], broken, undrawn)
+        undrawn = _draw_all(folder, content)
+    return Predictions(content["annotations"], content["images"], broken, undrawn)
+
+
+class _ReadableFiles(Dataset[tuple[Path, Tensor | str]]):
+    """A data set of pairs: the file with its pixels, or with the reason why it could not be read."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: int) -> tuple[Path, Tensor | str]:
+        try:
+            return self.files[i], read_pixels(self.files[i])
+        except (UnreadableImageError, FileNotFoundError) as error:
+            return self.files[i], str(error)
 
 
 def _search(
     detector: ObjectDetector,
-    files: list[Path],
-    threshold: float,
-    device: torch.device,
+    batches: Iterable[list[tuple[Path, Tensor | str]]],
+    search: Callable[[list[Tensor]], list[dict[str, Tensor]]],
     progress: Callable[[int], object],
 ) -> tuple[dict[str, list[dict[str, Any]]], list[UnreadableImage]]:
     """Return the content of `predictions.json`, and the images that could not be read."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     broken: list[UnreadableImage] = []
-    detector.model.to(device)
-    for path in files:
-        try:
-            image = read_pixels(path)
-        except (UnreadableImageError, FileNotFoundError) as error:
-            broken.append(UnreadableImage(path, str(error)))
-        else:
-            found = detect(detector, image, threshold=threshold, device=device)
+    for batch in batches:
+        broken += [UnreadableImage(path, reason) for path, reason in batch if isinstance(reason, str)]
+        good = [(path, pixels) for path, pixels in batch if isinstance(pixels, Tensor)]
+        results = search([pixels for _, pixels in good]) if good else []
+        for (path, pixels), found in zip(good, results, strict=True):
             images.append({"id": len(images) + 1, "file_name": str(path)})
-            images[-1] |= {"height": image.size(1), "width": image.size(2)}
+            images[-1] |= {"height": pixels.size(1), "width": pixels.size(2)}
             annotations += to_results(len(images), found, detector.category_ids)
-        progress(1)
+        for _ in batch:
+            progress(1)
     if not images:
         raise ValueError(
             f"None of {len(broken)} images could be read; the first is {broken[0].path}: {broken[0].reason}."
