@@ -139,7 +139,7 @@ def test_results_of_predict_replace_nothing_that_is_read(trained, tmp_path, caps
     before = image.read_bytes()
     command = ["detect", "predict", run, image, "--overwrite", "--quiet"]
     for path in (image, run / "config.json", run / "model.safetensors"):
-        assert "which is read: choose another name" in fails(capsys, *command, "--csv", path)
+        assert "which is an input: choose another name" in fails(capsys, *command, "--csv", path)
     assert image.read_bytes() == before
 
 
