@@ -134,7 +134,25 @@ def _speed(row: dict[str, Any] | None) -> str:
     return "" if row is None else f"{row['images/s']:.0f}"
 
 
-TABLES = {"inference": inference, "peers": peers, "training": training, "memory": memory, "gpu": gpu}
+def recompiles() -> str:
+    """A row for each model and value of `dynamic`: the number of graphs so far."""
+    result = newest("recompiles")
+    rows = []
+    for row in result["rows"]:
+        position = f', `position="{row["position"]}"`' if "position" in row else ""
+        counts = {key: row[key] for key in ("first batch", "4 sizes, 3 batch sizes", "one image", "fewer patches")}
+        rows.append({"model": f"`{row['model']}`{position}", "`dynamic=`": f"`{row['dynamic']}`", **counts})
+    return with_source(rows, result)
+
+
+TABLES = {
+    "inference": inference,
+    "peers": peers,
+    "training": training,
+    "memory": memory,
+    "gpu": gpu,
+    "recompiles": recompiles,
+}
 
 
 def rendered(text: str) -> str:
