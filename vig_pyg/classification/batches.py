@@ -23,6 +23,10 @@ class ImageBatch:
         places: Indices of the images in the list of all paths, in order.
         images: The images that could be read, `(B, C, S, S)`; `None` if there are none.
         broken: The index and the reason for each image that could not be read.
+
+    Example:
+        >>> ImageBatch([], None, {0: "the file is empty"}).broken[0]
+        'the file is empty'
     """
 
     places: list[int]
@@ -60,6 +64,11 @@ def batches(
 
     Raises:
         ValueError: If `batch_size` is below 1 or `num_workers` below 0.
+
+    Example:
+        >>> found = list(batches(["/nowhere.jpg"], Preprocessing(image_size=8), batch_size=1, num_workers=0))
+        >>> found[0].broken
+        {0: 'There is no image at /nowhere.jpg.'}
     """
     if batch_size < 1 or num_workers < 0:
         raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")

@@ -39,6 +39,10 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         sources: Files, images that are stored in other files, or images as arrays `(H, W)` or `(H, W, C)`.
         labels: The class index of each image.
         transform: Function from an image to a tensor.
+
+    Example:
+        >>> ImageDataset([np.zeros((8, 8), np.uint8)], [3], Preprocessing(image_size=8))[0][1]
+        3
     """
 
     def __init__(
@@ -66,6 +70,9 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     def image(self, i: int) -> DecodedImage:
         """Return the image without the transform.
 
+        Args:
+            i: Index of the image.
+
         Raises:
             UnreadableImageError: If the image cannot be read; the message has the file name.
             FileNotFoundError: If the file does not exist.
@@ -88,7 +95,11 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
             ) from error
 
     def hold(self, prepare: Callable[[DecodedImage], Any]) -> None:
-        """Read all images now, apply `prepare`, and keep the results as arrays in memory."""
+        """Read all images now, apply `prepare`, and keep the results as arrays in memory.
+
+        Args:
+            prepare: Function from an image to an image, array or tensor.
+        """
         with ThreadPoolExecutor() as pool:  # PIL releases the interpreter's lock while it decodes
             self.sources = list(pool.map(lambda i: _array(self._made(i, prepare)), range(len(self))))
 
@@ -150,7 +161,11 @@ class ImageData(TrainData):
         self._held = False
 
     def setup(self, stage: str) -> None:
-        """Fill the cache; later calls have no effect."""
+        """Fill the cache; later calls have no effect.
+
+        Args:
+            stage: Stage of the trainer; only `"fit"` fills the cache.
+        """
         if self.cache is None or stage != "fit" or self._held:
             return
         self._held = True
@@ -218,14 +233,34 @@ class ImageData(TrainData):
 
 
 def checked(config: TrainConfig) -> ClassificationConfig:
-    """Return the configuration after checking that it is a `ClassificationConfig`."""
+    """Return the configuration after checking that it is a `ClassificationConfig`.
+
+    Args:
+        config: The configuration.
+
+    Raises:
+        TypeError: If it has another type.
+
+    Example:
+        >>> checked(ClassificationConfig(epochs=3)).epochs
+        3
+    """
     if not isinstance(config, ClassificationConfig):
         raise TypeError(f"A classifier is trained with a ClassificationConfig, got a {type(config).__name__}.")
     return config
 
 
 def name_of(model: nn.Module) -> str:
-    """Return the variant name of a network, or the name of its class if it is not a variant."""
+    """Return the variant name of a network, or the name of its class if it is not a variant.
+
+    Args:
+        model: The network.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> name_of(vig_micro())
+        'vig_micro'
+    """
     config = getattr(model, "config", None)
     return (isinstance(config, ModelConfig) and variant_name(config)) or type(model).__qualname__
 

@@ -26,6 +26,10 @@ class ClassResult:
         top1: Percentage of these images for which this class had the highest probability.
         top5: Percentage of these images for which this class was among the five most probable ones (or among all
             classes if there are fewer).
+
+    Example:
+        >>> ClassResult(index=0, name="red", images=4, top1=75.0, top5=100.0).name
+        'red'
     """
 
     index: int

@@ -32,6 +32,11 @@ def read_folders(root: Path) -> Split:
     Raises:
         FileNotFoundError: If the folder does not exist, or only one of `train/` and `val/` exists.
         ValueError: If there are no images, a class in `train/` has none, or `val/` contains an additional class.
+
+    Example:
+        >>> read_folders(Path("/nowhere"))
+        Traceback (most recent call last):
+        FileNotFoundError: The data folder /nowhere does not exist.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"The data folder {root} does not exist.")
@@ -64,6 +69,9 @@ def read_folders(root: Path) -> Split:
 
 def part_of(name: str) -> str:
     """Return `"train"`, `"val"` or `"test"` if a folder name has this meaning, otherwise `""`.
+
+    Args:
+        name: Name of the folder.
 
     Example:
         >>> part_of("Validation"), part_of("training_set"), part_of("cat")

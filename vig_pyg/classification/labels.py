@@ -85,8 +85,17 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
 def class_numbers(folders: list[str], class_names: list[str], *, what: str = "folders") -> dict[str, int]:
     """Return the class index of each folder name, or of other names, which `what` calls by their kind.
 
+    Args:
+        folders: Names of the folders, or other names.
+        class_names: Names of the model's classes.
+        what: Kind of the names, in the plural, for messages.
+
     Raises:
         ValueError: If a name is not a class, or two classes have this name.
+
+    Example:
+        >>> class_numbers(["dog"], ["cat", "dog"])
+        {'dog': 1}
     """
     counts = Counter(map(composed, class_names))
     known = {composed(name): i for i, name in enumerate(class_names)}
@@ -114,7 +123,15 @@ def class_numbers(folders: list[str], class_names: list[str], *, what: str = "fo
 
 
 def synsets() -> list[str]:
-    """Return the WordNet IDs of the 1000 classes of ImageNet in their usual order, from timm."""
+    """Return the WordNet IDs of the 1000 classes of ImageNet in their usual order, from timm.
+
+    Raises:
+        ImportError: If timm is not installed.
+
+    Example:
+        >>> len(synsets())
+        1000
+    """
     try:
         from timm.data.imagenet_info import ImageNetInfo
     except ImportError as error:

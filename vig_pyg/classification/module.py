@@ -22,6 +22,14 @@ class Classifier(Task):
         config: The configuration of the training.
         num_classes: Number of classes; by default `config.num_classes` of the network.
         class_counts: Number of training images of each class, for `config.class_weights`.
+
+    Raises:
+        ValueError: If `config.class_weights` is true and `class_counts` is missing.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> Classifier(vig_micro(num_classes=2), ClassificationConfig()).monitor
+        'val_accuracy'
     """
 
     monitor = "val_accuracy"

@@ -21,7 +21,18 @@ _log = logging.getLogger(__name__)
 
 
 def check_names(name: str, options: dict[str, Any]) -> None:
-    """Raise `ValueError` for an unknown model, operator or graph, before the slow reading of images begins."""
+    """Raise `ValueError` for an unknown model, operator or graph, before the slow reading of images begins.
+
+    Args:
+        name: Name of the model.
+        options: Options of the model.
+
+    Raises:
+        ValueError: If a name is unknown.
+
+    Example:
+        >>> check_names("vig_micro", {"conv": "edge"})
+    """
     base = variant_config(name)
     resolve_conv(options.get("conv", base.conv), heads=base.heads)
     resolve_graph(options.get("graph", base.graph))

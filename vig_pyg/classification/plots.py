@@ -19,6 +19,11 @@ def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:
     Args:
         counts: Number of images of class i that were predicted as class j, `(classes, classes)`.
         class_names: Names of the classes, with any characters.
+
+    Example:
+        >>> import torch
+        >>> draw_confusion(torch.eye(2), ["cat", "dog"]).axes[0].get_xlabel()
+        'predicted'
     """
     size = len(class_names)
     side = min(3.5 + 0.32 * size, 24)

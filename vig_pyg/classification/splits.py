@@ -38,6 +38,10 @@ class Split:
         class_names: One name for each label.
         train: Training images.
         val: Validation images.
+
+    Example:
+        >>> Split(["cat"], train=(["a.png"], [0]), val=(["b.png"], [0])).train[1]
+        [0]
     """
 
     class_names: list[str]
@@ -82,14 +86,32 @@ def divided(paths: Sequence[Source], labels: list[int], class_names: list[str], 
 
 
 def chosen(paths: Sequence[Source], labels: Sequence[int], choice: Sequence[bool]) -> Samples:
-    """Return the images for which `choice` is true."""
+    """Return the images for which `choice` is true.
+
+    Args:
+        paths: The files.
+        labels: The class index of each file.
+        choice: True for each file to keep.
+
+    Example:
+        >>> chosen(["a.png", "b.png"], [0, 1], [False, True])
+        (['b.png'], [1])
+    """
     return [p for p, yes in zip(paths, choice, strict=True) if yes], [
         c for c, yes in zip(labels, choice, strict=True) if yes
     ]
 
 
 def check_split(split: Split, where: Path | str) -> None:
-    """Log probable mistakes in a division: similar class names, missing classes, and copied images."""
+    """Log probable mistakes in a division: similar class names, missing classes, and copied images.
+
+    Args:
+        split: The division.
+        where: The folder or table, for messages.
+
+    Example:
+        >>> check_split(Split(["cat"], train=(["a.png"], [0]), val=(["b.png"], [0])), "pets")
+    """
     shown = terminal_text(where)
     similar = [f"{first} and {second}" for first, second in similar_names(split.class_names)]
     if similar:
@@ -114,6 +136,9 @@ def check_split(split: Split, where: Path | str) -> None:
 def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
     """Return pairs of names that differ only in letter case, spaces or leading zeros.
 
+    Args:
+        names: The names.
+
     Example:
         >>> similar_names(["cat", "dog", "Cat"])
         [('cat', 'Cat')]
@@ -133,6 +158,17 @@ def find_copies(train: Sequence[Source], val: Sequence[Source]) -> list[tuple[So
     """Find validation files that are copies of a training file, in bounded time.
 
     For files of the same size, two parts are compared first, and if these are equal, all bytes.
+
+    Args:
+        train: Training files.
+        val: Validation files.
+
+    Returns:
+        Pairs of a validation file and a training file with the same content.
+
+    Example:
+        >>> find_copies(["a.png"], ["b.png"])
+        []
     """
     held = [(path, _size(path)) for path in val[:_MOST_FILES]]
     wanted = {size for _, size in held} - {0}

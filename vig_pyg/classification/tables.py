@@ -32,7 +32,7 @@ class _Row(NamedTuple):
 
 
 def read_table(table: Path, *, missing: str = "stop") -> Split:
-    """Read the images that a table lists in the columns `path`, `label` and optionally `split`.
+    r"""Read the images that a table lists in the columns `path`, `label` and optionally `split`.
 
     Cells are separated by commas, semicolons or tabs. Column names may have any letter case, and additional columns
     are ignored. Paths are absolute, or relative to the folder of the table, with slashes or backslashes. `split`
@@ -46,6 +46,14 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
     Raises:
         FileNotFoundError: If the table or one of its images does not exist; the message names the row.
         ValueError: If a column is missing, a row is not as expected, or a class has no training images.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     table = Path(folder) / "table.csv"
+        ...     _ = table.write_text("path,label,split\na.png,cat,train\nb.png,cat,val\n")
+        ...     read_table(table, missing="skip").class_names
+        ['cat']
     """
     rows = _parse(table)
     found = [_locate(str(table.parent), row.path) for row in rows]

@@ -39,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 after success; 1 if some images could not be read; 2 after an error in the arguments or
         files of the user; 130 after Ctrl-C; 143 after SIGTERM; 141 if the reader of a pipe has closed it; or a status
         of the subcommand.
+
+    Example:
+        >>> main(["predict", "/nowhere", "a.jpg"])
+        2
     """
     args = _parser().parse_args(argv)
     # The encoding may not support all characters in names of files and classes.

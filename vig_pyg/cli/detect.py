@@ -42,7 +42,15 @@ SOURCE = "FILE.json or FILE.json:IMAGES (COCO's format), or FOLDER:LIST (Pascal 
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the subcommands of `detect` and their options."""
+    """Add the subcommands of `detect` and their options.
+
+    Args:
+        commands: The subparsers of `vig-pyg`.
+
+    Example:
+        >>> from vig_pyg.cli import _Parser
+        >>> add(_Parser().add_subparsers())
+    """
     detect = commands.add_parser("detect", help="object detection: train, evaluate, predict")
     parts = detect.add_subparsers(required=True, metavar="COMMAND")
     train = parts.add_parser("train", help="train a detector on annotated images", raw=True)
@@ -93,7 +101,12 @@ def _add_flip(command: argparse.ArgumentParser) -> None:
 
 
 def make_parser() -> ConfigParser:
-    """Create the parser of `detect train`, with the flags of a `DetectionConfig` and those of every run."""
+    """Create the parser of `detect train`, with the flags of a `DetectionConfig` and those of every run.
+
+    Example:
+        >>> make_parser().parse_flags(["--epochs", "3"])
+        {'epochs': 3}
+    """
     from vig_pyg.detection.config import DetectionConfig
     from vig_pyg.detection.presets import PRESETS
     from vig_pyg.engine.config_parser import ConfigParser

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
+    """Add the command and its options.
+
+    Args:
+        commands: The subparsers of `vig-pyg`.
+
+    Example:
+        >>> from argparse import ArgumentParser
+        >>> add(ArgumentParser().add_subparsers())
+    """
     evaluate = commands.add_parser(
         "evaluate",
         help="compute the accuracy of a trained run or published weights on labeled images",
@@ -42,7 +50,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the accuracies, and write the files."""
+    """Print the accuracies, and write the files.
+
+    Args:
+        args: The parsed arguments.
+
+    Example:
+        >>> from vig_pyg.cli import main
+        >>> main(["evaluate", "/nowhere", "images"])
+        2
+    """
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_no_input, write_file

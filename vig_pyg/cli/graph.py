@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
+    """Add the command and its options.
+
+    Args:
+        commands: The subparsers of `vig-pyg`.
+
+    Example:
+        >>> from argparse import ArgumentParser
+        >>> add(ArgumentParser().add_subparsers())
+    """
     graph = commands.add_parser("graph", help="draw the neighbors of a patch in every layer")
     add_model(graph)
     add_device(graph)
@@ -48,7 +56,19 @@ def _place(text: str) -> tuple[float, float]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw the graphs and print the name of the image."""
+    """Draw the graphs and print the name of the image.
+
+    Args:
+        args: The parsed arguments.
+
+    Raises:
+        ValueError: If the image cannot be read.
+
+    Example:
+        >>> from vig_pyg.cli import main
+        >>> main(["graph", "/nowhere", "a.jpg"])
+        2
+    """
     import torch
 
     from vig_pyg._io.output import check_no_input, write_file

@@ -6,7 +6,15 @@ import argparse
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
+    """Add the command and its options.
+
+    Args:
+        commands: The subparsers of `vig-pyg`.
+
+    Example:
+        >>> from argparse import ArgumentParser
+        >>> add(ArgumentParser().add_subparsers())
+    """
     models = commands.add_parser("models", help="list the models with their measured numbers of parameters and MACs")
     models.set_defaults(run=run)
 

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
+    """Add the command and its options.
+
+    Args:
+        commands: The subparsers of `vig-pyg`.
+
+    Example:
+        >>> from argparse import ArgumentParser
+        >>> add(ArgumentParser().add_subparsers())
+    """
     predict = commands.add_parser(
         "predict",
         help="classify images with a trained run or published weights",
@@ -33,7 +41,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each image, and write the files."""
+    """Print a line for each image, and write the files.
+
+    Args:
+        args: The parsed arguments.
+
+    Raises:
+        ValueError: If `--topk` is below 1.
+
+    Example:
+        >>> from vig_pyg.cli import main
+        >>> main(["predict", "/nowhere", "a.jpg"])
+        2
+    """
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_no_input, write_file

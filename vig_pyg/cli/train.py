@@ -18,12 +18,25 @@ ABOUT = "train a classifier on embedded digits, or on --data"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command; its flags are created when it runs."""
+    """Add the command; its flags are created when it runs.
+
+    Args:
+        commands: The subparsers of `vig-pyg`.
+
+    Example:
+        >>> from vig_pyg.cli import _Parser
+        >>> add(_Parser().add_subparsers())
+    """
     commands.add_parser("train", help=ABOUT, raw=True).set_defaults(run=run, make_parser=make_parser)
 
 
 def make_parser() -> ConfigParser:
-    """Create the parser, with the flags of a `ClassificationConfig` and those of every run."""
+    """Create the parser, with the flags of a `ClassificationConfig` and those of every run.
+
+    Example:
+        >>> make_parser().parse_flags(["--epochs", "3"])
+        {'epochs': 3}
+    """
     from vig_pyg.classification.config import ClassificationConfig
     from vig_pyg.classification.presets import PRESETS
     from vig_pyg.engine.config_file import differing
@@ -45,8 +58,16 @@ def make_parser() -> ConfigParser:
 def run(args: argparse.Namespace) -> int:
     """Train, or print the configuration.
 
+    Args:
+        args: The parsed arguments, with all flags in `argv`.
+
     Returns:
         0, or 128 + the number of the signal that stopped the run: 143 after SIGTERM, 130 after Ctrl-C.
+
+    Example:
+        >>> from vig_pyg.cli import main
+        >>> main(["train", "--preset", "unknown"])
+        2
     """
     from vig_pyg.classification import to_yaml
 

@@ -90,18 +90,36 @@ def _shown(value: Any) -> str:
 
 
 def in_shell(folder: Path) -> str:
-    """Return the folder name quoted for a shell, or the placeholder `RUN` if it cannot be quoted."""
+    """Return the folder name quoted for a shell, or the placeholder `RUN` if it cannot be quoted.
+
+    Args:
+        folder: The folder.
+
+    Example:
+        >>> in_shell(Path("my runs")), in_shell(Path("a`b"))
+        ("'my runs'", 'RUN')
+    """
     word = shlex.quote(str(folder))
     return word if word.isprintable() and "`" not in word else "RUN"
 
 
 def command() -> str:
-    """Return the command line of this process."""
+    """Return the command line of this process.
+
+    Example:
+        >>> command() == ""
+        False
+    """
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def commit() -> str | None:
-    """Return the commit of this package's code, and whether there are uncommitted changes; `None` outside git."""
+    """Return the commit of this package's code, and whether there are uncommitted changes; `None` outside git.
+
+    Example:
+        >>> commit() is None or commit().startswith("commit ")
+        True
+    """
     here = Path(__file__).parent
     try:
         tracked = subprocess.run(
@@ -122,7 +140,12 @@ def commit() -> str | None:
 
 
 def versions() -> list[str]:
-    """Return the names and versions of the packages that affect the result."""
+    """Return the names and versions of the packages that affect the result.
+
+    Example:
+        >>> any(line.startswith("torch ") for line in versions())
+        True
+    """
     found = []
     for package in PACKAGES:
         try:

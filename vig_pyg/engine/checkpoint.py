@@ -24,6 +24,10 @@ class CheckpointCallback(lightning.Callback):
         folder: The run folder.
         stop: The handler that receives signals.
         every: Number of steps between two checkpoints within an epoch; `None` writes none within epochs.
+
+    Example:
+        >>> CheckpointCallback(Path("runs/mine"), PreemptionHandler(), every=500).path.name
+        'last.ckpt'
     """
 
     def __init__(self, folder: Path, stop: PreemptionHandler, *, every: int | None = None) -> None:

@@ -27,6 +27,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If the file is damaged, is not a checkpoint, or contains more than tensors and plain values.
+
+    Example:
+        >>> read_checkpoint("/nowhere/last.ckpt")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no checkpoint at /nowhere/last.ckpt.
     """
     path = Path(path)
     if not path.is_file():
@@ -52,7 +57,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes Lightning's checkpoints atomically, and reads them without executing code."""
+    """Writes Lightning's checkpoints atomically, and reads them without executing code.
+
+    Example:
+        >>> AtomicCheckpointIO().load_checkpoint("/nowhere/last.ckpt")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no checkpoint at /nowhere/last.ckpt.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         if storage_options is not None:

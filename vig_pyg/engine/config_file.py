@@ -32,6 +32,11 @@ def merge_values(config: type[DataclassInstance], base: Mapping[str, Any], *sour
 
     Raises:
         ValueError: If a name or a value is wrong; the message names it, its source, and what is expected.
+
+    Example:
+        >>> from vig_pyg.engine.config import TrainConfig
+        >>> merge_values(TrainConfig, {"lr": 0.1, "epochs": 3}, ("the command line", {"lr": 0.2}))
+        {'lr': 0.2, 'epochs': 3}
     """
     check = mapping(checks_of(config))
     merged = dict(base)
@@ -56,6 +61,11 @@ def from_values(config: type[Config], values: Mapping[str, Any]) -> Config:
 
     Raises:
         ValueError: If a field without a default is missing, or values contradict each other.
+
+    Example:
+        >>> from vig_pyg.engine.config import TrainConfig
+        >>> from_values(TrainConfig, {"epochs": 3}).epochs
+        3
     """
     made = dict(values)
     for name, kind in get_type_hints(config).items():
@@ -67,7 +77,16 @@ def from_values(config: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def to_values(config: DataclassInstance) -> dict[str, Any]:
-    """Return the values of a configuration, with nested dataclasses as mappings; the inverse of `from_values`."""
+    """Return the values of a configuration, with nested dataclasses as mappings; the inverse of `from_values`.
+
+    Args:
+        config: The configuration.
+
+    Example:
+        >>> from vig_pyg.classification.config import Augmentation
+        >>> to_values(Augmentation(flip=0))["flip"]
+        0
+    """
     return asdict(config)
 
 
@@ -97,6 +116,11 @@ def own_first(config: DataclassInstance) -> list[Field[Any]]:
 
     Args:
         config: The configuration.
+
+    Example:
+        >>> from vig_pyg.classification.config import ClassificationConfig
+        >>> own_first(ClassificationConfig())[0].name
+        'data'
     """
     inherited = {field.name for base in type(config).__bases__ if is_dataclass(base) for field in fields(base)}
     return sorted(fields(config), key=lambda field: field.name in inherited)  # the sort is stable

@@ -32,6 +32,12 @@ class ConfigParser(ArgumentParser):
         description: Description of the command.
         shortcuts: Short flags for single `options`, such as `--k` for `options.k`, with their help texts.
         by_preset: Names of fields whose default depends on a preset.
+
+    Example:
+        >>> from vig_pyg.engine.config import TrainConfig
+        >>> parser = ConfigParser(TrainConfig, prog="train", description="Train.")
+        >>> parser.parse_flags(["--batch-size", "8"])
+        {'batch_size': 8}
     """
 
     def __init__(

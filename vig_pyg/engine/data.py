@@ -40,6 +40,10 @@ class CardText:
         scores: Names of the scores and their values as text.
         command: A command that uses the network, with `{}` in place of the run folder.
         images: The images that the network accepts, as a sentence.
+
+    Example:
+        >>> CardText(name="mine", purpose="It sorts images.", scores={}, command="sort {}", images="Any.").name
+        'mine'
     """
 
     name: str
@@ -106,6 +110,9 @@ class TrainData(lightning.LightningDataModule):
         Args:
             model: The network.
             config: The configuration of the training.
+
+        Raises:
+            NotImplementedError: If a subclass does not define this method.
         """
         raise NotImplementedError
 
@@ -116,6 +123,9 @@ class TrainData(lightning.LightningDataModule):
             model: The network.
             config: The configuration of the training.
             world: Number of processes.
+
+        Raises:
+            ValueError: If there are no validation images, or the batches cannot be divided.
         """
         if not len(self.val_set):
             raise ValueError(f"{self.title} has no validation images.")
@@ -129,6 +139,9 @@ class TrainData(lightning.LightningDataModule):
         Args:
             folder: The run folder.
             model: The network.
+
+        Raises:
+            NotImplementedError: If a subclass does not define this method.
         """
         raise NotImplementedError
 
@@ -138,6 +151,9 @@ class TrainData(lightning.LightningDataModule):
         Args:
             model: The trained network.
             row: The row of the epoch whose weights are saved.
+
+        Raises:
+            NotImplementedError: If a subclass does not define this method.
         """
         raise NotImplementedError
 

@@ -19,6 +19,10 @@ class EMA(lightning.Callback):
     Args:
         decay: Decay of the average; the published value is 0.99996, for 300 epochs of ImageNet.
         warmup: If true, the decay starts small and grows to `decay`, for runs of few steps.
+
+    Example:
+        >>> EMA(0.9999, warmup=True).decay
+        0.9999
     """
 
     def __init__(self, decay: float, *, warmup: bool = False) -> None:

@@ -28,6 +28,12 @@ class MetricsHistory(lightning.Callback):
         keep: Epoch whose weights are saved and whose figures are drawn at the end: `"last"` or `"best"`.
         patience: Number of evaluations without a better score before training stops; `None` never stops.
         evaluate_every: Number of epochs between two evaluations; the last epoch is always evaluated.
+
+    Example:
+        >>> history = MetricsHistory("val_accuracy")
+        >>> history.rows = [{"val_accuracy": 0.5}, {"val_accuracy": 0.9}, {"val_accuracy": 0.8}]
+        >>> history.best
+        1
     """
 
     def __init__(
@@ -96,7 +102,11 @@ class MetricsHistory(lightning.Callback):
         return self.patience is not None and best is not None and len(self.rows) - 1 - best >= self.patience
 
     def write(self, path: Path) -> None:
-        """Write the rows as CSV; the scores of an epoch without evaluation are empty."""
+        """Write the rows as CSV; the scores of an epoch without evaluation are empty.
+
+        Args:
+            path: The file.
+        """
         columns = [*dict.fromkeys(name for row in self.rows for name in row if name != "lr"), "lr"]
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns)

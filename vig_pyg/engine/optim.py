@@ -58,6 +58,9 @@ def without_decay(model: nn.Module) -> set[str]:
     The method `no_weight_decay` of the model and of its submodules lists them. Without such a method, they are the
     position embeddings.
 
+    Args:
+        model: The network.
+
     Example:
         >>> from vig_pyg import vig_micro
         >>> sorted(without_decay(nn.ModuleDict({"body": vig_micro()})))

@@ -43,6 +43,10 @@ class PreemptionHandler(lightning.Callback):
     Args:
         at_once: If true, a signal before the first step raises `KeyboardInterrupt`, because there is nothing to save.
             After the last step, a signal always raises it.
+
+    Example:
+        >>> with PreemptionHandler().listening():
+        ...     pass
     """
 
     def __init__(self, *, at_once: bool = False) -> None:
@@ -89,7 +93,11 @@ class PreemptionHandler(lightning.Callback):
         self.signum = signum
 
     def agreed(self, trainer: lightning.Trainer) -> int:
-        """Return the signal if any process received one, otherwise 0; all processes must call this method together."""
+        """Return the signal if any process received one, otherwise 0; all processes must call this method together.
+
+        Args:
+            trainer: The trainer, which knows the other processes.
+        """
         if trainer.world_size > 1:
             some = trainer.strategy.reduce_boolean_decision(bool(self.signum), all=False)
             return (self.signum or signal.SIGTERM) if some else 0

@@ -63,6 +63,13 @@ def check_extras(config: TrainConfig, *, first: bool) -> None:
     Args:
         config: The configuration of the training.
         first: If true, this process logs a missing package.
+
+    Raises:
+        ImportError: If `tensorboard` is true and TensorBoard is missing.
+
+    Example:
+        >>> from vig_pyg.engine.config import TrainConfig
+        >>> check_extras(TrainConfig(), first=False)
     """
     if config.tensorboard and not (find_spec("tensorboard") or find_spec("tensorboardX")):
         raise ImportError('tensorboard=true needs TensorBoard: pip install "vig-pyg[tensorboard]".')
@@ -71,7 +78,12 @@ def check_extras(config: TrainConfig, *, first: bool) -> None:
 
 
 def can_draw() -> bool:
-    """True if matplotlib is installed."""
+    """True if matplotlib is installed.
+
+    Example:
+        >>> can_draw() in (True, False)
+        True
+    """
     return find_spec("matplotlib") is not None
 
 

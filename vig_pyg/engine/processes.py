@@ -29,6 +29,10 @@ class Processes:
         launcher: Name of the launcher that started the processes.
         first: True for the first process, which is the only one that writes files.
         world: Number of processes; 1 if no launcher started several (Lightning may start more later).
+
+    Example:
+        >>> Processes().world
+        1
     """
 
     launcher: Launcher = "none"
@@ -81,6 +85,10 @@ def check_processes(devices: int | str, nodes: int, env: Mapping[str, str] = os.
 
     Raises:
         ValueError: As `processes`, or if another number of processes was started.
+
+    Example:
+        >>> check_processes(1, 1, env={}).first
+        True
     """
     place = processes(env)
     wanted = devices * nodes if isinstance(devices, int) else None

@@ -21,6 +21,10 @@ class ProgressBar(lightning.Callback):
         history: The history that contains the scores.
         batch_size: Number of images in a step, over all processes.
         console: The console to write to; by default standard error.
+
+    Example:
+        >>> ProgressBar(MetricsHistory("val_accuracy"), batch_size=8).batch_size
+        8
     """
 
     def __init__(self, history: MetricsHistory, *, batch_size: int, console: Console | None = None) -> None:
@@ -56,7 +60,11 @@ class ProgressBar(lightning.Callback):
             self.bar.update(self.task, completed=trainer.global_step, speed=f"{self.speed(trainer):.0f} images/s")
 
     def speed(self, trainer: lightning.Trainer) -> float:
-        """Training images per second over all processes, without validation."""
+        """Training images per second over all processes, without validation.
+
+        Args:
+            trainer: The trainer.
+        """
         return self._steps * self.batch_size / trainer.accumulate_grad_batches / max(self._seconds, 1e-9)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

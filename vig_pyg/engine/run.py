@@ -32,6 +32,11 @@ def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) ->
             is true and a file in the folder is a link, a pipe, a device or a folder.
         FileNotFoundError: If `resume` is true and the folder does not exist.
         OSError: If no file can be written in the folder, or the disk has too little space.
+
+    Example:
+        >>> check_run_folder("/nowhere/run", resume=True)
+        Traceback (most recent call last):
+        FileNotFoundError: There is no run to resume at /nowhere/run.
     """
     out = Path(out)
     if resume:
@@ -62,6 +67,12 @@ def open_run_folder(out: str | Path, *, resume: bool = False, first: bool = True
 
     Raises:
         OSError: If the folder cannot be created, or does not exist (see `check_run_folder`).
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as root, open_run_folder(Path(root) / "run") as folder:
+        ...     (folder / "a.txt").write_text("done")
+        4
     """
     out = Path(out)
     if first:
@@ -74,7 +85,15 @@ def open_run_folder(out: str | Path, *, resume: bool = False, first: bool = True
 
 
 def free_name(out: str | Path) -> Path:
-    """Return the path, with a number appended if it exists."""
+    """Return the path, with a number appended if it exists.
+
+    Args:
+        out: The path.
+
+    Example:
+        >>> free_name("/nowhere/run").name
+        'run'
+    """
     out, i = Path(out), 1
     candidate = out
     while os.path.lexists(candidate):

@@ -75,12 +75,21 @@ class TrainBatches(Sampler[list[Item]]):
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the beginning of an epoch, unless it is the current one."""
+        """Go to the beginning of an epoch, unless it is the current one.
+
+        Args:
+            epoch: The epoch, from 0.
+        """
         if epoch != self.epoch:
             self.seek(epoch, 0)
 
     def seek(self, epoch: int, skip: int) -> None:
-        """Go to an epoch, and skip the batches that this process has already used."""
+        """Go to an epoch, and skip the batches that this process has already used.
+
+        Args:
+            epoch: The epoch, from 0.
+            skip: Number of batches to skip.
+        """
         self.epoch, self.skip = epoch, skip
 
     def order(self) -> list[int]:

@@ -32,7 +32,15 @@ def seed_of(*place: int) -> int:
 
 
 def set_seed(seed: int) -> None:
-    """Seed the generators of torch (on all devices), NumPy and Python, which augmentation and dropout use."""
+    """Seed the generators of torch (on all devices), NumPy and Python, which augmentation and dropout use.
+
+    Args:
+        seed: The seed.
+
+    Example:
+        >>> set_seed(0); first = torch.rand(1); set_seed(0); bool(torch.rand(1) == first)
+        True
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -40,7 +48,18 @@ def set_seed(seed: int) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """A context that seeds the CPU generators as `set_seed` does, and then restores their state."""
+    """A context that seeds the CPU generators as `set_seed` does, and then restores their state.
+
+    Args:
+        seed: The seed.
+
+    Example:
+        >>> with seeded(0):
+        ...     first = torch.rand(1)
+        >>> with seeded(0):
+        ...     bool(torch.rand(1) == first)
+        True
+    """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed % 2**32)

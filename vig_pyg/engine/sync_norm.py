@@ -30,6 +30,10 @@ class SyncNorm(_BatchNorm):
     """Batch norm with statistics over all processes; in evaluation, or with one process, an ordinary batch norm.
 
     Shapes: `(N, C, ...)` to `(N, C, ...)`; N may differ between processes.
+
+    Example:
+        >>> SyncNorm(4)(torch.rand(3, 4)).shape
+        torch.Size([3, 4])
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -65,6 +69,10 @@ def sync_norms(model: nn.Module, device: torch.device) -> None:
     Args:
         model: The network; it must not be a batch norm itself.
         device: Device of the training.
+
+    Example:
+        >>> model = nn.Sequential(nn.BatchNorm1d(4)); sync_norms(model, torch.device("cpu")); type(model[0]).__name__
+        'SyncNorm'
     """
     for name, child in model.named_children():
         if isinstance(child, _BatchNorm) and child.affine and not child.weight.requires_grad:

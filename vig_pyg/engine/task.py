@@ -17,7 +17,12 @@ CHECK_EVERY = 50
 
 
 class LossNotFiniteError(ValueError):
-    """The loss is NaN or infinite, so the training has diverged."""
+    """The loss is NaN or infinite, so the training has diverged.
+
+    Example:
+        >>> issubclass(LossNotFiniteError, ValueError)
+        True
+    """
 
 
 class Task(lightning.LightningModule):
@@ -69,6 +74,12 @@ class Task(lightning.LightningModule):
 
         Args:
             batch: A batch of the training data.
+
+        Returns:
+            The losses, scalars by their names, and the number of images.
+
+        Raises:
+            NotImplementedError: If a subclass does not define this method.
         """
         raise NotImplementedError
 
@@ -116,7 +127,11 @@ class Task(lightning.LightningModule):
         self.meter = added if len(self.meter) != len(added) else self.meter.to(added) + added
 
     def check_finite(self) -> None:
-        """Raise `LossNotFiniteError` if a loss of this epoch was not finite."""
+        """Raise `LossNotFiniteError` if a loss of this epoch was not finite.
+
+        Raises:
+            LossNotFiniteError: If a loss is NaN or infinite.
+        """
         if not self.meter[0].isfinite():
             raise LossNotFiniteError(
                 f"The loss is {self.meter[0].item()} at step {self.global_step}: lower the learning rate "
@@ -174,7 +189,11 @@ class Task(lightning.LightningModule):
         return ", ".join(shown)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the running sums of the losses of every process."""
+        """Save the running sums of the losses of every process.
+
+        Args:
+            checkpoint: The checkpoint, to which this method adds entries.
+        """
         checkpoint["meter"], checkpoint["parts"] = self.of_all(self.meter).cpu(), self.parts
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -190,5 +209,15 @@ class Task(lightning.LightningModule):
 
 
 def exact(x: Tensor) -> Tensor:
-    """Convert a tensor to float64, or to float32 on Apple GPUs, which do not support float64."""
+    """Convert a tensor to float64, or to float32 on Apple GPUs, which do not support float64.
+
+    Args:
+        x: The tensor.
+
+    Shapes: any shape to the same shape.
+
+    Example:
+        >>> exact(torch.zeros(1)).dtype
+        torch.float64
+    """
     return x.to(torch.float32 if x.device.type == "mps" else torch.float64)

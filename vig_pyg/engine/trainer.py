@@ -30,6 +30,12 @@ def make_trainer(config: TrainConfig, folder: Path, callbacks: list[lightning.Ca
     Raises:
         ImportError: If `tensorboard` is true and TensorBoard is not installed.
         ValueError: If the devices do not exist, or do not support the precision.
+
+    Example:
+        >>> from vig_pyg.engine.config import TrainConfig
+        >>> with quiet_lightning():
+        ...     make_trainer(TrainConfig(epochs=3, accelerator="cpu"), Path("runs/mine"), []).max_epochs
+        3
     """
     devices, nodes = placement(config)
     logger = TensorBoardLogger(folder, name="tensorboard", version="") if config.tensorboard else False
@@ -63,7 +69,16 @@ def make_trainer(config: TrainConfig, folder: Path, callbacks: list[lightning.Ca
 
 
 def placement(config: TrainConfig) -> tuple[int | str, int]:
-    """Return the numbers of processes per machine and of machines, from the configuration, torchrun or SLURM."""
+    """Return the numbers of processes per machine and of machines, from the configuration, torchrun or SLURM.
+
+    Args:
+        config: The configuration with the devices and machines.
+
+    Example:
+        >>> from vig_pyg.engine.config import TrainConfig
+        >>> placement(TrainConfig(devices=2, num_nodes=3))
+        (2, 3)
+    """
     env, devices, nodes = os.environ, config.devices, config.num_nodes
     if "LOCAL_WORLD_SIZE" in env:  # torchrun
         here = int(env["LOCAL_WORLD_SIZE"])
@@ -76,7 +91,12 @@ def placement(config: TrainConfig) -> tuple[int | str, int]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """A context that suppresses Lightning's advertisements and inapplicable advice."""
+    """A context that suppresses Lightning's advertisements and inapplicable advice.
+
+    Example:
+        >>> with quiet_lightning():
+        ...     pass
+    """
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

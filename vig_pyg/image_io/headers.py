@@ -50,6 +50,13 @@ def check_headers(file: BinaryIO, size: int) -> None:
     Args:
         file: The open file; it is left at its start.
         size: Size of the file in bytes.
+
+    Raises:
+        UnreadableImageError: If the file has another type, or would take too much time or memory.
+
+    Example:
+        >>> import io
+        >>> check_headers(io.BytesIO(b"no known type"), 13)
     """
     file.seek(0)
     start = file.read(64)

@@ -17,6 +17,11 @@ def main(arguments: list[str]) -> None:
 
     Raises:
         SystemExit: If there is no such script, with a message; the script may raise it too.
+
+    Example:
+        >>> main([])
+        Traceback (most recent call last):
+        SystemExit: Expected a script: python -m vig_pyg.timm SCRIPT [ARGUMENTS ...] runs one.
     """
     if not arguments or not Path(arguments[0]).is_file():
         what = f"no script {arguments[0]}" if arguments else "no script"

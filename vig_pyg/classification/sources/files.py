@@ -135,7 +135,22 @@ class CsvData(_FileData):
 
 
 def readable(split: Split, preprocessing: Preprocessing, where: Path | str, on_broken: OnBroken) -> Split:
-    """Return the images without the unreadable ones (if `on_broken` is `"skip"`), and log probable mistakes."""
+    """Return the images without the unreadable ones (if `on_broken` is `"skip"`), and log probable mistakes.
+
+    Args:
+        split: The division.
+        preprocessing: The preprocessing of an image.
+        where: The folder or table, for messages.
+        on_broken: `"stop"` returns all images, `"skip"` only those that can be read.
+
+    Raises:
+        ValueError: If a class has no readable training image, or no validation image is readable.
+
+    Example:
+        >>> split = Split(["cat"], train=(["a.png"], [0]), val=(["b.png"], [0]))
+        >>> readable(split, Preprocessing(image_size=8), "pets", "stop") is split
+        True
+    """
     if on_broken == "skip":
         parts = []
         for paths, labels in (split.train, split.val):
