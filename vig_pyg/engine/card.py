@@ -31,6 +31,17 @@ def model_card(folder: Path, model: nn.Module, data: TrainData, history: Metrics
         data: The data on which the network was trained.
         history: The scores of all epochs.
         config: The configuration of the training.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> from vig_pyg.classification import DigitsData, load_config
+        >>> from vig_pyg.engine.metrics import MetricsHistory
+        >>> model = vig_micro(in_channels=1, image_size=28, num_classes=10)
+        >>> history = MetricsHistory("val_accuracy")
+        >>> history.rows = [{"epoch": 1, "val_accuracy": 0.9, "val_loss": 0.5, "val_macro_accuracy": 0.9}]
+        
+        >>> "# vig_micro on digits" in model_card(Path("runs/mine"), model, DigitsData(), history, load_config("digits"))
+        True
     """
     kept = history.kept
     parameters = sum(p.numel() for p in model.parameters()) / 1e6

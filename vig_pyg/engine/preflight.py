@@ -37,6 +37,14 @@ def check_run(model: nn.Module, data: TrainData, config: TrainConfig, out: Path,
         OSError: If the run folder cannot be created or written.
         ValueError: If the environment variables do not come from one launcher, or if a value does not fit the data, the
             network or the batch.
+
+    Example:
+        >>> from vig_pyg import vig_micro
+        >>> from vig_pyg.classification import DigitsData, load_config
+        >>> model = vig_micro(in_channels=1, image_size=28, num_classes=10)
+        >>> check_run(model, DigitsData(), load_config("digits"), Path("/nowhere"), resume=True)
+        Traceback (most recent call last):
+        FileNotFoundError: There is no run to resume at /nowhere.
     """
     processes()  # raises an error for incomplete variables before they are used
     devices, nodes = placement(config)

@@ -75,6 +75,8 @@ class Task(lightning.LightningModule):
         Args:
             batch: A batch of the training data.
 
+        Shapes: the losses are scalars.
+
         Returns:
             The losses, scalars by their names, and the number of images.
 
