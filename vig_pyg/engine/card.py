@@ -39,8 +39,8 @@ def model_card(folder: Path, model: nn.Module, data: TrainData, history: Metrics
         >>> model = vig_micro(in_channels=1, image_size=28, num_classes=10)
         >>> history = MetricsHistory("val_accuracy")
         >>> history.rows = [{"epoch": 1, "val_accuracy": 0.9, "val_loss": 0.5, "val_macro_accuracy": 0.9}]
-        
-        >>> "# vig_micro on digits" in model_card(Path("runs/mine"), model, DigitsData(), history, load_config("digits"))
+        >>> card = model_card(Path("runs/mine"), model, DigitsData(), history, load_config("digits"))
+        >>> "# vig_micro on digits" in card
         True
     """
     kept = history.kept
