@@ -70,7 +70,8 @@ def test_the_table_of_weights_is_that_of_the_package():
 def test_commands_exist():
     from vig_pyg.cli import _parser
 
-    for line in re.findall(r"^uv run vig-pyg ([^#\n]*[^#\n\s])", README, flags=re.MULTILINE):
+    lines = README.replace("\\\n", " ")
+    for line in re.findall(r"^(?:uv run|torchrun .*--no-python) vig-pyg ([^#\n]*[^#\n\s])", lines, flags=re.MULTILINE):
         args = _parser().parse_args(shlex.split(line))
         assert callable(args.run)
         if hasattr(args, "make_parser"):  # flags that are made when the command runs

@@ -7,8 +7,8 @@ from vig_pyg.engine.optim import learning_rate
 SOURCE = ("the command line", {"train": "a.json", "val": "b.json"})
 
 
-def rates(config, images=117_266):
-    """The learning rate of the first step of each epoch on COCO, which has this number of images with objects."""
+def rates(config, images=118_287):
+    """The learning rate of the first step of each epoch on COCO, which has this number of images."""
     steps = images // config.batch_size
     rate = learning_rate(config, steps * config.epochs)
     return [round(config.lr * rate(1000 + steps * epoch), 10) for epoch in range(config.epochs)]
