@@ -33,10 +33,12 @@ def registries():
 
 def test_lists_name_all_that_is_registered():
     from vig_pyg import list_convs, list_graphs, list_models
+    from vig_pyg.classification.readers import list_readers
 
     assert all(f'"{name}"' in README for name in list_convs())
     assert all(f'| `"{name}"`' in README for name in list_graphs())
     assert all(f"`{name}`" in README for name in list_models())
+    assert all(f"`{prefix}/" in README for prefix in list_readers())
 
 
 def test_python_examples_run(registries):

@@ -157,6 +157,27 @@ def test_a_slice_may_be_named(tmp_path):
 
 
 @needs
+def test_a_third_part_of_a_name_on_the_hub_is_a_configuration(monkeypatch):
+    import datasets
+
+    calls = []
+    table = datasets.Dataset.from_dict(
+        {"label": ["a"]}, features=datasets.Features({"label": datasets.Value("string")})
+    )
+    monkeypatch.setattr(
+        datasets, "load_dataset", lambda *where, split=None: calls.append((*where, split)) or {"train": table}
+    )
+    for name in ("mnist", "ylecun/mnist", "somebody/pets/small"):
+        with pytest.raises(ValueError, match="no column of images"):
+            open_collection(f"hfds/{name}", ReaderOptions(splits=("train[:5]",)))
+    assert calls[::2] == [("mnist", None), ("ylecun/mnist", None), ("somebody/pets", "small", None)]
+    assert calls[1::2] == [(*where[:-1], "train[:5]") for where in calls[::2]]
+    monkeypatch.setattr(datasets, "__version__", "3.6.0")
+    with pytest.raises(ImportError, match=r"3\.6\.0 executes code of data sets"):
+        open_collection("hfds/mnist", ReaderOptions())
+
+
+@needs
 def test_data_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no folder .*none\.$"):
         open_collection(f"hfds/{tmp_path}/none", ReaderOptions())
@@ -193,4 +214,4 @@ def test_all_of_these_with_the_package(tmp_path):
         cwd=ROOT, env=env, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
-    assert int(done.stdout.rsplit(" passed", 1)[0].split()[-1]) >= 14, done.stdout
+    assert int(done.stdout.rsplit(" passed", 1)[0].split()[-1]) >= 15, done.stdout

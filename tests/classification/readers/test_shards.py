@@ -123,7 +123,7 @@ def test_a_list_of_shards_that_leads_out_of_the_folder_is_refused(tmp_path, name
 @pytest.mark.parametrize(
     ("info", "said"),
     [
-        ("{}", "must have the entry splits"),
+        ('{"splits": []}', "must have the entry splits"),
         ("[]", "must contain a mapping"),
         ('{"splits": {"train": ["a.tar"]}}', "must have the entry filenames"),
         ('{"splits": {"train": {"filenames": [1]}}}', "must have the entry filenames"),
@@ -136,6 +136,15 @@ def test_lists_of_shards_that_are_not_as_expected(tmp_path, info, said):
     few(tmp_path, "a.tar")
     (tmp_path / "info.json").write_text(info)
     with pytest.raises((ValueError, FileNotFoundError), match=said):
+        open_collection(f"wds/{tmp_path}", ReaderOptions())
+
+
+def test_a_file_with_the_name_of_a_list_may_be_of_another_program(tmp_path):
+    few(tmp_path, "a.tar")
+    (tmp_path / "info.json").write_text('{"license": "MIT"}')
+    assert list(open_collection(f"wds/{tmp_path}", ReaderOptions()).parts) == [""]
+    (tmp_path / "info.json").rename(tmp_path / "_info.json")
+    with pytest.raises(ValueError, match="must have the entry splits"):
         open_collection(f"wds/{tmp_path}", ReaderOptions())
 
 

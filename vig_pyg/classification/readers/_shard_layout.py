@@ -47,7 +47,7 @@ def find_shards(name: str, splits: Sequence[str]) -> tuple[Path, dict[str, list[
             raise FileNotFoundError(f"There is no folder of shards {path}.")
         root = Path(*path.parts[:first])
         return root, _by_name(root, _matches(root, "/".join(path.parts[first:])))
-    info = next((path / one for one in _INFO if (path / one).is_file()), None)
+    info = _info_of(path)
     parts = _listed(path, info) if info else _by_name(path, _all_shards(path))
     for split in splits:
         pattern = split.partition("|")[0]  # timm adds the number of samples, which is counted here
@@ -69,10 +69,17 @@ def class_names_of(root: Path) -> list[str] | None:
 
 def json_key_of(root: Path, split: str) -> str | None:
     """Return the key of the labels that timm's list of shards names for a part (`alt_label`), or `None`."""
-    info = next((root / one for one in _INFO if (root / one).is_file()), None)
+    info = _info_of(root)
     entry = read_json(info).get("splits", {}).get(split) if info else None
     key = entry.get("alt_label") if isinstance(entry, dict) else None
     return key if isinstance(key, str) and key else None
+
+
+def _info_of(root: Path) -> Path | None:
+    """Return the list of shards, or `None`; another program's `info.json` is not one."""
+    found = next((root / name for name in _INFO if (root / name).is_file()), None)
+    is_list = found is not None and (found.name == _INFO[0] or "splits" in read_json(found))
+    return found if is_list else None
 
 
 def _listed(root: Path, info: Path) -> dict[str, list[Path]]:

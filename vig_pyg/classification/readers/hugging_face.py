@@ -49,11 +49,12 @@ def read_hugging_face(name: str, options: ReaderOptions) -> Collection:
 
     Args:
         name: A folder of Parquet files or images, a folder of `save_to_disk`, or a name on the hub such as
-            `"uoft-cs/cifar10"`, which is downloaded to the library's cache.
+            `"uoft-cs/cifar10"`, which is downloaded to the library's cache; `"owner/name/configuration"` if it has
+            several configurations.
         options: `input_key` and `target_key` are names of columns, if there are several of images or labels.
 
     Raises:
-        ImportError: If `datasets` is not installed.
+        ImportError: If `datasets` is not installed, or is older than 4.0, which would execute code of data sets.
         FileNotFoundError: If there is no such folder or data set, or it may not be downloaded.
         ValueError: If it has no columns of images and labels.
 
@@ -78,6 +79,11 @@ def _load(name: str, options: ReaderOptions) -> Mapping[str, Any]:
     """Return the tables by the names of their parts."""
     import datasets
 
+    if int(datasets.__version__.partition(".")[0]) < 4:
+        raise ImportError(
+            f"Data named hfds/ needs datasets 4.0 or later, because {datasets.__version__} executes code of data sets: "
+            'pip install "vig-pyg[hfds]".'
+        )
     path = Path(name)
     if any((path / file).is_file() for file in _SAVED):
         found = datasets.load_from_disk(str(path.resolve()))
@@ -90,9 +96,11 @@ def _load(name: str, options: ReaderOptions) -> Mapping[str, Any]:
         raise FileNotFoundError(f"There is no folder {path}.")
     if not path.is_dir() and not options.download:
         raise FileNotFoundError(f"There is no folder {path}: to use the data of the hub, pass --data hfds/{name} too.")
-    found = datasets.load_dataset(str(path.resolve()) if path.is_dir() else name)
+    # on the hub, a third part is the name of one of several configurations
+    where = (str(path.resolve()),) if path.is_dir() else ("/".join(path.parts[:2]), *path.parts[2:3])
+    found = datasets.load_dataset(*where)
     sliced = [split for split in options.splits if split not in found and "[" in split]
-    return {**found, **{split: datasets.load_dataset(name, split=split) for split in sliced}}
+    return {**found, **{split: datasets.load_dataset(*where, split=split) for split in sliced}}
 
 
 def _columns(name: str, features: Mapping[str, Any], options: ReaderOptions) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from vig_pyg._io.text import terminal_text
 from vig_pyg.classification.readers._shard_layout import class_names_of, find_shards, json_key_of
@@ -39,7 +40,9 @@ class ShardImage(StoredImage):
     def content(self) -> bytes:
         if self.size > MAX_BYTES:
             raise UnreadableImageError(f"the file is larger than {MAX_BYTES} bytes")
-        content = _bytes_at(self.file, self.offset, self.size)
+        with open(self.file, "rb") as file:
+            file.seek(self.offset)
+            content = file.read(self.size)
         if len(content) < self.size:
             raise UnreadableImageError("damaged or cut short (the shard has become shorter)")
         return content
@@ -87,23 +90,17 @@ def _read(part: str, root: Path, shards: list[Path], names: list[str] | None, op
     images: list[str | StoredImage] = []
     labels: list[str] = []
     for shard in shards:
-        for sample, files in _samples(shard, faults):
-            where = f"{shard}: {sample}"
-            try:
-                image = _image(files, options.input_key)
-                label = None if image is None else _label(str(shard), files, key)
-            except ValueError as error:
-                faults.add(f"{where} {error}")
-                continue
-            if image is None or label is None:
-                continue
-            if names is not None and not (label.isdecimal() and len(label) < 10 and int(label) < len(names)):
-                faults.add(
-                    f"{where} has the label {terminal_text(label, limit=40)}, but there are {len(names)} classes"
-                )
-                continue
-            images.append(ShardImage(str(shard), image))
-            labels.append(label)
+        with open(shard, "rb") as file:
+            for sample, files in _samples(shard, faults):
+                try:
+                    image = _image(files, options.input_key)
+                    label = None if image is None else _label(file, files, key, names)
+                except ValueError as error:
+                    faults.add(f"{shard}: {sample} {error}")
+                    continue
+                if image is not None and label is not None:
+                    images.append(ShardImage(str(shard), image))
+                    labels.append(label)
     faults.end()
     if all(label.isdecimal() and len(label) < 19 for label in labels):
         return Part(images, [int(label) for label in labels])
@@ -150,17 +147,17 @@ def _image(files: dict[str, Member], key: str | None) -> Member | None:
     return found[0] if found else None
 
 
-def _label(shard: str, files: dict[str, Member], key: str | None) -> str | None:
+def _label(file: BinaryIO, files: dict[str, Member], key: str | None, names: list[str] | None) -> str | None:
     """Return the label of a sample as text, or `None` for an image that is marked as unlabeled (-1)."""
     end = key or "cls"
     if end in files:
-        text = _text(shard, files[end], _LABEL_LIMIT).strip()
+        text = _text(file, files[end], _LABEL_LIMIT).strip()
         label: object = int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else text
     elif key is None or "json" not in files:
         what = "cls" if key is None else f"{key} or .json"
         raise ValueError(f"has no label (.{what}); --target-key names another one")
     else:
-        text = _text(shard, files["json"], _JSON_LIMIT)
+        text = _text(file, files["json"], _JSON_LIMIT)
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -170,19 +167,18 @@ def _label(shard: str, files: dict[str, Member], key: str | None) -> str | None:
         label = values[key]
     if isinstance(label, bool) or not isinstance(label, int | str) or label == "" or len(str(label)) > 200:
         raise ValueError(f"has a label that is neither a number nor a name ({terminal_text(label, limit=40)})")
-    return None if isinstance(label, int) and label < 0 else composed(str(label))
+    if isinstance(label, int) and label < 0:
+        return None
+    if names is not None and not (isinstance(label, int) and label < len(names)):
+        raise ValueError(f"has the label {terminal_text(label, limit=40)}, but there are {len(names)} classes")
+    return composed(str(label))
 
 
-def _text(shard: str, member: Member, limit: int) -> str:
+def _text(file: BinaryIO, member: Member, limit: int) -> str:
     if member.size > limit:
         raise ValueError(f"has {member.size} bytes in {member.name.rpartition('/')[2]}, expected at most {limit}")
     try:
-        return _bytes_at(shard, member.offset, member.size).decode("utf-8-sig")
+        file.seek(member.offset)
+        return file.read(member.size).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"has a {member.name.rpartition('.')[2]} that is not text in UTF-8") from error
-
-
-def _bytes_at(path: str, offset: int, size: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(offset)
-        return file.read(size)
