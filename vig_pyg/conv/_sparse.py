@@ -23,7 +23,7 @@ def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.
         edge_index: Sources in row 0 and targets in row 1, `(2, E)`. Edges that are sorted by target are the fastest.
         num_src: Number of sources M.
         num_dst: Number of targets N.
-        dtype: Dtype of the features that the matrix will be multiplied with.
+        dtype: Dtype of the features with which the matrix will be multiplied.
 
     Returns:
         A sparse tensor `(N, M)`.

@@ -13,7 +13,7 @@ from vig_pyg.conv._types import NodesOrPair
 from vig_pyg.conv.node_sets import apply_to_pair
 
 EdgeArgument = Literal["edge_attr", "edge_weight"]
-#: Numbers of attributes per edge that an operator that has failed is tried with, beside the widths of the nodes.
+#: Numbers of attributes per edge with which a failed operator is tried, in addition to the widths of the nodes.
 _TRIED = range(1, 9)
 _FAULTS = (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError)
 
@@ -154,7 +154,7 @@ def apply_with_edge_attr(
 def _what_fits(
     conv: nn.Module, y: NodesOrPair, edge_index: Tensor, edge_attr: Tensor, name: EdgeArgument | None
 ) -> str:
-    """Return the numbers of attributes with which an operator that has failed works; empty if it never does."""
+    """Return the numbers of attributes with which a failed operator works; the list is empty if there are none."""
     if _fits(conv, y, edge_index, edge_attr, name, tuple(edge_attr.shape)):
         return ""  # the shape is not the cause
     widths = {part.size(1) for part in ((y,) if isinstance(y, Tensor) else y)}
@@ -173,7 +173,7 @@ def _fits(
     name: EdgeArgument | None,
     shape: tuple[int, ...] | None,
 ) -> bool:
-    """True if an operator works with attributes of this shape; a copy is tried, so that it keeps its state."""
+    """True if an operator works with attributes of this shape; a copy is called, so that its state is kept."""
     values = {} if shape is None or name is None else {name: edge_attr.new_zeros(shape)}
     try:
         copy.deepcopy(conv).eval().forward(y, edge_index, **values)

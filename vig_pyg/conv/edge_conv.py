@@ -19,7 +19,7 @@ from vig_pyg.ops import readable_heads
 
 @register_conv("edge")
 class EdgeConv(VisionConv):
-    r"""Applies an MLP to each node and its difference to each neighbor (concatenated), followed by the maximum.
+    r"""Applies an MLP to the concatenation of each node and its difference to each neighbor, and takes the maximum.
 
     .. math:: x_i' = \max_{j \in \mathcal{N}(i)} \mathrm{MLP}\big([x_i,\ x_j - x_i]\big)
 

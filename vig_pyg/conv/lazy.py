@@ -14,7 +14,7 @@ from vig_pyg.layers import MultiHeadLinear, multi_head_mlp
 
 
 class LazyMultiHeadLinear(LazyModuleMixin, MultiHeadLinear):
-    """A linear layer whose widths are set by `complete`, which turns it into a layer as `linear_layer` creates it.
+    """A linear layer whose widths are set by `complete`, which also turns it into an ordinary linear layer.
 
     Args:
         out_channels: Output channels, or -1 for the number of input channels.

@@ -1,4 +1,4 @@
-"""Detection of whether an operator accepts sources and targets as two node sets, as pooled sources require."""
+"""Checks of whether an operator accepts sources and targets as two node sets, as pooled sources require."""
 
 from __future__ import annotations
 

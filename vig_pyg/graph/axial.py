@@ -29,11 +29,11 @@ class AxialGraph(StaticGraph):
         edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
             `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
-    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, nearest in the image first.
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
+    sorted by target, nearest in the image first.
 
     Raises:
-        ValueError: If `stride` is below 1, or the nodes are a point set.
+        ValueError: If `stride` is below 1, or the nodes are a point set without a grid.
 
     Example:
         >>> import torch

@@ -148,8 +148,8 @@ def position_as_coordinates(x: Tensor, y: Tensor, p: Tensor, q: Tensor) -> tuple
     Args:
         x: Targets `(N, C)`.
         y: Sources `(M, C)`.
-        p: Codes of the targets over √C, `(N, R)`.
-        q: Codes of the sources over √C, `(M, R)`.
+        p: Codes of the targets, divided by √C, `(N, R)`.
+        q: Codes of the sources, divided by √C, `(M, R)`.
 
     Returns:
         Points `(N, R + C + 1)` and `(M, R + C + 1)`.

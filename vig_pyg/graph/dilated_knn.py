@@ -82,8 +82,8 @@ class DilatedKNN(nn.Module):
         edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
             `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
-    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, nearest first. With `edge_attr`, to a pair of `edge_index` and the attributes `(E, D)`.
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
+    sorted by target, nearest first. With `edge_attr`, to a pair of `edge_index` and the attributes `(E, D)`.
 
     Raises:
         ValueError: If `k` or `dilation` is below 1, if an option is unknown, if an image has no node, or if a feature

@@ -23,12 +23,12 @@ class GridGraph(StaticGraph):
         edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
             `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
-    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target; the patch itself comes first, then its side neighbors, then its corner neighbors. If the sources are
-    pooled, each target is connected with the pooled cell that contains it and the eight cells around that cell.
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
+    sorted by target; the patch itself comes first, then its side neighbors, then its corner neighbors. If the sources
+    are pooled, each target is connected with the pooled cell that contains it and the eight cells around that cell.
 
     Raises:
-        ValueError: If the nodes are a point set.
+        ValueError: If the nodes are a point set without a grid.
 
     Example:
         >>> import torch

@@ -35,8 +35,8 @@ class WindowGraph(nn.Module):
         edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
             `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
-    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, nearest features first. With `edge_attr`, to a pair of `edge_index` and the attributes `(E, D)`.
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
+    sorted by target, nearest features first. With `edge_attr`, to a pair of `edge_index` and the attributes `(E, D)`.
 
     Raises:
         ValueError: If `window` is below 1 or not a multiple of the pooling ratio, if the nodes are a point set without

@@ -160,8 +160,8 @@ class HubMixin(
             map_location: The device of the model.
             strict: If false, tensors that do not fit are not loaded, and a warning in the log names them.
             overrides: Fields of the configuration to change, such as `num_classes` or `position`. For another
-                `num_classes` the last layer is new and random, which a warning in the log says, as in transformers. For
-                another `in_channels` the first convolution is adapted (see `vig_pyg.weights.load_weights`).
+                `num_classes` the last layer is new and has random weights, and a warning is logged, as in transformers.
+                For another `in_channels` the first convolution is adapted (see `vig_pyg.weights.load_weights`).
 
         Raises:
             ImportError: If huggingface_hub is not installed.

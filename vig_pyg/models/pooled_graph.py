@@ -20,7 +20,7 @@ _PLACES: dict[str, tuple[str | tuple[str, str, str], str]] = {
     "edge_index": (EDGE, "edge_index"),
     "edge_attr": (EDGE, "edge_attr"),
 }
-#: PyG's modules whose code takes these names for those of a graph with one set of nodes.
+#: PyG's modules whose code assumes that these names belong to a graph with one node set.
 _FOR_ONE_SET = ("torch_geometric.transforms.", "torch_geometric.loader.")
 
 
@@ -87,7 +87,7 @@ class PooledGraph(HeteroData):
 
 
 def _check_caller(graph: PooledGraph, key: str, caller: FrameType) -> None:
-    """Raise `AttributeError` if code of PyG for graphs with one set of nodes uses a name of such a graph."""
+    """Raise `AttributeError` if PyG's code for graphs with one node set uses one of their names."""
     module = str(caller.f_globals.get("__name__", ""))
     if module.startswith(_FOR_ONE_SET):
         owner = type(caller.f_locals.get("self")).__name__ if "self" in caller.f_locals else module
