@@ -87,7 +87,7 @@ def test_images_with_pasted_objects_fit_their_masks_and_depend_on_the_seed_alone
             assert not masks or covered(image, target)
             changed += not torch.equal(image, plain[i, 10 * i + seed][0])
             more += len(target["boxes"]) > len(plain[i, 10 * i + seed][1]["boxes"])
-    assert 5 < changed < 28 and more > 0
+    assert changed > 5 and more > 0
 
 
 def test_pasting_needs_outlines(tmp_path):

@@ -204,7 +204,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     _print_scores(scores)
     known = {name: share if share >= 0 else None for name, share in scores.items()}
     results = json.dumps(evaluator.results) + "\n"
-    summary = json_text({"model": args.model, "source": args.source, "scores": known}) + "\n"
+    how = {"model": args.model, "source": args.source, "score": args.score, "flip": args.flip}
+    summary = json_text({**how, "scores": known}) + "\n"
     table = as_csv(("name", "value"), [(name, "" if share is None else share) for name, share in known.items()])
     for path, content in ((args.out, results), (args.json, summary), (args.csv, table)):
         if path is not None:

@@ -91,15 +91,16 @@ class DetectionSet(Dataset[Sample]):
                 return self[item[0]]
         if item is None:  # a padding item of one of several processes
             return torch.zeros(3, 1, 1), {}
-        image, target = self._augmented(item)
         if self.copy_paste and float(torch.rand(())) < self.copy_paste:
             other = int(torch.randint(len(self), ()))
-            image, target = paste_objects(image, target, *self._augmented(other))
-        if not self.masks:
-            target.pop("masks", None)
+            image, target = paste_objects(*self._augmented(item, masks=True), *self._augmented(other, masks=True))
+            if not self.masks:
+                del target["masks"]
+        else:
+            image, target = self._augmented(item, masks=self.masks)
         return image / 255, target
 
-    def _augmented(self, index: int) -> Sample:
+    def _augmented(self, index: int, *, masks: bool) -> Sample:
         """Return the pixels of an image and its objects, augmented except for pasted objects."""
         record = self.source.records[index]
         try:
@@ -113,10 +114,10 @@ class DetectionSet(Dataset[Sample]):
             raise ValueError(
                 f"{record.path} has {image.size(2)} x {image.size(1)} pixels, but its annotation says {w} x {h}: {why}."
             )
-        target = self._target(record)
+        target = self._target(record, masks=masks)
         return (image, target) if self.augmentation is None else augment(self.augmentation, image, target)
 
-    def _target(self, record: ImageRecord) -> Target:
+    def _target(self, record: ImageRecord, *, masks: bool) -> Target:
         things = [thing for thing in record.annotations if not thing.crowd]
         boxes = torch.tensor([thing.box for thing in things], dtype=torch.float32).view(-1, 4)
         size = turned_size(record.size, record.turn)
@@ -125,14 +126,14 @@ class DetectionSet(Dataset[Sample]):
             "labels": torch.tensor([thing.label for thing in things], dtype=torch.long),
             "image_id": torch.tensor(record.image_id),
         }
-        if self.masks or self.copy_paste:
+        if masks:
             if len(things) * size[0] * size[1] > MAX_MASK_BYTES:
                 raise ValueError(
                     f"{record.path} has {len(things)} objects on {size[1]} x {size[0]} pixels: their masks need more "
                     f"than {MAX_MASK_BYTES / 2**30:.0f} GiB. Cut the image into tiles."
                 )
-            masks = [turn_maps(decode_mask(thing, record.size), record.turn) for thing in things]
-            target["masks"] = torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.uint8)
+            maps = [turn_maps(decode_mask(thing, record.size), record.turn) for thing in things]
+            target["masks"] = torch.stack(maps) if maps else torch.zeros(0, *size, dtype=torch.uint8)
         return target
 
 
