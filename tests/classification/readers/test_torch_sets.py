@@ -2,6 +2,8 @@ import gzip
 import hashlib
 import pickle
 import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from torchvision import datasets
 
 from tests.classification.readers.mnist import idx, write_mnist
 from vig_pyg.classification.readers import ReaderOptions, open_collection
+from vig_pyg.classification.readers.torch_sets import load_torch
 from vig_pyg.image_io import read_image
 
 
@@ -99,6 +102,27 @@ def test_missing_files_are_named(tmp_path, monkeypatch, download):
         with pytest.raises(FileNotFoundError, match=r"put its files there, or pass another --root"):
             open_collection(f"torch/{large}", options)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_of_several_processes_one_downloads(tmp_path, monkeypatch):
+    there, running, most = [], [], []
+
+    def create(name, *, root, split, download):
+        if download:
+            running.append(1)
+            most.append(len(running))
+            started.wait(timeout=0.2)  # others would begin meanwhile
+            there.append(name)
+            running.pop()
+        if not there:
+            raise RuntimeError("Dataset not found")
+        return name
+
+    started = threading.Event()
+    monkeypatch.setattr("timm.data.dataset_factory.create_dataset", create)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: load_torch("mnist", "train", tmp_path), range(8)))
+    assert found == ["torch/mnist"] * 8 and most == [1]
 
 
 def test_names_that_are_not_known(tmp_path):

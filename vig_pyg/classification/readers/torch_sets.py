@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +51,7 @@ def read_torch(name: str, options: ReaderOptions) -> Collection:
     unused = [key for key in ("input_key", "target_key") if getattr(options, key) is not None]
     if unused:
         raise ValueError(f"torch/{known} has one image and one label for each sample: leave out {', '.join(unused)}.")
-    val = _load(known, "validation", options)
+    val = load_torch(known, "validation", options.root, download=options.download)
     classes = getattr(val, "classes", None) or val.all_categories
     # ImageNet has several names for each class
     names = [one if isinstance(one, str) else ", ".join(one) for one in classes]
@@ -57,27 +60,48 @@ def read_torch(name: str, options: ReaderOptions) -> Collection:
 
 
 def _part(name: str, split: str, options: ReaderOptions) -> Part:
-    return _samples(name, _load(name, split, options))
+    return _samples(name, load_torch(name, split, options.root, download=options.download))
 
 
-def _load(name: str, split: str, options: ReaderOptions) -> Any:
+def load_torch(name: str, split: str, root: str | Path, *, download: bool = True) -> Any:
+    """Load a data set of torchvision through timm; of several processes, one downloads missing files.
+
+    Args:
+        name: One of the names of `read_torch`, in lower case.
+        split: `"train"` or `"validation"`.
+        root: Folder of the files.
+        download: If false, missing files raise an error.
+
+    Raises:
+        FileNotFoundError: If files are missing, and may not be downloaded or belong to a large data set.
+        ConnectionError: If they cannot be downloaded.
+
+    Example:
+        >>> len(load_torch("mnist", "train", "data"))  # doctest: +SKIP
+        60000
+    """
+    from filelock import FileLock  # torch depends on it
     from timm.data.dataset_factory import create_dataset
 
-    def load(download: bool) -> Any:
-        return create_dataset(f"torch/{name}", root=options.root, split=split, download=download)
+    def load(fetch: bool) -> Any:
+        return create_dataset(f"torch/{name}", root=str(root), split=split, download=fetch)
 
+    missing = f"torch/{name} is not in {root}"
     try:
         return load(False)
     except (RuntimeError, OSError) as error:
-        missing = f"torch/{name} is not in {Path(options.root)}"
         if name in _LARGE:
             raise FileNotFoundError(f"{missing} ({error}): put its files there, or pass another --root.") from error
-        if not options.download:
+        if not download:
             raise FileNotFoundError(f"{missing}: to download it, pass --data torch/{name} too.") from error
-    try:
-        return load(True)
-    except (RuntimeError, OSError) as error:
-        raise ConnectionError(f"{missing}, and cannot be downloaded ({error}): put its files there.") from error
+    place = hashlib.sha256(f"{Path(root).resolve()} {name}".encode()).hexdigest()[:16]
+    with FileLock(Path(tempfile.gettempdir()) / f"vig_pyg_{place}.lock"):
+        with suppress(RuntimeError, OSError):
+            return load(False)  # another process has downloaded them meanwhile
+        try:
+            return load(True)
+        except (RuntimeError, OSError) as error:
+            raise ConnectionError(f"{missing}, and cannot be downloaded ({error}): put its files there.") from error
 
 
 def _samples(name: str, data: Any) -> Part:

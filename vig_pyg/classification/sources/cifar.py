@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from torchvision.datasets import CIFAR10, CIFAR100
-
 from vig_pyg.classification.config import Augmentation
 from vig_pyg.classification.data import ImageData
+from vig_pyg.classification.readers.torch_sets import load_torch
 from vig_pyg.classification.sources.registry import register_source
 from vig_pyg.preprocess import Preprocessing
 
@@ -26,6 +25,7 @@ class CifarData(ImageData):
 
     Raises:
         ValueError: If `classes` is neither 10 nor 100.
+        ConnectionError: If the files are missing and cannot be downloaded.
 
     Example:
         >>> data = CifarData(10, "data")  # doctest: +SKIP
@@ -45,8 +45,7 @@ class CifarData(ImageData):
     ) -> None:
         if classes not in (10, 100):
             raise ValueError(f"classes must be 10 or 100, got {classes}.")
-        make = CIFAR10 if classes == 10 else CIFAR100
-        train, val = (make(str(root), train=part, download=True) for part in (True, False))
+        train, val = (load_torch(f"cifar{classes}", part, root) for part in ("train", "validation"))
         super().__init__(
             f"cifar{classes}",
             train=(list(train.data), list(train.targets)),
