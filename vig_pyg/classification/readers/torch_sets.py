@@ -42,7 +42,7 @@ def read_torch(name: str, options: ReaderOptions) -> Collection:
         >>> read_torch("mnist", ReaderOptions(root="data")).class_names[0]  # doctest: +SKIP
         '0 - zero'
     """
-    require("Data named torch/", ["timm"], "timm")
+    require("Data named torch/", ["timm", "filelock"], "timm")
     known = name.lower()
     if known in ("image_folder", "folder"):
         raise ValueError("torch/image_folder is a folder of images: pass the folder itself.")
@@ -80,7 +80,7 @@ def load_torch(name: str, split: str, root: str | Path, *, download: bool = True
         >>> len(load_torch("mnist", "train", "data"))  # doctest: +SKIP
         60000
     """
-    from filelock import FileLock  # torch depends on it
+    from filelock import FileLock
     from timm.data.dataset_factory import create_dataset
 
     def load(fetch: bool) -> Any:
