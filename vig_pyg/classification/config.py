@@ -60,12 +60,13 @@ class ClassificationConfig(TrainConfig):
             folder of shards, `hfds/` and a folder or a name on the Hugging Face hub, or `torch/` and a data set of
             torchvision.
         root: Folder of the files of `cifar10`, `cifar100` and `torch/`; missing files are downloaded.
-        train_split: Part of `wds/` or `hfds/` data to train on; null is the part called `train`.
-        val_split: Part of `wds/` or `hfds/` data for validation; null is the part called `val`, `valid`, `validation`
-            or, without one, `test`.
-        input_key: Ending of the images in the samples of `wds/`, or column of the images in `hfds/`, if there are
-            several.
-        target_key: Ending or JSON key of the labels in the samples of `wds/`, or column of the labels in `hfds/`.
+        train_split: Name of the training part of `wds/` or `hfds/` data; null selects the part called `train`.
+        val_split: Name of the validation part of `wds/` or `hfds/` data; null selects the part called `val`, `valid` or
+            `validation`, or `test` if there is none of these.
+        input_key: File extension of the images in the samples of `wds/`, or name of the image column in `hfds/`, if
+            there are several.
+        target_key: File extension or JSON key of the labels in the samples of `wds/`, or name of the label column in
+            `hfds/`.
         image_size: Side length of the square training images in pixels.
         in_channels: Number of channels of the images: 1 for gray, 3 for color, 2 and 4 for gray and color with alpha.
             Other numbers require arrays.

@@ -55,8 +55,8 @@ def add_model(command: argparse.ArgumentParser) -> None:
 
 def add_own_code(command: argparse.ArgumentParser) -> None:
     """Add options for the user's operator and graph; code is never imported just because a folder names it."""
-    for kind, example in (("conv", "my_ops:MyConv"), ("graph", "my_graphs:Ring")):
-        text = f"import path of your own {kind}, if the model was trained with one, such as {example}"
+    for kind, what, example in (("conv", "operator", "my_ops:MyConv"), ("graph", "graph builder", "my_graphs:Ring")):
+        text = f"import path of your own {what}, if the model was trained with one, such as {example}"
         command.add_argument(f"--{kind}", metavar="MODULE:NAME", help=text)
 
 

@@ -39,12 +39,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "torch/ and a data set of torchvision",
     )
     group = evaluate.add_argument_group("data with a prefix")
-    group.add_argument("--split", metavar="NAME", help="part of the data (default: that for validation)")
-    group.add_argument("--root", metavar="FOLDER", help="folder of the files of torch/ (default: data)")
+    group.add_argument("--split", metavar="NAME", help="name of the part (default: the validation part)")
+    group.add_argument("--root", metavar="FOLDER", help="folder of torchvision's files (default: data)")
     group.add_argument(
-        "--input-key", metavar="NAME", help="name of the images in a sample or row, if there are several"
+        "--input-key", metavar="NAME", help="file extension or column of the images, if there are several"
     )
-    group.add_argument("--target-key", metavar="NAME", help="name of the labels in a sample or row")
+    group.add_argument("--target-key", metavar="NAME", help="file extension, JSON key or column of the labels")
     add_files(evaluate)
     evaluate.set_defaults(run=run)
 

@@ -49,7 +49,7 @@ def make_parser() -> ConfigParser:
         shortcuts=network_flags(),
         by_preset={name for preset in PRESETS.values() for name in differing(preset)},
     )
-    default = "digits without --data, finetune with --weights, else scratch"
+    default = "digits without --data, finetune with --weights, otherwise scratch"
     out = "new run folder (default: runs/NAME of the data)"
     add_run_flags(parser, out=out, presets=list(PRESETS), default=default)
     return parser
