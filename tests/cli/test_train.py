@@ -219,7 +219,7 @@ def test_a_resumed_run_imports_no_code_that_the_user_did_not_name(tmp_path, caps
         (run / "config.yaml").write_text(yaml.safe_dump({**base, "options": options}))
         told = fails(capsys, "train", "--resume", run)
         if isinstance(value := next(iter(options.values())), str):
-            assert f"config.yaml names the code {value}: give --{next(iter(options))} {value} too" in told
+            assert f"config.yaml names the code {value}: pass --{next(iter(options))} {value} too" in told
         assert not seen.exists()
     (run / "config.yaml").write_text(yaml.safe_dump({**base, "options": {"conv": "evil_ops:MyConv"}}))
     assert "has another --conv" in fails(capsys, "train", "--resume", run, "--conv", "gin")
