@@ -25,6 +25,7 @@ class LabeledImages:
     Args:
         paths: The files, or images that are stored in other files.
         labels: For each file, the index of its class among the classes of the model.
+        left_out: Number of samples of the data that are omitted, because they are not images with a label.
 
     Example:
         >>> LabeledImages([Path("cat/1.jpg"), Path("dog/1.jpg")], labels=[0, 1]).labels
@@ -33,6 +34,7 @@ class LabeledImages:
 
     paths: Sequence[str | Path | StoredImage]
     labels: list[int]
+    left_out: int = 0
 
 
 def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:

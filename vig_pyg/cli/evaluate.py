@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg._io.text import json_text, terminal_text
-from vig_pyg.cli._options import add_files, add_loading, add_model, as_csv, check_files, device, load_model, say_broken
+from vig_pyg.cli._options import (
+    SOME_BROKEN,
+    add_files,
+    add_loading,
+    add_model,
+    as_csv,
+    check_files,
+    device,
+    load_model,
+    say_broken,
+)
 
 if TYPE_CHECKING:
     from vig_pyg.classification import Evaluation, LabeledImages
@@ -90,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
         text = as_csv(("index", "name", "images", "top1", "top5"), rows)
         write_file(args.csv, text, overwrite=args.overwrite)
     _print(result, len(classifier.class_names), f"{args.model} at {size} x {size} pixels on {where}")
-    return say_broken(result.broken, len(data.paths))
+    status = say_broken(result.broken, len(data.paths))
+    return SOME_BROKEN if data.left_out else status
 
 
 def _labeled(args: argparse.Namespace, class_names: list[str]) -> LabeledImages:

@@ -131,7 +131,9 @@ def trained(out, data, *more):
     return (out / "model.safetensors").read_bytes(), (out / "metrics.csv").read_bytes()
 
 
-def test_a_run_is_that_of_the_folder_and_resumes_in_the_middle_of_an_epoch(tmp_path, folder, monkeypatch, capsys):
+def test_a_run_is_that_of_the_folder_and_resumes_in_the_middle_of_an_epoch(
+    tmp_path, folder, monkeypatch, capsys, caplog
+):
     shards = from_folders(folder, tmp_path / "shards", NAMES)
     (shards / "classnames.txt").write_text("\n".join(NAMES))
     want = trained(tmp_path / "whole", folder)
@@ -155,6 +157,10 @@ def test_a_run_is_that_of_the_folder_and_resumes_in_the_middle_of_an_epoch(tmp_p
         main(["evaluate", str(out), f"wds/{shards}", "--csv", str(table), "--device", "cpu", "--num-workers", "0"]) == 0
     )
     assert "8 images, all classes" in capsys.readouterr().out
+    write_tar(shards / "val-9.tar", [("lonely.png", b"")])
+    assert main(["evaluate", str(out), f"wds/{shards}", "--device", "cpu", "--num-workers", "0"]) == 1
+    assert "8 images, all classes" in capsys.readouterr().out
+    assert "Left out: " in caplog.text and "lonely has no label" in caplog.text
     more = ["--csv", shards / "val-0.tar", "--overwrite"]
     assert "would replace" in fails(capsys, "evaluate", out, f"wds/{shards}", *more)
     assert "has no part 'test'" in fails(capsys, "evaluate", out, f"wds/{shards}", "--split", "test")

@@ -141,4 +141,4 @@ def _read(name: str, table: Any, image: str, label: str, on_broken: str) -> Part
         images.append(RowImage(pixels, image, row, name))
         labels.append(value)
     faults.end()
-    return Part(images, labels)
+    return Part(images, labels, faults.count)

@@ -77,7 +77,7 @@ def find_labeled_in(
     if not part.labels:
         raise ValueError(f"{data} has no labeled images" + (f" in {name}." if name else "."))
     numbers = _numbers(data, collection, part, class_names)
-    return LabeledImages(list(part.images), [numbers[label] for label in part.labels])
+    return LabeledImages(list(part.images), [numbers[label] for label in part.labels], left_out=part.left_out)
 
 
 def _numbers(data: str, collection: Collection, part: Part, class_names: list[str]) -> dict[int | str, int]:

@@ -29,10 +29,12 @@ class Part:
     Args:
         images: The images: files, or images that are stored in other files.
         labels: The class of each image: an index, or a name. All are of the same type.
+        left_out: Number of samples that were not as expected and are omitted.
     """
 
     images: list[str | StoredImage]
     labels: list[int] | list[str]
+    left_out: int = 0
 
 
 @dataclass(frozen=True)

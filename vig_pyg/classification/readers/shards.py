@@ -103,8 +103,8 @@ def _read(part: str, root: Path, shards: list[Path], names: list[str] | None, op
                     labels.append(label)
     faults.end()
     if all(label.isdecimal() and len(label) < 19 for label in labels):
-        return Part(images, [int(label) for label in labels])
-    return Part(images, labels)
+        return Part(images, [int(label) for label in labels], faults.count)
+    return Part(images, labels, faults.count)
 
 
 def _samples(shard: Path, faults: Faults) -> Iterator[tuple[str, dict[str, Member]]]:
