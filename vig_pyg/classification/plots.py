@@ -17,7 +17,8 @@ def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:
     """Draw a confusion matrix.
 
     Args:
-        counts: Number of images of class i that were predicted as class j, `(classes, classes)`.
+        counts: Number of images or pixels of class i that were predicted as class j, `(classes, classes)`. Numbers of
+            more than four digits are shown as percent of the class.
         class_names: Names of the classes, with any characters.
 
     Example:
@@ -37,11 +38,13 @@ def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:
         rotation = 90 if max(map(len, labels)) > 2 else 0
         axes.set_xticks(range(size), labels, rotation=rotation)
         axes.set_yticks(range(size), labels)
+    percent = int(counts.max()) > 9999
     if size <= 20:
         for i in range(size):
             for j in range(size):
                 if counts[i, j]:
                     color = "white" if share[i, j] > 0.5 else "black"
-                    axes.text(j, i, str(int(counts[i, j])), ha="center", va="center", color=color, fontsize=8)
+                    label = f"{100 * float(share[i, j]):.0f}" if percent else str(int(counts[i, j]))
+                    axes.text(j, i, label, ha="center", va="center", color=color, fontsize=8)
     axes.set(xlabel="predicted", ylabel="true")
     return fig

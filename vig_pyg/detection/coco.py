@@ -37,7 +37,7 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
         ValueError: If the file is not in COCO's format; the message names the entry and the reason.
     """
     path = Path(path)
-    content = _read(path)
+    content = read_content(path)
     entries = {key: _entries(content, key, path) for key in ("images", "annotations", "categories")}
     ids = [_value(as_whole, entry, "id", f"images[{i}]", path) for i, entry in enumerate(entries["images"])]
     names = [_name(entry, f"image {i}", "file_name", path) for i, entry in zip(ids, entries["images"], strict=True)]
@@ -61,8 +61,16 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
     return DetectionDataset(path.stem, records, [name for _, name in categories], [n for n, _ in categories], on_bad)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Read the content of the file, with a limit of its size."""
+def read_content(path: Path) -> dict[str, Any]:
+    """Read the content of a COCO file, with a limit of its size.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a JSON object, or too large.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"There is no COCO file at {path}.")
     if path.stat().st_size > MAX_BYTES:

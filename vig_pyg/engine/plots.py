@@ -16,6 +16,8 @@ SCORES = {
     "val_AP": "AP",
     "val_mask_AP50": "mask AP50",
     "val_mask_AP": "mask AP",
+    "val_mIoU": "mean IoU",
+    "val_pixel_accuracy": "pixel accuracy",
 }
 
 

@@ -4,6 +4,7 @@ from vig_pyg.image_io._files import IMAGE_EXTENSIONS, IMAGE_FORMATS, find_images
 from vig_pyg.image_io._limits import MAX_BYTES, MAX_PIXELS, MAX_RATIO, UnreadableImageError
 from vig_pyg.image_io._read_array import plain_array
 from vig_pyg.image_io.any_image import AnyImage, as_image, as_list
+from vig_pyg.image_io.labels import read_labels
 from vig_pyg.image_io.read import MODES, normalize_image, read_image, stored_size, with_channels
 from vig_pyg.image_io.stored import StoredImage
 
@@ -26,6 +27,7 @@ __all__ = [
     "normalize_image",
     "plain_array",
     "read_image",
+    "read_labels",
     "stored_size",
     "with_channels",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -49,14 +51,21 @@ def read_image(path: str | Path | StoredImage) -> Image.Image | np.ndarray:
         ...     read_image(file.name).mode
         'L'
     """
-    try:
+    with decoder_errors():
         content = path.content() if isinstance(path, StoredImage) else path
         if isinstance(content, np.ndarray):
             return _from_pixels(content)
         if isinstance(content, bytes):
             return _read(BytesIO(content), len(content))
-        with _open(content) as file:
+        with open_file(content) as file:
             return _read(file, os.fstat(file.fileno()).st_size)
+
+
+@contextmanager
+def decoder_errors() -> Iterator[None]:
+    """A context in which every error of a decoder becomes an `UnreadableImageError`."""
+    try:
+        yield
     except (UnreadableImageError, FileNotFoundError):
         raise
     except UnidentifiedImageError as error:
@@ -73,8 +82,15 @@ def read_image(path: str | Path | StoredImage) -> Image.Image | np.ndarray:
         raise UnreadableImageError(f"damaged or cut short ({error})") from error
 
 
-def _open(path: str | Path) -> BinaryIO:
-    """Open the path if it is a regular file; opening a pipe would block, and opening a device can have side effects."""
+def open_file(path: str | Path) -> BinaryIO:
+    """Open the path if it is a regular file; opening a pipe would block, and opening a device can have side effects.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UnreadableImageError, FileNotFoundError: As for `read_image`.
+    """
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a name with a zero byte raises ValueError
@@ -90,16 +106,21 @@ def _open(path: str | Path) -> BinaryIO:
 
 def _read(file: BinaryIO, size: int) -> Image.Image | np.ndarray:
     """Read an open file of `size` bytes."""
+    if is_array_file(file, size):
+        return read_array(file)
+    check_headers(file, size)
+    return _decode(file)
+
+
+def is_array_file(file: BinaryIO, size: int) -> bool:
+    """True if an open file of `size` bytes is a NumPy array; an empty or too large file is an error."""
     if size == 0:
         raise UnreadableImageError("the file is empty")
     if size > MAX_BYTES:
         raise UnreadableImageError(f"the file is larger than {MAX_BYTES} bytes")
-    is_array = file.read(len(MAGIC)) == MAGIC
+    found = file.read(len(MAGIC)) == MAGIC
     file.seek(0)
-    if is_array:
-        return read_array(file)
-    check_headers(file, size)
-    return _decode(file)
+    return found
 
 
 def _from_pixels(pixels: np.ndarray) -> Image.Image | np.ndarray:
@@ -138,7 +159,7 @@ def stored_size(path: str | Path) -> tuple[tuple[int, int], int]:
         ((4, 3), 1)
     """
     try:
-        with _open(path) as file:
+        with open_file(path) as file:
             if file.read(len(MAGIC)) == MAGIC:
                 file.seek(0)
                 height, width = read_array(file).shape[:2]

@@ -1,0 +1,241 @@
+"""`vig-pyg segment train`, `evaluate` and `predict`: semantic segmentation."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vig_pyg._io.text import json_text, terminal_text
+from vig_pyg.cli._options import (
+    MODEL,
+    MODEL_FILES,
+    add_device,
+    add_files,
+    add_loading,
+    add_own_code,
+    as_csv,
+    device,
+    import_own_code,
+    say_broken,
+)
+from vig_pyg.cli._own_code import import_own
+from vig_pyg.cli._train_flags import FREE, TrainFlags, add_run_flags, network_flags, read_flags, stopped
+
+if TYPE_CHECKING:
+    from vig_pyg.engine.config_parser import ConfigParser
+    from vig_pyg.segmentation.config import SegmentationConfig
+    from vig_pyg.segmentation.infer import Inference
+    from vig_pyg.segmentation.metrics import SegmentationScores
+
+#: Short names of options of the network, with their help.
+SEGMENTER = {
+    "weights_backbone": "classification weights for the PyramidViG, such as imagenet1k, a file or a URL",
+    "out_channels": "width of the feature pyramid of the head (default: 256)",
+}
+SOURCE = (
+    "folder with images/, masks/ and classes.txt; or FOLDER:LIST (Pascal VOC), FOLDER:training (ADE20K), FOLDER:train "
+    "(Cityscapes), FILE.json or FILE.json:IMAGES (COCO, panoptic or instances)"
+)
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommands of `segment` and their options."""
+    segment = commands.add_parser("segment", help="semantic segmentation: train, evaluate, predict")
+    parts = segment.add_subparsers(required=True, metavar="COMMAND")
+    train = parts.add_parser("train", help="train a segmentation network on images and masks", raw=True)
+    train.set_defaults(run=_train, make_parser=make_parser)
+
+    evaluate = parts.add_parser("evaluate", help="compute the mean IoU of a segmentation network on images and masks")
+    evaluate.add_argument("model", metavar="MODEL", help=MODEL)
+    add_own_code(evaluate)
+    evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
+    _add_inference(evaluate)
+    add_files(evaluate)
+    add_loading(evaluate, batch_size=4)
+    evaluate.add_argument("--quiet", action="store_true", help="show no progress")
+    evaluate.set_defaults(run=_evaluate)
+
+    predict = parts.add_parser("predict", help="label the pixels of images, and write masks and drawings")
+    predict.add_argument("model", metavar="MODEL", help=MODEL)
+    add_own_code(predict)
+    predict.add_argument("images", metavar="PATH", nargs="+", help="image file, folder of images, or pattern in quotes")
+    predict.add_argument(
+        "--out",
+        type=Path,
+        default=Path("segmentation"),
+        help="new folder for masks/, drawings/ and classes.txt (default: segmentation)",
+    )
+    predict.add_argument(
+        "--rle", action="store_true", help="also write predictions.json, COCO's format with run lengths"
+    )
+    _add_inference(predict)
+    add_device(predict)
+    predict.add_argument("--quiet", action="store_true", help="show no progress")
+    predict.set_defaults(run=_predict)
+
+
+def _add_inference(command: argparse.ArgumentParser) -> None:
+    sides = {"type": int, "nargs": 2, "metavar": ("HEIGHT", "WIDTH")}
+    text = "size in pixels of sliding windows (default: the whole image passes through the network)"
+    command.add_argument("--window", help=text, **sides)  # type: ignore[arg-type]
+    text = "distance of the windows in pixels (default: two thirds of the window)"
+    command.add_argument("--stride", help=text, **sides)  # type: ignore[arg-type]
+    command.add_argument("--flip", action="store_true", help="average over the image and its mirror image")
+
+
+def _inference(args: argparse.Namespace) -> Inference:
+    from vig_pyg.segmentation.infer import Inference
+
+    window, stride = (None if sides is None else (sides[0], sides[1]) for sides in (args.window, args.stride))
+    return Inference(window=window, stride=stride, flip=args.flip)
+
+
+def make_parser() -> ConfigParser:
+    """Create the parser of `segment train`, with the flags of a `SegmentationConfig` and those of every run."""
+    from vig_pyg.engine.config_parser import ConfigParser
+    from vig_pyg.segmentation.config import SegmentationConfig
+
+    parser = ConfigParser(
+        SegmentationConfig,
+        prog="vig-pyg segment train",
+        description="Train a segmentation network on images and masks.",
+        shortcuts={**network_flags(), **SEGMENTER},
+    )
+    add_run_flags(parser, out="new run folder")
+    return parser
+
+
+def _train(args: argparse.Namespace) -> int:
+    from vig_pyg._requirements import require_training
+
+    require_training()
+    from vig_pyg.engine import TrainingInterrupted, fit
+    from vig_pyg.engine.config_file import to_yaml
+    from vig_pyg.engine.processes import processes
+    from vig_pyg.engine.run import check_run_folder
+    from vig_pyg.segmentation.loading import load_data, make_segmenter, with_epochs
+
+    flags = read_flags(make_parser(), args.argv)
+    config = _config(flags)
+    if flags.print_config:
+        print(to_yaml(config), end="")
+        return 0
+    out, resume = flags.resume or flags.out, flags.resume is not None
+    if out is None:
+        raise ValueError("--out is missing: name the new run folder (or --resume RUN, to continue a run).")
+    first = processes().first
+    if first:  # masks may take long to read
+        check_run_folder(out, resume=resume)
+    try:
+        data = load_data(config)
+        config = with_epochs(config, data)
+        model = make_segmenter(config, len(data.class_names), pretrained=not resume)
+        last = fit(model, data, config, out, progress=not flags.quiet, resume=resume)
+    except (TrainingInterrupted, KeyboardInterrupt) as stop:
+        return stopped(stop, out, "segment train", first=first)
+    if first:
+        for name, score in last.items():
+            if name.startswith("val_"):
+                print(f"{terminal_text(name.removeprefix('val_'), limit=60):24}  {100 * score:6.2f} %")
+        for path in sorted(out.iterdir()):
+            print(f"  {terminal_text(path)}")
+    return 0
+
+
+def _config(flags: TrainFlags) -> SegmentationConfig:
+    """Return the configuration from file and flags, or that of a run to resume."""
+    from vig_pyg.engine.checkpoint import LAST
+    from vig_pyg.engine.run import CONFIG_YAML
+    from vig_pyg.segmentation.config import make_config
+
+    if flags.resume is None:
+        where, values = flags.file_values()
+        for given in (values, flags.values):
+            import_own(given)
+        return make_config((where, values), ("the command line", flags.values))
+    source = flags.resumed_values(CONFIG_YAML)
+    import_own(flags.values)
+    config = make_config(source)
+    start = config.options.get("weights_backbone")
+    if start is not None and not (flags.resume / LAST).is_file():
+        # the folder may be untrusted, so it must not cause reads or downloads
+        raise ValueError(
+            f"{flags.resume} has no {LAST}: the run ended before its first checkpoint, and its initial weights "
+            f"({terminal_text(start, limit=100)}) are not read again. Remove the folder and start the run again."
+        )
+    return replace(config, **{name: value for name, value in flags.values.items() if name in FREE})
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from vig_pyg._io.output import check_free, check_no_input, write_file
+    from vig_pyg._requirements import require
+
+    require("Evaluating a segmentation network", ["torchmetrics"], "train")
+    from vig_pyg.segmentation.evaluate import evaluate_segmenter
+    from vig_pyg.segmentation.load import load_segmenter
+    from vig_pyg.segmentation.metrics import scores_of
+
+    outputs = [path for path in (args.json, args.csv) if path is not None]
+    for path in outputs:
+        check_free(path, overwrite=args.overwrite)
+    read = [Path(args.model) / name for name in MODEL_FILES]
+    check_no_input(outputs, [*read, args.source, args.source.rpartition(":")[0]])
+    how, where = _inference(args), device(args)
+    import_own_code(args)
+    run = load_segmenter(args.model)
+    with tqdm(unit="image", disable=True if args.quiet else None, leave=False) as bar:
+        counts = evaluate_segmenter(
+            run,
+            args.source,
+            how=how,
+            batch_size=args.batch_size,
+            num_workers=args.num_workers,
+            device=where,
+            progress=bar.update,
+        )
+    scores = scores_of(counts)
+    rows = [(i, name, int(counts[i].sum()), scores.ious[i]) for i, name in enumerate(run.classes)]
+    _print_scores(scores, rows)
+    shown = [(i, name, pixels, None if math.isnan(iou) else iou) for i, name, pixels, iou in rows]
+    if args.json is not None:
+        about = {"mIoU": scores.miou, "pixel_accuracy": scores.pixel_accuracy, "mean_accuracy": scores.mean_accuracy}
+        classes = [dict(zip(("label", "name", "pixels", "iou"), row, strict=True)) for row in shown]
+        content = {"model": args.model, "data": args.source, **about, "classes": classes, "confusion": counts.tolist()}
+        write_file(args.json, json_text(content) + "\n", overwrite=args.overwrite)
+    if args.csv is not None:
+        write_file(args.csv, as_csv(("label", "class", "pixels", "iou"), shown), overwrite=args.overwrite)
+
+
+def _print_scores(scores: SegmentationScores, rows: list[tuple[int, str, int, float]]) -> None:
+    names = [terminal_text(name, limit=60) for _, name, _, _ in rows]
+    width = max(5, *map(len, names))
+    print(f"{'class':{width}}  {'pixels':>10}  {'IoU %':>6}")
+    for name, (_, _, pixels, iou) in zip(names, rows, strict=True):
+        print(f"{name:{width}}  {pixels:10}  {'-' if math.isnan(iou) else f'{100 * iou:.2f}':>6}")
+    print(
+        f"\nmIoU {100 * scores.miou:.2f} %   pixel accuracy {100 * scores.pixel_accuracy:.2f} %   "
+        f"mean accuracy {100 * scores.mean_accuracy:.2f} %"
+    )
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from vig_pyg._io.output import check_new_folder
+    from vig_pyg.image_io import find_images
+    from vig_pyg.segmentation.load import load_segmenter
+    from vig_pyg.segmentation.predict import predict
+
+    check_new_folder(args.out)
+    how, where = _inference(args), device(args)
+    import_own_code(args)
+    run, paths = load_segmenter(args.model), find_images(args.images)
+    with tqdm(total=len(paths), unit="image", disable=True if args.quiet else None, leave=False) as bar:
+        found = predict(run, paths, args.out, how=how, rle=args.rle, device=where, progress=bar.update)
+    print(f"{found.count} images, in {terminal_text(args.out)}")
+    return say_broken(found.broken, len(paths))

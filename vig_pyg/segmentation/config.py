@@ -1,0 +1,164 @@
+"""The configuration of a training run of a segmentation network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from vig_pyg._io.dataclass_schema import check_fields
+from vig_pyg._io.schema import Scalar, listing, number, positive, whole
+from vig_pyg.config import PYRAMID_VIG_VARIANTS
+from vig_pyg.config_schema import SIDE_LIMIT, check_size
+from vig_pyg.engine.config import Count, Share, TrainConfig
+from vig_pyg.engine.config_file import Source, from_values, merge_values
+from vig_pyg.engine.warmup import check_warmup
+from vig_pyg.segmentation.options import BACKBONE, check_options
+from vig_pyg.segmentation.preprocess import SegmentationPreprocessing
+
+#: Prefix of the names of Pyramid ViG models, which may be omitted here.
+PREFIX = "pvig_"
+
+_check_variant = Scalar(
+    f"one of {', '.join(PYRAMID_VIG_VARIANTS)}",
+    lambda value: isinstance(value, str) and value.removeprefix(PREFIX) in PYRAMID_VIG_VARIANTS,
+)
+_check_range = listing(number(0.01, 16), 2, 2)
+_check_sides = listing(whole(1, SIDE_LIMIT), 2, 2)
+_below_one = Scalar("a number from 0 to less than 1", lambda value: number(0, 1).takes(value) and value < 1)
+
+
+def _check_scale(value: Any, where: str) -> tuple[float, ...]:
+    return tuple(_check_range(value, where))
+
+
+def _check_crop(value: Any, where: str) -> tuple[int, ...]:
+    return tuple(_check_sides(value, where))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random changes of each training image and its mask.
+
+    Args:
+        scale: Smallest and largest factor by which an image is zoomed before the crop, from 0.01 to 16; `[1, 1]` is
+            off.
+        flip: Random flips: `none`, `h` (left-right), or `hv` (left-right and up-down).
+        color: Largest relative change of brightness, contrast and saturation; 0 is off.
+
+    Raises:
+        ValueError: If a value is out of its bounds, or the range of `scale` is empty.
+
+    Example:
+        >>> Augmentation(flip="none").scale
+        (0.5, 2.0)
+    """
+
+    scale: Annotated[tuple[float, float], _check_scale] = (0.5, 2.0)
+    flip: Literal["none", "h", "hv"] = "h"
+    color: Annotated[float, _below_one] = 0.4
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale must be a smallest and a largest factor, got {list(self.scale)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationConfig(TrainConfig):
+    """Data and network of a run.
+
+    The defaults are the recipe of the family for ADE20K with Semantic FPN: AdamW, polynomial decay, batches of 32 crops
+    of 512 pixels; with `steps=40000` also its length. Values that we chose are marked "our choice".
+
+    Args:
+        train: Images to train on: a folder with `images/`, `masks/` and `classes.txt` (here or in the folder above),
+            `FOLDER:LIST` of Pascal VOC, `FOLDER:training` of ADE20K, `FOLDER:train` of Cityscapes, or `FILE.json` or
+            `FILE.json:IMAGES` in COCO's panoptic or instance format.
+        val: Images to evaluate on, in the same form.
+        segmenter: Head on the feature maps of the pyramid: `semantic_fpn`, or the larger `upernet`.
+        model: Size of the PyramidViG.
+        options: Options of the network and of the PyramidViG by their names, such as `out_channels` or
+            `drop_path_rate` (see `SegmenterOptions`); the number of classes comes from the data.
+        on_bad: How to handle an image whose mask cannot be used: `stop`, or `drop` it with a warning.
+        image_size: Length in pixels to which the short side of an image is resized, in training before it is zoomed;
+            512 for ADE20K. null keeps the size.
+        crop_size: Height and width in pixels of the crops on which the network is trained.
+        augmentation: Random changes of each training image.
+        loss: `ce` is the cross entropy of all labeled pixels; `ohem` is that of the hardest pixels of each image: those
+            whose true class has a probability below 0.7, but at least a sixteenth of the pixels.
+        class_weights: Weights of the classes in the cross entropy: `none`, `inverse` (divided by the share of the
+            pixels), or `sqrt` (divided by its square root), for rare classes.
+        dice: Weight of the Dice loss, which is added; 0 is off.
+        steps: Length of the training in steps instead of `epochs`, rounded up to whole epochs; 40000 for ADE20K.
+        batch_size: Number of images in one step, over all processes.
+        lr: Largest learning rate; 2e-4 for batches of 32. Use a larger value for training from scratch.
+        warmup: Length of the linear rise of the learning rate, with its unit; 1500 steps is usual.
+        clip_grad: Largest norm of the gradient, or null; 10 is our choice, which clips only diverging runs.
+
+    Raises:
+        ValueError: If a value is out of range, or `in_channels` is not 3.
+
+    Example:
+        >>> SegmentationConfig(train="data/train", val="data/val").schedule
+        'poly'
+    """
+
+    train: str
+    val: str
+    segmenter: Literal["semantic_fpn", "upernet"] = "semantic_fpn"
+    model: Annotated[str, _check_variant] = "tiny"
+    options: Annotated[dict[str, Any], check_options] = field(default_factory=dict)
+    on_bad: Literal["drop", "stop"] = "stop"
+    image_size: Annotated[int, whole(1, SIDE_LIMIT // 4)] | None = None
+    crop_size: Annotated[tuple[int, int], _check_crop] = (512, 512)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    loss: Literal["ce", "ohem"] = "ce"
+    class_weights: Literal["none", "sqrt", "inverse"] = "none"
+    dice: Share = 0.0
+    steps: Annotated[int, whole(1, 10**9)] | None = None
+    epochs: Count = 64
+    batch_size: Count = 32
+    lr: Annotated[float, positive(1_000)] = 2e-4
+    schedule: Literal["cosine", "poly", "step"] = "poly"
+    warmup: Annotated[str, check_warmup] = "1500 steps"
+    clip_grad: Annotated[float, positive(1e9)] | None = 10.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.options.get("in_channels", 3) != 3:
+            raise ValueError(
+                f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Write your own "
+                "training loop for other channels (see vig_pyg.segmentation.SEGMENTERS)."
+            )
+        body = PYRAMID_VIG_VARIANTS[self.variant].override({k: v for k, v in self.options.items() if k in BACKBONE})
+        check_size(body, max(*self.crop_size, self.image_size or 1), "options")
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant of the PyramidViG."""
+        return self.model.removeprefix(PREFIX)
+
+    @property
+    def preprocessing(self) -> SegmentationPreprocessing:
+        """The preprocessing of the images."""
+        return SegmentationPreprocessing(image_size=self.image_size)
+
+
+def make_config(*sources: Source) -> SegmentationConfig:
+    """Return the default configuration with changed values; later sources override earlier ones.
+
+    Args:
+        sources: Pairs of a name for error messages, such as a file name, and values by field name.
+
+    Raises:
+        ValueError: If a name or a value is wrong, or there are no images.
+
+    Example:
+        >>> make_config(("the command line", {"train": "a", "val": "b", "options.k": 5})).options
+        {'k': 5}
+    """
+    values = merge_values(SegmentationConfig, {}, *sources)
+    for name in ("train", "val"):
+        if name not in values:
+            raise ValueError(f"--{name} is missing, also in the file of --config (or --resume RUN continues a run).")
+    return from_values(SegmentationConfig, values)

@@ -1,0 +1,159 @@
+"""Images with masks for the training and evaluation of segmentation networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from vig_pyg.artifact import write_config
+from vig_pyg.classification.plots import draw_confusion
+from vig_pyg.data import Maps
+from vig_pyg.detection.pixels import read_pixels
+from vig_pyg.engine.config import TrainConfig
+from vig_pyg.engine.data import CardText, TrainData
+from vig_pyg.engine.sampler import Item
+from vig_pyg.engine.seeds import seeded
+from vig_pyg.image_io import UnreadableImageError
+from vig_pyg.segmentation.augment import augment
+from vig_pyg.segmentation.config import Augmentation
+from vig_pyg.segmentation.masks import IGNORED
+from vig_pyg.segmentation.module import SegmentationModule
+from vig_pyg.segmentation.preprocess import SegmentationPreprocessing, Size
+from vig_pyg.segmentation.records import SegmentationDataset, read_mask
+
+Sample = tuple[Tensor, Tensor]
+
+
+class SegmentationSet(Dataset[Sample]):
+    """A data set of normalized images and their labels.
+
+    An item is selected by its index, or by its index and the seed of its augmentation. It consists of the upright image
+    `(3, H, W)` of float32 and the labels of uint8: with augmentation `(H, W)` of the same crop, without it those of the
+    original image.
+
+    Args:
+        source: The images and masks.
+        preprocessing: The preprocessing of the images.
+        augmentation: Random changes of the images, for training.
+        crop_size: Height and width of the crops, with augmentation.
+
+    Raises:
+        ValueError: When an item is read, if the image or the mask cannot be used; the message names the file.
+    """
+
+    def __init__(
+        self,
+        source: SegmentationDataset,
+        preprocessing: SegmentationPreprocessing,
+        *,
+        augmentation: Augmentation | None = None,
+        crop_size: Size = (512, 512),
+    ) -> None:
+        self.source = source
+        self.preprocessing = preprocessing
+        self.augmentation = augmentation
+        self.crop_size = crop_size
+
+    def __len__(self) -> int:
+        return len(self.source.records)
+
+    def __getitem__(self, item: Item) -> Sample:
+        if isinstance(item, tuple):
+            with seeded(item[1]):
+                return self[item[0]]
+        if item is None:  # a padding item of one of several processes: nothing of it is counted
+            return torch.zeros(3, 1, 1), torch.full((1, 1), IGNORED, dtype=torch.uint8)
+        record = self.source.records[item]
+        try:
+            pixels = read_pixels(record.path)
+        except UnreadableImageError as error:
+            raise ValueError(f"{record.path} cannot be read: {error}.") from error
+        labels = read_mask(record, len(self.source.class_names))
+        if self.augmentation is None:
+            return self.preprocessing.of_pixels(pixels), labels
+        size = self.preprocessing.size_of(pixels.size(1), pixels.size(2))
+        pixels, labels = augment(self.augmentation, pixels, labels, size=size, crop_size=self.crop_size)
+        return self.preprocessing.normalize(pixels), labels
+
+
+def collate(samples: list[Sample]) -> tuple[Maps, Maps]:
+    """Collate images and labels into tensors if they have one size, otherwise into lists."""
+    images, labels = ([sample[i] for sample in samples] for i in (0, 1))
+    return _collated(images), _collated(labels)
+
+
+def _collated(parts: list[Tensor]) -> Maps:
+    return torch.stack(parts) if len({part.shape for part in parts}) == 1 else parts
+
+
+class SegmentationData(TrainData):
+    """The training and validation images of a segmentation network.
+
+    Args:
+        train: Training images.
+        val: Validation images.
+        preprocessing: The preprocessing of the images.
+        augmentation: Random changes of the training images.
+        crop_size: Height and width of the training crops.
+        class_counts: Number of training pixels of each class, for class weights.
+        batch_size: Number of images in a step, over all processes.
+        num_workers: Number of data loading processes for each training process.
+        seed: Seed of the order and the augmentation.
+
+    Raises:
+        ValueError: If the classes differ, or there are fewer training images than one batch.
+    """
+
+    def __init__(
+        self,
+        train: SegmentationDataset,
+        val: SegmentationDataset,
+        *,
+        preprocessing: SegmentationPreprocessing,
+        augmentation: Augmentation,
+        crop_size: Size,
+        class_counts: Tensor | None = None,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        val = val.with_classes(train.class_names)
+        if not 1 <= batch_size <= len(train.records):
+            raise ValueError(f"batch_size must be from 1 to {len(train.records)} (the images), got {batch_size}.")
+        super().__init__(
+            train.title,
+            train_set=SegmentationSet(train, preprocessing, augmentation=augmentation, crop_size=crop_size),
+            val_set=SegmentationSet(val, preprocessing),
+            class_names=train.class_names,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            collate=collate,
+        )
+        self.preprocessing = preprocessing
+        self.class_counts = class_counts
+        self.seed = seed
+
+    def make_task(self, model: nn.Module, config: TrainConfig) -> SegmentationModule:
+        return SegmentationModule(model, config, class_names=self.class_names, class_counts=self.class_counts)
+
+    def write_config(self, folder: Path, model: nn.Module) -> None:
+        write_config(folder, model, class_names=self.class_names, preprocessing=self.preprocessing)
+
+    def card(self, model: nn.Module, row: dict[str, float]) -> CardText:
+        shown = {name.removeprefix("val_"): score for name, score in row.items() if name.startswith("val_")}
+        size = self.preprocessing.image_size
+        resized = "are not resized" if size is None else f"are resized to a short side of {size} pixels"
+        return CardText(
+            name=type(model).__name__,
+            purpose=f"A network for semantic segmentation on a PyramidViG, with {len(self.class_names)} classes.",
+            scores={name.replace("_", " "): f"{100 * score:.2f} %" for name, score in shown.items()},
+            command="vig-pyg segment predict {} some.jpg",
+            images=f"Images have three channels and any size; they {resized}, and a label is given for each pixel.",
+        )
+
+    def figures(self, model: nn.Module, counts: Any) -> dict[str, Any]:  # noqa: ARG002
+        return {} if counts is None else {"confusion.png": lambda: draw_confusion(counts, self.class_names).savefig}

@@ -1,0 +1,69 @@
+"""Evaluation of a trained segmentation network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from vig_pyg.detection.load import find_device
+from vig_pyg.segmentation.data import SegmentationSet, collate
+from vig_pyg.segmentation.infer import Inference, probabilities
+from vig_pyg.segmentation.load import SemanticSegmenter
+from vig_pyg.segmentation.masks import IGNORED
+from vig_pyg.segmentation.module import count_pixels
+from vig_pyg.segmentation.sources import open_source
+
+WHOLE = Inference()
+
+
+def evaluate_segmenter(
+    segmenter: SemanticSegmenter,
+    source: str | Path,
+    *,
+    how: Inference = WHOLE,
+    batch_size: int = 4,
+    num_workers: int = 2,
+    device: str | torch.device | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Tensor:
+    """Count the pixels of each class that a segmentation network predicts as each class, at the size of the masks.
+
+    Args:
+        segmenter: The network (see `load_segmenter`).
+        source: The images and masks (see `open_source`), whose classes are matched with those of the network by name.
+        how: How the network is applied: whole images, sliding windows, flips.
+        batch_size: Number of images in a batch.
+        num_workers: Number of processes that read images.
+        device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
+        progress: Function that is called after each batch with its number of images, for a progress bar.
+
+    Returns:
+        The confusion matrix of pixels, int64 `(classes, classes)` (see `scores_of`).
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If a mask cannot be used, or has a class that the network does not have; the message has the name.
+    """
+    labeled = open_source(source, classes=segmenter.class_names)
+    dataset = SegmentationSet(labeled, segmenter.preprocessing)
+    loader: Any = DataLoader(dataset, batch_size, num_workers=num_workers, collate_fn=collate)
+    confusion = MulticlassConfusionMatrix(
+        len(segmenter.class_names), ignore_index=IGNORED, validate_args=False, sync_on_compute=False
+    )
+    where = find_device(device)
+    model, confusion = segmenter.model.to(where).eval(), confusion.to(where)
+    for images, labels in loader:
+        sizes = [(truth.size(0), truth.size(1)) for truth in labels]
+        found = probabilities(model, [image.to(where) for image in images], sizes, how)
+        for one, truth in zip(found, labels, strict=True):
+            count_pixels(confusion, one.argmax(0), truth)
+        if progress is not None:
+            progress(len(sizes))
+    counts: Tensor = confusion.compute().long().cpu()
+    return counts

@@ -1,0 +1,119 @@
+"""Loading of the images, and creation of the network, that a configuration describes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import lightning
+
+from vig_pyg._io.bounded_yaml import read_yaml
+from vig_pyg.classification.splits import find_copies, similar_names
+from vig_pyg.engine.run import CONFIG_YAML
+from vig_pyg.segmentation.builders import SEGMENTERS
+from vig_pyg.segmentation.config import SegmentationConfig, make_config
+from vig_pyg.segmentation.data import SegmentationData
+from vig_pyg.segmentation.records import SegmentationDataset, check_masks
+from vig_pyg.segmentation.segmenter import Segmenter
+from vig_pyg.segmentation.sources import open_source
+
+_log = logging.getLogger(__name__)
+
+
+def load_data(config: SegmentationConfig) -> SegmentationData:
+    """Load the images of a configuration; all masks are read once, so mistakes are found before the first step.
+
+    Args:
+        config: The configuration of the data, the augmentation and the batches.
+
+    Raises:
+        FileNotFoundError: If a file or folder does not exist.
+        ValueError: If a mask cannot be used, or the classes differ.
+
+    Example:
+        >>> from vig_pyg.segmentation.config import SegmentationConfig
+        >>> load_data(SegmentationConfig(train="nowhere/train", val="nowhere/val"))
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: There is no file or folder nowhere/train.
+    """
+    train = open_source(config.train)
+    val = open_source(config.val, classes=train.class_names)
+    checked = check_masks(train, on_bad=config.on_bad)
+    held_out = check_masks(val, on_bad=config.on_bad)
+    _check_division(checked.data, held_out.data)
+    return SegmentationData(
+        checked.data,
+        held_out.data,
+        preprocessing=config.preprocessing,
+        augmentation=config.augmentation,
+        crop_size=config.crop_size,
+        class_counts=checked.counts,
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+        seed=config.seed,
+    )
+
+
+def with_epochs(config: SegmentationConfig, data: SegmentationData) -> SegmentationConfig:
+    """Return the configuration with the number of epochs that has at least `config.steps` steps, if these are given.
+
+    Args:
+        config: The configuration.
+        data: The images.
+    """
+    if config.steps is None:
+        return config
+    each = len(data.train_set) // config.batch_size
+    return replace(config, epochs=-(-config.steps // each))
+
+
+def make_segmenter(config: SegmentationConfig, num_classes: int, *, pretrained: bool = True) -> Segmenter:
+    """Create the network of a configuration, with random weights from its seed.
+
+    Args:
+        config: The configuration.
+        num_classes: Number of classes of the data.
+        pretrained: If true, the classification weights of `weights_backbone` are loaded; false skips only this step.
+
+    Raises:
+        ValueError: If an option is unknown or out of range, or the weights do not fit.
+        FileNotFoundError: If the weights do not exist.
+    """
+    lightning.seed_everything(config.seed, verbose=False)
+    options = dict(config.options)
+    if not pretrained:
+        options.pop("weights_backbone", None)
+    return SEGMENTERS[config.segmenter](config.variant, **options, num_classes=num_classes)
+
+
+def read_run(folder: str | Path) -> SegmentationConfig:
+    """Read and check the configuration of a run folder; nothing is built or downloaded.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        FileNotFoundError: If the folder is not the run folder of a segmentation network.
+        ValueError: If the configuration cannot be read.
+    """
+    path = Path(folder) / CONFIG_YAML
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with `vig-pyg segment train`."
+        )
+    return make_config((str(path), read_yaml(path)))
+
+
+def _check_division(train: SegmentationDataset, val: SegmentationDataset) -> None:
+    """Log class names that may mean the same class, and images that are in both training and validation."""
+    for first, second in similar_names(train.class_names):
+        _log.warning("%s has separate classes with nearly equal names, %r and %r.", train.title, first, second)
+    files = [[str(record.path) for record in source.records] for source in (train, val)]
+    copies = find_copies(*files)
+    if copies:
+        _log.warning(
+            "%d of %d images of %s are also training images, such as %s: the scores will be too high.",
+            len(copies), len(files[1]), val.title, copies[0][0],
+        )  # fmt: skip

@@ -1,0 +1,139 @@
+"""Masks in the forms of several data sets, as class numbers.
+
+Shapes: H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from vig_pyg.detection.masks import read_outline
+from vig_pyg.image_io import UnreadableImageError, read_labels
+
+#: The label of pixels without a class; they are neither trained on nor evaluated.
+IGNORED = 255
+#: Largest number of classes, since a label is one byte and one value means "ignored".
+MAX_CLASSES = 255
+
+
+class Mask(Protocol):
+    """A mask that can be read."""
+
+    @property
+    def path(self) -> Path:
+        """The file, for messages."""
+        ...
+
+    def read(self) -> np.ndarray:
+        """Read the mask as class numbers `(H, W)` of any integer dtype, `IGNORED` where there is no class.
+
+        Raises:
+            UnreadableImageError: If the file is no such mask; the message is the reason, without the file name.
+            FileNotFoundError: If the file does not exist.
+        """
+        ...
+
+    def with_table(self, table: Sequence[int]) -> Self:
+        """Return the mask with other class numbers: class i becomes `table[i]`."""
+        ...
+
+
+@dataclass(frozen=True)
+class IndexMask:
+    """A label map: one number for each pixel, as a byte or as an index of a palette.
+
+    Args:
+        path: The file.
+        table: The class of each number from 0; other numbers are errors. `None` if the numbers are the classes.
+        renamed: New class numbers (see `with_table`), or `None`.
+    """
+
+    path: Path
+    table: tuple[int, ...] | None = None
+    renamed: tuple[int, ...] | None = None
+
+    def read(self) -> np.ndarray:
+        """Read the mask (see `Mask`)."""
+        labels = read_labels(self.path)
+        if self.table is not None:
+            labels = _mapped(labels, self.table, "no number of this data set")
+        return labels if self.renamed is None else _renumbered(labels, self.renamed)
+
+    def with_table(self, table: Sequence[int]) -> Self:
+        return replace(self, renamed=tuple(table))
+
+
+@dataclass(frozen=True)
+class PanopticMask:
+    """A mask of COCO's panoptic format: the three bytes of a pixel are the number of its segment.
+
+    Args:
+        path: The file.
+        segments: The class of each segment by its number; crowds are `IGNORED`.
+    """
+
+    path: Path
+    segments: Mapping[int, int]
+
+    def read(self) -> np.ndarray:
+        """Read the mask (see `Mask`)."""
+        color = read_labels(self.path, color=True).astype(np.int64)
+        numbers, places = np.unique(color @ np.array([1, 256, 65536]), return_inverse=True)
+        unknown = [int(number) for number in numbers if number and int(number) not in self.segments]
+        if unknown:
+            raise UnreadableImageError(f"it has a segment {unknown[0]} that is not in the annotation of its image")
+        classes = [self.segments[int(number)] if number else IGNORED for number in numbers]
+        return np.array(classes, dtype=np.uint8)[places.reshape(color.shape[:2])]
+
+    def with_table(self, table: Sequence[int]) -> Self:
+        old = self.segments.items()
+        return replace(self, segments={key: IGNORED if one == IGNORED else table[one] for key, one in old})
+
+
+@dataclass(frozen=True)
+class OutlineMask:
+    """The mask of objects in COCO's format; smaller objects are in front of larger ones.
+
+    Args:
+        path: The image, for messages.
+        size: Height and width of the mask.
+        outlines: The outline and the class of each object, whose class is `IGNORED` for crowds.
+        background: The class of all other pixels.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    outlines: Sequence[tuple[Any, int]]
+    background: int = 0
+
+    def read(self) -> np.ndarray:
+        """Read the mask (see `Mask`)."""
+        labels = np.full(self.size, self.background, dtype=np.uint8)
+        masks = [(read_outline(outline, self.size).mask() != 0, label) for outline, label in self.outlines]
+        # crowds come first, so that they hide nothing
+        for mask, label in sorted(masks, key=lambda pair: (pair[1] != IGNORED, -int(pair[0].sum()))):
+            labels[mask] = label
+        return labels
+
+    def with_table(self, table: Sequence[int]) -> Self:
+        outlines = [(outline, IGNORED if one == IGNORED else table[one]) for outline, one in self.outlines]
+        return replace(self, outlines=outlines, background=table[self.background])
+
+
+def _mapped(labels: np.ndarray, table: Sequence[int], what: str) -> np.ndarray:
+    for value in (labels.max(initial=0), labels.min(initial=0)):
+        if not 0 <= value < len(table):
+            raise UnreadableImageError(f"it has pixels of {value}, which is {what} (0 to {len(table) - 1})")
+    return np.array(table, dtype=np.int32)[labels]
+
+
+def _renumbered(labels: np.ndarray, table: Sequence[int]) -> np.ndarray:
+    """Return other class numbers; ignored pixels stay what they are."""
+    ignored = labels == IGNORED
+    found = _mapped(np.where(ignored, 0, labels), table, "no class of this data set")
+    return np.where(ignored, IGNORED, found)

@@ -1,0 +1,95 @@
+"""Training and validation steps of a segmentation network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from vig_pyg.engine.config import TrainConfig
+from vig_pyg.engine.task import Task
+from vig_pyg.segmentation.config import SegmentationConfig
+from vig_pyg.segmentation.heads import resize_map
+from vig_pyg.segmentation.losses import class_weights, cross_entropy, dice_loss, ohem_cross_entropy
+from vig_pyg.segmentation.masks import IGNORED
+from vig_pyg.segmentation.metrics import scores_of
+
+
+class SegmentationModule(Task):
+    """Trains with the cross entropy of pixels, and computes the mean intersection over union in validation.
+
+    Args:
+        model: The network, from images to `{"out": logits}` at the size of the images.
+        config: The configuration of the run; the losses of any other `TrainConfig` than a `SegmentationConfig` are the
+            plain cross entropy.
+        class_names: Names of the classes.
+        class_counts: Number of training pixels of each class, for `config.class_weights`.
+    """
+
+    monitor = "val_mIoU"
+
+    def __init__(
+        self, model: nn.Module, config: TrainConfig, *, class_names: list[str], class_counts: Tensor | None = None
+    ) -> None:
+        super().__init__(model, config)
+        given = config if isinstance(config, SegmentationConfig) else None
+        self.class_names = class_names
+        self.cross_entropy = ohem_cross_entropy if given and given.loss == "ohem" else cross_entropy
+        self.dice = given.dice if given else 0.0
+        rule = given.class_weights if given else "none"
+        if rule != "none" and class_counts is None:
+            raise ValueError("class_weights needs the number of training pixels of each class.")
+        self.weight: Tensor | None
+        self.register_buffer(
+            "weight", None if class_counts is None else class_weights(class_counts, rule), persistent=False
+        )
+        self.confusion = MulticlassConfusionMatrix(len(class_names), ignore_index=IGNORED, validate_args=False)
+
+    def backbone(self) -> list[nn.Module]:
+        """Return the backbone of the network; for a model without one, all parts except `head`."""
+        parts = [getattr(self.model, name, None) for name in ("body", "backbone", "encoder")]
+        found = [part for part in parts if isinstance(part, nn.Module)]
+        return found[:1] or super().backbone()
+
+    def losses(self, batch: tuple[Tensor, Tensor]) -> tuple[dict[str, Tensor], int]:
+        images, labels = batch
+        logits, labels = self(images)["out"], labels.long()
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        weight = None if self.weight is None else self.weight.to(logits.dtype)
+        loss = self.cross_entropy(logits, labels, weight)
+        if not self.dice:
+            return {"loss": loss}, len(images)
+        dice = dice_loss(logits, labels)
+        return {"loss": loss + self.dice * dice, "cross_entropy": loss, "dice": dice}, len(images)
+
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        self.confusion.reset()
+
+    def validation_step(self, batch: tuple[list[Tensor], list[Tensor]], _: int) -> None:
+        images, labels = batch
+        for logits, truth in zip(self.scored[0](images)["out"], labels, strict=True):
+            if logits.shape[1:] != truth.shape:  # the image was resized, but its mask was not
+                logits = resize_map(logits[None], truth.shape)[0]
+            count_pixels(self.confusion, logits.argmax(0), truth)
+
+    def on_validation_epoch_end(self) -> None:
+        self.counts = self.confusion.compute().long()
+        self.set_scores(scores_of(self.counts).row(self.class_names))
+
+    def describe(self, row: dict[str, float]) -> str:
+        shown = f"training loss {row['train_loss']:.4f}"
+        if "val_mIoU" not in row:
+            return shown
+        return f"{shown}, mIoU {100 * row['val_mIoU']:.2f} %, pixels {100 * row['val_pixel_accuracy']:.2f} %"
+
+
+def count_pixels(confusion: MulticlassConfusionMatrix, found: Tensor, truth: Tensor) -> None:
+    """Add the pixels of one image to a confusion matrix.
+
+    Args:
+        confusion: The confusion matrix.
+        found: The predicted labels `(H, W)`.
+        truth: The true labels `(H, W)`, 255 where ignored.
+    """
+    confusion.update(found.flatten(), truth.flatten().to(found.device).long())

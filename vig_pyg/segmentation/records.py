@@ -1,0 +1,206 @@
+"""Images with their masks, independent of the file format, and the check of all masks of a data set.
+
+Shapes: H x W pixels of the upright image.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vig_pyg.detection.turns import turn_maps, turned_size
+from vig_pyg.image_io import UnreadableImageError, stored_size
+from vig_pyg.segmentation.masks import IGNORED, MAX_CLASSES, Mask
+
+OnBad = Literal["drop", "stop"]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SegmentationRecord:
+    """An image and its mask.
+
+    Args:
+        path: The image file.
+        mask: The mask.
+    """
+
+    path: Path
+    mask: Mask
+
+
+@dataclass(frozen=True)
+class SegmentationDataset:
+    """Images with masks, in any format.
+
+    Args:
+        title: Name of the data for messages.
+        records: The images and their masks.
+        class_names: Names of the classes, in the order of the labels from 0.
+
+    Raises:
+        ValueError: If there is no image, or there are more than 255 classes.
+    """
+
+    title: str
+    records: Sequence[SegmentationRecord]
+    class_names: list[str]
+
+    def __post_init__(self) -> None:
+        if not self.records:
+            raise ValueError(f"{self.title} has no images.")
+        if not 1 <= len(self.class_names) <= MAX_CLASSES:
+            raise ValueError(f"{self.title} has {len(self.class_names)} classes, expected 1 to {MAX_CLASSES}.")
+
+    def with_classes(self, names: list[str]) -> Self:
+        """Return the same images with the labels of other classes, which are matched by their names.
+
+        Args:
+            names: Names of the classes, among which those of this data set must be.
+
+        Raises:
+            ValueError: If a class is not among them.
+        """
+        if names == self.class_names:
+            return self
+        missing = [name for name in self.class_names if name not in names]
+        if missing:
+            raise ValueError(
+                f"{self.title} has classes that are not among those of the training or of the model: "
+                f"{', '.join(map(repr, missing[:5]))}. Expected {', '.join(map(repr, names[:20]))}."
+            )
+        table = [names.index(name) for name in self.class_names]
+        records = [replace(record, mask=record.mask.with_table(table)) for record in self.records]
+        return replace(self, records=records, class_names=names)
+
+
+def read_mask(record: SegmentationRecord, num_classes: int) -> Tensor:
+    """Read the mask of an image, as it belongs to the upright image.
+
+    For a photo that is rotated by its EXIF orientation, the size of the mask says whether it was drawn before or
+    after the rotation.
+
+    Args:
+        record: The image and its mask.
+        num_classes: Number of classes; every label must be below it, or 255.
+
+    Returns:
+        The labels `(H, W)` of uint8.
+
+    Raises:
+        ValueError: If the mask cannot be read, has another size than its image, or another label, or if its
+            orientation is not known; the message names the file.
+        FileNotFoundError: If the image or the mask does not exist.
+    """
+    where = record.mask.path
+    try:
+        (width, height), turn = stored_size(record.path)
+    except UnreadableImageError as error:
+        raise ValueError(f"{record.path} cannot be read: {error}.") from error
+    try:
+        labels = record.mask.read()
+    except ValueError as error:
+        raise ValueError(f"The mask {where} cannot be used: {error}.") from error
+    turn = _turn_of(record, (labels.shape[0], labels.shape[1]), (height, width), turn)
+    wrong = (labels >= num_classes) & (labels != IGNORED) | (labels < 0)
+    if wrong.any():
+        raise ValueError(
+            f"The mask {where} has pixels of class {int(labels[wrong][0])}, but there are {num_classes} classes: "
+            f"expected 0 to {num_classes - 1}, or {IGNORED} for pixels without a class."
+        )
+    return turn_maps(torch.from_numpy(np.ascontiguousarray(labels, dtype=np.uint8)), turn)
+
+
+def _turn_of(record: SegmentationRecord, size: tuple[int, int], raw: tuple[int, int], turn: int) -> int:
+    """Return the orientation by which a mask must be rotated to fit the upright image."""
+    upright = turned_size(raw, turn)
+    if turn != 1 and raw == upright == size:
+        raise ValueError(
+            f"{record.path} is rotated by its EXIF data (orientation {turn}), and its size is the same before and "
+            f"after. So it is not known whether the mask {record.mask.path} was drawn before or after the rotation. "
+            "Save the image without EXIF orientation, as it was when the mask was drawn."
+        )
+    if size == upright:
+        return 1
+    if size == raw:
+        return turn
+    raise ValueError(
+        f"The mask {record.mask.path} has {size[1]} x {size[0]} pixels, but its image {record.path} has {upright[1]} x "
+        f"{upright[0]}: a mask needs one label for each pixel. Resize it without interpolation, or the image."
+    )
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The result of reading all masks of a data set once.
+
+    Args:
+        data: The images that can be used.
+        counts: Number of pixels of each class, int64 `(num_classes,)`.
+    """
+
+    data: SegmentationDataset
+    counts: Tensor
+
+
+def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlabeled: bool = False) -> Checked:
+    """Read every mask once, so that mistakes are found before the first step, and count the pixels of the classes.
+
+    Args:
+        data: The images and masks.
+        on_bad: How to handle a mask that cannot be used: `"stop"` with an error, or `"drop"` its image with a warning.
+        keep_unlabeled: If false, images without any labeled pixel are left out with a warning, because nothing can be
+            learned from them.
+
+    Raises:
+        ValueError: If a mask cannot be used (see `read_mask`), or no image is left.
+        FileNotFoundError: If a file does not exist.
+    """
+    count = len(data.class_names)
+    total = torch.zeros(256, dtype=torch.long)
+    kept: list[SegmentationRecord] = []
+    bad: list[str] = []
+    unlabeled: list[Path] = []
+    for record, found in zip(data.records, _counted(data.records, count), strict=True):
+        if isinstance(found, Exception):
+            if on_bad == "stop":
+                raise found
+            bad.append(str(found))
+        elif not keep_unlabeled and not found[:count].any():
+            unlabeled.append(record.mask.path)
+        else:
+            total += found
+            kept.append(record)
+    if bad:
+        _log.warning("%s: %d of %d images are left out: %s", data.title, len(bad), len(data.records), bad[0])
+    if unlabeled:
+        _log.warning(
+            "%s: %d of %d masks have no labeled pixel, and their images are left out: %s",
+            data.title, len(unlabeled), len(data.records), ", ".join(map(str, unlabeled[:5])),
+        )  # fmt: skip
+    if not kept:
+        why = bad[0] if bad else f"no mask has a labeled pixel, such as {unlabeled[0]}."
+        raise ValueError(f"None of the {len(data.records)} images of {data.title} can be used: {why}")
+    return Checked(data if len(kept) == len(data.records) else replace(data, records=kept), total[:count])
+
+
+def _counted(records: Sequence[SegmentationRecord], num_classes: int) -> Iterator[Tensor | Exception]:
+    """Yield the number of pixels of each label of each mask, or the error; decoders of images release Python's lock."""
+
+    def count(record: SegmentationRecord) -> Tensor | Exception:
+        try:
+            return torch.bincount(read_mask(record, num_classes).flatten().int(), minlength=256)
+        except (ValueError, OSError) as error:
+            return error
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        yield from pool.map(count, records)

@@ -1,0 +1,116 @@
+"""Folders of images and masks, and the pairing of files that the layouts of other data sets share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from vig_pyg._io.bounded_json import read_bounded
+from vig_pyg.image_io import images_in
+from vig_pyg.segmentation.masks import IndexMask
+from vig_pyg.segmentation.records import SegmentationDataset, SegmentationRecord
+from vig_pyg.segmentation.sources.registry import register_format
+
+#: The file of the names of the classes.
+CLASSES = "classes.txt"
+#: Largest size of this file in bytes.
+_LIMIT = 2**20
+_log = logging.getLogger(__name__)
+
+
+@register_format(
+    "folder",
+    form="FOLDER with images/, masks/ (one byte or an index of a palette a pixel, 255 ignored) and classes.txt",
+    recognizes=lambda path, part: part is None and (path / "images").is_dir() and (path / "masks").is_dir(),
+)
+def read_folder(path: Path, part: str | None = None) -> SegmentationDataset:  # noqa: ARG001
+    """Read a folder with `images/` and `masks/`, whose files have the same names except for their extensions.
+
+    `classes.txt` has one class per line; it is in the folder or in the folder above, which may hold `train/` and
+    `val/`.
+
+    Args:
+        path: The folder.
+        part: Not used.
+
+    Raises:
+        FileNotFoundError: If there is no `classes.txt`, or an image has no mask.
+        ValueError: If a class is listed twice, or two files have the same name.
+    """
+    places = [path / CLASSES, path.resolve().parent / CLASSES]
+    found = [place for place in places if place.is_file()]
+    if not found:
+        raise FileNotFoundError(
+            f"{path} has no {CLASSES}, and neither has the folder above: write the names of the classes into it, one "
+            "per line, that of label 0 first."
+        )
+    pairs = pair_files(images_in(path / "images"), images_in(path / "masks"), path / "images", path / "masks")
+    records = [SegmentationRecord(image, IndexMask(mask)) for image, mask in pairs]
+    return SegmentationDataset(str(path), records, read_classes(found[0]))
+
+
+def read_classes(path: Path) -> list[str]:
+    """Read the names of classes, one per line; empty lines at the end are skipped.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If the file has no names, an empty line between them, or a name twice.
+    """
+    lines = [line.strip() for line in read_bounded(path, limit=_LIMIT).rstrip().splitlines()]
+    if not lines or "" in lines:
+        line = lines.index("") + 1 if lines else 1
+        raise ValueError(f"{path}: line {line} is empty, expected the name of a class in every line.")
+    twice = [name for i, name in enumerate(lines) if name in lines[:i]]
+    if twice:
+        raise ValueError(f"{path} has the class {twice[0]!r} twice.")
+    return lines
+
+
+def pair_files(
+    images: list[Path],
+    masks: list[Path],
+    image_folder: Path,
+    mask_folder: Path,
+    *,
+    key: Callable[[str], str] = lambda name: name,
+    mask_key: Callable[[str], str | None] = lambda name: name,
+) -> list[tuple[Path, Path]]:
+    """Pair images and masks by their paths within their folders, without extensions.
+
+    Args:
+        images: The image files.
+        masks: The mask files.
+        image_folder: The folder of the images.
+        mask_folder: The folder of the masks.
+        key: Function from the path of an image, without its extension, to the name that both have in common.
+        mask_key: The same for masks; `None` for a file that is no mask.
+
+    Raises:
+        FileNotFoundError: If an image has no mask.
+        ValueError: If two files have the same name.
+    """
+    of_images = _by_name(images, image_folder, key)
+    of_masks = _by_name(masks, mask_folder, mask_key)
+    missing = [path for name, path in of_images.items() if name not in of_masks]
+    if missing:
+        name = missing[0].relative_to(image_folder).with_suffix(".png")
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(of_images)} images have no mask: the first is {missing[0]}, whose mask in "
+            f"{mask_folder} needs the same name, such as {name}."
+        )
+    alone = [path for name, path in of_masks.items() if name not in of_images]
+    if alone:
+        _log.warning("%d masks of %s have no image, such as %s.", len(alone), mask_folder, alone[0])
+    return [(path, of_masks[name]) for name, path in of_images.items()]
+
+
+def _by_name(paths: list[Path], folder: Path, key: Callable[[str], str | None]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        name = key(path.relative_to(folder).with_suffix("").as_posix())
+        if name is not None and found.setdefault(name, path) != path:
+            raise ValueError(f"{found[name]} and {path} have the same name: which one is meant is not known.")
+    return found

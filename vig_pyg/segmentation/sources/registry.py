@@ -1,0 +1,110 @@
+"""The registry of formats of images with masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from vig_pyg._registry import Registry
+from vig_pyg.segmentation.records import SegmentationDataset
+
+#: A function of a path and of what follows its colon, if there is one.
+Reader: TypeAlias = Callable[[Path, str | None], SegmentationDataset]
+Recognizes: TypeAlias = Callable[[Path, str | None], bool]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of images with masks.
+
+    Args:
+        form: The form of the text that names a data set in this format, for help texts.
+        recognizes: Function that is true if a path and what follows its colon name a data set in this format.
+        read: Function that reads the data set.
+    """
+
+    form: str
+    recognizes: Recognizes
+    read: Reader
+
+
+def _must_be_format(value: object) -> None:
+    if not isinstance(value, Format):
+        raise TypeError(f"A format of masks is a Format, got {value!r}.")
+
+
+#: All registered formats by name; the first that recognizes a data set reads it.
+FORMATS: Registry[Format] = Registry("mask format", advice="", check=_must_be_format)
+
+
+def register_format(name: str, *, form: str, recognizes: Recognizes) -> Callable[[Reader], Reader]:
+    """Register a format of images with masks; a decorator for the function that reads a data set.
+
+    Args:
+        name: The name, without spaces.
+        form: The form of the text that names a data set, for help texts.
+        recognizes: Function that is true if a path and what follows its colon name a data set in this format.
+
+    Returns:
+        A decorator that returns the function unchanged.
+
+    Raises:
+        ValueError: If another format is registered under this name.
+
+    Example:
+        >>> @register_format("mine", form="FOLDER.mine", recognizes=lambda path, part: path.suffix == ".mine")
+        ... def read_mine(path, part):
+        ...     raise NotImplementedError
+        >>> "mine" in list_formats()
+        True
+        >>> FORMATS.remove("mine")  # this was an example
+    """
+
+    def decorate(read: Reader) -> Reader:
+        FORMATS.register(name)(Format(form, recognizes, read))
+        return read
+
+    return decorate
+
+
+def list_formats() -> list[str]:
+    """List the registered formats.
+
+    Example:
+        >>> list_formats()[0]
+        'folder'
+    """
+    return list(FORMATS)
+
+
+def open_source(source: str | Path, *, classes: list[str] | None = None) -> SegmentationDataset:
+    """Read images with masks from a source that is given as text.
+
+    Args:
+        source: The text, in the form of one of the formats, such as a folder with `images/`, `masks/` and
+            `classes.txt`, or `FOLDER:LIST` for Pascal VOC.
+        classes: Names of the classes to which the labels are matched by name; by default those of the source.
+
+    Raises:
+        FileNotFoundError: If a file or folder does not exist.
+        ValueError: If no format recognizes the source, or its content is invalid.
+
+    Example:
+        >>> open_source("nowhere")
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: There is no file or folder nowhere.
+    """
+    text = str(source)
+    head, _, tail = text.rpartition(":")
+    path, part = (Path(head), tail) if head and not Path(text).exists() else (Path(text), None)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file or folder {path}.")
+    for entry in FORMATS.values():
+        if entry.recognizes(path, part):
+            found = entry.read(path, part)
+            return found if classes is None else found.with_classes(classes)
+    forms = "; ".join(f"{name}: {entry.form}" for name, entry in FORMATS.items())
+    raise ValueError(f"{text} has none of the known forms of images with masks. {forms}.")
