@@ -51,7 +51,7 @@ def _names(path: Path) -> list[str]:
     file = path / OBJECTS
     if not file.is_file():
         return [str(i) for i in range(NUM_CLASSES)]
-    lines = [line.split("\t") for line in read_bounded(file, limit=2**20).rstrip().splitlines()[1:]]
+    lines = [line.split("\t") for line in read_bounded(file, limit=2**20).rstrip("\r\n").splitlines()[1:]]
     # a name lists synonyms ("floor, flooring"), of which the first is unique enough with its number
     names = [line[-1].split(",")[0].strip() for line in lines]
     if not names or "" in names:

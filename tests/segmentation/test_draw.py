@@ -1,0 +1,41 @@
+import numpy as np
+import torch
+from PIL import Image
+
+from vig_pyg.segmentation.draw import class_colors, draw_labels, to_palette_image
+
+
+def test_colors_differ_and_do_not_depend_on_the_number_of_classes():
+    colors = class_colors(255)
+    assert len(set(colors)) == 255 and class_colors(20) == colors[:20]
+    assert all(0 <= part <= 255 for color in colors for part in color)
+
+
+def test_a_mask_is_readable_and_keeps_its_labels(tmp_path):
+    labels = torch.randint(0, 256, (9, 11), dtype=torch.uint8)
+    to_palette_image(labels).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == "P" and np.array_equal(np.asarray(image), labels.numpy())
+        assert image.convert("RGB").getcolors(256) is not None
+
+
+def test_every_class_that_occurs_is_in_the_legend_in_its_color():
+    labels = torch.zeros(60, 80, dtype=torch.uint8)
+    labels[:20] = 4
+    labels[20:30] = 255
+    image = torch.full((3, 60, 80), 100, dtype=torch.uint8)
+    drawing = draw_labels(image, labels, ["sky", "a", "b", "c", "tree", "never"], opacity=1.0)
+    pixels, colors = np.asarray(drawing), class_colors(6)
+    assert drawing.width == 80 and drawing.height > 60
+    assert tuple(pixels[5, 5]) == colors[4] and tuple(pixels[50, 5]) == colors[0]
+    assert tuple(pixels[25, 5]) == (100, 100, 100)
+    legend = {tuple(color) for color in pixels[60:].reshape(-1, 3)}
+    assert {colors[0], colors[4]} <= legend and not {colors[1], colors[2], colors[3], colors[5]} & legend
+
+
+def test_a_narrow_image_gets_lines_and_an_unlabeled_one_no_legend():
+    labels = torch.arange(12, dtype=torch.uint8)[:, None].expand(12, 5)
+    names = [f"class {i} with a long name" for i in range(12)]
+    image = torch.zeros(3, 12, 5, dtype=torch.uint8)
+    assert draw_labels(image, labels, names).size == (5, 12 + 12 * 16)
+    assert draw_labels(image, torch.full((12, 5), 255, dtype=torch.uint8), names).size == (5, 12)

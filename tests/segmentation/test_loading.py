@@ -1,0 +1,66 @@
+import logging
+import shutil
+
+import pytest
+import torch
+
+from tests.segmentation.common import fit, plan
+from tests.segmentation.scenes import CLASSES, make_folder
+from vig_pyg import pvig_micro
+from vig_pyg.segmentation.loading import load_data, make_segmenter, read_run, with_epochs
+
+
+def test_the_images_of_a_configuration(tmp_path):
+    train, val = make_folder(tmp_path / "train", count=5), make_folder(tmp_path / "val", count=3, seed=1)
+    data = load_data(plan(train, val, image_size=20, crop_size=(16, 24)))
+    assert (len(data.train_set), len(data.val_set), data.class_names) == (5, 3, CLASSES)
+    assert data.class_counts.sum() > 0
+    images, labels = next(iter(data.train_dataloader()))
+    assert images.shape == (2, 3, 16, 24) and labels.shape == (2, 16, 24)
+
+
+def test_steps_are_rounded_up_to_epochs(tmp_path):
+    train = make_folder(tmp_path / "train", count=5)
+    for steps, epochs in ((1, 1), (2, 1), (3, 2), (8, 4), (9, 5)):
+        config = plan(train, steps=steps, epochs=7)
+        assert with_epochs(config, load_data(config)).epochs == epochs
+    config = plan(train, epochs=7)
+    assert with_epochs(config, load_data(config)).epochs == 7
+    last = fit(plan(train, steps=3), tmp_path / "run")
+    assert last["epoch"] == 2 and last["lr"] == pytest.approx(0, abs=1e-9)
+    assert read_run(tmp_path / "run").epochs == 2
+
+
+def test_the_seed_decides_the_weights():
+    first, again, other = (make_segmenter(plan("a", seed=seed), 3) for seed in (1, 1, 2))
+    same = [torch.equal(p, q) for p, q in zip(first.parameters(), again.parameters(), strict=True)]
+    assert all(same)
+    assert not all(torch.equal(p, q) for p, q in zip(first.parameters(), other.parameters(), strict=True))
+
+
+def test_a_resumed_run_reads_no_initial_weights(tmp_path):
+    pvig_micro(num_classes=3).save_pretrained(tmp_path / "model")
+    file = str(tmp_path / "model" / "model.safetensors")
+    config = plan("a", options={"weights_backbone": file, "position": "grid"})
+    assert make_segmenter(config, 3).body.config.position == "grid"
+    (tmp_path / "model" / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError):
+        make_segmenter(config, 3)
+    assert make_segmenter(config, 3, pretrained=False)
+
+
+def test_copies_and_similar_classes_are_logged(tmp_path, caplog):
+    names = ["road", "Road", "tree"]
+    train = make_folder(tmp_path / "train", classes=names)
+    val = make_folder(tmp_path / "val", seed=1, classes=names)
+    shutil.copy(train / "images" / "0.png", val / "images" / "1.png")
+    shutil.copy(train / "masks" / "0.png", val / "masks" / "1.png")
+    with caplog.at_level(logging.WARNING):
+        load_data(plan(train, val))
+    assert "nearly equal names, 'road' and 'Road'" in caplog.text
+    assert "1 of 4 images" in caplog.text and "1.png" in caplog.text
+
+
+def test_no_run_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no config\.yaml"):
+        read_run(tmp_path)

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from vig_pyg.image_io import UnreadableImageError
+from vig_pyg.segmentation.masks import IndexMask, OutlineMask, PanopticMask
+
+RNG = np.random.default_rng(0)
+
+
+def saved(path, numbers):
+    Image.fromarray(numbers).save(path)
+    return path
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tables_apply_one_after_the_other(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(0, 6, (9, 7), dtype=np.uint8)
+    first = tuple(int(i) for i in rng.choice([0, 1, 2, 255], 6))
+    second = tuple(int(i) for i in rng.permutation(3) + 4)
+    mask = IndexMask(saved(tmp_path / "a.png", numbers), first)
+    assert np.array_equal(mask.read(), np.array(first)[numbers])
+    want = np.array([*second, *[255] * 253])[np.array(first)[numbers]]
+    assert np.array_equal(mask.with_table(second).read(), want)
+
+
+def test_numbers_without_a_class_are_refused(tmp_path):
+    path = saved(tmp_path / "a.png", np.array([[0, 9]], dtype=np.uint8))
+    with pytest.raises(UnreadableImageError, match=r"pixels of 9, which is no number of this data set \(0 to 2\)"):
+        IndexMask(path, (0, 1, 2)).read()
+    with pytest.raises(UnreadableImageError, match=r"pixels of 9, which is no class of this data set \(0 to 1\)"):
+        IndexMask(path).with_table([5, 6]).read()
+    wide = saved(tmp_path / "b.png", np.array([[0, 300]], dtype=np.uint16))
+    with pytest.raises(UnreadableImageError, match="pixels of 300"):
+        IndexMask(wide, (0, 1, 2)).read()
+
+
+def test_segments_with_large_numbers(tmp_path):
+    ids = RNG.choice([0, 1, 70_000, 16_777_215], (8, 9))
+    color = np.stack([ids % 256, ids // 256 % 256, ids // 65536], -1).astype(np.uint8)
+    mask = PanopticMask(saved(tmp_path / "a.png", color), {1: 4, 70_000: 255, 16_777_215: 0})
+    want = np.select([ids == 1, ids == 16_777_215], [4, 0], 255)
+    assert np.array_equal(mask.read(), want)
+    assert np.array_equal(mask.with_table([7, 1, 2, 3, 8]).read(), np.select([want == 4, want == 0], [8, 7], 255))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_two_objects_the_smaller_one_is_seen(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    outlines, want = [], np.zeros((20, 30), dtype=int)
+    for label in range(1, 5):
+        x, y, w, h = (
+            int(v) for v in (rng.integers(0, 15), rng.integers(0, 10), rng.integers(2, 15), rng.integers(2, 10))
+        )
+        outlines.append(([[x, y, x + w, y, x + w, y + h, x, y + h]], label, (x, y, w, h)))
+    for _, label, (x, y, w, h) in sorted(outlines, key=lambda one: -one[2][2] * one[2][3]):
+        want[y : y + h, x : x + w] = label
+    if len({one[2][2] * one[2][3] for one in outlines}) < 4:
+        return  # which of two equal ones is in front is not defined
+    mask = OutlineMask(tmp_path / "a.png", (20, 30), [(outline, label) for outline, label, _ in outlines])
+    assert np.array_equal(mask.read(), want)
+    assert np.array_equal(mask.with_table([4, 3, 2, 1, 0]).read(), 4 - want)
