@@ -129,6 +129,7 @@ ROOMS = {
         "_figure",
     },
     "segmentation": {
+        "_registry",
         "_requirements",
         "artifact",
         "checkpoints",

@@ -47,7 +47,6 @@ def read_labels(path: str | Path, *, color: bool = False) -> np.ndarray:
         ...     read_labels(file.name)[0].tolist()
         [7, 7, 7, 7]
     """
-
     with decoder_errors(), open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if is_array_file(file, size):
