@@ -109,9 +109,22 @@ def _tests(model: VisionGNN[Any], size: Size, dynamic_size: bool) -> list[tuple[
 def _write(model: VisionGNN[Any], images: Tensor, path: Path, sides: dict[int, Any] | None = None) -> None:
     dynamic = {0: torch.export.Dim("batch", min=1, max=4096), **(sides or {})}
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
-    made = torch.onnx.export(model, (images,), dynamo=True, verbose=False, dynamic_shapes=(dynamic,), **names)
+    try:
+        made = torch.onnx.export(model, (images,), dynamo=True, verbose=False, dynamic_shapes=(dynamic,), **names)
+    except torch.onnx.OnnxExporterError as error:
+        raise ValueError(
+            f"torch cannot convert this model with graph={model.config.graph!r} and conv={model.config.conv!r} to ONNX "
+            f"({_reason(error)}): use another graph or operator, or torch.export.export."
+        ) from error
     assert made is not None
     made.save(path)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the cause of the exporter's error, which lists hundreds of lines."""
+    return next((line for line in str(error.__cause__ or error).splitlines() if line.strip()), type(error).__name__)[
+        :300
+    ]
 
 
 def _smallest(model: VisionGNN[Any]) -> int:
@@ -163,7 +176,13 @@ def _check(model: VisionGNN[Any], batches: list[Tensor], path: Path) -> None:
     # If the searches are unknown, so are ties, but most images have none.
     error = float(of_images.max() if known else of_images.median())
     if not error < TOLERANCE:
-        raise ValueError(f"The logits of the ONNX file differ from the model's by {error:.1e} standard deviations.")
+        draws = not torch.equal(model(images), model(images))
+        hint = (
+            " The model draws random numbers, which differ in the file: use a graph that draws none." if draws else ""
+        )
+        raise ValueError(
+            f"The logits of the ONNX file differ from the model's by {error:.1e} standard deviations.{hint}"
+        )
 
 
 def _session(path: Path) -> tuple[Any, int]:

@@ -123,6 +123,11 @@ class BatchLayout:
         return grids if grids is None or len(grids) > 1 else grids * self.num_graphs
 
     @property
+    def has_grids(self) -> bool:
+        """True if there are `grid_sizes`; to read those would tie an exported program to its number of images."""
+        return self._grid_sizes is not None
+
+    @property
     def distinct_num_nodes(self) -> tuple[int, ...]:
         """Number of nodes of each image; a tuple of length 1 if all images have the same number."""
         return self._num_nodes
@@ -212,8 +217,7 @@ class BatchLayout:
     def fingerprint(self) -> tuple[int, ...]:
         """A fingerprint of the tensors that changes when they are modified.
 
-        It consists of torch's version counters and, on a CPU, of checksums, because writes through NumPy or `.data`
-        do not change the counters.
+        It has torch's version counters and, on a CPU, checksums: writes through NumPy or `.data` change no counter.
         """
         tensors = self.pos, self.batch, self.ptr
         versions = tuple(-1 if tensor.is_inference() else tensor._version for tensor in tensors)

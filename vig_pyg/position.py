@@ -169,9 +169,9 @@ class PositionCodes(nn.Module):
 
 def _places(layout: BatchLayout) -> Tensor:
     """Positions of all nodes on the CPU; for grids they are computed there, which avoids a copy from the device."""
-    if layout.grid_sizes is None or layout.device.type == "cpu" or layout.ratio > 1:
+    if not layout.has_grids or layout.device.type == "cpu" or layout.ratio > 1:
         return layout.pos.cpu()
-    return BatchLayout.from_sizes(layout.grid_sizes).pos
+    return BatchLayout.from_sizes(layout.grid_sizes or ()).pos
 
 
 def _source(mode: PositionMode, p: Tensor, pos: Tensor, channels: int) -> Tensor:

@@ -181,6 +181,8 @@ class DilatedKNN(nn.Module):
         if regular and is_exporting() and is_open(*nodes) and not is_surely(self.k * self.dilation <= nodes[0]):
             return self._of_any_size(x, layout, x_src, layout_src, codes)
         kept = [self._ranks(*shrink(self.k, self.dilation, m)) for m in nodes]
+        if is_exporting() and self.engine == "torch_cluster":
+            raise ValueError("Programs cannot contain the search of torch_cluster: export with knn_engine='auto'.")
         if regular and self.engine != "torch_cluster":
             return self._from_dense(x, layout, x_src, layout_src, codes, kept[0])
         unit = unit_rows(x, layout.distinct_num_nodes)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vig_pyg.data import BatchLayout
+from vig_pyg.ops import is_exporting
 
 EdgeAttr = Literal["rank", "distance", "offset", "unit_offset"]
 #: The attributes that builders offer, and their columns.
@@ -86,7 +87,7 @@ def with_edge_attr(
     columns = []
     for name in names:
         if name == "rank":
-            columns.append(_ranks(target).unsqueeze(1).to(x.dtype))
+            columns.append(_ranks(target, layout.num_nodes).unsqueeze(1).to(x.dtype))
         elif name == "distance":
             columns.append(_distances(x, x_src, source, target).unsqueeze(1).to(x.dtype))
         else:
@@ -123,10 +124,14 @@ def attr_repr(names: Sequence[EdgeAttr]) -> str:
     return f", edge_attr={tuple(names)}" if names else ""
 
 
-def _ranks(target: Tensor) -> Tensor:
+def _ranks(target: Tensor, num_nodes: int) -> Tensor:
     """Return the rank of each edge among the edges of its target, `(E,)`; targets are ascending."""
     target = target.contiguous()
-    return torch.arange(target.size(0), device=target.device) - torch.searchsorted(target, target)
+    place = torch.arange(target.size(0), device=target.device)
+    if is_exporting():  # ONNX has no binary search
+        degree = target.new_zeros(num_nodes).scatter_add(0, target, torch.ones_like(target))
+        return place - (degree.cumsum(0) - degree)[target]
+    return place - torch.searchsorted(target, target)
 
 
 def _distances(x: Tensor, x_src: Tensor, source: Tensor, target: Tensor) -> Tensor:
@@ -141,7 +146,7 @@ def _distances(x: Tensor, x_src: Tensor, source: Tensor, target: Tensor) -> Tens
 
 def _to_unit(offset: Tensor, layout: BatchLayout, target: Tensor) -> Tensor:
     """Convert offsets `(E, 2)` to fractions of the grid, shifted into [0, 1]."""
-    if layout.grid_sizes is None:
+    if not layout.has_grids:
         raise ValueError(
             "unit_offset is relative to the grid, but the batch is a point set (it has no `grid_size`): use "
             'edge_attr="offset".'

@@ -53,11 +53,10 @@ class RandomGraph(nn.Module):
 
     def _drawn(self, layout: BatchLayout, layout_src: BatchLayout) -> Tensor:
         layout.check_filled(layout_src)
+        regular = layout.is_regular and layout_src.is_regular
         # The CPU generator gives the same graph on every device, and Apple's GPUs have no float64.
-        counts, counts_src = (torch.tensor(part.num_nodes_per_graph, device="cpu") for part in (layout, layout_src))
-        nodes = counts_src.repeat_interleave(counts)  # the number of sources m in each target's image
-        first = (counts_src.cumsum(0) - counts_src).repeat_interleave(counts)
-        most = min(self.k, max(layout_src.num_nodes_per_graph))
+        nodes, first = _one_number(layout, layout_src) if regular else _several_numbers(layout, layout_src)
+        most = min(self.k, max(layout_src.distinct_num_nodes))
         degree = nodes.clamp_max(most)
         chosen = torch.full((layout.num_nodes, most), -1, device="cpu")
         for i in range(most):
@@ -66,13 +65,29 @@ class RandomGraph(nn.Module):
             draw = (torch.rand(layout.num_nodes, dtype=torch.float64, device="cpu") * (last + 1)).long()
             taken = (chosen[:, :i] == draw.unsqueeze(1)).any(1)
             chosen[:, i] = torch.where(taken, last, draw)
-        stays = torch.arange(most, device="cpu") < degree.unsqueeze(1)
         source = chosen + first.unsqueeze(1)
         target = torch.arange(layout.num_nodes, device="cpu").unsqueeze(1).expand_as(source)
-        return torch.stack([source, target])[:, stays].to(layout.pos.device)
+        edges = torch.stack([source, target])  # (2, N, most)
+        if not regular:
+            edges = edges[:, torch.arange(most, device="cpu") < degree.unsqueeze(1)]
+        return edges.flatten(1).to(layout.device)
 
     def extra_repr(self) -> str:
         return f"k={self.k}{attr_repr(self.edge_attr)}"
+
+
+def _one_number(layout: BatchLayout, layout_src: BatchLayout) -> tuple[Tensor, Tensor]:
+    """Return the number of sources of every image, and the first source of each target; the batch size may be open."""
+    (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
+    first = torch.arange(layout.num_graphs, device="cpu") * m
+    return torch.tensor(m, device="cpu"), first.view(-1, 1).expand(-1, n).flatten()  # (B,) -> (B n,)
+
+
+def _several_numbers(layout: BatchLayout, layout_src: BatchLayout) -> tuple[Tensor, Tensor]:
+    """Return the number of sources of each target's image, and the first of them."""
+    counts, counts_src = (torch.tensor(part.num_nodes_per_graph, device="cpu") for part in (layout, layout_src))
+    first = counts_src.cumsum(0) - counts_src
+    return counts_src.repeat_interleave(counts), first.repeat_interleave(counts)
 
 
 @register_graph("random")

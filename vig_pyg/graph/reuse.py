@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph.contract import Builder, GraphFactory
 from vig_pyg.graph.edge_attr import Edges
+from vig_pyg.ops import is_open
 
 
 class Reuse:
@@ -85,7 +86,8 @@ class Reused(nn.Module):
         self.edge_attr: object = getattr(builder, "edge_attr", ())
 
     def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges:
-        key = self.group, layout_src.ratio, layout_src.distinct_num_nodes, layout_src.num_graphs
+        sizes = *layout_src.distinct_num_nodes, layout_src.num_graphs
+        key = self.group, layout_src.ratio, () if is_open(*sizes) else sizes  # an open size has no hash
         if self.builds or key not in layout.shared_edges:
             layout.shared_edges[key] = self.builder(x, layout, x_src, layout_src)
         return layout.shared_edges[key]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from vig_pyg._kept import Kept
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph.edge_attr import EdgeAttr, Edges, checked_edge_attr, with_edge_attr
-from vig_pyg.ops import is_exporting, is_transformed
+from vig_pyg.ops import is_exporting, is_open, is_transformed
 
 
 class StaticGraph(nn.Module, ABC):
@@ -62,7 +63,7 @@ class StaticGraph(nn.Module, ABC):
 
     def _kept_edges(self, layout: BatchLayout, layout_src: BatchLayout) -> Tensor:
         layout.check_filled(layout_src)
-        if layout.grid_sizes is None:  # the positions of a point set are not part of the cache key
+        if not layout.has_grids:  # the positions of a point set are not part of the cache key
             return self._edges(layout, layout_src)
         traced = is_exporting() or is_transformed() or type(layout.pos) is not Tensor
         if traced:  # tensors of a tracer must not be cached
@@ -80,7 +81,7 @@ class StaticGraph(nn.Module, ABC):
 
     def _edges(self, layout: BatchLayout, layout_src: BatchLayout) -> Tensor:
         if layout.grid_size is not None and layout_src.grid_size is not None:  # all images have the same edges
-            one = self.image_edges(one_image(layout, 0), one_image(layout_src, 0))
+            one = self._edges_of_one(layout, layout_src)
             (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
             step = torch.tensor([[m], [n]], device=one.device)
             images = torch.arange(layout.num_graphs, device=one.device).view(1, -1, 1)
@@ -90,6 +91,27 @@ class StaticGraph(nn.Module, ABC):
             edges.append(self.image_edges(one_image(layout, i), one_image(layout_src, i)) + first)
             first = first + torch.tensor([[m], [n]], device=first.device)
         return torch.cat(edges, dim=1)
+
+    def _edges_of_one(self, layout: BatchLayout, layout_src: BatchLayout) -> Tensor:
+        """Return the edges of the first image."""
+        grid = layout.grid_size if is_exporting() and layout._unpooled and layout.ratio == 1 else None
+        if grid is not None and not is_open(*grid):
+            return self._constant(*grid, layout_src.ratio, str(layout.device))
+        return self.image_edges(one_image(layout, 0), one_image(layout_src, 0))
+
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def _constant(self, height: int, width: int, ratio: int, device: str) -> Tensor:
+        """Return the edges of one image as a constant of an exported program, which then knows their number.
+
+        They are computed in a separate thread, so that the exporter's tracing does not apply.
+        """
+
+        def made() -> Tensor:
+            layout = BatchLayout.from_grid((height, width), 1, torch.device(device))
+            return self.image_edges(layout, layout.pooled(ratio))
+
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(made).result()
 
 
 def one_image(layout: BatchLayout, i: int) -> BatchLayout:
@@ -103,6 +125,8 @@ def one_image(layout: BatchLayout, i: int) -> BatchLayout:
         >>> one_image(BatchLayout.from_sizes([(2, 2), (1, 3)]), 1).num_nodes_per_graph
         (3,)
     """
+    if layout.grid_size is not None and layout._unpooled:  # the number of images may be open in an exported program
+        return BatchLayout.from_grid(layout._unpooled[0], 1, layout.device).pooled(layout.ratio)
     first = sum(layout.num_nodes_per_graph[:i])
     pos = layout.pos[first : first + layout.num_nodes_per_graph[i]]
     batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.data import BatchLayout, Size
-from vig_pyg.graph.dilated_knn import DilatedKNN
+from vig_pyg.graph.dilated_knn import DilatedKNN, shrink
 from vig_pyg.graph.edge_attr import EdgeAttr, Edges, attr_repr, checked_edge_attr, with_edge_attr
 from vig_pyg.graph.registry import register_graph
+from vig_pyg.ops import is_exporting
 
 
 @register_graph("window")
@@ -64,7 +65,7 @@ class WindowGraph(nn.Module):
 
     @torch.no_grad()
     def _edges(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
-        if layout.grid_sizes is None or layout_src.grid_sizes is None:
+        if not (layout.has_grids and layout_src.has_grids):
             raise ValueError(
                 "Windows need nodes on a grid, but the batch is a point set (it has no `grid_size`): "
                 'use graph="knn" for such batches.'
@@ -74,14 +75,18 @@ class WindowGraph(nn.Module):
                 f"window={self.window} must be a multiple of the pooling of the sources, {layout_src.ratio}: "
                 "otherwise a pooled cell would lie in two windows."
             )
-        order, windows = _windows(layout, self.window)
-        if x_src is x:
-            order_src, windows_src = order, windows
-            found = self._found(x[order], layout, order, windows)
-        else:
-            order_src, windows_src = _windows(layout_src, self.window // layout_src.ratio)
-            found = self._found(x[order], layout, order, windows, x_src[order_src], windows_src)
-        source, target = order_src[found[0]], order[found[1]]
+        sources, targets, degrees = [], [], []
+        for (order, windows), (order_src, windows_src) in _groups(layout, layout_src, self.window):
+            if x_src is x:
+                found = self._found(x[order], layout, order, windows)
+            else:
+                found = self._found(x[order], layout, order, windows, x_src[order_src], windows_src)
+            sources.append(order_src[found[0]])
+            targets.append(order[found[1]])
+            degrees.append(shrink(self.search.k, self.search.dilation, windows_src.distinct_num_nodes[0])[0])
+        source, target = torch.cat(sources), torch.cat(targets)
+        if is_exporting():
+            return _by_target(source, target, targets, degrees, layout.num_nodes)
         by_target = target.argsort(stable=True)
         return torch.stack([source, target])[:, by_target]
 
@@ -114,23 +119,74 @@ class WindowGraph(nn.Module):
         return f"window={self.window}{attr_repr(self.edge_attr)}"
 
 
-def _windows(layout: BatchLayout, window: int) -> tuple[Tensor, BatchLayout]:
-    """Return the order of the nodes by window, and a layout in which every window is an image."""
+#: The order of nodes by window, and the layout in which every window is an image.
+Windows = tuple[Tensor, BatchLayout]
+
+
+def _groups(layout: BatchLayout, layout_src: BatchLayout, window: int) -> list[tuple[Windows, Windows]]:
+    """Return the windows of targets and of sources, in groups that are searched together.
+
+    If all images have one grid, a group has the windows of one size, so that the number of images may be open in an
+    exported program. Otherwise all windows are one group.
+    """
+    window_src = window // layout_src.ratio
+    if layout.grid_size is None or layout_src.grid_size is None:
+        here = _of_different_grids(layout, window)
+        return [(here, here if layout_src is layout else _of_different_grids(layout_src, window_src))]
+    parts = _of_grid(layout.grid_size, window, layout.device)
+    parts_src = parts if layout_src is layout else _of_grid(layout_src.grid_size, window_src, layout.device)
+    groups: dict[Size, list[int]] = {}
+    for i, part in enumerate(parts):
+        groups.setdefault((part.size(0), part.size(1)), []).append(i)
+    return [
+        (_of_one_size([parts[i] for i in members], layout), _of_one_size([parts_src[i] for i in members], layout_src))
+        for members in groups.values()
+    ]
+
+
+def _of_one_size(parts: list[Tensor], layout: BatchLayout) -> Windows:
+    """Return the windows of all images, given those of one image, which all have one size."""
+    first = torch.arange(layout.num_graphs, device=layout.device) * layout.distinct_num_nodes[0]
+    order = torch.stack(parts) + first.view(-1, 1, 1, 1)  # (B, windows, h, w)
+    size = parts[0].size(0), parts[0].size(1)
+    return order.flatten(), BatchLayout.from_grid(size, layout.num_graphs * len(parts), layout.device)
+
+
+def _of_different_grids(layout: BatchLayout, window: int) -> Windows:
+    """Return the windows of images whose grids may differ."""
     assert layout.grid_sizes is not None
-    orders, parts, first = [], [], 0
-    known: dict[Size, tuple[Tensor, list[Size]]] = {}
-    for size in layout.grid_sizes:
-        if size not in known:
-            known[size] = _of_grid(size, window, layout.pos.device)
-        order, sizes = known[size]
-        orders.append(order + first)
-        parts += sizes
-        first += order.numel()
-    return torch.cat(orders), BatchLayout.from_sizes(parts, layout.pos.device)
+    orders, sizes, first = [], [], 0
+    known: dict[Size, list[Tensor]] = {}
+    for grid, count in zip(layout.grid_sizes, layout.num_nodes_per_graph, strict=True):
+        if grid not in known:
+            known[grid] = _of_grid(grid, window, layout.device)
+        orders += [part.flatten() + first for part in known[grid]]
+        sizes += [(part.size(0), part.size(1)) for part in known[grid]]
+        first += count
+    return torch.cat(orders), BatchLayout.from_sizes(sizes, layout.device)
 
 
-def _of_grid(size: Size, window: int, device: torch.device) -> tuple[Tensor, list[Size]]:
+def _of_grid(size: Size, window: int, device: torch.device) -> list[Tensor]:
+    """Return the nodes of each window of one image, as tensors `(h, w)`."""
     height, width = size
     index = torch.arange(height * width, device=device).view(height, width)
-    parts = [part for band in index.split(window) for part in band.split(window, dim=1)]
-    return torch.cat([part.flatten() for part in parts]), [(part.size(0), part.size(1)) for part in parts]
+    return [part for band in index.split(window) for part in band.split(window, dim=1)]
+
+
+def _by_target(source: Tensor, target: Tensor, groups: list[Tensor], degrees: list[int], num_nodes: int) -> Tensor:
+    """Sort edges by target; ONNX has no stable sort.
+
+    Args:
+        source: The sources `(E,)`.
+        target: The targets `(E,)`.
+        groups: The targets of each group; all edges of a target follow each other.
+        degrees: The number of edges of each target of a group.
+        num_nodes: Number of targets.
+    """
+    rank = torch.cat(
+        [torch.arange(part.size(0), device=part.device) % k for part, k in zip(groups, degrees, strict=True)]
+    )
+    degree = target.new_zeros(num_nodes).scatter_add(0, target, torch.ones_like(target))
+    place = (degree.cumsum(0) - degree)[target] + rank
+    edges = torch.stack([source, target])
+    return torch.empty_like(edges).scatter(1, place.expand(2, -1), edges)

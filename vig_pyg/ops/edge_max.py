@@ -35,10 +35,10 @@ def edge_max(messages: Tensor, target: Tensor, num_dst: int) -> Tensor:
         largest = zeros.scatter_reduce(0, index, messages, "amax", include_self=False)
         if not messages.requires_grad:
             return largest
-        number = torch.arange(len(target), device=target.device).unsqueeze(1)
+        number = torch.arange(target.size(0), device=target.device).unsqueeze(1)
         is_largest = (messages == largest[target]) | messages.isnan()
-        place = torch.where(is_largest, number, len(target))
-        first = place.new_full(zeros.shape, len(target)).scatter_reduce(0, index, place, "amin")
+        place = torch.where(is_largest, number, target.size(0))
+        first = place.new_full(zeros.shape, target.size(0)).scatter_reduce(0, index, place, "amin")
         wins = number == first[target]
     # Per target, only one summand is nonzero. The gradient of a sum is deterministic on a GPU too.
     return zeros.index_add(0, target, messages.masked_fill(~wins, 0))
