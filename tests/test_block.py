@@ -139,7 +139,7 @@ def test_the_order_of_edges_of_a_builder_means_nothing(operator):
 
 
 def test_a_layout_of_other_images_is_refused():
-    with pytest.raises(ValueError, match="Got 10 nodes, but a layout of 56 nodes of other images"):
+    with pytest.raises(ValueError, match="Got 10 nodes, but a layout of 56 nodes: pass the layout of these images"):
         make().grapher(nodes()[:10], LAYOUT)
 
 
