@@ -1,0 +1,221 @@
+"""Semantic segmentation of road scenes from random weights: CamVid at 240 x 180, our head and smp's on one backbone.
+
+    uv run python examples/benchmarks/segmentation.py train --data camvid240 --seed 0 --out runs/camvid_0
+    uv run --with segmentation_models_pytorch python examples/benchmarks/segmentation.py train --data camvid240 \\
+        --head smp --out runs/camvid_smp
+    uv run python examples/benchmarks/segmentation.py report --data camvid240 runs/camvid_0 runs/camvid_1 ...
+
+`camvid240` has `train/` and `val/` with `images/` and `masks/`, and `classes.txt`. `report` evaluates each run once
+more on `val/` at its full size, and writes `results/segmentation_camvid.json`, the curves and six drawn images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import torch.nn.functional as F
+from harness import RESULTS, environment
+from torch import Tensor, nn
+
+from vig_pyg import register_model
+from vig_pyg.config import PyramidViGConfig
+from vig_pyg.detection.pixels import read_pixels
+from vig_pyg.engine import fit
+from vig_pyg.engine.config_file import to_values
+from vig_pyg.engine.plots import draw_curves
+from vig_pyg.segmentation.config import SegmentationConfig
+from vig_pyg.segmentation.data import SegmentationSet, collate
+from vig_pyg.segmentation.draw import draw_labels
+from vig_pyg.segmentation.loading import load_data, make_segmenter, read_run
+from vig_pyg.segmentation.metrics import scores_of
+from vig_pyg.segmentation.module import count_pixels
+from vig_pyg.segmentation.records import read_mask
+from vig_pyg.segmentation.sources import open_source
+
+#: A backbone of 3.8 M parameters, between `pvig_micro` and `pvig_tiny`.
+BODY: dict[str, Any] = {
+    "patch_size": 4,
+    "depths": (2, 2, 4, 2),
+    "channels": (48, 96, 160, 256),
+    "image_size": 224,
+}
+WIDTH = 96
+
+
+def configuration(data: Path, *, seed: int, epochs: int) -> SegmentationConfig:
+    """The recipe, for random weights on 367 images."""
+    return SegmentationConfig(
+        train=str(data / "train"),
+        val=str(data / "val"),
+        model="micro",
+        options={**BODY, "out_channels": WIDTH, "head_channels": WIDTH},
+        crop_size=(144, 192),
+        class_weights="sqrt",
+        batch_size=8,
+        lr=2e-3,
+        warmup="5%",
+        ema=0.99,
+        ema_warmup=True,
+        precision="bf16-mixed",
+        epochs=epochs,
+        evaluate_every=4,
+        num_workers=0,
+        seed=seed,
+    )
+
+
+class SmpFPN(nn.Module):
+    """smp's FPN on one of our backbones, with the interface of our networks; smp needs sides that are multiples of 32.
+
+    Args:
+        name: Name of the backbone in timm.
+        num_classes: Number of classes.
+        channels: Width of the pyramid and of the head, if they are not smp's.
+    """
+
+    def __init__(self, name: str, num_classes: int, channels: int | None = None) -> None:
+        super().__init__()
+        import segmentation_models_pytorch as smp
+
+        import vig_pyg.timm
+
+        vig_pyg.timm.register()
+        widths = {} if channels is None else {"pyramid": channels, "segmentation": channels}
+        options = {f"decoder_{part}_channels": width for part, width in widths.items()}
+        self.network = smp.FPN(f"tu-{name}", encoder_weights=None, classes=num_classes, position="grid", **options)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The backbone."""
+        found: nn.Module = self.network.encoder
+        return found
+
+    def forward(self, images: Tensor | list[Tensor]) -> dict[str, Any]:
+        if not isinstance(images, Tensor):
+            return {"out": [self(image[None])["out"][0] for image in images]}
+        height, width = images.shape[2:]
+        padded = F.pad(images, (0, -width % 32, 0, -height % 32))
+        return {"out": self.network(padded)[..., :height, :width]}
+
+
+def make(config: SegmentationConfig, head: str, num_classes: int) -> nn.Module:
+    """The network of a run."""
+    if head == "ours":
+        return make_segmenter(config, num_classes)
+    lightning.seed_everything(config.seed, verbose=False)
+    if head == "smp-tiny":
+        return SmpFPN("pvig_tiny", num_classes)
+    register_model("pvig_road", PyramidViGConfig(**BODY, knn_engine="dense", position="grid"))
+    return SmpFPN("pvig_road", num_classes, WIDTH)
+
+
+def train(args: argparse.Namespace) -> None:
+    config = configuration(args.data, seed=args.seed, epochs=args.epochs)
+    data = load_data(config)
+    model = make(config, args.head, len(data.class_names))
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {args.head}, seed {args.seed}")
+    wall, cpu = time.perf_counter(), time.process_time()
+    last = fit(model, data, config, args.out, progress=False)
+    about = {
+        **environment(),
+        "head": args.head,
+        "seed": args.seed,
+        "minutes": (time.perf_counter() - wall) / 60,
+        "CPU minutes": (time.process_time() - cpu) / 60,
+    }
+    (args.out / "about.json").write_text(json.dumps(about, indent=1) + "\n")
+    print({name: round(score, 4) for name, score in last.items()})
+
+
+def rows_of(folder: Path) -> list[dict[str, float]]:
+    """`metrics.csv`, without the gaps."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def evaluated(run: Path, data: Path, draw: int) -> tuple[dict[str, Any], list[Any]]:
+    """The scores of a run at the full size of the masks, by the saved weights, and images with the masks beside."""
+    from torchmetrics.classification import MulticlassConfusionMatrix
+
+    from vig_pyg.weights import read_state
+
+    about = json.loads((run / "about.json").read_text())
+    config = read_run(run)
+    source = open_source(data / "val")
+    model = make(config, about["head"], len(source.class_names)).eval()
+    model.load_state_dict(read_state(run / "model.safetensors"))
+    confusion = MulticlassConfusionMatrix(len(source.class_names), ignore_index=255)
+    pictures = []
+    dataset = SegmentationSet(source, config.preprocessing)
+    for start in range(0, len(dataset), 8):
+        images, labels = collate([dataset[i] for i in range(start, min(start + 8, len(dataset)))])
+        for found, truth in zip(model(images)["out"], labels, strict=True):
+            count_pixels(confusion, found.argmax(0), truth)
+    for record in source.records[:: max(1, len(source.records) // 6)][:draw]:
+        pixels = read_pixels(record.path)
+        found = model(config.preprocessing.of_pixels(pixels)[None])["out"][0].argmax(0)
+        truth = read_mask(record, len(source.class_names))
+        pictures.append([draw_labels(pixels, one, source.class_names) for one in (found, truth)])
+    scores = scores_of(confusion.compute())
+    parameters = sum(p.numel() for p in model.parameters())
+    return {
+        "run": run.name,
+        "parameters, M": round(parameters / 1e6, 3),
+        "mIoU": scores.miou,
+        "pixel accuracy": scores.pixel_accuracy,
+        "IoU": dict(zip(source.class_names, scores.ious, strict=True)),
+        "about": about,
+        "epochs": rows_of(run),
+    }, pictures
+
+
+def report(args: argparse.Namespace) -> None:
+    from PIL import Image
+
+    results, pictures = [], []
+    for i, run in enumerate(args.runs):
+        found, drawn = evaluated(run, args.data, 0 if i else 6)
+        results.append(found)
+        pictures += drawn
+        print(f"{run.name}: mIoU {100 * found['mIoU']:.2f} %, pixels {100 * found['pixel accuracy']:.2f} %")
+        draw_curves(found["epochs"]).savefig(RESULTS / f"segmentation_{run.name}.png")
+    plan = {key: value for key, value in to_values(read_run(args.runs[0])).items() if key not in ("train", "val")}
+    content = {"environment": environment(), "plan": plan, "runs": results}
+    (RESULTS / "segmentation_camvid.json").write_text(json.dumps(content, indent=1) + "\n")
+    height = max(picture.height for pair in pictures for picture in pair)
+    width = pictures[0][0].width
+    page = Image.new("RGB", (4 * width + 12, 3 * (height + 4)), "white")
+    for i, pair in enumerate(pictures):
+        for j, picture in enumerate(pair):
+            page.paste(picture, ((i % 2) * (2 * width + 8) + j * (width + 4), i // 2 * (height + 4)))
+    page.save(RESULTS / "segmentation_camvid_found.jpg", quality=88)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(required=True)
+    one = parts.add_parser("train")
+    one.add_argument("--data", type=Path, required=True)
+    one.add_argument("--head", choices=["ours", "smp", "smp-tiny"], default="ours")
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--epochs", type=int, default=28)
+    one.add_argument("--out", type=Path, required=True)
+    one.set_defaults(run=train)
+    two = parts.add_parser("report")
+    two.add_argument("--data", type=Path, required=True)
+    two.add_argument("runs", type=Path, nargs="+")
+    two.set_defaults(run=report)
+    args = parser.parse_args(argv)
+    with torch.inference_mode(args.run is report):
+        args.run(args)
+
+
+if __name__ == "__main__":
+    main()
