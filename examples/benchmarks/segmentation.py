@@ -1,7 +1,7 @@
-"""Semantic segmentation of road scenes from random weights: CamVid at 240 x 180, our head and smp's on one backbone.
+r"""Semantic segmentation of road scenes from random weights: CamVid at 240 x 180, our head and smp's on one backbone.
 
     uv run python examples/benchmarks/segmentation.py train --data camvid240 --seed 0 --out runs/camvid_0
-    uv run --with segmentation_models_pytorch python examples/benchmarks/segmentation.py train --data camvid240 \\
+    uv run --with segmentation_models_pytorch python examples/benchmarks/segmentation.py train --data camvid240 \
         --head smp --out runs/camvid_smp
     uv run python examples/benchmarks/segmentation.py report --data camvid240 runs/camvid_0 runs/camvid_1 ...
 
