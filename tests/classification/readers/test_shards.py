@@ -1,3 +1,5 @@
+import collections
+import io
 import json
 import logging
 import pickle
@@ -5,6 +7,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.classification.readers.shards import sample, write_tar
 from tests.images import BROKEN, make_odd, make_various
@@ -223,6 +226,12 @@ def test_samples_that_are_not_as_expected_stop_or_are_left_out(tmp_path, caplog,
     assert "Left out" in caplog.text
 
 
+def test_numbers_among_names_are_said(tmp_path, caplog):
+    write_tar(tmp_path / "a.tar", [*sample("a", b"x", "cat"), *sample("b", b"x", 7), *sample("c", b"x", 8)])
+    assert read(tmp_path)[1].labels == ["cat", "7", "8"]
+    assert "has numbers and names as labels, 2 of 3 are numbers (7, 8; cat)" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -282,3 +291,41 @@ def test_images_are_limited_and_shards_may_change(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(FileNotFoundError):
         read_image(image)
+
+
+def test_random_damage_is_left_out_or_named(tmp_path):
+    """Bytes of shards are changed, removed or repeated: only documented errors, and no image with another's label."""
+    rng, pixels = np.random.default_rng(0), [np.full((4, 5), 40 * i, np.uint8) for i in range(6)]
+    files = []
+    for i, array in enumerate(pixels):
+        Image.fromarray(array).save(buffer := io.BytesIO(), "PNG")
+        files += sample(f"{i}", buffer.getvalue(), i)
+    whole = write_tar(tmp_path / "whole.tar", files).read_bytes()
+    outcomes = collections.Counter()
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(int(rng.integers(1, 4))):
+            place, length = int(rng.integers(len(content))), int(rng.integers(1, 1200))
+            kind = rng.integers(3)
+            content[place : place + (1 if kind == 0 else length if kind == 1 else 0)] = (
+                rng.bytes(1) if kind == 0 else b"" if kind == 1 else content[place : place + length]
+            )
+        (tmp_path / "a.tar").write_bytes(content)
+        _, part = read(tmp_path / "a.tar", options=SKIP)
+        outcomes["left out"] += len(part.images) < 6
+        try:
+            read(tmp_path / "a.tar")
+            outcomes["whole"] += 1
+        except ValueError as error:
+            assert "a.tar" in str(error) and "use --on-broken skip" in str(error)
+            outcomes["named"] += 1
+        for image, label in zip(part.images, part.labels, strict=True):
+            try:
+                found = np.asarray(read_image(image))
+                outcomes["read"] += 1
+                own = int(label) if str(label) in "012345" else None  # a damaged label can be any text
+                outcomes["other"] += own is None or not (found == pixels[own]).all()
+            except UnreadableImageError:
+                outcomes["broken"] += 1
+    assert outcomes["read"] > 500 and min(outcomes[key] for key in ("whole", "named", "left out")) > 50
+    assert outcomes["other"] < 0.02 * outcomes["read"], outcomes

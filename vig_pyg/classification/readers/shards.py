@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -14,7 +15,9 @@ from vig_pyg.classification.readers._shard_layout import class_names_of, find_sh
 from vig_pyg.classification.readers._tar import DamagedTarError, Member, members
 from vig_pyg.classification.readers.registry import Collection, Faults, Part, ReaderOptions, register_reader
 from vig_pyg.image_io import IMAGE_EXTENSIONS, MAX_BYTES, StoredImage, UnreadableImageError, is_passed_over
-from vig_pyg.image_io._class_folders import composed
+from vig_pyg.image_io._class_folders import composed, some
+
+_log = logging.getLogger(__name__)
 
 #: Largest files with a label, and with the values of a sample, in bytes.
 _LABEL_LIMIT, _JSON_LIMIT = 1_000, 1 << 16
@@ -102,8 +105,15 @@ def _read(part: str, root: Path, shards: list[Path], names: list[str] | None, op
                     images.append(ShardImage(str(shard), image))
                     labels.append(label)
     faults.end()
-    if all(label.isdecimal() and len(label) < 19 for label in labels):
+    numbers = [label for label in labels if label.isdecimal() and len(label) < 19]
+    if len(numbers) == len(labels):
         return Part(images, [int(label) for label in labels], faults.count)
+    if numbers:
+        _log.warning(
+            "%s has numbers and names as labels, %d of %d are numbers (%s; %s).",
+            terminal_text(root), len(numbers), len(labels),
+            some(sorted(set(numbers))), some(sorted(set(labels) - set(numbers))),
+        )  # fmt: skip
     return Part(images, labels, faults.count)
 
 
