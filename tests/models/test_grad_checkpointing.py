@@ -3,11 +3,16 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call, grad, jacrev, vmap
+from torch_geometric.nn import GATv2Conv
 
+from tests.common import calibrated
 from vig_pyg import PyramidViG, ViG
 from vig_pyg.data import BatchLayout
-from vig_pyg.graph import DilatedKNN, Reuse
+from vig_pyg.graph import DilatedKNN, GridGraph, RandomGraph, Reuse
 from vig_pyg.models.grad_checkpointing import run_block
+
+ATTRIBUTES = ("distance", "offset")
 
 
 def step(model, images, checkpointing):
@@ -39,6 +44,42 @@ def test_a_step_is_the_same_bit_for_bit(family, options):
     images = torch.rand(3, 3, 32, 32)
     for one, two in zip(step(model, images, False), step(model, images, True), strict=True):
         assert torch.equal(one, two)
+
+
+def attentive(i, o):
+    return GATv2Conv(i, o, edge_dim=3)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("builder", [DilatedKNN, GridGraph, RandomGraph])
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+def test_reused_edges_with_attributes_that_have_gradients(family, builder, every):
+    """At stages of a pyramid, Graphers that reuse edges build a graph, and must do so again."""
+
+    def graph(k, dilation):
+        return GridGraph(edge_attr=ATTRIBUTES) if builder is GridGraph else builder(k, edge_attr=ATTRIBUTES)
+
+    model = family("micro", num_classes=5, k=3, conv=attentive, graph=Reuse(graph, every=every))
+    for images in (torch.rand(2, 3, 32, 32), [torch.rand(3, 32, 32), torch.rand(3, 24, 40)]):
+        for one, two in zip(step(model, images, False), step(model, images, True), strict=True):
+            torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+def test_transforms_of_functions_have_no_checkpoints_and_the_same_gradients(family):
+    model = calibrated(family("micro", num_classes=5, k=3)).double()
+    images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
+    values = {name: value.detach() for name, value in model.named_parameters()}
+
+    def loss(values, image):
+        return functional_call(model, values, (image[None],)).square().sum()
+
+    found = {}
+    for checkpointing in (False, True):
+        model.set_grad_checkpointing(checkpointing)
+        samples = vmap(grad(loss), in_dims=(None, 0))(values, images)
+        found[checkpointing] = [samples, grad(loss)(values, images[0]), jacrev(model)(images[:1])]
+    torch.testing.assert_close(found[True], found[False], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("family", [ViG, PyramidViG])
