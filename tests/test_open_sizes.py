@@ -47,7 +47,7 @@ def smallest_gap(model, image):
 
     def measure(search, args, edges):
         x, layout, x_src, layout_src = args
-        (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
+        (m,) = layout_src.distinct_num_nodes
         one, two = (F.normalize(part.double(), dim=1) for part in (x, x_src))
         scores = one @ two.t()
         if search.position is not None:
