@@ -190,12 +190,12 @@ def test_what_torch_saves_beside_plain_tensors_is_named(tmp_path, make, message)
 
 GOOD = pickled(op_dict(a=op_tensor()))
 ARCHIVES = {
-    "zip bomb": (lambda: archive(GOOD, {"0": b"\0" * 2**26}, compression=zipfile.ZIP_DEFLATED), "are compressed"),
-    "compressed otherwise": (lambda: archive(GOOD, compression=zipfile.ZIP_LZMA), "are compressed"),
+    "zip bomb": (lambda: archive(GOOD, {"0": b"\0" * 2**26}, compression=zipfile.ZIP_DEFLATED), "it is compressed"),
+    "compressed otherwise": (lambda: archive(GOOD, compression=zipfile.ZIP_LZMA), "it is compressed"),
     "two records of one name": (lambda: archive(GOOD, names=[("archive/DATA/0", b"\0" * 16)]), "have the same name"),
     "bomb in the pickle": (
         lambda: archive(pickled(op_int(1) * 10**6), compression=zipfile.ZIP_DEFLATED),
-        "are compressed",
+        "it is compressed",
     ),
     "overlapping records": (lambda: overlapping(), "larger than the file"),
     "a large pickle": (lambda: archive(pickled(b"]" + b"N" * (5 * 2**20))), "its pickle is larger than"),
