@@ -46,3 +46,13 @@ def test_a_lowest_score_removes_detections_and_the_mirror_image_adds_some(traine
     for wrong in ({"score": 1.5}, {"batch_size": 0}, {"num_workers": -1}):
         with pytest.raises(ValueError, match=r"score must be|Need batch_size >= 1 and num_workers >= 0"):
             evaluate_detector(run, coco, progress=False, **wrong)
+
+
+def test_batches_have_images_of_one_size_and_results_are_in_the_order_of_the_images(trained, monkeypatch):
+    run, coco, sizes = load_detector(trained[0]), trained[1], []
+    forward = run.model.forward
+    monkeypatch.setattr(run.model, "forward", lambda images: sizes.append({i.shape for i in images}) or forward(images))
+    found = evaluate_detector(run, coco, batch_size=2, num_workers=0, progress=False).results
+    assert [len(size) for size in sizes] == [1, 1]  # every second image is taller
+    ids = [result["image_id"] for result in found]
+    assert ids == sorted(ids) and set(ids) == {10, 20, 30, 40}

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 DETECTOR = {
     "weights_backbone": "classification weights for the PyramidViG, such as imagenet1k, a file or a URL; the first "
     "stages and all batch norms are then frozen",
-    "min_size": "length in pixels to which the short side of an image is resized (default: 800)",
+    "min_size": "length in pixels to which the short side of an image is resized (default: 800); of several such as "
+    "[480, 640, 800], training draws one for each image, and evaluation uses the last",
     "max_size": "largest length in pixels of the long side (default: 1333)",
 }
 SOURCE = "FILE.json or FILE.json:IMAGES (COCO's format), or FOLDER:LIST (Pascal VOC)"

@@ -39,7 +39,8 @@ def evaluate_detector(
         progress: If true, a progress bar is shown.
 
     Returns:
-        The evaluator: `compute()` returns the average precision, `results` the detections in COCO's format.
+        The evaluator: `compute()` returns the average precision, `results` the detections in COCO's format, in the
+        order of the images.
 
     Raises:
         FileNotFoundError: If an image does not exist.
@@ -52,7 +53,9 @@ def evaluate_detector(
         raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
     annotated = open_source(source, classes=detector.class_names)
     dataset = DetectionSet(annotated, masks=detector.masks)
-    loader: Any = DataLoader(dataset, batch_size, num_workers=num_workers, collate_fn=collate)
+    # images of one size are evaluated together, so batches of one size are faster
+    order = sorted(range(len(dataset)), key=lambda i: annotated.records[i].size)
+    loader: Any = DataLoader(dataset, batch_size, sampler=order, num_workers=num_workers, collate_fn=collate)
     if progress:
         from rich.progress import track
 
@@ -67,4 +70,6 @@ def evaluate_detector(
             if score > 0:
                 found = [{key: values[one["scores"] >= score] for key, values in one.items()} for one in found]
             evaluator.update([int(target["image_id"]) for target in targets], found)
+    places = {record.image_id: i for i, record in enumerate(annotated.records)}
+    evaluator.results.sort(key=lambda result: places[result["image_id"]])
     return evaluator
