@@ -111,7 +111,7 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path):
     with pytest.raises(ValueError, match=r"do not fit this PyramidViG \(they look like vig_micro\)"):
         load_classifier("pvig_micro", weights=path)
     with pytest.raises(
-        ValueError, match=r"names published weights, but .*weights\.pth is given too: pass vig_tiny only"
+        ValueError, match=r"names published weights, but .*weights\.pth is given too: pass only vig_tiny"
     ):
         load_classifier("vig_tiny:imagenet1k", weights=path)
     with pytest.raises(ValueError, match=r"weights\.pth is a file: pass the name of its model"):

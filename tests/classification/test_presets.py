@@ -70,6 +70,7 @@ OTHERS = {
     "input_key": ["jpg;png"],
     "target_key": ["fine_label"],
     "schedule": ["step"],
+    "milestones": [(0.5, 0.75)],
     "warmup": ["500 steps", "5%"],
     "on_broken": ["skip"],
     "keep": ["best"],
