@@ -19,6 +19,7 @@ from vig_pyg import vig_micro
 ROOT = Path(__file__).parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TRAINING = ("--epochs", "1", "--num-workers", "0", "--quiet")
+SEGMENTATION = ("--batch-size", "2", "--crop-size", "[32, 32]", "--model", "micro", *TRAINING)
 DETECTION = ("--batch-size", "2", "--options.min_size", "64", "--options.max_size", "64", "--model", "micro", *TRAINING)
 #: Commands, the extras without which they stop, and the extra that their message names then.
 COMMANDS = [
@@ -41,6 +42,10 @@ COMMANDS = [
     (("detect", "evaluate", "detector", "coco/boxes.json", "--quiet"), {"lightning", "pycocotools"}, "train"),
     (("detect", "train", "--train", "coco/boxes.json", "--val", "coco/boxes.json", "--out", "run2", *DETECTION),
      {"lightning", "pycocotools", "matplotlib"}, "train"),
+    (("segment", "predict", "segmenter", "images/val/a/0.png", "--out", "labels"), {"safetensors"}, "hub"),
+    (("segment", "evaluate", "segmenter", "roads", "--quiet"), {"lightning"}, "train"),
+    (("segment", "train", "--train", "roads", "--val", "roads", "--out", "run3", *SEGMENTATION),
+     {"lightning", "jsonargparse"}, "train"),
 ]  # fmt: skip
 FIND = "import importlib.util as u, sys; print(*[name for name in sys.argv[1:] if u.find_spec(name)])"
 NOTHING_YET = ("images of", "epoch", "Run folder")
@@ -48,9 +53,10 @@ NOTHING_YET = ("images of", "epoch", "Run folder")
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A classifier, a detector and images to use and train them with."""
+    """A classifier, a detector, a segmentation network and images to use and train them with."""
     from vig_pyg import artifact
     from vig_pyg.detection import retinanet_pvig
+    from vig_pyg.segmentation import SegmentationPreprocessing, semantic_fpn_pvig
 
     root, noise = tmp_path_factory.mktemp("files"), np.random.default_rng(0)
 
@@ -73,6 +79,17 @@ def files(tmp_path_factory):
     (root / "detector").mkdir()
     artifact.write_config(root / "detector", detector, class_names=["box"], category_ids=[1])
     artifact.write_weights(root / "detector", detector.state_dict())
+    segmenter = semantic_fpn_pvig("micro", num_classes=2, out_channels=16)
+    (root / "segmenter").mkdir()
+    look = SegmentationPreprocessing()
+    artifact.write_config(root / "segmenter", segmenter, class_names=["sky", "road"], preprocessing=look)
+    artifact.write_weights(root / "segmenter", segmenter.state_dict())
+    (root / "roads" / "masks").mkdir(parents=True)
+    for i in range(4):
+        image(root / "roads" / "images" / f"{i}.png", 32)
+        labels = noise.integers(0, 2, (32, 32), dtype=np.uint8)
+        Image.fromarray(labels).save(root / "roads" / "masks" / f"{i}.png")
+    (root / "roads" / "classes.txt").write_text("sky\nroad\n")
     boxes = [{"id": i + 1, "image_id": i, "category_id": 1, "bbox": [8, 8, 30, 30], "area": 900} for i in range(4)]
     for i in range(4):
         image(root / "coco" / f"{i}.png", 64)

@@ -1,5 +1,7 @@
 """One image, one tensor: whatever the file, every way into a model sees the same pixels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,8 +19,13 @@ from vig_pyg.classification import (
     predict,
 )
 from vig_pyg.classification.batches import batches
-from vig_pyg.image_io import read_image
+from vig_pyg.image_io import as_image, read_image, with_channels
 from vig_pyg.preprocess import Preprocessing
+from vig_pyg.segmentation import SegmentationPreprocessing
+from vig_pyg.segmentation.config import Augmentation as SegmentationAugmentation
+from vig_pyg.segmentation.data import SegmentationSet
+from vig_pyg.segmentation.masks import IndexMask
+from vig_pyg.segmentation.records import SegmentationDataset, SegmentationRecord
 
 PLAIN = Augmentation(crop=None, flip=0.0)
 
@@ -128,3 +135,33 @@ def test_an_array_of_bytes_is_the_image_with_these_pixels(tmp_path):
         np.save(tmp_path / "a.npy", np.asarray(image))
         preprocessing = Preprocessing(image_size=9, in_channels=channels)
         assert torch.equal(preprocessing(read_image(tmp_path / "a.npy")), preprocessing(image))
+
+
+def test_segmentation_sees_the_pixels_of_the_others(root, tmp_path):
+    """In training, evaluation and prediction; with the masks of all odd files."""
+    paths = sorted((root / "val" / "odd").iterdir())
+    plain = SegmentationPreprocessing()
+    want = {path.name: Preprocessing(image_size=1).tensor(with_channels(as_image(path), 3)) for path in paths
+            if path.suffix != ".npy"}  # fmt: skip
+    records = []
+    for path in paths:
+        if path.name in want:
+            mask = tmp_path / f"{path.name}.png"
+            Image.new("L", (want[path.name].size(2), want[path.name].size(1))).save(mask)
+            records.append(SegmentationRecord(path, IndexMask(mask)))
+    source = SegmentationDataset("odd", records, ["a", "b"])
+    still = SegmentationAugmentation(scale=(1.0, 1.0), flip="none", color=0)
+    for record in records:
+        one = replace(source, records=[record])
+        size = tuple(want[record.path.name].shape[1:])
+        try:
+            found = [
+                SegmentationSet(one, plain)[0][0],
+                SegmentationSet(one, plain, augmentation=still, crop_size=size)[0][0],
+                plain(read_image(record.path)),
+            ]
+        except ValueError as error:
+            assert "is rotated by its EXIF data" in str(error)  # the same size before and after: see read_mask
+            continue
+        for image in found:
+            torch.testing.assert_close(image, want[record.path.name], rtol=0, atol=1e-6)

@@ -171,7 +171,7 @@ def _check(model: VisionGNN[Any], batches: list[Tensor], path: Path) -> None:
         logits, *choices = session.run(None, {"images": part.cpu().numpy()})
         with _chosen(model, [torch.from_numpy(one) for one in choices] if known else []):
             want = model(part).float().cpu()
-        errors.append((torch.from_numpy(logits) - want).abs().amax(1) / want.std().clamp_min(1e-6))
+        errors.append((torch.from_numpy(logits) - want).abs().flatten(1).amax(1) / want.std().clamp_min(1e-6))
     of_images = torch.cat(errors)
     # If the searches are unknown, so are ties, but most images have none.
     error = float(of_images.max() if known else of_images.median())

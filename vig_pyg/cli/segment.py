@@ -173,9 +173,9 @@ def _evaluate(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from vig_pyg._io.output import check_free, check_no_input, write_file
-    from vig_pyg._requirements import require
+    from vig_pyg._requirements import TRAIN, require
 
-    require("Evaluating a segmentation network", ["torchmetrics"], "train")
+    require("Evaluating a segmentation network", TRAIN, "train")
     from vig_pyg.segmentation.evaluate import evaluate_segmenter
     from vig_pyg.segmentation.load import load_segmenter
     from vig_pyg.segmentation.metrics import scores_of
