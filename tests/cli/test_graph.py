@@ -10,9 +10,12 @@ from tests.common import calibrated
 from tests.images import make_various
 from tests.weights.common import official_file
 from vig_pyg import VisionGNN, pvig_micro, vig_micro
+from vig_pyg.artifact import write_config, write_weights
 from vig_pyg.classification import load_classifier
 from vig_pyg.cli import main
+from vig_pyg.detection import retinanet_pvig
 from vig_pyg.image_io import read_image
+from vig_pyg.segmentation import SegmentationPreprocessing, semantic_fpn_pvig
 
 
 def test_graph_draws_and_does_not_overwrite(trained, capsys, tmp_path):
@@ -125,3 +128,25 @@ def test_an_image_whose_name_is_no_unicode(saved, tmp_path, capsys):
     Image.new("RGB", (8, 8)).save(os.fsdecode(path))
     assert main(["graph", str(saved), os.fsdecode(path), "--out", str(tmp_path / "a.html")]) == 0
     assert rb"caf\udce9.png" in (tmp_path / "a.html").read_bytes()
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_graph_draws_the_networks_of_all_tasks(tmp_path, capsys, task):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 52, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    model, folder = tmp_path / "model", tmp_path / "a.html"
+    model.mkdir()
+    if task == "detection":
+        network = retinanet_pvig("micro", num_classes=1, min_size=32, max_size=64, out_channels=16)
+        write_config(model, network, class_names=["box"], category_ids=[1])
+    else:
+        network = semantic_fpn_pvig("micro", num_classes=1, out_channels=16)
+        write_config(model, network, class_names=["sky"], preprocessing=SegmentationPreprocessing(image_size=32))
+    write_weights(model, network.state_dict())
+    assert main(["graph", str(model), str(tmp_path / "a.png"), "--out", str(folder)]) == 0
+    assert "<h1>a.png</h1>" in folder.read_text()
+    assert main(["graph", str(model), str(tmp_path / "a.png"), "--out", str(tmp_path / "a.pdf")]) == 0
+    for option in (["--image-size", "64"], ["--position", "grid"], ["--weights", "a.pth"]):
+        told = fails(capsys, "graph", model, tmp_path / "a.png", "--out", tmp_path / "b.html", *option)
+        assert f"{option[0]} is an option for classifiers" in told
+    assert not (tmp_path / "b.html").exists()

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import io
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.text import terminal_text
-from vig_pyg.cli._options import add_device, add_model, check_no_model_file, device, load_model
+from vig_pyg.cli._options import add_device, add_model, check_no_model_file, device, import_own_code, load_model
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch_geometric.data import Batch
+
+    from vig_pyg.models import VisionGNN
+    from vig_pyg.preprocess import DecodedImage
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -78,17 +82,51 @@ def run(args: argparse.Namespace) -> None:
     check_no_input([args.out], [args.image])
     check_no_model_file(args, args.out)
     where = device(args)
-    classifier = load_model(args)
+    body, prepare = _network(args)
     try:
-        image = classifier.preprocessing(read_image(args.image))
+        image, pixels = prepare(read_image(args.image))
     except UnreadableImageError as error:
         reason = str(error).rstrip(".")
         raise ValueError(f"{args.image} cannot be read as an image: {reason}.") from error
     with torch.inference_mode():
-        graphs = [graph.cpu() for graph in classifier.model.to(where).graphs(image[None].to(where))]
-    pixels = classifier.preprocessing.restore(image)
+        graphs = [graph.cpu() for graph in body.to(where).graphs(image[None].to(where))]
     write_file(args.out, _drawn(pixels, graphs, args, kind), overwrite=args.overwrite)
     print(terminal_text(args.out))
+
+
+def _network(args: argparse.Namespace) -> tuple[VisionGNN[Any], Callable[[DecodedImage], tuple[Tensor, Tensor]]]:
+    """Return the Vision GNN of a model for any task, and a function from an image to its input and its pixels."""
+    from vig_pyg.artifact import CLASSIFICATION, CONFIG, DETECTION, read_config
+    from vig_pyg.detection.pixels import as_pixels
+    from vig_pyg.loading import load
+    from vig_pyg.models.hub import find_folder, is_hub_name
+
+    name = str(args.model)
+    folder = find_folder(name) if Path(name).is_dir() or is_hub_name(name) else None
+    task = CLASSIFICATION if folder is None else read_config(folder / CONFIG)["task"]
+    if task == CLASSIFICATION:
+        classifier = load_model(args)
+        look = classifier.preprocessing
+        return classifier.model, lambda decoded: ((image := look(decoded)), look.restore(image))
+    for option in ("weights", "image_size", "position"):
+        if getattr(args, option) is not None:
+            flag = f"--{option.replace('_', '-')}"
+            raise ValueError(f"{flag} is an option for classifiers, but {name} is a model for {task}: leave it out.")
+    import_own_code(args)
+    found: Any = load(name)
+
+    def of_detector(decoded: DecodedImage) -> tuple[Tensor, Tensor]:
+        look = found.model.transform
+        image = look([as_pixels(decoded) / 255])[0].tensors.images[0]
+        mean, std = (image.new_tensor(values)[:, None, None] for values in (look.image_mean, look.image_std))
+        return image, (image * std + mean).clamp(0, 1)
+
+    def of_segmenter(decoded: DecodedImage) -> tuple[Tensor, Tensor]:
+        look = found.preprocessing
+        image = look(decoded)
+        return image, (image * look.std + look.mean).clamp(0, 1)
+
+    return (found.model.backbone.body, of_detector) if task == DETECTION else (found.model.body, of_segmenter)
 
 
 def _check_out(out: Path, *, overwrite: bool) -> str:
