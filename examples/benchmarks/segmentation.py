@@ -5,8 +5,9 @@ r"""Semantic segmentation of road scenes from random weights: CamVid at 240 x 18
         --head smp --out runs/camvid_smp
     uv run python examples/benchmarks/segmentation.py report --data camvid240 runs/camvid_0 runs/camvid_1 ...
 
-`camvid240` has `train/` and `val/` with `images/` and `masks/`, and `classes.txt`. `report` evaluates each run once
-more on `val/` at its full size, and writes `results/segmentation_camvid.json`, the curves and six drawn images.
+A run that was stopped goes on if its command is given again. `camvid240` has `train/` and `val/` with `images/` and
+`masks/`, and `classes.txt`. `report` evaluates each run once more on `val/` at its full size, and writes
+`results/segmentation_camvid.json`, the curves and six drawn images.
 """
 
 from __future__ import annotations
@@ -121,12 +122,13 @@ def train(args: argparse.Namespace) -> None:
     data = load_data(config)
     model = make(config, args.head, len(data.class_names))
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {args.head}, seed {args.seed}")
-    wall, cpu = time.perf_counter(), time.process_time()
-    last = fit(model, data, config, args.out, progress=False)
+    wall, cpu, resumed = time.perf_counter(), time.process_time(), args.out.exists()
+    last = fit(model, data, config, args.out, progress=False, resume=resumed)
     about = {
         **environment(),
         "head": args.head,
         "seed": args.seed,
+        "resumed (the minutes are those of the last part)": resumed,
         "minutes": (time.perf_counter() - wall) / 60,
         "CPU minutes": (time.process_time() - cpu) / 60,
     }
