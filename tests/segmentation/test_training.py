@@ -201,7 +201,7 @@ def test_other_classes_than_at_the_beginning(tmp_path):
     data, out = make_folder(tmp_path / "data", count=4), tmp_path / "run"
     fit(plan(data, epochs=1), out)
     (data / "classes.txt").write_text("sky\nroad\nbush\n")
-    with pytest.raises(ValueError, match=r"classes of .* are not those with which the run in .*run started"):
+    with pytest.raises(ValueError, match=r"classes of .* differ from those with which the run in .*run started"):
         fit(plan(data, epochs=1), out, resume=True)
 
 
