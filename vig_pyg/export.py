@@ -117,14 +117,20 @@ def _write(model: VisionGNN[Any], images: Tensor, path: Path, sides: dict[int, A
             f"({_reason(error)}): use another graph or operator, or torch.export.export."
         ) from error
     assert made is not None
+    shape: Any = made.model.graph.inputs[0].shape
+    for i in dynamic:
+        if isinstance(shape[i], int):  # some of the exporter's strategies fix a size silently
+            raise ValueError(
+                f"The exporter fixed the {('batch size', '', 'image height', 'image width')[i]} of this model at "
+                f"{shape[i]}: its graph ({model.config.graph!r}) depends on it. Export a model with graph='knn'."
+            )
     made.save(path)
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of the cause of the exporter's error, which lists hundreds of lines."""
-    return next((line for line in str(error.__cause__ or error).splitlines() if line.strip()), type(error).__name__)[
-        :300
-    ]
+    """Return the first line of the cause of the exporter's error, which has hundreds of lines."""
+    lines = (line for line in str(error.__cause__ or error).splitlines() if line.strip())
+    return next(lines, type(error).__name__)[:300]
 
 
 def _smallest(model: VisionGNN[Any]) -> int:
@@ -158,11 +164,6 @@ def _check(model: VisionGNN[Any], batches: list[Tensor], path: Path) -> None:
     if importlib.util.find_spec("onnxruntime") is None:
         return
     session, searches = _session(path)
-    if not isinstance(session.get_inputs()[0].shape[0], str):
-        raise ValueError(
-            f"The exporter fixed the batch size of this model at {IMAGES}: its graph ({model.config.graph!r}) depends "
-            "on the number of images. Export a model with graph='knn'."
-        )
     images, *others = batches
     # If the numbers differ, a user's builder has a search of its own.
     known = searches == _count_searches(model, images[:1])
