@@ -26,11 +26,11 @@ from harness import RESULTS, environment
 from torch import Tensor, nn
 
 from vig_pyg import register_model
+from vig_pyg._figure import figure
 from vig_pyg.config import PyramidViGConfig
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.engine import fit
 from vig_pyg.engine.config_file import to_values
-from vig_pyg.engine.plots import draw_curves
 from vig_pyg.segmentation.config import SegmentationConfig
 from vig_pyg.segmentation.data import SegmentationSet, collate
 from vig_pyg.segmentation.draw import draw_labels
@@ -38,6 +38,7 @@ from vig_pyg.segmentation.loading import load_data, make_segmenter, read_run
 from vig_pyg.segmentation.metrics import scores_of
 from vig_pyg.segmentation.module import count_pixels
 from vig_pyg.segmentation.records import read_mask
+from vig_pyg.segmentation.segmenter import logits_of
 from vig_pyg.segmentation.sources import open_source
 
 #: A backbone of 3.8 M parameters, between `pvig_micro` and `pvig_tiny`.
@@ -98,9 +99,7 @@ class SmpFPN(nn.Module):
         found: nn.Module = self.network.encoder
         return found
 
-    def forward(self, images: Tensor | list[Tensor]) -> dict[str, Any]:
-        if not isinstance(images, Tensor):
-            return {"out": [self(image[None])["out"][0] for image in images]}
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
         height, width = images.shape[2:]
         padded = F.pad(images, (0, -width % 32, 0, -height % 32))
         return {"out": self.network(padded)[..., :height, :width]}
@@ -142,25 +141,26 @@ def rows_of(folder: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
-def evaluated(run: Path, data: Path, draw: int) -> tuple[dict[str, Any], list[Any]]:
+def evaluated(run: Path, data: Path, pictured: int) -> tuple[dict[str, Any], list[Any]]:
     """The scores of a run at the full size of the masks, by the saved weights, and images with the masks beside."""
     from torchmetrics.classification import MulticlassConfusionMatrix
 
     from vig_pyg.weights import read_state
 
-    about = json.loads((run / "about.json").read_text())
+    ended = (run / "about.json").is_file()
+    about = json.loads((run / "about.json").read_text()) if ended else {"head": "ours", "stopped": "the best epoch"}
     config = read_run(run)
     source = open_source(data / "val")
     model = make(config, about["head"], len(source.class_names)).eval()
-    model.load_state_dict(read_state(run / "model.safetensors"))
+    model.load_state_dict(read_state(run / ("model.safetensors" if ended else "best.safetensors")))
     confusion = MulticlassConfusionMatrix(len(source.class_names), ignore_index=255)
     pictures = []
     dataset = SegmentationSet(source, config.preprocessing)
     for start in range(0, len(dataset), 8):
         images, labels = collate([dataset[i] for i in range(start, min(start + 8, len(dataset)))])
-        for found, truth in zip(model(images)["out"], labels, strict=True):
+        for found, truth in zip(logits_of(model, images), labels, strict=True):
             count_pixels(confusion, found.argmax(0), truth)
-    for record in source.records[:: max(1, len(source.records) // 6)][:draw]:
+    for record in source.records[:: max(1, len(source.records) // 6)][:pictured]:
         pixels = read_pixels(record.path)
         found = model(config.preprocessing.of_pixels(pixels)[None])["out"][0].argmax(0)
         truth = read_mask(record, len(source.class_names))
@@ -178,6 +178,24 @@ def evaluated(run: Path, data: Path, draw: int) -> tuple[dict[str, Any], list[An
     }, pictures
 
 
+def draw(results: list[dict[str, Any]], path: Path) -> None:
+    """The training loss and the mean IoU of all runs over the epochs."""
+    fig = figure(9, 3.6)
+    left, right = fig.subplots(1, 2)
+    for found in results:
+        name = f"{found['about']['head']}, {found['run'].replace('_', ' ')}"
+        for axes, column, scale in ((left, "train_loss", 1), (right, "val_mIoU", 100)):
+            points = [(row["epoch"], scale * row[column]) for row in found["epochs"] if column in row]
+            label = f"{name}: {points[-1][1]:.1f} %" if scale > 1 else name
+            axes.plot(*zip(*points, strict=True), marker=".", label=label)
+    left.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    right.set(xlabel="epoch", ylabel="mean IoU on val/, %")
+    for axes in (left, right):
+        axes.legend(frameon=False, fontsize=8)
+        axes.grid(alpha=0.3)
+    fig.savefig(path)
+
+
 def report(args: argparse.Namespace) -> None:
     from PIL import Image
 
@@ -187,10 +205,10 @@ def report(args: argparse.Namespace) -> None:
         results.append(found)
         pictures += drawn
         print(f"{run.name}: mIoU {100 * found['mIoU']:.2f} %, pixels {100 * found['pixel accuracy']:.2f} %")
-        draw_curves(found["epochs"]).savefig(RESULTS / f"segmentation_{run.name}.png")
     plan = {key: value for key, value in to_values(read_run(args.runs[0])).items() if key not in ("train", "val")}
     content = {"environment": environment(), "plan": plan, "runs": results}
     (RESULTS / "segmentation_camvid.json").write_text(json.dumps(content, indent=1) + "\n")
+    draw(results, RESULTS / "segmentation_camvid.png")
     height = max(picture.height for pair in pictures for picture in pair)
     width = pictures[0][0].width
     page = Image.new("RGB", (4 * width + 12, 3 * (height + 4)), "white")

@@ -3,7 +3,9 @@ import torch
 from torch import nn
 
 from tests.segmentation.common import plan, segmenter
-from vig_pyg.engine import TrainConfig
+from tests.segmentation.scenes import make_folder
+from vig_pyg.engine import TrainConfig, fit
+from vig_pyg.segmentation.loading import load_data
 from vig_pyg.segmentation.losses import class_weights, cross_entropy, dice_loss, ohem_cross_entropy
 from vig_pyg.segmentation.module import SegmentationModule
 
@@ -78,3 +80,20 @@ def test_the_backbone_of_other_models_is_found(name):
     assert one.backbone() == [getattr(model, name)]
     assert not any(p.requires_grad for p in getattr(model, name).parameters())
     assert all(p.requires_grad for p in model.decoder.parameters())
+
+
+def test_a_network_with_torchvision_s_interface_is_trained_and_evaluated(tmp_path):
+    """It takes batches of one size only, as torchvision's networks do."""
+
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone, self.classifier = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 1)
+
+        def forward(self, images):
+            assert images.dim() == 4
+            return {"out": self.classifier(self.backbone(images).relu())}
+
+    config = plan(make_folder(tmp_path / "data", count=4), epochs=1, batch_size=2)
+    last = fit(Plain(), load_data(config), config, tmp_path / "run", progress=False)
+    assert last["val_mIoU"] > 0

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vig_pyg.segmentation.heads import resize_map
 from vig_pyg.segmentation.preprocess import Size
+from vig_pyg.segmentation.segmenter import logits_of
 
 #: Number of windows that pass through the network together.
 WINDOWS = 8
@@ -79,7 +80,7 @@ def probabilities(model: nn.Module, images: Sequence[Tensor], sizes: Sequence[Si
 
 def _of_images(model: nn.Module, images: Sequence[Tensor], how: Inference) -> list[Tensor]:
     if how.window is None:
-        return [logits.float().softmax(0) for logits in model(list(images))["out"]]
+        return [logits.float().softmax(0) for logits in logits_of(model, list(images))]
     return [_by_windows(model, image, how.window, how.strides) for image in images]
 
 

@@ -13,6 +13,7 @@ from vig_pyg.segmentation.heads import resize_map
 from vig_pyg.segmentation.losses import class_weights, cross_entropy, dice_loss, ohem_cross_entropy
 from vig_pyg.segmentation.masks import IGNORED
 from vig_pyg.segmentation.metrics import scores_of
+from vig_pyg.segmentation.segmenter import logits_of
 
 
 class SegmentationModule(Task):
@@ -68,7 +69,7 @@ class SegmentationModule(Task):
 
     def validation_step(self, batch: tuple[list[Tensor], list[Tensor]], _: int) -> None:
         images, labels = batch
-        for logits, truth in zip(self.scored[0](images)["out"], labels, strict=True):
+        for logits, truth in zip(logits_of(self.scored[0], images), labels, strict=True):
             if logits.shape[1:] != truth.shape:  # the image was resized, but its mask was not
                 logits = resize_map(logits[None], truth.shape)[0]
             count_pixels(self.confusion, logits.argmax(0), truth)

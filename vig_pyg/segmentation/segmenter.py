@@ -90,6 +90,22 @@ class Segmenter(nn.Module):
         return [resize_map(logits[j : j + 1], images[i].shape[1:])[0] for j, i in enumerate(index)]
 
 
+def logits_of(model: nn.Module, images: Maps) -> Maps:
+    """Return the logits of images of one size or of several, from any network with torchvision's interface.
+
+    Args:
+        model: A `Segmenter`, which takes images of several sizes together, or any other network from
+            `(B, C, H, W)` to `{"out": (B, num_classes, H, W)}`, which takes them one by one.
+        images: A tensor `(B, C, H, W)`, or a list of `(C, H_i, W_i)`.
+
+    Shapes: a tensor `(B, num_classes, H, W)`, or a list of `(num_classes, H_i, W_i)`.
+    """
+    if isinstance(images, Tensor) or isinstance(model, Segmenter):
+        found: Maps = model(images)["out"]
+        return found
+    return [model(image[None])["out"][0] for image in images]
+
+
 def _enlarged(image: Tensor, patch: int) -> Tensor:
     """Enlarge images `(..., C, H, W)` so that no side is shorter than a patch; others are returned unchanged."""
     if not isinstance(image, Tensor) or image.dim() < 3 or (image.size(-2) >= patch and image.size(-1) >= patch):
