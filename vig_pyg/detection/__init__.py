@@ -1,6 +1,6 @@
 """Object detection and instance segmentation: torchvision's detectors with PyramidViG as the backbone.
 
-The detectors need nothing but the core packages. Training, evaluation and prediction (`vig_pyg.engine.fit` with
+The detectors need only the core packages. Training, evaluation and prediction (`vig_pyg.engine.fit` with
 `vig_pyg.detection.loading`) need the extras `train` and `detection`.
 """
 

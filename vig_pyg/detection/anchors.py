@@ -19,7 +19,7 @@ class StrideAnchors(AnchorGenerator):
     """Anchors at given strides.
 
     torchvision computes the stride as the padded size divided by the size of the map. This is wrong if the size of a
-    map was rounded up (25 cells to 13). Then the anchors on coarse maps depend on the padding, and so on the other
+    map was rounded up (25 cells to 13). The anchors on coarse maps then depend on the padding, and thereby on the other
     images of the batch.
 
     Args:
@@ -37,9 +37,15 @@ class StrideAnchors(AnchorGenerator):
         self.strides = tuple(strides)
 
     def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
-        """Return the anchors of each image, `(A, 4)`, map by map; those in the padding are moved far outside."""
+        """Return the anchors of each image, `(A, 4)`, map by map; anchors in the padding are moved far outside.
+
+        Args:
+            image_list: The images (`RaggedImages`, and the sizes of the resized images).
+            feature_maps: The feature maps, finest first.
+        """
         dtype, device = feature_maps[0].dtype, feature_maps[0].device
-        self.set_cell_anchors(torch.promote_types(dtype, torch.float32), device)  # bfloat16 cannot represent 1333
+        # Bfloat16 cannot represent sizes such as 1333.
+        self.set_cell_anchors(torch.promote_types(dtype, torch.float32), device)
         strides = [[torch.tensor(stride, device=device)] * 2 for stride in self.strides]
         grids: list[list[int]] = [list(m.shape[-2:]) for m in feature_maps]
         anchors = self.grid_anchors(grids, strides)

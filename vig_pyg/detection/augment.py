@@ -22,6 +22,12 @@ def augment(augmentation: Augmentation, image: Tensor, target: Target) -> Sample
         augmentation: The random changes.
         image: The image as uint8 `(3, H, W)`.
         target: The objects of the image; objects outside of the crop are omitted from the result.
+
+    Example:
+        >>> from vig_pyg.detection.config import Augmentation
+        >>> target = {"boxes": torch.tensor([[1.0, 1.0, 3.0, 3.0]]), "labels": torch.ones(1, dtype=torch.long)}
+        >>> augment(Augmentation(flip="none"), torch.zeros(3, 4, 5, dtype=torch.uint8), target)[0].shape
+        torch.Size([3, 4, 5])
     """
     size = (image.size(1), image.size(2))
     target = {**target, "boxes": tv_tensors.BoundingBoxes(target["boxes"], format="XYXY", canvas_size=size)}

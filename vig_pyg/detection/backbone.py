@@ -23,10 +23,10 @@ from vig_pyg.models import PyramidViG
 class PyramidFeatures(nn.Module):
     """PyramidViG and a feature pyramid network: the backbone of torchvision's detectors.
 
-    The network processes every image at its own size, as a ragged batch. So no padded patch is a source or a target of
-    an edge, or part of the statistics of a batch norm. Only the final maps are padded with zeros to a common size, and
-    the feature pyramid also uses zeros beyond an image. So a map does not depend on the other images of its batch,
-    except through batch statistics in training.
+    The network processes every image at its own size, as a ragged batch. Therefore padding never becomes a node of the
+    graph, or part of the statistics of a batch norm. Only the final maps are padded with zeros to a common size, and
+    the feature pyramid also uses zeros beyond an image. Therefore a map does not depend on the other images of its
+    batch, except through batch statistics in training.
 
     Args:
         body: The network; its classifier is removed.
@@ -81,7 +81,7 @@ class PyramidFeatures(nn.Module):
             images = RaggedImages(list(images), self.divisor)
         parts, (height, width) = images.images, images.shape[2:]
         same = len({part.shape for part in parts}) == 1
-        # The method of the class, because that of timm's form of a pyramid returns more than maps.
+        # This calls the method of the class, because timm's version of a pyramid returns more than maps.
         maps = PyramidViG.forward_intermediates(
             self.body, torch.stack(parts) if same else parts, [s - 1 for s in self.stages]
         )
@@ -129,6 +129,11 @@ def freeze_layers(body: PyramidViG, trainable_layers: int) -> None:
 
     Raises:
         ValueError: If `trainable_layers` is out of range.
+
+    Example:
+        >>> body = PyramidViG("micro"); freeze_layers(body, 0)
+        >>> any(part.requires_grad for part in body.stages.parameters())
+        False
     """
     layers: list[list[nn.Module]] = [[stage] for stage in reversed(body.stages)] + [[body.stem, body.pos_embed]]
     if not 0 <= trainable_layers <= len(layers):

@@ -39,7 +39,7 @@ class DetectorOptions:
         trainable_layers: Number of trained layers in the order stage 4, 3, 2, 1, stem. The default is 3 with
             `weights_backbone`, as in torchvision, and 5 without.
         norm: Kind of the batch norms of the PyramidViG: `"frozen"` (the default with `weights_backbone`, because
-            detection batches are too small for statistics), `"batch"` (the default without), `"sync"` (over devices).
+            detection batches are too small for statistics), `"batch"` (the default otherwise), `"sync"` (over devices).
         out_channels: Width of the feature pyramid and of the heads; 256 in torchvision.
         anchor_scale: Side length of the smallest anchor of a map divided by the stride of the map. The default is 4 for
             RetinaNet and 8 for the others, as in torchvision; smaller objects need a smaller value.

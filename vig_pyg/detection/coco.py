@@ -14,7 +14,7 @@ from vig_pyg.detection.coco_objects import called, read_things
 from vig_pyg.detection.records import DetectionDataset, ImageRecord, OnBad
 from vig_pyg.detection.turns import settle
 
-#: Largest file that is read: COCO's own have half a gigabyte, and Python needs about ten times as much memory.
+#: Largest file that is read. COCO's own files have half a gigabyte, and Python needs about ten times as much memory.
 MAX_BYTES = 2**31
 _log = logging.getLogger(__name__)
 
@@ -22,9 +22,9 @@ _log = logging.getLogger(__name__)
 def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnBad = "drop") -> DetectionDataset:
     """Read the images and objects of a COCO file.
 
-    Labels number the categories from 1, in the order of their IDs. Crowds (`iscrowd`) are marked. Numbers and flags may
-    be text, and file names may contain backslashes. An object without a box gets the bounding box of its outline, and
-    an image without width and height gets the size of its file.
+    Labels are the positions of the categories, from 1, in the order of their IDs. Crowds (`iscrowd`) are marked.
+    Numbers and flags may be text, and file names may contain backslashes. An object without a box gets the bounding box
+    of its outline, and an image without width and height gets the size of its file.
 
     Args:
         path: The JSON file.
@@ -35,6 +35,11 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
     Raises:
         FileNotFoundError: If the file or an image does not exist.
         ValueError: If the file is not in COCO's format; the message names the entry and the reason.
+
+    Example:
+        >>> read_coco("/nowhere.json")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no COCO file at /nowhere.json.
     """
     path = Path(path)
     content = read_content(path)
@@ -70,6 +75,11 @@ def read_content(path: Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If it is not a JSON object, or too large.
+
+    Example:
+        >>> read_content(Path("/nowhere.json"))
+        Traceback (most recent call last):
+        FileNotFoundError: There is no COCO file at /nowhere.json.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no COCO file at {path}.")
@@ -133,7 +143,7 @@ def _users(annotations: list[dict[str, Any]], path: Path) -> dict[str, set[int]]
 
 
 def _categories(entries: list[dict[str, Any]], used: set[int], path: Path) -> list[tuple[int, str]]:
-    """Return category IDs and names sorted by ID; of IDs with the same name, the one that objects use."""
+    """Return category IDs and names sorted by ID; of IDs with one name, the one that objects use."""
     found: dict[int, str] = {}
     for i, entry in enumerate(entries):
         number = _value(as_whole, entry, "id", f"categories[{i}]", path)
@@ -161,7 +171,7 @@ def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path
     if images is not None:
         tried = [Path(images)]
     folder = next((folder for folder in tried if _find(folder, names[0]) is not None), None)
-    if folder is None and len(names) > 1:  # the first may be missing
+    if folder is None and len(names) > 1:  # the first image may be missing
         folder = next((folder for folder in tried if any(_find(folder, n) is not None for n in names[1:9])), None)
     if folder is None:
         places = ", ".join(str(folder) for folder in tried)

@@ -16,7 +16,7 @@ from vig_pyg.detection.turns import turn_boxes_back, turn_maps_back, turned_size
 
 #: COCO's summary by position: average over IoU 0.5 to 0.95, IoU 0.5, IoU 0.75, small, medium, large; recall of 100.
 SUMMARY = {"AP": 0, "AP50": 1, "AP75": 2, "AP_small": 3, "AP_medium": 4, "AP_large": 5, "AR": 8}
-#: From this probability on a pixel belongs to an object.
+#: Smallest probability with which a pixel belongs to an object.
 MASK_THRESHOLD = 0.5
 
 
@@ -28,9 +28,17 @@ def to_results(image_id: int, found: dict[str, Tensor], category_ids: list[int])
         found: `boxes (n, 4)` (x1, y1, x2, y2), `labels (n,)`, `scores (n,)` and, for outlines, `masks (n, 1, H, W)`.
         category_ids: Category ID of each label, starting with label 1. Label 0 is background and is omitted.
 
+    Shapes: boxes `(n, 4)` to n dicts.
+
     Returns:
         A dict for each object with `image_id`, `category_id`, `bbox` (x, y, width, height), `score` and, for
         outlines, `segmentation` (run lengths).
+
+    Example:
+        >>> import torch
+        >>> boxes, labels = torch.tensor([[1.0, 2.0, 4.0, 8.0]]), torch.tensor([1])
+        >>> to_results(7, {"boxes": boxes, "labels": labels, "scores": torch.ones(1)}, [18])[0]["bbox"]
+        [1.0, 2.0, 3.0, 6.0]
     """
     boxes, labels, scores = found["boxes"].tolist(), found["labels"].tolist(), found["scores"].tolist()
     results: list[dict[str, Any]] = []
@@ -68,7 +76,12 @@ class CocoEvaluator:
         self.results = []
 
     def update(self, image_ids: Iterable[int], found: Iterable[dict[str, Tensor]]) -> None:
-        """Add detections in upright images (see `to_results`), in the orientation of the annotations."""
+        """Add detections in upright images (see `to_results`), in the orientation of the annotations.
+
+        Args:
+            image_ids: IDs of the images.
+            found: The detections of each image.
+        """
         for image_id, part in zip(image_ids, found, strict=True):
             self.results += to_results(image_id, self._turned_back(image_id, part), self.source.category_ids)
 
@@ -91,7 +104,7 @@ class CocoEvaluator:
 
         scores: dict[str, float] = {}
         for kind, prefix in self.kinds.items():
-            with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
+            with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints to stdout
                 run = COCOeval(self.truth, self._found(kind), kind)
                 run.evaluate()
                 run.accumulate()
@@ -102,8 +115,8 @@ class CocoEvaluator:
         return scores
 
     def _found(self, kind: str) -> Any:
-        results = [dict(result) for result in self.results]  # pycocotools writes into them
-        if kind == "segm":  # then sizes are those of outlines
+        results = [dict(result) for result in self.results]  # pycocotools modifies the entries
+        if kind == "segm":  # areas are then computed from the outlines
             for result in results:
                 del result["bbox"]
         if results:

@@ -79,7 +79,16 @@ def read_things(
 
 
 def called(entry: dict[str, Any], i: int) -> str:
-    """Return the name of an annotation for messages: its `id`, or its index in the file."""
+    """Return the name of an annotation for messages: its `id`, or its index in the file.
+
+    Args:
+        entry: The annotation.
+        i: Its index in the file.
+
+    Example:
+        >>> called({"id": 12}, 0), called({}, 3)
+        ('annotation 12', 'annotations[3]')
+    """
     number = entry.get("id")
     return f"annotations[{i}]" if number is None else f"annotation {str(number)[:40]}"
 

@@ -37,16 +37,16 @@ class Augmentation:
 
     Args:
         flip: Random flips: `none`, `h` (left-right), or `hv` (left-right and up-down).
-        scale: Smallest and largest factor by which an image is zoomed before it is cropped or padded to its size,
-            from 0.01 to 16; `[1, 1]` is off.
-        color: Largest relative change of brightness, contrast and saturation; 0 is off.
+        scale: Smallest and largest factor by which an image is zoomed before it is cropped or padded to its size, from
+            0.01 to 16; `[1, 1]` disables this.
+        color: Largest relative change of brightness, contrast and saturation; 0 disables it.
         jitter: Large-scale jitter (arXiv 2012.07177): smallest and largest factor by which an image is zoomed, from
-            0.01 to 16; factor 1 is the largest size that fits into a square of `jitter_size`. What is larger than
-            the square is cropped at random; nothing is padded, because padding would become nodes of the graph. The
-            detector then does not resize training images. `[0.1, 2]` is published; null is off.
-        jitter_size: Side length of that square in pixels; 1024 is published.
-        copy_paste: Probability that objects of another random training image are pasted into an image
-            (arXiv 2012.07177), which needs outlines; 0 is off.
+            0.01 to 16; factor 1 is the largest size that fits into a square of `jitter_size`. A larger image is cropped
+            at random to the square; a smaller one is not padded, because padding would become nodes of the graph. The
+            detector then does not resize training images. The published value is `[0.1, 2]`; null disables it.
+        jitter_size: Side length of that square in pixels; the published value is 1024.
+        copy_paste: Probability that objects of another random training image are pasted into an image (arXiv
+            2012.07177), which needs outlines; 0 disables it.
 
     Raises:
         ValueError: If a value is out of its bounds, a range is empty, or `scale` and `jitter` are both on.
@@ -84,8 +84,8 @@ class DetectionConfig(TrainConfig):
         val: Images to evaluate on, in the same form.
         detector: Detector on the pyramid's feature maps; `maskrcnn` learns outlines too.
         model: Size of the PyramidViG.
-        options: Options of the detector and of the PyramidViG by their names, such as `anchor_scale` or
-            `drop_path_rate` (see `DetectorOptions`); the number of classes comes from the annotations.
+        options: Options of the detector and of the PyramidViG by name, such as `anchor_scale` or `drop_path_rate` (see
+            `DetectorOptions`); the number of classes comes from the annotations.
         on_bad: How to handle an object whose box or outline cannot be used: `drop` it with a warning, or `stop`.
         augmentation: Random changes of each training image.
         aspect_grouping: Fill each batch with images that are all wide, or all tall, so that less of the last feature

@@ -35,7 +35,7 @@ def paste_objects(image: Tensor, target: Target, source: Tensor, objects: Target
     chosen = torch.rand(len(objects["labels"])) < 0.5
     height, width = image.shape[1:]
     top, left = (_offset(side, other) for side, other in zip(image.shape[1:], source.shape[1:], strict=True))
-    place = (left, width - source.size(2) - left, top, height - source.size(1) - top)  # a negative number crops
+    place = (left, width - source.size(2) - left, top, height - source.size(1) - top)  # negative padding crops
     pasted = _moved({key: values[chosen] for key, values in objects.items() if key != "image_id"}, place, left, top)
     covered = (pasted["masks"] > 0).any(0)  # (M, H, W) -> (H, W)
     image = torch.where(covered, F.pad(source, place), image)
@@ -50,7 +50,7 @@ def _offset(side: int, other: int) -> int:
 
 
 def _moved(objects: Target, place: tuple[int, int, int, int], left: int, top: int) -> Target:
-    """Return the objects at their new place; those that have no visible pixel or no box there are omitted."""
+    """Return the objects at their new position; objects without a visible pixel or a box are omitted."""
     masks = F.pad(objects["masks"], place)
     height, width = masks.shape[1:]
     boxes = objects["boxes"] + objects["boxes"].new_tensor([left, top, left, top])
@@ -60,12 +60,13 @@ def _moved(objects: Target, place: tuple[int, int, int, int], left: int, top: in
 
 
 def _uncovered(target: Target, covered: Tensor) -> Target:
-    """Return the objects of an image of which something is visible beside the covered pixels."""
+    """Return the objects of an image that are not completely covered."""
     masks = target["masks"] * ~covered
     changed = (masks != target["masks"]).flatten(1).any(1)  # (N, H, W) -> (N,)
     gone = changed & ~(masks > 0).flatten(1).any(1)
     boxes, partly = target["boxes"].clone(), changed & ~gone
     if partly.any():
-        boxes[partly] = masks_to_boxes(masks[partly]) + boxes.new_tensor([0, 0, 1, 1])  # pixels to borders
+        # Converts pixel indices to box borders.
+        boxes[partly] = masks_to_boxes(masks[partly]) + boxes.new_tensor([0, 0, 1, 1])
     found = {**target, "boxes": boxes, "masks": masks}
     return {key: values if key == "image_id" else values[~gone] for key, values in found.items()}

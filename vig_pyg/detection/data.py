@@ -42,6 +42,11 @@ def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad:
     Raises:
         FileNotFoundError: If a file or folder does not exist.
         ValueError: If the text has another form, or the content is invalid.
+
+    Example:
+        >>> open_source("/nowhere.json")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no COCO file at /nowhere.json.
     """
     text = str(source)
     head, _, tail = text.rpartition(":")
@@ -64,8 +69,8 @@ class DetectionSet(Dataset[Sample]):
     Args:
         source: The annotated images.
         masks: If true, outlines are decoded to masks.
-        augmentation: Random changes of the images, for training; with `copy_paste`, outlines are needed too, and other
-            objects than those of the image may be in it.
+        augmentation: Random changes of the images, for training; with `copy_paste`, outlines are needed too, and an
+            item may contain objects of other images.
 
     Raises:
         ValueError: If outlines are needed and no object has an outline, or if an outline is missing or unusable and
@@ -89,7 +94,7 @@ class DetectionSet(Dataset[Sample]):
         if isinstance(item, tuple):
             with seeded(item[1]):
                 return self[item[0]]
-        if item is None:  # a padding item of one of several processes
+        if item is None:  # this is a padding item, which fills up the batch of a process
             return torch.zeros(3, 1, 1), {}
         if self.copy_paste and float(torch.rand(())) < self.copy_paste:
             other = int(torch.randint(len(self), ()))
@@ -101,7 +106,7 @@ class DetectionSet(Dataset[Sample]):
         return image / 255, target
 
     def _augmented(self, index: int, *, masks: bool) -> Sample:
-        """Return the pixels of an image and its objects, augmented except for pasted objects."""
+        """Return the pixels and the objects of an image, augmented, but without pasted objects."""
         record = self.source.records[index]
         try:
             image = read_pixels(record.path)
@@ -140,14 +145,33 @@ class DetectionSet(Dataset[Sample]):
 def decode_mask(thing: Annotation, size: tuple[int, int]) -> Tensor:
     """Decode the outline of an object to a mask of 0 and 1, `(H, W)`.
 
+    Args:
+        thing: The object.
+        size: Height and width of the image.
+
     Raises:
         OutlineError: If the outline cannot be used (see `read_outline`).
+
+    Example:
+        >>> square = Annotation(box=(1, 1, 3, 3), label=1, segmentation=[1, 1, 3, 1, 3, 3, 1, 3])
+        >>> int(decode_mask(square, (4, 5)).sum())
+        4
     """
     return torch.from_numpy(read_outline(thing.segmentation, size).mask())
 
 
 def collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
-    """Collate images of any sizes into lists."""
+    """Collate images of any sizes into lists.
+
+    Args:
+        samples: Images with their targets.
+
+    Shapes: images `(3, H_i, W_i)`.
+
+    Example:
+        >>> images, targets = collate([(torch.zeros(3, 4, 4), {}), (torch.zeros(3, 2, 6), {})]); len(images)
+        2
+    """
     images, targets = zip(*samples, strict=True)
     return list(images), list(targets)
 

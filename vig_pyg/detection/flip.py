@@ -14,8 +14,8 @@ from vig_pyg.detection.transform import Target
 def detect_with_flip(model: nn.Module, images: Sequence[Tensor]) -> list[Target]:
     """Detect objects in images and in their mirror images (left-right), and return both without duplicates.
 
-    Of boxes of one class that overlap by more than the threshold of the detector, the one with the highest score is
-    kept, as within one image. This takes twice the time.
+    If boxes of one class overlap by more than the detector's threshold, the box with the highest score is kept, as
+    within one image. The detection takes twice the time.
 
     Args:
         model: A detector in evaluation mode.
@@ -31,7 +31,7 @@ def detect_with_flip(model: nn.Module, images: Sequence[Tensor]) -> list[Target]
         ['boxes', 'labels', 'scores']
     """
     found, mirrored = model(list(images)), model([image.flip(-1) for image in images])
-    options = getattr(model, "roi_heads", model)  # where R-CNN models have their thresholds
+    options = getattr(model, "roi_heads", model)  # R-CNN models have their thresholds in `roi_heads`
     threshold, limit = getattr(options, "nms_thresh", 0.5), getattr(options, "detections_per_img", 100)
     return [
         _merged(first, _mirrored(second, image.size(-1)), threshold, limit)

@@ -95,7 +95,15 @@ class ObjectDetector:
 
 
 def find_device(device: str | torch.device | None) -> torch.device:
-    """Return the device that is named; without a name a CUDA GPU if there is one, else the CPU."""
+    """Return the device with this name; by default a CUDA GPU if there is one, otherwise the CPU.
+
+    Args:
+        device: The name of the device, or `None`.
+
+    Example:
+        >>> find_device("cpu")
+        device(type='cpu')
+    """
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
@@ -166,6 +174,11 @@ def load_detector(source: str | Path) -> ObjectDetector:
         FileNotFoundError: If the folder is not that of a detector, or no epoch is finished yet.
         ConnectionError: If the hub has no such model, or cannot be reached.
         ValueError: If a value in the configuration is out of range, or the weights do not match it.
+
+    Example:
+        >>> load_detector("/nowhere")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no folder /nowhere, and this is not a valid name on the hub.
     """
     path = Path(source)
     begun = (path / CONFIG).is_file() and not (path / WEIGHTS).is_file()
@@ -173,7 +186,7 @@ def load_detector(source: str | Path) -> ObjectDetector:
         raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished and evaluated.")
     folder = path if begun else find_folder(str(source))
     config, class_names, category_ids = read_detector(folder / CONFIG)
-    weights = folder / (BEST if begun else WEIGHTS)  # the best epoch so far
+    weights = folder / (BEST if begun else WEIGHTS)  # the weights of the best epoch so far
     try:
         check_weights_hold(config.build, weights, str(folder / CONFIG))
         model = config.build()
@@ -197,6 +210,11 @@ def read_detector(path: Path) -> tuple[DetectorConfig, list[str], list[int]]:
 
     Raises:
         ValueError: If an entry is missing, unknown, out of range, or inconsistent with the others.
+
+    Example:
+        >>> read_detector(Path("/nowhere/config.json"))
+        Traceback (most recent call last):
+        FileNotFoundError: There is no file /nowhere/config.json.
     """
     where, content = str(path), read_config(path, what=_WHAT)
     with read_as(_WHAT, where):
@@ -231,7 +249,7 @@ def _read(content: dict[str, Any], _: int, where: str) -> DetectorConfig:
 
 
 def _read_first_form(content: dict[str, Any], num_classes: int, where: str) -> DetectorConfig:
-    """Read the first version of the format, in which the options stand next to the values of the training."""
+    """Read the first version of the format, which stores the options together with the training values."""
     detector = choice(tuple(DETECTORS))(content.get("detector"), f"{where}: detector")
     variant = choice(tuple(PYRAMID_VIG_VARIANTS))(content.get("variant"), f"{where}: variant")
     given = content.get("options")

@@ -66,7 +66,7 @@ def make_detector(config: DetectionConfig, num_classes: int, *, pretrained: bool
     options = dict(config.options)
     if not pretrained and options.pop("weights_backbone", None) is not None:
         given = {key: value for key, value in options.items() if value is not None}
-        options = {**options, **PRETRAINED, **given}  # what the weights decided
+        options = {**options, **PRETRAINED, **given}  # these defaults depended on the weights
     return DETECTORS[config.detector](config.variant, **options, num_classes=num_classes)
 
 

@@ -22,25 +22,35 @@ from vig_pyg.detection._values import as_number
 MAX_PIXELS = 178_956_970
 #: Polygons are clipped at this number of pixels outside the image, because pycocotools uses integers.
 MARGIN = 1000
-#: Largest coordinate that is clipped; larger ones are refused.
+#: Largest coordinate that is clipped; larger coordinates raise an error.
 MAX_COORDINATE = 1e12
 #: Longest border of an outline in pixels; pycocotools allocates 80 bytes for each without checking for failure.
 MAX_BORDER = 2_000_000
 
 
 class OutlineError(ValueError):
-    """An outline cannot be used. The message is the reason, without the names of file and annotation."""
+    """An outline cannot be used. The message is the reason, without the names of file and annotation.
+
+    Example:
+        >>> read_outline("no outline", (4, 5))
+        Traceback (most recent call last):
+        vig_pyg.detection.masks.OutlineError: expected polygons or run lengths, got 'no outline'
+    """
 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """A checked outline; only `read_outline` makes it.
+    """A checked outline, which only `read_outline` creates.
 
     Args:
         size: Height and width of the image.
         polygons: Points (x, y) of each polygon, `(n, 2)`; the object is the union of the polygons.
         counts: Alternating run lengths of background and object, which cover the image, instead of polygons.
         ignored: Number of omitted polygons without area (fewer than three points, or outside the image).
+
+    Example:
+        >>> read_outline([1, 1, 3, 1, 3, 3, 1, 3], (4, 5)).box()
+        (1.0, 1.0, 3.0, 3.0)
     """
 
     size: tuple[int, int]
@@ -112,8 +122,15 @@ def read_outline(segmentation: Any, size: tuple[int, int]) -> Outline:
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:
     """Encode a mask `(H, W)`, which is true inside the object, as COCO's compressed run lengths for JSON.
 
+    Args:
+        mask: The mask.
+
     Raises:
         OutlineError: If the mask has another shape, is empty, or is too large.
+
+    Example:
+        >>> encode_mask(np.ones((2, 3), bool))["size"]
+        [2, 3]
     """
     if mask.ndim != 2 or not 0 < mask.size <= MAX_PIXELS:
         raise OutlineError(f"expected a map (H, W) of 1 to {MAX_PIXELS} pixels, got the shape {mask.shape}")
@@ -157,7 +174,7 @@ def _points(part: list[Any]) -> np.ndarray:
     if len(values) % 2:
         raise OutlineError(f"a polygon has an odd number of coordinates, {len(values)}")
     largest = np.abs(values).max(initial=0)
-    if not largest <= MAX_COORDINATE:  # not for NaN, too
+    if not largest <= MAX_COORDINATE:  # true for NaN as well
         raise OutlineError("a coordinate is not finite" if not largest < np.inf else f"a coordinate is {largest:g}")
     return values.reshape(-1, 2)  # (2 n,) -> (n, 2)
 
@@ -231,7 +248,7 @@ def _run_lengths(entry: dict[Any, Any], size: tuple[int, int]) -> np.ndarray:
         values = _numbers(counts)
     else:
         raise OutlineError(f"its counts are {reprlib.repr(counts)}, expected a list or text")
-    if not ((values >= 0) & (values <= pixels) & (values == np.floor(values))).all():  # not for NaN, too
+    if not ((values >= 0) & (values <= pixels) & (values == np.floor(values))).all():  # true for NaN as well
         raise OutlineError(f"its run lengths are not whole numbers from 0 to {pixels}")
     if values.sum() != pixels:
         raise OutlineError(f"its run lengths cover {values.sum():.0f} pixels, the image has {pixels}")
@@ -258,7 +275,7 @@ def _unpacked(counts: str | bytes) -> np.ndarray:
         raise OutlineError("its compressed run lengths contain a number of more than 40 bits")
     places = np.arange(len(codes)) - np.repeat(starts, lengths)
     values = np.add.reduceat((codes & 31) << (5 * places), starts)
-    values -= np.where(codes[starts + lengths - 1] & 16, 1, 0) << (5 * lengths)  # the sign
+    values -= np.where(codes[starts + lengths - 1] & 16, 1, 0) << (5 * lengths)  # the bit of the sign
     for first in (1, 2):
         values[first::2] = np.cumsum(values[first::2])
     return values.astype(np.float64)

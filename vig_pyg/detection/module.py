@@ -57,7 +57,8 @@ class DetectorModule(Task):
         self.evaluator.reset()
 
     def validation_step(self, batch: tuple[list[Tensor], list[Target]], _: int) -> None:
-        pairs = [(image, target) for image, target in zip(*batch, strict=True) if target]  # without padding items
+        # Padding items are not counted.
+        pairs = [(image, target) for image, target in zip(*batch, strict=True) if target]
         if pairs:
             found = self.scored[0]([image for image, _ in pairs])
             self.evaluator.update([int(target["image_id"]) for _, target in pairs], found)

@@ -20,7 +20,7 @@ class FrozenBatchNorm(nn.modules.batchnorm._BatchNorm):
     Args:
         norm: The batch norm to replace, which must have running statistics. Its tensors are shared, not copied.
 
-    Shapes: `(N, C)` or `(B, C, H, W)` to the same.
+    Shapes: `(N, C)` or `(B, C, H, W)` to the same shape.
 
     Example:
         >>> import torch
@@ -46,6 +46,9 @@ class FrozenBatchNorm(nn.modules.batchnorm._BatchNorm):
 def freeze_norms(module: nn.Module) -> nn.Module:
     """Replace every batch norm of a module by a `FrozenBatchNorm`, in place, and return the module.
 
+    Args:
+        module: The module.
+
     Example:
         >>> type(freeze_norms(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))[1]).__name__
         'FrozenBatchNorm'
@@ -67,6 +70,10 @@ def set_norms(module: nn.Module, mode: NormMode) -> None:
 
     Raises:
         ValueError: If the mode is unknown.
+
+    Example:
+        >>> model = nn.Sequential(nn.BatchNorm1d(3)); set_norms(model, "frozen"); type(model[0]).__name__
+        'FrozenBatchNorm'
     """
     if mode not in NORM_MODES:
         raise ValueError(f"Unknown norm {mode!r}: choose one of {', '.join(NORM_MODES)}.")

@@ -16,9 +16,17 @@ from vig_pyg.image_io import UnreadableImageError, plain_array, read_image, with
 def read_pixels(path: str | Path) -> Tensor:
     """Read an image file upright in color, uint8 `(3, H, W)`; transparent pixels are blended with white.
 
+    Args:
+        path: The file.
+
     Raises:
         UnreadableImageError: If the file cannot be read; the message is the reason without the file name.
         FileNotFoundError: If the file does not exist.
+
+    Example:
+        >>> read_pixels("/nowhere.jpg")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no image at /nowhere.jpg.
     """
     return as_pixels(read_image(path))
 
@@ -26,8 +34,16 @@ def read_pixels(path: str | Path) -> Tensor:
 def as_pixels(image: Image.Image | np.ndarray) -> Tensor:
     """Convert a result of `read_image` to color, uint8 `(3, H, W)`.
 
+    Args:
+        image: The result of `read_image`.
+
     Raises:
         UnreadableImageError: If the image is an array with another number of channels than 3.
+
+    Example:
+        >>> from PIL import Image
+        >>> as_pixels(Image.new("L", (40, 30))).shape
+        torch.Size([3, 30, 40])
     """
     if not isinstance(image, np.ndarray):
         return v2.functional.pil_to_tensor(with_channels(image, 3))

@@ -44,6 +44,10 @@ class Predictions:
         images: The entries of `images` in `predictions.json`.
         broken: Images that could not be read, with the reason.
         undrawn: Images with results whose drawing failed, with the reason.
+
+    Example:
+        >>> Predictions([], [], []).undrawn
+        []
     """
 
     annotations: list[dict[str, Any]]
@@ -64,7 +68,7 @@ def predict(
     flip: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> Predictions:
-    """Find objects in images, write them down, and draw them.
+    """Find objects in images, write the results, and draw them.
 
     `predictions.json` is complete before the first image is drawn. An error or Ctrl-C before this leaves no files;
     later it leaves the results and the finished drawings.
@@ -110,7 +114,8 @@ def predict(
     if folder is None:
         return Predictions(content["annotations"], content["images"], broken)
     written = False
-    with new_folder(folder, keep=lambda: written):  # not before: a signal that ends the process leaves it
+    # Not earlier, because a signal that ends the process would leave the folder behind.
+    with new_folder(folder, keep=lambda: written):
         write_file(folder / PREDICTIONS, json.dumps(content) + "\n")
         written = True
         undrawn = _draw_all(folder, content)
@@ -118,7 +123,7 @@ def predict(
 
 
 class _ReadableFiles(Dataset[tuple[Path, Tensor | str]]):
-    """A data set of pairs: the file with its pixels, or with the reason why it could not be read."""
+    """A data set of pairs of a file and its pixels, or the reason why it could not be read."""
 
     def __init__(self, files: list[Path]) -> None:
         self.files = files
@@ -179,7 +184,8 @@ def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[Unrea
             size = entry["height"], entry["width"]
             found = _found(of_image[entry["id"]], labels, size)
             drawing = v2.functional.to_pil_image(draw(read_pixels(path), found, class_names))
-        except Exception as error:  # a font without these letters, a file that changed: the results are there
+        # For example, the font lacks letters, or a file has changed; the results exist already.
+        except Exception as error:
             _log.warning("%s could not be drawn: %s", path, error_text(error))
             undrawn.append(UnreadableImage(path, error_text(error)))
             continue
@@ -205,12 +211,24 @@ def _found(entries: list[dict[str, Any]], labels: dict[int, int], size: tuple[in
 def _mask(segmentation: dict[str, Any], size: tuple[int, int]) -> Tensor:
     try:
         return torch.from_numpy(read_outline(segmentation, size).mask())
-    except OutlineError:  # no pixel is likely enough
+    except OutlineError:  # no pixel reaches the probability
         return torch.zeros(size, dtype=torch.uint8)
 
 
 def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Tensor:
-    """Draw boxes, outlines, names and scores on an image, uint8 `(3, H, W)`, with one color per class."""
+    """Draw boxes, outlines, names and scores on an image, uint8 `(3, H, W)`, with one color per class.
+
+    Args:
+        image: The image.
+        found: The detections (see `detect`).
+        class_names: Names of the classes.
+
+    Example:
+        >>> boxes, labels = torch.tensor([[1.0, 1.0, 9.0, 9.0]]), torch.tensor([1])
+        >>> found = {"boxes": boxes, "labels": labels, "scores": torch.ones(1)}
+        >>> draw(torch.zeros(3, 20, 30, dtype=torch.uint8), found, ["cat"]).shape
+        torch.Size([3, 20, 30])
+    """
     if not len(found["boxes"]):
         return image
     labels = found["labels"].tolist()

@@ -9,7 +9,7 @@ SIDES = tuple(range(480, 801, 32))
 
 #: Values of the usual schedules by name, for batches of 16 images. An epoch of COCO has 7,392 steps.
 PRESETS: dict[str, dict[str, Any]] = {
-    # short side 800; the learning rate falls after epochs 8 and 11
+    # the short side is 800; the learning rate falls after epochs 8 and 11
     "1x": {
         "epochs": 12,
         "batch_size": 16,

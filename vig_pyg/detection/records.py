@@ -26,6 +26,10 @@ class Annotation:
         segmentation: COCO's polygons or run lengths as in the file, an `Outline`, or `None`.
         area: Area in square pixels, by which COCO's evaluation groups objects into small, medium and large.
         name: Name of the object in messages, such as `"annotation 12"`.
+
+    Example:
+        >>> Annotation(box=(1, 1, 3, 3), label=1).crowd
+        False
     """
 
     box: tuple[float, float, float, float]
@@ -47,6 +51,10 @@ class ImageRecord:
         annotations: The objects.
         turn: EXIF orientation (1 to 8) by which boxes and outlines must be rotated to fit the upright image; 1 if they
             already fit.
+
+    Example:
+        >>> ImageRecord(path=Path("a.jpg"), image_id=1, size=(30, 40), annotations=[]).turn
+        1
     """
 
     path: Path
@@ -86,9 +94,12 @@ class DetectionDataset:
         Names that this data set lacks become classes without objects, and get a new category ID. Classes of this data
         set that are not among the names are removed if no object has them.
 
+        Args:
+            names: The names of the classes.
+
         Raises:
-            ValueError: If an object has a class that is not among the names, or if some classes are missing while
-                others are new, as after renaming.
+            ValueError: If an object has a class that is not among the names, or if some classes are missing and others
+                are new, which suggests that classes were renamed.
         """
         if names == self.class_names:
             return self
@@ -164,6 +175,11 @@ def report(message: str, on_bad: OnBad) -> None:
 
     Raises:
         ValueError: If `on_bad` is `"stop"`.
+
+    Example:
+        >>> report("a.jpg: no area", "stop")
+        Traceback (most recent call last):
+        ValueError: a.jpg: no area: correct it, or drop such objects with on_bad='drop' (--on-bad drop).
     """
     if on_bad == "stop":
         raise ValueError(f"{message}: correct it, or drop such objects with on_bad='drop' (--on-bad drop).")

@@ -1,8 +1,8 @@
 """torchvision's detectors, with detections that do not depend on the other images of a batch.
 
-torchvision pads the feature maps of a batch to a common size. The convolutions of a head, and the candidates of the
-highest scores, then depend on the padding of an image. In training this is accepted, as in torchvision; in evaluation
-the images of one size are processed together, and nothing but the rounding to the stride is padded.
+torchvision pads the feature maps of a batch to a common size. The convolutions of a head, and the selection of the
+highest scores, then depend on the padding of an image. Training accepts this, as in torchvision. In evaluation, only
+images of the same size are processed together, and maps are padded only to a multiple of the stride.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ class SizeGroups(nn.Module):
     transform: DetectionTransform
 
     def forward(self, images: list[Tensor], targets: list[Target] | None = None) -> Any:
-        """Return the losses in training, else the detections of each image.
+        """Return the losses in training, otherwise the detections of each image.
 
         Args:
             images: One tensor `(C, H_i, W_i)` per image, in [0, 1].
             targets: The objects of each image, in training.
         """
-        if self.training or any(image.dim() != 3 for image in images):  # torchvision raises an error for the latter
+        # Torchvision raises an error if targets are missing.
+        if self.training or any(image.dim() != 3 for image in images):
             return super().forward(images, targets)
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, image in enumerate(images):

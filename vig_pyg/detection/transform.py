@@ -93,7 +93,7 @@ class DetectionTransform(GeneralizedRCNNTransform):
             )
         super().__init__(sides, max_size, list(image_mean), list(image_std), size_divisible=divisor)
         self.smallest = smallest
-        #: False if training images have their final size already, such as after large-scale jitter.
+        #: False if training images already have their final size, as after large-scale jitter.
         self.resize_in_training = True
 
     def resize(self, image: Tensor, target: Target | None = None) -> tuple[Tensor, Target | None]:
@@ -129,7 +129,7 @@ class DetectionTransform(GeneralizedRCNNTransform):
             return [max(self.smallest, length) for length in before]
         side = self.torch_choice(self.min_size) if self.training else self.min_size[-1]
         scale = min(side / min(before), self.max_size / max(before))
-        # 800 / 427 * 427 must not become 799 by rounding
+        # rounding must not turn 800 / 427 * 427 into 799
         return [max(self.smallest, int(length * scale + 1e-6)) for length in before]
 
     def postprocess(

@@ -56,7 +56,8 @@ def settle(path: Path, size: Size | None, *, objects: bool) -> tuple[Size, int]:
     if orientation == 1:
         return size or upright, 1
     if size is not None and (raw != upright or size != raw):
-        return size, orientation if size == raw else 1  # another size is that of another image, which raises later
+        # Any other size belongs to another image, for which an error is raised later.
+        return size, orientation if size == raw else 1
     if not objects:
         return size or upright, 1
     raise ValueError(
@@ -79,6 +80,10 @@ def _header(path: Path) -> tuple[Size, Size, int] | None:
 def turned_size(size: Size, orientation: int) -> Size:
     """Return the size after the rotation.
 
+    Args:
+        size: Height and width in raw pixels.
+        orientation: The EXIF orientation, from 1 to 8.
+
     Example:
         >>> turned_size((30, 40), 6)
         (40, 30)
@@ -87,7 +92,18 @@ def turned_size(size: Size, orientation: int) -> Size:
 
 
 def turn_boxes(boxes: Tensor, size: Size, orientation: int) -> Tensor:
-    """Rotate boxes `(N, 4)` (x1, y1, x2, y2) from raw pixels to the upright image, whose size is given."""
+    """Rotate boxes `(N, 4)` (x1, y1, x2, y2) from raw pixels to the upright image, whose size is given.
+
+    Args:
+        boxes: The boxes.
+        size: Height and width of the upright image.
+        orientation: The EXIF orientation, from 1 to 8.
+
+    Example:
+        >>> import torch
+        >>> turn_boxes(torch.tensor([[0.0, 0.0, 2.0, 1.0]]), (4, 5), 3).tolist()
+        [[3.0, 3.0, 5.0, 4.0]]
+    """
     transposed, *flips = _STEPS[orientation]
     boxes = boxes[:, [1, 0, 3, 2]] if transposed else boxes
     for axis, end in ((0, size[1]), (1, size[0])):
@@ -98,17 +114,50 @@ def turn_boxes(boxes: Tensor, size: Size, orientation: int) -> Tensor:
 
 
 def turn_boxes_back(boxes: Tensor, size: Size, orientation: int) -> Tensor:
-    """Invert `turn_boxes`; the size is that of the upright image, too."""
+    """Invert `turn_boxes`; the size is also that of the upright image.
+
+    Args:
+        boxes: The boxes.
+        size: Height and width of the upright image.
+        orientation: The EXIF orientation, from 1 to 8.
+
+    Shapes: `(N, 4)` to `(N, 4)`.
+
+    Example:
+        >>> import torch
+        >>> turn_boxes_back(torch.tensor([[3.0, 3.0, 5.0, 4.0]]), (4, 5), 3).tolist()
+        [[0.0, 0.0, 2.0, 1.0]]
+    """
     return turn_boxes(boxes, turned_size(size, orientation), _BACK.get(orientation, orientation))
 
 
 def turn_maps(maps: Tensor, orientation: int) -> Tensor:
-    """Rotate maps `(..., H, W)` from raw pixels to the upright image."""
+    """Rotate maps `(..., H, W)` from raw pixels to the upright image.
+
+    Args:
+        maps: The maps.
+        orientation: The EXIF orientation, from 1 to 8.
+
+    Example:
+        >>> turn_maps(torch.tensor([[1, 2]]), 3).tolist()
+        [[2, 1]]
+    """
     transposed, horizontal, vertical = _STEPS[orientation]
     maps = maps.transpose(-1, -2) if transposed else maps
     return torch.flip(maps, [axis for axis, flip in ((-1, horizontal), (-2, vertical)) if flip])
 
 
 def turn_maps_back(maps: Tensor, orientation: int) -> Tensor:
-    """Invert `turn_maps`."""
+    """Invert `turn_maps`.
+
+    Args:
+        maps: The maps.
+        orientation: The EXIF orientation, from 1 to 8.
+
+    Shapes: `(..., H, W)` to `(..., H, W)` or `(..., W, H)`.
+
+    Example:
+        >>> turn_maps_back(torch.tensor([[2, 1]]), 3).tolist()
+        [[1, 2]]
+    """
     return turn_maps(maps, _BACK.get(orientation, orientation))

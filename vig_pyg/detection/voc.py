@@ -38,6 +38,11 @@ def read_voc(
     Raises:
         FileNotFoundError: If the folder, the list, an annotation or an image does not exist.
         ValueError: If an annotation cannot be read, or has a class that is not among `classes`, with the file.
+
+    Example:
+        >>> read_voc("/nowhere", "train")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        FileNotFoundError: /nowhere is not a Pascal VOC folder: ...
     """
     root = Path(root)
     stems = _stems(root, part)
@@ -127,8 +132,9 @@ def _images(folder: Path) -> _Folder:
 
 
 def _image(root: Path, folder: _Folder, stem: str, tree: Element) -> Path:
-    """Return the image of an annotation: that of the same name with any extension, or else the one named in it."""
-    written = PureWindowsPath((tree.findtext("filename") or "").strip()).name  # with slashes of either kind
+    """Return the image of an annotation, which has the same name and any extension, or is named in the annotation."""
+    # The path may contain slashes or backslashes.
+    written = PureWindowsPath((tree.findtext("filename") or "").strip()).name
     same = folder.get(stem, [])
     named = [path for path in same if path.name == written]
     there = [path for path in (named or same) if path.is_file()]

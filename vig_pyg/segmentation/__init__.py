@@ -1,6 +1,6 @@
 """Semantic segmentation: Semantic FPN and UPerNet with PyramidViG as the backbone.
 
-The networks need nothing but the core packages. Training and evaluation (`vig_pyg.engine.fit` with
+The networks need only the core packages. Training and evaluation (`vig_pyg.engine.fit` with
 `vig_pyg.segmentation.loading`) need the extra `train`; COCO's formats need the extra `detection`.
 """
 

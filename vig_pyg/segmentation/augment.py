@@ -14,7 +14,7 @@ from vig_pyg.segmentation.config import Augmentation
 from vig_pyg.segmentation.masks import IGNORED
 from vig_pyg.segmentation.preprocess import Size
 
-#: Gray beyond the border of an image; the labels there are ignored.
+#: Gray value outside of an image, where labels are ignored.
 GRAY = 127
 
 
@@ -43,7 +43,8 @@ def augment(
     fill = {tv_tensors.Image: GRAY, tv_tensors.Mask: IGNORED}
     steps: list[v2.Transform] = []
     if target != [image.size(1), image.size(2)]:
-        steps.append(v2.Resize(target, antialias=True))  # masks keep their labels: v2 takes the nearest one
+        # V2 resizes masks by the nearest label, so no new labels appear.
+        steps.append(v2.Resize(target, antialias=True))
     steps.append(v2.RandomCrop(list(crop_size), pad_if_needed=True, fill=fill))
     steps += [v2.RandomHorizontalFlip()] if "h" in augmentation.flip else []
     steps += [v2.RandomVerticalFlip()] if "v" in augmentation.flip else []

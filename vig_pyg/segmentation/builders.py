@@ -30,9 +30,9 @@ class SegmenterOptions:
             also with `weights_backbone`, as in the published recipes for ADE20K.
         norm: Kind of the batch norms of the PyramidViG: `"batch"`, `"sync"` (over devices), or `"frozen"`, for batches
             that are too small for statistics. The heads have group norms.
-        out_channels: Width of the feature pyramid; 256 is published.
-        head_channels: Width of the segmentation head. 128 is published for Semantic FPN; that of UPerNet is
-            `out_channels`.
+        out_channels: Width of the feature pyramid; the published value is 256.
+        head_channels: Width of the segmentation head. The default is 128 for Semantic FPN, as published, and
+            `out_channels` for UPerNet.
         head_dropout: Dropout probability of whole channels before the classifier; 0.1 is usual.
 
     Example:
@@ -181,7 +181,7 @@ def _split(options: Mapping[str, Any], variant: str | PyramidViGConfig) -> tuple
     unknown = sorted(options.keys() - ours - theirs)
     if unknown or "num_classes" not in options:
         problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
-        # the classifier, which has the head's width and dropout, is removed
+        # these options belong to the classifier, which is removed
         names = ", ".join(sorted(ours | theirs - {"image_size", "dropout"}))
         raise TypeError(f"Options of the segmentation network ({problem}): choose from {names}.")
     found = SegmenterOptions(**{name: value for name, value in options.items() if name in ours})

@@ -40,10 +40,10 @@ class Augmentation:
     """Random changes of each training image and its mask.
 
     Args:
-        scale: Smallest and largest factor by which an image is zoomed before the crop, from 0.01 to 16; `[1, 1]` is
-            off.
+        scale: Smallest and largest factor by which an image is zoomed before the crop, from 0.01 to 16; `[1, 1]`
+            disables this.
         flip: Random flips: `none`, `h` (left-right), or `hv` (left-right and up-down).
-        color: Largest relative change of brightness, contrast and saturation; 0 is off.
+        color: Largest relative change of brightness, contrast and saturation; 0 disables it.
 
     Raises:
         ValueError: If a value is out of its bounds, or the range of `scale` is empty.
@@ -67,8 +67,9 @@ class Augmentation:
 class SegmentationConfig(TrainConfig):
     """Data and network of a run.
 
-    The defaults are the recipe of the family for ADE20K with Semantic FPN: AdamW, polynomial decay, batches of 32 crops
-    of 512 pixels; with `steps=40000` also its length. Values that we chose are marked "our choice".
+    The defaults are the recipe of the family for ADE20K with Semantic FPN: AdamW, polynomial decay, and batches of 32
+    crops of 512 pixels. `steps=40000` also gives the length of this recipe. Values that we chose are marked "our
+    choice".
 
     Args:
         train: Images to train on: a folder with `images/`, `masks/` and `classes.txt` (here or in the folder above),
@@ -84,11 +85,11 @@ class SegmentationConfig(TrainConfig):
             512 for ADE20K. null keeps the size.
         crop_size: Height and width in pixels of the crops on which the network is trained.
         augmentation: Random changes of each training image.
-        loss: `ce` is the cross entropy of all labeled pixels; `ohem` is that of the hardest pixels of each image: those
-            whose true class has a probability below 0.7, but at least a sixteenth of the pixels.
-        class_weights: Weights of the classes in the cross entropy: `none`, `inverse` (divided by the share of the
-            pixels), or `sqrt` (divided by its square root), for rare classes.
-        dice: Weight of the Dice loss, which is added; 0 is off.
+        loss: `ce` is the cross entropy over all labeled pixels. `ohem` is the cross entropy over the hardest pixels of
+            each image, whose true class has a probability below 0.7, but over at least a sixteenth of the pixels.
+        class_weights: Weights of the classes in the cross entropy, which increase those of rare classes: `none`,
+            `inverse` (1 divided by the share of the pixels), or `sqrt` (1 divided by the square root of the share).
+        dice: Weight of the Dice loss, which is added to the cross entropy; 0 disables it.
         steps: Length of the training in steps instead of `epochs`, rounded up to whole epochs; 40000 for ADE20K.
         batch_size: Number of images in one step, over all processes.
         lr: Largest learning rate; 2e-4 for batches of 32. Use a larger value for training from scratch.

@@ -32,7 +32,7 @@ class SegmentationSet(Dataset[Sample]):
     """A data set of normalized images and their labels.
 
     An item is selected by its index, or by its index and the seed of its augmentation. It consists of the upright image
-    `(3, H, W)` of float32 and the labels of uint8: with augmentation `(H, W)` of the same crop, without it those of the
+    `(3, H, W)` of float32 and the labels of uint8: with augmentation `(H, W)` of the same crop, otherwise those of the
     original image.
 
     Args:
@@ -65,7 +65,7 @@ class SegmentationSet(Dataset[Sample]):
         if isinstance(item, tuple):
             with seeded(item[1]):
                 return self[item[0]]
-        if item is None:  # a padding item of one of several processes: nothing of it is counted
+        if item is None:  # this is a padding item, of which no pixel is counted
             return torch.zeros(3, 1, 1), torch.full((1, 1), IGNORED, dtype=torch.uint8)
         record = self.source.records[item]
         try:
@@ -81,7 +81,17 @@ class SegmentationSet(Dataset[Sample]):
 
 
 def collate(samples: list[Sample]) -> tuple[Maps, Maps]:
-    """Collate images and labels into tensors if they have one size, otherwise into lists."""
+    """Collate images and labels into tensors if they have one size, otherwise into lists.
+
+    Args:
+        samples: Images with their labels.
+
+    Shapes: images `(3, H_i, W_i)`, labels `(h_i, w_i)`.
+
+    Example:
+        >>> images, labels = collate([(torch.zeros(3, 4, 4), torch.zeros(4, 4))] * 2); images.shape
+        torch.Size([2, 3, 4, 4])
+    """
     images, labels = ([sample[i] for sample in samples] for i in (0, 1))
     return _collated(images), _collated(labels)
 

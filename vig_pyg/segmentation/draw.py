@@ -23,9 +23,9 @@ _LINE = 16
 
 
 def class_colors(count: int) -> list[Color]:
-    """Return a color for each class: those of Pascal VOC, whose first one, for class 0, is replaced by gray.
+    """Return a color for each class; the colors are those of Pascal VOC, except that class 0 is gray.
 
-    The colors of a class do not depend on the number of classes.
+    The color of a class does not depend on the number of classes.
 
     Args:
         count: Number of classes.
@@ -37,7 +37,8 @@ def class_colors(count: int) -> list[Color]:
     colors: list[Color] = []
     for number in range(count):
         red = green = blue = 0
-        for bit in range(8):  # the bits of the number, three by three, are the highest bits of the three colors
+        # Groups of three bits of the class index become the highest bits of the three color channels.
+        for bit in range(8):
             red |= (number >> (3 * bit) & 1) << (7 - bit)
             green |= (number >> (3 * bit + 1) & 1) << (7 - bit)
             blue |= (number >> (3 * bit + 2) & 1) << (7 - bit)
@@ -48,7 +49,7 @@ def class_colors(count: int) -> list[Color]:
 
 
 def to_palette_image(labels: Tensor) -> Image.Image:
-    """Return labels as an image of bytes with a palette, which is both a mask for training and a readable picture.
+    """Return labels as an image of bytes with a palette, which is both a mask for training and a readable image.
 
     Args:
         labels: The labels `(H, W)` of uint8.
@@ -90,7 +91,7 @@ def draw_labels(image: Tensor, labels: Tensor, class_names: Sequence[str], *, op
 
 
 def _with_legend(picture: Image.Image, entries: list[tuple[str, Color]]) -> Image.Image:
-    """Return the picture with lines of colored squares and names below it, as many as its width needs."""
+    """Return the image with a legend below it, which has as many lines as its width requires."""
     font = ImageFont.load_default(size=11)
     width = picture.width
     places: list[tuple[int, int]] = []

@@ -37,7 +37,7 @@ def evaluate_segmenter(
     Args:
         segmenter: The network (see `load_segmenter`).
         source: The images and masks (see `open_source`), whose classes are matched with those of the network by name.
-        how: How the network is applied: whole images, sliding windows, flips.
+        how: Options for applying the network: whole images, sliding windows, flips.
         batch_size: Number of images in a batch.
         num_workers: Number of processes that read images.
         device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.

@@ -1,7 +1,7 @@
 """Segmentation heads on the four feature maps of a pyramid.
 
-The heads use group norm, not batch norm, so an image does not depend on the other images of its batch, also in
-training, and a batch of two images on each GPU trains as well as one of sixteen.
+The heads use group norm instead of batch norm. Therefore an image does not depend on the other images of its batch,
+also in training, and small batches on each GPU can be used.
 
 Shapes: B images, C_s channels and H_s x W_s cells of stage s, finest stage first.
 """
@@ -19,12 +19,12 @@ from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 
 #: Sides of the grids to which UPerNet pools the last map.
 POOL_SIZES = (1, 2, 3, 6)
-#: Smallest width of a head: a group norm needs several values for each group, also if a map has one cell.
+#: Smallest width of a head. Even if a map has a single cell, a group norm needs several values for each group.
 MIN_CHANNELS = 4
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Create a group norm of at most 32 groups, each with at least four channels if the number allows it.
+    """Create a group norm with at most 32 groups of at least four channels each, if the number of channels allows it.
 
     Args:
         channels: Number of channels.
@@ -48,12 +48,18 @@ def resize_map(x: Tensor, size: Sequence[int]) -> Tensor:
     Args:
         x: The map `(B, C, h, w)`.
         size: Height and width of the result.
+
+    Shapes: `(B, C, h, w)` to `(B, C, *size)`.
+
+    Example:
+        >>> resize_map(torch.rand(1, 8, 4, 5), (8, 10)).shape
+        torch.Size([1, 8, 8, 10])
     """
     return F.interpolate(x, size=list(size), mode="bilinear", align_corners=False)
 
 
 class SemanticFPN(nn.Module):
-    """The head of Semantic FPN: a feature pyramid, whose maps are upsampled step by step to the finest and added.
+    """The head of Semantic FPN: the maps of a feature pyramid are upsampled step by step to the finest size, and added.
 
     The map of stage s passes s - 1 steps of a 3x3 convolution, group norm, ReLU and upsampling to the size of the next
     finer map (stage 1: one convolution without upsampling). Panoptic Feature Pyramid Networks (arXiv 1901.02446,

@@ -15,13 +15,13 @@ from vig_pyg.segmentation.heads import resize_map
 from vig_pyg.segmentation.preprocess import Size
 from vig_pyg.segmentation.segmenter import logits_of
 
-#: Number of windows that pass through the network together.
+#: Number of windows that are processed in one batch.
 WINDOWS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """How the network is applied to an image.
+    """Options for applying the network to an image.
 
     Args:
         window: Height and width in pixels of the windows that cover the resized image; `None` for the whole image.
@@ -46,7 +46,7 @@ class Inference:
         if self.window is not None and min(*self.window, *self.strides) < 1:
             raise ValueError(f"window and stride must be at least 1, got {self.window} and {self.stride}.")
         if self.window is not None and any(s > w for s, w in zip(self.strides, self.window, strict=True)):
-            raise ValueError(f"The stride {self.stride} is larger than the window {self.window}: pixels would be left.")
+            raise ValueError(f"The stride {self.stride} is larger than the window {self.window}: this omits pixels.")
 
     @property
     def strides(self) -> Size:
@@ -104,6 +104,6 @@ def _by_windows(model: nn.Module, image: Tensor, window: Size, strides: Size) ->
 
 
 def _starts(side: int, window: int, stride: int) -> list[int]:
-    """Return the first pixels of the windows; the last window ends with the image."""
+    """Return the first pixel of each window; the last window ends at the border of the image."""
     last = side - window
     return sorted({min(start, last) for start in range(0, last + stride, stride)})

@@ -112,6 +112,11 @@ def load_segmenter(source: str | Path) -> SemanticSegmenter:
         FileNotFoundError: If the folder is not that of a segmentation network, or no epoch is finished yet.
         ConnectionError: If the hub has no such model, or cannot be reached.
         ValueError: If a value in the configuration is out of range, or the weights do not match it.
+
+    Example:
+        >>> load_segmenter("/nowhere")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no folder /nowhere, and this is not a valid name on the hub.
     """
     path = Path(source)
     begun = (path / CONFIG).is_file() and not (path / WEIGHTS).is_file()
@@ -119,7 +124,7 @@ def load_segmenter(source: str | Path) -> SemanticSegmenter:
         raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished and evaluated.")
     folder = path if begun else find_folder(str(source))
     config, class_names, preprocessing = read_segmenter(folder / CONFIG)
-    weights = folder / (BEST if begun else WEIGHTS)  # the best epoch so far
+    weights = folder / (BEST if begun else WEIGHTS)  # the weights of the best epoch so far
     try:
         check_weights_hold(config.build, weights, str(folder / CONFIG))
         model = config.build()
@@ -140,6 +145,11 @@ def read_segmenter(path: Path) -> tuple[SegmenterConfig, list[str], Segmentation
 
     Raises:
         ValueError: If an entry is missing, unknown, out of range, or inconsistent with the others.
+
+    Example:
+        >>> read_segmenter(Path("/nowhere/config.json"))
+        Traceback (most recent call last):
+        FileNotFoundError: There is no file /nowhere/config.json.
     """
     where, content = str(path), read_config(path, what=_WHAT)
     with read_as(_WHAT, where):

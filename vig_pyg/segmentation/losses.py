@@ -1,7 +1,7 @@
 """Losses of semantic segmentation.
 
-Each loss is a mean over images, and the part of an image does not depend on the others. So the loss of a batch is the
-same on one process, on several, and in accumulated parts, and an image without labels adds zero.
+Each loss is a mean over images, to which each image contributes independently of the others. Therefore the loss of a
+batch is the same in one process, in several, and in accumulated parts. An image without labels contributes zero.
 
 Shapes: B images, C classes, H x W pixels.
 """
@@ -66,9 +66,9 @@ def ohem_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = N
 
 
 def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """One minus the Dice coefficient of each class that an image has, averaged over its classes and over images.
+    """Return one minus the Dice coefficient, averaged over the classes of each image and over images.
 
-    V-Net (arXiv 1606.04797), with probabilities instead of squares.
+    *Differs* from V-Net (arXiv 1606.04797): the denominator contains probabilities instead of their squares.
 
     Args:
         logits: The logits `(B, C, H, W)`.
@@ -92,11 +92,11 @@ def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def class_weights(counts: Tensor, rule: str) -> Tensor | None:
-    """Return the weights of the classes, whose mean over the labeled pixels is 1.
+    """Return class weights; their mean over the labeled pixels is 1.
 
     Args:
         counts: Number of pixels of each class; a class without pixels has the weight 0.
-        rule: `"none"`, `"inverse"` (1 / share), or `"sqrt"` (1 / root of the share).
+        rule: `"none"`, `"inverse"` (1 / share), or `"sqrt"` (1 / square root of the share).
 
     Example:
         >>> class_weights(torch.tensor([1, 4]), "sqrt")

@@ -1,4 +1,4 @@
-"""Masks in the forms of several data sets, as class numbers.
+"""Reading of masks in the formats of several data sets, as class indices.
 
 Shapes: H x W pixels.
 """
@@ -17,7 +17,7 @@ from vig_pyg.image_io import UnreadableImageError, read_labels
 
 #: The label of pixels without a class; they are neither trained on nor evaluated.
 IGNORED = 255
-#: Largest number of classes, since a label is one byte and one value means "ignored".
+#: Largest number of classes, because a label is one byte, and one value means "ignored".
 MAX_CLASSES = 255
 
 
@@ -33,13 +33,18 @@ class Mask(Protocol):
         """Read the mask as class numbers `(H, W)` of any integer dtype, `IGNORED` where there is no class.
 
         Raises:
-            UnreadableImageError: If the file is no such mask; the message is the reason, without the file name.
+            UnreadableImageError: If the file is not a mask of this kind; the message is the reason, without the file
+                name.
             FileNotFoundError: If the file does not exist.
         """
         ...
 
     def with_table(self, table: Sequence[int]) -> Self:
-        """Return the mask with other class numbers: class i becomes `table[i]`."""
+        """Return the mask with other class numbers: class i becomes `table[i]`.
+
+        Args:
+            table: The new index of each class.
+        """
         ...
 
 
@@ -51,6 +56,10 @@ class IndexMask:
         path: The file.
         table: The class of each number from 0; other numbers are errors. `None` if the numbers are the classes.
         renamed: New class numbers (see `with_table`), or `None`.
+
+    Example:
+        >>> IndexMask(Path("a.png"), table=(IGNORED, 0, 1)).path.name
+        'a.png'
     """
 
     path: Path
@@ -81,7 +90,11 @@ class PanopticMask:
     segments: Mapping[int, int]
 
     def read(self) -> np.ndarray:
-        """Read the mask (see `Mask`)."""
+        """Read the mask (see `Mask`).
+
+        Raises:
+            UnreadableImageError: If the file is not a mask of this kind.
+        """
         color = read_labels(self.path, color=True).astype(np.int64)
         numbers, places = np.unique(color @ np.array([1, 256, 65536]), return_inverse=True)
         unknown = [int(number) for number in numbers if number and int(number) not in self.segments]
@@ -115,7 +128,7 @@ class OutlineMask:
         """Read the mask (see `Mask`)."""
         labels = np.full(self.size, self.background, dtype=np.uint8)
         masks = [(read_outline(outline, self.size).mask() != 0, label) for outline, label in self.outlines]
-        # crowds come first, so that they hide nothing
+        # crowds are drawn first, so that they cover no object
         for mask, label in sorted(masks, key=lambda pair: (pair[1] != IGNORED, -int(pair[0].sum()))):
             labels[mask] = label
         return labels
@@ -133,7 +146,7 @@ def _mapped(labels: np.ndarray, table: Sequence[int], what: str) -> np.ndarray:
 
 
 def _renumbered(labels: np.ndarray, table: Sequence[int]) -> np.ndarray:
-    """Return other class numbers; ignored pixels stay what they are."""
+    """Replace class indices by others; ignored pixels do not change."""
     ignored = labels == IGNORED
     found = _mapped(np.where(ignored, 0, labels), table, "no class of this data set")
     return np.where(ignored, IGNORED, found)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SegmentationScores:
-    """The scores of a data set, as shares.
+    """The scores of a data set, from 0 to 1.
 
     Args:
         miou: Mean of the intersections over union of the classes that occur in the masks or in the predictions.
@@ -52,13 +52,18 @@ def scores_of(counts: Tensor) -> SegmentationScores:
 
     Raises:
         ValueError: If no pixel was counted.
+
+    Example:
+        >>> import torch
+        >>> scores_of(torch.tensor([[3, 1], [0, 4]])).pixel_accuracy
+        0.875
     """
     counts = counts.double().cpu()
     if not counts.sum():
         raise ValueError("No pixel of these images has a class: all of their masks are ignored.")
     right, truth = counts.diag(), counts.sum(1)
     union = truth + counts.sum(0) - right
-    ious = right / union  # NaN where nothing is
+    ious = right / union  # NaN for classes that do not occur
     return SegmentationScores(
         miou=float(ious[union > 0].mean()),
         pixel_accuracy=float(right.sum() / counts.sum()),

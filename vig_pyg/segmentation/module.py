@@ -17,14 +17,17 @@ from vig_pyg.segmentation.segmenter import logits_of
 
 
 class SegmentationModule(Task):
-    """Trains with the cross entropy of pixels, and computes the mean intersection over union in validation.
+    """Trains with cross entropy over pixels, and computes the mean intersection over union in validation.
 
     Args:
         model: The network, from images to `{"out": logits}` at the size of the images.
-        config: The configuration of the run; the losses of any other `TrainConfig` than a `SegmentationConfig` are the
+        config: The configuration of the run. With any `TrainConfig` other than a `SegmentationConfig`, the loss is
             plain cross entropy.
         class_names: Names of the classes.
         class_counts: Number of training pixels of each class, for `config.class_weights`.
+
+    Raises:
+        ValueError: If `config.class_weights` is not `none` and `class_counts` is missing.
     """
 
     monitor = "val_mIoU"

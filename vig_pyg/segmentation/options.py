@@ -46,6 +46,9 @@ def check_options(value: Any, where: str) -> dict[str, Any]:
         value: The options.
         where: Name of the options for error messages.
 
+    Raises:
+        ValueError: If an option is unknown or out of range.
+
     Example:
         >>> check_options({"k": [3, 9], "out_channels": 64}, "config.yaml: options")
         {'k': (3, 9), 'out_channels': 64}

@@ -43,6 +43,10 @@ class SegmentedImages:
         count: Number of images that were segmented.
         broken: Images that could not be read, with the reason.
         undrawn: Images with a mask whose drawing failed, with the reason.
+
+    Example:
+        >>> SegmentedImages(3, [], []).count
+        3
     """
 
     count: int
@@ -65,10 +69,10 @@ def predict(
     Args:
         segmenter: The network (see `load_segmenter`).
         paths: The image files, of any sizes; unreadable files are skipped and listed in the result.
-        out: The output folder, which must not exist. It gets `masks/`, PNG files of one byte per pixel with a palette,
-            which can be used as masks for training; `drawings/`, the images with the colors of the classes and a
-            legend; `classes.txt`; and with `rle` also `predictions.json`.
-        how: How the network is applied: whole images, sliding windows, flips.
+        out: The output folder, which must not exist. `masks/` contains PNG files of one byte per pixel with a palette,
+            which can be used as masks for training. `drawings/` contains the images with the colors of the classes and
+            a legend. The other files are `classes.txt` and, with `rle`, `predictions.json`.
+        how: Options for applying the network: whole images, sliding windows, flips.
         rle: If true, `predictions.json` has one entry per image and class, in COCO's format with run lengths. Image IDs
             count from 1 in the given order, and category IDs are labels.
         device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
@@ -135,7 +139,7 @@ def _draw(path: Path, pixels: torch.Tensor, labels: torch.Tensor, class_names: l
     """Write the drawing of an image, and return the reason if it cannot be drawn."""
     try:
         drawing = draw_labels(pixels, labels, class_names)
-    except Exception as error:  # a font without these letters: the mask is there
+    except Exception as error:  # for example, the font lacks letters; the mask exists already
         _log.warning("%s could not be drawn: %s", path.name, error_text(error))
         return error_text(error)
     write_file(path, partial(drawing.save, format="PNG"))

@@ -48,18 +48,31 @@ class SegmentationPreprocessing:
         check_fields(self)
 
     def size_of(self, height: int, width: int) -> Size:
-        """Return the height and width of the input for an image of this height and width."""
+        """Return the height and width of the input for an image of this height and width.
+
+        Args:
+            height: Height of the image in pixels.
+            width: Width of the image in pixels.
+        """
         if self.image_size is None:
             return height, width
         scale = min(self.image_size / min(height, width), _LONGEST * self.image_size / max(height, width))
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Normalize pixels `(..., C, H, W)` of uint8; they are not resized."""
+        """Normalize pixels `(..., C, H, W)` of uint8; they are not resized.
+
+        Args:
+            pixels: The pixels.
+        """
         return (pixels.float() / 255 - self.mean) / self.std
 
     def of_pixels(self, pixels: Tensor) -> Tensor:
-        """Resize and normalize pixels `(3, H, W)` of uint8."""
+        """Resize and normalize pixels `(3, H, W)` of uint8.
+
+        Args:
+            pixels: The pixels.
+        """
         size = self.size_of(pixels.size(-2), pixels.size(-1))
         if size != tuple(pixels.shape[-2:]):
             pixels = v2.functional.resize_image(pixels, list(size), antialias=True)

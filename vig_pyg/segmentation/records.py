@@ -32,6 +32,11 @@ class SegmentationRecord:
     Args:
         path: The image file.
         mask: The mask.
+
+    Example:
+        >>> from vig_pyg.segmentation.masks import IndexMask
+        >>> SegmentationRecord(Path("a.jpg"), IndexMask(Path("a.png"))).path.name
+        'a.jpg'
     """
 
     path: Path
@@ -49,6 +54,12 @@ class SegmentationDataset:
 
     Raises:
         ValueError: If there is no image, or there are more than 255 classes.
+
+    Example:
+        >>> from vig_pyg.segmentation.masks import IndexMask
+        >>> records = [SegmentationRecord(Path("a.jpg"), IndexMask(Path("a.png")))]
+        >>> SegmentationDataset("pets", records, ["cat", "dog"]).title
+        'pets'
     """
 
     title: str
@@ -62,10 +73,10 @@ class SegmentationDataset:
             raise ValueError(f"{self.title} has {len(self.class_names)} classes, expected 1 to {MAX_CLASSES}.")
 
     def with_classes(self, names: list[str]) -> Self:
-        """Return the same images with the labels of other classes, which are matched by their names.
+        """Return the same images with the labels of another list of classes; classes are matched by name.
 
         Args:
-            names: Names of the classes, among which those of this data set must be.
+            names: Names of the classes, which must include all classes of this data set.
 
         Raises:
             ValueError: If a class is not among them.
@@ -84,9 +95,9 @@ class SegmentationDataset:
 
 
 def read_mask(record: SegmentationRecord, num_classes: int) -> Tensor:
-    """Read the mask of an image, as it belongs to the upright image.
+    """Read the mask of an image in the orientation of the upright image.
 
-    For a photo that is rotated by its EXIF orientation, the size of the mask says whether it was drawn before or
+    For a photo that is rotated by its EXIF orientation, the size of the mask shows whether the mask was drawn before or
     after the rotation.
 
     Args:
@@ -97,8 +108,8 @@ def read_mask(record: SegmentationRecord, num_classes: int) -> Tensor:
         The labels `(H, W)` of uint8.
 
     Raises:
-        ValueError: If the mask cannot be read, has another size than its image, or another label, or if its
-            orientation is not known; the message names the file.
+        ValueError: If the mask cannot be read, if its size differs from that of its image, if it has an invalid label,
+            or if its orientation is not known; the message names the file.
         FileNotFoundError: If the image or the mask does not exist.
     """
     where = record.mask.path
@@ -194,7 +205,7 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
 
 
 def _counted(records: Sequence[SegmentationRecord], num_classes: int) -> Iterator[Tensor | Exception]:
-    """Yield the number of pixels of each label of each mask, or the error; decoders of images release Python's lock."""
+    """Yield the pixel counts of each mask by label, or an error; decoders release Python's lock, so threads help."""
 
     def count(record: SegmentationRecord) -> Tensor | Exception:
         try:

@@ -22,18 +22,18 @@ class Segmenter(nn.Module):
     """A PyramidViG and a head, with the interface of torchvision's segmentation models.
 
     A list of images of several sizes is one ragged batch without padding: the nodes of all images pass through the
-    network together, and the head computes the images of each size together. So in evaluation an image has the same
-    logits alone as in any batch.
+    network together, and the head computes the images of each size together. Therefore in evaluation, the logits of an
+    image do not depend on the batch.
 
     Args:
         body: The network; its classifier is removed.
-        head: Module from the list of its four maps to logits at the size of the finest map.
+        head: Module that converts the list of the four maps to logits at the size of the finest map.
         trainable_layers: Number of trained layers in the order stage 4, 3, 2, 1, stem; the batch norms of the others
             are frozen.
         norm: Kind of the batch norms in the trained layers: `"frozen"`, `"batch"` or `"sync"`.
 
     Shapes: normalized images `(B, C, H, W)` to `{"out": (B, num_classes, H, W)}`; a list of `(C, H_i, W_i)` to
-    `{"out": [(num_classes, H_i, W_i), ...]}`. Images smaller than a patch are enlarged to one.
+    `{"out": [(num_classes, H_i, W_i), ...]}`. Images smaller than a patch are enlarged to the size of a patch.
 
     Raises:
         ValueError: If `trainable_layers` or `norm` is out of range.
@@ -81,7 +81,7 @@ class Segmenter(nn.Module):
         return {"out": [out[i] for i in range(len(parts))]}
 
     def _maps(self, images: Maps) -> list[Any]:
-        # The method of the class, because that of timm's form of a pyramid returns more than maps.
+        # This calls the method of the class, because timm's version of a pyramid returns more than maps.
         return PyramidViG.forward_intermediates(self.body, images)
 
     def _resized(self, maps: list[Tensor], index: list[int], images: list[Tensor]) -> list[Tensor]:
@@ -111,7 +111,7 @@ def _enlarged(image: Tensor, patch: int) -> Tensor:
     if not isinstance(image, Tensor) or image.dim() < 3 or (image.size(-2) >= patch and image.size(-1) >= patch):
         return image
     if not image.numel() or not image.is_floating_point():
-        return image  # the network refuses these
+        return image  # the network does not accept smaller images
     size = [max(patch, side) for side in image.shape[-2:]]
     larger = F.interpolate(image if image.dim() == 4 else image[None], size=size, mode="nearest")
     return larger if image.dim() == 4 else larger[0]

@@ -42,7 +42,7 @@ def test_classes_are_found_among_those_of_the_model(find, caplog, names, labels,
 def test_labels_without_names_are_numbers_of_the_models_classes(find, caplog):
     assert find(None, [2, 0, 2], PETS) == [2, 0, 2]
     assert (
-        "some/data has no class names: its labels are taken as numbers of the model's classes, so 0 is cat"
+        "some/data has no class names: its labels are used as indices of the model's classes, so 0 is cat"
         in caplog.text
     )
 
@@ -53,7 +53,7 @@ def test_labels_without_names_are_numbers_of_the_models_classes(find, caplog):
         (["dog", "hamster"], [0, 1], "1 of 2 classes of the data are not classes of the model: hamster"),
         (None, [0, 3], "2 of 2 classes of the data are not classes"),
         (None, ["Cat"], r"did you mean cat\?"),
-        (["dog"], [1], "labels that are none of its 1 classes: 1"),
+        (["dog"], [1], "labels outside of its 1 classes: 1"),
         (None, [], "no labeled images in val"),
     ],
 )

@@ -1,6 +1,7 @@
 """Readers of data sets in the formats of other libraries, by timm's prefixes: `wds/...`, `hfds/...`, `torch/...`.
 
-A new file in this package is imported automatically; it only has to use `@register_reader`.
+A new file in this package is imported automatically. Such a file only needs to register its reader with
+`@register_reader`.
 """
 
 from vig_pyg._registry import import_files

@@ -1,4 +1,4 @@
-"""Which shards of a folder belong to which part of a data set."""
+"""Assignment of the shards in a folder to the parts of a data set."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from vig_pyg.image_io._class_folders import some
 
 _log = logging.getLogger(__name__)
 
-#: Files that describe the parts (timm's), and files with one class name in each line (those of other collections).
+#: timm's files that describe the parts, and files of other collections with one class name per line.
 _INFO, _NAMES = ("_info.json", "info.json"), ("classnames.txt", "class_names.txt", "classes.txt")
-#: Largest file of class names in bytes, and largest number of names that braces may stand for.
+#: Largest file of class names in bytes, and largest number of names that a pattern may describe.
 _NAMES_LIMIT, _MOST_SHARDS = 4 << 20, 1 << 17
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _WILD = re.compile(r"[{*?\[]")
@@ -32,7 +32,7 @@ def find_shards(name: str, splits: Sequence[str]) -> tuple[Path, dict[str, list[
 
     Args:
         name: A folder, an archive, or a pattern such as `"shards/pets-{train,val}-{000..127}.tar"`.
-        splits: Further parts: patterns within the folder, such as `"pets-train-{000..099}.tar"`.
+        splits: Further parts, as patterns within the folder, such as `"pets-train-{000..099}.tar"`.
 
     Raises:
         FileNotFoundError: If there is no such folder or archive, or a listed shard does not exist.
@@ -50,7 +50,8 @@ def find_shards(name: str, splits: Sequence[str]) -> tuple[Path, dict[str, list[
     info = _info_of(path)
     parts = _listed(path, info) if info else _by_name(path, _all_shards(path))
     for split in splits:
-        pattern = split.partition("|")[0]  # timm adds the number of samples, which is counted here
+        # Timm's list also has the number of samples, which is not needed, because samples are counted.
+        pattern = split.partition("|")[0]
         if split not in parts and pattern.endswith(".tar"):
             parts[split] = _matches(path, pattern)
     return path, parts
@@ -76,14 +77,14 @@ def json_key_of(root: Path, split: str) -> str | None:
 
 
 def _info_of(root: Path) -> Path | None:
-    """Return the list of shards, or `None`; another program's `info.json` is not one."""
+    """Return the list of shards, or `None` if there is none; an `info.json` of another program is ignored."""
     found = next((root / name for name in _INFO if (root / name).is_file()), None)
     is_list = found is not None and (found.name == _INFO[0] or "splits" in read_json(found))
     return found if is_list else None
 
 
 def _listed(root: Path, info: Path) -> dict[str, list[Path]]:
-    """Return the parts of timm's list of shards; names that lead out of the folder are refused."""
+    """Return the parts of timm's list of shards; a name that leads out of the folder raises an error."""
     splits = read_json(info).get("splits")
     if not isinstance(splits, dict) or not splits:
         raise ValueError(f"{info} must have the entry splits, a mapping from the names of parts to their shards.")
@@ -166,7 +167,7 @@ def _matches(root: Path, pattern: str) -> list[Path]:
 
 
 def _expanded(pattern: str) -> list[str]:
-    """Return the names that braces stand for.
+    """Return the names that a pattern with braces describes.
 
     Example:
         >>> _expanded("{train,val}-{08..10}.tar")[:4]

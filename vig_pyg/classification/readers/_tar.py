@@ -1,7 +1,7 @@
-"""The files in a tar archive and their places, read in bounded memory from archives that are not trusted.
+"""Reading of the names and positions of files in an untrusted tar archive, in bounded memory.
 
-`tarfile` parses the headers. It does not walk the archive, because it would read headers of any length into memory,
-follow sizes below zero in circles, keep every member, and take a damaged header for the end.
+`tarfile` parses only single headers. It does not iterate over the archive, because it would read headers of any length
+into memory, loop forever on negative sizes, keep all members, and mistake a damaged header for the end.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Member(NamedTuple):
 
     Args:
         name: Its name, with folders.
-        offset: The place of its first byte.
+        offset: Position of its first byte.
         size: Its number of bytes; all of them are in the archive.
-        fault: The reason why it must not be used, or `""`.
+        fault: The reason why the file must not be used, or `""`.
     """
 
     name: str
@@ -93,13 +93,13 @@ def _member(name: str, place: int, size: int, kind: bytes, given: dict[str, str]
 
 
 def _extension(file: BinaryIO, info: tarfile.TarInfo, size: int) -> dict[str, str]:
-    """Return name and size that a header gives to the next file."""
+    """Return the name and the size that an extended header specifies for the next file."""
     if size > _LONGEST:
         raise DamagedTarError(f"a header has {size} bytes, expected at most {_LONGEST}")
     content = file.read(size)
     if info.type == tarfile.GNUTYPE_LONGNAME:
         return {"path": content.partition(b"\0")[0].decode("utf-8", "surrogateescape")}
-    if info.type not in _EXTENDED or info.type == tarfile.XGLTYPE:  # values of all files are of no use here
+    if info.type not in _EXTENDED or info.type == tarfile.XGLTYPE:  # global headers are not needed
         return {}
     found: dict[str, str] = {}
     place = 0

@@ -11,9 +11,9 @@ from vig_pyg._requirements import require
 from vig_pyg.classification.readers.registry import Collection, Faults, Part, ReaderOptions, register_reader
 from vig_pyg.image_io import StoredImage, UnreadableImageError
 
-#: Files of a folder that `save_to_disk` has written, of several parts and of one.
+#: Files by which a folder of `save_to_disk` is recognized, with several parts and with one part.
 _SAVED = ("dataset_dict.json", "state.json")
-#: Names of columns of labels that are not of the type ClassLabel, in this order.
+#: Names of label columns in order of preference, if no column has the type ClassLabel.
 _LABELS = ("label", "labels", "class")
 
 
@@ -25,6 +25,10 @@ class RowImage(StoredImage):
         column: Name of the column of images.
         row: Index of the row.
         name: Name of the table for messages.
+
+    Example:
+        >>> RowImage([{"image": {"bytes": b"pixels"}}], "image", 0, "pets").content()
+        b'pixels'
     """
 
     __slots__ = ("column", "name", "row", "table")
@@ -45,13 +49,14 @@ class RowImage(StoredImage):
 
 @register_reader("hfds")
 def read_hugging_face(name: str, options: ReaderOptions) -> Collection:
-    """Read a data set of Hugging Face's library `datasets`; the rows are read in any order, and not all at once.
+    """Read a data set by Hugging Face's library `datasets`; rows are read when they are needed, in any order.
 
     Args:
         name: A folder of Parquet files or images, a folder of `save_to_disk`, or a name on the hub such as
             `"uoft-cs/cifar10"`, which is downloaded to the library's cache; `"owner/name/configuration"` if it has
             several configurations.
-        options: `input_key` and `target_key` are names of columns, if there are several of images or labels.
+        options: `input_key` and `target_key` are names of columns, and are needed if several columns contain images or
+            labels.
 
     Raises:
         ImportError: If `datasets` is not installed, or is older than 4.0, which would execute code of data sets.
@@ -133,7 +138,7 @@ def _read(name: str, table: Any, image: str, label: str, on_broken: str) -> Part
     images: list[str | StoredImage] = []
     labels: list[Any] = []
     for row, value in enumerate(given):
-        if value is None or (isinstance(value, int) and value < 0):  # unlabeled
+        if value is None or (isinstance(value, int) and value < 0):  # -1 marks an image without a label
             continue
         if isinstance(value, bool) or not isinstance(value, int | str):
             faults.add(f"{name}, row {row} has a label that is neither a number nor a name ({value!r:.40})")

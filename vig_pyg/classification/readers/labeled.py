@@ -1,4 +1,4 @@
-"""Labels of a data set as numbers of classes: of the data itself for training, of a model for evaluation."""
+"""Conversion of the labels of a data set to class indices, of the data for training and of a model for evaluation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from vig_pyg.image_io._class_folders import composed, some
 
 _log = logging.getLogger(__name__)
 
-#: Share of class names that must agree before the classes of data and model are taken to be the same, in this order.
+#: Smallest share of equal class names for which the classes of data and model are considered the same, in the same
+#: order.
 _AGREEING = 0.9
 
 
@@ -34,7 +35,7 @@ def class_names_of(collection: Collection, parts: Sequence[Part]) -> tuple[list[
         count = len(collection.class_names)
         wrong = sorted({label for part in parts for label in part.labels if label not in range(count)}, key=str)
         if wrong:
-            raise ValueError(f"{collection.title} has labels that are none of its {count} classes: {some(wrong)}.")
+            raise ValueError(f"{collection.title} has labels outside of its {count} classes: {some(wrong)}.")
         return collection.class_names, {i: i for i in range(count)}
     kinds = {type(label) for part in parts for label in part.labels[:1]}
     if len(kinds) > 1:
@@ -49,7 +50,7 @@ def class_names_of(collection: Collection, parts: Sequence[Part]) -> tuple[list[
 def find_labeled_in(
     data: str, class_names: list[str], options: ReaderOptions, *, split: str | None = None
 ) -> LabeledImages:
-    """Find the images of a data set that is read by a prefix, with their classes among those of a model.
+    """Find the images of a data set with a prefix, and their classes among the classes of a model.
 
     Args:
         data: Prefix and name, such as `"wds/shards"`.
@@ -91,7 +92,7 @@ def _numbers(data: str, collection: Collection, part: Part, class_names: list[st
         numbers = [label for label in present if isinstance(label, int)]
         if numbers and max(numbers) < len(class_names) and not any(name.isdecimal() for name in class_names):
             _log.warning(
-                "%s has no class names: its labels are taken as numbers of the model's classes, so 0 is %s.",
+                "%s has no class names: its labels are used as indices of the model's classes, so 0 is %s.",
                 terminal_text(data), terminal_text(class_names[0]),
             )  # fmt: skip
             return {label: label for label in numbers}
@@ -100,7 +101,7 @@ def _numbers(data: str, collection: Collection, part: Part, class_names: list[st
 
 
 def _are_the_same(names: list[str], class_names: list[str]) -> bool:
-    """True if two lists name the same classes in the same order; names of ImageNet come with and without synonyms."""
+    """True if two lists name the same classes in the same order; ImageNet names may have synonyms."""
 
     def first(name: str) -> str:
         return name.partition(",")[0].strip().casefold().replace("_", " ")

@@ -30,6 +30,10 @@ class Part:
         images: The images: files, or images that are stored in other files.
         labels: The class of each image: an index, or a name. All are of the same type.
         left_out: Number of samples that were not as expected and are omitted.
+
+    Example:
+        >>> Part(["1.png", "2.png"], labels=[0, 1]).labels
+        [0, 1]
     """
 
     images: list[str | StoredImage]
@@ -44,8 +48,8 @@ class Collection:
     Args:
         title: Name of the data.
         class_names: One name for each index in the labels; `None` if the data contains no list of classes.
-        parts: A function for each part that reads it, by the names that the data gives to its parts; the name `""` is
-            that of data without parts.
+        parts: Functions that read one part each, by the names of the parts in the data. The name `""` means data
+            without parts.
 
     Example:
         >>> flat = Collection("pets", ["cat", "dog"], {"": lambda: Part(["1.png", "2.png"], [0, 1])})
@@ -62,10 +66,10 @@ class Collection:
 
         Args:
             part: The purpose of the images.
-            name: The name of the part, if the user gave one.
+            name: The name of the part, if the user has given a name.
 
         Raises:
-            ValueError: If there is no part with this name, or several could be meant.
+            ValueError: If there is no part with this name, or several parts have this purpose.
         """
         there = some(repr(one) for one in self.parts)
         if name is not None:
@@ -85,15 +89,19 @@ class Collection:
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderOptions:
-    """How a data set is read; names are timm's.
+    """Options for reading a data set, with timm's names.
 
     Args:
         root: Folder of torchvision's files.
-        input_key: Name of the images in a sample or row, if there are several images in it.
-        target_key: Name of the labels in a sample or row.
-        splits: Parts that the user named. A reader may accept more than the names of parts, such as patterns of files.
+        input_key: File extension or column of the images, if a sample or row has several.
+        target_key: File extension, JSON key or column of the labels.
+        splits: Parts that the user has named. A reader may also accept other texts, such as patterns of files.
         on_broken: `"stop"` raises an error at the first sample that is not as expected; `"skip"` logs and omits it.
         download: If false, data that is not on this computer raises an error.
+
+    Example:
+        >>> ReaderOptions(input_key="jpg").on_broken
+        'stop'
     """
 
     root: str = "data"
@@ -111,7 +119,7 @@ READERS: Registry[Reader] = Registry("reader", advice=", followed by / and the n
 
 
 def register_reader(prefix: str) -> Callable[[Reader], Reader]:
-    """Register a reader: a decorator for a function from the name after the prefix, and options, to a `Collection`.
+    """Register a reader; a decorator for a function `(name, options)` that returns a `Collection`.
 
     Args:
         prefix: The prefix without the slash.
@@ -142,7 +150,10 @@ def list_readers() -> list[str]:
 
 
 def reader_prefix(data: str) -> str | None:
-    """Return the prefix if a name of data has one, in any letter case as in timm, otherwise `None`.
+    """Return the prefix of a data name, or `None`; as in timm, the prefix may have any letter case.
+
+    Args:
+        data: The name.
 
     Example:
         >>> import vig_pyg.classification.readers  # registers them
@@ -154,11 +165,11 @@ def reader_prefix(data: str) -> str | None:
 
 
 def open_collection(data: str, options: ReaderOptions) -> Collection:
-    """Open a data set that is named by prefix and name; its images are not read yet.
+    """Open a data set from its name with a prefix; the images are not read yet.
 
     Args:
         data: The name with its prefix, such as `"wds/shards"`.
-        options: How it is read.
+        options: Options for reading the data.
 
     Raises:
         ValueError: If the prefix is unknown, or the data is not as expected.
@@ -176,7 +187,7 @@ def open_collection(data: str, options: ReaderOptions) -> Collection:
 
 
 class Faults:
-    """What is done about samples that are not as expected.
+    """Handling of samples that are not as expected.
 
     Args:
         on_broken: `"stop"` raises an error at the first one; `"skip"` logs them.
@@ -192,7 +203,14 @@ class Faults:
         self.on_broken, self.where, self.count = on_broken, where, 0
 
     def add(self, what: str) -> None:
-        """Raise an error, or log the fault; of very many, only the first ones are logged."""
+        """Raise an error, or log the fault; only the first faults are logged one by one.
+
+        Args:
+            what: The fault, without a final period.
+
+        Raises:
+            ValueError: If `on_broken` is `"stop"`.
+        """
         if self.on_broken == "stop":
             raise ValueError(f"{what}; remove it, or use --on-broken skip.")
         self.count += 1
@@ -200,17 +218,21 @@ class Faults:
             _log.warning("Left out: %s", terminal_text(what))
 
     def end(self) -> None:
-        """Log how many there were in all."""
+        """Log the total number of faults, if not all were logged."""
         if self.count > _MOST_LOGGED:
-            _log.warning("%d samples of %s were left out in all.", self.count, terminal_text(self.where))
+            _log.warning("%d samples of %s were left out in total.", self.count, terminal_text(self.where))
 
 
 class PixelImage(StoredImage):
-    """An image that is in memory as an array of pixels.
+    """An image that is stored in memory as an array of pixels.
 
     Args:
         pixels: The array `(H, W)` or `(H, W, C)`.
         name: Name of the image for messages.
+
+    Example:
+        >>> str(PixelImage(np.zeros((4, 4), np.uint8), "digit 3"))
+        'digit 3'
     """
 
     __slots__ = ("name", "pixels")

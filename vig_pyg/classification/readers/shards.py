@@ -19,9 +19,9 @@ from vig_pyg.image_io._class_folders import composed, some
 
 _log = logging.getLogger(__name__)
 
-#: Largest files with a label, and with the values of a sample, in bytes.
+#: Size in bytes of the largest label file, and of the largest `.json` file of a sample.
 _LABEL_LIMIT, _JSON_LIMIT = 1_000, 1 << 16
-#: Name and ending of a member, as WebDataset divides them.
+#: Name and ending of a file, which WebDataset separates at the first dot of the file name.
 _SAMPLE = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.S)
 
 
@@ -30,7 +30,7 @@ class ShardImage(StoredImage):
 
     Args:
         file: The shard.
-        member: The image in it.
+        member: The image file in the shard.
     """
 
     __slots__ = ("file", "name", "offset", "size")
@@ -58,10 +58,10 @@ class ShardImage(StoredImage):
 def read_shards(name: str, options: ReaderOptions) -> Collection:
     """Read shards of WebDataset: tar archives with an image and a label (`.cls`) for each sample.
 
-    Only the headers of the archives and the labels are read in advance, so that the samples have an order and a
-    number: training resumes in the middle of an epoch exactly, and every process reads only its own images. The parts
-    are those of timm's `_info.json`, or the words train, val and test in the names of folders or files. Class names
-    are read from `classnames.txt`. Nothing is extracted.
+    Only the headers of the archives and the labels are read in advance, which gives each sample an index. Therefore a
+    resumed training continues exactly in the middle of an epoch, and each process reads only its own images. The parts
+    are those of timm's `_info.json`, or the words train, val and test in the names of folders or files. Class names are
+    read from `classnames.txt`. Nothing is extracted.
 
     Args:
         name: A folder of shards, one shard, or a pattern such as `"shards/pets-{train,val}-{000..127}.tar"`.

@@ -23,7 +23,7 @@ _LARGE = ("imagenet", "places365", "inaturalist")
 
 @register_reader("torch")
 def read_torch(name: str, options: ReaderOptions) -> Collection:
-    """Read a data set of torchvision that timm knows: its training images, and its test images for validation.
+    """Read one of the torchvision data sets that timm supports; the test images are used for validation.
 
     Image files are read by `read_image` like all others, not by torchvision.
 
@@ -53,7 +53,7 @@ def read_torch(name: str, options: ReaderOptions) -> Collection:
         raise ValueError(f"torch/{known} has one image and one label for each sample: leave out {', '.join(unused)}.")
     val = load_torch(known, "validation", options.root, download=options.download)
     classes = getattr(val, "classes", None) or val.all_categories
-    # ImageNet has several names for each class
+    # ImageNet classes have several names
     names = [one if isinstance(one, str) else ", ".join(one) for one in classes]
     parts = {"train": partial(_part, known, "train", options), "val": partial(_samples, known, val)}
     return Collection(known, names, parts)
@@ -64,7 +64,7 @@ def _part(name: str, split: str, options: ReaderOptions) -> Part:
 
 
 def load_torch(name: str, split: str, root: str | Path, *, download: bool = True) -> Any:
-    """Load a data set of torchvision through timm; of several processes, one downloads missing files.
+    """Load a data set of torchvision through timm; if there are several processes, one of them downloads missing files.
 
     Args:
         name: One of the names of `read_torch`, in lower case.
@@ -97,7 +97,7 @@ def load_torch(name: str, split: str, root: str | Path, *, download: bool = True
     place = hashlib.sha256(f"{Path(root).resolve()} {name}".encode()).hexdigest()[:16]
     with FileLock(Path(tempfile.gettempdir()) / f"vig_pyg_{place}.lock"):
         with suppress(RuntimeError, OSError):
-            return load(False)  # another process has downloaded them meanwhile
+            return load(False)  # another process has downloaded the files in the meantime
         try:
             return load(True)
         except (RuntimeError, OSError) as error:
@@ -105,7 +105,7 @@ def load_torch(name: str, split: str, root: str | Path, *, download: bool = True
 
 
 def _samples(name: str, data: Any) -> Part:
-    """Return the images of torchvision's data set as files, or as the arrays that it holds in memory."""
+    """Return the images of torchvision's data set as files, or as arrays in memory."""
     if name in _SMALL:
         pixels = np.asarray(data.data)
         labels = np.asarray(data.targets)

@@ -1,4 +1,4 @@
-"""Image sources. A new file in this package is imported automatically; it only has to use `@register_source`."""
+"""Image sources. A new file in this package is imported automatically, and only needs to use `@register_source`."""
 
 from vig_pyg._registry import import_files
 from vig_pyg.classification.sources.registry import SOURCES, list_sources, make_source, register_source

@@ -20,17 +20,18 @@ _log = logging.getLogger(__name__)
 class CollectionData(ImageData):
     """Images of a data set in the format of another library, by timm's prefix and name.
 
-    Every image has a number, and is read by `read_image` as a file is. So training resumes exactly, and gives the same
-    result as with the same images in a folder. Data without parts is divided as a folder is.
+    Every image has an index, and `read_image` reads it like a file. Therefore a resumed training continues exactly, and
+    the results equal those for the same images in a folder. Data without parts is divided like a folder.
 
     Args:
         data: Prefix and name: `"wds/FOLDER"` (shards of WebDataset), `"hfds/NAME"` (a folder, or a name on the Hugging
             Face hub), or `"torch/NAME"` (a data set of torchvision).
         root: Folder of torchvision's files.
-        train_split: Name of the part for training; by default the one called train.
-        val_split: Name of the part for validation; by default the one called val, valid or validation, or else test.
-        input_key: Name of the images in a sample or row, if there are several (see the readers).
-        target_key: Name of the labels in a sample or row.
+        train_split: Name of the training part; by default `train`.
+        val_split: Name of the validation part; by default `val`, `valid` or `validation`, or `test` if there is none of
+            these.
+        input_key: File extension or column of the images, if there are several (see the readers).
+        target_key: File extension, JSON key or column of the labels.
         download: If false, data that is not on this computer raises an error.
         image_size: Side length of the crops in pixels.
         in_channels: Number of channels; images are converted (see `Preprocessing`).
@@ -43,7 +44,7 @@ class CollectionData(ImageData):
 
     Raises:
         OSError: If the data does not exist, or cannot be downloaded.
-        ValueError: If the data is not as expected, has no part for training, or a class has no training images.
+        ValueError: If the data is not as expected or has no training part, or if a class has no training images.
         ImportError: If a package is missing; the message names the extra.
 
     Example:

@@ -154,7 +154,7 @@ def readable(split: Split, preprocessing: Preprocessing, where: Path | str, on_b
     if on_broken == "skip":
         parts = []
         for paths, labels in (split.train, split.val):
-            with ThreadPoolExecutor() as pool:  # PIL decodes without the interpreter's lock
+            with ThreadPoolExecutor() as pool:  # PIL releases the interpreter's lock while it decodes
                 good = list(pool.map(lambda path: _is_readable(path, preprocessing), paths))
             parts.append(chosen(paths, labels, good))
         split, before = Split(split.class_names, *parts), set(split.train[1])

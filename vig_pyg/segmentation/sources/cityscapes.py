@@ -37,6 +37,11 @@ def read_cityscapes(path: Path, part: str | None) -> SegmentationDataset:
 
     Raises:
         FileNotFoundError: If the part does not exist, or an image has no mask.
+
+    Example:
+        >>> read_cityscapes(Path("/nowhere"), "train")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no folder /nowhere/leftImg8bit/train: choose one of none.
     """
     assert part is not None
     images = path / "leftImg8bit" / part

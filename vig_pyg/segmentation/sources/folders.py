@@ -91,6 +91,10 @@ def pair_files(
     Raises:
         FileNotFoundError: If an image has no mask.
         ValueError: If two files have the same name.
+
+    Example:
+        >>> pair_files([Path("images/a.jpg")], [Path("masks/a.png")], Path("images"), Path("masks"))[0][1].name
+        'a.png'
     """
     of_images = _by_name(images, image_folder, key)
     of_masks = _by_name(masks, mask_folder, mask_key)

@@ -23,6 +23,10 @@ class Format:
         form: The form of the text that names a data set in this format, for help texts.
         recognizes: Function that is true if a path and what follows its colon name a data set in this format.
         read: Function that reads the data set.
+
+    Example:
+        >>> Format(form="FOLDER", recognizes=lambda path, part: True, read=lambda path, part: None).form
+        'FOLDER'
     """
 
     form: str
