@@ -3,6 +3,7 @@ import torch
 from torch_geometric import EdgeIndex
 from torch_geometric.utils import to_torch_coo_tensor, to_torch_csc_tensor, to_torch_csr_tensor
 
+from vig_pyg.conv import CONVS, adjacency
 from vig_pyg.conv.adjacency import check_size, plain_edges
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse invariant checks", "ignore:.*to CSR format")
@@ -78,3 +79,35 @@ def test_sizes_that_fit(size):
 def test_sizes_that_do_not_fit_are_refused(size, message):
     with pytest.raises(ValueError, match=message):
         check_size(size, 3, 2, "It")
+
+
+class MadeOfParts:
+    """What is used of torch_sparse's `SparseTensor`, which few have installed."""
+
+    def __init__(self, edges, size, value=None):
+        order = (edges[1] * size[0] + edges[0]).argsort()  # by row, then by column, as there
+        self.parts, self.size = (edges[1, order], edges[0, order], None if value is None else value[order]), size[::-1]
+
+    def coo(self):
+        return self.parts
+
+    def sparse_sizes(self):
+        return self.size
+
+
+@pytest.mark.parametrize("values", [None, (), (2,)])
+def test_a_sparse_tensor_of_torch_sparse(monkeypatch, values):
+    monkeypatch.setattr(adjacency, "SparseTensor", MadeOfParts)
+    edges = torch.tensor([[0, 1, 2, 1], [1, 1, 0, 0]])
+    ones = None if values is None else torch.ones(4, *values)
+    found, size = plain_edges(MadeOfParts(edges, (3, 2), ones), None, "It")
+    assert size == (3, 2) and sorted(found.t().tolist()) == sorted(edges.t().tolist())
+    for conv in CONVS.values():
+        operator, x = conv(8, 8).eval(), (torch.rand(3, 8), torch.rand(2, 8))
+        torch.testing.assert_close(operator(x, MadeOfParts(edges, (3, 2), ones)), operator(x, edges))
+        with pytest.raises(ValueError, match="edges for 2 sources and 3 targets"):
+            operator(x, MadeOfParts(edges.flip(0), (2, 3), ones))
+        with pytest.raises(ValueError, match="the values of its matrix are not all 1"):
+            operator(x, MadeOfParts(edges, (3, 2), torch.tensor([1.0, 1.0, 0.5, 1.0])))
+    with pytest.raises(ValueError, match="has flow='target_to_source'"):
+        plain_edges(MadeOfParts(edges, (3, 2), ones), None, "It", "target_to_source")
