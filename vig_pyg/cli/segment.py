@@ -42,7 +42,15 @@ SOURCE = (
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the subcommands of `segment` and their options."""
+    """Add the subcommands of `segment` and their options.
+
+    Args:
+        commands: The subparsers of `vig-pyg`.
+
+    Example:
+        >>> from vig_pyg.cli import _Parser
+        >>> add(_Parser().add_subparsers())
+    """
     segment = commands.add_parser("segment", help="semantic segmentation: train, evaluate, predict")
     parts = segment.add_subparsers(required=True, metavar="COMMAND")
     train = parts.add_parser("train", help="train a segmentation network on images and masks", raw=True)
@@ -94,7 +102,12 @@ def _inference(args: argparse.Namespace) -> Inference:
 
 
 def make_parser() -> ConfigParser:
-    """Create the parser of `segment train`, with the flags of a `SegmentationConfig` and those of every run."""
+    """Create the parser of `segment train`, with the flags of a `SegmentationConfig` and those of every run.
+
+    Example:
+        >>> make_parser().parse_flags(["--epochs", "3"])
+        {'epochs': 3}
+    """
     from vig_pyg.engine.config_parser import ConfigParser
     from vig_pyg.segmentation.config import SegmentationConfig
 
@@ -127,7 +140,7 @@ def _train(args: argparse.Namespace) -> int:
     if out is None:
         raise ValueError("--out is missing: name the new run folder (or --resume RUN, to continue a run).")
     first = processes().first
-    if first:  # masks may take long to read
+    if first:  # reading masks may take long
         check_run_folder(out, resume=resume)
     try:
         data = load_data(config)
@@ -146,7 +159,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _config(flags: TrainFlags) -> SegmentationConfig:
-    """Return the configuration from file and flags, or that of a run to resume."""
+    """Return the configuration from file and flags, or the configuration of a run to resume."""
     from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.run import CONFIG_YAML
     from vig_pyg.segmentation.config import make_config

@@ -36,6 +36,11 @@ def read_things(
     Raises:
         ValueError: If an entry refers to an image or category that is not in the file, or has no box (the message has
             its ID); or if the boxes are not in pixels.
+
+    Example:
+        >>> entry = {"id": 1, "image_id": 7, "category_id": 18, "bbox": [1, 2, 3, 4]}
+        >>> read_things([entry], {7: ("a.jpg", (30, 40))}, [18], Path("a.json"), "stop")[7][0].box
+        (1.0, 2.0, 4.0, 6.0)
     """
     beyond: list[str] = []
     farthest = 0.0

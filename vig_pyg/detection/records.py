@@ -74,6 +74,10 @@ class DetectionDataset:
         class_names: Names of the classes, starting with that of label 1.
         category_ids: COCO category IDs of the classes.
         on_bad: How to handle outlines that cannot be used: `"drop"` or `"stop"`.
+
+    Example:
+        >>> DetectionDataset("few", [], ["cat"], [1]).class_names
+        ['cat']
     """
 
     title: str

@@ -16,7 +16,14 @@ from vig_pyg.detection.transform import DetectionTransform, Target
 
 
 class SizeGroups(nn.Module):
-    """Base class of detectors that evaluate the images of each size separately, in batches."""
+    """Base class of detectors that evaluate the images of each size separately, in batches.
+
+    Shapes: images `(C, H_i, W_i)` of any sizes.
+
+    Example:
+        >>> issubclass(RetinaNet, SizeGroups)
+        True
+    """
 
     transform: DetectionTransform
 
@@ -42,12 +49,30 @@ class SizeGroups(nn.Module):
 
 
 class RetinaNet(SizeGroups, detection.RetinaNet):
-    """torchvision's RetinaNet."""
+    """torchvision's RetinaNet.
+
+    Example:
+        >>> from vig_pyg.detection import retinanet_pvig
+        >>> isinstance(retinanet_pvig("micro", num_classes=3, min_size=64, max_size=96, out_channels=16), RetinaNet)
+        True
+    """
 
 
 class FasterRCNN(SizeGroups, detection.FasterRCNN):
-    """torchvision's Faster R-CNN."""
+    """torchvision's Faster R-CNN.
+
+    Example:
+        >>> from vig_pyg.detection import fasterrcnn_pvig
+        >>> isinstance(fasterrcnn_pvig("micro", num_classes=3, min_size=64, max_size=96, out_channels=16), FasterRCNN)
+        True
+    """
 
 
 class MaskRCNN(SizeGroups, detection.MaskRCNN):
-    """torchvision's Mask R-CNN."""
+    """torchvision's Mask R-CNN.
+
+    Example:
+        >>> from vig_pyg.detection import maskrcnn_pvig
+        >>> isinstance(maskrcnn_pvig("micro", num_classes=3, min_size=64, max_size=96, out_channels=16), MaskRCNN)
+        True
+    """

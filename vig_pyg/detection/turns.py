@@ -46,6 +46,14 @@ def settle(path: Path, size: Size | None, *, objects: bool) -> tuple[Size, int]:
     Raises:
         ValueError: If neither the annotation nor the file gives a size, or if a rotated image has the same size before
             and after the rotation.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (40, 30)).save(Path(folder) / "a.png")
+        ...     settle(Path(folder) / "a.png", None, objects=True)
+        ((30, 40), 1)
     """
     header = _header(path)
     if header is None:

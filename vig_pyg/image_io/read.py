@@ -113,7 +113,7 @@ def _read(file: BinaryIO, size: int) -> Image.Image | np.ndarray:
 
 
 def is_array_file(file: BinaryIO, size: int) -> bool:
-    """True if an open file of `size` bytes is a NumPy array; an empty or too large file is an error."""
+    """True if an open file of `size` bytes is a NumPy array; an empty or too large file raises an error."""
     if size == 0:
         raise UnreadableImageError("the file is empty")
     if size > MAX_BYTES:

@@ -15,14 +15,14 @@ from vig_pyg.segmentation.segmenter import Segmenter
 def to_onnx(model: Segmenter, path: str | Path, *, image_size: Size | None = None, dynamic_size: bool = False) -> Path:
     """Export a segmentation network, with a dynamic batch size and a fixed or dynamic image size.
 
-    The file is tested as that of a classifier (see `vig_pyg.export.to_onnx`): it must select the same neighbors as the
-    network, or equally near ones, and must give the same logits on these graphs.
+    The file is tested like that of a classifier (see `vig_pyg.export.to_onnx`): it must select the same neighbors as
+    the network, or equally near ones, and must give the same logits on these graphs.
 
     Args:
         model: The network, which is exported in evaluation mode.
         path: Path of the file, which must not exist.
         image_size: Height and width in pixels; by default the square of the `image_size` of the PyramidViG.
-        dynamic_size: If true, the file takes images of every height and width up to 4096 pixels (see
+        dynamic_size: If true, the file accepts images of every height and width up to 4096 pixels (see
             `vig_pyg.export.to_onnx`).
 
     Returns:
@@ -34,7 +34,7 @@ def to_onnx(model: Segmenter, path: str | Path, *, image_size: Size | None = Non
         FileNotFoundError: If the folder does not exist.
         ImportError: If onnx or onnxscript is not installed.
         ValueError: If the neighbors or the logits of the file differ from those of the network, or if the exporter
-            cannot leave the size open.
+            cannot make the size dynamic.
 
     Example:
         >>> from vig_pyg.segmentation import semantic_fpn_pvig

@@ -57,7 +57,7 @@ def load_data(config: SegmentationConfig) -> SegmentationData:
 
 
 def with_epochs(config: SegmentationConfig, data: SegmentationData) -> SegmentationConfig:
-    """Return the configuration with the number of epochs that has at least `config.steps` steps, if these are given.
+    """Return the configuration with the smallest number of epochs that has `config.steps` steps, if these are given.
 
     Args:
         config: The configuration.
@@ -80,6 +80,12 @@ def make_segmenter(config: SegmentationConfig, num_classes: int, *, pretrained: 
     Raises:
         ValueError: If an option is unknown or out of range, or the weights do not fit.
         FileNotFoundError: If the weights do not exist.
+
+    Example:
+        >>> from vig_pyg.segmentation.config import SegmentationConfig
+        >>> config = SegmentationConfig(train="a", val="b", model="micro", options={"out_channels": 16})
+        >>> type(make_segmenter(config, 3)).__name__
+        'Segmenter'
     """
     lightning.seed_everything(config.seed, verbose=False)
     options = dict(config.options)
@@ -97,6 +103,11 @@ def read_run(folder: str | Path) -> SegmentationConfig:
     Raises:
         FileNotFoundError: If the folder is not the run folder of a segmentation network.
         ValueError: If the configuration cannot be read.
+
+    Example:
+        >>> read_run("/nowhere")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        FileNotFoundError: /nowhere is not a run folder: ...
     """
     path = Path(folder) / CONFIG_YAML
     if not path.is_file():

@@ -84,6 +84,10 @@ class PanopticMask:
     Args:
         path: The file.
         segments: The class of each segment by its number; crowds are `IGNORED`.
+
+    Example:
+        >>> PanopticMask(Path("a.png"), {7: 2}).with_table([0, 1, 5]).segments
+        {7: 5}
     """
 
     path: Path
@@ -117,6 +121,10 @@ class OutlineMask:
         size: Height and width of the mask.
         outlines: The outline and the class of each object, whose class is `IGNORED` for crowds.
         background: The class of all other pixels.
+
+    Example:
+        >>> OutlineMask(Path("a.jpg"), (4, 5), [([1, 1, 3, 1, 3, 3, 1, 3], 2)]).read().max()
+        np.uint8(2)
     """
 
     path: Path

@@ -95,5 +95,12 @@ def count_pixels(confusion: MulticlassConfusionMatrix, found: Tensor, truth: Ten
         confusion: The confusion matrix.
         found: The predicted labels `(H, W)`.
         truth: The true labels `(H, W)`, 255 where ignored.
+
+    Shapes: labels `(H, W)` of one image.
+
+    Example:
+        >>> confusion = MulticlassConfusionMatrix(2, ignore_index=255)
+        >>> count_pixels(confusion, torch.tensor([[0, 1]]), torch.tensor([[0, 0]])); confusion.compute().tolist()
+        [[1, 1], [0, 0]]
     """
     confusion.update(found.flatten(), truth.flatten().to(found.device).long())

@@ -157,6 +157,12 @@ class Checked:
     Args:
         data: The images that can be used.
         counts: Number of pixels of each class, int64 `(num_classes,)`.
+
+    Example:
+        >>> from vig_pyg.segmentation.masks import IndexMask
+        >>> data = SegmentationDataset("few", [SegmentationRecord(Path("a.jpg"), IndexMask(Path("a.png")))], ["sky"])
+        >>> Checked(data, torch.tensor([9])).counts.tolist()
+        [9]
     """
 
     data: SegmentationDataset

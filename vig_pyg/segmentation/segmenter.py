@@ -94,11 +94,16 @@ def logits_of(model: nn.Module, images: Maps) -> Maps:
     """Return the logits of images of one size or of several, from any network with torchvision's interface.
 
     Args:
-        model: A `Segmenter`, which takes images of several sizes together, or any other network from
-            `(B, C, H, W)` to `{"out": (B, num_classes, H, W)}`, which takes them one by one.
+        model: A `Segmenter`, which processes images of several sizes together, or any other network from `(B, C, H, W)`
+            to `{"out": (B, num_classes, H, W)}`, which processes them one by one.
         images: A tensor `(B, C, H, W)`, or a list of `(C, H_i, W_i)`.
 
     Shapes: a tensor `(B, num_classes, H, W)`, or a list of `(num_classes, H_i, W_i)`.
+
+    Example:
+        >>> network = lambda x: {"out": x[:, :2]}
+        >>> [logits.shape for logits in logits_of(network, [torch.rand(3, 4, 5), torch.rand(3, 2, 2)])]
+        [torch.Size([2, 4, 5]), torch.Size([2, 2, 2])]
     """
     if isinstance(images, Tensor) or isinstance(model, Segmenter):
         found: Maps = model(images)["out"]

@@ -11,7 +11,7 @@ from vig_pyg.segmentation.records import SegmentationDataset, SegmentationRecord
 from vig_pyg.segmentation.sources.folders import CLASSES, pair_files, read_classes
 from vig_pyg.segmentation.sources.registry import register_format
 
-#: The file of the names that comes with the data: a table with tabs, whose last column is the name.
+#: The file of class names that comes with the data: a table with tabs, whose last column has the names.
 OBJECTS = "objectInfo150.txt"
 #: Number of classes of the challenge.
 NUM_CLASSES = 150
@@ -23,16 +23,21 @@ NUM_CLASSES = 150
     recognizes=lambda path, part: part is not None and (path / "annotations" / part).is_dir(),
 )
 def read_ade20k(path: Path, part: str | None) -> SegmentationDataset:
-    """Read a part of ADE20K, in whose masks 0 is ignored and class i has the number i + 1.
+    """Read a part of ADE20K. In its masks, 0 is ignored, and class i has the value i + 1.
 
     Args:
-        path: The folder, such as `ADEChallengeData2016`. The names of the classes are those of its `classes.txt`, or of
-            `objectInfo150.txt`, which comes with the data, or else numbers.
+        path: The folder, such as `ADEChallengeData2016`. The class names are read from its `classes.txt`, or else from
+            `objectInfo150.txt`, which comes with the data; otherwise they are numbers.
         part: `"training"` or `"validation"`.
 
     Raises:
         FileNotFoundError: If an image has no mask.
         ValueError: If the names of the classes cannot be read.
+
+    Example:
+        >>> read_ade20k(Path("/nowhere"), "training")
+        Traceback (most recent call last):
+        FileNotFoundError: /nowhere has annotations/training, but no images/training.
     """
     assert part is not None
     images, masks = path / "images" / part, path / "annotations" / part
@@ -52,7 +57,7 @@ def _names(path: Path) -> list[str]:
     if not file.is_file():
         return [str(i) for i in range(NUM_CLASSES)]
     lines = [line.split("\t") for line in read_bounded(file, limit=2**20).rstrip("\r\n").splitlines()[1:]]
-    # a name lists synonyms ("floor, flooring"), of which the first is unique enough with its number
+    # A name lists synonyms ("floor, flooring"); the first one and the number of the class are unique.
     names = [line[-1].split(",")[0].strip() for line in lines]
     if not names or "" in names:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""COCO's panoptic and instance formats, turned into classes."""
+"""Reading of COCO's panoptic and instance formats as classes of pixels."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ BACKGROUND = "background"
 def read_coco_classes(path: Path, part: str | None) -> SegmentationDataset:
     """Read a file in COCO's panoptic or instance format.
 
-    In the panoptic format, the masks are in the folder with the file's name without `.json`, crowds and pixels without
-    a segment are ignored, and the classes are the categories in the order of their IDs. In the instance format, a class
-    `background` comes before the categories, smaller objects are in front of larger ones, and crowds are ignored.
+    In the panoptic format, the masks are in the folder that has the file's name without `.json`, crowds and pixels
+    without a segment are ignored, and the classes are the categories in the order of their IDs. In the instance format,
+    a class `background` comes before the categories, smaller objects are in front of larger ones, and crowds are
+    ignored.
 
     Args:
         path: The JSON file.
@@ -37,6 +38,11 @@ def read_coco_classes(path: Path, part: str | None) -> SegmentationDataset:
         FileNotFoundError: If a file does not exist.
         ValueError: If the file is in neither format; the message names the entry.
         ImportError: If pycocotools is missing, which outlines need.
+
+    Example:
+        >>> read_coco_classes(Path("/nowhere.json"), None)
+        Traceback (most recent call last):
+        FileNotFoundError: There is no COCO file at /nowhere.json.
     """
     content = read_content(path)
     annotations = content.get("annotations")

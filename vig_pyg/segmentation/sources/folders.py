@@ -12,7 +12,7 @@ from vig_pyg.segmentation.masks import IndexMask
 from vig_pyg.segmentation.records import SegmentationDataset, SegmentationRecord
 from vig_pyg.segmentation.sources.registry import register_format
 
-#: The file of the names of the classes.
+#: The file of class names.
 CLASSES = "classes.txt"
 #: Largest size of this file in bytes.
 _LIMIT = 2**20
@@ -21,13 +21,13 @@ _log = logging.getLogger(__name__)
 
 @register_format(
     "folder",
-    form="FOLDER with images/, masks/ (one byte or an index of a palette a pixel, 255 ignored) and classes.txt",
+    form="FOLDER with images/, masks/ (one byte or palette index per pixel, 255 ignored) and classes.txt",
     recognizes=lambda path, part: part is None and (path / "images").is_dir() and (path / "masks").is_dir(),
 )
 def read_folder(path: Path, part: str | None = None) -> SegmentationDataset:  # noqa: ARG001
     """Read a folder with `images/` and `masks/`, whose files have the same names except for their extensions.
 
-    `classes.txt` has one class per line; it is in the folder or in the folder above, which may hold `train/` and
+    `classes.txt` has one class per line; it is in this folder or in the parent folder, which may contain `train/` and
     `val/`.
 
     Args:
@@ -37,13 +37,18 @@ def read_folder(path: Path, part: str | None = None) -> SegmentationDataset:  # 
     Raises:
         FileNotFoundError: If there is no `classes.txt`, or an image has no mask.
         ValueError: If a class is listed twice, or two files have the same name.
+
+    Example:
+        >>> read_folder(Path("/nowhere/pets"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        FileNotFoundError: /nowhere/pets has no classes.txt, ...
     """
     places = [path / CLASSES, path.resolve().parent / CLASSES]
     found = [place for place in places if place.is_file()]
     if not found:
         raise FileNotFoundError(
             f"{path} has no {CLASSES}, and neither has the folder above: write the names of the classes into it, one "
-            "per line, that of label 0 first."
+            "per line, starting with label 0."
         )
     pairs = pair_files(images_in(path / "images"), images_in(path / "masks"), path / "images", path / "masks")
     records = [SegmentationRecord(image, IndexMask(mask)) for image, mask in pairs]
@@ -58,6 +63,11 @@ def read_classes(path: Path) -> list[str]:
 
     Raises:
         ValueError: If the file has no names, an empty line between them, or a name twice.
+
+    Example:
+        >>> read_classes(Path("/nowhere.txt"))
+        Traceback (most recent call last):
+        FileNotFoundError: There is no file /nowhere.txt.
     """
     lines = [line.strip() for line in read_bounded(path, limit=_LIMIT).rstrip().splitlines()]
     if not lines or "" in lines:
@@ -86,7 +96,7 @@ def pair_files(
         image_folder: The folder of the images.
         mask_folder: The folder of the masks.
         key: Function from the path of an image, without its extension, to the name that both have in common.
-        mask_key: The same for masks; `None` for a file that is no mask.
+        mask_key: The same function for masks; it returns `None` for a file that is not a mask.
 
     Raises:
         FileNotFoundError: If an image has no mask.

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from vig_pyg._registry import Registry
 from vig_pyg.segmentation.records import SegmentationDataset
 
-#: A function of a path and of what follows its colon, if there is one.
+#: A function `(path, part)`; the part is the text after the colon of the source, or `None`.
 Reader: TypeAlias = Callable[[Path, str | None], SegmentationDataset]
 Recognizes: TypeAlias = Callable[[Path, str | None], bool]
 
@@ -21,7 +21,8 @@ class Format:
 
     Args:
         form: The form of the text that names a data set in this format, for help texts.
-        recognizes: Function that is true if a path and what follows its colon name a data set in this format.
+        recognizes: Function `(path, part)` that returns true if the source is a data set in this format. The part is
+            the text after the colon of the source, or `None`.
         read: Function that reads the data set.
 
     Example:
@@ -39,7 +40,7 @@ def _must_be_format(value: object) -> None:
         raise TypeError(f"A format of masks is a Format, got {value!r}.")
 
 
-#: All registered formats by name; the first that recognizes a data set reads it.
+#: All registered formats by name; the first format that recognizes a data set reads it.
 FORMATS: Registry[Format] = Registry("mask format", advice="", check=_must_be_format)
 
 
@@ -49,7 +50,8 @@ def register_format(name: str, *, form: str, recognizes: Recognizes) -> Callable
     Args:
         name: The name, without spaces.
         form: The form of the text that names a data set, for help texts.
-        recognizes: Function that is true if a path and what follows its colon name a data set in this format.
+        recognizes: Function `(path, part)` that returns true if the source is a data set in this format. The part is
+            the text after the colon of the source, or `None`.
 
     Returns:
         A decorator that returns the function unchanged.

@@ -34,7 +34,7 @@ def read_voc(path: Path, part: str | None) -> SegmentationDataset:
 
     Raises:
         FileNotFoundError: If the list, an image or a mask does not exist.
-        ValueError: If the list is no text, or is empty.
+        ValueError: If the list is not text, or is empty.
 
     Example:
         >>> read_voc(Path("/nowhere"), "train")
