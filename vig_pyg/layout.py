@@ -124,7 +124,7 @@ class BatchLayout:
 
     @property
     def has_grids(self) -> bool:
-        """True if there are `grid_sizes`; to read those would tie an exported program to its number of images."""
+        """True if the layout has `grid_sizes`; reading them would fix the number of images in an exported program."""
         return self._grid_sizes is not None
 
     @property
