@@ -7,7 +7,8 @@ r"""Semantic segmentation of road scenes from random weights: CamVid at 240 x 18
 
 A run that was stopped goes on if its command is given again. `camvid240` has `train/` and `val/` with `images/` and
 `masks/`, and `classes.txt`. `report` evaluates each run once more on `val/` at its full size, and writes
-`results/segmentation_camvid.json`, the curves and six drawn images.
+`results/segmentation_camvid.json` and the curves. CamVid's license allows research only, so its images are drawn into a
+file of your choice (`--pictures`).
 """
 
 from __future__ import annotations
@@ -209,13 +210,14 @@ def report(args: argparse.Namespace) -> None:
     content = {"environment": environment(), "plan": plan, "runs": results}
     (RESULTS / "segmentation_camvid.json").write_text(json.dumps(content, indent=1) + "\n")
     draw(results, RESULTS / "segmentation_camvid.png")
-    height = max(picture.height for pair in pictures for picture in pair)
-    width = pictures[0][0].width
-    page = Image.new("RGB", (4 * width + 12, 3 * (height + 4)), "white")
-    for i, pair in enumerate(pictures):
-        for j, picture in enumerate(pair):
-            page.paste(picture, ((i % 2) * (2 * width + 8) + j * (width + 4), i // 2 * (height + 4)))
-    page.save(RESULTS / "segmentation_camvid_found.jpg", quality=88)
+    if args.pictures is not None:
+        height = max(picture.height for pair in pictures for picture in pair)
+        width = pictures[0][0].width
+        page = Image.new("RGB", (4 * width + 12, 3 * (height + 4)), "white")
+        for i, pair in enumerate(pictures):
+            for j, picture in enumerate(pair):
+                page.paste(picture, ((i % 2) * (2 * width + 8) + j * (width + 4), i // 2 * (height + 4)))
+        page.save(args.pictures)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -230,6 +232,7 @@ def main(argv: list[str] | None = None) -> None:
     one.set_defaults(run=train)
     two = parts.add_parser("report")
     two.add_argument("--data", type=Path, required=True)
+    two.add_argument("--pictures", type=Path, help="file for six images, what the first run finds beside the masks")
     two.add_argument("runs", type=Path, nargs="+")
     two.set_defaults(run=report)
     args = parser.parse_args(argv)
