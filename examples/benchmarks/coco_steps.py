@@ -65,20 +65,21 @@ def training_step(config: DetectionConfig, *, images: int, size: tuple[int, int]
     return step
 
 
-def measure(step: Callable[[], None], *, steps: int, device: str) -> tuple[float, float]:
-    """Median seconds of a step without the first, and the peak of the memory in GiB."""
-    gpu, times = torch.device(device).type == "cuda", []
+def measure(step: Callable[[], None], *, steps: int, device: str) -> tuple[float, float, float]:
+    """Median seconds of a step without the first, also those of the CPU's work, and the peak of the memory in GiB."""
+    gpu, times, work = torch.device(device).type == "cuda", [], []
     memory = None if gpu else PeakMemory()
     if gpu:
         torch.cuda.reset_peak_memory_stats()
     for _ in range(steps + 1):
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         step()
         if gpu:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
+        work.append(time.process_time() - busy)
     peak = torch.cuda.max_memory_allocated() / 2**30 if memory is None else memory.read()
-    return statistics.median(times[1:]), peak
+    return statistics.median(times[1:]), statistics.median(work[1:]), peak
 
 
 def extrapolated(config: DetectionConfig, seconds: float, images: int, processes: int) -> dict[str, float]:
@@ -110,9 +111,9 @@ def main(argv: list[str] | None = None) -> None:
         config = make_config(("the command line", {**given, **frozen, **size}), preset=args.preset)
         torch.manual_seed(0)
         step = training_step(config, images=args.images, size=tuple(args.size), device=args.device)
-        seconds, peak = measure(step, steps=args.steps, device=args.device)
+        seconds, work, peak = measure(step, steps=args.steps, device=args.device)
         row = {"detector": detector, "model": args.model, "images": args.images, "seconds a step": seconds}
-        row["peak GiB"] = peak
+        row |= {"CPU seconds": work, "peak GiB": peak}  # on a busy machine, a step takes longer than the CPU's work
         for processes in args.processes:
             found = extrapolated(config, seconds, args.images, processes)
             row |= {"steps": found["steps"], f"days with {processes}": found["days"]}
