@@ -61,3 +61,24 @@ def test_of_two_objects_the_smaller_one_is_seen(tmp_path, seed):
     mask = OutlineMask(tmp_path / "a.png", (20, 30), [(outline, label) for outline, label, _ in outlines])
     assert np.array_equal(mask.read(), want)
     assert np.array_equal(mask.with_table([4, 3, 2, 1, 0]).read(), 4 - want)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_masks_of_every_kind_can_be_renumbered_many_times(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.choice([0, 1, 2, 3, 255], (6, 8)).astype(np.uint8)
+    path = saved(tmp_path / "a.png", labels)
+    numbered = np.stack([np.where(labels == 255, 0, labels + 1), 0 * labels, 0 * labels], -1).astype(np.uint8)
+    segments = PanopticMask(saved(tmp_path / "b.png", numbered), {i + 1: i for i in range(4)})
+    bands = [([0, 2 * i, 8, 2 * i, 8, 2 * i + 2, 0, 2 * i + 2], i + 1) for i in range(3)]
+    shifted = tuple(int(i) for i in rng.permutation(4))
+    masks = [IndexMask(path), IndexMask(path, tuple(range(4)) + (255,) * 252), segments]
+    masks += [OutlineMask(path, (8, 8), bands), IndexMask(path).with_table(shifted)]
+    for mask in masks:
+        want = mask.read().astype(int)
+        for size in (4, 7, 9):  # of each table, the classes of the next
+            table = [int(i) for i in rng.permutation(size)] + [255] * (size == 7)
+            before, mask = mask, mask.with_table(table)
+            full = np.array([*table, *[255] * (256 - len(table))])
+            want = full[want]
+            assert np.array_equal(mask.read(), want), (before, table)

@@ -140,3 +140,61 @@ def test_pixels_are_counted(tmp_path):
 def test_a_data_set_needs_images_and_classes():
     with pytest.raises(ValueError, match="has no images"):
         SegmentationDataset("empty", [], ["a"])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_classes_may_be_reordered_many_times(tmp_path, seed):
+    """The name of every pixel stays, whatever the orders."""
+    data, rng = open_source(make_folder(tmp_path / "data", count=2, seed=seed)), random.Random(seed)
+    want = [np.array([*data.class_names, *[""] * 253])[record.mask.read()] for record in data.records]
+    found, names = data, list(data.class_names)
+    for i in range(4):
+        names = rng.sample([*names, *([f"more {i}"] if i % 2 else [])], len(names) + i % 2)
+        found = found.with_classes(names)
+        for record, before in zip(found.records, want, strict=True):
+            assert np.array_equal(np.array([*names, *[""] * (256 - len(names))])[record.mask.read()], before)
+    back = data.with_classes(["tree", "sky", "road"]).with_classes(data.class_names)
+    assert all(torch.equal(read_mask(a, 3), read_mask(b, 3)) for a, b in zip(back.records, data.records, strict=True))
+
+
+def test_a_name_of_two_classes_is_refused(tmp_path):
+    data = open_source(make_folder(tmp_path / "data", count=1))
+    for names in (["a", "a"], ["a", "b", "c", "b"], ["x", "", ""]):
+        with pytest.raises(ValueError, match=rf"twos has several classes called {names[-1]!r}"):
+            SegmentationDataset("twos", data.records, names)
+    with pytest.raises(ValueError, match="several classes called 'sky'"):
+        data.with_classes(["sky", "road", "tree", "sky"])
+
+
+@pytest.mark.parametrize("turn", range(2, 9))
+def test_a_rotation_that_does_not_change_the_mask_is_not_refused(tmp_path, turn):
+    folder = make_folder(tmp_path / "data", count=4, size=(20, 20))
+    ring = np.pad(np.full((10, 10), 2, np.uint8), 5, constant_values=1)
+    for number, labels in enumerate([np.zeros((20, 20)), np.full((20, 20), 255), ring]):
+        turned(folder, number, turn)
+        Image.fromarray(np.asarray(labels, dtype=np.uint8)).save(folder / "masks" / f"{number}.png")
+    data = open_source(folder)
+    assert len(check_masks(data, keep_unlabeled=True).data.records) == 4
+    assert np.array_equal(read_mask(data.records[2], 3).numpy(), ring)
+    turned(folder, 3, turn)  # its mask is not symmetric
+    with pytest.raises(ValueError, match=r"images/3\.png is rotated by its EXIF"):
+        check_masks(data)
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "BMP"])
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_truncated_image_is_found_before_the_first_step(tmp_path, caplog, format_name, share):
+    folder = make_folder(tmp_path / "data", count=3)
+    path = folder / "images" / "1.png"
+    with Image.open(path) as image:
+        pixels = image.convert("RGB")
+    pixels.save(path, format=format_name)
+    assert len(check_masks(open_source(folder)).data.records) == 3
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"images/1\.png cannot be read: "):
+        check_masks(open_source(folder))
+    with caplog.at_level(logging.WARNING):
+        checked = check_masks(open_source(folder), on_bad="drop")
+    assert [record.path.stem for record in checked.data.records] == ["0", "2"]
+    assert "1 of 3 images are left out" in caplog.text and "images/1.png" in caplog.text

@@ -12,18 +12,16 @@ from torch.utils.data import Dataset
 from vig_pyg.artifact import write_config
 from vig_pyg.classification.plots import draw_confusion
 from vig_pyg.data import Maps
-from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.data import CardText, TrainData
 from vig_pyg.engine.sampler import Item
 from vig_pyg.engine.seeds import seeded
-from vig_pyg.image_io import UnreadableImageError
 from vig_pyg.segmentation.augment import augment
 from vig_pyg.segmentation.config import Augmentation
 from vig_pyg.segmentation.masks import IGNORED
 from vig_pyg.segmentation.module import SegmentationModule
 from vig_pyg.segmentation.preprocess import SegmentationPreprocessing, Size
-from vig_pyg.segmentation.records import SegmentationDataset, read_mask
+from vig_pyg.segmentation.records import SegmentationDataset, read_mask, read_photo
 
 Sample = tuple[Tensor, Tensor]
 
@@ -68,10 +66,7 @@ class SegmentationSet(Dataset[Sample]):
         if item is None:  # this is a padding item, of which no pixel is counted
             return torch.zeros(3, 1, 1), torch.full((1, 1), IGNORED, dtype=torch.uint8)
         record = self.source.records[item]
-        try:
-            pixels = read_pixels(record.path)
-        except UnreadableImageError as error:
-            raise ValueError(f"{record.path} cannot be read: {error}.") from error
+        pixels = read_photo(record)
         labels = read_mask(record, len(self.source.class_names))
         if self.augmentation is None:
             return self.preprocessing.of_pixels(pixels), labels

@@ -40,7 +40,7 @@ class Mask(Protocol):
         ...
 
     def with_table(self, table: Sequence[int]) -> Self:
-        """Return the mask with other class numbers: class i becomes `table[i]`.
+        """Return the mask with other class numbers: class i becomes `table[i]`, also if it has been renumbered before.
 
         Args:
             table: The new index of each class.
@@ -74,7 +74,8 @@ class IndexMask:
         return labels if self.renamed is None else _renumbered(labels, self.renamed)
 
     def with_table(self, table: Sequence[int]) -> Self:
-        return replace(self, renamed=tuple(table))
+        before = self.renamed
+        return replace(self, renamed=tuple(table) if before is None else tuple(_new(one, table) for one in before))
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,7 @@ class PanopticMask:
         return np.array(classes, dtype=np.uint8)[places.reshape(color.shape[:2])]
 
     def with_table(self, table: Sequence[int]) -> Self:
-        old = self.segments.items()
-        return replace(self, segments={key: IGNORED if one == IGNORED else table[one] for key, one in old})
+        return replace(self, segments={key: _new(one, table) for key, one in self.segments.items()})
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,13 @@ class OutlineMask:
         return labels
 
     def with_table(self, table: Sequence[int]) -> Self:
-        outlines = [(outline, IGNORED if one == IGNORED else table[one]) for outline, one in self.outlines]
-        return replace(self, outlines=outlines, background=table[self.background])
+        outlines = [(outline, _new(one, table)) for outline, one in self.outlines]
+        return replace(self, outlines=outlines, background=_new(self.background, table))
+
+
+def _new(number: int, table: Sequence[int]) -> int:
+    """Return the new number of a class; ignored pixels do not change."""
+    return IGNORED if number == IGNORED else table[number]
 
 
 def _mapped(labels: np.ndarray, table: Sequence[int], what: str) -> np.ndarray:

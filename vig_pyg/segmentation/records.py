@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.turns import turn_maps, turned_size
 from vig_pyg.image_io import UnreadableImageError, stored_size
 from vig_pyg.segmentation.masks import IGNORED, MAX_CLASSES, Mask
@@ -53,7 +55,7 @@ class SegmentationDataset:
         class_names: Names of the classes, in the order of the labels from 0.
 
     Raises:
-        ValueError: If there is no image, or there are more than 255 classes.
+        ValueError: If there is no image, there are more than 255 classes, or two classes have the same name.
 
     Example:
         >>> from vig_pyg.segmentation.masks import IndexMask
@@ -71,6 +73,12 @@ class SegmentationDataset:
             raise ValueError(f"{self.title} has no images.")
         if not 1 <= len(self.class_names) <= MAX_CLASSES:
             raise ValueError(f"{self.title} has {len(self.class_names)} classes, expected 1 to {MAX_CLASSES}.")
+        twice = [name for name, count in Counter(self.class_names).items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"{self.title} has several classes called {twice[0]!r}, but classes are matched by name: rename one of "
+                "them, or give their pixels one label."
+            )
 
     def with_classes(self, names: list[str]) -> Self:
         """Return the same images with the labels of another list of classes; classes are matched by name.
@@ -92,6 +100,28 @@ class SegmentationDataset:
         table = [names.index(name) for name in self.class_names]
         records = [replace(record, mask=record.mask.with_table(table)) for record in self.records]
         return replace(self, records=records, class_names=names)
+
+
+def read_photo(record: SegmentationRecord) -> Tensor:
+    """Read the image of a record upright in color, uint8 `(3, H, W)`.
+
+    Args:
+        record: The image and its mask.
+
+    Raises:
+        ValueError: If the image cannot be read; the message names the file.
+        FileNotFoundError: If the image does not exist.
+
+    Example:
+        >>> from vig_pyg.segmentation.masks import IndexMask
+        >>> read_photo(SegmentationRecord(Path("/nowhere.jpg"), IndexMask(Path("a.png"))))
+        Traceback (most recent call last):
+        FileNotFoundError: There is no image at /nowhere.jpg.
+    """
+    try:
+        return read_pixels(record.path)
+    except UnreadableImageError as error:
+        raise ValueError(f"{record.path} cannot be read: {error}.") from error
 
 
 def read_mask(record: SegmentationRecord, num_classes: int) -> Tensor:
@@ -121,7 +151,7 @@ def read_mask(record: SegmentationRecord, num_classes: int) -> Tensor:
         labels = record.mask.read()
     except ValueError as error:
         raise ValueError(f"The mask {where} cannot be used: {error}.") from error
-    turn = _turn_of(record, (labels.shape[0], labels.shape[1]), (height, width), turn)
+    turn = _turn_of(record, labels, (height, width), turn)
     wrong = (labels >= num_classes) & (labels != IGNORED) | (labels < 0)
     if wrong.any():
         raise ValueError(
@@ -131,10 +161,12 @@ def read_mask(record: SegmentationRecord, num_classes: int) -> Tensor:
     return turn_maps(torch.from_numpy(np.ascontiguousarray(labels, dtype=np.uint8)), turn)
 
 
-def _turn_of(record: SegmentationRecord, size: tuple[int, int], raw: tuple[int, int], turn: int) -> int:
-    """Return the orientation by which a mask must be rotated to fit the upright image."""
-    upright = turned_size(raw, turn)
+def _turn_of(record: SegmentationRecord, labels: np.ndarray, raw: tuple[int, int], turn: int) -> int:
+    """Return the orientation by which a mask `(H, W)` must be rotated to fit the upright image."""
+    size, upright = (labels.shape[0], labels.shape[1]), turned_size(raw, turn)
     if turn != 1 and raw == upright == size:
+        if _is_symmetric(labels, turn):
+            return 1
         raise ValueError(
             f"{record.path} is rotated by its EXIF data (orientation {turn}), and its size is the same before and "
             f"after. So it is not known whether the mask {record.mask.path} was drawn before or after the rotation. "
@@ -148,6 +180,12 @@ def _turn_of(record: SegmentationRecord, size: tuple[int, int], raw: tuple[int, 
         f"The mask {record.mask.path} has {size[1]} x {size[0]} pixels, but its image {record.path} has {upright[1]} x "
         f"{upright[0]}: a mask needs one label for each pixel. Resize it without interpolation, or the image."
     )
+
+
+def _is_symmetric(labels: np.ndarray, turn: int) -> bool:
+    """True if a rotation does not change the labels, as in a mask of a single class."""
+    maps = torch.from_numpy(labels.astype(np.int64))
+    return torch.equal(maps, turn_maps(maps, turn))
 
 
 @dataclass(frozen=True)
@@ -170,16 +208,17 @@ class Checked:
 
 
 def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlabeled: bool = False) -> Checked:
-    """Read every mask once, so that mistakes are found before the first step, and count the pixels of the classes.
+    """Read every image and mask once, so mistakes are found before the first step, and count the pixels of each class.
 
     Args:
         data: The images and masks.
-        on_bad: How to handle a mask that cannot be used: `"stop"` with an error, or `"drop"` its image with a warning.
+        on_bad: How to handle an image or a mask that cannot be used: `"stop"` with an error, or `"drop"` the image with
+            a warning.
         keep_unlabeled: If false, images without any labeled pixel are left out with a warning, because nothing can be
             learned from them.
 
     Raises:
-        ValueError: If a mask cannot be used (see `read_mask`), or no image is left.
+        ValueError: If an image or a mask cannot be used (see `read_photo`, `read_mask`), or no image is left.
         FileNotFoundError: If a file does not exist.
     """
     count = len(data.class_names)
@@ -215,7 +254,9 @@ def _counted(records: Sequence[SegmentationRecord], num_classes: int) -> Iterato
 
     def count(record: SegmentationRecord) -> Tensor | Exception:
         try:
-            return torch.bincount(read_mask(record, num_classes).flatten().int(), minlength=256)
+            counts = torch.bincount(read_mask(record, num_classes).flatten().int(), minlength=256)
+            read_photo(record)  # only decoding shows that a file is truncated
+            return counts
         except (ValueError, OSError) as error:
             return error
 
