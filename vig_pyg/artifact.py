@@ -1,7 +1,7 @@
 """The folder of a trained model, for every task: `config.json`, `model.safetensors`, and a model card (`README.md`).
 
 `save_pretrained` writes this folder; a run folder has additional files. The content of a folder is checked and never
-executed. Operators and graphs are stored by their registered names, or by the places of their definitions.
+executed. Operators and graphs are stored by their registered names, or by their import paths.
 """
 
 from __future__ import annotations

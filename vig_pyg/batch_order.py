@@ -40,11 +40,11 @@ class BatchOrder(NamedTuple):
 def order_of(data: Data, *, places: bool = True) -> BatchOrder:
     """Compute the order of the nodes of a batch, from its `batch`, `pos` and `grid_size`.
 
-    The computation runs on the CPU, which synchronizes another device.
+    The computation runs on the CPU, so it synchronizes a batch's GPU.
 
     Args:
         data: A batch, or one image.
-        places: If false, the positions are not used, so `pos` and `grid_size` may be missing or outdated.
+        places: If false, positions are not used, so `pos` and `grid_size` may be missing or outdated.
 
     Raises:
         ValueError: If an attribute is missing or inconsistent with the others.
