@@ -148,8 +148,9 @@ def evaluated(run: Path, data: Path, pictured: int) -> tuple[dict[str, Any], lis
 
     from vig_pyg.weights import read_state
 
-    ended = (run / "about.json").is_file()
-    about = json.loads((run / "about.json").read_text()) if ended else {"head": "ours", "stopped": "the best epoch"}
+    ended, file = (run / "model.safetensors").is_file(), run / "about.json"
+    about = json.loads(file.read_text()) if file.is_file() else {"head": "ours"}
+    about |= {} if ended else {"not finished": "the best epoch so far"}
     config = read_run(run)
     source = open_source(data / "val")
     model = make(config, about["head"], len(source.class_names)).eval()
