@@ -117,6 +117,15 @@ def make(config: SegmentationConfig, head: str, num_classes: int) -> nn.Module:
     return SmpFPN("pvig_road", num_classes, WIDTH)
 
 
+def here() -> dict[str, Any]:
+    """What the numbers depend on, without the folders of this machine."""
+    found = environment()
+    return {
+        **found,
+        "command": " ".join(Path(part).name if part[0] == "/" else part for part in found["command"].split()),
+    }
+
+
 def train(args: argparse.Namespace) -> None:
     config = configuration(args.data, seed=args.seed, epochs=args.epochs)
     data = load_data(config)
@@ -125,7 +134,7 @@ def train(args: argparse.Namespace) -> None:
     wall, cpu, resumed = time.perf_counter(), time.process_time(), args.out.exists()
     last = fit(model, data, config, args.out, progress=False, resume=resumed)
     about = {
-        **environment(),
+        **here(),
         "head": args.head,
         "seed": args.seed,
         "resumed (the minutes are those of the last part)": resumed,
@@ -208,7 +217,7 @@ def report(args: argparse.Namespace) -> None:
         pictures += drawn
         print(f"{run.name}: mIoU {100 * found['mIoU']:.2f} %, pixels {100 * found['pixel accuracy']:.2f} %")
     plan = {key: value for key, value in to_values(read_run(args.runs[0])).items() if key not in ("train", "val")}
-    content = {"environment": environment(), "plan": plan, "runs": results}
+    content = {"environment": here(), "plan": plan, "runs": results}
     (RESULTS / "segmentation_camvid.json").write_text(json.dumps(content, indent=1) + "\n")
     draw(results, RESULTS / "segmentation_camvid.png")
     if args.pictures is not None:
