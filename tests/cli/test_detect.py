@@ -156,6 +156,31 @@ def test_results_never_replace_annotations_or_models(trained, tmp_path, capsys):
     assert {path: path.read_bytes() for path in files} == before
 
 
+def test_results_replace_no_file_of_a_data_set(trained, tmp_path, capsys):
+    run, voc = trained[0], make_voc(tmp_path / "VOC")
+    coco = make_coco(tmp_path / "data", count=2)
+    lists = voc / "ImageSets" / "Main"
+    for source, read in (
+        (coco, [coco, *(coco.parent / "images").iterdir()]),
+        (f"{voc}:test", [lists / "test.txt", voc / "Annotations" / "pic3.xml", voc / "JPEGImages" / "pic3.jpg"]),
+    ):
+        before = [path.read_bytes() for path in read]
+        for i, path in enumerate(read):
+            flag = ("--csv", "--json", "--out")[i % 3]
+            told = fails(capsys, "detect", "evaluate", run, source, flag, path, "--overwrite", "--quiet")
+            assert "which is an input: choose another name" in told
+        assert [path.read_bytes() for path in read] == before
+
+
+def test_evaluate_names_a_bad_image_without_the_traceback_of_a_worker(trained, tmp_path, capsys):
+    coco = make_coco(tmp_path / "data", count=2)
+    path = coco.parent / "images" / "1.png"
+    path.write_bytes(path.read_bytes()[:200])
+    command = ["detect", "evaluate", trained[0], coco, "--quiet", "--num-workers"]
+    alone, apart = (fails(capsys, *command, workers) for workers in ("0", "1"))
+    assert alone == apart and "1.png" in alone and "cut short" in alone and len(alone.splitlines()) == 1
+
+
 def test_predict_draws_and_writes_coco(trained, tmp_path, capsys):
     run, voc = trained
     picture = voc / "JPEGImages" / "pic0.jpg"

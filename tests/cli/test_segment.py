@@ -6,6 +6,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.cli.common import fails
 from tests.segmentation.scenes import make_folder
 from vig_pyg.cli import main
 
@@ -58,6 +59,51 @@ def test_evaluate_prints_and_writes_the_scores(files, tmp_path, capsys):
     assert main([*arguments, *outputs]) == 2  # the files exist
     assert main([*arguments, "--window", "24", "32", "--stride", "12", "16", "--flip"]) == 0
     assert main([*arguments, "--stride", "12", "16"]) == 2
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_results_never_replace_what_evaluate_reads(files, tmp_path, capsys, above):
+    data = make_folder(tmp_path / "data" / "val", count=2)
+    if above:
+        (data / "classes.txt").rename(tmp_path / "data" / "classes.txt")
+    shutil.copytree(files / "run", tmp_path / "run")
+    read = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    read += [tmp_path / "run" / name for name in ("config.json", "model.safetensors")]
+    before = {path: path.read_bytes() for path in read}
+    assert len(read) == 7
+    command = ["segment", "evaluate", tmp_path / "run", data, "--overwrite", "--num-workers", "0", "--quiet"]
+    for i, path in enumerate(read):
+        told = fails(capsys, *command, "--csv" if i % 2 else "--json", path)
+        assert "which is an input: choose another name" in told
+    (tmp_path / "link.csv").hardlink_to(data / "masks" / "0.png")
+    assert "which is an input" in fails(capsys, *command, "--csv", tmp_path / "link.csv")
+    assert {path: path.read_bytes() for path in read} == before
+
+
+def test_two_outputs_need_two_names(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["segment", "evaluate", files / "run", files / "data", "--num-workers", "0", "--quiet"]
+    (tmp_path / "old").write_text("")
+    for json_name, csv_name in (("x", "x"), ("x", "./x"), (tmp_path / "x", "x"), ("a/../x", "x"), ("old", "old")):
+        told = fails(capsys, *command, "--json", json_name, "--csv", csv_name, "--overwrite")
+        assert "Two outputs are both" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["old"] and not (tmp_path / "old").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("images/2.png", None, "cannot be read: damaged or cut short"),
+        ("masks/2.png", b"x", "cannot be used: not an image"),
+    ],
+)
+def test_a_bad_file_is_named_without_the_traceback_of_a_worker(files, tmp_path, capsys, name, content, reason):
+    data = make_folder(tmp_path / "data", count=3)
+    whole = (data / name).read_bytes()
+    (data / name).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    command = ["segment", "evaluate", files / "run", data, "--quiet", "--num-workers"]
+    alone, apart = (fails(capsys, *command, workers) for workers in ("0", "1"))
+    assert alone == apart and name in alone and reason in alone and len(alone.splitlines()) == 1
 
 
 def test_predict_writes_masks_and_drawings(files, tmp_path, capsys):

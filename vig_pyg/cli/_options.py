@@ -103,6 +103,18 @@ def check_no_model_file(args: argparse.Namespace, *outputs: Path | None) -> None
     check_no_input(outputs, [*read, *([args.weights] if args.weights is not None else [])])
 
 
+def check_outputs(args: argparse.Namespace, outputs: Sequence[Path | None], read: Iterable[str | Path]) -> None:
+    """Raise an error if two output files are the same, or one exists already, is read, or is a file of the model."""
+    given = [path for path in outputs if path is not None]
+    for path in given:
+        check_free(path, overwrite=args.overwrite)
+    resolved = [path.resolve() for path in given]
+    for i, path in enumerate(given):
+        if resolved[i] in resolved[:i]:
+            raise ValueError(f"Two outputs are both {path}: choose two names.")
+    check_no_input(given, [*(Path(args.model) / name for name in MODEL_FILES), *read])
+
+
 def load_model(args: argparse.Namespace) -> ImageClassifier:
     """Load the model of the options."""
     from vig_pyg.classification import load_classifier

@@ -14,11 +14,11 @@ from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._objects import objects_csv, objects_json
 from vig_pyg.cli._options import (
     MODEL,
-    MODEL_FILES,
     add_files,
     add_loading,
     add_own_code,
     as_csv,
+    check_outputs,
     device,
     import_own_code,
     say_broken,
@@ -185,15 +185,20 @@ def _evaluate(args: argparse.Namespace) -> None:
     from vig_pyg._requirements import require_detection
 
     require_detection("Evaluating a detector", curves=False)
-    from vig_pyg._io.output import write_file
+    from vig_pyg._io.output import check_no_input, write_file
+    from vig_pyg.detection.data import open_source
     from vig_pyg.detection.evaluate import evaluate_detector
     from vig_pyg.detection.load import load_detector
 
-    _check_outputs(args, [args.out, args.json, args.csv], [args.source, args.source.rpartition(":")[0]])
+    outputs = [args.out, args.json, args.csv]
+    check_outputs(args, outputs, [args.source, args.source.rpartition(":")[0]])
     import_own_code(args)
+    detector = load_detector(args.model)
+    data = open_source(args.source, classes=detector.class_names)
+    check_no_input(outputs, data.files)
     evaluator = evaluate_detector(
-        load_detector(args.model),
-        args.source,
+        detector,
+        data,
         batch_size=args.batch_size,
         num_workers=args.num_workers,
         device=device(args),
@@ -214,20 +219,6 @@ def _evaluate(args: argparse.Namespace) -> None:
             print(terminal_text(path))
 
 
-def _check_outputs(args: argparse.Namespace, outputs: list[Path | None], read: list[str | Path]) -> None:
-    """Raise an error if two output files have one name, or one exists already or is read."""
-    from vig_pyg._io.output import check_free, check_no_input
-
-    given = [path for path in outputs if path is not None]
-    for path in given:
-        check_free(path, overwrite=args.overwrite)
-    resolved = [path.resolve() for path in given]
-    for i, path in enumerate(given):
-        if resolved[i] in resolved[:i]:
-            raise ValueError(f"Two outputs are both {path}: choose two names.")
-    check_no_input(given, [*(Path(args.model) / name for name in MODEL_FILES), *read])
-
-
 def _predict(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
@@ -240,7 +231,7 @@ def _predict(args: argparse.Namespace) -> int:
     if out is not None:
         check_new_folder(out)
     paths = find_images(args.images)
-    _check_outputs(args, [args.json, args.csv], [*paths])
+    check_outputs(args, [args.json, args.csv], [*paths])
     where = device(args)
     import_own_code(args)
     run = load_detector(args.model)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import (
     MODEL,
-    MODEL_FILES,
     add_device,
     add_files,
     add_loading,
     add_own_code,
     as_csv,
+    check_outputs,
     device,
     import_own_code,
     say_broken,
@@ -185,26 +185,25 @@ def _config(flags: TrainFlags) -> SegmentationConfig:
 def _evaluate(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from vig_pyg._io.output import check_free, check_no_input, write_file
+    from vig_pyg._io.output import check_no_input, write_file
     from vig_pyg._requirements import TRAIN, require
 
     require("Evaluating a segmentation network", TRAIN, "train")
     from vig_pyg.segmentation.evaluate import evaluate_segmenter
     from vig_pyg.segmentation.load import load_segmenter
     from vig_pyg.segmentation.metrics import scores_of
+    from vig_pyg.segmentation.sources import open_source
 
-    outputs = [path for path in (args.json, args.csv) if path is not None]
-    for path in outputs:
-        check_free(path, overwrite=args.overwrite)
-    read = [Path(args.model) / name for name in MODEL_FILES]
-    check_no_input(outputs, [*read, args.source, args.source.rpartition(":")[0]])
+    check_outputs(args, [args.json, args.csv], [args.source, args.source.rpartition(":")[0]])
     how, where = _inference(args), device(args)
     import_own_code(args)
     run = load_segmenter(args.model)
-    with tqdm(unit="image", disable=True if args.quiet else None, leave=False) as bar:
+    data = open_source(args.source, classes=run.class_names)
+    check_no_input([args.json, args.csv], data.files)
+    with tqdm(total=len(data.records), unit="image", disable=True if args.quiet else None, leave=False) as bar:
         counts = evaluate_segmenter(
             run,
-            args.source,
+            data,
             how=how,
             batch_size=args.batch_size,
             num_workers=args.num_workers,

@@ -63,7 +63,8 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
     records = [
         ImageRecord(file, i, size, things[i], turn) for file, i, (size, turn) in zip(files, ids, settled, strict=True)
     ]
-    return DetectionDataset(path.stem, records, [name for _, name in categories], [n for n, _ in categories], on_bad)
+    names, numbers = [name for _, name in categories], [number for number, _ in categories]
+    return DetectionDataset(path.stem, records, names, numbers, on_bad, read_files=[path])
 
 
 def read_content(path: Path) -> dict[str, Any]:

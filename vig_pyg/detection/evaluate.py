@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.data import DetectionSet, collate, open_source
 from vig_pyg.detection.flip import detect_with_flip
 from vig_pyg.detection.load import ObjectDetector, find_device
+from vig_pyg.detection.records import DetectionDataset
+from vig_pyg.engine.read_batches import read_batches
 
 
 def evaluate_detector(
     detector: ObjectDetector,
-    source: str | Path,
+    source: str | Path | DetectionDataset,
     *,
     batch_size: int = 2,
     num_workers: int = 2,
@@ -29,7 +31,8 @@ def evaluate_detector(
 
     Args:
         detector: The detector (see `load_detector`).
-        source: The images (see `open_source`), whose classes are matched with those of the detector by name.
+        source: The annotated images, or their source (see `open_source`). Their classes are matched with those of the
+            detector by name.
         batch_size: Number of images in a batch.
         num_workers: Number of processes that read images.
         device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
@@ -51,20 +54,23 @@ def evaluate_detector(
         raise ValueError(f"score must be from 0 to 1, got {score}.")
     if batch_size < 1 or num_workers < 0:
         raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
-    annotated = open_source(source, classes=detector.class_names)
+    if isinstance(source, DetectionDataset):
+        annotated = source.with_classes(detector.class_names)
+    else:
+        annotated = open_source(source, classes=detector.class_names)
     dataset = DetectionSet(annotated, masks=detector.masks)
     # images of one size are evaluated together, so batches of one size are faster
     order = sorted(range(len(dataset)), key=lambda i: annotated.records[i].size)
-    loader: Any = DataLoader(dataset, batch_size, sampler=order, num_workers=num_workers, collate_fn=collate)
+    batches: Iterable[Any] = read_batches(dataset, batch_size, num_workers=num_workers, collate=collate, order=order)
     if progress:
         from rich.progress import track
 
-        loader = track(loader, "Evaluating")
+        batches = track(batches, "Evaluating", total=-(-len(order) // batch_size))
     evaluator = CocoEvaluator(annotated, masks=detector.masks)
     where = find_device(device)
     model = detector.model.to(where).eval()
     with torch.inference_mode():
-        for images, targets in loader:
+        for images, targets in batches:
             pixels = [image.to(where) for image in images]
             found = detect_with_flip(model, pixels) if flip else model(pixels)
             if score > 0:

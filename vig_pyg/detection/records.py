@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -74,6 +75,7 @@ class DetectionDataset:
         class_names: Names of the classes, starting with that of label 1.
         category_ids: COCO category IDs of the classes.
         on_bad: How to handle outlines that cannot be used: `"drop"` or `"stop"`.
+        read_files: Files that were read besides the images, such as the annotations.
 
     Example:
         >>> DetectionDataset("few", [], ["cat"], [1]).class_names
@@ -85,6 +87,12 @@ class DetectionDataset:
     class_names: list[str]
     category_ids: list[int]
     on_bad: OnBad = "drop"
+    read_files: Sequence[Path] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of the data set, which no output may replace."""
+        return [*self.read_files, *(record.path for record in self.records)]
 
     @property
     def has_masks(self) -> bool:

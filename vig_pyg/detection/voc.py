@@ -67,7 +67,9 @@ def read_voc(
         size, turn = settle(path, given, objects=tree.find(".//object") is not None)
         record = ImageRecord(path, i + 1, size, turn=turn)
         records.append(replace(record, annotations=_things(tree, where, record, names, on_bad)))
-    return DetectionDataset(f"{root.name}:{part}", records, names, list(range(1, len(names) + 1)), on_bad)
+    read = [root / "ImageSets" / "Main" / f"{part}.txt", *(root / "Annotations" / f"{stem}.xml" for stem in stems)]
+    title, numbers = f"{root.name}:{part}", list(range(1, len(names) + 1))
+    return DetectionDataset(title, records, names, numbers, on_bad, read_files=read)
 
 
 def _annotation(path: Path) -> Element:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from vig_pyg.detection.load import find_device
+from vig_pyg.engine.read_batches import read_batches
 from vig_pyg.segmentation.data import SegmentationSet, collate
 from vig_pyg.segmentation.infer import Inference, probabilities
 from vig_pyg.segmentation.load import SemanticSegmenter
 from vig_pyg.segmentation.masks import IGNORED
 from vig_pyg.segmentation.module import count_pixels
+from vig_pyg.segmentation.records import SegmentationDataset
 from vig_pyg.segmentation.sources import open_source
 
 WHOLE = Inference()
@@ -24,7 +24,7 @@ WHOLE = Inference()
 
 def evaluate_segmenter(
     segmenter: SemanticSegmenter,
-    source: str | Path,
+    source: str | Path | SegmentationDataset,
     *,
     how: Inference = WHOLE,
     batch_size: int = 4,
@@ -36,7 +36,8 @@ def evaluate_segmenter(
 
     Args:
         segmenter: The network (see `load_segmenter`).
-        source: The images and masks (see `open_source`), whose classes are matched with those of the network by name.
+        source: The images and masks, or their source (see `open_source`). Their classes are matched with those of the
+            network by name.
         how: Options for applying the network: whole images, sliding windows, flips.
         batch_size: Number of images in a batch.
         num_workers: Number of processes that read images.
@@ -48,17 +49,18 @@ def evaluate_segmenter(
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If a mask cannot be used, or has a class that the network does not have; the message has the name.
+        ValueError: If an image or a mask cannot be used, or has a class that the network does not have; the message
+            has the name.
     """
-    labeled = open_source(source, classes=segmenter.class_names)
-    dataset = SegmentationSet(labeled, segmenter.preprocessing)
-    loader: Any = DataLoader(dataset, batch_size, num_workers=num_workers, collate_fn=collate)
+    labeled = source if isinstance(source, SegmentationDataset) else open_source(source)
+    dataset = SegmentationSet(labeled.with_classes(segmenter.class_names), segmenter.preprocessing)
+    batches = read_batches(dataset, batch_size, num_workers=num_workers, collate=collate)
     confusion = MulticlassConfusionMatrix(
         len(segmenter.class_names), ignore_index=IGNORED, validate_args=False, sync_on_compute=False
     )
     where = find_device(device)
     model, confusion = segmenter.model.to(where).eval(), confusion.to(where)
-    for images, labels in loader:
+    for images, labels in batches:
         sizes = [(truth.size(0), truth.size(1)) for truth in labels]
         found = probabilities(model, [image.to(where) for image in images], sizes, how)
         for one, truth in zip(found, labels, strict=True):

@@ -53,6 +53,7 @@ class SegmentationDataset:
         title: Name of the data for messages.
         records: The images and their masks.
         class_names: Names of the classes, in the order of the labels from 0.
+        read_files: Files that were read besides the images and masks, such as a list of classes.
 
     Raises:
         ValueError: If there is no image, there are more than 255 classes, or two classes have the same name.
@@ -67,6 +68,7 @@ class SegmentationDataset:
     title: str
     records: Sequence[SegmentationRecord]
     class_names: list[str]
+    read_files: Sequence[Path] = ()
 
     def __post_init__(self) -> None:
         if not self.records:
@@ -79,6 +81,11 @@ class SegmentationDataset:
                 f"{self.title} has several classes called {twice[0]!r}, but classes are matched by name: rename one of "
                 "them, or give their pixels one label."
             )
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of the data set, which no output may replace."""
+        return [*self.read_files, *(path for one in self.records for path in (one.path, one.mask.path))]
 
     def with_classes(self, names: list[str]) -> Self:
         """Return the same images with the labels of another list of classes; classes are matched by name.

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.segmentation.scenes import make_folder
+from tests.segmentation.scenes import make_ade20k, make_cityscapes, make_folder, make_panoptic, make_voc
 from vig_pyg.segmentation.records import SegmentationDataset
 from vig_pyg.segmentation.sources import FORMATS, list_formats, open_source, register_format
 
@@ -41,3 +41,22 @@ def test_classes_are_matched_by_name(tmp_path):
         assert all((labels[want == i] == new).all() for i, new in enumerate(table))
     with pytest.raises(ValueError, match=r"classes that are not among those.*'tree'"):
         open_source(folder, classes=["sky", "road"])
+
+
+@pytest.mark.parametrize(
+    ("make", "part", "other"),
+    [
+        (make_folder, "", ()),
+        (make_voc, ":train", ("unused.jpg", "000003.jpg", "000003.png", "val.txt")),
+        (make_ade20k, ":training", ("validation",)),
+        (make_cityscapes, ":train", ("lindau", "instanceIds", "color", "polygons")),
+        (make_panoptic, "", ()),
+    ],
+)
+def test_every_file_of_a_data_set_is_known(tmp_path, make, part, other):
+    """Results must not replace them: images, masks, lists, names of classes."""
+    found = open_source(f"{make(tmp_path / 'data')}{part}")
+    there = {path for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    wanted = {path for path in there if not any(word in str(path.relative_to(tmp_path)) for word in other)}
+    assert len(wanted) > 4 and wanted <= set(found.files)
+    assert set(found.with_classes([*found.class_names, "new"]).files) == set(found.files)

@@ -47,7 +47,7 @@ def read_ade20k(path: Path, part: str | None) -> SegmentationDataset:
     table = (IGNORED, *range(len(names)))
     pairs = pair_files(images_in(images), images_in(masks), images, masks)
     records = [SegmentationRecord(image, IndexMask(mask, table)) for image, mask in pairs]
-    return SegmentationDataset(f"{path.name}:{part}", records, names)
+    return SegmentationDataset(f"{path.name}:{part}", records, names, read_files=[path / CLASSES, path / OBJECTS])
 
 
 def _names(path: Path) -> list[str]:

@@ -61,7 +61,7 @@ def read_coco_classes(path: Path, part: str | None) -> SegmentationDataset:
         )
         for record in found.records
     ]
-    return SegmentationDataset(found.title, records, [BACKGROUND, *found.class_names])
+    return SegmentationDataset(found.title, records, [BACKGROUND, *found.class_names], read_files=[path])
 
 
 def _panoptic(path: Path, content: dict[str, Any], part: str | None) -> SegmentationDataset:
@@ -90,7 +90,8 @@ def _panoptic(path: Path, content: dict[str, Any], part: str | None) -> Segmenta
         for file in (record.path, record.mask.path):
             if not file.is_file():
                 raise FileNotFoundError(f"There is no file {file}, which {path} names.")
-    return SegmentationDataset(path.stem, records, [categories[number] for number in sorted(categories)])
+    names = [categories[number] for number in sorted(categories)]
+    return SegmentationDataset(path.stem, records, names, read_files=[path])
 
 
 def _segments(entry: dict[str, Any], labels: dict[int, int], where: str) -> dict[int, int]:

@@ -52,7 +52,7 @@ def read_folder(path: Path, part: str | None = None) -> SegmentationDataset:  # 
         )
     pairs = pair_files(images_in(path / "images"), images_in(path / "masks"), path / "images", path / "masks")
     records = [SegmentationRecord(image, IndexMask(mask)) for image, mask in pairs]
-    return SegmentationDataset(str(path), records, read_classes(found[0]))
+    return SegmentationDataset(str(path), records, read_classes(found[0]), read_files=places)
 
 
 def read_classes(path: Path) -> list[str]:

@@ -60,4 +60,4 @@ def read_voc(path: Path, part: str | None) -> SegmentationDataset:
     pairs = {image.stem: (image, mask) for image, mask in pair_files(images, masks, image_folder, mask_folder)}
     names = read_classes(path / CLASSES) if (path / CLASSES).is_file() else list(VOC_CLASSES)
     records = [SegmentationRecord(pairs[stem][0], IndexMask(pairs[stem][1])) for stem in stems]
-    return SegmentationDataset(f"{path.name}:{part}", records, names)
+    return SegmentationDataset(f"{path.name}:{part}", records, names, read_files=[file, path / CLASSES])
