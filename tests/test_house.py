@@ -231,6 +231,32 @@ def test_the_library_does_not_print(path):
     assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
 
 
+COLLECTIONS = {"set", "frozenset", "list", "tuple", "sorted", "dict"}
+
+
+def rebuilt(tree):
+    """Lines of comprehensions that build a collection again for each item, to look the item up in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            values = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+            for part in values + [condition for loop in node.generators for condition in loop.ifs]:
+                for one in ast.walk(part):
+                    looks_up = isinstance(one, ast.Compare) and isinstance(one.ops[0], ast.In | ast.NotIn)
+                    found = one.comparators if looks_up else []
+                    if any(isinstance(f, ast.Call) and getattr(f.func, "id", "") in COLLECTIONS for f in found):
+                        yield one.lineno
+
+
+@pytest.mark.parametrize("line", ["[i for i in a if i not in set(b)]", "{i: j for i, j in a if i in sorted(b)}"])
+def test_a_collection_that_is_built_for_each_item_is_found(line):
+    assert list(rebuilt(ast.parse(line))) == [1]
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_no_collection_is_built_again_for_each_item(path):
+    assert not list(rebuilt(ast.parse(path.read_text())))
+
+
 def test_import_is_silent():
     code = "import vig_pyg, vig_pyg.testing"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)

@@ -238,7 +238,7 @@ def test_mistakes_are_one_clear_line(tmp_path, capsys):
     )
     assert "k must be a whole number from 1 to 4096" in fails(capsys, *train, "--k", "x")
     assert "no COCO file" in fails(capsys, *train, "--val", tmp_path / "none.json")
-    assert "--schedule must be one of cosine, step, got 'linear'" in fails(capsys, *train, "--schedule", "linear")
+    assert "--schedule must be one of cosine, poly, step, got 'linear'" in fails(capsys, *train, "--schedule", "linear")
     (tmp_path / "data" / "images" / "2.png").write_bytes(b"no image")
     assert "2.png cannot be read" in fails(capsys, *train)
     for wrong in ("wide", "1", "[2, 1]", "[0, 1]", "[1, 2, 3]"):

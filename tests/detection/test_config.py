@@ -43,7 +43,7 @@ def test_the_detectors_are_those_of_the_builders():
         ({"clip_grad": 0}, "clip_grad must be a number above 0"),
         ({"warmup": "-1 steps"}, "warmup must be text such as"),
         ({"warmup": 500}, 'warmup must be text such as "5%" .*"500 steps"'),
-        ({"schedule": "linear"}, "schedule must be one of cosine, step"),
+        ({"schedule": "linear"}, "schedule must be one of cosine, poly, step"),
         ({"precision": "float16"}, "precision must be one of 32-true, 16-mixed, bf16-mixed"),
         ({"model": "huge"}, "model must be one of micro, tiny, small, medium, base"),
         ({"augmentation": {"flip": "v"}}, "augmentation: flip must be one of none, h, hv"),

@@ -20,6 +20,7 @@ def test_every_form_of_an_outline_is_the_same_object(seed):
     for name, form in good_forms(box, mask).items():
         assert np.array_equal(read_outline(form, size).mask(), mask), name
         assert read_outline(form, size).box() == pytest.approx(box), name
+        assert read_outline(form, size).area() == mask.sum(), name
     for form in beyond(box, mask):
         assert np.array_equal(read_outline(form, size).mask(), mask), form
         assert read_outline(form, size).box() == pytest.approx(box)

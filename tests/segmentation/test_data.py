@@ -49,6 +49,17 @@ def test_batches_are_tensors_where_sizes_agree(folder):
     assert images.dim() == 4 and labels.dim() == 3
 
 
+@pytest.mark.parametrize(("rank", "world"), [(0, 1), (0, 4), (3, 4)])
+def test_validation_batches_are_single_images(folder, monkeypatch, rank, world):
+    """A training batch of whole images may need more memory than its crops."""
+    data = load_data(plan(folder, batch_size=4))
+    monkeypatch.setattr(data, "_processes", lambda: (rank, world, 1))
+    found = [len(images) for images, _ in data.val_dataloader()]
+    assert found == [1] * (6 if world == 1 else 2)
+    if world == 1:
+        assert [len(images) for images, _ in data.train_dataloader()] == [4]
+
+
 def test_an_image_that_vanished_is_named(folder, tmp_path):
     data = load_data(plan(make_folder(tmp_path / "data", count=2)))
     (tmp_path / "data" / "images" / "1.png").write_bytes(b"x")

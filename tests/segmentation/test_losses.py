@@ -1,6 +1,11 @@
+import math
+import random
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from vig_pyg.segmentation.losses import class_weights, cross_entropy, dice_loss, ohem_cross_entropy
 
@@ -66,6 +71,68 @@ def test_dice_is_one_minus_the_overlap_of_the_classes_that_are_there():
     assert dice_loss(wrong, labels) == pytest.approx(1, abs=1e-6)
     even = dice_loss(torch.zeros(1, 2, 1, 4), labels)  # class 0: 2 * 1 / (2 + 1.5), class 1: 2 * 0.5 / (1 + 1.5)
     assert even == pytest.approx(1 - (1 / 1.75 + 1 / 2.5) / 2)
+
+
+def dice_of_one_hot_labels(logits, labels):
+    """The formula of `dice_loss`, written with one-hot labels."""
+    labeled = (labels != 255)[:, None]
+    truth = F.one_hot(torch.where(labeled[:, 0], labels, 0), logits.size(1)).movedim(-1, 1) * labeled
+    found = logits.softmax(1) * labeled
+    both, total, there = (truth * found).sum((2, 3)), (truth + found).sum((2, 3)), truth.sum((2, 3)) > 0
+    return (((1 - 2 * both / total.clamp_min(1e-6)) * there).sum(1) / there.sum(1).clamp_min(1)).mean()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_dice_is_that_of_one_hot_labels(seed):
+    """Values and gradients, for images of several sizes with 1 to 150 classes."""
+    draw = random.Random(seed)
+    size = draw.randint(1, 40), draw.randint(1, 40)
+    logits, labels = batch(seed, draw.randint(1, 5), draw.choice([1, 2, 7, 150]), size)
+    if seed % 3 == 0:
+        labels[0] = labels[0].clamp_max(draw.randint(0, 1))  # few classes, and no ignored pixel
+    grads, values = [], []
+    for loss in (dice_loss, dice_of_one_hot_labels):
+        leaf = logits.clone().requires_grad_()
+        values.append(loss(leaf, labels).double())
+        values[-1].backward()
+        grads.append(leaf.grad)
+    torch.testing.assert_close(*values, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-7)
+
+
+class LargestIntegers(TorchDispatchMode):
+    """Records the largest number of integers in one tensor."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        found = [x for x in tree_leaves(out) if isinstance(x, torch.Tensor) and not x.is_floating_point()]
+        self.largest = max([self.largest, *(x.untyped_storage().nbytes() // x.itemsize for x in found)])
+        return out
+
+
+def test_the_integers_of_one_hot_labels_are_found():
+    logits, labels = batch()
+    with LargestIntegers() as mode:
+        dice_of_one_hot_labels(logits, labels)
+    assert mode.largest == logits.numel()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_no_loss_makes_integers_for_each_class(loss):
+    logits, labels = batch()
+    logits.requires_grad_()
+    with LargestIntegers() as mode:
+        loss(logits, labels).backward()
+    assert mode.largest <= labels.numel()
+
+
+def test_dice_of_a_large_image_is_not_rounded_away():
+    labels = torch.zeros(1, 1500, 1500, dtype=torch.long)
+    logits = torch.stack([torch.full((1500, 1500), 0.1), torch.zeros(1500, 1500)])[None]
+    share = 1 / (1 + math.exp(-0.1))
+    assert dice_loss(logits, labels).item() == pytest.approx(1 - 2 * share / (1 + share), rel=1e-5)
 
 
 @pytest.mark.parametrize("rule", ["sqrt", "inverse"])

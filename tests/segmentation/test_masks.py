@@ -1,7 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from vig_pyg.detection.masks import read_outline
 from vig_pyg.image_io import UnreadableImageError
 from vig_pyg.segmentation.masks import IndexMask, OutlineMask, PanopticMask
 
@@ -82,3 +85,35 @@ def test_masks_of_every_kind_can_be_renumbered_many_times(tmp_path, seed):
             full = np.array([*table, *[255] * (256 - len(table))])
             want = full[want]
             assert np.array_equal(mask.read(), want), (before, table)
+
+
+def boxes(rng, count, size):
+    """Random outlines of boxes with labels from 1 to 9, or 255 for crowds."""
+    for _ in range(count):
+        x, y = int(rng.integers(0, size[1] - 2)), int(rng.integers(0, size[0] - 2))
+        right, bottom = int(rng.integers(x + 1, size[1])), int(rng.integers(y + 1, size[0]))
+        yield [[x, y, right, y, right, bottom, x, bottom]], int(rng.choice([*range(1, 10), 255]))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_objects_are_painted_as_if_all_masks_were_known(tmp_path, seed):
+    """Crowds first, then by area; of two equal ones, the later one is in front."""
+    rng, size = np.random.default_rng(seed), (25, 31)
+    outlines = [*boxes(rng, int(rng.integers(0, 40)), size)]
+    whole = [(read_outline(outline, size).mask() != 0, label) for outline, label in outlines]
+    want = np.zeros(size, dtype=np.uint8)
+    for mask, label in sorted(whole, key=lambda pair: (pair[1] != 255, -int(pair[0].sum()))):
+        want[mask] = label
+    assert np.array_equal(OutlineMask(tmp_path / "a.jpg", size, outlines).read(), want)
+
+
+def test_the_memory_of_a_mask_does_not_grow_with_its_objects(tmp_path):
+    rng, size, peaks = np.random.default_rng(0), (300, 400), []
+    for count in (5, 200):
+        mask = OutlineMask(tmp_path / "a.jpg", size, [*boxes(rng, count, size)])
+        mask.read()
+        tracemalloc.start()
+        mask.read()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert size[0] * size[1] < peaks[0] and peaks[1] < peaks[0] + 3 * size[0] * size[1]

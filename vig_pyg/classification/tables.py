@@ -73,8 +73,8 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
         return divided(paths, numbers, class_names, table)
     parts = _parts(table, rows)
     train, val = (chosen(paths, numbers, [part == wanted for part in parts]) for wanted in ("train", "val"))
-    learned = set(train[1])
-    untrained = [name for i, name in enumerate(class_names) if i not in learned and i in set(val[1])]
+    unlearned = set(val[1]) - set(train[1])
+    untrained = [name for i, name in enumerate(class_names) if i in unlearned]
     if untrained:
         row = next(row for row in rows if row.label == untrained[0])
         raise ValueError(

@@ -95,7 +95,8 @@ class DetectionConfig(TrainConfig):
         lr: Largest learning rate; 1e-4 for batches of 16 is our choice. Use a smaller value for smaller
             batches, and a larger value for training from scratch.
         schedule: How the learning rate falls after the warm-up: `step` divides it by 10 at the `milestones`, after 8/12
-            and 11/12 of the run (1x); `cosine` is our choice for small data.
+            and 11/12 of the run (1x); `cosine` is our choice for small data; `poly` is the remaining share of the run
+            to the power of 0.9.
         warmup: Length of the linear rise of the learning rate, with its unit; 500 steps in the 1x schedule.
         clip_grad: Largest norm of the gradient, or null; 10 is our choice, which clips only diverging runs.
 
@@ -118,7 +119,7 @@ class DetectionConfig(TrainConfig):
     epochs: Count = 12
     batch_size: Count = 16
     lr: Annotated[float, positive(1_000)] = 1e-4
-    schedule: Literal["cosine", "step"] = "step"
+    schedule: Literal["cosine", "poly", "step"] = "step"
     warmup: Annotated[str, check_warmup] = "500 steps"
     clip_grad: Annotated[float, positive(1e9)] | None = 10.0
 

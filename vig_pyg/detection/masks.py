@@ -73,6 +73,10 @@ class Outline:
         """Return the object as a mask of 0 and 1, uint8 `(H, W)`."""
         return np.asarray(_coco_mask().decode(self.encoded()), dtype=np.uint8)
 
+    def area(self) -> int:
+        """Return the number of pixels of the object."""
+        return int(_coco_mask().area(self.encoded()))
+
     def box(self) -> tuple[float, float, float, float]:
         """Return the bounding box (x1, y1, x2, y2) of the object, within the image."""
         height, width = self.size

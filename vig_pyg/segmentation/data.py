@@ -13,8 +13,8 @@ from vig_pyg.artifact import write_config
 from vig_pyg.classification.plots import draw_confusion
 from vig_pyg.data import Maps
 from vig_pyg.engine.config import TrainConfig
-from vig_pyg.engine.data import CardText, TrainData
-from vig_pyg.engine.sampler import Item
+from vig_pyg.engine.data import CardText, Loader, TrainData
+from vig_pyg.engine.sampler import EvalBatches, Item
 from vig_pyg.engine.seeds import seeded
 from vig_pyg.segmentation.augment import augment
 from vig_pyg.segmentation.config import Augmentation
@@ -105,7 +105,8 @@ class SegmentationData(TrainData):
         augmentation: Random changes of the training images.
         crop_size: Height and width of the training crops.
         class_counts: Number of training pixels of each class, for class weights.
-        batch_size: Number of images in a step, over all processes.
+        batch_size: Number of images in a training step, over all processes; validation processes whole images one by
+            one.
         num_workers: Number of data loading processes for each training process.
         seed: Seed of the order and the augmentation.
 
@@ -141,6 +142,11 @@ class SegmentationData(TrainData):
         self.preprocessing = preprocessing
         self.class_counts = class_counts
         self.seed = seed
+
+    def val_dataloader(self) -> Loader:
+        """Return the loader of single images: a training batch of whole images may need more memory than its crops."""
+        rank, world, _ = self._processes()
+        return self._loader(self.val_set, EvalBatches(len(self.val_set), batch_size=1, rank=rank, world=world))
 
     def make_task(self, model: nn.Module, config: TrainConfig) -> SegmentationModule:
         return SegmentationModule(model, config, class_names=self.class_names, class_counts=self.class_counts)

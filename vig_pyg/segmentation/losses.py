@@ -1,7 +1,8 @@
 """Losses of semantic segmentation.
 
-Each loss is a mean over images, to which each image contributes independently of the others. Therefore the loss of a
-batch is the same in one process, in several, and in accumulated parts. An image without labels contributes zero.
+Each loss is a mean over images, to which each image contributes independently of the others. Therefore with the same
+logits, the loss of a batch is the same in one process, in several, and in accumulated parts. An image without labels
+contributes zero.
 
 Shapes: B images, C classes, H x W pixels.
 """
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vig_pyg.engine.task import exact
 from vig_pyg.segmentation.masks import IGNORED
 
 #: Pixels whose true class has at least this probability are easy (arXiv 1604.03540; the values are mmsegmentation's).
@@ -81,12 +83,17 @@ def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
         >>> dice_loss(logits, torch.tensor([[[0, 1]]])).item()
         0.0
     """
-    labeled = labels != IGNORED
-    truth = F.one_hot(torch.where(labeled, labels, 0), logits.size(1)).movedim(-1, 1)  # (B, H, W, C) -> (B, C, H, W)
-    truth = (truth * labeled[:, None]).flatten(2).float()
-    found = (logits.float().softmax(1) * labeled[:, None]).flatten(2)
-    both, total = (truth * found).sum(2), truth.sum(2) + found.sum(2)
-    there = truth.amax(2) > 0  # (B, C)
+    classes = logits.size(1)
+    labeled = (labels != IGNORED).flatten(1)  # (B, H, W) -> (B, H * W)
+    truth = torch.where(labeled, labels.flatten(1), 0)
+    found = logits.float().softmax(1).flatten(2) * labeled[:, None]  # (B, C, H * W)
+    own = found.gather(1, truth[:, None])[:, 0]  # the probability of the true class, 0 where ignored
+    # Sums of each image and class (B, C), without one-hot labels; a long sum in float32 would be rounded too often.
+    nothing = exact(found.new_zeros(len(found), classes))
+    both = nothing.scatter_add(1, truth, exact(own)).float()
+    pixels = nothing.scatter_add(1, truth, exact(labeled)).float()
+    there = pixels > 0
+    total = pixels + found.sum(2)
     loss = (1 - 2 * both / total.clamp_min(1e-6)) * there
     return (loss.sum(1) / there.sum(1).clamp_min(1)).mean()
 

@@ -135,10 +135,11 @@ class OutlineMask:
     def read(self) -> np.ndarray:
         """Read the mask (see `Mask`)."""
         labels = np.full(self.size, self.background, dtype=np.uint8)
-        masks = [(read_outline(outline, self.size).mask() != 0, label) for outline, label in self.outlines]
-        # crowds are drawn first, so that they cover no object
-        for mask, label in sorted(masks, key=lambda pair: (pair[1] != IGNORED, -int(pair[0].sum()))):
-            labels[mask] = label
+        objects = [(read_outline(outline, self.size), label) for outline, label in self.outlines]
+        # Crowds are drawn first, so that they cover no object. One mask at a time is decoded, because an image may have
+        # hundreds of objects.
+        for outline, label in sorted(objects, key=lambda pair: (pair[1] != IGNORED, -pair[0].area())):
+            labels[outline.mask() != 0] = label
         return labels
 
     def with_table(self, table: Sequence[int]) -> Self:

@@ -86,7 +86,8 @@ def _numbers(data: str, collection: Collection, part: Part, class_names: list[st
     names, index = class_names_of(collection, [part])
     if collection.class_names is not None and _are_the_same(names, class_names):
         return index
-    present = {label: composed(names[i]) for label, i in index.items() if label in set(part.labels)}
+    there = set(part.labels)
+    present = {label: composed(names[i]) for label, i in index.items() if label in there}
     known = set(class_names)
     if collection.class_names is None and not known.issuperset(present.values()):
         numbers = [label for label in present if isinstance(label, int)]

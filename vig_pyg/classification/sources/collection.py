@@ -110,7 +110,8 @@ def _split(data: str, collection: Collection, train_split: str | None, val_split
         raise ValueError(f"{data} has no labeled images for training.")
     class_names, number = class_names_of(collection, parts)
     samples = [(part.images, [number[label] for label in part.labels]) for part in parts]
-    absent = [name for i, name in enumerate(class_names) if i not in set(samples[0][1])]
+    trained = set(samples[0][1])
+    absent = [name for i, name in enumerate(class_names) if i not in trained]
     if absent:
         _log.warning(
             "%s has no training images of %d of %d classes (%s).",
