@@ -45,3 +45,14 @@ def test_a_head_has_classes(num_classes):
 def test_a_number_of_classes_is_a_whole_number(num_classes):
     with pytest.raises(TypeError, match="num_classes must be a whole number, got"):
         ClassifierHead(8, num_classes)
+
+
+def test_two_last_layers_give_a_pair_in_training_and_their_mean_in_evaluation():
+    head, x = ClassifierHead(8, 5, distillation=True), torch.randn(3, 8)
+    one, other = head(x)
+    assert one.shape == other.shape == (3, 5) and not torch.equal(one, other)
+    head.eval()
+    hidden = head.act(head.norm(head.fc1(x)))
+    torch.testing.assert_close(head(x), (head.fc2(hidden) + head.fc_dist(hidden)) / 2)
+    head.reset(7)
+    assert head(x).shape == (3, 7) and head.train()(x)[1].shape == (3, 7)

@@ -2,7 +2,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vig_pyg.layers import FFN, DropPath, LinearNorm, MultiHeadLinear, linear_layer, multi_head_mlp, reset_mlp
+from vig_pyg.layers import (
+    FFN,
+    DropPath,
+    LayerScale,
+    LinearNorm,
+    MultiHeadLinear,
+    linear_layer,
+    multi_head_mlp,
+    reset_mlp,
+)
 from vig_pyg.testing import assert_parameters_get_gradients
 
 
@@ -147,3 +156,12 @@ def test_a_drop_path_that_is_left_out_is_missed_by_nobody():
     finally:
         handle.remove()
     assert seen.count(DropPath) == 1
+
+
+def test_a_layer_scale_multiplies_the_branch_of_an_ffn():
+    plain, scaled = FFN(8, 32).double().eval(), FFN(8, 32, layer_scale=0.25).double().eval()
+    scaled.load_state_dict({**plain.state_dict(), "scale.gamma": torch.linspace(0.1, 0.8, 8).double()})
+    x, batch = torch.randn(6, 8).double(), torch.zeros(6, dtype=torch.long)
+    branch = plain(x, batch, 1) - x
+    torch.testing.assert_close(scaled(x, batch, 1), x + branch * scaled.scale.gamma)
+    assert LayerScale(3).gamma.tolist() == pytest.approx([1e-5] * 3)

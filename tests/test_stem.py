@@ -88,3 +88,11 @@ def test_a_step_equals_the_plain_one_in_float64():
     for (name, found), want in zip(stem.named_parameters(), exact.parameters(), strict=True):
         size = float(want.grad.abs().max()) + 1
         torch.testing.assert_close(found.grad.double(), want.grad, rtol=1e-4, atol=1e-4 * size, msg=name)
+
+
+def test_without_the_last_convolution_gelu_follows_every_norm():
+    stem = Stem(3, 42, patch_size=4, last_conv=False)
+    assert convolutions(stem) == [(3, 21, 2), (21, 42, 2)]
+    assert [type(layer) for layer in stem] == [nn.Conv2d, nn.BatchNorm2d, nn.GELU] * 2
+    with pytest.raises(ValueError, match="has only the last convolution"):
+        Stem(3, 42, patch_size=1, last_conv=False)

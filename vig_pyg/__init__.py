@@ -17,26 +17,62 @@ from vig_pyg.builders import (
 )
 from vig_pyg.config import PyramidViGConfig, ViGConfig, register_model
 from vig_pyg.conv import list_convs, register_conv
+from vig_pyg.family_builders import (
+    greedyvig_base,
+    greedyvig_medium,
+    greedyvig_small,
+    mobilevig_base,
+    mobilevig_medium,
+    mobilevig_small,
+    mobilevig_tiny,
+    mobilevigv2_base,
+    mobilevigv2_medium,
+    mobilevigv2_small,
+    mobilevigv2_tiny,
+    wignet_medium,
+    wignet_small,
+    wignet_tiny,
+)
+from vig_pyg.family_config import GreedyViGConfig, MobileViGConfig, MobileViGv2Config, WiGNetConfig
 from vig_pyg.graph import DilatedKNN, list_graphs, register_graph
 from vig_pyg.loading import load
-from vig_pyg.models import PyramidViG, ViG, VisionGNN
+from vig_pyg.models import GreedyViG, MobileViG, MobileViGv2, PyramidViG, ViG, VisionGNN, WiGNet
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DilatedKNN",
+    "GreedyViG",
+    "GreedyViGConfig",
+    "MobileViG",
+    "MobileViGConfig",
+    "MobileViGv2",
+    "MobileViGv2Config",
     "PyramidViG",
     "PyramidViGConfig",
     "ViG",
     "ViGConfig",
     "VisionGNN",
+    "WiGNet",
+    "WiGNetConfig",
     "conv",
     "create_model",
     "graph",
+    "greedyvig_base",
+    "greedyvig_medium",
+    "greedyvig_small",
     "list_convs",
     "list_graphs",
     "list_models",
     "load",
+    "mobilevig_base",
+    "mobilevig_medium",
+    "mobilevig_small",
+    "mobilevig_tiny",
+    "mobilevigv2_base",
+    "mobilevigv2_medium",
+    "mobilevigv2_small",
+    "mobilevigv2_tiny",
     "pvig_base",
     "pvig_medium",
     "pvig_micro",
@@ -50,4 +86,7 @@ __all__ = [
     "vig_small",
     "vig_tiny",
     "weights",
+    "wignet_medium",
+    "wignet_small",
+    "wignet_tiny",
 ]

@@ -21,7 +21,8 @@ from vig_pyg.conv import (
 from vig_pyg.data import BatchLayout, pool_nodes
 from vig_pyg.graph import Builder, DilatedKNN, Edges, GraphFactory, sound_graph
 from vig_pyg.graph.search import Search
-from vig_pyg.layers import FFN, DropPath, LinearNorm
+from vig_pyg.layers import FFN, DropPath, LayerScale, LinearNorm
+from vig_pyg.local import ConditionalPosition
 from vig_pyg.ops import mlp, prefers_no_edges
 
 
@@ -59,8 +60,9 @@ class Grapher(nn.Module):
 
     Args:
         channels: Width C of the nodes.
-        conv: Factory of the operator, which is called with the widths C and 2 C. If the sources are pooled, the option
-            `add_self_loops` of an operator is switched off, because node i and source i are different positions.
+        conv: Factory of the operator, which is called with the widths C and `conv_channels`. If the sources are pooled,
+            the option `add_self_loops` of an operator is switched off, because node i and source i are different
+            positions.
         graph: Factory of the graph builder, which is called with `k` and `dilation`. If the builder returns edge
             attributes, the operator receives them as `edge_attr` or `edge_weight`, depending on the signature of its
             `forward`.
@@ -68,14 +70,17 @@ class Grapher(nn.Module):
         dilation: Spacing of the neighbors, at least 1.
         reduce_ratio: Side length in patches of the window over which the sources are averaged; 1 means no pooling.
         drop_path: Probability of stochastic depth for the residual branch, in [0, 1).
+        conv_channels: Width of the operator's result; by default 2 C, the published width.
+        position_kernel: Kernel size of a `ConditionalPosition` before the first linear layer; 0, the default, for none.
+        layer_scale: First value of the factors of the branch (see `LayerScale`); by default there are none.
 
     Shapes: `x (N, C)` and its layout to `(N, C)`.
 
     Raises:
         TypeError: If your own graph builder does not return a dense tensor of int64 or int32.
-        ValueError: If the operator does not return `(N, 2 C)`, if your own graph builder does not return `(2, E)`, if
-            the builder returns edge attributes and the operator does not accept them, or if the sources are pooled and
-            the operator does not accept a pair.
+        ValueError: If the operator does not return `(N, conv_channels)`, if your own graph builder does not return
+            `(2, E)`, if the builder returns edge attributes and the operator does not accept them, or if the sources
+            are pooled and the operator does not accept a pair.
         IndexError: If your own graph builder returns a node that does not exist.
 
     Example:
@@ -97,15 +102,20 @@ class Grapher(nn.Module):
         dilation: int = 1,
         reduce_ratio: int = 1,
         drop_path: float = 0.0,
+        conv_channels: int | None = None,
+        position_kernel: int = 0,
+        layer_scale: float | None = None,
     ) -> None:
         super().__init__()
         self.k = k
         self.dilation = dilation
         self.reduce_ratio = reduce_ratio
+        self.conv_channels = 2 * channels if conv_channels is None else conv_channels
+        self.position = ConditionalPosition(channels, position_kernel) if position_kernel else None
         self.fc1 = LinearNorm(channels, channels)
         builder = graph(k, dilation)
         self.graph = builder if isinstance(builder, nn.Module) else FunctionBuilder(builder)
-        self.conv = conv(channels, 2 * channels)
+        self.conv = conv(channels, self.conv_channels)
         if reduce_ratio > 1 and takes_one_set(self.conv):
             raise refuse_pair(self.conv, reduce_ratio)
         for part in self.conv.modules() if reduce_ratio > 1 else ():  # the operator may be inside a wrapper
@@ -118,7 +128,8 @@ class Grapher(nn.Module):
         named = getattr(builder, "edge_attr", ())
         if isinstance(named, tuple) and named and self._edge_argument is None:
             raise refuse_edge_attr(self.conv)
-        self.fc2 = LinearNorm(2 * channels, channels)
+        self.fc2 = LinearNorm(self.conv_channels, channels)
+        self.scale = None if layer_scale is None else LayerScale(channels, layer_scale)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, layout: BatchLayout) -> Tensor:
@@ -126,18 +137,18 @@ class Grapher(nn.Module):
             raise ValueError(
                 f"Got {x.size(0)} nodes, but a layout of {layout.num_nodes} nodes: pass the layout of these images."
             )
-        y = self.fc1(x)
+        y = self.fc1(x if self.position is None else self.position(x, layout))
         y_src, layout_src = pool_nodes(y, layout, self.reduce_ratio)
         search, conv = self._search(y, layout, y_src, layout_src), self.conv
         if search is not None and isinstance(conv, MaxRelativeConv):
-            joined = x if self.drop_path.drops_nothing() else None
+            joined = x if self.scale is None and self.drop_path.drops_nothing() else None
             out = mlp(search.max_relative(), conv.mlp, self.fc2, residual=joined)
             if joined is not None:
                 return out
         else:
             edge_index, edge_attr = sound_graph(self.graph(y, layout, y_src, layout_src), self.graph, y_src, y)
-            out = self._update(y if y_src is y else (y_src, y), edge_index, edge_attr, (x.size(0), 2 * x.size(1)))
-        return x + self.drop_path(out, layout.batch, layout.num_graphs)
+            out = self._update(y if y_src is y else (y_src, y), edge_index, edge_attr, (x.size(0), self.conv_channels))
+        return x + self.drop_path(out if self.scale is None else self.scale(out), layout.batch, layout.num_graphs)
 
     def _search(self, y: Tensor, layout: BatchLayout, y_src: Tensor, layout_src: BatchLayout) -> Search | None:
         """The neighbor search, if a GPU can aggregate without edges; `None` if edges are needed."""
@@ -146,7 +157,7 @@ class Grapher(nn.Module):
             return None
         widths = conv.in_channels, conv.out_channels
         if (
-            widths != (y.size(1), 2 * y.size(1))
+            widths != (y.size(1), self.conv_channels)
             or not (conv.skips_propagate() and conv.splits())
             or is_watched(graph, conv)
         ):
@@ -170,7 +181,7 @@ class Grapher(nn.Module):
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise ValueError(
                 f"{type(conv).__name__} returned {got}, expected {expected}: an operator made by "
-                f"conv({expected[1] // 2}, {expected[1]}) must return (nodes, out_channels)."
+                f"conv({self.fc1[0].out_features}, {expected[1]}) must return (nodes, out_channels)."
             )
         result: Tensor = self.fc2(out)
         return result

@@ -21,6 +21,7 @@ from vig_pyg._io.text import terminal_text
 from vig_pyg._registry import Registry, is_import_path
 from vig_pyg.config import ModelConfig, PyramidViGConfig, variant_config
 from vig_pyg.conv import CONVS
+from vig_pyg.family_config import HybridViGConfig, WiGNetConfig
 from vig_pyg.graph import ENGINES, GRAPHS, PRECISIONS
 from vig_pyg.position import POSITION_MODES
 from vig_pyg.preprocess import Preprocessing
@@ -94,6 +95,24 @@ _PYRAMID: dict[str, Check] = {
     "reduce_ratios": listing(whole(1, 64), 1, 8),
     "position": optional(choice(POSITION_MODES)),
 }
+_HYBRID: dict[str, Check] = {
+    "channels": listing(whole(1, 16_384), 1, 8),
+    "local_depths": listing(whole(0, BLOCKS_LIMIT), 1, 8),
+    "graph_depths": listing(whole(0, BLOCKS_LIMIT), 1, 8),
+    "hops": listing(whole(1, 1_024), 1, 8),
+    "conv_ratio": whole(1, 64),
+    "position_kernel": whole(0, 63),
+    "graph_scale": optional(number(-1_000, 1_000)),
+    "layer_scale": optional(number(-1_000, 1_000)),
+    "distillation": flag,
+}
+_WINDOWS: dict[str, Check] = {**_PYRAMID, "window": whole(1, 4_096), "shift": flag, "adaptive": flag}
+#: The checks of the options that only one family has; a class stands for its subclasses too, the first that fits.
+_OF_FAMILY: tuple[tuple[type[ModelConfig], dict[str, Check]], ...] = (
+    (WiGNetConfig, _WINDOWS),
+    (PyramidViGConfig, _PYRAMID),
+    (HybridViGConfig, _HYBRID),
+)
 #: An option of a family outside this library: a flag, a bounded number, a short text, or a short list of these.
 _ONE = either(flag, number(-1e9, 1e9), text(1_000))
 _ANY = optional(either(listing(_ONE, 0, 64), _ONE))
@@ -110,14 +129,14 @@ def model_options(family: type[ModelConfig]) -> Check:
     """Return a check of the options of a model family; the check converts lists into tuples.
 
     Args:
-        family: `ViGConfig` or `PyramidViGConfig`.
+        family: The class of the configuration, such as `ViGConfig`.
 
     Example:
         >>> from vig_pyg.config import ViGConfig
         >>> model_options(ViGConfig)({"k": [3, 9]}, "config.json: options")
         {'k': (3, 9)}
     """
-    known = {**_OPTIONS, **(_PYRAMID if issubclass(family, PyramidViGConfig) else {})}
+    known = {**_OPTIONS, **next((checks for kind, checks in _OF_FAMILY if issubclass(family, kind)), {})}
     entries = mapping({field.name: known.get(field.name, _ANY) for field in fields(family)})
 
     def check(value: Any, where: str) -> dict[str, Any]:
@@ -148,7 +167,8 @@ def check_size(config: ModelConfig, image_size: int, where: str) -> None:
         )
     side = max(image_size, config.image_size)
     nodes = math.ceil(side / config.patch_size) ** 2
-    neighbors = {"complete": nodes, "axial": 2 * math.isqrt(nodes)}.get(str(config.graph), max(config.k_range))
+    of_axes = dict.fromkeys(("axial", "axial_rings", "axial_threshold"), 2 * math.isqrt(nodes))
+    neighbors = {"complete": nodes, "cross": 5, **of_axes}.get(str(config.graph), max(config.k_range))
     if nodes * neighbors > EDGES_LIMIT:
         raise ValueError(
             f"{where} describes graphs of {nodes} patches with {neighbors} neighbors each (images with {side} pixels "

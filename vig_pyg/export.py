@@ -79,7 +79,7 @@ def to_onnx(
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         batches = [
-            _images(count, model.config.in_channels, *size).to(model.pos_embed.weight.device)
+            _images(count, model.config.in_channels, *size).to(model.first_parameter.device)
             for count, size in _tests(model, (height, width), dynamic_size)
         ]
         if dynamic_size:

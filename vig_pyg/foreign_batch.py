@@ -91,20 +91,20 @@ def to_batch_in_order(x: Tensor, layout: BatchLayout, index: Tensor) -> Batch:
     return data
 
 
-def check_patches(x: Tensor, weight: Tensor) -> None:
+def check_patches(x: Tensor, width: int, weight: Tensor) -> None:
     """Check that patches can enter the blocks of a model.
 
     Args:
         x: Patches `(N, C)`.
-        weight: A parameter of the model `(N', C)`, which defines width, dtype and device.
+        width: Width C of the blocks.
+        weight: A parameter of the model, which defines dtype and device.
 
     Raises:
         ValueError: If the width, dtype or device differs, or the patches are not a dense floating-point tensor.
 
     Example:
-        >>> check_patches(torch.rand(3, 8), torch.rand(5, 8))
+        >>> check_patches(torch.rand(3, 8), 8, torch.rand(5))
     """
-    width = weight.size(1)
     if x.dim() != 2 or x.size(1) != width:
         raise ValueError(
             f"Expected a batch of patches with x (N, {width}), got {tuple(x.shape)}: map them to the width "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
-from typing import TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,8 @@ from vig_pyg._fused_layers import FusedFFN, FusedLayer, FusedPosition
 from vig_pyg._low_precision import Fusable
 from vig_pyg.conv import EdgeConv
 from vig_pyg.head import ClassifierHead
-from vig_pyg.layers import FFN, LinearNorm
+from vig_pyg.layers import FFN, LayerScale, LinearNorm
+from vig_pyg.local import ConditionalPosition
 from vig_pyg.ops import has_own_numbers, readable_heads
 from vig_pyg.position import PositionEmbedding
 
@@ -54,9 +55,11 @@ def fuse(model: ModuleT) -> ModuleT:
             if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) and _is_foldable(layer, parent):
                 _fold(layer, norm)
                 setattr(parent, name, nn.Identity())
+    for module in list(fused.modules()):
+        _fold_family(module)
     for parent in list(fused.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, FFN) and _is_folded(child.fc1) and _is_folded(child.fc2):
+            if isinstance(child, FFN) and child.scale is None and _is_folded(child.fc1) and _is_folded(child.fc2):
                 setattr(parent, name, FusedFFN(child))
             elif type(child) is PositionEmbedding:
                 setattr(parent, name, FusedPosition(child))
@@ -69,6 +72,24 @@ def fuse(model: ModuleT) -> ModuleT:
             if isinstance(child, LinearNorm) and isinstance(child[0], FusedLayer) and type(child[1]) is nn.Identity:
                 setattr(parent, name, child[0])
     return fused.eval()  # the replaced layers are new modules, which start in training mode
+
+
+def _fold_family(module: Any) -> None:
+    """Fold a layer scale into the linear layer before it, and the input of a position encoding into its convolution."""
+    if isinstance(getattr(module, "scale", None), LayerScale) and _is_folded(module.fc2):
+        layer, gamma = module.fc2[0], module.scale.gamma.double()
+        layer.weight.data = (layer.weight.double() * gamma.unsqueeze(1)).to(layer.weight.dtype)
+        layer.bias.data = (layer.bias.double() * gamma).to(layer.bias.dtype)
+        module.scale = None
+    elif isinstance(module, ConditionalPosition) and _is_foldable(module.conv, module):
+        module.fold()
+    elif isinstance(module, ClassifierHead) and module.distillation:
+        pair = module.fc2, module.fc_dist
+        if all(_is_foldable(layer, module) and type(layer) is nn.Linear for layer in pair):
+            for name in ("weight", "bias"):
+                getattr(module.fc2, name).data = sum(getattr(layer, name) for layer in pair) / 2
+            module.distillation = False
+            del module.fc_dist
 
 
 def _join(parent: nn.Module) -> None:

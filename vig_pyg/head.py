@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from vig_pyg._integers import whole_number
-from vig_pyg.layers import linear_layer
+from vig_pyg.layers import MultiHeadLinear, linear_layer
 
 
 class ClassifierHead(nn.Module):
@@ -13,13 +13,17 @@ class ClassifierHead(nn.Module):
 
     .. math:: W_2\,\mathrm{Dropout}(\mathrm{GELU}(\mathrm{BN}(W_1 x + b_1))) + b_2
 
+    With `distillation` there is a second last layer, which learns from a teacher (DeiT, arXiv 2012.12877, section 4).
+    Training returns the logits of both as a pair, and evaluation returns their mean.
+
     Args:
         in_channels: Width C of the pooled features.
         num_classes: Number of classes, at least 1.
         hidden_channels: Hidden width; all published models use 1024.
         dropout: Dropout probability before the last linear layer.
+        distillation: If true, there are two last layers.
 
-    Shapes: `(B, C)` to `(B, num_classes)`.
+    Shapes: `(B, C)` to `(B, num_classes)`, or to a pair of these.
 
     Raises:
         TypeError: If `num_classes` is not a whole number.
@@ -32,9 +36,18 @@ class ClassifierHead(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, *, hidden_channels: int = 1024, dropout: float = 0.0
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        hidden_channels: int = 1024,
+        dropout: float = 0.0,
+        distillation: bool = False,
     ) -> None:
         super().__init__()
+        self.distillation = distillation
+        self.fc2: nn.Linear | MultiHeadLinear
+        self.fc_dist: nn.Linear | MultiHeadLinear
         self.fc1 = linear_layer(in_channels, hidden_channels)
         self.norm = nn.BatchNorm1d(hidden_channels)
         self.act = nn.GELU()
@@ -42,7 +55,7 @@ class ClassifierHead(nn.Module):
         self.reset(num_classes)
 
     def reset(self, num_classes: int) -> None:
-        """Replace the last linear layer by a new one for `num_classes` classes; the hidden layer is not changed.
+        """Replace the last linear layers by new ones for `num_classes` classes; the hidden layer is not changed.
 
         Args:
             num_classes: Number of classes, at least 1.
@@ -51,8 +64,9 @@ class ClassifierHead(nn.Module):
             ValueError: If `num_classes` is below 1.
         """
         num_classes = whole_number(num_classes, "num_classes")
-        last = linear_layer(self.norm.num_features, num_classes)
-        self.fc2 = last.to(self.norm.weight).train(self.training)
+        for name in ("fc2", "fc_dist") if self.distillation else ("fc2",):
+            last = linear_layer(self.norm.num_features, num_classes)
+            setattr(self, name, last.to(self.norm.weight).train(self.training))
 
     @property
     def weight(self) -> Tensor:
@@ -74,6 +88,10 @@ class ClassifierHead(nn.Module):
         """Number of classes."""
         return self.fc2.weight.size(0)
 
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.fc2(self.dropout(self.act(self.norm(self.fc1(x)))))
-        return logits
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        hidden = self.dropout(self.act(self.norm(self.fc1(x))))
+        logits: Tensor = self.fc2(hidden)
+        if not self.distillation:
+            return logits
+        other: Tensor = self.fc_dist(hidden)
+        return (logits, other) if self.training else (logits + other) / 2

@@ -199,17 +199,45 @@ class DropPath(nn.Module):
         return f"p={self.p}"
 
 
+class LayerScale(nn.Module):
+    r"""Multiplies each channel of a residual branch by a learned factor (CaiT, arXiv 2103.17239, section 2.1).
+
+    .. math:: y = \gamma \odot x
+
+    Args:
+        channels: Width C of the branch.
+        init: First value of all factors; the published 1e-5 lets a deep network start close to the identity.
+
+    Shapes: `(N, C)` to `(N, C)`.
+
+    Example:
+        >>> LayerScale(2, 0.5)(torch.ones(1, 2)).tolist()
+        [[0.5, 0.5]]
+    """
+
+    def __init__(self, channels: int, init: float = 1e-5) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((channels,), float(init)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+    def extra_repr(self) -> str:
+        return str(self.gamma.numel())
+
+
 class FFN(nn.Module):
     r"""The feed-forward network on each node, with a residual connection.
 
-    .. math:: x + \mathrm{BN}(W_2\,\mathrm{GELU}(\mathrm{BN}(W_1 x)))
+    .. math:: x + \gamma \odot \mathrm{BN}(W_2\,\mathrm{GELU}(\mathrm{BN}(W_1 x)))
 
-    (Vision GNN, arXiv 2206.00272, section 3.2).
+    (Vision GNN, arXiv 2206.00272, section 3.2, where :math:`\gamma = 1`).
 
     Args:
         channels: Width C of the nodes.
         hidden_channels: Width of the hidden layer; the published models use 4 C.
         drop_path: Probability of stochastic depth for the residual branch, in [0, 1).
+        layer_scale: First value of the factors of the branch (see `LayerScale`); by default there are none.
 
     Shapes: `x (N, C)`, the image index `batch (N,)` of each node and the number of images `num_graphs` to `(N, C)`.
 
@@ -218,13 +246,17 @@ class FFN(nn.Module):
         torch.Size([4, 8])
     """
 
-    def __init__(self, channels: int, hidden_channels: int, *, drop_path: float = 0.0) -> None:
+    def __init__(
+        self, channels: int, hidden_channels: int, *, drop_path: float = 0.0, layer_scale: float | None = None
+    ) -> None:
         super().__init__()
         self.fc1 = multi_head_mlp(channels, hidden_channels, heads=1)
         self.fc2 = LinearNorm(hidden_channels, channels)
+        self.scale = None if layer_scale is None else LayerScale(channels, layer_scale)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
-        if self.drop_path.drops_nothing():
+        if self.scale is None and self.drop_path.drops_nothing():
             return mlp(x, self.fc1, self.fc2, residual=x)
-        return x + self.drop_path(mlp(x, self.fc1, self.fc2), batch, num_graphs)
+        out = mlp(x, self.fc1, self.fc2)
+        return x + self.drop_path(out if self.scale is None else self.scale(out), batch, num_graphs)

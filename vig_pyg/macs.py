@@ -29,8 +29,8 @@ def count_macs(model: VisionGNN[Any], size: tuple[int, int]) -> int:
         True
     """
     was_training = model.training
-    image = torch.zeros(1, model.config.in_channels, *size, device=model.pos_embed.weight.device)
-    image = image.to(model.pos_embed.weight.dtype)
+    image = torch.zeros(1, model.config.in_channels, *size, device=model.first_parameter.device)
+    image = image.to(model.first_parameter.dtype)
     model.eval()(image)  # position codes are computed once and cached
     with FlopCounterMode(display=False) as counter:
         model(image)

@@ -16,8 +16,19 @@ def _conv_norm(in_channels: int, out_channels: int, stride: int) -> list[nn.Modu
     return [conv, nn.BatchNorm2d(out_channels)]
 
 
-def _run(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """Apply the layers in order; a batch norm and the GELU after it are computed together."""
+def run_layers(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Apply layers to maps in order; a batch norm and the GELU after it are computed together.
+
+    Args:
+        layers: Convolutions, batch norms and activations.
+        x: Feature maps `(B, C, H, W)`.
+
+    Shapes: `(B, C, H, W)` to `(B, C', H', W')`.
+
+    Example:
+        >>> run_layers(nn.Sequential(nn.BatchNorm2d(4), nn.GELU()), torch.zeros(1, 4, 2, 2)).abs().max().item()
+        0.0
+    """
     rest = list(layers)
     while rest:
         layer = rest.pop(0)
@@ -40,6 +51,8 @@ class Stem(nn.Sequential):
         in_channels: Number of image channels.
         out_channels: Width C of the patches.
         patch_size: Side length of a patch in pixels, which is the total stride; a power of two.
+        last_conv: If false, the convolution of stride 1 is left out, and GELU follows every batch norm (MobileViG,
+            arXiv 2307.00395).
 
     Shapes: `(B, in_channels, H, W)` to `(B, C, ⌈H / patch_size⌉, ⌈W / patch_size⌉)`.
 
@@ -51,16 +64,18 @@ class Stem(nn.Sequential):
         torch.Size([1, 32, 8, 8])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, patch_size: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, patch_size: int, last_conv: bool = True) -> None:
         halvings = patch_size.bit_length() - 1
         if patch_size < 1 or patch_size != 2**halvings:
             raise ValueError(f"patch_size must be a power of two (1, 2, 4, 8, 16, ...), got {patch_size}.")
         if out_channels % 2 ** max(halvings - 1, 0):
             raise ValueError(f"A stem of patch_size={patch_size} needs channels divisible by {patch_size // 2}.")
-        widths = [out_channels // 2**i for i in reversed(range(halvings))] + [out_channels]
+        if not last_conv and halvings == 0:
+            raise ValueError("A stem of patch_size=1 has only the last convolution: leave out last_conv=False.")
+        widths = [out_channels // 2**i for i in reversed(range(halvings))] + [out_channels] * last_conv
         layers: list[nn.Module] = []
         for i, width in enumerate(widths):
-            last = i == len(widths) - 1
+            last = last_conv and i == len(widths) - 1
             layers += _conv_norm(in_channels, width, stride=1 if last else 2)
             layers += [] if last else [nn.GELU()]
             in_channels = width
@@ -69,7 +84,7 @@ class Stem(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         # In channels-last memory format, the nodes are a view of the map. Transforms of `torch.func` do not support
         # memory formats.
-        return _run(self, x if is_transformed() else x.contiguous(memory_format=torch.channels_last))
+        return run_layers(self, x if is_transformed() else x.contiguous(memory_format=torch.channels_last))
 
 
 class Downsample(nn.Sequential):
@@ -90,4 +105,4 @@ class Downsample(nn.Sequential):
         super().__init__(*_conv_norm(in_channels, out_channels, stride=2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _run(self, x)
+        return run_layers(self, x)

@@ -29,7 +29,11 @@ def test_every_registered_variant_is_recognized():
         for name in list_models():
             with torch.device("meta"):
                 state = family_of(MODELS[name])(MODELS[name]).state_dict()
-            assert [identify_variant(weights.convert(dict(state), format)) for format in FORMATS] == [name] * 3
+            if name.startswith("wignet"):  # the names and shapes of a Pyramid ViG; only the record tells them apart
+                assert identify_variant(state) == name
+                continue
+            formats = FORMATS if name.startswith(("vig", "pvig")) else ("native", "official")
+            assert {identify_variant(weights.convert(dict(state), format)) for format in formats} == {name}
     finally:
         MODELS.remove("pvig_odd")
     assert identify_variant(pvig_micro(channels=(8, 16, 24, 32)).state_dict()) == ""

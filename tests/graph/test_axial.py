@@ -27,3 +27,24 @@ def test_rolling_the_map_gives_the_same_neighbors_where_the_stride_divides_the_g
 def test_bad_stride_is_refused():
     with pytest.raises(ValueError, match="stride must be at least 1, got 0"):
         AxialGraph(stride=0)
+
+
+@pytest.mark.parametrize("sizes", [*BATCHES, [(7, 7)], [(8, 5)]])
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3, 8])
+def test_on_rings_it_is_what_rolling_the_map_gives(sizes, ratio, stride):
+    given = inputs(sizes, ratio)
+    _, layout, _, layout_src = given
+    want, first = [], 0
+    for (height, width), (rows, columns) in zip(layout.grid_sizes, layout_src.grid_sizes, strict=True):
+        cells = first + torch.arange(rows * columns).view(rows, columns)
+        rolled = [cells.roll(i, 0) for i in range(0, rows, stride)] + [
+            cells.roll(j, 1) for j in range(0, columns, stride)
+        ]
+        sources = torch.stack(rolled, dim=-1).tolist()
+        want += [set(sources[r // ratio][c // ratio]) for r in range(height) for c in range(width)]
+        first += rows * columns
+    builder = AxialGraph(stride=stride, wrap=True)
+    got = neighbors(builder(*given), layout.num_nodes)
+    assert [set(one) for one in got] == want and all(len(one) == len(set(one)) for one in got)
+    assert assert_builder(builder, *given) == sum(map(len, want))

@@ -5,6 +5,7 @@ import torch
 
 from tests.graph.brute import BATCHES, free, inputs, neighbors
 from vig_pyg import PyramidViG
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph import DilatedKNN, WindowGraph, shrink
 from vig_pyg.testing import assert_batch_independence, assert_builder
 
@@ -70,3 +71,56 @@ def test_a_feature_that_is_not_finite_is_named_by_its_image():
 def test_search_has_no_gradient():
     x, layout, _, _ = inputs([(4, 4)])
     assert not WindowGraph(3, window=2)(x.requires_grad_(), layout, x, layout).requires_grad
+
+
+@pytest.mark.parametrize("sizes", [[(14, 14), (14, 14)], [(9, 13), (5, 5), (16, 16)]])
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize(("window", "shift"), [(4, 2), (6, 4), (8, 2)])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_shifted_windows_begin_at_the_shift(sizes, ratio, window, shift, adaptive):
+    """By a loop over patches: the window of a cell after the shift, and a share of the neighbors at the border."""
+    x, layout, x_src, layout_src = inputs(sizes, ratio)
+    builder = WindowGraph(9, window=window, shift=shift, adaptive=adaptive)
+    found = neighbors(builder(x, layout, x_src, layout_src), layout.num_nodes)
+    unit = torch.nn.functional.normalize
+    distance = torch.cdist(unit(x), unit(x_src))
+
+    def places(part, scale):
+        rows = []
+        for i, (height, width) in enumerate(part.grid_sizes):
+            begin = shift // scale if min(layout.grid_sizes[i]) > window else 0
+            side = window // scale
+            rows += [(i, (r - begin) // side, (c - begin) // side) for r in range(height) for c in range(width)]
+        return rows
+
+    here, there = places(layout, 1), places(layout_src, ratio)
+    for i, sources in enumerate(found):
+        own = [j for j, cell in enumerate(there) if cell == here[i]]
+        own.sort(key=lambda j, i=i: distance[i, j].item())
+        patches = here.count(here[i])
+        k = max(3, 9 * patches // window**2) if adaptive and patches < window**2 else 9
+        assert sources == own[: min(k, len(own))]
+    assert assert_builder(builder, x, layout, x_src, layout_src) == sum(map(len, found))
+
+
+@pytest.mark.parametrize("shift", [-1, 4, 5])
+def test_a_shift_is_shorter_than_a_window(shift):
+    with pytest.raises(ValueError, match=f"shift must be from 0 to window - 1 = 3, got {shift}"):
+        WindowGraph(3, window=4, shift=shift)
+
+
+def test_a_shift_must_fit_the_pooling():
+    with pytest.raises(ValueError, match="shift=1 must be a multiple of the pooling of the sources, 2"):
+        WindowGraph(3, window=4, shift=1)(*inputs([(8, 8)], 2))
+
+
+def test_positions_count_from_the_corner_of_the_window():
+    x, layout, _, _ = inputs([(8, 8)])
+    plain, codes = WindowGraph(3, window=4), WindowGraph(3, window=4, position="grid")
+    assert not torch.equal(plain(x, layout, x, layout), codes(x, layout, x, layout))
+    corner = torch.cat([torch.arange(4) + 8 * r for r in range(4)])
+    one = BatchLayout.from_sizes([(4, 4)])
+    want = DilatedKNN(3, position="grid")(x[corner], one, x[corner], one)
+    edges = codes(x, layout, x, layout)
+    inside = torch.isin(edges[1], corner)
+    assert torch.equal(edges[:, inside][0], corner[want[0]])

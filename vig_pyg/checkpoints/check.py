@@ -14,7 +14,9 @@ from vig_pyg.checkpoints.formats import POSITION, State, shorten
 FIRST = "stem.0.weight"
 #: The classifier's last linear layer, which depends on the number of classes.
 LAST = ("head.fc2.weight", "head.fc2.bias")
-#: All of the classifier.
+#: The classifier's second last layer, which learned from a teacher; few models have one.
+DISTILLED = ("head.fc_dist.weight", "head.fc_dist.bias")
+#: All of the classifier but that.
 CLASSIFIER = frozenset(
     ["head.fc1.weight", "head.fc1.bias", *LAST]
     + [f"head.norm.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")]
@@ -175,8 +177,26 @@ def leave_unfit(state: State, expected: Mapping[str, Tensor], notes: list[str]) 
     return set(missing)
 
 
+def _merge_classifiers(state: State, expected: Mapping[str, Tensor]) -> list[str]:
+    """Replace two last layers of a file by their mean if the model has only one, and return a note if it was done."""
+    merges = all(key in state for key in (*LAST, *DISTILLED)) and not any(key in expected for key in DISTILLED)
+    if not merges or any(key not in expected for key in LAST):
+        return []
+    for key, other in zip(LAST, DISTILLED, strict=True):
+        if state[key].shape != state[other].shape or type_fault(key, state[other], state[key]):
+            return []
+    for key, other in zip(LAST, DISTILLED, strict=True):
+        state[key] = (state[key] + state.pop(other)) / 2
+    return [
+        "The file has two last layers, one of which learned from a teacher: their mean was loaded, which gives the "
+        "same logits in evaluation. To have both, create the model with distillation=True."
+    ]
+
+
 def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list[str], set[str]]:
     """Remove classifier tensors that do not match, and return notes and the names of tensors that are not loaded.
+
+    Two last layers of a file are merged if the model has only one.
 
     Args:
         state: The tensors, which are changed in place.
@@ -188,28 +208,31 @@ def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list
         >>> leave_classifier({}, {})
         ([], set())
     """
+    merged = _merge_classifiers(state, expected)
     heads = {key for key in state if key.startswith("head.")}
     mine = {key for key in expected if key.startswith("head.")}
+    all_of_it = CLASSIFIER | set(DISTILLED) & (heads | mine)
     if not mine:
-        if heads != CLASSIFIER or not _whole(state):
+        if heads != all_of_it or not _whole(state):
             return [], set()
         for key in heads:
             del state[key]
         return ["The model has no classifier: that of the file was not loaded."], set()
     if not heads:
         return ["The file has no classifier: the model keeps its own (random for a new model)."], mine
-    if not (mine == heads == CLASSIFIER and _whole(state)):
-        return [], set()
+    if not (mine == heads == all_of_it and _whole(state)):
+        return merged, set()
     have, want = state[LAST[0]], expected[LAST[0]]
     if have.shape[1:] != want.shape[1:] or have.size(0) == want.size(0):
-        return [], set()
-    for key in LAST:
+        return merged, set()
+    last = [key for key in (*LAST, *DISTILLED) if key in mine]
+    for key in last:
         del state[key]
     note = (
         f"The file has {have.size(0)} classes, the model {want.size(0)}: the classifier's last layer (head.fc2) was "
         "not loaded and keeps its current weights (random for a new model)."
     )
-    return [note], set(LAST)
+    return [note], set(last)
 
 
 def _whole(state: Mapping[str, Tensor]) -> bool:
@@ -217,10 +240,12 @@ def _whole(state: Mapping[str, Tensor]) -> bool:
     first, last = state["head.fc1.weight"], state[LAST[0]]
     if first.dim() != 2 or last.dim() != 2 or last.numel() == 0 or last.size(1) != first.size(0):
         return False
-    count = {LAST[0]: last.shape, LAST[1]: last.shape[:1], "head.fc1.weight": first.shape}
-    shapes = {key: count.get(key, () if "num_batches" in key else first.shape[:1]) for key in CLASSIFIER}
-    numbers = all(not type_fault(key, state[key], state[key]) for key in CLASSIFIER)
-    floats = all(state[key].is_floating_point() != key.endswith("num_batches_tracked") for key in CLASSIFIER)
+    keys = [*CLASSIFIER, *(key for key in DISTILLED if key in state)]
+    count = {"head.fc1.weight": first.shape}
+    count |= {key: last.shape if key.endswith("weight") else last.shape[:1] for key in (*LAST, *DISTILLED)}
+    shapes = {key: count.get(key, () if "num_batches" in key else first.shape[:1]) for key in keys}
+    numbers = all(not type_fault(key, state[key], state[key]) for key in keys)
+    floats = all(state[key].is_floating_point() != key.endswith("num_batches_tracked") for key in keys)
     return numbers and floats and all(state[key].shape == shape for key, shape in shapes.items())
 
 

@@ -14,13 +14,18 @@ from vig_pyg.graph import GRAPHS
 #: The options on which the neighbors depend, by graph name. A graph of the user may depend on k and dilation.
 _OF_GRAPH: dict[str, tuple[str, ...]] = {
     "knn": ("k", "dilation", "position"),
-    "window": ("k", "dilation"),
+    "window": ("k", "dilation", "window", "shift", "adaptive"),
     "random": ("k",),
     "axial": (),
+    "axial_rings": ("dilation", "hops"),
+    "axial_threshold": ("dilation", "hops"),
+    "cross": ("dilation", "hops"),
     "log": (),
     "grid": (),
     "complete": (),
 }
+#: Options among these that not every family has.
+_OF_FAMILY = ("hops", "window", "shift", "adaptive")
 
 
 class Difference(NamedTuple):
@@ -86,7 +91,9 @@ def compare(theirs: Mapping[str, Any], config: ModelConfig) -> Comparison:
     names = ["conv", "graph"] + ["reduce_ratios"] * isinstance(config, PyramidViGConfig)
     unnamed = None in (theirs.get("graph"), ours["graph"])
     if unnamed or _same(theirs["graph"], ours["graph"]):
-        names += _OF_GRAPH.get(ours["graph"] or "", ("k", "dilation"))
+        names += [
+            name for name in _OF_GRAPH.get(ours["graph"] or "", ("k", "dilation")) if name != "hops" or name in ours
+        ]
     if not isinstance(config, PyramidViGConfig) and ours["position"] is theirs.get("position") is None:
         names = [name for name in names if name != "position"]  # a ViG has no option `position`
     unknown = [name for name in names if not _said(name, theirs, ours)]

@@ -9,6 +9,14 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from vig_pyg.checkpoints._elements import mmpretrain_elements, official_elements
+from vig_pyg.checkpoints.hybrid_format import (
+    hybrid_native_names,
+    hybrid_style,
+    hybrid_to_native,
+    hybrid_to_official,
+    native_style,
+)
 from vig_pyg.checkpoints.metadata import kept_text, with_text
 
 Format = Literal["native", "official", "mmpretrain"]
@@ -47,7 +55,7 @@ _BLOCK_BACK = {theirs: ours for ours, theirs in _BLOCK.items()}
 _SAGE_BLOCK_BACK = {theirs: ours for ours, theirs in _SAGE_BLOCK.items()}
 
 _ELEMENT = re.compile(r"blocks\.\d+\.|stages\.\d+\.(?:downsample|blocks\.\d+)\.")
-_TABLE = re.compile(r"stages\.([0-9]+)\.blocks\.[0-9]+\.grapher\.relative_pos")
+_TABLE = re.compile(r"stages\.([0-9]+)\.blocks\.[0-9]+\.grapher\.(?:relative_pos|attn_mask|adj_mask)")
 
 
 def convert(source: nn.Module | Mapping[str, Tensor], format: Format) -> State:
@@ -82,11 +90,16 @@ def convert(source: nn.Module | Mapping[str, Tensor], format: Format) -> State:
             "first."
         )
     state = source.state_dict() if isinstance(source, nn.Module) else to_native(source)
-    if POSITION not in state:
-        raise ValueError(f"These are not weights of a Vision GNN: they have no {POSITION}, but {shorten(state)}.")
     text = kept_text(state)
+    style = native_style(state, text)
+    if style is None and POSITION not in state:
+        raise ValueError(f"These are not weights of a Vision GNN: they have no {POSITION}, but {shorten(state)}.")
     if format == "native":
         return with_text(state, text)
+    if style is not None:
+        if format != "official":
+            raise ValueError(f"mmpretrain has no format for {style}: choose 'native' or 'official'.")
+        return with_text(hybrid_to_official(state, style), text)
     foreign = foreign_names(state, format)
     _refuse_collisions(foreign)
     converted = {
@@ -139,6 +152,8 @@ def to_native(state: Mapping[str, Tensor], *, one_stage: bool = False) -> State:
     names = native_names(state, one_stage=one_stage)
     if detect_format(state) == "native":
         return with_text(state, kept_text(state))
+    if hybrid_style(state) is not None:
+        return with_text(hybrid_to_native(state), kept_text(state))
     own = {
         names[key]: tensor.flatten(1) if _is_linear(names[key], tensor) else tensor
         for key, tensor in state.items()
@@ -164,7 +179,11 @@ def native_names(state: Mapping[str, Any], *, one_stage: bool = False) -> dict[s
     format = detect_format(state)
     if format == "native":
         return {key: key for key in state}
-    elements = _official_elements(state, one_stage) if format == "official" else _mmpretrain_elements(state)
+    if hybrid_style(state) is not None:
+        names = hybrid_native_names(state)
+        _refuse_collisions(names)
+        return names
+    elements = official_elements(state, one_stage) if format == "official" else mmpretrain_elements(state)
     back = {theirs: ours for ours, theirs in _prefixes(elements, format).items()}
     outer = {theirs: ours for ours, theirs in _OUTER[format].items()}
     block = _SAGE_BLOCK_BACK if any(".gconv.nn1." in key for key in state) else _BLOCK_BACK
@@ -179,7 +198,7 @@ def _is_linear(name: str, tensor: Tensor) -> bool:
 
 
 def table_stage(name: str) -> int | None:
-    """Return the stage of a published position table (a model computes these tables); return `None` for other names.
+    """Return the stage of a published table of positions or masks, which a model computes itself, or `None`.
 
     Example:
         >>> table_stage("stem.0.weight") is None
@@ -258,39 +277,3 @@ def _prefixes(elements: list[str], format: str) -> dict[str, str]:
         place = sum(other.startswith(f"{stage}.") for other in places)
         places[ours] = f"backbone.{stage}.{place}." if ours.startswith("stages.") else f"backbone.{ours}"
     return places
-
-
-def _official_elements(state: Mapping[str, Any], one_stage: bool) -> list[str]:
-    count = 1 + max(_numbers(state, r"backbone\.([0-9]{1,6})\."), default=-1)
-    downs = set(_numbers(state, r"backbone\.([0-9]{1,6})\.conv\."))
-    count = min(count, len(state))  # larger numbers are not indices of blocks
-    if not downs and not one_stage:
-        return [f"blocks.{i}." for i in range(count)]
-    elements, stage, block = [], 0, 0
-    for i in range(count):
-        if i in downs:
-            stage, block = stage + 1, 0
-            elements.append(f"stages.{stage}.downsample.")
-        else:
-            elements.append(f"stages.{stage}.blocks.{block}.")
-            block += 1
-    return elements
-
-
-def _mmpretrain_elements(state: Mapping[str, Any]) -> list[str]:
-    blocks = _numbers(state, r"backbone\.blocks\.([0-9]{1,6})\.")
-    if blocks:
-        return [f"blocks.{i}." for i in range(min(max(blocks) + 1, len(state)))]
-    found = (re.match(r"backbone\.stages\.([0-9]{1,6})\.([0-9]{1,6})\.", key) for key in state)
-    places = sorted({(int(match[1]), int(match[2])) for match in found if match})
-    elements = []
-    for stage, place in places:
-        down = f"backbone.stages.{stage}.0.0.weight" in state  # otherwise these are the two halves of a block
-        name = "downsample" if down and place == 0 else f"blocks.{place - down}"
-        elements.append(f"stages.{stage}.{name}.")
-    return elements
-
-
-def _numbers(state: Mapping[str, Any], pattern: str) -> list[int]:
-    """Return the numbers in keys that match a pattern."""
-    return [int(match[1]) for key in state if (match := re.match(pattern, key))]

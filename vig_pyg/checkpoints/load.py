@@ -30,6 +30,7 @@ from vig_pyg.checkpoints.formats import (
     table_stage,
     to_native,
 )
+from vig_pyg.checkpoints.hybrid_format import hybrid_shape, hybrid_style, hybrid_to_native
 from vig_pyg.checkpoints.metadata import from_text, kept_text
 from vig_pyg.checkpoints.read import unwrap_with_notes
 from vig_pyg.config import MODELS, ModelConfig, PyramidViGConfig
@@ -181,12 +182,19 @@ def identify_variant(state: Mapping[str, Any]) -> str:
         >>> identify_variant(pvig_micro().state_dict())
         'pvig_micro'
     """
+    text = kept_text(state)
+    family = from_text(text).get("family") if text is not None else None
+    known = [(name, config) for name, config in MODELS.items() if family in (None, type(config).__name__[:-6])]
+    if hybrid_style(state) is not None:
+        state = hybrid_to_native(state)
+    if (shape := hybrid_shape(state)) is not None:
+        return next((name for name, config in known if config.shape == shape), "")
     graphers = sum(key.endswith((".grapher.fc2.0.bias", ".0.fc2.0.bias")) for key in state)
     widths = {
         tensor.size(1) for key, tensor in state.items() if key.endswith((POSITION, "pos_embed")) and tensor.dim() > 1
     }
-    known = {name: (_width(config), config.num_blocks) for name, config in MODELS.items()}
-    return next((name for name, shape in known.items() if widths == {shape[0]} and graphers == shape[1]), "")
+    shapes = {name: (_width(config), config.num_blocks) for name, config in known}
+    return next((name for name, shape in shapes.items() if widths == {shape[0]} and graphers == shape[1]), "")
 
 
 def _width(config: ModelConfig) -> int:

@@ -91,7 +91,7 @@ class ImageClassifier:
         batch = torch.stack([self.preprocessing(as_image(part)) for part in parts])  # (B, C, S, S)
         self.model.eval()
         with torch.inference_mode():
-            logits = self.model(batch.to(self.model.pos_embed.weight.device))
+            logits = self.model(batch.to(self.model.first_parameter.device))
             shares, classes = logits.softmax(1).topk(min(topk, len(self.class_names)))
         paths = [Path(part) if isinstance(part, str | os.PathLike) else None for part in parts]
         found = [

@@ -17,6 +17,7 @@ from vig_pyg.conv.max_relative_conv import MaxRelativeConv  # isort: skip
 from vig_pyg.conv.edge_conv import EdgeConv  # isort: skip
 from vig_pyg.conv.gin_conv import GINConv  # isort: skip
 from vig_pyg.conv.graph_sage_conv import GraphSAGEConv  # isort: skip
+from vig_pyg.conv.reversed_max_relative_conv import ReversedMaxRelativeConv  # isort: skip
 from vig_pyg.conv.resolver import resolve_conv
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "MaxRelativeConv",
     "NodeUpdateConv",
     "NodesOrPair",
+    "ReversedMaxRelativeConv",
     "VisionConv",
     "apply_to_pair",
     "apply_with_edge_attr",

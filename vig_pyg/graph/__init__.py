@@ -13,6 +13,8 @@ from vig_pyg.graph.registry import GRAPHS, list_graphs, register_graph
 from vig_pyg.graph.dilated_knn import ENGINES, DilatedKNN, Engine, shrink  # isort: skip
 from vig_pyg.graph.window import WindowGraph  # isort: skip
 from vig_pyg.graph.axial import AxialGraph  # isort: skip
+from vig_pyg.graph.axial_threshold import ThresholdAxialGraph  # isort: skip
+from vig_pyg.graph.cross import CrossGraph  # isort: skip
 from vig_pyg.graph.logarithmic import LogGraph  # isort: skip
 from vig_pyg.graph.grid import GridGraph  # isort: skip
 from vig_pyg.graph.complete import CompleteGraph  # isort: skip
@@ -30,6 +32,7 @@ __all__ = [
     "AxialGraph",
     "Builder",
     "CompleteGraph",
+    "CrossGraph",
     "DilatedKNN",
     "EdgeAttr",
     "Edges",
@@ -41,6 +44,7 @@ __all__ = [
     "RandomGraph",
     "Reuse",
     "StaticGraph",
+    "ThresholdAxialGraph",
     "WindowGraph",
     "list_graphs",
     "register_graph",

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 
 from vig_pyg.graph.axial import AxialGraph
+from vig_pyg.graph.axial_threshold import ThresholdAxialGraph
 from vig_pyg.graph.complete import CompleteGraph
 from vig_pyg.graph.contract import GraphFactory
+from vig_pyg.graph.cross import CrossGraph
 from vig_pyg.graph.dilated_knn import DilatedKNN
 from vig_pyg.graph.edge_attr import Edges, split_edges
 from vig_pyg.graph.grid import GridGraph
@@ -22,7 +24,17 @@ from vig_pyg.graph.window import WindowGraph
 from vig_pyg.ops import check_range, checked_edges, is_symbolic
 
 #: Builders whose edges are valid by construction. Subclasses are checked, because they may override `forward`.
-_OWN = {DilatedKNN, WindowGraph, AxialGraph, LogGraph, GridGraph, CompleteGraph, RandomGraph}
+_OWN = {
+    DilatedKNN,
+    WindowGraph,
+    AxialGraph,
+    ThresholdAxialGraph,
+    CrossGraph,
+    LogGraph,
+    GridGraph,
+    CompleteGraph,
+    RandomGraph,
+}
 
 
 def sound_edges(edge_index: Tensor, builder: nn.Module, x_src: Tensor, x_dst: Tensor) -> Tensor:

@@ -148,7 +148,9 @@ def nearest_first(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return sorted(offsets, key=lambda offset: (offset[0] ** 2 + offset[1] ** 2, offset))
 
 
-def offset_edges(offsets: list[tuple[int, int]], target: BatchLayout, source: BatchLayout) -> Tensor:
+def offset_edges(
+    offsets: list[tuple[int, int]], target: BatchLayout, source: BatchLayout, *, wrap: bool = False
+) -> Tensor:
     """Connect each target of one image with the cells at the given offsets that are inside the image.
 
     If the sources are pooled, offsets are in pooled cells, relative to the cell that contains the target.
@@ -157,6 +159,8 @@ def offset_edges(offsets: list[tuple[int, int]], target: BatchLayout, source: Ba
         offsets: Offsets (row, column) in the desired order of the neighbors.
         target: Layout of the targets.
         source: Layout of the sources.
+        wrap: If true, cells beyond a border are those that come in at the opposite border, as on a torus. Offsets that
+            reach the same cell then count once.
 
     Returns:
         `edge_index (2, E)`.
@@ -181,6 +185,12 @@ def offset_edges(offsets: list[tuple[int, int]], target: BatchLayout, source: Ba
             f"The source grid {(rows, columns)} is not the target grid {(height, width)} pooled by {ratio}."
         )
     home = torch.cartesian_prod(torch.arange(height, device=device), torch.arange(width, device=device)) // ratio
+    if wrap:
+        cells = list(dict.fromkeys((row % rows, column % columns) for row, column in offsets))
+        places = home.view(-1, 1, 2) + torch.tensor(cells, device=device)  # (n, K, 2)
+        places = places % torch.tensor([rows, columns], device=device)
+        targets = torch.arange(height * width, device=device).repeat_interleave(len(cells))
+        return torch.stack([(places[..., 0] * columns + places[..., 1]).flatten(), targets])
     places = home.view(-1, 1, 2) + torch.tensor(offsets, device=device)  # (n, K, 2)
     inside = ((places >= 0) & (places < torch.tensor([rows, columns], device=device))).all(-1)
     sources = (places[..., 0] * columns + places[..., 1])[inside]

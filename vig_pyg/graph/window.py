@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import copy
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,20 +14,22 @@ from vig_pyg.graph.dilated_knn import DilatedKNN, shrink
 from vig_pyg.graph.edge_attr import EdgeAttr, Edges, attr_repr, checked_edge_attr, with_edge_attr
 from vig_pyg.graph.registry import register_graph
 from vig_pyg.ops import is_exporting
+from vig_pyg.position import PositionMode
+
+#: The number of neighbors that an adaptive search keeps at least, as published.
+LEAST_NEIGHBORS = 3
 
 
 @register_graph("window")
 class WindowGraph(nn.Module):
     r"""Connects each patch with every `dilation`-th of its `k * dilation` nearest patches inside its window.
 
-    .. math:: \mathcal{N}(i) = \mathrm{kNN}\big(i,\ \{ j : \lfloor r_j / w \rfloor = \lfloor r_i / w \rfloor,\
-        \lfloor c_j / w \rfloor = \lfloor c_i / w \rfloor \}\big)
+    .. math:: \mathcal{N}(i) = \mathrm{kNN}\big(i,\ \{ j : W(j) = W(i) \}\big), \quad
+        W(i) = \Big( \Big\lfloor \frac{r_i - s}{w} \Big\rfloor, \Big\lfloor \frac{c_i - s}{w} \Big\rfloor \Big)
 
-    where r and c are the row and the column of a patch (WiGNet, arXiv 2410.00807). The search of `DilatedKNN` runs in
-    non-overlapping windows of w x w patches, so its cost is linear in the number of patches instead of quadratic.
-    Windows at the border are smaller. Each patch is among its own neighbors.
-
-    *Differs* from WiGNet: windows are not shifted, and no position is added to the search.
+    where r and c are the row and the column of a patch (WiGNet, arXiv 2410.00807, section 3). The search of
+    `DilatedKNN` runs in non-overlapping windows of w x w patches, so its cost is linear in the number of patches
+    instead of quadratic. Windows at the border are smaller. Each patch is among its own neighbors.
 
     Args:
         k: Number of neighbors of each patch, at least 1. If a window has fewer than `k * dilation` nodes, `shrink`
@@ -33,15 +37,21 @@ class WindowGraph(nn.Module):
         dilation: Spacing of the neighbors, at least 1.
         window: Side length w of a window in patches, a multiple of the pooling ratio of the sources. The default 8
             splits the 14 x 14 grid of the published models into 2 x 2 windows.
+        shift: Row and column s in patches at which the second windows begin, from 0 to `window - 1`; a multiple of the
+            pooling ratio too. A grid that is not larger than a window on both sides is not shifted, as published.
+        adaptive: If true, a window at the border with a share p of the patches of a whole one has about p k neighbors:
+            :math:`\max(3, \lfloor k n / w^2 \rfloor)` for n patches.
+        position: `None`, `"official"` or `"grid"` (see `DilatedKNN`); positions count from the corner of the window.
         edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
             `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
-    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
-    sorted by target, nearest features first. With `edge_attr`, to a pair of `edge_index` and the attributes `(E, D)`.
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
+    target, nearest features first. With `edge_attr` to the pair of it and the attributes `(E, D)`.
 
     Raises:
-        ValueError: If `window` is below 1 or not a multiple of the pooling ratio, if the nodes are a point set without
-            a grid, if a feature is not finite, or for the reasons of `DilatedKNN`.
+        ValueError: If `window` is below 1, `shift` is out of range, or one of them is not a multiple of the pooling
+            ratio, if the nodes are a point set without a grid, if a feature is not finite, or for the reasons of
+            `DilatedKNN`.
 
     Example:
         >>> x = torch.rand(16, 8); layout = BatchLayout.from_sizes([(4, 4)])
@@ -50,14 +60,26 @@ class WindowGraph(nn.Module):
     """
 
     def __init__(
-        self, k: int, dilation: int = 1, *, window: int = 8, edge_attr: EdgeAttr | Sequence[EdgeAttr] = ()
+        self,
+        k: int,
+        dilation: int = 1,
+        *,
+        window: int = 8,
+        shift: int = 0,
+        adaptive: bool = False,
+        position: PositionMode | None = None,
+        edge_attr: EdgeAttr | Sequence[EdgeAttr] = (),
     ) -> None:
         super().__init__()
         if window < 1:
             raise ValueError(f"window must be at least 1, got {window}.")
+        if not 0 <= shift < window:
+            raise ValueError(f"shift must be from 0 to window - 1 = {window - 1}, got {shift}.")
         self.window = window
+        self.shift = shift
+        self.adaptive = adaptive
         self.edge_attr = checked_edge_attr(edge_attr)
-        self.search = DilatedKNN(k, dilation)
+        self.search = DilatedKNN(k, dilation, position=position)
 
     def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges:
         edges = self._edges(x, layout, x_src, layout_src)
@@ -70,107 +92,120 @@ class WindowGraph(nn.Module):
                 "Windows need nodes on a grid, but the batch is a point set (it has no `grid_size`): "
                 'use graph="knn" for such batches.'
             )
-        if self.window % layout_src.ratio:
-            raise ValueError(
-                f"window={self.window} must be a multiple of the pooling of the sources, {layout_src.ratio}: "
-                "otherwise a pooled cell would lie in two windows."
-            )
+        ratio = layout_src.ratio
+        for name, value in (("window", self.window), ("shift", self.shift)):
+            if value % ratio:
+                raise ValueError(
+                    f"{name}={value} must be a multiple of the pooling of the sources, {ratio}: "
+                    "otherwise a pooled cell would lie in two windows."
+                )
         sources, targets, degrees = [], [], []
-        for (order, windows), (order_src, windows_src) in _groups(layout, layout_src, self.window):
-            if x_src is x:
-                found = self._found(x[order], layout, order, windows)
-            else:
-                found = self._found(x[order], layout, order, windows, x_src[order_src], windows_src)
-            sources.append(order_src[found[0]])
-            targets.append(order[found[1]])
-            degrees.append(shrink(self.search.k, self.search.dilation, windows_src.distinct_num_nodes[0])[0])
+        for group in _windows(layout, layout_src, self.window, self.shift):
+            search = self._search_of(group.size)
+            found = self._found(search, x, layout, x_src, group, ratio)
+            sources.append(group.nodes_src[found[0]])
+            targets.append(group.nodes[found[1]])
+            degrees.append(shrink(search.k, search.dilation, group.nodes_src.numel() // group.num_windows)[0])
         source, target = torch.cat(sources), torch.cat(targets)
         if is_exporting():
             return _by_target(source, target, targets, degrees, layout.num_nodes)
         by_target = target.argsort(stable=True)
         return torch.stack([source, target])[:, by_target]
 
+    def _search_of(self, size: Size) -> DilatedKNN:
+        """The search in a window of this size, which has fewer neighbors in a smaller window of an adaptive graph."""
+        patches = size[0] * size[1]
+        if not self.adaptive or patches >= self.window**2:
+            return self.search
+        search = copy(self.search)
+        search.k = max(LEAST_NEIGHBORS, self.search.k * patches // self.window**2)
+        return search
+
     def _found(
-        self,
-        x: Tensor,
-        layout: BatchLayout,
-        order: Tensor,
-        windows: BatchLayout,
-        x_src: Tensor | None = None,
-        windows_src: BatchLayout | None = None,
+        self, search: DilatedKNN, x: Tensor, layout: BatchLayout, x_src: Tensor, group: _Windows, ratio: int
     ) -> Tensor:
-        """Search for edges between nodes that are sorted by window."""
+        """Search for the edges between the nodes of windows of one size."""
+        here = x[group.nodes]
+        there = here if x_src is x else x_src[group.nodes_src]
+        windows = BatchLayout.from_grid(group.size, group.num_windows, x.device)
         try:
-            if x_src is None or windows_src is None:
-                x_src, windows_src = x, windows
-            edges: Tensor = self.search(x, windows, x_src, windows_src)
+            edges: Tensor = search(here, windows, there, windows.pooled(ratio))
             return edges
         except ValueError as error:  # its message numbers windows, but the user needs the number of the image
             bad = ~x.isfinite().all(1)
             if not bad.any():
                 raise
-            node = int(order[bad].min())
+            node = int(bad.nonzero()[0, 0])
             raise ValueError(
                 f"Feature of node {node} (image {int(layout.batch[node])} of the batch) is not finite: "
                 "look for NaN or infinite pixels in that image, or for weights that have diverged."
             ) from error
 
     def extra_repr(self) -> str:
-        return f"window={self.window}{attr_repr(self.edge_attr)}"
+        more = f", shift={self.shift}" * bool(self.shift) + ", adaptive=True" * self.adaptive
+        return f"window={self.window}{more}{attr_repr(self.edge_attr)}"
 
 
-#: The order of nodes by window, and the layout in which every window is an image.
-Windows = tuple[Tensor, BatchLayout]
+class _Windows(NamedTuple):
+    """Windows of one size, of one or more images: their nodes, window after window, and their size in patches."""
+
+    nodes: Tensor
+    nodes_src: Tensor
+    size: Size
+    num_windows: int
 
 
-def _groups(layout: BatchLayout, layout_src: BatchLayout, window: int) -> list[tuple[Windows, Windows]]:
-    """Return the windows of targets and of sources, in groups that are searched together.
-
-    If all images have one grid, a group has the windows of one size, so that the number of images may be open in an
-    exported program. Otherwise all windows are one group.
-    """
-    window_src = window // layout_src.ratio
-    if layout.grid_size is None or layout_src.grid_size is None:
-        here = _of_different_grids(layout, window)
-        return [(here, here if layout_src is layout else _of_different_grids(layout_src, window_src))]
-    parts = _of_grid(layout.grid_size, window, layout.device)
-    parts_src = parts if layout_src is layout else _of_grid(layout_src.grid_size, window_src, layout.device)
-    groups: dict[Size, list[int]] = {}
-    for i, part in enumerate(parts):
-        groups.setdefault((part.size(0), part.size(1)), []).append(i)
-    return [
-        (_of_one_size([parts[i] for i in members], layout), _of_one_size([parts_src[i] for i in members], layout_src))
-        for members in groups.values()
-    ]
-
-
-def _of_one_size(parts: list[Tensor], layout: BatchLayout) -> Windows:
-    """Return the windows of all images, given those of one image, which all have one size."""
-    first = torch.arange(layout.num_graphs, device=layout.device) * layout.distinct_num_nodes[0]
-    order = torch.stack(parts) + first.view(-1, 1, 1, 1)  # (B, windows, h, w)
-    size = parts[0].size(0), parts[0].size(1)
-    return order.flatten(), BatchLayout.from_grid(size, layout.num_graphs * len(parts), layout.device)
-
-
-def _of_different_grids(layout: BatchLayout, window: int) -> Windows:
-    """Return the windows of images whose grids may differ."""
-    assert layout.grid_sizes is not None
-    orders, sizes, first = [], [], 0
-    known: dict[Size, list[Tensor]] = {}
-    for grid, count in zip(layout.grid_sizes, layout.num_nodes_per_graph, strict=True):
-        if grid not in known:
-            known[grid] = _of_grid(grid, window, layout.device)
-        orders += [part.flatten() + first for part in known[grid]]
-        sizes += [(part.size(0), part.size(1)) for part in known[grid]]
-        first += count
-    return torch.cat(orders), BatchLayout.from_sizes(sizes, layout.device)
+def _windows(layout: BatchLayout, layout_src: BatchLayout, window: int, shift: int) -> Iterator[_Windows]:
+    """Yield the windows of all images, those of equal size together."""
+    device, ratio = layout.device, layout_src.ratio
+    if layout.grid_size is not None and layout_src.grid_size is not None:  # leaves the number of images open
+        (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
+        images = torch.arange(layout.num_graphs, device=device)
+        grids = [(layout.grid_size, layout_src.grid_size, layout.num_graphs, images * n, images * m)]
+    else:
+        grids = _different_grids(layout, layout_src)
+    for size, size_src, images_here, first, first_src in grids:
+        begin = shift if min(size) > window else 0
+        rows, columns = (_cuts(side, window, begin) for side in size)
+        rows_src, columns_src = (_cuts(side, window // ratio, begin // ratio) for side in size_src)
+        cells = torch.arange(size[0] * size[1], device=device).view(size)
+        cells_src = cells if ratio == 1 else torch.arange(size_src[0] * size_src[1], device=device).view(size_src)
+        groups: dict[Size, list[tuple[Tensor, Tensor]]] = {}
+        for band, band_src in zip(cells.split(rows), cells_src.split(rows_src), strict=True):
+            for part, part_src in zip(band.split(columns, 1), band_src.split(columns_src, 1), strict=True):
+                size_here = part.size(0), part.size(1)
+                groups.setdefault(size_here, []).append((part.flatten(), part_src.flatten()))
+        for size_here, parts in groups.items():
+            targets, sources = (torch.cat(one) for one in zip(*parts, strict=True))
+            yield _Windows(
+                (targets + first.unsqueeze(1)).flatten(),  # (B, windows * n)
+                (sources + first_src.unsqueeze(1)).flatten(),
+                size_here,
+                images_here * len(parts),
+            )
 
 
-def _of_grid(size: Size, window: int, device: torch.device) -> list[Tensor]:
-    """Return the nodes of each window of one image, as tensors `(h, w)`."""
-    height, width = size
-    index = torch.arange(height * width, device=device).view(height, width)
-    return [part for band in index.split(window) for part in band.split(window, dim=1)]
+def _different_grids(layout: BatchLayout, layout_src: BatchLayout) -> list[tuple[Size, Size, int, Tensor, Tensor]]:
+    """Return each pair of grids, the number of its images, and their first targets and sources."""
+    assert layout.grid_sizes is not None and layout_src.grid_sizes is not None
+    members: dict[tuple[Size, Size], list[tuple[int, int]]] = {}
+    first, first_src = 0, 0
+    counts = zip(layout.num_nodes_per_graph, layout_src.num_nodes_per_graph, strict=True)
+    for sizes, (n, m) in zip(zip(layout.grid_sizes, layout_src.grid_sizes, strict=True), counts, strict=True):
+        members.setdefault(sizes, []).append((first, first_src))
+        first, first_src = first + n, first_src + m
+    grids = []
+    for (size, size_src), firsts in members.items():
+        nodes, nodes_src = torch.tensor(firsts, device=layout.device).unbind(1)
+        grids.append((size, size_src, len(firsts), nodes, nodes_src))
+    return grids
+
+
+def _cuts(side: int, window: int, begin: int) -> list[int]:
+    """Lengths of the pieces of a side: `begin`, then windows; the last one may be shorter."""
+    pieces = [begin] if begin else []
+    rest = side - begin
+    return pieces + [min(window, rest - i) for i in range(0, rest, window)]
 
 
 def _by_target(source: Tensor, target: Tensor, groups: list[Tensor], degrees: list[int], num_nodes: int) -> Tensor:

@@ -1,9 +1,29 @@
 """The model classes: isotropic `ViG` and `PyramidViG`, and their base class `VisionGNN`."""
 
 from vig_pyg.config import ModelConfig, PyramidViGConfig, ViGConfig
+from vig_pyg.family_config import GreedyViGConfig, MobileViGConfig, MobileViGv2Config, WiGNetConfig
 from vig_pyg.models.base import VisionGNN
+from vig_pyg.models.hybrid_vig import GreedyViG, HybridViG, MobileViG, MobileViGv2
 from vig_pyg.models.pyramid_vig import PyramidViG
 from vig_pyg.models.variants import family_of
 from vig_pyg.models.vig import ViG
+from vig_pyg.models.wignet import WiGNet
 
-__all__ = ["ModelConfig", "PyramidViG", "PyramidViGConfig", "ViG", "ViGConfig", "VisionGNN", "family_of"]
+__all__ = [
+    "GreedyViG",
+    "GreedyViGConfig",
+    "HybridViG",
+    "MobileViG",
+    "MobileViGConfig",
+    "MobileViGv2",
+    "MobileViGv2Config",
+    "ModelConfig",
+    "PyramidViG",
+    "PyramidViGConfig",
+    "ViG",
+    "ViGConfig",
+    "VisionGNN",
+    "WiGNet",
+    "WiGNetConfig",
+    "family_of",
+]

@@ -1,4 +1,4 @@
-"""The base class of both model families."""
+"""The base class of all model families."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from torch_geometric.data import Batch, Data
 from vig_pyg.block import Block, Grapher
 from vig_pyg.checkpoints.metadata import KEY, to_text
 from vig_pyg.config import ModelConfig
-from vig_pyg.conv import resolve_conv
+from vig_pyg.conv import ConvFactory, resolve_conv
 from vig_pyg.data import BatchLayout, Maps, map_images, pool_maps, to_batch, to_maps, to_nodes
 from vig_pyg.foreign_batch import check_patches, pool_batch, sorted_layout, to_batch_in_order
 from vig_pyg.fuse import fuse
-from vig_pyg.graph import DilatedKNN, resolve_graph
+from vig_pyg.graph import DilatedKNN, GraphFactory, resolve_graph
 from vig_pyg.head import ClassifierHead
 from vig_pyg.layers import FFN
 from vig_pyg.models.check_images import check_images
 from vig_pyg.models.hub import HubMixin
 from vig_pyg.models.inspect import collect_graphs
 from vig_pyg.models.layer_groups import layer_of
-from vig_pyg.position import PositionEmbedding, PositionMode
+from vig_pyg.position import PositionMode
 from vig_pyg.preprocess import Preprocessing
-from vig_pyg.stem import Stem
 
 ConfigT = TypeVar("ConfigT", bound=ModelConfig)
 Images = Tensor | list[Tensor]
@@ -41,6 +40,8 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
     Args:
         config: The configuration.
+        stem: The layer that turns images into maps of patches.
+        pos_embed: The layer that adds positions to the maps of the stem, or `nn.Identity()`.
         channels: Width of the stem.
         last_channels: Width of the last block, which becomes `num_features`.
         position: Position codes in the neighbor search (see `vig_pyg.position.PositionCodes`), or `None`.
@@ -64,12 +65,21 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
     #: If true, training stores only the inputs of the blocks (see `set_grad_checkpointing`).
     grad_checkpointing: bool
 
-    def __init__(self, config: ConfigT, *, channels: int, last_channels: int, position: PositionMode | None) -> None:
+    def __init__(
+        self,
+        config: ConfigT,
+        *,
+        stem: nn.Module,
+        pos_embed: nn.Module,
+        channels: int,
+        last_channels: int,
+        position: PositionMode | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
-        side = -(-config.image_size // config.patch_size)
-        self.stem = Stem(config.in_channels, channels, patch_size=config.patch_size)
-        self.pos_embed = PositionEmbedding(channels, (side, side))
+        self.stem = stem
+        self.pos_embed = pos_embed
+        self.num_patch_features = channels
         self.num_features = last_channels
         self._position: PositionMode | None = position
         #: The feature maps pass through this module before they are pooled, so that a hook can read and change them. It
@@ -87,8 +97,14 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
     def _make_blocks(self) -> Iterator[partial[Block]]:
         """Yield a factory for each block, in order; its arguments are the width and `reduce_ratio`."""
+        config, (conv, graph) = self.config, self._factories()
+        make = partial(_block, conv=conv, graph=graph, ffn_ratio=config.ffn_ratio)
+        for (k, dilation), drop_path in zip(config.neighbors(), config.drop_paths(), strict=True):
+            yield partial(make, k=k, dilation=dilation, drop_path=drop_path)
+
+    def _factories(self) -> tuple[ConvFactory, GraphFactory]:
+        """The factories of the operators and of the graph builders."""
         config = self.config
-        conv = resolve_conv(config.conv, heads=config.heads)
         knn = partial(
             DilatedKNN,
             stochastic=config.stochastic,
@@ -97,15 +113,20 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
             knn_precision=config.knn_precision,
             position=self._position,
         )
-        graph = resolve_graph(config.graph, knn=knn)
-        for (k, dilation), drop_path in zip(config.neighbors(), config.drop_paths(), strict=True):
-            yield partial(
-                _block, conv=conv, graph=graph, k=k, dilation=dilation, drop_path=drop_path, ffn_ratio=config.ffn_ratio
-            )
+        return resolve_conv(config.conv, heads=config.heads), resolve_graph(config.graph, knn=knn)
+
+    def _new_head(self, num_classes: int) -> ClassifierHead:
+        hidden, dropout = self.config.head_channels, self.config.dropout
+        return ClassifierHead(self.num_features, num_classes, hidden_channels=hidden, dropout=dropout)
 
     @abstractmethod
     def _stages(self, x: Tensor, layout: BatchLayout) -> Iterator[tuple[Tensor, BatchLayout]]:
         """Yield the nodes and their layout at each entry of `feature_info`."""
+
+    @property
+    def first_parameter(self) -> nn.Parameter:
+        """A parameter of the stem, which has the dtype and the device of the model."""
+        return next(self.parameters())
 
     def graphers(self) -> list[Grapher]:
         """Return the Graphers, in order."""
@@ -154,7 +175,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         if not isinstance(images, Data):
             return to_batch(*self._last(*self._patches(images)))
         layout, index = sorted_layout(images)
-        check_patches(images.x, self.pos_embed.weight)
+        check_patches(images.x, self.num_patch_features, self.first_parameter)
         x, last = self._last(images.x if index is None else images.x[index], layout)
         return to_batch(x, last) if index is None or last is not layout else to_batch_in_order(x, layout, index)
 
@@ -243,7 +264,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters with several dimensions but without weight decay: the position embedding."""
-        return {"pos_embed.weight"}
+        return {name for name, _ in self.named_parameters() if name == "pos_embed.weight"}
 
     def get_classifier(self) -> nn.Module:
         """Return the classifier, from pooled features to logits; `nn.Identity` if `num_classes` is 0."""
@@ -269,9 +290,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
         elif isinstance(self.head, ClassifierHead):
             self.head.reset(num_classes)
         else:
-            hidden, dropout = self.config.head_channels, self.config.dropout
-            head = ClassifierHead(self.num_features, num_classes, hidden_channels=hidden, dropout=dropout)
-            self.head = head.to(self.pos_embed.weight).train(self.training)
+            self.head = self._new_head(num_classes).to(self.first_parameter).train(self.training)
 
 
 def _block(channels: int, *, ffn_ratio: int, drop_path: float, **grapher: Any) -> Block:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from vig_pyg.block import Block
 from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
 from vig_pyg.data import BatchLayout, map_images, to_maps, to_nodes
 from vig_pyg.models.base import VisionGNN
+from vig_pyg.models.embedding import make_stem
 from vig_pyg.models.grad_checkpointing import run_block
 from vig_pyg.models.variants import resolve_config
 from vig_pyg.stem import Downsample
@@ -32,7 +32,7 @@ class Stage(nn.Module):
         4
     """
 
-    def __init__(self, downsample: Downsample | None, blocks: list[Block]) -> None:
+    def __init__(self, downsample: Downsample | None, blocks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.downsample = downsample
         self.blocks = nn.ModuleList(blocks)
@@ -68,11 +68,21 @@ class PyramidViG(VisionGNN[PyramidViGConfig]):
     """
 
     config_class = PyramidViGConfig
+    #: The configurations of the variants, by name.
+    variants: ClassVar[Mapping[str, PyramidViGConfig]] = PYRAMID_VIG_VARIANTS
 
     def __init__(self, variant: str | PyramidViGConfig = "tiny", **overrides: Any) -> None:
-        config = resolve_config(variant, PYRAMID_VIG_VARIANTS, PyramidViG, overrides)
+        config = resolve_config(variant, self.variants, type(self), overrides)
         channels = config.channels
-        super().__init__(config, channels=channels[0], last_channels=channels[-1], position=config.position)
+        stem, pos_embed = make_stem(config, channels[0])
+        super().__init__(
+            config,
+            stem=stem,
+            pos_embed=pos_embed,
+            channels=channels[0],
+            last_channels=channels[-1],
+            position=config.position,
+        )
         makers = self._make_blocks()
         self.stages = nn.ModuleList()
         for s, (depth, width, ratio) in enumerate(zip(config.depths, channels, config.reduce_ratios, strict=True)):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vig_pyg.config import VIG_VARIANTS, ViGConfig
 from vig_pyg.data import BatchLayout
 from vig_pyg.models.base import VisionGNN
+from vig_pyg.models.embedding import make_stem
 from vig_pyg.models.grad_checkpointing import run_block
 from vig_pyg.models.variants import resolve_config
 
@@ -40,7 +41,10 @@ class ViG(VisionGNN[ViGConfig]):
 
     def __init__(self, variant: str | ViGConfig = "tiny", **overrides: Any) -> None:
         config = resolve_config(variant, VIG_VARIANTS, ViG, overrides)
-        super().__init__(config, channels=config.channels, last_channels=config.channels, position=None)
+        stem, pos_embed = make_stem(config, config.channels)
+        super().__init__(
+            config, stem=stem, pos_embed=pos_embed, channels=config.channels, last_channels=config.channels
+        )
         self.blocks = nn.ModuleList(make(config.channels) for make in self._make_blocks())
         self.feature_info = [
             {"num_chs": config.channels, "reduction": config.patch_size, "module": f"blocks.{i}"}

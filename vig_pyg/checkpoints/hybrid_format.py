@@ -1,0 +1,308 @@
+"""The weight names and shapes of the published MobileViG, GreedyViG and MobileViGv2.
+
+All three store linear layers as 1x1 convolutions. Where our max-relative convolutions interleave a node and its maxima
+channel by channel, theirs write the node first and the maxima after it, so the columns of the next layer are permuted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, cast, get_args
+
+import torch
+from torch import Tensor
+
+from vig_pyg.checkpoints.metadata import from_text
+
+Style = Literal["mobilevig", "greedyvig", "mobilevigv2"]
+
+_OUTER = {
+    "stem.": "stem.stem.",
+    "head.fc1.": "prediction.1.",
+    "head.norm.": "prediction.2.",
+    "head.fc2.": "head.",
+    "head.fc_dist.": "dist_head.",
+}
+_LOCAL = {
+    "fc1.0.": "dws.pw1.",
+    "fc1.1.": "dws.norm1.",
+    "conv.0.": "dws.dw.",
+    "conv.1.": "dws.norm2.",
+    "fc2.0.": "dws.pw2.",
+    "fc2.1.": "dws.norm3.",
+}
+_LOCAL_MOBILEVIG = {
+    "fc1.0.": "mlp.fc1.",
+    "fc1.1.": "mlp.norm1.",
+    "conv.0.": "mlp.mid.",
+    "conv.1.": "mlp.mid_norm.",
+    "fc2.0.": "mlp.fc2.",
+    "fc2.1.": "mlp.norm2.",
+    "scale.gamma": "layer_scale_2",
+}
+_GRAPH = {
+    "grapher.position.conv.": "mixer.cpe.pe.",
+    "grapher.fc1.": "mixer.fc1.",
+    "grapher.conv.mlp.": "mixer.graph_conv.nn.",
+    "grapher.fc2.": "mixer.fc2.",
+    "grapher.scale.gamma": "layer_scale_1",
+    "ffn.fc1.0.": "ffn.0.",
+    "ffn.fc1.1.": "ffn.1.",
+    "ffn.fc2.0.": "ffn.3.",
+    "ffn.fc2.1.": "ffn.4.",
+    "ffn.scale.gamma": "layer_scale_2",
+}
+_GRAPH_MOBILEVIG = {
+    "grapher.fc1.": "0.fc1.",
+    "grapher.conv.mlp.": "0.graph_conv.nn.",
+    "grapher.fc2.": "0.fc2.",
+    "ffn.fc1.": "1.fc1.",
+    "ffn.fc2.": "1.fc2.",
+}
+_STAGE = re.compile(r"stages\.(\d+)\.(?:downsample|blocks\.(\d+))\.")
+#: A published element: its list, its number (a stage, in lists of stages), and its number in the stage.
+_ELEMENT = re.compile(
+    r"(local_backbone|backbone)\.([0-9]{1,6})\.(?:([0-9]{1,6})\.(?=conv\.|dws\.|mixer\.|ffn\.|layer_))?"
+)
+_UPDATE = ".conv.mlp.0.weight"
+
+
+def hybrid_style(state: Mapping[str, Any]) -> Style | None:
+    """Detect which published family a state dict in the official format belongs to; `None` for all others.
+
+    Args:
+        state: The state dict, without wrappers and prefixes.
+
+    Example:
+        >>> hybrid_style({"stem.stem.0.weight": 0, "local_backbone.0.mlp.fc1.weight": 0})
+        'mobilevig'
+    """
+    if not any(key.startswith("stem.stem.") for key in state):
+        return None
+    if any(key.startswith("local_backbone.") for key in state):
+        return "mobilevig"
+    scaled_first = any(re.fullmatch(r"backbone\.0\.\d+\.layer_scale_1", key) for key in state)
+    graph_first = any(re.match(r"backbone\.0\.\d+\.mixer\.", key) for key in state)
+    return "mobilevigv2" if scaled_first and not graph_first else "greedyvig"
+
+
+def native_style(state: Mapping[str, Any], text: str | None) -> Style | None:
+    """Return the family of a native state dict, or `None` if its blocks are not those of this file.
+
+    Args:
+        state: The state dict.
+        text: The recorded configuration (see `metadata`), or `None`. Without it, MobileViGv2 is
+            told from GreedyViG by its first stage, which has no graph.
+
+    Example:
+        >>> native_style({"stages.0.blocks.0.conv.0.weight": 0, "stages.3.blocks.0.grapher.fc1.0.weight": 0}, None)
+        'mobilevig'
+    """
+    if not any(re.fullmatch(r"stages\.\d+\.blocks\.\d+\.conv\.0\.weight", key) for key in state):
+        return None
+    family = "" if text is None else str(from_text(text).get("family", "")).lower()
+    if family in get_args(Style):
+        return cast(Style, family)
+    if not any(".grapher.position." in key for key in state):
+        return "mobilevig"
+    first = any(re.match(r"stages\.0\.blocks\.\d+\.grapher\.", key) for key in state)
+    return "greedyvig" if first else "mobilevigv2"
+
+
+def hybrid_shape(state: Mapping[str, Any]) -> tuple[object, ...] | None:
+    """Return widths, convolutional blocks and graph blocks of each stage of a native state dict, or `None`.
+
+    The result is that of `HybridViGConfig.shape`. It is `None` for networks without convolutional blocks.
+
+    Args:
+        state: The state dict.
+
+    Example:
+        >>> hybrid_shape({"pos_embed.weight": 0}) is None
+        True
+    """
+    local: dict[int, int] = {}
+    graph: dict[int, int] = {}
+    widths: dict[int, int] = {}
+    for key, tensor in state.items():
+        match = re.fullmatch(r"stages\.([0-9]{1,3})\.blocks\.[0-9]+\.(grapher\.)?fc2\.0\.bias", key)
+        if match is not None:
+            stage, counted = int(match[1]), local if match[2] is None else graph
+            counted[stage] = counted.get(stage, 0) + 1
+            widths[stage] = tensor.numel()
+    if not local or sorted(widths) != list(range(len(widths))):
+        return None
+    of_stages = [tuple(found.get(stage, 0) for stage in range(len(widths))) for found in (widths, local, graph)]
+    return tuple(of_stages)
+
+
+def hybrid_names(own: Iterable[str], style: Style) -> dict[str, str]:
+    """Return the native keys of a model and their published names.
+
+    Args:
+        own: The keys of the model.
+        style: The family.
+
+    Example:
+        >>> hybrid_names(["stages.1.downsample.0.bias"], "greedyvig")
+        {'stages.1.downsample.0.bias': 'backbone.1.0.conv.0.bias'}
+    """
+    keys = list(own)
+    elements = sorted({match[0] for key in keys if (match := _STAGE.match(key))}, key=_order)
+    local = {element for element in elements if not any(key.startswith(f"{element}grapher.") for key in keys)}
+    places = _flat(elements, local) if style == "mobilevig" else _staged(elements)
+    inner = _inner(style)
+    names = {}
+    for key in keys:
+        match = _STAGE.match(key)
+        if match is None:
+            names[key] = _replaced(key, _OUTER)
+        else:
+            rest = key.removeprefix(match[0])
+            names[key] = places[match[0]] + (
+                f"conv.{rest}" if match[2] is None else _replaced(rest, inner[match[0] not in local])
+            )
+    return names
+
+
+def hybrid_native_names(state: Mapping[str, Any]) -> dict[str, str]:
+    """Return the native name of each key of a published state dict; keys without a counterpart are not changed.
+
+    Args:
+        state: The published state dict, for which `hybrid_style` is not `None`.
+
+    Example:
+        >>> hybrid_native_names({"stem.stem.0.bias": 0, "backbone.1.0.conv.0.bias": 0})["backbone.1.0.conv.0.bias"]
+        'stages.1.downsample.0.bias'
+    """
+    style = hybrid_style(state)
+    assert style is not None
+    elements = _flat_elements(state) if style == "mobilevig" else _staged_elements(state)
+    local, graph = _inner(style)
+    names = {}
+    for key in state:
+        match = _ELEMENT.match(key)
+        if match is None or match[0] not in elements:
+            names[key] = _replaced(key, {theirs: ours for ours, theirs in _OUTER.items()})
+            continue
+        ours, kind = elements[match[0]]
+        back = {theirs: own for own, theirs in {"local": local, "graph": graph, "down": {"": "conv."}}[kind].items()}
+        rest = key.removeprefix(match[0])
+        new = _replaced(rest, back)
+        names[key] = key if new == rest else ours + new
+    return names
+
+
+def hybrid_to_native(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert a published state dict to native names and shapes; keys without a counterpart are not changed.
+
+    Args:
+        state: The published state dict, for which `hybrid_style` is not `None`.
+
+    Shapes: the weight `(out, in, 1, 1)` of a linear layer to `(out, in)`, and a layer scale `(C, 1, 1)` to `(C,)`.
+    """
+    return {ours: _own(ours, state[theirs]) for theirs, ours in hybrid_native_names(state).items()}
+
+
+def hybrid_to_official(state: Mapping[str, Tensor], style: Style) -> dict[str, Tensor]:
+    """Convert a native state dict to published names and shapes; the inverse of `hybrid_to_native`.
+
+    Args:
+        state: The native state dict.
+        style: The family.
+    """
+    return {theirs: _published(ours, state[ours], style) for ours, theirs in hybrid_names(state, style).items()}
+
+
+def _own(key: str, tensor: Tensor) -> Tensor:
+    if key.endswith("scale.gamma"):
+        return tensor.flatten()
+    if tensor.dim() == 4 and tensor.shape[2:] == (1, 1) and not key.startswith("stem."):
+        tensor = tensor.flatten(1)  # (out, in, 1, 1) -> (out, in)
+        if key.endswith(_UPDATE):  # (out, 2 C): x_1, ..., x_C, m_1, ..., m_C -> x_1, m_1, x_2, m_2, ...
+            tensor = torch.stack(tensor.chunk(2, dim=1), dim=2).flatten(1)
+    return tensor
+
+
+def _published(key: str, tensor: Tensor, style: Style) -> Tensor:
+    if key.endswith("scale.gamma"):
+        return tensor if style == "greedyvig" else tensor[:, None, None]
+    if tensor.dim() == 2:
+        if key.endswith(_UPDATE):
+            tensor = tensor.view(tensor.size(0), -1, 2).transpose(1, 2).flatten(1)  # the inverse of `_own`
+        tensor = tensor[..., None, None]
+    return tensor
+
+
+def _inner(style: Style) -> tuple[dict[str, str], dict[str, str]]:
+    """The names inside convolutional blocks and inside graph blocks, native to published."""
+    if style == "mobilevig":
+        return _LOCAL_MOBILEVIG, _GRAPH_MOBILEVIG
+    return {**_LOCAL, "scale.gamma": "layer_scale_1" if style == "mobilevigv2" else "layer_scale_2"}, _GRAPH
+
+
+def _staged_elements(state: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """The native prefix and the kind of each published element `backbone.STAGE.J.`."""
+    elements: dict[str, tuple[str, str]] = {}
+    places = {(int(match[2]), int(match[3])) for key in state if (match := _ELEMENT.match(key)) and match[3]}
+    downs = {stage for stage, place in places if place == 0 and f"backbone.{stage}.0.conv.0.weight" in state}
+    for stage, place in sorted(places):
+        theirs = f"backbone.{stage}.{place}."
+        if stage in downs and place == 0:
+            elements[theirs] = f"stages.{stage}.downsample.", "down"
+        else:
+            kind = "graph" if any(key.startswith(f"{theirs}mixer.") for key in state) else "local"
+            elements[theirs] = f"stages.{stage}.blocks.{place - (stage in downs)}.", kind
+    return elements
+
+
+def _flat_elements(state: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """The native prefix and the kind of each published element `local_backbone.I.` or `backbone.I.`."""
+    elements: dict[str, tuple[str, str]] = {}
+    stage, block = 0, 0
+    for room, kind in (("local_backbone", "local"), ("backbone", "graph")):
+        found = {int(match[2]) for key in state if (match := _ELEMENT.match(key)) and match[1] == room}
+        for i in sorted(found):
+            theirs = f"{room}.{i}."
+            if f"{theirs}conv.0.weight" in state:
+                stage, block = stage + 1, 0
+                elements[theirs] = f"stages.{stage}.downsample.", "down"
+            else:
+                elements[theirs] = f"stages.{stage}.blocks.{block}.", kind
+                block += 1
+    return elements
+
+
+def _order(element: str) -> tuple[int, int]:
+    match = _STAGE.match(element)
+    assert match is not None
+    return int(match[1]), -1 if match[2] is None else int(match[2])
+
+
+def _staged(elements: list[str]) -> dict[str, str]:
+    """Places `backbone.STAGE.J`, with a Downsample as the first element of its stage."""
+    places: dict[str, str] = {}
+    for element in elements:
+        stage, _ = _order(element)
+        place = sum(_order(other)[0] == stage for other in places)
+        places[element] = f"backbone.{stage}.{place}."
+    return places
+
+
+def _flat(elements: list[str], local: set[str]) -> dict[str, str]:
+    """Places `local_backbone.I` of convolutional blocks and Downsamples, and `backbone.I` of graph blocks."""
+    places: dict[str, str] = {}
+    count = {True: 0, False: 0}
+    for element in elements:
+        is_local = element in local
+        places[element] = f"{'local_backbone' if is_local else 'backbone'}.{count[is_local]}."
+        count[is_local] += 1
+    return places
+
+
+def _replaced(key: str, prefixes: Mapping[str, str]) -> str:
+    for one, other in prefixes.items():
+        if key.startswith(one):
+            return other + key.removeprefix(one)
+    return key

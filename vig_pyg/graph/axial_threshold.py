@@ -1,0 +1,100 @@
+"""The dynamic axial graph of GreedyViG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vig_pyg.data import BatchLayout, Size
+from vig_pyg.graph.axial import axial_offsets
+from vig_pyg.graph.contract import Builder
+from vig_pyg.graph.edge_attr import EdgeAttr, Edges, attr_repr, checked_edge_attr, with_edge_attr
+from vig_pyg.graph.registry import register_graph
+from vig_pyg.graph.static import offset_edges, one_image
+
+
+class ThresholdAxialGraph(nn.Module):
+    r"""Connects each patch with the similar ones among every `stride`-th patch of its row and column, and with itself.
+
+    .. math:: \mathcal{N}(i) = \{ i \} \cup \{ j \in \mathcal{A}(i) : \lVert x_j - x_i \rVert_1 < \mu - \sigma \}
+
+    where :math:`\mathcal{A}` is `AxialGraph` on rings, and :math:`\mu` and :math:`\sigma` are the mean and the standard
+    deviation of the distance between a patch and the one half a height and half a width away (Dynamic Axial Graph
+    Construction, GreedyViG, arXiv 2405.06849, algorithm 1). Each image has its own threshold. The published code
+    measures the distance by the sum of absolute differences, where the paper writes Euclidean.
+
+    Args:
+        stride: Spacing in patches, or in pooled cells if the sources are pooled; at least 1. The published values are
+            8, 4, 2 and 1 from the first to the last stage.
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
+
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
+    target, nearest in the image first. With `edge_attr` to the pair of it and the attributes `(E, D)`.
+
+    Raises:
+        ValueError: If `stride` is below 1, an image has no node, or the nodes are a point set without a grid.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [0.1], [5.0], [9.0]]); layout = BatchLayout.from_sizes([(1, 4)])
+        >>> ThresholdAxialGraph(stride=1)(x, layout, x, layout).tolist()
+        [[0, 1, 1, 0, 2, 3, 3, 2], [0, 0, 1, 1, 2, 2, 3, 3]]
+    """
+
+    def __init__(self, *, stride: int = 2, edge_attr: EdgeAttr | Sequence[EdgeAttr] = ()) -> None:
+        super().__init__()
+        if stride < 1:
+            raise ValueError(f"stride must be at least 1, got {stride}.")
+        self.stride = stride
+        self.edge_attr = checked_edge_attr(edge_attr)
+
+    def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges:
+        edges = self._edges(x, layout, x_src, layout_src)
+        return with_edge_attr(edges, self.edge_attr, x, layout, x_src, layout_src) if self.edge_attr else edges
+
+    @torch.no_grad()
+    def _edges(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
+        layout.check_filled(layout_src)
+        if layout.grid_size is not None and layout_src.grid_size is not None:
+            return self._edges_of_grids(x, layout, x_src, layout_src)
+        found, first, first_src = [], 0, 0
+        for i, (n, m) in enumerate(zip(layout.num_nodes_per_graph, layout_src.num_nodes_per_graph, strict=True)):
+            part, part_src = x[first : first + n], x_src[first_src : first_src + m]
+            edges = self._edges_of_grids(part, one_image(layout, i), part_src, one_image(layout_src, i))
+            found.append(edges + torch.tensor([[first_src], [first]], device=edges.device))
+            first, first_src = first + n, first_src + m
+        return torch.cat(found, dim=1)
+
+    def _edges_of_grids(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
+        """The edges of images that share one grid."""
+        size_src = (1, 1) if layout_src.grid_size is None else layout_src.grid_size
+        one, one_src = one_image(layout, 0), one_image(layout_src, 0)
+        images, n, m = layout.num_graphs, one.num_nodes, one_src.num_nodes
+        candidates = offset_edges(axial_offsets(size_src, self.stride), one, one_src, wrap=True)[0]  # refuses no grid
+        candidates = candidates.view(n, -1)  # (n, K), each patch itself first
+        maps, sources = x.view(images, n, -1), x_src.view(images, m, -1)  # (N, C) -> (B, n, C)
+        assert layout.grid_size is not None
+        limit = _threshold(maps.view(images, *layout.grid_size, -1))  # (B,)
+        near = [(sources[:, index] - maps).abs().sum(-1) < limit.unsqueeze(1) for index in candidates[:, 1:].unbind(1)]
+        near.insert(0, torch.ones(images, n, dtype=torch.bool, device=x.device))  # each patch itself
+        image, target, place = torch.stack(near, dim=2).nonzero().unbind(1)  # (B, n, K) -> three of (E,)
+        return torch.stack([candidates[target, place] + image * m, target + image * n])
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}{attr_repr(self.edge_attr)}"
+
+
+def _threshold(maps: Tensor) -> Tensor:
+    """Mean minus standard deviation of the distances half an image apart, `(B, H, W, C)` to `(B,)`."""
+    half: Size = -(-maps.size(1) // 2), -(-maps.size(2) // 2)
+    distance = (maps - maps.roll(half, dims=(1, 2))).abs().sum(-1).flatten(1)  # (B, H W)
+    if distance.size(1) == 1:  # one patch has no deviation and no neighbors
+        return distance.new_zeros(distance.size(0))
+    return distance.mean(1) - distance.std(1)
+
+
+@register_graph("axial_threshold")
+def _axial_threshold(k: int, dilation: int) -> Builder:  # noqa: ARG001  (the number of neighbors depends on features)
+    return ThresholdAxialGraph(stride=dilation)
