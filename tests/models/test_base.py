@@ -279,5 +279,5 @@ def test_evaluation_gives_the_same_twice_and_training_mode_stays(model):
 
 def test_base_is_abstract():
     with pytest.raises(TypeError):
-        VisionGNN(ViGConfig(depth=1, channels=8), channels=8, last_channels=8, position=None)
+        VisionGNN(ViGConfig(depth=1, channels=8), stem=None, pos_embed=None, channels=8, last_channels=8)
     assert {"vig_micro", "pvig_micro"} < set(list_models())
