@@ -74,7 +74,7 @@ ROOMS = {
     "weights": {"checkpoints", "config", "preprocess"},
     "builders": {"config", "models", "weights"},
     "family_builders": {"builders", "models"},
-    "timm": {"_requirements", "checkpoints", "config", "data", "interchange", "models", "weights"},
+    "timm": {"_requirements", "checkpoints", "config", "family_config", "data", "interchange", "models", "weights"},
     "models": {
         "foreign_batch",
         "stem",

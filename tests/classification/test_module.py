@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from vig_pyg import vig_micro
+from tests.parity.family import rule
+from vig_pyg import create_model, vig_micro
 from vig_pyg.classification import ClassificationConfig
 from vig_pyg.classification.module import IGNORE, Classifier
 from vig_pyg.engine.metrics import MetricsHistory
@@ -143,3 +144,14 @@ def test_dropout_follows_from_the_place_and_the_seed():
         return [row["train_loss"] for row in run(module, images, labels, epochs=1).rows]
 
     assert losses(0) == losses(0) != losses(1)
+
+
+def test_the_losses_of_two_last_layers_are_averaged():
+    model = create_model(rule.SMALL["small_mobilevig"], num_classes=3, distillation=True, drop_path_rate=0.0)
+    module = Classifier(model, ClassificationConfig(label_smoothing=0.0))
+    images, labels = torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 2, 0])
+    found, count = module.losses((images, labels))
+    one, other = model(images)
+    want = (nn.functional.cross_entropy(one, labels) + nn.functional.cross_entropy(other, labels)) / 2
+    torch.testing.assert_close(found["loss"], want)
+    assert count == 4

@@ -18,7 +18,8 @@ class Classifier(Task):
     """Trains with cross entropy, optionally on mixed images; in validation, computes accuracy and confusion matrix.
 
     Args:
-        model: The network, from images to `num_classes` logits.
+        model: The network, from images to `num_classes` logits, or in training to a pair of them, whose losses are
+            averaged.
         config: The configuration of the training.
         num_classes: Number of classes; by default `config.num_classes` of the network.
         class_counts: Number of training images of each class, for `config.class_weights`.
@@ -72,7 +73,9 @@ class Classifier(Task):
             if len(images) % 2:
                 raise ValueError(f"mixup and cutmix mix pairs: each process needs an even batch, got {len(images)}.")
             images, labels = self.mix(images, labels)
-        return {"loss": self.loss(self(images), labels)}, len(images)
+        out = self(images)
+        of_layers = out if isinstance(out, tuple) else (out,)  # a model with `distillation` has two last layers
+        return {"loss": torch.stack([self.loss(logits, labels) for logits in of_layers]).mean()}, len(images)
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()

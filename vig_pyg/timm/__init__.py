@@ -22,6 +22,12 @@ from vig_pyg.timm.contract import (  # noqa: E402  (timm is there)
     TimmViG,
     UnsupportedPoolError,
 )
+from vig_pyg.timm.family import (  # noqa: E402  (timm is there)
+    TimmGreedyViG,
+    TimmMobileViG,
+    TimmMobileViGv2,
+    TimmWiGNet,
+)
 from vig_pyg.timm.vision_gnn import register  # noqa: E402
 
 register()
@@ -29,8 +35,12 @@ register()
 __all__ = [
     "GraphFeatures",
     "TimmContract",
+    "TimmGreedyViG",
+    "TimmMobileViG",
+    "TimmMobileViGv2",
     "TimmPyramidViG",
     "TimmViG",
+    "TimmWiGNet",
     "UnsupportedPoolError",
     "checkpoint_filter_fn",
     "register",

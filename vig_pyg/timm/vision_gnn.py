@@ -15,17 +15,23 @@ from timm.models._features import FeatureGetterNet
 from torch import nn
 
 from vig_pyg.config import MODELS, ModelConfig, PyramidViGConfig, ViGConfig, variant_config
+from vig_pyg.family_config import GreedyViGConfig, MobileViGConfig, MobileViGv2Config, WiGNetConfig
 from vig_pyg.interchange import from_timm, pretrained_config
 from vig_pyg.timm.checkpoint_filter import checkpoint_filter_fn
-from vig_pyg.timm.contract import GraphFeatures, TimmPyramidViG, TimmViG
+from vig_pyg.timm.contract import GraphFeatures, TimmContract, TimmPyramidViG, TimmViG
+from vig_pyg.timm.family import TimmGreedyViG, TimmMobileViG, TimmMobileViGv2, TimmWiGNet
 from vig_pyg.weights import TABLE, Weights, download
 
 _log = logging.getLogger(__name__)
 
 #: The classes by the type of their configuration.
-FAMILIES: dict[type[ModelConfig], Callable[..., TimmViG | TimmPyramidViG]] = {
+FAMILIES: dict[type[ModelConfig], type[TimmContract]] = {
     ViGConfig: TimmViG,
     PyramidViGConfig: TimmPyramidViG,
+    MobileViGConfig: TimmMobileViG,
+    GreedyViGConfig: TimmGreedyViG,
+    MobileViGv2Config: TimmMobileViGv2,
+    WiGNetConfig: TimmWiGNet,
 }
 #: The descriptions of each model's weights, which timm reads when a model is registered.
 default_cfgs: dict[str, Any] = {}
@@ -35,7 +41,7 @@ __all__: list[str] = []  # timm adds the names of the models
 def register() -> list[str]:
     """Register all models of `list_models()` with timm; importing `vig_pyg.timm` does so.
 
-    Call it again after `vig_pyg.register_model`. Only models of the families `ViG` and `PyramidViG` are registered.
+    Call it again after `vig_pyg.register_model`. Only models of the families of this library are registered.
 
     Returns:
         The names that are new.
@@ -86,10 +92,10 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     config: Any = variant_config(name)
     # A pyramid has one map for each stage. For an isotropic model, timm uses the maps of the last three blocks.
-    if isinstance(config, PyramidViGConfig):
-        maps: Any = tuple(range(len(options.get("depths", config.depths))))
+    if isinstance(config, ViGConfig):
+        maps: Any = min(3, options.get("depth", config.depth))
     else:
-        maps = min(3, options.get("depth", config.depth))
+        maps = tuple(range(len(options.get("channels", config.channels))))
     _check_feature_class(options.get("feature_cls"))
     given = options
     if pretrained:

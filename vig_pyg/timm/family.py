@@ -1,0 +1,50 @@
+"""MobileViG, GreedyViG, MobileViGv2 and WiGNet with the interface of timm's models (see `TimmContract`)."""
+
+from __future__ import annotations
+
+from vig_pyg.models import GreedyViG, MobileViG, MobileViGv2, WiGNet
+from vig_pyg.timm.contract import TimmContract
+
+
+class TimmMobileViG(TimmContract, MobileViG):
+    """A `MobileViG` with the interface of timm's models (see `TimmContract`).
+
+    Example:
+        >>> [entry["reduction"] for entry in TimmMobileViG("tiny").feature_info]
+        [4, 8, 16, 32]
+    """
+
+    family = "MobileViG"
+
+
+class TimmGreedyViG(TimmContract, GreedyViG):
+    """A `GreedyViG` with the interface of timm's models (see `TimmContract`).
+
+    Example:
+        >>> TimmGreedyViG("small", num_classes=10).num_classes
+        10
+    """
+
+    family = "GreedyViG"
+
+
+class TimmMobileViGv2(TimmContract, MobileViGv2):
+    """A `MobileViGv2` with the interface of timm's models (see `TimmContract`).
+
+    Example:
+        >>> TimmMobileViGv2("tiny").head_hidden_size
+        256
+    """
+
+    family = "MobileViGv2"
+
+
+class TimmWiGNet(TimmContract, WiGNet):
+    """A `WiGNet` with the interface of timm's models (see `TimmContract`).
+
+    Example:
+        >>> TimmWiGNet("tiny").in_chans
+        3
+    """
+
+    family = "WiGNet"
