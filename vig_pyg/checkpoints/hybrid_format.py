@@ -13,53 +13,11 @@ from typing import Any, Literal, cast, get_args
 import torch
 from torch import Tensor
 
+from vig_pyg.checkpoints._hybrid_names import GRAPH, GRAPH_MOBILEVIG, LOCAL, LOCAL_MOBILEVIG, OUTER
 from vig_pyg.checkpoints.metadata import from_text
 
 Style = Literal["mobilevig", "greedyvig", "mobilevigv2"]
 
-_OUTER = {
-    "stem.": "stem.stem.",
-    "head.fc1.": "prediction.1.",
-    "head.norm.": "prediction.2.",
-    "head.fc2.": "head.",
-    "head.fc_dist.": "dist_head.",
-}
-_LOCAL = {
-    "fc1.0.": "dws.pw1.",
-    "fc1.1.": "dws.norm1.",
-    "conv.0.": "dws.dw.",
-    "conv.1.": "dws.norm2.",
-    "fc2.0.": "dws.pw2.",
-    "fc2.1.": "dws.norm3.",
-}
-_LOCAL_MOBILEVIG = {
-    "fc1.0.": "mlp.fc1.",
-    "fc1.1.": "mlp.norm1.",
-    "conv.0.": "mlp.mid.",
-    "conv.1.": "mlp.mid_norm.",
-    "fc2.0.": "mlp.fc2.",
-    "fc2.1.": "mlp.norm2.",
-    "scale.gamma": "layer_scale_2",
-}
-_GRAPH = {
-    "grapher.position.conv.": "mixer.cpe.pe.",
-    "grapher.fc1.": "mixer.fc1.",
-    "grapher.conv.mlp.": "mixer.graph_conv.nn.",
-    "grapher.fc2.": "mixer.fc2.",
-    "grapher.scale.gamma": "layer_scale_1",
-    "ffn.fc1.0.": "ffn.0.",
-    "ffn.fc1.1.": "ffn.1.",
-    "ffn.fc2.0.": "ffn.3.",
-    "ffn.fc2.1.": "ffn.4.",
-    "ffn.scale.gamma": "layer_scale_2",
-}
-_GRAPH_MOBILEVIG = {
-    "grapher.fc1.": "0.fc1.",
-    "grapher.conv.mlp.": "0.graph_conv.nn.",
-    "grapher.fc2.": "0.fc2.",
-    "ffn.fc1.": "1.fc1.",
-    "ffn.fc2.": "1.fc2.",
-}
 _STAGE = re.compile(r"stages\.(\d+)\.(?:downsample|blocks\.(\d+))\.")
 #: A published element: its list, its number (a stage, in lists of stages), and its number in the stage.
 _ELEMENT = re.compile(
@@ -157,7 +115,7 @@ def hybrid_names(own: Iterable[str], style: Style) -> dict[str, str]:
     for key in keys:
         match = _STAGE.match(key)
         if match is None:
-            names[key] = _replaced(key, _OUTER)
+            names[key] = _replaced(key, OUTER)
         else:
             rest = key.removeprefix(match[0])
             names[key] = places[match[0]] + (
@@ -184,7 +142,7 @@ def hybrid_native_names(state: Mapping[str, Any]) -> dict[str, str]:
     for key in state:
         match = _ELEMENT.match(key)
         if match is None or match[0] not in elements:
-            names[key] = _replaced(key, {theirs: ours for ours, theirs in _OUTER.items()})
+            names[key] = _replaced(key, {theirs: ours for ours, theirs in OUTER.items()})
             continue
         ours, kind = elements[match[0]]
         back = {theirs: own for own, theirs in {"local": local, "graph": graph, "down": {"": "conv."}}[kind].items()}
@@ -238,8 +196,8 @@ def _published(key: str, tensor: Tensor, style: Style) -> Tensor:
 def _inner(style: Style) -> tuple[dict[str, str], dict[str, str]]:
     """The names inside convolutional blocks and inside graph blocks, native to published."""
     if style == "mobilevig":
-        return _LOCAL_MOBILEVIG, _GRAPH_MOBILEVIG
-    return {**_LOCAL, "scale.gamma": "layer_scale_1" if style == "mobilevigv2" else "layer_scale_2"}, _GRAPH
+        return LOCAL_MOBILEVIG, GRAPH_MOBILEVIG
+    return {**LOCAL, "scale.gamma": "layer_scale_1" if style == "mobilevigv2" else "layer_scale_2"}, GRAPH
 
 
 def _staged_elements(state: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

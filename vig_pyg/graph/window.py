@@ -158,6 +158,7 @@ class _Windows(NamedTuple):
 def _windows(layout: BatchLayout, layout_src: BatchLayout, window: int, shift: int) -> Iterator[_Windows]:
     """Yield the windows of all images, those of equal size together."""
     device, ratio = layout.device, layout_src.ratio
+    grids: list[tuple[Size, Size, int, Tensor | list[int], Tensor | list[int]]]
     if layout.grid_size is not None and layout_src.grid_size is not None:  # leaves the number of images open
         (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
         images = torch.arange(layout.num_graphs, device=device)
@@ -178,27 +179,34 @@ def _windows(layout: BatchLayout, layout_src: BatchLayout, window: int, shift: i
         for size_here, parts in groups.items():
             targets, sources = (torch.cat(one) for one in zip(*parts, strict=True))
             yield _Windows(
-                (targets + first.unsqueeze(1)).flatten(),  # (B, windows * n)
-                (sources + first_src.unsqueeze(1)).flatten(),
+                _of_images(targets, first),
+                _of_images(sources, first_src),
                 size_here,
                 images_here * len(parts),
             )
 
 
-def _different_grids(layout: BatchLayout, layout_src: BatchLayout) -> list[tuple[Size, Size, int, Tensor, Tensor]]:
+def _of_images(cells: Tensor, first: Tensor | list[int]) -> Tensor:
+    """Return cells of one image as nodes of several images, given the first node of each."""
+    if isinstance(first, Tensor):
+        return (cells + first.unsqueeze(1)).flatten()  # (B, n) -> (B n,)
+    return torch.cat([cells + node for node in first])
+
+
+def _different_grids(
+    layout: BatchLayout, layout_src: BatchLayout
+) -> list[tuple[Size, Size, int, Tensor | list[int], Tensor | list[int]]]:
     """Return each pair of grids, the number of its images, and their first targets and sources."""
     assert layout.grid_sizes is not None and layout_src.grid_sizes is not None
-    members: dict[tuple[Size, Size], list[tuple[int, int]]] = {}
-    first, first_src = 0, 0
+    firsts: dict[tuple[Size, Size], tuple[list[int], list[int]]] = {}
+    node, node_src = 0, 0
     counts = zip(layout.num_nodes_per_graph, layout_src.num_nodes_per_graph, strict=True)
     for sizes, (n, m) in zip(zip(layout.grid_sizes, layout_src.grid_sizes, strict=True), counts, strict=True):
-        members.setdefault(sizes, []).append((first, first_src))
-        first, first_src = first + n, first_src + m
-    grids = []
-    for (size, size_src), firsts in members.items():
-        nodes, nodes_src = torch.tensor(firsts, device=layout.device).unbind(1)
-        grids.append((size, size_src, len(firsts), nodes, nodes_src))
-    return grids
+        first, first_src = firsts.setdefault(sizes, ([], []))
+        first.append(node)
+        first_src.append(node_src)
+        node, node_src = node + n, node_src + m
+    return [(*sizes, len(first), first, first_src) for sizes, (first, first_src) in firsts.items()]
 
 
 def _cuts(side: int, window: int, begin: int) -> list[int]:
