@@ -110,6 +110,7 @@ ROOMS = {
         "_io",
         "engine",
         "config",
+        "family_config",
         "config_schema",
         "conv",
         "graph",

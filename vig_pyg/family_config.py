@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from vig_pyg.config import ModelConfig, PyramidViGConfig, register_model
 from vig_pyg.conv import ConvFactory
@@ -27,8 +27,9 @@ class HybridViGConfig(ModelConfig):
         position_kernel: Kernel size of the `ConditionalPosition` in graph blocks; 0 for none.
         graph_scale: First value of the layer scale in graph blocks (see `LayerScale`), or `None` for none.
         layer_scale: First value of the layer scale in convolutional blocks; the published value is 1e-5.
-        distillation: If true, the classifier has a second last layer that learns from a teacher. Training then returns
-            a pair of logits. The published weights have two, of which the default head is the exact mean.
+        distillation: If true, the classifier has a second last layer, which the authors trained with the labels of a
+            teacher. Training then returns a pair of logits, and the trainer of this library, which has no teacher,
+            averages the losses of both. The default, one layer, holds the mean of the two published ones.
         graph: As for `ModelConfig`; `None` means `"knn"`.
         image_size: Side length of a square image in pixels. Images of other sizes are accepted.
         patch_size: Side length in pixels of a patch of the first stage, a power of two; the published value is 4.
@@ -178,6 +179,12 @@ class WiGNetConfig(PyramidViGConfig):
         ]
         if self.graph != "window" and changed:
             raise ValueError(f"{', '.join(changed)}: these options of graph='window' have no effect on another graph.")
+
+    def _check_graph(self) -> None:
+        if self.graph == "window" and self.position != "grid":  # the windows have positions; the rest is checked
+            replace(self, position="grid")
+        else:
+            super()._check_graph()
 
 
 def _default(config: type[ModelConfig], name: str) -> object:

@@ -13,7 +13,7 @@ class ClassifierHead(nn.Module):
 
     .. math:: W_2\,\mathrm{Dropout}(\mathrm{GELU}(\mathrm{BN}(W_1 x + b_1))) + b_2
 
-    With `distillation` there is a second last layer, which learns from a teacher (DeiT, arXiv 2012.12877, section 4).
+    With `distillation` there is a second last layer, for the labels of a teacher (DeiT, arXiv 2012.12877, section 4).
     Training returns the logits of both as a pair, and evaluation returns their mean.
 
     Args:

@@ -88,3 +88,26 @@ def test_recorded_options_are_compared(name, tmp_path):
     hops = tuple(2 * hop for hop in model.config.hops)
     with pytest.raises(ValueError, match="hops"):
         weights.load_weights(create_model(model.config, hops=hops).double(), model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("small_greedyvig", {"position_kernel": 1}),
+        ("small_mobilevigv2", {"graph_depths": (1, 1, 1, 1)}),
+        ("small_mobilevigv2", {"local_depths": (0, 0, 0, 0), "graph_depths": (1, 1, 1, 1)}),
+        ("small_greedyvig", {"local_depths": (0, 0, 0, 0)}),
+    ],
+)
+def test_networks_of_other_shapes_go_there_and_back(name, change):
+    model = create_model(rule.SMALL[name].override(change), num_classes=3)
+    again = create_model(rule.SMALL[name].override(change), num_classes=3)
+    weights.load_weights(again, dict(weights.convert(model, "official")))
+    own = model.state_dict()
+    assert all(torch.equal(value, own[key]) for key, value in again.state_dict().items())
+
+
+def test_an_order_of_blocks_without_a_published_format_is_refused():
+    model = create_model(rule.SMALL["small_mobilevig"], local_depths=(1, 1, 2, 1), graph_depths=(0, 1, 0, 1))
+    with pytest.raises(ValueError, match="has graph blocks after all others only"):
+        weights.convert(model, "official")

@@ -76,11 +76,11 @@ def test_search_has_no_gradient():
 @pytest.mark.parametrize("sizes", [[(14, 14), (14, 14)], [(9, 13), (5, 5), (16, 16)]])
 @pytest.mark.parametrize("ratio", [1, 2])
 @pytest.mark.parametrize(("window", "shift"), [(4, 2), (6, 4), (8, 2)])
-@pytest.mark.parametrize("adaptive", [False, True])
-def test_shifted_windows_begin_at_the_shift(sizes, ratio, window, shift, adaptive):
+@pytest.mark.parametrize(("most", "adaptive"), [(9, False), (9, True), (2, True)])
+def test_shifted_windows_begin_at_the_shift(sizes, ratio, window, shift, most, adaptive):
     """By a loop over patches: the window of a cell after the shift, and a share of the neighbors at the border."""
     x, layout, x_src, layout_src = inputs(sizes, ratio)
-    builder = WindowGraph(9, window=window, shift=shift, adaptive=adaptive)
+    builder = WindowGraph(most, window=window, shift=shift, adaptive=adaptive)
     found = neighbors(builder(x, layout, x_src, layout_src), layout.num_nodes)
     unit = torch.nn.functional.normalize
     distance = torch.cdist(unit(x), unit(x_src))
@@ -98,7 +98,8 @@ def test_shifted_windows_begin_at_the_shift(sizes, ratio, window, shift, adaptiv
         own = [j for j, cell in enumerate(there) if cell == here[i]]
         own.sort(key=lambda j, i=i: distance[i, j].item())
         patches = here.count(here[i])
-        k = max(3, 9 * patches // window**2) if adaptive and patches < window**2 else 9
+        share = min(most, max(3, most * patches // window**2))
+        k = share if adaptive and patches < window**2 else most
         assert sources == own[: min(k, len(own))]
     assert assert_builder(builder, x, layout, x_src, layout_src) == sum(map(len, found))
 

@@ -76,12 +76,40 @@ def test_official_keys_and_shapes_are_the_published_ones(name):
     assert {key: list(tensor.shape) for key, tensor in state.items()} == want
 
 
-def test_computed_tables_of_a_published_file_are_not_loaded():
-    model, state = rule.make_model("small_wignet"), rule.official_state("small_wignet")
-    tables = {key: torch.zeros(shape) for key, shape in rule.manifest()["small_wignet"] if key.endswith(rule.TABLES)}
+def published_file(name):
+    """All keys of a published file, the computed tables too."""
+    tables = {key: torch.zeros(shape) for key, shape in rule.manifest()[name] if key.endswith(rule.TABLES)}
     assert tables
-    report = weights.load_weights(model, {**state, **tables}, on_mismatch="note")
-    assert len(report.computed) == len(tables) and not report.left_out
+    return {**rule.official_state(name), **tables}, tables
+
+
+@pytest.mark.parametrize("name", [*rule.PUBLISHED, "small_wignet"])
+def test_published_files_are_loaded_whole_and_their_tables_are_computed(name):
+    state, tables = published_file(name)
+    model = rule.make_model(name)
+    report = weights.load_weights(model, state)
+    assert len(report.computed) == len(tables) and not report.left_out and not report.notes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"window": 8}, "window=7 in the weights, 8 here"),
+        ({"shift": False}, "shift=True in the weights, False here"),
+        ({"adaptive": False}, "adaptive=True in the weights, False here"),
+        ({"position": None}, "position='grid' in the weights, None here"),
+    ],
+)
+def test_options_that_the_tables_show_are_compared(change, message):
+    state, _ = published_file("small_wignet")
+    with pytest.raises(ValueError, match=message):
+        weights.load_weights(create_model(rule.SMALL, **change).double(), state)
+
+
+def test_a_pyramid_without_windows_refuses_the_file():
+    state, _ = published_file("wignet_ti_224")
+    with pytest.raises(ValueError, match="reduce_ratios"):
+        weights.load_weights(create_model("pvig_tiny").double(), state)
 
 
 def test_every_second_block_is_shifted_where_the_grid_is_larger_than_a_window():

@@ -91,9 +91,9 @@ def compare(theirs: Mapping[str, Any], config: ModelConfig) -> Comparison:
     names = ["conv", "graph"] + ["reduce_ratios"] * isinstance(config, PyramidViGConfig)
     unnamed = None in (theirs.get("graph"), ours["graph"])
     if unnamed or _same(theirs["graph"], ours["graph"]):
-        names += [
-            name for name in _OF_GRAPH.get(ours["graph"] or "", ("k", "dilation")) if name != "hops" or name in ours
-        ]
+        of_graph = _OF_GRAPH.get(ours["graph"] or "", ("k", "dilation"))
+        names += [name for name in of_graph if name not in _OF_FAMILY or name in ours]
+        names += ["position"] * (ours["graph"] == "window" and "window" in ours)  # the windows of WiGNet have positions
     if not isinstance(config, PyramidViGConfig) and ours["position"] is theirs.get("position") is None:
         names = [name for name in names if name != "position"]  # a ViG has no option `position`
     unknown = [name for name in names if not _said(name, theirs, ours)]

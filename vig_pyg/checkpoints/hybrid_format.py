@@ -40,9 +40,11 @@ def hybrid_style(state: Mapping[str, Any]) -> Style | None:
         return None
     if any(key.startswith("local_backbone.") for key in state):
         return "mobilevig"
-    scaled_first = any(re.fullmatch(r"backbone\.0\.\d+\.layer_scale_1", key) for key in state)
-    graph_first = any(re.match(r"backbone\.0\.\d+\.mixer\.", key) for key in state)
-    return "mobilevigv2" if scaled_first and not graph_first else "greedyvig"
+    scales = [key for key in state if key.endswith(("layer_scale_1", "layer_scale_2"))]
+    local = [key for key in scales if f"{key.rpartition('.')[0]}.dws.pw1.weight" in state]
+    if local:  # the convolutional blocks of the two families name their scale differently
+        return "mobilevigv2" if local[0].endswith("1") else "greedyvig"
+    return "mobilevigv2" if any(getattr(state[key], "ndim", 1) == 3 for key in scales) else "greedyvig"
 
 
 def native_style(state: Mapping[str, Any], text: str | None) -> Style | None:
@@ -50,22 +52,29 @@ def native_style(state: Mapping[str, Any], text: str | None) -> Style | None:
 
     Args:
         state: The state dict.
-        text: The recorded configuration (see `metadata`), or `None`. Without it, MobileViGv2 is
-            told from GreedyViG by its first stage, which has no graph.
+        text: The recorded configuration (see `metadata`), or `None`. Without it, MobileViGv2 is told from GreedyViG by
+            its first stage, which has no graph.
 
     Example:
         >>> native_style({"stages.0.blocks.0.conv.0.weight": 0, "stages.3.blocks.0.grapher.fc1.0.weight": 0}, None)
         'mobilevig'
     """
-    if not any(re.fullmatch(r"stages\.\d+\.blocks\.\d+\.conv\.0\.weight", key) for key in state):
-        return None
-    family = "" if text is None else str(from_text(text).get("family", "")).lower()
+    family = _recorded_family(text)
     if family in get_args(Style):
         return cast(Style, family)
+    if not any(re.fullmatch(r"stages\.\d+\.blocks\.\d+\.conv\.0\.weight", key) for key in state):
+        return None
     if not any(".grapher.position." in key for key in state):
         return "mobilevig"
     first = any(re.match(r"stages\.0\.blocks\.\d+\.grapher\.", key) for key in state)
     return "greedyvig" if first else "mobilevigv2"
+
+
+def _recorded_family(text: str | None) -> str:
+    try:
+        return "" if text is None else str(from_text(text).get("family", "")).lower()
+    except ValueError:  # a damaged record, which is reported where it is compared
+        return ""
 
 
 def hybrid_shape(state: Mapping[str, Any]) -> tuple[object, ...] | None:
@@ -176,7 +185,8 @@ def hybrid_to_official(state: Mapping[str, Tensor], style: Style) -> dict[str, T
 def _own(key: str, tensor: Tensor) -> Tensor:
     if key.endswith("scale.gamma"):
         return tensor.flatten()
-    if tensor.dim() == 4 and tensor.shape[2:] == (1, 1) and not key.startswith("stem."):
+    is_convolution = key.startswith("stem.") or ".position." in key
+    if tensor.dim() == 4 and tensor.shape[2:] == (1, 1) and not is_convolution:
         tensor = tensor.flatten(1)  # (out, in, 1, 1) -> (out, in)
         if key.endswith(_UPDATE):  # (out, 2 C): x_1, ..., x_C, m_1, ..., m_C -> x_1, m_1, x_2, m_2, ...
             tensor = torch.stack(tensor.chunk(2, dim=1), dim=2).flatten(1)
@@ -254,6 +264,11 @@ def _flat(elements: list[str], local: set[str]) -> dict[str, str]:
     count = {True: 0, False: 0}
     for element in elements:
         is_local = element in local
+        if is_local and count[False]:
+            raise ValueError(
+                "The published format of MobileViG has graph blocks after all others only, which is not the order of "
+                "this network: choose the format 'native'."
+            )
         places[element] = f"{'local_backbone' if is_local else 'backbone'}.{count[is_local]}."
         count[is_local] += 1
     return places

@@ -217,13 +217,19 @@ def _said(state: State, tables: Mapping[str, Tensor]) -> dict[str, Any]:
     text = kept_text(state)
     if text is not None:
         return from_text(text)
-    ratios = {
-        table_stage(name) or 0: round((table.size(1) / table.size(2)) ** 0.5)
+    positions = {
+        table_stage(name) or 0: table
         for name, table in tables.items()
-        if table.dim() == 3 and table.numel()
+        if name.endswith(".relative_pos") and table.dim() == 3 and table.numel()
     }
+    ratios = {stage: round((table.size(1) / table.size(2)) ** 0.5) for stage, table in positions.items()}
     whole = {int(key.split(".")[1]) for key in state if re.match(r"stages\.[0-9]{1,6}\.", key)} == ratios.keys()
-    known = {"position": "official"} if tables else {}
+    known: dict[str, Any] = {"position": "official"} if tables else {}
+    grid = state.get(POSITION)
+    if 0 in positions and isinstance(grid, Tensor) and positions[0].size(1) < grid.shape[2:].numel():  # one window
+        kinds = {name.rpartition(".")[2] for name in tables}
+        known = {"position": "grid", "window": round(positions[0].size(1) ** 0.5)}
+        known |= {"shift": "attn_mask" in kinds, "adaptive": "adj_mask" in kinds}
     return known | ({"reduce_ratios": [ratios[i] for i in sorted(ratios)]} if tables and whole else {})
 
 

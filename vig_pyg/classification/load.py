@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import torch
 from vig_pyg.builders import create_model, list_models
 from vig_pyg.checkpoints.load import identify_variant
 from vig_pyg.config import PyramidViGConfig, variant_name
+from vig_pyg.family_config import HybridViGConfig
 from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.models import VisionGNN
 from vig_pyg.models.hub import find_folder, is_hub_name
@@ -20,6 +22,8 @@ from vig_pyg.models.read_model import read_model
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights import TABLE, convert, fetch, get_weights, load_weights, unwrap_state_dict
 from vig_pyg.weights.table import IMAGENET, imagenet_categories
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -175,14 +179,15 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
     else:
         if model_name != name:
             raise ValueError(f"{name} names published weights, but {weights} is given too: pass only {model_name}.")
-        state = convert(unwrap_state_dict(fetch(weights, progress=progress)[1]), "native")
+        published = unwrap_state_dict(fetch(weights, progress=progress)[1])
+        state = convert(published, "native")
         if "head.fc2.bias" not in state:
             variant = identify_variant(state)
             hint = f" (it looks like {variant})" if variant else ""
             raise ValueError(f"{weights} has no classifier{hint}, so it cannot predict classes.")
         model = create_model(model_name, num_classes=len(state["head.fc2.bias"]))
         model = model if position is None else _with_position(model, position)
-        load_weights(model, state, overridden=() if position is None else ["position"])
+        load_weights(model, published, overridden=() if position is None else ["position"])  # tables are compared
         names = _names(model)
         preprocessing = _usual(model_name, model)
     return ImageClassifier(name=name, model=model.eval(), class_names=names, preprocessing=preprocessing)
@@ -197,6 +202,13 @@ def _names(model: VisionGNN[Any]) -> list[str]:
 def _usual(name: str, model: VisionGNN[Any]) -> Preprocessing:
     """Return the published preprocessing of a model; if there is none, return one that keeps the whole short side."""
     size, channels = model.config.image_size, model.config.in_channels
+    if isinstance(model.config, HybridViGConfig):
+        _log.warning(
+            "%s: the published weights of this family expect ImageNet's mean and standard deviation of each color. "
+            "Images are normalized by 0.5 and 0.5 here, which reduces the accuracy of these weights. For the published "
+            "accuracy, normalize the images yourself and call the model. Weights trained with this library are right.",
+            name,
+        )
     crop_pct = TABLE[f"{name}:{IMAGENET}"].preprocessing.crop_pct if f"{name}:{IMAGENET}" in TABLE else 1.0
     return Preprocessing(image_size=size, in_channels=channels, crop_pct=crop_pct)
 

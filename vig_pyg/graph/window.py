@@ -40,7 +40,7 @@ class WindowGraph(nn.Module):
         shift: Row and column s in patches at which the second windows begin, from 0 to `window - 1`; a multiple of the
             pooling ratio too. A grid that is not larger than a window on both sides is not shifted, as published.
         adaptive: If true, a window at the border with a share p of the patches of a whole one has about p k neighbors:
-            :math:`\max(3, \lfloor k n / w^2 \rfloor)` for n patches.
+            :math:`\min(k, \max(3, \lfloor k n / w^2 \rfloor))` for n patches.
         position: `None`, `"official"` or `"grid"` (see `DilatedKNN`); positions count from the corner of the window.
         edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
             `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
@@ -118,7 +118,7 @@ class WindowGraph(nn.Module):
         if not self.adaptive or patches >= self.window**2:
             return self.search
         search = copy(self.search)
-        search.k = max(LEAST_NEIGHBORS, self.search.k * patches // self.window**2)
+        search.k = min(self.search.k, max(LEAST_NEIGHBORS, self.search.k * patches // self.window**2))
         return search
 
     def _found(

@@ -57,8 +57,12 @@ class _Logits(nn.Module):
         super().__init__()
         self.model = model
         self.config = model.body.config
-        self.pos_embed = model.body.pos_embed
         self.feature_info = model.body.feature_info
+
+    @property
+    def first_parameter(self) -> nn.Parameter:
+        """A parameter, which has the dtype and the device of the network."""
+        return self.model.body.first_parameter
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.model(images)["out"]
