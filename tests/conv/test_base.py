@@ -39,7 +39,7 @@ def of_sources(base):
 @pytest.mark.parametrize("name", CONVS)
 def test_a_subclass_with_messages_of_its_own_gets_them(name):
     base = CONVS[name]
-    conv = (of_both_ends if name in ("mr", "edge") else of_sources)(base)(16, 32).eval()
+    conv = (of_both_ends if name in ("mr", "edge", "mr_reversed") else of_sources)(base)(16, 32).eval()
     plain = base(16, 32).eval()
     plain.load_state_dict(conv.state_dict())
     assert plain.fuses() and not conv.fuses()
