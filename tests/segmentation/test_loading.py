@@ -4,10 +4,12 @@ import shutil
 import pytest
 import torch
 
+from tests.detection.scenes import change, make_coco
 from tests.segmentation.common import fit, plan
 from tests.segmentation.scenes import CLASSES, make_folder
 from vig_pyg import pvig_micro
 from vig_pyg.segmentation.loading import load_data, make_segmenter, read_run, with_epochs
+from vig_pyg.segmentation.records import read_mask
 
 
 def test_the_images_of_a_configuration(tmp_path):
@@ -64,3 +66,14 @@ def test_copies_and_similar_classes_are_logged(tmp_path, caplog):
 def test_no_run_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no config\.yaml"):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_an_unusable_outline_stops_a_run_unless_it_may_be_dropped(tmp_path, part):
+    sources = {name: make_coco(tmp_path / name, count=2, seed=i) for i, name in enumerate(("train", "val"))}
+    change(sources[part], lambda content: content["annotations"][0].update(segmentation=[[1, 2, 3, 4]]))
+    with pytest.raises(ValueError, match=r"annotation 1: the outline cannot be used.*--on-bad drop"):
+        load_data(plan(sources["train"], sources["val"]))
+    data = load_data(plan(sources["train"], sources["val"], on_bad="drop"))
+    source = (data.train_set if part == "train" else data.val_set).source
+    assert (read_mask(source.records[0], 3) == 255).any()

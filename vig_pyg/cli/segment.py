@@ -198,7 +198,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     how, where = _inference(args), device(args)
     import_own_code(args)
     run = load_segmenter(args.model)
-    data = open_source(args.source, classes=run.class_names)
+    data = open_source(args.source, classes=run.class_names, on_bad="drop")
     check_no_input([args.json, args.csv], data.files)
     with tqdm(total=len(data.records), unit="image", disable=True if args.quiet else None, leave=False) as bar:
         counts = evaluate_segmenter(

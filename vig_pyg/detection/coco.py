@@ -19,7 +19,13 @@ MAX_BYTES = 2**31
 _log = logging.getLogger(__name__)
 
 
-def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnBad = "drop") -> DetectionDataset:
+def read_coco(
+    path: str | Path,
+    images: str | Path | None = None,
+    *,
+    on_bad: OnBad = "drop",
+    content: dict[str, Any] | None = None,
+) -> DetectionDataset:
     """Read the images and objects of a COCO file.
 
     Labels are the positions of the categories, from 1, in the order of their IDs. Crowds (`iscrowd`) are marked.
@@ -31,6 +37,7 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
         images: The folder of the images. By default, the first of these folders that contains them: `images/` next to
             the file, the folder of the file, and, for a file `instances_NAME.json`, `NAME/` next to its folder.
         on_bad: How to handle boxes without area (see `clip_box`).
+        content: The content of the file (see `read_content`), if it has been read already.
 
     Raises:
         FileNotFoundError: If the file or an image does not exist.
@@ -42,7 +49,7 @@ def read_coco(path: str | Path, images: str | Path | None = None, *, on_bad: OnB
         FileNotFoundError: There is no COCO file at /nowhere.json.
     """
     path = Path(path)
-    content = read_content(path)
+    content = read_content(path) if content is None else content
     entries = {key: _entries(content, key, path) for key in ("images", "annotations", "categories")}
     ids = [_value(as_whole, entry, "id", f"images[{i}]", path) for i, entry in enumerate(entries["images"])]
     names = [_name(entry, f"image {i}", "file_name", path) for i, entry in zip(ids, entries["images"], strict=True)]

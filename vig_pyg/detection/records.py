@@ -162,7 +162,31 @@ def _is_there(segmentation: Any) -> bool:
 
 def _outlined(thing: Annotation, record: ImageRecord, source: DetectionDataset) -> Annotation | None:
     """Return the object with its checked outline, or `None` if it has no usable outline."""
-    where, segmentation = f"{source.title}: {record.path}, {thing.name}", thing.segmentation
+    try:
+        return replace(thing, segmentation=outline_of(thing, record, source.title))
+    except OutlineError as error:
+        report(str(error), source.on_bad)
+        return None
+
+
+def outline_of(thing: Annotation, record: ImageRecord, title: str) -> Outline:
+    """Return the checked outline of an object; that of a crowd without one is its box.
+
+    Args:
+        thing: The object.
+        record: Its image.
+        title: Name of the source for messages.
+
+    Raises:
+        OutlineError: If the outline is missing or cannot be used; the message names the image and the object.
+
+    Example:
+        >>> image = ImageRecord(Path("a.jpg"), 1, (30, 40))
+        >>> outline_of(Annotation((1, 1, 3, 3), 1), image, "few")
+        Traceback (most recent call last):
+        vig_pyg.detection.masks.OutlineError: few: a.jpg, an object: the outline cannot be used: it has no outline
+    """
+    where, segmentation = f"{title}: {record.path}, {thing.name}", thing.segmentation
     if thing.crowd and not _is_there(segmentation):
         x1, y1, x2, y2 = thing.box
         segmentation = [x1, y1, x2, y1, x2, y2, x1, y2]
@@ -171,11 +195,10 @@ def _outlined(thing: Annotation, record: ImageRecord, source: DetectionDataset) 
             raise OutlineError("it has no outline")
         outline = read_outline(segmentation, record.size)
     except OutlineError as error:
-        report(f"{where}: the outline cannot be used: {error}", source.on_bad)
-        return None
+        raise OutlineError(f"{where}: the outline cannot be used: {error}") from error
     if outline.ignored and not isinstance(segmentation, Outline):
         _log.warning("%s: dropped %d polygons without area in the image.", where, outline.ignored)
-    return replace(thing, segmentation=outline)
+    return outline
 
 
 def report(message: str, on_bad: OnBad) -> None:

@@ -80,7 +80,8 @@ class SegmentationConfig(TrainConfig):
         model: Size of the PyramidViG.
         options: Options of the network and of the PyramidViG by their names, such as `out_channels` or
             `drop_path_rate` (see `SegmenterOptions`); the number of classes comes from the data.
-        on_bad: How to handle an image whose mask cannot be used: `stop`, or `drop` it with a warning.
+        on_bad: How to handle an image that cannot be read or whose mask cannot be used: `stop`, or `drop` it with a
+            warning. In COCO's format of objects, the box of an object with an unusable outline is ignored instead.
         image_size: Length in pixels to which the short side of an image is resized, in training before it is zoomed;
             512 for ADE20K. null keeps the size.
         crop_size: Height and width in pixels of the crops on which the network is trained.

@@ -37,7 +37,7 @@ def evaluate_segmenter(
     Args:
         segmenter: The network (see `load_segmenter`).
         source: The images and masks, or their source (see `open_source`). Their classes are matched with those of the
-            network by name.
+            network by name. The box of an object whose outline cannot be used is not evaluated.
         how: Options for applying the network: whole images, sliding windows, flips.
         batch_size: Number of images in a batch.
         num_workers: Number of processes that read images.
@@ -52,7 +52,7 @@ def evaluate_segmenter(
         ValueError: If an image or a mask cannot be used, or has a class that the network does not have; the message
             has the name.
     """
-    labeled = source if isinstance(source, SegmentationDataset) else open_source(source)
+    labeled = source if isinstance(source, SegmentationDataset) else open_source(source, on_bad="drop")
     dataset = SegmentationSet(labeled.with_classes(segmenter.class_names), segmenter.preprocessing)
     batches = read_batches(dataset, batch_size, num_workers=num_workers, collate=collate)
     confusion = MulticlassConfusionMatrix(

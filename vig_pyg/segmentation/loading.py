@@ -38,8 +38,8 @@ def load_data(config: SegmentationConfig) -> SegmentationData:
             ...
         FileNotFoundError: There is no file or folder nowhere/train.
     """
-    train = open_source(config.train)
-    val = open_source(config.val, classes=train.class_names)
+    train = open_source(config.train, on_bad=config.on_bad)
+    val = open_source(config.val, classes=train.class_names, on_bad=config.on_bad)
     checked = check_masks(train, on_bad=config.on_bad)
     held_out = check_masks(val, on_bad=config.on_bad)
     _check_division(checked.data, held_out.data)

@@ -121,6 +121,8 @@ class OutlineMask:
         size: Height and width of the mask.
         outlines: The outline and the class of each object, whose class is `IGNORED` for crowds.
         background: The class of all other pixels.
+        unknown: Outlines, such as boxes, of objects whose pixels are not known; they are ignored, except where a
+            smaller object is in front.
 
     Example:
         >>> OutlineMask(Path("a.jpg"), (4, 5), [([1, 1, 3, 1, 3, 3, 1, 3], 2)]).read().max()
@@ -131,14 +133,17 @@ class OutlineMask:
     size: tuple[int, int]
     outlines: Sequence[tuple[Any, int]]
     background: int = 0
+    unknown: Sequence[Any] = ()
 
     def read(self) -> np.ndarray:
         """Read the mask (see `Mask`)."""
         labels = np.full(self.size, self.background, dtype=np.uint8)
-        objects = [(read_outline(outline, self.size), label) for outline, label in self.outlines]
+        parts = [(outline, label, label == IGNORED) for outline, label in self.outlines]
+        parts += [(outline, IGNORED, False) for outline in self.unknown]
+        objects = [(read_outline(outline, self.size), label, crowd) for outline, label, crowd in parts]
         # Crowds are drawn first, so that they cover no object. One mask at a time is decoded, because an image may have
         # hundreds of objects.
-        for outline, label in sorted(objects, key=lambda pair: (pair[1] != IGNORED, -pair[0].area())):
+        for outline, label, _ in sorted(objects, key=lambda part: (not part[2], -part[0].area())):
             labels[outline.mask() != 0] = label
         return labels
 

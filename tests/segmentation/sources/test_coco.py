@@ -40,6 +40,9 @@ def test_panoptic_segments_become_classes(tmp_path):
         (lambda c: c["images"][0].update(id="a"), "id: expected a int, got 'a'"),
         (lambda c: c["images"][0].update(file_name=None), "file_name: expected a str"),
         (lambda c: c.update(categories=3), "a list of objects 'categories'"),
+        (lambda c: c["categories"][0].update(name="sky "), "categories 9 and 5 are both called 'sky'"),
+        (lambda c: c["categories"][0].update(id=7), "the id 7 appears twice in categories"),
+        (lambda c: c["images"].append({**c["images"][0], "file_name": "1.jpg"}), "the id 10 appears twice in images"),
         (lambda c: c["annotations"][0].update(segments_info="x"), "a list of objects 'segments_info'"),
     ],
 )

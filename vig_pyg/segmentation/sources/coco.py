@@ -6,37 +6,38 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
-from vig_pyg._requirements import require
-from vig_pyg.detection.coco import read_coco, read_content
-from vig_pyg.segmentation.masks import IGNORED, OutlineMask, PanopticMask
-from vig_pyg.segmentation.records import SegmentationDataset, SegmentationRecord
+from vig_pyg.detection.coco import read_content
+from vig_pyg.segmentation.masks import IGNORED, PanopticMask
+from vig_pyg.segmentation.records import OnBad, SegmentationDataset, SegmentationRecord
+from vig_pyg.segmentation.sources.coco_instances import read_instances
 from vig_pyg.segmentation.sources.registry import register_format
-
-#: The class of pixels without an object, in instance annotations.
-BACKGROUND = "background"
 
 
 @register_format(
     "coco",
     form="FILE.json or FILE.json:IMAGES in COCO's panoptic or instance format",
     recognizes=lambda path, _: path.suffix == ".json",
+    has_objects=True,
 )
-def read_coco_classes(path: Path, part: str | None) -> SegmentationDataset:
+def read_coco_classes(path: Path, part: str | None, *, on_bad: OnBad = "stop") -> SegmentationDataset:
     """Read a file in COCO's panoptic or instance format.
 
     In the panoptic format, the masks are in the folder that has the file's name without `.json`, crowds and pixels
     without a segment are ignored, and the classes are the categories in the order of their IDs. In the instance format,
-    a class `background` comes before the categories, smaller objects are in front of larger ones, and crowds are
-    ignored.
+    a class `background` comes before the categories (a category of this name, in any case, is this class), smaller
+    objects are in front of larger ones, and crowds are ignored.
 
     Args:
         path: The JSON file.
         part: The folder of the images; by default `images/` next to the file, the folder of the file, or, for
             `panoptic_NAME.json` and `instances_NAME.json`, the folder `NAME/` next to the folder of the file.
+        on_bad: How to handle an object whose outline cannot be used: `"stop"` with an error, or `"drop"` it with a
+            warning. The pixels of its box are then ignored; if its box cannot be used either, its image is left out.
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If the file is in neither format; the message names the entry.
+        ValueError: If the file is in neither format, two categories have the same name, no object has an outline, or
+            one cannot be used and `on_bad` is `"stop"`; the message names the entry.
         ImportError: If pycocotools is missing, which outlines need.
 
     Example:
@@ -48,27 +49,18 @@ def read_coco_classes(path: Path, part: str | None) -> SegmentationDataset:
     annotations = content.get("annotations")
     if isinstance(annotations, list) and any(isinstance(one, dict) and "segments_info" in one for one in annotations):
         return _panoptic(path, content, part)
-    require("Reading outlines of objects", ["pycocotools"], "detection")
-    found = read_coco(path, part).outlined()
-    records = [
-        SegmentationRecord(
-            record.path,
-            OutlineMask(
-                record.path,
-                record.size,
-                [(one.segmentation, IGNORED if one.crowd else one.label) for one in record.annotations],
-            ),
-        )
-        for record in found.records
-    ]
-    return SegmentationDataset(found.title, records, [BACKGROUND, *found.class_names], read_files=[path])
+    return read_instances(path, content, part, on_bad)
 
 
 def _panoptic(path: Path, content: dict[str, Any], part: str | None) -> SegmentationDataset:
-    images = {_get(entry, "id", int, path): entry for entry in _list(content, "images", path)}
+    images = _by_id(content, "images", path)
     categories = {
-        _get(entry, "id", int, path): _get(entry, "name", str, path) for entry in _list(content, "categories", path)
+        number: _get(entry, "name", str, path).strip() for number, entry in _by_id(content, "categories", path).items()
     }
+    first: dict[str, int] = {}
+    for number, name in categories.items():
+        if first.setdefault(name, number) != number:
+            raise ValueError(f"{path}: the categories {first[name]} and {number} are both called {name!r}: rename one.")
     labels = {number: i for i, number in enumerate(sorted(categories))}
     masks = path.with_suffix("")
     folder = _folder(path, part, [_get(entry, "file_name", str, path) for entry in images.values()])
@@ -92,6 +84,17 @@ def _panoptic(path: Path, content: dict[str, Any], part: str | None) -> Segmenta
                 raise FileNotFoundError(f"There is no file {file}, which {path} names.")
     names = [categories[number] for number in sorted(categories)]
     return SegmentationDataset(path.stem, records, names, read_files=[path])
+
+
+def _by_id(content: dict[str, Any], key: str, path: Path) -> dict[int, dict[str, Any]]:
+    """Return the entries of a list by their IDs."""
+    found: dict[int, dict[str, Any]] = {}
+    for entry in _list(content, key, path):
+        number = _get(entry, "id", int, path)
+        if number in found:
+            raise ValueError(f"{path}: the id {number} appears twice in {key}.")
+        found[number] = entry
+    return found
 
 
 def _segments(entry: dict[str, Any], labels: dict[int, int], where: str) -> dict[int, int]:

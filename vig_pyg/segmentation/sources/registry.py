@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from vig_pyg._registry import Registry
-from vig_pyg.segmentation.records import SegmentationDataset
+from vig_pyg.segmentation.records import OnBad, SegmentationDataset
 
 #: A function `(path, part)`; the part is the text after the colon of the source, or `None`.
-Reader: TypeAlias = Callable[[Path, str | None], SegmentationDataset]
+Reader: TypeAlias = Callable[..., SegmentationDataset]
 Recognizes: TypeAlias = Callable[[Path, str | None], bool]
 
 
@@ -23,7 +24,8 @@ class Format:
         form: The form of the text that names a data set in this format, for help texts.
         recognizes: Function `(path, part)` that returns true if the source is a data set in this format. The part is
             the text after the colon of the source, or `None`.
-        read: Function that reads the data set.
+        read: Function `(path, part)` that reads the data set.
+        has_objects: If true, masks are made of objects, and `read` also has the option `on_bad` (see `open_source`).
 
     Example:
         >>> Format(form="FOLDER", recognizes=lambda path, part: True, read=lambda path, part: None).form
@@ -33,6 +35,7 @@ class Format:
     form: str
     recognizes: Recognizes
     read: Reader
+    has_objects: bool = False
 
 
 def _must_be_format(value: object) -> None:
@@ -44,7 +47,9 @@ def _must_be_format(value: object) -> None:
 FORMATS: Registry[Format] = Registry("mask format", advice="", check=_must_be_format)
 
 
-def register_format(name: str, *, form: str, recognizes: Recognizes) -> Callable[[Reader], Reader]:
+def register_format(
+    name: str, *, form: str, recognizes: Recognizes, has_objects: bool = False
+) -> Callable[[Reader], Reader]:
     """Register a format of images with masks; a decorator for the function that reads a data set.
 
     Args:
@@ -52,6 +57,8 @@ def register_format(name: str, *, form: str, recognizes: Recognizes) -> Callable
         form: The form of the text that names a data set, for help texts.
         recognizes: Function `(path, part)` that returns true if the source is a data set in this format. The part is
             the text after the colon of the source, or `None`.
+        has_objects: If true, masks are made of objects, and the function also has the option `on_bad` (see
+            `open_source`).
 
     Returns:
         A decorator that returns the function unchanged.
@@ -69,7 +76,7 @@ def register_format(name: str, *, form: str, recognizes: Recognizes) -> Callable
     """
 
     def decorate(read: Reader) -> Reader:
-        FORMATS.register(name)(Format(form, recognizes, read))
+        FORMATS.register(name)(Format(form, recognizes, read, has_objects))
         return read
 
     return decorate
@@ -85,13 +92,16 @@ def list_formats() -> list[str]:
     return list(FORMATS)
 
 
-def open_source(source: str | Path, *, classes: list[str] | None = None) -> SegmentationDataset:
+def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad: OnBad = "stop") -> SegmentationDataset:
     """Read images with masks from a source that is given as text.
 
     Args:
         source: The text, in the form of one of the formats, such as a folder with `images/`, `masks/` and
             `classes.txt`, or `FOLDER:LIST` for Pascal VOC.
         classes: Names of the classes to which the labels are matched by name; by default those of the source.
+        on_bad: How to handle an object whose outline cannot be used, in formats of objects: `"stop"` with an error, or
+            `"drop"` it with a warning, and ignore the pixels of its box; they are not background. (`check_masks` has
+            the same option for masks.)
 
     Raises:
         FileNotFoundError: If a file or folder does not exist.
@@ -110,7 +120,8 @@ def open_source(source: str | Path, *, classes: list[str] | None = None) -> Segm
         raise FileNotFoundError(f"There is no file or folder {path}.")
     for entry in FORMATS.values():
         if entry.recognizes(path, part):
-            found = entry.read(path, part)
+            read = partial(entry.read, on_bad=on_bad) if entry.has_objects else entry.read
+            found = read(path, part)
             return found if classes is None else found.with_classes(classes)
     forms = "; ".join(f"{name}: {entry.form}" for name, entry in FORMATS.items())
     raise ValueError(f"{text} has none of the known forms of images with masks. {forms}.")
