@@ -62,7 +62,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
     _add_inference(evaluate)
     add_files(evaluate)
-    add_loading(evaluate, batch_size=4)
+    add_loading(evaluate, batch_size=1)
     evaluate.add_argument("--quiet", action="store_true", help="show no progress")
     evaluate.set_defaults(run=_evaluate)
 

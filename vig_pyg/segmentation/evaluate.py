@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from vig_pyg.detection.load import find_device
 from vig_pyg.engine.read_batches import read_batches
 from vig_pyg.segmentation.data import SegmentationSet, collate
-from vig_pyg.segmentation.infer import Inference, probabilities
+from vig_pyg.segmentation.infer import Inference, label_maps
 from vig_pyg.segmentation.load import SemanticSegmenter
 from vig_pyg.segmentation.masks import IGNORED
 from vig_pyg.segmentation.module import count_pixels
@@ -27,7 +27,7 @@ def evaluate_segmenter(
     source: str | Path | SegmentationDataset,
     *,
     how: Inference = WHOLE,
-    batch_size: int = 4,
+    batch_size: int = 1,
     num_workers: int = 2,
     device: str | torch.device | None = None,
     progress: Callable[[int], object] | None = None,
@@ -39,7 +39,7 @@ def evaluate_segmenter(
         source: The images and masks, or their source (see `open_source`). Their classes are matched with those of the
             network by name. The box of an object whose outline cannot be used is not evaluated.
         how: Options for applying the network: whole images, sliding windows, flips.
-        batch_size: Number of images in a batch.
+        batch_size: Number of images in a batch. One by default, because the images are whole and may be large.
         num_workers: Number of processes that read images.
         device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
         progress: Function that is called after each batch with its number of images, for a progress bar.
@@ -62,9 +62,9 @@ def evaluate_segmenter(
     model, confusion = segmenter.model.to(where).eval(), confusion.to(where)
     for images, labels in batches:
         sizes = [(truth.size(0), truth.size(1)) for truth in labels]
-        found = probabilities(model, [image.to(where) for image in images], sizes, how)
-        for one, truth in zip(found, labels, strict=True):
-            count_pixels(confusion, one.argmax(0), truth)
+        found = label_maps(model, [image.to(where) for image in images], sizes, how)
+        for (_, one), truth in zip(found, labels, strict=True):
+            count_pixels(confusion, one, truth)
         if progress is not None:
             progress(len(sizes))
     counts: Tensor = confusion.compute().long().cpu()

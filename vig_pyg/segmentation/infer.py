@@ -1,11 +1,11 @@
-"""Class probabilities of the pixels of whole images, by one pass, sliding windows, and flipped copies.
+"""Class probabilities and labels of the pixels of whole images, by one pass, sliding windows, and flipped copies.
 
 Shapes: C classes, H x W pixels of the input, h x w pixels of the original image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,8 @@ from vig_pyg.segmentation.segmenter import logits_of
 
 #: Number of windows that are processed in one batch.
 WINDOWS = 8
+#: Number of values that are computed at once at the original size, where the classes of all pixels may need gigabytes.
+VALUES = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +70,96 @@ def probabilities(model: nn.Module, images: Sequence[Tensor], sizes: Sequence[Si
 
     Shapes: the results are `(num_classes, h_i, w_i)`.
     """
+    return [
+        one if tuple(one.shape[1:]) == tuple(size) else resize_map(one[None], size)[0]
+        for one, size in zip(_with_flips(model, images, how), sizes, strict=True)
+    ]
+
+
+@torch.inference_mode()
+def label_maps(
+    model: nn.Module, images: Sequence[Tensor], sizes: Sequence[Size], how: Inference
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the probability and the index of the most probable class at each pixel of each image.
+
+    The results are those of `max` over `probabilities`, which are not all computed at the original size at once.
+
+    Args:
+        model: The network, in evaluation mode.
+        images: Normalized images `(C, H_i, W_i)` on the device of the network, of any sizes.
+        sizes: Height and width of the results, which are those of the original images.
+        how: How the network is applied.
+
+    Shapes: the results are pairs of `(h_i, w_i)`, the second of int64.
+    """
+    if how.window is not None or how.flip:
+        found = _with_flips(model, images, how)
+        yield from (largest_class(one, size) for one, size in zip(found, sizes, strict=True))
+        return
+    for logits, size in zip(logits_of(model, list(images)), sizes, strict=True):
+        if tuple(logits.shape[1:]) != tuple(size):
+            yield largest_class(logits.float().softmax(0), size)
+        else:
+            yield _largest_share(logits)
+
+
+def largest_class(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the largest value at each pixel of a resized map, and its class; the whole map is never resized at once.
+
+    Args:
+        x: The map `(C, H, W)`.
+        size: Height and width of the results.
+
+    Shapes: `(C, H, W)` to two tensors `size`, the second of int64.
+
+    Example:
+        >>> largest_class(torch.tensor([[[0.0, 1.0]], [[0.5, 0.5]]]), (1, 4))[1]
+        tensor([[1, 1, 0, 0]])
+    """
+    if tuple(x.shape[1:]) == tuple(size):
+        values, classes = x.max(0)
+        return values, classes
+    best: tuple[Tensor, Tensor] | None = None
+    first = 0
+    for part in x.split(_at_once(x, size)):
+        values, classes = resize_map(part[None], size)[0].max(0)
+        if best is None:
+            best = values, classes
+        else:
+            more = values > best[0]  # of equal values the first class counts, as in `max`
+            best = torch.where(more, values, best[0]), torch.where(more, classes + first, best[1])
+        first += len(part)
+    assert best is not None
+    return best
+
+
+def _at_once(x: Tensor, size: Sequence[int]) -> int:
+    """Return the number of classes of a map `(C, H, W)` that are resized at once, so that the bits do not change.
+
+    On a CPU, torch has other functions, which round differently, for three channels, for a single pixel (whose layout
+    in memory is ambiguous), and for results with sides of up to 128 in total (which `VALUES` does not divide).
+    """
+    step = max(1, VALUES // (size[0] * size[1]))
+    if step >= len(x) or len(x) == 3 or x[0].numel() == 1:
+        return len(x)
+    return 2 if step == 3 or len(x) % step == 3 else step
+
+
+def _largest_share(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `logits.float().softmax(0).max(0)`, computed for some pixels at a time."""
+    # Softmax rounds the last pixels of an odd number in another way than vectors of pixels: parts are multiples of 64.
+    pixels = max(64, VALUES // len(logits) // 64 * 64)
+    parts = [part.float().softmax(0).max(0) for part in logits.flatten(1).split(pixels, 1)]  # parts of (C, h * w)
+    shares, classes = torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
+    return shares.view(logits.shape[1:]), classes.view(logits.shape[1:])  # (h * w,) -> (h, w)
+
+
+def _with_flips(model: nn.Module, images: Sequence[Tensor], how: Inference) -> list[Tensor]:
     found = _of_images(model, images, how)
     if how.flip:
         mirrored = _of_images(model, [image.flip(-1) for image in images], how)
-        found = [(one + other.flip(-1)) / 2 for one, other in zip(found, mirrored, strict=True)]
-    return [
-        one if tuple(one.shape[1:]) == tuple(size) else resize_map(one[None], size)[0]
-        for one, size in zip(found, sizes, strict=True)
-    ]
+        found = [one.add_(other.flip(-1)).div_(2) for one, other in zip(found, mirrored, strict=True)]
+    return found
 
 
 def _of_images(model: nn.Module, images: Sequence[Tensor], how: Inference) -> list[Tensor]:
@@ -100,7 +184,7 @@ def _by_windows(model: nn.Module, image: Tensor, window: Size, strides: Size) ->
             total[:, top : top + tall, left : left + wide] += found
             count[:, top : top + tall, left : left + wide] += 1
     assert total is not None
-    return total / count
+    return total.div_(count)
 
 
 def _starts(side: int, window: int, stride: int) -> list[int]:

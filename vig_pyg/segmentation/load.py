@@ -20,7 +20,7 @@ from vig_pyg.detection.pixels import as_pixels
 from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.models.hub import find_folder
 from vig_pyg.segmentation.builders import SEGMENTERS, SegmenterConfig, SegmenterOptions
-from vig_pyg.segmentation.infer import Inference, probabilities
+from vig_pyg.segmentation.infer import Inference, label_maps
 from vig_pyg.segmentation.options import check_own
 from vig_pyg.segmentation.preprocess import SegmentationPreprocessing, Size, read_preprocessing
 from vig_pyg.segmentation.segmenter import Segmenter
@@ -96,8 +96,7 @@ def segment(segmenter: SemanticSegmenter, pixels: Tensor, how: Inference) -> dic
     """
     where = next(segmenter.model.parameters()).device
     image = segmenter.preprocessing.of_pixels(pixels).to(where)
-    (found,) = probabilities(segmenter.model, [image], [(pixels.size(1), pixels.size(2))], how)
-    scores, labels = found.max(0)
+    ((scores, labels),) = label_maps(segmenter.model, [image], [(pixels.size(1), pixels.size(2))], how)
     kind = torch.uint8 if len(segmenter.class_names) <= 255 else torch.long
     return {"labels": labels.to("cpu", kind), "scores": scores.cpu()}
 

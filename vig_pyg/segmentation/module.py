@@ -9,7 +9,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.task import Task
 from vig_pyg.segmentation.config import SegmentationConfig
-from vig_pyg.segmentation.heads import resize_map
+from vig_pyg.segmentation.infer import largest_class
 from vig_pyg.segmentation.losses import class_weights, cross_entropy, dice_loss, ohem_cross_entropy
 from vig_pyg.segmentation.masks import IGNORED
 from vig_pyg.segmentation.metrics import scores_of
@@ -73,9 +73,8 @@ class SegmentationModule(Task):
     def validation_step(self, batch: tuple[list[Tensor], list[Tensor]], _: int) -> None:
         images, labels = batch
         for logits, truth in zip(logits_of(self.scored[0], images), labels, strict=True):
-            if logits.shape[1:] != truth.shape:  # the image was resized, but its mask was not
-                logits = resize_map(logits[None], truth.shape)[0]
-            count_pixels(self.confusion, logits.argmax(0), truth)
+            _, found = largest_class(logits, truth.shape)  # the image may have been resized, but its mask was not
+            count_pixels(self.confusion, found, truth)
 
     def on_validation_epoch_end(self) -> None:
         self.counts = self.confusion.compute().long()
