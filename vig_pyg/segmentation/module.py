@@ -73,7 +73,7 @@ class SegmentationModule(Task):
     def validation_step(self, batch: tuple[list[Tensor], list[Tensor]], _: int) -> None:
         images, labels = batch
         for logits, truth in zip(logits_of(self.scored[0], images), labels, strict=True):
-            _, found = largest_class(logits, truth.shape)  # the image may have been resized, but its mask was not
+            found = largest_class(logits, truth.shape)[1]  # the image may have been resized, but its mask was not
             count_pixels(self.confusion, found, truth)
 
     def on_validation_epoch_end(self) -> None:
