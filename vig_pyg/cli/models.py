@@ -24,10 +24,11 @@ def run(_: argparse.Namespace) -> None:
     from vig_pyg.builders import create_model, list_models
     from vig_pyg.macs import count_macs
 
-    print(f"{'model':12}  {'parameters, M':>13}  {'GMACs':>7}  {'at':>9}")
+    width = max(map(len, list_models()))
+    print(f"{'model':{width}}  {'parameters, M':>13}  {'GMACs':>7}  {'at':>9}")
     for name in list_models():
         model = create_model(name)
         side = model.config.image_size
         parameters = sum(p.numel() for p in model.parameters()) / 1e6
         macs = count_macs(model, (side, side)) / 1e9
-        print(f"{name:12}  {parameters:13.3f}  {macs:7.3f}  {side:4} x {side}", flush=True)
+        print(f"{name:{width}}  {parameters:13.3f}  {macs:7.3f}  {side:4} x {side}", flush=True)
