@@ -90,6 +90,8 @@ def test_all_faults_are_told_at_once():
     [(mine, other) for mine in ("vig_micro", "pvig_micro", "vig_tiny") for other in list_models() if mine != other],
 )
 def test_weights_of_another_variant_are_named(mine, other, format):
+    if format == "mmpretrain" and not other.startswith(("vig", "pvig", "wignet")):
+        pytest.skip("mmpretrain has no format for this family")
     model = create_model(mine)
     before = copied(model)
     with torch.device("meta"):

@@ -11,6 +11,8 @@ import zipfile
 from io import BytesIO
 from typing import BinaryIO
 
+import torch
+
 from vig_pyg.checkpoints._pickle import MOST_PICKLE, Box, Machine
 
 #: The first values in files of torch before version 1.6.
@@ -92,3 +94,14 @@ def _check_legacy(file: BinaryIO, size: int) -> None:
         raise ValueError("it does not hold the storages of its tensors")  # torch would return uninitialized memory
     if sum(8 + count for count in body.storages.values()) > rest + len(start) - file.tell():
         raise ValueError("it is shorter than its tensors")
+
+
+def forget_unread_tensors() -> None:
+    """Remove the sparse tensors of a file that could not be read from the list of those that torch will validate.
+
+    torch validates sparse tensors at the end of `torch.load`, and keeps those of a load that failed in between. So the
+    next file of the same thread would be refused or warned about because of them.
+    """
+    left = getattr(getattr(torch.serialization, "_serialization_tls", None), "sparse_tensors_to_validate", None)
+    if isinstance(left, list):
+        left.clear()

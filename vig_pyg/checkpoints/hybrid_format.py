@@ -140,8 +140,9 @@ def hybrid_native_names(state: Mapping[str, Any]) -> dict[str, str]:
         state: The published state dict, for which `hybrid_style` is not `None`.
 
     Example:
-        >>> hybrid_native_names({"stem.stem.0.bias": 0, "backbone.1.0.conv.0.bias": 0})["backbone.1.0.conv.0.bias"]
-        'stages.1.downsample.0.bias'
+        >>> state = {"stem.stem.0.bias": 0, "backbone.1.0.conv.0.weight": 0}
+        >>> hybrid_native_names(state)["backbone.1.0.conv.0.weight"]
+        'stages.1.downsample.0.weight'
     """
     style = hybrid_style(state)
     assert style is not None

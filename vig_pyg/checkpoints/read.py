@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg.checkpoints._pickle import HoldsMoreError
-from vig_pyg.checkpoints._torch_file import check_torch_file
+from vig_pyg.checkpoints._torch_file import check_torch_file, forget_unread_tensors
 from vig_pyg.checkpoints.formats import State, shorten
 from vig_pyg.checkpoints.metadata import KEY, kept_text, with_text
 
@@ -188,6 +188,7 @@ def _read_torch(path: Path) -> object:
                 # The warnings are about the pickle's protocol.
                 warnings.catch_warnings(action="ignore", category=UserWarning),
             ):
+                forget_unread_tensors()
                 return torch.load(file, map_location="cpu", weights_only=True)
         except HoldsMoreError as error:
             raise ValueError(

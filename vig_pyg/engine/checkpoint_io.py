@@ -12,7 +12,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 
 from vig_pyg._io.output import write_file
 from vig_pyg._io.text import error_text
-from vig_pyg.checkpoints._torch_file import check_records
+from vig_pyg.checkpoints._torch_file import check_records, forget_unread_tensors
 
 #: Entries of every checkpoint that Lightning writes for this package.
 ENTRIES = ("state_dict", "epoch", "global_step", "loops", "callbacks", "optimizer_states")
@@ -40,6 +40,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         with path.open("rb") as file:
             check_records(file, path.stat().st_size)
         # `weights_only` is explicit, because the default depends on Lightning's version and on environment variables
+        forget_unread_tensors()
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
