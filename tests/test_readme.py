@@ -7,6 +7,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+GUIDES = {path.name: path for path in sorted((ROOT / "examples" / "guides").glob("*.md"))}
+DOCUMENTS = [ROOT / "README.md", *GUIDES.values()]
+each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+
+
+def guide(name):
+    return GUIDES[f"{name}.md"].read_text()
 
 
 @pytest.fixture
@@ -35,44 +42,50 @@ def test_lists_name_all_that_is_registered():
     from vig_pyg import list_convs, list_graphs, list_models
     from vig_pyg.classification.readers import list_readers
 
-    assert all(f'"{name}"' in README for name in list_convs())
-    assert all(f'| `"{name}"`' in README for name in list_graphs())
-    assert all(f"`{name}`" in README for name in list_models())
-    assert all(f"`{prefix}/" in README for prefix in list_readers())
+    models = README + guide("family")
+    assert all(f'"{name}"' in README and f'"{name}"' in guide("graphs") for name in list_convs())
+    assert all(f'| `"{name}"`' in guide("graphs") for name in list_graphs())
+    assert all(f"`{name}`" in models for name in list_models())
+    assert all(f"`{prefix}/" in guide("training") for prefix in list_readers())
 
 
-def test_python_examples_run(registries):
-    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) >= 4
+@each_document
+def test_python_examples_run(path, registries):
     scope = {}
-    for block in blocks:
+    for block in re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL):
         exec(block, scope)
-    assert scope["logits"].shape == (2, 10)
-    assert [m.shape[1] for m in scope["maps"]] == [48, 96, 240, 384]
-    assert scope["edge_index"].shape[0] == 2
-    import torch
+    if path.name == "README.md":
+        assert scope["logits"].shape == (2, 10)
+        assert [m.shape[1] for m in scope["maps"]] == [48, 96, 240, 384]
+    if path.name == "graphs.md":
+        assert scope["edge_index"].shape[0] == 2
+    if "rings" in scope:
+        import torch
 
-    assert scope["rings"].eval()(torch.rand(2, 3, 32, 32)).isfinite().all()
+        assert scope["rings"].eval()(torch.rand(2, 3, 32, 32)).isfinite().all()
 
 
 def test_tables_are_those_of_the_result_files(benchmarks):
     import readme
 
     assert "fuse()" in readme.inference()
-    assert all(f"<!-- {name} -->\n| " in README for name in readme.TABLES)
-    assert readme.rendered(README) == README
+    texts = [path.read_text() for path in DOCUMENTS]
+    assert list(readme.DOCUMENTS) == DOCUMENTS
+    assert all(any(f"<!-- {name} -->\n| " in text for text in texts) for name in readme.TABLES)
+    assert all(readme.rendered(text) == text for text in texts)
 
 
 def test_the_table_of_weights_is_that_of_the_package():
     from vig_pyg import weights
 
-    assert f"<!-- weights -->\n{weights.as_markdown()}\n<!-- /weights -->" in README
+    assert f"<!-- weights -->\n{weights.as_markdown()}\n<!-- /weights -->" in guide("weights")
 
 
-def test_commands_exist():
+@each_document
+def test_commands_exist(path):
     from vig_pyg.cli import _parser
 
-    lines = README.replace("\\\n", " ")
+    lines = path.read_text().replace("\\\n", " ")
     for line in re.findall(r"^(?:uv run|torchrun .*--no-python) vig-pyg ([^#\n]*[^#\n\s])", lines, flags=re.MULTILINE):
         args = _parser().parse_args(shlex.split(line))
         assert callable(args.run)
@@ -80,9 +93,35 @@ def test_commands_exist():
             args.make_parser().parse_flags(args.argv)
 
 
-def test_pictures_exist():
-    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
-        assert (ROOT / path).is_file()
+@each_document
+def test_python_files_of_commands_exist(path):
+    for file in re.findall(r"\b((?:examples|tests)/[\w/]+\.py)", path.read_text()):
+        assert (ROOT / file).is_file(), file
+
+
+def anchors(text):
+    """The names that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_document
+def test_links_and_pictures_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        found = (path.parent / file).resolve() if file else path
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found.read_text()), target
+
+
+def test_the_first_page_is_short_and_lists_every_guide():
+    assert len(README.splitlines()) <= 200
+    for name, path in GUIDES.items():
+        title = path.read_text().splitlines()[0]
+        assert title.startswith("# ") and title.endswith("?")
+        assert f"| {title[2:]} | [" in README and f"(examples/guides/{name})" in README
 
 
 def test_the_ci_runs_the_test_command():

@@ -1,4 +1,4 @@
-"""The README's script for SLURM, under a `srun` and a `scontrol` that are played on this machine."""
+"""The guide's script for SLURM, under a `srun` and a `scontrol` that are played on this machine."""
 
 import os
 import random
@@ -35,8 +35,9 @@ SMALL = "--image-size 32 --epochs 4 --batch-size 4 --accelerator cpu --checkpoin
 
 
 def script(data, run):
-    """The README's script with a small network on a few images."""
-    blocks = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    """The guide's script with a small network on a few images."""
+    guide = (ROOT / "examples" / "guides" / "scale-out.md").read_text()
+    blocks = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", guide, flags=re.DOTALL)
     assert len(blocks) == 1
     given = "--preset imagenet --data /shared/imagenet --model pvig_small"
     assert given in blocks[0] and "RUN=/shared/runs/pvig_small" in blocks[0]

@@ -1,4 +1,4 @@
-"""Writes the tables of the newest result files into the README.
+"""Writes the tables of the newest result files into the README and the guides.
 
 uv run python examples/benchmarks/readme.py
 """
@@ -12,7 +12,9 @@ from typing import Any
 
 from harness import RESULTS, table
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "examples" / "guides").glob("*.md")))
+PEER = "swin_tiny_patch4_window7_224"
 GPU_MODELS = ("pvig_small", "vig_small")
 GPU_PEERS = ("Swin-T", "DeiT-S", "ConvNeXt-T")
 GPU_RATIOS = {"reference": "x reference", "floor": "of the floor", "Swin-T": "of Swin-T"}
@@ -50,6 +52,31 @@ def inference() -> str:
         }
         for (model, precision), networks in by_run.items()
     ]
+    return with_source(rows, result)
+
+
+def inference_short() -> str:
+    """The two small models: the reference, ours, and the peer of timm that is nearest in multiply-accumulates."""
+    result = newest("inference_cpu")
+    peers_of = {"vig_small": ("DeiT-S", "deit_small_patch16_224"), "pvig_small": ("Swin-T", PEER)}
+    rows = []
+    for model, (name, peer) in peers_of.items():
+        for precision in ("float32", "bfloat16"):
+            found = {
+                row["network"]: row["images/s"]
+                for row in result["rows"]
+                if (row["model"], row["precision"]) == (model, precision)
+            }
+            rows.append(
+                {
+                    "model": model,
+                    "precision": precision,
+                    "reference": f"{found['reference']:.1f}",
+                    "ours": f"{found['fused']:.1f}",
+                    "ours / reference": found["fused"] / found["reference"],
+                    "peer of timm": f"{name}, {found[peer]:.1f}",
+                }
+            )
     return with_source(rows, result)
 
 
@@ -108,9 +135,8 @@ def memory() -> str:
     return with_source([{column: row[column] for column in columns} for row in result["rows"]], result)
 
 
-def gpu() -> str:
+def gpu_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each mode, model and batch on a GPU, in images per second."""
-    result = newest("gpu")
     tables: dict[tuple[str, str, int], dict[str, dict[str, Any]]] = {}
     for row in result["rows"]:
         if "images/s" in row and row["mode"].startswith(("inference", "training")):
@@ -125,9 +151,27 @@ def gpu() -> str:
         peaks = [f"{by_name[name]['peak GiB']:.2f}" if name in by_name else "" for name in ("ours", "reference")]
         memory = {"ours, GiB": peaks[0], "reference, GiB": peaks[1]}
         rows.append({"mode": mode, "model": model, "batch": batch, **speeds, **ratios, **memory})
+    return rows
+
+
+def with_gpu(rows: list[dict[str, Any]], result: dict[str, Any]) -> str:
+    """A table and the GPU that it was measured on."""
     env = result["environment"]
     source = f"{env['date']}, {result['device']}, torch {env['torch']}, Triton {env['triton']}, commit {env['commit']}"
     return f"{table(rows)}\n\n{source}"
+
+
+def gpu() -> str:
+    """All modes and batches."""
+    result = newest("gpu")
+    return with_gpu(gpu_rows(result), result)
+
+
+def gpu_short() -> str:
+    """Batches of 128."""
+    result = newest("gpu")
+    columns = ("mode", "model", "reference", "ours", "Swin-T", "DeiT-S", "ours / reference")
+    return with_gpu([{c: row[c] for c in columns} for row in gpu_rows(result) if row["batch"] == 128], result)
 
 
 def _speed(row: dict[str, Any] | None) -> str:
@@ -146,6 +190,8 @@ def recompiles() -> str:
 
 
 TABLES = {
+    "inference_short": inference_short,
+    "gpu_short": gpu_short,
     "inference": inference,
     "peers": peers,
     "training": training,
@@ -156,7 +202,7 @@ TABLES = {
 
 
 def rendered(text: str) -> str:
-    """The README with its tables written anew."""
+    """A document with its tables written anew."""
     for name, make in TABLES.items():
         body = f"<!-- {name} -->\n{make()}\n<!-- /{name} -->"
         text = re.sub(rf"<!-- {name} -->.*<!-- /{name} -->", lambda _, body=body: body, text, flags=re.DOTALL)
@@ -164,4 +210,5 @@ def rendered(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(rendered(README.read_text()))
+    for document in DOCUMENTS:
+        document.write_text(rendered(document.read_text()))

@@ -207,7 +207,7 @@ def get_weights(name: str) -> Weights:
 
 
 def as_markdown() -> str:
-    """Return the table of published weights in Markdown, as in the README.
+    """Return the table of published weights in Markdown, as in `examples/guides/weights.md`.
 
     Example:
         >>> as_markdown().splitlines()[0][:28]
