@@ -6,11 +6,23 @@ import torch
 from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 
 from tests.common import calibrated
-from vig_pyg import DilatedKNN, PyramidViG, ViG, export
+from vig_pyg import DilatedKNN, GreedyViG, PyramidViG, ViG, export
+from vig_pyg.conv import list_convs
 from vig_pyg.export import to_onnx
+from vig_pyg.graph import list_graphs
 from vig_pyg.ops import _knn
 
 FAMILIES = [ViG, PyramidViG]
+#: A small model with one graph block in each stage.
+ONE_EACH = {
+    "channels": (16, 16, 24, 32),
+    "local_depths": (0, 0, 0, 0),
+    "graph_depths": (1, 1, 1, 1),
+    "head_channels": 16,
+    "num_classes": 5,
+    "image_size": 64,
+    "graph_scale": 1.0,
+}
 onnx = pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
 quiet = pytest.mark.filterwarnings("ignore")  # exporters warn of their own code
 
@@ -110,6 +122,42 @@ def test_onnx_files_give_the_logits_of_the_model(family, conv, tmp_path):
             errors.append((torch.from_numpy(got) - want).abs().amax(1) / want.std())
     # the median over images: where two sources are equally near, rounding decides, and an image may differ
     assert torch.cat(errors).median() < 1e-4
+
+
+def in_fours(names):
+    """The names in tuples of four, filled up with the first ones: the graphs of the stages of a few models."""
+    return [tuple((names + names)[i : i + 4]) for i in range(0, len(names), 4)]
+
+
+DRAWN = ("random",)
+EVERY = [name for name in list_graphs() if name not in DRAWN]
+
+
+@quiet
+@pytest.mark.parametrize("graphs", in_fours(EVERY))
+def test_every_graph_is_exported_with_the_edges_of_eager(graphs, tmp_path):
+    """One file holds four graphs, one for each stage; the batch size is open."""
+    model = GreedyViG("small", **ONE_EACH, graph=graphs).eval()
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    program = torch.export.export(model, (torch.rand(2, 3, 64, 64),), dynamic_shapes=(batch,)).module()
+    with torch.no_grad():
+        for count in (1, 3):
+            images = torch.rand(count, 3, 64, 64)
+            assert spread(program(images), model(images)) < 1e-4
+    if importlib.util.find_spec("onnxruntime") is not None:
+        to_onnx(model, tmp_path / "model.onnx")  # compares the logits of nine images
+
+
+@quiet
+@pytest.mark.parametrize("conv", list_convs())
+def test_a_graph_whose_number_of_edges_depends_on_the_image_is_exported_with_every_operator(conv):
+    options = {**ONE_EACH, "graph_depths": (0, 1, 0, 0)}
+    model = GreedyViG("small", **options, conv=conv, graph="axial_threshold").eval()
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    program = torch.export.export(model, (torch.rand(2, 3, 64, 64),), dynamic_shapes=(batch,)).module()
+    with torch.no_grad():
+        for images in (torch.rand(3, 3, 64, 64), torch.zeros(1, 3, 64, 64)):  # black: no neighbor but the patch itself
+            torch.testing.assert_close(program(images), model(images), atol=1e-4, rtol=1e-4)
 
 
 @quiet

@@ -7,8 +7,9 @@ executed. Operators and graphs are stored by their registered names, or by their
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from vig_pyg.checkpoints.metadata import to_safetensors
 from vig_pyg.config import MODELS, ModelConfig, variant_config
 from vig_pyg.config_schema import check_names, options_of
 from vig_pyg.conv import CONVS
-from vig_pyg.graph import GRAPHS, DilatedKNN
+from vig_pyg.graph import GRAPHS, DilatedKNN, each_graph, map_graphs
 from vig_pyg.interchange import FOREIGN, foreign_entries
 from vig_pyg.preprocess import Preprocessing
 
@@ -128,18 +129,32 @@ def describe_config(config: ModelConfig) -> dict[str, Any]:
     Args:
         config: The configuration.
 
+    Raises:
+        ValueError: If the graphs of the stages cannot be told apart by their names.
+
     Example:
         >>> from vig_pyg.config import VIG_VARIANTS
         >>> describe_config(VIG_VARIANTS["tiny"])["conv"]
         'mr'
     """
     values = {field.name: getattr(config, field.name) for field in fields(config)}
-    if values["graph"] is DilatedKNN and "position" in values:
+    graphs = each_graph(config.graph)
+    if any(graph is DilatedKNN for graph in graphs) and values.get("position") is not None:
+        if any(graph in (None, "knn") for graph in graphs):
+            raise ValueError(
+                f"graph={graphs}: DilatedKNN itself uses no positions, and 'knn' those of "
+                f"position={values['position']!r}, but both have the name 'knn': write position=None, or one of them "
+                "for all stages."
+            )
         values["position"] = None  # without options, `DilatedKNN` uses no positions, like "knn" with position=None
     for name, registry in (("conv", CONVS), ("graph", GRAPHS)):
-        if callable(values[name]):
-            values[name] = registry.name_of(values[name]) or _place(values[name])
+        values[name] = map_graphs(partial(_named, name_of=registry.name_of), values[name])
     return values
+
+
+def _named(value: Any, *, name_of: Callable[[object], str | None]) -> Any:
+    """Return the name of a callable, and any other value as it is."""
+    return name_of(value) or _place(value) if callable(value) else value
 
 
 def read_config(path: Path, *, what: str = "the configuration of a model") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from vig_pyg._integers import check_whole_numbers
 from vig_pyg._registry import Registry
 from vig_pyg.conv import ConvFactory
-from vig_pyg.graph import Engine, GraphFactory, Precision
+from vig_pyg.graph import Engine, Graphs, Precision, StageGraph, map_graphs, refuse_search_options, stage_graphs
 from vig_pyg.position import PositionMode
 
 Config = TypeVar("Config", bound="ModelConfig")
@@ -26,16 +26,14 @@ class ModelConfig:
             limits the dilation. Images of other sizes are accepted, because the embedding is resized to their grid.
         patch_size: Side length in pixels of a patch of the first stage, a power of two.
         k: Number of neighbors of each patch. A pair is interpolated linearly from the first block to the last.
-        dilation: If true, the spacing of the neighbors increases by one every four blocks, as long as the grid has
-            `k * dilation` nodes.
+        dilation: If true, the spacing of the neighbors increases by one every four blocks while it fits the grid.
         stochastic: If true, training draws random neighbors among the `k * dilation` nearest (see `DilatedKNN`).
         epsilon: Probability of a random draw if `stochastic` is on; the published value is 0.2.
         knn_engine: Implementation of the neighbor search: `"auto"`, `"dense"` or `"torch_cluster"` (see `DilatedKNN`).
-        knn_precision: Precision of the neighbor search on a GPU: `"highest"`, `"high"` or `"medium"` (see
-            `DilatedKNN`).
+        knn_precision: Precision of this search on a GPU: `"highest"`, `"high"` or `"medium"` (see `DilatedKNN`).
         conv: A name from `vig_pyg.conv.list_convs()`, or a callable `(in_channels, out_channels) -> Module`.
         graph: A name from `vig_pyg.graph.list_graphs()`, or a callable `(k, dilation) -> builder` (see
-            `vig_pyg.graph.Builder`). `None` means `"knn"`, which is `DilatedKNN`.
+            `vig_pyg.graph.Builder`). `None` means `"knn"`, which is `DilatedKNN`. A list holds one for each stage.
         heads: Number of heads of the linear layers in the graph convolutions; the published value is 4.
         ffn_ratio: Hidden width of the FFN divided by the width of its input; the published value is 4.
         head_channels: Hidden width of the classifier; the published value is 1024.
@@ -43,7 +41,7 @@ class ModelConfig:
         dropout: Dropout probability before the last linear layer of the classifier.
 
     Raises:
-        ValueError: If a number is out of range, or an option of `DilatedKNN` is set for another graph.
+        ValueError: If a number is out of range, or the graphs fit neither the stages nor the options of the search.
 
     Example:
         >>> ViGConfig(depth=2, channels=48, num_classes=10, k=5).override({"k": 7}).k
@@ -61,7 +59,7 @@ class ModelConfig:
     knn_engine: Engine = "auto"
     knn_precision: Precision = "highest"
     conv: str | ConvFactory = "mr"
-    graph: str | GraphFactory | None = None
+    graph: Graphs = None
     heads: int = 4
     ffn_ratio: int = 4
     head_channels: int = 1024
@@ -72,7 +70,8 @@ class ModelConfig:
         check_whole_numbers(self, "k", several=None)
         check_whole_numbers(self, "in_channels", "image_size", "patch_size", "heads", "ffn_ratio", "head_channels")
         check_whole_numbers(self, "num_classes", least=0, expected="0 (pooled features) or more")
-        if self.graph is not None and self.graph != "knn":
+        object.__setattr__(self, "graph", map_graphs(lambda graph: graph, self.graph))  # a list becomes a tuple
+        if all(graph is not None and graph != "knn" for graph in self.stage_graphs):
             self._check_graph()
 
     @property
@@ -84,6 +83,16 @@ class ModelConfig:
     def num_blocks(self) -> int:
         """Number of blocks of all stages."""
         raise NotImplementedError
+
+    @property
+    def stage_depths(self) -> tuple[int, ...]:
+        """Number of Graphers in each stage."""
+        return (self.num_blocks,)
+
+    @property
+    def stage_graphs(self) -> tuple[StageGraph, ...]:
+        """The graph of each stage."""
+        return stage_graphs(self.graph, len(self.stage_depths))
 
     @property
     def smallest_grid(self) -> int:
@@ -104,8 +113,7 @@ class ModelConfig:
 
     def drop_paths(self) -> list[float]:
         """Return the stochastic depth probability of each block."""
-        steps = max(self.num_blocks - 1, 1)
-        return [self.drop_path_rate * i / steps for i in range(self.num_blocks)]
+        return [self.drop_path_rate * i / max(self.num_blocks - 1, 1) for i in range(self.num_blocks)]
 
     def override(self: Config, overrides: Mapping[str, Any]) -> Config:
         """Return a copy with some fields changed.
@@ -123,14 +131,7 @@ class ModelConfig:
         return replace(self, **overrides)
 
     def _check_graph(self) -> None:
-        """Raise `ValueError` if an option of `DilatedKNN` is set, because another builder would ignore it."""
-        defaults = {f.name: f.default for f in fields(self)}
-        for name in ("stochastic", "epsilon", "knn_engine", "knn_precision", "position"):
-            if name in defaults and getattr(self, name) != defaults[name]:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is an option of DilatedKNN and has no effect with graph=...: "
-                    f"leave one of them out, or pass graph=functools.partial(DilatedKNN, ...) with all its options."
-                )
+        refuse_search_options({f.name: (getattr(self, f.name), f.default) for f in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +153,8 @@ class ViGConfig(ModelConfig):
     k: int | tuple[int, int] = (9, 18)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_whole_numbers(self, "depth", "channels")
+        super().__post_init__()
 
     @property
     def num_blocks(self) -> int:
@@ -195,17 +196,19 @@ class PyramidViGConfig(ModelConfig):
     patch_size: int = 4
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_whole_numbers(self, "depths", "channels", "reduce_ratios", several=True)
-        if not len(self.depths) == len(self.channels) == len(self.reduce_ratios) >= 1:
-            raise ValueError(
-                f"depths, channels and reduce_ratios need one entry for each stage, got {self.depths}, "
-                f"{self.channels} and {self.reduce_ratios}."
-            )
+        stages = self.depths, self.channels, self.reduce_ratios
+        if len({len(one) for one in stages}) != 1 or not self.depths:
+            raise ValueError(f"depths, channels and reduce_ratios need one entry for each stage, got {stages}.")
+        super().__post_init__()
 
     @property
     def num_blocks(self) -> int:
         return sum(self.depths)
+
+    @property
+    def stage_depths(self) -> tuple[int, ...]:
+        return self.depths
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -265,10 +268,9 @@ def register_model(name: str, config: Config) -> Config:
     return MODELS.register(name)(config)
 
 
-for _name, _vig in VIG_VARIANTS.items():
-    register_model(f"vig_{_name}", _vig)
-for _name, _pvig in PYRAMID_VIG_VARIANTS.items():
-    register_model(f"pvig_{_name}", _pvig)
+for _family, _variants in (("vig", VIG_VARIANTS), ("pvig", PYRAMID_VIG_VARIANTS)):
+    for _name, _config in _variants.items():
+        register_model(f"{_family}_{_name}", _config)
 
 
 def variant_name(config: ModelConfig) -> str | None:

@@ -22,7 +22,7 @@ from vig_pyg._registry import Registry, is_import_path
 from vig_pyg.config import ModelConfig, PyramidViGConfig, variant_config
 from vig_pyg.conv import CONVS
 from vig_pyg.family_config import HybridViGConfig, WiGNetConfig
-from vig_pyg.graph import ENGINES, GRAPHS, PRECISIONS
+from vig_pyg.graph import ENGINES, GRAPHS, PRECISIONS, has_stages
 from vig_pyg.position import POSITION_MODES
 from vig_pyg.preprocess import Preprocessing
 
@@ -67,6 +67,12 @@ def registered(registry: Registry[Any]) -> Check:
     return check
 
 
+def _graphs(value: Any, where: str) -> Any:
+    """Check the name of a graph, or a list with one for each stage."""
+    one = optional(registered(GRAPHS))
+    return listing(one, 1, 8)(value, where) if has_stages(value) else one(value, where)
+
+
 _K = whole(1, 4_096)
 _OPTIONS: dict[str, Check] = {
     "num_classes": whole(0, 100_000),
@@ -80,7 +86,7 @@ _OPTIONS: dict[str, Check] = {
     "knn_engine": choice(ENGINES),
     "knn_precision": choice(PRECISIONS),
     "conv": registered(CONVS),
-    "graph": optional(registered(GRAPHS)),
+    "graph": _graphs,
     "heads": whole(1, 1_024),
     "ffn_ratio": whole(1, 64),
     "head_channels": whole(1, 65_536),
@@ -166,14 +172,16 @@ def check_size(config: ModelConfig, image_size: int, where: str) -> None:
             f"{where} describes a model with {config.num_blocks} blocks: at most {BLOCKS_LIMIT} are allowed."
         )
     side = max(image_size, config.image_size)
-    nodes = math.ceil(side / config.patch_size) ** 2
-    of_axes = dict.fromkeys(("axial", "axial_rings", "axial_threshold"), 2 * math.isqrt(nodes))
-    neighbors = {"complete": nodes, "cross": 5, **of_axes}.get(str(config.graph), max(config.k_range))
-    if nodes * neighbors > EDGES_LIMIT:
-        raise ValueError(
-            f"{where} describes graphs of {nodes} patches with {neighbors} neighbors each (images with {side} pixels "
-            f"per side in patches of {config.patch_size}): more than {EDGES_LIMIT} edges of one image are refused."
-        )
+    for stage, graph in enumerate(config.stage_graphs):
+        nodes = math.ceil(side / (config.patch_size * 2**stage)) ** 2
+        of_axes = dict.fromkeys(("axial", "axial_rings", "axial_threshold"), 2 * math.isqrt(nodes))
+        neighbors = {"complete": nodes, "cross": 5, **of_axes}.get(str(graph), max(config.k_range))
+        if nodes * neighbors > EDGES_LIMIT:
+            raise ValueError(
+                f"{where} describes graphs of {nodes} patches with {neighbors} neighbors each (images with {side} "
+                f"pixels per side in patches of {config.patch_size * 2**stage}): more than {EDGES_LIMIT} edges of one "
+                "image are refused."
+            )
 
 
 def check_weights_hold(make: Callable[[], nn.Module], weights: Path, where: str) -> None:

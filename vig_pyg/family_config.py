@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 from vig_pyg.config import ModelConfig, PyramidViGConfig, register_model
 from vig_pyg.conv import ConvFactory
-from vig_pyg.graph import GraphFactory
+from vig_pyg.graph import Graphs, WindowGraph, map_graphs
 from vig_pyg.position import PositionMode
 
 
@@ -53,7 +53,7 @@ class HybridViGConfig(ModelConfig):
     graph_scale: float | None = 1e-5
     layer_scale: float | None = 1e-5
     distillation: bool = False
-    graph: str | GraphFactory | None = "axial_rings"
+    graph: Graphs = "axial_rings"
     conv: str | ConvFactory = "mr"
     patch_size: int = 4
     heads: int = 1
@@ -61,7 +61,6 @@ class HybridViGConfig(ModelConfig):
     drop_path_rate: float = 0.1
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         stages = self.channels, self.local_depths, self.graph_depths, self.hops
         if len({len(one) for one in stages}) != 1 or not self.channels:
             raise ValueError(
@@ -73,10 +72,15 @@ class HybridViGConfig(ModelConfig):
                 f"hops and conv_ratio must be at least 1 and position_kernel at least 0, got {self.hops}, "
                 f"{self.conv_ratio} and {self.position_kernel}."
             )
+        super().__post_init__()
 
     @property
     def num_blocks(self) -> int:
         return sum(self.local_depths) + sum(self.graph_depths)
+
+    @property
+    def stage_depths(self) -> tuple[int, ...]:
+        return self.graph_depths
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -119,7 +123,7 @@ class GreedyViGConfig(HybridViGConfig):
         20
     """
 
-    graph: str | GraphFactory | None = "axial_threshold"
+    graph: Graphs = "axial_threshold"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +135,7 @@ class MobileViGv2Config(HybridViGConfig):
         768
     """
 
-    graph: str | GraphFactory | None = "cross"
+    graph: Graphs = "cross"
     head_channels: int = 512
 
     def drop_paths(self) -> list[float]:
@@ -164,24 +168,27 @@ class WiGNetConfig(PyramidViGConfig):
     window: int = 8
     shift: bool = True
     adaptive: bool = True
-    graph: str | GraphFactory | None = "window"
+    graph: Graphs = "window"
     position: PositionMode | None = "grid"
     reduce_ratios: tuple[int, ...] = (1, 1, 1, 1)
     dilation: bool = False
     image_size: int = 256
 
     def __post_init__(self) -> None:
+        # the class itself stands for its name, because `config.json` holds the name
+        named = map_graphs(lambda graph: "window" if graph is WindowGraph else graph, self.graph)
+        object.__setattr__(self, "graph", named)
         super().__post_init__()
         if self.window < 1:
             raise ValueError(f"window must be at least 1, got {self.window}.")
         changed = [
             name for name in ("window", "shift", "adaptive") if getattr(self, name) != _default(type(self), name)
         ]
-        if self.graph != "window" and changed:
+        if "window" not in self.stage_graphs and changed:
             raise ValueError(f"{', '.join(changed)}: these options of graph='window' have no effect on another graph.")
 
     def _check_graph(self) -> None:
-        if self.graph == "window" and self.position != "grid":  # the windows have positions; the rest is checked
+        if "window" in self.stage_graphs and self.position != "grid":  # the windows have positions; the rest is checked
             replace(self, position="grid")
         else:
             super()._check_graph()

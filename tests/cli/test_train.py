@@ -1,3 +1,4 @@
+import argparse
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from tests.cli.common import QUICK, fails
 from tests.images import make_folder
 from vig_pyg.classification.module import Classifier
 from vig_pyg.cli import main
+from vig_pyg.cli._options import import_own_code
+from vig_pyg.graph import GRAPHS
 
 LONGER = [*QUICK, "--epochs", "2"]
 
@@ -90,6 +93,34 @@ def test_flags_are_over_the_file(capsys, tmp_path):
     assert (found["lr"], found["epochs"], found["seed"], found["mixup"]) == (0.25, 8, 3, 0.5)
     assert (found["augmentation"]["flip"], found["augmentation"]["crop"]) == (0, None)
     assert found["options"] == {"k": 5, "conv": "gin", "depth": 2}
+
+
+def test_a_graph_for_each_stage_is_a_list(capsys, tmp_path):
+    graphs = ["axial", "axial", "window", "knn"]
+    given = "--model", "pvig_micro", "--graph"
+    found = printed(capsys, *given, "[axial, axial, window, knn]")
+    assert found["options"]["graph"] == graphs
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(found))
+    assert printed(capsys, "--config", tmp_path / "a.yaml") == found
+    assert printed(capsys, *given, "axial")["options"]["graph"] == "axial"
+    run = "train", "--out", tmp_path / "run", *QUICK[2:], *given
+    assert "graph has 2 entries, ('axial', 'knn'), but the model has 4 stages" in fails(capsys, *run, "[axial, knn]")
+    assert "Unknown graph 'axia'" in fails(capsys, *run, "[axial, axia, knn, knn]")
+    assert "graph must be a name or a callable" in fails(capsys, *run, "[axial, 3, knn, knn]")
+    assert not (tmp_path / "run").exists()
+
+
+def test_several_graphs_of_one_s_own_are_imported(monkeypatch, tmp_path):
+    text = "from vig_pyg.graph import GridGraph\ndef One(k, d): return GridGraph()\ndef Two(k, d): return GridGraph()\n"
+    (tmp_path / "stage_graphs_of_mine.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = [f"stage_graphs_of_mine:{name}" for name in ("One", "Two")]
+    try:
+        import_own_code(argparse.Namespace(conv=None, graph=f"[{', '.join(names)}]"))
+        assert set(names) <= set(GRAPHS)
+    finally:
+        for name in names:
+            GRAPHS.remove(name)
 
 
 def test_what_is_printed_can_be_fed_back(capsys, tmp_path):
@@ -213,6 +244,7 @@ def test_a_resumed_run_imports_no_code_that_the_user_did_not_name(tmp_path, caps
     for options in (
         {"conv": "evil_ops:MyConv"},
         {"graph": "evil_ops:Ring"},
+        {"graph": ["axial", "evil_ops:Ring", "knn", "knn"]},
         {"conv": {"class_path": "evil_ops.MyConv"}},
         {"head": {"class_path": "evil_ops.MyConv", "init_args": {}}},
     ):

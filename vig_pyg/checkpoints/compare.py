@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from vig_pyg.checkpoints.metadata import describe, place_of
 from vig_pyg.config import ModelConfig, PyramidViGConfig
 from vig_pyg.conv import CONVS
-from vig_pyg.graph import GRAPHS
+from vig_pyg.graph import GRAPHS, each_graph, has_stages, stage_graphs
 
 #: The options on which the neighbors depend, by graph name. A graph of the user may depend on k and dilation.
 _OF_GRAPH: dict[str, tuple[str, ...]] = {
@@ -90,10 +90,12 @@ def compare(theirs: Mapping[str, Any], config: ModelConfig) -> Comparison:
     ours = describe(config)
     names = ["conv", "graph"] + ["reduce_ratios"] * isinstance(config, PyramidViGConfig)
     unnamed = None in (theirs.get("graph"), ours["graph"])
-    if unnamed or _same(theirs["graph"], ours["graph"]):
-        of_graph = _OF_GRAPH.get(ours["graph"] or "", ("k", "dilation"))
-        names += [name for name in of_graph if name not in _OF_FAMILY or name in ours]
-        names += ["position"] * (ours["graph"] == "window" and "window" in ours)  # the windows of WiGNet have positions
+    if unnamed or _same_graphs(theirs["graph"], ours["graph"]):
+        graphs = each_graph(ours["graph"])
+        of_graphs = (name for graph in graphs for name in _OF_GRAPH.get(str(graph), ("k", "dilation")))
+        names += [name for name in dict.fromkeys(of_graphs) if name not in _OF_FAMILY or name in ours]
+        if "window" in graphs and "window" in ours and "position" not in names:
+            names.append("position")  # the windows of WiGNet have positions
     if not isinstance(config, PyramidViGConfig) and ours["position"] is theirs.get("position") is None:
         names = [name for name in names if name != "position"]  # a ViG has no option `position`
     unknown = [name for name in names if not _said(name, theirs, ours)]
@@ -101,7 +103,7 @@ def compare(theirs: Mapping[str, Any], config: ModelConfig) -> Comparison:
     found = [
         Difference(name, theirs[name], ours[name])
         for name in known
-        if name not in ("k", "dilation") and not _same(theirs[name], ours[name])
+        if name not in ("k", "dilation") and not (_same_graphs if name == "graph" else _same)(theirs[name], ours[name])
     ]
     of_blocks, note = _neighbors(theirs, config, known)
     return Comparison((*found, *of_blocks), tuple(unknown), note)
@@ -116,6 +118,14 @@ def _same(one: Any, two: Any) -> bool:
     if isinstance(one, str) and isinstance(two, str):
         return any(_same_name(first, second) for first in _names(one) for second in _names(two))
     return _plain(one) == _plain(two)
+
+
+def _same_graphs(one: Any, two: Any) -> bool:
+    """True if two values of `graph` mean the same graphs; one for all stages is equal to it for each stage."""
+    count = next((len(value) for value in (one, two) if has_stages(value)), 1)
+    if any(has_stages(value) and len(value) != count for value in (one, two)):
+        return False
+    return count > 0 and all(map(_same, stage_graphs(one, count), stage_graphs(two, count)))
 
 
 def _names(name: str) -> list[str]:

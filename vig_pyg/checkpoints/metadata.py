@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import CONVS
-from vig_pyg.graph import DilatedKNN, Reuse
+from vig_pyg.graph import DilatedKNN, Reuse, each_graph, has_stages
 
 #: Name of the entry, in the header of a file and in a state dict's `_metadata`.
 KEY = "vig_pyg.config"
@@ -30,7 +30,8 @@ def describe(config: ModelConfig) -> dict[str, Any]:
 
     A registered callable is represented by its name in `CONVS` or `GRAPHS`, any other callable by its qualified name,
     and one without a unique name (a lambda, or a nested function) by `None`. A `graph` that is `DilatedKNN` with
-    options is represented by `"knn"` and its `position`.
+    options is represented by `"knn"` and its `position`. A graph for each stage is a list of names, or `None` if one of
+    them has no name.
 
     Args:
         config: The configuration.
@@ -42,17 +43,27 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     """
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     position = values.get("position")
-    graph: Any = "knn" if config.graph is None else config.graph
-    if graph is DilatedKNN:
-        graph, position = "knn", None
-    elif isinstance(graph, partial) and graph.func is DilatedKNN and not graph.args and graph.keywords.keys() <= _FREE:
-        graph, position = "knn", graph.keywords.get("position")
+    found = [_named_graph(graph, position) for graph in each_graph(config.graph)]
+    names = [name for name, _ in found]
+    graph = (None if None in names else names) if has_stages(config.graph) else names[0]
+    positions = list(dict.fromkeys(one for name, one in found if name == "knn"))
+    if positions:  # several only if the stages search with different positions
+        position = positions[0] if len(positions) == 1 else positions
     conv: Any = config.conv
     if isinstance(conv, partial) and conv.func in CONVS.values() and conv.keywords.keys() <= {"heads"}:
         conv = conv if conv.args else conv.func
     ours = {operator: name for name, operator in CONVS.items()}
-    values |= {"conv": ours.get(conv) or place_of(conv), "graph": place_of(graph), "position": position}
+    values |= {"conv": ours.get(conv) or place_of(conv), "graph": graph, "position": position}
     return {"family": type(config).__name__.removesuffix("Config"), **values}
+
+
+def _named_graph(graph: Any, position: Any) -> tuple[str | None, Any]:
+    """Return the name of a graph, and the positions of its search, by default those of the configuration."""
+    if graph is None or graph is DilatedKNN:
+        return "knn", position if graph is None else None
+    if isinstance(graph, partial) and graph.func is DilatedKNN and not graph.args and graph.keywords.keys() <= _FREE:
+        return "knn", graph.keywords.get("position")
+    return place_of(graph), position
 
 
 def to_text(config: ModelConfig) -> str:

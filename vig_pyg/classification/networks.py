@@ -14,7 +14,7 @@ from vig_pyg.classification.data import ImageData
 from vig_pyg.config import variant_config
 from vig_pyg.config_schema import check_size, options_of
 from vig_pyg.conv import resolve_conv
-from vig_pyg.graph import resolve_graph
+from vig_pyg.graph import each_graph, resolve_graph
 from vig_pyg.models import VisionGNN
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,8 @@ def check_names(name: str, options: dict[str, Any]) -> None:
     """
     base = variant_config(name)
     resolve_conv(options.get("conv", base.conv), heads=base.heads)
-    resolve_graph(options.get("graph", base.graph))
+    for graph in each_graph(options.get("graph", base.graph)):
+        resolve_graph(graph)
 
 
 def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int) -> VisionGNN[Any]:
@@ -66,7 +67,8 @@ def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int
             options_of(name)(options, "the run: options")
         raise
     resolve_conv(config.conv, heads=config.heads)
-    resolve_graph(config.graph)
+    for graph in config.stage_graphs:
+        resolve_graph(graph)
     checked = options_of(name)(options, "the run: options")
     check_size(config, size, "the run")
     patches = math.ceil(config.image_size / config.patch_size) ** 2

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vig_pyg._io.bounded_yaml import parse_yaml
 from vig_pyg._io.output import check_free, check_no_input
 from vig_pyg._io.text import csv_text, terminal_text
 from vig_pyg.cli._own_code import import_own
@@ -55,14 +56,20 @@ def add_model(command: argparse.ArgumentParser) -> None:
 
 def add_own_code(command: argparse.ArgumentParser) -> None:
     """Add options for the user's operator and graph; code is never imported just because a folder names it."""
-    for kind, what, example in (("conv", "operator", "my_ops:MyConv"), ("graph", "graph builder", "my_graphs:Ring")):
+    for kind, what, example in (
+        ("conv", "operator", "my_ops:MyConv"),
+        ("graph", "graph builder", "my_graphs:Ring, or of several as [my_graphs:Ring, my_graphs:Star]"),
+    ):
         text = f"import path of your own {what}, if the model was trained with one, such as {example}"
         command.add_argument(f"--{kind}", metavar="MODULE:NAME", help=text)
 
 
 def import_own_code(args: argparse.Namespace) -> None:
     """Import the operator and the graph of the options of `add_own_code`."""
-    import_own({"options": {"conv": args.conv, "graph": args.graph}})
+    graph = args.graph
+    if isinstance(graph, str) and graph.startswith("["):
+        graph = parse_yaml(graph, where="--graph")
+    import_own({"options": {"conv": args.conv, "graph": graph}})
 
 
 def add_loading(command: argparse.ArgumentParser, *, batch_size: int = 32) -> None:

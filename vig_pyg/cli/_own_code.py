@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 def import_own(values: Mapping[str, Any]) -> None:
     """Import objects that `options.conv`, `options.graph`, `model` and `data` name by a path such as `my_ops:MyConv`.
 
+    The value of `options.graph` may be a list with one graph for each stage.
+
     Modules in the current folder are also found. Call this function only with values that the user wrote, because an
     untrusted file of a run or model must not cause an import.
 
@@ -31,7 +33,8 @@ def import_own(values: Mapping[str, Any]) -> None:
     named = {key: options.get(key) for key in ("conv", "graph")} if isinstance(options, Mapping) else {}
     named |= {key: values[f"options.{key}"] for key in ("conv", "graph") if f"options.{key}" in values}
     named |= {key: values.get(key) for key in ("model", "data")}
-    for kind, path in named.items():
+    places = [(kind, path) for kind, value in named.items() for path in (value if isinstance(value, list) else [value])]
+    for kind, path in places:
         if isinstance(path, str) and is_import_path(path) and not os.path.lexists(path):
             # Python does not search the current folder for an installed command.
             if (here := os.getcwd()) not in sys.path:

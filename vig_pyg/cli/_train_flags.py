@@ -32,7 +32,7 @@ def network_flags() -> dict[str, str]:
         "conv": f"operator of the graph convolution: {', '.join(list_convs())}, or one of your own as an import path "
         "such as my_ops:MyConv",
         "graph": f"graph builder, which chooses the neighbors: {', '.join(list_graphs())}, or an import path such as "
-        "my_graphs:Ring",
+        "my_graphs:Ring; a list such as [axial, axial, window, knn] has one for each stage",
         "k": "number of neighbors of each patch, or two numbers for the first and the last block such as [9, 18]",
         "patch_size": "side of a patch in pixels, a power of two",
     }
@@ -102,7 +102,8 @@ class TrainFlags:
             flag = f"--{key.removeprefix('options.')}"
             if given != own:
                 raise ValueError(f"--resume keeps all values of the run: {path} has another {flag}.")
-            if isinstance(own, str) and is_import_path(own) and key not in self.values:
+            code = [one for one in (own if isinstance(own, list) else [own]) if isinstance(one, str)]
+            if any(map(is_import_path, code)) and key not in self.values:
                 raise ValueError(f"{path} names the code {own}: pass {flag} {own} too if you trust it.")
         return str(path), {**values, **{key: self.values[key] for key in FREE if key in self.values}}
 

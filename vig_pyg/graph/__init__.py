@@ -21,6 +21,16 @@ from vig_pyg.graph.complete import CompleteGraph  # isort: skip
 from vig_pyg.graph.random_graph import RandomGraph  # isort: skip
 from vig_pyg.graph.resolver import resolve_graph, sound_edges, sound_graph
 from vig_pyg.graph.reuse import Reuse
+from vig_pyg.graph.stages import (
+    Graphs,
+    StageGraph,
+    each_graph,
+    has_stages,
+    map_graphs,
+    refuse_search_options,
+    resolve_graphs,
+    stage_graphs,
+)
 from vig_pyg.graph.static import StaticGraph
 from vig_pyg.ops import PRECISIONS, Precision
 
@@ -38,21 +48,29 @@ __all__ = [
     "Edges",
     "Engine",
     "GraphFactory",
+    "Graphs",
     "GridGraph",
     "LogGraph",
     "Precision",
     "RandomGraph",
     "Reuse",
+    "StageGraph",
     "StaticGraph",
     "ThresholdAxialGraph",
     "WindowGraph",
+    "each_graph",
+    "has_stages",
     "list_graphs",
+    "map_graphs",
+    "refuse_search_options",
     "register_graph",
     "resolve_graph",
+    "resolve_graphs",
     "shrink",
     "sound_edges",
     "sound_graph",
     "split_edges",
+    "stage_graphs",
     "with_edge_attr",
 ]
 

@@ -19,7 +19,7 @@ from vig_pyg.conv import ConvFactory, resolve_conv
 from vig_pyg.data import BatchLayout, Maps, map_images, pool_maps, to_batch, to_maps, to_nodes
 from vig_pyg.foreign_batch import check_patches, pool_batch, sorted_layout, to_batch_in_order
 from vig_pyg.fuse import fuse
-from vig_pyg.graph import DilatedKNN, GraphFactory, resolve_graph
+from vig_pyg.graph import DilatedKNN, GraphFactory, resolve_graphs
 from vig_pyg.head import ClassifierHead
 from vig_pyg.layers import FFN
 from vig_pyg.models.check_images import check_images
@@ -97,13 +97,13 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
     def _make_blocks(self) -> Iterator[partial[Block]]:
         """Yield a factory for each block, in order; its arguments are the width and `reduce_ratio`."""
-        config, (conv, graph) = self.config, self._factories()
-        make = partial(_block, conv=conv, graph=graph, ffn_ratio=config.ffn_ratio)
-        for (k, dilation), drop_path in zip(config.neighbors(), config.drop_paths(), strict=True):
-            yield partial(make, k=k, dilation=dilation, drop_path=drop_path)
+        config, (conv, graphs) = self.config, self._factories()
+        make = partial(_block, conv=conv, ffn_ratio=config.ffn_ratio)
+        for graph, (k, dilation), drop_path in zip(graphs, config.neighbors(), config.drop_paths(), strict=True):
+            yield partial(make, graph=graph, k=k, dilation=dilation, drop_path=drop_path)
 
-    def _factories(self) -> tuple[ConvFactory, GraphFactory]:
-        """The factories of the operators and of the graph builders."""
+    def _factories(self) -> tuple[ConvFactory, list[GraphFactory]]:
+        """The factory of the operators, and the factory of the graph builder of each Grapher."""
         config = self.config
         knn = partial(
             DilatedKNN,
@@ -113,7 +113,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
             knn_precision=config.knn_precision,
             position=self._position,
         )
-        return resolve_conv(config.conv, heads=config.heads), resolve_graph(config.graph, knn=knn)
+        return resolve_conv(config.conv, heads=config.heads), resolve_graphs(config.graph, config.stage_depths, knn=knn)
 
     def _new_head(self, num_classes: int) -> ClassifierHead:
         hidden, dropout = self.config.head_channels, self.config.dropout

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from vig_pyg._io.text import error_text
-from vig_pyg.artifact import CONFIG, WEIGHTS, write_config, write_weights
+from vig_pyg.artifact import CONFIG, WEIGHTS, describe_config, write_config, write_weights
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import CONVS
-from vig_pyg.graph import GRAPHS
+from vig_pyg.graph import GRAPHS, each_graph
 from vig_pyg.models.read_model import read_model
 from vig_pyg.preprocess import Preprocessing
 
@@ -186,13 +186,14 @@ class HubMixin(
     def _check_can_be_loaded(self) -> None:
         """Raise `ValueError` if the model could not be loaded again after saving."""
         for name, registry in (("conv", CONVS), ("graph", GRAPHS)):
-            value = getattr(self.config, name)
-            if callable(value) and registry.name_of(value) is None:
-                raise ValueError(
-                    f"{name}={value!r} is code, which {CONFIG} cannot contain: save only the weights with "
-                    "torch.save(model.state_dict(), path), and load them into a model with the same callable. Or "
-                    f'register it with @vig_pyg.register_{name}("name"), before saving and again before loading.'
-                )
+            for value in each_graph(getattr(self.config, name)):
+                if callable(value) and registry.name_of(value) is None:
+                    raise ValueError(
+                        f"{name}={value!r} is code, which {CONFIG} cannot contain: save only the weights with "
+                        "torch.save(model.state_dict(), path), and load them into a model with the same callable. Or "
+                        f'register it with @vig_pyg.register_{name}("name"), before saving and again before loading.'
+                    )
+        describe_config(self.config)
         assert isinstance(self, nn.Module)
         with torch.device("meta"):
             fresh = type(self)(self.config)

@@ -77,8 +77,8 @@ class HybridViG(VisionGNN[ConfigT]):
 
     def _graphers(self) -> Iterator[dict[str, Any]]:
         """Yield the options of each Grapher that do not depend on its width."""
-        conv, graph = self._factories()
-        for k, spacing in self.config.neighbors():
+        conv, graphs = self._factories()
+        for graph, (k, spacing) in zip(graphs, self.config.neighbors(), strict=True):
             yield {"conv": conv, "graph": graph, "k": k, "dilation": spacing}
 
     def _graph_block(self, width: int, options: dict[str, Any], drop_path: float) -> Block:

@@ -41,9 +41,10 @@ class WiGNet(PyramidViG):
     def _make_blocks(self) -> Iterator[partial[Block]]:
         config = self.config
         assert isinstance(config, WiGNetConfig)
-        places = [i for depth in config.depths for i in range(depth)]
-        for make, place in zip(super()._make_blocks(), places, strict=True):
-            if config.graph != "window":
+        stages = zip(config.depths, config.stage_graphs, strict=True)
+        places = [(i, graph) for depth, graph in stages for i in range(depth)]
+        for make, (place, graph) in zip(super()._make_blocks(), places, strict=True):
+            if graph != "window":
                 yield make
                 continue
             shift = config.window // 2 if config.shift and place % 2 else 0
