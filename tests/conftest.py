@@ -130,3 +130,13 @@ def pytest_collection_modifyitems(config, items):
 def same_random_numbers():
     """Each test draws the same numbers, alone or among others."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser without a window; selenium is imported where it is needed only."""
+    from tests.browser import open_browser
+
+    driver = open_browser()
+    yield driver
+    driver.quit()

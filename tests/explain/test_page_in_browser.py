@@ -1,41 +1,19 @@
 """The page in a real browser, without a window: what is lit must be what `edge_index` says."""
 
-import os
-from shutil import which
-
 import pytest
 import torch
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.browser import needs_browser
 from tests.explain.common import model_of
 from vig_pyg.explain import save_html
 
-CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
-DRIVER = which("chromedriver")
 HEIGHT, WIDTH = 40, 60  # not square; pvig_micro's last pooled cells are cut at the right border
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER) and not os.environ.get("CI_BROWSER"),
-    reason="no chromium with chromedriver here (apt-get install chromium chromium-driver)",
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    assert CHROMIUM and DRIVER, "CI_BROWSER is set, but there is no chromium with chromedriver"
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,900"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+pytestmark = needs_browser
 
 
 class Page:
