@@ -37,6 +37,7 @@ CORE = {
     "artifact",
     "builders",
     "family_builders",
+    "backbones",
 }
 #: What each room may import of the others. `_warnings` comes before everything, and nobody imports `cli`.
 ROOMS = {
@@ -96,6 +97,7 @@ ROOMS = {
         "_io",
         "ops",
     },
+    "backbones": {"_io", "artifact", "config", "config_schema", "graph", "models", "weights"},
     "testing": {"models", "conv", "graph", "data"},
     "macs": {"models"},
     "export": {"models", "data", "graph", "ops"},
@@ -125,6 +127,7 @@ ROOMS = {
     "detection": {
         "_requirements",
         "artifact",
+        "backbones",
         "checkpoints",
         "_io",
         "config",
@@ -141,6 +144,7 @@ ROOMS = {
         "_registry",
         "_requirements",
         "artifact",
+        "backbones",
         "checkpoints",
         "_io",
         "config",

@@ -172,10 +172,13 @@ def check_size(config: ModelConfig, image_size: int, where: str) -> None:
             f"{where} describes a model with {config.num_blocks} blocks: at most {BLOCKS_LIMIT} are allowed."
         )
     side = max(image_size, config.image_size)
-    for stage, graph in enumerate(config.stage_graphs):
-        nodes = math.ceil(side / (config.patch_size * 2**stage)) ** 2
-        of_axes = dict.fromkeys(("axial", "axial_rings", "axial_threshold"), 2 * math.isqrt(nodes))
-        neighbors = {"complete": nodes, "cross": 5, **of_axes}.get(str(graph), max(config.k_range))
+    for stage, (graph, depth) in enumerate(zip(config.stage_graphs, config.stage_depths, strict=True)):
+        hop = config.hops[stage] if isinstance(config, HybridViGConfig) and config.dilation else 1
+        length = math.ceil(side / (config.patch_size * 2**stage))
+        nodes = length**2 if depth else 0
+        rings = dict.fromkeys(("axial_rings", "axial_threshold"), 2 * math.ceil(length / hop))
+        of_graph = {"complete": nodes, "cross": 5, "axial": 2 * length, **rings}
+        neighbors = of_graph.get(str(graph), max(config.k_range))
         if nodes * neighbors > EDGES_LIMIT:
             raise ValueError(
                 f"{where} describes graphs of {nodes} patches with {neighbors} neighbors each (images with {side} "

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 #: Short names of options of the detector, with their help.
 DETECTOR = {
-    "weights_backbone": "classification weights for the PyramidViG, such as imagenet1k, a file or a URL; the first "
+    "weights_backbone": "classification weights for the backbone, such as imagenet1k, a file or a URL; the first "
     "stages and all batch norms are then frozen",
     "min_size": "length in pixels to which the short side of an image is resized (default: 800); of several such as "
     "[480, 640, 800], training draws one for each image, and evaluation uses the last",

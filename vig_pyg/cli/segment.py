@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 #: Short names of options of the network, with their help.
 SEGMENTER = {
-    "weights_backbone": "classification weights for the PyramidViG, such as imagenet1k, a file or a URL",
+    "weights_backbone": "classification weights for the backbone, such as imagenet1k, a file or a URL",
     "out_channels": "width of the feature pyramid of the head (default: 256)",
 }
 SOURCE = (

@@ -1,4 +1,4 @@
-"""A backbone of a PyramidViG and a feature pyramid network on its four feature maps.
+"""A backbone of a Vision GNN pyramid and a feature pyramid network on its four feature maps.
 
 Shapes: B images, C_s channels and H_s x W_s cells of stage s.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +18,11 @@ from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 from vig_pyg.data import Maps
 from vig_pyg.detection.norm import NormMode, freeze_norms, set_norms
 from vig_pyg.detection.transform import RaggedImages
-from vig_pyg.models import PyramidViG
+from vig_pyg.models import VisionGNN
 
 
 class PyramidFeatures(nn.Module):
-    """PyramidViG and a feature pyramid network: the backbone of torchvision's detectors.
+    """A pyramid of a Vision GNN and a feature pyramid network: the backbone of torchvision's detectors.
 
     The network processes every image at its own size, as a ragged batch. Therefore padding never becomes a node of the
     graph, or part of the statistics of a batch norm. Only the final maps are padded with zeros to a common size, and
@@ -44,6 +45,7 @@ class PyramidFeatures(nn.Module):
         ValueError: If `stages`, `trainable_layers` or `norm` is out of range.
 
     Example:
+        >>> from vig_pyg import PyramidViG
         >>> backbone = PyramidFeatures(PyramidViG("micro"), out_channels=16).eval()
         >>> maps = backbone(RaggedImages([torch.rand(3, 30, 40), torch.rand(3, 17, 64)], 16))
         >>> [tuple(m.shape) for m in maps.values()]
@@ -52,7 +54,7 @@ class PyramidFeatures(nn.Module):
 
     def __init__(
         self,
-        body: PyramidViG,
+        body: VisionGNN[Any],
         *,
         out_channels: int = 256,
         stages: Sequence[int] = (1, 2, 3, 4),
@@ -82,7 +84,7 @@ class PyramidFeatures(nn.Module):
         parts, (height, width) = images.images, images.shape[2:]
         same = len({part.shape for part in parts}) == 1
         # This calls the method of the class, because timm's version of a pyramid returns more than maps.
-        maps = PyramidViG.forward_intermediates(
+        maps = VisionGNN.forward_intermediates(
             self.body, torch.stack(parts) if same else parts, [s - 1 for s in self.stages]
         )
         sizes = [(height // stride, width // stride) for stride in self.strides]
@@ -120,7 +122,7 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x * mask
 
 
-def freeze_layers(body: PyramidViG, trainable_layers: int) -> None:
+def freeze_layers(body: VisionGNN[Any], trainable_layers: int) -> None:
     """Freeze all layers except the last ones; the order is the stages, then the stem with the position embedding.
 
     Args:
@@ -131,11 +133,13 @@ def freeze_layers(body: PyramidViG, trainable_layers: int) -> None:
         ValueError: If `trainable_layers` is out of range.
 
     Example:
+        >>> from vig_pyg import PyramidViG
         >>> body = PyramidViG("micro"); freeze_layers(body, 0)
         >>> any(part.requires_grad for part in body.stages.parameters())
         False
     """
-    layers: list[list[nn.Module]] = [[stage] for stage in reversed(body.stages)] + [[body.stem, body.pos_embed]]
+    stages = list(body.get_submodule("stages").children())
+    layers: list[list[nn.Module]] = [[stage] for stage in reversed(stages)] + [[body.stem, body.pos_embed]]
     if not 0 <= trainable_layers <= len(layers):
         raise ValueError(f"trainable_layers must be from 0 to {len(layers)}, got {trainable_layers}.")
     for layer in layers[trainable_layers:]:

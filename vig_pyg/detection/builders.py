@@ -1,4 +1,4 @@
-"""Builders of torchvision's detectors with a PyramidViG backbone."""
+"""Builders of torchvision's detectors with a Vision GNN pyramid as the backbone."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
-from vig_pyg import weights
-from vig_pyg.artifact import describe_config
-from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
+from vig_pyg import backbones, weights
+from vig_pyg.config import ModelConfig
 from vig_pyg.detection.anchors import RegionPool, StrideAnchors
 from vig_pyg.detection.backbone import PyramidFeatures
 from vig_pyg.detection.norm import NormMode
 from vig_pyg.detection.size_groups import FasterRCNN, MaskRCNN, RetinaNet
 from vig_pyg.detection.transform import DetectionTransform
-from vig_pyg.models import PyramidViG
-from vig_pyg.models.variants import resolve_config
+from vig_pyg.models import VisionGNN
 
 Detector: TypeAlias = RetinaNet | FasterRCNN
 RATIOS = (0.5, 1.0, 2.0)
@@ -34,11 +32,11 @@ class DetectorOptions:
 
     Args:
         num_classes: Number of object classes. Labels are 1 to `num_classes`; 0 is background, as in torchvision.
-        weights_backbone: Classification weights for the PyramidViG: `"imagenet1k"` (published, see
+        weights_backbone: Classification weights for the backbone: `"imagenet1k"` (published, see
             `vig_pyg.weights`), or any source of `vig_pyg.weights.load_weights`.
         trainable_layers: Number of trained layers in the order stage 4, 3, 2, 1, stem. The default is 3 with
             `weights_backbone`, as in torchvision, and 5 without.
-        norm: Kind of the batch norms of the PyramidViG: `"frozen"` (the default with `weights_backbone`, because
+        norm: Kind of the batch norms of the backbone: `"frozen"` (the default with `weights_backbone`, because
             detection batches are too small for statistics), `"batch"` (the default otherwise), `"sync"` (over devices).
         out_channels: Width of the feature pyramid and of the heads; 256 in torchvision.
         anchor_scale: Side length of the smallest anchor of a map divided by the stride of the map. The default is 4 for
@@ -74,32 +72,33 @@ class DetectorConfig:
 
     Args:
         detector: `"retinanet"`, `"fasterrcnn"` or `"maskrcnn"`.
-        backbone: The configuration of the PyramidViG.
+        backbone: The configuration of the backbone.
         options: The shared options, with all defaults resolved and without `weights_backbone`.
     """
 
     detector: str
-    backbone: PyramidViGConfig
+    backbone: Any
     options: DetectorOptions
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry `model` of `config.json`."""
         options = asdict(self.options)
         del options["weights_backbone"]
-        return {"detector": self.detector, "backbone": describe_config(self.backbone), "options": options}
+        return {"detector": self.detector, "backbone": backbones.describe(self.backbone), "options": options}
 
     def build(self) -> Detector:
         """Create the detector with random weights."""
-        detector: Detector = assemble(self, PyramidViG(self.backbone))
+        detector: Detector = assemble(self, backbones.build(self.backbone))
         return detector
 
 
-def retinanet_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> RetinaNet:
-    """RetinaNet (arXiv 1708.02002) on stages 2 to 4 of a PyramidViG and two coarser maps.
+def retinanet_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> RetinaNet:
+    """RetinaNet (arXiv 1708.02002) on stages 2 to 4 of a pyramid and two coarser maps.
 
     Args:
-        variant: `"tiny"`, `"small"`, `"medium"`, `"base"`, `"micro"`, or a `PyramidViGConfig`.
-        options: Fields of `DetectorOptions` (`num_classes` is required) and of `PyramidViGConfig`, such as
+        variant: `"tiny"`, `"small"`, `"medium"`, `"base"` or `"micro"` of Pyramid ViG, the name of another registered
+            pyramid, such as `"greedyvig_small"`, or a configuration, such as a `PyramidViGConfig`.
+        options: Fields of `DetectorOptions` (`num_classes` is required) and of the backbone's configuration, such as
             `drop_path_rate`, `in_channels`, `k` and `conv`. Unlike for a classifier, the default of `position` is
             `"grid"`, which is exact at any size.
 
@@ -120,8 +119,8 @@ def retinanet_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> 
     return _build("retinanet", variant, options)
 
 
-def fasterrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> FasterRCNN:
-    """Faster R-CNN (arXiv 1506.01497) on the four stages of a PyramidViG and one coarser map.
+def fasterrcnn_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> FasterRCNN:
+    """Faster R-CNN (arXiv 1506.01497) on the four stages of a pyramid and one coarser map.
 
     Args:
         variant, options: As for `retinanet_pvig`.
@@ -138,8 +137,8 @@ def fasterrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) ->
     return _build("fasterrcnn", variant, options)
 
 
-def maskrcnn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> MaskRCNN:
-    """Mask R-CNN (arXiv 1703.06870) on the four stages of a PyramidViG and one coarser map.
+def maskrcnn_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> MaskRCNN:
+    """Mask R-CNN (arXiv 1703.06870) on the four stages of a pyramid and one coarser map.
 
     Args:
         variant, options: As for `retinanet_pvig`.
@@ -166,7 +165,7 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
 _CLASSES: dict[str, type[Any]] = {"retinanet": RetinaNet, "fasterrcnn": FasterRCNN, "maskrcnn": MaskRCNN}
 
 
-def detector_config(detector: str, variant: str | PyramidViGConfig, options: Mapping[str, Any]) -> DetectorConfig:
+def detector_config(detector: str, variant: str | ModelConfig, options: Mapping[str, Any]) -> DetectorConfig:
     """Return the configuration for the arguments of a builder, with all defaults resolved; nothing is built or read.
 
     Args:
@@ -183,7 +182,7 @@ def detector_config(detector: str, variant: str | PyramidViGConfig, options: Map
         'batch'
     """
     ours, overrides = _split(options, variant)
-    backbone = resolve_config(variant, PYRAMID_VIG_VARIANTS, PyramidViG, {**overrides, "num_classes": 0})
+    backbone = backbones.backbone_config(variant, overrides)
     pretrained = ours.weights_backbone is not None
     usual: dict[str, Any] = PRETRAINED if pretrained else {"trainable_layers": 5, "norm": "batch"}
     layers = usual["trainable_layers"] if ours.trainable_layers is None else ours.trainable_layers
@@ -191,21 +190,16 @@ def detector_config(detector: str, variant: str | PyramidViGConfig, options: Map
     return DetectorConfig(detector=detector, backbone=backbone, options=resolved)
 
 
-def _build(detector: str, variant: str | PyramidViGConfig, options: dict[str, Any]) -> Any:
+def _build(detector: str, variant: str | ModelConfig, options: dict[str, Any]) -> Any:
     config = detector_config(detector, variant, options)
-    body = PyramidViG(config.backbone)
-    source = options.get("weights_backbone")
+    body = backbones.build(config.backbone)
     names = {field.name for field in fields(DetectorOptions)}
-    overridden: Any = {"position": "grid", **{key: value for key, value in options.items() if key not in names}}
-    if isinstance(source, str) and source in weights.TAGS:
-        given = overridden if isinstance(variant, str) else vars(body.config)
-        weights.load_published(body, source, overridden=given)
-    elif source is not None:
-        weights.load_weights(body, source, overridden=overridden)
+    overrides = {key: value for key, value in options.items() if key not in names}
+    backbones.load_weights(body, options.get("weights_backbone"), variant, overrides)
     return assemble(config, body)
 
 
-def assemble(config: DetectorConfig, body: PyramidViG) -> Any:
+def assemble(config: DetectorConfig, body: VisionGNN[Any]) -> Any:
     """Create the detector of a configuration from a network, whose classifier is removed.
 
     Args:
@@ -240,9 +234,9 @@ def assemble(config: DetectorConfig, body: PyramidViG) -> Any:
     return model
 
 
-def _split(options: Mapping[str, Any], variant: str | PyramidViGConfig) -> tuple[DetectorOptions, dict[str, Any]]:
+def _split(options: Mapping[str, Any], variant: str | ModelConfig) -> tuple[DetectorOptions, dict[str, Any]]:
     """Split options into those of the detector and those of the backbone."""
-    ours, theirs = {f.name for f in fields(DetectorOptions)}, {f.name for f in fields(PyramidViGConfig)}
+    ours, theirs = {f.name for f in fields(DetectorOptions)}, backbones.option_names(variant)
     unknown = sorted(options.keys() - ours - theirs)
     if unknown or "num_classes" not in options:
         problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
@@ -251,11 +245,7 @@ def _split(options: Mapping[str, Any], variant: str | PyramidViGConfig) -> tuple
     found = DetectorOptions(**{name: value for name, value in options.items() if name in ours})
     if found.num_classes < 1:
         raise ValueError(f"num_classes must be at least 1 (background is not counted), got {found.num_classes}.")
-    overrides = {name: value for name, value in options.items() if name not in ours}
-    if overrides.get("graph", getattr(variant, "graph", None)) in (None, "knn"):
-        # one image at a time if sizes differ: needs no n x m matrix, and is faster than torch_cluster
-        overrides = {"position": "grid", "knn_engine": "dense", **overrides}
-    return found, overrides
+    return found, {name: value for name, value in options.items() if name not in ours}
 
 
 def _assemble(kind: type[Any], backbone: PyramidFeatures, ours: DetectorOptions, parts: Mapping[str, nn.Module]) -> Any:

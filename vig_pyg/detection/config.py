@@ -5,24 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from vig_pyg import backbones
 from vig_pyg._io.dataclass_schema import check_fields
 from vig_pyg._io.schema import Scalar, listing, nearest, number, positive, whole
-from vig_pyg.config import PYRAMID_VIG_VARIANTS
 from vig_pyg.config_schema import SIDE_LIMIT, check_size
-from vig_pyg.detection.options import BACKBONE, check_options
+from vig_pyg.detection.options import check_options, of_backbone
 from vig_pyg.detection.presets import PRESETS
 from vig_pyg.engine.config import Count, Share, TrainConfig
 from vig_pyg.engine.config_file import Source, from_values, merge_values
 from vig_pyg.engine.warmup import check_warmup
 
-#: Prefix of the names of Pyramid ViG models, which may be omitted here.
-PREFIX = "pvig_"
-
-
-_check_variant = Scalar(
-    f"one of {', '.join(PYRAMID_VIG_VARIANTS)}",
-    lambda value: isinstance(value, str) and value.removeprefix(PREFIX) in PYRAMID_VIG_VARIANTS,
-)
 _check_range = listing(number(0.01, 16), 2, 2)
 _below_one = Scalar("a number from 0 to less than 1", lambda value: number(0, 1).takes(value) and value < 1)
 
@@ -83,8 +75,9 @@ class DetectionConfig(TrainConfig):
         train: Images to train on: `FILE.json` or `FILE.json:IMAGES` in COCO's format, or `FOLDER:LIST` of Pascal VOC.
         val: Images to evaluate on, in the same form.
         detector: Detector on the pyramid's feature maps; `maskrcnn` learns outlines too.
-        model: Size of the PyramidViG.
-        options: Options of the detector and of the PyramidViG by name, such as `anchor_scale` or `drop_path_rate` (see
+        model: The backbone: a size of Pyramid ViG, such as `tiny`, or the name of another pyramid, such as
+            `greedyvig_small`; `vig-pyg models` lists the names.
+        options: Options of the detector and of the backbone by name, such as `anchor_scale` or `drop_path_rate` (see
             `DetectorOptions`); the number of classes comes from the annotations.
         on_bad: How to handle an object whose box or outline cannot be used: `drop` it with a warning, or `stop`.
         augmentation: Random changes of each training image.
@@ -111,7 +104,7 @@ class DetectionConfig(TrainConfig):
     train: str
     val: str
     detector: Literal["retinanet", "fasterrcnn", "maskrcnn"] = "retinanet"
-    model: Annotated[str, _check_variant] = "tiny"
+    model: Annotated[str, backbones.check_backbone] = "tiny"
     options: Annotated[dict[str, Any], check_options] = field(default_factory=dict)
     on_bad: Literal["drop", "stop"] = "drop"
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -130,15 +123,15 @@ class DetectionConfig(TrainConfig):
                 f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Write your own "
                 "training loop for other channels (see vig_pyg.detection.DETECTORS)."
             )
-        body = PYRAMID_VIG_VARIANTS[self.variant].override({k: v for k, v in self.options.items() if k in BACKBONE})
+        body = backbones.checked_config(self.variant, of_backbone(self.options))
         check_size(body, self.options.get("max_size", 1333), "options")
         if self.augmentation.jitter is not None:
             check_size(body, self.augmentation.jitter_size, "augmentation.jitter_size")
 
     @property
     def variant(self) -> str:
-        """Name of the variant of the PyramidViG."""
-        return self.model.removeprefix(PREFIX)
+        """Name of the backbone, without the prefix of Pyramid ViG."""
+        return backbones.short_name(self.model)
 
     @property
     def masks(self) -> bool:

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vig_pyg import backbones
 from vig_pyg._io.schema import Check, choice, listing, mapping, read_as, whole
 from vig_pyg._io.text import error_text
 from vig_pyg.artifact import BEST, CONFIG, DETECTION, SEGMENTATION, WEIGHTS, read_config
 from vig_pyg.checkpoints.read import read_state
-from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
-from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options
+from vig_pyg.config import PYRAMID_VIG_VARIANTS
+from vig_pyg.config_schema import check_names, check_size, check_weights_hold
 from vig_pyg.detection.builders import DETECTORS, DetectorConfig, DetectorOptions, detector_config
 from vig_pyg.detection.flip import detect_with_flip
 from vig_pyg.detection.options import check_options, check_own
@@ -238,12 +239,12 @@ def read_detector(path: Path) -> tuple[DetectorConfig, list[str], list[int]]:
 
 
 def _read(content: dict[str, Any], _: int, where: str) -> DetectorConfig:
-    detector, backbone = choice(tuple(DETECTORS)), model_options(PyramidViGConfig)
-    parts: dict[str, Check] = {"detector": detector, "backbone": backbone, "options": check_own}
+    detector = choice(tuple(DETECTORS))
+    parts: dict[str, Check] = {"detector": detector, "backbone": backbones.read, "options": check_own}
     entry = mapping(parts, required=tuple(parts))(content["model"], f"{where}: model")
     return DetectorConfig(
         detector=entry["detector"],
-        backbone=PyramidViGConfig(**entry["backbone"]),
+        backbone=entry["backbone"],
         options=DetectorOptions(**{"num_classes": 0, **entry["options"]}),
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from vig_pyg import backbones
 from vig_pyg._io.schema import Check, choice, either, flag, listing, mapping, number, optional, text, whole
-from vig_pyg.config import PyramidViGConfig
-from vig_pyg.config_schema import SIDE_LIMIT, model_options
+from vig_pyg.config_schema import SIDE_LIMIT
 from vig_pyg.detection.norm import NORM_MODES
 
 _SIDE = whole(1, SIDE_LIMIT)
@@ -25,8 +26,6 @@ _OPTIONS: dict[str, Check] = {
 _NUM_CLASSES: dict[str, Check] = {"num_classes": whole(1, 100_000)}
 #: An option of torchvision's class: they have flags, thresholds, weights of four sides, and numbers of boxes.
 _THEIRS = optional(either(flag, listing(number(-1_000, 1_000), 1, 16), number(-1_000, 100_000)))
-#: Fields of a `PyramidViGConfig` that an option of a detector can be.
-BACKBONE = frozenset(PyramidViGConfig.__dataclass_fields__) - {"num_classes"}
 
 
 def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, 
 
 
 def check_options(value: Any, where: str) -> dict[str, Any]:
-    """Check the options of a detector and its PyramidViG, as for a builder, but without the number of classes.
+    """Check the options of a detector and its backbone, as for a builder, but without the number of classes.
 
     Args:
         value: The options.
@@ -65,8 +64,22 @@ def check_options(value: Any, where: str) -> dict[str, Any]:
     """
     if not isinstance(value, dict):
         return check_own(value, where)  # raises an error with the expected value
-    body = model_options(PyramidViGConfig)({key: one for key, one in value.items() if key in BACKBONE}, where)
-    rest = {key: one for key, one in value.items() if key not in BACKBONE}
+    body = backbones.check_options(of_backbone(value), where)
+    rest = {key: one for key, one in value.items() if key not in body}
     if "num_classes" in rest:
         raise ValueError(f"{where}: leave out num_classes, because it comes from the annotations.")
     return {**body, **check_own(rest, where, num_classes=False)}
+
+
+def of_backbone(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that belong to the backbone, whichever it is.
+
+    Args:
+        options: The options.
+
+    Example:
+        >>> of_backbone({"k": 9, "hops": (4, 2), "out_channels": 64})
+        {'k': 9, 'hops': (4, 2)}
+    """
+    names = backbones.option_names() - _OPTIONS.keys()
+    return {name: value for name, value in options.items() if name in names}

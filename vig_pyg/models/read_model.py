@@ -83,7 +83,7 @@ def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | N
                 f"its network is a {terminal_text(entry['family'], limit=80)}, which is not in this library: create it "
                 f"yourself, and load {WEIGHTS} with vig_pyg.weights.read_state and load_state_dict."
             )
-    family = _family(base, entry.pop("family"))
+    family = find_family(base, entry.pop("family"))
     names, made = content.get("class_names"), content.get("preprocessing")
     with read_as(what, where):
         config: ModelConfig = family.config_class(**model_options(family.config_class)(entry, where))
@@ -98,8 +98,21 @@ def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | N
     return family, config, names, made
 
 
-def _family(cls: Any, name: str) -> Any:
-    """Return the class with this name, which is the given class or one of its subclasses."""
+def find_family(cls: Any, name: str) -> Any:
+    """Return the class with this name, which is the given class or one of its subclasses.
+
+    Args:
+        cls: The class.
+        name: The name.
+
+    Raises:
+        ValueError: If there is no such class.
+
+    Example:
+        >>> from vig_pyg import VisionGNN
+        >>> find_family(VisionGNN, "GreedyViG").__name__
+        'GreedyViG'
+    """
     known = {cls.__name__: cls}
     for child in cls.__subclasses__():
         known |= {child.__name__: child} | {grandchild.__name__: grandchild for grandchild in child.__subclasses__()}

@@ -1,4 +1,4 @@
-"""Builders of networks for semantic segmentation with a PyramidViG backbone."""
+"""Builders of networks for semantic segmentation with a Vision GNN pyramid as the backbone."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from vig_pyg import weights
-from vig_pyg.artifact import SEGMENTATION, describe_config
-from vig_pyg.config import PYRAMID_VIG_VARIANTS, PyramidViGConfig
+from vig_pyg import backbones, weights
+from vig_pyg.artifact import SEGMENTATION
+from vig_pyg.config import ModelConfig
 from vig_pyg.detection.norm import NormMode
-from vig_pyg.models import PyramidViG
-from vig_pyg.models.variants import resolve_config
+from vig_pyg.models import VisionGNN
 from vig_pyg.segmentation.heads import SemanticFPN, UPerHead
 from vig_pyg.segmentation.segmenter import Segmenter
 
@@ -24,11 +23,11 @@ class SegmenterOptions:
 
     Args:
         num_classes: Number of classes; labels are 0 to `num_classes - 1`.
-        weights_backbone: Classification weights for the PyramidViG: `"imagenet1k"` (published, see
+        weights_backbone: Classification weights for the backbone: `"imagenet1k"` (published, see
             `vig_pyg.weights`), or any source of `vig_pyg.weights.load_weights`.
         trainable_layers: Number of trained layers in the order stage 4, 3, 2, 1, stem. All 5 are trained by default,
             also with `weights_backbone`, as in the published recipes for ADE20K.
-        norm: Kind of the batch norms of the PyramidViG: `"batch"`, `"sync"` (over devices), or `"frozen"`, for batches
+        norm: Kind of the batch norms of the backbone: `"batch"`, `"sync"` (over devices), or `"frozen"`, for batches
             that are too small for statistics. The heads have group norms.
         out_channels: Width of the feature pyramid; the published value is 256.
         head_channels: Width of the segmentation head. The default is 128 for Semantic FPN, as published, and
@@ -55,32 +54,33 @@ class SegmenterConfig:
 
     Args:
         segmenter: `"semantic_fpn"` or `"upernet"`.
-        backbone: The configuration of the PyramidViG.
+        backbone: The configuration of the backbone.
         options: The shared options, with all defaults resolved and without `weights_backbone`.
     """
 
     task: ClassVar[str] = SEGMENTATION
     segmenter: str
-    backbone: PyramidViGConfig
+    backbone: Any
     options: SegmenterOptions
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry `model` of `config.json`."""
         options = asdict(self.options)
         del options["weights_backbone"]
-        return {"segmenter": self.segmenter, "backbone": describe_config(self.backbone), "options": options}
+        return {"segmenter": self.segmenter, "backbone": backbones.describe(self.backbone), "options": options}
 
     def build(self) -> Segmenter:
         """Create the network with random weights."""
-        return _assemble(self, PyramidViG(self.backbone))
+        return _assemble(self, backbones.build(self.backbone))
 
 
-def semantic_fpn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> Segmenter:
-    """Semantic FPN (arXiv 1901.02446) on the four stages of a PyramidViG, the usual recipe of the family for ADE20K.
+def semantic_fpn_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> Segmenter:
+    """Semantic FPN (arXiv 1901.02446) on the four stages of a pyramid, the usual recipe of the family for ADE20K.
 
     Args:
-        variant: `"tiny"`, `"small"`, `"medium"`, `"base"`, `"micro"`, or a `PyramidViGConfig`.
-        options: Fields of `SegmenterOptions` (`num_classes` is required) and of `PyramidViGConfig`, such as
+        variant: `"tiny"`, `"small"`, `"medium"`, `"base"` or `"micro"` of Pyramid ViG, the name of another registered
+            pyramid, such as `"greedyvig_small"`, or a configuration, such as a `PyramidViGConfig`.
+        options: Fields of `SegmenterOptions` (`num_classes` is required) and of the backbone's configuration, such as
             `drop_path_rate`, `in_channels`, `k` and `conv`. Unlike for a classifier, the default of `position` is
             `"grid"`, which is exact at any size.
 
@@ -100,8 +100,8 @@ def semantic_fpn_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) 
     return _build("semantic_fpn", variant, options)
 
 
-def upernet_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> Segmenter:
-    """UPerNet (arXiv 1807.10221) on the four stages of a PyramidViG: larger and slower than Semantic FPN.
+def upernet_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> Segmenter:
+    """UPerNet (arXiv 1807.10221) on the four stages of a pyramid: larger and slower than Semantic FPN.
 
     Args:
         variant, options: As for `semantic_fpn_pvig`.
@@ -122,7 +122,7 @@ def upernet_pvig(variant: str | PyramidViGConfig = "tiny", **options: Any) -> Se
 SEGMENTERS: dict[str, Callable[..., Segmenter]] = {"semantic_fpn": semantic_fpn_pvig, "upernet": upernet_pvig}
 
 
-def segmenter_config(segmenter: str, variant: str | PyramidViGConfig, options: Mapping[str, Any]) -> SegmenterConfig:
+def segmenter_config(segmenter: str, variant: str | ModelConfig, options: Mapping[str, Any]) -> SegmenterConfig:
     """Return the configuration for the arguments of a builder, with all defaults resolved; nothing is built or read.
 
     Args:
@@ -139,28 +139,23 @@ def segmenter_config(segmenter: str, variant: str | PyramidViGConfig, options: M
         128
     """
     ours, overrides = _split(options, variant)
-    backbone = resolve_config(variant, PYRAMID_VIG_VARIANTS, PyramidViG, {**overrides, "num_classes": 0})
+    backbone = backbones.backbone_config(variant, overrides)
     width = min(128, ours.out_channels) if segmenter == "semantic_fpn" else ours.out_channels
     resolved = replace(ours, weights_backbone=None, head_channels=ours.head_channels or width)
     return SegmenterConfig(segmenter=segmenter, backbone=backbone, options=resolved)
 
 
-def _build(segmenter: str, variant: str | PyramidViGConfig, options: dict[str, Any]) -> Segmenter:
+def _build(segmenter: str, variant: str | ModelConfig, options: dict[str, Any]) -> Segmenter:
     config = segmenter_config(segmenter, variant, options)
-    body = PyramidViG(config.backbone)
-    source = options.get("weights_backbone")
+    body = backbones.build(config.backbone)
     names = {field.name for field in fields(SegmenterOptions)}
-    overridden: Any = {"position": "grid", **{key: value for key, value in options.items() if key not in names}}
-    if isinstance(source, str) and source in weights.TAGS:
-        given = overridden if isinstance(variant, str) else vars(body.config)
-        weights.load_published(body, source, overridden=given)
-    elif source is not None:
-        weights.load_weights(body, source, overridden=overridden)
+    overrides = {key: value for key, value in options.items() if key not in names}
+    backbones.load_weights(body, options.get("weights_backbone"), variant, overrides)
     return _assemble(config, body)
 
 
-def _assemble(config: SegmenterConfig, body: PyramidViG) -> Segmenter:
-    """Create the network of a configuration from a PyramidViG, whose classifier is removed."""
+def _assemble(config: SegmenterConfig, body: VisionGNN[Any]) -> Segmenter:
+    """Create the network of a configuration from a backbone, whose classifier is removed."""
     ours = config.options
     kind: type[nn.Module] = SemanticFPN if config.segmenter == "semantic_fpn" else UPerHead
     head = kind(
@@ -175,9 +170,9 @@ def _assemble(config: SegmenterConfig, body: PyramidViG) -> Segmenter:
     return model
 
 
-def _split(options: Mapping[str, Any], variant: str | PyramidViGConfig) -> tuple[SegmenterOptions, dict[str, Any]]:
+def _split(options: Mapping[str, Any], variant: str | ModelConfig) -> tuple[SegmenterOptions, dict[str, Any]]:
     """Split options into those of the segmentation network and those of the backbone."""
-    ours, theirs = {f.name for f in fields(SegmenterOptions)}, {f.name for f in fields(PyramidViGConfig)}
+    ours, theirs = {f.name for f in fields(SegmenterOptions)}, backbones.option_names(variant)
     unknown = sorted(options.keys() - ours - theirs)
     if unknown or "num_classes" not in options:
         problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
@@ -187,8 +182,4 @@ def _split(options: Mapping[str, Any], variant: str | PyramidViGConfig) -> tuple
     found = SegmenterOptions(**{name: value for name, value in options.items() if name in ours})
     if found.num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {found.num_classes}.")
-    overrides = {name: value for name, value in options.items() if name not in ours}
-    if overrides.get("graph", getattr(variant, "graph", None)) in (None, "knn"):
-        # one image at a time if sizes differ: needs no n x m matrix, and is faster than torch_cluster
-        overrides = {"position": "grid", "knn_engine": "dense", **overrides}
-    return found, overrides
+    return found, {name: value for name, value in options.items() if name not in ours}

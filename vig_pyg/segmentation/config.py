@@ -5,23 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from vig_pyg import backbones
 from vig_pyg._io.dataclass_schema import check_fields
 from vig_pyg._io.schema import Scalar, listing, number, positive, whole
-from vig_pyg.config import PYRAMID_VIG_VARIANTS
 from vig_pyg.config_schema import SIDE_LIMIT, check_size
 from vig_pyg.engine.config import Count, Share, TrainConfig
 from vig_pyg.engine.config_file import Source, from_values, merge_values
 from vig_pyg.engine.warmup import check_warmup
-from vig_pyg.segmentation.options import BACKBONE, check_options
+from vig_pyg.segmentation.options import check_options, of_backbone
 from vig_pyg.segmentation.preprocess import SegmentationPreprocessing
 
-#: Prefix of the names of Pyramid ViG models, which may be omitted here.
-PREFIX = "pvig_"
-
-_check_variant = Scalar(
-    f"one of {', '.join(PYRAMID_VIG_VARIANTS)}",
-    lambda value: isinstance(value, str) and value.removeprefix(PREFIX) in PYRAMID_VIG_VARIANTS,
-)
 _check_range = listing(number(0.01, 16), 2, 2)
 _check_sides = listing(whole(1, SIDE_LIMIT), 2, 2)
 _below_one = Scalar("a number from 0 to less than 1", lambda value: number(0, 1).takes(value) and value < 1)
@@ -77,8 +70,9 @@ class SegmentationConfig(TrainConfig):
             `FILE.json:IMAGES` in COCO's panoptic or instance format.
         val: Images to evaluate on, in the same form.
         segmenter: Head on the feature maps of the pyramid: `semantic_fpn`, or the larger `upernet`.
-        model: Size of the PyramidViG.
-        options: Options of the network and of the PyramidViG by their names, such as `out_channels` or
+        model: The backbone: a size of Pyramid ViG, such as `tiny`, or the name of another pyramid, such as
+            `greedyvig_small`; `vig-pyg models` lists the names.
+        options: Options of the network and of the backbone by their names, such as `out_channels` or
             `drop_path_rate` (see `SegmenterOptions`); the number of classes comes from the data.
         on_bad: How to handle an image that cannot be read or whose mask cannot be used: `stop`, or `drop` it with a
             warning. In COCO's format of objects, the box of an object with an unusable outline is ignored instead.
@@ -108,7 +102,7 @@ class SegmentationConfig(TrainConfig):
     train: str
     val: str
     segmenter: Literal["semantic_fpn", "upernet"] = "semantic_fpn"
-    model: Annotated[str, _check_variant] = "tiny"
+    model: Annotated[str, backbones.check_backbone] = "tiny"
     options: Annotated[dict[str, Any], check_options] = field(default_factory=dict)
     on_bad: Literal["drop", "stop"] = "stop"
     image_size: Annotated[int, whole(1, SIDE_LIMIT // 4)] | None = None
@@ -132,13 +126,13 @@ class SegmentationConfig(TrainConfig):
                 f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Write your own "
                 "training loop for other channels (see vig_pyg.segmentation.SEGMENTERS)."
             )
-        body = PYRAMID_VIG_VARIANTS[self.variant].override({k: v for k, v in self.options.items() if k in BACKBONE})
+        body = backbones.checked_config(self.variant, of_backbone(self.options))
         check_size(body, max(*self.crop_size, self.image_size or 1), "options")
 
     @property
     def variant(self) -> str:
-        """Name of the variant of the PyramidViG."""
-        return self.model.removeprefix(PREFIX)
+        """Name of the backbone, without the prefix of Pyramid ViG."""
+        return backbones.short_name(self.model)
 
     @property
     def preprocessing(self) -> SegmentationPreprocessing:

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vig_pyg import backbones
 from vig_pyg._io.schema import Check, choice, mapping, read_as
 from vig_pyg._io.text import error_text
 from vig_pyg.artifact import BEST, CONFIG, DETECTION, SEGMENTATION, WEIGHTS, read_config
 from vig_pyg.checkpoints.read import read_state
-from vig_pyg.config import PyramidViGConfig
-from vig_pyg.config_schema import check_names, check_size, check_weights_hold, model_options
+from vig_pyg.config_schema import check_names, check_size, check_weights_hold
 from vig_pyg.detection.pixels import as_pixels
 from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.models.hub import find_folder
@@ -173,12 +173,12 @@ def read_segmenter(path: Path) -> tuple[SegmenterConfig, list[str], Segmentation
 def _read(entry: Any, where: str) -> SegmenterConfig:
     parts: dict[str, Check] = {
         "segmenter": choice(tuple(SEGMENTERS)),
-        "backbone": model_options(PyramidViGConfig),
+        "backbone": backbones.read,
         "options": check_own,
     }
     checked = mapping(parts, required=tuple(parts))(entry, f"{where}: model")
     return SegmenterConfig(
         segmenter=checked["segmenter"],
-        backbone=PyramidViGConfig(**checked["backbone"]),
+        backbone=checked["backbone"],
         options=SegmenterOptions(**{"num_classes": 0, **checked["options"]}),
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from vig_pyg import backbones
 from vig_pyg._io.schema import Check, choice, mapping, number, optional, text, whole
-from vig_pyg.config import PyramidViGConfig
-from vig_pyg.config_schema import model_options
 from vig_pyg.detection.norm import NORM_MODES
 from vig_pyg.segmentation.heads import MIN_CHANNELS
 
@@ -19,8 +19,6 @@ _OPTIONS: dict[str, Check] = {
     "head_dropout": number(0, 1),
 }
 _NUM_CLASSES: dict[str, Check] = {"num_classes": whole(1, 100_000)}
-#: Fields of a `PyramidViGConfig` that an option of a segmentation network can be.
-BACKBONE = frozenset(PyramidViGConfig.__dataclass_fields__) - {"num_classes", *_OPTIONS}
 
 
 def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, Any]:
@@ -40,7 +38,7 @@ def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, 
 
 
 def check_options(value: Any, where: str) -> dict[str, Any]:
-    """Check the options of a segmentation network and its PyramidViG, without the number of classes.
+    """Check the options of a segmentation network and its backbone, without the number of classes.
 
     Args:
         value: The options.
@@ -55,8 +53,22 @@ def check_options(value: Any, where: str) -> dict[str, Any]:
     """
     if not isinstance(value, dict):
         return check_own(value, where)  # raises an error with the expected value
-    body = model_options(PyramidViGConfig)({key: one for key, one in value.items() if key in BACKBONE}, where)
-    rest = {key: one for key, one in value.items() if key not in BACKBONE}
+    body = backbones.check_options(of_backbone(value), where)
+    rest = {key: one for key, one in value.items() if key not in body}
     if "num_classes" in rest:
         raise ValueError(f"{where}: leave out num_classes, because it comes from the classes of the images.")
     return {**body, **check_own(rest, where, num_classes=False)}
+
+
+def of_backbone(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that belong to the backbone, whichever it is.
+
+    Args:
+        options: The options.
+
+    Example:
+        >>> of_backbone({"k": 9, "hops": (4, 2), "out_channels": 64})
+        {'k': 9, 'hops': (4, 2)}
+    """
+    names = backbones.option_names() - _OPTIONS.keys()
+    return {name: value for name, value in options.items() if name in names}

@@ -1,4 +1,4 @@
-"""A network for semantic segmentation: a PyramidViG and a head on its feature maps.
+"""A network for semantic segmentation: a pyramid and a head on its feature maps.
 
 Shapes: B images, C channels, H x W pixels.
 """
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from vig_pyg.data import Maps
 from vig_pyg.detection.backbone import freeze_layers
 from vig_pyg.detection.norm import NormMode, set_norms
-from vig_pyg.models import PyramidViG
+from vig_pyg.models import VisionGNN
 from vig_pyg.segmentation.heads import resize_map
 
 
 class Segmenter(nn.Module):
-    """A PyramidViG and a head, with the interface of torchvision's segmentation models.
+    """A pyramid of a Vision GNN and a head, with the interface of torchvision's segmentation models.
 
     A list of images of several sizes is one ragged batch without padding: the nodes of all images pass through the
     network together, and the head computes the images of each size together. Therefore in evaluation, the logits of an
@@ -40,6 +40,7 @@ class Segmenter(nn.Module):
 
     Example:
         >>> from vig_pyg.segmentation.heads import SemanticFPN
+        >>> from vig_pyg import PyramidViG
         >>> body = PyramidViG("micro", position="grid")
         >>> head = SemanticFPN(body.config.channels, 3, out_channels=16, head_channels=16)
         >>> out = Segmenter(body, head).eval()([torch.rand(3, 30, 40), torch.rand(3, 17, 64)])["out"]
@@ -51,7 +52,7 @@ class Segmenter(nn.Module):
     config: Any
 
     def __init__(
-        self, body: PyramidViG, head: nn.Module, *, trainable_layers: int = 5, norm: NormMode = "batch"
+        self, body: VisionGNN[Any], head: nn.Module, *, trainable_layers: int = 5, norm: NormMode = "batch"
     ) -> None:
         super().__init__()
         body.reset_classifier(0)
@@ -82,7 +83,7 @@ class Segmenter(nn.Module):
 
     def _maps(self, images: Maps) -> list[Any]:
         # This calls the method of the class, because timm's version of a pyramid returns more than maps.
-        return PyramidViG.forward_intermediates(self.body, images)
+        return VisionGNN.forward_intermediates(self.body, images)
 
     def _resized(self, maps: list[Tensor], index: list[int], images: list[Tensor]) -> list[Tensor]:
         """Return the logits of some images at the sizes of these images."""

@@ -1,0 +1,171 @@
+import json
+
+import pytest
+import torch
+
+from vig_pyg import PyramidViG, backbones, mobilevig_tiny
+from vig_pyg.config import MODELS, ViGConfig, register_model, variant_config
+from vig_pyg.detection import DETECTORS
+from vig_pyg.detection.config import DetectionConfig
+from vig_pyg.detection.load import load_detector
+from vig_pyg.family_config import HybridViGConfig
+from vig_pyg.segmentation import SEGMENTERS
+from vig_pyg.segmentation.config import SegmentationConfig
+from vig_pyg.segmentation.load import load_segmenter
+
+HYBRID = {"channels": (8, 12, 16, 20), "local_depths": (1, 1, 1, 0), "graph_depths": (0, 1, 0, 1), "hops": (8, 4, 2, 1)}
+PYRAMID = {"channels": (8, 12, 16, 20), "depths": (1, 1, 1, 2), "k": 3}
+#: A small backbone of each family, by the name of a registered model and options.
+FAMILIES = {
+    "mobilevig_tiny": HYBRID,
+    "greedyvig_small": HYBRID,
+    "mobilevigv2_base": HYBRID,
+    "wignet_small": {**PYRAMID, "window": 4},
+    "pvig_medium": PYRAMID,
+}
+PYRAMIDS = [name for name in MODELS if not name.startswith("vig_")]
+WIDTH = {"out_channels": 8}
+
+
+def test_every_registered_pyramid_is_a_backbone():
+    assert backbones.backbone_names() == ["micro", "tiny", "small", "medium", "base", *PYRAMIDS]
+    assert len(PYRAMIDS) >= 19
+
+
+@pytest.mark.parametrize("name", PYRAMIDS)
+def test_every_pyramid_has_four_scales_on_each_task(name):
+    """Built without memory, from the names of the command line."""
+    with torch.device("meta"):
+        detector = DETECTORS["retinanet"](name, num_classes=2)
+        segmenter = SEGMENTERS["semantic_fpn"](name, num_classes=2)
+    assert detector.config.backbone == segmenter.config.backbone == backbones.backbone_config(name, {})
+    assert detector.backbone.strides == [8, 16, 32] or name == "pvig_micro"
+    assert type(detector.backbone.body) is type(segmenter.body)
+    for config in (DetectionConfig(train="a", val="b", model=name), SegmentationConfig(train="a", val="b", model=name)):
+        assert backbones.backbone_config(config.variant, {}) == detector.config.backbone
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("retinanet", name) for name in FAMILIES),
+        ("fasterrcnn", "greedyvig_small"),
+        *(pytest.param("maskrcnn", name, marks=pytest.mark.slow) for name in FAMILIES),
+    ],
+)
+def test_a_detector_of_each_family_trains_and_is_read_again(kind, name, tmp_path):
+    torch.manual_seed(0)
+    few = {f"rpn_{when}_nms_top_n_{mode}": 20 for when in ("pre", "post") for mode in ("train", "test")}
+    how = {"num_classes": 2, "min_size": 64, "max_size": 96, **WIDTH, **FAMILIES[name]}
+    model = DETECTORS[kind](name, **how, detector={} if kind == "retinanet" else few)
+    images = [torch.rand(3, 70, 64), torch.rand(3, 64, 90)]
+    target = {"boxes": torch.tensor([[4.0, 4, 40, 50]]), "labels": torch.tensor([1]), "masks": torch.ones(1, 70, 64)}
+    other = {**target, "masks": torch.ones(1, 64, 90)}
+    sum(model(images, [target, other]).values()).backward()
+    unused = [key for key, p in model.backbone.body.named_parameters() if p.grad is None]
+    assert not [key for key in unused if not key.endswith("relative_pos")]
+    write(tmp_path, model, category_ids=[1, 2])
+    read = load_detector(tmp_path).model
+    assert type(read.backbone.body).__name__ == type(model.backbone.body).__name__
+    equal(model.eval()(images), read(images))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("kind", SEGMENTERS)
+def test_a_segmenter_of_each_family_is_ragged_and_is_read_again(name, kind, tmp_path):
+    torch.manual_seed(0)
+    model = SEGMENTERS[kind](name, num_classes=3, **WIDTH, **FAMILIES[name])
+    images = [torch.rand(3, 70, 64), torch.rand(3, 33, 90), torch.rand(3, 5, 3)]
+    sum(out.sum() for out in model(images[:2])["out"]).backward()
+    preprocessing = {"image_size": None}
+    write(tmp_path, model.eval(), names=["a", "b", "c"], preprocessing=preprocessing)
+    read = load_segmenter(tmp_path).model
+    together = model(images)["out"]
+    for image, out in zip(images, together, strict=True):
+        assert torch.allclose(model(image[None])["out"][0], out, atol=1e-5)
+        assert torch.equal(read(image[None])["out"], model(image[None])["out"])
+
+
+def write(folder, model, *, names=("a", "b"), **extra):
+    from vig_pyg.artifact import describe, write_weights
+
+    task, entry = describe(model)
+    content = {"schema_version": 1, "task": task, "model": entry, "class_names": list(names), **extra}
+    (folder / "config.json").write_text(json.dumps(content))
+    write_weights(folder, model.state_dict())
+
+
+def equal(first, second):
+    for one, two in zip(first, second, strict=True):
+        assert all(torch.equal(value, two[key]) for key, value in one.items())
+
+
+def test_the_options_of_files_are_those_of_the_family():
+    options = {**HYBRID, "out_channels": 16}
+    for kind in (DetectionConfig, SegmentationConfig):
+        config = kind(train="a", val="b", model="greedyvig_small", options=options)
+        assert config.options == options
+        for wrong, message in (
+            ({"depths": (1, 1, 1, 1)}, "greedyvig_small has no option depths: choose from channels"),
+            ({"channels": (8, 8, 8)}, "need one entry for each stage"),
+            ({"window": 3}, "no option window"),
+            ({"distillation": True}, "distillation"),
+            ({"hops": (0, 1, 1, 1)}, "hops"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                kind(train="a", val="b", model="greedyvig_small", options=wrong)
+        with pytest.raises(ValueError, match=r"model must be one of micro.*greedyvig_base.*got 'vig_tiny'"):
+            kind(train="a", val="b", model="vig_tiny")
+
+
+def test_the_search_for_neighbors_is_that_of_any_size():
+    assert backbones.backbone_config("wignet_tiny", {}).graph == "window"
+    assert backbones.backbone_config("mobilevig_tiny", {"graph": "knn"}).knn_engine == "dense"
+    assert backbones.backbone_config("mobilevig_tiny", {}).knn_engine == "auto"
+    assert backbones.backbone_config("wignet_tiny", {"graph": "knn"}).position == "grid"
+    assert backbones.backbone_config("pvig_tiny", {"position": None}).position is None
+
+
+def test_a_model_registered_later_is_a_backbone():
+    register_model("greedyvig_road", variant_config("greedyvig_small").override(HYBRID))
+    try:
+        assert SEGMENTERS["semantic_fpn"]("greedyvig_road", num_classes=2, **WIDTH).body.config.channels[0] == 8
+        assert SegmentationConfig(train="a", val="b", model="greedyvig_road").variant == "greedyvig_road"
+    finally:
+        MODELS.remove("greedyvig_road")
+    with pytest.raises(ValueError, match="Unknown backbone 'greedyvig_road'"):
+        backbones.backbone_config("greedyvig_road", {})
+
+
+@pytest.mark.parametrize("wrong", [3, None, ViGConfig(depth=1, channels=8)])
+def test_what_has_no_stages_is_refused(wrong):
+    with pytest.raises(TypeError, match="width for each stage"):
+        backbones.backbone_config(wrong, {})
+
+
+@pytest.mark.parametrize("family", ["ViG", "VisionGNN", "Resnet", "os:system", 3, None, ["WiGNet"]])
+def test_a_family_in_a_file_must_be_a_pyramid_of_this_library(family):
+    entry = {**backbones.describe(backbones.backbone_config("micro", {})), "family": family}
+    with pytest.raises((ValueError, TypeError)):
+        backbones.read(entry, "config.json: model: backbone")
+
+
+def test_files_of_before_are_read():
+    """Their backbones have no family; new files of Pyramid ViG have none either, so older code reads them."""
+    config = backbones.backbone_config("micro", {"k": 5})
+    entry = backbones.describe(config)
+    assert "family" not in entry and backbones.read(json.loads(json.dumps(entry)), "here") == config
+    other = backbones.backbone_config("mobilevigv2_tiny", {})
+    assert isinstance(other, HybridViGConfig)
+    assert backbones.read(json.loads(json.dumps(backbones.describe(other))), "here") == other
+
+
+def test_classification_weights_of_the_family_are_loaded():
+    small = {key: HYBRID[key] for key in HYBRID}
+    source = mobilevig_tiny(**small, num_classes=7)
+    body = SEGMENTERS["semantic_fpn"](
+        "mobilevig_tiny", num_classes=2, **WIDTH, **small, weights_backbone=source.state_dict()
+    ).body
+    assert all(torch.equal(tensor, source.state_dict()[key]) for key, tensor in body.state_dict().items())
+    with pytest.raises(ValueError, match="do not fit"):
+        SEGMENTERS["semantic_fpn"]("mobilevig_tiny", num_classes=2, weights_backbone=PyramidViG("micro").state_dict())
