@@ -3,8 +3,12 @@ r"""Semantic segmentation of road scenes from random weights: CamVid at 240 x 18
     uv run python examples/benchmarks/segmentation.py train --data camvid240 --seed 0 --out runs/camvid_0
     uv run --with segmentation_models_pytorch python examples/benchmarks/segmentation.py train --data camvid240 \
         --head smp --out runs/camvid_smp
+    uv run python examples/benchmarks/segmentation.py train --data camvid240 --body greedyvig --seed 0 \
+        --out runs/camvid_greedyvig_0
     uv run python examples/benchmarks/segmentation.py report --data camvid240 runs/camvid_0 runs/camvid_1 ...
 
+`--body` is `ours` (a Pyramid ViG), `mobilevig` or `greedyvig`: backbones of the same number of parameters with the same
+head and the same recipe.
 A run that was stopped goes on if its command is given again. `camvid240` has `train/` and `val/` with `images/` and
 `masks/`, and `classes.txt`. `report` evaluates each run once more on `val/` at its full size, and writes
 `results/segmentation_camvid.json` and the curves. CamVid's license allows research only, so its images are drawn into a
@@ -16,6 +20,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -28,7 +33,7 @@ from torch import Tensor, nn
 
 from vig_pyg import register_model
 from vig_pyg._figure import figure
-from vig_pyg.config import PyramidViGConfig
+from vig_pyg.backbones import backbone_config
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.engine import fit
 from vig_pyg.engine.config_file import to_values
@@ -38,27 +43,38 @@ from vig_pyg.segmentation.draw import draw_labels
 from vig_pyg.segmentation.loading import load_data, make_segmenter, read_run
 from vig_pyg.segmentation.metrics import scores_of
 from vig_pyg.segmentation.module import count_pixels
+from vig_pyg.segmentation.options import of_backbone
 from vig_pyg.segmentation.records import read_mask
 from vig_pyg.segmentation.segmenter import logits_of
 from vig_pyg.segmentation.sources import open_source
 
-#: A backbone of 3.8 M parameters, between `pvig_micro` and `pvig_tiny`.
-BODY: dict[str, Any] = {
-    "patch_size": 4,
-    "depths": (2, 2, 4, 2),
-    "channels": (48, 96, 160, 256),
-    "image_size": 224,
+#: Backbones of 3.85 M parameters (within 0.5 %), as the name of a registered model and options: `ours` is between
+#: `pvig_micro` and `pvig_tiny`, `mobilevig` a narrower MobileViG-Ti, `greedyvig` a GreedyViG-S with half of the blocks.
+BODIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "ours": (
+        "micro",
+        {"patch_size": 4, "depths": (2, 2, 4, 2), "channels": (48, 96, 160, 256), "image_size": 224},
+    ),
+    "mobilevig": (
+        "mobilevig_tiny",
+        {"channels": (40, 80, 160, 252), "local_depths": (2, 2, 6, 0), "graph_depths": (0, 0, 0, 2)},
+    ),
+    "greedyvig": (
+        "greedyvig_small",
+        {"channels": (40, 80, 160, 320), "local_depths": (1, 1, 3, 1), "graph_depths": (1, 1, 1, 1)},
+    ),
 }
 WIDTH = 96
 
 
-def configuration(data: Path, *, seed: int, epochs: int) -> SegmentationConfig:
+def configuration(data: Path, *, seed: int, epochs: int, body: str = "ours") -> SegmentationConfig:
     """The recipe, for random weights on 367 images."""
+    model, options = BODIES[body]
     return SegmentationConfig(
         train=str(data / "train"),
         val=str(data / "val"),
-        model="micro",
-        options={**BODY, "out_channels": WIDTH, "head_channels": WIDTH},
+        model=model,
+        options={**options, "out_channels": WIDTH, "head_channels": WIDTH},
         crop_size=(144, 192),
         class_weights="sqrt",
         batch_size=8,
@@ -81,9 +97,10 @@ class SmpFPN(nn.Module):
         name: Name of the backbone in timm.
         num_classes: Number of classes.
         channels: Width of the pyramid and of the head, if they are not smp's.
+        of_body: Options of the backbone.
     """
 
-    def __init__(self, name: str, num_classes: int, channels: int | None = None) -> None:
+    def __init__(self, name: str, num_classes: int, channels: int | None = None, **of_body: Any) -> None:
         super().__init__()
         import segmentation_models_pytorch as smp
 
@@ -92,7 +109,7 @@ class SmpFPN(nn.Module):
         vig_pyg.timm.register()
         widths = {} if channels is None else {"pyramid": channels, "segmentation": channels}
         options = {f"decoder_{part}_channels": width for part, width in widths.items()}
-        self.network = smp.FPN(f"tu-{name}", encoder_weights=None, classes=num_classes, position="grid", **options)
+        self.network = smp.FPN(f"tu-{name}", encoder_weights=None, classes=num_classes, **of_body, **options)
 
     @property
     def encoder(self) -> nn.Module:
@@ -112,9 +129,10 @@ def make(config: SegmentationConfig, head: str, num_classes: int) -> nn.Module:
         return make_segmenter(config, num_classes)
     lightning.seed_everything(config.seed, verbose=False)
     if head == "smp-tiny":
-        return SmpFPN("pvig_tiny", num_classes)
-    register_model("pvig_road", PyramidViGConfig(**BODY, knn_engine="dense", position="grid"))
-    return SmpFPN("pvig_road", num_classes, WIDTH)
+        return SmpFPN("pvig_tiny", num_classes, position="grid")
+    name = f"road_{config.variant}"
+    register_model(name, backbone_config(config.variant, of_backbone(config.options)))
+    return SmpFPN(name, num_classes, WIDTH)
 
 
 def here() -> dict[str, Any]:
@@ -127,15 +145,17 @@ def here() -> dict[str, Any]:
 
 
 def train(args: argparse.Namespace) -> None:
-    config = configuration(args.data, seed=args.seed, epochs=args.epochs)
+    config = configuration(args.data, seed=args.seed, epochs=args.epochs, body=args.body)
     data = load_data(config)
     model = make(config, args.head, len(data.class_names))
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {args.head}, seed {args.seed}")
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    print(f"{parameters:.2f} M parameters, {args.body}, head {args.head}, seed {args.seed}")
     wall, cpu, resumed = time.perf_counter(), time.process_time(), args.out.exists()
     last = fit(model, data, config, args.out, progress=False, resume=resumed)
     about = {
         **here(),
         "head": args.head,
+        "body": args.body,
         "seed": args.seed,
         "resumed (the minutes are those of the last part)": resumed,
         "minutes": (time.perf_counter() - wall) / 60,
@@ -194,7 +214,8 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     fig = figure(9, 3.6)
     left, right = fig.subplots(1, 2)
     for found in results:
-        name = f"{found['about']['head']}, {found['run'].replace('_', ' ')}"
+        body = found["about"].get("body", "ours")
+        name = f"{found['about']['head']}{'' if body == 'ours' else f' on {body}'}, {found['run'].replace('_', ' ')}"
         for axes, column, scale in ((left, "train_loss", 1), (right, "val_mIoU", 100)):
             points = [(row["epoch"], scale * row[column]) for row in found["epochs"] if column in row]
             label = f"{name}: {points[-1][1]:.1f} %" if scale > 1 else name
@@ -207,6 +228,18 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     fig.savefig(path)
 
 
+def spreads(results: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """The mean and the standard deviation of the mean IoU, and the number of runs, of each backbone and head."""
+    groups: dict[str, list[float]] = {}
+    for found in results:
+        name = f"{found['about'].get('body', 'ours')}, head {found['about']['head']}"
+        groups.setdefault(name, []).append(found["mIoU"])
+    return {
+        name: {"runs": len(one), "mean": statistics.mean(one), "deviation": statistics.stdev(one) if one[1:] else 0.0}
+        for name, one in groups.items()
+    }
+
+
 def report(args: argparse.Namespace) -> None:
     from PIL import Image
 
@@ -216,8 +249,11 @@ def report(args: argparse.Namespace) -> None:
         results.append(found)
         pictures += drawn
         print(f"{run.name}: mIoU {100 * found['mIoU']:.2f} %, pixels {100 * found['pixel accuracy']:.2f} %")
+    groups = spreads(results)
+    for name, one in groups.items():
+        print(f"{name}: mIoU {100 * one['mean']:.2f} +- {100 * one['deviation']:.2f} %, {one['runs']} runs")
     plan = {key: value for key, value in to_values(read_run(args.runs[0])).items() if key not in ("train", "val")}
-    content = {"environment": here(), "plan": plan, "runs": results}
+    content = {"environment": here(), "plan": plan, "mIoU": groups, "runs": results}
     (RESULTS / "segmentation_camvid.json").write_text(json.dumps(content, indent=1) + "\n")
     draw(results, RESULTS / "segmentation_camvid.png")
     if args.pictures is not None:
@@ -236,6 +272,7 @@ def main(argv: list[str] | None = None) -> None:
     one = parts.add_parser("train")
     one.add_argument("--data", type=Path, required=True)
     one.add_argument("--head", choices=["ours", "smp", "smp-tiny"], default="ours")
+    one.add_argument("--body", choices=list(BODIES), default="ours")
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--epochs", type=int, default=28)
     one.add_argument("--out", type=Path, required=True)
