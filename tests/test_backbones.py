@@ -124,6 +124,8 @@ def test_the_search_for_neighbors_is_that_of_any_size():
     assert backbones.backbone_config("mobilevig_tiny", {}).knn_engine == "auto"
     assert backbones.backbone_config("wignet_tiny", {"graph": "knn"}).position == "grid"
     assert backbones.backbone_config("pvig_tiny", {"position": None}).position is None
+    mixed = backbones.backbone_config("pvig_tiny", {"graph": ("axial", "window", "knn", "knn")})
+    assert (mixed.position, mixed.knn_engine) == ("grid", "dense")
 
 
 def test_a_model_registered_later_is_a_backbone():
