@@ -142,6 +142,7 @@ ROOMS = {
     },
     "segmentation": {
         "_registry",
+        "ops",
         "_requirements",
         "artifact",
         "backbones",

@@ -2,8 +2,9 @@ import random
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from vig_pyg.segmentation.heads import SemanticFPN, UPerHead, group_norm
+from vig_pyg.segmentation.heads import POOL_SIZES, SemanticFPN, UPerHead, group_norm, pool_map
 
 HEADS = [SemanticFPN, UPerHead]
 
@@ -57,3 +58,15 @@ def test_groups_divide_the_channels():
     for channels in range(1, 600):
         groups = group_norm(channels).num_groups
         assert channels % groups == 0 and (groups == 1 or channels // groups >= 4)
+
+
+def test_pooling_for_any_size_is_that_of_torch(monkeypatch):
+    draw = random.Random(0)
+    for size in [(1, 1), (1, 7), *[(draw.randint(1, 25), draw.randint(1, 25)) for _ in range(20)]]:
+        x = torch.randn(2, 3, *size, dtype=torch.float64)
+        for side in (*POOL_SIZES, 7):
+            want = F.adaptive_avg_pool2d(x, side)
+            assert pool_map(x, side).equal(want)
+            with monkeypatch.context() as patch:
+                patch.setattr("vig_pyg.segmentation.heads.is_open", lambda *_: True)
+                torch.testing.assert_close(pool_map(x, side), want, rtol=1e-12, atol=1e-12)

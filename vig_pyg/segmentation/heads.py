@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 
+from vig_pyg.ops import is_open
+
 #: Sides of the grids to which UPerNet pools the last map.
 POOL_SIZES = (1, 2, 3, 6)
 #: Smallest width of a head. Even if a map has a single cell, a group norm needs several values for each group.
@@ -111,6 +113,37 @@ class SemanticFPN(nn.Module):
         return logits
 
 
+def pool_map(x: Tensor, side: int) -> Tensor:
+    """Average a feature map over a grid of `side` x `side` regions, as `F.adaptive_avg_pool2d` does.
+
+    If a program for maps of any size is exported, the means are matrix products, because the exporter of ONNX cannot
+    translate adaptive pooling then.
+
+    Args:
+        x: Feature map `(B, C, H, W)`.
+        side: Number of rows and of columns of the grid, at least 1.
+
+    Shapes: `(B, C, H, W)` to `(B, C, side, side)`.
+
+    Example:
+        >>> pool_map(torch.tensor([[[[1.0, 2.0, 6.0]]]]), 1).tolist()
+        [[[[3.0]]]]
+    """
+    height, width = x.shape[2:]
+    if not is_open(height, width):
+        return F.adaptive_avg_pool2d(x, side)
+    # (side, H) @ (B, C, H, W) @ (W, side)
+    return _shares(height, side, like=x) @ x @ _shares(width, side, like=x).T
+
+
+def _shares(cells: int, side: int, like: Tensor) -> Tensor:
+    """Return the share of each of `cells` cells in the mean of each region, `(side, cells)`."""
+    region, cell = torch.arange(side, device=like.device)[:, None], torch.arange(cells, device=like.device)
+    first, end = region * cells // side, ((region + 1) * cells + side - 1) // side
+    inside = ((cell >= first) & (cell < end)).to(like.dtype)
+    return inside / (end - first)
+
+
 class UPerHead(nn.Module):
     """The head of UPerNet: a pooled pyramid on the last map, a feature pyramid, and the fusion of all its maps.
 
@@ -154,7 +187,7 @@ class UPerHead(nn.Module):
         last = maps[-1]
         parts = [last]
         for side, conv in zip(POOL_SIZES, self.pooled, strict=True):
-            parts.append(resize_map(conv(F.adaptive_avg_pool2d(last, side)), last.shape[2:]))
+            parts.append(resize_map(conv(pool_map(last, side)), last.shape[2:]))
         inputs = [*maps[:-1], self.bottleneck(torch.cat(parts, 1))]
         pyramid = list(self.fpn({str(stage): x for stage, x in enumerate(inputs)}).values())
         fused = self.fuse(torch.cat([resize_map(x, pyramid[0].shape[2:]) for x in pyramid], 1))
