@@ -1,49 +1,28 @@
-"""What the ablation scripts share: train every variant with every seed, go on where a run stopped, write the results.
+"""What the ablation scripts share: their command line, small data and models, and `vig_pyg.classification.ablation`.
 
-Each finished (variant, seed) leaves one file in the folder of the ablation, written at once or not at all. A rerun
-trains what is missing. A folder that was begun with other settings is refused.
+`vig-pyg ablate` compares operators and graphs; these scripts compare any variants, such as blocks without a part.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from vig_pyg import list_models
+from vig_pyg.classification import ClassificationConfig
+from vig_pyg.classification.ablation import Variant, ablate, changed
+from vig_pyg.classification.ablation.training import Measure
+from vig_pyg.engine import TrainingInterrupted
 
-from vig_pyg import VisionGNN, create_model, list_models
-from vig_pyg._io.output import write_file
+__all__ = ["Variant", "arguments", "changed", "chosen", "main"]
 
 #: Sides in pixels and options of the small models where the command line says nothing: 64 patches in both cases.
 DIGITS = {"image_size": 16, "vig_micro": {"patch_size": 2, "channels": 32}, "pvig_micro": {"patch_size": 2}}
 FOLDER = {"image_size": 64, "vig_micro": {"patch_size": 8}, "pvig_micro": {"patch_size": 4}}
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One row of the table.
-
-    Args:
-        name: Short name, for files and `--only`.
-        about: What is different, in a few words.
-        make: From the model's name and its options to the network.
-    """
-
-    name: str
-    about: str
-    make: Callable[[str, dict[str, Any]], VisionGNN[Any]]
-
-
-def changed(name: str, about: str, **overrides: Any) -> Variant:
-    """A variant that differs in options of the model."""
-    return Variant(name, about, lambda model, options: create_model(model, **{**options, **overrides}))
 
 
 def arguments(description: str, *, out: str, epochs: int) -> argparse.ArgumentParser:
@@ -74,6 +53,7 @@ def main(
     *,
     script: str,
     epochs: int,
+    measure: Measure | None = None,
     argv: Sequence[str] | None = None,
 ) -> None:
     """Run an ablation from the command line.
@@ -83,6 +63,7 @@ def main(
         variants: From the model's name to its variants, the baseline first.
         script: File of the calling script.
         epochs: Default of `--epochs`.
+        measure: Measures each trained network, for more columns.
         argv: Arguments; those of the process by default.
     """
     title = Path(script).stem
@@ -100,8 +81,8 @@ def main(
         if args.list:
             print("\n".join(f"{v.name:18} {v.about}" for v in every))
             return
-        Ablation(title, every, chosen(every, args.only), args, script).run()
-    except KeyboardInterrupt:
+        _run(title, every, args, script, measure)
+    except (KeyboardInterrupt, TrainingInterrupted):
         print("\nStopped. Finished runs are kept: the same command goes on from here.", file=sys.stderr)
         raise SystemExit(130) from None
     except (ValueError, TypeError, OSError) as error:
@@ -117,99 +98,62 @@ def chosen(variants: list[Variant], names: list[str] | None) -> list[Variant]:
     return [variant for variant in variants if names is None or variant.name in names]
 
 
-class Ablation:
-    """One ablation and its folder.
-
-    Args:
-        title: Its name.
-        every: All variants of the model.
-        chosen: Those to train now.
-        args: The command line.
-        script: File of the calling script.
-    """
-
-    def __init__(
-        self, title: str, every: list[Variant], chosen: list[Variant], args: argparse.Namespace, script: str
-    ) -> None:
-        if args.seeds < 1:
-            raise ValueError(f"--seeds must be at least 1, got {args.seeds}.")
-        if args.images_per_class is not None and args.images_per_class < 1:
-            raise ValueError(f"--images-per-class must be at least 1, got {args.images_per_class}.")
-        defaults: dict[str, Any] = DIGITS if args.data is None else FOLDER
-        own = defaults.get(args.model, {})
-        self.every, self.chosen, self.args, self.script = every, chosen, args, script
-        self.settings: dict[str, Any] = {
-            "ablation": title,
-            "data": "digits" if args.data is None else str(args.data.resolve()),
-            "model": args.model,
-            "image_size": args.image_size or defaults["image_size"],
-            "patch_size": args.patch_size or own.get("patch_size"),
-            "channels": args.channels or own.get("channels"),
-            "images_per_class": args.images_per_class,
-            "epochs": args.epochs,
-            "batch_size": args.batch_size,
-            "lr": args.lr,
-        }
-
-    def run(self) -> None:
-        """Train what is missing, measure, write."""
-        from ablation_costs import costs
-        from ablation_report import report
-        from ablation_train import load_data, train_all
-
-        start = time.perf_counter()
-        self._open()
-        data = load_data(self.settings, self.args.num_workers)
-        options = {
-            "num_classes": len(data.class_names),
-            "in_channels": data.preprocessing.in_channels,
-            **{key: self.settings[key] for key in ("image_size", "patch_size", "channels") if self.settings[key]},
-        }
-        missing = [
-            (v, seed) for seed in range(self.args.seeds) for v in self.chosen if not self._file(v, seed).exists()
-        ]
-        print(f"{self.settings['ablation']}: {len(missing)} runs to train, in {self.args.out}", flush=True)
-        train_all(missing, data, options, self.settings, self._save)
-        runs = self._runs()
-        rows = [variant for variant in self.every if variant.name in runs]
-        images = torch.stack([data.val_set[i][0] for i in range(min(self.args.batch_size, len(data.val_set)))])
-        measured = costs(rows, self.settings["model"], options, images, self.args.out / "costs.json", self._script())
-        report(self.args.out, rows, runs, measured, self.settings, seconds=time.perf_counter() - start)
-
-    def _script(self) -> str | None:
-        return None if self.args.no_memory else self.script
-
-    def _open(self) -> None:
-        """Make the folder, or see that it belongs to these settings."""
-        out, about = self.args.out, self.args.out / "ablation.json"
-        if not about.is_file():
-            if out.exists() and any(out.iterdir()):
-                raise ValueError(f"{out} exists and is not the folder of an ablation: choose another --out.")
-            write(about, self.settings)  # first: an interrupt leaves no folder that the next try would not know
-        (out / "runs").mkdir(exist_ok=True)
-        found = json.loads(about.read_text())
-        if found != self.settings:
-            keys = [key for key in {**found, **self.settings} if found.get(key) != self.settings.get(key)]
-            differ = "; ".join(f"{key}: {found.get(key)} there, {self.settings.get(key)} now" for key in keys)
-            raise ValueError(f"{out} holds runs with other settings ({differ}): choose another --out, or remove it.")
-
-    def _file(self, variant: Variant, seed: int) -> Path:
-        assert re.fullmatch(r"[a-z0-9_+-]+", variant.name), variant.name
-        path: Path = self.args.out / "runs" / f"{variant.name}.seed{seed}.json"
-        return path
-
-    def _save(self, variant: Variant, seed: int, result: dict[str, Any]) -> None:
-        write(self._file(variant, seed), {"variant": variant.name, "seed": seed, **result})
-
-    def _runs(self) -> dict[str, list[dict[str, Any]]]:
-        """Finished runs of each variant, by seed."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        for path in sorted((self.args.out / "runs").glob("*.json")):
-            run = json.loads(path.read_text())
-            found.setdefault(run["variant"], []).append(run)
-        return found
+def settings_of(title: str, args: argparse.Namespace) -> dict[str, Any]:
+    """What must be the same for all runs in a folder."""
+    if args.images_per_class is not None and args.images_per_class < 1:
+        raise ValueError(f"--images-per-class must be at least 1, got {args.images_per_class}.")
+    defaults: dict[str, Any] = DIGITS if args.data is None else FOLDER
+    own = defaults.get(args.model, {})
+    return {
+        "ablation": title,
+        "data": "digits" if args.data is None else str(args.data.resolve()),
+        "model": args.model,
+        "image_size": args.image_size or defaults["image_size"],
+        "patch_size": args.patch_size or own.get("patch_size"),
+        "channels": args.channels or own.get("channels"),
+        "images_per_class": args.images_per_class,
+        "epochs": args.epochs,
+        "batch_size": args.batch_size,
+        "lr": args.lr,
+    }
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
-    """JSON that is there completely or not at all."""
-    write_file(path, json.dumps(content, indent=1) + "\n", overwrite=True)
+def _run(title: str, every: list[Variant], args: argparse.Namespace, script: str, measure: Measure | None) -> None:
+    """Train what is missing, measure, write, and print the table."""
+    from ablation_costs import costs_with_memory
+    from ablation_data import load_data
+    from benchmarks.harness import environment
+
+    from vig_pyg.classification.ablation.folder import AblationFolder
+
+    only = [variant.name for variant in chosen(every, args.only)]
+    settings = settings_of(title, args)
+    if args.seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {args.seeds}.")
+    AblationFolder(args.out, settings)  # other settings are refused before the images are read
+    data = load_data(settings, args.num_workers)
+    config = ClassificationConfig(
+        data=settings["data"], model=args.model, lr=args.lr, epochs=args.epochs, batch_size=args.batch_size
+    )
+    options = {
+        "num_classes": len(data.class_names),
+        "in_channels": data.preprocessing.in_channels,
+        **{key: settings[key] for key in ("image_size", "patch_size", "channels") if settings[key]},
+    }
+    _, files = ablate(
+        every,
+        data,
+        config,
+        args.out,
+        seeds=args.seeds,
+        only=only,
+        options=options,
+        settings=settings,
+        shown={**settings, "data": Path(settings["data"]).name},
+        title=title,
+        here=environment(),
+        costs=costs_with_memory(None if args.no_memory else script),
+        measure=measure,
+    )
+    print((args.out / "results.md").read_text())
+    print("\n".join(map(str, files)))

@@ -1,67 +1,48 @@
-"""What each variant of an ablation costs: parameters, multiply-accumulates, images a second, peak memory."""
+"""What each variant of an ablation costs, with the peak memory of training, which needs a process for each."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from ablation import Variant, write
-from benchmarks.harness import interleaved
 from rich.progress import track
 from torch import Tensor
 
 from vig_pyg._io.text import error_text
-from vig_pyg.macs import count_macs
-
-#: Rounds of the speed measurement, each with one pass of every variant.
-REPEATS = 7
+from vig_pyg.classification.ablation import Variant, costs_of
+from vig_pyg.classification.ablation.ablate import Costs
 
 
-def costs(
-    variants: list[Variant], model: str, options: dict[str, Any], images: Tensor, path: Path, script: str | None
-) -> dict[str, dict[str, Any]]:
-    """The costs of each variant; those in the file are kept as long as the variants are the same.
+def costs_with_memory(script: str | None) -> Costs:
+    """A function that measures the costs of variants, with the peak memory; known costs are kept.
 
     Args:
-        variants: The rows of the table; they are timed side by side.
-        model: Name of the model.
-        options: Its options.
-        images: A batch, for speed and memory.
-        path: File of the costs.
         script: Script that can measure the memory of one variant (`--peak-of`); `None` leaves memory out.
     """
-    known: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
-    complete = all("peak_mib" in row for row in known.values()) or script is None
-    if set(known) == {variant.name for variant in variants} and complete:
-        return known
-    networks = {variant.name: variant.make(model, options).eval() for variant in variants}
-    found: dict[str, dict[str, Any]] = {}
-    for name, network in networks.items():
-        macs = count_macs(network, tuple(images.shape[2:]))
-        found[name] = {"parameters": sum(p.numel() for p in network.parameters()), "macs": macs}
-    with torch.inference_mode():
-        runs = {name: (lambda network=network: network(images)) for name, network in networks.items()}
-        seconds = interleaved(runs, repeats=REPEATS)
-    for name, value in seconds.items():
-        found[name]["images_per_second"] = len(images) / value
-    if script is not None:
-        for variant in track(variants, "peak memory", transient=True):
+
+    def costs(
+        variants: Sequence[Variant], model: str, options: dict[str, Any], images: Tensor, known: Mapping[str, Any]
+    ) -> dict[str, dict[str, Any]]:
+        found = costs_of(variants, model, options, images, known)
+        for variant in track(variants, "peak memory", transient=True) if script else ():
             old = known.get(variant.name, {})
-            shape = list(images.shape)
             try:
-                measured = old.get("peak_mib") or peak_elsewhere(script, variant.name, model, options, shape)
+                measured = old.get("peak_mib") or peak_elsewhere(
+                    script, variant.name, model, options, list(images.shape)
+                )
             except ValueError as error:  # the table is worth more than this column
                 print(error_text(error), file=sys.stderr)
                 continue
             found[variant.name]["peak_mib"] = measured
-    write(path, found)
-    return found
+        return found
+
+    return costs
 
 
 def peak_elsewhere(script: str, name: str, model: str, options: dict[str, Any], shape: list[int]) -> float:

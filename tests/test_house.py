@@ -47,6 +47,7 @@ ROOMS = {
     "_io": set(),
     "image_io": {"_io"},
     "_figure": set(),
+    "_palette": set(),
     "_requirements": set(),
     "batch_order": set(),
     "layout": {"batch_order"},
@@ -102,8 +103,8 @@ ROOMS = {
     "macs": {"models"},
     "export": {"models", "data", "graph", "ops"},
     "transforms": {"data", "graph"},
-    "explain": {"models", "data", "ops", "_figure", "_io"},
-    "engine": {"_io", "_requirements", "artifact", "checkpoints", "models", "weights", "_figure"},
+    "explain": {"models", "data", "ops", "_figure", "_io", "_palette"},
+    "engine": {"_io", "_requirements", "artifact", "checkpoints", "models", "weights", "_figure", "_palette"},
     "classification": {
         "_registry",
         "_requirements",
@@ -122,7 +123,9 @@ ROOMS = {
         "weights",
         "preprocess",
         "explain",
+        "macs",
         "_figure",
+        "_palette",
     },
     "detection": {
         "_requirements",
@@ -139,6 +142,7 @@ ROOMS = {
         "classification",
         "engine",
         "_figure",
+        "_palette",
     },
     "segmentation": {
         "_registry",
@@ -160,6 +164,7 @@ ROOMS = {
         "detection",
         "engine",
         "_figure",
+        "_palette",
     },
     "loading": {"artifact", "classification", "detection", "segmentation", "models"},
     "cli": {

@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 from vig_pyg._io.signals import exit_status, signals_raise
 from vig_pyg._io.text import error_text, terminal_text
-from vig_pyg.cli import convert, detect, evaluate, graph, models, predict, segment, train
+from vig_pyg.cli import ablate, convert, detect, evaluate, graph, models, predict, segment, train
 
 #: The modules of the commands, in the order of the help. Each has `add(commands)`, and `run(args)`, which may return an
 #: exit status.
-COMMANDS = (train, predict, evaluate, convert, graph, models, detect, segment)
+COMMANDS = (train, predict, evaluate, convert, graph, ablate, models, detect, segment)
 
 #: Errors that a user can cause and fix; they are shown as one line without a traceback.
 USER_ERRORS = (

@@ -8,6 +8,7 @@ from vig_pyg.explain.fixed import FixedGraph, fixed_graphs
 from vig_pyg.explain.heat import draw_attribution
 from vig_pyg.explain.neighbors import draw_graph
 from vig_pyg.explain.page import save_html
+from vig_pyg.explain.spectral import graph_gaps, spectral_gap
 from vig_pyg.explain.to_networkx import layer_networkx
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "draw_distances",
     "draw_graph",
     "fixed_graphs",
+    "graph_gaps",
     "layer_networkx",
     "neighbor_distances",
     "save_html",
+    "spectral_gap",
 ]

@@ -1,0 +1,152 @@
+import csv
+import json
+import sys
+
+import pytest
+import yaml
+
+from tests.cli.common import fails
+from tests.images import make_folder
+from vig_pyg.cli import main
+from vig_pyg.conv import CONVS
+from vig_pyg.graph import GRAPHS
+
+SMALL = ["--options.depth", "1", "--options.channels", "16", "--patch-size", "8", "--model", "vig_micro"]
+QUICK = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--num-workers", "0", *SMALL]
+OWN = {
+    "ablate_ops.py": '''
+import torch
+from torch import nn
+
+class OwnMean(nn.Module):
+    """The mean of the neighbors, and a linear layer."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.linear = nn.Linear(in_channels, out_channels)
+
+    def forward(self, x, edge_index):
+        x_src, x_dst = x if isinstance(x, tuple) else (x, x)
+        source, target = edge_index
+        total = torch.zeros_like(x_dst).index_add(0, target, x_src[source])
+        return self.linear(total / torch.bincount(target, minlength=len(x_dst)).clamp(min=1)[:, None])
+''',
+    "ablate_graphs.py": '''
+import torch
+
+def own_ring(k, dilation):
+    """Each patch receives a message from its predecessor."""
+    return ring
+
+def ring(x, layout, x_src, layout_src):
+    index = torch.arange(layout.num_nodes)
+    before = torch.where(index == layout.ptr[layout.batch], layout.ptr[layout.batch + 1] - 1, index - 1)
+    return torch.stack([before, index])
+''',
+}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with images and own code, which is the current folder."""
+    make_folder(tmp_path / "images")
+    for name, text in OWN.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = [(registry, list(registry)) for registry in (CONVS, GRAPHS)]
+    yield tmp_path
+    for registry, names in before:
+        for name in [name for name in registry if name not in names]:
+            registry.remove(name)
+    for name in OWN:
+        sys.modules.pop(name.removesuffix(".py"), None)
+
+
+def test_own_operator_and_graph_on_own_images(place, capsys):
+    command = ["ablate", "--data", "images", "--conv", "mr", "ablate_ops:OwnMean", *QUICK, "--out", "out"]
+    assert main([*command, "--graph", "knn", "ablate_graphs:own_ring", "--seeds", "2"]) == 0
+    captured = capsys.readouterr()
+    assert "Comparing 4 variants of vig_micro on images with 2 seeds, 1 epochs each. Folder: out" in captured.out
+    assert "| `ablate_ops:OwnMean, ablate_graphs:own_ring` |" in captured.out
+    assert "out/results.json" in captured.out and "mr, knn, seed 1: " in captured.err
+    rows = json.loads((place / "out" / "results.json").read_text())["rows"]
+    assert len(rows) == 4 and all(row["seeds"] == 2 for row in rows)
+    assert rows[0]["variant"] == "mr, knn" and rows[0]["p"] is None and rows[1]["p"] is not None
+    ring = [row for row in rows if "own_ring" in row["variant"]]
+    assert all(row["spectral_gap"] == pytest.approx(0, abs=1e-6) for row in ring)  # a directed ring
+    assert len({row["parameters"] for row in rows}) == 2
+    table = list(csv.DictReader((place / "out" / "results.csv").read_text().splitlines()))
+    assert [row["variant"] for row in table] == [row["variant"] for row in rows]
+    assert {path.name for path in (place / "out").iterdir()} == {
+        "ablation.json", "costs.json", "plot.png", "results.csv", "results.json", "results.md", "runs"
+    }  # fmt: skip
+
+
+def test_the_same_command_goes_on_and_changed_code_is_refused(place, capsys):
+    command = ["ablate", "--data", "images", "--conv", "ablate_ops:OwnMean", *QUICK, "--quiet"]
+    assert main([*command, "--seeds", "1"]) == 0
+    out = place / "runs" / "ablation-images"
+    before = {path: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
+    assert len(before) == 2  # with the model's own operator as the baseline
+    assert main([*command, "--seeds", "2"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(list((out / "runs").iterdir())) == 4
+    capsys.readouterr()
+    (place / "ablate_ops.py").write_text(OWN["ablate_ops.py"] + "\n")
+    assert "another version of the code of ablate_ops:OwnMean" in fails(capsys, *command)
+    assert "other settings (lr: " in fails(capsys, *command, "--lr", "0.5")
+
+
+def test_mistakes_are_one_clear_line_and_leave_nothing(place, capsys):
+    start = ["ablate", "--data", "images", *QUICK, "--out", place / "out"]
+    cases = {
+        "Unknown conv 'mrr'": ["--conv", "mr", "mrr"],
+        "Unknown graph 'axe'": ["--graph", "axe"],
+        "there is no module 'nowhere'": ["--conv", "nowhere:Conv"],
+        "has no 'Missing'": ["--conv", "ablate_ops:Missing"],
+        "--seeds must be at least 1, got 0": ["--conv", "mr", "--seeds", "0"],
+        "Unknown flag '--seedz'": ["--conv", "mr", "--seedz", "2"],
+        "power of two": ["--conv", "mr", "--patch-size", "3"],
+        "Unknown model 'vig_huge'": ["--model", "vig_huge"],
+        "does not exist": ["--data", "missing"],
+    }
+    for message, more in cases.items():
+        assert message in fails(capsys, *start, *more)
+    assert not (place / "out").exists()
+
+
+def test_the_configuration_is_printed_and_read(place, capsys):
+    flags = ["ablate", "--data", "images", "--conv", "mr", "gin", "--lr", "0.25", "--k", "5", "--print-config"]
+    assert main(flags) == 0
+    text = capsys.readouterr().out
+    found = yaml.safe_load(text)
+    assert (found["lr"], found["options"]["k"], found["model"]) == (0.25, 5, "pvig_micro")
+    assert "conv" not in found["options"]
+    (place / "a.yaml").write_text(text)
+    assert main(["ablate", "--config", "a.yaml", "--print-config"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == found
+
+
+def test_several_processes_are_refused(place, capsys, monkeypatch):
+    for key, value in {"SLURM_PROCID": "0", "SLURM_NTASKS": "2"}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr("vig_pyg.engine.processes.processes", lambda: type("P", (), {"world": 2})())
+    assert "trains in one process" in fails(capsys, "ablate", "--data", "images", *QUICK, "--conv", "gin")
+
+
+def test_ctrl_c_keeps_finished_runs(place, capsys, monkeypatch):
+    from vig_pyg.classification.ablation import training
+
+    real = training.train_run
+
+    def train(folder, variant, seed, *rest, **more):
+        if seed == 1:
+            raise KeyboardInterrupt
+        return real(folder, variant, seed, *rest, **more)
+
+    monkeypatch.setattr(training, "train_run", train)
+    command = ["ablate", "--data", "images", "--conv", "mr", *QUICK, "--quiet", "--out", "out"]
+    assert main([*command, "--seeds", "2"]) == 130
+    assert "finished runs are kept: the same command continues" in capsys.readouterr().err
+    assert [path.name for path in (place / "out" / "runs").iterdir()] == ["mr.seed0.json"]

@@ -1,0 +1,192 @@
+"""The results of an ablation as JSON, CSV and Markdown, and the figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vig_pyg._io.output import write_file
+from vig_pyg._io.text import csv_text, error_text, json_text, markdown_code, markdown_text
+from vig_pyg.classification.ablation.comparison import holm, interval, paired_test
+from vig_pyg.classification.ablation.figure import draw_ablation
+from vig_pyg.classification.ablation.folder import Run
+from vig_pyg.classification.ablation.variant import Variant
+
+_log = logging.getLogger(__name__)
+
+FILES = ("results.json", "results.md", "results.csv", "plot.png")
+READING = (
+    "Top-1 is the validation accuracy of the saved weights: mean ± standard deviation over seeds, and the 95 % "
+    "confidence interval of the mean (Student's t). *Difference* compares each variant with the first row, seed by "
+    "seed, in points, with its 95 % interval; *p* is the two-sided paired t-test, adjusted for the number of rows "
+    "(Holm). "
+    "A small p says that other seeds would probably agree, not that the difference is large; with three seeds only "
+    "large differences can be seen. Images/s: inference, float32, the model as trained (not `fuse()`), all variants in "
+    "turn in one process, median. MACs leave out selection and aggregation, and a search by `torch_cluster`."
+)
+MEMORY = "Memory: two training steps in a process of its own, above that of the process before."
+GAP = (
+    "Spectral gap: 1 - the second largest absolute eigenvalue of the random walk matrix, which steps from a patch to "
+    "one of its neighbors with equal probability; mean over layers and images of the trained network. 1 means that one "
+    "step reaches every patch equally (complete graph), 0 that the walk stays in a part or alternates between two."
+)
+
+
+def summary(
+    variants: Sequence[Variant], runs: Mapping[str, Sequence[Run]], costs: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return one row of numbers for each variant with finished runs; the first is the baseline.
+
+    Args:
+        variants: The variants, in order.
+        runs: The finished runs of each variant.
+        costs: `parameters`, `macs`, `images_per_second`, and perhaps `peak_mib`, of each variant.
+
+    Example:
+        >>> one = Variant("mr", "Max-Relative", lambda model, options: None)
+        >>> cost = {"parameters": 1, "macs": 1, "images_per_second": 1.0}
+        >>> runs = {"mr": [{"seed": 0, "top1": 90.0, "seconds": 1.0}, {"seed": 1, "top1": 92.0, "seconds": 1.0}]}
+        >>> summary([one], runs, {"mr": cost})[0]["top1_mean"]
+        91.0
+    """
+    shown = [variant for variant in variants if runs.get(variant.name)]
+    baseline = _by_seed(runs[shown[0].name])
+    tests = []
+    for variant in shown:
+        own = _by_seed(runs[variant.name])
+        both = sorted(own.keys() & baseline.keys())
+        tests.append(paired_test([own[s] for s in both], [baseline[s] for s in both]))
+    tested = [i for i, test in enumerate(tests) if i and test is not None]
+    adjusted = dict(zip(tested, holm([t.p for i in tested if (t := tests[i])]), strict=True))
+    rows = []
+    for i, variant in enumerate(shown):
+        found, test = runs[variant.name], tests[i] if i else None
+        top1 = [run["top1"] for run in found]
+        low, high = interval(top1) or (None, None)
+        rows.append(
+            {
+                "variant": variant.name,
+                "about": variant.about,
+                "seeds": len(top1),
+                "top1_mean": statistics.fmean(top1),
+                "top1_std": statistics.stdev(top1) if len(top1) > 1 else None,
+                "top1_low": low,
+                "top1_high": high,
+                "top1_all": " ".join(f"{value:.3f}" for value in top1),
+                "difference": test and test.difference,
+                "difference_low": test and test.low,
+                "difference_high": test and test.high,
+                "p": test and test.p,
+                "p_holm": adjusted.get(i),
+                **{key: costs[variant.name].get(key) for key in ("parameters", "macs", "images_per_second")},
+                "peak_mib": costs[variant.name].get("peak_mib"),
+                "spectral_gap": _mean([run.get("spectral_gap") for run in found]),
+                "train_seconds": statistics.fmean(run["seconds"] for run in found),
+            }
+        )
+    return rows
+
+
+def _by_seed(runs: Sequence[Run]) -> dict[int, float]:
+    return {run["seed"]: run["top1"] for run in runs}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def as_markdown(rows: Sequence[Mapping[str, Any]], facts: Sequence[str], title: str) -> str:
+    """Return the table, how to read it, and what made it.
+
+    Args:
+        rows: The rows of `summary`.
+        facts: Paragraphs about settings, command and time, in Markdown.
+        title: The title.
+    """
+    cells = [_cells(row) for row in rows]
+    columns = [name for name in cells[0] if any(row[name] for row in cells)]  # columns without a value are left out
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(row[name] for name in columns) + " |" for row in cells]
+    reading = [READING] + [MEMORY] * ("peak memory, MiB" in columns) + [GAP] * ("spectral gap" in columns)
+    return "\n\n".join([f"# {title}", "\n".join(lines), " ".join(reading), *facts, "![results](plot.png)"]) + "\n"
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the cells of a row as text; a missing value is empty."""
+
+    def number(key: str, form: str, scale: float = 1) -> str:
+        return "" if row[key] is None else format(row[key] / scale, form)
+
+    spread = "" if row["top1_std"] is None else f" ± {row['top1_std']:.2f}"
+    known = row["top1_low"] is not None
+    differs = row["difference"] is not None
+    return {
+        "variant": markdown_code(row["variant"]),
+        "what": markdown_text(row["about"]),
+        "top-1, %": f"{row['top1_mean']:.2f}{spread}",
+        "95 % interval": f"{row['top1_low']:.2f} to {row['top1_high']:.2f}" if known else "",
+        "seeds": str(row["seeds"]),
+        "difference": f"{row['difference']:+.2f} ({row['difference_low']:+.2f} to {row['difference_high']:+.2f})"
+        if differs
+        else "",
+        "p": "" if row["p_holm"] is None else "< 0.001" if row["p_holm"] < 1e-3 else f"{row['p_holm']:.3f}",
+        "spectral gap": number("spectral_gap", ".3f"),
+        "parameters, M": number("parameters", ".3f", 1e6),
+        "MACs, M": number("macs", ".1f", 1e6),
+        "images/s": number("images_per_second", ".0f"),
+        "peak memory, MiB": number("peak_mib", ".0f"),
+    }
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as CSV, in which no spreadsheet reads a name as a formula.
+
+    Args:
+        rows: The rows of `summary`.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(rows[0])
+    writer.writerows([csv_text(value) if isinstance(value, str) else value for value in row.values()] for row in rows)
+    return text.getvalue()
+
+
+def write_results(
+    out: Path,
+    rows: Sequence[Mapping[str, Any]],
+    runs: Mapping[str, Sequence[Run]],
+    settings: Mapping[str, Any],
+    *,
+    facts: Sequence[str],
+    title: str,
+) -> list[Path]:
+    """Write the numbers and then the figure; a figure that fails is a warning, because the numbers are safe.
+
+    Args:
+        out: The folder.
+        rows: The rows of `summary`.
+        runs: The finished runs of each variant.
+        settings: The settings of the ablation.
+        facts: Paragraphs for `as_markdown`.
+        title: The title.
+
+    Returns:
+        The files that exist.
+    """
+    own = {row["variant"]: list(runs[row["variant"]]) for row in rows}
+    content = {"settings": settings, "baseline": rows[0]["variant"], "rows": rows, "runs": own}
+    write_file(out / "results.json", json_text(content) + "\n", overwrite=True)
+    write_file(out / "results.csv", as_csv(rows), overwrite=True)
+    write_file(out / "results.md", as_markdown(rows, facts, title), overwrite=True)
+    scores = {name: [run["top1"] for run in found] for name, found in own.items()}
+    try:
+        write_file(out / "plot.png", draw_ablation(rows, scores, title).savefig, overwrite=True)
+    except Exception as error:  # the same command draws again
+        _log.warning("plot.png was not drawn (%s: %s).", type(error).__name__, error_text(error))
+    return [out / name for name in FILES if (out / name).is_file()]

@@ -1,0 +1,150 @@
+"""`vig-pyg ablate`: operators and graphs compared over seeds, with intervals and paired tests."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vig_pyg._io.text import terminal_text
+from vig_pyg.cli._own_code import import_own
+from vig_pyg.cli._train_flags import network_flags, read_flags
+
+if TYPE_CHECKING:
+    from vig_pyg.classification import ClassificationConfig
+    from vig_pyg.engine.config_parser import ConfigParser
+
+ABOUT = "compare operators and graphs over seeds, on embedded digits or on --data"
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command; its flags are created when it runs.
+
+    Args:
+        commands: The subparsers of `vig-pyg`.
+
+    Example:
+        >>> from vig_pyg.cli import _Parser
+        >>> add(_Parser().add_subparsers())
+    """
+    commands.add_parser("ablate", help=ABOUT, raw=True).set_defaults(run=run, make_parser=make_parser)
+
+
+def make_parser() -> ConfigParser:
+    """Create the parser, with the flags of `vig-pyg train`, but with lists of operators and graphs.
+
+    Example:
+        >>> make_parser().parse_flags(["--conv", "mr", "gin", "--seeds", "5"])
+        {'conv': ['mr', 'gin'], 'seeds': 5}
+    """
+    from vig_pyg.classification.config import ClassificationConfig
+    from vig_pyg.classification.presets import PRESETS
+    from vig_pyg.engine.config_file import differing
+    from vig_pyg.engine.config_parser import ConfigParser
+
+    lists = {key: text for key, text in network_flags().items() if key in ("conv", "graph")}
+    parser = ConfigParser(
+        ClassificationConfig,
+        prog="vig-pyg ablate",
+        description=f"{ABOUT.capitalize()}. Every pair of an operator and a graph is trained with every seed; the "
+        "first pair is the baseline. A single operator or graph is compared with that of the model. The same command "
+        "continues a stopped ablation, and more values or seeds add to it.",
+        shortcuts={key: text for key, text in network_flags().items() if key not in lists},
+        by_preset={name for preset in PRESETS.values() for name in differing(preset)},
+    )
+    group = parser.run_flags
+    for key, text in lists.items():
+        group.add_argument(f"--{key}", nargs="+", metavar="NAME", help=f"one or more: {text}")
+    group.add_argument("--seeds", type=int, metavar="NUMBER", help="number of runs of each pair (default: 3)")
+    default = "digits without --data, finetune with --weights, otherwise scratch"
+    group.add_argument("--preset", help=f"values to start from: {', '.join(PRESETS)} (default: {default})")
+    group.add_argument("--config", metavar="FILE",
+                       help="YAML file of values; they override the preset, and flags override them")  # fmt: skip
+    group.add_argument("--print_config", action="store_true", help="print all values as YAML for --config, and exit")
+    group.add_argument("--out", metavar="FOLDER", help="folder of the ablation, new or to be continued "
+                       "(default: runs/ablation-NAME of the data)")  # fmt: skip
+    group.add_argument("--quiet", action="store_true", help="show no progress")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train what is missing, and print the table.
+
+    Args:
+        args: The parsed arguments, with all flags in `argv`.
+
+    Returns:
+        0, or 128 + the number of the signal that stopped the ablation.
+
+    Example:
+        >>> from vig_pyg.cli import main
+        >>> main(["ablate", "--conv", "unknown"])
+        2
+    """
+    from vig_pyg.classification import to_yaml
+    from vig_pyg.engine import TrainingInterrupted
+
+    flags = read_flags(make_parser(), args.argv)
+    lists: dict[str, list[str]] = {key: flags.values.pop(key, []) for key in ("conv", "graph")}
+    seeds: int = flags.values.pop("seeds", 3)
+    for key, names in lists.items():
+        for name in names:
+            import_own({"options": {key: name}})
+    where, values = flags.file_values()
+    config = _config(flags.preset, where, values, flags.values)
+    if flags.print_config:
+        print(to_yaml(config), end="")
+        return 0
+    try:
+        return _ablate(config, lists, seeds, args.argv, out=flags.out, quiet=flags.quiet)
+    except (TrainingInterrupted, KeyboardInterrupt) as stop:
+        print("vig-pyg: stopped; finished runs are kept: the same command continues", file=sys.stderr)
+        return 128 + getattr(stop, "signum", 2)
+
+
+def _config(
+    preset: str | None, where: str, values: Mapping[str, Any], given: Mapping[str, Any]
+) -> ClassificationConfig:
+    """Return the configuration of all runs from preset, file and flags."""
+    from vig_pyg.classification import load_config
+
+    for one in (values, given):
+        import_own(one)
+    either = {**values, **given}
+    default = "finetune" if either.get("weights") else "scratch"
+    preset = preset or (default if either.get("data", "digits") != "digits" else "digits")
+    return load_config(preset, (where, values), ("the command line", given))
+
+
+def _ablate(
+    config: ClassificationConfig, lists: Mapping[str, Sequence[str]], seeds: int, argv: Sequence[str], *,
+    out: Path | None, quiet: bool,
+) -> int:  # fmt: skip
+    from vig_pyg.classification import load_data, make_model
+    from vig_pyg.classification.ablation import ablate, crossed, spectral_gaps
+    from vig_pyg.classification.ablation.environment import environment
+    from vig_pyg.engine.processes import processes
+
+    if processes().world > 1:
+        raise ValueError("vig-pyg ablate trains in one process: start it without a launcher such as torchrun.")
+    if seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {seeds}.")
+    variants = crossed(config.model, config.options, lists["conv"], lists["graph"])
+    data = load_data(config)
+    make_model(config.model, {**config.options, "drop_path_rate": config.drop_path_rate}, data, seed=config.seed)
+    out = out or Path("runs") / f"ablation-{Path(data.title).name or 'data'}"
+    print(
+        f"Comparing {len(variants)} variants of {config.model} on {terminal_text(data.title)} with {seeds} seeds, "
+        f"{config.epochs} epochs each. Folder: {terminal_text(out)}",
+        flush=True,
+    )
+    _, files = ablate(
+        variants, data, config, out, seeds=seeds, title=f"{config.model} on {data.title}",
+        here=environment(["vig-pyg", "ablate", *argv]), measure=spectral_gaps, progress=not quiet,
+    )  # fmt: skip
+    print((out / "results.md").read_text(encoding="utf-8").partition("\n\nTop-1")[0] + "\n")
+    for path in files:
+        print(f"  {terminal_text(path)}")
+    return 0
