@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vig_pyg._io.bounded_yaml import parse_yaml
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._train_flags import network_flags, read_flags
@@ -87,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
     from vig_pyg.engine import TrainingInterrupted
 
     flags = read_flags(make_parser(), args.argv)
-    lists: dict[str, list[str]] = {key: flags.values.pop(key, []) for key in ("conv", "graph")}
+    lists: dict[str, list[Any]] = {key: flags.values.pop(key, []) for key in ("conv", "graph")}
+    lists["graph"] = [parse_yaml(one, where="--graph") if one.startswith("[") else one for one in lists["graph"]]
     seeds: int = flags.values.pop("seeds", 3)
     for key, names in lists.items():
         for name in names:
@@ -119,7 +121,7 @@ def _config(
 
 
 def _ablate(
-    config: ClassificationConfig, lists: Mapping[str, Sequence[str]], seeds: int, argv: Sequence[str], *,
+    config: ClassificationConfig, lists: Mapping[str, Sequence[Any]], seeds: int, argv: Sequence[str], *,
     out: Path | None, quiet: bool,
 ) -> int:  # fmt: skip
     from vig_pyg.classification import load_data, make_model

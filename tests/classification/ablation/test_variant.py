@@ -51,6 +51,14 @@ def test_names(options, convs, graphs, names):
     assert [variant.name for variant in crossed("vig_micro", options, convs, graphs)] == names
 
 
+def test_a_graph_for_each_stage():
+    found = crossed("pvig_micro", {}, [], ["knn", ["axial", "axial", "window", "knn"], ("grid",) * 4])
+    assert [variant.name for variant in found] == ["knn", "[axial, axial, window, knn]", "[grid, grid, grid, grid]"]
+    assert found[1].make("pvig_micro", {}).config.graph == ("axial", "axial", "window", "knn")
+    with pytest.raises(ValueError, match="Unknown graph 'axe'"):
+        crossed("pvig_micro", {}, [], [["knn", "axe", "knn", "knn"]])
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match=r"Unknown conv 'mrr'.*Did you mean 'mr'"):
         crossed("vig_micro", {}, ["mrr"], [])

@@ -14,7 +14,7 @@ from vig_pyg._registry import Registry
 from vig_pyg.builders import create_model
 from vig_pyg.config import variant_config
 from vig_pyg.conv import CONVS
-from vig_pyg.graph import GRAPHS
+from vig_pyg.graph import GRAPHS, each_graph, map_graphs
 from vig_pyg.models import VisionGNN
 
 
@@ -63,7 +63,7 @@ def changed(name: str, about: str, *, code: str = "", **overrides: Any) -> Varia
     return Variant(name, about, lambda model, options: create_model(model, **{**options, **overrides}), code)
 
 
-def crossed(model: str, options: Mapping[str, Any], convs: Sequence[str], graphs: Sequence[str]) -> list[Variant]:
+def crossed(model: str, options: Mapping[str, Any], convs: Sequence[str], graphs: Sequence[Any]) -> list[Variant]:
     """Return a variant for each pair of an operator and a graph; the first is the baseline.
 
     A single operator or graph is compared with the one that the model has anyway.
@@ -72,7 +72,7 @@ def crossed(model: str, options: Mapping[str, Any], convs: Sequence[str], graphs
         model: Name of the model.
         options: Its options; `conv` and `graph` in it count as what the model has.
         convs: Names of operators, or import paths that are registered (`vig-pyg` imports them).
-        graphs: Names of graphs, or import paths.
+        graphs: Names of graphs, import paths, or lists with a graph for each stage.
 
     Raises:
         ValueError: If a name is unknown.
@@ -104,13 +104,16 @@ def crossed(model: str, options: Mapping[str, Any], convs: Sequence[str], graphs
     ]
 
 
-def _name(registry: Registry[Any], name: str) -> str:
+def _name(registry: Registry[Any], name: Any) -> Any:
     """Return the name under which an operator or a graph is registered, or raise an error for an unknown one."""
-    entry = registry.resolve(name)
-    return registry.name_of(entry) or name
+    if not isinstance(name, str):  # a list has one graph for each stage
+        return map_graphs(lambda one: _name(registry, one), name)
+    return registry.name_of(registry.resolve(name)) or name
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
     return value if isinstance(value, str) else repr(value)
 
 
@@ -121,6 +124,8 @@ def _about(conv: Any, graph: Any, varied: Sequence[str]) -> str:
 
 def _code(registry: Registry[Any], name: Any) -> str:
     """Return a fingerprint of the file with the user's code, so that runs of two versions are never mixed."""
+    if isinstance(name, list | tuple):
+        return "".join(_code(registry, one) for one in each_graph(name))
     entry = registry[name] if isinstance(name, str) else name
     module = getattr(getattr(entry, "func", entry), "__module__", "") or ""
     path = getattr(sys.modules.get(module), "__file__", None)
