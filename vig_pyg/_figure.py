@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vig_pyg._requirements import missing_message
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -13,5 +15,5 @@ def figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError('Drawing needs matplotlib: pip install "vig-pyg[plot]".') from error
+        raise ImportError(missing_message("Drawing needs matplotlib", "plot")) from error
     return Figure(figsize=(width, height), layout="constrained", dpi=120)

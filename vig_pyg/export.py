@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vig_pyg._requirements import missing_message
 from vig_pyg.data import BatchLayout, Size
 from vig_pyg.graph import DilatedKNN, Edges, with_edge_attr
 from vig_pyg.graph.dilated_knn import shrink
@@ -72,7 +73,7 @@ def to_onnx(
         raise FileNotFoundError(f"The folder {path.parent} does not exist: create it first.")
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ImportError(f"Exporting needs {' and '.join(missing)}: pip install 'vig-pyg[onnx]'.")
+        raise ImportError(missing_message(f"Exporting needs {' and '.join(missing)}", "onnx"))
     side = model.config.image_size
     height, width = image_size or (side, side)
     was_training = model.training

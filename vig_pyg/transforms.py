@@ -28,6 +28,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform, ToSLIC
 from torch_geometric.utils import grid, remove_self_loops, to_undirected
 
+from vig_pyg._requirements import missing_message
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph import Builder, DilatedKNN, split_edges
 from vig_pyg.graph.cluster import cluster_neighbors
@@ -148,7 +149,7 @@ class ToSuperpixelGraph(BaseTransform):
         add_seg: bool = False,
     ) -> None:
         if find_spec("skimage") is None:
-            raise ImportError('Superpixels need scikit-image: pip install "vig-pyg[superpixels]".')
+            raise ImportError(missing_message("Superpixels need scikit-image", "superpixels"))
         if num_segments < 1 or not compactness > 0:
             raise ValueError(
                 f"num_segments must be at least 1 and compactness above 0, got {num_segments} and {compactness}."

@@ -89,7 +89,7 @@ def test_a_folder_that_is_none_or_has_none_is_refused(tmp_path):
 
 def test_without_timm_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm.data.imagenet_info", None)
-    with pytest.raises(ImportError, match=r'pip install "vig-pyg\[imagenet\]"'):
+    with pytest.raises(ImportError, match=r"need timm, which provides their order \(extra imagenet\): .*pip install "):
         class_numbers(["n01440764"], ["x"] * 1000)
 
 

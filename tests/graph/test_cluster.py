@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from vig_pyg.data import BatchLayout
+from vig_pyg.graph import DilatedKNN, cluster
 from vig_pyg.graph.cluster import MAX_NEIGHBORS_CUDA, cluster_neighbors, cluster_refuses, position_as_coordinates
 from vig_pyg.position import Codes
 
@@ -101,3 +102,30 @@ def test_what_torch_cluster_does_not_look_at_is_refused(arguments, words):
     given = {"x": X, "layout": LAYOUT, "y": X, "layout_src": LAYOUT, "k": 3, "codes": None} | arguments
     with pytest.raises(ValueError, match=words):
         cluster_neighbors(**given)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ModuleNotFoundError("No module named 'torch_cluster'"), "needs torch_cluster, but"),
+        (
+            ImportError("Could not find module '_knn_cpu'"),
+            r"for the installed torch .* \(Could not find module '_knn_cpu'",
+        ),
+        (OSError("undefined symbol: _ZN3c10"), r"for the installed torch .* \(undefined symbol: _ZN3c10\), but"),
+        (RuntimeError("built with CUDA 12.1"), r"for the installed torch .* \(built with CUDA 12.1\), but"),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_without_torch_cluster_the_dense_search_serves_every_batch(error, words, monkeypatch):
+    layout = BatchLayout.from_sizes([(3, 4), (5, 5)])
+    x = torch.randn(layout.num_nodes, 4)
+    want = [DilatedKNN(3, 2, engine=engine)(x, layout, x, layout) for engine in ("auto", "torch_cluster")]
+    monkeypatch.setattr(cluster, "_IMPORT_ERROR", error)
+    for engine in ("auto", "dense"):
+        for edges in want:
+            assert torch.equal(DilatedKNN(3, 2, engine=engine)(x, layout, x, layout), edges)
+    with pytest.raises(ImportError, match=words):
+        DilatedKNN(3, engine="torch_cluster")
+    with pytest.raises(ImportError, match=words):
+        cluster_neighbors(x, layout, x, layout, 3, None)

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from vig_pyg._requirements import missing_message
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import DilatedKNN, Reuse, each_graph, has_stages
@@ -157,7 +158,7 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
     try:
         from safetensors.torch import save
     except ImportError as error:
-        raise ImportError('.safetensors files need an extra: pip install "vig-pyg[hub]".') from error
+        raise ImportError(missing_message(".safetensors files need safetensors", "hub")) from error
     text = kept_text(state)
     content = save({key: tensor.detach().cpu().contiguous() for key, tensor in state.items()})
     size = int.from_bytes(content[:8], "little")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vig_pyg._requirements import missing_message
 from vig_pyg.checkpoints._pickle import HoldsMoreError
 from vig_pyg.checkpoints._torch_file import check_torch_file, forget_unread_tensors
 from vig_pyg.checkpoints.formats import State, shorten
@@ -167,7 +168,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
     try:
         from safetensors import safe_open
     except ImportError as error:
-        raise ImportError(f'{path} needs safetensors: pip install "vig-pyg[hub]".') from error
+        raise ImportError(missing_message(f"{path} needs safetensors", "hub")) from error
     try:
         with safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (it is no mapping)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vig_pyg._io.text import terminal_text
+from vig_pyg._requirements import missing_message
 from vig_pyg.image_io import StoredImage, folders_in
 from vig_pyg.image_io._class_folders import class_folders, composed, some
 
@@ -137,8 +138,7 @@ def synsets() -> list[str]:
     try:
         from timm.data.imagenet_info import ImageNetInfo
     except ImportError as error:
-        raise ImportError(
-            'Folders named by WordNet IDs need timm, which provides their order: pip install "vig-pyg[imagenet]".'
-        ) from error
+        problem = "Folders named by WordNet IDs need timm, which provides their order"
+        raise ImportError(missing_message(problem, "imagenet")) from error
     names: list[str] = ImageNetInfo().label_names()
     return names

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from vig_pyg._requirements import missing_message
 from vig_pyg.artifact import CONFIG, read_config
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.data import TrainData
@@ -80,9 +81,9 @@ def check_extras(config: TrainConfig, *, first: bool) -> None:
         >>> check_extras(TrainConfig(), first=False)
     """
     if config.tensorboard and not (find_spec("tensorboard") or find_spec("tensorboardX")):
-        raise ImportError('tensorboard=true needs TensorBoard: pip install "vig-pyg[tensorboard]".')
+        raise ImportError(missing_message("tensorboard=true needs TensorBoard", "tensorboard"))
     if first and not can_draw():
-        _log.warning('matplotlib is missing, so the run has no figures: pip install "vig-pyg[plot]".')
+        _log.warning(missing_message("matplotlib is missing, so the run has no figures", "plot"))
 
 
 def can_draw() -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch_geometric.data import Data
 
+from vig_pyg._requirements import missing_message
 from vig_pyg.explain.distances import edge_ranks
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def layer_networkx(graph: Data) -> DiGraph:
     try:
         from networkx import DiGraph
     except ImportError as error:
-        raise ImportError('This needs networkx: pip install "vig-pyg[explain]".') from error
+        raise ImportError(missing_message("A graph of networkx needs networkx", "explain")) from error
     pooled = int(graph.reduce_ratio) > 1
     out = DiGraph()
     for i, pos in enumerate(graph.pos.tolist()):

@@ -1,6 +1,6 @@
 """Neighbor search by torch_cluster, for any batch and for point sets without a grid.
 
-This is the only file that imports `torch_cluster`.
+This is the only file that imports `torch_cluster`, which is optional: the dense search serves every batch too.
 """
 
 from __future__ import annotations
@@ -10,11 +10,18 @@ from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
-from torch_cluster import knn, knn_graph
 
+from vig_pyg._requirements import CLUSTER, missing_message
 from vig_pyg.data import BatchLayout
 from vig_pyg.ops import check_features, check_same
 from vig_pyg.position import Codes
+
+try:
+    from torch_cluster import knn, knn_graph
+except (ImportError, OSError, RuntimeError) as error:  # missing, or built for another version of torch
+    _IMPORT_ERROR: Exception | None = error
+else:
+    _IMPORT_ERROR = None
 
 #: Largest number of neighbors that the CUDA kernel of torch_cluster supports.
 MAX_NEIGHBORS_CUDA = 100
@@ -41,6 +48,7 @@ def cluster_neighbors(
         `edge_index (2, E)`, sources in row 0, sorted by target.
 
     Raises:
+        ImportError: If torch_cluster is missing or cannot be loaded.
         TypeError: If the nodes are not dense floating-point tensors.
         ValueError: If torch_cluster does not support the device, if k exceeds the limit of its CUDA kernel, or if
             nodes, layouts and codes do not match each other.
@@ -50,6 +58,7 @@ def cluster_neighbors(
         >>> cluster_neighbors(x, layout, x, layout, 2, None).tolist()
         [[0, 1, 1, 0, 2, 1], [0, 0, 1, 1, 2, 2]]
     """
+    require_cluster()
     _check(x, layout, y, layout_src, k, codes)
     if reason := cluster_refuses(x.device, k):
         raise ValueError(reason)
@@ -77,6 +86,33 @@ def cluster_neighbors(
         return torch.cat(list(pool.map(lambda ends: share(*ends), shares)), dim=1)
 
 
+def require_cluster() -> None:
+    """Check that torch_cluster can be used.
+
+    Raises:
+        ImportError: If torch_cluster is missing or cannot be loaded; the message states the command that installs it.
+
+    Example:
+        >>> require_cluster() if not cluster_refuses(torch.device("cpu"), 9) else None
+    """
+    if reason := _missing():
+        raise ImportError(reason)
+
+
+def _missing() -> str:
+    """Return an error message if torch_cluster cannot be imported, otherwise `""`."""
+    if _IMPORT_ERROR is None:
+        return ""
+    which = "torch_cluster"
+    if not isinstance(_IMPORT_ERROR, ModuleNotFoundError):
+        which += f" built for the installed torch {torch.__version__} ({_IMPORT_ERROR})"
+    problem = (
+        f'knn_engine="torch_cluster" needs {which}, but knn_engine="auto" and "dense" find the same neighbors without '
+        "it. Its installation compiles it, which takes about ten minutes"
+    )
+    return missing_message(problem, CLUSTER)
+
+
 def cluster_refuses(device: torch.device, k: int) -> str:
     """Return an error message if torch_cluster cannot search k neighbors on a device, otherwise `""`.
 
@@ -88,6 +124,8 @@ def cluster_refuses(device: torch.device, k: int) -> str:
         >>> cluster_refuses(torch.device("cpu"), 200), cluster_refuses(torch.device("cuda"), 200)[:34]
         ('', 'torch_cluster searches at most 100')
     """
+    if reason := _missing():
+        return reason
     if device.type not in DEVICES:
         return (
             f"torch_cluster searches on {' and '.join(DEVICES)}, got nodes on {device.type}: "

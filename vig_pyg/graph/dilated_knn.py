@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vig_pyg.data import BatchLayout
-from vig_pyg.graph.cluster import cluster_neighbors, cluster_refuses
+from vig_pyg.graph.cluster import cluster_neighbors, cluster_refuses, require_cluster
 from vig_pyg.graph.dense import dense_arguments, dense_edges
 from vig_pyg.graph.edge_attr import EdgeAttr, Edges, attr_repr, checked_edge_attr, with_edge_attr
 from vig_pyg.graph.registry import register_graph
@@ -73,7 +73,8 @@ class DilatedKNN(nn.Module):
         epsilon: Probability of a random choice if `stochastic` is on; the published value is 0.2.
         engine: `"dense"` (matrix product and top-k, the fastest for images of one size), `"torch_cluster"` (for any
             batch), or `"auto"`. `"auto"` selects the dense search if all images have the same number of nodes, or if
-            torch_cluster cannot search: it supports only CPU and CUDA, and on CUDA `k * dilation` up to 100.
+            torch_cluster cannot search: it may be missing, and it supports only CPU and CUDA, and on CUDA
+            `k * dilation` up to 100.
         position: `None`, `"official"` or `"grid"` (see `PositionCodes`).
         knn_precision: Precision of the matrix products of float32 features in the dense engine on a GPU, with the
             names of `torch.set_float32_matmul_precision`: `"highest"` keeps the precision of float32, `"high"` uses
@@ -86,6 +87,7 @@ class DilatedKNN(nn.Module):
     sorted by target, nearest first. With `edge_attr`, to a pair of `edge_index` and the attributes `(E, D)`.
 
     Raises:
+        ImportError: If `engine` is `"torch_cluster"`, but torch_cluster is missing.
         ValueError: If `k` or `dilation` is below 1, if an option is unknown, if an image has no node, or if a feature
             is not finite. On a GPU the dense engine does not check for NaN, because the check would synchronize the
             device.
@@ -117,6 +119,8 @@ class DilatedKNN(nn.Module):
             raise ValueError(f"Unknown knn_engine {engine!r}: choose one of {', '.join(ENGINES)}.")
         if knn_precision not in PRECISIONS:
             raise ValueError(f"Unknown knn_precision {knn_precision!r}: choose one of {', '.join(PRECISIONS)}.")
+        if engine == "torch_cluster":
+            require_cluster()
         self.k = k
         self.dilation = dilation
         self.stochastic = stochastic

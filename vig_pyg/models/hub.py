@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from vig_pyg._io.text import error_text
+from vig_pyg._requirements import missing_message
 from vig_pyg.artifact import CONFIG, WEIGHTS, describe_config, write_config, write_weights
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import CONVS
@@ -206,7 +207,7 @@ class HubMixin(
 
 
 def _missing() -> NoReturn:
-    raise ImportError('Saving and loading folders needs huggingface_hub and safetensors: pip install "vig-pyg[hub]".')
+    raise ImportError(missing_message("Saving and loading folders needs huggingface_hub and safetensors", "hub"))
 
 
 def is_hub_name(name: str) -> bool:

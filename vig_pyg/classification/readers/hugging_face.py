@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vig_pyg._requirements import require
+from vig_pyg._requirements import missing_message, require
 from vig_pyg.classification.readers.registry import Collection, Faults, Part, ReaderOptions, register_reader
 from vig_pyg.image_io import StoredImage, UnreadableImageError
 
@@ -86,8 +86,11 @@ def _load(name: str, options: ReaderOptions) -> Mapping[str, Any]:
 
     if int(datasets.__version__.partition(".")[0]) < 4:
         raise ImportError(
-            f"Data named hfds/ needs datasets 4.0 or later, because {datasets.__version__} executes code of data sets: "
-            'pip install "vig-pyg[hfds]".'
+            missing_message(
+                f"Data named hfds/ needs datasets 4.0 or later, because {datasets.__version__} executes code of data "
+                "sets",
+                "hfds",
+            )
         )
     path = Path(name)
     if any((path / file).is_file() for file in _SAVED):
