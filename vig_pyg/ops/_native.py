@@ -46,7 +46,10 @@ def library() -> Any:
         except (OSError, AttributeError) as error:  # the OpenMP library is missing, or the kernels have another version
             _log.warning("The native kernels at %s cannot be loaded (%s): plain torch is used instead.", path, error)
             return None
-    _log.info("vig_pyg was installed without its native kernels (no C compiler): plain torch is used instead.")
+    _log.warning(
+        "vig_pyg was installed without its native kernels, because no C compiler was found or it failed: plain torch "
+        "is used instead, which is slower on a CPU. `vig-pyg doctor` says more."
+    )
     return None
 
 

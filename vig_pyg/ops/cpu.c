@@ -1,7 +1,8 @@
 /* Kernels for CPUs. Plain C without torch: vig_pyg/ops/_native.py calls them through ctypes.
  *
- * They use OpenMP through the runtime that torch has loaded, so that both share one pool of threads. The callers check
- * types, shapes and strides; indices are checked here, where they are read.
+ * Where setup.py compiles them with OpenMP, they use the runtime that torch has loaded, so that both share one pool of
+ * threads; otherwise they use one thread. The callers check types, shapes and strides; indices are checked here, where
+ * they are read.
  */
 #include <math.h>
 #include <stdint.h>
@@ -59,7 +60,8 @@ typedef struct {
 #undef ROWS
 #undef VECTORS
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+/* On Windows, GCC does not align the stack as AVX needs it. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(_WIN32)
 #include <immintrin.h>
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")

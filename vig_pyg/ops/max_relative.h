@@ -29,8 +29,13 @@ INLINE bits NAME(round_half)(floats x) {
 }
 
 INLINE void NAME(store_pairs)(float *out, floats x, floats y) {
+#ifdef __clang__
+    floats left = __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    floats right = __builtin_shufflevector(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#else
     ints low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
     floats left = __builtin_shuffle(x, y, low), right = __builtin_shuffle(x, y, low + 8);
+#endif
     memcpy(out, &left, sizeof left);
     memcpy(out + WIDTH, &right, sizeof right);
 }

@@ -1,6 +1,7 @@
 import importlib.util
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from tests.classification.job import NETWORK
 from tests.images import BROKEN, make_folder, make_odd, make_various
+from vig_pyg._requirements import missing_message
 from vig_pyg.classification import load_config, load_data
 from vig_pyg.classification.readers import ReaderOptions, find_labeled_in, open_collection
 from vig_pyg.cli import main
@@ -24,9 +26,8 @@ PACKAGES = ["datasets>=4", "pyarrow", "pandas", "dill", "xxhash", "multiprocess"
 
 @pytest.mark.skipif(importlib.util.find_spec("datasets") is not None, reason="datasets is installed")
 def test_without_the_package_its_extra_is_named():
-    with pytest.raises(
-        ImportError, match=r"Data named hfds/ needs datasets \(extra hfds\): .*pip install .*datasets>=4"
-    ):
+    message = missing_message("Data named hfds/ needs datasets", "hfds")
+    with pytest.raises(ImportError, match=re.escape(message)):
         open_collection("hfds/mnist", ReaderOptions())
 
 
