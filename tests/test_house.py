@@ -41,6 +41,7 @@ CORE = {
 }
 #: What each room may import of the others. `_warnings` comes before everything, and nobody imports `cli`.
 ROOMS = {
+    "_waiting": set(),
     "_warnings": set(),
     "_registry": set(),
     "_integers": set(),
@@ -182,7 +183,7 @@ ROOMS = {
         "_io",
         "_requirements",
     },
-    "__init__": {*CORE, "_warnings", "loading"},
+    "__init__": {*CORE, "_waiting", "_warnings", "loading"},
 }
 
 
