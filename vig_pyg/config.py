@@ -71,8 +71,7 @@ class ModelConfig:
         check_whole_numbers(self, "in_channels", "image_size", "patch_size", "heads", "ffn_ratio", "head_channels")
         check_whole_numbers(self, "num_classes", least=0, expected="0 (pooled features) or more")
         object.__setattr__(self, "graph", map_graphs(lambda graph: graph, self.graph))  # a list becomes a tuple
-        if all(graph is not None and graph != "knn" for graph in self.stage_graphs):
-            self._check_graph()
+        self._check_graph()
 
     @property
     def k_range(self) -> tuple[int, int]:
@@ -131,7 +130,7 @@ class ModelConfig:
         return replace(self, **overrides)
 
     def _check_graph(self) -> None:
-        refuse_search_options({f.name: (getattr(self, f.name), f.default) for f in fields(self)})
+        refuse_search_options(self.stage_graphs, {f.name: (getattr(self, f.name), f.default) for f in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True)

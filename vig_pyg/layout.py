@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import TypeVar
+from typing import Any, TypeVar
 from zlib import crc32
 
 import torch
@@ -70,8 +70,8 @@ class BatchLayout:
         self.num_graphs = num_graphs
         self._num_nodes = _merge_equal(tuple(nodes))
         self._grid_sizes = None if grids is None else _merge_equal(tuple(grids))
-        #: Edges that Graphers share during the forward pass of this layout (see `vig_pyg.graph.Reuse`).
-        self.shared_edges: dict[object, Tensor | tuple[Tensor, Tensor]] = {}
+        #: What Graphers share during the forward pass of this layout (see `vig_pyg.graph.Reuse` and `Lookahead`).
+        self.shared_edges: dict[object, Any] = {}
         self._pooled: dict[int, BatchLayout] = {}
 
     @property

@@ -31,7 +31,8 @@ def test_a_callable_stays_as_it_is():
 
 def test_an_unknown_name_lists_the_valid_ones():
     with pytest.raises(
-        ValueError, match=r"Unknown conv 'gat': choose one of mr, edge, gin, sage, mr_reversed, or pass a callable"
+        ValueError,
+        match=r"Unknown conv 'gat': choose one of " + ", ".join(CONVS) + ", or pass a callable",
     ):
         ViG("micro", conv="gat")
 

@@ -14,7 +14,9 @@ def registered():
 
 
 def test_the_graphs_of_this_library_in_their_order():
-    names = "knn window axial axial_rings axial_threshold cross log grid complete random"
+    names = (
+        "knn window window_dilated axial axial_rings axial_threshold cross log log_rings grid complete random lookahead"
+    )
     assert list_graphs() == names.split()
 
 

@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -125,3 +126,55 @@ def test_positions_count_from_the_corner_of_the_window():
     edges = codes(x, layout, x, layout)
     inside = torch.isin(edges[1], corner)
     assert torch.equal(edges[:, inside][0], corner[want[0]])
+
+
+def strided_cells(layout, window, stride, shift, ratio):
+    """Image, grid of every `stride`-th cell, and window of each node of a batch."""
+
+    def place(at, side):
+        """The grid of a row, its place there, and the number of rows of that grid."""
+        phase = at // ratio % stride
+        rows = [row for row in range(side) if row // ratio % stride == phase]
+        return phase, rows.index(at), len(rows)
+
+    found = []
+    for image, (height, width) in enumerate(layout.grid_sizes):
+        for row, column in product(range(height), range(width)):
+            (a, r, h), (b, c, w) = place(row, height), place(column, width)
+            begin = shift if min(h, w) > window else 0
+            found.append((image, a, b, (r - begin) // window, (c - begin) // window))
+    return found
+
+
+@pytest.mark.parametrize("sizes", [*BATCHES, [(9, 8), (8, 9)], [(12, 12), (12, 12)]])
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3, 20])
+@pytest.mark.parametrize("shift", [0, 2])
+def test_dilated_windows_hold_every_other_patch(sizes, ratio, stride, shift):
+    x, layout, x_src, layout_src = inputs(sizes, ratio)
+    builder = WindowGraph(3, window=4, stride=stride, shift=shift)
+    found = neighbors(builder(x, layout, x_src, layout_src), layout.num_nodes)
+    here = strided_cells(layout, 4, stride, shift, ratio)
+    there = {}
+    for node, cell in zip(range(layout.num_nodes), here, strict=True):
+        image, row, column = int(layout.batch[node]), *layout.pos[node].long().tolist()
+        width = layout_src.grid_sizes[image][1]
+        source = sum(layout_src.num_nodes_per_graph[:image]) + row // ratio * width + column // ratio
+        there.setdefault(cell, set()).add(source)
+    unit = torch.nn.functional.normalize
+    distance = torch.cdist(unit(x), unit(x_src))
+    for i, sources in enumerate(found):
+        own = sorted(there[here[i]], key=lambda j, i=i: distance[i, j].item())
+        assert sources == own[:3]
+    assert assert_builder(builder, x, layout, x_src, layout_src) == sum(map(len, found))
+
+
+def test_dilated_windows_by_name_and_mistakes():
+    model = PyramidViG("micro", graph="window_dilated", num_classes=4)
+    assert (
+        assert_batch_independence(model.double(), [torch.rand(3, 64, 64).double(), torch.rand(3, 40, 24).double()]) >= 0
+    )
+    assert (model.graphers()[0].graph.window, model.graphers()[0].graph.stride) == (8, 2)
+    assert repr(WindowGraph(3, stride=2)) != repr(WindowGraph(3))
+    with pytest.raises(ValueError, match="stride must be at least 1, got 0"):
+        WindowGraph(3, stride=0)

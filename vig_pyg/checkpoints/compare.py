@@ -15,12 +15,15 @@ from vig_pyg.graph import GRAPHS, each_graph, has_stages, stage_graphs
 _OF_GRAPH: dict[str, tuple[str, ...]] = {
     "knn": ("k", "dilation", "position"),
     "window": ("k", "dilation", "window", "shift", "adaptive"),
+    "window_dilated": ("k", "dilation"),
+    "lookahead": ("k", "dilation", "position"),
     "random": ("k",),
     "axial": (),
     "axial_rings": ("dilation", "hops"),
     "axial_threshold": ("dilation", "hops"),
     "cross": ("dilation", "hops"),
     "log": (),
+    "log_rings": (),
     "grid": (),
     "complete": (),
 }

@@ -18,7 +18,7 @@ from torch import Tensor
 from vig_pyg._requirements import missing_message
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import CONVS
-from vig_pyg.graph import DilatedKNN, Reuse, each_graph, has_stages
+from vig_pyg.graph import DilatedKNN, Lookahead, Reuse, each_graph, has_stages
 
 #: Name of the entry, in the header of a file and in a state dict's `_metadata`.
 KEY = "vig_pyg.config"
@@ -187,6 +187,9 @@ def place_of(value: Any) -> str | None:
     if isinstance(value, Reuse):
         inner = place_of(value.factory)
         return inner and f"Reuse({inner}, every={value.every})"
+    if isinstance(value, Lookahead):
+        inner = place_of(value.factory)
+        return inner and f"Lookahead({inner})"
     if isinstance(value, partial):
         inner, options = place_of(value.func), [*map(repr, value.args)]
         options += [f"{key}={option!r}" for key, option in sorted(value.keywords.items())]

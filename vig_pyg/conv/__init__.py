@@ -18,6 +18,8 @@ from vig_pyg.conv.edge_conv import EdgeConv  # isort: skip
 from vig_pyg.conv.gin_conv import GINConv  # isort: skip
 from vig_pyg.conv.graph_sage_conv import GraphSAGEConv  # isort: skip
 from vig_pyg.conv.reversed_max_relative_conv import ReversedMaxRelativeConv  # isort: skip
+from vig_pyg.conv.gated_max_relative_conv import GatedMaxRelativeConv  # isort: skip
+from vig_pyg.conv.neighbor_attention_conv import NeighborAttentionConv  # isort: skip
 from vig_pyg.conv.resolver import resolve_conv
 
 __all__ = [
@@ -26,8 +28,10 @@ __all__ = [
     "EdgeArgument",
     "EdgeConv",
     "GINConv",
+    "GatedMaxRelativeConv",
     "GraphSAGEConv",
     "MaxRelativeConv",
+    "NeighborAttentionConv",
     "NodeUpdateConv",
     "NodesOrPair",
     "ReversedMaxRelativeConv",

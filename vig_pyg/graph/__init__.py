@@ -16,9 +16,11 @@ from vig_pyg.graph.axial import AxialGraph  # isort: skip
 from vig_pyg.graph.axial_threshold import ThresholdAxialGraph  # isort: skip
 from vig_pyg.graph.cross import CrossGraph  # isort: skip
 from vig_pyg.graph.logarithmic import LogGraph  # isort: skip
+from vig_pyg.graph.log_rings import LogRingGraph  # isort: skip
 from vig_pyg.graph.grid import GridGraph  # isort: skip
 from vig_pyg.graph.complete import CompleteGraph  # isort: skip
 from vig_pyg.graph.random_graph import RandomGraph  # isort: skip
+from vig_pyg.graph.lookahead import Lookahead  # isort: skip
 from vig_pyg.graph.resolver import resolve_graph, sound_edges, sound_graph
 from vig_pyg.graph.reuse import Reuse
 from vig_pyg.graph.stages import (
@@ -29,6 +31,7 @@ from vig_pyg.graph.stages import (
     map_graphs,
     refuse_search_options,
     resolve_graphs,
+    searches,
     stage_graphs,
 )
 from vig_pyg.graph.static import StaticGraph
@@ -51,6 +54,8 @@ __all__ = [
     "Graphs",
     "GridGraph",
     "LogGraph",
+    "LogRingGraph",
+    "Lookahead",
     "Precision",
     "RandomGraph",
     "Reuse",
@@ -66,6 +71,7 @@ __all__ = [
     "register_graph",
     "resolve_graph",
     "resolve_graphs",
+    "searches",
     "shrink",
     "sound_edges",
     "sound_graph",

@@ -48,7 +48,7 @@ def list_graphs() -> list[str]:
     """List the registered graph builders: the valid names for `graph=`.
 
     Example:
-        >>> list_graphs()[:3]
-        ['knn', 'window', 'axial']
+        >>> list_graphs()[:2]
+        ['knn', 'window']
     """
     return GRAPHS.names()

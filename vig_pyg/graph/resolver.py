@@ -16,7 +16,9 @@ from vig_pyg.graph.cross import CrossGraph
 from vig_pyg.graph.dilated_knn import DilatedKNN
 from vig_pyg.graph.edge_attr import Edges, split_edges
 from vig_pyg.graph.grid import GridGraph
+from vig_pyg.graph.log_rings import LogRingGraph
 from vig_pyg.graph.logarithmic import LogGraph
+from vig_pyg.graph.lookahead import Lookahead, LookaheadGraph
 from vig_pyg.graph.random_graph import RandomGraph
 from vig_pyg.graph.registry import GRAPHS
 from vig_pyg.graph.reuse import Reuse, Reused
@@ -31,6 +33,7 @@ _OWN = {
     ThresholdAxialGraph,
     CrossGraph,
     LogGraph,
+    LogRingGraph,
     GridGraph,
     CompleteGraph,
     RandomGraph,
@@ -129,11 +132,11 @@ def is_own(builder: object) -> bool:
     """
     if getattr(builder, "_forward_hooks", None):  # a hook may return other edges
         return False
-    return is_own(builder.builder) if type(builder) is Reused else type(builder) in _OWN
+    return is_own(builder.builder) if type(builder) in (Reused, LookaheadGraph) else type(builder) in _OWN  # type: ignore[attr-defined]
 
 
 def _name(builder: nn.Module) -> str:
-    inner = builder.builder if isinstance(builder, Reused) else builder
+    inner = builder.builder if isinstance(builder, Reused | LookaheadGraph) else builder
     function = getattr(inner, "function", inner)
     return getattr(function, "__qualname__", type(function).__name__)
 
@@ -156,9 +159,11 @@ def resolve_graph(graph: str | GraphFactory | None, *, knn: GraphFactory = Dilat
     if graph is None or graph == "knn":
         return knn
     if isinstance(graph, str):
-        return GRAPHS.resolve(graph)
+        return resolve_graph(GRAPHS.resolve(graph), knn=knn)
     if isinstance(graph, Reuse):
         return graph.fresh()
+    if isinstance(graph, Lookahead):
+        return graph.fresh(resolve_graph(graph.factory, knn=knn))
     if not callable(graph):
         raise TypeError(f"graph must be a name or a callable (k, dilation) -> builder, got {graph!r}.")
     return graph

@@ -7,6 +7,8 @@ from typing import Any
 
 from vig_pyg.graph.contract import GraphFactory
 from vig_pyg.graph.dilated_knn import DilatedKNN
+from vig_pyg.graph.lookahead import Lookahead
+from vig_pyg.graph.registry import GRAPHS
 from vig_pyg.graph.resolver import resolve_graph
 
 #: The graph of one stage: a registered name, a factory, or `None`, which means `"knn"`.
@@ -59,6 +61,21 @@ def map_graphs(function: Callable[[Any], Any], graph: Graphs) -> Any:
     return found if has_stages(graph) else found[0]
 
 
+def searches(graph: StageGraph) -> bool:
+    """True if the options of the model's neighbor search have an effect on a graph.
+
+    Args:
+        graph: The graph of a stage.
+
+    Example:
+        >>> searches(None), searches("lookahead"), searches("axial")
+        (True, True, False)
+    """
+    if isinstance(graph, str) and graph in GRAPHS:
+        graph = graph if graph == "knn" else GRAPHS[graph]
+    return graph in (None, "knn") or (isinstance(graph, Lookahead) and searches(graph.factory))
+
+
 def stage_graphs(graph: Graphs, num_stages: int) -> tuple[StageGraph, ...]:
     """Return the graph of each stage.
 
@@ -108,21 +125,22 @@ def resolve_graphs(graph: Graphs, stage_depths: Sequence[int], *, knn: GraphFact
     return [factory for factory, depth in zip(made, stage_depths, strict=True) for _ in range(depth)]
 
 
-def refuse_search_options(options: Mapping[str, tuple[object, object]]) -> None:
-    """Raise `ValueError` if an option of `DilatedKNN` is set, because other builders would ignore it.
+def refuse_search_options(graphs: Sequence[StageGraph], options: Mapping[str, tuple[object, object]]) -> None:
+    """Raise `ValueError` if an option of `DilatedKNN` is set for other builders only, because they would ignore it.
 
     Args:
+        graphs: The graph of each stage.
         options: The value and the default of each option of a model.
 
     Raises:
-        ValueError: If the value of an option of `DilatedKNN` is not its default.
+        ValueError: If no stage searches, and the value of an option of `DilatedKNN` is not its default.
 
     Example:
-        >>> refuse_search_options({"epsilon": (0.2, 0.2)})
+        >>> refuse_search_options(["axial"], {"epsilon": (0.2, 0.2)})
     """
     for name in ("stochastic", "epsilon", "knn_engine", "knn_precision", "position"):
         value, default = options.get(name, (None, None))
-        if value != default:
+        if value != default and not any(map(searches, graphs)):
             raise ValueError(
                 f"{name}={value!r} is an option of DilatedKNN and has no effect with graph=...: "
                 f"leave one of them out, or pass graph=functools.partial(DilatedKNN, ...) with all its options."

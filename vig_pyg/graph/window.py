@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from itertools import product
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vig_pyg.data import BatchLayout, Size
+from vig_pyg.graph.contract import Builder
 from vig_pyg.graph.dilated_knn import DilatedKNN, shrink
 from vig_pyg.graph.edge_attr import EdgeAttr, Edges, attr_repr, checked_edge_attr, with_edge_attr
 from vig_pyg.graph.registry import register_graph
@@ -39,6 +41,9 @@ class WindowGraph(nn.Module):
             splits the 14 x 14 grid of the published models into 2 x 2 windows.
         shift: Row and column s in patches at which the second windows begin, from 0 to `window - 1`; a multiple of the
             pooling ratio too. A grid that is not larger than a window on both sides is not shifted, as published.
+        stride: Spacing of the patches of a window, at least 1. Above 1 the windows are dilated: every `stride`-th row
+            and column is a grid of its own that is divided into windows, so a window spans `stride * window` patches
+            (as the grid attention of MaxViT, arXiv 2204.01697). If the sources are pooled, it counts pooled cells.
         adaptive: If true, a window at the border with a share p of the patches of a whole one has about p k neighbors:
             :math:`\min(k, \max(3, \lfloor k n / w^2 \rfloor))` for n patches.
         position: `None`, `"official"` or `"grid"` (see `DilatedKNN`); positions count from the corner of the window.
@@ -49,9 +54,9 @@ class WindowGraph(nn.Module):
     target, nearest features first. With `edge_attr` to the pair of it and the attributes `(E, D)`.
 
     Raises:
-        ValueError: If `window` is below 1, `shift` is out of range, or one of them is not a multiple of the pooling
-            ratio, if the nodes are a point set without a grid, if a feature is not finite, or for the reasons of
-            `DilatedKNN`.
+        ValueError: If `window` or `stride` is below 1, `shift` is out of range, or `window` or `shift` is not a
+            multiple of the pooling ratio, if the nodes are a point set without a grid, if a feature is not finite, or
+            for the reasons of `DilatedKNN`.
 
     Example:
         >>> x = torch.rand(16, 8); layout = BatchLayout.from_sizes([(4, 4)])
@@ -66,6 +71,7 @@ class WindowGraph(nn.Module):
         *,
         window: int = 8,
         shift: int = 0,
+        stride: int = 1,
         adaptive: bool = False,
         position: PositionMode | None = None,
         edge_attr: EdgeAttr | Sequence[EdgeAttr] = (),
@@ -75,8 +81,11 @@ class WindowGraph(nn.Module):
             raise ValueError(f"window must be at least 1, got {window}.")
         if not 0 <= shift < window:
             raise ValueError(f"shift must be from 0 to window - 1 = {window - 1}, got {shift}.")
+        if stride < 1:
+            raise ValueError(f"stride must be at least 1, got {stride}.")
         self.window = window
         self.shift = shift
+        self.stride = stride
         self.adaptive = adaptive
         self.edge_attr = checked_edge_attr(edge_attr)
         self.search = DilatedKNN(k, dilation, position=position)
@@ -100,7 +109,7 @@ class WindowGraph(nn.Module):
                     "otherwise a pooled cell would lie in two windows."
                 )
         sources, targets, degrees = [], [], []
-        for group in _windows(layout, layout_src, self.window, self.shift):
+        for group in _windows(layout, layout_src, self.window, self.shift, self.stride):
             search = self._search_of(group.size)
             found = self._found(search, x, layout, x_src, group, ratio)
             sources.append(group.nodes_src[found[0]])
@@ -142,7 +151,8 @@ class WindowGraph(nn.Module):
             ) from error
 
     def extra_repr(self) -> str:
-        more = f", shift={self.shift}" * bool(self.shift) + ", adaptive=True" * self.adaptive
+        more = f", shift={self.shift}" * bool(self.shift) + f", stride={self.stride}" * (self.stride > 1)
+        more += ", adaptive=True" * self.adaptive
         return f"window={self.window}{more}{attr_repr(self.edge_attr)}"
 
 
@@ -155,7 +165,7 @@ class _Windows(NamedTuple):
     num_windows: int
 
 
-def _windows(layout: BatchLayout, layout_src: BatchLayout, window: int, shift: int) -> Iterator[_Windows]:
+def _windows(layout: BatchLayout, layout_src: BatchLayout, window: int, shift: int, stride: int) -> Iterator[_Windows]:
     """Yield the windows of all images, those of equal size together."""
     device, ratio = layout.device, layout_src.ratio
     grids: list[tuple[Size, Size, int, Tensor | list[int], Tensor | list[int]]]
@@ -166,16 +176,11 @@ def _windows(layout: BatchLayout, layout_src: BatchLayout, window: int, shift: i
     else:
         grids = _different_grids(layout, layout_src)
     for size, size_src, images_here, first, first_src in grids:
-        begin = shift if min(size) > window else 0
-        rows, columns = (_cuts(side, window, begin) for side in size)
-        rows_src, columns_src = (_cuts(side, window // ratio, begin // ratio) for side in size_src)
         cells = torch.arange(size[0] * size[1], device=device).view(size)
         cells_src = cells if ratio == 1 else torch.arange(size_src[0] * size_src[1], device=device).view(size_src)
         groups: dict[Size, list[tuple[Tensor, Tensor]]] = {}
-        for band, band_src in zip(cells.split(rows), cells_src.split(rows_src), strict=True):
-            for part, part_src in zip(band.split(columns, 1), band_src.split(columns_src, 1), strict=True):
-                size_here = part.size(0), part.size(1)
-                groups.setdefault(size_here, []).append((part.flatten(), part_src.flatten()))
+        for part, part_src in _parts(cells, cells_src, ratio, window, shift, stride):
+            groups.setdefault((part.size(0), part.size(1)), []).append((part.flatten(), part_src.flatten()))
         for size_here, parts in groups.items():
             targets, sources = (torch.cat(one) for one in zip(*parts, strict=True))
             yield _Windows(
@@ -184,6 +189,33 @@ def _windows(layout: BatchLayout, layout_src: BatchLayout, window: int, shift: i
                 size_here,
                 images_here * len(parts),
             )
+
+
+def _parts(
+    cells: Tensor, cells_src: Tensor, ratio: int, window: int, shift: int, stride: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the targets (h, w) and the sources of each window of a grid."""
+    for grid, grid_src in _strided(cells, cells_src, ratio, stride):
+        size, size_src = (grid.size(0), grid.size(1)), (grid_src.size(0), grid_src.size(1))
+        begin = shift if min(size) > window else 0
+        rows, columns = (_cuts(side, window, begin) for side in size)
+        rows_src, columns_src = (_cuts(side, window // ratio, begin // ratio) for side in size_src)
+        for band, band_src in zip(grid.split(rows), grid_src.split(rows_src), strict=True):
+            yield from zip(band.split(columns, 1), band_src.split(columns_src, 1), strict=True)
+
+
+def _strided(cells: Tensor, cells_src: Tensor, ratio: int, stride: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the grids of every `stride`-th pooled cell: its targets, whole blocks of `ratio`, and its sources."""
+    if stride == 1:
+        yield cells, cells_src
+        return
+    rows, columns = ([i // ratio % stride for i in range(side)] for side in (cells.size(0), cells.size(1)))
+    for first, second in product(range(min(stride, cells_src.size(0))), range(min(stride, cells_src.size(1)))):
+        at = [
+            [i for i, phase in enumerate(side) if phase == wanted]
+            for side, wanted in ((rows, first), (columns, second))
+        ]
+        yield cells[at[0]][:, at[1]], cells_src[first::stride, second::stride]
 
 
 def _of_images(cells: Tensor, first: Tensor | list[int]) -> Tensor:
@@ -233,3 +265,8 @@ def _by_target(source: Tensor, target: Tensor, groups: list[Tensor], degrees: li
     place = (degree.cumsum(0) - degree)[target] + rank
     edges = torch.stack([source, target])
     return torch.empty_like(edges).scatter(1, place.expand(2, -1), edges)
+
+
+@register_graph("window_dilated")
+def _window_dilated(k: int, dilation: int) -> Builder:
+    return WindowGraph(k, dilation, stride=2)

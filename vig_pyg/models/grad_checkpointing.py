@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,16 +54,14 @@ def run_block(block: nn.Module, x: Tensor, layout: BatchLayout, *, checkpointing
 
 
 @contextmanager
-def _as_before(
-    block: nn.Module, layout: BatchLayout, shared: dict[object, Tensor | tuple[Tensor, Tensor]]
-) -> Iterator[None]:
+def _as_before(block: nn.Module, layout: BatchLayout, shared: dict[object, Any]) -> Iterator[None]:
     """A context for the second application of a block, which ends with the state from before.
 
     Args:
         block: The block, whose batch norms keep their running statistics.
         layout: The layout of its nodes.
-        shared: The edges that Graphers shared before the first application. The second one must find these, so that it
-            builds the graphs that the first one has built (see `vig_pyg.graph.Reuse`).
+        shared: What Graphers shared before the first application. The second one must find it, so that it builds the
+            graphs that the first one has built (see `vig_pyg.graph.Reuse` and `vig_pyg.graph.Lookahead`).
     """
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm) and module.training]
     # `.data` has no version counter, so tensors that autograd saved stay valid.
