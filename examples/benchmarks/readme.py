@@ -56,7 +56,7 @@ def inference() -> str:
 
 
 def inference_short() -> str:
-    """The two small models: the reference, ours, and the peer of timm that is nearest in multiply-accumulates."""
+    """The two small models: the reference, ours, and the model in timm that is nearest in multiply-accumulates."""
     result = newest("inference_cpu")
     peers_of = {"vig_small": ("DeiT-S", "deit_small_patch16_224"), "pvig_small": ("Swin-T", PEER)}
     rows = []
@@ -74,7 +74,7 @@ def inference_short() -> str:
                     "reference": f"{found['reference']:.1f}",
                     "ours": f"{found['fused']:.1f}",
                     "ours / reference": found["fused"] / found["reference"],
-                    "peer of timm": f"{name}, {found[peer]:.1f}",
+                    "peer in timm": f"{name}, {found[peer]:.1f}",
                 }
             )
     return with_source(rows, result)
