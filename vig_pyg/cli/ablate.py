@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vig_pyg.classification import ClassificationConfig
     from vig_pyg.engine.config_parser import ConfigParser
 
-ABOUT = "compare operators and graphs over seeds, on embedded digits or on --data"
+ABOUT = "compare operators and graphs over seeds, on built-in digits or on --data"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

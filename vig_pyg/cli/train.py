@@ -1,4 +1,4 @@
-"""`vig-pyg train`: training of a classifier on the embedded digits or on your own images."""
+"""`vig-pyg train`: training of a classifier on the built-in digits or on your own images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vig_pyg.classification import ClassificationConfig
     from vig_pyg.engine.config_parser import ConfigParser
 
-ABOUT = "train a classifier on embedded digits, or on --data"
+ABOUT = "train a classifier on built-in digits, or on --data"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
