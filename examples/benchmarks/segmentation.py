@@ -177,13 +177,12 @@ def evaluated(run: Path, data: Path, pictured: int) -> tuple[dict[str, Any], lis
 
     from vig_pyg.weights import read_state
 
-    ended, file = (run / "model.safetensors").is_file(), run / "about.json"
-    about = json.loads(file.read_text()) if file.is_file() else {"head": "ours"}
-    about |= {} if ended else {"not finished": "the best epoch so far"}
-    config = read_run(run)
+    if not (run / "about.json").is_file():
+        raise SystemExit(f"{run} has no about.json: its training has not ended. Give its command again.")
+    about, config = json.loads((run / "about.json").read_text()), read_run(run)
     source = open_source(data / "val")
     model = make(config, about["head"], len(source.class_names)).eval()
-    model.load_state_dict(read_state(run / ("model.safetensors" if ended else "best.safetensors")))
+    model.load_state_dict(read_state(run / "model.safetensors"))
     confusion = MulticlassConfusionMatrix(len(source.class_names), ignore_index=255)
     pictures = []
     dataset = SegmentationSet(source, config.preprocessing)
