@@ -298,3 +298,12 @@ def test_import_changes_no_global_setting():
 
 def test_the_package_is_typed():
     assert (PACKAGE / "py.typed").is_file()
+
+
+def test_the_first_level_holds_nothing_else():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git repository")
+    first = {name.partition("/")[0] for name in listed.stdout.splitlines()}
+    seen = {name for name in first if not name.startswith(".")}
+    assert seen == {"vig_pyg", "examples", "tests", "pyproject.toml", "README.md", "LICENSE"}

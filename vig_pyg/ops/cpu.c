@@ -1,8 +1,8 @@
 /* Kernels for CPUs. Plain C without torch: vig_pyg/ops/_native.py calls them through ctypes.
  *
- * Where setup.py compiles them with OpenMP, they use the runtime that torch has loaded, so that both share one pool of
- * threads; otherwise they use one thread. The callers check types, shapes and strides; indices are checked here, where
- * they are read.
+ * Where `_compile.py` compiles them with OpenMP, they use the runtime that torch has loaded, so that both share one
+ * pool of threads; otherwise they use one thread. The callers check types, shapes and strides; indices are checked
+ * here, where they are read.
  */
 #include <math.h>
 #include <stdint.h>

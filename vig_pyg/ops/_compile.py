@@ -1,7 +1,7 @@
-"""How the CPU kernels are compiled; everything else is in pyproject.toml.
+"""How the CPU kernels are compiled when the package is built; `pyproject.toml` names this class.
 
 The kernels are plain C that Python loads through ctypes. If they cannot be compiled, the package is installed without
-them, and it uses plain torch.
+them, and it uses plain torch. Nothing in the library imports this file, because it needs setuptools.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from setuptools import setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
@@ -55,7 +54,3 @@ class BuildKernels(build_ext):
             except CompileError:
                 return False
         return True
-
-
-if __name__ == "__main__":
-    setup(cmdclass={"build_ext": BuildKernels})
