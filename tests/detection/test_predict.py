@@ -9,6 +9,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from vig_pyg._palette import class_colors
 from vig_pyg.detection import predict as door
 from vig_pyg.detection.load import detect, load_detector
 from vig_pyg.detection.predict import draw, predict
@@ -80,17 +81,17 @@ def test_the_threshold_and_background(run):
 def test_boxes_outlines_and_titles_are_drawn():
     image = torch.full((3, 60, 80), 100, dtype=torch.uint8)
     boxed = draw(image, {k: v for k, v in RED.items() if k != "masks"}, ["red", "blue"])
-    assert (boxed[0, 10, 10:50] > 200).all()
+    first, second = (torch.tensor(color, dtype=torch.uint8) for color in class_colors(2))
+    assert (boxed[:, 10, 10:50] == first[:, None]).all()
     assert (boxed[:, 25, 30] == 100).all()
     outlined = draw(image, RED, ["red", "blue"])
-    assert outlined[0, 25, 30] > 150
+    assert ((outlined[:, 25, 30] - (50 + first / 2)).abs() <= 1).all()
     assert torch.equal(outlined[:, 50:], image[:, 50:])
     nothing = {key: value[:0] for key, value in RED.items()}
     assert torch.equal(draw(image, nothing, ["red"]), image)
-    other = draw(image, {**RED, "labels": torch.tensor([2])}, ["red", "blue"])  # hues are as far apart as they can be
-    assert (other[0, 10, 10:50] < 50).all()
-    assert (other[1:, 10, 10:50] > 200).all()
-    assert other[0, 25, 30] < 70 < 150 < other[2, 25, 30]
+    other = draw(image, {**RED, "labels": torch.tensor([2])}, ["red", "blue"])
+    assert (other[:, 10, 10:50] == second[:, None]).all()
+    assert ((other[:, 25, 30] - (50 + second / 2)).abs() <= 1).all()
 
 
 def test_pictures_that_cannot_be_read_are_named(run, tmp_path):

@@ -1,4 +1,9 @@
-from vig_pyg.engine.plots import draw_curves
+import random
+import re
+
+import pytest
+
+from vig_pyg.engine.plots import draw_curves, plain_number
 
 
 def test_curves_hold_the_numbers():
@@ -27,3 +32,41 @@ def test_curves_show_losses_and_precision_where_it_was_evaluated():
 def test_before_the_first_evaluation_there_are_losses_alone():
     losses, scores = draw_curves([{"epoch": 1, "train_loss": 3.0}]).axes
     assert len(losses.lines) == 1 and not scores.lines
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_axes_have_plain_numbers(seed):
+    draw = random.Random(seed)
+    scale, span = 10 ** draw.uniform(-4, 5), draw.choice([1.05, 2, 9, 15, 300, 1e5])
+    rows = [{"epoch": e, "train_loss": scale * span ** -(e / 6), "val_accuracy": 0.1} for e in range(7)]
+    fig = draw_curves(rows)
+    fig.canvas.draw()
+    for axes in fig.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            shown = [t.get_text() for t in axis.get_ticklabels() + axis.get_ticklabels(minor=True) if t.get_text()]
+            assert all(re.fullmatch(r"[-−]?\d+(\.\d+)?", text) for text in shown), shown
+            low, high = sorted(axis.get_view_interval())
+            places = [t for t in axis.get_majorticklocs() if low <= t <= high]
+            assert len(places) >= 2 and len({axis.get_major_formatter()(t) for t in places}) == len(places)
+    assert (fig.axes[0].get_yscale() == "log") is (span > 10)
+
+
+@pytest.mark.parametrize("losses", [[0.0, 0.0], [-1.0, 5.0], [float("nan"), 1.0], [3.0], [2.0, 2.0]])
+def test_odd_losses_are_drawn(losses, tmp_path):
+    rows = [{"epoch": i + 1, "train_loss": loss} for i, loss in enumerate(losses)]
+    fig = draw_curves(rows)
+    fig.savefig(tmp_path / "curves.png")
+    assert fig.axes[0].get_yscale() == "linear"
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -2.5, 1e-7, 123456.0, 0.1 + 0.2, 5495.0, 1e12, float("inf")])
+def test_plain_numbers(value):
+    text = plain_number(value)
+    assert "e" not in text and float(text) == pytest.approx(value, rel=1e-5)
+    assert not re.search(r"\.\d*0$|\.$", text)
+
+
+def test_lines_have_different_looks():
+    row = {"epoch": 1, **{f"train_{i}": 1.0 + i for i in range(20)}}
+    lines = draw_curves([row]).axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 20

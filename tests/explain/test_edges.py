@@ -65,3 +65,17 @@ def test_wrong_input_is_refused():
         draw_all(image[:2], graphs)
     with pytest.raises(ValueError, match="graphs of one image"):
         draw_all(image, [])
+
+
+@pytest.mark.parametrize("light", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("nearest", [1, None])
+def test_lines_are_visible_on_every_image(light, nearest):
+    image, graphs = image_and_graphs("vig_micro")
+    fig = draw_all(torch.full_like(image, light), graphs, nearest=nearest)
+    (lines,) = fig.axes[0].collections
+    paper = 0.5 + 0.5 * light  # the image is drawn pale
+    for color in lines.get_colors():
+        drawn = color[:3] * lines.get_alpha() + paper * (1 - lines.get_alpha())
+        outlined = bool(lines.get_path_effects())
+        contrast = max(abs(1 - paper), abs(drawn - paper).max()) if outlined else abs(drawn - paper).max()
+        assert contrast > 0.15

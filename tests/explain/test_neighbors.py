@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from vig_pyg import create_model
+from vig_pyg._palette import MARK
 from vig_pyg.explain import draw_graph
 
 
@@ -21,7 +24,7 @@ def test_every_layer_shows_the_patch_and_its_neighbors(name):
         graph = batch.get_example(0)
         *neighbors, center = axes.patches
         assert len(neighbors) == int(graph.k)
-        assert center.get_edgecolor()[:3] == to_rgb("red")
+        assert center.get_edgecolor()[:3] == to_rgb(MARK)
         assert all(p.get_x() >= 0 and p.get_x() + p.get_width() <= 32.001 for p in neighbors)
         cell = 32 / graph.grid_size[1] * graph.reduce_ratio
         assert neighbors[0].get_width() == pytest.approx(cell)
@@ -81,3 +84,19 @@ def test_a_photo_is_drawn_with_few_shapes():
     shapes = [child for axes in fig.axes for child in (*axes.patches, *axes.lines, *axes.collections)]
     assert len(fig.axes) == 12 and len(shapes) == 12 * (9 + 1)
     assert all(len(axes.images) == 1 for axes in fig.axes)
+
+
+@pytest.mark.parametrize("light", [0.0, 0.5, 1.0])
+def test_outlines_are_visible_on_every_image(light):
+    """Around each cell there are pixels that differ clearly from the image, and from each other."""
+    _, found = graphs("vig_micro")
+    fig = draw_graph(torch.full((3, 32, 32), light), found)
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].astype(float) / 255
+    for axes in fig.axes:
+        for cell in axes.patches:
+            box = cell.get_window_extent()
+            row = round(pixels.shape[0] - (box.y0 + box.y1) / 2)
+            edge = pixels[row, max(round(box.x0) - 3, 0) : round(box.x0) + 3].mean(-1)
+            assert np.abs(edge - light).max() > 0.3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import json
 import logging
 import os
@@ -20,6 +19,7 @@ from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text, terminal_text
+from vig_pyg._palette import class_colors
 from vig_pyg._requirements import require
 from vig_pyg.classification import UnreadableImage
 from vig_pyg.detection.coco_evaluator import MASK_THRESHOLD, to_results
@@ -232,19 +232,14 @@ def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Ten
     if not len(found["boxes"]):
         return image
     labels = found["labels"].tolist()
-    colors = [_color(label, len(class_names)) for label in labels]
+    palette = class_colors(len(class_names))
+    colors = [palette[label - 1] for label in labels]
     if "masks" in found:
         image = draw_segmentation_masks(image, found["masks"][:, 0] >= MASK_THRESHOLD, alpha=0.5, colors=colors)
     names = [terminal_text(name, limit=40) for name in class_names]
     titles = [f"{names[label - 1]} {score:.2f}" for label, score in zip(labels, found["scores"], strict=True)]
     width = max(1, round(min(image.shape[1:]) / 240))
     return draw_bounding_boxes(image, found["boxes"], titles, colors, width=width)
-
-
-def _color(label: int, count: int) -> tuple[int, int, int]:
-    """Return a color; the hues of the classes are spread over the color circle."""
-    red, green, blue = colorsys.hsv_to_rgb((label - 1) / count, 0.9, 0.95)
-    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _names(files: list[Path]) -> list[str]:

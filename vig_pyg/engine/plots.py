@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from vig_pyg._figure import figure
+from vig_pyg._palette import SERIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +22,8 @@ SCORES = {
     "val_mIoU": "mean IoU",
     "val_pixel_accuracy": "pixel accuracy",
 }
+#: Losses whose largest is more than this many times their smallest are drawn on a logarithmic axis.
+_RANGE = 10
 
 
 def draw_curves(rows: list[dict[str, float]]) -> Figure:
@@ -34,22 +39,65 @@ def draw_curves(rows: list[dict[str, float]]) -> Figure:
     fig = figure(9, 3.6)
     left, right = fig.subplots(1, 2)
     losses = [name for name in rows[0] if name.startswith("train_")]
-    for name in losses + ["val_loss"] * any("val_loss" in row for row in rows):
+    drawn: list[float] = []
+    for i, name in enumerate(losses + ["val_loss"] * any("val_loss" in row for row in rows)):
         label = {"train_loss": "training" if len(losses) == 1 else "training, sum", "val_loss": "validation"}.get(
             name, name.removeprefix("train_").replace("_", " ")
         )
         points = [(row["epoch"], row[name]) for row in rows if name in row]
-        left.plot(*zip(*points, strict=True), marker=".", label=label)
-    left.set(xlabel="epoch", ylabel="loss", yscale="log")
-    left.legend(frameon=False, fontsize=8)
-    for name, label in SCORES.items():
+        _line(left, points, i, label)
+        drawn += [loss for _, loss in points]
+    left.set(xlabel="epoch", ylabel="loss")
+    _scale(left, drawn)
+    shown = [(name, label) for name, label in SCORES.items() if any(name in row for row in rows)]
+    for i, (name, label) in enumerate(shown):
         points = [(row["epoch"], 100 * row[name]) for row in rows if name in row]
-        if points:
-            right.plot(*zip(*points, strict=True), marker=".", label=f"{label}: {points[-1][1]:.2f} % at the end")
+        _line(right, points, i, f"{label}: {points[-1][1]:.2f} % at the end")
     right.set(xlabel="epoch", ylabel="score, %")
-    if right.lines:
-        right.legend(frameon=False, fontsize=8)
     for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8)
     return fig
+
+
+def _line(axes: Any, points: Sequence[tuple[float, float]], i: int, label: str) -> None:
+    """Draw a line in the i-th color; after all colors have been used, it is dashed."""
+    style = ("-", "--", ":")[i // len(SERIES) % 3]
+    axes.plot(*zip(*points, strict=True), marker=".", linestyle=style, color=SERIES[i % len(SERIES)], label=label)
+
+
+def _scale(axes: Any, values: Sequence[float]) -> None:
+    """Choose a linear axis, or a logarithmic one for a large range; its ticks are plain numbers such as 0.5 and 200."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    finite = [value for value in values if math.isfinite(value)]
+    if finite and min(finite) > 0 and max(finite) > _RANGE * min(finite):
+        axes.set_yscale("log")
+        decades = math.log10(max(finite) / min(finite))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 3 else (1,), numticks=12))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
+
+
+def plain_number(value: float) -> str:
+    """Return a number without an exponent, such as `"0.002"` or `"5000"`.
+
+    Args:
+        value: The number.
+
+    Example:
+        >>> plain_number(2.3e-3), plain_number(5e3), plain_number(0.0)
+        ('0.0023', '5000', '0')
+    """
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0:
+        return "0"
+    digits = max(0, 5 - math.floor(math.log10(abs(value))))  # six significant digits
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

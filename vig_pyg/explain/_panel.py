@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from vig_pyg._palette import DARK_PART, ORDERED
+
 #: Largest number of layers in a figure; from a deeper model, this many evenly spaced layers are shown.
 MOST_PANELS = 12
 
@@ -44,6 +46,20 @@ def show_image(axes: Any, image: Tensor) -> None:
     height, width = image.shape[1:]
     axes.imshow(image.permute(1, 2, 0).expand(-1, -1, 3).cpu().numpy(), extent=(0, width, height, 0))
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+
+
+def rank_colors(ranks: Sequence[float], most: float) -> Any:
+    """Return a color `(N, 4)` for each rank, the nearest darkest; all are dark enough for a white background."""
+    from matplotlib import colormaps
+
+    return colormaps[ORDERED]([DARK_PART * rank / max(most, 1) for rank in ranks])
+
+
+def outlined(width: float, color: str = "white") -> list[Any]:
+    """Return the path effects that draw a line with an outline, so that it is visible on dark and bright images."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=width, foreground=color)]
 
 
 def pale(image: Tensor) -> Tensor:

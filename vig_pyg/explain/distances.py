@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from vig_pyg._figure import figure
+from vig_pyg._palette import ORANGE, SKY
 from vig_pyg.explain._panel import layer_title, thinned
 
 if TYPE_CHECKING:
@@ -121,11 +122,11 @@ def _draw_histogram(axes: Any, distance: Tensor, pairs: Tensor, width: float) ->
     for d in (distance, pairs):
         index = (d[d > 0] / width + 0.5).long().cpu()
         shares.append(100 * torch.bincount(index, minlength=bins) / max(len(index), 1))
-    axes.stairs(shares[0].numpy(), edges.numpy(), fill=True, color="#3b6fb6", label="neighbors")
+    axes.stairs(shares[0].numpy(), edges.numpy(), fill=True, color=SKY, label="neighbors")
     axes.stairs(shares[1].numpy(), edges.numpy(), color="0.4", linewidth=1.2, label="all pairs")
     if (distance > 0).any():
         median = float(distance[distance > 0].median())
-        axes.axvline(median, color="#c8541b", linewidth=1.2, linestyle="--", label="median of neighbors")
+        axes.axvline(median, color=ORANGE, linewidth=1.2, linestyle="--", label="median of neighbors")
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
 

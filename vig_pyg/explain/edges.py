@@ -10,11 +10,14 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from vig_pyg._figure import figure
-from vig_pyg.explain._panel import check_graphs, check_image, layer_title, pale, show_image
+from vig_pyg.explain._panel import check_graphs, check_image, layer_title, outlined, pale, rank_colors, show_image
 from vig_pyg.explain.distances import edge_ranks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: Largest number of lines with a white outline.
+_OUTLINED = 400
 
 
 def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest: int | None = None) -> Figure:
@@ -51,16 +54,18 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
         raise IndexError(f"Layer {layer} is out of range: there are {len(graphs)} graphs.")
     layer %= len(graphs)
     fig = figure(6.4, 6.6)
-    from matplotlib import colormaps  # imported after `figure`, whose error explains how to install matplotlib
-    from matplotlib.collections import LineCollection
+    from matplotlib.collections import LineCollection  # after `figure`, whose error explains how to install matplotlib
 
     graph = graphs[layer].get_example(0)
     lines, rank = _lines(graph, image.shape[1:], nearest)
     axes = fig.subplots()
     show_image(axes, pale(image))
-    colors = colormaps["viridis"]((rank / max([1, *rank.tolist()])).numpy())
-    alpha = float(torch.tensor(200 / max(len(lines), 1)).sqrt().clamp(0.08, 0.8))  # keeps thousands of lines readable
-    axes.add_collection(LineCollection(list(lines.numpy()), colors=colors, alpha=alpha, linewidths=0.9))
+    colors = rank_colors(rank.tolist(), max([1, *rank.tolist()]))
+    alpha = float(torch.tensor(400 / max(len(lines), 1)).sqrt().clamp(0.1, 0.9))  # keeps thousands of lines readable
+    drawn = LineCollection(list(lines.numpy()), colors=colors, alpha=alpha, linewidths=1.1)
+    if len(lines) <= _OUTLINED:  # outlines of more lines would cover each other
+        drawn.set_path_effects(outlined(2.6))
+    axes.add_collection(drawn)
     few = "" if nearest is None else f", {nearest} nearest only"
     axes.set_title(f"{layer_title(graph, layer)}{few}: {len(lines)} edges", fontsize=10)
     return fig

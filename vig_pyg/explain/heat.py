@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from vig_pyg._figure import figure
+from vig_pyg._palette import SIGNED
 from vig_pyg.explain._panel import check_image, pale, show_image
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def draw_attribution(image: Tensor, scores: Tensor) -> Figure:
         show_image(axes, light)
     heat = right.imshow(
         scores.numpy(),
-        cmap="RdBu_r",
+        cmap=SIGNED,
         vmin=-most,
         vmax=most,
         alpha=(scores.abs() / most).clamp(0, 1).sqrt().mul(0.85).numpy(),

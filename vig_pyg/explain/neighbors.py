@@ -9,7 +9,18 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from vig_pyg._figure import figure
-from vig_pyg.explain._panel import cell, check_graphs, check_image, check_place, layer_title, show_image, thinned
+from vig_pyg._palette import MARK
+from vig_pyg.explain._panel import (
+    cell,
+    check_graphs,
+    check_image,
+    check_place,
+    layer_title,
+    outlined,
+    rank_colors,
+    show_image,
+    thinned,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,8 +29,8 @@ if TYPE_CHECKING:
 def draw_graph(image: Tensor, graphs: Sequence[Batch], *, patch: tuple[float, float] = (0.5, 0.5)) -> Figure:
     """Draw the neighbors of one patch in each layer, as in figure 5 of Vision GNN (arXiv 2206.00272).
 
-    The patch has a red outline. Its neighbors are filled, the nearest one darkest. If the sources are pooled,
-    a neighbor is a larger cell.
+    The patch has an orange outline. Its neighbors are filled, the nearest one darkest. If the sources are pooled,
+    a neighbor is a larger cell. All outlines have a white or black border, so they are visible on every image.
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
@@ -58,7 +69,6 @@ def draw_graph(image: Tensor, graphs: Sequence[Batch], *, patch: tuple[float, fl
 
 
 def _draw_layer(axes: Any, image: Tensor, graph: Any, patch: tuple[float, float], layer: int) -> None:
-    from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
     height, width = image.shape[1:]
@@ -67,11 +77,13 @@ def _draw_layer(axes: Any, image: Tensor, graph: Any, patch: tuple[float, float]
     neighbors = graph.edge_index[0, graph.edge_index[1] == row * w + column]
     tall, wide = height / h, width / w  # of a patch, in pixels
     show_image(axes, image)
-    colors = colormaps["viridis"]
-    for rank, source in enumerate(neighbors.tolist()):
+    colors = rank_colors(range(len(neighbors)), len(neighbors) - 1)
+    for color, source in zip(colors, neighbors.tolist(), strict=True):
         r, c, high, broad = cell(graph, source)
-        color = colors(rank / max(len(neighbors) - 1, 1))
         place = (c * wide, r * tall), broad * wide, high * tall
-        axes.add_patch(Rectangle(*place, facecolor=(*color[:3], 0.55), edgecolor=color, linewidth=0.8))
-    axes.add_patch(Rectangle((column * wide, row * tall), wide, tall, fill=False, edgecolor="red", linewidth=1.8))
+        look = {"facecolor": (*color[:3], 0.5), "edgecolor": color, "linewidth": 1.0}
+        axes.add_patch(Rectangle(*place, **look, path_effects=outlined(2.4)))
+    place = (column * wide, row * tall), wide, tall
+    effects = [*outlined(4.4, "black")[:1], *outlined(3.4)]
+    axes.add_patch(Rectangle(*place, fill=False, edgecolor=MARK, linewidth=1.8, path_effects=effects))
     axes.set_title(layer_title(graph, layer), fontsize=8)
