@@ -109,6 +109,7 @@ ROOMS = {
     "engine": {"_io", "_requirements", "artifact", "checkpoints", "models", "weights", "_figure", "_palette"},
     "classification": {
         "_registry",
+        "interchange",
         "_requirements",
         "artifact",
         "builders",
@@ -131,6 +132,8 @@ ROOMS = {
     },
     "detection": {
         "_requirements",
+        "interchange",
+        "preprocess",
         "artifact",
         "backbones",
         "checkpoints",
@@ -148,6 +151,7 @@ ROOMS = {
     },
     "segmentation": {
         "_registry",
+        "interchange",
         "ops",
         "_requirements",
         "artifact",

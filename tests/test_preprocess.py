@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from vig_pyg.preprocess import Preprocessing
 
@@ -58,3 +59,46 @@ def test_the_crop_can_leave_a_margin():
     assert Preprocessing(image_size=10, in_channels=1)(image).min() == -1
     with pytest.raises(ValueError, match="crop_pct"):
         Preprocessing(image_size=10, crop_pct=0.0)
+
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def test_each_color_has_its_mean_as_in_torchvision():
+    image = Image.effect_noise((20, 20), 90).convert("RGB")
+    preprocessing = Preprocessing(image_size=20, mean=MEAN, std=STD)
+    pixels = v2.functional.to_dtype(v2.functional.to_image(image), torch.float32, scale=True)
+    made = preprocessing(image)
+    torch.testing.assert_close(made, v2.functional.normalize(pixels, list(MEAN), list(STD)))
+    torch.testing.assert_close(preprocessing.restore(made), torch.as_tensor(pixels), atol=1e-6, rtol=0)
+    one = Preprocessing(image_size=20, mean=0.3, std=0.2)
+    equal = Preprocessing(image_size=20, mean=(0.3,) * 3, std=[0.2] * 3)
+    torch.testing.assert_close(one(image), equal(image))
+    assert equal.std == (0.2,) * 3 and hash(equal) is not None
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+def test_other_channels_have_the_mean_of_the_colors(channels):
+    made = Preprocessing(image_size=8, mean=MEAN, std=STD).adapted(image_size=16, in_channels=channels)
+    assert (made.image_size, made.in_channels) == (16, channels)
+    assert made.mean == pytest.approx(0.449) and made.std == pytest.approx(0.226)
+    same = Preprocessing(image_size=8, mean=MEAN, std=STD).adapted(image_size=16, in_channels=3)
+    assert (same.mean, same.std) == (MEAN, STD)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mean": (0.5, 0.5)},
+        {"std": (0.5,) * 4},
+        {"std": 0},
+        {"std": (0.2, 0, 0.2)},
+        {"std": (0.2, -1, 0.2)},
+        {"mean": ()},
+    ],
+)
+def test_numbers_for_other_channels_are_refused(wrong):
+    with pytest.raises(
+        ValueError, match=r"(mean|std) must be one (positive )?number, or one for each of the 3 channels"
+    ):
+        Preprocessing(image_size=8, **wrong)

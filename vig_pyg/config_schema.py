@@ -122,11 +122,14 @@ _OF_FAMILY: tuple[tuple[type[ModelConfig], dict[str, Check]], ...] = (
 #: An option of a family outside this library: a flag, a bounded number, a short text, or a short list of these.
 _ONE = either(flag, number(-1e9, 1e9), text(1_000))
 _ANY = optional(either(listing(_ONE, 0, 64), _ONE))
+#: Mean and standard deviation of a normalization: one number, or one for each channel.
+check_mean = either(listing(number(-1_000, 1_000), 1, 1_024), number(-1_000, 1_000))
+check_std = either(listing(number(1e-6, 1_000), 1, 1_024), number(1e-6, 1_000))
 _PREPROCESSING: dict[str, Check] = {
     "image_size": whole(1, SIDE_LIMIT),
     "in_channels": whole(1, 1_024),
-    "mean": number(-1_000, 1_000),
-    "std": number(1e-6, 1_000),
+    "mean": check_mean,
+    "std": check_std,
     "crop_pct": number(0.01, 1),
 }
 
@@ -228,7 +231,11 @@ def read_preprocessing(value: Any, where: str) -> Preprocessing:
         >>> read_preprocessing({"image_size": 32}, "config.json: preprocessing").resize_size
         32
     """
-    found = Preprocessing(**mapping(_PREPROCESSING, required=("image_size",))(value, where))
+    values = mapping(_PREPROCESSING, required=("image_size",))(value, where)
+    try:
+        found = Preprocessing(**values)
+    except ValueError as error:  # numbers for another number of channels
+        raise ValueError(f"{where}: {error}") from error
     if found.resize_size > SIDE_LIMIT:
         raise ValueError(
             f"{where} resizes images to {found.resize_size} pixels per side, expected at most {SIDE_LIMIT}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import ClassVar
 
 from vig_pyg.config import ModelConfig, PyramidViGConfig, register_model
 from vig_pyg.conv import ConvFactory
@@ -43,6 +44,9 @@ class HybridViGConfig(ModelConfig):
         >>> GreedyViGConfig(channels=(16, 24), local_depths=(1, 1), graph_depths=(1, 2), hops=(4, 2)).num_blocks
         5
     """
+
+    #: Mean and standard deviation of the pixels with which the published networks were trained, those of ImageNet.
+    pixel_statistics: ClassVar = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
     channels: tuple[int, ...]
     local_depths: tuple[int, ...]

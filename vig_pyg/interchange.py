@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from vig_pyg.config import MODELS, ModelConfig, variant_name
-from vig_pyg.preprocess import Preprocessing
+from vig_pyg.preprocess import Preprocessing, Statistic, each_channel, fit_statistic
 
 #: timm's names for options that have another name in this library; all other options have the same name.
 TIMM_NAMES = {"in_chans": "in_channels", "img_size": "image_size", "drop_rate": "dropout"}
@@ -27,6 +27,39 @@ FOREIGN = (
     "id2label",
     "label2id",
 )
+
+
+def statistics_of(config: ModelConfig | type[ModelConfig], channels: int = 3) -> tuple[Statistic, Statistic]:
+    """Return the mean and the standard deviation with which the published networks of a family were trained.
+
+    They are 0.5 unless the class of the configuration has the attribute `pixel_statistics`, such as `(0.4, 0.2)`.
+
+    Args:
+        config: The configuration of a model, or its class.
+        channels: Number of channels of the images. For other channels than colors, the means over the colors are used.
+
+    Example:
+        >>> statistics_of(MODELS["mobilevig_tiny"])[0], statistics_of(MODELS["pvig_tiny"])[0]
+        ((0.485, 0.456, 0.406), 0.5)
+    """
+    mean, std = getattr(config, "pixel_statistics", (0.5, 0.5))
+    return fit_statistic(mean, channels), fit_statistic(std, channels)
+
+
+def default_preprocessing(config: ModelConfig, *, crop_pct: float = 1.0) -> Preprocessing:
+    """Return the preprocessing of a model without a record of its own: the size and the statistics of its family.
+
+    Args:
+        config: The configuration of the model.
+        crop_pct: Side length of the crop divided by the resized short side.
+
+    Example:
+        >>> default_preprocessing(MODELS["greedyvig_small"]).std
+        (0.229, 0.224, 0.225)
+    """
+    channels = config.in_channels
+    mean, std = statistics_of(config, channels)
+    return Preprocessing(image_size=config.image_size, in_channels=channels, mean=mean, std=std, crop_pct=crop_pct)
 
 
 def from_timm(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +129,7 @@ def pretrained_config(config: ModelConfig, preprocessing: Preprocessing | None =
         >>> pretrained_config(VIG_VARIANTS["tiny"])["pool_size"]
         [14, 14]
     """
-    images = preprocessing or Preprocessing(image_size=config.image_size, in_channels=config.in_channels)
+    images = preprocessing or default_preprocessing(config)
     cells = math.isqrt(replace(config, image_size=images.image_size).smallest_grid)
     return {
         "input_size": [config.in_channels, images.image_size, images.image_size],
@@ -105,8 +138,8 @@ def pretrained_config(config: ModelConfig, preprocessing: Preprocessing | None =
         "interpolation": "bicubic",
         "crop_mode": "center",
         "crop_pct": images.crop_pct,
-        "mean": [images.mean] * config.in_channels,
-        "std": [images.std] * config.in_channels,
+        "mean": list(each_channel(images.mean, config.in_channels)),
+        "std": list(each_channel(images.std, config.in_channels)),
         "num_classes": config.num_classes,
         "first_conv": FIRST_CONV,
         "classifier": CLASSIFIER,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,55 @@ from vig_pyg.image_io import MODES, UnreadableImageError, plain_array, with_chan
 #: An image as `read_image` returns it: a PIL image, or an array `(H, W, C)` or `(H, W)` of bytes or of floats from 0 to
 #: 1 with any number of channels.
 DecodedImage = Image.Image | np.ndarray
+#: The mean or standard deviation of pixels from 0 to 1: one number for all channels, or one for each channel.
+Statistic = float | tuple[float, ...]
+
+
+def fit_statistic(value: Statistic, channels: int) -> Statistic:
+    """Return a statistic for another number of channels: if there is none for each, their mean for all channels.
+
+    Args:
+        value: The statistic.
+        channels: Number of channels.
+
+    Example:
+        >>> fit_statistic((0.4, 0.5, 0.6), 3), fit_statistic((0.4, 0.5, 0.6), 1)
+        ((0.4, 0.5, 0.6), 0.5)
+    """
+    if not isinstance(value, tuple) or len(value) == channels:
+        return value
+    return math.fsum(value) / len(value)
+
+
+def each_channel(value: Statistic, channels: int) -> tuple[float, ...]:
+    """Return a statistic as one number for each channel.
+
+    Args:
+        value: The statistic.
+        channels: Number of channels.
+
+    Example:
+        >>> each_channel(0.5, 3), each_channel((0.4, 0.5, 0.6), 2)
+        ((0.5, 0.5, 0.5), (0.5, 0.5))
+    """
+    fitting = fit_statistic(value, channels)
+    return fitting if isinstance(fitting, tuple) else (fitting,) * channels
+
+
+def of_channels(value: Statistic, image: Tensor) -> float | Tensor:
+    """Return a statistic in a form that broadcasts with an image `(..., C, H, W)`.
+
+    Args:
+        value: The statistic.
+        image: A float image.
+
+    Shapes: one number, or `(C, 1, 1)`.
+
+    Example:
+        >>> of_channels((0.4, 0.5), torch.rand(2, 3, 4)).shape
+        torch.Size([2, 1, 1])
+    """
+    return image.new_tensor(value)[:, None, None] if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +77,9 @@ class Preprocessing:
         image_size: Side length of the square crop in pixels.
         in_channels: Number of channels: 3 for color, 1 for gray, 4 and 2 for color and gray with alpha. Any other
             number requires arrays (`.npy`).
-        mean: Mean of the normalization, for all channels; the published value is 0.5.
-        std: Standard deviation of the normalization, for all channels; the published value is 0.5.
+        mean: Mean of the normalization, one number for all channels or one for each. Published networks have 0.5,
+            except MobileViG, GreedyViG and MobileViGv2, which have ImageNet's 0.485, 0.456 and 0.406.
+        std: Standard deviation of the normalization, likewise; 0.5, or ImageNet's 0.229, 0.224 and 0.225.
         crop_pct: Side length of the crop divided by the resized short side, in (0, 1]. With 1 a square image is not
             cropped. The published value is 0.9, which resizes the short side to 248 before a crop of 224; for
             `pvig_base` it is 0.95 (235).
@@ -37,7 +87,8 @@ class Preprocessing:
     Shapes: an image of any size to `(in_channels, image_size, image_size)`.
 
     Raises:
-        ValueError: If `in_channels` or `image_size` is below 1, or `crop_pct` is not in (0, 1].
+        ValueError: If `in_channels` or `image_size` is below 1, `crop_pct` is not in (0, 1], `std` is not positive, or
+            `mean` or `std` has numbers for another number of channels.
 
     Example:
         >>> Preprocessing(image_size=32)(Image.new("L", (40, 60))).shape
@@ -46,8 +97,8 @@ class Preprocessing:
 
     image_size: int
     in_channels: int = 3
-    mean: float = 0.5
-    std: float = 0.5
+    mean: Statistic = 0.5
+    std: Statistic = 0.5
     crop_pct: float = 1.0
 
     def __post_init__(self) -> None:
@@ -57,6 +108,16 @@ class Preprocessing:
             )
         if not 0 < self.crop_pct <= 1:
             raise ValueError(f"crop_pct is the share of the short side that is kept, in (0, 1], got {self.crop_pct}.")
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            numbers = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+            if len(numbers) not in (1, self.in_channels) or (name == "std" and not min(numbers) > 0):
+                kind = "positive number" if name == "std" else "number"
+                got = value if len(numbers) <= 8 else f"{len(numbers)} numbers"
+                raise ValueError(
+                    f"{name} must be one {kind}, or one for each of the {self.in_channels} channels, got {got}."
+                )
+            object.__setattr__(self, name, numbers if isinstance(value, (list, tuple)) else value)  # lists from files
 
     @property
     def resize_size(self) -> int:
@@ -115,7 +176,8 @@ class Preprocessing:
         Shapes: an image of H x W pixels to `(in_channels, H, W)`.
         """
         scaled: Tensor = v2.functional.to_dtype(v2.functional.to_image(image), torch.float32, scale=True)
-        return (scaled.as_subclass(Tensor) - self.mean) / self.std
+        plain = scaled.as_subclass(Tensor)
+        return (plain - of_channels(self.mean, plain)) / of_channels(self.std, plain)
 
     def restore(self, image: Tensor) -> Tensor:
         """Undo the normalization for drawing; the result has 1 or 3 channels in [0, 1], without alpha.
@@ -125,8 +187,18 @@ class Preprocessing:
 
         Shapes: `(in_channels, H, W)` to `(1 or 3, H, W)`.
         """
-        pixels = (image * self.std + self.mean).clamp(0, 1)
+        pixels = (image * of_channels(self.std, image) + of_channels(self.mean, image)).clamp(0, 1)
         return pixels[:3] if len(pixels) >= 3 else pixels[:1]
+
+    def adapted(self, *, image_size: int, in_channels: int) -> Preprocessing:
+        """Return the preprocessing for another size and another number of channels.
+
+        Args:
+            image_size: Side length of the crop in pixels.
+            in_channels: Number of channels.
+        """
+        mean, std = (fit_statistic(value, in_channels) for value in (self.mean, self.std))
+        return replace(self, image_size=image_size, in_channels=in_channels, mean=mean, std=std)
 
     def __call__(self, image: DecodedImage) -> Tensor:
         return self.tensor(self.crop(image))

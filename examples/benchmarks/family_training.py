@@ -66,6 +66,8 @@ def configuration(data: str, model: str, *, seed: int, epochs: int) -> Classific
         "options": {**options, **HEAD},
         "epochs": epochs,
         "seed": seed,
+        "mean": 0.5,
+        "std": 0.5,
         "cache": 64,
         "num_workers": 0,
         "precision": "bf16-mixed",

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from vig_pyg import register_model
 from vig_pyg._figure import figure
+from vig_pyg.artifact import CONFIG, read_config
 from vig_pyg.backbones import backbone_config
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.engine import fit
@@ -44,6 +45,7 @@ from vig_pyg.segmentation.loading import load_data, make_segmenter, read_run
 from vig_pyg.segmentation.metrics import scores_of
 from vig_pyg.segmentation.module import count_pixels
 from vig_pyg.segmentation.options import of_backbone
+from vig_pyg.segmentation.preprocess import read_preprocessing
 from vig_pyg.segmentation.records import read_mask
 from vig_pyg.segmentation.segmenter import logits_of
 from vig_pyg.segmentation.sources import open_source
@@ -75,6 +77,8 @@ def configuration(data: Path, *, seed: int, epochs: int, body: str = "ours") -> 
         val=str(data / "val"),
         model=model,
         options={**options, "out_channels": WIDTH, "head_channels": WIDTH},
+        mean=0.5,
+        std=0.5,
         crop_size=(144, 192),
         class_weights="sqrt",
         batch_size=8,
@@ -185,14 +189,16 @@ def evaluated(run: Path, data: Path, pictured: int) -> tuple[dict[str, Any], lis
     model.load_state_dict(read_state(run / "model.safetensors"))
     confusion = MulticlassConfusionMatrix(len(source.class_names), ignore_index=255)
     pictures = []
-    dataset = SegmentationSet(source, config.preprocessing)
+    # as in training, whatever the defaults are now
+    preprocessing = read_preprocessing(read_config(run / CONFIG)["preprocessing"], f"{run}/{CONFIG}: preprocessing")
+    dataset = SegmentationSet(source, preprocessing)
     for start in range(0, len(dataset), 8):
         images, labels = collate([dataset[i] for i in range(start, min(start + 8, len(dataset)))])
         for found, truth in zip(logits_of(model, images), labels, strict=True):
             count_pixels(confusion, found.argmax(0), truth)
     for record in source.records[:: max(1, len(source.records) // 6)][:pictured]:
         pixels = read_pixels(record.path)
-        found = model(config.preprocessing.of_pixels(pixels)[None])["out"][0].argmax(0)
+        found = model(preprocessing.of_pixels(pixels)[None])["out"][0].argmax(0)
         truth = read_mask(record, len(source.class_names))
         pictures.append([draw_labels(pixels, one, source.class_names) for one in (found, truth)])
     scores = scores_of(confusion.compute())

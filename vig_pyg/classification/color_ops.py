@@ -12,13 +12,14 @@ from timm.data.transforms_factory import create_transform
 
 from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.engine.seeds import seeded
+from vig_pyg.preprocess import Statistic, each_channel
 
 #: Longest configuration string, and the largest number in it; timm interprets a `mstd` above 100 as infinity.
 LENGTH_LIMIT, NUMBER_LIMIT = 100, 1_000
 
 
 def color_transform(
-    randaugment: str | None, color_jitter: float, *, image_size: int, mean: float, std: float
+    randaugment: str | None, color_jitter: float, *, image_size: int, mean: Statistic, std: Statistic
 ) -> Callable[[Image.Image], Image.Image]:
     """Return the second of the three stages of timm's training transform: RandAugment or color jitter of an RGB image.
 
@@ -47,8 +48,8 @@ def color_transform(
             color_jitter=color_jitter or None,  # type: ignore[arg-type]  # timm takes None
             auto_augment=randaugment,
             interpolation="bicubic",
-            mean=(mean,) * 3,
-            std=(std,) * 3,
+            mean=each_channel(mean, 3),
+            std=each_channel(std, 3),
             separate=True,
         )
         for operation in _operations(transform):

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from vig_pyg._io.dataclass_schema import check_fields
 from vig_pyg._io.schema import Scalar, number, text, whole
-from vig_pyg.config_schema import SIDE_LIMIT
+from vig_pyg.config_schema import SIDE_LIMIT, check_mean, check_std
 from vig_pyg.engine.config import Share, TrainConfig
+from vig_pyg.preprocess import Statistic
 
 #: The options are checked when the name of the network is known, because they are fields of its configuration.
 Options = Annotated[dict[str, Any], Scalar("a mapping such as {conv: mr, k: 9}", lambda value: isinstance(value, dict))]
@@ -71,6 +72,9 @@ class ClassificationConfig(TrainConfig):
         in_channels: Number of channels of the images: 1 for gray, 3 for color, 2 and 4 for gray and color with alpha.
             Other numbers require arrays.
         crop_pct: Side length of the center crop in evaluation, as a share of the short side.
+        mean: Mean of the normalization for pixels from 0 to 1, one number or one for each channel; null selects that
+            of the network's published weights.
+        std: Standard deviation of the normalization, likewise.
         cache: Keep all decoded images in memory, with a short side of at most this number of pixels; null disables the
             cache.
         on_broken: How to handle an image that cannot be read: `stop`, or `skip` it with a warning.
@@ -106,6 +110,8 @@ class ClassificationConfig(TrainConfig):
     image_size: Side = 16
     in_channels: Annotated[int, whole(1, 1_024)] = 3
     crop_pct: Annotated[float, number(0.01, 1)] = 1.0
+    mean: Annotated[Statistic, check_mean] | None = None
+    std: Annotated[Statistic, check_std] | None = None
     cache: Side | None = None
     on_broken: Literal["stop", "skip"] = "stop"
     model: Annotated[str, text(100)] = "vig_micro"
@@ -119,6 +125,12 @@ class ClassificationConfig(TrainConfig):
     mix_prob: Share = 1.0
     repeats: Annotated[int, whole(1, 1_000)] = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("mean", "std"):
+            if isinstance(getattr(self, name), tuple):
+                object.__setattr__(self, name, list(getattr(self, name)))  # as a file has it
 
     def resolved(self) -> Self:
         """Return a copy in which words such as `published` are replaced by numbers, which depend on other values."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.utils.data import Dataset
 
 from vig_pyg._io.output import Content
 from vig_pyg.artifact import write_config
+from vig_pyg.classification._cache import CroppedBefore, as_array, smaller
 from vig_pyg.classification.augment import AugmentedImage
 from vig_pyg.classification.config import Augmentation, ClassificationConfig
 from vig_pyg.classification.module import IGNORE, Classifier
@@ -29,7 +31,9 @@ from vig_pyg.engine.seeds import seeded
 from vig_pyg.explain import draw_graph
 from vig_pyg.image_io import StoredImage, UnreadableImageError, read_image
 from vig_pyg.models import VisionGNN
-from vig_pyg.preprocess import DecodedImage, Preprocessing
+from vig_pyg.preprocess import DecodedImage, Preprocessing, Statistic
+
+_log = logging.getLogger(__name__)
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
@@ -101,7 +105,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
             prepare: Function from an image to an image, array or tensor.
         """
         with ThreadPoolExecutor() as pool:  # PIL releases the interpreter's lock while it decodes
-            self.sources = list(pool.map(lambda i: _array(self._made(i, prepare)), range(len(self))))
+            self.sources = list(pool.map(lambda i: as_array(self._made(i, prepare)), range(len(self))))
 
 
 class ImageData(TrainData):
@@ -157,8 +161,22 @@ class ImageData(TrainData):
             batch_size=batch_size,
             num_workers=num_workers,
         )
-        self.preprocessing, self.cache = preprocessing, cache
+        self.preprocessing, self.augmentation, self.cache = preprocessing, augmentation, cache
         self._held = False
+
+    def normalize(self, mean: Statistic, std: Statistic) -> None:
+        """Change the normalization of all images; images in the cache are not normalized yet.
+
+        Args:
+            mean: Mean, one number for all channels or one for each.
+            std: Standard deviation, likewise.
+
+        Raises:
+            ValueError: If there are numbers for another number of channels.
+        """
+        self.preprocessing = made = replace(self.preprocessing, mean=mean, std=std)
+        self.train_set.transform = AugmentedImage(self.augmentation, made)
+        self.val_set.transform = CroppedBefore(made) if self._held else made
 
     def setup(self, stage: str) -> None:
         """Fill the cache; later calls have no effect.
@@ -170,9 +188,9 @@ class ImageData(TrainData):
             return
         self._held = True
         # images are converted first, so that caching does not change the result
-        self.train_set.hold(lambda image: _smaller(self.preprocessing.convert(image), self.cache or 0))
+        self.train_set.hold(lambda image: smaller(self.preprocessing.convert(image), self.cache or 0))
         self.val_set.hold(self.preprocessing.crop)  # the whole preprocessing is applied, so scores do not change
-        self.val_set.transform = _CroppedBefore(self.preprocessing)
+        self.val_set.transform = CroppedBefore(self.preprocessing)
 
     def make_task(self, model: nn.Module, config: TrainConfig) -> Classifier:
         config = checked(config)
@@ -193,6 +211,7 @@ class ImageData(TrainData):
             raise ValueError(f"mixup and cutmix mix pairs: each process needs an even number of images, got {each}.")
         check_names(self.class_names, "the run: class_names")
         read_preprocessing(asdict(self.preprocessing), "the run: preprocessing")
+        self._compare_normalization(getattr(model, "preprocessing", None))
         made = getattr(model, "config", None)
         if isinstance(made, ModelConfig):
             check_size(made, self.preprocessing.image_size, "the run")
@@ -202,6 +221,16 @@ class ImageData(TrainData):
                     f"{self.title} has {classes} classes and images with {channels} channels, but the network has "
                     f"{made.num_classes} classes and {made.in_channels} input channels: change one of them."
                 )
+
+    def _compare_normalization(self, trained: Preprocessing | None) -> None:
+        """Log a warning if the weights of a network were trained with pixels of another normalization."""
+        ours = self.preprocessing
+        if trained is not None and (trained.mean, trained.std) != (ours.mean, ours.std):
+            _log.warning(
+                "The weights of the network were trained with the mean %s and the standard deviation %s, but images "
+                "are normalized by %s and %s: data.normalize(...) changes this.",
+                trained.mean, trained.std, ours.mean, ours.std,
+            )  # fmt: skip
 
     def write_config(self, folder: Path, model: nn.Module) -> None:
         write_config(folder, model, class_names=self.class_names, preprocessing=self.preprocessing)
@@ -263,26 +292,3 @@ def name_of(model: nn.Module) -> str:
     """
     config = getattr(model, "config", None)
     return (isinstance(config, ModelConfig) and variant_name(config)) or type(model).__qualname__
-
-
-class _CroppedBefore:
-    """The preprocessing of images that are already cropped."""
-
-    def __init__(self, preprocessing: Preprocessing) -> None:
-        self.preprocessing = preprocessing
-
-    def __call__(self, image: DecodedImage) -> Tensor:
-        return self.preprocessing.tensor(self.preprocessing.convert(image))
-
-
-def _smaller(image: Image.Image | Tensor, side: int) -> Image.Image | Tensor:
-    """Resize a converted image to a short side of at most `side` pixels; arrays are not changed."""
-    if isinstance(image, Tensor) or min(image.size) <= side:
-        return image
-    ratio = side / min(image.size)
-    width, height = (max(side, round(length * ratio)) for length in image.size)
-    return image.resize((width, height), Image.Resampling.BICUBIC)
-
-
-def _array(image: DecodedImage | Tensor) -> np.ndarray:
-    return image.permute(1, 2, 0).numpy() if isinstance(image, Tensor) else np.asarray(image)

@@ -14,8 +14,8 @@ import torch
 from vig_pyg.builders import create_model, list_models
 from vig_pyg.checkpoints.load import identify_variant
 from vig_pyg.config import PyramidViGConfig, variant_name
-from vig_pyg.family_config import HybridViGConfig
 from vig_pyg.image_io import AnyImage, as_image, as_list
+from vig_pyg.interchange import default_preprocessing
 from vig_pyg.models import VisionGNN
 from vig_pyg.models.hub import find_folder, is_hub_name
 from vig_pyg.models.read_model import read_model
@@ -201,16 +201,8 @@ def _names(model: VisionGNN[Any]) -> list[str]:
 
 def _usual(name: str, model: VisionGNN[Any]) -> Preprocessing:
     """Return the published preprocessing of a model; if there is none, return one that keeps the whole short side."""
-    size, channels = model.config.image_size, model.config.in_channels
-    if isinstance(model.config, HybridViGConfig):
-        _log.warning(
-            "%s: the published weights of this family expect ImageNet's mean and standard deviation of each color. "
-            "Images are normalized by 0.5 and 0.5 here, which reduces the accuracy of these weights. For the published "
-            "accuracy, normalize the images yourself and call the model. Weights trained with this library are right.",
-            name,
-        )
     crop_pct = TABLE[f"{name}:{IMAGENET}"].preprocessing.crop_pct if f"{name}:{IMAGENET}" in TABLE else 1.0
-    return Preprocessing(image_size=size, in_channels=channels, crop_pct=crop_pct)
+    return default_preprocessing(model.config, crop_pct=crop_pct)
 
 
 def _with_position(model: VisionGNN[Any], position: str) -> VisionGNN[Any]:

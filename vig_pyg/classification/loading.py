@@ -8,6 +8,8 @@ from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.readers import list_readers, reader_prefix
 from vig_pyg.classification.sources import SOURCES, CollectionData, CsvData, FolderData, make_source
+from vig_pyg.config import MODELS, variant_config
+from vig_pyg.interchange import statistics_of
 
 #: Values that only data with a prefix has.
 _OF_READERS = ("train_split", "val_split", "input_key", "target_key")
@@ -29,6 +31,19 @@ def load_data(config: ClassificationConfig, *, download: bool = True) -> ImageDa
         >>> load_data(PRESETS["digits"]).title
         'digits'
     """
+    data = _open(config, download)
+    usual = own = (data.preprocessing.mean, data.preprocessing.std)
+    if own == (0.5, 0.5) and config.model in MODELS:  # otherwise the source has its own
+        usual = statistics_of(variant_config(config.model), config.in_channels)
+    if config.mean is not None or config.std is not None or usual != own:
+        data.normalize(
+            *(one if given is None else given for given, one in zip((config.mean, config.std), usual, strict=True))
+        )
+    return data
+
+
+def _open(config: ClassificationConfig, download: bool) -> ImageData:
+    """Open the images, with the usual normalization of their source."""
     names = ("image_size", "in_channels", "crop_pct", "batch_size", "num_workers", "augmentation", "on_broken", "cache")
     values = {name: getattr(config, name) for name in names}
     if config.data not in SOURCES and reader_prefix(config.data):

@@ -124,7 +124,7 @@ def _network(args: argparse.Namespace) -> tuple[VisionGNN[Any], Callable[[Decode
     def of_segmenter(decoded: DecodedImage) -> tuple[Tensor, Tensor]:
         look = found.preprocessing
         image = look(decoded)
-        return image, (image * look.std + look.mean).clamp(0, 1)
+        return image, look.restore(image)
 
     return (found.model.backbone.body, of_detector) if task == DETECTION else (found.model.body, of_segmenter)
 

@@ -18,7 +18,9 @@ from vig_pyg.detection.backbone import PyramidFeatures
 from vig_pyg.detection.norm import NormMode
 from vig_pyg.detection.size_groups import FasterRCNN, MaskRCNN, RetinaNet
 from vig_pyg.detection.transform import DetectionTransform
+from vig_pyg.interchange import statistics_of
 from vig_pyg.models import VisionGNN
+from vig_pyg.preprocess import Statistic, each_channel
 
 Detector: TypeAlias = RetinaNet | FasterRCNN
 RATIOS = (0.5, 1.0, 2.0)
@@ -44,8 +46,8 @@ class DetectorOptions:
         min_size: Length in pixels to which the short side of an image is resized. If several are given, training draws
             one for each image. 800 is usual for COCO.
         max_size: Largest length of the long side in pixels; 1333 is usual for COCO.
-        image_mean: Mean of each channel, for pixels in [0, 1]; the published weights were trained with 0.5.
-        image_std: Standard deviation of each channel; the published weights were trained with 0.5.
+        image_mean: Mean of each channel, for pixels in [0, 1]; by default that of the backbone's published weights.
+        image_std: Standard deviation of each channel; by default that of the backbone's published weights.
         detector: Additional options of torchvision's class by name, such as `{"detections_per_img": 300}`.
 
     Example:
@@ -259,12 +261,13 @@ def _assemble(kind: type[Any], backbone: PyramidFeatures, ours: DetectorOptions,
             f"choose from {', '.join(sorted(valid))}."
         )
     config = backbone.body.config
+    mean, std = statistics_of(config, config.in_channels)
     model: Any = kind(backbone, ours.num_classes + 1, **{**parts, **options})
     model.transform = DetectionTransform(
         ours.min_size,
         ours.max_size,
-        _of_channels("image_mean", ours.image_mean, config.in_channels),
-        _of_channels("image_std", ours.image_std, config.in_channels),
+        _of_channels("image_mean", ours.image_mean, mean, config.in_channels),
+        _of_channels("image_std", ours.image_std, std, config.in_channels),
         divisor=backbone.divisor,
         smallest=config.patch_size,
     )
@@ -282,8 +285,8 @@ def _in_float32(_: nn.Module, __: Any, out: Any) -> Any:
     return type(out)(_in_float32(_, __, part) for part in out) if isinstance(out, (list, tuple)) else out
 
 
-def _of_channels(name: str, values: Sequence[float] | None, channels: int) -> Sequence[float]:
-    values = (0.5,) * channels if values is None else values
+def _of_channels(name: str, given: Sequence[float] | None, usual: Statistic, channels: int) -> Sequence[float]:
+    values = each_channel(usual, channels) if given is None else given
     if len(values) != channels:
         raise ValueError(f"{name} needs one number for each of the {channels} channels, got {tuple(values)}.")
     return values

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 from vig_pyg import backbones
 from vig_pyg._io.dataclass_schema import check_fields
 from vig_pyg._io.schema import Scalar, listing, number, positive, whole
-from vig_pyg.config_schema import SIDE_LIMIT, check_size
+from vig_pyg.config_schema import SIDE_LIMIT, check_mean, check_size, check_std
 from vig_pyg.engine.config import Count, Share, TrainConfig
 from vig_pyg.engine.config_file import Source, from_values, merge_values
 from vig_pyg.engine.warmup import check_warmup
+from vig_pyg.interchange import statistics_of
+from vig_pyg.preprocess import Statistic
 from vig_pyg.segmentation.options import check_options, of_backbone
 from vig_pyg.segmentation.preprocess import SegmentationPreprocessing
 
@@ -78,6 +80,9 @@ class SegmentationConfig(TrainConfig):
             warning. In COCO's format of objects, the box of an object with an unusable outline is ignored instead.
         image_size: Length in pixels to which the short side of an image is resized, in training before it is zoomed;
             512 for ADE20K. null keeps the size.
+        mean: Mean of the normalization for pixels from 0 to 1, one number or one for each color; null selects that of
+            the backbone's published weights.
+        std: Standard deviation of the normalization, likewise.
         crop_size: Height and width in pixels of the crops on which the network is trained.
         augmentation: Random changes of each training image.
         loss: `ce` is the cross entropy over all labeled pixels. `ohem` is the cross entropy over the hardest pixels of
@@ -106,6 +111,8 @@ class SegmentationConfig(TrainConfig):
     options: Annotated[dict[str, Any], check_options] = field(default_factory=dict)
     on_bad: Literal["drop", "stop"] = "stop"
     image_size: Annotated[int, whole(1, SIDE_LIMIT // 4)] | None = None
+    mean: Annotated[Statistic, check_mean] | None = None
+    std: Annotated[Statistic, check_std] | None = None
     crop_size: Annotated[tuple[int, int], _check_crop] = (512, 512)
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: Literal["ce", "ohem"] = "ce"
@@ -121,6 +128,9 @@ class SegmentationConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for name in ("mean", "std"):
+            if isinstance(getattr(self, name), tuple):
+                object.__setattr__(self, name, list(getattr(self, name)))  # as a file has it
         if self.options.get("in_channels", 3) != 3:
             raise ValueError(
                 f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Write your own "
@@ -128,6 +138,7 @@ class SegmentationConfig(TrainConfig):
             )
         body = backbones.checked_config(self.variant, of_backbone(self.options))
         check_size(body, max(*self.crop_size, self.image_size or 1), "options")
+        _ = self.preprocessing  # raises an error about the statistics before images are read
 
     @property
     def variant(self) -> str:
@@ -137,7 +148,9 @@ class SegmentationConfig(TrainConfig):
     @property
     def preprocessing(self) -> SegmentationPreprocessing:
         """The preprocessing of the images."""
-        return SegmentationPreprocessing(image_size=self.image_size)
+        mean, std = statistics_of(backbones.backbone_config(self.variant, {}))
+        mean, std = mean if self.mean is None else self.mean, std if self.std is None else self.std
+        return SegmentationPreprocessing(image_size=self.image_size, mean=mean, std=std)
 
 
 def make_config(*sources: Source) -> SegmentationConfig:

@@ -9,10 +9,10 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from vig_pyg._io.dataclass_schema import check_fields, checks_of
-from vig_pyg._io.schema import mapping, number, whole
-from vig_pyg.config_schema import SIDE_LIMIT
+from vig_pyg._io.schema import mapping, whole
+from vig_pyg.config_schema import SIDE_LIMIT, check_mean, check_std
 from vig_pyg.detection.pixels import as_pixels
-from vig_pyg.preprocess import DecodedImage
+from vig_pyg.preprocess import DecodedImage, Statistic, of_channels
 
 Size = tuple[int, int]
 #: Longest side of a resized image divided by its short side.
@@ -26,8 +26,8 @@ class SegmentationPreprocessing:
     Args:
         image_size: Length in pixels to which the short side is resized, such as 512 for ADE20K; `None` keeps the size.
             A very long image is resized to a long side of four times this length instead.
-        mean: Mean of the normalization, for all channels and pixels from 0 to 1; the published weights need 0.5.
-        std: Standard deviation of the normalization, for all channels; the published weights need 0.5.
+        mean: Mean of the normalization for pixels from 0 to 1, one number or one for each color (see `Preprocessing`).
+        std: Standard deviation of the normalization, one number or one for each color.
 
     Shapes: an image of any size to `(3, H, W)`.
 
@@ -41,11 +41,18 @@ class SegmentationPreprocessing:
     """
 
     image_size: Annotated[int, whole(1, SIDE_LIMIT // _LONGEST)] | None = None
-    mean: Annotated[float, number(-1_000, 1_000)] = 0.5
-    std: Annotated[float, number(1e-6, 1_000)] = 0.5
+    mean: Annotated[Statistic, check_mean] = 0.5
+    std: Annotated[Statistic, check_std] = 0.5
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if isinstance(value, (list, tuple)):
+                if len(value) != 3:
+                    got = tuple(value) if len(value) <= 8 else f"{len(value)} numbers"
+                    raise ValueError(f"{name} must be one number, or one for each of the 3 colors, got {got}.")
+                object.__setattr__(self, name, tuple(value))  # a list comes from a file
 
     def size_of(self, height: int, width: int) -> Size:
         """Return the height and width of the input for an image of this height and width.
@@ -65,7 +72,18 @@ class SegmentationPreprocessing:
         Args:
             pixels: The pixels.
         """
-        return (pixels.float() / 255 - self.mean) / self.std
+        scaled = pixels.float() / 255
+        return (scaled - of_channels(self.mean, scaled)) / of_channels(self.std, scaled)
+
+    def restore(self, image: Tensor) -> Tensor:
+        """Undo the normalization for drawing.
+
+        Args:
+            image: A normalized image `(3, H, W)`.
+
+        Shapes: `(3, H, W)` to `(3, H, W)` with values in [0, 1].
+        """
+        return (image * of_channels(self.std, image) + of_channels(self.mean, image)).clamp(0, 1)
 
     def of_pixels(self, pixels: Tensor) -> Tensor:
         """Resize and normalize pixels `(3, H, W)` of uint8.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +97,7 @@ def load_published(
     if entry.model != name:
         raise ValueError(f"{entry.name} are weights of {entry.model}, but this model is {name}.")
     report = load_weights(model, entry, on_mismatch=on_mismatch, overridden=overridden)
-    model.preprocessing = replace(entry.preprocessing, image_size=config.image_size, in_channels=config.in_channels)
+    model.preprocessing = entry.preprocessing.adapted(image_size=config.image_size, in_channels=config.in_channels)
     model.class_names = entry.categories if config.num_classes == len(entry.categories) else None
     return report
 
