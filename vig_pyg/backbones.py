@@ -118,7 +118,7 @@ def backbone_config(variant: str | ModelConfig, overrides: Mapping[str, Any]) ->
     is `"dense"`, which needs no n x m matrix if sizes differ, and is faster than torch_cluster.
 
     Args:
-        variant: A name of `backbone_names()`, or the configuration of a pyramid.
+        variant: A name from `backbone_names()`, or the configuration of a pyramid.
         overrides: Fields of the configuration to change.
 
     Raises:
@@ -149,7 +149,7 @@ def checked_config(model: str, options: Mapping[str, Any]) -> Any:
         ValueError: If the backbone does not have an option, or values contradict each other.
 
     Example:
-        >>> checked_config("mobilevig_tiny", {"depths": (1, 1)})
+        >>> checked_config("mobilevig_tiny", {"depths": (1, 1)})  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ValueError: options: mobilevig_tiny has no option depths: choose from channels, conv, ...
     """

@@ -1,6 +1,6 @@
 """Builder functions of MobileViG, GreedyViG, MobileViGv2 and WiGNet, with random weights.
 
-The numbers of parameters are those of our default, one last layer. The published networks have a second one.
+The numbers of parameters are for the default of one last layer; the published networks have two last layers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Configurations of the families after ViG, whose stages hold convolutional blocks and graph blocks, and variants."""
+"""Configurations and variants of MobileViG, GreedyViG, MobileViGv2 and WiGNet."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ class HybridViGConfig(ModelConfig):
         dilation: If false, the spacing is 1 in all stages.
         conv_ratio: Width of the graph convolution's result divided by the width of its input.
         position_kernel: Kernel size of the `ConditionalPosition` in graph blocks; 0 for none.
-        graph_scale: First value of the layer scale in graph blocks (see `LayerScale`), or `None` for none.
-        layer_scale: First value of the layer scale in convolutional blocks; the published value is 1e-5.
-        distillation: If true, the classifier has a second last layer, which the authors trained with the labels of a
+        graph_scale: Initial value of the layer scale in graph blocks (see `LayerScale`), or `None` for none.
+        layer_scale: Initial value of the layer scale in convolutional blocks; the published value is 1e-5.
+        distillation: If true, the classifier has two last layers, one of which the authors trained with the labels of a
             teacher. Training then returns a pair of logits, and the trainer of this library, which has no teacher,
-            averages the losses of both. The default, one layer, holds the mean of the two published ones.
+            averages the losses of both. By default there is one last layer; published weights are loaded into it as the
+            mean of their two layers.
         graph: As for `ModelConfig`; `None` means `"knn"`.
         image_size: Side length of a square image in pixels. Images of other sizes are accepted.
         patch_size: Side length in pixels of a patch of the first stage, a power of two; the published value is 4.
@@ -192,7 +193,8 @@ class WiGNetConfig(PyramidViGConfig):
             raise ValueError(f"{', '.join(changed)}: these options of graph='window' have no effect on another graph.")
 
     def _check_graph(self) -> None:
-        if "window" in self.stage_graphs and self.position != "grid":  # the windows have positions; the rest is checked
+        if "window" in self.stage_graphs and self.position != "grid":
+            # the windows have positions of their own, so only the other options are checked
             replace(self, position="grid")
         else:
             super()._check_graph()

@@ -1,4 +1,4 @@
-"""Layers that mix neighboring cells of the patch grid by depthwise convolutions, on nodes as the graph layers.
+"""Layers that mix neighboring cells of the patch grid by depthwise convolutions; like graph layers, they process nodes.
 
 Shapes: N nodes in raster order, C channels.
 """
@@ -16,7 +16,7 @@ from vig_pyg.stem import run_layers
 
 
 def on_maps(function: Callable[[Tensor], Tensor], x: Tensor, layout: BatchLayout) -> Tensor:
-    """Apply a function on feature maps to nodes, and return nodes of the same grid.
+    """Apply a function of feature maps to nodes, and return nodes of the same grid.
 
     Args:
         function: A function from `(B, C, H, W)` to `(B, C', H, W)`.
@@ -68,7 +68,7 @@ class ConditionalPosition(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Make the input a part of the convolution, whose kernel then has 1 more at its center."""
+        """Fold the addition of the input into the convolution, by adding 1 at the center of its kernels."""
         if self.adds_input:
             self.conv.weight[:, 0, self.conv.kernel_size[0] // 2, self.conv.kernel_size[1] // 2] += 1
             self.adds_input = False
@@ -90,7 +90,7 @@ class InvertedResidual(nn.Module):
         channels: Width C of the nodes.
         hidden_channels: Width of the hidden layer; the published models use 4 C.
         drop_path: Probability of stochastic depth for the residual branch, in [0, 1).
-        layer_scale: First value of the factors of the branch (see `LayerScale`), or `None` for no factors.
+        layer_scale: Initial value of the factors of the branch (see `LayerScale`), or `None` for no factors.
 
     Shapes: `x (N, C)` and its layout to `(N, C)`.
 

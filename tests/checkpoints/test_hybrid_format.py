@@ -109,5 +109,5 @@ def test_networks_of_other_shapes_go_there_and_back(name, change):
 
 def test_an_order_of_blocks_without_a_published_format_is_refused():
     model = create_model(rule.SMALL["small_mobilevig"], local_depths=(1, 1, 2, 1), graph_depths=(0, 1, 0, 1))
-    with pytest.raises(ValueError, match="has graph blocks after all others only"):
+    with pytest.raises(ValueError, match="stores graph blocks after all other blocks"):
         weights.convert(model, "official")

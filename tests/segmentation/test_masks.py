@@ -30,12 +30,16 @@ def test_tables_apply_one_after_the_other(tmp_path, seed):
 
 def test_numbers_without_a_class_are_refused(tmp_path):
     path = saved(tmp_path / "a.png", np.array([[0, 9]], dtype=np.uint8))
-    with pytest.raises(UnreadableImageError, match=r"pixels of 9, which is no number of this data set \(0 to 2\)"):
+    with pytest.raises(
+        UnreadableImageError, match=r"pixels with the value 9, which is not a number of this data set \(0 to 2\)"
+    ):
         IndexMask(path, (0, 1, 2)).read()
-    with pytest.raises(UnreadableImageError, match=r"pixels of 9, which is no class of this data set \(0 to 1\)"):
+    with pytest.raises(
+        UnreadableImageError, match=r"pixels with the value 9, which is not a class of this data set \(0 to 1\)"
+    ):
         IndexMask(path).with_table([5, 6]).read()
     wide = saved(tmp_path / "b.png", np.array([[0, 300]], dtype=np.uint16))
-    with pytest.raises(UnreadableImageError, match="pixels of 300"):
+    with pytest.raises(UnreadableImageError, match="pixels with the value 300"):
         IndexMask(wide, (0, 1, 2)).read()
 
 

@@ -1,4 +1,4 @@
-"""The names of our layers in MobileViG, GreedyViG and MobileViGv2, and the published names; prefixes of keys."""
+"""Native and published prefixes of the keys of MobileViG, GreedyViG and MobileViGv2."""
 
 OUTER = {
     "stem.": "stem.stem.",

@@ -48,12 +48,12 @@ def hybrid_style(state: Mapping[str, Any]) -> Style | None:
 
 
 def native_style(state: Mapping[str, Any], text: str | None) -> Style | None:
-    """Return the family of a native state dict, or `None` if its blocks are not those of this file.
+    """Return the family of a native state dict, or `None` if it is not one of the three families.
 
     Args:
         state: The state dict.
-        text: The recorded configuration (see `metadata`), or `None`. Without it, MobileViGv2 is told from GreedyViG by
-            its first stage, which has no graph.
+        text: The recorded configuration (see `metadata`), or `None`. Without it, MobileViGv2 is distinguished from
+            GreedyViG by its first stage, which has no graph.
 
     Example:
         >>> native_style({"stages.0.blocks.0.conv.0.weight": 0, "stages.3.blocks.0.grapher.fc1.0.weight": 0}, None)
@@ -205,14 +205,14 @@ def _published(key: str, tensor: Tensor, style: Style) -> Tensor:
 
 
 def _inner(style: Style) -> tuple[dict[str, str], dict[str, str]]:
-    """The names inside convolutional blocks and inside graph blocks, native to published."""
+    """Return the names inside convolutional blocks and inside graph blocks, native to published."""
     if style == "mobilevig":
         return LOCAL_MOBILEVIG, GRAPH_MOBILEVIG
     return {**LOCAL, "scale.gamma": "layer_scale_1" if style == "mobilevigv2" else "layer_scale_2"}, GRAPH
 
 
 def _staged_elements(state: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """The native prefix and the kind of each published element `backbone.STAGE.J.`."""
+    """Return the native prefix and the kind of each published element `backbone.STAGE.J.`."""
     elements: dict[str, tuple[str, str]] = {}
     places = {(int(match[2]), int(match[3])) for key in state if (match := _ELEMENT.match(key)) and match[3]}
     downs = {stage for stage, place in places if place == 0 and f"backbone.{stage}.0.conv.0.weight" in state}
@@ -227,7 +227,7 @@ def _staged_elements(state: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def _flat_elements(state: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """The native prefix and the kind of each published element `local_backbone.I.` or `backbone.I.`."""
+    """Return the native prefix and the kind of each published element `local_backbone.I.` or `backbone.I.`."""
     elements: dict[str, tuple[str, str]] = {}
     stage, block = 0, 0
     for room, kind in (("local_backbone", "local"), ("backbone", "graph")):
@@ -250,7 +250,7 @@ def _order(element: str) -> tuple[int, int]:
 
 
 def _staged(elements: list[str]) -> dict[str, str]:
-    """Places `backbone.STAGE.J`, with a Downsample as the first element of its stage."""
+    """Return the places `backbone.STAGE.J`, with a Downsample as the first element of its stage."""
     places: dict[str, str] = {}
     for element in elements:
         stage, _ = _order(element)
@@ -260,15 +260,15 @@ def _staged(elements: list[str]) -> dict[str, str]:
 
 
 def _flat(elements: list[str], local: set[str]) -> dict[str, str]:
-    """Places `local_backbone.I` of convolutional blocks and Downsamples, and `backbone.I` of graph blocks."""
+    """Return the places: `local_backbone.I` for convolutional blocks and Downsamples, `backbone.I` for graph blocks."""
     places: dict[str, str] = {}
     count = {True: 0, False: 0}
     for element in elements:
         is_local = element in local
         if is_local and count[False]:
             raise ValueError(
-                "The published format of MobileViG has graph blocks after all others only, which is not the order of "
-                "this network: choose the format 'native'."
+                "The published format of MobileViG stores graph blocks after all other blocks, but this network has "
+                "another order: choose the format 'native'."
             )
         places[element] = f"{'local_backbone' if is_local else 'backbone'}.{count[is_local]}."
         count[is_local] += 1

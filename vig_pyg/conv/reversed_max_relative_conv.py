@@ -22,7 +22,7 @@ class ReversedMaxRelativeConv(MaxRelativeConv):
     .. math:: x_i' = \mathrm{MLP}\big(\big[x_i,\ \max_{j \in \mathcal{N}(i)} (x_i - x_j)\big]\big)
 
     (MobileViG, arXiv 2307.00395, section 3.1). It is `MaxRelativeConv` with the opposite sign, so the maximum finds
-    the smallest neighbor of each channel. All else, the arguments included, is as there.
+    the smallest neighbor of each channel. Everything else is the same.
 
     Args:
         in_channels: Width C of the nodes, at least 1; -1 stands for the width of the first input.
@@ -30,12 +30,12 @@ class ReversedMaxRelativeConv(MaxRelativeConv):
         heads: Number of heads of the linear layer, a divisor of both widths; MobileViG uses 1.
         **options: The options of PyG's `MessagePassing` (see `MaxRelativeConv`).
 
-    Shapes: as `MaxRelativeConv`.
+    Shapes: as for `MaxRelativeConv`.
 
     Raises:
-        TypeError: As `MaxRelativeConv`.
-        ValueError: As `MaxRelativeConv`.
-        IndexError: As `MaxRelativeConv`.
+        TypeError: As for `MaxRelativeConv`.
+        ValueError: As for `MaxRelativeConv`.
+        IndexError: As for `MaxRelativeConv`.
 
     Example:
         >>> conv = ReversedMaxRelativeConv(1, 4, heads=1)

@@ -24,13 +24,13 @@ from vig_pyg.models import VisionGNN
 class PyramidFeatures(nn.Module):
     """A pyramid of a Vision GNN and a feature pyramid network: the backbone of torchvision's detectors.
 
-    The network processes every image at its own size, as a ragged batch. Therefore padding never becomes a node of the
+    The pyramid processes every image at its own size, as a ragged batch. Therefore padding never becomes a node of the
     graph, or part of the statistics of a batch norm. Only the final maps are padded with zeros to a common size, and
     the feature pyramid also uses zeros beyond an image. Therefore a map does not depend on the other images of its
     batch, except through batch statistics in training.
 
     Args:
-        body: The network; its classifier is removed.
+        body: The pyramid; its classifier is removed.
         out_channels: Number of channels of every output map; 256 in torchvision.
         stages: Stages whose maps are used, 1 to 4, ascending.
         extra: Module that computes coarser maps from the last ones, such as torchvision's `LastLevelMaxPool`.

@@ -171,7 +171,7 @@ def detector_config(detector: str, variant: str | ModelConfig, options: Mapping[
     """Return the configuration for the arguments of a builder, with all defaults resolved; nothing is built or read.
 
     Args:
-        detector: A name of `DETECTORS`.
+        detector: A name in `DETECTORS`.
         variant: As for the builders.
         options: As for the builders.
 
@@ -243,7 +243,7 @@ def _split(options: Mapping[str, Any], variant: str | ModelConfig) -> tuple[Dete
     if unknown or "num_classes" not in options:
         problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
         names = ", ".join(sorted(ours | theirs - {"image_size", "head_channels", "dropout"}))
-        raise TypeError(f"Options of the detector ({problem}): choose from {names}.")
+        raise TypeError(f"The options of the detector are invalid ({problem}): choose from {names}.")
     found = DetectorOptions(**{name: value for name, value in options.items() if name in ours})
     if found.num_classes < 1:
         raise ValueError(f"num_classes must be at least 1 (background is not counted), got {found.num_classes}.")

@@ -57,7 +57,7 @@ def read_coco(
         raise ValueError(f"{path} has no images.")
     _once(ids, "image ids that appear twice", path)
     files = _files(path, names, images)
-    _once(files, "images that appear twice, under two image ids: merge their annotations", path)
+    _once(files, "images that appear twice under two image ids, and whose annotations must be merged", path)
     used = _users(entries["annotations"], path)
     sizes = [
         as_size(entry.get("height"), entry.get("width"), f"{path}: image {i}")
@@ -151,7 +151,7 @@ def _users(annotations: list[dict[str, Any]], path: Path) -> dict[str, set[int]]
 
 
 def _categories(entries: list[dict[str, Any]], used: set[int], path: Path) -> list[tuple[int, str]]:
-    """Return category IDs and names sorted by ID; of IDs with one name, the one that objects use."""
+    """Return category IDs and names sorted by ID; if several IDs have one name, only the ID that objects use."""
     found: dict[int, str] = {}
     for i, entry in enumerate(entries):
         number = _value(as_whole, entry, "id", f"categories[{i}]", path)

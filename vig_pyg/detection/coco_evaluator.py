@@ -14,7 +14,8 @@ from vig_pyg.detection.masks import encode_mask, read_outline
 from vig_pyg.detection.records import DetectionDataset
 from vig_pyg.detection.turns import turn_boxes_back, turn_maps_back, turned_size
 
-#: COCO's summary by position: average over IoU 0.5 to 0.95, IoU 0.5, IoU 0.75, small, medium, large; recall of 100.
+#: Positions in COCO's summary: average over IoU 0.5 to 0.95, IoU 0.5, IoU 0.75, small, medium, large; recall with 100
+#: boxes.
 SUMMARY = {"AP": 0, "AP50": 1, "AP75": 2, "AP_small": 3, "AP_medium": 4, "AP_large": 5, "AR": 8}
 #: Smallest probability with which a pixel belongs to an object.
 MASK_THRESHOLD = 0.5
@@ -76,7 +77,7 @@ class CocoEvaluator:
         self.results = []
 
     def update(self, image_ids: Iterable[int], found: Iterable[dict[str, Tensor]]) -> None:
-        """Add detections in upright images (see `to_results`), in the orientation of the annotations.
+        """Add detections in upright images (see `to_results`); they are rotated to the orientation of the annotations.
 
         Args:
             image_ids: IDs of the images.

@@ -88,8 +88,8 @@ class DetectionConfig(TrainConfig):
         lr: Largest learning rate; 1e-4 for batches of 16 is our choice. Use a smaller value for smaller
             batches, and a larger value for training from scratch.
         schedule: How the learning rate falls after the warm-up: `step` divides it by 10 at the `milestones`, after 8/12
-            and 11/12 of the run (1x); `cosine` is our choice for small data; `poly` is the remaining share of the run
-            to the power of 0.9.
+            and 11/12 of the run (1x); `cosine` is our choice for small data; `poly` multiplies it by the remaining
+            share of the run to the power of 0.9.
         warmup: Length of the linear rise of the learning rate, with its unit; 500 steps in the 1x schedule.
         clip_grad: Largest norm of the gradient, or null; 10 is our choice, which clips only diverging runs.
 
@@ -161,5 +161,7 @@ def make_config(*sources: Source, preset: str | None = None) -> DetectionConfig:
     values = merge_values(DetectionConfig, {}, *sources)
     for name in ("train", "val"):
         if name not in values:
-            raise ValueError(f"--{name} is missing, also in the file of --config (or --resume RUN continues a run).")
+            raise ValueError(
+                f"--{name} is missing: pass it, or set it in the file of --config. (--resume RUN continues a run.)"
+            )
     return from_values(DetectionConfig, values)

@@ -74,8 +74,8 @@ class DetectionSet(Dataset[Sample]):
 
     Raises:
         ValueError: If outlines are needed and no object has an outline, or if an outline is missing or unusable and
-            `source.on_bad` is `"stop"`. Reading an item raises it if the file is not an image, or if its size is not
-            that in the annotation; the message has the file name.
+            `source.on_bad` is `"stop"`. The same error is raised when an item is read, if the file is not an image, or
+            if its size is not that in the annotation; the message names the file.
     """
 
     def __init__(
@@ -227,7 +227,9 @@ class DetectionData(TrainData):
         if isinstance(transform, DetectionTransform):
             transform.resize_in_training = jitter is None
         elif jitter is not None:
-            raise ValueError("Large-scale jitter needs a detector with a DetectionTransform, which would resize twice.")
+            raise ValueError(
+                "Large-scale jitter needs a detector with a DetectionTransform, because other transforms resize twice."
+            )
         evaluator = CocoEvaluator(self.val_set.source, masks=self.val_set.masks)
         paths = {record.image_id: record.path for record in self.train_set.source.records}
         return DetectorModule(model, config, evaluator=evaluator, paths=paths)

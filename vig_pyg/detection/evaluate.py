@@ -48,7 +48,7 @@ def evaluate_detector(
     Raises:
         FileNotFoundError: If an image does not exist.
         ValueError: If an option is out of range, an object has a class that the detector does not have, or an image
-            cannot be used; the message has the name.
+            cannot be used; the message names it.
     """
     if not 0 <= score <= 1:
         raise ValueError(f"score must be from 0 to 1, got {score}.")

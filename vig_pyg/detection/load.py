@@ -74,7 +74,7 @@ class ObjectDetector:
             flip: If true, objects are also looked for in the mirror image, which takes twice the time.
 
         Returns:
-            A dict as `detect` returns, or a list of dicts for several images.
+            The dict that `detect` returns, or a list of such dicts for several images.
 
         Raises:
             ValueError: If there is no image, or one is not a valid image.
@@ -151,7 +151,7 @@ def detect_batch(
         flip: If true, objects are also looked for in the mirror images (see `detect_with_flip`).
 
     Returns:
-        A dict for each image, as `detect` returns.
+        The dict that `detect` returns for each image.
     """
     where = find_device(device)
     pixels = [image.to(where) / 255 for image in images]

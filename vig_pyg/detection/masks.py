@@ -3,7 +3,7 @@
 pycocotools does not check its arguments: a NaN, a coordinate of 1e9 or run lengths beyond the image make it read and
 write outside its memory, or return uninitialized memory. No other module of this package calls `pycocotools.mask`.
 
-Shapes: an image of H rows and W columns; run lengths count down its columns, as COCO's do.
+Shapes: an image of H rows and W columns; run lengths follow the columns from top to bottom, as in COCO's format.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_PIXELS = 178_956_970
 MARGIN = 1000
 #: Largest coordinate that is clipped; larger coordinates raise an error.
 MAX_COORDINATE = 1e12
-#: Longest border of an outline in pixels; pycocotools allocates 80 bytes for each without checking for failure.
+#: Longest border of an outline in pixels; pycocotools allocates 80 bytes for each pixel without checking for failure.
 MAX_BORDER = 2_000_000
 
 

@@ -24,7 +24,7 @@ _OPTIONS: dict[str, Check] = {
     "image_std": _OF_CHANNELS,
 }
 _NUM_CLASSES: dict[str, Check] = {"num_classes": whole(1, 100_000)}
-#: An option of torchvision's class: they have flags, thresholds, weights of four sides, and numbers of boxes.
+#: An option of torchvision's class: a flag, a threshold, a list of four weights, or a number of boxes.
 _THEIRS = optional(either(flag, listing(number(-1_000, 1_000), 1, 16), number(-1_000, 100_000)))
 
 

@@ -43,7 +43,7 @@ class Predictions:
         annotations: The entries of `annotations` in `predictions.json`.
         images: The entries of `images` in `predictions.json`.
         broken: Images that could not be read, with the reason.
-        undrawn: Images with results whose drawing failed, with the reason.
+        undrawn: Images whose results were written but could not be drawn, with the reason.
 
     Example:
         >>> Predictions([], [], []).undrawn
@@ -114,7 +114,7 @@ def predict(
     if folder is None:
         return Predictions(content["annotations"], content["images"], broken)
     written = False
-    # Not earlier, because a signal that ends the process would leave the folder behind.
+    # The folder is not created earlier, because a signal that ends the process would leave it behind.
     with new_folder(folder, keep=lambda: written):
         write_file(folder / PREDICTIONS, json.dumps(content) + "\n")
         written = True
@@ -184,7 +184,7 @@ def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[Unrea
             size = entry["height"], entry["width"]
             found = _found(of_image[entry["id"]], labels, size)
             drawing = v2.functional.to_pil_image(draw(read_pixels(path), found, class_names))
-        # For example, the font lacks letters, or a file has changed; the results exist already.
+        # For example, because the font lacks a character or a file has changed; the results have been written already.
         except Exception as error:
             _log.warning("%s could not be drawn: %s", path, error_text(error))
             undrawn.append(UnreadableImage(path, error_text(error)))

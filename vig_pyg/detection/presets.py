@@ -31,7 +31,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "options.min_size": SIDES,
         "options.max_size": 1333,
     },
-    # large-scale jitter to 1024 pixels for 100 epochs, with the published drops; no copy-paste, which needs outlines
+    # large-scale jitter to 1024 pixels for 100 epochs; the learning rate drops at the published times; copy-paste is
+    # off, because it needs outlines
     "lsj": {
         "epochs": 100,
         "batch_size": 16,

@@ -37,7 +37,8 @@ def read_voc(
 
     Raises:
         FileNotFoundError: If the folder, the list, an annotation or an image does not exist.
-        ValueError: If an annotation cannot be read, or has a class that is not among `classes`, with the file.
+        ValueError: If an annotation cannot be read, or has a class that is not among `classes`; the message names the
+            file.
 
     Example:
         >>> read_voc("/nowhere", "train")  # doctest: +ELLIPSIS
@@ -92,7 +93,9 @@ def _stems(root: Path, part: str) -> list[str]:
     path = lists / f"{part}.txt"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in lists.glob("*.txt") if not file.name.startswith(".")))
-        raise FileNotFoundError(f"{lists} has no list {part!r}: choose one of {known}.")
+        raise FileNotFoundError(
+            f"{lists} has no list {part!r}: {known and 'choose one of '}{known or 'no list exists'}."
+        )
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:

@@ -21,9 +21,10 @@ class ThresholdAxialGraph(nn.Module):
     .. math:: \mathcal{N}(i) = \{ i \} \cup \{ j \in \mathcal{A}(i) : \lVert x_j - x_i \rVert_1 < \mu - \sigma \}
 
     where :math:`\mathcal{A}` is `AxialGraph` on rings, and :math:`\mu` and :math:`\sigma` are the mean and the standard
-    deviation of the distance between a patch and the one half a height and half a width away (Dynamic Axial Graph
-    Construction, GreedyViG, arXiv 2405.06849, algorithm 1). Each image has its own threshold. The published code
-    measures the distance by the sum of absolute differences, where the paper writes Euclidean.
+    deviation of the distance between each patch and the patch half the height and half the width of the grid away
+    (Dynamic Axial Graph Construction, GreedyViG, arXiv 2405.06849, algorithm 1). Each image has its own threshold. The
+    published code measures the distance as the sum of absolute differences, whereas the paper defines the Euclidean
+    distance.
 
     Args:
         stride: Spacing in patches, or in pooled cells if the sources are pooled; at least 1. The published values are
@@ -31,8 +32,9 @@ class ThresholdAxialGraph(nn.Module):
         edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
             `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
-    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, nearest in the image first. With `edge_attr` to the pair of it and the attributes `(E, D)`.
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
+    sorted by target, nearest in the image first. With `edge_attr`, the result is the pair of `edge_index` and the
+    attributes `(E, D)`.
 
     Raises:
         ValueError: If `stride` is below 1, an image has no node, or the nodes are a point set without a grid.
@@ -68,11 +70,12 @@ class ThresholdAxialGraph(nn.Module):
         return torch.cat(found, dim=1)
 
     def _edges_of_grids(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Tensor:
-        """The edges of images that share one grid."""
+        """Return the edges of images that share one grid."""
         size_src = (1, 1) if layout_src.grid_size is None else layout_src.grid_size
         one, one_src = one_image(layout, 0), one_image(layout_src, 0)
         images, n, m = layout.num_graphs, one.num_nodes, one_src.num_nodes
-        candidates = offset_edges(axial_offsets(size_src, self.stride), one, one_src, wrap=True)[0]  # refuses no grid
+        # raises an error for nodes without a grid
+        candidates = offset_edges(axial_offsets(size_src, self.stride), one, one_src, wrap=True)[0]
         candidates = candidates.view(n, -1)  # (n, K), each patch itself first
         maps, sources = x.view(images, n, -1), x_src.view(images, m, -1)  # (N, C) -> (B, n, C)
         assert layout.grid_size is not None
@@ -88,7 +91,7 @@ class ThresholdAxialGraph(nn.Module):
 
 
 def _threshold(maps: Tensor) -> Tensor:
-    """Mean minus standard deviation of the distances half an image apart, `(B, H, W, C)` to `(B,)`."""
+    """Return mean minus standard deviation of the distances half an image apart, `(B, H, W, C)` to `(B,)`."""
     half: Size = -(-maps.size(1) // 2), -(-maps.size(2) // 2)
     distance = (maps - maps.roll(half, dims=(1, 2))).abs().sum(-1).flatten(1)  # (B, H W)
     if distance.size(1) == 1:  # one patch has no deviation and no neighbors

@@ -18,8 +18,8 @@ class CrossGraph(StaticGraph):
 
     .. math:: \mathcal{N}(r, c) = \{ (r, c),\ (r \pm h, c),\ (r, c \pm h) \}
 
-    Row and column are closed to rings, so neighbors wrap around the border (Mobile Graph Convolution, MobileViGv2,
-    arXiv 2406.05850). On an axis of at most `hop` patches there are no neighbors.
+    Each row and each column is closed to a ring, so neighbors wrap around the border (Mobile Graph Convolution,
+    MobileViGv2, arXiv 2406.05850). On an axis of at most `hop` patches there are no neighbors.
 
     Args:
         hop: Distance h in patches, or in pooled cells if the sources are pooled; at least 1. The published values are
@@ -27,11 +27,11 @@ class CrossGraph(StaticGraph):
         edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
             `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
-    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target; each patch itself comes first.
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
+    sorted by target; each patch itself comes first.
 
     Raises:
-        ValueError: If `hop` is below 1, or the nodes are a free set of points.
+        ValueError: If `hop` is below 1, or the nodes are a point set without a grid.
 
     Example:
         >>> import torch

@@ -18,7 +18,7 @@ from vig_pyg.graph.registry import register_graph
 from vig_pyg.ops import is_exporting
 from vig_pyg.position import PositionMode
 
-#: The number of neighbors that an adaptive search keeps at least, as published.
+#: The smallest number of neighbors in an adaptive search, as published.
 LEAST_NEIGHBORS = 3
 
 
@@ -39,19 +39,21 @@ class WindowGraph(nn.Module):
         dilation: Spacing of the neighbors, at least 1.
         window: Side length w of a window in patches, a multiple of the pooling ratio of the sources. The default 8
             splits the 14 x 14 grid of the published models into 2 x 2 windows.
-        shift: Row and column s in patches at which the second windows begin, from 0 to `window - 1`; a multiple of the
-            pooling ratio too. A grid that is not larger than a window on both sides is not shifted, as published.
+        shift: Row and column s, in patches, at which the first whole windows begin, from 0 to `window - 1`; it is a
+            multiple of the pooling ratio, too. Only a grid that is larger than a window on both sides is shifted, as
+            published.
         stride: Spacing of the patches of a window, at least 1. Above 1 the windows are dilated: every `stride`-th row
             and column is a grid of its own that is divided into windows, so a window spans `stride * window` patches
             (as the grid attention of MaxViT, arXiv 2204.01697). If the sources are pooled, it counts pooled cells.
-        adaptive: If true, a window at the border with a share p of the patches of a whole one has about p k neighbors:
-            :math:`\min(k, \max(3, \lfloor k n / w^2 \rfloor))` for n patches.
+        adaptive: If true, a patch in a smaller window of n patches at the border has fewer neighbors, only
+            :math:`\min(k, \max(3, \lfloor k n / w^2 \rfloor))`.
         position: `None`, `"official"` or `"grid"` (see `DilatedKNN`); positions count from the corner of the window.
         edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
             `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
-    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)`: row 0 sources, row 1 targets, sorted by
-    target, nearest features first. With `edge_attr` to the pair of it and the attributes `(E, D)`.
+    Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
+    sorted by target, nearest features first. With `edge_attr`, the result is the pair of `edge_index` and the
+    attributes `(E, D)`.
 
     Raises:
         ValueError: If `window` or `stride` is below 1, `shift` is out of range, or `window` or `shift` is not a
@@ -122,7 +124,7 @@ class WindowGraph(nn.Module):
         return torch.stack([source, target])[:, by_target]
 
     def _search_of(self, size: Size) -> DilatedKNN:
-        """The search in a window of this size, which has fewer neighbors in a smaller window of an adaptive graph."""
+        """Return the search in windows of this size; with `adaptive`, smaller windows have fewer neighbors."""
         patches = size[0] * size[1]
         if not self.adaptive or patches >= self.window**2:
             return self.search
@@ -169,7 +171,7 @@ def _windows(layout: BatchLayout, layout_src: BatchLayout, window: int, shift: i
     """Yield the windows of all images, those of equal size together."""
     device, ratio = layout.device, layout_src.ratio
     grids: list[tuple[Size, Size, int, Tensor | list[int], Tensor | list[int]]]
-    if layout.grid_size is not None and layout_src.grid_size is not None:  # leaves the number of images open
+    if layout.grid_size is not None and layout_src.grid_size is not None:  # the number of images stays dynamic
         (n,), (m,) = layout.distinct_num_nodes, layout_src.distinct_num_nodes
         images = torch.arange(layout.num_graphs, device=device)
         grids = [(layout.grid_size, layout_src.grid_size, layout.num_graphs, images * n, images * m)]
@@ -242,7 +244,7 @@ def _different_grids(
 
 
 def _cuts(side: int, window: int, begin: int) -> list[int]:
-    """Lengths of the pieces of a side: `begin`, then windows; the last one may be shorter."""
+    """Return the lengths of the pieces of a side: `begin`, then windows; the last one may be shorter."""
     pieces = [begin] if begin else []
     rest = side - begin
     return pieces + [min(window, rest - i) for i in range(0, rest, window)]

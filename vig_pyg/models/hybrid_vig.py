@@ -110,13 +110,13 @@ class HybridViG(VisionGNN[ConfigT]):
 
 
 class MobileViG(HybridViG[MobileViGConfig]):
-    """MobileViG: convolutional blocks, and in the last stage blocks on the axial graph (arXiv 2307.00395).
+    """MobileViG: convolutional blocks, and in the last stage graph blocks on the axial graph (arXiv 2307.00395).
 
     Args:
         variant: `"tiny"`, `"small"`, `"medium"`, `"base"`, or a `MobileViGConfig`.
         overrides: Fields of `MobileViGConfig` to change, such as `num_classes`, `conv` or `graph`.
 
-    Shapes: as `HybridViG`.
+    Shapes: as for `HybridViG`.
 
     Raises:
         ValueError: If the variant or the value of an option is unknown.
@@ -136,13 +136,13 @@ class MobileViG(HybridViG[MobileViGConfig]):
 
 
 class GreedyViG(HybridViG[GreedyViGConfig]):
-    """GreedyViG: convolutional blocks and blocks on the dynamic axial graph in each stage (arXiv 2405.06849).
+    """GreedyViG: convolutional blocks and graph blocks on the dynamic axial graph in each stage (arXiv 2405.06849).
 
     Args:
         variant: `"small"`, `"medium"`, `"base"`, or a `GreedyViGConfig`.
         overrides: Fields of `GreedyViGConfig` to change, such as `num_classes`, `conv` or `graph`.
 
-    Shapes: as `HybridViG`.
+    Shapes: as for `HybridViG`.
 
     Raises:
         ValueError: If the variant or the value of an option is unknown.
@@ -162,13 +162,13 @@ class GreedyViG(HybridViG[GreedyViGConfig]):
 
 
 class MobileViGv2(HybridViG[MobileViGv2Config]):
-    """MobileViGv2: convolutional blocks and, from the second stage on, blocks on the cross (arXiv 2406.05850).
+    """MobileViGv2: convolutional blocks and, from stage 2 on, graph blocks on the cross graph (arXiv 2406.05850).
 
     Args:
         variant: `"tiny"`, `"small"`, `"medium"`, `"base"`, or a `MobileViGv2Config`.
         overrides: Fields of `MobileViGv2Config` to change, such as `num_classes`, `conv` or `graph`.
 
-    Shapes: as `HybridViG`.
+    Shapes: as for `HybridViG`.
 
     Raises:
         ValueError: If the variant or the value of an option is unknown.

@@ -84,7 +84,7 @@ def semantic_fpn_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> Se
             `drop_path_rate`, `in_channels`, `k` and `conv`. Unlike for a classifier, the default of `position` is
             `"grid"`, which is exact at any size.
 
-    Shapes: normalized images `(B, C, H, W)` of any size to `{"out": (B, num_classes, H, W)}`, as torchvision's
+    Shapes: normalized images `(B, C, H, W)` of any size to `{"out": (B, num_classes, H, W)}`, like torchvision's
     segmentation models; a list of `(C, H_i, W_i)` to `{"out": [(num_classes, H_i, W_i), ...]}`, without padding.
 
     Raises:
@@ -126,7 +126,7 @@ def segmenter_config(segmenter: str, variant: str | ModelConfig, options: Mappin
     """Return the configuration for the arguments of a builder, with all defaults resolved; nothing is built or read.
 
     Args:
-        segmenter: A name of `SEGMENTERS`.
+        segmenter: A name in `SEGMENTERS`.
         variant: As for the builders.
         options: As for the builders.
 
@@ -178,7 +178,7 @@ def _split(options: Mapping[str, Any], variant: str | ModelConfig) -> tuple[Segm
         problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
         # these options belong to the classifier, which is removed
         names = ", ".join(sorted(ours | theirs - {"image_size", "dropout"}))
-        raise TypeError(f"Options of the segmentation network ({problem}): choose from {names}.")
+        raise TypeError(f"The options of the segmentation network are invalid ({problem}): choose from {names}.")
     found = SegmenterOptions(**{name: value for name, value in options.items() if name in ours})
     if found.num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {found.num_classes}.")

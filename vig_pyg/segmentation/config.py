@@ -67,9 +67,9 @@ class SegmentationConfig(TrainConfig):
     choice".
 
     Args:
-        train: Images to train on: a folder with `images/`, `masks/` and `classes.txt` (here or in the folder above),
-            `FOLDER:LIST` of Pascal VOC, `FOLDER:training` of ADE20K, `FOLDER:train` of Cityscapes, or `FILE.json` or
-            `FILE.json:IMAGES` in COCO's panoptic or instance format.
+        train: Images to train on: a folder with `images/`, `masks/` and `classes.txt` (in this folder or in its
+            parent), `FOLDER:LIST` of Pascal VOC, `FOLDER:training` of ADE20K, `FOLDER:train` of Cityscapes, or
+            `FILE.json` or `FILE.json:IMAGES` in COCO's panoptic or instance format.
         val: Images to evaluate on, in the same form.
         segmenter: Head on the feature maps of the pyramid: `semantic_fpn`, or the larger `upernet`.
         model: The backbone: a size of Pyramid ViG, such as `tiny`, or the name of another pyramid, such as
@@ -77,7 +77,8 @@ class SegmentationConfig(TrainConfig):
         options: Options of the network and of the backbone by their names, such as `out_channels` or
             `drop_path_rate` (see `SegmenterOptions`); the number of classes comes from the data.
         on_bad: How to handle an image that cannot be read or whose mask cannot be used: `stop`, or `drop` it with a
-            warning. In COCO's format of objects, the box of an object with an unusable outline is ignored instead.
+            warning. In COCO's instance format, `drop` keeps the image, and ignores the pixels in the box of an object
+            with an unusable outline.
         image_size: Length in pixels to which the short side of an image is resized, in training before it is zoomed;
             512 for ADE20K. null keeps the size.
         mean: Mean of the normalization for pixels from 0 to 1, one number or one for each color; null selects that of
@@ -85,8 +86,9 @@ class SegmentationConfig(TrainConfig):
         std: Standard deviation of the normalization, likewise.
         crop_size: Height and width in pixels of the crops on which the network is trained.
         augmentation: Random changes of each training image.
-        loss: `ce` is the cross entropy over all labeled pixels. `ohem` is the cross entropy over the hardest pixels of
-            each image, whose true class has a probability below 0.7, but over at least a sixteenth of the pixels.
+        loss: `ce` is the cross entropy over all labeled pixels. `ohem` is the cross entropy over the hard pixels of
+            each image, whose true class has a probability below 0.7; if they are fewer than a sixteenth of the pixels,
+            it uses the hardest sixteenth.
         class_weights: Weights of the classes in the cross entropy, which increase those of rare classes: `none`,
             `inverse` (1 divided by the share of the pixels), or `sqrt` (1 divided by the square root of the share).
         dice: Weight of the Dice loss, which is added to the cross entropy; 0 disables it.
@@ -169,5 +171,7 @@ def make_config(*sources: Source) -> SegmentationConfig:
     values = merge_values(SegmentationConfig, {}, *sources)
     for name in ("train", "val"):
         if name not in values:
-            raise ValueError(f"--{name} is missing, also in the file of --config (or --resume RUN continues a run).")
+            raise ValueError(
+                f"--{name} is missing: pass it, or set it in the file of --config. (--resume RUN continues a run.)"
+            )
     return from_values(SegmentationConfig, values)

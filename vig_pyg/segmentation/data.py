@@ -29,9 +29,9 @@ Sample = tuple[Tensor, Tensor]
 class SegmentationSet(Dataset[Sample]):
     """A data set of normalized images and their labels.
 
-    An item is selected by its index, or by its index and the seed of its augmentation. It consists of the upright image
-    `(3, H, W)` of float32 and the labels of uint8: with augmentation `(H, W)` of the same crop, otherwise those of the
-    original image.
+    An item is selected by its index, or by its index and the seed of its augmentation. It consists of the upright
+    image, float32 `(3, H, W)`, and its labels, uint8. With augmentation, both are the same crop; otherwise the labels
+    have the size of the original image.
 
     Args:
         source: The images and masks.

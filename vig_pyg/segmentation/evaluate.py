@@ -32,7 +32,7 @@ def evaluate_segmenter(
     device: str | torch.device | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Tensor:
-    """Count the pixels of each class that a segmentation network predicts as each class, at the size of the masks.
+    """Compute the confusion matrix of the pixels for a segmentation network, at the size of the masks.
 
     Args:
         segmenter: The network (see `load_segmenter`).
@@ -50,7 +50,7 @@ def evaluate_segmenter(
     Raises:
         FileNotFoundError: If a file does not exist.
         ValueError: If an image or a mask cannot be used, or has a class that the network does not have; the message
-            has the name.
+            names it.
     """
     labeled = source if isinstance(source, SegmentationDataset) else open_source(source, on_bad="drop")
     dataset = SegmentationSet(labeled.with_classes(segmenter.class_names), segmenter.preprocessing)

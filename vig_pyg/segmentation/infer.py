@@ -1,4 +1,4 @@
-"""Class probabilities and labels of the pixels of whole images, by one pass, sliding windows, and flipped copies.
+"""Class probabilities and labels of all pixels of an image, with sliding windows and flipped copies.
 
 Shapes: C classes, H x W pixels of the input, h x w pixels of the original image.
 """
@@ -17,7 +17,8 @@ from vig_pyg.segmentation.segmenter import logits_of
 
 #: Number of windows that are processed in one batch.
 WINDOWS = 8
-#: Number of values that are computed at once at the original size, where the classes of all pixels may need gigabytes.
+#: Number of values that are computed at once at the original size, because the probabilities of all classes may need
+#: gigabytes there.
 VALUES = 2**24
 
 
@@ -27,7 +28,8 @@ class Inference:
 
     Args:
         window: Height and width in pixels of the windows that cover the resized image; `None` for the whole image.
-        stride: Vertical and horizontal distance of the windows; by default two thirds of the window, as usual.
+        stride: Vertical and horizontal distance between windows in pixels; by default two thirds of the window, as
+            usual.
         flip: If true, the probabilities of the image and of its mirror image are averaged.
 
     Raises:
@@ -52,7 +54,7 @@ class Inference:
 
     @property
     def strides(self) -> Size:
-        """The distance of the windows."""
+        """The vertical and horizontal distance between windows."""
         if self.stride is not None or self.window is None:
             return self.stride or (1, 1)
         return max(1, self.window[0] * 2 // 3), max(1, self.window[1] * 2 // 3)
@@ -110,7 +112,7 @@ def largest_class(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
         x: The map `(C, H, W)`.
         size: Height and width of the results.
 
-    Shapes: `(C, H, W)` to two tensors `size`, the second of int64.
+    Shapes: `(C, H, W)` to two tensors of shape `size`, the second of int64.
 
     Example:
         >>> largest_class(torch.tensor([[[0.0, 1.0]], [[0.5, 0.5]]]), (1, 4))[1]
@@ -134,9 +136,9 @@ def largest_class(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 
 def _at_once(x: Tensor, size: Sequence[int]) -> int:
-    """Return the number of classes of a map `(C, H, W)` that are resized at once, so that the bits do not change.
+    """Return the number of classes of a map `(C, H, W)` that can be resized at once with bit for bit the same result.
 
-    On a CPU, torch has other functions, which round differently, for three channels, for a single pixel (whose layout
+    On a CPU, torch uses other functions, which round differently, for three channels, for a single pixel (whose layout
     in memory is ambiguous), and for results with sides of up to 128 in total (which `VALUES` does not divide).
     """
     step = max(1, VALUES // (size[0] * size[1]))
@@ -147,7 +149,8 @@ def _at_once(x: Tensor, size: Sequence[int]) -> int:
 
 def _largest_share(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Return `logits.float().softmax(0).max(0)`, computed for some pixels at a time."""
-    # Softmax rounds the last pixels of an odd number in another way than vectors of pixels: parts are multiples of 64.
+    # Softmax rounds pixels that do not fill a vector register differently, so the size of each part is a multiple of
+    # 64.
     pixels = max(64, VALUES // len(logits) // 64 * 64)
     parts = [part.float().softmax(0).max(0) for part in logits.flatten(1).split(pixels, 1)]  # parts of (C, h * w)
     shares, classes = torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])

@@ -64,7 +64,7 @@ class SemanticSegmenter:
                 `(B, C, H, W)` of pixels that are not normalized.
             flip: If true, the probabilities of an image and of its mirror image are averaged.
             window: Height and width of sliding windows; by default the whole image passes through the network.
-            stride: Distance of the windows; by default two thirds of the window.
+            stride: Vertical and horizontal distance between windows; by default two thirds of the window.
 
         Returns:
             A dict of tensors on the CPU, `labels (H, W)` of uint8 (int64 with more than 255 classes) and
@@ -92,7 +92,7 @@ def segment(segmenter: SemanticSegmenter, pixels: Tensor, how: Inference) -> dic
         how: How the network is applied.
 
     Returns:
-        A dict as `SemanticSegmenter.__call__` returns.
+        The dict that `SemanticSegmenter.__call__` returns for one image.
     """
     where = next(segmenter.model.parameters()).device
     image = segmenter.preprocessing.of_pixels(pixels).to(where)

@@ -57,7 +57,7 @@ def load_data(config: SegmentationConfig) -> SegmentationData:
 
 
 def with_epochs(config: SegmentationConfig, data: SegmentationData) -> SegmentationConfig:
-    """Return the configuration with the smallest number of epochs that has `config.steps` steps, if these are given.
+    """Return the configuration with the smallest number of epochs that has `config.steps` steps, if `steps` is given.
 
     Args:
         config: The configuration.

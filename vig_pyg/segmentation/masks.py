@@ -40,7 +40,9 @@ class Mask(Protocol):
         ...
 
     def with_table(self, table: Sequence[int]) -> Self:
-        """Return the mask with other class numbers: class i becomes `table[i]`, also if it has been renumbered before.
+        """Return the mask with other class numbers: class i becomes `table[i]`.
+
+        The table refers to the current numbers, which an earlier call may have changed.
 
         Args:
             table: The new index of each class.
@@ -70,7 +72,7 @@ class IndexMask:
         """Read the mask (see `Mask`)."""
         labels = read_labels(self.path)
         if self.table is not None:
-            labels = _mapped(labels, self.table, "no number of this data set")
+            labels = _mapped(labels, self.table, "not a number of this data set")
         return labels if self.renamed is None else _renumbered(labels, self.renamed)
 
     def with_table(self, table: Sequence[int]) -> Self:
@@ -119,7 +121,7 @@ class OutlineMask:
     Args:
         path: The image, for messages.
         size: Height and width of the mask.
-        outlines: The outline and the class of each object, whose class is `IGNORED` for crowds.
+        outlines: The outline and the class of each object; the class of crowds is `IGNORED`.
         background: The class of all other pixels.
         unknown: Outlines, such as boxes, of objects whose pixels are not known; they are ignored, except where a
             smaller object is in front.
@@ -160,12 +162,12 @@ def _new(number: int, table: Sequence[int]) -> int:
 def _mapped(labels: np.ndarray, table: Sequence[int], what: str) -> np.ndarray:
     for value in (labels.max(initial=0), labels.min(initial=0)):
         if not 0 <= value < len(table):
-            raise UnreadableImageError(f"it has pixels of {value}, which is {what} (0 to {len(table) - 1})")
+            raise UnreadableImageError(f"it has pixels with the value {value}, which is {what} (0 to {len(table) - 1})")
     return np.array(table, dtype=np.int32)[labels]
 
 
 def _renumbered(labels: np.ndarray, table: Sequence[int]) -> np.ndarray:
     """Replace class indices by others; ignored pixels do not change."""
     ignored = labels == IGNORED
-    found = _mapped(np.where(ignored, 0, labels), table, "no class of this data set")
+    found = _mapped(np.where(ignored, 0, labels), table, "not a class of this data set")
     return np.where(ignored, IGNORED, found)

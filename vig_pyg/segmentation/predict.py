@@ -42,7 +42,7 @@ class SegmentedImages:
     Args:
         count: Number of images that were segmented.
         broken: Images that could not be read, with the reason.
-        undrawn: Images with a mask whose drawing failed, with the reason.
+        undrawn: Images whose mask was written but could not be drawn, with the reason.
 
     Example:
         >>> SegmentedImages(3, [], []).count
@@ -139,7 +139,7 @@ def _draw(path: Path, pixels: torch.Tensor, labels: torch.Tensor, class_names: l
     """Write the drawing of an image, and return the reason if it cannot be drawn."""
     try:
         drawing = draw_labels(pixels, labels, class_names)
-    except Exception as error:  # for example, the font lacks letters; the mask exists already
+    except Exception as error:  # for example, because the font lacks a character; the mask has been written already
         _log.warning("%s could not be drawn: %s", path.name, error_text(error))
         return error_text(error)
     write_file(path, partial(drawing.save, format="PNG"))

@@ -26,8 +26,8 @@ class SegmentationPreprocessing:
     Args:
         image_size: Length in pixels to which the short side is resized, such as 512 for ADE20K; `None` keeps the size.
             A very long image is resized to a long side of four times this length instead.
-        mean: Mean of the normalization for pixels from 0 to 1, one number or one for each color (see `Preprocessing`).
-        std: Standard deviation of the normalization, one number or one for each color.
+        mean: Mean of the normalization for pixels in [0, 1]: one number, or one for each color (see `Preprocessing`).
+        std: Standard deviation of the normalization: one number, or one for each color.
 
     Shapes: an image of any size to `(3, H, W)`.
 

@@ -185,7 +185,8 @@ def _turn_of(record: SegmentationRecord, labels: np.ndarray, raw: tuple[int, int
         return turn
     raise ValueError(
         f"The mask {record.mask.path} has {size[1]} x {size[0]} pixels, but its image {record.path} has {upright[1]} x "
-        f"{upright[0]}: a mask needs one label for each pixel. Resize it without interpolation, or the image."
+        f"{upright[0]}: a mask needs one label for each pixel. Resize the mask without interpolation, or resize the "
+        "image."
     )
 
 

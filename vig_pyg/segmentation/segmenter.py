@@ -26,7 +26,7 @@ class Segmenter(nn.Module):
     image do not depend on the batch.
 
     Args:
-        body: The network; its classifier is removed.
+        body: The backbone; its classifier is removed.
         head: Module that converts the list of the four maps to logits at the size of the finest map.
         trainable_layers: Number of trained layers in the order stage 4, 3, 2, 1, stem; the batch norms of the others
             are frozen.
@@ -117,7 +117,7 @@ def _enlarged(image: Tensor, patch: int) -> Tensor:
     if not isinstance(image, Tensor) or image.dim() < 3 or (image.size(-2) >= patch and image.size(-1) >= patch):
         return image
     if not image.numel() or not image.is_floating_point():
-        return image  # the network does not accept smaller images
+        return image  # the network raises an error for such images
     size = [max(patch, side) for side in image.shape[-2:]]
     larger = F.interpolate(image if image.dim() == 4 else image[None], size=size, mode="nearest")
     return larger if image.dim() == 4 else larger[0]

@@ -27,7 +27,7 @@ def test_the_names_of_the_classes(tmp_path):
     (root / "objectInfo150.txt").write_text("Idx\tName\n1\tdoor, gate\n2\twall\n3\tdoor\n")
     assert open_source(f"{root}:training").class_names == ["door (1)", "wall", "door (3)"]
     (root / "objectInfo150.txt").write_text("Idx\tName\n1\t\n")
-    with pytest.raises(ValueError, match=r"objectInfo150\.txt has no name .* line 2"):
+    with pytest.raises(ValueError, match=r"objectInfo150\.txt has no class name .* line 2"):
         open_source(f"{root}:training")
 
 

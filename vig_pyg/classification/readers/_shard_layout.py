@@ -111,7 +111,9 @@ def _all_shards(root: Path) -> list[Path]:
     if not shards:
         packed = next((path for end in ("gz", "bz2", "xz", "zst") for path in root.glob(f"*.tar.{end}")), None)
         advice = (
-            f" Uncompress {packed.name} and the others: packed archives cannot be read in any order." if packed else ""
+            f" Uncompress {packed.name} and the others: images cannot be read one by one from a compressed archive."
+            if packed
+            else ""
         )
         raise ValueError(f"{root} has no shards: no file ends in .tar.{advice}")
     return shards

@@ -1,4 +1,4 @@
-"""Conversion of the labels of a data set to class indices, of the data for training and of a model for evaluation."""
+"""Conversion of labels to class indices: those of the data set for training, and those of a model for evaluation."""
 
 from __future__ import annotations
 

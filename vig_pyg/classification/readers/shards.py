@@ -1,4 +1,4 @@
-"""`wds/...`: shards of WebDataset, tar archives in which files with the same name before the first dot are a sample."""
+"""`wds/...`: tar archives of WebDataset, in which files with the same name before the first dot form a sample."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _label(file: BinaryIO, files: dict[str, Member], key: str | None, names: lis
         label: object = int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else text
     elif key is None or "json" not in files:
         what = "cls" if key is None else f"{key} or .json"
-        raise ValueError(f"has no label (.{what}); --target-key names another one")
+        raise ValueError(f"has no label (.{what}); choose another one with --target-key")
     else:
         text = _text(file, files["json"], _JSON_LIMIT)
         try:

@@ -60,7 +60,5 @@ def _names(path: Path) -> list[str]:
     # A name lists synonyms ("floor, flooring"); the first one and the number of the class are unique.
     names = [line[-1].split(",")[0].strip() for line in lines]
     if not names or "" in names:
-        raise ValueError(
-            f"{file} has no name of a class in the last column of line {names.index('') + 2 if names else 2}."
-        )
+        raise ValueError(f"{file} has no class name in the last column of line {names.index('') + 2 if names else 2}.")
     return [name if names.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(names)]

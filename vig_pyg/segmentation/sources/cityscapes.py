@@ -41,7 +41,7 @@ def read_cityscapes(path: Path, part: str | None) -> SegmentationDataset:
     Example:
         >>> read_cityscapes(Path("/nowhere"), "train")
         Traceback (most recent call last):
-        FileNotFoundError: There is no folder /nowhere/leftImg8bit/train: choose one of none.
+        FileNotFoundError: There is no folder /nowhere/leftImg8bit/train: no part exists.
     """
     assert part is not None
     images = path / "leftImg8bit" / part
@@ -49,7 +49,9 @@ def read_cityscapes(path: Path, part: str | None) -> SegmentationDataset:
     for folder in (images, fine):
         if not folder.is_dir():
             known = ", ".join(sorted(one.name for one in folder.parent.glob("*") if one.is_dir()))
-            raise FileNotFoundError(f"There is no folder {folder}: choose one of {known or 'none'}.")
+            raise FileNotFoundError(
+                f"There is no folder {folder}: {known and 'choose one of '}{known or 'no part exists'}."
+            )
     masks = images_in(fine)
     end = _IDS if any(one.stem.endswith(_IDS) for one in masks) else _TRAIN_IDS
     pairs = pair_files(

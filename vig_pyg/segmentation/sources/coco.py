@@ -24,8 +24,8 @@ def read_coco_classes(path: Path, part: str | None, *, on_bad: OnBad = "stop") -
 
     In the panoptic format, the masks are in the folder that has the file's name without `.json`, crowds and pixels
     without a segment are ignored, and the classes are the categories in the order of their IDs. In the instance format,
-    a class `background` comes before the categories (a category of this name, in any case, is this class), smaller
-    objects are in front of larger ones, and crowds are ignored.
+    a class `background` comes before the categories (a category with this name, in any letter case, is this class),
+    smaller objects are in front of larger ones, and crowds are ignored.
 
     Args:
         path: The JSON file.
@@ -69,7 +69,7 @@ def _panoptic(path: Path, content: dict[str, Any], part: str | None) -> Segmenta
     for entry in _list(content, "annotations", path):
         number = _get(entry, "image_id", int, path)
         if number not in images or number in seen:
-            why = "which is not in the file" if number not in images else "which has two"
+            why = "which is not in the file" if number not in images else "which has two annotations"
             raise ValueError(f"{path}: an annotation belongs to image {number}, {why}.")
         seen.add(number)
         segments = _segments(entry, labels, f"{path}: image {number}")

@@ -63,7 +63,7 @@ def read_instances(path: Path, content: dict[str, Any], part: str | None, on_bad
     lost = len(found.records) - len(records)
     if lost:
         _log.warning(
-            "%s: %d of %d images are left out, because the place of an object that was dropped is not known.",
+            "%s: %d of %d images are left out, because an object whose place in the image is not known was dropped.",
             path, lost, len(found.records),
         )  # fmt: skip
     return SegmentationDataset(found.title, records, names, read_files=[path])
@@ -107,7 +107,7 @@ def _box(thing: Annotation) -> list[float]:
 
 
 def _with_boxes_of_outlines(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content without unusable boxes of objects with an outline, whose box is then that of the outline."""
+    """Return the content without the unusable boxes of objects with outlines, from which boxes are then computed."""
     entries = content.get("annotations")
     if not isinstance(entries, list):
         return content

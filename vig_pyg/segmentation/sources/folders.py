@@ -56,7 +56,7 @@ def read_folder(path: Path, part: str | None = None) -> SegmentationDataset:  # 
 
 
 def read_classes(path: Path) -> list[str]:
-    """Read the names of classes, one per line; empty lines at the end are skipped.
+    """Read class names, one per line; empty lines at the end are skipped.
 
     Args:
         path: The file.
@@ -72,7 +72,7 @@ def read_classes(path: Path) -> list[str]:
     lines = [line.strip() for line in read_bounded(path, limit=_LIMIT).rstrip().splitlines()]
     if not lines or "" in lines:
         line = lines.index("") + 1 if lines else 1
-        raise ValueError(f"{path}: line {line} is empty, expected the name of a class in every line.")
+        raise ValueError(f"{path}: line {line} is empty, expected a class name in every line.")
     twice = [name for i, name in enumerate(lines) if name in lines[:i]]
     if twice:
         raise ValueError(f"{path} has the class {twice[0]!r} twice.")
@@ -95,7 +95,8 @@ def pair_files(
         masks: The mask files.
         image_folder: The folder of the images.
         mask_folder: The folder of the masks.
-        key: Function from the path of an image, without its extension, to the name that both have in common.
+        key: Function from the path of an image, without its extension, to the name that the image and its mask have in
+            common.
         mask_key: The same function for masks; it returns `None` for a file that is not a mask.
 
     Raises:
@@ -126,5 +127,5 @@ def _by_name(paths: list[Path], folder: Path, key: Callable[[str], str | None]) 
     for path in paths:
         name = key(path.relative_to(folder).with_suffix("").as_posix())
         if name is not None and found.setdefault(name, path) != path:
-            raise ValueError(f"{found[name]} and {path} have the same name: which one is meant is not known.")
+            raise ValueError(f"{found[name]} and {path} have the same name, so it is not known which one is meant.")
     return found

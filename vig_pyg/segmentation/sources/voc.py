@@ -39,13 +39,15 @@ def read_voc(path: Path, part: str | None) -> SegmentationDataset:
     Example:
         >>> read_voc(Path("/nowhere"), "train")
         Traceback (most recent call last):
-        FileNotFoundError: /nowhere/ImageSets/Segmentation has no list 'train': choose one of none, as it has no lists.
+        FileNotFoundError: /nowhere/ImageSets/Segmentation has no list 'train': no list exists.
     """
     lists = path / "ImageSets" / "Segmentation"
     file = lists / f"{part}.txt"
     if not file.is_file():
         known = ", ".join(sorted(one.stem for one in lists.glob("*.txt") if not one.name.startswith(".")))
-        raise FileNotFoundError(f"{lists} has no list {part!r}: choose one of {known or 'none, as it has no lists'}.")
+        raise FileNotFoundError(
+            f"{lists} has no list {part!r}: {known and 'choose one of '}{known or 'no list exists'}."
+        )
     stems = list(
         dict.fromkeys(line.split()[0] for line in read_bounded(file, limit=_LIMIT).splitlines() if line.strip())
     )
