@@ -64,6 +64,7 @@ def launch(out, resume="0", **values):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "recommended" not in done.stderr and "deprecated" not in done.stderr  # advice that does not apply here
     return json.loads(next(line[2:] for line in done.stdout.splitlines() if line.startswith("0 ")))
 
 

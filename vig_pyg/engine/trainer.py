@@ -124,5 +124,7 @@ _NOT_HERE = (
     # a frozen backbone is in evaluation mode
     ".*in eval mode at the start of training.*",
     # scores are already reduced over all processes
-    ".*recommended to use `self.log.*sync_dist=True`.*",
+    ".*recommended to use `self.log.*sync_dist=True.*",
+    # Lightning uses a deprecated function of torch
+    ".*functional.all_gather is deprecated.*",
 )
