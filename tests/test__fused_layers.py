@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.fake_gpu import fake_gpu, on_gpu
 from tests.test_fuse import relative, settled
@@ -76,3 +77,65 @@ def test_the_position_embedding_keeps_the_type_of_the_map_on_a_gpu(size):
             x, weights = torch.empty(2, 8, *size, dtype=dtype, device="cuda"), on_gpu(fused)
             assert weights(x).dtype == dtype  # with a gradient
             assert weights.requires_grad_(False)(x).dtype == dtype
+
+
+def layers_of_all_kinds():
+    """A layer and an input of each kind, with widths that divide no register."""
+    nn.init.normal_((linear := nn.Linear(6, 21)).bias)
+    heads, conv = MultiHeadLinear(6, 15, heads=3), nn.Conv2d(6, 10, 3, 2, 1)
+    depthwise = nn.Conv2d(6, 6, 7, padding=3, groups=6)
+    nodes, maps = torch.randn(5, 6), torch.randn(2, 6, 9, 8)
+    return {
+        "linear": (linear, nodes),
+        "one node": (linear, nodes[:1]),
+        "every other channel": (linear, torch.randn(5, 12)[:, ::2]),
+        "transposed": (linear, torch.randn(6, 5).t()),
+        "heads": (heads, nodes),
+        "convolution": (conv, maps),
+        "channels last": (conv, maps.to(memory_format=torch.channels_last)),
+        "depthwise": (depthwise, maps.to(memory_format=torch.channels_last)),
+    }
+
+
+@pytest.mark.parametrize("kind", layers_of_all_kinds())
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_on_a_cpu_a_layer_and_its_gelu_are_one_call(kind, gelu, dtype, monkeypatch):
+    torch.manual_seed(0)
+    layer, x = layers_of_all_kinds()[kind]
+    layer, x = layer.to(dtype), x.to(dtype)
+    calls, run = [], _fused_layers._one_dnn
+    monkeypatch.setattr(_fused_layers, "_one_dnn", lambda *args: calls.append(1) or run(*args))
+    with torch.inference_mode():
+        got, want = FusedLayer(layer, gelu=gelu)(x), nn.functional.gelu(layer(x)) if gelu else layer(x)
+    torch.testing.assert_close(got, want)
+    assert got.stride() == want.stride() or kind in ("heads", "one node")
+    known = {torch.float32: _fused_layers._has_pointwise, torch.bfloat16: _fused_layers._has_bfloat16}
+    assert bool(calls) == known.get(dtype, lambda: False)()
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+def test_modes_that_look_at_operators_and_a_switched_off_library_get_the_layer(monkeypatch):
+    layer, x = FusedLayer(nn.Linear(6, 12), gelu=True).requires_grad_(False), torch.randn(5, 6)
+    want = layer(x)
+    monkeypatch.setattr(_fused_layers, "_one_dnn", None)  # a call would raise
+    with FlopCounterMode(display=False) as counter:
+        layer(x)
+    assert counter.get_total_flops() == 2 * 5 * 6 * 12
+    with torch.backends.mkldnn.flags(enabled=False):
+        torch.testing.assert_close(layer(x), want)
+    assert torch.func.vmap(layer)(x[None])[0].shape == want.shape
+    with torch.enable_grad():
+        assert layer(x.clone().requires_grad_()).requires_grad
+
+
+@pytest.mark.parametrize("kind", ["linear", "heads", "convolution"])
+def test_a_wrong_width_is_the_error_of_the_layer(kind):
+    layer, x = layers_of_all_kinds()[kind]
+    wrong = torch.cat([x, x], 1)
+    said = []
+    for one in (layer, FusedLayer(layer, gelu=True)):
+        with torch.inference_mode(), pytest.raises((RuntimeError, ValueError)) as error:
+            one(wrong)
+        said.append(str(error.value))
+    assert said[0] == said[1]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vig_pyg._low_precision import Fusable, LowPrecision
 from vig_pyg.layers import FFN, MultiHeadLinear
-from vig_pyg.ops import autocast_type, bias_gelu_, grouped, has_own_numbers, is_transformed
+from vig_pyg.ops import autocast_type, bias_gelu_, grouped, has_own_numbers, is_eager_on_cpu, is_transformed
 from vig_pyg.position import PositionEmbedding
 
 #: Bytes of the hidden features of an FFN per slice on a CPU, so that they stay in the cache.
@@ -39,7 +39,7 @@ class FusedLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         layer: Any = self._modules["layer"]
-        if _is_plain(x) or not _is_readable(layer) or _needs_graph(x, layer.weight):
+        if _is_plain(x, layer) or not _is_readable(layer) or _needs_graph(x, layer.weight):
             out: Tensor = layer(x)
             if not self.gelu:
                 return out
@@ -47,7 +47,8 @@ class FusedLayer(nn.Module):
             return F.gelu(out) if out.requires_grad or is_transformed() else torch.ops.aten.gelu_(out)
         dtype = autocast_type(x)
         if dtype is None:
-            return _in_place(x, layer, layer.weight, layer.bias, self.gelu)
+            run = _one_dnn if x.is_cpu else _in_place
+            return run(x, layer, layer.weight, layer.bias, self.gelu)
         x = x if x.dtype is dtype else x.to(dtype)
         both = self._low.of(layer, dtype)
         run = _one_dnn if x.is_cpu and dtype is torch.bfloat16 and _has_bfloat16() else _in_place
@@ -58,11 +59,32 @@ class FusedLayer(nn.Module):
         return super()._apply(fn, recurse)
 
 
-def _is_plain(x: Tensor) -> bool:
-    """True if the layer itself must be called: during compilation, under a transform, or on a CPU without autocast."""
-    if torch.compiler.is_compiling() or x.numel() == 0 or (x.is_cpu and not torch.is_autocast_enabled("cpu")):
+def _is_plain(x: Tensor, layer: nn.Module) -> bool:
+    """True if the layer itself must be called: during compilation, under a transform, or on a CPU without oneDNN."""
+    if torch.compiler.is_compiling() or x.numel() == 0 or is_transformed():
         return True
-    return is_transformed()
+    return x.is_cpu and not torch.is_autocast_enabled("cpu") and not _takes_one_dnn(x, layer)
+
+
+def _takes_one_dnn(x: Tensor, layer: Any) -> bool:
+    """True if oneDNN computes this layer together with GELU; on some CPUs it is twice as fast as torch's default.
+
+    Modes that look at torch's own operators, such as counters of operations, see them.
+    """
+    dtype = x.dtype
+    if not (dtype is torch.float32 or (dtype is torch.bfloat16 and _has_bfloat16())) or not _has_pointwise():
+        return False
+    weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
+    if not (isinstance(weight, Tensor) and isinstance(bias, Tensor) and weight.dtype is bias.dtype is dtype):
+        return False
+    return torch._C._get_mkldnn_enabled() and is_eager_on_cpu(x, weight, bias) and _fits(x, weight, layer)
+
+
+def _fits(x: Tensor, weight: Tensor, layer: Any) -> bool:
+    """True if the widths of input and layer are equal; otherwise the layer itself raises the error."""
+    if isinstance(layer, nn.Conv2d):
+        return x.dim() == 4 and x.size(1) == weight.size(1) * layer.groups
+    return x.dim() == 2 and x.size(1) == weight.size(1) * _heads(layer)
 
 
 def _is_readable(layer: nn.Module) -> bool:
@@ -122,11 +144,16 @@ def _pointwise() -> _Pointwise:
 
 
 @cache
+def _has_pointwise() -> bool:
+    """True if torch has oneDNN's fused layers."""
+    names = "_linear_pointwise", "_convolution_pointwise", "_is_mkldnn_bf16_supported"
+    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
+
+
+@cache
 def _has_bfloat16() -> bool:
     """True if torch has oneDNN's fused layers and the CPU supports bfloat16."""
-    names = "_linear_pointwise", "_convolution_pointwise", "_is_mkldnn_bf16_supported"
-    found = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
-    return found and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return _has_pointwise() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class FusedFFN(nn.Module):

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 import torch
 
@@ -61,3 +63,24 @@ def test_what_it_cannot_take_is_refused():
         ThresholdAxialGraph(stride=0)
     with pytest.raises(ValueError, match="needs nodes on a grid"):
         ThresholdAxialGraph()(*free())
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_distances_of_shifted_maps_are_those_of_single_pairs(seed):
+    """Sources that are another tensor take the general way, one neighbor after the other."""
+    choose = random.Random(seed)
+    size = choose.randint(1, 17), choose.randint(1, 17)
+    sizes = [size] * 2 if seed % 2 else [size, (choose.randint(1, 9), choose.randint(1, 9))]
+    dtype = choose.choice([torch.float64, torch.float32, torch.bfloat16])
+    layout = BatchLayout.from_sizes(sizes)
+    x, builder = torch.randn(layout.num_nodes, 5).to(dtype), ThresholdAxialGraph(stride=choose.randint(1, 9))
+    assert torch.equal(builder(x, layout, x, layout), builder(x, layout, x.clone(), layout))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sums_of_half_precision_are_not_rounded_to_it(dtype):
+    layout = BatchLayout.from_sizes([(8, 8)])
+    x = torch.randn(64, 500).to(dtype)
+    builder = ThresholdAxialGraph(stride=1)
+    wide = x.float()
+    assert torch.equal(builder(x, layout, x, layout), builder(wide, layout, wide, layout))

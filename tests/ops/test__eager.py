@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.fake_gpu import Issued
 from tests.ops.gpu_norm import DEVICE
 from vig_pyg.ops import _eager, _knn, _knn_max_relative, knn, knn_max_relative
-from vig_pyg.ops._eager import is_eager_on_gpu
+from vig_pyg.ops._eager import is_eager_on_cpu, is_eager_on_gpu
 from vig_pyg.ops._gpu_batch_norm import GPUNorm
 
 
@@ -114,3 +114,15 @@ def test_what_changes_in_place_gets_a_new_version(direct):
     want = torch.nn.functional.batch_norm(h, None, None, training=True)
     torch.testing.assert_close(step.apply(h), want, rtol=1e-5, atol=1e-5)
     assert step.backward(torch.ones_like(h), h)[0].abs().max() < 1e-5
+
+
+def test_calls_on_a_cpu_are_direct_unless_somebody_looks_at_them():
+    x, answers = torch.zeros(2, device="cpu"), []
+    assert is_eager_on_cpu(x, nn.Parameter(x)) and not is_eager_on_cpu(x, x.as_subclass(Subclass))
+    assert not is_eager_on_cpu(torch.zeros(2, device="meta"))
+    with FlopCounterMode(display=False):
+        assert not is_eager_on_cpu(x)
+    with FakeTensorMode() as mode:
+        assert not is_eager_on_cpu(mode.from_tensor(x))
+    torch.func.vmap(lambda part: answers.append(is_eager_on_cpu(part)) or part)(torch.zeros(2, 2, device="cpu"))
+    assert answers == [False]

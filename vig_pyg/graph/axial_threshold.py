@@ -63,7 +63,8 @@ class ThresholdAxialGraph(nn.Module):
             return self._edges_of_grids(x, layout, x_src, layout_src)
         found, first, first_src = [], 0, 0
         for i, (n, m) in enumerate(zip(layout.num_nodes_per_graph, layout_src.num_nodes_per_graph, strict=True)):
-            part, part_src = x[first : first + n], x_src[first_src : first_src + m]
+            part = x[first : first + n]
+            part_src = part if x_src is x else x_src[first_src : first_src + m]
             edges = self._edges_of_grids(part, one_image(layout, i), part_src, one_image(layout_src, i))
             found.append(edges + torch.tensor([[first_src], [first]], device=edges.device))
             first, first_src = first + n, first_src + m
@@ -74,13 +75,19 @@ class ThresholdAxialGraph(nn.Module):
         size_src = (1, 1) if layout_src.grid_size is None else layout_src.grid_size
         one, one_src = one_image(layout, 0), one_image(layout_src, 0)
         images, n, m = layout.num_graphs, one.num_nodes, one_src.num_nodes
-        # raises an error for nodes without a grid
-        candidates = offset_edges(axial_offsets(size_src, self.stride), one, one_src, wrap=True)[0]
-        candidates = candidates.view(n, -1)  # (n, K), each patch itself first
-        maps, sources = x.view(images, n, -1), x_src.view(images, m, -1)  # (N, C) -> (B, n, C)
-        assert layout.grid_size is not None
-        limit = _threshold(maps.view(images, *layout.grid_size, -1))  # (B,)
-        near = [(sources[:, index] - maps).abs().sum(-1) < limit.unsqueeze(1) for index in candidates[:, 1:].unbind(1)]
+        offsets = axial_offsets(size_src, self.stride)
+        candidates = offset_edges(offsets, one, one_src, wrap=True)[0].view(n, -1)  # (n, K), each patch itself first
+        assert layout.grid_size is not None  # `offset_edges` raises an error for nodes without a grid
+        # Sums of many differences in half precision would have two or three digits.
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        maps = x.to(dtype).view(images, *layout.grid_size, -1)  # (N, C) -> (B, H, W, C)
+        limit = _threshold(maps).unsqueeze(1)  # (B, 1)
+        if x_src is x:
+            distances = _ring_distances(maps, offsets[1:])
+        else:
+            targets, sources = maps.flatten(1, 2), x_src.to(dtype).view(images, m, -1)  # (B, n, C) and (B, m, C)
+            distances = [_distance(targets, sources[:, index]) for index in candidates[:, 1:].unbind(1)]
+        near = [distance < limit for distance in distances]
         near.insert(0, torch.ones(images, n, dtype=torch.bool, device=x.device))  # each patch itself
         image, target, place = torch.stack(near, dim=2).nonzero().unbind(1)  # (B, n, K) -> three of (E,)
         torch._check(target.size(0) > 0)  # an exporter does not know that each patch is its own neighbor
@@ -90,10 +97,50 @@ class ThresholdAxialGraph(nn.Module):
         return f"stride={self.stride}{attr_repr(self.edge_attr)}"
 
 
+def _distance(one: Tensor, two: Tensor) -> Tensor:
+    """Return the sums of absolute differences over the channels, `(..., C)` to `(...)`."""
+    return (one - two).abs_().sum(-1)
+
+
+def _ring_distances(maps: Tensor, offsets: list[Size]) -> list[Tensor]:
+    """Return the distances from each patch to the ones at the offsets of `axial_offsets` on its rings.
+
+    The distance of a pair is the same for both patches, so the pairs that are i apart also serve the offset H - i. If
+    the stride divides the grid, each distance is computed once and used twice.
+
+    Args:
+        maps: Features `(B, H, W, C)`.
+        offsets: Offsets (row, column), one of which is 0 and the other one negative.
+
+    Returns:
+        One tensor `(B, H W)` for each offset.
+    """
+    known: dict[tuple[int, int], Tensor] = {}
+
+    def apart(axis: int, step: int) -> Tensor:
+        """Return the distances of the pairs that are `step` apart on an axis, without wrapping around."""
+        if (axis, step) not in known:
+            rest = maps.size(axis) - step
+            known[axis, step] = _distance(maps.narrow(axis, step, rest), maps.narrow(axis, 0, rest))
+        return known[axis, step]
+
+    found = []
+    for row, column in offsets:
+        axis, step = (1, -row) if row else (2, -column)
+        # The first patches of an axis find their neighbors behind the border.
+        found.append(torch.cat([apart(axis, maps.size(axis) - step), apart(axis, step)], axis).flatten(1))
+    return found
+
+
 def _threshold(maps: Tensor) -> Tensor:
     """Return mean minus standard deviation of the distances half an image apart, `(B, H, W, C)` to `(B,)`."""
-    half: Size = -(-maps.size(1) // 2), -(-maps.size(2) // 2)
-    distance = (maps - maps.roll(half, dims=(1, 2))).abs().sum(-1).flatten(1)  # (B, H W)
+    (height, width), half = maps.shape[1:3], (-(-maps.size(1) // 2), -(-maps.size(2) // 2))
+    if height % 2 or width % 2:
+        distance = _distance(maps, maps.roll(half, dims=(1, 2))).flatten(1)  # (B, H W)
+    else:  # each distance is that of two patches
+        (upper, lower), (left, right) = maps.split(half[0], 1), (slice(None, half[1]), slice(half[1], None))
+        pairs = _distance(upper[:, :, left], lower[:, :, right]), _distance(upper[:, :, right], lower[:, :, left])
+        distance = torch.stack([*pairs, *pairs], 1).flatten(1)  # four of (B, H / 2, W / 2) -> (B, H W)
     if distance.size(1) == 1:  # one patch has no deviation and no neighbors
         return distance.new_zeros(distance.size(0))
     return distance.mean(1) - distance.std(1)

@@ -6,6 +6,7 @@ functions that recompute intermediates are differentiable once, and equal the la
 
 from vig_pyg.ops._autocast import autocast_type
 from vig_pyg.ops._batch_norm import NodeNorm, Norm, has_node_norm
+from vig_pyg.ops._eager import is_eager_on_cpu
 from vig_pyg.ops._exporting import is_exporting
 from vig_pyg.ops._knn import knn
 from vig_pyg.ops._knn_any_size import knn_any_size
@@ -54,6 +55,7 @@ __all__ = [
     "has_native_kernels",
     "has_node_norm",
     "has_own_numbers",
+    "is_eager_on_cpu",
     "is_exporting",
     "is_open",
     "is_surely",
