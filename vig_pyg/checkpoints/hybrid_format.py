@@ -169,6 +169,11 @@ def hybrid_to_native(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         state: The published state dict, for which `hybrid_style` is not `None`.
 
     Shapes: the weight `(out, in, 1, 1)` of a linear layer to `(out, in)`, and a layer scale `(C, 1, 1)` to `(C,)`.
+
+    Example:
+        >>> published = {"stem.stem.0.bias": torch.zeros(2), "head.weight": torch.zeros(3, 2, 1, 1)}
+        >>> hybrid_to_native(published)["head.fc2.weight"].shape
+        torch.Size([3, 2])
     """
     return {ours: _own(ours, state[theirs]) for theirs, ours in hybrid_native_names(state).items()}
 
@@ -179,6 +184,12 @@ def hybrid_to_official(state: Mapping[str, Tensor], style: Style) -> dict[str, T
     Args:
         state: The native state dict.
         style: The family.
+
+    Shapes: the inverse of those of `hybrid_to_native`.
+
+    Example:
+        >>> hybrid_to_official({"head.fc2.weight": torch.zeros(3, 2)}, "greedyvig")["head.weight"].shape
+        torch.Size([3, 2, 1, 1])
     """
     return {theirs: _published(ours, state[ours], style) for ours, theirs in hybrid_names(state, style).items()}
 

@@ -42,6 +42,8 @@ class StrideAnchors(AnchorGenerator):
         Args:
             image_list: The images (`RaggedImages`, and the sizes of the resized images).
             feature_maps: The feature maps, finest first.
+
+        Shapes: maps `(B, C, H_s, W_s)` to `(A, 4)` for each image.
         """
         dtype, device = feature_maps[0].dtype, feature_maps[0].device
         # Bfloat16 cannot represent sizes such as 1333.

@@ -23,6 +23,8 @@ def augment(augmentation: Augmentation, image: Tensor, target: Target) -> Sample
         image: The image as uint8 `(3, H, W)`.
         target: The objects of the image; objects outside of the crop are omitted from the result.
 
+    Shapes: `(3, H, W)` to `(3, H', W')`, boxes `(n, 4)`, masks `(n, H, W)` to `(n, H', W')`.
+
     Example:
         >>> from vig_pyg.detection.config import Augmentation
         >>> target = {"boxes": torch.tensor([[1.0, 1.0, 3.0, 3.0]]), "labels": torch.ones(1, dtype=torch.long)}

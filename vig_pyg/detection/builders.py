@@ -76,6 +76,10 @@ class DetectorConfig:
         detector: `"retinanet"`, `"fasterrcnn"` or `"maskrcnn"`.
         backbone: The configuration of the backbone.
         options: The shared options, with all defaults resolved and without `weights_backbone`.
+
+    Example:
+        >>> detector_config("retinanet", "micro", {"num_classes": 3}).build().transform.max_size
+        1333
     """
 
     detector: str
@@ -90,7 +94,7 @@ class DetectorConfig:
 
     def build(self) -> Detector:
         """Create the detector with random weights."""
-        detector: Detector = assemble(self, backbones.build(self.backbone))
+        detector: Detector = _on_body(self, backbones.build(self.backbone))
         return detector
 
 
@@ -198,16 +202,11 @@ def _build(detector: str, variant: str | ModelConfig, options: dict[str, Any]) -
     names = {field.name for field in fields(DetectorOptions)}
     overrides = {key: value for key, value in options.items() if key not in names}
     backbones.load_weights(body, options.get("weights_backbone"), variant, overrides)
-    return assemble(config, body)
+    return _on_body(config, body)
 
 
-def assemble(config: DetectorConfig, body: VisionGNN[Any]) -> Any:
-    """Create the detector of a configuration from a network, whose classifier is removed.
-
-    Args:
-        config: The configuration of the detector.
-        body: The network for `config.backbone`.
-    """
+def _on_body(config: DetectorConfig, body: VisionGNN[Any]) -> Any:
+    """Create the detector of a configuration on a pyramid, whose classifier is removed."""
     ours, retina = config.options, config.detector == "retinanet"
     assert ours.trainable_layers is not None and ours.norm is not None
     extra = LastLevelP6P7(ours.out_channels, ours.out_channels) if retina else LastLevelMaxPool()

@@ -63,6 +63,13 @@ class CocoEvaluator:
 
     Raises:
         ValueError: If outlines are missing (see `DetectionDataset.outlined`).
+
+    Example:
+        >>> from pathlib import Path
+        >>> from vig_pyg.detection.records import ImageRecord
+        >>> few = DetectionDataset("few", [ImageRecord(Path("a.jpg"), 1, (30, 40))], ["cat"], [1])
+        >>> CocoEvaluator(few).compute()["AP"]  # there is no cat
+        -1.0
     """
 
     def __init__(self, source: DetectionDataset, *, masks: bool = False) -> None:
@@ -82,6 +89,8 @@ class CocoEvaluator:
         Args:
             image_ids: IDs of the images.
             found: The detections of each image.
+
+        Shapes: detections as for `to_results`.
         """
         for image_id, part in zip(image_ids, found, strict=True):
             self.results += to_results(image_id, self._turned_back(image_id, part), self.source.category_ids)

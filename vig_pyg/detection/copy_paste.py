@@ -27,6 +27,8 @@ def paste_objects(image: Tensor, target: Target, source: Tensor, objects: Target
         source: The other image, of any size.
         objects: The target of the other image.
 
+    Shapes: images `(3, H, W)` and `(3, h, w)`, and the targets of each, to an image `(3, H, W)` and its target.
+
     Example:
         >>> empty = {"boxes": torch.zeros(0, 4), "labels": torch.ones(0), "masks": torch.zeros(0, 4, 4)}
         >>> paste_objects(torch.zeros(3, 4, 4), empty, torch.ones(3, 4, 4), empty)[1]["boxes"].shape

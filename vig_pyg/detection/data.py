@@ -72,10 +72,16 @@ class DetectionSet(Dataset[Sample]):
         augmentation: Random changes of the images, for training; with `copy_paste`, outlines are needed too, and an
             item may contain objects of other images.
 
+    Shapes: images `(3, H, W)`, boxes `(n, 4)`, labels `(n,)`, masks `(n, H, W)`.
+
     Raises:
         ValueError: If outlines are needed and no object has an outline, or if an outline is missing or unusable and
             `source.on_bad` is `"stop"`. The same error is raised when an item is read, if the file is not an image, or
             if its size is not that in the annotation; the message names the file.
+
+    Example:
+        >>> len(DetectionSet(DetectionDataset("few", [ImageRecord(Path("a.jpg"), 1, (30, 40))], ["cat"], [1])))
+        1
     """
 
     def __init__(
@@ -149,6 +155,8 @@ def decode_mask(thing: Annotation, size: tuple[int, int]) -> Tensor:
         thing: The object.
         size: Height and width of the image.
 
+    Shapes: the result is `(H, W)`.
+
     Raises:
         OutlineError: If the outline cannot be used (see `read_outline`).
 
@@ -191,6 +199,11 @@ class DetectionData(TrainData):
 
     Raises:
         ValueError: If the classes differ, or there are fewer training images than one batch.
+
+    Example:
+        >>> few = DetectionDataset("few", [ImageRecord(Path("a.jpg"), 1, (30, 40))], ["cat"], [1])
+        >>> DetectionData(few, few, masks=False, augmentation=Augmentation(), batch_size=1).class_names
+        ['cat']
     """
 
     def __init__(

@@ -49,6 +49,14 @@ def evaluate_detector(
         FileNotFoundError: If an image does not exist.
         ValueError: If an option is out of range, an object has a class that the detector does not have, or an image
             cannot be used; the message names it.
+
+    Example:
+        >>> from vig_pyg.detection import retinanet_pvig
+        >>> model = retinanet_pvig("micro", num_classes=1, min_size=64, max_size=96, out_channels=16).eval()
+        >>> detector = ObjectDetector(name="mine", model=model, class_names=["cat"], category_ids=[1])
+        >>> evaluate_detector(detector, "/nowhere.json")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no COCO file at /nowhere.json.
     """
     if not 0 <= score <= 1:
         raise ValueError(f"score must be from 0 to 1, got {score}.")

@@ -21,6 +21,8 @@ def detect_with_flip(model: nn.Module, images: Sequence[Tensor]) -> list[Target]
         model: A detector in evaluation mode.
         images: One tensor `(C, H_i, W_i)` per image, in [0, 1].
 
+    Shapes: images `(C, H_i, W_i)` to `boxes (n, 4)`, `labels (n,)` and `scores (n,)` for each image.
+
     Returns:
         The detections of each image, as the detector returns them.
 

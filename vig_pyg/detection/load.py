@@ -37,6 +37,13 @@ class ObjectDetector:
         class_names: Names of the classes, starting with that of label 1.
         category_ids: COCO category IDs of the classes.
         masks: True if the detector predicts outlines as well as boxes.
+
+    Example:
+        >>> from vig_pyg.detection import retinanet_pvig
+        >>> model = retinanet_pvig("micro", num_classes=1, min_size=64, max_size=96, out_channels=16)
+        >>> detector = ObjectDetector(name="mine", model=model, class_names=["cat"], category_ids=[1])
+        >>> sorted(detector(torch.rand(3, 50, 70)))
+        ['boxes', 'labels', 'scores']
     """
 
     name: str
@@ -125,9 +132,18 @@ def detect(
         device: Device of the model.
         flip: If true, objects are also looked for in the mirror image (see `detect_with_flip`).
 
+    Shapes: an image `(3, H, W)`; the results are listed below.
+
     Returns:
         A dict of tensors on the CPU: `boxes (n, 4)`, `labels (n,)` from 1, `scores (n,)` and, for Mask R-CNN,
         `masks (n, 1, H, W)`.
+
+    Example:
+        >>> from vig_pyg.detection import retinanet_pvig
+        >>> model = retinanet_pvig("micro", num_classes=1, min_size=64, max_size=96, out_channels=16).eval()
+        >>> detector = ObjectDetector(name="mine", model=model, class_names=["cat"], category_ids=[1])
+        >>> detect(detector, torch.zeros(3, 50, 70, dtype=torch.uint8), threshold=1.0)["boxes"].shape
+        torch.Size([0, 4])
     """
     return detect_batch(detector, [image], threshold=threshold, device=device, flip=flip)[0]
 
@@ -150,8 +166,17 @@ def detect_batch(
         device: Device of the model.
         flip: If true, objects are also looked for in the mirror images (see `detect_with_flip`).
 
+    Shapes: images `(3, H_i, W_i)` to the results of `detect`.
+
     Returns:
         The dict that `detect` returns for each image.
+
+    Example:
+        >>> from vig_pyg.detection import retinanet_pvig
+        >>> model = retinanet_pvig("micro", num_classes=1, min_size=64, max_size=96, out_channels=16).eval()
+        >>> detector = ObjectDetector(name="mine", model=model, class_names=["cat"], category_ids=[1])
+        >>> len(detect_batch(detector, [torch.zeros(3, 50, 70, dtype=torch.uint8)]))
+        1
     """
     where = find_device(device)
     pixels = [image.to(where) / 255 for image in images]

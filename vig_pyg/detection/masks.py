@@ -129,6 +129,8 @@ def encode_mask(mask: np.ndarray) -> dict[str, Any]:
     Args:
         mask: The mask.
 
+    Shapes: `(H, W)`.
+
     Raises:
         OutlineError: If the mask has another shape, is empty, or is too large.
 

@@ -23,6 +23,16 @@ class DetectorModule(Task):
         config: The configuration of the run.
         evaluator: The evaluator of the validation images.
         paths: The files of the training images by their IDs, for error messages.
+
+    Shapes: a batch of lists of images `(3, H_i, W_i)` and of their targets.
+
+    Example:
+        >>> from vig_pyg.detection import retinanet_pvig
+        >>> from vig_pyg.detection.records import DetectionDataset, ImageRecord
+        >>> model = retinanet_pvig("micro", num_classes=1, min_size=64, max_size=96, out_channels=16)
+        >>> few = DetectionDataset("few", [ImageRecord(Path("a.jpg"), 1, (30, 40))], ["cat"], [1])
+        >>> DetectorModule(model, TrainConfig(), evaluator=CocoEvaluator(few), paths={1: Path("a.jpg")}).monitor
+        'val_AP'
     """
 
     monitor = "val_AP"

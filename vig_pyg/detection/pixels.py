@@ -19,6 +19,8 @@ def read_pixels(path: str | Path) -> Tensor:
     Args:
         path: The file.
 
+    Shapes: the result is `(3, H, W)`.
+
     Raises:
         UnreadableImageError: If the file cannot be read; the message is the reason without the file name.
         FileNotFoundError: If the file does not exist.
@@ -36,6 +38,8 @@ def as_pixels(image: Image.Image | np.ndarray) -> Tensor:
 
     Args:
         image: The result of `read_image`.
+
+    Shapes: the result is `(3, H, W)`.
 
     Raises:
         UnreadableImageError: If the image is an array with another number of channels than 3.

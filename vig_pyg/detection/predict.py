@@ -91,6 +91,14 @@ def predict(
         FileNotFoundError: If an image does not exist.
         OSError: If a file cannot be written; the message lists the files that exist.
         ValueError: If no image can be read, or an option is out of range.
+
+    Example:
+        >>> from vig_pyg.detection import retinanet_pvig
+        >>> model = retinanet_pvig("micro", num_classes=1, min_size=64, max_size=96, out_channels=16).eval()
+        >>> detector = ObjectDetector(name="mine", model=model, class_names=["cat"], category_ids=[1])
+        >>> predict(detector, [], None)
+        Traceback (most recent call last):
+        ValueError: Expected at least one image, got none.
     """
     folder, files = None if out is None else Path(out), [Path(path) for path in paths]
     if batch_size < 1 or num_workers < 0:
@@ -222,6 +230,8 @@ def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Ten
         image: The image.
         found: The detections (see `detect`).
         class_names: Names of the classes.
+
+    Shapes: `(3, H, W)` to `(3, H, W)`.
 
     Example:
         >>> boxes, labels = torch.tensor([[1.0, 1.0, 9.0, 9.0]]), torch.tensor([1])

@@ -48,6 +48,8 @@ class RaggedImages:
 
         Args:
             device: The device.
+
+        Shapes: as for the class.
         """
         return RaggedImages([image.to(device) for image in self.images], self.divisor)
 
@@ -102,6 +104,8 @@ class DetectionTransform(GeneralizedRCNNTransform):
         Args:
             image: The image `(C, H, W)`.
             target: Its `boxes (n, 4)` and `masks (n, H, W)`, if there are any.
+
+        Shapes: `(C, H, W)` to `(C, H', W')`, the size of `output_size`.
         """
         before = [image.size(1), image.size(2)]
         size = self.output_size(before[0], before[1])
@@ -154,5 +158,7 @@ class DetectionTransform(GeneralizedRCNNTransform):
         Args:
             images: One tensor `(C, H_i, W_i)` per image.
             size_divisible: The divisor of `RaggedImages`.
+
+        Shapes: images `(C, H_i, W_i)`.
         """
         return RaggedImages(images, size_divisible)

@@ -107,6 +107,8 @@ def turn_boxes(boxes: Tensor, size: Size, orientation: int) -> Tensor:
         size: Height and width of the upright image.
         orientation: The EXIF orientation, from 1 to 8.
 
+    Shapes: `(N, 4)` to `(N, 4)`.
+
     Example:
         >>> import torch
         >>> turn_boxes(torch.tensor([[0.0, 0.0, 2.0, 1.0]]), (4, 5), 3).tolist()
@@ -145,6 +147,8 @@ def turn_maps(maps: Tensor, orientation: int) -> Tensor:
     Args:
         maps: The maps.
         orientation: The EXIF orientation, from 1 to 8.
+
+    Shapes: `(..., H, W)` to `(..., H, W)` or `(..., W, H)`.
 
     Example:
         >>> turn_maps(torch.tensor([[1, 2]]), 3).tolist()

@@ -56,6 +56,10 @@ class SegmenterConfig:
         segmenter: `"semantic_fpn"` or `"upernet"`.
         backbone: The configuration of the backbone.
         options: The shared options, with all defaults resolved and without `weights_backbone`.
+
+    Example:
+        >>> segmenter_config("upernet", "micro", {"num_classes": 3}).build().head.classifier[1].out_channels
+        3
     """
 
     task: ClassVar[str] = SEGMENTATION

@@ -39,8 +39,17 @@ class SegmentationSet(Dataset[Sample]):
         augmentation: Random changes of the images, for training.
         crop_size: Height and width of the crops, with augmentation.
 
+    Shapes: images `(3, H, W)`, labels `(h, w)`.
+
     Raises:
         ValueError: When an item is read, if the image or the mask cannot be used; the message names the file.
+
+    Example:
+        >>> from vig_pyg.segmentation.masks import IndexMask
+        >>> from vig_pyg.segmentation.records import SegmentationRecord
+        >>> few = SegmentationDataset("few", [SegmentationRecord(Path("a.jpg"), IndexMask(Path("a.png")))], ["sky"])
+        >>> len(SegmentationSet(few, SegmentationPreprocessing()))
+        1
     """
 
     def __init__(
@@ -112,6 +121,14 @@ class SegmentationData(TrainData):
 
     Raises:
         ValueError: If the classes differ, or there are fewer training images than one batch.
+
+    Example:
+        >>> from vig_pyg.segmentation.masks import IndexMask
+        >>> from vig_pyg.segmentation.records import SegmentationRecord
+        >>> few = SegmentationDataset("few", [SegmentationRecord(Path("a.jpg"), IndexMask(Path("a.png")))], ["sky"])
+        >>> plain, options = SegmentationPreprocessing(), {"augmentation": Augmentation(), "crop_size": (64, 64)}
+        >>> SegmentationData(few, few, preprocessing=plain, **options, batch_size=1).class_names
+        ['sky']
     """
 
     def __init__(

@@ -47,6 +47,8 @@ def to_palette_image(labels: Tensor) -> Image.Image:
     Args:
         labels: The labels `(H, W)` of uint8.
 
+    Shapes: `(H, W)`.
+
     Example:
         >>> to_palette_image(torch.zeros(2, 3, dtype=torch.uint8)).mode
         'P'
@@ -65,6 +67,8 @@ def draw_labels(image: Tensor, labels: Tensor, class_names: Sequence[str], *, op
         labels: The labels `(H, W)`, 255 where ignored.
         class_names: Names of the classes.
         opacity: Opacity of the colors, from 0 to 1.
+
+    Shapes: an image `(3, H, W)` and labels `(H, W)`.
 
     Example:
         >>> pixels, labels = torch.zeros(3, 40, 90, dtype=torch.uint8), torch.zeros(40, 90, dtype=torch.uint8)

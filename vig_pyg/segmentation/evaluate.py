@@ -44,6 +44,8 @@ def evaluate_segmenter(
         device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
         progress: Function that is called after each batch with its number of images, for a progress bar.
 
+    Shapes: the result is `(classes, classes)`.
+
     Returns:
         The confusion matrix of pixels, int64 `(classes, classes)` (see `scores_of`).
 
@@ -51,6 +53,14 @@ def evaluate_segmenter(
         FileNotFoundError: If a file does not exist.
         ValueError: If an image or a mask cannot be used, or has a class that the network does not have; the message
             names it.
+
+    Example:
+        >>> from vig_pyg.segmentation import SegmentationPreprocessing, semantic_fpn_pvig
+        >>> model, plain = semantic_fpn_pvig("micro", num_classes=1, out_channels=16), SegmentationPreprocessing()
+        >>> segmenter = SemanticSegmenter(name="mine", model=model, class_names=["sky"], preprocessing=plain)
+        >>> evaluate_segmenter(segmenter, "/nowhere")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no file or folder /nowhere.
     """
     labeled = source if isinstance(source, SegmentationDataset) else open_source(source, on_bad="drop")
     dataset = SegmentationSet(labeled.with_classes(segmenter.class_names), segmenter.preprocessing)

@@ -71,6 +71,11 @@ def probabilities(model: nn.Module, images: Sequence[Tensor], sizes: Sequence[Si
         how: How the network is applied.
 
     Shapes: the results are `(num_classes, h_i, w_i)`.
+
+    Example:
+        >>> network = lambda images: {"out": images[:, :2]}
+        >>> probabilities(network, [torch.rand(3, 4, 5)], [(8, 10)], Inference())[0].shape
+        torch.Size([2, 8, 10])
     """
     return [
         one if tuple(one.shape[1:]) == tuple(size) else resize_map(one[None], size)[0]
@@ -93,6 +98,11 @@ def label_maps(
         how: How the network is applied.
 
     Shapes: the results are pairs of `(h_i, w_i)`, the second of int64.
+
+    Example:
+        >>> network = lambda images: {"out": images[:, :2]}
+        >>> ((scores, labels),) = label_maps(network, [torch.rand(3, 4, 5)], [(4, 5)], Inference()); labels.shape
+        torch.Size([4, 5])
     """
     if how.window is not None or how.flip:
         found = _with_flips(model, images, how)

@@ -37,6 +37,13 @@ class SemanticSegmenter:
         model: The network, in evaluation mode.
         class_names: Names of the classes, in the order of the labels from 0.
         preprocessing: The transform from an image to the input of the network.
+
+    Example:
+        >>> from vig_pyg.segmentation import semantic_fpn_pvig
+        >>> model, plain = semantic_fpn_pvig("micro", num_classes=1, out_channels=16), SegmentationPreprocessing()
+        >>> segmenter = SemanticSegmenter(name="mine", model=model, class_names=["sky"], preprocessing=plain)
+        >>> segmenter(torch.rand(3, 40, 50))["labels"].shape
+        torch.Size([40, 50])
     """
 
     name: str
@@ -91,8 +98,18 @@ def segment(segmenter: SemanticSegmenter, pixels: Tensor, how: Inference) -> dic
         pixels: The image as uint8 `(3, H, W)` (see `vig_pyg.detection.pixels.read_pixels`).
         how: How the network is applied.
 
+    Shapes: `(3, H, W)` to maps `(H, W)`.
+
     Returns:
         The dict that `SemanticSegmenter.__call__` returns for one image.
+
+    Example:
+        >>> from vig_pyg.segmentation import semantic_fpn_pvig
+        >>> model, plain = semantic_fpn_pvig("micro", num_classes=1, out_channels=16), SegmentationPreprocessing()
+        >>> segmenter = SemanticSegmenter(name="mine", model=model, class_names=["sky"], preprocessing=plain)
+        >>> _ = model.eval()
+        >>> segment(segmenter, torch.zeros(3, 40, 50, dtype=torch.uint8), Inference())["scores"].shape
+        torch.Size([40, 50])
     """
     where = next(segmenter.model.parameters()).device
     image = segmenter.preprocessing.of_pixels(pixels).to(where)

@@ -62,6 +62,12 @@ def with_epochs(config: SegmentationConfig, data: SegmentationData) -> Segmentat
     Args:
         config: The configuration.
         data: The images.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> config = SegmentationConfig(train="a", val="b", steps=100, batch_size=8)
+        >>> with_epochs(config, SimpleNamespace(train_set=range(80))).epochs
+        10
     """
     if config.steps is None:
         return config

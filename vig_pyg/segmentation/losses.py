@@ -105,6 +105,8 @@ def class_weights(counts: Tensor, rule: str) -> Tensor | None:
         counts: Number of pixels of each class; a class without pixels has the weight 0.
         rule: `"none"`, `"inverse"` (1 / share), or `"sqrt"` (1 / square root of the share).
 
+    Shapes: `(C,)` to `(C,)`.
+
     Example:
         >>> class_weights(torch.tensor([1, 4]), "sqrt")
         tensor([1.6667, 0.8333])

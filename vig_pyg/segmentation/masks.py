@@ -22,7 +22,12 @@ MAX_CLASSES = 255
 
 
 class Mask(Protocol):
-    """A mask that can be read."""
+    """A mask that can be read.
+
+    Example:
+        >>> mask: Mask = IndexMask(Path("a.png")); mask.with_table([1, 0]).path.name
+        'a.png'
+    """
 
     @property
     def path(self) -> Path:
@@ -31,6 +36,8 @@ class Mask(Protocol):
 
     def read(self) -> np.ndarray:
         """Read the mask as class numbers `(H, W)` of any integer dtype, `IGNORED` where there is no class.
+
+        Shapes: the result is `(H, W)`.
 
         Raises:
             UnreadableImageError: If the file is not a mask of this kind; the message is the reason, without the file

@@ -50,6 +50,8 @@ def scores_of(counts: Tensor) -> SegmentationScores:
     Args:
         counts: Number of pixels of class i that were predicted as class j, `(classes, classes)`.
 
+    Shapes: `(classes, classes)`.
+
     Raises:
         ValueError: If no pixel was counted.
 

@@ -26,8 +26,17 @@ class SegmentationModule(Task):
         class_names: Names of the classes.
         class_counts: Number of training pixels of each class, for `config.class_weights`.
 
+    Shapes: a batch of images `(B, 3, H, W)` with labels `(B, H, W)` in training, and of lists of both in validation.
+
     Raises:
         ValueError: If `config.class_weights` is not `none` and `class_counts` is missing.
+
+    Example:
+        >>> from vig_pyg.segmentation import semantic_fpn_pvig
+        >>> model = semantic_fpn_pvig("micro", num_classes=2, out_channels=16)
+        >>> task = SegmentationModule(model, TrainConfig(), class_names=["sky", "road"])
+        >>> losses, count = task.losses((torch.rand(2, 3, 32, 32), torch.zeros(2, 32, 32))); sorted(losses), count
+        (['loss'], 2)
     """
 
     monitor = "val_mIoU"

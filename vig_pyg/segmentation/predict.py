@@ -83,6 +83,14 @@ def predict(
         FileNotFoundError: If an image does not exist.
         OSError: If a file cannot be written; the folder is then removed.
         ValueError: If no image can be read, or the network has more than 255 classes.
+
+    Example:
+        >>> from vig_pyg.segmentation import SegmentationPreprocessing, semantic_fpn_pvig
+        >>> model, plain = semantic_fpn_pvig("micro", num_classes=1, out_channels=16), SegmentationPreprocessing()
+        >>> segmenter = SemanticSegmenter(name="mine", model=model, class_names=["sky"], preprocessing=plain)
+        >>> predict(segmenter, [], "found")
+        Traceback (most recent call last):
+        ValueError: Expected at least one image, got none.
     """
     out, files = Path(out), [Path(path) for path in paths]
     _check(segmenter, files, rle)

@@ -71,6 +71,8 @@ class SegmentationPreprocessing:
 
         Args:
             pixels: The pixels.
+
+        Shapes: `(..., C, H, W)` to `(..., C, H, W)`.
         """
         scaled = pixels.float() / 255
         return (scaled - of_channels(self.mean, scaled)) / of_channels(self.std, scaled)
@@ -90,6 +92,8 @@ class SegmentationPreprocessing:
 
         Args:
             pixels: The pixels.
+
+        Shapes: `(3, H, W)` to `(3, H', W')`, the size of `size_of`.
         """
         size = self.size_of(pixels.size(-2), pixels.size(-1))
         if size != tuple(pixels.shape[-2:]):

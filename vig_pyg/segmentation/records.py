@@ -115,6 +115,8 @@ def read_photo(record: SegmentationRecord) -> Tensor:
     Args:
         record: The image and its mask.
 
+    Shapes: the result is `(3, H, W)`.
+
     Raises:
         ValueError: If the image cannot be read; the message names the file.
         FileNotFoundError: If the image does not exist.
@@ -141,6 +143,8 @@ def read_mask(record: SegmentationRecord, num_classes: int) -> Tensor:
         record: The image and its mask.
         num_classes: Number of classes; every label must be below it, or 255.
 
+    Shapes: the result is `(H, W)`.
+
     Returns:
         The labels `(H, W)` of uint8.
 
@@ -148,6 +152,12 @@ def read_mask(record: SegmentationRecord, num_classes: int) -> Tensor:
         ValueError: If the mask cannot be read, if its size differs from that of its image, if it has an invalid label,
             or if its orientation is not known; the message names the file.
         FileNotFoundError: If the image or the mask does not exist.
+
+    Example:
+        >>> from vig_pyg.segmentation.masks import IndexMask
+        >>> read_mask(SegmentationRecord(Path("/nowhere.jpg"), IndexMask(Path("a.png"))), 2)
+        Traceback (most recent call last):
+        FileNotFoundError: There is no image at /nowhere.jpg.
     """
     where = record.mask.path
     try:
@@ -228,6 +238,13 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
     Raises:
         ValueError: If an image or a mask cannot be used (see `read_photo`, `read_mask`), or no image is left.
         FileNotFoundError: If a file does not exist.
+
+    Example:
+        >>> from vig_pyg.segmentation.masks import IndexMask
+        >>> records = [SegmentationRecord(Path("/nowhere.jpg"), IndexMask(Path("a.png")))]
+        >>> check_masks(SegmentationDataset("few", records, ["sky"]))
+        Traceback (most recent call last):
+        FileNotFoundError: There is no image at /nowhere.jpg.
     """
     count = len(data.class_names)
     total = torch.zeros(256, dtype=torch.long)

@@ -175,6 +175,12 @@ def open_collection(data: str, options: ReaderOptions) -> Collection:
         ValueError: If the prefix is unknown, or the data is not as expected.
         OSError: If the data does not exist or cannot be downloaded.
         ImportError: If a package is missing.
+
+    Example:
+        >>> import vig_pyg.classification.readers  # registers them
+        >>> open_collection("wds/nowhere", ReaderOptions())
+        Traceback (most recent call last):
+        FileNotFoundError: There is no folder of shards nowhere.
     """
     prefix, _, name = data.partition("/")
     read = READERS.resolve(prefix.lower())

@@ -31,6 +31,10 @@ class ShardImage(StoredImage):
     Args:
         file: The shard.
         member: The image file in the shard.
+
+    Example:
+        >>> str(ShardImage("a.tar", Member("1.jpg", 512, 3, "")))
+        'a.tar: 1.jpg'
     """
 
     __slots__ = ("file", "name", "offset", "size")
