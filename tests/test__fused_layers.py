@@ -139,3 +139,24 @@ def test_a_wrong_width_is_the_error_of_the_layer(kind):
             one(wrong)
         said.append(str(error.value))
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("kind", ["linear", "heads", "convolution", "depthwise"])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_hooks_of_a_layer_and_a_replaced_forward_are_called(kind, autocast):
+    layer, x = layers_of_all_kinds()[kind]
+    fused, seen = FusedLayer(layer, gelu=True), []
+    hooks = [
+        lambda: layer.register_forward_hook(lambda *_: seen.append("after")),
+        lambda: layer.register_forward_pre_hook(lambda *_: seen.append("before")),
+        lambda: nn.modules.module.register_module_forward_hook(lambda part, *_: seen.append(part is layer)),
+    ]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        for hook in hooks:
+            handle = hook()
+            fused(x)
+            handle.remove()
+        assert seen == ["after", "before", True, False]
+        layer.forward = lambda part: seen.append("own") or type(layer).forward(layer, part)
+        fused(x)
+    assert seen[-1] == "own"

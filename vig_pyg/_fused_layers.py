@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from vig_pyg._low_precision import Fusable, LowPrecision
 from vig_pyg.layers import FFN, MultiHeadLinear
@@ -89,7 +90,10 @@ def _fits(x: Tensor, weight: Tensor, layer: Any) -> bool:
 
 def _is_readable(layer: nn.Module) -> bool:
     """True if the layer is still the one that `fuse` put here, because tools may replace it or its weights."""
-    return type(layer) in (nn.Linear, MultiHeadLinear, nn.Conv2d) and has_own_numbers(layer)
+    if type(layer) not in (nn.Linear, MultiHeadLinear, nn.Conv2d) or "forward" in layer.__dict__:
+        return False
+    watched = layer._forward_hooks or layer._forward_pre_hooks or _has_any_global_hook()
+    return not watched and has_own_numbers(layer)
 
 
 def _needs_graph(x: Tensor, weight: Tensor) -> bool:
