@@ -21,8 +21,8 @@ SERIES = (BLUE, ORANGE, GREEN, YELLOW, SKY, PINK, GRAY, BLACK)
 _HUES = 6
 #: The object that a figure is about; it needs a dark outline on bright images and a bright one on dark images.
 MARK = ORANGE
-#: A colormap of matplotlib from dark to bright, whose order gray copies keep, and the part of it that is dark enough
-#: for lines on white.
+#: A colormap of matplotlib that goes from dark to bright, also when it is printed in gray, and the part of it that is
+#: dark enough for lines on white.
 ORDERED, DARK_PART = "viridis", 0.75
 #: A colormap of matplotlib for two signs, blue and red, with white for 0.
 SIGNED = "RdBu_r"
@@ -50,7 +50,7 @@ def class_colors(count: int) -> list[tuple[int, int, int]]:
 
 
 def _shade(turn: int) -> float:
-    """Return the share of white (positive) or black (negative) of a round: 0, then ever finer parts up to 0.75."""
+    """Return the share of white (positive) or black (negative) that is mixed into the hues in a round, up to 0.75."""
     if turn == 0:
         return 0.0
     part, step, number = 0.0, 0.5, (turn + 1) // 2

@@ -142,7 +142,7 @@ def describe_config(config: ModelConfig) -> dict[str, Any]:
     if any(graph is DilatedKNN for graph in graphs) and values.get("position") is not None:
         if any(graph in (None, "knn") for graph in graphs):
             raise ValueError(
-                f"graph={graphs}: DilatedKNN itself uses no positions, and 'knn' those of "
+                f"graph={graphs}: DilatedKNN itself uses no positions, and 'knn' uses "
                 f"position={values['position']!r}, but both have the name 'knn': write position=None, or one of them "
                 "for all stages."
             )

@@ -66,6 +66,9 @@ def check_backbone(value: Any, where: str) -> str:
 def short_name(name: str) -> str:
     """Return the name of a variant of Pyramid ViG without its prefix, and any other name unchanged.
 
+    Args:
+        name: The name of a model.
+
     Example:
         >>> short_name("pvig_tiny"), short_name("mobilevig_tiny")
         ('tiny', 'mobilevig_tiny')
@@ -222,7 +225,7 @@ def read(value: Any, where: str) -> Any:
         where: Name of the entry for error messages.
 
     Raises:
-        ValueError: If the family is unknown or no pyramid, or an option is unknown or out of range.
+        ValueError: If the family is unknown or is not a pyramid, or an option is unknown or out of range.
 
     Example:
         >>> read(describe(backbone_config("mobilevig_tiny", {})), "config.json: model: backbone").channels
@@ -238,7 +241,9 @@ def read(value: Any, where: str) -> Any:
         value = {name: one for name, one in value.items() if name != "family"}
     config = kind(**model_options(kind)(value, where))
     if not is_pyramid(config):
-        raise ValueError(f"{where}: a {kind.__name__.removesuffix('Config')} has a single scale, so it is no backbone.")
+        raise ValueError(
+            f"{where}: a {kind.__name__.removesuffix('Config')} has a single scale, so it cannot be a backbone."
+        )
     return config
 
 

@@ -273,7 +273,7 @@ for _family, _variants in (("vig", VIG_VARIANTS), ("pvig", PYRAMID_VIG_VARIANTS)
 
 
 def variant_name(config: ModelConfig) -> str | None:
-    """Return the name of the registered model with these depths and widths, or `None`; other options may differ.
+    """Return the name of the registered model with the depths and widths of `config`, or `None`; the rest may differ.
 
     Example:
         >>> variant_name(VIG_VARIANTS["tiny"].override({"num_classes": 10}))

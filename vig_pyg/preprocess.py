@@ -21,7 +21,7 @@ Statistic = float | tuple[float, ...]
 
 
 def fit_statistic(value: Statistic, channels: int) -> Statistic:
-    """Return a statistic for another number of channels: if there is none for each, their mean for all channels.
+    """Return a statistic for another number of channels; if it has other channels, the mean of its numbers is used.
 
     Args:
         value: The statistic.
@@ -79,7 +79,7 @@ class Preprocessing:
             number requires arrays (`.npy`).
         mean: Mean of the normalization, one number for all channels or one for each. Published networks have 0.5,
             except MobileViG, GreedyViG and MobileViGv2, which have ImageNet's 0.485, 0.456 and 0.406.
-        std: Standard deviation of the normalization, likewise; 0.5, or ImageNet's 0.229, 0.224 and 0.225.
+        std: Standard deviation of the normalization, in the same form; 0.5, or ImageNet's 0.229, 0.224 and 0.225.
         crop_pct: Side length of the crop divided by the resized short side, in (0, 1]. With 1 a square image is not
             cropped. The published value is 0.9, which resizes the short side to 248 before a crop of 224; for
             `pvig_base` it is 0.95 (235).

@@ -148,5 +148,5 @@ def test_ctrl_c_keeps_finished_runs(place, capsys, monkeypatch):
     monkeypatch.setattr(training, "train_run", train)
     command = ["ablate", "--data", "images", "--conv", "mr", *QUICK, "--quiet", "--out", "out"]
     assert main([*command, "--seeds", "2"]) == 130
-    assert "finished runs are kept: the same command continues" in capsys.readouterr().err
+    assert "finished runs are kept; the same command continues the ablation" in capsys.readouterr().err
     assert [path.name for path in (place / "out" / "runs").iterdir()] == ["mr.seed0.json"]

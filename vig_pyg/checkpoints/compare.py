@@ -124,7 +124,7 @@ def _same(one: Any, two: Any) -> bool:
 
 
 def _same_graphs(one: Any, two: Any) -> bool:
-    """True if two values of `graph` mean the same graphs; one for all stages is equal to it for each stage."""
+    """True if two values of `graph` mean the same graphs; one graph for all stages equals a list that repeats it."""
     count = next((len(value) for value in (one, two) if has_stages(value)), 1)
     if any(has_stages(value) and len(value) != count for value in (one, two)):
         return False

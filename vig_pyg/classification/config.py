@@ -74,7 +74,7 @@ class ClassificationConfig(TrainConfig):
         crop_pct: Side length of the center crop in evaluation, as a share of the short side.
         mean: Mean of the normalization for pixels from 0 to 1, one number or one for each channel; null selects that
             of the network's published weights.
-        std: Standard deviation of the normalization, likewise.
+        std: Standard deviation of the normalization, in the same form.
         cache: Keep all decoded images in memory, with a short side of at most this number of pixels; null disables the
             cache.
         on_broken: How to handle an image that cannot be read: `stop`, or `skip` it with a warning.

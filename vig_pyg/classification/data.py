@@ -165,11 +165,11 @@ class ImageData(TrainData):
         self._held = False
 
     def normalize(self, mean: Statistic, std: Statistic) -> None:
-        """Change the normalization of all images; images in the cache are not normalized yet.
+        """Change the normalization of all images, including cached ones, which are stored before normalization.
 
         Args:
             mean: Mean, one number for all channels or one for each.
-            std: Standard deviation, likewise.
+            std: Standard deviation, in the same form.
 
         Raises:
             ValueError: If there are numbers for another number of channels.

@@ -30,6 +30,8 @@ def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:
             more than four digits are shown as percent of the class.
         class_names: Names of the classes, with any characters.
 
+    Shapes: `(classes, classes)`.
+
     Example:
         >>> import torch
         >>> draw_confusion(torch.eye(2), ["cat", "dog"]).axes[0].get_xlabel()

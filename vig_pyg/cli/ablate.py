@@ -51,7 +51,7 @@ def make_parser() -> ConfigParser:
         prog="vig-pyg ablate",
         description=f"{ABOUT.capitalize()}. Every pair of an operator and a graph is trained with every seed; the "
         "first pair is the baseline. A single operator or graph is compared with that of the model. The same command "
-        "continues a stopped ablation, and more values or seeds add to it.",
+        "continues a stopped ablation, also with more values or seeds.",
         shortcuts={key: text for key, text in network_flags().items() if key not in lists},
         by_preset={name for preset in PRESETS.values() for name in differing(preset)},
     )
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return _ablate(config, lists, seeds, args.argv, out=flags.out, quiet=flags.quiet)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
-        print("vig-pyg: stopped; finished runs are kept: the same command continues", file=sys.stderr)
+        print("vig-pyg: stopped; finished runs are kept; the same command continues the ablation", file=sys.stderr)
         return 128 + getattr(stop, "signum", 2)
 
 

@@ -22,23 +22,23 @@ class GatedMaxRelativeConv(MaxRelativeConv):
 
     (exponential decay gating, AdaptViG, arXiv 2511.09942). The gate is near 1 for similar neighbors and near 0 for
     others. The temperature :math:`\tau` is learned, and positive because its logarithm is the parameter. It is
-    measured per channel, so that its first value suits every width C. All else is as in `MaxRelativeConv`, except that
-    the messages (E, C) are materialized, because the gates belong to edges.
+    multiplied by C, so that its initial value suits every width. The rest is that of `MaxRelativeConv`, except that the
+    messages (E, C) are materialized, because the gates belong to edges.
 
     Args:
         in_channels: Width C of the nodes, at least 1; -1 stands for the width of the first input.
         out_channels: Width of the result, at least 1.
-        heads: Number of heads of the linear layer, a divisor of both widths; as in `MaxRelativeConv` 4 by default.
-        temperature: First value of :math:`\tau`, above 0; with the default 1, a mean difference of 1 in all channels
+        heads: Number of heads of the linear layer, a divisor of both widths; 4 by default, like `MaxRelativeConv`.
+        temperature: Initial value of :math:`\tau`, above 0; with the default 1, a mean difference of 1 in all channels
             has the gate 1 / e.
         **options: The options of PyG's `MessagePassing` (see `MaxRelativeConv`).
 
-    Shapes: as `MaxRelativeConv`.
+    Shapes: as for `MaxRelativeConv`.
 
     Raises:
-        TypeError: As `MaxRelativeConv`.
-        ValueError: If `temperature` is not positive and finite, and as `MaxRelativeConv`.
-        IndexError: As `MaxRelativeConv`.
+        TypeError: As for `MaxRelativeConv`.
+        ValueError: If `temperature` is not positive and finite, and as for `MaxRelativeConv`.
+        IndexError: As for `MaxRelativeConv`.
 
     Example:
         >>> x, edge_index = torch.tensor([[5.0], [6.0]]), torch.tensor([[1], [0]])

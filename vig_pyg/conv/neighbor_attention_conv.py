@@ -30,8 +30,8 @@ class NeighborAttentionConv(NodeUpdateConv):
     Args:
         in_channels: Width C of the nodes, at least 1; -1 stands for the width of the first input.
         out_channels: Width of the result, at least 1.
-        heads: Number H of attention heads and of heads of the MLP, a divisor of C and of `out_channels`; the other
-            operators also have 4 by default.
+        heads: Number H of attention heads and of heads of the MLP, a divisor of C and of `out_channels`; 4 by default,
+            like the other operators.
         **options: The options of PyG's `MessagePassing`: `aggr`, by default the sum, `aggr_kwargs`, `flow` and
             `node_dim`.
 
@@ -39,9 +39,9 @@ class NeighborAttentionConv(NodeUpdateConv):
     neighbors receives zeros.
 
     Raises:
-        TypeError: As `MaxRelativeConv`.
-        ValueError: As `MaxRelativeConv`.
-        IndexError: As `MaxRelativeConv`.
+        TypeError: As for `MaxRelativeConv`.
+        ValueError: As for `MaxRelativeConv`.
+        IndexError: As for `MaxRelativeConv`.
 
     Example:
         >>> NeighborAttentionConv(8, 16)(torch.rand(3, 8), torch.tensor([[0, 1, 2], [1, 2, 0]])).shape
@@ -74,6 +74,8 @@ class NeighborAttentionConv(NodeUpdateConv):
             x: Node features, or a pair of sources and targets.
             edge_index: Edges `(2, E)` with sources in row 0 and targets in row 1, or another form of PyG's `Adj`.
             size: Numbers of nodes (M, N), or `None`.
+
+        Shapes: `x (N, C)` to `(N, 2 C)`.
         """
         x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
         sources = torch.cat([self.key(x_src), self.value(x_src)], dim=1)  # (M, 2 C)
@@ -100,5 +102,5 @@ class NeighborAttentionConv(NodeUpdateConv):
 
 
 def _linear(width: int) -> nn.Sequential:
-    """A linear layer from a width to the same width, which may be -1 until `complete` sets it."""
+    """Return a linear layer from a width to the same width, which may be -1 until `complete` sets it."""
     return nn.Sequential(linear_layer(width, width) if width > 0 else LazyMultiHeadLinear(-1))

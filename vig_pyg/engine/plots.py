@@ -22,7 +22,7 @@ SCORES = {
     "val_mIoU": "mean IoU",
     "val_pixel_accuracy": "pixel accuracy",
 }
-#: Losses whose largest is more than this many times their smallest are drawn on a logarithmic axis.
+#: If the largest loss is more than this many times the smallest, the axis is logarithmic.
 _RANGE = 10
 
 

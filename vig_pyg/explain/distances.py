@@ -24,6 +24,8 @@ def edge_ranks(target: Tensor) -> Tensor:
         target: Targets of the edges, `edge_index[1]`, `(E,)`, in ascending order. The edges of each target start with
             the nearest source.
 
+    Shapes: `(2, E)` to `(E,)`.
+
     Example:
         >>> edge_ranks(torch.tensor([0, 0, 0, 2, 2])).tolist()
         [0, 1, 2, 0, 1]

@@ -25,6 +25,8 @@ def spectral_gap(edge_index: Tensor, num_nodes: int) -> float:
         num_nodes: Number of nodes N, at least 1. The eigenvalues of a dense matrix take time and memory of O(N^3) and
             O(N^2).
 
+    Shapes: `edge_index (2, E)`.
+
     Raises:
         ValueError: If there is no node.
 

@@ -1,4 +1,4 @@
-"""The logarithmic graph on rings, as LogViG words it."""
+"""The logarithmic graph on rings, as in the text of LogViG."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class LogRingGraph(StaticGraph):
         return offset_edges(offsets, target, source, wrap=True)
 
     def _steps(self, side: int) -> list[int]:
-        """The distances below the side of a grid."""
+        """Return the distances that are shorter than the side of a grid."""
         steps, power = [], self.base
         while power - 1 < side:
             steps.append(power - 1)

@@ -1,4 +1,4 @@
-"""Graphs of the layer before: the graph of a layer does not wait for the features of the layer."""
+"""Graphs from the features of the previous layer, so that no graph waits for the features of its own layer."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from vig_pyg.graph.registry import GRAPHS, register_graph
 
 
 class Lookahead:
-    r"""A graph factory with which each Grapher uses the graph that belongs to the Grapher before it.
+    r"""A graph factory with which each Grapher uses the graph of the previous Grapher.
 
     .. math:: \mathcal{G}_l = B_{l - 1}(x_{l - 1}), \qquad \mathcal{G}_0 = B_0(x_0)
 
     for Grapher l = 0, 1, ... on one grid, its builder :math:`B_l`, and its features :math:`x_l`. So the graph of a
-    layer is known before the layer's features are, and can be built while the layer before is computed. The k and the
-    dilation are those of the layer before, too. If the grid changes, as between the stages of a pyramid, the next
+    layer is known before the features of the layer, and can be built while the previous layer is computed. The k and
+    the dilation are also those of the previous layer. If the grid changes, as between the stages of a pyramid, the next
     Grapher builds a graph of its own features. (This is the graph of DGCNN, arXiv 1801.07829, one layer late; `Reuse`
     keeps one graph for several layers instead.)
 
-    The features wait in the layout, which a model creates in every forward pass, and are taken only from the Grapher
-    before, so a pass never sees another pass.
+    The features are stored in the layout, which a model creates in every forward pass, and only the next Grapher reads
+    them. Therefore a forward pass never uses the features of another one.
 
     Args:
         factory: Name or factory of the wrapped builders, which is called with `k` and `dilation`. `"knn"` is the
@@ -56,6 +56,10 @@ class Lookahead:
 
         Args:
             factory: The factory that the name of this one refers to in the model.
+
+        Example:
+            >>> Lookahead("knn").fresh(lambda k, dilation: None).factory(9, 1) is None
+            True
         """
         return Lookahead(factory)
 
@@ -68,7 +72,7 @@ class LookaheadGraph(nn.Module):
 
     Args:
         builder: The builder whose edges the next Grapher uses.
-        before: The builder of the Grapher before, or `None` for the first.
+        before: The builder of the previous Grapher, or `None` for the first.
 
     Shapes: those of `builder`.
 
@@ -86,10 +90,10 @@ class LookaheadGraph(nn.Module):
     def forward(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Edges:
         key, mine = (LookaheadGraph, layout_src.ratio), (self.builder, x, x_src)
         found = layout.shared_edges.get(key)
-        # Another builder left its features on another grid, or in another pass over this layout.
+        # The stored features belong to another builder on a new grid, or in another pass over this layout.
         builder, *nodes = found if found is not None and found[0] is self._before[0] else mine
         layout.shared_edges[key] = mine
-        # The edges are built here and not there, so that no Grapher builds edges that nobody uses.
+        # The Grapher that uses the edges builds them, so that no unused edges are built.
         edges: Edges = builder(nodes[0], layout, nodes[1], layout_src)
         return edges
 

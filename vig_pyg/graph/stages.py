@@ -1,4 +1,4 @@
-"""A graph for each stage of a model: the forms of the option `graph=`, and the factories that they mean."""
+"""A graph for each stage of a model: the forms of the option `graph=`, and the factories to which they refer."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def resolve_graphs(graph: Graphs, stage_depths: Sequence[int], *, knn: GraphFact
         knn: The factory that `"knn"` refers to (see `resolve_graph`).
 
     Raises:
-        ValueError: As `stage_graphs` and `resolve_graph`.
-        TypeError: As `resolve_graph`.
+        ValueError: As for `stage_graphs` and `resolve_graph`.
+        TypeError: As for `resolve_graph`.
 
     Example:
         >>> [make(9, 1) for make in resolve_graphs(["axial", "grid"], (2, 1))]

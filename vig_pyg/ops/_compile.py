@@ -38,7 +38,7 @@ class BuildKernels(build_ext):
         super().build_extension(ext)
 
     def get_export_symbols(self, ext: Any) -> list[str]:
-        """Return the functions of the kernels, which are no Python module and so have no function that creates one."""
+        """Return the functions of the kernels; the default would export a function that creates a Python module."""
         return re.findall(r"^(?:int|void) (vig_\w+)\(", Path(ext.sources[0]).read_text(encoding="utf-8"), re.MULTILINE)
 
     def supports(self, flag: str) -> bool:

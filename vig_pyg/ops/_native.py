@@ -48,7 +48,7 @@ def library() -> Any:
             return None
     _log.warning(
         "vig_pyg was installed without its native kernels, because no C compiler was found or it failed: plain torch "
-        "is used instead, which is slower on a CPU. `vig-pyg doctor` says more."
+        "is used instead, which is slower on a CPU. `vig-pyg doctor` shows details."
     )
     return None
 

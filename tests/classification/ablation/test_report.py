@@ -58,7 +58,7 @@ def test_markdown_and_csv_agree():
     table = as_markdown(rows, ["Settings: none."], "vig_micro on `x|y`")
     lines = [line for line in table.splitlines() if line.startswith("|")]
     assert len(lines) == 5 and len({line.count("|") - line.count("\\|") for line in lines}) == 1
-    assert "| `my:Op` |" in lines[-1] and "| 0.250 |" in lines[-1] and "Spectral gap:" in table
+    assert "| `my:Op` |" in lines[-1] and "| 0.250 |" in lines[-1] and "The spectral gap is" in table
     parsed = list(csv.DictReader(io.StringIO(as_csv(rows))))
     assert [row["variant"] for row in parsed] == NAMES
     assert float(parsed[1]["p_holm"]) == rows[1]["p_holm"] and parsed[0]["p"] == ""

@@ -20,7 +20,7 @@ from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
 from vig_pyg.engine.config_file import differing, to_values
 
-#: From the variants, the model's name, its options, a batch, and known costs, to the costs of each variant.
+#: Function of the variants, the model's name, its options, a batch, and known costs, to the costs of each variant.
 Costs = Callable[[Sequence[Variant], str, dict[str, Any], Tensor, Mapping[str, Any]], dict[str, dict[str, Any]]]
 #: Values that may differ between calls, because they do not change the numbers.
 FREE = ("seed", "num_workers", "evaluate_every", "checkpoint_every", "tensorboard", "devices", "num_nodes")
@@ -41,6 +41,8 @@ def costs_of(
         options: Its options.
         images: A batch of images.
         known: Costs that were measured before.
+
+    Shapes: images `(B, C, H, W)`.
 
     Example:
         >>> costs_of([], "vig_micro", {}, torch.rand(1, 3, 32, 32), {})
@@ -95,7 +97,7 @@ def ablate(
         data: The images.
         config: The configuration of the training; its seed is replaced.
         out: The folder of the ablation.
-        seeds: Number of runs of each variant; the same seeds for all, so that they can be compared in pairs.
+        seeds: Number of runs of each variant; all variants use the same seeds, so that they can be compared in pairs.
         only: Names of the variants to train now; by default all. Finished runs of others stay in the table.
         options: Options of the network; by default those of the configuration, and the classes, channels and size of
             the data.

@@ -93,7 +93,7 @@ def paired_test(values: Sequence[float], baseline: Sequence[float], *, level: fl
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust the p-values of several comparisons, so that the chance of any false one is at most the smallest p.
+    """Adjust the p-values of several tests, so that the chance of any false rejection at level a is at most a.
 
     The i-th smallest of m values is multiplied by m - i, counted from 0; the results do not decrease. (Holm, A simple
     sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 1979.)

@@ -24,6 +24,8 @@ def measure_costs(networks: Mapping[str, VisionGNN[Any]], images: Tensor) -> dic
         networks: The network of each variant.
         images: A batch of images, `(B, C, H, W)`.
 
+    Shapes: images `(B, C, H, W)`.
+
     Returns:
         For each variant `parameters`, `macs` (of one image) and `images_per_second` (inference, float32).
 

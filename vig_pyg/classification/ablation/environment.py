@@ -40,7 +40,7 @@ def environment(command: Sequence[str]) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Return the name of the CPU; only Linux tells the whole name."""
+    """Return the name of the CPU; only Linux gives the full name."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(errors="replace").splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

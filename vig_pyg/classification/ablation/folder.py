@@ -54,7 +54,7 @@ class AblationFolder:
             )
 
     def run_file(self, variant: Variant, seed: int) -> Path:
-        """The file of a finished run.
+        """Return the file of a finished run.
 
         Args:
             variant: The variant.
@@ -63,7 +63,7 @@ class AblationFolder:
         return self.path / "runs" / f"{variant.file_name}.seed{seed}.json"
 
     def started(self, variant: Variant, seed: int) -> Path:
-        """The run folder of an unfinished run; code of another version does not continue it.
+        """Return the folder of an unfinished run; another version of its code has another folder.
 
         Args:
             variant: The variant.
@@ -84,7 +84,7 @@ class AblationFolder:
         )
 
     def runs(self, variants: Sequence[Variant]) -> dict[str, list[Run]]:
-        """The finished runs of each variant that has any, ordered by seed.
+        """Return the finished runs of each variant that has any, ordered by seed.
 
         Args:
             variants: All variants.
@@ -112,7 +112,7 @@ class AblationFolder:
         return found
 
     def costs(self) -> dict[str, dict[str, Any]]:
-        """The measured costs of each variant; empty before the first measurement."""
+        """Return the measured costs of each variant; empty before the first measurement."""
         path = self.path / "costs.json"
         return read_json(path) if path.is_file() else {}
 

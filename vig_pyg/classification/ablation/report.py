@@ -26,14 +26,16 @@ READING = (
     "seed, in points, with its 95 % interval; *p* is the two-sided paired t-test, adjusted for the number of rows "
     "(Holm). "
     "A small p says that other seeds would probably agree, not that the difference is large; with three seeds only "
-    "large differences can be seen. Images/s: inference, float32, the model as trained (not `fuse()`), all variants in "
-    "turn in one process, median. MACs leave out selection and aggregation, and a search by `torch_cluster`."
+    "large differences can be seen. Images/s is the median speed of inference in float32 with the model as trained "
+    "(not `fuse()`); the variants ran in turn in one process. MACs do not include selection, aggregation, and a search "
+    "by `torch_cluster`."
 )
-MEMORY = "Memory: two training steps in a process of its own, above that of the process before."
+MEMORY = "Peak memory is the increase during two training steps in a separate process."
 GAP = (
-    "Spectral gap: 1 - the second largest absolute eigenvalue of the random walk matrix, which steps from a patch to "
-    "one of its neighbors with equal probability; mean over layers and images of the trained network. 1 means that one "
-    "step reaches every patch equally (complete graph), 0 that the walk stays in a part or alternates between two."
+    "The spectral gap is 1 minus the second largest absolute eigenvalue of the matrix of a random walk, which steps "
+    "from a patch to each of its neighbors with equal probability; the table shows the mean over the layers and a few "
+    "images of the trained network. A gap of 1 means that one step reaches every patch with equal probability "
+    "(complete graph); 0 means that the walk stays in a part of the graph, or alternates between two parts."
 )
 
 
@@ -102,12 +104,19 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def as_markdown(rows: Sequence[Mapping[str, Any]], facts: Sequence[str], title: str) -> str:
-    """Return the table, how to read it, and what made it.
+    """Return the table, an explanation of its columns, and the facts about its runs, as Markdown.
 
     Args:
         rows: The rows of `summary`.
         facts: Paragraphs about settings, command and time, in Markdown.
         title: The title.
+
+    Example:
+        >>> one = Variant("mr", "Max-Relative", lambda model, options: None)
+        >>> runs = {"mr": [{"seed": 0, "top1": 90.0, "seconds": 1.0}]}
+        >>> rows = summary([one], runs, {"mr": {"parameters": 1, "macs": 1, "images_per_second": 1.0}})
+        >>> as_markdown(rows, [], "operators").splitlines()[0]
+        '# operators'
     """
     cells = [_cells(row) for row in rows]
     columns = [name for name in cells[0] if any(row[name] for row in cells)]  # columns without a value are left out
@@ -149,6 +158,10 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
     Args:
         rows: The rows of `summary`.
+
+    Example:
+        >>> as_csv([{"variant": "mr", "seeds": 3}]).split()
+        ['variant,seeds', 'mr,3']
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
@@ -166,7 +179,7 @@ def write_results(
     facts: Sequence[str],
     title: str,
 ) -> list[Path]:
-    """Write the numbers and then the figure; a figure that fails is a warning, because the numbers are safe.
+    """Write the numbers and then the figure; if the figure fails, a warning is logged, and the numbers are kept.
 
     Args:
         out: The folder.
@@ -178,6 +191,15 @@ def write_results(
 
     Returns:
         The files that exist.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> one = Variant("mr", "Max-Relative", lambda model, options: None)
+        >>> runs = {"mr": [{"seed": 0, "top1": 90.0, "seconds": 1.0}]}
+        >>> rows = summary([one], runs, {"mr": {"parameters": 1, "macs": 1, "images_per_second": 1.0}})
+        >>> with TemporaryDirectory() as root:
+        ...     [path.name for path in write_results(Path(root), rows, runs, {}, facts=[], title="operators")][:3]
+        ['results.json', 'results.md', 'results.csv']
     """
     own = {row["variant"]: list(runs[row["variant"]]) for row in rows}
     content = {"settings": settings, "baseline": rows[0]["variant"], "rows": rows, "runs": own}

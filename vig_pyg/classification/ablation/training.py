@@ -20,12 +20,12 @@ from vig_pyg.classification.data import ImageData
 from vig_pyg.engine import fit
 from vig_pyg.models import VisionGNN
 
-#: Measures a trained network on its data: names and values of more columns.
+#: Function that measures a trained network on its data, and returns the names and values of additional columns.
 Measure = Callable[[VisionGNN[Any], ImageData], Mapping[str, float]]
 
 
 class Clock(lightning.Callback):
-    """Counts the seconds of a run, also over several parts, and reports each training step.
+    """Counts the seconds of a run, including those before an interruption, and reports each training step.
 
     Args:
         advance: Function that is called with the number of finished steps.
@@ -40,7 +40,7 @@ class Clock(lightning.Callback):
         self.before, self.start = 0.0, time.perf_counter()
 
     def seconds(self) -> float:
-        """Seconds of all parts."""
+        """Return the seconds of the run, including those before an interruption."""
         return self.before + time.perf_counter() - self.start
 
     def state_dict(self) -> dict[str, float]:
@@ -82,6 +82,16 @@ def train_run(
     Raises:
         TrainingInterrupted: If a signal stopped the run.
         ValueError: If the loss is not finite, or the variant does not fit the data.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from vig_pyg.classification import DigitsData
+        >>> from vig_pyg.classification.ablation.variant import changed
+        >>> with TemporaryDirectory() as root:
+        ...     folder = AblationFolder(f"{root}/a", {})
+        ...     train_run(folder, changed("none", "k = 0", k=0), 0, DigitsData(), ClassificationConfig(), {})
+        Traceback (most recent call last):
+        ValueError: k must be at least 1, got 0.
     """
     lightning.seed_everything(seed, verbose=False)
     model = variant.make(config.model, dict(options))
@@ -119,6 +129,13 @@ def train_all(
         environment: Facts that are saved with each run, such as versions.
         measure: Function that measures each trained network, for more columns.
         progress: If true, a bar and a line for each finished run are shown.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from vig_pyg.classification import DigitsData
+        >>> with TemporaryDirectory() as root:
+        ...     folder = AblationFolder(f"{root}/a", {})
+        ...     train_all(folder, [], DigitsData(), ClassificationConfig(), {}, environment={})
     """
     steps = config.epochs * max(1, len(data.train_set) // config.batch_size)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

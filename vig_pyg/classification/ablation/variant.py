@@ -26,7 +26,7 @@ class Variant:
         name: Short unique name.
         about: What is different, in a few words.
         make: Function from the name and the options of a model to the network.
-        code: Fingerprint of the user's code that the variant consists of, or `""`. Runs with other code are refused.
+        code: Fingerprint of the user's code in the variant, or `""`. Runs with other code raise an error.
 
     Example:
         >>> Variant("mr", "Max-Relative", lambda model, options: create_model(model, **options)).file_name
@@ -40,7 +40,7 @@ class Variant:
 
     @property
     def file_name(self) -> str:
-        """The name with only such characters as every file system accepts, and still unique."""
+        """The name, reduced to characters that every file system accepts, but still unique."""
         if re.fullmatch(r"[a-z0-9_+-]{1,80}", self.name):
             return self.name
         plain = re.sub(r"[^A-Za-z0-9_+-]+", "-", self.name)[:80].lower().strip("-")
@@ -66,11 +66,11 @@ def changed(name: str, about: str, *, code: str = "", **overrides: Any) -> Varia
 def crossed(model: str, options: Mapping[str, Any], convs: Sequence[str], graphs: Sequence[Any]) -> list[Variant]:
     """Return a variant for each pair of an operator and a graph; the first is the baseline.
 
-    A single operator or graph is compared with the one that the model has anyway.
+    A single operator or graph is compared with that of the model.
 
     Args:
         model: Name of the model.
-        options: Its options; `conv` and `graph` in it count as what the model has.
+        options: Its options; `conv` and `graph` in them replace those of the model.
         convs: Names of operators, or import paths that are registered (`vig-pyg` imports them).
         graphs: Names of graphs, import paths, or lists with a graph for each stage.
 
