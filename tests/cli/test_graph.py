@@ -1,4 +1,5 @@
 import os
+import re
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ def test_graph_writes_a_page_and_does_not_overwrite(trained, capsys, tmp_path):
     first = out.read_text()
     assert first.startswith("<!DOCTYPE html>")
     assert "<h1>0.png</h1>" in first
+    assert len(re.findall(r"<li>(?:blue|red): [\d.]+%</li>", first)) == 2 and first.count("data:image/png") == 1
     assert '"patch":[0.1,0.9]' in first
     assert "not overwritten" in fails(capsys, "graph", run, image, "--out", out)
     assert out.read_text() == first
@@ -144,7 +146,9 @@ def test_graph_draws_the_networks_of_all_tasks(tmp_path, capsys, task):
         write_config(model, network, class_names=["sky"], preprocessing=SegmentationPreprocessing(image_size=32))
     write_weights(model, network.state_dict())
     assert main(["graph", str(model), str(tmp_path / "a.png"), "--out", str(folder)]) == 0
-    assert "<h1>a.png</h1>" in folder.read_text()
+    page = folder.read_text()
+    assert "<h1>a.png</h1>" in page and page.count("data:image/png") == 2 and 'id="show-output"' in page
+    assert ("no object above a score of 0.5" if task == "detection" else "sky: 100.0%") in page
     assert main(["graph", str(model), str(tmp_path / "a.png"), "--out", str(tmp_path / "a.pdf")]) == 0
     for option in (["--image-size", "64"], ["--position", "grid"], ["--weights", "a.pth"]):
         told = fails(capsys, "graph", model, tmp_path / "a.png", "--out", tmp_path / "b.html", *option)

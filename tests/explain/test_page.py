@@ -184,3 +184,35 @@ def test_the_template_is_installed_with_the_package(tmp_path):
     assert done.returncode == 0, done.stderr
     installed = tmp_path / "lib" / "vig_pyg" / "explain" / "page.html"
     assert installed.read_bytes() == (ROOT / "vig_pyg" / "explain" / "page.html").read_bytes()
+
+
+class TestOutput:
+    def test_lines_and_a_drawing_are_on_the_page(self, tmp_path):
+        image, graphs = image_and_graphs("vig_micro")
+        drawn = torch.rand(3, 32, 32)
+        save_html(image, graphs, tmp_path / "a.html", summary=["cat: 91.0 %", "dog: 9.0 %"], output=drawn)
+        page = (tmp_path / "a.html").read_text()
+        assert "<li>cat: 91.0 %</li><li>dog: 9.0 %</li>" in page and 'id="show-output"' in page
+        first, second = re.findall(r'src="data:image/png;base64,([^"]*)"', page)
+        for png, expected in ((first, image), (second, drawn)):
+            pixels = np.asarray(Image.open(BytesIO(b64decode(png)))) / 255
+            assert np.abs(pixels - expected.permute(1, 2, 0).numpy()).max() <= 0.5 / 255 + 1e-6
+
+    def test_a_page_without_an_answer_has_no_section(self, tmp_path):
+        save_html(*image_and_graphs("vig_micro"), tmp_path / "a.html")
+        page = (tmp_path / "a.html").read_text()
+        assert "Output of the network" not in page and 'type="checkbox">Show' not in page and "{{" not in page
+
+    @pytest.mark.parametrize("text", hostile(40))
+    def test_lines_are_text(self, tmp_path, text):
+        save_html(*image_and_graphs("vig_micro"), tmp_path / "a.html", summary=[text])
+        page = (tmp_path / "a.html").read_text()
+        assert page.count("<script") == 2 and "<img src=x" not in page
+
+    @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 31, 32), (3, 32), (3, 32, 32, 1)])
+    def test_another_shape_is_refused(self, tmp_path, shape):
+        with pytest.raises(ValueError, match="Expected an output"):
+            save_html(*image_and_graphs("vig_micro"), tmp_path / "a.html", output=torch.zeros(shape))
+        with pytest.raises(ValueError, match=r"Expected pixels in \[0, 1\]"):
+            save_html(*image_and_graphs("vig_micro"), tmp_path / "a.html", output=torch.full((3, 32, 32), 2.0))
+        assert not list(tmp_path.iterdir())

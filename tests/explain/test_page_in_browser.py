@@ -245,3 +245,19 @@ def test_a_title_stays_text(browser, tmp_path):
     browser.get((tmp_path / "page.html").as_uri())
     assert browser.title == title
     assert browser.find_element(By.TAG_NAME, "h1").text == title
+
+
+def test_the_output_replaces_the_image_on_request(browser, tmp_path):
+    image = torch.zeros(3, HEIGHT, WIDTH)
+    graphs = model_of("vig_micro").graphs(image[None])
+    save_html(image, graphs, tmp_path / "a.html", summary=["red: 100.0 %"], output=torch.ones(3, HEIGHT, WIDTH))
+    browser.get((tmp_path / "a.html").as_uri())
+    page = Page(browser, graphs)
+    output = page.find("output")
+    assert not output.is_displayed() and "red: 100.0 %" in page.text("answer")
+    page.find("show-output").click()
+    assert output.is_displayed() and output.rect == page.find("image").rect
+    page.hover(1, 1)
+    assert page.lit()
+    page.find("show-output").click()
+    assert not output.is_displayed()

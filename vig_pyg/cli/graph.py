@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.text import terminal_text
+from vig_pyg.cli._answers import Answer, of_classifier, of_detector, of_segmenter
 from vig_pyg.cli._options import add_device, add_model, check_no_model_file, device, import_own_code, load_model
 
 if TYPE_CHECKING:
@@ -82,20 +83,25 @@ def run(args: argparse.Namespace) -> None:
     check_no_input([args.out], [args.image])
     check_no_model_file(args, args.out)
     where = device(args)
-    body, prepare = _network(args)
+    body, prepare, answer = _network(args)
     try:
-        image, pixels = prepare(read_image(args.image))
+        decoded = read_image(args.image)
+        image, pixels = prepare(decoded)
     except UnreadableImageError as error:
         reason = str(error).rstrip(".")
         raise ValueError(f"{args.image} cannot be read as an image: {reason}.") from error
     with torch.inference_mode():
         graphs = [graph.cpu() for graph in body.to(where).graphs(image[None].to(where))]
-    write_file(args.out, _drawn(pixels, graphs, args, kind), overwrite=args.overwrite)
+    body.cpu()  # the other parts of a detector are there
+    found: Answer = answer(decoded, pixels.shape[1:]) if kind == "html" else ([], None)
+    write_file(args.out, _drawn(pixels, graphs, args, kind, found), overwrite=args.overwrite)
     print(terminal_text(args.out))
 
 
-def _network(args: argparse.Namespace) -> tuple[VisionGNN[Any], Callable[[DecodedImage], tuple[Tensor, Tensor]]]:
-    """Return the Vision GNN of a model for any task, and a function from an image to its input and its pixels."""
+def _network(
+    args: argparse.Namespace,
+) -> tuple[VisionGNN[Any], Callable[[DecodedImage], tuple[Tensor, Tensor]], Callable[..., Answer]]:
+    """Return the Vision GNN of a model for any task, and functions of an image: input and pixels, and the answer."""
     from vig_pyg.artifact import CLASSIFICATION, CONFIG, DETECTION, read_config
     from vig_pyg.detection.pixels import as_pixels
     from vig_pyg.loading import load
@@ -107,7 +113,11 @@ def _network(args: argparse.Namespace) -> tuple[VisionGNN[Any], Callable[[Decode
     if task == CLASSIFICATION:
         classifier = load_model(args)
         look = classifier.preprocessing
-        return classifier.model, lambda decoded: ((image := look(decoded)), look.restore(image))
+        return (
+            classifier.model,
+            lambda decoded: ((image := look(decoded)), look.restore(image)),
+            lambda decoded, _: of_classifier(classifier, decoded),
+        )
     for option in ("weights", "image_size", "position"):
         if getattr(args, option) is not None:
             flag = f"--{option.replace('_', '-')}"
@@ -115,18 +125,20 @@ def _network(args: argparse.Namespace) -> tuple[VisionGNN[Any], Callable[[Decode
     import_own_code(args)
     found: Any = load(name)
 
-    def of_detector(decoded: DecodedImage) -> tuple[Tensor, Tensor]:
+    def prepare_detection(decoded: DecodedImage) -> tuple[Tensor, Tensor]:
         look = found.model.transform
         image = look([as_pixels(decoded) / 255])[0].tensors.images[0]
         mean, std = (image.new_tensor(values)[:, None, None] for values in (look.image_mean, look.image_std))
         return image, (image * std + mean).clamp(0, 1)
 
-    def of_segmenter(decoded: DecodedImage) -> tuple[Tensor, Tensor]:
+    def prepare_segmentation(decoded: DecodedImage) -> tuple[Tensor, Tensor]:
         look = found.preprocessing
         image = look(decoded)
         return image, look.restore(image)
 
-    return (found.model.backbone.body, of_detector) if task == DETECTION else (found.model.body, of_segmenter)
+    if task == DETECTION:
+        return found.model.backbone.body, prepare_detection, lambda decoded, shape: of_detector(found, decoded, shape)
+    return found.model.body, prepare_segmentation, lambda decoded, shape: of_segmenter(found, decoded, shape)
 
 
 def _check_out(out: Path, *, overwrite: bool) -> str:
@@ -145,14 +157,15 @@ def _check_out(out: Path, *, overwrite: bool) -> str:
     return kind
 
 
-def _drawn(pixels: Tensor, graphs: list[Batch], args: argparse.Namespace, kind: str) -> bytes:
+def _drawn(pixels: Tensor, graphs: list[Batch], args: argparse.Namespace, kind: str, found: Answer) -> bytes:
     """Return the figure or the page as bytes."""
     from vig_pyg.explain import draw_graph, save_html
 
     if kind == "html":
         with tempfile.TemporaryDirectory() as folder:
             page = Path(folder) / "page.html"
-            save_html(pixels, graphs, page, patch=args.patch, title=args.image.name)
+            lines, drawn = found
+            save_html(pixels, graphs, page, patch=args.patch, title=args.image.name, summary=lines, output=drawn)
             return page.read_bytes()
     buffer = io.BytesIO()
     draw_graph(pixels, graphs, patch=args.patch).savefig(buffer, format=kind)

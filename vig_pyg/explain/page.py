@@ -23,6 +23,8 @@ from vig_pyg.explain._panel import check_graphs, check_image, check_place
 
 #: Largest number of edges of a page, about 40 megabytes; browsers cannot open larger pages.
 MOST_EDGES = 8_000_000
+_OUTPUT = '<img id="output" alt="The output of the network, drawn on the image" draggable="false" hidden src="{}">'
+_SWITCH = '<label class="check"><input id="show-output" type="checkbox">Show on the image</label>'
 
 
 def save_html(
@@ -32,6 +34,8 @@ def save_html(
     *,
     patch: tuple[float, float] = (0.5, 0.5),
     title: str = "The graph of an image",
+    summary: Sequence[str] = (),
+    output: Tensor | None = None,
 ) -> None:
     """Write an HTML page that shows the neighbors of each patch in each layer.
 
@@ -49,12 +53,15 @@ def save_html(
         patch: Position (row, column) of the patch that is shown first, as fractions of the height and the width in
             [0, 1).
         title: Heading of the page; characters that are not printable are escaped.
+        summary: Lines about the output of the network, such as the most probable classes.
+        output: A drawing of the output, such as boxes or colored pixels, in the shape of the image and with three
+            channels; a switch shows it in place of the image.
 
     Shapes: image `(3, H, W)` or `(1, H, W)`; graphs of one image.
 
     Raises:
-        ValueError: If the position is outside the image, if the image has another shape or range, if there is more than
-            one image, or if there are too many edges for a browser.
+        ValueError: If the position is outside the image, if the image or the output has another shape or range, if
+            there is more than one image, or if there are too many edges for a browser.
         FileExistsError: If the file exists, as it is never overwritten.
         FileNotFoundError: If the folder does not exist.
 
@@ -68,6 +75,8 @@ def save_html(
     check_image(image)
     check_place(patch)
     check_graphs(graphs)
+    if output is not None and output.shape != (3, *image.shape[1:]):
+        raise ValueError(f"Expected an output (3, H, W) like the image, got {tuple(output.shape)}.")
     path = Path(path)
     if path.exists():
         raise FileExistsError(f"{path} exists already and is not overwritten: choose another name.")
@@ -83,13 +92,29 @@ def save_html(
     data = {"height": image.size(1), "width": image.size(2), "patch": patch, "layers": layers}
     parts = {
         "title": html.escape(terminal_text(title, limit=300)),
-        "image": "data:image/png;base64," + b64encode(_png(image)).decode(),
+        "image": _data_url(image),
+        "output": "" if output is None else _OUTPUT.format(_data_url(output)),
+        "summary": _summary(summary, output),
         # "<" is the only character that could end the script element
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     }
     template = files("vig_pyg.explain").joinpath("page.html").read_text(encoding="utf-8")
     # A single pass, so that placeholders inside an inserted part are not replaced.
     write_file(path, re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template))
+
+
+def _summary(lines: Sequence[str], output: Tensor | None) -> str:
+    """Return the section about the output of the network; without an output it is empty."""
+    if not lines and output is None:
+        return ""
+    items = "".join(f"<li>{html.escape(terminal_text(line, limit=300))}</li>" for line in lines)
+    return (
+        f'<section id="answer"><h2>Output of the network</h2><ul>{items}</ul>{_SWITCH * (output is not None)}</section>'
+    )
+
+
+def _data_url(image: Tensor) -> str:
+    return "data:image/png;base64," + b64encode(_png(image)).decode()
 
 
 def _layer(graph: Any) -> dict[str, Any]:

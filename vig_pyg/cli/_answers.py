@@ -1,0 +1,88 @@
+"""What a model of each task finds in an image, as lines of text and as a drawing, for the HTML page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from vig_pyg._io.text import terminal_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vig_pyg.preprocess import DecodedImage
+
+#: Lines of text and, except for classifiers, a drawing in the pixels of the page.
+Answer = tuple[list[str], "Tensor | None"]
+#: Lines of an answer.
+_LINES = 8
+
+
+def of_classifier(classifier: Any, image: DecodedImage) -> Answer:
+    """Return the most probable classes.
+
+    Args:
+        classifier: The model, as loaded.
+        image: The image.
+    """
+    found = classifier(image)
+    return [f"{_name(name)}: {share:.1%}" for name, share in zip(found.names, found.probabilities, strict=True)], None
+
+
+def of_detector(detector: Any, image: DecodedImage, shape: tuple[int, ...]) -> Answer:
+    """Return the number of objects of each class, and the image with the objects.
+
+    Args:
+        detector: The model, as loaded.
+        image: The image.
+        shape: Height and width of the page's image, in which the image is resized and padded.
+    """
+    from vig_pyg.detection.pixels import as_pixels
+    from vig_pyg.detection.predict import draw
+
+    pixels, found = as_pixels(image), detector(image)
+    labels = Counter(found["labels"].tolist())
+    best = {label: max(found["scores"][found["labels"] == label].tolist()) for label in labels}
+    lines = [
+        f"{_name(detector.class_names[label - 1])}: {count} (highest score {best[label]:.2f})"
+        for label, count in labels.most_common(_LINES)
+    ]
+    resized = detector.model.transform([pixels / 255])[0].image_sizes[0]
+    drawn = draw(pixels, {key: value.cpu() for key, value in found.items()}, detector.class_names)
+    return lines or ["no object above a score of 0.5"], _fitted(drawn, resized, shape)
+
+
+def of_segmenter(segmenter: Any, image: DecodedImage, shape: tuple[int, ...]) -> Answer:
+    """Return the share of each class, and the image in the colors of the classes.
+
+    Args:
+        segmenter: The model, as loaded.
+        image: The image.
+        shape: Height and width of the page's image.
+    """
+    import torch
+    from torchvision.utils import draw_segmentation_masks
+
+    from vig_pyg.detection.pixels import as_pixels
+    from vig_pyg.segmentation.draw import class_colors
+
+    pixels, labels = as_pixels(image), segmenter(image)["labels"].long()
+    counts = torch.bincount(labels.flatten(), minlength=len(segmenter.class_names))
+    shown = [i for i in counts.argsort(descending=True).tolist() if counts[i]]
+    lines = [f"{_name(segmenter.class_names[i])}: {float(counts[i]) / labels.numel():.1%}" for i in shown[:_LINES]]
+    colors = class_colors(len(segmenter.class_names))
+    masks = torch.stack([labels == i for i in shown])
+    drawn = draw_segmentation_masks(pixels, masks, alpha=0.6, colors=[colors[i] for i in shown])
+    return lines, _fitted(drawn, shape, shape)
+
+
+def _name(name: str) -> str:
+    return terminal_text(name, limit=60)
+
+
+def _fitted(drawn: Tensor, size: tuple[int, ...], shape: tuple[int, ...]) -> Tensor:
+    """Resize a drawing `(3, H, W)` of bytes to pixels in [0, 1] of `size`, and pad it to `shape`."""
+    from torch.nn.functional import interpolate, pad
+
+    resized = interpolate(drawn[None] / 255, size=tuple(size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    return pad(resized, (0, shape[1] - resized.shape[2], 0, shape[0] - resized.shape[1]))
