@@ -50,7 +50,7 @@ def test_one_seed_and_variants_without_runs():
     first, second = summary(variants(), found, costs())
     assert first["variant"] == "gin" and first["top1_low"] is None and second["p"] is second["difference"] is None
     table = as_markdown([first, second], ["Settings."], "title")
-    assert "difference |" not in table and "| 90.00 |" in table and "Spectral gap" not in table
+    assert "difference |" not in table and "| 90.00 |" in table and "spectral gap" not in table
 
 
 def test_markdown_and_csv_agree():
