@@ -19,8 +19,7 @@ def read_xml(path: Path) -> Element:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file is not XML, too large, nested too deeply, or has a document type; the message has its
-            name.
+        ValueError: If the file is not XML, too large, nested too deeply, or has a document type; the message names it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"The annotation file {path} does not exist.")

@@ -30,7 +30,7 @@ def read_coco(
 
     Labels are the positions of the categories, from 1, in the order of their IDs. Crowds (`iscrowd`) are marked.
     Numbers and flags may be text, and file names may contain backslashes. An object without a box gets the bounding box
-    of its outline, and an image without width and height gets the size of its file.
+    of its outline, and the size of an image without width and height is read from its file.
 
     Args:
         path: The JSON file.
@@ -75,7 +75,7 @@ def read_coco(
 
 
 def read_content(path: Path) -> dict[str, Any]:
-    """Read the content of a COCO file, with a limit of its size.
+    """Read the content of a COCO file, with a limit on its size.
 
     Args:
         path: The file.

@@ -34,7 +34,7 @@ def read_things(
         on_bad: How to handle boxes without area, and unusable outlines from which a missing box should be computed.
 
     Raises:
-        ValueError: If an entry refers to an image or category that is not in the file, or has no box (the message has
+        ValueError: If an entry refers to an image or category that is not in the file, or has no box (the message names
             its ID); or if the boxes are not in pixels.
 
     Example:

@@ -42,8 +42,8 @@ def evaluate_detector(
         progress: If true, a progress bar is shown.
 
     Returns:
-        The evaluator: `compute()` returns the average precision, `results` the detections in COCO's format, in the
-        order of the images.
+        The evaluator: `compute()` returns the average precision, and `results` contains the detections in COCO's
+            format, in the order of the images.
 
     Raises:
         FileNotFoundError: If an image does not exist.

@@ -16,7 +16,7 @@ from vig_pyg.graph.static import offset_edges, one_image
 
 
 class ThresholdAxialGraph(nn.Module):
-    r"""Connects each patch with the similar ones among every `stride`-th patch of its row and column, and with itself.
+    r"""Connects each patch with itself and the similar patches among every `stride`-th patch of its row and column.
 
     .. math:: \mathcal{N}(i) = \{ i \} \cup \{ j \in \mathcal{A}(i) : \lVert x_j - x_i \rVert_1 < \mu - \sigma \}
 
@@ -103,7 +103,7 @@ def _distance(one: Tensor, two: Tensor) -> Tensor:
 
 
 def _ring_distances(maps: Tensor, offsets: list[Size]) -> list[Tensor]:
-    """Return the distances from each patch to the ones at the offsets of `axial_offsets` on its rings.
+    """Return the distances from each patch to the patches at the offsets of `axial_offsets` on its rings.
 
     The distance of a pair is the same for both patches, so the pairs that are i apart also serve the offset H - i. If
     the stride divides the grid, each distance is computed once and used twice.

@@ -39,12 +39,13 @@ class WindowGraph(nn.Module):
         dilation: Spacing of the neighbors, at least 1.
         window: Side length w of a window in patches, a multiple of the pooling ratio of the sources. The default 8
             splits the 14 x 14 grid of the published models into 2 x 2 windows.
-        shift: Row and column s, in patches, at which the first whole windows begin, from 0 to `window - 1`; it is a
-            multiple of the pooling ratio, too. Only a grid that is larger than a window on both sides is shifted, as
+        shift: Row and column s, in patches, at which the first whole windows begin, from 0 to `window - 1`; it must be
+            a multiple of the pooling ratio, too. Only a grid that is larger than a window on both sides is shifted, as
             published.
-        stride: Spacing of the patches of a window, at least 1. Above 1 the windows are dilated: every `stride`-th row
-            and column is a grid of its own that is divided into windows, so a window spans `stride * window` patches
-            (as the grid attention of MaxViT, arXiv 2204.01697). If the sources are pooled, it counts pooled cells.
+        stride: Spacing of the patches of a window, at least 1. Above 1 the windows are dilated: the patches in every
+            `stride`-th row and column form a grid, which is divided into windows, so a window spans `stride * window`
+            patches (like the grid attention of MaxViT, arXiv 2204.01697). If the sources are pooled, the spacing is
+            measured in pooled cells.
         adaptive: If true, a patch in a smaller window of n patches at the border has fewer neighbors, only
             :math:`\min(k, \max(3, \lfloor k n / w^2 \rfloor))`.
         position: `None`, `"official"` or `"grid"` (see `DilatedKNN`); positions count from the corner of the window.
@@ -207,7 +208,8 @@ def _parts(
 
 
 def _strided(cells: Tensor, cells_src: Tensor, ratio: int, stride: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the grids of every `stride`-th pooled cell: its targets, whole blocks of `ratio`, and its sources."""
+    """Yield the targets and the sources of each grid of every `stride`-th pooled cell; targets are whole pooled
+    cells."""
     if stride == 1:
         yield cells, cells_src
         return

@@ -83,7 +83,7 @@ class SegmentationConfig(TrainConfig):
             512 for ADE20K. null keeps the size.
         mean: Mean of the normalization for pixels from 0 to 1, one number or one for each color; null selects that of
             the backbone's published weights.
-        std: Standard deviation of the normalization, likewise.
+        std: Standard deviation of the normalization, in the same form.
         crop_size: Height and width in pixels of the crops on which the network is trained.
         augmentation: Random changes of each training image.
         loss: `ce` is the cross entropy over all labeled pixels. `ohem` is the cross entropy over the hard pixels of

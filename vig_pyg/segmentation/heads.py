@@ -116,8 +116,8 @@ class SemanticFPN(nn.Module):
 def pool_map(x: Tensor, side: int) -> Tensor:
     """Average a feature map over a grid of `side` x `side` regions, as `F.adaptive_avg_pool2d` does.
 
-    If a program for maps of any size is exported, the means are matrix products, because the exporter of ONNX cannot
-    translate adaptive pooling then.
+    When a program for maps of any size is exported, the means are computed as matrix products, because the ONNX
+    exporter cannot translate adaptive pooling for such maps.
 
     Args:
         x: Feature map `(B, C, H, W)`.
