@@ -126,7 +126,7 @@ def test_predict_writes_masks_and_drawings(files, tmp_path, capsys):
         (lambda data: Image.new("RGB", (3, 3)).save(data / "masks" / "2.png"), ["masks/2.png", "without a palette"]),
         (lambda data: Image.new("L", (3, 3)).save(data / "masks" / "2.png"), ["masks/2.png", "3 x 3 pixels"]),
         (lambda data: (data / "classes.txt").unlink(), ["classes.txt"]),
-        (lambda data: shutil.rmtree(data / "masks"), ["none of the known forms"]),
+        (lambda data: shutil.rmtree(data / "masks"), ["is not a known source"]),
     ],
 )
 def test_bad_data_is_one_line_with_the_file_and_leaves_nothing(tmp_path, capsys, spoil, words):

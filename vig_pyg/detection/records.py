@@ -146,7 +146,7 @@ class DetectionDataset:
         if things and not any(_is_there(thing.segmentation) for thing in things):
             raise ValueError(
                 f"{self.title} has objects without outlines ({things[0].name} is the first): Mask R-CNN cannot learn "
-                "from it. Choose RetinaNet or Faster R-CNN, or annotate outlines."
+                "from them. Choose RetinaNet or Faster R-CNN, or annotate outlines."
             )
         records = []
         for record in self.records:

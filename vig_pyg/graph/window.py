@@ -208,8 +208,7 @@ def _parts(
 
 
 def _strided(cells: Tensor, cells_src: Tensor, ratio: int, stride: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the targets and the sources of each grid of every `stride`-th pooled cell; targets are whole pooled
-    cells."""
+    """Yield the targets, in whole pooled cells, and the sources of each grid of every `stride`-th pooled cell."""
     if stride == 1:
         yield cells, cells_src
         return

@@ -33,7 +33,7 @@ def test_the_names_of_the_classes(tmp_path):
 
 def test_what_is_missing_is_named(tmp_path):
     root = make_ade20k(tmp_path / "ade")
-    with pytest.raises(ValueError, match="none of the known forms"):
+    with pytest.raises(ValueError, match="is not a known source"):
         open_source(f"{root}:test")
     next((root / "annotations" / "training").iterdir()).unlink()
     with pytest.raises(FileNotFoundError, match="1 of 3 images have no mask"):

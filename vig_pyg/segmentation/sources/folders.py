@@ -47,8 +47,8 @@ def read_folder(path: Path, part: str | None = None) -> SegmentationDataset:  # 
     found = [place for place in places if place.is_file()]
     if not found:
         raise FileNotFoundError(
-            f"{path} has no {CLASSES}, and neither has the folder above: write the names of the classes into it, one "
-            "per line, starting with label 0."
+            f"{path} has no {CLASSES}, and neither has its parent: write the class names into this file, one per "
+            "line, starting with label 0."
         )
     pairs = pair_files(images_in(path / "images"), images_in(path / "masks"), path / "images", path / "masks")
     records = [SegmentationRecord(image, IndexMask(mask)) for image, mask in pairs]

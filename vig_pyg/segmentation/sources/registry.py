@@ -40,7 +40,7 @@ class Format:
 
 def _must_be_format(value: object) -> None:
     if not isinstance(value, Format):
-        raise TypeError(f"A format of masks is a Format, got {value!r}.")
+        raise TypeError(f"A mask format must be a Format, got {value!r}.")
 
 
 #: All registered formats by name; the first format that recognizes a data set reads it.
@@ -124,4 +124,4 @@ def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad:
             found = read(path, part)
             return found if classes is None else found.with_classes(classes)
     forms = "; ".join(f"{name}: {entry.form}" for name, entry in FORMATS.items())
-    raise ValueError(f"{text} has none of the known forms of images with masks. {forms}.")
+    raise ValueError(f"{text} is not a known source of images with masks. The forms are: {forms}.")
