@@ -131,7 +131,7 @@ def predict(
 
 
 class _ReadableFiles(Dataset[tuple[Path, Tensor | str]]):
-    """A data set of pairs of a file and its pixels, or the reason why it could not be read."""
+    """A data set of pairs: a file, and its pixels or the reason why it could not be read."""
 
     def __init__(self, files: list[Path]) -> None:
         self.files = files

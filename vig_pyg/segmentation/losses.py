@@ -1,8 +1,8 @@
 """Losses of semantic segmentation.
 
 Each loss is a mean over images, to which each image contributes independently of the others. Therefore with the same
-logits, the loss of a batch is the same in one process, in several, and in accumulated parts. An image without labels
-contributes zero.
+logits, the loss of a batch is the same in one process, in several processes, and in accumulated parts. An image without
+labels contributes zero.
 
 Shapes: B images, C classes, H x W pixels.
 """

@@ -61,7 +61,7 @@ def check_options(value: Any, where: str) -> dict[str, Any]:
 
 
 def of_backbone(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that belong to the backbone, whichever it is.
+    """Return the options that belong to the backbone, of any family.
 
     Args:
         options: The options.

@@ -22,7 +22,7 @@ class Segmenter(nn.Module):
     """A pyramid of a Vision GNN and a head, with the interface of torchvision's segmentation models.
 
     A list of images of several sizes is one ragged batch without padding: the nodes of all images pass through the
-    network together, and the head computes the images of each size together. Therefore in evaluation, the logits of an
+    network together, and the head processes the images of each size together. Therefore in evaluation, the logits of an
     image do not depend on the batch.
 
     Args:
