@@ -25,7 +25,7 @@ def spectral_gaps(model: VisionGNN[Any], data: ImageData) -> dict[str, float]:
         data: The images.
 
     Returns:
-        `{"spectral_gap": value}`, or `{}` if a layer has too many patches.
+        A dict with the key `spectral_gap`, or an empty one if a layer has too many patches.
 
     Example:
         >>> from vig_pyg import vig_micro
