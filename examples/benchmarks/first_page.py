@@ -3,8 +3,8 @@
     uv run vig-pyg train --data imagenette128 --cache 128 --epochs 18 --out runs/scratch   # a folder of images
     uv run python examples/benchmarks/first_page.py runs/scratch
 
-That training took 22 minutes of computing time and reached 75.9 % top-1. The photo is scikit-image's "chelsea" (CC0, by Stefan van der Walt), because photos of ImageNet may not be published
-here. The network has never seen it.
+That network reached 75.9 % top-1. The photo is scikit-image's "chelsea" (CC0, by Stefan van der Walt), because photos
+of ImageNet may not be published here. The network has never seen it, and its classes have no cat.
 """
 
 from __future__ import annotations
