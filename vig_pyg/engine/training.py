@@ -20,6 +20,7 @@ from vig_pyg.engine.config_file import to_yaml
 from vig_pyg.engine.data import TrainData
 from vig_pyg.engine.describe import describe
 from vig_pyg.engine.ema import EMA
+from vig_pyg.engine.first_statistics import FirstStatistics
 from vig_pyg.engine.metrics import MetricsHistory
 from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
 from vig_pyg.engine.preflight import check_run
@@ -117,7 +118,7 @@ def _prepare(
     """Create the trainer with all callbacks in order."""
     config = task.config
     saver = CheckpointCallback(folder, stop, every=config.checkpoint_every)
-    callbacks: list[lightning.Callback] = [stop]
+    callbacks: list[lightning.Callback] = [stop, FirstStatistics()]
     if config.ema is not None:
         callbacks.append(EMA(config.ema, warmup=config.ema_warmup))
     callbacks += own
