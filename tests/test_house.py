@@ -187,6 +187,7 @@ ROOMS = {
         "_io",
         "_requirements",
     },
+    "__main__": {"cli"},
     "__init__": {*CORE, "_waiting", "_warnings", "loading"},
 }
 

@@ -71,6 +71,15 @@ def requirements_of(extra: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def is_complete(extra: str) -> bool:
+    """True if all packages of an extra are installed.
+
+    Args:
+        extra: Name of the extra.
+    """
+    return all(_is_installed(one) for one in requirements_of(extra))
+
+
 def _is_installed(requirement: str) -> bool:
     """True if any version of the distribution is installed."""
     name = re.match(r"[\w.-]+", requirement)

@@ -10,15 +10,24 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
 
 from vig_pyg._io.signals import exit_status, signals_raise
 from vig_pyg._io.text import error_text, terminal_text
-from vig_pyg.cli import ablate, convert, detect, evaluate, graph, models, predict, segment, train
+from vig_pyg.cli import ablate, completion, convert, detect, doctor, evaluate, graph, models, predict, segment, train
+from vig_pyg.cli._parser import Examples, Parser, show_help
 
 #: The modules of the commands, in the order of the help. Each has `add(commands)`, and `run(args)`, which may return an
 #: exit status.
-COMMANDS = (train, predict, evaluate, convert, graph, ablate, models, detect, segment)
+COMMANDS = (train, predict, evaluate, graph, ablate, detect, segment, models, convert, doctor, completion)
+
+EXAMPLES = """\
+three examples:
+  vig-pyg train                           train a small network on handwritten digits, in about a minute
+  vig-pyg train --data photos             train on your own images: a folder with one folder for each class
+  vig-pyg graph runs/photos photo.jpg     draw which patches of a photo a trained network connects
+
+vig-pyg COMMAND --help explains a command, and vig-pyg doctor checks the installation.
+"""
 
 #: Errors that a user can cause and fix; they are shown as one line without a traceback.
 USER_ERRORS = (
@@ -44,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["predict", "/nowhere", "a.jpg"])
         2
     """
-    args = _parser().parse_args(argv)
+    args = make_parser().parse_args(argv)
     # The encoding may not support all characters in names of files and classes.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -94,29 +103,6 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose messages escape the arguments; argparse would print them unchanged.
-
-    Args:
-        raw: If true, all arguments are stored unparsed in `argv`; the command parses them itself when it runs, with
-            flags from a configuration.
-    """
-
-    def __init__(self, *, raw: bool = False, **options: Any) -> None:
-        super().__init__(**{"add_help": not raw, **options})
-        self.raw = raw
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        if not self.raw:
-            return super().parse_known_args(args, namespace)
-        found, _ = super().parse_known_args([], namespace)
-        found.argv = list(args)
-        return found, []
-
-    def error(self, message: str) -> NoReturn:
-        super().error(terminal_text(message, limit=2000))
-
-
 class _OneLine(logging.Formatter):
     """A formatter that writes a log record as one line of printable text."""
 
@@ -143,13 +129,20 @@ def _one_line(message: Warning | str, *_: object, **__: object) -> str:
     return f"vig-pyg: warning: {text}\n"
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Create the parser with all commands."""
     from importlib.metadata import version
 
-    parser: argparse.ArgumentParser = _Parser(prog="vig-pyg", description="Vision GNN on PyTorch Geometric.")
+    parser: argparse.ArgumentParser = Parser(
+        prog="vig-pyg",
+        description="Vision GNN for PyTorch Geometric: images as graphs of patches.",
+        epilog=EXAMPLES,
+        formatter_class=Examples,
+    )
     parser.add_argument("--version", action="version", version=version("vig-pyg"))
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    show_help(parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
     return parser

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -39,29 +40,32 @@ def add_model(command: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help=MODEL,
     )
-    command.add_argument(
-        "--weights", metavar="FILE", help="file or URL of weights for a model that is given by its name"
-    )
-    command.add_argument(
+    group = command.add_argument_group("model and preprocessing")
+    group.add_argument("--weights", metavar="FILE", help="file or URL of weights for a model that is given by its name")
+    group.add_argument(
         "--image-size", type=int, metavar="PIXELS", help="side length of the crop in pixels (default: the model's)"
     )
-    command.add_argument(
+    group.add_argument(
         "--position",
         choices=["official", "grid"],
         help="position mode of the neighbor search in a Pyramid ViG (default: that of the model)",
     )
-    add_own_code(command)
+    _add_paths_of_code(group)
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def add_own_code(command: argparse.ArgumentParser) -> None:
     """Add options for the user's operator and graph; code is never imported just because a folder names it."""
+    _add_paths_of_code(command.add_argument_group("model"))
+
+
+def _add_paths_of_code(group: argparse._ArgumentGroup) -> None:
     for kind, what, example in (
         ("conv", "operator", "my_ops:MyConv"),
         ("graph", "graph builder", "my_graphs:Ring, or of several as [my_graphs:Ring, my_graphs:Star]"),
     ):
         text = f"import path of your own {what}, if the model was trained with one, such as {example}"
-        command.add_argument(f"--{kind}", metavar="MODULE:NAME", help=text)
+        group.add_argument(f"--{kind}", metavar="MODULE:NAME", help=text)
 
 
 def import_own_code(args: argparse.Namespace) -> None:
@@ -74,24 +78,31 @@ def import_own_code(args: argparse.Namespace) -> None:
 
 def add_loading(command: argparse.ArgumentParser, *, batch_size: int = 32) -> None:
     """Add the options for the batch size, the number of reading processes, and the device."""
+    group = command.add_argument_group("speed and memory")
     text = f"number of images in a batch (default: {batch_size})"
-    command.add_argument("--batch-size", type=int, default=batch_size, help=text)
-    command.add_argument("--num-workers", type=int, default=2, help="number of processes that read images (default: 2)")
-    add_device(command)
+    group.add_argument("--batch-size", type=int, default=batch_size, metavar="IMAGES", help=text)
+    text = "number of processes that read images (default: 2)"
+    group.add_argument("--num-workers", type=int, default=2, metavar="PROCESSES", help=text)
+    _add_device(group)
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
     """Add the option for the device; training commands have Lightning's options instead."""
-    command.add_argument(
+    _add_device(command.add_argument_group("speed and memory"))
+
+
+def _add_device(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--device", help="device of the model, such as cpu, cuda or cuda:1 (default: cuda if available, else cpu)"
     )
 
 
 def add_files(command: argparse.ArgumentParser) -> None:
     """Add the options for output files."""
-    command.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
-    command.add_argument("--csv", type=Path, metavar="FILE", help="write the results as CSV")
-    command.add_argument("--overwrite", action="store_true", help="replace these output files if they exist")
+    group = command.add_argument_group("output files")
+    group.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON (default: no file)")
+    group.add_argument("--csv", type=Path, metavar="FILE", help="write the results as CSV (default: no file)")
+    group.add_argument("--overwrite", action="store_true", help="replace these output files if they exist")
 
 
 def check_files(args: argparse.Namespace) -> None:
@@ -171,3 +182,23 @@ def say_broken(broken: list[UnreadableImage], total: int) -> int:
     for one in broken:
         print(f"  {terminal_text(one.path)}: {terminal_text(one.reason)}", file=sys.stderr)
     return SOME_BROKEN
+
+
+def say_next(*commands: str) -> None:
+    """Print what can be done next, on a terminal only, so that output in files and pipes contains results only.
+
+    Args:
+        commands: Commands, as `in_shell` writes them.
+    """
+    if sys.stdout is not None and sys.stdout.isatty():
+        print("\nNext: " + "\n      ".join(commands))
+
+
+def in_shell(*words: object) -> str:
+    """Return a command that can be copied to a shell; a word in capitals is a placeholder.
+
+    Example:
+        >>> in_shell("vig-pyg", "predict", "runs/my photos", "IMAGES")
+        "vig-pyg predict 'runs/my photos' IMAGES"
+    """
+    return " ".join(shlex.quote(terminal_text(word)) for word in words)

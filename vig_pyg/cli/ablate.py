@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.bounded_yaml import parse_yaml
 from vig_pyg._io.text import terminal_text
+from vig_pyg.cli._options import say_next
 from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._train_flags import network_flags, read_flags
 
@@ -27,8 +28,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         commands: The subparsers of `vig-pyg`.
 
     Example:
-        >>> from vig_pyg.cli import _Parser
-        >>> add(_Parser().add_subparsers())
+        >>> from vig_pyg.cli._parser import Parser
+        >>> add(Parser().add_subparsers())
     """
     commands.add_parser("ablate", help=ABOUT, raw=True).set_defaults(run=run, make_parser=make_parser)
 
@@ -149,4 +150,5 @@ def _ablate(
     print((out / "results.md").read_text(encoding="utf-8").partition("\n\nTop-1")[0] + "\n")
     for path in files:
         print(f"  {terminal_text(path)}")
+    say_next(f"the same command with --seeds {seeds + 2} adds two seeds, and with more names it adds variants")
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vig_pyg._io.text import terminal_text
+from vig_pyg.cli._options import in_shell, say_next
 
 #: File extensions of torch's format.
 TORCH = (".pth", ".pt", ".bin", ".pth.tar")
@@ -100,6 +101,8 @@ def run(args: argparse.Namespace) -> None:
     dropped = len(state) - len(converted)
     tables = f", {dropped} position tables omitted" if dropped else ""
     print(f"{terminal_text(args.out)}: {what}, from the {detect_format(state)} to the {args.format} format{tables}")
+    if args.format == "native" and (variant := identify_variant(state)):
+        say_next(in_shell("vig-pyg", "train", "--data", "FOLDER", "--model", variant, "--weights", args.out))
 
 
 def _convert_folder(source: str, out: Path) -> None:
@@ -123,6 +126,7 @@ def _convert_folder(source: str, out: Path) -> None:
         if card.is_file() and card.stat().st_size <= MOST_OF_A_CARD:
             write_file(out / CARD, card.read_bytes())
     print(f"{terminal_text(out)}: the model of {terminal_text(source)}, {len(found.classes)} classes")
+    say_next(in_shell("vig-pyg", "graph", out, "IMAGE"))
 
 
 def _check_ending(out: Path) -> None:

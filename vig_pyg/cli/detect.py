@@ -21,9 +21,12 @@ from vig_pyg.cli._options import (
     check_outputs,
     device,
     import_own_code,
+    in_shell,
     say_broken,
+    say_next,
 )
 from vig_pyg.cli._own_code import import_own
+from vig_pyg.cli._parser import show_help
 from vig_pyg.cli._train_flags import FREE, add_run_flags, network_flags, read_flags, stopped
 
 if TYPE_CHECKING:
@@ -49,11 +52,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         commands: The subparsers of `vig-pyg`.
 
     Example:
-        >>> from vig_pyg.cli import _Parser
-        >>> add(_Parser().add_subparsers())
+        >>> from vig_pyg.cli._parser import Parser
+        >>> add(Parser().add_subparsers())
     """
     detect = commands.add_parser("detect", help="object detection: train, evaluate, predict")
-    parts = detect.add_subparsers(required=True, metavar="COMMAND")
+    show_help(detect)
+    parts = detect.add_subparsers(title="commands", metavar="COMMAND")
     train = parts.add_parser("train", help="train a detector on annotated images", raw=True)
     train.set_defaults(run=_train, make_parser=make_parser)
 
@@ -154,6 +158,7 @@ def _train(args: argparse.Namespace) -> int:
         _print_scores({name.removeprefix("val_"): score for name, score in last.items() if name.startswith("val_")})
         for path in sorted(out.iterdir()):
             print(f"  {terminal_text(path)}")
+        say_next(in_shell("vig-pyg", "detect", "predict", out, "IMAGES"))
     return 0
 
 
@@ -217,6 +222,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         if path is not None:
             write_file(path, content, overwrite=args.overwrite)
             print(terminal_text(path))
+    say_next(in_shell("vig-pyg", "detect", "predict", args.model, "IMAGES"))
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -254,7 +260,9 @@ def _predict(args: argparse.Namespace) -> int:
     counts = f"{len(found.annotations)} objects in {len(paths) - len(found.broken)} images"
     written = [terminal_text(path) for path in (out, args.json, args.csv) if path is not None]
     print(f"{counts}, in {', '.join(written)}")
-    return say_broken(found.broken, len(paths))
+    status = say_broken(found.broken, len(paths))
+    say_next(in_shell("vig-pyg", "graph", args.model, paths[0], "--out", "graph.html"))
+    return status
 
 
 def _print_scores(scores: dict[str, float]) -> None:

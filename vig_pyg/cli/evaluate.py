@@ -16,8 +16,10 @@ from vig_pyg.cli._options import (
     as_csv,
     check_files,
     device,
+    in_shell,
     load_model,
     say_broken,
+    say_next,
 )
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         write_file(args.csv, text, overwrite=args.overwrite)
     _print(result, len(classifier.class_names), f"{args.model} at {size} x {size} pixels on {where}")
     status = say_broken(result.broken, len(data.paths))
+    say_next(in_shell("vig-pyg", "predict", args.model, "IMAGES"))
     return SOME_BROKEN if data.left_out else status
 
 

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._answers import Answer, of_classifier, of_detector, of_segmenter
-from vig_pyg.cli._options import add_device, add_model, check_no_model_file, device, import_own_code, load_model
+from vig_pyg.cli._options import (
+    add_device,
+    add_model,
+    check_no_model_file,
+    device,
+    import_own_code,
+    in_shell,
+    load_model,
+    say_next,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,6 +105,12 @@ def run(args: argparse.Namespace) -> None:
     found: Answer = answer(decoded, pixels.shape[1:]) if kind == "html" else ([], None)
     write_file(args.out, _drawn(pixels, graphs, args, kind, found), overwrite=args.overwrite)
     print(terminal_text(args.out))
+    page = args.out.with_suffix(".html")
+    say_next(
+        f"open {terminal_text(args.out)}"
+        if kind == "html"
+        else in_shell("vig-pyg", "graph", args.model, args.image, "--out", page) + "  (a page to click on)"
+    )
 
 
 def _network(

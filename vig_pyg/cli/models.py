@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from vig_pyg.cli._options import in_shell, say_next
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options.
@@ -32,3 +34,4 @@ def run(_: argparse.Namespace) -> None:
         parameters = sum(p.numel() for p in model.parameters()) / 1e6
         macs = count_macs(model, (side, side)) / 1e9
         print(f"{name:{width}}  {parameters:13.3f}  {macs:7.3f}  {side:4} x {side}", flush=True)
+    say_next(in_shell("vig-pyg", "train", "--data", "FOLDER", "--model", "pvig_tiny", "--weights", "pvig_tiny"))

@@ -6,7 +6,18 @@ import argparse
 from typing import TYPE_CHECKING
 
 from vig_pyg._io.text import json_text, terminal_text
-from vig_pyg.cli._options import add_files, add_loading, add_model, as_csv, check_files, device, load_model, say_broken
+from vig_pyg.cli._options import (
+    add_files,
+    add_loading,
+    add_model,
+    as_csv,
+    check_files,
+    device,
+    in_shell,
+    load_model,
+    say_broken,
+    say_next,
+)
 
 if TYPE_CHECKING:
     from vig_pyg.classification import Prediction, UnreadableImage
@@ -83,7 +94,10 @@ def run(args: argparse.Namespace) -> int:
             f"{terminal_text(n)} {100 * p:5.1f} %" for n, p in zip(one.names, one.probabilities, strict=True)
         )
         print(f"{terminal_text(one.path):{width}}   {words}")
-    return say_broken(broken, len(paths))
+    status = say_broken(broken, len(paths))
+    if predictions:
+        say_next(in_shell("vig-pyg", "graph", args.model, predictions[0].path, "--out", "graph.html"))
+    return status
 
 
 def _json(model: str, predictions: list[Prediction], broken: list[UnreadableImage]) -> str:

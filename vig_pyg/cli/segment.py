@@ -19,9 +19,12 @@ from vig_pyg.cli._options import (
     check_outputs,
     device,
     import_own_code,
+    in_shell,
     say_broken,
+    say_next,
 )
 from vig_pyg.cli._own_code import import_own
+from vig_pyg.cli._parser import show_help
 from vig_pyg.cli._train_flags import FREE, TrainFlags, add_run_flags, network_flags, read_flags, stopped
 
 if TYPE_CHECKING:
@@ -48,11 +51,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         commands: The subparsers of `vig-pyg`.
 
     Example:
-        >>> from vig_pyg.cli import _Parser
-        >>> add(_Parser().add_subparsers())
+        >>> from vig_pyg.cli._parser import Parser
+        >>> add(Parser().add_subparsers())
     """
     segment = commands.add_parser("segment", help="semantic segmentation: train, evaluate, predict")
-    parts = segment.add_subparsers(required=True, metavar="COMMAND")
+    show_help(segment)
+    parts = segment.add_subparsers(title="commands", metavar="COMMAND")
     train = parts.add_parser("train", help="train a segmentation network on images and masks", raw=True)
     train.set_defaults(run=_train, make_parser=make_parser)
 
@@ -155,6 +159,7 @@ def _train(args: argparse.Namespace) -> int:
                 print(f"{terminal_text(name.removeprefix('val_'), limit=60):24}  {100 * score:6.2f} %")
         for path in sorted(out.iterdir()):
             print(f"  {terminal_text(path)}")
+        say_next(in_shell("vig-pyg", "segment", "predict", out, "IMAGES"))
     return 0
 
 
@@ -221,6 +226,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         write_file(args.json, json_text(content) + "\n", overwrite=args.overwrite)
     if args.csv is not None:
         write_file(args.csv, as_csv(("label", "class", "pixels", "iou"), shown), overwrite=args.overwrite)
+    say_next(in_shell("vig-pyg", "segment", "predict", args.model, "IMAGES"))
 
 
 def _print_scores(scores: SegmentationScores, rows: list[tuple[int, str, int, float]]) -> None:
@@ -250,4 +256,6 @@ def _predict(args: argparse.Namespace) -> int:
     with tqdm(total=len(paths), unit="image", disable=True if args.quiet else None, leave=False) as bar:
         found = predict(run, paths, args.out, how=how, rle=args.rle, device=where, progress=bar.update)
     print(f"{found.count} images, in {terminal_text(args.out)}")
-    return say_broken(found.broken, len(paths))
+    status = say_broken(found.broken, len(paths))
+    say_next(in_shell("vig-pyg", "graph", args.model, paths[0], "--out", "graph.html"))
+    return status

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg._io.text import terminal_text
+from vig_pyg.cli._options import in_shell, say_next
 from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._train_flags import DATA, TrainFlags, add_run_flags, network_flags, read_flags, stopped
 
@@ -24,8 +25,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         commands: The subparsers of `vig-pyg`.
 
     Example:
-        >>> from vig_pyg.cli import _Parser
-        >>> add(_Parser().add_subparsers())
+        >>> from vig_pyg.cli._parser import Parser
+        >>> add(Parser().add_subparsers())
     """
     commands.add_parser("train", help=ABOUT, raw=True).set_defaults(run=run, make_parser=make_parser)
 
@@ -112,6 +113,8 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         print(f"\nValidation accuracy: {100 * kept['val_accuracy']:.2f} %")
         for path in sorted(out.iterdir()):
             print(f"  {terminal_text(path)}")
+        see = in_shell("vig-pyg", "graph", out, "IMAGE", "--out", "graph.html")
+        say_next(in_shell("vig-pyg", "predict", out, "IMAGES"), see)
     return 0
 
 

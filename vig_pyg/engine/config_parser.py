@@ -111,6 +111,10 @@ class ConfigParser(ArgumentParser):
         if unknown := re.match(r"unrecognized arguments: --(\S+)", message.replace("=", " ")):
             known = [_dashed(option) for action in self._actions for option in action.option_strings]
             return f"Unknown flag {nearest('--' + _dashed(unknown[1]), known)}: see {self.prog} --help."
+        if stray := re.match(r"unrecognized arguments: (\S+)", message):
+            return f"Unexpected argument {stray[1]!r}: every value follows its flag; see {self.prog} --help."
+        if lacking := re.match(r"argument --(\S+): expected (.*argument.*)", message):
+            return f"--{_dashed(lacking[1])} needs a value ({lacking[2]} expected): see {self.prog} --help."
         key = re.search(r'key "([\w.]+)"', message)
         if key and key[1] in self.checks:
             for flag, value in zip(argv, [*argv[1:], ""], strict=True):

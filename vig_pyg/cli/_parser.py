@@ -1,0 +1,82 @@
+"""The parser of the command line, with error messages of one line that suggest what was probably meant."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from vig_pyg._io.schema import nearest
+from vig_pyg._io.text import terminal_text
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that knows no abbreviated flags, and whose messages escape the arguments.
+
+    Args:
+        raw: If true, all arguments are stored unparsed in `argv`; the command parses them itself when it runs, with
+            flags from a configuration.
+    """
+
+    def __init__(self, *, raw: bool = False, **options: Any) -> None:
+        super().__init__(**{"add_help": not raw, "allow_abbrev": False, **options})
+        self.raw = raw
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if not self.raw:
+            self._check_flags(args)
+            found, unknown = super().parse_known_args(args, namespace)
+            if unknown:  # reported here, because the parser of the command knows its flags
+                self.error(self._unexpected(unknown[0]))
+            return found, []
+        found, _ = super().parse_known_args([], namespace)
+        found.argv = list(args)
+        return found, []
+
+    def _check_flags(self, args: Any) -> None:
+        """Report an unknown flag before a missing argument, which may follow from it."""
+        if self._subparsers is not None:  # the flags after a command are checked by the parser of the command
+            return
+        for word in args if args is not None else []:
+            if word == "--":
+                return
+            if word.startswith("--") and word.partition("=")[0] not in self._option_string_actions:
+                self.error(self._unexpected(word))
+
+    def _unexpected(self, word: str) -> str:
+        if not word.startswith("-"):
+            return f"Unexpected argument {word!r}: put paths together, before or after all options"
+        known = [flag for action in self._actions for flag in action.option_strings]
+        return f"Unknown flag {nearest(word.partition('=')[0], known)}"
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        names = ", ".join(map(str, action.choices))
+        if isinstance(action, argparse._SubParsersAction):
+            self.error(f"Unknown command {nearest(value, list(action.choices))}: choose one of {names}")
+        wrong = nearest(value, list(map(str, action.choices)))
+        raise argparse.ArgumentError(action, f"expected one of {names}, got {wrong}")
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"vig-pyg: {terminal_text(message, limit=2000)}; see {self.prog} --help.\n")
+
+
+class Examples(argparse.RawDescriptionHelpFormatter):
+    """A help formatter that keeps the lines of examples."""
+
+
+def show_help(parser: argparse.ArgumentParser) -> None:
+    """Let a command without a subcommand print its help.
+
+    Args:
+        parser: The parser of the command.
+
+    Example:
+        >>> show_help(parser := Parser(prog="vig-pyg"))
+        >>> parser.parse_args([]).run(None)
+        usage: vig-pyg [-h]
+        <BLANKLINE>
+        options:
+          -h, --help  show this help message and exit
+    """
+    parser.set_defaults(run=lambda _: parser.print_help())
