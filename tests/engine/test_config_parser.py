@@ -119,8 +119,8 @@ def test_flags_are_the_fields_and_values_are_theirs(parser):
         (["--kk", "1"], "Unknown flag '--kk' (did you mean '--k'?): see vig-pyg test --help."),
         (["--zzz=1"], "Unknown flag '--zzz': see vig-pyg test --help."),
         (["--options", "3"], "--options must be a mapping, got '3'."),
-        (["stray"], "unrecognized arguments: stray"),
-        (["--train"], "argument --train: expected one argument"),
+        (["stray"], "Unexpected argument 'stray': every value follows its flag; see vig-pyg test --help."),
+        (["--train"], "--train needs a value (one argument expected): see vig-pyg test --help."),
     ],
 )
 def test_mistakes_are_one_line(parser, argv, said):

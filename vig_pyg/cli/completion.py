@@ -63,9 +63,9 @@ def plain_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         parser: The parser of a command, or of all commands.
 
     Example:
-        >>> parser = argparse.ArgumentParser(prog="a"); flag = parser.add_argument("--b", metavar="FILE")
+        >>> parser = argparse.ArgumentParser(prog="a"); flag = parser.add_argument("--b_c", type=int)
         >>> plain_parser(parser)._actions[-1].option_strings
-        ['--b']
+        ['--b-c']
     """
     plain = argparse.ArgumentParser(prog=parser.prog, description=parser.description, add_help=False)
     source = make() if (make := parser.get_default("make_parser")) else parser
@@ -83,8 +83,6 @@ def plain_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def _add(plain: argparse.ArgumentParser, action: argparse.Action) -> None:
     """Add a flag or an argument, with the way in which a shell completes its value."""
-    import shtab
-
     flags = [re.sub(r"(?<=\w)_", "-", flag) for flag in action.option_strings]
     text = (action.help or "").replace("%", "%%")
     if action.nargs == 0:
@@ -96,4 +94,6 @@ def _add(plain: argparse.ArgumentParser, action: argparse.Action) -> None:
         *(flags or [action.dest]), nargs=action.nargs, choices=choices, metavar=action.metavar, help=text
     )
     if places & FILES:
+        import shtab
+
         made.complete = shtab.DIRECTORY if places <= FOLDERS else shtab.FILE  # type: ignore[attr-defined]
