@@ -186,7 +186,8 @@ def load_weights(
     Args:
         body: The backbone, which is changed in place.
         source: The name of published weights, such as `"imagenet1k"`, any source of `vig_pyg.weights.load_weights`, or
-            `None`, which changes nothing.
+            `None`, which changes nothing. For the later families `"imagenet1k"` selects the averaged weights, with
+            which their authors start detectors and segmentation networks.
         variant: The name or the configuration from which the backbone was created.
         overrides: The options that were changed, which may differ from those of the weights.
 
@@ -196,8 +197,11 @@ def load_weights(
     Example:
         >>> load_weights(build(backbone_config("micro", {})), None, "micro", {})
     """
+    averaged = isinstance(source, str) and source == weights.TAGS[0]
+    if averaged and f"{variant}:{weights.AVERAGED}" in weights.TABLE:
+        source = weights.AVERAGED  # as the authors of the later families do for other tasks
     changed: dict[str, Any] = {"position": "grid", **overrides}
-    if isinstance(source, str) and source in weights.TAGS:
+    if isinstance(source, str) and source in (*weights.TAGS, weights.AVERAGED):
         weights.load_published(body, source, overridden=changed if isinstance(variant, str) else vars(body.config))
     elif source is not None:
         weights.load_weights(body, source, overridden=changed)

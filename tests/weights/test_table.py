@@ -10,18 +10,23 @@ from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights.table import imagenet_categories
 
 MODELS = list(rule.PUBLISHED.values())
+#: Models of the later families with a file whose name is known.
+FAMILY = ["greedyvig_small", "greedyvig_medium", "greedyvig_base", "mobilevig_small"]
+FAMILY += ["mobilevigv2_small", "mobilevigv2_medium", "mobilevigv2_base"]
 
 
 def test_all_seven_have_the_official_file_and_mmpretrains():
-    assert weights.list_weights() == [f"{model}:{tag}" for model in MODELS for tag in weights.TAGS]
+    family = [f"{model}:{tag}" for model in FAMILY for tag in ("imagenet1k", "imagenet1k:ema")]
+    seven = [f"{model}:{tag}" for model in MODELS for tag in weights.TAGS]
+    assert weights.list_weights() == [*seven, *family]
     assert weights.TAGS == ("imagenet1k", "imagenet1k:mmpretrain")
-    for name in weights.list_weights():
+    for name in seven:
         entry = weights.get_weights(name)
         assert entry.name == name and entry.format == ("mmpretrain" if "mmpretrain" in entry.tag else "official")
         assert entry.url.startswith("https://") and entry.url.endswith(entry.file_name)
         assert len(entry.sha256) == 8 and int(entry.sha256, 16)
         assert entry.license == "Apache-2.0" and entry.top1 < entry.top5
-    assert len({entry.file_name for entry in weights.TABLE.values()}) == 14  # the cache has one folder
+    assert len({entry.file_name for entry in weights.TABLE.values()}) == 14 + 7  # the cache has one folder
 
 
 def test_a_model_alone_is_its_official_file():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Self
 
 from vig_pyg._io.dataclass_schema import check_fields
-from vig_pyg._io.schema import Scalar, number, text, whole
+from vig_pyg._io.schema import Scalar, number, positive, text, whole
 from vig_pyg.config_schema import SIDE_LIMIT, check_mean, check_std
 from vig_pyg.engine.config import Share, TrainConfig
 from vig_pyg.preprocess import Statistic
@@ -83,6 +83,14 @@ class ClassificationConfig(TrainConfig):
         drop_path_rate: Stochastic depth probability of the last block; it increases linearly from 0 in the first block.
             `published` means 0.1, or 0.3 for base models.
         weights: Weights to start from: a file, a URL, or the name of published weights such as `pvig_tiny`.
+        teacher: A trained network whose labels the second last layer of the network learns (see `distillation`): a name
+            of timm such as `regnety_160.deit_in1k`, which the later families were trained with, a model folder, or a
+            name of this library. It has the classes of the data. null trains without a teacher.
+        teacher_weights: File with the weights of a teacher that is given by its name, instead of the published ones.
+        distillation: What is learned from the teacher: `hard` its most probable class, as published, or `soft` its
+            probabilities. null means `hard` with a teacher.
+        distillation_alpha: Weight of the loss with the teacher; that with the labels has the rest. 0.5 is published.
+        distillation_tau: Temperature of `soft`.
         label_smoothing: Share of the target that is distributed over all classes; the published value is 0.1.
         class_weights: Weight the loss of each class by the inverse of its number of training images.
         mixup: MixUp alpha; the published value is 0.8, and 0 disables it.
@@ -94,7 +102,7 @@ class ClassificationConfig(TrainConfig):
         augmentation: Random changes of each training image.
 
     Raises:
-        ValueError: If a value is out of its bounds.
+        ValueError: If a value is out of its bounds, or an option of the teacher is given without a teacher.
 
     Example:
         >>> ClassificationConfig(data="images", augmentation=Augmentation(flip=0)).model
@@ -118,6 +126,11 @@ class ClassificationConfig(TrainConfig):
     options: Options = field(default_factory=dict)
     drop_path_rate: Share | Literal["published"] = 0.0
     weights: str | None = None
+    teacher: Annotated[str, text(4_096)] | None = None
+    teacher_weights: str | None = None
+    distillation: Literal["hard", "soft"] | None = None
+    distillation_alpha: Share = 0.5
+    distillation_tau: Annotated[float, positive(1_000)] = 1.0
     label_smoothing: Share = 0.1
     class_weights: bool = False
     mixup: Alpha = 0.0
@@ -128,6 +141,9 @@ class ClassificationConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("teacher_weights", "distillation"):
+            if self.teacher is None and getattr(self, name) is not None:
+                raise ValueError(f"{name}={getattr(self, name)} needs a teacher: pass --teacher too, or leave it out.")
         for name in ("mean", "std"):
             if isinstance(getattr(self, name), tuple):
                 object.__setattr__(self, name, list(getattr(self, name)))  # as a file has it

@@ -20,6 +20,7 @@ from vig_pyg.artifact import write_config
 from vig_pyg.classification._cache import CroppedBefore, as_array, smaller
 from vig_pyg.classification.augment import AugmentedImage
 from vig_pyg.classification.config import Augmentation, ClassificationConfig
+from vig_pyg.classification.distillation import check_student, open_teacher
 from vig_pyg.classification.module import IGNORE, Classifier
 from vig_pyg.classification.plots import draw_confusion
 from vig_pyg.config import ModelConfig, variant_name
@@ -196,7 +197,8 @@ class ImageData(TrainData):
         config = checked(config)
         self.repeats = config.repeats
         counts = torch.bincount(torch.tensor(self.train_set.labels), minlength=len(self.class_names))
-        return Classifier(model, config, num_classes=len(self.class_names), class_counts=counts)
+        teacher = open_teacher(config, self.class_names, self.preprocessing)
+        return Classifier(model, config, num_classes=len(self.class_names), class_counts=counts, teacher=teacher)
 
     def check(self, model: nn.Module, config: TrainConfig, *, world: int) -> None:
         if len(self.class_names) < 2:
@@ -204,6 +206,7 @@ class ImageData(TrainData):
                 f"Training needs images of at least two different classes, got only {', '.join(self.class_names)}."
             )
         config = checked(config)
+        check_student(model, config)
         self.seed, self.repeats = config.seed, config.repeats
         super().check(model, config, world=world)
         each = self.batch_size // (config.accumulate * world)

@@ -21,6 +21,7 @@ from vig_pyg.models.hub import find_folder, is_hub_name
 from vig_pyg.models.read_model import read_model
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights import TABLE, convert, fetch, get_weights, load_weights, unwrap_state_dict
+from vig_pyg.weights._family_files import PAGES
 from vig_pyg.weights.table import IMAGENET, imagenet_categories
 
 _log = logging.getLogger(__name__)
@@ -201,7 +202,9 @@ def _names(model: VisionGNN[Any]) -> list[str]:
 
 def _usual(name: str, model: VisionGNN[Any]) -> Preprocessing:
     """Return the published preprocessing of a model; if there is none, return one that keeps the whole short side."""
-    crop_pct = TABLE[f"{name}:{IMAGENET}"].preprocessing.crop_pct if f"{name}:{IMAGENET}" in TABLE else 1.0
+    later = name.partition("_")[0] in PAGES and not name.endswith("_micro")
+    usual = 0.9 if later else 1.0  # the later families have one crop, also where no file is known
+    crop_pct = TABLE[f"{name}:{IMAGENET}"].preprocessing.crop_pct if f"{name}:{IMAGENET}" in TABLE else usual
     return default_preprocessing(model.config, crop_pct=crop_pct)
 
 

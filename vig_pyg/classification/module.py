@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from vig_pyg.classification.config import ClassificationConfig
+from vig_pyg.classification.distillation import Teacher, distillation_loss
 from vig_pyg.engine.task import Task, exact
 
 #: Label of a padding image.
@@ -23,6 +24,8 @@ class Classifier(Task):
         config: The configuration of the training.
         num_classes: Number of classes; by default `config.num_classes` of the network.
         class_counts: Number of training images of each class, for `config.class_weights`.
+        teacher: A network without gradients, whose labels the second logits of the pair learn (see
+            `vig_pyg.classification.distillation`). It is neither trained nor saved.
 
     Raises:
         ValueError: If `config.class_weights` is true and `class_counts` is missing.
@@ -42,9 +45,12 @@ class Classifier(Task):
         *,
         num_classes: int | None = None,
         class_counts: Tensor | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__(model, config)
         count: int = num_classes if num_classes is not None else model.config.num_classes  # type: ignore[union-attr, assignment]
+        self.config: ClassificationConfig = config
+        self.teacher = [] if teacher is None else [teacher]  # a list, so that it is not part of checkpoints
         self.mix = None
         if config.mixup or config.cutmix:
             self.mix = Mixup(
@@ -74,8 +80,20 @@ class Classifier(Task):
                 raise ValueError(f"mixup and cutmix mix pairs: each process needs an even batch, got {len(images)}.")
             images, labels = self.mix(images, labels)
         out = self(images)
+        if self.teacher:
+            return self._with_teacher(out, images, labels), len(images)
         of_layers = out if isinstance(out, tuple) else (out,)  # a model with `distillation` has two last layers
         return {"loss": torch.stack([self.loss(logits, labels) for logits in of_layers]).mean()}, len(images)
+
+    def _with_teacher(self, out: tuple[Tensor, Tensor], images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        of_labels, alpha = self.loss(out[0], labels), self.config.distillation_alpha
+        of_teacher = distillation_loss(out[1], self.teacher[0](images), self.config)
+        total = (1 - alpha) * of_labels + alpha * of_teacher
+        return {"loss": total, "loss_labels": of_labels, "loss_teacher": of_teacher}
+
+    def on_fit_start(self) -> None:
+        for teacher in self.teacher:
+            teacher.to(self.device)
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()

@@ -21,6 +21,8 @@ FREE = ("num_workers", "evaluate_every")
 CODE = ("options.conv", "options.graph")
 #: The value that can cause a download; it is only downloaded if the user names it.
 DATA = "data"
+#: Values that may be repeated when a run is resumed, unchanged.
+REPEATED = (DATA, "teacher")
 
 
 def network_flags() -> dict[str, str]:
@@ -83,7 +85,7 @@ class TrainFlags:
         from vig_pyg._registry import is_import_path
 
         assert self.resume is not None
-        other = [key for key in self.values if key not in (*FREE, *CODE, DATA)]
+        other = [key for key in self.values if key not in (*FREE, *CODE, *REPEATED)]
         other += [key for key in ("preset", "config", "out") if getattr(self, key) is not None]
         if other:
             short = other[0].removeprefix("options.")
@@ -93,8 +95,9 @@ class TrainFlags:
         if not path.is_file():
             raise FileNotFoundError(f"There is no run to resume at {self.resume}: it has no {name}.")
         values = read_yaml(path)
-        if self.values.get(DATA, values.get(DATA)) != values.get(DATA):
-            raise ValueError(f"--resume keeps all values of the run: {path} has another --{DATA}.")
+        for key in REPEATED:
+            if self.values.get(key, values.get(key)) != values.get(key):
+                raise ValueError(f"--resume keeps all values of the run: {path} has another --{key}.")
         options = values.get("options")
         for key in CODE:
             own = options.get(key.removeprefix("options.")) if isinstance(options, dict) else None

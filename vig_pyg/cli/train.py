@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
@@ -132,7 +133,7 @@ def _config(flags: TrainFlags) -> ClassificationConfig:
         source = flags.resumed_values(CONFIG_YAML)
         import_own(flags.values)
         found = load_config("digits", source)
-        _refuse_downloads(found, flags.resume)
+        _refuse_downloads(found, flags.resume, flags.values)
         return found
     where, values = flags.file_values()
     for given in (values, flags.values):
@@ -143,7 +144,7 @@ def _config(flags: TrainFlags) -> ClassificationConfig:
     return load_config(preset, (where, values), ("the command line", flags.values))
 
 
-def _refuse_downloads(config: ClassificationConfig, folder: Path) -> None:
+def _refuse_downloads(config: ClassificationConfig, folder: Path, given: Mapping[str, Any]) -> None:
     """Raise an error if an untrusted run folder would cause a download; only values on the command line may do so."""
     from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.run import CONFIG_YAML
@@ -151,6 +152,12 @@ def _refuse_downloads(config: ClassificationConfig, folder: Path) -> None:
     again = f"To download it, start a new run: vig-pyg train --config {folder / CONFIG_YAML} --out NEW."
     if config.weights and "://" in config.weights and not (folder / LAST).exists():
         raise ValueError(f"{folder / CONFIG_YAML} starts from weights at {config.weights}. {again}")
+    named = config.teacher is not None and not Path(config.teacher).is_dir() and config.teacher_weights is None
+    if named and "teacher" not in given:
+        raise ValueError(
+            f"{folder / CONFIG_YAML} names the teacher {config.teacher}, whose weights may be downloaded. To allow "
+            f"this, repeat it: vig-pyg train --resume {folder} --teacher {config.teacher}"
+        )
     files = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}.get(config.data)
     if files is not None and not (Path(config.root) / files).is_dir():
         raise FileNotFoundError(f"{folder / CONFIG_YAML} names {config.data}, which is not in {config.root}. {again}")

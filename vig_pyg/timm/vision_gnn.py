@@ -20,7 +20,7 @@ from vig_pyg.interchange import from_timm, pretrained_config
 from vig_pyg.timm.checkpoint_filter import checkpoint_filter_fn
 from vig_pyg.timm.contract import GraphFeatures, TimmContract, TimmPyramidViG, TimmViG
 from vig_pyg.timm.family import TimmGreedyViG, TimmMobileViG, TimmMobileViGv2, TimmWiGNet
-from vig_pyg.weights import TABLE, Weights, download
+from vig_pyg.weights import AVERAGED, TABLE, Weights, download
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def register() -> list[str]:
 def _cfgs(name: str) -> dict[str, Any]:
     """Describe each weight file of a model, the official one first; without files, describe only the images."""
     config = variant_config(name)
-    entries = [entry for entry in TABLE.values() if entry.model == name]
+    entries = [entry for entry in TABLE.values() if entry.model == name and entry.tag != AVERAGED]
     if not entries:
         return {name: _cfg(config)}
     return {f"{name}.{entry.tag.replace(':', '_')}": _cfg(config, entry) for entry in entries}

@@ -6,6 +6,7 @@ from vig_pyg.checkpoints.read import WRAPPERS, read_state, unwrap_state_dict
 from vig_pyg.weights.download import cache_folder, download
 from vig_pyg.weights.load import Source, fetch, load_published, load_weights
 from vig_pyg.weights.table import (
+    AVERAGED,
     TABLE,
     TAGS,
     ModelWeights,
@@ -23,6 +24,7 @@ from vig_pyg.weights.table import (
 )
 
 __all__ = [
+    "AVERAGED",
     "TABLE",
     "TAGS",
     "WRAPPERS",

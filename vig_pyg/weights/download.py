@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import tempfile
@@ -17,6 +18,8 @@ import torch
 from tqdm import tqdm
 
 from vig_pyg.weights.table import TABLE, Weights
+
+_log = logging.getLogger(__name__)
 
 #: Environment variable with the cache folder of this library; the default is the folder of torch.hub.
 HOME = "VIG_PYG_HOME"
@@ -53,13 +56,14 @@ def download(source: Weights | str, *, folder: str | Path | None = None, progres
         progress: If true, a progress bar is shown.
 
     Returns:
-        The path of the file in the cache. If the hash is known, the file has this hash.
+        The path of the file in the cache. If the hash is known, the file has this hash; if only the size is known, it
+        has this size, and a warning in the log has the hash.
 
     Raises:
         ConnectionError: If the file cannot be downloaded. The message states the URL, the hash, and the path at which a
             copy can be placed by hand.
-        ValueError: If the downloaded file has another hash, in which case it is removed, or if the URL is neither
-            https nor http.
+        ValueError: If the downloaded file has another hash or size, in which case it is removed, or if the URL is
+            neither https nor http.
 
     Example:
         >>> from vig_pyg.weights import ViG_Ti_Weights
@@ -77,10 +81,11 @@ def download(source: Weights | str, *, folder: str | Path | None = None, progres
         raise ValueError(f"Expected a URL that starts with https:// or http://, got {url}: pass a file by its path.")
     wrong = ""
     if path.is_file():
-        digest = _sha256(path)
-        if digest.startswith(sha256):
+        digest = _sha256(path) if sha256 else ""
+        if digest.startswith(sha256) and not _size_fault(source, path):
             return path
-        wrong = f" The existing file had the SHA-256 {digest[:12]}... and was removed."
+        found = f"the SHA-256 {digest[:12]}..." if sha256 else f"{path.stat().st_size} bytes"
+        wrong = f" The existing file had {found} and was removed."
         path.unlink()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +100,24 @@ def download(source: Weights | str, *, folder: str | Path | None = None, progres
             f"The file from {url} has the SHA-256 {digest[:12]}..., expected {sha256}...: it is damaged or another "
             f"file, and was not saved. Try again, or put the right file at {path}."
         )
+    if isinstance(source, Weights) and not sha256:
+        if fault := _size_fault(source, path):
+            path.unlink()
+            raise ValueError(f"The file from {url} has {fault}: it is damaged or another file, and was not saved.")
+        _log.warning(
+            "No hash of %s was published, so only its size was compared. Its SHA-256 is %s: compare it with that of "
+            "another copy.",
+            url, digest,
+        )  # fmt: skip
     return path
+
+
+def _size_fault(source: Weights | str, path: Path) -> str:
+    """Return what is wrong with the size of a file; the published sizes are rounded to three digits."""
+    if not isinstance(source, Weights) or not source.megabytes:
+        return ""
+    found = path.stat().st_size / 1e6
+    return "" if abs(found / source.megabytes - 1) < 0.01 else f"{found:.1f} MB, expected {source.megabytes:g} MB"
 
 
 class _FromServerToServer(HTTPRedirectHandler):

@@ -13,7 +13,7 @@ from vig_pyg.checkpoints.metadata import describe
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import variant_config, variant_name
 from vig_pyg.weights.download import download
-from vig_pyg.weights.table import TABLE, Weights, get_weights
+from vig_pyg.weights.table import AVERAGED, IMAGENET, TABLE, Weights, get_weights
 
 Source = str | Path | Weights | Mapping[str, Any]
 
@@ -75,8 +75,9 @@ def load_published(
     """Load published weights into a model of the same variant, and set its preprocessing and class names.
 
     Args:
-        model: A `ViG` or `PyramidViG`.
-        weights: An entry of the table, or the tag of one: `"imagenet1k"` or `"imagenet1k:mmpretrain"`.
+        model: A model of this library.
+        weights: An entry of the table, or the tag of one: `"imagenet1k"`, `"imagenet1k:mmpretrain"`, or for the later
+            families `"imagenet1k:ema"`.
         on_mismatch: As for `load_weights`. All options are recorded with published weights.
         overridden: As for `load_weights`.
 
@@ -122,7 +123,7 @@ def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, A
     if isinstance(source, Mapping):
         return "a state dict", source
     if isinstance(source, Weights):
-        return source.name, read_state(download(source, progress=progress))
+        return source.name, _part_of(source, read_state(download(source, progress=progress)))
     if not isinstance(source, (str, Path)):
         raise TypeError(
             f"Expected a path, a URL, a state dict, or published weights, got a {type(source).__name__}"
@@ -139,6 +140,16 @@ def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, A
     except ValueError:
         path.unlink(missing_ok=True)  # an unreadable file must not stay in the cache, as its hash was not verified
         raise
+
+
+def _part_of(entry: Weights, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a file that an entry of the table names; a file without parts is the only part."""
+    part = state.get(entry.part) if entry.part else state
+    if isinstance(part, Mapping):
+        return part
+    if entry.tag == AVERAGED:
+        raise ValueError(f"{entry.file_name} has no {entry.part!r}: choose {entry.model}:{IMAGENET}.")
+    return state
 
 
 def _known(source: Source) -> dict[str, Any] | None:

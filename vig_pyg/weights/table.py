@@ -9,8 +9,13 @@ from typing import Any, NamedTuple
 
 from vig_pyg.checkpoints.formats import Format
 from vig_pyg.preprocess import Preprocessing
+from vig_pyg.weights._family_files import FILES, PAGES
 
 IMAGENET = "imagenet1k"
+#: The tag of the averaged weights in the files of the later families, with which detectors and segmentation networks
+#: start.
+AVERAGED = f"{IMAGENET}:ema"
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _OFFICIAL = "https://github.com/huawei-noah/Efficient-AI-Backbones/releases/download"
 _OFFICIAL_CODE = "https://github.com/huawei-noah/Efficient-AI-Backbones"
 _MMPRETRAIN_CODE = "https://github.com/open-mmlab/mmpretrain"
@@ -23,16 +28,21 @@ class Weights:
 
     Args:
         model: Name of the model for `create_model`.
-        tag: `"imagenet1k"` for the official file, or `"imagenet1k:mmpretrain"` for its conversion by mmpretrain.
+        tag: `"imagenet1k"` for the official file, `"imagenet1k:mmpretrain"` for its conversion by mmpretrain, or
+            `"imagenet1k:ema"` for the averaged weights in the file of a later family.
         format: Format of the keys: `"native"`, `"official"` or `"mmpretrain"`.
         url: Download URL.
-        sha256: The first hexadecimal digits of the SHA-256 of the file, as published.
+        sha256: The first hexadecimal digits of the SHA-256 of the file, as published; empty if none was published.
         preprocessing: The preprocessing with which the model was evaluated; a callable from an image to a tensor.
-        top1: Published top-1 accuracy on ImageNet-1k in percent, from the model table of mmpretrain.
-        top5: Published top-5 accuracy on ImageNet-1k in percent, from the same table.
+        top1: Published top-1 accuracy on ImageNet-1k in percent, for ViG from the model table of mmpretrain; `None` if
+            it is not known.
+        top5: Published top-5 accuracy, likewise.
         params: Number of trainable parameters in millions, without the constant position tables.
         gmacs: Multiply-accumulates for one image of 224 x 224 pixels, in billions.
         license: License of the repository that publishes the file.
+        part: Name of the state dict in the file, if it has several; by default the usual one.
+        megabytes: Size of the file in millions of bytes, as published and rounded; 0 if unknown.
+        code: Repository of the published code.
 
     Example:
         >>> get_weights("pvig_small").preprocessing.resize_size
@@ -45,11 +55,14 @@ class Weights:
     url: str
     sha256: str
     preprocessing: Preprocessing
-    top1: float
-    top5: float
+    top1: float | None
+    top5: float | None
     params: float
     gmacs: float
     license: str = "Apache-2.0"
+    part: str = ""
+    megabytes: float = 0
+    code: str = _OFFICIAL_CODE
 
     @property
     def name(self) -> str:
@@ -68,12 +81,13 @@ class Weights:
     @property
     def meta(self) -> dict[str, Any]:
         """The metadata under the names of torchvision: categories, number of parameters, metrics, and source."""
+        scores = {"acc@1": self.top1, "acc@5": self.top5}
         return {
             "categories": self.categories,
             "num_params": round(1e6 * self.params),
-            "metrics": {"ImageNet-1K": {"acc@1": self.top1, "acc@5": self.top5}},
+            "metrics": {"ImageNet-1K": {name: score for name, score in scores.items() if score is not None}},
             "gmacs": self.gmacs,
-            "source": _MMPRETRAIN_CODE if self.format == "mmpretrain" else _OFFICIAL_CODE,
+            "source": _MMPRETRAIN_CODE if self.format == "mmpretrain" else self.code,
             "license": self.license,
         }
 
@@ -131,8 +145,28 @@ def _entries() -> Iterator[Weights]:
             )
 
 
+def _family_entries() -> Iterator[Weights]:
+    for model, file in FILES.items():
+        for tag, part in ((IMAGENET, "state_dict"), (AVERAGED, "state_dict_ema")):
+            yield Weights(
+                model=model,
+                tag=tag,
+                format="official",
+                url=file.url,
+                sha256=file.sha256,
+                preprocessing=Preprocessing(image_size=224, crop_pct=0.9, mean=_MEAN, std=_STD),
+                top1=file.top1 if tag == IMAGENET else None,
+                top5=None,
+                params=file.params,
+                gmacs=file.gmacs,
+                part=part,
+                megabytes=file.megabytes,
+                code=file.code,
+            )
+
+
 #: All published weights, by name.
-TABLE: dict[str, Weights] = {entry.name: entry for entry in _entries()}
+TABLE: dict[str, Weights] = {entry.name: entry for entry in (*_entries(), *_family_entries())}
 
 
 class ModelWeights(NamedTuple):
@@ -198,7 +232,13 @@ def get_weights(name: str) -> Weights:
     """
     entry = TABLE.get(name) or TABLE.get(f"{name}:{IMAGENET}")
     if entry is None:
-        models = ", ".join(_ROWS)
+        models = ", ".join((*_ROWS, *FILES))
+        if (page := PAGES.get(name.partition("_")[0])) and not name.startswith(tuple(FILES)):
+            raise ValueError(
+                f"The file with the weights {name!r} is not known to this library, so it is not downloaded: the "
+                f"authors' page is {page}. Download a file there, and load it by its path with "
+                f"vig_pyg.weights.load_weights(model, path). Files of {', '.join(FILES)} are known."
+            )
         raise ValueError(
             f"There are no published weights {name!r}: choose {IMAGENET} or {IMAGENET}:mmpretrain of {models}, "
             f"for example get_weights('pvig_small:{IMAGENET}')."
