@@ -29,9 +29,9 @@ class HybridViGConfig(ModelConfig):
         graph_scale: Initial value of the layer scale in graph blocks (see `LayerScale`), or `None` for none.
         layer_scale: Initial value of the layer scale in convolutional blocks; the published value is 1e-5.
         distillation: If true, the classifier has two last layers, one of which the authors trained with the labels of a
-            teacher. Training then returns a pair of logits; the trainer of this library gives the second one to a
-            teacher, or averages the losses of both if there is no teacher. By default there is one last layer; published weights are loaded into it as the
-            mean of their two layers.
+            teacher. Training then returns a pair of logits. The trainer of this library compares the second ones with a
+            teacher, or averages the losses of both without a teacher. By default there is one last layer; published
+            weights are loaded into it as the mean of their two layers.
         graph: As for `ModelConfig`; `None` means `"knn"`.
         image_size: Side length of a square image in pixels. Images of other sizes are accepted.
         patch_size: Side length in pixels of a patch of the first stage, a power of two; the published value is 4.
