@@ -14,7 +14,7 @@ from tests.images import scene
 from vig_pyg import ViGConfig, create_model, list_models, register_model
 from vig_pyg.config import MODELS
 from vig_pyg.timm import register, vision_gnn
-from vig_pyg.weights import TABLE, convert
+from vig_pyg.weights import AVERAGED, TABLE, convert
 
 
 @pytest.fixture(params=["vig_micro", "pvig_micro"])
@@ -43,19 +43,24 @@ def test_a_model_of_one_s_own_can_be_registered_later():
         vision_gnn.default_cfgs.pop("vig_own")
 
 
-@pytest.mark.parametrize("entry", TABLE.values(), ids=TABLE)
+OF_TIMM = {name: entry for name, entry in TABLE.items() if entry.tag != AVERAGED}
+
+
+@pytest.mark.parametrize("entry", OF_TIMM.values(), ids=OF_TIMM)
 def test_the_table_of_weights_is_timm_s_too(entry):
     cfg = get_pretrained_cfg(f"{entry.model}.{entry.tag.replace(':', '_')}")
     images = entry.preprocessing
     assert (cfg.url, cfg.license, cfg.num_classes) == (entry.url, "apache-2.0", 1000)
     assert (cfg.input_size, cfg.crop_pct, cfg.interpolation) == ((3, 224, 224), images.crop_pct, "bicubic")
-    assert (cfg.mean, cfg.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    assert cfg.pool_size == ((7, 7) if entry.model.startswith("pvig") else (14, 14))
+    of_colors = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    is_vig = entry.model.startswith(("vig", "pvig"))
+    assert (cfg.mean, cfg.std) == (((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)) if is_vig else of_colors)
+    assert cfg.pool_size == ((14, 14) if entry.model.startswith("vig") else (7, 7))
     official = get_pretrained_cfg(entry.model)
     assert official.url == TABLE[f"{entry.model}:imagenet1k"].url
 
 
-@pytest.mark.parametrize("model", ["pvig_small", "pvig_base"])
+@pytest.mark.parametrize("model", ["pvig_small", "pvig_base", "greedyvig_small"])
 def test_timm_s_transform_is_our_preprocessing(model):
     transform = create_transform(**resolve_data_config(pretrained_cfg=get_pretrained_cfg(model).to_dict()))
     image = Image.fromarray(scene(300, 260))
