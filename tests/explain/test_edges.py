@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from tests.explain.common import image_and_graphs, model_of
+from vig_pyg import vig_micro
 from vig_pyg.explain import draw_all
 
 
@@ -79,3 +80,11 @@ def test_lines_are_visible_on_every_image(light, nearest):
         outlined = bool(lines.get_path_effects())
         contrast = max(abs(1 - paper), abs(drawn - paper).max()) if outlined else abs(drawn - paper).max()
         assert contrast > 0.15
+
+
+@pytest.mark.parametrize("layer", [0, 1, -1, -2])
+def test_the_title_names_the_index_that_was_passed_and_the_number_of_the_layer(layer):
+    graphs = vig_micro().eval().graphs(torch.rand(1, 3, 32, 32))
+    index = layer % len(graphs)
+    title = draw_all(torch.rand(3, 32, 32), graphs, layer=layer).axes[0].get_title()
+    assert title.startswith(f"graphs[{index}], layer {index + 1}: ")

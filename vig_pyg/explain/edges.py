@@ -67,7 +67,8 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
         drawn.set_path_effects(outlined(2.6))
     axes.add_collection(drawn)
     few = "" if nearest is None else f", {nearest} nearest only"
-    axes.set_title(f"{layer_title(graph, layer)}{few}: {len(lines)} edges", fontsize=10)
+    # the index is that of the argument, and the number is that of the other figures and of the page
+    axes.set_title(f"graphs[{layer}], {layer_title(graph, layer)}{few}: {len(lines)} edges", fontsize=10)
     return fig
 
 

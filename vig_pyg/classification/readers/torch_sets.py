@@ -7,6 +7,7 @@ import os
 import tempfile
 from contextlib import suppress
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,11 @@ def load_torch(name: str, split: str, root: str | Path, *, download: bool = True
             return load(False)  # another process has downloaded the files in the meantime
         try:
             return load(True)
-        except (RuntimeError, OSError) as error:
-            raise ConnectionError(f"{missing}, and cannot be downloaded ({error}): put its files there.") from error
+        except (RuntimeError, OSError, HTTPException) as error:
+            raise ConnectionError(
+                f"{missing}, and cannot be downloaded ({error or type(error).__name__}): check the network, or "
+                "download it on another machine and copy its folder there, or pass another --root."
+            ) from error
 
 
 def _samples(name: str, data: Any) -> Part:
