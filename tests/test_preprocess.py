@@ -102,3 +102,14 @@ def test_numbers_for_other_channels_are_refused(wrong):
         ValueError, match=r"(mean|std) must be one (positive )?number, or one for each of the 3 channels"
     ):
         Preprocessing(image_size=8, **wrong)
+
+
+@pytest.mark.parametrize("name", ["mean", "std"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), "a", None, True])
+@pytest.mark.parametrize("place", [None, 0, 1, 2])
+def test_a_statistic_that_is_no_finite_number_is_refused(name, bad, place):
+    numbers = [0.5, 0.5, 0.5]
+    if place is not None:
+        numbers[place] = bad
+    with pytest.raises(ValueError, match=f"{name} must be one "):
+        Preprocessing(image_size=8, **{name: bad if place is None else tuple(numbers)})

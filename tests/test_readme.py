@@ -83,11 +83,11 @@ def test_the_table_of_weights_is_that_of_the_package():
 
 @each_document
 def test_commands_exist(path):
-    from vig_pyg.cli import _parser
+    from vig_pyg.cli import make_parser
 
     lines = path.read_text().replace("\\\n", " ")
     for line in re.findall(r"^(?:uv run|torchrun .*--no-python) vig-pyg ([^#\n]*[^#\n\s])", lines, flags=re.MULTILINE):
-        args = _parser().parse_args(shlex.split(line))
+        args = make_parser().parse_args(shlex.split(line))
         assert callable(args.run)
         if hasattr(args, "make_parser"):  # flags that are made when the command runs
             args.make_parser().parse_flags(args.argv)

@@ -67,6 +67,10 @@ def of_channels(value: Statistic, image: Tensor) -> float | Tensor:
     return image.new_tensor(value)[:, None, None] if isinstance(value, tuple) else value
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """Converts an image into a normalized tensor.
@@ -88,7 +92,7 @@ class Preprocessing:
 
     Raises:
         ValueError: If `in_channels` or `image_size` is below 1, `crop_pct` is not in (0, 1], `std` is not positive, or
-            `mean` or `std` has numbers for another number of channels.
+            `mean` or `std` is not finite, or has numbers for another number of channels.
 
     Example:
         >>> Preprocessing(image_size=32)(Image.new("L", (40, 60))).shape
@@ -111,9 +115,10 @@ class Preprocessing:
         for name in ("mean", "std"):
             value = getattr(self, name)
             numbers = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-            if len(numbers) not in (1, self.in_channels) or (name == "std" and not min(numbers) > 0):
+            finite = all(_is_number(number) and (name == "mean" or number > 0) for number in numbers)
+            if len(numbers) not in (1, self.in_channels) or not finite:
                 kind = "positive number" if name == "std" else "number"
-                got = value if len(numbers) <= 8 else f"{len(numbers)} numbers"
+                got = repr(value) if len(numbers) <= 8 else f"{len(numbers)} numbers"
                 raise ValueError(
                     f"{name} must be one {kind}, or one for each of the {self.in_channels} channels, got {got}."
                 )

@@ -3,7 +3,7 @@ import torch
 from torch_geometric import EdgeIndex
 
 from vig_pyg import DilatedKNN, PyramidViG, ViG
-from vig_pyg.graph import GRAPHS, Reuse, resolve_graph, sound_edges
+from vig_pyg.graph import GRAPHS, GridGraph, Reuse, resolve_graph, sound_edges
 from vig_pyg.graph.resolver import is_own
 from vig_pyg.testing import assert_parameters_get_gradients
 
@@ -48,6 +48,13 @@ def test_an_unknown_name_lists_the_valid_ones():
         ViG("micro", graph="kn")
     with pytest.raises(TypeError, match=r"graph must be a name or a callable \(k, dilation\) -> builder, got 3"):
         ViG("micro", graph=3)
+
+
+def test_a_builder_in_place_of_its_factory_is_named():
+    with pytest.raises(TypeError, match=r"got the builder DilatedKNN.* itself: pass DilatedKNN, or a function"):
+        ViG("micro", graph=DilatedKNN(3))
+    with pytest.raises(TypeError, match=r"got the builder GridGraph.* itself: pass GridGraph"):
+        PyramidViG("micro", graph=["axial", None, "knn", GridGraph()])
 
 
 def test_options_of_the_search_are_refused_beside_another_graph():

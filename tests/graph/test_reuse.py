@@ -166,5 +166,17 @@ def test_one_means_that_all_build():
 def test_bad_options_are_refused():
     with pytest.raises(ValueError, match="every must be at least 1, got 0"):
         Reuse(DilatedKNN, every=0)
-    with pytest.raises(TypeError, match="callable"):
-        Reuse("knn", every=2)
+    with pytest.raises(TypeError, match="a name or a callable"):
+        Reuse(3, every=2)
+    with pytest.raises(ValueError, match="Unknown graph 'kn'"):
+        Reuse("kn", every=2)
+
+
+def test_a_name_is_that_of_the_model():
+    model = ViG("micro", graph=Reuse("knn", every=2), k=3)
+    assert [grapher.graph.builds for grapher in model.graphers()] == [True, False, True, False]
+    assert all(grapher.graph.builder.k == 3 for grapher in model.graphers())
+    mixed = PyramidViG("micro", graph=["axial", "axial", Reuse("grid", every=2), "knn"])
+    assert any(
+        str(grapher.graph.builder) == "GridGraph()" for grapher in mixed.graphers() if hasattr(grapher.graph, "builder")
+    )

@@ -150,7 +150,7 @@ def resolve_graph(graph: str | GraphFactory | None, *, knn: GraphFactory = Dilat
 
     Raises:
         ValueError: If the name is unknown.
-        TypeError: If `graph` is neither a name nor callable.
+        TypeError: If `graph` is neither a name nor callable, or is a builder instead of a factory.
 
     Example:
         >>> resolve_graph("axial")(9, 1)
@@ -160,10 +160,13 @@ def resolve_graph(graph: str | GraphFactory | None, *, knn: GraphFactory = Dilat
         return knn
     if isinstance(graph, str):
         return resolve_graph(GRAPHS.resolve(graph), knn=knn)
-    if isinstance(graph, Reuse):
-        return graph.fresh()
-    if isinstance(graph, Lookahead):
+    if isinstance(graph, Reuse | Lookahead):
         return graph.fresh(resolve_graph(graph.factory, knn=knn))
+    if isinstance(graph, nn.Module):
+        raise TypeError(
+            f"graph must be a name or a callable (k, dilation) -> builder, got the builder {graph!r} itself: pass "
+            f"{type(graph).__name__}, or a function that creates one, such as lambda k, dilation: ..."
+        )
     if not callable(graph):
         raise TypeError(f"graph must be a name or a callable (k, dilation) -> builder, got {graph!r}.")
     return graph

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph.contract import Builder, GraphFactory
 from vig_pyg.graph.edge_attr import Edges
+from vig_pyg.graph.registry import GRAPHS
 from vig_pyg.ops import is_open
 
 
@@ -23,40 +24,52 @@ class Reuse:
     another pass, and they are freed after it.
 
     Args:
-        factory: Factory of the builders, which is called with `k` and `dilation`.
+        factory: Name or factory of the builders, which is called with `k` and `dilation`. `"knn"` is the search with
+            the options of the model.
         every: The period n, at least 1; 1 means that every Grapher builds its own graph.
 
     Raises:
-        ValueError: If `every` is below 1.
-        TypeError: If `factory` is not callable.
+        ValueError: If `every` is below 1, or the name is unknown.
+        TypeError: If `factory` is neither a name nor callable.
 
     Example:
-        >>> from vig_pyg import DilatedKNN, ViG
-        >>> model = ViG("micro", graph=Reuse(DilatedKNN, every=2))
+        >>> from vig_pyg import ViG
+        >>> model = ViG("micro", graph=Reuse("knn", every=2))
         >>> [grapher.graph.builds for grapher in model.graphers()]
         [True, False, True, False]
     """
 
-    def __init__(self, factory: GraphFactory, *, every: int) -> None:
+    def __init__(self, factory: str | GraphFactory, *, every: int) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1, got {every}.")
-        if not callable(factory):
-            raise TypeError(f"Reuse needs a callable (k, dilation) -> builder, got {factory!r}.")
+        if isinstance(factory, str):
+            GRAPHS.resolve(factory)
+        elif not callable(factory):
+            raise TypeError(f"Reuse needs a name or a callable (k, dilation) -> builder, got {factory!r}.")
         self.factory = factory
         self.every = every
         self._count = 0
         self._group = object()
 
-    def fresh(self) -> Reuse:
-        """Return a copy whose count starts at the first Grapher; each model needs its own copy."""
-        return Reuse(self.factory, every=self.every)
+    def fresh(self, factory: GraphFactory) -> Reuse:
+        """Return a copy with another factory, whose count starts at the first Grapher; each model needs its own copy.
+
+        Args:
+            factory: The factory that the name of this one refers to in the model.
+
+        Example:
+            >>> Reuse("knn", every=2).fresh(lambda k, dilation: None).every
+            2
+        """
+        return Reuse(factory, every=self.every)
 
     def __call__(self, k: int, dilation: int) -> Reused:
         builds = self._count % self.every == 0
         if builds:
             self._group = object()
         self._count += 1
-        return Reused(self.factory(k, dilation), builds=builds, group=self._group)
+        factory = GRAPHS.resolve(self.factory) if isinstance(self.factory, str) else self.factory
+        return Reused(factory(k, dilation), builds=builds, group=self._group)
 
     def __repr__(self) -> str:
         return f"Reuse({self.factory!r}, every={self.every})"
