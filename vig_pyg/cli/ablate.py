@@ -138,8 +138,9 @@ def _ablate(
     data = load_data(config)
     make_model(config.model, {**config.options, "drop_path_rate": config.drop_path_rate}, data, seed=config.seed)
     out = out or Path("runs") / f"ablation-{Path(data.title).name or 'data'}"
+    what = f"Comparing {len(variants)} variants" if len(variants) > 1 else "Training the only variant"
     print(
-        f"Comparing {len(variants)} variants of {config.model} on {terminal_text(data.title)} with {seeds} seeds, "
+        f"{what} of {config.model} on {terminal_text(data.title)} with {seeds} seeds, "
         f"{config.epochs} epochs each. Folder: {terminal_text(out)}",
         flush=True,
     )
