@@ -129,3 +129,23 @@ def test_without_the_compiled_packages_everything_but_their_engine_works():
     assert len(lines) == 3
     for line in lines:
         assert 'needs torch_cluster, but knn_engine="auto" and "dense"' in line and "(extra cluster): " in line
+
+
+ONLY_CORE = """
+import sys
+sys.modules.update(dict.fromkeys(sys.argv[1].split(",")))  # importing them fails, and find_spec finds nothing
+from vig_pyg.cli import main
+for arguments in ([], ["doctor"], ["models"], ["convert", "missing.pth", "b.safetensors"]):
+    print(arguments, main(arguments), file=sys.stderr)
+"""
+
+
+def test_the_command_line_starts_with_the_core_alone(tmp_path):
+    """The packages of all extras are hidden; `convert` ends with a user's error, not with a traceback."""
+    extras = "yaml,lightning,torchmetrics,sklearn,scipy,safetensors,rich,jsonargparse,timm,huggingface_hub,filelock"
+    more = "matplotlib,captum,onnx,onnxscript,onnxruntime,skimage,pycocotools,datasets,shtab,tensorboard"
+    done = subprocess.run(
+        [sys.executable, "-c", ONLY_CORE, f"{extras},{more},torch_cluster"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert "Traceback" not in done.stderr and done.returncode == 0, done.stderr
+    assert "[] 0" in done.stderr and "['doctor'] 0" in done.stderr and "['models'] 0" in done.stderr

@@ -62,7 +62,7 @@ def test_the_loss_is_that_of_deit(kind, alpha, mix):
     values = {
         "distillation": kind,
         "distillation_alpha": alpha,
-        "distillation_tau": 2.0,
+        "distillation_tau": 2.0 if kind == "soft" else 1.0,
         "mixup": mix,
         "label_smoothing": 0.1,
     }
@@ -152,11 +152,33 @@ def test_one_last_layer_is_refused(images, folder, tmp_path, model, options, mes
         ({"teacher": "t", "distillation": "medium"}, "distillation must be one of hard, soft"),
         ({"teacher": "t", "distillation_alpha": 2}, "distillation_alpha"),
         ({"teacher": "t", "distillation_tau": 0}, "distillation_tau"),
+        ({"distillation_alpha": 0.9}, "distillation_alpha=0.9 needs a teacher"),
+        ({"distillation_tau": 3.0}, "distillation_tau=3.0 is an option of distillation=soft"),
+        ({"teacher": "t", "distillation_tau": 3.0}, "distillation_tau=3.0 is an option of distillation=soft"),
+        ({"teacher": ""}, "teacher is empty"),
+        ({"teacher": " "}, "teacher is empty"),
     ],
 )
 def test_wrong_values_are_named(values, message):
     with pytest.raises(ValueError, match=message):
         load_config("scratch", ("test", {"data": "images", **values}))
+
+
+def test_an_unknown_tag_of_timm_is_named():
+    with pytest.raises(ValueError, match=r"timm cannot create teacher=resnet18.nosuch: .*nosuch"):
+        open_teacher(ClassificationConfig(teacher="resnet18.nosuch"), ["a"], Preprocessing(image_size=32))
+
+
+def test_a_teacher_with_damaged_weights_is_refused(tmp_path):
+    import timm
+
+    state = timm.create_model("resnet10t", num_classes=2).state_dict()
+    torch.save(
+        {key: one * float("nan") if one.is_floating_point() else one for key, one in state.items()}, tmp_path / "t.pth"
+    )
+    config = ClassificationConfig(teacher="resnet10t", teacher_weights=str(tmp_path / "t.pth"))
+    with pytest.raises(ValueError, match="logits that are not finite"):
+        open_teacher(config, ["a", "b"], Preprocessing(image_size=32))
 
 
 def test_a_teacher_of_other_classes_is_refused(folder):

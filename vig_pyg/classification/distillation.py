@@ -84,7 +84,8 @@ def distillation_loss(logits: Tensor, teacher: Tensor, config: ClassificationCon
     if config.distillation != "soft":
         return F.cross_entropy(logits, teacher.argmax(1))
     tau = config.distillation_tau
-    ours, theirs = (F.log_softmax(one.float() / tau, 1) for one in (logits, teacher))
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    ours, theirs = (F.log_softmax(one.to(dtype) / tau, 1) for one in (logits, teacher))
     return tau**2 * F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 
@@ -125,7 +126,8 @@ def open_teacher(config: ClassificationConfig, class_names: Sequence[str], given
         given: The preprocessing of the data.
 
     Raises:
-        ValueError: If there is no such teacher, or if its classes, its channels or its image size do not fit the data.
+        ValueError: If there is no such teacher, its logits are not finite, or its classes, its channels or its image
+            size do not fit the data.
         ImportError, OSError: If the weights of a network of timm cannot be downloaded.
 
     Example:
@@ -148,6 +150,8 @@ def open_teacher(config: ClassificationConfig, class_names: Sequence[str], given
                 f"teacher={name} cannot process images with {given.in_channels} channels of {given.image_size} x "
                 f"{given.image_size} pixels: {error_text(error, limit=300)}"
             ) from error
+    if not found.isfinite().all():
+        raise ValueError(f"teacher={name} gives logits that are not finite: its weights are damaged.")
     if tuple(found.shape) != (1, len(class_names)):
         raise ValueError(
             f"teacher={name} has {found.shape[-1]} classes, but the data has {len(class_names)}: a teacher needs the "
@@ -174,7 +178,10 @@ def _of_timm(name: str, weights: str | None, num_classes: int, given: Preprocess
     if not timm.is_model(name.split(".")[0]):
         raise ValueError(f"There is no teacher {name}: pass a name of timm, a model folder, or a name of this library.")
     options: dict[str, Any] = {"pretrained": True} if weights is None else {"num_classes": num_classes}
-    model = timm.create_model(name, in_chans=given.in_channels, **options)
+    try:
+        model = timm.create_model(name, in_chans=given.in_channels, **options)
+    except RuntimeError as error:
+        raise ValueError(f"timm cannot create teacher={name}: {error_text(error, limit=300)}") from error
     if weights is not None:
         try:
             model.load_state_dict(unwrap_state_dict(read_state(weights)))

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vig_pyg._io.bounded_yaml import parse_yaml
 from vig_pyg._io.output import check_free, check_no_input
 from vig_pyg._io.text import csv_text, terminal_text
 from vig_pyg.cli._own_code import import_own
@@ -72,6 +71,11 @@ def import_own_code(args: argparse.Namespace) -> None:
     """Import the operator and the graph of the options of `add_own_code`."""
     graph = args.graph
     if isinstance(graph, str) and graph.startswith("["):
+        from vig_pyg._requirements import require
+
+        require("A list of graphs", ("yaml",), "train")
+        from vig_pyg._io.bounded_yaml import parse_yaml
+
         graph = parse_yaml(graph, where="--graph")
     import_own({"options": {"conv": args.conv, "graph": graph}})
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vig_pyg._io.bounded_yaml import parse_yaml
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import say_next
 from vig_pyg.cli._own_code import import_own
@@ -85,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         >>> main(["ablate", "--conv", "unknown"])
         2
     """
+    from vig_pyg._io.bounded_yaml import parse_yaml
     from vig_pyg.classification import to_yaml
     from vig_pyg.engine import TrainingInterrupted
 

@@ -155,8 +155,9 @@ def _refuse_downloads(config: ClassificationConfig, folder: Path, given: Mapping
     named = config.teacher is not None and not Path(config.teacher).is_dir() and config.teacher_weights is None
     if named and "teacher" not in given:
         raise ValueError(
-            f"{folder / CONFIG_YAML} names the teacher {config.teacher}, whose weights may be downloaded. To allow "
-            f"this, repeat it: vig-pyg train --resume {folder} --teacher {config.teacher}"
+            f"{folder / CONFIG_YAML} names the teacher {config.teacher}, which is no folder here. If it is the name of "
+            f"a network, whose weights may be downloaded, repeat it: vig-pyg train --resume {folder} "
+            f"--teacher {config.teacher}"
         )
     files = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}.get(config.data)
     if files is not None and not (Path(config.root) / files).is_dir():
