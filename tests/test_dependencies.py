@@ -37,6 +37,8 @@ def name_of(requirement):
 def imported_modules():
     """First parts of all modules that the package imports, anywhere in a file."""
     for path in (ROOT / "vig_pyg").rglob("*.py"):
+        if path.name == "_compile.py":  # it is used only to build the package
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 yield from (alias.name.partition(".")[0] for alias in node.names)

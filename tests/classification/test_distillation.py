@@ -155,13 +155,17 @@ def test_one_last_layer_is_refused(images, folder, tmp_path, model, options, mes
         ({"distillation_alpha": 0.9}, "distillation_alpha=0.9 needs a teacher"),
         ({"distillation_tau": 3.0}, "distillation_tau=3.0 is an option of distillation=soft"),
         ({"teacher": "t", "distillation_tau": 3.0}, "distillation_tau=3.0 is an option of distillation=soft"),
-        ({"teacher": ""}, "teacher is empty"),
-        ({"teacher": " "}, "teacher is empty"),
     ],
 )
 def test_wrong_values_are_named(values, message):
     with pytest.raises(ValueError, match=message):
         load_config("scratch", ("test", {"data": "images", **values}))
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_no_folder(name):
+    with pytest.raises(ValueError, match="teacher is empty"):
+        open_teacher(ClassificationConfig(teacher=name), ["a"], Preprocessing(image_size=32))
 
 
 def test_an_unknown_tag_of_timm_is_named():

@@ -79,7 +79,14 @@ OTHERS = {
     "weights": ["imagenet1k"],
     "cache": [64],
     "clip_grad": [5.0],
+    "mean": [0.4, [0.4, 0.5, 0.6]],
+    "std": [0.2, [0.2, 0.3, 0.4]],
+    "teacher": ["resnet18"],
+    "teacher_weights": ["teacher.pth"],
+    "distillation": ["hard", "soft"],
 }
+#: Options of the teacher, which need others.
+TAUGHT = {"teacher": "t", "distillation": "soft"}
 NAMES = [f.name for f in fields(ClassificationConfig) if f.name not in ("options", "augmentation")]
 
 
@@ -101,7 +108,8 @@ def test_every_value_can_be_given_as_a_flag(parser, name):
     for value in values:
         text = yaml.safe_dump(value).removesuffix("...\n").strip()
         flags = parser.parse_flags([f"--{name.replace('_', '-')}", text])
-        found = value_of(load_config("digits", ("the command line", flags)))
+        others = TAUGHT if name.startswith(("teacher_", "distillation")) else {}
+        found = value_of(load_config("digits", ("others", others), ("the command line", flags)))
         meant = value if value != "published" else 0.1
         assert (found, type(found)) == (meant, type(meant))
         changed |= found != base

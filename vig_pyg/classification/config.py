@@ -144,8 +144,6 @@ class ClassificationConfig(TrainConfig):
         for name in ("teacher_weights", "distillation"):
             if self.teacher is None and getattr(self, name) is not None:
                 raise ValueError(f"{name}={getattr(self, name)} needs a teacher: pass --teacher too, or leave it out.")
-        if self.teacher is not None and not self.teacher.strip():
-            raise ValueError("teacher is empty: pass a name or a folder, or leave it out.")
         if self.teacher is None and self.distillation_alpha != 0.5:
             raise ValueError(f"distillation_alpha={self.distillation_alpha} needs a teacher: pass --teacher too.")
         if self.distillation != "soft" and self.distillation_tau != 1:

@@ -137,6 +137,8 @@ def open_teacher(config: ClassificationConfig, class_names: Sequence[str], given
     name = config.teacher
     if name is None:
         return None
+    if not name.strip():
+        raise ValueError("teacher is empty: pass a name or a folder, or leave it out.")
     with seeded(config.seed):  # creating a network draws random numbers
         if Path(name).is_dir() or name.split(":")[0] in list_models():
             teacher = _of_this_library(name, config.teacher_weights, class_names, given)

@@ -214,11 +214,12 @@ def _strided(cells: Tensor, cells_src: Tensor, ratio: int, stride: int) -> Itera
         return
     rows, columns = ([i // ratio % stride for i in range(side)] for side in (cells.size(0), cells.size(1)))
     for first, second in product(range(min(stride, cells_src.size(0))), range(min(stride, cells_src.size(1)))):
-        at = [
-            [i for i, phase in enumerate(side) if phase == wanted]
+        # PyTorch would copy a list to the device for every use, and some devices cannot be indexed by one
+        at = (
+            torch.tensor([i for i, phase in enumerate(side) if phase == wanted], device=cells.device)
             for side, wanted in ((rows, first), (columns, second))
-        ]
-        yield cells[at[0]][:, at[1]], cells_src[first::stride, second::stride]
+        )
+        yield cells.index_select(0, next(at)).index_select(1, next(at)), cells_src[first::stride, second::stride]
 
 
 def _of_images(cells: Tensor, first: Tensor | list[int]) -> Tensor:
