@@ -30,7 +30,7 @@ OTHERS = [
 def test_threads_of_a_command_sleep(arguments):
     environment = {}
     let_threads_sleep(arguments, environment)
-    assert is_command(arguments) and environment == {"OMP_WAIT_POLICY": "passive"}
+    assert is_command(arguments) and environment == {"GOMP_SPINCOUNT": "3000"}
 
 
 @pytest.mark.parametrize("arguments", OTHERS)
@@ -47,11 +47,11 @@ def test_a_choice_of_the_user_is_kept(name):
     assert environment == {name: "active"}
 
 
-@pytest.mark.parametrize(("arguments", "want"), [(("-m", "vig_pyg.cli", "--version"), "passive"), (("-c", ""), None)])
+@pytest.mark.parametrize(("arguments", "want"), [(("-m", "vig_pyg.cli", "--version"), "3000"), (("-c", ""), None)])
 def test_it_is_set_before_torch_is_loaded(arguments, want, tmp_path):
     """A stand-in for torch reports what it sees."""
     (tmp_path / "torch").mkdir()
-    (tmp_path / "torch" / "__init__.py").write_text("import os\nraise SystemExit(os.environ.get('OMP_WAIT_POLICY'))\n")
+    (tmp_path / "torch" / "__init__.py").write_text("import os\nraise SystemExit(os.environ.get('GOMP_SPINCOUNT'))\n")
     program = "import vig_pyg" if arguments == ("-c", "") else ""
     command = [sys.executable, *arguments[:1], *([program] if program else arguments[1:])]
     env = {key: value for key, value in os.environ.items() if key not in CHOICES}

@@ -36,7 +36,7 @@ def is_command(arguments: Sequence[str]) -> bool:
 
 
 def let_threads_sleep(arguments: Sequence[str], environment: MutableMapping[str, str]) -> None:
-    """Set `OMP_WAIT_POLICY=passive` in the environment of a command, unless the user has chosen how threads wait.
+    """Set a short spin, `GOMP_SPINCOUNT=3000`, for a command, unless the user has chosen how threads wait.
 
     Args:
         arguments: The arguments of the interpreter, as in `sys.orig_argv`.
@@ -45,10 +45,10 @@ def let_threads_sleep(arguments: Sequence[str], environment: MutableMapping[str,
     Example:
         >>> environment = {}
         >>> let_threads_sleep(["python", "-m", "vig_pyg", "train"], environment); environment
-        {'OMP_WAIT_POLICY': 'passive'}
+        {'GOMP_SPINCOUNT': '3000'}
     """
     if is_command(arguments) and not any(name in environment for name in CHOICES):
-        environment["OMP_WAIT_POLICY"] = "passive"
+        environment["GOMP_SPINCOUNT"] = "3000"  # without any spin, training alone is a fifth slower
 
 
 let_threads_sleep(sys.orig_argv, os.environ)
