@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import vig_pyg
+from tests.own_modules import OPERATOR
 from vig_pyg.classification import list_sources, load_config, load_data
 from vig_pyg.classification.sources import SOURCES
 from vig_pyg.cli import main
@@ -18,25 +19,14 @@ from vig_pyg.engine import fit
 from vig_pyg.graph import GRAPHS
 
 FILES = {
-    "own_ops.py": '''
+    "own_ops.py": """
 import torch
 from torch import nn
 from vig_pyg import register_conv
 
 @register_conv("own_mean")
-class OwnMean(nn.Module):
-    """The mean of the neighbors, and a linear layer."""
-
-    def __init__(self, in_channels, out_channels):
-        super().__init__()
-        self.linear = nn.Linear(in_channels, out_channels)
-
-    def forward(self, x, edge_index):
-        x_src, x_dst = x if isinstance(x, tuple) else (x, x)
-        source, target = edge_index
-        total = torch.zeros_like(x_dst).index_add(0, target, x_src[source])
-        return self.linear(total / torch.bincount(target, minlength=len(x_dst)).clamp(min=1)[:, None])
-''',
+"""
+    + OPERATOR,
     "own_graphs.py": '''
 import torch
 

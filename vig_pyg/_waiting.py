@@ -1,8 +1,9 @@
-"""Lets the threads of the command line sleep while they wait, unless the user has chosen how they wait.
+"""Lets the waiting threads of the command line sleep after a short spin, unless the user has chosen how they wait.
 
-Between two parallel regions the threads of OpenMP spin. Beside another busy process they then occupy the cores that
-this process and the other one need, which makes training many times slower. OpenMP reads its settings when torch is
-loaded, so this module is imported before torch. A program that imports the library keeps its own settings.
+Between two parallel regions the threads of OpenMP spin for a long time. Beside another busy process they then occupy
+the cores that this process and the other one need, which makes training many times slower. OpenMP reads its settings
+when torch is loaded, so this module is imported before torch. A program that imports the library keeps its own
+settings.
 """
 
 from __future__ import annotations

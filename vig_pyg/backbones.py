@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -88,6 +88,24 @@ def option_names(variant: str | ModelConfig | None = None) -> set[str]:
     """
     pyramids = [config for config in MODELS.values() if is_pyramid(config)]
     return {f.name for one in (pyramids if variant is None else [_base(variant)]) for f in fields(one)} - OF_CLASSIFIER
+
+
+def split_options(options: Mapping[str, Any], beside: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Divide options into those of a backbone, of any family, and the rest.
+
+    Args:
+        options: The options.
+        beside: Names that belong to the rest, although a backbone may have them too.
+
+    Example:
+        >>> split_options({"k": 9, "hops": (4, 2), "out_channels": 64}, ["out_channels"])
+        ({'k': 9, 'hops': (4, 2)}, {'out_channels': 64})
+    """
+    names = option_names() - set(beside)
+    parts: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+    for name, value in options.items():
+        parts[name not in names][name] = value
+    return parts
 
 
 def check_options(value: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -10,34 +10,17 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import time
 from pathlib import Path
 
-import lightning
 import torch
 from harness import RESULTS, write
 
 from vig_pyg import load
 from vig_pyg.classification import load_config, load_data, make_model, to_yaml
+from vig_pyg.classification.ablation.training import Clock
 from vig_pyg.cli.train import make_parser
 from vig_pyg.engine import fit
 from vig_pyg.engine.metrics import MetricsHistory
-
-
-class Watch(lightning.Callback):
-    """Seconds of training, also over several parts."""
-
-    def __init__(self) -> None:
-        self.before, self.start = 0.0, time.perf_counter()
-
-    def seconds(self) -> float:
-        return self.before + time.perf_counter() - self.start
-
-    def state_dict(self) -> dict[str, float]:
-        return {"seconds": self.seconds()}
-
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        self.before, self.start = state_dict["seconds"], time.perf_counter()
 
 
 def main() -> None:
@@ -50,9 +33,9 @@ def main() -> None:
     args, others = parser.parse_known_args()  # others are flags of `vig-pyg train`
     values = {"data": args.data, "epochs": args.epochs, "seed": args.seed, "cache": 128, "num_workers": 1}
     case = load_config("scratch", ("this script", values), ("the command line", make_parser().parse_flags(others)))
-    data, watch = load_data(case), Watch()
+    data, clock = load_data(case), Clock(lambda _: None)
     model = make_model(case.model, case.options, data, seed=case.seed)
-    kept = fit(model, data, case, args.out, resume=args.resume, callbacks=[watch])
+    kept = fit(model, data, case, args.out, resume=args.resume, callbacks=[clock])
     history = MetricsHistory("val_accuracy")
     checkpoint = torch.load(args.out / "last.ckpt", weights_only=True)
     history.load_state_dict(next(v for k, v in checkpoint["callbacks"].items() if k.startswith("MetricsHistory")))
@@ -65,7 +48,7 @@ def main() -> None:
         "parameters, M": sum(p.numel() for p in load(args.out).model.parameters()) / 1e6,
         "pixels": case.image_size,
         "epochs": case.epochs,
-        "minutes": watch.seconds() / 60,
+        "minutes": clock.seconds() / 60,
         "top-1, %": 100 * kept["val_accuracy"],
     }
     write(f"from_scratch_{device}", [row], seed=case.seed, settings=to_yaml(case).splitlines(), epochs=history.rows)

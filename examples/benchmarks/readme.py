@@ -189,6 +189,23 @@ def recompiles() -> str:
     return with_source(rows, result)
 
 
+def family() -> str:
+    """A row for each network and precision; ours and the dense form of the same network, and networks of timm."""
+    result = newest("family_cpu")
+    rows = [
+        {
+            "model": f"`{row['model']}`",
+            "network": row["network"],
+            "precision": row["precision"],
+            "GMACs": row["GMACs"],
+            "images/s": f"{row['images/s']:.1f}",
+            "ours / dense": "" if row["x dense"] is None else row["x dense"],
+        }
+        for row in result["rows"]
+    ]
+    return with_source(rows, result)
+
+
 TABLES = {
     "inference_short": inference_short,
     "gpu_short": gpu_short,
@@ -198,6 +215,7 @@ TABLES = {
     "memory": memory,
     "gpu": gpu,
     "recompiles": recompiles,
+    "family": family,
 }
 
 

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from vig_pyg import register_model
 from vig_pyg._figure import figure
 from vig_pyg.artifact import CONFIG, read_config
-from vig_pyg.backbones import backbone_config
+from vig_pyg.backbones import backbone_config, split_options
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.engine import fit
 from vig_pyg.engine.config_file import to_values
@@ -44,7 +44,7 @@ from vig_pyg.segmentation.draw import draw_labels
 from vig_pyg.segmentation.loading import load_data, make_segmenter, read_run
 from vig_pyg.segmentation.metrics import scores_of
 from vig_pyg.segmentation.module import count_pixels
-from vig_pyg.segmentation.options import of_backbone
+from vig_pyg.segmentation.options import OPTIONS
 from vig_pyg.segmentation.preprocess import read_preprocessing
 from vig_pyg.segmentation.records import read_mask
 from vig_pyg.segmentation.segmenter import logits_of
@@ -135,7 +135,7 @@ def make(config: SegmentationConfig, head: str, num_classes: int) -> nn.Module:
     if head == "smp-tiny":
         return SmpFPN("pvig_tiny", num_classes, position="grid")
     name = f"road_{config.variant}"
-    register_model(name, backbone_config(config.variant, of_backbone(config.options)))
+    register_model(name, backbone_config(config.variant, split_options(config.options, OPTIONS)[0]))
     return SmpFPN(name, num_classes, WIDTH)
 
 

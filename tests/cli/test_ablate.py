@@ -7,6 +7,7 @@ import yaml
 
 from tests.cli.common import fails
 from tests.images import make_folder
+from tests.own_modules import OPERATOR
 from vig_pyg.cli import main
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS
@@ -14,23 +15,12 @@ from vig_pyg.graph import GRAPHS
 SMALL = ["--options.depth", "1", "--options.channels", "16", "--patch-size", "8", "--model", "vig_micro"]
 QUICK = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--num-workers", "0", *SMALL]
 OWN = {
-    "ablate_ops.py": '''
+    "ablate_ops.py": """
 import torch
 from torch import nn
 
-class OwnMean(nn.Module):
-    """The mean of the neighbors, and a linear layer."""
-
-    def __init__(self, in_channels, out_channels):
-        super().__init__()
-        self.linear = nn.Linear(in_channels, out_channels)
-
-    def forward(self, x, edge_index):
-        x_src, x_dst = x if isinstance(x, tuple) else (x, x)
-        source, target = edge_index
-        total = torch.zeros_like(x_dst).index_add(0, target, x_src[source])
-        return self.linear(total / torch.bincount(target, minlength=len(x_dst)).clamp(min=1)[:, None])
-''',
+"""
+    + OPERATOR,
     "ablate_graphs.py": '''
 import torch
 

@@ -9,7 +9,7 @@ from vig_pyg import backbones
 from vig_pyg._io.dataclass_schema import check_fields
 from vig_pyg._io.schema import Scalar, listing, nearest, number, positive, whole
 from vig_pyg.config_schema import SIDE_LIMIT, check_size
-from vig_pyg.detection.options import check_options, of_backbone
+from vig_pyg.detection.options import OPTIONS, check_options
 from vig_pyg.detection.presets import PRESETS
 from vig_pyg.engine.config import Count, Share, TrainConfig
 from vig_pyg.engine.config_file import Source, from_values, merge_values
@@ -123,7 +123,7 @@ class DetectionConfig(TrainConfig):
                 f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Write your own "
                 "training loop for other channels (see vig_pyg.detection.DETECTORS)."
             )
-        body = backbones.checked_config(self.variant, of_backbone(self.options))
+        body = backbones.checked_config(self.variant, backbones.split_options(self.options, OPTIONS)[0])
         check_size(body, self.options.get("max_size", 1333), "options")
         if self.augmentation.jitter is not None:
             check_size(body, self.augmentation.jitter_size, "augmentation.jitter_size")

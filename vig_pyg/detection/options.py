@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from vig_pyg import backbones
@@ -12,7 +11,8 @@ from vig_pyg.detection.norm import NORM_MODES
 
 _SIDE = whole(1, SIDE_LIMIT)
 _OF_CHANNELS = optional(listing(number(-1_000, 1_000), 1, 1_024))
-_OPTIONS: dict[str, Check] = {
+#: The options beside those of the backbone, and their checks.
+OPTIONS: dict[str, Check] = {
     "weights_backbone": optional(text(4_096)),
     "trainable_layers": optional(whole(0, 5)),
     "norm": optional(choice(NORM_MODES)),
@@ -43,7 +43,7 @@ def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, 
     inner = value.get("detector") if isinstance(value, dict) else None
     names = inner if isinstance(inner, dict) and len(inner) < 100 else {}
     theirs = optional(mapping({str(name): _THEIRS for name in names}))
-    entries = {**_OPTIONS, **(_NUM_CLASSES if num_classes else {}), "detector": theirs}
+    entries = {**OPTIONS, **(_NUM_CLASSES if num_classes else {}), "detector": theirs}
     checked: dict[str, Any] = mapping(entries)(value, where)
     return checked
 
@@ -64,22 +64,7 @@ def check_options(value: Any, where: str) -> dict[str, Any]:
     """
     if not isinstance(value, dict):
         return check_own(value, where)  # raises an error with the expected value
-    body = backbones.check_options(of_backbone(value), where)
-    rest = {key: one for key, one in value.items() if key not in body}
+    body, rest = backbones.split_options(value, OPTIONS)
     if "num_classes" in rest:
         raise ValueError(f"{where}: leave out num_classes, because it comes from the annotations.")
-    return {**body, **check_own(rest, where, num_classes=False)}
-
-
-def of_backbone(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that belong to the backbone, of any family.
-
-    Args:
-        options: The options.
-
-    Example:
-        >>> of_backbone({"k": 9, "hops": (4, 2), "out_channels": 64})
-        {'k': 9, 'hops': (4, 2)}
-    """
-    names = backbones.option_names() - _OPTIONS.keys()
-    return {name: value for name, value in options.items() if name in names}
+    return {**backbones.check_options(body, where), **check_own(rest, where, num_classes=False)}

@@ -14,7 +14,7 @@ from vig_pyg.engine.config_file import Source, from_values, merge_values
 from vig_pyg.engine.warmup import check_warmup
 from vig_pyg.interchange import statistics_of
 from vig_pyg.preprocess import Statistic
-from vig_pyg.segmentation.options import check_options, of_backbone
+from vig_pyg.segmentation.options import OPTIONS, check_options
 from vig_pyg.segmentation.preprocess import SegmentationPreprocessing
 
 _check_range = listing(number(0.01, 16), 2, 2)
@@ -138,7 +138,7 @@ class SegmentationConfig(TrainConfig):
                 f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Write your own "
                 "training loop for other channels (see vig_pyg.segmentation.SEGMENTERS)."
             )
-        body = backbones.checked_config(self.variant, of_backbone(self.options))
+        body = backbones.checked_config(self.variant, backbones.split_options(self.options, OPTIONS)[0])
         check_size(body, max(*self.crop_size, self.image_size or 1), "options")
         _ = self.preprocessing  # raises an error about the statistics before images are read
 

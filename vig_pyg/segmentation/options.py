@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from vig_pyg import backbones
@@ -10,7 +9,8 @@ from vig_pyg._io.schema import Check, choice, mapping, number, optional, text, w
 from vig_pyg.detection.norm import NORM_MODES
 from vig_pyg.segmentation.heads import MIN_CHANNELS
 
-_OPTIONS: dict[str, Check] = {
+#: The options beside those of the backbone, and their checks.
+OPTIONS: dict[str, Check] = {
     "weights_backbone": optional(text(4_096)),
     "trainable_layers": whole(0, 5),
     "norm": choice(NORM_MODES),
@@ -33,7 +33,7 @@ def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, 
         >>> check_own({"out_channels": 64}, "config.json: options")
         {'out_channels': 64}
     """
-    checked: dict[str, Any] = mapping({**_OPTIONS, **(_NUM_CLASSES if num_classes else {})})(value, where)
+    checked: dict[str, Any] = mapping({**OPTIONS, **(_NUM_CLASSES if num_classes else {})})(value, where)
     return checked
 
 
@@ -53,22 +53,7 @@ def check_options(value: Any, where: str) -> dict[str, Any]:
     """
     if not isinstance(value, dict):
         return check_own(value, where)  # raises an error with the expected value
-    body = backbones.check_options(of_backbone(value), where)
-    rest = {key: one for key, one in value.items() if key not in body}
+    body, rest = backbones.split_options(value, OPTIONS)
     if "num_classes" in rest:
         raise ValueError(f"{where}: leave out num_classes, because it comes from the classes of the images.")
-    return {**body, **check_own(rest, where, num_classes=False)}
-
-
-def of_backbone(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that belong to the backbone, of any family.
-
-    Args:
-        options: The options.
-
-    Example:
-        >>> of_backbone({"k": 9, "hops": (4, 2), "out_channels": 64})
-        {'k': 9, 'hops': (4, 2)}
-    """
-    names = backbones.option_names() - _OPTIONS.keys()
-    return {name: value for name, value in options.items() if name in names}
+    return {**backbones.check_options(body, where), **check_own(rest, where, num_classes=False)}
