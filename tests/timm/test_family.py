@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import timm
 import torch
@@ -41,3 +43,9 @@ def test_a_classifier_is_replaced(name):
     assert model.eval()(torch.rand(1, 3, 64, 64)).shape == (1, 3)
     model.reset_classifier(0, "")
     assert model(torch.rand(1, 3, 64, 64)).dim() == 4
+
+
+@pytest.mark.parametrize("name", [*NAMES, "vig_micro", "pvig_micro"])
+def test_the_module_of_a_class_has_the_filter_of_checkpoints(name):
+    module = sys.modules[type(timm.create_model(name, num_classes=0)).__module__]
+    assert callable(module.checkpoint_filter_fn)

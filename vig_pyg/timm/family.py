@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from vig_pyg.models import GreedyViG, MobileViG, MobileViGv2, WiGNet
+from vig_pyg.timm.checkpoint_filter import checkpoint_filter_fn
 from vig_pyg.timm.contract import TimmContract
+
+# timm looks for the filter of a model's checkpoints in the module of its class.
+__all__ = ["TimmGreedyViG", "TimmMobileViG", "TimmMobileViGv2", "TimmWiGNet", "checkpoint_filter_fn"]
 
 
 class TimmMobileViG(TimmContract, MobileViG):
