@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.graph.brute import BATCHES, free, inputs, neighbors
+from vig_pyg import GreedyViG
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph import AxialGraph, ThresholdAxialGraph
 from vig_pyg.testing import assert_builder
@@ -84,3 +85,10 @@ def test_sums_of_half_precision_are_not_rounded_to_it(dtype):
     builder = ThresholdAxialGraph(stride=1)
     wide = x.float()
     assert torch.equal(builder(x, layout, x, layout), builder(wide, layout, wide, layout))
+
+
+def test_a_network_gives_its_shapes_on_the_meta_device():
+    with torch.device("meta"):
+        model = GreedyViG("small", num_classes=3).eval()
+        assert model(torch.empty(2, 3, 64, 96)).shape == (2, 3)
+        assert model.forward_intermediates(torch.empty(1, 3, 64, 96))[-1].shape[2:] == (2, 3)

@@ -89,12 +89,17 @@ class ThresholdAxialGraph(nn.Module):
             distances = [_distance(targets, sources[:, index]) for index in candidates[:, 1:].unbind(1)]
         near = [distance < limit for distance in distances]
         near.insert(0, torch.ones(images, n, dtype=torch.bool, device=x.device))  # each patch itself
-        image, target, place = torch.stack(near, dim=2).nonzero().unbind(1)  # (B, n, K) -> three of (E,)
+        image, target, place = _indices(torch.stack(near, dim=2)).unbind(1)  # (B, n, K) -> three of (E,)
         torch._check(target.size(0) > 0)  # an exporter does not know that each patch is its own neighbor
         return torch.stack([candidates[target, place] + image * m, target + image * n])
 
     def extra_repr(self) -> str:
         return f"stride={self.stride}{attr_repr(self.edge_attr)}"
+
+
+def _indices(near: Tensor) -> Tensor:
+    """Return the indices of the true entries; on the meta device, whose tensors have no values, as if all were true."""
+    return near.new_empty(near.numel(), near.dim(), dtype=torch.long) if near.is_meta else near.nonzero()
 
 
 def _distance(one: Tensor, two: Tensor) -> Tensor:
