@@ -99,7 +99,7 @@ class ThresholdAxialGraph(nn.Module):
 
 def _indices(near: Tensor) -> Tensor:
     """Return the indices of the true entries; on the meta device, whose tensors have no values, as if all were true."""
-    return near.new_empty(near.numel(), near.dim(), dtype=torch.long) if near.is_meta else near.nonzero()
+    return near.new_empty(near.numel(), near.dim(), dtype=torch.long) if near.device.type == "meta" else near.nonzero()
 
 
 def _distance(one: Tensor, two: Tensor) -> Tensor:
