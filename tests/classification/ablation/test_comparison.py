@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from vig_pyg.classification.ablation import holm, interval, paired_test
+from vig_pyg.classification.ablation.comparison import PERCENT
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -25,6 +26,30 @@ def test_the_interval_holds_the_mean_as_often_as_it_says():
     draw = np.random.default_rng(0)
     ends = [interval(draw.normal(5, 3, 4).tolist()) for _ in range(2000)]
     assert np.mean([low <= 5 <= high for low, high in ends]) == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_interval_of_accuracies_stays_within_their_range(seed):
+    """Near 0 and 100 %, of few seeds; cut, it holds each possible mean if and only if the whole one does."""
+    draw = np.random.default_rng(seed)
+    n, center = int(draw.integers(2, 6)), draw.choice([0.0, 1.0, 50.0, 99.0, 100.0])
+    a, b = (np.clip(draw.normal(center, draw.choice([0.1, 3, 40]), n), 0, 100).tolist() for _ in range(2))
+    (low, high), whole = interval(a, bounds=PERCENT), interval(a)
+    assert 0 <= low <= np.mean(a) + 1e-9 and np.mean(a) - 1e-9 <= high <= 100
+    for possible in draw.uniform(0, 100, 50):
+        assert (low <= possible <= high) == (whole[0] <= possible <= whole[1])
+    cut, uncut = paired_test(a, b, bounds=PERCENT), paired_test(a, b)
+    assert -100 <= cut.low <= cut.difference <= cut.high <= 100
+    assert (cut.low, cut.high) == (max(-100, uncut.low), min(100, uncut.high))
+    assert (cut.difference, cut.p) == (uncut.difference, uncut.p)
+
+
+@pytest.mark.parametrize("score", [0.0, 37.123, 100.0, 100.00000762939453])
+def test_equal_scores_have_an_interval_of_width_zero(score):
+    """The last score is 100 % in float32, with a rounding error."""
+    low, high = interval([score] * 3, bounds=PERCENT)
+    assert low == high == pytest.approx(score)
+    assert interval([score], bounds=PERCENT) is None
 
 
 def test_known_values():

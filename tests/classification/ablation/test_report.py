@@ -38,6 +38,17 @@ def test_numbers():
     assert min(gin["p_holm"], own["p_holm"]) == pytest.approx(2 * min(gin["p"], own["p"]))
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.4, 50.0])
+def test_no_accuracy_and_no_difference_is_impossible(shift):
+    scores = {"mr": [98.0, 99.9, 100.0], "gin": [0.0 + shift, 0.1 + shift, 2.0 + shift], "my:Op": [100.0] * 3}
+    rows = summary(variants(), runs(scores), costs())
+    for row in rows:
+        assert 0 <= row["top1_low"] <= row["top1_mean"] <= row["top1_high"] <= 100
+    assert rows[0]["top1_high"] == 100 and (rows[2]["top1_low"], rows[2]["top1_high"]) == (100, 100)
+    assert all(-100 <= row["difference_low"] and row["difference_high"] <= 100 for row in rows[1:])
+    assert "cut at 0 and 100 %" in as_markdown(rows, [], "t") and "100.00 to 100.00" in as_markdown(rows, [], "t")
+
+
 def test_only_common_seeds_are_compared():
     found = runs(SCORES)
     found["gin"] = [*found["gin"][1:], {"variant": "gin", "seed": 7, "top1": 10.0, "seconds": 1.0}]

@@ -29,16 +29,26 @@ class Paired:
     p: float
 
 
-def interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, float] | None:
-    r"""Compute the confidence interval of a mean by Student's t-distribution.
+#: The range of an accuracy in percent.
+PERCENT = (0.0, 100.0)
+_UNBOUNDED = (-math.inf, math.inf)
 
-    .. math:: \bar x \pm t_{(1 + level) / 2,\, n - 1} \frac{s}{\sqrt n}
 
-    (Student, The probable error of a mean, Biometrika 1908.)
+def interval(
+    values: Sequence[float], *, level: float = 0.95, bounds: tuple[float, float] = _UNBOUNDED
+) -> tuple[float, float] | None:
+    r"""Compute the confidence interval of a mean by Student's t-distribution, within the range of the scores.
+
+    .. math:: \left[\bar x \pm t_{(1 + level) / 2,\, n - 1} \frac{s}{\sqrt n}\right] \cap [low, high]
+
+    (Student, The probable error of a mean, Biometrika 1908.) No mean lies outside the range of the scores, so the cut
+    interval holds the true mean exactly as often as the whole one. Equal scores give an interval of width 0, also if
+    all are 100 %: they show no spread, which is not evidence that other seeds have none.
 
     Args:
         values: The scores of n seeds.
         level: Confidence level in (0, 1); 0.95 is usual.
+        bounds: Smallest and largest possible score, such as `PERCENT` for accuracies. By default there is no bound.
 
     Returns:
         The ends of the interval, or `None` for fewer than two values.
@@ -47,6 +57,8 @@ def interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, fl
         >>> low, high = interval([1.0, 2.0, 3.0])
         >>> round(low, 2), round(high, 2)
         (-0.48, 4.48)
+        >>> round(interval([98.0, 99.0, 100.0], bounds=PERCENT)[0], 2), interval([98.0, 99.0, 100.0], bounds=PERCENT)[1]
+        (96.52, 100.0)
     """
     if len(values) < 2:
         return None
@@ -54,16 +66,24 @@ def interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, fl
 
     mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
     half = float(t.ppf((1 + level) / 2, len(values) - 1)) * error
-    return mean - half, mean + half
+    # The mean itself stays inside, also if scores lie outside by a rounding error.
+    return min(mean, max(bounds[0], mean - half)), max(mean, min(bounds[1], mean + half))
 
 
-def paired_test(values: Sequence[float], baseline: Sequence[float], *, level: float = 0.95) -> Paired | None:
+def paired_test(
+    values: Sequence[float],
+    baseline: Sequence[float],
+    *,
+    level: float = 0.95,
+    bounds: tuple[float, float] = _UNBOUNDED,
+) -> Paired | None:
     """Compare two variants whose runs have the same seeds, by Student's paired t-test.
 
     Args:
         values: The scores of a variant.
         baseline: The scores of the baseline for the same seeds, in the same order.
         level: Confidence level of the interval in (0, 1).
+        bounds: Smallest and largest possible score, as in `interval`. No difference is larger than their distance.
 
     Returns:
         The comparison, or `None` for fewer than two seeds. If all differences are equal, p is 1 if they are 0 and
@@ -79,7 +99,8 @@ def paired_test(values: Sequence[float], baseline: Sequence[float], *, level: fl
     if len(values) != len(baseline):
         raise ValueError(f"A paired test needs the same seeds for both, got {len(values)} and {len(baseline)} scores.")
     differences = [a - b for a, b in zip(values, baseline, strict=True)]
-    ends = interval(differences, level=level)
+    farthest = bounds[1] - bounds[0]
+    ends = interval(differences, level=level, bounds=(-farthest, farthest))
     if ends is None:
         return None
     from scipy.stats import t

@@ -12,7 +12,7 @@ from typing import Any
 
 from vig_pyg._io.output import write_file
 from vig_pyg._io.text import csv_text, error_text, json_text, markdown_code, markdown_text
-from vig_pyg.classification.ablation.comparison import holm, interval, paired_test
+from vig_pyg.classification.ablation.comparison import PERCENT, holm, interval, paired_test
 from vig_pyg.classification.ablation.figure import draw_ablation
 from vig_pyg.classification.ablation.folder import Run
 from vig_pyg.classification.ablation.variant import Variant
@@ -22,7 +22,8 @@ _log = logging.getLogger(__name__)
 FILES = ("results.json", "results.md", "results.csv", "plot.png")
 READING = (
     "Top-1 is the validation accuracy of the saved weights: mean ± standard deviation over seeds, and the 95 % "
-    "confidence interval of the mean (Student's t). *Difference* compares each variant with the first row, seed by "
+    "confidence interval of the mean (Student's t, cut at 0 and 100 %; one seed has none, and equal scores give one of "
+    "width 0, because they show no spread). *Difference* compares each variant with the first row, seed by "
     "seed, in points, with its 95 % interval; *p* is the two-sided paired t-test, adjusted for the number of rows "
     "(Holm). "
     "A small p says that other seeds would probably agree, not that the difference is large; with three seeds only "
@@ -62,14 +63,14 @@ def summary(
     for variant in shown:
         own = _by_seed(runs[variant.name])
         both = sorted(own.keys() & baseline.keys())
-        tests.append(paired_test([own[s] for s in both], [baseline[s] for s in both]))
+        tests.append(paired_test([own[s] for s in both], [baseline[s] for s in both], bounds=PERCENT))
     tested = [i for i, test in enumerate(tests) if i and test is not None]
     adjusted = dict(zip(tested, holm([t.p for i in tested if (t := tests[i])]), strict=True))
     rows = []
     for i, variant in enumerate(shown):
         found, test = runs[variant.name], tests[i] if i else None
         top1 = [run["top1"] for run in found]
-        low, high = interval(top1) or (None, None)
+        low, high = interval(top1, bounds=PERCENT) or (None, None)
         rows.append(
             {
                 "variant": variant.name,
