@@ -126,3 +126,21 @@ def test_graphs_of_a_model_have_the_attributes(family):
         for one in graph.to_data_list():
             offset = one.pos_src[one.edge_index[0]] - one.pos[one.edge_index[1]]
             assert torch.equal(one.edge_attr[:, 1:], offset) and one.edge_attr[:, 0].min() == 0
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("name", [name for name in BUILDERS if name != "cluster"])
+def test_shapes_on_the_meta_device_are_those_on_the_cpu(name, sizes, ratio):
+    """Alone, with autocast switched on around it, and in the context of the device."""
+    builder = BUILDERS[name](edge_attr=ALL)
+    want = builder(*nodes(sizes, ratio))
+    for context in (torch.device("cpu"), torch.device("meta"), torch.autocast("cpu", torch.bfloat16)):
+        layout = BatchLayout.from_sizes(sizes, device="meta")
+        x = torch.empty(layout.num_nodes, 6, dtype=torch.float64, device="meta")
+        x_src, layout_src = (x, layout) if ratio == 1 else pool_nodes(x, layout, ratio)
+        with context:
+            found = BUILDERS[name](edge_attr=ALL)(x, layout, x_src, layout_src)
+        assert [part.shape for part in found] == [part.shape for part in want]
+        assert [part.dtype for part in found] == [part.dtype for part in want]
+        assert all(part.device.type == "meta" for part in found)

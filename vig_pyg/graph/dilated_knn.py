@@ -18,6 +18,7 @@ from vig_pyg.graph.search import Search
 from vig_pyg.ops import (
     PRECISIONS,
     Precision,
+    autocast_device,
     check_features,
     is_exporting,
     is_open,
@@ -139,8 +140,7 @@ class DilatedKNN(nn.Module):
         if not torch.compiler.is_compiling():
             _check_rows(x, layout, "targets")
             _check_rows(x_src, layout_src, "sources")
-        device = "cpu" if x.is_meta else x.device.type  # autocast does not support meta tensors
-        with torch.autocast(device, enabled=False):
+        with torch.autocast(autocast_device(x), enabled=False):
             return self._search(x, layout, x_src, layout_src)
 
     def search(self, x: Tensor, layout: BatchLayout, x_src: Tensor, layout_src: BatchLayout) -> Search | None:

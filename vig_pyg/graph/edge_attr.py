@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vig_pyg.data import BatchLayout
-from vig_pyg.ops import is_exporting
+from vig_pyg.ops import autocast_device, is_exporting
 
 EdgeAttr = Literal["rank", "distance", "offset", "unit_offset"]
 #: The attributes that builders offer, and their columns.
@@ -136,7 +136,7 @@ def _ranks(target: Tensor, num_nodes: int) -> Tensor:
 
 def _distances(x: Tensor, x_src: Tensor, source: Tensor, target: Tensor) -> Tensor:
     """Distances between L2-normalized features, `(E,)`, in float32 or better."""
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.autocast(autocast_device(x), enabled=False):
         dtype = torch.promote_types(x.dtype, torch.float32)
         unit = F.normalize(x.to(dtype), dim=1)
         unit_src = unit if x_src is x else F.normalize(x_src.to(dtype), dim=1)

@@ -180,6 +180,8 @@ def offset_edges(
         )
     (height, width), (rows, columns) = target.grid_sizes[0], source.grid_sizes[0]
     ratio, device = source.ratio, target.pos.device
+    if device.type == "meta":  # tensors without values have no edges to count
+        device = torch.device("cpu")
     if (-(-height // ratio), -(-width // ratio)) != (rows, columns):
         raise ValueError(
             f"The source grid {(rows, columns)} is not the target grid {(height, width)} pooled by {ratio}."
@@ -190,8 +192,8 @@ def offset_edges(
         places = home.view(-1, 1, 2) + torch.tensor(cells, device=device)  # (n, K, 2)
         places = places % torch.tensor([rows, columns], device=device)
         targets = torch.arange(height * width, device=device).repeat_interleave(len(cells))
-        return torch.stack([(places[..., 0] * columns + places[..., 1]).flatten(), targets])
+        return torch.stack([(places[..., 0] * columns + places[..., 1]).flatten(), targets]).to(target.pos.device)
     places = home.view(-1, 1, 2) + torch.tensor(offsets, device=device)  # (n, K, 2)
     inside = ((places >= 0) & (places < torch.tensor([rows, columns], device=device))).all(-1)
     sources = (places[..., 0] * columns + places[..., 1])[inside]
-    return torch.stack([sources, inside.nonzero()[:, 0]])
+    return torch.stack([sources, inside.nonzero()[:, 0]]).to(target.pos.device)

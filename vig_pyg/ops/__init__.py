@@ -4,7 +4,7 @@ Each function selects its implementation: native code on a CPU, Triton on a GPU,
 functions that recompute intermediates are differentiable once, and equal the layers they replace up to rounding.
 """
 
-from vig_pyg.ops._autocast import autocast_type
+from vig_pyg.ops._autocast import autocast_device, autocast_type
 from vig_pyg.ops._batch_norm import NodeNorm, Norm, has_node_norm
 from vig_pyg.ops._eager import is_eager_on_cpu
 from vig_pyg.ops._exporting import is_exporting
@@ -40,6 +40,7 @@ __all__ = [
     "RecomputedNorm",
     "TiledMLP",
     "TooManyNeighborsError",
+    "autocast_device",
     "autocast_type",
     "average_pool",
     "batch_norm_gelu",

@@ -1,4 +1,4 @@
-"""The dtype to which autocast converts features."""
+"""The dtype to which autocast converts features, and the device for which it is switched off."""
 
 from __future__ import annotations
 
@@ -31,3 +31,20 @@ def autocast_type(x: Tensor) -> torch.dtype | None:
     if not torch.is_autocast_enabled(device) or x.dtype is torch.float64 or not x.is_floating_point():
         return None
     return torch.get_autocast_dtype(device)
+
+
+def autocast_device(x: Tensor) -> str:
+    """Return the name of the device for which `torch.autocast` is switched off, so that it leaves features unchanged.
+
+    Args:
+        x: Features of any shape.
+
+    Shapes: any shape.
+
+    Example:
+        >>> autocast_device(torch.rand(1)), autocast_device(torch.rand(1, device="meta"))
+        ('cpu', 'cpu')
+    """
+    # The meta device has no autocast. It is recognized by its name, because tensors of other devices may be wrappers of
+    # meta tensors, for which `is_meta` is true.
+    return "cpu" if x.device.type == "meta" else x.device.type
