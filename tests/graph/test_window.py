@@ -37,6 +37,28 @@ def test_nearest_of_the_window(sizes, ratio, k, dilation, window):
     assert assert_builder(builder, x, layout, x_src, layout_src) == sum(map(len, found))
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_the_equation_of_the_docstring(seed):
+    """With as many neighbors as a window has patches, all j with W(j) = W(i) are neighbors, whatever the options."""
+    torch.manual_seed(seed)
+    draw = [int(n) for n in torch.randint(1, 12, (2, 2)).flatten()]
+    sizes = [(draw[0], draw[1]), (draw[2], draw[3])]
+    window, stride = (int(n) for n in torch.randint(1, 5, (2,)))
+    shift = int(torch.randint(0, window, ()))
+    x, layout, _, _ = inputs(sizes)
+    builder = WindowGraph(window**2, window=window, shift=shift, stride=stride)
+
+    def place(i, cell, size):
+        sides = [-(-(side - at % stride) // stride) for at, side in zip(cell, size, strict=True)]
+        begin = shift if min(sides) > window else 0  # only a grid that is larger than a window is shifted
+        return i, *(at % stride for at in cell), *((at // stride - begin) // window for at in cell)
+
+    places = [place(i, cell, size) for i, size in enumerate(sizes) for cell in product(*map(range, size))]
+    found = neighbors(builder(x, layout, x, layout), layout.num_nodes)
+    for i, sources in enumerate(found):
+        assert sorted(sources) == [j for j, there in enumerate(places) if there == places[i]]
+
+
 def test_a_window_of_the_whole_image_is_the_plain_search():
     x, layout, _, _ = inputs([(5, 5), (4, 6)])
     plain = DilatedKNN(4, 2)(x, layout, x, layout)

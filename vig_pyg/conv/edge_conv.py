@@ -33,9 +33,9 @@ class EdgeConv(VisionConv):
         in_channels: Width C of the nodes, at least 1; -1 stands for the width of the first input.
         out_channels: Width of the result, at least 1.
         heads: Number of heads of the linear layer, a divisor of both widths; the published models use 4.
-        **options: The options of PyG's `MessagePassing`: `aggr`, `aggr_kwargs`, `flow` and `node_dim`. With
-            `flow="target_to_source"`, row 0 of the edges holds the nodes that receive; a pair is still (senders,
-            receivers).
+        **options: The options of PyG's `MessagePassing`: `aggr`, which replaces the maximum over the neighbors,
+            `aggr_kwargs`, `flow` and `node_dim`. With `flow="target_to_source"`, row 0 of the edges holds the nodes
+            that receive; a pair is still (senders, receivers).
 
     Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in PyG, targets
     may be `None`, which is equivalent to zeros, and edges may be an `EdgeIndex` or a transposed adjacency matrix.

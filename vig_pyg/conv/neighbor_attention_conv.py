@@ -32,8 +32,8 @@ class NeighborAttentionConv(NodeUpdateConv):
         out_channels: Width of the result, at least 1.
         heads: Number H of attention heads and of heads of the MLP, a divisor of C and of `out_channels`; 4 by default,
             like the other operators.
-        **options: The options of PyG's `MessagePassing`: `aggr`, by default the sum, `aggr_kwargs`, `flow` and
-            `node_dim`.
+        **options: The options of PyG's `MessagePassing`: `aggr`, which replaces the sum over the neighbors,
+            `aggr_kwargs`, `flow` and `node_dim`.
 
     Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. A node without
     neighbors receives zeros.

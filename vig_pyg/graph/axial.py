@@ -21,7 +21,12 @@ class AxialGraph(StaticGraph):
     restricted to positions inside the image (Sparse Vision Graph Attention, MobileViG, arXiv 2307.00395).
 
     *Differs* by default from the published code, which rolls the feature map, so that its neighbors wrap around the
-    border (`wrap=True`). Both give the same neighbors if `stride` divides the height and the width.
+    border:
+
+    .. math:: \mathcal{N}(r, c) = \{ ((r - s m) \bmod H,\ c) : 0 \le s m < H \}
+        \cup \{ (r,\ (c - s m) \bmod W) : 0 \le s m < W \}
+
+    on a grid of H x W patches (`wrap=True`). Both give the same neighbors if `stride` divides the height and the width.
 
     Args:
         stride: Spacing s in patches, or in pooled cells if the sources are pooled; at least 1. The published value

@@ -16,10 +16,11 @@ from vig_pyg.graph.static import StaticGraph, offset_edges
 class CrossGraph(StaticGraph):
     r"""Connects each patch with the four patches `hop` steps up, down, left and right, and with itself.
 
-    .. math:: \mathcal{N}(r, c) = \{ (r, c),\ (r \pm h, c),\ (r, c \pm h) \}
+    .. math:: \mathcal{N}(r, c) = \{ (r, c),\ ((r \pm h) \bmod H,\ c),\ (r,\ (c \pm h) \bmod W) \}
 
-    Each row and each column is closed to a ring, so neighbors wrap around the border (Mobile Graph Convolution,
-    MobileViGv2, arXiv 2406.05850). On an axis of at most `hop` patches there are no neighbors.
+    on a grid of H x W patches. Each row and each column is closed to a ring, so neighbors wrap around the border
+    (Mobile Graph Convolution, MobileViGv2, arXiv 2406.05850). On an axis of at most `hop` patches there are no
+    neighbors.
 
     Args:
         hop: Distance h in patches, or in pooled cells if the sources are pooled; at least 1. The published values are

@@ -16,12 +16,12 @@ from vig_pyg.graph.registry import register_graph
 class RandomGraph(nn.Module):
     r"""Connects each patch with k distinct random patches of its image, redrawn in every forward pass.
 
-    .. math:: \mathcal{N}(i) \sim \mathrm{Uniform}\{ S \subseteq \{1, \dots, m\} : |S| = k \}
+    .. math:: \mathcal{N}(i) \sim \mathrm{Uniform}\{ S \subseteq \{1, \dots, m\} : |S| = \min(k, m) \}
 
-    (a random directed graph of fixed degree, a baseline for graphs that use the features). The edges are random in
-    evaluation mode too, so the logits of an image vary between passes. They are drawn from torch's CPU generator, so
-    `torch.manual_seed` gives the same graph on every device. Subsets are drawn by Floyd's method (Bentley and Floyd,
-    CACM 30, 1987).
+    for the m sources of an image (a random directed graph of fixed degree, a baseline for graphs that use the
+    features). The edges are random in evaluation mode too, so the logits of an image vary between passes. They are
+    drawn from torch's CPU generator, so `torch.manual_seed` gives the same graph on every device. Subsets are drawn by
+    Floyd's method (Bentley and Floyd, CACM 30, 1987).
 
     Args:
         k: Number of neighbors of each patch, at least 1. In an image with fewer nodes, every node is a neighbor.

@@ -26,10 +26,13 @@ LEAST_NEIGHBORS = 3
 class WindowGraph(nn.Module):
     r"""Connects each patch with every `dilation`-th of its `k * dilation` nearest patches inside its window.
 
-    .. math:: \mathcal{N}(i) = \mathrm{kNN}\big(i,\ \{ j : W(j) = W(i) \}\big), \quad
-        W(i) = \Big( \Big\lfloor \frac{r_i - s}{w} \Big\rfloor, \Big\lfloor \frac{c_i - s}{w} \Big\rfloor \Big)
+    .. math:: \mathcal{N}(i) = \mathrm{kNN}_{k,d}\big(i,\ \{ j : W(j) = W(i) \}\big), \quad
+        W(i) = \Big( r_i \bmod t,\ c_i \bmod t,\
+        \Big\lfloor \frac{\lfloor r_i / t \rfloor - s}{w} \Big\rfloor,
+        \Big\lfloor \frac{\lfloor c_i / t \rfloor - s}{w} \Big\rfloor \Big)
 
-    where r and c are the row and the column of a patch (WiGNet, arXiv 2410.00807, section 3). The search of
+    where r and c are the row and the column of a patch, w is `window`, s is `shift`, t is `stride`, and d is `dilation`
+    (WiGNet, arXiv 2410.00807, section 3, which has t = 1 and d = 1). The search of
     `DilatedKNN` runs in non-overlapping windows of w x w patches, so its cost is linear in the number of patches
     instead of quadratic. Windows at the border are smaller. Each patch is among its own neighbors.
 
@@ -41,8 +44,8 @@ class WindowGraph(nn.Module):
             splits the 14 x 14 grid of the published models into 2 x 2 windows.
         shift: Row and column s, in patches, at which the first whole windows begin, from 0 to `window - 1`; it must be
             a multiple of the pooling ratio, too. Only a grid that is larger than a window on both sides is shifted, as
-            published.
-        stride: Spacing of the patches of a window, at least 1. Above 1 the windows are dilated: the patches in every
+            published. Above a stride of 1, this is the grid of every `stride`-th row and column.
+        stride: Spacing t of the patches of a window, at least 1. Above 1 the windows are dilated: the patches in every
             `stride`-th row and column form a grid, which is divided into windows, so a window spans `stride * window`
             patches (like the grid attention of MaxViT, arXiv 2204.01697). If the sources are pooled, the spacing is
             measured in pooled cells.
