@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vig_pyg._own_parts import EDGES, FAULTS, explained, is_of_this_library, new_builder, new_operator, shapes_of
 from vig_pyg.conv import (
     ConvFactory,
     MaxRelativeConv,
@@ -19,7 +20,7 @@ from vig_pyg.conv import (
     takes_one_set,
 )
 from vig_pyg.data import BatchLayout, pool_nodes
-from vig_pyg.graph import Builder, DilatedKNN, Edges, GraphFactory, sound_graph
+from vig_pyg.graph import Builder, DilatedKNN, Edges, GraphFactory, builder_name, is_own, sound_graph
 from vig_pyg.graph.search import Search
 from vig_pyg.layers import FFN, DropPath, LayerScale, LinearNorm
 from vig_pyg.local import ConditionalPosition
@@ -77,7 +78,8 @@ class Grapher(nn.Module):
     Shapes: `x (N, C)` and its layout to `(N, C)`.
 
     Raises:
-        TypeError: If your own graph builder does not return a dense tensor of int64 or int32.
+        TypeError: If your own graph builder does not return a dense tensor of int64 or int32, or if your own operator
+            or builder cannot be created or called (see `ConvFactory` and `vig_pyg.graph.GraphFactory`).
         ValueError: If the operator does not return `(N, conv_channels)`, if your own graph builder does not return
             `(2, E)`, if the builder returns edge attributes and the operator does not accept them, or if the sources
             are pooled and the operator does not accept a pair.
@@ -113,9 +115,9 @@ class Grapher(nn.Module):
         self.conv_channels = 2 * channels if conv_channels is None else conv_channels
         self.position = ConditionalPosition(channels, position_kernel) if position_kernel else None
         self.fc1 = LinearNorm(channels, channels)
-        builder = graph(k, dilation)
+        builder = new_builder(graph, k, dilation, self._place())
         self.graph = builder if isinstance(builder, nn.Module) else FunctionBuilder(builder)
-        self.conv = conv(channels, self.conv_channels)
+        self.conv = new_operator(conv, channels, self.conv_channels, self._place())
         if reduce_ratio > 1 and takes_one_set(self.conv):
             raise refuse_pair(self.conv, reduce_ratio)
         for part in self.conv.modules() if reduce_ratio > 1 else ():  # the operator may be inside a wrapper
@@ -146,8 +148,13 @@ class Grapher(nn.Module):
             if joined is not None:
                 return out
         else:
-            edge_index, edge_attr = sound_graph(self.graph(y, layout, y_src, layout_src), self.graph, y_src, y)
-            out = self._update(y if y_src is y else (y_src, y), edge_index, edge_attr, (x.size(0), self.conv_channels))
+            edges = self._edges(y, layout, y_src, layout_src)
+            edge_index, edge_attr = sound_graph(edges, self.graph, y_src, y)
+            nodes, expected = y if y_src is y else (y_src, y), (x.size(0), self.conv_channels)
+            if torch.compiler.is_compiling() or is_of_this_library(conv):
+                out = self._update(nodes, edge_index, edge_attr, expected)
+            else:
+                out = self._own_update(nodes, edge_index, edge_attr, expected)
         return x + self.drop_path(out if self.scale is None else self.scale(out), layout.batch, layout.num_graphs)
 
     def _search(self, y: Tensor, layout: BatchLayout, y_src: Tensor, layout_src: BatchLayout) -> Search | None:
@@ -163,6 +170,33 @@ class Grapher(nn.Module):
         ):
             return None
         return graph.search(y, layout, y_src, layout_src)
+
+    def _edges(self, y: Tensor, layout: BatchLayout, y_src: Tensor, layout_src: BatchLayout) -> Edges:
+        """Call the graph builder; errors of the user's own name it."""
+        graph = self.graph
+        if torch.compiler.is_compiling() or is_own(graph):
+            edges: Edges = graph(y, layout, y_src, layout_src)
+            return edges
+        try:
+            edges = graph(y, layout, y_src, layout_src)
+            return edges
+        except FAULTS as error:
+            given = f"{shapes_of(y)}, a layout, x_src {tuple(y_src.shape)}, and the layout of x_src"
+            raise explained(error, f"The graph builder {builder_name(graph)}", self._place(), given, EDGES) from error
+
+    def _own_update(
+        self, y: NodesOrPair, edge_index: Tensor, edge_attr: Tensor | None, expected: tuple[int, int]
+    ) -> Tensor:
+        """As `_update`; errors of the user's own operator name it."""
+        try:
+            return self._update(y, edge_index, edge_attr, expected)
+        except FAULTS as error:
+            given = f"{shapes_of(y)} and edge_index {tuple(edge_index.shape)}"
+            what = f"The operator {type(self.conv).__name__}"
+            raise explained(error, what, self._place(), given, str(expected)) from error
+
+    def _place(self) -> str:
+        return f"a Grapher of {self.fc1[0].out_features} channels ({self.extra_repr()})"
 
     def _update(
         self, y: NodesOrPair, edge_index: Tensor, edge_attr: Tensor | None, expected: tuple[int, int]

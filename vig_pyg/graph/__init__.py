@@ -21,7 +21,7 @@ from vig_pyg.graph.grid import GridGraph  # isort: skip
 from vig_pyg.graph.complete import CompleteGraph  # isort: skip
 from vig_pyg.graph.random_graph import RandomGraph  # isort: skip
 from vig_pyg.graph.lookahead import Lookahead  # isort: skip
-from vig_pyg.graph.resolver import resolve_graph, sound_edges, sound_graph
+from vig_pyg.graph.resolver import builder_name, is_own, resolve_graph, sound_edges, sound_graph
 from vig_pyg.graph.reuse import Reuse
 from vig_pyg.graph.stages import (
     Graphs,
@@ -63,8 +63,10 @@ __all__ = [
     "StaticGraph",
     "ThresholdAxialGraph",
     "WindowGraph",
+    "builder_name",
     "each_graph",
     "has_stages",
+    "is_own",
     "list_graphs",
     "map_graphs",
     "refuse_search_options",

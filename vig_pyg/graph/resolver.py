@@ -95,7 +95,7 @@ def sound_graph(found: Edges, builder: nn.Module, x_src: Tensor, x_dst: Tensor) 
     edge_index, edge_attr = split_edges(found)
     if is_own(builder):
         return edge_index, edge_attr
-    who = f"The graph builder {_name(builder)}"
+    who = f"The graph builder {builder_name(builder)}"
     edge_index = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
     edge_index = checked_edges(edge_index, x_dst.device, who)
     if edge_attr is not None:
@@ -135,7 +135,16 @@ def is_own(builder: object) -> bool:
     return is_own(builder.builder) if type(builder) in (Reused, LookaheadGraph) else type(builder) in _OWN  # type: ignore[attr-defined]
 
 
-def _name(builder: nn.Module) -> str:
+def builder_name(builder: nn.Module) -> str:
+    """Return the name of the class or function of a builder, for messages.
+
+    Args:
+        builder: The builder.
+
+    Example:
+        >>> builder_name(nn.Identity())
+        'Identity'
+    """
     inner = builder.builder if isinstance(builder, Reused | LookaheadGraph) else builder
     function = getattr(inner, "function", inner)
     return getattr(function, "__qualname__", type(function).__name__)
