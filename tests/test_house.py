@@ -48,6 +48,7 @@ ROOMS = {
     "_io": set(),
     "image_io": {"_io"},
     "_figure": {"_requirements"},
+    "_fonts": {"_io"},
     "_palette": set(),
     "_requirements": set(),
     "batch_order": set(),
@@ -129,6 +130,7 @@ ROOMS = {
         "explain",
         "macs",
         "_figure",
+        "_fonts",
         "_palette",
     },
     "detection": {
@@ -148,6 +150,7 @@ ROOMS = {
         "classification",
         "engine",
         "_figure",
+        "_fonts",
         "_palette",
     },
     "segmentation": {
@@ -171,6 +174,7 @@ ROOMS = {
         "detection",
         "engine",
         "_figure",
+        "_fonts",
         "_palette",
     },
     "loading": {"artifact", "classification", "detection", "segmentation", "models"},

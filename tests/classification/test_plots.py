@@ -1,9 +1,11 @@
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
+from tests._fonts.installed import make_font, only_own_fonts
 from vig_pyg.classification.plots import draw_confusion
 
 
@@ -63,3 +65,25 @@ def test_many_classes_list_what_is_confused(size):
 def test_empty_and_perfect_matrices_of_many_classes():
     for counts in (torch.zeros(300, 300), torch.eye(300)):
         assert not draw_confusion(counts, [str(i) for i in range(300)]).axes[1].texts
+
+
+@pytest.mark.parametrize("size", [2, 30, 60])
+def test_names_in_any_script_are_drawn_or_numbered(size, monkeypatch, caplog):
+    only_own_fonts(monkeypatch)
+    names = [["кошка", "猫", "Größe", "गाय", "$x$"][i % 5] + str(i) for i in range(size)]
+    fig = draw_confusion(torch.ones(size, size) + torch.eye(size), names)
+    with warnings.catch_warnings(action="error"):
+        fig.canvas.draw()
+    shown = [text.get_text() for axes in fig.axes[:2] for text in [*axes.texts, *axes.get_yticklabels()]]
+    assert any("кошка0" in text for text in shown) and any("class 1: …1" in text for text in shown)
+    assert not any("猫" in text for text in shown)
+    assert len(caplog.records) == 1 and "Noto Sans CJK" in caplog.text
+
+
+def test_an_installed_font_is_used(tmp_path, monkeypatch, caplog):
+    only_own_fonts(monkeypatch, installed=[make_font(tmp_path / "cats.ttf", "Cats of matrices", "猫")])
+    fig = draw_confusion(torch.eye(2), ["cat", "猫"])
+    with warnings.catch_warnings(action="error"):
+        fig.canvas.draw()
+    assert [text.get_text() for text in fig.axes[0].get_xticklabels()] == ["cat", "猫"]
+    assert not caplog.records

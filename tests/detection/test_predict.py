@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from torchvision.utils import draw_bounding_boxes
 
+from tests._fonts.installed import only_own_fonts
 from vig_pyg._palette import class_colors
 from vig_pyg.detection import predict as door
 from vig_pyg.detection.load import detect, load_detector
@@ -221,3 +223,23 @@ def test_the_device_is_used(run, tmp_path):
     with pytest.raises(NotImplementedError):  # the map has no values there: so it was there
         predict(replace(run, model=model), several(tmp_path, 1), tmp_path / "meta", device="meta")
     assert model.moved == torch.device("meta")
+
+
+def test_names_are_drawn_as_torchvision_does():
+    image = torch.full((3, 60, 80), 90, dtype=torch.uint8)
+    found = {key: value for key, value in RED.items() if key != "masks"}
+    theirs = draw_bounding_boxes(image, found["boxes"], ["red 0.90"], class_colors(1), width=1)
+    assert torch.equal(draw(image, found, ["red"]), theirs)
+
+
+def test_drawings_name_classes_in_any_script(run, tmp_path, monkeypatch, caplog):
+    only_own_fonts(monkeypatch)
+    image, found = torch.zeros(3, 60, 80, dtype=torch.uint8), {k: v for k, v in RED.items() if k != "masks"}
+    assert torch.equal(draw(image, found, ["猫"]), draw(image, found, ["class 0"]))
+    assert not torch.equal(draw(image, found, ["кот"]), draw(image, found, ["код"]))  # boxes would be alike
+    caplog.clear()
+    paths = [picture(tmp_path / f"{i}.png") for i in range(3)]
+    predict(replace(run, class_names=["a", "猫"]), paths, tmp_path / "out", threshold=0.5)
+    assert len(caplog.records) == 1 and "Noto Sans CJK" in caplog.text
+    written = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))
+    assert written["categories"][1]["name"] == "猫"

@@ -2,6 +2,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tests._fonts.installed import only_own_fonts
 from vig_pyg.segmentation.draw import class_colors, draw_labels, to_palette_image
 
 
@@ -39,3 +40,13 @@ def test_a_narrow_image_gets_lines_and_an_unlabeled_one_no_legend():
     image = torch.zeros(3, 12, 5, dtype=torch.uint8)
     assert draw_labels(image, labels, names).size == (5, 12 + 12 * 16)
     assert draw_labels(image, torch.full((12, 5), 255, dtype=torch.uint8), names).size == (5, 12)
+
+
+def test_the_legend_names_classes_in_any_script(monkeypatch, caplog):
+    only_own_fonts(monkeypatch)
+    labels = torch.arange(60)[:, None].expand(60, 200) // 20
+    image = torch.zeros(3, 60, 200, dtype=torch.uint8)
+    drawing = draw_labels(image, labels, ["небо", "猫", "Größe"])
+    assert len(caplog.records) == 1 and "Noto Sans CJK" in caplog.text
+    assert np.array_equal(drawing, draw_labels(image, labels, ["небо", "class 1", "Größe"]))
+    assert not np.array_equal(drawing, draw_labels(image, labels, ["мебо", "class 1", "Größe"]))  # boxes are alike

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
 #: Characters that are markup in Markdown, GitHub's math or a table anywhere in a line.
@@ -90,18 +90,19 @@ def markdown_code(value: object, *, limit: int = 2000) -> str:
     return f"{fence}{space}{text}{space}{fence}"
 
 
-def plot_text(value: object, *, limit: int = 40) -> str:
+def plot_text(value: object, *, limit: int = 40, has_glyph: Callable[[str], bool] | None = None) -> str:
     r"""Escape a label for matplotlib, so that no character starts mathtext; characters without a glyph become escapes.
 
     Args:
         value: The value to show.
         limit: Largest number of characters; the middle of a longer text is omitted, because labels share a figure.
+        has_glyph: True for the characters that the label's fonts contain, by default those of `glyph_test`.
 
     Example:
         >>> plot_text("$x$")
         '\\$x\\$'
     """
-    has_glyph = _glyphs()
+    has_glyph = has_glyph or glyph_test()
     text = "".join(char if has_glyph(char) else _escape(char) for char in terminal_text(value, limit=limit))
     return shortened(text, limit).replace("$", r"\$")
 
@@ -144,6 +145,31 @@ def json_text(content: object) -> str:
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
+def glyph_test(families: Sequence[str] | None = None) -> Callable[[str], bool]:
+    """Return a function that is true if fonts of matplotlib contain a character, and always true without matplotlib.
+
+    Args:
+        families: Families of the fonts, by default the current ones.
+
+    Example:
+        >>> glyph_test()("a")
+        True
+    """
+    try:
+        from matplotlib.font_manager import FontProperties, findfont, get_font
+    except ImportError:
+        return lambda _: True
+    fonts = []
+    for family in families or FontProperties().get_family():
+        try:
+            # in a list, because a name alone is read as a pattern of fontconfig
+            fonts.append(get_font(findfont(FontProperties(family=[family]), fallback_to_default=False)))
+        except ValueError:  # the font family is not installed; matplotlib then uses the next one
+            continue
+    fonts = fonts or [get_font(findfont(FontProperties()))]
+    return lambda char: any(font.get_char_index(ord(char)) for font in fonts)
+
+
 def shortened(text: str, limit: int) -> str:
     """Return the text, or its two ends around an ellipsis if it is too long.
 
@@ -176,19 +202,3 @@ def _escaped(text: str) -> str:
 
 def _escaped_start(found: re.Match[str]) -> str:
     return f"\\{found[1]}" if found[1] else f"{found[2]}\\{found[3]}"
-
-
-def _glyphs() -> Callable[[str], bool]:
-    """True if the current fonts of matplotlib contain a character; always true without matplotlib."""
-    try:
-        from matplotlib.font_manager import FontProperties, findfont, get_font
-    except ImportError:
-        return lambda _: True
-    fonts = []
-    for family in FontProperties().get_family():
-        try:
-            fonts.append(get_font(findfont(FontProperties(family=family), fallback_to_default=False)))
-        except ValueError:  # the font family is not installed; matplotlib then uses the next one
-            continue
-    fonts = fonts or [get_font(findfont(FontProperties()))]
-    return lambda char: any(font.get_char_index(ord(char)) for font in fonts)

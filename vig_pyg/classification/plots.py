@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from vig_pyg._figure import figure
-from vig_pyg._io.text import plot_text
+from vig_pyg._fonts import plot_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,8 @@ def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:
     Args:
         counts: Number of images or pixels of class i that were predicted as class j, `(classes, classes)`. Numbers of
             more than four digits are shown as percent of the class.
-        class_names: Names of the classes, with any characters.
+        class_names: Names of the classes, with any characters; a class whose name no installed font can show is drawn
+            as its number, with a warning.
 
     Shapes: `(classes, classes)`.
 
@@ -47,10 +48,10 @@ def draw_confusion(counts: Tensor, class_names: list[str]) -> Figure:
     axes = fig.subplots()
     image = axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
     fig.colorbar(image, ax=axes, label="share of the class", shrink=0.8)
-    labels = [plot_text(name, limit=24) for name in class_names]
+    labels, fonts = plot_names(class_names, limit=24)
     level = max(map(len, labels)) <= max(2, 36 // size)  # short names fit side by side
-    axes.set_xticks(range(size), labels, rotation=0 if level else 90)
-    axes.set_yticks(range(size), labels)
+    axes.set_xticks(range(size), labels, rotation=0 if level else 90, fontfamily=fonts)
+    axes.set_yticks(range(size), labels, fontfamily=fonts)
     axes.tick_params(labelsize=10 if size <= _NUMBERS else 8)
     if size <= _NUMBERS:
         _write_numbers(axes, counts, share)
@@ -88,12 +89,13 @@ def _draw_large(counts: Tensor, share: Tensor, class_names: list[str]) -> Figure
     axes.set_title(f"{size} classes, {100 * correct:.1f} % correct", fontsize=10)
     listed.axis("off")
     listed.set_title("most frequent confusions: true → predicted", fontsize=10, loc="left")
+    labels, fonts = plot_names(class_names, limit=24)
     for row, (i, j) in enumerate(_confused(counts)):
-        names = f"{plot_text(class_names[i], limit=24)} → {plot_text(class_names[j], limit=24)}"
+        names = f"{labels[i]} → {labels[j]}"
         y = 1 - (row + 1) / (_LISTED + 1)
         listed.text(0.0, y, f"{int(counts[i, j])}", ha="left", fontsize=9, transform=listed.transAxes)
         listed.text(0.1, y, f"{100 * float(share[i, j]):.0f} %", ha="left", fontsize=9, transform=listed.transAxes)
-        listed.text(0.21, y, names, ha="left", fontsize=9, transform=listed.transAxes)
+        listed.text(0.21, y, names, ha="left", fontsize=9, transform=listed.transAxes, fontfamily=fonts)
     return fig
 
 

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import ImageDraw
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
+from vig_pyg._fonts import PictureFonts, picture_names
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
-from vig_pyg._io.text import error_text, terminal_text
+from vig_pyg._io.text import error_text
 from vig_pyg._palette import class_colors
 from vig_pyg._requirements import require
 from vig_pyg.classification import UnreadableImage
@@ -180,7 +182,7 @@ def _search(
 
 def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[UnreadableImage]:
     """Draw each image, and return the images that cannot be drawn, with the reason."""
-    class_names = [entry["name"] for entry in content["categories"]]
+    class_names = picture_names([entry["name"] for entry in content["categories"]])  # warns once, not for each image
     labels = {entry["id"]: i + 1 for i, entry in enumerate(content["categories"])}
     of_image: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in content["images"]}
     for entry in content["annotations"]:
@@ -192,7 +194,7 @@ def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[Unrea
             size = entry["height"], entry["width"]
             found = _found(of_image[entry["id"]], labels, size)
             drawing = v2.functional.to_pil_image(draw(read_pixels(path), found, class_names))
-        # For example, because the font lacks a character or a file has changed; the results have been written already.
+        # For example, because a file has changed; the results have been written already.
         except Exception as error:
             _log.warning("%s could not be drawn: %s", path, error_text(error))
             undrawn.append(UnreadableImage(path, error_text(error)))
@@ -229,7 +231,8 @@ def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Ten
     Args:
         image: The image.
         found: The detections (see `detect`).
-        class_names: Names of the classes.
+        class_names: Names of the classes; a class whose name no installed font can show is drawn as its number, from 0,
+            with a warning.
 
     Shapes: `(3, H, W)` to `(3, H, W)`.
 
@@ -246,10 +249,14 @@ def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Ten
     colors = [palette[label - 1] for label in labels]
     if "masks" in found:
         image = draw_segmentation_masks(image, found["masks"][:, 0] >= MASK_THRESHOLD, alpha=0.5, colors=colors)
-    names = [terminal_text(name, limit=40) for name in class_names]
+    names = picture_names(class_names)
     titles = [f"{names[label - 1]} {score:.2f}" for label, score in zip(labels, found["scores"], strict=True)]
     width = max(1, round(min(image.shape[1:]) / 240))
-    return draw_bounding_boxes(image, found["boxes"], titles, colors, width=width)
+    picture = v2.functional.to_pil_image(draw_bounding_boxes(image, found["boxes"], colors=colors, width=width))
+    fonts, pen = PictureFonts(titles, size=10), ImageDraw.Draw(picture)
+    for (left, top, _, _), title, color in zip(found["boxes"].long().tolist(), titles, colors, strict=True):
+        fonts.write(pen, (left + width + 1, top + width + 1), title, color)
+    return v2.functional.pil_to_tensor(picture)
 
 
 def _names(files: list[Path]) -> list[str]:

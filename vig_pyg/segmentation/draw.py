@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.utils import draw_segmentation_masks
 
-from vig_pyg._io.text import terminal_text
+from vig_pyg._fonts import PictureFonts, picture_names
 from vig_pyg._palette import class_colors as palette_colors
 from vig_pyg.segmentation.masks import IGNORED
 
@@ -65,7 +65,8 @@ def draw_labels(image: Tensor, labels: Tensor, class_names: Sequence[str], *, op
     Args:
         image: The image as uint8 `(3, H, W)`.
         labels: The labels `(H, W)`, 255 where ignored.
-        class_names: Names of the classes.
+        class_names: Names of the classes; a class whose name no installed font can show is drawn as its number, with a
+            warning.
         opacity: Opacity of the colors, from 0 to 1.
 
     Shapes: an image `(3, H, W)` and labels `(H, W)`.
@@ -83,18 +84,19 @@ def draw_labels(image: Tensor, labels: Tensor, class_names: Sequence[str], *, op
         masks = torch.stack([labels == i for i in shown])
         drawn = draw_segmentation_masks(image, masks, alpha=opacity, colors=[colors[i] for i in shown])
     picture = v2.functional.to_pil_image(drawn)
-    entries = [(terminal_text(class_names[i], limit=40), colors[i]) for i in shown]
+    names = picture_names(class_names)
+    entries = [(names[i], colors[i]) for i in shown]
     return _with_legend(picture, entries)
 
 
 def _with_legend(picture: Image.Image, entries: list[tuple[str, Color]]) -> Image.Image:
     """Return the image with a legend below it, which has as many lines as its width requires."""
-    font = ImageFont.load_default(size=11)
+    fonts = PictureFonts([name for name, _ in entries], size=11)
     width = picture.width
     places: list[tuple[int, int]] = []
     x, line = 2, 0
     for name, _ in entries:
-        needed = round(font.getlength(name)) + 22
+        needed = round(fonts.length(name)) + 22
         if x > 2 and x + needed > width:
             x, line = 2, line + 1
         places.append((x, line))
@@ -106,5 +108,5 @@ def _with_legend(picture: Image.Image, entries: list[tuple[str, Color]]) -> Imag
     for (name, color), (left, row) in zip(entries, places, strict=True):
         top = picture.height + row * _LINE + 3
         pen.rectangle((left, top, left + 9, top + 9), fill=color, outline="black")
-        pen.text((left + 13, top - 2), name, fill="black", font=font)
+        fonts.write(pen, (left + 13, top - 2), name, "black")
     return result

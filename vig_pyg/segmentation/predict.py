@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vig_pyg._fonts import picture_names
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text
 from vig_pyg._requirements import require
@@ -100,6 +101,7 @@ def predict(
     undrawn: list[UnreadableImage] = []
     images: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
+    drawn_names = picture_names(segmenter.class_names)  # warns once, not for each image
     with new_folder(out):
         for path, name in zip(files, file_names(files), strict=True):
             try:
@@ -109,7 +111,7 @@ def predict(
             else:
                 labels = segment(segmenter, pixels, how)["labels"]
                 write_file(out / MASKS / f"{name}.png", partial(to_palette_image(labels).save, format="PNG"))
-                if why := _draw(out / DRAWINGS / f"{name}.png", pixels, labels, segmenter.class_names):
+                if why := _draw(out / DRAWINGS / f"{name}.png", pixels, labels, drawn_names):
                     undrawn.append(UnreadableImage(path, why))
                 images.append({"id": len(images) + 1, "file_name": str(path)})
                 images[-1] |= {"height": labels.size(0), "width": labels.size(1)}
@@ -147,7 +149,7 @@ def _draw(path: Path, pixels: torch.Tensor, labels: torch.Tensor, class_names: l
     """Write the drawing of an image, and return the reason if it cannot be drawn."""
     try:
         drawing = draw_labels(pixels, labels, class_names)
-    except Exception as error:  # for example, because the font lacks a character; the mask has been written already
+    except Exception as error:  # for example, because memory is short; the mask has been written already
         _log.warning("%s could not be drawn: %s", path.name, error_text(error))
         return error_text(error)
     write_file(path, partial(drawing.save, format="PNG"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vig_pyg._figure import figure
-from vig_pyg._io.text import plot_text
+from vig_pyg._fonts import plot_names
 from vig_pyg._palette import BLUE, GRAY, ORANGE
 
 if TYPE_CHECKING:
@@ -36,11 +36,14 @@ def draw_ablation(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Sequen
         error = [[mean - row["top1_low"]], [row["top1_high"] - mean]] if known else None
         left.errorbar(mean, y, xerr=error, fmt="|", color=BLUE, markersize=12, capsize=4)
     right.barh(range(len(rows)), [row["images_per_second"] for row in rows], color=ORANGE, height=0.6)
-    left.set_yticks(range(len(rows)), [plot_text(row["variant"]) for row in rows])
+    names, fonts = plot_names([row["variant"] for row in rows], word="variant")
+    left.set_yticks(range(len(rows)), names, fontfamily=fonts)
     left.invert_yaxis()
     low, high = left.get_xlim()
     left.set_xlim(max(low, 0), min(high, 100) if high > 100 else high)
-    left.set(xlabel="validation top-1, %: seeds, mean, 95 % confidence interval", title=plot_text(title))
+    left.set(xlabel="validation top-1, %: seeds, mean, 95 % confidence interval")
+    (shown,), fonts = plot_names([title], word="data")
+    left.set_title(shown, fontfamily=fonts)
     right.set(xlabel="images/s, inference")
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)

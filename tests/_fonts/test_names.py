@@ -1,0 +1,93 @@
+import logging
+import random
+import sys
+import unicodedata
+
+import pytest
+
+from tests.hostile import hostile
+from vig_pyg._fonts.names import clean_name, font_for, needs_layout, numbered, warn_numbered
+
+#: A name in each script, the font that has it, and whether its letters need an order or a layout.
+SCRIPTS = [
+    ("猫", "Noto Sans CJK", False),
+    ("ねこ", "Noto Sans CJK", False),
+    ("ネコ", "Noto Sans CJK", False),
+    ("고양이", "Noto Sans CJK", False),
+    ("قطة", "Noto Sans Arabic", True),
+    ("חתול", "Noto Sans Hebrew", True),
+    ("बिल्ली", "Noto Sans Devanagari", True),
+    ("பூனை", "Noto Sans Tamil", True),
+    ("แมว", "Noto Sans Thai", False),
+    ("ဒဂ", "Noto Sans Myanmar", True),
+    ("ឆ្មា", "Noto Sans Khmer", True),
+    ("кошка", "Noto Sans Cyrillic", False),
+    ("🐱", "Noto Emoji", False),
+]
+
+
+@pytest.mark.parametrize(("name", "font", "laid_out"), SCRIPTS)
+def test_the_font_of_a_script(name, font, laid_out):
+    assert {font_for(char) for char in name} == {font}
+    assert any(map(needs_layout, name)) == laid_out
+
+
+def test_every_character_has_a_font():
+    rng = random.Random(0)
+    for _ in range(3000):
+        char = chr(rng.randrange(sys.maxunicode + 1))
+        assert font_for(char).startswith("Noto ")
+
+
+def test_composed_and_without_shapeless_characters():
+    assert clean_name(unicodedata.normalize("NFD", "고양이 été"), limit=40) == "고양이 été"
+    assert clean_name("❤️", limit=40) == "❤"
+    assert clean_name("می\u200cخواهم", limit=40) == "میخواهم"
+    assert clean_name("a\u200cb", limit=40) == r"a\u200cb"  # in plain text it hides something
+    for text in hostile(300):
+        assert clean_name(text, limit=24).isprintable()
+        assert len(clean_name(text, limit=24)) <= 24
+
+
+def test_the_number_replaces_what_cannot_be_drawn():
+    texts = ["cat", "猫", "猫 (cat)", "- 猫 -", "cat 猫猫猫 cat", "猫1"]
+    shown = ["cat", "class 1", "class 2: … (cat)", "class 3", "class 4: cat … cat", "class 5: …1"]
+    assert numbered(texts, {"猫"}, word="class", limit=40) == shown
+    assert numbered(texts, set(), word="class", limit=40) == texts
+    assert numbered(["猫" + "a" * 100], {"猫"}, word="class", limit=9) == ["clas…aaaa"]
+
+
+def test_random_names_keep_their_number_and_nothing_unreadable():
+    rng = random.Random(1)
+    for _ in range(500):
+        texts = ["".join(rng.choices("ab1 -猫犬", k=rng.randrange(1, 12))) for _ in range(5)]
+        shown = numbered(texts, {"猫", "犬"}, word="class", limit=60)
+        for i, (text, label) in enumerate(zip(texts, shown, strict=True)):
+            if {"猫", "犬"} & set(text):
+                assert label.startswith(f"class {i}")
+                assert not {"猫", "犬"} & set(label)
+            else:
+                assert label == text
+        assert numbered(shown, {"猫", "犬"}, word="class", limit=60) == shown
+
+
+def test_one_warning_says_which_class_and_what_to_install(caplog):
+    names = ["cat", *"猫犬鳥魚", "แมว"]
+    missing = set("猫犬鳥魚แมว")
+    with caplog.at_level(logging.WARNING):
+        warn_numbered(names, numbered(names, missing, word="class", limit=9), missing, set(), remedy="pray")
+    (record,) = caplog.records
+    text = record.getMessage()
+    assert '"class 1" is 猫, "class 2" is 犬, "class 3" is 鳥 and 2 more' in text
+    assert "Noto Sans CJK (for 猫), Noto Sans Thai (for แ)" in text
+    assert "pray" not in text
+
+
+def test_a_missing_layout_has_its_own_remedy(caplog):
+    warn_numbered(["قطة"], ["class 0"], set(), set("قطة"), remedy="install the layout")
+    assert "install the layout" in caplog.text and "Noto" not in caplog.text
+
+
+def test_nothing_is_said_if_all_names_are_shown(caplog):
+    warn_numbered(["a"], ["a"], set("猫"), set("ق"), remedy="")
+    assert not caplog.records
