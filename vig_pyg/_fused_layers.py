@@ -13,7 +13,15 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from vig_pyg._low_precision import Fusable, LowPrecision
 from vig_pyg.layers import FFN, MultiHeadLinear
-from vig_pyg.ops import autocast_type, bias_gelu_, grouped, has_own_numbers, is_eager_on_cpu, is_transformed
+from vig_pyg.ops import (
+    autocast_type,
+    bias_gelu_,
+    grouped,
+    has_one_dnn,
+    has_own_numbers,
+    is_eager_on_cpu,
+    is_transformed,
+)
 from vig_pyg.position import PositionEmbedding
 
 #: Bytes of the hidden features of an FFN per slice on a CPU, so that they stay in the cache.
@@ -73,7 +81,7 @@ def _takes_one_dnn(x: Tensor, layer: Any) -> bool:
     Modes that look at torch's own operators, such as counters of operations, see them.
     """
     dtype = x.dtype
-    if not (dtype is torch.float32 or (dtype is torch.bfloat16 and _has_bfloat16())) or not _has_pointwise():
+    if not (dtype is torch.float32 or (dtype is torch.bfloat16 and _has_bfloat16())) or not has_one_dnn():
         return False
     weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
     if not (isinstance(weight, Tensor) and isinstance(bias, Tensor) and weight.dtype is bias.dtype is dtype):
@@ -148,16 +156,9 @@ def _pointwise() -> _Pointwise:
 
 
 @cache
-def _has_pointwise() -> bool:
-    """True if torch has oneDNN's fused layers."""
-    names = "_linear_pointwise", "_convolution_pointwise", "_is_mkldnn_bf16_supported"
-    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
-
-
-@cache
 def _has_bfloat16() -> bool:
     """True if torch has oneDNN's fused layers and the CPU supports bfloat16."""
-    return _has_pointwise() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return has_one_dnn() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class FusedFFN(nn.Module):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vig_pyg.ops._autocast import autocast_type
+from vig_pyg.ops._products import map_rows, sum_of_products, takes_one_dnn
 
 #: Rows per output channel above which one product over all heads is faster on a GPU. On an H200, separate products of
 #: four heads of 160 channels over 401,408 rows take 1.2 ms, because they occupy few multiprocessors.
@@ -65,17 +66,22 @@ def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tenso
         [[2.0, 2.0]]
     """
     if heads == 1:
-        return F.linear(x, weight, bias)
+        return map_rows(x, weight, bias)
     if x.device.type == "cpu" and x.size(0):
         row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
-        return F.conv2d(row, weight[..., None, None], bias, groups=heads)[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
+        kernel = weight[..., None, None]
+        if takes_one_dnn(x, weight):  # with one thread, torch does not choose it
+            out = torch.mkldnn_convolution(row, kernel, bias, (0, 0), (1, 1), (1, 1), heads)
+        else:
+            out = F.conv2d(row, kernel, bias, groups=heads)
+        return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
     weights = weight.view(heads, -1, weight.size(1)).transpose(1, 2)  # (H, in / H, out / H)
     out = _products(_heads(x, heads), weights)
     return out if bias is None else out + bias
 
 
 def grouped_gradients(grad: Tensor, x: Tensor, weight: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-    """Compute the gradients of x and weight with one product per head; those of a convolution are slower.
+    """Compute the gradients of x and weight; the gradients of a grouped convolution are slower.
 
     Args:
         grad: Gradient of the result, `(N, out)`.
@@ -90,13 +96,34 @@ def grouped_gradients(grad: Tensor, x: Tensor, weight: Tensor, heads: int) -> tu
         >>> grad_x.shape, grad_weight.tolist()
         (torch.Size([3, 4]), [[3.0, 3.0], [3.0, 3.0]])
     """
+    grad_x = input_gradient(grad, weight, heads)
     if heads == 1:
-        return grad @ weight, grad.t() @ x
-    weights = weight.view(heads, -1, weight.size(1))  # (H, out / H, in / H)
-    grad_x = _products(_heads(grad, heads), weights)
+        return grad_x, sum_of_products(grad, x)
     if x.device.type != "cpu" and x.size(0) >= _MANY_ROWS * grad.size(1):
         return grad_x, _weight_gradient_of_many(grad, x, heads)
     return grad_x, (_heads(grad, heads).transpose(1, 2) @ _heads(x, heads)).flatten(0, 1)  # (H, out / H, in / H)
+
+
+def input_gradient(grad: Tensor, weight: Tensor, heads: int) -> Tensor:
+    """Compute the gradient of the input of `multi_head_linear`.
+
+    Args:
+        grad: Gradient of the result, `(N, out)`.
+        weight: Weights of all heads, `(out, in / H)`.
+        heads: Number of heads H.
+
+    Shapes: to `(N, in)`.
+
+    Example:
+        >>> input_gradient(torch.ones(3, 2), torch.ones(2, 2), 2).shape
+        torch.Size([3, 4])
+    """
+    if heads == 1:
+        return map_rows(grad, weight.t())
+    weights = weight.view(heads, -1, weight.size(1))  # (H, out / H, in / H)
+    if grad.device.type == "cpu":  # a linear layer with transposed weights (in, out / H)
+        return grouped(grad, weights.transpose(1, 2).flatten(0, 1), None, heads)
+    return _products(_heads(grad, heads), weights)
 
 
 def _weight_gradient_of_many(grad: Tensor, x: Tensor, heads: int) -> Tensor:

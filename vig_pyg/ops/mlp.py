@@ -56,9 +56,8 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module, *, residual: Tensor | No
     bias_1 = linear_1.bias  # this bias only shifts a running mean, so it is not converted
     x_low, weight_1, weight_2, bias_2 = _cast(x, linear_1.weight, linear_2.weight, linear_2.bias)
     function = TiledMLP if x.is_cpu and is_worth_tiling(x) else RecomputedMLP
-    norm_follows = not x.is_cpu and last.training
     out: Tensor = function.apply(
-        x_low, weight_1, bias_1, norm.weight, norm.bias, weight_2, bias_2, norm, heads, norm_follows
+        x_low, weight_1, bias_1, norm.weight, norm.bias, weight_2, bias_2, norm, heads, last.training
     )
     out = batch_norm_gelu(out, last)
     return out if residual is None else residual + out

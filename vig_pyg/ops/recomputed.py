@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from vig_pyg.ops._batch_norm import NodeNorm, Norm
 from vig_pyg.ops._gpu_batch_norm import GPUNorm, NormGradients
+from vig_pyg.ops._products import map_rows, sum_of_products
 from vig_pyg.ops.grouped_linear import grouped, grouped_gradients
 
 
@@ -73,7 +73,7 @@ class RecomputedMLP(torch.autograd.Function):
         ctx.heads, ctx.norm_follows = heads, norm_follows
         h = grouped(x, weight_1, None, heads)
         ctx.step = _norm_step(h, norm, bias_1, gelu=True)
-        return F.linear(ctx.step.apply(h, out=h), weight_2, bias_2)
+        return map_rows(ctx.step.apply(h, out=h), weight_2, bias_2)
 
     @staticmethod
     @once_differentiable
@@ -82,8 +82,8 @@ class RecomputedMLP(torch.autograd.Function):
         grad = grad.contiguous()
         h = grouped(x, weight_1, None, ctx.heads)
         hidden = ctx.step.apply(h)
-        grad_weight_2 = grad.t() @ hidden
-        grad_h = torch.mm(grad, weight_2, out=hidden)
+        grad_weight_2 = sum_of_products(grad, hidden)
+        grad_h = map_rows(grad, weight_2.t(), space=hidden)
         grad_norm = _norm_gradients_(ctx.step, grad_h, h)
         grad_x, grad_weight_1 = grouped_gradients(grad_h, x, weight_1, ctx.heads)
         grad_bias_2 = grad.new_zeros(grad.size(1)) if ctx.norm_follows else grad.sum(0)
@@ -115,7 +115,7 @@ class RecomputedLinearNorm(torch.autograd.Function):
         norm: Norm,
     ) -> Tensor:
         ctx.save_for_backward(x, weight, bias)
-        h = F.linear(x, weight)
+        h = map_rows(x, weight)
         ctx.step = _norm_step(h, norm, bias, gelu=False)
         return ctx.step.apply(h, out=h)
 
@@ -123,8 +123,14 @@ class RecomputedLinearNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias = ctx.saved_tensors
-        grad, grad_norm = _norm_gradients(ctx.step, grad, F.linear(x, weight))
-        return grad @ weight, grad.t() @ x, grad_norm.offset.to(bias.dtype), *grad_norm[:2], None
+        grad, grad_norm = _norm_gradients(ctx.step, grad, map_rows(x, weight))
+        return (
+            map_rows(grad, weight.t()),
+            sum_of_products(grad, x),
+            grad_norm.offset.to(bias.dtype),
+            *grad_norm[:2],
+            None,
+        )
 
 
 class RecomputedNorm(torch.autograd.Function):

@@ -23,6 +23,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from vig_pyg.ops._batch_norm import NodeNorm, Norm
+from vig_pyg.ops._products import map_rows, sum_of_products
+from vig_pyg.ops.grouped_linear import grouped, input_gradient
 
 #: Size in bytes of the hidden activations of one tile, about the cache size of two cores.
 BYTES = 2**22
@@ -68,7 +70,7 @@ class TiledMLP(torch.autograd.Function):
         bias_2: Tensor,
         norm: Norm,
         heads: int,
-        norm_follows: bool,  # noqa: ARG004  (as for `RecomputedMLP`)
+        norm_follows: bool,
     ) -> Tensor:
         step = _rows_at_a_time(weight_1)
         center, covariance = _statistics(x, heads, step)
@@ -77,12 +79,11 @@ class TiledMLP(torch.autograd.Function):
         norm_step = NodeNorm(mean, variance, norm, gelu=True)
         norm_step.update(norm, x.size(0), bias_1)
         out = x.new_empty(x.size(0), weight_2.size(0))
-        space = x.new_empty(min(step, x.size(0)), weight_1.size(0))
         for part, to in zip(x.split(step), out.split(step), strict=True):
-            h = _map(part, weight_1, heads, space[: len(part)])
-            torch.addmm(bias_2, norm_step.apply(h, out=h), weight_2.t(), out=to)
+            h = grouped(part, weight_1, None, heads)
+            to.copy_(map_rows(norm_step.apply(h, out=h), weight_2, bias_2))
         ctx.save_for_backward(x, weight_1, weight_2, center, covariance)
-        ctx.heads, ctx.norm_step = heads, norm_step
+        ctx.heads, ctx.norm_step, ctx.norm_follows = heads, norm_step, norm_follows
         return out
 
     @staticmethod
@@ -93,27 +94,31 @@ class TiledMLP(torch.autograd.Function):
         grad, scaled = grad.contiguous(), weight_1 * norm.scale[:, None]
         grad_x, grad_weight_2 = torch.empty_like(x), torch.zeros_like(weight_2)
         products, sums = torch.zeros_like(weight_1), torch.zeros_like(norm.mean)  # sums of d (x - m), and of d
-        space = x.new_empty(2, min(step, x.size(0)), weight_1.size(0))
         for part, g, to in zip(x.split(step), grad.split(step), grad_x.split(step), strict=True):
-            slope, hidden = space[:, : len(part)]
-            norm.apply_with_slope_(_map(part, weight_1, heads, slope), hidden)
-            grad_weight_2.addmm_(g.t(), hidden)
-            d = torch.mm(g, weight_2, out=hidden).mul_(slope)
+            slope = grouped(part, weight_1, None, heads)
+            hidden = torch.empty_like(slope)
+            norm.apply_with_slope_(slope, hidden)
+            grad_weight_2 += sum_of_products(g, hidden)
+            d = map_rows(g, weight_2.t(), space=hidden).mul_(slope)
             sums += d.sum(0)
             for d_h, x_h, p_h in _heads(heads, d, part - center, products.t()):
-                p_h.addmm_(x_h.t(), d_h)
-            for d_h, w_h, to_h in _heads(heads, d, scaled.t(), to):
-                torch.mm(d_h, w_h.t(), out=to_h)
+                p_h += sum_of_products(x_h, d_h)
+            to.copy_(input_gradient(d, scaled, heads))
         grad_gamma = norm.rate * (products * weight_1).sum(1)
         # the means of d, and of d times the normalized h, divided by the standard deviation of h
         means = torch.stack([sums, norm.rate * grad_gamma])[:, None] / x.size(0)
+        constants, matrices = [], []  # of the terms that are constant, and linear in x
+        for w_h, s_h, of_d, of_h in _heads(heads, weight_1.t(), scaled.t(), *means):
+            constants.append(of_d @ s_h.t())
+            matrices.append(s_h @ (w_h * of_h).t())
+        constant, matrix = torch.cat(constants, 1), torch.cat(matrices)
         for part, to in zip(x.split(step), grad_x.split(step), strict=True):
-            for x_h, w_h, s_h, of_d, of_h, to_h in _heads(heads, part - center, weight_1.t(), scaled.t(), *means, to):
-                to_h.sub_(of_d @ s_h.t()).addmm_(x_h, w_h * of_h @ s_h.t(), alpha=-1)
+            to.sub_(constant).sub_(grouped(part - center, matrix, None, heads))
         for p_h, w_h, of_h, c_h in _heads(heads, products.t(), weight_1.t(), means[1], covariance):
             p_h.sub_(c_h @ w_h * of_h, alpha=x.size(0))
         grad_weight_1 = products.mul_(norm.scale[:, None])
-        rest = torch.zeros_like(norm.mean), grad_gamma, sums, grad_weight_2, grad.sum(0)
+        grad_bias_2 = grad.new_zeros(grad.size(1)) if ctx.norm_follows else grad.sum(0)
+        rest = torch.zeros_like(norm.mean), grad_gamma, sums, grad_weight_2, grad_bias_2
         return grad_x, grad_weight_1, *rest, None, None, None
 
 
@@ -127,17 +132,10 @@ def _statistics(x: Tensor, heads: int, step: int) -> tuple[Tensor, Tensor]:
     covariance = x.new_zeros(x.size(1) // heads, x.size(1))
     for part in x.split(step):
         for x_h, c_h in _heads(heads, part - center, covariance):
-            c_h.addmm_(x_h.t(), x_h, alpha=1 / x.size(0))
-    return center, covariance
+            c_h += sum_of_products(x_h, x_h)
+    return center, covariance.div_(x.size(0))
 
 
 def _heads(heads: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield a tuple for each head, with the columns of this head in each tensor."""
     return zip(*(tensor.chunk(heads, 1) for tensor in tensors), strict=True)
-
-
-def _map(x: Tensor, weight: Tensor, heads: int, out: Tensor) -> Tensor:
-    """Apply the linear layer of each head to the channels of this head."""
-    for x_h, w_h, out_h in _heads(heads, x, weight.t(), out):
-        torch.mm(x_h, w_h, out=out_h)
-    return out
