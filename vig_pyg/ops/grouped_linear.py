@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vig_pyg.ops._autocast import autocast_type
-from vig_pyg.ops._products import map_rows, sum_of_products, takes_one_dnn
+from vig_pyg.ops._products import map_rows, sum_of_products
 
 #: Rows per output channel above which one product over all heads is faster on a GPU. On an H200, separate products of
 #: four heads of 160 channels over 401,408 rows take 1.2 ms, because they occupy few multiprocessors.
@@ -69,11 +69,7 @@ def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tenso
         return map_rows(x, weight, bias)
     if x.device.type == "cpu" and x.size(0):
         row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
-        kernel = weight[..., None, None]
-        if takes_one_dnn(x, weight):  # with one thread, torch does not choose it
-            out = torch.mkldnn_convolution(row, kernel, bias, (0, 0), (1, 1), (1, 1), heads)
-        else:
-            out = F.conv2d(row, kernel, bias, groups=heads)
+        out = F.conv2d(row, weight[..., None, None], bias, groups=heads)
         return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
     weights = weight.view(heads, -1, weight.size(1)).transpose(1, 2)  # (H, in / H, out / H)
     out = _products(_heads(x, heads), weights)
