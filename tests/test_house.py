@@ -42,6 +42,7 @@ CORE = {
 #: What each room may import of the others. `_warnings` comes before everything, and nobody imports `cli`.
 ROOMS = {
     "_waiting": set(),
+    "_allocator": {"_waiting"},
     "_warnings": set(),
     "_registry": set(),
     "_integers": set(),
@@ -193,7 +194,7 @@ ROOMS = {
         "_requirements",
     },
     "__main__": {"cli"},
-    "__init__": {*CORE, "_waiting", "_warnings", "loading"},
+    "__init__": {*CORE, "_waiting", "_allocator", "_warnings", "loading"},
 }
 
 

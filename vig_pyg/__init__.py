@@ -1,6 +1,7 @@
 """Vision GNN (ViG) for PyTorch Geometric: an image as a graph of patches."""
 
 from vig_pyg import _waiting  # isort: skip  # noqa: F401  (before anything loads torch)
+from vig_pyg import _allocator  # isort: skip  # noqa: F401  (before anything allocates much)
 from vig_pyg import _warnings  # isort: skip  # noqa: F401  (before anything else imports PyG)
 from vig_pyg import conv, graph, weights
 from vig_pyg.builders import (

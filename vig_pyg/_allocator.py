@@ -1,0 +1,54 @@
+"""Lets the C library keep freed memory in the commands, unless the user has chosen how it allocates.
+
+A training step frees and allocates the same large tensors again and again. By default glibc returns such memory to the
+system, and each new page costs an interruption. A program that imports the library keeps its own settings.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from vig_pyg._waiting import is_command
+
+#: Variables with which a user chooses how glibc allocates.
+CHOICES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")
+#: Parameters of glibc's `mallopt` (`malloc.h`): free memory that is kept, and the size from which memory is mapped.
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+LARGE = 2**30
+
+
+def keep_freed_memory(
+    arguments: Sequence[str], environment: Mapping[str, str], mallopt: Callable[[int, int], int] | None
+) -> bool:
+    """Let a command keep up to 1 GiB of freed memory, unless the user has chosen how memory is allocated.
+
+    Args:
+        arguments: The arguments of the interpreter, as in `sys.orig_argv`.
+        environment: Environment variables, as in `os.environ`.
+        mallopt: The function of the C library, or `None` where there is none.
+
+    Returns:
+        True if the settings were changed.
+
+    Example:
+        >>> keep_freed_memory(["python", "-m", "vig_pyg", "train"], {"MALLOC_TOP_PAD_": "0"}, None)
+        False
+    """
+    if mallopt is None or not is_command(arguments) or any(name in environment for name in CHOICES):
+        return False
+    return bool(mallopt(TRIM_THRESHOLD, LARGE)) and bool(mallopt(MMAP_THRESHOLD, LARGE))
+
+
+def _mallopt() -> Callable[[int, int], int] | None:
+    """Return glibc's function; other C libraries have none, or other parameters."""
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    found: Callable[[int, int], int] | None = getattr(library, "mallopt", None)
+    return found if hasattr(library, "gnu_get_libc_version") else None
+
+
+keep_freed_memory(sys.orig_argv, os.environ, _mallopt())
