@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from vig_pyg import register_model
 from vig_pyg._figure import figure
+from vig_pyg._palette import SERIES
 from vig_pyg.artifact import CONFIG, read_config
 from vig_pyg.backbones import backbone_config, split_options
 from vig_pyg.detection.pixels import read_pixels
@@ -215,30 +216,39 @@ def evaluated(run: Path, data: Path, pictured: int) -> tuple[dict[str, Any], lis
 
 
 def draw(results: list[dict[str, Any]], path: Path) -> None:
-    """The training loss and the mean IoU of all runs over the epochs."""
+    """The training loss and the mean IoU of all runs over the epochs; one color for each backbone and head."""
     fig = figure(9, 3.6)
     left, right = fig.subplots(1, 2)
+    groups = spreads(results)
+    drawn: set[str] = set()
     for found in results:
-        body = found["about"].get("body", "ours")
-        name = f"{found['about']['head']}{'' if body == 'ours' else f' on {body}'}, {found['run'].replace('_', ' ')}"
+        name = group_of(found)
+        style = {"color": SERIES[list(groups).index(name)], "linewidth": 1, "marker": "."}
+        one = groups[name]
+        spread = f" ± {100 * one['deviation']:.1f}" if one["runs"] > 1 else ""
+        label = None if name in drawn else f"{name}: {100 * one['mean']:.1f}{spread} %"
+        drawn.add(name)
         for axes, column, scale in ((left, "train_loss", 1), (right, "val_mIoU", 100)):
             points = [(row["epoch"], scale * row[column]) for row in found["epochs"] if column in row]
-            label = f"{name}: {points[-1][1]:.1f} %" if scale > 1 else name
-            axes.plot(*zip(*points, strict=True), marker=".", label=label)
-    left.set(xlabel="epoch", ylabel="training loss", yscale="log")
+            axes.plot(*zip(*points, strict=True), **style, label=label)
+    left.set(xlabel="epoch", ylabel="training loss")
     right.set(xlabel="epoch", ylabel="mean IoU on val/, %")
+    right.legend(frameon=False, fontsize=8)
     for axes in (left, right):
-        axes.legend(frameon=False, fontsize=8)
         axes.grid(alpha=0.3)
     fig.savefig(path)
+
+
+def group_of(found: dict[str, Any]) -> str:
+    """The backbone and the head of a run."""
+    return f"{found['about'].get('body', 'ours')}, head {found['about']['head']}"
 
 
 def spreads(results: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """The mean and the standard deviation of the mean IoU, and the number of runs, of each backbone and head."""
     groups: dict[str, list[float]] = {}
     for found in results:
-        name = f"{found['about'].get('body', 'ours')}, head {found['about']['head']}"
-        groups.setdefault(name, []).append(found["mIoU"])
+        groups.setdefault(group_of(found), []).append(found["mIoU"])
     return {
         name: {"runs": len(one), "mean": statistics.mean(one), "deviation": statistics.stdev(one) if one[1:] else 0.0}
         for name, one in groups.items()
