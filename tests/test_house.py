@@ -77,7 +77,7 @@ ROOMS = {
     "config_schema": {"_registry", "config", "family_config", "conv", "graph", "position", "preprocess", "_io"},
     "checkpoints": {"_requirements", "config", "conv", "graph"},
     "artifact": {"_io", "checkpoints", "config", "config_schema", "conv", "graph", "interchange", "preprocess"},
-    "weights": {"checkpoints", "config", "preprocess"},
+    "weights": {"_io", "checkpoints", "config", "preprocess"},
     "builders": {"config", "models", "weights"},
     "family_builders": {"builders", "models"},
     "timm": {"_requirements", "checkpoints", "config", "family_config", "data", "interchange", "models", "weights"},

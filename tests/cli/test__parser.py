@@ -103,7 +103,7 @@ def test_the_next_step_is_shown_on_a_terminal_only(monkeypatch, capsys):
     say_next("a")
 
 
-@pytest.mark.parametrize("argv", [["models"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize("argv", [["models"], ["doctor"], ["completion", "bash"]], ids=" ".join)
 def test_the_last_lines_of_a_command_say_what_is_next(argv, monkeypatch):
     monkeypatch.setattr("vig_pyg.builders.list_models", lambda: ["vig_micro"])
     monkeypatch.setattr("vig_pyg.cli.doctor.examine", lambda: {"a": {"b": "c"}})

@@ -7,6 +7,7 @@ from timm.data.mixup import Mixup
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
+from vig_pyg._io.numbers import percent
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.distillation import Teacher, distillation_loss
 from vig_pyg.engine.task import Task, exact
@@ -123,4 +124,4 @@ class Classifier(Task):
         shown = f"training loss {row['train_loss']:.4f}"
         if "val_loss" not in row:
             return shown
-        return f"{shown}, validation loss {row['val_loss']:.4f}, accuracy {100 * row['val_accuracy']:.2f} %"
+        return f"{shown}, validation loss {row['val_loss']:.4f}, accuracy {percent(row['val_accuracy'])}"

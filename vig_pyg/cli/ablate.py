@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import say_next
 from vig_pyg.cli._own_code import import_own
+from vig_pyg.cli._tables import file_list
 from vig_pyg.cli._train_flags import network_flags, read_flags
 
 if TYPE_CHECKING:
@@ -149,7 +150,6 @@ def _ablate(
         here=environment(["vig-pyg", "ablate", *argv]), measure=spectral_gaps, progress=not quiet,
     )  # fmt: skip
     print((out / "results.md").read_text(encoding="utf-8").partition("\n\nTop-1")[0] + "\n")
-    for path in files:
-        print(f"  {terminal_text(path)}")
+    print(file_list(files))
     say_next(f"the same command with --seeds {seeds + 2} adds two seeds, and with more names it adds variants")
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
+from vig_pyg.cli._options import say_next
+
 #: How to use the script in each shell.
 USE = {
     "bash": "vig-pyg completion bash > ~/.local/share/bash-completion/completions/vig-pyg",
@@ -52,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
     from vig_pyg.cli import make_parser
 
     print(shtab.complete(plain_parser(make_parser()), shell=args.shell))
+    say_next(USE[args.shell])
 
 
 def plain_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

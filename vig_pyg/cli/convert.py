@@ -103,6 +103,8 @@ def run(args: argparse.Namespace) -> None:
     print(f"{terminal_text(args.out)}: {what}, from the {detect_format(state)} to the {args.format} format{tables}")
     if args.format == "native" and (variant := identify_variant(state)):
         say_next(in_shell("vig-pyg", "train", "--data", "FOLDER", "--model", variant, "--weights", args.out))
+    elif args.format == "official":
+        say_next("load the file into the published code: model.load_state_dict(weights, strict=False)")
 
 
 def _convert_folder(source: str, out: Path) -> None:

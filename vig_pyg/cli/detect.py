@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.signals import exit_status
 from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._objects import objects_csv, objects_json
@@ -27,6 +28,7 @@ from vig_pyg.cli._options import (
 )
 from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._parser import show_help
+from vig_pyg.cli._tables import file_list, scores_table
 from vig_pyg.cli._train_flags import FREE, add_run_flags, network_flags, read_flags, stopped
 
 if TYPE_CHECKING:
@@ -155,9 +157,8 @@ def _train(args: argparse.Namespace) -> int:
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, "detect train", first=first)
     if first:
-        _print_scores({name.removeprefix("val_"): score for name, score in last.items() if name.startswith("val_")})
-        for path in sorted(out.iterdir()):
-            print(f"  {terminal_text(path)}")
+        scores = {name.removeprefix("val_"): score for name, score in last.items() if name.startswith("val_")}
+        print(f"\n{scores_table(scores)}\n{file_list(sorted(out.iterdir()))}")
         say_next(in_shell("vig-pyg", "detect", "predict", out, "IMAGES"))
     return 0
 
@@ -212,7 +213,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         progress=not args.quiet,
     )
     scores = evaluator.compute()
-    _print_scores(scores)
+    print(scores_table(scores))
     known = {name: share if share >= 0 else None for name, share in scores.items()}
     results = json.dumps(evaluator.results) + "\n"
     how = {"model": args.model, "source": args.source, "score": args.score, "flip": args.flip}
@@ -221,14 +222,13 @@ def _evaluate(args: argparse.Namespace) -> None:
     for path, content in ((args.out, results), (args.json, summary), (args.csv, table)):
         if path is not None:
             write_file(path, content, overwrite=args.overwrite)
-            print(terminal_text(path))
+            print(file_list([path]))
     say_next(in_shell("vig-pyg", "detect", "predict", args.model, "IMAGES"))
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from vig_pyg._io.output import check_new_folder, write_file
+    from vig_pyg._io.progress import progress_bar
     from vig_pyg.detection.load import load_detector
     from vig_pyg.detection.predict import PREDICTIONS, predict
     from vig_pyg.image_io import find_images
@@ -241,10 +241,9 @@ def _predict(args: argparse.Namespace) -> int:
     where = device(args)
     import_own_code(args)
     run = load_detector(args.model)
-    hidden = True if args.quiet else None  # with None, the bar is shown only on a terminal
     options = {"batch_size": args.batch_size, "num_workers": args.num_workers, "flip": args.flip, "device": where}
     try:
-        with tqdm(total=len(paths), unit="image", disable=hidden, leave=False) as bar:
+        with progress_bar(len(paths), shown=not args.quiet) as bar:
             found = predict(run, paths, out, threshold=args.threshold, progress=bar.update, **options)
     except KeyboardInterrupt as stop:
         if out is None or not (out / PREDICTIONS).exists():  # this command has created the folder
@@ -257,16 +256,9 @@ def _predict(args: argparse.Namespace) -> int:
         write_file(args.json, objects_json(args.model, run, found), overwrite=args.overwrite)
     if args.csv is not None:
         write_file(args.csv, objects_csv(run, found), overwrite=args.overwrite)
-    counts = f"{len(found.annotations)} objects in {len(paths) - len(found.broken)} images"
+    counts = f"{counted(len(found.annotations), 'objects')} in {counted(len(paths) - len(found.broken), 'images')}"
     written = [terminal_text(path) for path in (out, args.json, args.csv) if path is not None]
     print(f"{counts}, in {', '.join(written)}")
     status = say_broken(found.broken, len(paths))
     say_next(in_shell("vig-pyg", "graph", args.model, paths[0], "--out", "graph.html"))
     return status
-
-
-def _print_scores(scores: dict[str, float]) -> None:
-    lines = [(terminal_text(name, limit=60), share) for name, share in scores.items()]
-    width = max(len(name) for name, _ in lines)
-    for name, share in lines:
-        print(f"{name:{width}}  {100 * share:5.1f} %" if share >= 0 else f"{name:{width}}  no such object")

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
         return
     for title, rows in found.items():
         print(title)
-        width = max(map(len, rows))
+        width = max(map(len, rows))  # values are sentences, which no column aligns to the right
         for name, value in rows.items():
             print(f"  {name:{width}}  {terminal_text(value, limit=1000)}")
     say_next(in_shell("vig-pyg", "train"))

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vig_pyg._io.numbers import counted, per_second, percent
 from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import (
     SOME_BROKEN,
@@ -21,6 +22,7 @@ from vig_pyg.cli._options import (
     say_broken,
     say_next,
 )
+from vig_pyg.cli._tables import table
 
 if TYPE_CHECKING:
     from vig_pyg.classification import Evaluation, LabeledImages
@@ -72,9 +74,8 @@ def run(args: argparse.Namespace) -> int:
         >>> main(["evaluate", "/nowhere", "images"])
         2
     """
-    from tqdm import tqdm
-
     from vig_pyg._io.output import check_no_input, write_file
+    from vig_pyg._io.progress import progress_bar
     from vig_pyg.classification import evaluate
 
     check_files(args)
@@ -82,8 +83,7 @@ def run(args: argparse.Namespace) -> int:
     classifier = load_model(args)
     data = _labeled(args, classifier.class_names)
     check_no_input((args.json, args.csv), _files(data))
-    hidden = True if args.quiet else None  # with None, the bar is shown only on a terminal
-    with tqdm(total=len(data.paths), unit="image", disable=hidden, leave=False) as bar:
+    with progress_bar(len(data.paths), shown=not args.quiet) as bar:
         result = evaluate(
             classifier,
             data,
@@ -137,16 +137,11 @@ def _files(data: LabeledImages) -> set[str | Path]:
 
 
 def _print(result: Evaluation, classes: int, what: str) -> None:
-    names = [terminal_text(row.name, limit=60) for row in result.per_class]
-    width = max(map(len, names))
-    print(f"{'class':{width}}  {'images':>6}  {'top-1 %':>7}  {'top-5 %':>7}")
-    for name, row in zip(names, result.per_class, strict=True):
-        print(f"{name:{width}}  {row.images:6}  {row.top1:7.2f}  {row.top5:7.2f}")
+    rows = [(row.name, f"{row.images:,}", percent(row.top1 / 100), percent(row.top5 / 100)) for row in result.per_class]
+    print(table(["class", "images", "top-1", "top-5"], rows))
     present = len(result.per_class)
     among = f"{present} of {classes} classes occur, but any may be predicted" if present < classes else "all classes"
-    print(f"\n{terminal_text(what)}: {result.images} images, {among}")
-    print(f"top-1 {result.top1:.2f} %   top-5 {result.top5:.2f} %")
-    print(
-        f"{result.images_per_second:.1f} images/s with reading, {result.model_images_per_second:.1f} images/s in the "
-        "model alone"
-    )
+    print(f"\n{terminal_text(what)}: {counted(result.images, 'images')}, {among}")
+    print(f"top-1 {percent(result.top1 / 100)}   top-5 {percent(result.top5 / 100)}")
+    alone = per_second(result.model_images_per_second)
+    print(f"{per_second(result.images_per_second)} with reading, {alone} in the model alone")

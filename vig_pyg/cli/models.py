@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from vig_pyg.cli._options import in_shell, say_next
+from vig_pyg.cli._tables import table
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,15 +24,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(_: argparse.Namespace) -> None:
     """Print the table."""
+    from vig_pyg._io.progress import progress_bar
     from vig_pyg.builders import create_model, list_models
     from vig_pyg.macs import count_macs
 
-    width = max(map(len, list_models()))
-    print(f"{'model':{width}}  {'parameters, M':>13}  {'GMACs':>7}  {'at':>9}")
-    for name in list_models():
-        model = create_model(name)
-        side = model.config.image_size
-        parameters = sum(p.numel() for p in model.parameters()) / 1e6
-        macs = count_macs(model, (side, side)) / 1e9
-        print(f"{name:{width}}  {parameters:13.3f}  {macs:7.3f}  {side:4} x {side}", flush=True)
+    rows = []
+    with progress_bar(len(list_models()), unit="models") as bar:
+        for name in list_models():
+            model = create_model(name)
+            side = model.config.image_size
+            parameters = sum(p.numel() for p in model.parameters()) / 1e6
+            macs = count_macs(model, (side, side)) / 1e9
+            rows.append((name, f"{parameters:.3f}", f"{macs:.3f}", f"{side} x {side}"))
+            bar.update(1)
+    print(table(["model", "parameters, M", "GMACs", "at"], rows))
     say_next(in_shell("vig-pyg", "train", "--data", "FOLDER", "--model", "pvig_tiny", "--weights", "pvig_tiny"))

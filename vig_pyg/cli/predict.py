@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from vig_pyg._io.numbers import percent
 from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import (
     add_files,
@@ -18,6 +19,7 @@ from vig_pyg.cli._options import (
     say_broken,
     say_next,
 )
+from vig_pyg.cli._tables import padded
 
 if TYPE_CHECKING:
     from vig_pyg.classification import Prediction, UnreadableImage
@@ -65,9 +67,8 @@ def run(args: argparse.Namespace) -> int:
         >>> main(["predict", "/nowhere", "a.jpg"])
         2
     """
-    from tqdm import tqdm
-
     from vig_pyg._io.output import check_no_input, write_file
+    from vig_pyg._io.progress import progress_bar
     from vig_pyg.classification import Prediction, UnreadableImage, find_images, predict
 
     if args.topk < 1:
@@ -80,20 +81,20 @@ def run(args: argparse.Namespace) -> int:
     results = predict(
         classifier, paths, topk=args.topk, batch_size=args.batch_size, num_workers=args.num_workers, device=where
     )
-    hidden = True if args.quiet else None  # with None, the bar is shown only on a terminal
-    found = list(tqdm(results, total=len(paths), unit="image", disable=hidden, leave=False))
+    found: list[Prediction | UnreadableImage] = []
+    with progress_bar(len(paths), shown=not args.quiet) as bar:
+        for one in results:
+            found.append(one)
+            bar.update(1)
     predictions = [one for one in found if isinstance(one, Prediction)]
     broken = [one for one in found if isinstance(one, UnreadableImage)]
     if args.json is not None:
         write_file(args.json, _json(args.model, predictions, broken), overwrite=args.overwrite)
     if args.csv is not None:
         write_file(args.csv, _csv(predictions, broken), overwrite=args.overwrite)
-    width = max((len(terminal_text(one.path)) for one in predictions), default=0)
-    for one in predictions:
-        words = "   ".join(
-            f"{terminal_text(n)} {100 * p:5.1f} %" for n, p in zip(one.names, one.probabilities, strict=True)
-        )
-        print(f"{terminal_text(one.path):{width}}   {words}")
+    for path, one in zip(padded([terminal_text(one.path) for one in predictions]), predictions, strict=True):
+        shares = zip(one.names, one.probabilities, strict=True)
+        print("   ".join([path, *(f"{terminal_text(name)} {percent(share):>7}" for name, share in shares)]))
     status = say_broken(broken, len(paths))
     if predictions:
         say_next(in_shell("vig-pyg", "graph", args.model, predictions[0].path, "--out", "graph.html"))

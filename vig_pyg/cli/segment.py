@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vig_pyg._io.numbers import counted, percent
 from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import (
     MODEL,
@@ -25,6 +26,7 @@ from vig_pyg.cli._options import (
 )
 from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._parser import show_help
+from vig_pyg.cli._tables import file_list, scores_table, table
 from vig_pyg.cli._train_flags import FREE, TrainFlags, add_run_flags, network_flags, read_flags, stopped
 
 if TYPE_CHECKING:
@@ -154,11 +156,8 @@ def _train(args: argparse.Namespace) -> int:
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, "segment train", first=first)
     if first:
-        for name, score in last.items():
-            if name.startswith("val_"):
-                print(f"{terminal_text(name.removeprefix('val_'), limit=60):24}  {100 * score:6.2f} %")
-        for path in sorted(out.iterdir()):
-            print(f"  {terminal_text(path)}")
+        scores = {name.removeprefix("val_"): score for name, score in last.items() if name.startswith("val_")}
+        print(f"\n{scores_table(scores)}\n{file_list(sorted(out.iterdir()))}")
         say_next(in_shell("vig-pyg", "segment", "predict", out, "IMAGES"))
     return 0
 
@@ -188,9 +187,8 @@ def _config(flags: TrainFlags) -> SegmentationConfig:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from vig_pyg._io.output import check_no_input, write_file
+    from vig_pyg._io.progress import progress_bar
     from vig_pyg._requirements import TRAIN, require
 
     require("Evaluating a segmentation network", TRAIN, "train")
@@ -205,7 +203,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     run = load_segmenter(args.model)
     data = open_source(args.source, classes=run.class_names, on_bad="drop")
     check_no_input([args.json, args.csv], data.files)
-    with tqdm(total=len(data.records), unit="image", disable=True if args.quiet else None, leave=False) as bar:
+    with progress_bar(len(data.records), shown=not args.quiet) as bar:
         counts = evaluate_segmenter(
             run,
             data,
@@ -230,21 +228,16 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _print_scores(scores: SegmentationScores, rows: list[tuple[int, str, int, float]]) -> None:
-    names = [terminal_text(name, limit=60) for _, name, _, _ in rows]
-    width = max(5, *map(len, names))
-    print(f"{'class':{width}}  {'pixels':>10}  {'IoU %':>6}")
-    for name, (_, _, pixels, iou) in zip(names, rows, strict=True):
-        print(f"{name:{width}}  {pixels:10}  {'-' if math.isnan(iou) else f'{100 * iou:.2f}':>6}")
+    print(table(["class", "pixels", "IoU"], [(name, f"{pixels:,}", percent(iou)) for _, name, pixels, iou in rows]))
     print(
-        f"\nmIoU {100 * scores.miou:.2f} %   pixel accuracy {100 * scores.pixel_accuracy:.2f} %   "
-        f"mean accuracy {100 * scores.mean_accuracy:.2f} %"
+        f"\nmIoU {percent(scores.miou)}   pixel accuracy {percent(scores.pixel_accuracy)}   "
+        f"mean accuracy {percent(scores.mean_accuracy)}"
     )
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from vig_pyg._io.output import check_new_folder
+    from vig_pyg._io.progress import progress_bar
     from vig_pyg.image_io import find_images
     from vig_pyg.segmentation.load import load_segmenter
     from vig_pyg.segmentation.predict import predict
@@ -253,9 +246,9 @@ def _predict(args: argparse.Namespace) -> int:
     how, where = _inference(args), device(args)
     import_own_code(args)
     run, paths = load_segmenter(args.model), find_images(args.images)
-    with tqdm(total=len(paths), unit="image", disable=True if args.quiet else None, leave=False) as bar:
+    with progress_bar(len(paths), shown=not args.quiet) as bar:
         found = predict(run, paths, args.out, how=how, rle=args.rle, device=where, progress=bar.update)
-    print(f"{found.count} images, in {terminal_text(args.out)}")
+    print(f"{counted(found.count, 'images')}, in {terminal_text(args.out)}")
     status = say_broken(found.broken, len(paths))
     say_next(in_shell("vig-pyg", "graph", args.model, paths[0], "--out", "graph.html"))
     return status

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vig_pyg._io.numbers import percent
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
 from vig_pyg.cli._own_code import import_own
+from vig_pyg.cli._tables import file_list
 from vig_pyg.cli._train_flags import DATA, TrainFlags, add_run_flags, network_flags, read_flags, stopped
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         size = config.image_size
         print(
             f"{'Resuming' if flags.resume else 'Training'} {config.model} on {terminal_text(data.title)}: "
-            f"{len(data.train_set)} images of {size} x {size} pixels, {len(data.val_set)} for validation, "
+            f"{len(data.train_set):,} images of {size} x {size} pixels, {len(data.val_set):,} for validation, "
             f"{len(data.class_names)} classes, {config.epochs} epochs. Run folder: {terminal_text(out)}",
             flush=True,
         )
@@ -111,9 +113,7 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, "train", first=first)
     if first:
-        print(f"\nValidation accuracy: {100 * kept['val_accuracy']:.2f} %")
-        for path in sorted(out.iterdir()):
-            print(f"  {terminal_text(path)}")
+        print(f"\nValidation accuracy: {percent(kept['val_accuracy'])}\n{file_list(sorted(out.iterdir()))}")
         see = in_shell("vig-pyg", "graph", out, "IMAGE", "--out", "graph.html")
         say_next(in_shell("vig-pyg", "predict", out, "IMAGES"), see)
     return 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from vig_pyg._io.progress import progress_bar
 from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.data import DetectionSet, collate, open_source
 from vig_pyg.detection.flip import detect_with_flip
@@ -39,7 +40,7 @@ def evaluate_detector(
         score: Lowest score of the detections that count, from 0 to 1. Average precision is defined without a limit,
             so a limit can only lower it.
         flip: If true, objects are also looked for in the mirror images (see `detect_with_flip`).
-        progress: If true, a progress bar is shown.
+        progress: If true, a progress bar is shown on a terminal.
 
     Returns:
         The evaluator: `compute()` returns the average precision, and `results` contains the detections in COCO's
@@ -70,20 +71,17 @@ def evaluate_detector(
     # images of one size are evaluated together, so batches of one size are faster
     order = sorted(range(len(dataset)), key=lambda i: annotated.records[i].size)
     batches: Iterable[Any] = read_batches(dataset, batch_size, num_workers=num_workers, collate=collate, order=order)
-    if progress:
-        from rich.progress import track
-
-        batches = track(batches, "Evaluating", total=-(-len(order) // batch_size))
     evaluator = CocoEvaluator(annotated, masks=detector.masks)
     where = find_device(device)
     model = detector.model.to(where).eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), progress_bar(len(order), shown=progress) as bar:
         for images, targets in batches:
             pixels = [image.to(where) for image in images]
             found = detect_with_flip(model, pixels) if flip else model(pixels)
             if score > 0:
                 found = [{key: values[one["scores"] >= score] for key, values in one.items()} for one in found]
             evaluator.update([int(target["image_id"]) for target in targets], found)
+            bar.update(len(images))
     places = {record.image_id: i for i, record in enumerate(annotated.records)}
     evaluator.results.sort(key=lambda result: places[result["image_id"]])
     return evaluator

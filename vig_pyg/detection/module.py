@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vig_pyg._io.numbers import percent
 from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.transform import Target
 from vig_pyg.engine.config import TrainConfig
@@ -82,6 +83,4 @@ class DetectorModule(Task):
 
     def describe(self, row: dict[str, float]) -> str:
         shown = f"training loss {row['train_loss']:.4f}"
-        return (
-            f"{shown}, AP {100 * row['val_AP']:.2f} %, AP50 {100 * row['val_AP50']:.2f} %" if "val_AP" in row else shown
-        )
+        return f"{shown}, AP {percent(row['val_AP'])}, AP50 {percent(row['val_AP50'])}" if "val_AP" in row else shown

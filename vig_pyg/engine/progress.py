@@ -10,8 +10,26 @@ import lightning
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from vig_pyg._io.numbers import per_second
 from vig_pyg.engine.metrics import MetricsHistory
 from vig_pyg.engine.task import Task
+
+
+def training_bar(console: Console) -> Progress:
+    """Return the bar of training, in the form of `vig_pyg._io.progress`, with a description such as the epoch.
+
+    Its tasks have the field `speed`.
+
+    Args:
+        console: The console to write to; the bar is shown only on a terminal.
+
+    Example:
+        >>> training_bar(Console()).add_task("epoch 1/2", total=9, speed="")
+        0
+    """
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %")
+    times = TextColumn("{task.fields[speed]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+    return Progress(*columns, *times, console=console, disable=not console.is_terminal)
 
 
 class ProgressBar(lightning.Callback):
@@ -39,9 +57,7 @@ class ProgressBar(lightning.Callback):
         if not trainer.is_global_zero:
             return
         total = int(trainer.estimated_stepping_batches)
-        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %")
-        times = TextColumn("{task.fields[speed]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
-        self.bar = Progress(*columns, *times, console=self.console, disable=not self.console.is_terminal)
+        self.bar = training_bar(self.console)
         self.task = self.bar.add_task("", total=total, completed=trainer.global_step, speed="")
         self.bar.start()
         self._describe(trainer)
@@ -57,7 +73,7 @@ class ProgressBar(lightning.Callback):
             self._steps += 1
         self._last = now
         if self.bar is not None:
-            self.bar.update(self.task, completed=trainer.global_step, speed=f"{self.speed(trainer):.0f} images/s")
+            self.bar.update(self.task, completed=trainer.global_step, speed=per_second(self.speed(trainer)))
 
     def speed(self, trainer: lightning.Trainer) -> float:
         """Training images per second over all processes, without validation.
@@ -75,7 +91,7 @@ class ProgressBar(lightning.Callback):
         left = self.bar.tasks[0].time_remaining if self.console.is_terminal else self._left(trainer)
         self.console.print(
             f"epoch {int(row['epoch'])}/{trainer.max_epochs}: {pl_module.describe(row)}, "
-            f"{self.speed(trainer):.0f} images/s, "
+            f"{per_second(self.speed(trainer))}, "
             f"{timedelta(seconds=round(left or 0))} left",
             highlight=False,
             soft_wrap=True,

@@ -8,6 +8,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from vig_pyg._io.numbers import percent
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.optim import learning_rate, parameter_groups
 from vig_pyg.engine.seeds import seed_of, set_seed
@@ -187,7 +188,7 @@ class Task(lightning.LightningModule):
         """
         shown = [f"training loss {row['train_loss']:.4f}"]
         if self.monitor in row:
-            shown.append(f"{self.monitor.removeprefix('val_')} {100 * row[self.monitor]:.2f} %")
+            shown.append(f"{self.monitor.removeprefix('val_')} {percent(row[self.monitor])}")
         return ", ".join(shown)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from vig_pyg._io.numbers import percent
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.task import Task
 from vig_pyg.segmentation.config import SegmentationConfig
@@ -93,7 +94,7 @@ class SegmentationModule(Task):
         shown = f"training loss {row['train_loss']:.4f}"
         if "val_mIoU" not in row:
             return shown
-        return f"{shown}, mIoU {100 * row['val_mIoU']:.2f} %, pixels {100 * row['val_pixel_accuracy']:.2f} %"
+        return f"{shown}, mIoU {percent(row['val_mIoU'])}, pixels {percent(row['val_pixel_accuracy'])}"
 
 
 def count_pixels(confusion: MulticlassConfusionMatrix, found: Tensor, truth: Tensor) -> None:

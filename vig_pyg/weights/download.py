@@ -17,6 +17,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 import torch
 from tqdm import tqdm
 
+from vig_pyg._io.progress import bar_look
 from vig_pyg.weights.table import TABLE, Weights
 
 _log = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ def _receive(url: str, file: BinaryIO, progress: bool) -> str:
     with build_opener(_FromServerToServer).open(request, timeout=TIMEOUT) as answer:
         length = answer.headers.get("Content-Length", "")
         size = int(length) if length.isascii() and length.isdigit() else None
-        with tqdm(total=size, disable=not progress, unit="B", unit_scale=True, unit_divisor=1024) as bar:
+        with tqdm(total=size, **bar_look(shown=progress, unit="B")) as bar:
             while (size or 0) <= MOST_BYTES and (chunk := answer.read(CHUNK)):
                 received += len(chunk)
                 if received > MOST_BYTES:

@@ -10,14 +10,16 @@ from typing import Any
 
 import lightning
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
+from vig_pyg._io.numbers import percent
 from vig_pyg._io.text import terminal_text
 from vig_pyg.classification.ablation.folder import AblationFolder, Run
 from vig_pyg.classification.ablation.variant import Variant
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
 from vig_pyg.engine import fit
+from vig_pyg.engine.progress import training_bar
 from vig_pyg.models import VisionGNN
 
 #: Function that measures a trained network on its data, and returns the names and values of additional columns.
@@ -138,10 +140,9 @@ def train_all(
         ...     train_all(folder, [], DigitsData(), ClassificationConfig(), {}, environment={})
     """
     steps = config.epochs * max(1, len(data.train_set) // config.batch_size)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True, quiet=not progress)
-    with Progress(*columns, console=console, disable=not (missing and console.is_terminal)) as bar:
-        task: TaskID = bar.add_task("all steps", total=steps * len(missing))
+    with training_bar(console) as bar:
+        task: TaskID = bar.add_task("all steps", total=steps * len(missing), visible=bool(missing), speed="")
         for turn, (variant, seed) in enumerate(missing):
             name = terminal_text(variant.name)
             bar.update(task, description=f"{name}, seed {seed} (run {turn + 1} of {len(missing)})")
@@ -153,5 +154,5 @@ def train_all(
             folder.save(variant, seed, {**result, "environment": dict(environment)})
             shutil.rmtree(folder.started(variant, seed), ignore_errors=True)
             bar.update(task, completed=(turn + 1) * steps)
-            line = f"{name}, seed {seed}: {result['top1']:.2f} % in {result['seconds']:.0f} s"
+            line = f"{name}, seed {seed}: {percent(result['top1'] / 100)} in {result['seconds']:.0f} s"
             bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
