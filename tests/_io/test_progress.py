@@ -1,28 +1,13 @@
 import ast
-import io
 from pathlib import Path
 
 import pytest
 
 import vig_pyg
+from tests.terminal import Stderr
 from vig_pyg._io.progress import bar_look, progress_bar
 
 PACKAGE = Path(vig_pyg.__file__).parent
-
-
-class Stderr(io.StringIO):
-    """Standard error of a terminal, or of a pipe."""
-
-    def __init__(self, *, terminal, encoding="utf-8"):
-        super().__init__()
-        self._terminal, self._encoding = terminal, encoding
-
-    def isatty(self):
-        return self._terminal
-
-    @property
-    def encoding(self):
-        return self._encoding
 
 
 def shown(monkeypatch, *, terminal=True, encoding="utf-8", **options):

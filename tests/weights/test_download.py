@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 
+from tests.terminal import Stderr
 from tests.weights.common import closed_address, copied, drawn, file_content, make_entry, official_file, same, serving
 from vig_pyg import vig_micro, weights
 
@@ -41,11 +42,13 @@ def test_a_file_is_downloaded_once(home, published, capsys):
     assert same(fresh.state_dict(), model.state_dict())
 
 
-def test_progress_is_shown_when_wanted(published, capsys):
+@pytest.mark.parametrize(("terminal", "progress"), [(True, True), (True, False), (False, True)])
+def test_progress_is_shown_on_a_terminal_when_wanted(published, monkeypatch, terminal, progress):
     _, content = published
+    monkeypatch.setattr("sys.stderr", text := Stderr(terminal=terminal))
     with serving({"/vig.pth": content}) as (address, _):
-        weights.download(make_entry(f"{address}/vig.pth", content))
-    assert "100%" in capsys.readouterr().err
+        weights.download(make_entry(f"{address}/vig.pth", content), progress=progress)
+    assert (" 0 % 0.00/" in text.getvalue()) == (terminal and progress)
 
 
 def test_without_network_the_message_says_what_to_do_and_then_it_works_offline(home, published):
