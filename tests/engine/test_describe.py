@@ -53,7 +53,10 @@ def test_names_of_classes_may_be_anything(tmp_path, caplog, first):
     train(tmp_path / "run", names)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == MADE
     assert load(tmp_path / "run").class_names == names
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    if len(said) == 1:  # where no installed font has a name, the picture shows a number, and a warning says which
+        assert 'class 4" is 🦆' in said.pop().getMessage() and first == 0
+    assert not said
     for name in ("confusion.png", "curves.png", "graph.png"):
         with Image.open(tmp_path / "run" / name) as image:
             assert min(image.size) > 200
