@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch_geometric.nn import SAGEConv
 
 from tests.common import calibrated
 from tests.mutations import mutated, mutated_text
@@ -79,7 +80,7 @@ def test_saving_again_replaces(make, tmp_path):
 
 def test_what_could_not_be_loaded_is_not_saved(make, tmp_path):
     with pytest.raises(ValueError, match=r"conv=.* is code, which config\.json cannot contain: save only the weights"):
-        make(conv=lambda i, o: torch.nn.Linear(i, o)).save_pretrained(tmp_path / "a")
+        make(conv=lambda i, o: SAGEConv(i, o)).save_pretrained(tmp_path / "a")
     with pytest.raises(ValueError, match=r"The weights of this (Pyramid)?ViG do not match its configuration"):
         fuse.fuse(make().eval()).save_pretrained(tmp_path / "b")
     with pytest.raises(TypeError, match="save_pretrained got private: these options need push_to_hub=True"):

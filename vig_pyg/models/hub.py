@@ -114,15 +114,14 @@ class HubMixin(
             push_to_hub_kwargs: Options of `push_to_hub`.
 
         Raises:
-            ImportError: If huggingface_hub is not installed.
+            ImportError: If huggingface_hub or safetensors is not installed.
             ValueError: If the configuration contains a callable without a registered name, or if the model was changed,
                 for example fused, so that its configuration does not describe it.
         """
         unknown = push_to_hub_kwargs.keys() - {"config"}  # `push_to_hub` passes `config` when it calls this method
         if unknown and not push_to_hub:
             raise TypeError(f"save_pretrained got {', '.join(sorted(unknown))}: these options need push_to_hub=True.")
-        if find_spec("huggingface_hub") is None:
-            _missing()
+        _check_packages()
         self._check_can_be_loaded()  # raises before anything is written
         push_to_hub_kwargs.pop("config", None)
         return super().save_pretrained(
@@ -165,13 +164,12 @@ class HubMixin(
                 For another `in_channels` the first convolution is adapted (see `vig_pyg.weights.load_weights`).
 
         Raises:
-            ImportError: If huggingface_hub is not installed.
+            ImportError: If huggingface_hub or safetensors is not installed.
             FileNotFoundError: If a file is missing in the folder.
             ConnectionError: If the Hub has no such model or cannot be reached.
             ValueError: If the model belongs to another family, or the weights do not match the configuration.
         """
-        if find_spec("huggingface_hub") is None:
-            _missing()
+        _check_packages()
         options = {"force_download": force_download, "token": token, "cache_dir": cache_dir}
         options |= {"local_files_only": local_files_only, "revision": revision}
         folder = find_folder(str(pretrained_model_name_or_path), **options)
@@ -204,6 +202,12 @@ class HubMixin(
                 f"The weights of this {type(self).__name__} do not match its configuration (it was fused, or parts "
                 "were replaced), so it could not be loaded again: save the original model."
             )
+
+
+def _check_packages() -> None:
+    """Raise `ImportError` if a package is missing, before anything is written or downloaded."""
+    if find_spec("huggingface_hub") is None or find_spec("safetensors") is None:
+        _missing()
 
 
 def _missing() -> NoReturn:
