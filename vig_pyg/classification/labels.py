@@ -38,6 +38,29 @@ class LabeledImages:
     left_out: int = 0
 
 
+def check_labeled(root: str | Path) -> Path:
+    """Check that a folder of labeled images exists, and return its path; no file in it is read.
+
+    Args:
+        root: The folder.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        NotADirectoryError: If `root` is a file.
+
+    Example:
+        >>> check_labeled("/nowhere/photos")
+        Traceback (most recent call last):
+        FileNotFoundError: The folder /nowhere/photos does not exist.
+    """
+    root = Path(root)
+    if root.is_file():
+        raise NotADirectoryError(f"{root} is a file, expected a folder with one folder of images for each class.")
+    if not root.is_dir():
+        raise FileNotFoundError(f"The folder {root} does not exist.")
+    return root
+
+
 def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
     """Find the images of a folder with one folder for each class.
 
@@ -62,11 +85,7 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
         ...     find_labeled(folder, ["cat", "dog"]).labels
         [1]
     """
-    root = Path(root)
-    if root.is_file():
-        raise NotADirectoryError(f"{root} is a file, expected a folder with one folder of images for each class.")
-    if not root.is_dir():
-        raise FileNotFoundError(f"The folder {root} does not exist.")
+    root = check_labeled(root)
     found = class_folders(root)
     try:
         classes = class_numbers(list(found), class_names)

@@ -137,6 +137,39 @@ def check_outputs(args: argparse.Namespace, outputs: Sequence[Path | None], read
     check_no_input(given, [*(Path(args.model) / name for name in MODEL_FILES), *read])
 
 
+def check_loading(args: argparse.Namespace) -> None:
+    """Check the numbers of `add_loading` and `add_model`, and that a file of weights exists, before a model is loaded.
+
+    Raises:
+        ValueError: If a number is out of range.
+        FileNotFoundError: If there is no file of weights.
+    """
+    if args.batch_size < 1 or args.num_workers < 0:
+        raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {args.batch_size} and {args.num_workers}.")
+    check_model_options(args)
+
+
+def check_model_options(args: argparse.Namespace) -> None:
+    """Check the options of `add_model` that no model is needed for; commands without them are accepted.
+
+    Raises:
+        ValueError: If `--image-size` is below 1.
+        FileNotFoundError: If there is no file of weights.
+    """
+    from vig_pyg.weights import check_exists
+
+    size = getattr(args, "image_size", None)
+    if size is not None and size < 1:
+        raise ValueError(f"Need image_size >= 1, got {size}.")
+    check_exists(getattr(args, "weights", None))
+
+
+def check_share(flag: str, value: float) -> None:
+    """Raise an error for a score outside [0, 1]."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{flag} must be from 0 to 1, got {value}.")
+
+
 def load_model(args: argparse.Namespace) -> ImageClassifier:
     """Load the model of the options."""
     from vig_pyg.classification import load_classifier

@@ -130,11 +130,14 @@ def _ablate(
     from vig_pyg.classification.ablation import ablate, crossed, spectral_gaps
     from vig_pyg.classification.ablation.environment import environment
     from vig_pyg.engine.processes import processes
+    from vig_pyg.weights import check_exists
 
     if processes().world > 1:
         raise ValueError("vig-pyg ablate trains in one process: start it without a launcher such as torchrun.")
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}.")
+    for source in (config.weights, config.teacher_weights):
+        check_exists(source)
     variants = crossed(config.model, config.options, lists["conv"], lists["graph"])
     data = load_data(config)
     make_model(config.model, {**config.options, "drop_path_rate": config.drop_path_rate}, data, seed=config.seed)

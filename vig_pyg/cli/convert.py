@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> None:
     source = args.source
     if Path(source).is_dir() or is_hub_name(source):
         if not args.out.suffix:
+            if args.format != "native":
+                raise ValueError(f"A model folder is written in the native format: leave out --format {args.format}.")
             _convert_folder(source, args.out)
             return
         if is_hub_name(source) or (Path(source) / CONFIG).is_file():

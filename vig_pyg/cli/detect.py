@@ -19,7 +19,9 @@ from vig_pyg.cli._options import (
     add_loading,
     add_own_code,
     as_csv,
+    check_loading,
     check_outputs,
+    check_share,
     device,
     import_own_code,
     in_shell,
@@ -138,6 +140,7 @@ def _train(args: argparse.Namespace) -> int:
     from vig_pyg.engine.config_file import to_yaml
     from vig_pyg.engine.processes import processes
     from vig_pyg.engine.run import check_run_folder
+    from vig_pyg.weights import check_exists
 
     flags = read_flags(make_parser(), args.argv)
     config = _config(flags)
@@ -150,6 +153,8 @@ def _train(args: argparse.Namespace) -> int:
     first = processes().first
     if first:  # reading annotations may take long
         check_run_folder(out, resume=resume)
+    if not resume:
+        check_exists(config.options.get("weights_backbone"))
     try:
         data = load_data(config)
         model = make_detector(config, len(data.class_names), pretrained=not resume)
@@ -192,12 +197,16 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     require_detection("Evaluating a detector", curves=False)
     from vig_pyg._io.output import check_no_input, write_file
-    from vig_pyg.detection.data import open_source
+    from vig_pyg.detection.data import check_source, open_source
     from vig_pyg.detection.evaluate import evaluate_detector
     from vig_pyg.detection.load import load_detector
 
     outputs = [args.out, args.json, args.csv]
+    check_loading(args)
+    check_share("score", args.score)
     check_outputs(args, outputs, [args.source, args.source.rpartition(":")[0]])
+    check_source(args.source)
+    where = device(args)
     import_own_code(args)
     detector = load_detector(args.model)
     data = open_source(args.source, classes=detector.class_names)
@@ -207,7 +216,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         data,
         batch_size=args.batch_size,
         num_workers=args.num_workers,
-        device=device(args),
+        device=where,
         score=args.score,
         flip=args.flip,
         progress=not args.quiet,
@@ -233,6 +242,8 @@ def _predict(args: argparse.Namespace) -> int:
     from vig_pyg.detection.predict import PREDICTIONS, predict
     from vig_pyg.image_io import find_images
 
+    check_loading(args)
+    check_share("threshold", args.threshold)
     out = Path("detections") if args.out is None and args.json is None and args.csv is None else args.out
     if out is not None:
         check_new_folder(out)

@@ -16,6 +16,7 @@ from vig_pyg.cli._options import (
     add_model,
     as_csv,
     check_files,
+    check_loading,
     device,
     in_shell,
     load_model,
@@ -78,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
     from vig_pyg._io.progress import progress_bar
     from vig_pyg.classification import evaluate
 
+    check_loading(args)
     check_files(args)
+    _check_data(args)
     where = device(args)
     classifier = load_model(args)
     data = _labeled(args, classifier.class_names)
@@ -108,9 +111,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _labeled(args: argparse.Namespace, class_names: list[str]) -> LabeledImages:
-    """Return the images that the options name; options that they do not have raise `ValueError`."""
+    """Return the images that the options name."""
     from vig_pyg.classification import find_labeled
-    from vig_pyg.classification.readers import ReaderOptions, find_labeled_in, list_readers, reader_prefix
+    from vig_pyg.classification.readers import ReaderOptions, find_labeled_in, reader_prefix
 
     if reader_prefix(args.data):
         options = ReaderOptions(
@@ -121,11 +124,21 @@ def _labeled(args: argparse.Namespace, class_names: list[str]) -> LabeledImages:
             on_broken="skip",
         )
         return find_labeled_in(args.data, class_names, options, split=args.split)
+    return find_labeled(args.data, class_names)
+
+
+def _check_data(args: argparse.Namespace) -> None:
+    """Raise an error, before the model is loaded, for options that the data does not have, and for a missing folder."""
+    from vig_pyg.classification.labels import check_labeled
+    from vig_pyg.classification.readers import list_readers, reader_prefix
+
+    if reader_prefix(args.data):
+        return
     idle = [key for key in ("split", "root", "input_key", "target_key") if getattr(args, key) is not None]
     if idle:
         flag, prefixes = idle[0].replace("_", "-"), ", ".join(f"{name}/" for name in list_readers())
         raise ValueError(f"--{flag} is for data with one of the prefixes {prefixes}, got {args.data}.")
-    return find_labeled(args.data, class_names)
+    check_labeled(args.data)
 
 
 def _files(data: LabeledImages) -> set[str | Path]:

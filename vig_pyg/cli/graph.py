@@ -14,6 +14,7 @@ from vig_pyg.cli._answers import Answer, of_classifier, of_detector, of_segmente
 from vig_pyg.cli._options import (
     add_device,
     add_model,
+    check_model_options,
     check_no_model_file,
     device,
     import_own_code,
@@ -86,15 +87,17 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from vig_pyg._io.output import check_no_input, write_file
+    from vig_pyg.explain._panel import check_place
     from vig_pyg.image_io import UnreadableImageError, read_image
 
     kind = _check_out(args.out, overwrite=args.overwrite)
     check_no_input([args.out], [args.image])
     check_no_model_file(args, args.out)
-    where = device(args)
-    body, prepare, answer = _network(args)
+    check_place(args.patch)
     try:
         decoded = read_image(args.image)
+        where = device(args)
+        body, prepare, answer = _network(args)
         image, pixels = prepare(decoded)
     except UnreadableImageError as error:
         reason = str(error).rstrip(".")
@@ -126,6 +129,7 @@ def _network(
     folder = find_folder(name) if Path(name).is_dir() or is_hub_name(name) else None
     task = CLASSIFICATION if folder is None else read_config(folder / CONFIG)["task"]
     if task == CLASSIFICATION:
+        check_model_options(args)
         classifier = load_model(args)
         look = classifier.preprocessing
         return (

@@ -13,6 +13,7 @@ from vig_pyg.cli._options import (
     add_model,
     as_csv,
     check_files,
+    check_loading,
     device,
     in_shell,
     load_model,
@@ -73,11 +74,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.topk < 1:
         raise ValueError(f"--topk must be at least 1, got {args.topk}.")
+    check_loading(args)
     check_files(args)
-    where = device(args)
-    classifier = load_model(args)
     paths = find_images(args.images)
     check_no_input((args.json, args.csv), paths)
+    where = device(args)
+    classifier = load_model(args)
     results = predict(
         classifier, paths, topk=args.topk, batch_size=args.batch_size, num_workers=args.num_workers, device=where
     )

@@ -17,6 +17,7 @@ from vig_pyg.cli._options import (
     add_loading,
     add_own_code,
     as_csv,
+    check_loading,
     check_outputs,
     device,
     import_own_code,
@@ -136,6 +137,7 @@ def _train(args: argparse.Namespace) -> int:
     from vig_pyg.engine.processes import processes
     from vig_pyg.engine.run import check_run_folder
     from vig_pyg.segmentation.loading import load_data, make_segmenter, with_epochs
+    from vig_pyg.weights import check_exists
 
     flags = read_flags(make_parser(), args.argv)
     config = _config(flags)
@@ -148,6 +150,8 @@ def _train(args: argparse.Namespace) -> int:
     first = processes().first
     if first:  # reading masks may take long
         check_run_folder(out, resume=resume)
+    if not resume:
+        check_exists(config.options.get("weights_backbone"))
     try:
         data = load_data(config)
         config = with_epochs(config, data)
@@ -195,9 +199,11 @@ def _evaluate(args: argparse.Namespace) -> None:
     from vig_pyg.segmentation.evaluate import evaluate_segmenter
     from vig_pyg.segmentation.load import load_segmenter
     from vig_pyg.segmentation.metrics import scores_of
-    from vig_pyg.segmentation.sources import open_source
+    from vig_pyg.segmentation.sources import check_source, open_source
 
+    check_loading(args)
     check_outputs(args, [args.json, args.csv], [args.source, args.source.rpartition(":")[0]])
+    check_source(args.source)
     how, where = _inference(args), device(args)
     import_own_code(args)
     run = load_segmenter(args.model)
@@ -238,14 +244,18 @@ def _print_scores(scores: SegmentationScores, rows: list[tuple[int, str, int, fl
 def _predict(args: argparse.Namespace) -> int:
     from vig_pyg._io.output import check_new_folder
     from vig_pyg._io.progress import progress_bar
+    from vig_pyg._requirements import require
     from vig_pyg.image_io import find_images
     from vig_pyg.segmentation.load import load_segmenter
     from vig_pyg.segmentation.predict import predict
 
+    if args.rle:
+        require("Writing run lengths", ["pycocotools"], "detection")
     check_new_folder(args.out)
+    paths = find_images(args.images)
     how, where = _inference(args), device(args)
     import_own_code(args)
-    run, paths = load_segmenter(args.model), find_images(args.images)
+    run = load_segmenter(args.model)
     with progress_bar(len(paths), shown=not args.quiet) as bar:
         found = predict(run, paths, args.out, how=how, rle=args.rle, device=where, progress=bar.update)
     print(f"{counted(found.count, 'images')}, in {terminal_text(args.out)}")

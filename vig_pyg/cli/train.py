@@ -89,11 +89,15 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     from vig_pyg.engine import TrainingInterrupted, fit
     from vig_pyg.engine.processes import processes
     from vig_pyg.engine.run import check_run_folder, free_name
+    from vig_pyg.weights import check_exists
 
     first = processes().first
     if first and (given := flags.resume or flags.out):  # reading images may take long
         check_run_folder(given, resume=flags.resume is not None)
     check_names(config.model, config.options)
+    if flags.resume is None:
+        for source in (config.weights, config.teacher_weights):
+            check_exists(source)
     # an untrusted run folder causes no download: the user names the data again
     data = load_data(config, download=flags.resume is None or DATA in flags.values)
     out = flags.resume or flags.out or free_name(Path("runs") / _folder_name(data.title))

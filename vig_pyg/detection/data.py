@@ -48,15 +48,42 @@ def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad:
         Traceback (most recent call last):
         FileNotFoundError: There is no COCO file at /nowhere.json.
     """
-    text = str(source)
-    head, _, tail = text.rpartition(":")
-    path, part = (Path(head), tail) if head and not Path(text).exists() else (Path(text), None)
+    path, part = check_source(source)
     if path.suffix == ".json":
         found = read_coco(path, part, on_bad=on_bad)
         return found if classes is None else found.with_classes(classes)
-    if part is None:
-        raise ValueError(f"Expected FILE.json, FILE.json:IMAGES or VOC_FOLDER:LIST, got {text!r}.")
+    assert part is not None  # `check_source` raises an error for other texts
     return read_voc(path, part, classes=classes, on_bad=on_bad)
+
+
+def check_source(source: str | Path) -> tuple[Path, str | None]:
+    """Check the form of a source that is given as text, and that its file or folder exists; nothing is read.
+
+    Args:
+        source: As for `open_source`.
+
+    Returns:
+        The file or folder, and the part after the colon, or `None`.
+
+    Raises:
+        FileNotFoundError: If the file or folder does not exist.
+        ValueError: If the text has another form.
+
+    Example:
+        >>> check_source("/nowhere.json:images")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no COCO file at /nowhere.json.
+    """
+    text = str(source)
+    head, _, tail = text.rpartition(":")
+    path, part = (Path(head), tail) if head and not Path(text).exists() else (Path(text), None)
+    if path.suffix != ".json" and part is None:
+        raise ValueError(f"Expected FILE.json, FILE.json:IMAGES or VOC_FOLDER:LIST, got {text!r}.")
+    if path.suffix == ".json" and not path.exists():
+        raise FileNotFoundError(f"There is no COCO file at {path}.")
+    if not path.exists():
+        raise FileNotFoundError(f"There is no folder {path}.")
+    return path, part
 
 
 class DetectionSet(Dataset[Sample]):

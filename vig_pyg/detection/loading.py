@@ -11,7 +11,7 @@ from vig_pyg._io.bounded_yaml import read_yaml
 from vig_pyg.classification.splits import find_copies, similar_names
 from vig_pyg.detection.builders import DETECTORS, PRETRAINED, Detector
 from vig_pyg.detection.config import DetectionConfig, make_config
-from vig_pyg.detection.data import DetectionData, open_source
+from vig_pyg.detection.data import DetectionData, check_source, open_source
 from vig_pyg.detection.records import DetectionDataset
 from vig_pyg.engine.run import CONFIG_YAML
 
@@ -35,6 +35,8 @@ def load_data(config: DetectionConfig) -> DetectionData:
             ...
         FileNotFoundError: There is no COCO file at a.json.
     """
+    for source in (config.train, config.val):  # before either is read
+        check_source(source)
     train = open_source(config.train, on_bad=config.on_bad)
     val = open_source(config.val, classes=train.class_names, on_bad=config.on_bad)
     _check_division(train, val)

@@ -16,7 +16,7 @@ from vig_pyg.segmentation.config import SegmentationConfig, make_config
 from vig_pyg.segmentation.data import SegmentationData
 from vig_pyg.segmentation.records import SegmentationDataset, check_masks
 from vig_pyg.segmentation.segmenter import Segmenter
-from vig_pyg.segmentation.sources import open_source
+from vig_pyg.segmentation.sources import check_source, open_source
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ def load_data(config: SegmentationConfig) -> SegmentationData:
             ...
         FileNotFoundError: There is no file or folder nowhere/train.
     """
+    for source in (config.train, config.val):  # before either is read
+        check_source(source)
     train = open_source(config.train, on_bad=config.on_bad)
     val = open_source(config.val, classes=train.class_names, on_bad=config.on_bad)
     checked = check_masks(train, on_bad=config.on_bad)

@@ -4,7 +4,7 @@ from vig_pyg.checkpoints.formats import Format, convert, detect_format, to_nativ
 from vig_pyg.checkpoints.load import Report, identify_variant
 from vig_pyg.checkpoints.read import WRAPPERS, read_state, unwrap_state_dict
 from vig_pyg.weights.download import cache_folder, download
-from vig_pyg.weights.load import Source, fetch, load_published, load_weights
+from vig_pyg.weights.load import Source, check_exists, fetch, load_published, load_weights
 from vig_pyg.weights.table import (
     AVERAGED,
     TABLE,
@@ -42,6 +42,7 @@ __all__ = [
     "Weights",
     "as_markdown",
     "cache_folder",
+    "check_exists",
     "convert",
     "detect_format",
     "download",

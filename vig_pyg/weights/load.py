@@ -13,7 +13,7 @@ from vig_pyg.checkpoints.metadata import describe
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import variant_config, variant_name
 from vig_pyg.weights.download import download
-from vig_pyg.weights.table import AVERAGED, IMAGENET, TABLE, Weights, get_weights
+from vig_pyg.weights.table import AVERAGED, IMAGENET, TABLE, TAGS, Weights, get_weights
 
 Source = str | Path | Weights | Mapping[str, Any]
 
@@ -101,6 +101,26 @@ def load_published(
     model.preprocessing = entry.preprocessing.adapted(image_size=config.image_size, in_channels=config.in_channels)
     model.class_names = entry.categories if config.num_classes == len(entry.categories) else None
     return report
+
+
+def check_exists(source: Source | None) -> None:
+    """Check that a source of weights exists, without reading or downloading anything.
+
+    Args:
+        source: A source, as for `load_weights`, the tag of published weights, or `None`; only paths are checked.
+
+    Raises:
+        FileNotFoundError: If the source is a path, and there is no file.
+
+    Example:
+        >>> check_exists("vig_tiny"), check_exists("imagenet1k"), check_exists("https://example.org/vig.pth")
+        (None, None, None)
+    """
+    if not isinstance(source, (str, Path)) or (isinstance(source, str) and source.startswith(("https://", "http://"))):
+        return
+    names = {*TABLE, *(entry.model for entry in TABLE.values()), *TAGS, AVERAGED}
+    if source not in names and not Path(source).exists():
+        raise FileNotFoundError(f"There is no weight file at {source}.")
 
 
 def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, Any]]:

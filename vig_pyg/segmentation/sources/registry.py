@@ -113,6 +113,31 @@ def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad:
             ...
         FileNotFoundError: There is no file or folder nowhere.
     """
+    path, part, entry = check_source(source)
+    read = partial(entry.read, on_bad=on_bad) if entry.has_objects else entry.read
+    found = read(path, part)
+    return found if classes is None else found.with_classes(classes)
+
+
+def check_source(source: str | Path) -> tuple[Path, str | None, Format]:
+    """Check that a source exists and that a format recognizes it; no image or mask is read.
+
+    Args:
+        source: As for `open_source`.
+
+    Returns:
+        The file or folder, the part after the colon or `None`, and the format.
+
+    Raises:
+        FileNotFoundError: If the file or folder does not exist.
+        ValueError: If no format recognizes the source.
+
+    Example:
+        >>> check_source("nowhere:train")
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: There is no file or folder nowhere.
+    """
     text = str(source)
     head, _, tail = text.rpartition(":")
     path, part = (Path(head), tail) if head and not Path(text).exists() else (Path(text), None)
@@ -120,8 +145,6 @@ def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad:
         raise FileNotFoundError(f"There is no file or folder {path}.")
     for entry in FORMATS.values():
         if entry.recognizes(path, part):
-            read = partial(entry.read, on_bad=on_bad) if entry.has_objects else entry.read
-            found = read(path, part)
-            return found if classes is None else found.with_classes(classes)
+            return path, part, entry
     forms = "; ".join(f"{name}: {entry.form}" for name, entry in FORMATS.items())
     raise ValueError(f"{text} is not a known source of images with masks. The forms are: {forms}.")
