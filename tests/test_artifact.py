@@ -46,7 +46,7 @@ def test_save_pretrained_and_the_two_functions_write_the_same(tmp_path):
         ({"conv": Mine}, ("tests.test_artifact:Mine", None)),
         ({"conv": conv.EdgeConv, "graph": graph.WindowGraph}, ("edge", "window")),
         ({"graph": DilatedKNN}, ("mr", "knn")),
-        ({"conv": lambda i, o: nn.Linear(i, o)}, ("tests.test_artifact:<lambda>", None)),
+        ({"conv": lambda i, o: Mine(i, o)}, ("tests.test_artifact:<lambda>", None)),
         ({"graph": partial(DilatedKNN, engine="dense")}, ("mr", "functools:partial")),
     ],
 )
