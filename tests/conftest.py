@@ -5,6 +5,8 @@ import signal
 
 # threads that wait spin by default: two processes on the same cores then stand still for minutes
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# commands print how they were started, which is no matter of how the tests were
+os.environ.pop("UV_RUN_RECURSION_DEPTH", None)
 
 import pytest
 import torch

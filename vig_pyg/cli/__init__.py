@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from vig_pyg._io.launcher import launcher
 from vig_pyg._io.signals import exit_status, signals_raise
 from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.cli import ablate, completion, convert, detect, doctor, evaluate, graph, models, predict, segment, train
@@ -136,7 +137,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = Parser(
         prog="vig-pyg",
         description="Vision GNN for PyTorch Geometric: images as graphs of patches.",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES.replace("vig-pyg ", f"{launcher()} "),
         formatter_class=Examples,
     )
     parser.add_argument("--version", action="version", version=version("vig-pyg"))

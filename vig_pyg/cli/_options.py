@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vig_pyg._io.launcher import launcher
 from vig_pyg._io.output import check_free, check_no_input
 from vig_pyg._io.text import csv_text, terminal_text
 from vig_pyg.cli._own_code import import_own
@@ -234,8 +235,12 @@ def say_next(*commands: str) -> None:
 def in_shell(*words: object) -> str:
     """Return a command that can be copied to a shell; a word in capitals is a placeholder.
 
+    Args:
+        words: The words. If the first is `vig-pyg`, it is written as the user starts it, such as `uv run vig-pyg`.
+
     Example:
         >>> in_shell("vig-pyg", "predict", "runs/my photos", "IMAGES")
         "vig-pyg predict 'runs/my photos' IMAGES"
     """
-    return " ".join(shlex.quote(terminal_text(word)) for word in words)
+    first, *others = (shlex.quote(terminal_text(word)) for word in words)
+    return " ".join([launcher() if first == "vig-pyg" else first, *others])

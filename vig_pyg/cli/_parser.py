@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.schema import nearest
 from vig_pyg._io.text import terminal_text
 
@@ -58,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(action, f"expected one of {names}, got {wrong}")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"vig-pyg: {terminal_text(message, limit=2000)}; see {self.prog} --help.\n")
+        self.exit(2, f"vig-pyg: {terminal_text(message, limit=2000)}; see {as_started(self.prog)} --help.\n")
 
 
 class Examples(argparse.RawDescriptionHelpFormatter):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.signals import Terminated
-from vig_pyg._io.text import terminal_text
+from vig_pyg.cli._options import in_shell
 
 if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
@@ -156,5 +156,6 @@ def stopped(stop: BaseException, out: Path, command: str, *, first: bool) -> int
     if first:
         if not (out / LAST).exists():
             raise Terminated(signum) from stop
-        print(f"vig-pyg: stopped; resume with: vig-pyg {command} --resume {terminal_text(out)}", file=sys.stderr)
+        again = in_shell("vig-pyg", *command.split(), "--resume", out)
+        print(f"vig-pyg: stopped; resume with: {again}", file=sys.stderr)
     return 128 + signum

@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_loader
 
 from vig_pyg._io.bounded_yaml import parse_yaml
 from vig_pyg._io.dataclass_schema import checks_of
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.schema import Check, Scalar, nearest
 from vig_pyg._io.text import error_text
 
@@ -110,11 +111,13 @@ class ConfigParser(ArgumentParser):
         message = error_text(error)
         if unknown := re.match(r"unrecognized arguments: --(\S+)", message.replace("=", " ")):
             known = [_dashed(option) for action in self._actions for option in action.option_strings]
-            return f"Unknown flag {nearest('--' + _dashed(unknown[1]), known)}: see {self.prog} --help."
+            return f"Unknown flag {nearest('--' + _dashed(unknown[1]), known)}: see {as_started(self.prog)} --help."
         if stray := re.match(r"unrecognized arguments: (\S+)", message):
-            return f"Unexpected argument {stray[1]!r}: every value follows its flag; see {self.prog} --help."
+            return (
+                f"Unexpected argument {stray[1]!r}: every value follows its flag; see {as_started(self.prog)} --help."
+            )
         if lacking := re.match(r"argument --(\S+): expected (.*argument.*)", message):
-            return f"--{_dashed(lacking[1])} needs a value ({lacking[2]} expected): see {self.prog} --help."
+            return f"--{_dashed(lacking[1])} needs a value ({lacking[2]} expected): see {as_started(self.prog)} --help."
         key = re.search(r'key "([\w.]+)"', message)
         if key and key[1] in self.checks:
             for flag, value in zip(argv, [*argv[1:], ""], strict=True):
