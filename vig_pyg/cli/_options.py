@@ -232,6 +232,13 @@ def say_next(*commands: str) -> None:
         print("\nNext: " + "\n      ".join(commands))
 
 
+def own_words(args: argparse.Namespace) -> list[str]:
+    """Return the flags that name the user's own code, to repeat them in the next command."""
+    from vig_pyg._own_flags import own_flags
+
+    return own_flags(vars(args))
+
+
 def in_shell(*words: object) -> str:
     """Return a command that can be copied to a shell; a word in capitals is a placeholder.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,14 +148,15 @@ def read_flags(parser: ConfigParser, argv: Sequence[str]) -> TrainFlags:
     return TrainFlags(**{**given, **paths}, values=found)
 
 
-def stopped(stop: BaseException, out: Path, command: str, *, first: bool) -> int:
+def stopped(stop: BaseException, out: Path, command: str, options: Mapping[str, Any], *, first: bool) -> int:
     """Print how to resume a stopped run, and return the exit status; without a checkpoint, raise `Terminated`."""
+    from vig_pyg._own_flags import own_flags
     from vig_pyg.engine.checkpoint import LAST
 
     signum = getattr(stop, "signum", signal.SIGINT)
     if first:
         if not (out / LAST).exists():
             raise Terminated(signum) from stop
-        again = in_shell("vig-pyg", *command.split(), "--resume", out)
+        again = in_shell("vig-pyg", *command.split(), "--resume", out, *own_flags(options))
         print(f"vig-pyg: stopped; resume with: {again}", file=sys.stderr)
     return 128 + signum

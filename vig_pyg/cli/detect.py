@@ -25,6 +25,7 @@ from vig_pyg.cli._options import (
     device,
     import_own_code,
     in_shell,
+    own_words,
     say_broken,
     say_next,
 )
@@ -135,6 +136,7 @@ def _train(args: argparse.Namespace) -> int:
     from vig_pyg._requirements import require_detection
 
     require_detection()
+    from vig_pyg._own_flags import own_flags
     from vig_pyg.detection.loading import load_data, make_detector
     from vig_pyg.engine import TrainingInterrupted, fit
     from vig_pyg.engine.config_file import to_yaml
@@ -160,11 +162,11 @@ def _train(args: argparse.Namespace) -> int:
         model = make_detector(config, len(data.class_names), pretrained=not resume)
         last = fit(model, data, config, out, progress=not flags.quiet, resume=resume)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
-        return stopped(stop, out, "detect train", first=first)
+        return stopped(stop, out, "detect train", config.options, first=first)
     if first:
         scores = {name.removeprefix("val_"): score for name, score in last.items() if name.startswith("val_")}
         print(f"\n{scores_table(scores)}\n{file_list(sorted(out.iterdir()))}")
-        say_next(in_shell("vig-pyg", "detect", "predict", out, "IMAGES"))
+        say_next(in_shell("vig-pyg", "detect", "predict", out, "IMAGES", *own_flags(config.options)))
     return 0
 
 
@@ -232,7 +234,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         if path is not None:
             write_file(path, content, overwrite=args.overwrite)
             print(file_list([path]))
-    say_next(in_shell("vig-pyg", "detect", "predict", args.model, "IMAGES"))
+    say_next(in_shell("vig-pyg", "detect", "predict", args.model, "IMAGES", *own_words(args)))
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -271,5 +273,5 @@ def _predict(args: argparse.Namespace) -> int:
     written = [terminal_text(path) for path in (out, args.json, args.csv) if path is not None]
     print(f"{counts}, in {', '.join(written)}")
     status = say_broken(found.broken, len(paths))
-    say_next(in_shell("vig-pyg", "graph", args.model, paths[0], "--out", "graph.html"))
+    say_next(in_shell("vig-pyg", "graph", args.model, paths[0], *own_words(args), "--out", "graph.html"))
     return status

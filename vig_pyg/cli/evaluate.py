@@ -20,6 +20,7 @@ from vig_pyg.cli._options import (
     device,
     in_shell,
     load_model,
+    own_words,
     say_broken,
     say_next,
 )
@@ -106,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         write_file(args.csv, text, overwrite=args.overwrite)
     _print(result, len(classifier.class_names), f"{args.model} at {size} x {size} pixels on {where}")
     status = say_broken(result.broken, len(data.paths))
-    say_next(in_shell("vig-pyg", "predict", args.model, "IMAGES"))
+    say_next(in_shell("vig-pyg", "predict", args.model, "IMAGES", *own_words(args)))
     return SOME_BROKEN if data.left_out else status
 
 

@@ -20,6 +20,7 @@ from vig_pyg.cli._options import (
     import_own_code,
     in_shell,
     load_model,
+    own_words,
     say_next,
 )
 
@@ -112,7 +113,8 @@ def run(args: argparse.Namespace) -> None:
     say_next(
         f"open {terminal_text(args.out)}"
         if kind == "html"
-        else in_shell("vig-pyg", "graph", args.model, args.image, "--out", page) + "  (a page to click on)"
+        else in_shell("vig-pyg", "graph", args.model, args.image, *own_words(args), "--out", page)
+        + "  (a page to click on)"
     )
 
 

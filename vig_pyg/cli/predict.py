@@ -17,6 +17,7 @@ from vig_pyg.cli._options import (
     device,
     in_shell,
     load_model,
+    own_words,
     say_broken,
     say_next,
 )
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         print("   ".join([path, *(f"{terminal_text(name)} {percent(share):>7}" for name, share in shares)]))
     status = say_broken(broken, len(paths))
     if predictions:
-        say_next(in_shell("vig-pyg", "graph", args.model, predictions[0].path, "--out", "graph.html"))
+        say_next(in_shell("vig-pyg", "graph", args.model, predictions[0].path, *own_words(args), "--out", "graph.html"))
     return status
 
 

@@ -22,6 +22,7 @@ from vig_pyg.cli._options import (
     device,
     import_own_code,
     in_shell,
+    own_words,
     say_broken,
     say_next,
 )
@@ -132,6 +133,7 @@ def _train(args: argparse.Namespace) -> int:
     from vig_pyg._requirements import require_training
 
     require_training()
+    from vig_pyg._own_flags import own_flags
     from vig_pyg.engine import TrainingInterrupted, fit
     from vig_pyg.engine.config_file import to_yaml
     from vig_pyg.engine.processes import processes
@@ -158,11 +160,11 @@ def _train(args: argparse.Namespace) -> int:
         model = make_segmenter(config, len(data.class_names), pretrained=not resume)
         last = fit(model, data, config, out, progress=not flags.quiet, resume=resume)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
-        return stopped(stop, out, "segment train", first=first)
+        return stopped(stop, out, "segment train", config.options, first=first)
     if first:
         scores = {name.removeprefix("val_"): score for name, score in last.items() if name.startswith("val_")}
         print(f"\n{scores_table(scores)}\n{file_list(sorted(out.iterdir()))}")
-        say_next(in_shell("vig-pyg", "segment", "predict", out, "IMAGES"))
+        say_next(in_shell("vig-pyg", "segment", "predict", out, "IMAGES", *own_flags(config.options)))
     return 0
 
 
@@ -230,7 +232,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         write_file(args.json, json_text(content) + "\n", overwrite=args.overwrite)
     if args.csv is not None:
         write_file(args.csv, as_csv(("label", "class", "pixels", "iou"), shown), overwrite=args.overwrite)
-    say_next(in_shell("vig-pyg", "segment", "predict", args.model, "IMAGES"))
+    say_next(in_shell("vig-pyg", "segment", "predict", args.model, "IMAGES", *own_words(args)))
 
 
 def _print_scores(scores: SegmentationScores, rows: list[tuple[int, str, int, float]]) -> None:
@@ -260,5 +262,5 @@ def _predict(args: argparse.Namespace) -> int:
         found = predict(run, paths, args.out, how=how, rle=args.rle, device=where, progress=bar.update)
     print(f"{counted(found.count, 'images')}, in {terminal_text(args.out)}")
     status = say_broken(found.broken, len(paths))
-    say_next(in_shell("vig-pyg", "graph", args.model, paths[0], "--out", "graph.html"))
+    say_next(in_shell("vig-pyg", "graph", args.model, paths[0], *own_words(args), "--out", "graph.html"))
     return status

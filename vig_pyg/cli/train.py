@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
+    from vig_pyg._own_flags import own_flags
     from vig_pyg.classification import load_data, make_model
     from vig_pyg.classification.networks import check_names
     from vig_pyg.engine import TrainingInterrupted, fit
@@ -115,11 +116,12 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         how = {"weights": config.weights, "overridden": [*options, "num_classes", "in_channels", "image_size"]}
         kept = fit(model, data, config, out, **how, progress=not flags.quiet, resume=flags.resume is not None)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
-        return stopped(stop, out, "train", first=first)
+        return stopped(stop, out, "train", config.options, first=first)
     if first:
         print(f"\nValidation accuracy: {percent(kept['val_accuracy'])}\n{file_list(sorted(out.iterdir()))}")
-        see = in_shell("vig-pyg", "graph", out, "IMAGE", "--out", "graph.html")
-        say_next(in_shell("vig-pyg", "predict", out, "IMAGES"), see)
+        own = own_flags(config.options)
+        see = in_shell("vig-pyg", "graph", out, "IMAGE", *own, "--out", "graph.html")
+        say_next(in_shell("vig-pyg", "predict", out, "IMAGES", *own), see)
     return 0
 
 

@@ -14,6 +14,8 @@ from typing import Any
 from torch import nn
 
 from vig_pyg._io.text import markdown_code, markdown_text
+from vig_pyg._own_flags import own_flags
+from vig_pyg.artifact import describe
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.config_file import differing
 from vig_pyg.engine.data import TrainData
@@ -68,7 +70,7 @@ def model_card(folder: Path, model: nn.Module, data: TrainData, history: Metrics
         "## Use",
         "",
         "```bash",
-        f"{text.command.format(in_shell(folder))}",
+        " ".join([text.command.format(in_shell(folder)), *map(shlex.quote, own_flags(_network_options(model)))]),
         "```",
         "",
         text.images,
@@ -76,6 +78,13 @@ def model_card(folder: Path, model: nn.Module, data: TrainData, history: Metrics
         *_training(data, config),
     ]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def _network_options(model: nn.Module) -> dict[str, Any]:
+    """Return the entry of `config.json` that has the operator and the graph of a network."""
+    described = describe(model)[1]
+    backbone = described.get("backbone")
+    return backbone if isinstance(backbone, dict) else described
 
 
 def _training(data: TrainData, config: TrainConfig) -> list[str]:
