@@ -24,6 +24,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(_: argparse.Namespace) -> None:
     """Print the table."""
+    import torch
+
     from vig_pyg._io.progress import progress_bar
     from vig_pyg.builders import create_model, list_models
     from vig_pyg.macs import count_macs
@@ -31,7 +33,8 @@ def run(_: argparse.Namespace) -> None:
     rows = []
     with progress_bar(len(list_models()), unit="models") as bar:
         for name in list_models():
-            model = create_model(name)
+            with torch.device("meta"):  # sizes need no weights
+                model = create_model(name)
             side = model.config.image_size
             parameters = sum(p.numel() for p in model.parameters()) / 1e6
             macs = count_macs(model, (side, side)) / 1e9
