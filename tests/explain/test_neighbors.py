@@ -100,3 +100,22 @@ def test_outlines_are_visible_on_every_image(light):
             row = round(pixels.shape[0] - (box.y0 + box.y1) / 2)
             edge = pixels[row, max(round(box.x0) - 3, 0) : round(box.x0) + 3].mean(-1)
             assert np.abs(edge - light).max() > 0.3
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_the_legend_explains_the_colors_and_lies_within_the_figure(layers):
+    image, found = graphs("vig_micro")
+    figure = draw_graph(image, found[:layers])
+    FigureCanvasAgg(figure)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "the patch",
+        "its nearest neighbor",
+        "its farthest neighbor",
+    ]
+    figure.canvas.draw()
+    inside, box = figure.bbox, legend.get_window_extent()
+    assert inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0
+    for axes in figure.axes:
+        title = axes.title.get_window_extent()
+        assert title.y1 <= inside.y1 and box.y1 <= axes.get_window_extent().y0

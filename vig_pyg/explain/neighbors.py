@@ -59,13 +59,28 @@ def draw_graph(image: Tensor, graphs: Sequence[Batch], *, patch: tuple[float, fl
     shown = thinned(len(graphs))
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
-    fig = figure(2.6 * columns, 2.75 * rows)
+    legend = 0.4 if columns > 1 else 0.8  # inches, for one line or three
+    fig = figure(2.6 * columns, 2.75 * rows + legend)
     grid = fig.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[len(shown) :]:
         axes.remove()
     for axes, layer in zip(grid, shown, strict=False):
         _draw_layer(axes, image, graphs[layer].get_example(0), patch, layer)
+    _add_legend(fig, lines=1 if columns > 1 else 3)
     return fig
+
+
+def _add_legend(fig: Figure, *, lines: int) -> None:
+    """Explain the outline and the colors below the panels."""
+    from matplotlib.patches import Patch
+
+    nearest, farthest = rank_colors((0, 1), 1)
+    handles = [
+        Patch(fill=False, edgecolor=MARK, linewidth=1.8, label="the patch"),
+        Patch(facecolor=(*nearest[:3], 0.5), edgecolor=nearest, label="its nearest neighbor"),
+        Patch(facecolor=(*farthest[:3], 0.5), edgecolor=farthest, label="its farthest neighbor"),
+    ]
+    fig.legend(handles=handles, loc="outside lower center", ncols=3 // lines, frameon=False, fontsize=8)
 
 
 def _draw_layer(axes: Any, image: Tensor, graph: Any, patch: tuple[float, float], layer: int) -> None:
