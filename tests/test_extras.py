@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -36,6 +37,9 @@ COMMANDS = [
     (("train", "--data", "wds/shards", "--model", "vig_micro", "--image-size", "32", "--batch-size", "4",
       "--out", "run3", *TRAINING),
      {"lightning", "jsonargparse"}, "train"),
+    (("ablate", "--conv", "mr", "edge", "--seeds", "1", "--data", "images", "--model", "vig_micro", "--image-size",
+      "32", "--batch-size", "4", "--out", "compared", *TRAINING),
+     {"lightning", "jsonargparse"}, "train"),
     (("evaluate", "model", "wds/shards"), {"safetensors"}, "hub"),
     (("evaluate", "model", "hfds/images"), {"safetensors", "datasets"}, "hub|hfds"),
     (("evaluate", "digits", "torch/mnist"), {"safetensors", "timm"}, "hub|timm"),
@@ -49,6 +53,26 @@ COMMANDS = [
      {"lightning", "jsonargparse"}, "train"),
 ]  # fmt: skip
 FIND = "import importlib.util as u, sys; print(*[name for name in sys.argv[1:] if u.find_spec(name)])"
+#: Runs commands without the packages of the extras, which `sys.argv[1]` lists, and prints what each said.
+WITHOUT = """
+import importlib.util as util, json, sys
+absent, commands = sys.argv[1].split(","), json.loads(sys.argv[2])
+find = util.find_spec
+util.find_spec = lambda name, *rest: None if name.partition(".")[0] in absent else find(name, *rest)
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from vig_pyg.cli import main
+for command in commands:
+    print("#", main(command), file=sys.stderr, flush=True)
+"""
+#: Flags before which a command may need an extra: help, lists and files in YAML, and the user's own code.
+EARLY = (
+    [], ["--help"], ["--conv", "mr", "edge"], ["--graph", "[axial, knn]"], ["--conv", "nowhere:Conv"],
+    ["--config", "a.yaml"], ["--print-config"], ["--unknown", "1"], ["--resume", "runs/a"],
+)  # fmt: skip
 NOTHING_YET = ("images of", "epoch", "Run folder")
 
 
@@ -111,6 +135,20 @@ def clean_environment(extra, folder):
         if done.returncode == 0:
             return folder / "environment" / "bin", env
     raise AssertionError(done.stderr)
+
+
+def test_a_command_without_its_packages_names_the_extra_whatever_its_flags():
+    trains = [["train"], ["ablate"], ["detect", "train"], ["segment", "train"]]
+    commands = [[*start, *flags] for start in trains for flags in EARLY]
+    commands += [["detect", "evaluate", "x", "y"], ["segment", "evaluate", "x", "y"], ["completion", "bash"]]
+    absent = "lightning,torchmetrics,sklearn,safetensors,timm,yaml,rich,jsonargparse,pycocotools,shtab,huggingface_hub"
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, absent, json.dumps(commands)], capture_output=True, text=True, check=True
+    )
+    said = done.stderr.strip().splitlines()
+    assert len(said) == 2 * len(commands), done.stderr
+    for command, message, status in zip(commands, said[::2], said[1::2], strict=True):
+        assert status == "# 2" and re.search(r"\(extras? (train|completion)\b.*install ", message), (command, message)
 
 
 @pytest.mark.slow

@@ -30,6 +30,56 @@ def test_a_factory_stays_as_it_is():
     assert resolve_graph(None) is DilatedKNN
 
 
+def ring(x, layout, x_src, layout_src):
+    return torch.arange(layout.num_nodes).repeat(2, 1)
+
+
+def typed(nodes: torch.Tensor, layout: object, sources: torch.Tensor, source_layout: object, extra: int = 0):
+    return ring(nodes, layout, sources, source_layout)
+
+
+class Callable:
+    def __call__(self, x, layout, x_src, layout_src):
+        return ring(x, layout, x_src, layout_src)
+
+
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+@pytest.mark.parametrize(
+    ("builder", "shown"),
+    [
+        (ring, "the builder ring(x, layout, x_src, layout_src) itself: write"),
+        (typed, "def make_typed(k, dilation): return typed, and pass make_typed."),
+        (Callable(), "def make_builder(k, dilation): return builder"),
+        (lambda x, a, b, c: ring(x, a, b, c), "the builder builder(x, a, b, c)"),
+        (lambda x, a, *rest: ring(x, a, *rest), None),  # it could be a factory
+        (lambda k, d, x, y: ring, None),
+    ],
+)
+def test_a_builder_in_place_of_its_factory_is_told_how_to_write_it(family, builder, shown):
+    with pytest.raises(TypeError) as error:
+        family("micro", graph=builder)
+    assert shown is None or ("(k, dilation) -> builder" in str(error.value) and shown in str(error.value))
+    assert shown is not None or "itself" not in str(error.value)
+    stages = ["knn", "knn", "knn", builder] if family is PyramidViG else [builder]
+    with pytest.raises(TypeError):
+        family("micro", graph=stages)
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        lambda k, dilation: ring,
+        lambda *_: ring,
+        lambda k, dilation, a=1, b=2: ring,
+        lambda x, y, **_: ring,
+        type("Own", (torch.nn.Module,), {"__init__": lambda self, k, d, x=0, y=0: torch.nn.Module.__init__(self),
+                                         "forward": lambda self, x, layout, x_src, layout_src: ring(x, layout, 0, 0)}),
+    ],
+)  # fmt: skip
+def test_factories_of_other_signatures_are_accepted(factory):
+    ViG("micro", graph=factory, num_classes=2)(torch.rand(2, 3, 32, 32))
+
+
 def test_k_and_dilation_reach_the_builder():
     assert resolve_graph("random")(7, 2).k == 7
     search = resolve_graph("window")(5, 2).search

@@ -85,6 +85,9 @@ def run(args: argparse.Namespace) -> int:
         >>> main(["ablate", "--conv", "unknown"])
         2
     """
+    from vig_pyg._requirements import require_training
+
+    require_training()
     from vig_pyg._io.bounded_yaml import parse_yaml
     from vig_pyg.classification import to_yaml
     from vig_pyg.engine import TrainingInterrupted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import Signature, signature
 from typing import Any
 
 import torch
@@ -178,4 +179,30 @@ def resolve_graph(graph: str | GraphFactory | None, *, knn: GraphFactory = Dilat
         )
     if not callable(graph):
         raise TypeError(f"graph must be a name or a callable (k, dilation) -> builder, got {graph!r}.")
+    if _is_builder(graph):
+        name = getattr(graph, "__name__", "")
+        name = name if name.isidentifier() else "builder"
+        takes = ", ".join(signature(graph).parameters)
+        raise TypeError(
+            f"graph must be a name or a callable (k, dilation) -> builder, got the builder {name}({takes}) "
+            f"itself: write a function that returns it, such as def make_{name}(k, dilation): return {name}, and pass "
+            f"make_{name}."
+        )
     return graph
+
+
+def _is_builder(graph: GraphFactory) -> bool:
+    """True if a callable takes the four arguments of a builder and not the two of a factory."""
+    try:
+        takes = signature(graph)
+    except (TypeError, ValueError):  # a compiled function may have none
+        return False
+    return next(iter(takes.parameters), "k") != "k" and not _binds(takes, 2) and _binds(takes, 4)
+
+
+def _binds(takes: Signature, count: int) -> bool:
+    try:
+        takes.bind(*range(count))
+    except TypeError:
+        return False
+    return True
