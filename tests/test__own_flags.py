@@ -54,7 +54,7 @@ def module(monkeypatch):
             registry.remove(name)
 
 
-@pytest.mark.parametrize("options", KEPT, ids=str)
+@pytest.mark.parametrize("options", KEPT)
 def test_parts_of_the_library_need_no_flag(options):
     assert own_flags(options) == []
 
