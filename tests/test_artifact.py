@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+import vig_pyg
 from tests.mutations import mutated, mutated_text
 from vig_pyg import DilatedKNN, VisionGNN, conv, graph, load, pvig_micro, vig_micro
 from vig_pyg.artifact import CONFIG, WEIGHTS, describe, read_config, write_config, write_weights
@@ -82,9 +83,11 @@ def test_code_is_never_imported_because_a_file_names_it(tmp_path, monkeypatch):
 def test_what_is_registered_again_is_loaded_again(tmp_path):
     model = vig_micro(num_classes=2, conv=Mine).eval()
     folder_of(model, tmp_path / "run")
-    with pytest.raises(ValueError, match=r"conv is 'tests\.test_artifact:Mine'"):
+    with pytest.raises(ValueError, match=r"conv is 'tests\.test_artifact:Mine'") as error:
         load(tmp_path / "run")
-    conv.register_conv("tests.test_artifact:Mine")(Mine)
+    assert "On the command line, pass --conv tests.test_artifact:Mine." in str(error.value)
+    line = str(error.value).partition("before you load the model: ")[2].partition(". On the")[0]
+    exec(line, {"vig_pyg": vig_pyg})
     try:
         images = torch.rand(1, 3, 32, 32)
         assert torch.equal(load(tmp_path / "run").model(images), model(images))

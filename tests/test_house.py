@@ -51,6 +51,7 @@ ROOMS = {
     "_figure": {"_requirements"},
     "_fonts": {"_io"},
     "_palette": set(),
+    "_predictor": set(),
     "_requirements": set(),
     "batch_order": set(),
     "layout": {"batch_order"},
@@ -109,7 +110,7 @@ ROOMS = {
     "macs": {"models"},
     "export": {"_requirements", "models", "data", "graph", "ops"},
     "transforms": {"_requirements", "data", "graph"},
-    "explain": {"_requirements", "models", "data", "ops", "_figure", "_io", "_palette"},
+    "explain": {"image_io", "_requirements", "models", "data", "ops", "_figure", "_io", "_palette"},
     "engine": {
         "_own_flags",
         "_io",
@@ -122,6 +123,7 @@ ROOMS = {
         "_palette",
     },
     "classification": {
+        "_predictor",
         "_registry",
         "interchange",
         "_requirements",
@@ -146,6 +148,7 @@ ROOMS = {
         "_palette",
     },
     "detection": {
+        "_predictor",
         "_requirements",
         "interchange",
         "preprocess",
@@ -166,6 +169,7 @@ ROOMS = {
         "_palette",
     },
     "segmentation": {
+        "_predictor",
         "_registry",
         "interchange",
         "ops",

@@ -56,11 +56,15 @@ def registered(registry: Registry[Any]) -> Check:
             return value
         if isinstance(value, str) and ":" in value:
             kind, shown = registry.kind, terminal_text(value, limit=80)
-            found = shown.replace(":", ".") if is_import_path(value) else f"the {kind}"
+            module, _, name = shown.partition(":")
+            path = is_import_path(value)
+            line = f"vig_pyg.register_{kind}({shown!r})({f'{module}.{name}' if path else f'the {kind}'})"
+            start = f"import {module}; " if path else ""
+            flag = f" On the command line, pass --{kind} {shown}." if path else ""
             raise ValueError(
                 f"{where} is {shown!r}: code outside this library, which is never imported just because a file names "
-                f"it. If you trust it, import it and register it under this name, "
-                f"vig_pyg.register_{kind}({shown!r})({found}), or pass --{kind} to the command."
+                f"it. If you trust it, in Python, import and register it before you load the model: "
+                f"{start}{line}.{flag}"
             )
         return str(choice(tuple(registry))(value, where))
 

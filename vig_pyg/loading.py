@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from vig_pyg.detection.load import ObjectDetector
     from vig_pyg.segmentation.load import SemanticSegmenter
 
+#: Options of `load_classifier`.
+CLASSIFIER_OPTIONS = ("weights", "position", "image_size", "progress")
+
 
 def load(source: str | Path, **options: Any) -> ImageClassifier | ObjectDetector | SemanticSegmenter:
     """Load a trained model that can be called on images; the packages for training are not needed.
@@ -43,6 +46,13 @@ def load(source: str | Path, **options: Any) -> ImageClassifier | ObjectDetector
         ['0', '1']
     """
     name = str(source)
+    if unknown := sorted(options.keys() - CLASSIFIER_OPTIONS):
+        own = [f"@vig_pyg.register_{one}" for one in unknown if one in ("conv", "graph")]
+        hint = f" Register code of your own before you load the model, with {' and '.join(own)}." if own else ""
+        raise TypeError(
+            f"vig_pyg.load has no option {', '.join(unknown)}: only classifiers have options, "
+            f"{', '.join(CLASSIFIER_OPTIONS)}.{hint}"
+        )
     if not (Path(name).is_dir() or is_hub_name(name)):
         return load_classifier(source, **options)
     folder = find_folder(name)

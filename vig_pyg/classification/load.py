@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vig_pyg._predictor import Predictor
 from vig_pyg.builders import create_model, list_models
 from vig_pyg.checkpoints.load import identify_variant
 from vig_pyg.config import PyramidViGConfig, variant_name
@@ -48,8 +49,8 @@ class Prediction:
     probabilities: list[float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageClassifier:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ImageClassifier(Predictor):
     """A trained classifier that can be called on images.
 
     Args:
@@ -74,6 +75,9 @@ class ImageClassifier:
     def classes(self) -> list[str]:
         """Names of the classes, one for each logit."""
         return self.class_names
+
+    def _size(self) -> str:
+        return f"image_size={self.preprocessing.image_size}"
 
     def __call__(self, images: AnyImage | Sequence[AnyImage], *, topk: int = 3) -> Any:
         """Predict the most probable classes of an image, or of each of several images.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vig_pyg import backbones
 from vig_pyg._io.schema import Check, choice, listing, mapping, read_as, whole
 from vig_pyg._io.text import error_text
+from vig_pyg._predictor import Predictor
 from vig_pyg.artifact import BEST, CONFIG, DETECTION, SEGMENTATION, WEIGHTS, read_config
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import PYRAMID_VIG_VARIANTS
@@ -27,8 +28,8 @@ from vig_pyg.models.hub import find_folder
 _WHAT = "the configuration of a detector"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ObjectDetector:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ObjectDetector(Predictor):
     """A trained detector that can be called on images.
 
     Args:
@@ -62,6 +63,10 @@ class ObjectDetector:
         """The transform from images in [0, 1] to the input of the network; the model itself applies it."""
         transform: nn.Module = self.model.transform  # type: ignore[assignment]
         return transform
+
+    def _size(self) -> str:
+        transform: Any = self.model.transform
+        return f"min_size={transform.min_size[-1]}, max_size={transform.max_size}"
 
     def __call__(
         self,

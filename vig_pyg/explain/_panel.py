@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
 from vig_pyg._palette import DARK_PART, ORDERED
+from vig_pyg.image_io import AnyImage, as_image, plain_array, with_channels
 
 #: Largest number of layers in a figure; from a deeper model, this many evenly spaced layers are shown.
 MOST_PANELS = 12
 
 
-def check_image(image: Tensor) -> None:
-    """Raise `ValueError` unless `image` is a color or gray image."""
+def pixels_of(image: AnyImage) -> Tensor:
+    """Return pixels in [0, 1], `(3, H, W)` or `(1, H, W)`, or raise `ValueError` for another shape."""
+    if not isinstance(image, Tensor):
+        found = as_image(image)
+        # (H, W, 3) -> (3, H, W)
+        array = plain_array(found if isinstance(found, np.ndarray) else np.asarray(with_channels(found, 3)))
+        pixels = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(array).transpose(2, 0, 1)))
+        image = pixels / 255 if pixels.dtype == torch.uint8 else pixels.float()
     if image.dim() != 3 or image.size(0) not in (1, 3):
         raise ValueError(f"Expected an image (3, H, W) or (1, H, W), got {tuple(image.shape)}.")
+    return image
 
 
 def check_graphs(graphs: Sequence[Batch]) -> None:

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from vig_pyg._figure import figure
-from vig_pyg.explain._panel import check_graphs, check_image, layer_title, outlined, pale, rank_colors, show_image
+from vig_pyg.explain._panel import check_graphs, layer_title, outlined, pale, pixels_of, rank_colors, show_image
 from vig_pyg.explain.distances import edge_ranks
+from vig_pyg.image_io import AnyImage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 _OUTLINED = 400
 
 
-def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest: int | None = None) -> Figure:
+def draw_all(image: AnyImage, graphs: Sequence[Batch], *, layer: int = -1, nearest: int | None = None) -> Figure:
     """Draw all edges of one layer as lines on the image; lines to the nearest neighbors are the darkest and on top.
 
     Edges from a patch to itself are omitted. If the sources are pooled, a line ends at the center of a pooled cell.
 
     Args:
-        image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
+        image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`; or a PIL image, a path or an array (see
+            `vig_pyg.image_io.as_image`), over all of which the patches are spread.
         graphs: The result of `model.graphs(images)` for this image alone.
         layer: Index of the layer, from 0; negative indices count from the end.
         nearest: Number of nearest neighbors to draw for each patch, not counting the patch itself. By default all
@@ -46,7 +48,7 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
         >>> from vig_pyg import vig_micro
         >>> fig = draw_all(torch.rand(3, 32, 32), vig_micro().eval().graphs(torch.rand(1, 3, 32, 32)), nearest=2)
     """
-    check_image(image)
+    pixels = pixels_of(image)
     check_graphs(graphs)
     if nearest is not None and nearest < 1:
         raise ValueError(f"nearest is the number of neighbors to draw, at least 1, got {nearest}.")
@@ -57,9 +59,9 @@ def draw_all(image: Tensor, graphs: Sequence[Batch], *, layer: int = -1, nearest
     from matplotlib.collections import LineCollection  # after `figure`, whose error explains how to install matplotlib
 
     graph = graphs[layer].get_example(0)
-    lines, rank = _lines(graph, image.shape[1:], nearest)
+    lines, rank = _lines(graph, pixels.shape[1:], nearest)
     axes = fig.subplots()
-    show_image(axes, pale(image))
+    show_image(axes, pale(pixels))
     colors = rank_colors(rank.tolist(), max([1, *rank.tolist()]))
     alpha = float(torch.tensor(400 / max(len(lines), 1)).sqrt().clamp(0.1, 0.9))  # keeps thousands of lines readable
     drawn = LineCollection(list(lines.numpy()), colors=colors, alpha=alpha, linewidths=1.1)

@@ -8,19 +8,21 @@ from torch import Tensor
 
 from vig_pyg._figure import figure
 from vig_pyg._palette import SIGNED
-from vig_pyg.explain._panel import check_image, pale, show_image
+from vig_pyg.explain._panel import pale, pixels_of, show_image
+from vig_pyg.image_io import AnyImage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_attribution(image: Tensor, scores: Tensor) -> Figure:
+def draw_attribution(image: AnyImage, scores: Tensor) -> Figure:
     """Draw an image next to a heat map of its patch scores.
 
     Positive scores (for the class) are red and negative scores are blue; scores near 0 are transparent.
 
     Args:
-        image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
+        image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`; or a PIL image, a path or an array (see
+            `vig_pyg.image_io.as_image`), over all of which the patches are spread.
         scores: One score per patch, `(h, w)`, such as `attribute(...).patches`.
 
     Shapes: image `(3, H, W)` or `(1, H, W)`, scores `(h, w)`.
@@ -36,16 +38,16 @@ def draw_attribution(image: Tensor, scores: Tensor) -> Figure:
         >>> import torch
         >>> fig = draw_attribution(torch.rand(3, 32, 32), torch.randn(8, 8))
     """
-    check_image(image)
+    pixels = pixels_of(image)
     if scores.dim() != 2 or not scores.isfinite().all():
         got = tuple(scores.shape) if scores.dim() != 2 else "some that are NaN or infinite"
         raise ValueError(f"Expected one finite score for each patch, (h, w), got {got}.")
-    height, width = image.shape[1:]
+    height, width = pixels.shape[1:]
     most = float(scores.abs().max()) or 1.0
     scores = scores.detach().cpu().float()
     fig = figure(7.4, 3.6)
     left, right = fig.subplots(1, 2)
-    for axes, light in ((left, image), (right, pale(image))):
+    for axes, light in ((left, pixels), (right, pale(pixels))):
         show_image(axes, light)
     heat = right.imshow(
         scores.numpy(),

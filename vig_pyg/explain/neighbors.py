@@ -13,27 +13,29 @@ from vig_pyg._palette import MARK
 from vig_pyg.explain._panel import (
     cell,
     check_graphs,
-    check_image,
     check_place,
     layer_title,
     outlined,
+    pixels_of,
     rank_colors,
     show_image,
     thinned,
 )
+from vig_pyg.image_io import AnyImage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_graph(image: Tensor, graphs: Sequence[Batch], *, patch: tuple[float, float] = (0.5, 0.5)) -> Figure:
+def draw_graph(image: AnyImage, graphs: Sequence[Batch], *, patch: tuple[float, float] = (0.5, 0.5)) -> Figure:
     """Draw the neighbors of one patch in each layer, as in figure 5 of Vision GNN (arXiv 2206.00272).
 
     The patch has an orange outline. Its neighbors are filled, the nearest one darkest. If the sources are pooled,
     a neighbor is a larger cell. All outlines have a white or black border, so they are visible on every image.
 
     Args:
-        image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
+        image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`; or a PIL image, a path or an array (see
+            `vig_pyg.image_io.as_image`), over all of which the patches are spread.
         graphs: The result of `model.graphs(images)` for this image alone.
         patch: Position (row, column) of the patch, as fractions of the height and the width in [0, 1).
 
@@ -53,7 +55,7 @@ def draw_graph(image: Tensor, graphs: Sequence[Batch], *, patch: tuple[float, fl
         >>> len(draw_graph(torch.rand(3, 32, 32), vig_micro().eval().graphs(torch.rand(1, 3, 32, 32))).axes)
         4
     """
-    check_image(image)
+    pixels = pixels_of(image)
     check_place(patch)
     check_graphs(graphs)
     shown = thinned(len(graphs))
@@ -65,7 +67,7 @@ def draw_graph(image: Tensor, graphs: Sequence[Batch], *, patch: tuple[float, fl
     for axes in grid[len(shown) :]:
         axes.remove()
     for axes, layer in zip(grid, shown, strict=False):
-        _draw_layer(axes, image, graphs[layer].get_example(0), patch, layer)
+        _draw_layer(axes, pixels, graphs[layer].get_example(0), patch, layer)
     _add_legend(fig, lines=1 if columns > 1 else 3)
     return fig
 

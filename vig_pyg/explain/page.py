@@ -19,7 +19,8 @@ from torch_geometric.data import Batch
 
 from vig_pyg._io.output import write_file
 from vig_pyg._io.text import terminal_text
-from vig_pyg.explain._panel import check_graphs, check_image, check_place
+from vig_pyg.explain._panel import check_graphs, check_place, pixels_of
+from vig_pyg.image_io import AnyImage
 
 #: Largest number of edges of a page, about 40 megabytes; browsers cannot open larger pages.
 MOST_EDGES = 8_000_000
@@ -28,7 +29,7 @@ _SWITCH = '<label class="check"><input id="show-output" type="checkbox">Show on 
 
 
 def save_html(
-    image: Tensor,
+    image: AnyImage,
     graphs: Sequence[Batch],
     path: str | Path,
     *,
@@ -47,7 +48,8 @@ def save_html(
     it.
 
     Args:
-        image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`.
+        image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`; or a PIL image, a path or an array (see
+            `vig_pyg.image_io.as_image`), over all of which the patches are spread.
         graphs: The result of `model.graphs(images)` for this image alone.
         path: Path of the file, which must not exist.
         patch: Position (row, column) of the patch that is shown first, as fractions of the height and the width in
@@ -72,10 +74,10 @@ def save_html(
         >>> with TemporaryDirectory() as folder:
         ...     save_html(image, vig_micro().eval().graphs(image[None]), Path(folder) / "graph.html")
     """
-    check_image(image)
+    pixels = pixels_of(image)
     check_place(patch)
     check_graphs(graphs)
-    if output is not None and output.shape != (3, *image.shape[1:]):
+    if output is not None and output.shape != (3, *pixels.shape[1:]):
         raise ValueError(f"Expected an output (3, H, W) like the image, got {tuple(output.shape)}.")
     path = Path(path)
     if path.exists():
@@ -89,10 +91,10 @@ def save_html(
             "graphs[-2:], or a smaller image."
         )
     layers = [_layer(batch.get_example(0)) for batch in graphs]
-    data = {"height": image.size(1), "width": image.size(2), "patch": patch, "layers": layers}
+    data = {"height": pixels.size(1), "width": pixels.size(2), "patch": patch, "layers": layers}
     parts = {
         "title": html.escape(terminal_text(title, limit=300)),
-        "image": _data_url(image),
+        "image": _data_url(pixels),
         "output": "" if output is None else _OUTPUT.format(_data_url(output)),
         "summary": _summary(summary, output),
         # "<" is the only character that could end the script element

@@ -13,6 +13,7 @@ from torch import Tensor
 from vig_pyg import backbones
 from vig_pyg._io.schema import Check, choice, mapping, read_as
 from vig_pyg._io.text import error_text
+from vig_pyg._predictor import Predictor
 from vig_pyg.artifact import BEST, CONFIG, DETECTION, SEGMENTATION, WEIGHTS, read_config
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold
@@ -28,8 +29,8 @@ from vig_pyg.segmentation.segmenter import Segmenter
 _WHAT = "the configuration of a segmentation network"
 
 
-@dataclass(frozen=True, kw_only=True)
-class SemanticSegmenter:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SemanticSegmenter(Predictor):
     """A trained segmentation network that can be called on images.
 
     Args:
@@ -55,6 +56,9 @@ class SemanticSegmenter:
     def classes(self) -> list[str]:
         """Names of the classes, that of label 0 first."""
         return self.class_names
+
+    def _size(self) -> str:
+        return f"image_size={self.preprocessing.image_size}"
 
     def __call__(
         self,
