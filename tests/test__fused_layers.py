@@ -110,7 +110,7 @@ def test_on_a_cpu_a_layer_and_its_gelu_are_one_call(kind, gelu, dtype, monkeypat
         got, want = FusedLayer(layer, gelu=gelu)(x), nn.functional.gelu(layer(x)) if gelu else layer(x)
     torch.testing.assert_close(got, want)
     assert got.stride() == want.stride() or kind in ("heads", "one node")
-    known = {torch.float32: _fused_layers._has_pointwise, torch.bfloat16: _fused_layers._has_bfloat16}
+    known = {torch.float32: _fused_layers.has_one_dnn, torch.bfloat16: _fused_layers._has_bfloat16}
     assert bool(calls) == known.get(dtype, lambda: False)()
 
 
