@@ -98,3 +98,31 @@ def test_what_a_user_names_is_imported(tmp_path, monkeypatch):
     ]:
         with pytest.raises(error, match=words):
             shapes.import_name(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("my_ops.py:MyConv", "my_ops:MyConv"),
+        ("./my_ops.py:MyConv", "my_ops:MyConv"),
+        ("lib/my_ops.py:MyConv", "lib.my_ops:MyConv"),
+        ("./lib/deep/my_ops.py:MyConv", "lib.deep.my_ops:MyConv"),
+        ("/home/me/my_ops.py:MyConv", "my_ops:MyConv"),
+        ("../my_ops.py:MyConv", "my_ops:MyConv"),
+        ("my_ops.MyConv", "my_ops:MyConv"),
+        ("lib.my_ops.MyConv", "lib.my_ops:MyConv"),
+        ("my_ops.py.MyConv", "my_ops:MyConv"),
+    ],
+)
+def test_a_file_name_in_place_of_a_module_is_told_the_import_path(text, meant):
+    shapes = make()
+    with pytest.raises((ValueError, ImportError)) as error:
+        shapes.resolve(shapes.import_name(text))
+    assert f"rite {meant}." in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["ring", "my-ops.py:Ring", "a b.py:C", ":Ring", "ring.", "3.5"])
+def test_other_unknown_names_are_told_no_import_path(text):
+    with pytest.raises(ValueError, match="Unknown shape") as error:
+        make().resolve(make().import_name(text))
+    assert "Write" not in str(error.value)

@@ -86,6 +86,7 @@ class Registry(Mapping[str, T], Generic[T]):
         if name not in self:
             close = get_close_matches(name, self._entries, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
+            hint = f" Write {path}." if (path := _meant_path(name)) else hint
             raise ValueError(
                 f"Unknown {self.kind} {name!r}: choose one of {', '.join(self._entries)}{self.advice}.{hint}"
             )
@@ -117,6 +118,8 @@ class Registry(Mapping[str, T], Generic[T]):
         if text in self or not is_import_path(text):
             return text
         module_name, _, attribute = text.partition(":")
+        if path := _meant_path(text):
+            raise ImportError(f"{self.kind}={text}: an import path has no file name; write {path}.")
         try:
             module = import_module(module_name)
         except ModuleNotFoundError as error:
@@ -145,6 +148,19 @@ def is_import_path(text: str) -> bool:
         (True, False)
     """
     return _PATH.fullmatch(text) is not None
+
+
+def _meant_path(text: str) -> str:
+    """Return the import path that a file name with a colon, or a path with dots only, stands for, or `""`."""
+    if found := re.fullmatch(r"(?:.*/)?([^/:]+?)\.py[:.](\w+)", text):
+        folders = text.rpartition("/")[0].removeprefix(".").strip("/")
+        inside = not text.startswith(("/", "~", "..")) and folders
+        path = f"{folders.replace('/', '.')}.{found[1]}:{found[2]}" if inside else f"{found[1]}:{found[2]}"
+    elif re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", text):
+        path = ":".join(text.rsplit(".", 1))
+    else:
+        return ""
+    return path if is_import_path(path) else ""
 
 
 def import_files(package: str, path: Iterable[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from vig_pyg._integers import check_whole_numbers
@@ -124,9 +125,9 @@ class ModelConfig:
             TypeError: If there is no such field; the message lists the valid ones.
         """
         names = [f.name for f in fields(self)]
-        for name in overrides:
-            if name not in names:
-                raise TypeError(f"{type(self).__name__} has no option {name!r}: choose from {', '.join(names)}.")
+        for name in [name for name in overrides if name not in names]:
+            meant = "".join(f" Did you mean {one!r}?" for one in get_close_matches(str(name), names, n=1))
+            raise TypeError(f"{type(self).__name__} has no option {name!r}: choose from {', '.join(names)}.{meant}")
         return replace(self, **overrides)
 
     def _check_graph(self) -> None:

@@ -110,3 +110,25 @@ def test_the_last_lines_of_a_command_say_what_is_next(argv, monkeypatch):
     monkeypatch.setattr("sys.stdout", terminal := Terminal())
     assert main(argv) == 0
     assert terminal.text.splitlines()[-1].startswith("Next: vig-pyg ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["train", "--freeze"], "--freeze needs a value (true or false)"),
+        (["train", "--lr"], "--lr needs a value (a number above 0, at most 1000)"),
+        (["train", "--options.depths"], "--options.depths needs a value (one argument expected)"),
+        (["segment", "train", "--image-size"], "--image-size needs a value (a whole number"),
+        (["detect", "train", "--train"], "--train needs a value ("),
+        (["train", "--options.dephts", "3", "--model", "pvig_micro"], "Did you mean 'depths'?"),
+        (["train", "--options.chanels", "3"], "Did you mean 'channels'?"),
+        (["ablate", "--options.dephts", "3", "--model", "pvig_micro"], "Did you mean 'depths'?"),
+        (["predict", "pvig_smal", __file__], "Did you mean pvig_small?"),
+        (["evaluate", "vig_tinny", "."], "Did you mean vig_tiny?"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_told_before_any_work_with_what_was_meant(argv, expected, capsys):
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and expected in err and err.count("\n") == 1

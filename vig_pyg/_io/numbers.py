@@ -23,12 +23,16 @@ def counted(count: int, what: str) -> str:
 
     Args:
         count: The number.
-        what: What is counted, in the plural.
+        what: What is counted, in the plural, such as `"images"`, `"classes"` or `"epochs each"`.
 
     Example:
-        >>> counted(1234, "images")
-        '1,234 images'
+        >>> counted(1234, "images"), counted(1, "images"), counted(1, "classes")
+        ('1,234 images', '1 image', '1 class')
     """
+    if count == 1:
+        first, *rest = what.split(" ")
+        one = first.removesuffix("es") if first.endswith(("sses", "xes")) else first.removesuffix("s")
+        what = " ".join([one, *rest])
     return f"{count:,} {what}"
 
 

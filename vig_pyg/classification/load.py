@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.interchange import default_preprocessing
 from vig_pyg.models import VisionGNN
 from vig_pyg.models.hub import find_folder, is_hub_name
+from vig_pyg.models.local_folder import is_path, missing_folder
 from vig_pyg.models.read_model import read_model
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights import TABLE, convert, fetch, get_weights, load_weights, unwrap_state_dict
@@ -172,9 +174,13 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
     if model_name not in list_models():
         if Path(name).is_file():
             raise ValueError(f"{name} is a file: pass the name of its model, and the file as its weights.")
+        if is_path(name):
+            raise FileNotFoundError(missing_folder(name))
+        close = get_close_matches(model_name, list_models(), n=1)
+        meant = f" Did you mean {close[0]}?" if close else ""
         raise FileNotFoundError(
             f"There is no folder {name} and no model with this name: pass a run folder, a folder of save_pretrained, "
-            f"or one of {', '.join(list_models())}."
+            f"or one of {', '.join(list_models())}.{meant}"
         )
     if weights is None:
         entry = get_weights(name)

@@ -29,11 +29,15 @@ def check_names(name: str, options: dict[str, Any]) -> None:
 
     Raises:
         ValueError: If a name is unknown.
+        TypeError: If the model has no option of this name.
 
     Example:
         >>> check_names("vig_micro", {"conv": "edge"})
     """
     base = variant_config(name)
+    known = {field.name for field in fields(base)}
+    if unknown := {key: value for key, value in options.items() if key not in known}:
+        base.override(unknown)  # raises an error that names the nearest option
     resolve_conv(options.get("conv", base.conv), heads=base.heads)
     for graph in each_graph(options.get("graph", base.graph)):
         resolve_graph(graph)

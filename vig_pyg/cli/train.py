@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vig_pyg._io.numbers import percent
+from vig_pyg._io.numbers import counted, percent
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
 from vig_pyg.cli._own_code import import_own
@@ -15,7 +15,7 @@ from vig_pyg.cli._tables import file_list
 from vig_pyg.cli._train_flags import DATA, TrainFlags, add_run_flags, network_flags, read_flags, stopped
 
 if TYPE_CHECKING:
-    from vig_pyg.classification import ClassificationConfig
+    from vig_pyg.classification import ClassificationConfig, ImageData
     from vig_pyg.engine.config_parser import ConfigParser
 
 ABOUT = "train a classifier on built-in digits, or on --data"
@@ -102,17 +102,11 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     # an untrusted run folder causes no download: the user names the data again
     data = load_data(config, download=flags.resume is None or DATA in flags.values)
     out = flags.resume or flags.out or free_name(Path("runs") / _folder_name(data.title))
-    if first:
-        size = config.image_size
-        print(
-            f"{'Resuming' if flags.resume else 'Training'} {config.model} on {terminal_text(data.title)}: "
-            f"{len(data.train_set):,} images of {size} x {size} pixels, {len(data.val_set):,} for validation, "
-            f"{len(data.class_names)} classes, {config.epochs} epochs. Run folder: {terminal_text(out)}",
-            flush=True,
-        )
     try:
         options = {**config.options, "drop_path_rate": config.drop_path_rate}
         model = make_model(config.model, options, data, seed=config.seed)
+        if first:
+            _announce(config, data, out, resumed=flags.resume is not None)
         how = {"weights": config.weights, "overridden": [*options, "num_classes", "in_channels", "image_size"]}
         kept = fit(model, data, config, out, **how, progress=not flags.quiet, resume=flags.resume is not None)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
@@ -123,6 +117,18 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         see = in_shell("vig-pyg", "graph", out, "IMAGE", *own, "--out", "graph.html")
         say_next(in_shell("vig-pyg", "predict", out, "IMAGES", *own), see)
     return 0
+
+
+def _announce(config: ClassificationConfig, data: ImageData, out: Path, *, resumed: bool) -> None:
+    """Print what is trained; the network is there, so that its options are right."""
+    size = config.image_size
+    print(
+        f"{'Resuming' if resumed else 'Training'} {config.model} on {terminal_text(data.title)}: "
+        f"{counted(len(data.train_set), 'images')} of {size} x {size} pixels, {len(data.val_set):,} for validation, "
+        f"{counted(len(data.class_names), 'classes')}, {counted(config.epochs, 'epochs')}. "
+        f"Run folder: {terminal_text(out)}",
+        flush=True,
+    )
 
 
 def _folder_name(title: str) -> str:

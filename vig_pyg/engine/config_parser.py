@@ -117,7 +117,7 @@ class ConfigParser(ArgumentParser):
                 f"Unexpected argument {stray[1]!r}: every value follows its flag; see {as_started(self.prog)} --help."
             )
         if lacking := re.match(r"argument --(\S+): expected (.*argument.*)", message):
-            return f"--{_dashed(lacking[1])} needs a value ({lacking[2]} expected): see {as_started(self.prog)} --help."
+            return f"{self._lacking(lacking[1], lacking[2], argv)}: see {as_started(self.prog)} --help."
         key = re.search(r'key "([\w.]+)"', message)
         if key and key[1] in self.checks:
             for flag, value in zip(argv, [*argv[1:], ""], strict=True):
@@ -128,6 +128,14 @@ class ConfigParser(ArgumentParser):
                     except ValueError as ours:
                         return str(ours)
         return message
+
+    def _lacking(self, name: str, count: str, argv: Sequence[str]) -> str:
+        """Return which flag has no value, and which values it may have."""
+        typed = argv[-1] if argv and argv[-1].startswith(f"--{name}.") else f"--{name}"  # --options.k, not --options
+        check = self.checks.get(typed[2:])
+        told = check.expected if isinstance(check, Scalar) else "text"
+        expected = f"{count} expected" if told.startswith("text") else told
+        return f"{_dashed(typed)} needs a value ({expected})"
 
 
 class _Formatter(DefaultHelpFormatter):

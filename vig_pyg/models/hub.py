@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
@@ -17,6 +20,7 @@ from vig_pyg.artifact import CONFIG, WEIGHTS, describe_config, write_config, wri
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS, each_graph
+from vig_pyg.models.local_folder import is_path, missing_folder
 from vig_pyg.models.read_model import read_model
 from vig_pyg.preprocess import Preprocessing
 
@@ -41,6 +45,8 @@ else:
             _missing()
 
 
+#: The form of a name on the Hub.
+_FORM = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 #: The model card of `save_pretrained`; the mixin fills in the fields in braces.
 CARD_TEMPLATE = """---
 {{ card_data }}
@@ -210,6 +216,18 @@ def _check_packages() -> None:
         _missing()
 
 
+@contextmanager
+def _quiet_retries() -> Iterator[None]:
+    """Keep the Hub's library from printing a line for each retry; its last error is reported."""
+    log = logging.getLogger("huggingface_hub.utils._http")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
 def _missing() -> NoReturn:
     raise ImportError(missing_message("Saving and loading folders needs huggingface_hub and safetensors", "hub"))
 
@@ -224,7 +242,7 @@ def is_hub_name(name: str) -> bool:
         >>> is_hub_name("somebody/my-vig"), is_hub_name("./my-vig"), is_hub_name("pvig_small")
         (True, False, False)
     """
-    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None and not os.path.lexists(name)
+    return _FORM.fullmatch(name) is not None and not is_path(name) and not os.path.lexists(name)
 
 
 def find_folder(source: str, **options: Any) -> Path:
@@ -255,13 +273,17 @@ def find_folder(source: str, **options: Any) -> Path:
                     f"{folder} has no {name}: it is not a folder of save_pretrained. It is not a run folder either."
                 )
         return folder
+    if is_path(source):
+        fits = _FORM.fullmatch(source)
+        raise FileNotFoundError(missing_folder(source, "" if fits else ", and this is not a valid name on the hub"))
     if find_spec("huggingface_hub") is None:
         _missing()
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
     try:
-        paths = [Path(hf_hub_download(source, name, **options)) for name in (CONFIG, WEIGHTS)]
+        with _quiet_retries():
+            paths = [Path(hf_hub_download(source, name, **options)) for name in (CONFIG, WEIGHTS)]
     except HFValidationError as error:
         raise FileNotFoundError(f"There is no folder {source}, and this is not a valid name on the hub.") from error
     except (OSError, EntryNotFoundError) as error:

@@ -1,0 +1,48 @@
+"""Names of local folders of models, which are told from names on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+
+from vig_pyg.artifact import CONFIG
+
+#: Largest number of folders in a message.
+SHOWN = 10
+
+
+def is_path(name: str) -> bool:
+    """True if a name stands for a local folder, whether or not it exists; such a name is never looked up on the Hub.
+
+    Args:
+        name: The name.
+
+    Example:
+        >>> is_path("runs/photos"), is_path("../mine"), is_path("somebody/my-vig"), is_path("pvig_small")
+        (True, True, False, False)
+    """
+    first, slash, _ = name.partition("/")
+    return name.startswith(("/", "~")) or (bool(slash) and (first in ("runs", ".", "..") or Path(first).is_dir()))
+
+
+def missing_folder(name: str, note: str = "") -> str:
+    """Return the message about a local folder that does not exist, with the model folders beside it.
+
+    Args:
+        name: The name of the folder.
+        note: What else is wrong with the name.
+
+    Example:
+        >>> missing_folder("/nowhere/mine")
+        'There is no folder /nowhere/mine.'
+    """
+    folder = Path(os.path.expanduser(name))  # an unknown user stays as it is
+    try:
+        beside = sorted(one.name for one in folder.parent.iterdir() if (one / CONFIG).is_file())
+    except OSError:
+        beside = []
+    meant = "".join(f" Did you mean {folder.parent / one}?" for one in get_close_matches(folder.name, beside, n=1))
+    more = ", ..." if len(beside) > SHOWN else ""
+    there = f" {folder.parent} has {', '.join(beside[:SHOWN])}{more}." if beside else ""
+    return f"There is no folder {name}{note}.{there}{meant}"
