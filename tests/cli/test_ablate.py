@@ -9,6 +9,7 @@ from tests.cli.common import fails
 from tests.images import make_folder
 from tests.own_modules import OPERATOR
 from vig_pyg.cli import main
+from vig_pyg.cli.ablate import _size
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS
 
@@ -140,3 +141,9 @@ def test_ctrl_c_keeps_finished_runs(place, capsys, monkeypatch):
     assert main([*command, "--seeds", "2"]) == 130
     assert "finished runs are kept; the same command continues the ablation" in capsys.readouterr().err
     assert [path.name for path in (place / "out" / "runs").iterdir()] == ["mr.seed0.json"]
+
+
+@pytest.mark.parametrize(("variants", "seeds", "said"), [(1, 1, "1 run in all."), (1, 3, "3 runs"), (4, 5, "20 runs")])
+def test_the_number_of_runs_is_said_and_that_one_variant_compares_nothing(variants, seeds, said):
+    text = _size(variants, seeds)
+    assert text.startswith(said) and ("nothing to compare" in text) == (variants == 1)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import say_next
 from vig_pyg.cli._own_code import import_own
@@ -151,6 +152,7 @@ def _ablate(
         f"{config.epochs} epochs each. Folder: {terminal_text(out)}",
         flush=True,
     )
+    print(_size(len(variants), seeds), flush=True)
     _, files = ablate(
         variants, data, config, out, seeds=seeds, title=f"{config.model} on {data.title}",
         here=environment(["vig-pyg", "ablate", *argv]), measure=spectral_gaps, progress=not quiet,
@@ -159,3 +161,11 @@ def _ablate(
     print(file_list(files))
     say_next(f"the same command with --seeds {seeds + 2} adds two seeds, and with more names it adds variants")
     return 0
+
+
+def _size(variants: int, seeds: int) -> str:
+    """Return the number of runs, and for a single variant how to name a second one to compare it with."""
+    runs = f"{counted(variants * seeds, 'runs')} in all."
+    if variants > 1:
+        return runs
+    return f"{runs} There is nothing to compare: name a second operator or graph, such as --conv mr edge."
