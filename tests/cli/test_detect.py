@@ -186,7 +186,7 @@ def test_predict_draws_and_writes_coco(trained, tmp_path, capsys):
     picture = voc / "JPEGImages" / "pic0.jpg"
     command = ["detect", "predict", str(run), str(picture), "--out", str(tmp_path / "out"), "--threshold", "0.01"]
     assert main(command) == 0
-    assert f"in 1 images, in {tmp_path / 'out'}" in capsys.readouterr().out
+    assert f"in 1 image, in {tmp_path / 'out'}" in capsys.readouterr().out
     assert (tmp_path / "out" / "pic0.png").is_file()
     assert COCO(str(tmp_path / "out" / "predictions.json")).dataset["images"][0]["file_name"] == str(picture)
     assert "not overwritten" in fails(capsys, *command)
