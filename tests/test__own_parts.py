@@ -308,3 +308,27 @@ def test_creation_by_hand():
     assert isinstance(new_operator(Fine, 4, 8, "here"), Fine) and isinstance(new_builder(Loops, 3, 1, "here"), Loops)
     with pytest.raises(TypeError, match=r"^The builder of the graph plain is called by here"):
         new_builder(plain, 3, 1, "here")
+
+
+class CallIsIts(nn.Module):
+    """Its forward is never called."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.linear = nn.Linear(in_channels, out_channels)
+
+    def __call__(self, x, edge_index):
+        return self.linear(x[1] if isinstance(x, tuple) else x)
+
+
+def prepared(in_channels, out_channels):
+    """A hook drops the edges before the layer is called."""
+    layer = nn.Linear(in_channels, out_channels)
+    layer.register_forward_pre_hook(lambda _, given: (given[0][1] if isinstance(given[0], tuple) else given[0],))
+    return layer
+
+
+@pytest.mark.parametrize("conv", [CallIsIts, prepared])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parts_whose_forward_gets_other_arguments_are_accepted(family, conv):
+    assert family("micro", conv=conv, num_classes=3).eval()(IMAGES).shape == (2, 3)

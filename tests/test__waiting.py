@@ -7,6 +7,7 @@ import pytest
 from vig_pyg._waiting import CHOICES, is_command, let_threads_sleep
 
 COMMANDS = [
+    ["python", "-mvig_pyg", "train"],
     ["/usr/bin/python3", "/venv/bin/vig-pyg", "train"],
     ["python", "-u", "-m", "vig_pyg.cli", "train"],
     ["python", "-m", "vig_pyg", "train", "-m", "other"],

@@ -18,37 +18,44 @@ CHOICES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_
 #: Parameters of glibc's `mallopt` (`malloc.h`): free memory that is kept, and the size from which memory is mapped.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 LARGE = 2**30
+#: The largest threshold that older versions of glibc accept.
+ACCEPTED = 2**25
 
 
 def keep_freed_memory(
-    arguments: Sequence[str], environment: Mapping[str, str], mallopt: Callable[[int, int], int] | None
+    arguments: Sequence[str], environment: Mapping[str, str], find: Callable[[], Callable[[int, int], int] | None]
 ) -> bool:
     """Let a command keep up to 1 GiB of freed memory, unless the user has chosen how memory is allocated.
 
     Args:
         arguments: The arguments of the interpreter, as in `sys.orig_argv`.
         environment: Environment variables, as in `os.environ`.
-        mallopt: The function of the C library, or `None` where there is none.
+        find: Function that returns `mallopt` of the C library, or `None` where there is none.
 
     Returns:
         True if the settings were changed.
 
     Example:
-        >>> keep_freed_memory(["python", "-m", "vig_pyg", "train"], {"MALLOC_TOP_PAD_": "0"}, None)
+        >>> keep_freed_memory(["python", "-m", "vig_pyg", "train"], {"MALLOC_TOP_PAD_": "0"}, lambda: None)
         False
     """
-    if mallopt is None or not is_command(arguments) or any(name in environment for name in CHOICES):
+    if not is_command(arguments) or any(name in environment for name in CHOICES) or (mallopt := find()) is None:
         return False
-    return bool(mallopt(TRIM_THRESHOLD, LARGE)) and bool(mallopt(MMAP_THRESHOLD, LARGE))
+    # Either setting alone would switch off glibc's own adaptation, and map even small tensors anew each time.
+    accepted = mallopt(MMAP_THRESHOLD, LARGE) or mallopt(MMAP_THRESHOLD, ACCEPTED)
+    return bool(accepted and mallopt(TRIM_THRESHOLD, LARGE))
 
 
 def _mallopt() -> Callable[[int, int], int] | None:
     """Return glibc's function; other C libraries have none, or other parameters."""
     if not sys.platform.startswith("linux"):
         return None
-    library = ctypes.CDLL(None)
+    try:
+        library = ctypes.CDLL(None)
+    except OSError:  # of a static interpreter
+        return None
     found: Callable[[int, int], int] | None = getattr(library, "mallopt", None)
     return found if hasattr(library, "gnu_get_libc_version") else None
 
 
-keep_freed_memory(sys.orig_argv, os.environ, _mallopt())
+keep_freed_memory(sys.orig_argv, os.environ, _mallopt)

@@ -31,6 +31,8 @@ def is_command(arguments: Sequence[str]) -> bool:
     for before, argument in pairwise(arguments):
         if before == "-m":
             return argument.partition(".")[0] == "vig_pyg"
+        if argument.startswith("-m") and argument != "-m":
+            return argument[2:].partition(".")[0] == "vig_pyg"
         if not argument.startswith("-") and before not in ("-W", "-X"):  # the script
             return Path(argument).stem == "vig-pyg"
     return False

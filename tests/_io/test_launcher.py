@@ -14,6 +14,7 @@ from vig_pyg.cli._options import in_shell
         ({UV: "1"}, ["python", "/venv/bin/vig-pyg", "train"], "uv run vig-pyg"),
         ({UV: "2"}, ["python", "-m", "vig_pyg", "train"], "uv run vig-pyg"),
         ({}, ["/usr/bin/python3", "-X", "dev", "-m", "vig_pyg", "train"], "python3 -m vig_pyg"),
+        ({}, ["/opt/my env/python 3", "-mvig_pyg", "train"], "'python 3' -m vig_pyg"),
         ({}, ["python", "-m", "pytest", "vig_pyg"], "vig-pyg"),
         ({}, ["python", "program.py", "vig_pyg"], "vig-pyg"),
     ],

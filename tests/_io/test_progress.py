@@ -67,3 +67,10 @@ def test_all_bars_have_one_look():
     found = {path: list(makers(path)) for path in PACKAGE.rglob("*.py")}
     assert all(all(looks) for looks in found.values()), {path for path, looks in found.items() if not all(looks)}
     assert sum(map(len, found.values())) == 3  # this one, that of downloads in bytes, and that of training with epochs
+
+
+def test_there_is_no_bar_where_standard_error_is_closed(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    with progress_bar(2) as bar:
+        bar.update(2)
+    assert bar.disable

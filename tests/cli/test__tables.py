@@ -45,3 +45,7 @@ def test_scores_of_what_does_not_occur():
 
 def test_files_are_listed_escaped(tmp_path):
     assert file_list([tmp_path / "a\x1b.png", tmp_path / "b"]) == f"  {tmp_path}/a\\x1b.png\n  {tmp_path}/b"
+
+
+def test_signs_above_and_below_letters_have_no_width():
+    assert [_width(text) for text in ("é", "e\u0301", "क\u0941", "\u2764\ufe0f", "猫", "")] == [1, 1, 1, 1, 2, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -27,8 +28,8 @@ def launcher(environment: Mapping[str, str] | None = None, arguments: Sequence[s
     arguments = sys.orig_argv if arguments is None else arguments
     if UV in (os.environ if environment is None else environment):
         return "uv run vig-pyg"
-    if any(pair == ("-m", "vig_pyg") for pair in pairwise(arguments)):
-        return f"{os.path.basename(arguments[0])} -m vig_pyg"
+    if any(pair == ("-m", "vig_pyg") for pair in pairwise(arguments)) or "-mvig_pyg" in arguments:
+        return f"{shlex.quote(os.path.basename(arguments[0]))} -m vig_pyg"
     return "vig-pyg"
 
 

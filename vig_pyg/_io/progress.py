@@ -23,7 +23,8 @@ def bar_look(*, shown: bool, unit: str = "images") -> dict[str, Any]:
         "bar_format": "{bar:40} {percentage:3.0f} % {n_fmt}/{total_fmt}  {rate_noinv_fmt}  {elapsed} left {remaining}",
         "unit": f" {unit}" if unit != "B" else unit,
         "ascii": True if plain else " ━",
-        "disable": None if shown else True,  # with None, the bar is shown only on a terminal
+        # With None, the bar is shown only on a terminal; a closed standard error is None itself.
+        "disable": None if shown and sys.stderr is not None else True,
         "leave": False,
         **scaled,
     }

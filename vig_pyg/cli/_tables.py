@@ -78,6 +78,10 @@ def file_list(paths: Iterable[Path]) -> str:
 
 def _width(text: str) -> int:
     """Return the number of columns on a terminal: letters of East Asia have two, and accents none."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
+    return sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
