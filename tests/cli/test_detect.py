@@ -193,6 +193,16 @@ def test_predict_draws_and_writes_coco(trained, tmp_path, capsys):
     assert "is not a run folder" in fails(capsys, "detect", "predict", tmp_path, picture)
 
 
+def test_predict_that_finds_nothing_names_a_lower_score(trained, tmp_path, capsys):
+    run, voc = trained
+    picture = voc / "JPEGImages" / "pic0.jpg"
+    command = ["detect", "predict", str(run), str(picture), "--json", str(tmp_path / "found.json"), "--score"]
+    assert main([*command, "1"]) == 0
+    assert "no object has a score of 1: try --score 0.1" in capsys.readouterr().err
+    assert main([*command, "0", "--overwrite"]) == 0
+    assert "try --score" not in capsys.readouterr().err
+
+
 def test_predict_takes_folders_and_names_what_it_cannot_read(trained, tmp_path, capsys):
     run, _ = trained
     folder = tmp_path / "images"

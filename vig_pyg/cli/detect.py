@@ -273,5 +273,8 @@ def _predict(args: argparse.Namespace) -> int:
     written = [terminal_text(path) for path in (out, args.json, args.csv) if path is not None]
     print(f"{counts}, in {', '.join(written)}")
     status = say_broken(found.broken, len(paths))
+    if not found.annotations and args.threshold > 0:
+        lower = f"{args.threshold / 10:.2g}"
+        print(f"vig-pyg: no object has a score of {args.threshold:g}: try --score {lower}", file=sys.stderr)
     say_next(in_shell("vig-pyg", "graph", args.model, paths[0], *own_words(args), "--out", "graph.html"))
     return status
