@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from vig_pyg.ops import (
     has_own_numbers,
     is_eager_on_cpu,
     is_transformed,
+    one_dnn_linear,
 )
 from vig_pyg.position import PositionEmbedding
 
@@ -134,25 +135,20 @@ def _one_dnn(x: Tensor, layer: Any, weight: Tensor, bias: Tensor, gelu: bool) ->
     after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
     if not isinstance(layer, nn.Conv2d):
         if _heads(layer) == 1:
-            return _pointwise().linear(x, weight, bias, *after)
+            return one_dnn_linear()(x, weight, bias, *after)
         row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
         one, weight = [1, 1], weight[..., None, None]
-        out = _pointwise().convolution(row, weight, bias, [0, 0], one, one, layer.heads, *after)
+        out = _one_dnn_convolution()(row, weight, bias, [0, 0], one, one, layer.heads, *after)
         return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
     sizes = layer.padding, layer.stride, layer.dilation, layer.groups
-    return _pointwise().convolution(x, weight, bias, *sizes, *after)
-
-
-class _Pointwise(NamedTuple):
-    linear: Callable[..., Tensor]
-    convolution: Callable[..., Tensor]
+    return _one_dnn_convolution()(x, weight, bias, *sizes, *after)
 
 
 @cache
-def _pointwise() -> _Pointwise:
-    """Return oneDNN's fused linear layer and convolution; they are cached because looking up an overload takes time."""
-    ops = torch.ops.mkldnn
-    return _Pointwise(ops._linear_pointwise.default, ops._convolution_pointwise.default)
+def _one_dnn_convolution() -> Callable[..., Tensor]:
+    """Return oneDNN's fused convolution; it is cached because looking up an overload takes time."""
+    found: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise.default
+    return found
 
 
 @cache

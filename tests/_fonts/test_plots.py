@@ -76,8 +76,10 @@ def test_all_scripts_are_drawn_without_a_warning_whatever_is_installed():
 def test_hostile_names_are_drawn(monkeypatch):
     only_own_fonts(monkeypatch)
     labels, fonts = plot_names(hostile(80), limit=24)
+    blank = pixels("", fonts)
+    assert len(labels) == 80
     for label in labels:
-        pixels(label, fonts)
+        assert np.array_equal(pixels(label, fonts), blank) == (not label.strip()), label
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["listed", "installed after matplotlib made its list"])

@@ -60,6 +60,13 @@ def test_who_needs_gradients_gets_them():
         assert takes_one_dnn(x, weight)
 
 
+@needs_one_dnn
+def test_a_bias_learns_though_the_weight_is_frozen():
+    x, weight, bias = torch.randn(300, 64), torch.randn(32, 64), torch.zeros(32, requires_grad=True)
+    map_rows(x, weight, bias).sum().backward()
+    assert bias.grad is not None and bias.grad.tolist() == [300.0] * 32
+
+
 @pytest.mark.parametrize("function", [map_rows, sum_of_products])
 def test_sizes_that_do_not_fit_are_errors(function):
     for rows in (3, 3000):

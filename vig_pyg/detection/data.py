@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from vig_pyg._io.source_text import path_and_part
 from vig_pyg.artifact import write_config
 from vig_pyg.detection.augment import Sample, augment
 from vig_pyg.detection.coco import read_coco
@@ -75,8 +76,7 @@ def check_source(source: str | Path) -> tuple[Path, str | None]:
         FileNotFoundError: There is no COCO file at /nowhere.json.
     """
     text = str(source)
-    head, _, tail = text.rpartition(":")
-    path, part = (Path(head), tail) if head and not Path(text).exists() else (Path(text), None)
+    path, part = path_and_part(source)
     if path.suffix != ".json" and part is None:
         raise ValueError(f"Expected FILE.json, FILE.json:IMAGES or VOC_FOLDER:LIST, got {text!r}.")
     if path.suffix == ".json" and not path.exists():

@@ -14,7 +14,7 @@ from vig_pyg.ops._knn_max_relative import knn_max_relative, prefers_no_edges
 from vig_pyg.ops._knn_plain import PRECISIONS, Precision, unit_rows
 from vig_pyg.ops._max_relative import has_max_relative, max_relative
 from vig_pyg.ops._native import has_native_kernels
-from vig_pyg.ops._products import has_one_dnn
+from vig_pyg.ops._products import has_one_dnn, one_dnn_linear
 from vig_pyg.ops._readable import has_own_numbers, readable_heads
 from vig_pyg.ops._recomputable import recomputable
 from vig_pyg.ops._symbolic import is_open, is_surely
@@ -71,6 +71,7 @@ __all__ = [
     "max_relative",
     "mlp",
     "multi_head_linear",
+    "one_dnn_linear",
     "prefers_no_edges",
     "readable_heads",
     "recomputable",

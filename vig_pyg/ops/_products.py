@@ -37,6 +37,8 @@ def map_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, space: Te
         [[2.0, 2.0, 2.0, 2.0], [2.0, 2.0, 2.0, 2.0], [2.0, 2.0, 2.0, 2.0]]
     """
     fits = x.dim() == weight.dim() == 2 and x.size(1) == weight.size(1)  # else torch's error is the clearer one
+    if bias is not None:  # it may need a gradient although the weight is frozen
+        fits = fits and bias.dtype is weight.dtype and not (bias.requires_grad and torch.is_grad_enabled())
     if fits and takes_one_dnn(x, weight) and weight.size(0) * x.numel() >= _SMALL:
         return one_dnn_linear()(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias) if space is None or bias is not None else torch.mm(x, weight.t(), out=space)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from vig_pyg._io.source_text import path_and_part
 from vig_pyg._registry import Registry
 from vig_pyg.segmentation.records import OnBad, SegmentationDataset
 
@@ -138,13 +139,11 @@ def check_source(source: str | Path) -> tuple[Path, str | None, Format]:
             ...
         FileNotFoundError: There is no file or folder nowhere.
     """
-    text = str(source)
-    head, _, tail = text.rpartition(":")
-    path, part = (Path(head), tail) if head and not Path(text).exists() else (Path(text), None)
+    path, part = path_and_part(source)
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path}.")
     for entry in FORMATS.values():
         if entry.recognizes(path, part):
             return path, part, entry
     forms = "; ".join(f"{name}: {entry.form}" for name, entry in FORMATS.items())
-    raise ValueError(f"{text} is not a known source of images with masks. The forms are: {forms}.")
+    raise ValueError(f"{source} is not a known source of images with masks. The forms are: {forms}.")
