@@ -184,4 +184,6 @@ class SegmentationData(TrainData):
         )
 
     def figures(self, model: nn.Module, counts: Any) -> dict[str, Any]:  # noqa: ARG002
-        return {} if counts is None else {"confusion.png": lambda: draw_confusion(counts, self.class_names).savefig}
+        if counts is None:
+            return {}
+        return {"confusion.png": lambda: draw_confusion(counts, self.class_names, unit="pixels").savefig}
