@@ -103,7 +103,8 @@ def boxes(fig, texts):
 
 
 @pytest.mark.parametrize(
-    ("size", "length"), [(1, 8), (2, 1), (2, 60), (3, 8), (6, 1), (10, 60), (20, 8), (21, 1), (40, 60)]
+    ("size", "length"),
+    [(1, 8), (2, 1), (2, 60), (3, 8), (3, 9), (4, 5), (4, 7), (6, 1), (6, 4), (10, 60), (20, 8), (21, 1), (40, 60)],
 )
 def test_names_and_numbers_do_not_overlap(size, length):
     counts = torch.full((size, size), 7) + torch.eye(size, dtype=torch.long) * 900

@@ -1,5 +1,6 @@
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -41,7 +42,8 @@ def test_mistakes_are_one_clear_line_and_leave_nothing(tmp_path, capsys):
     assert not out.exists()
     assert [p.name for p in tmp_path.iterdir()] == ["images"]
     assert main([str(a) for a in [*train, pictures, "--on-broken", "skip"]]) == 0
-    capsys.readouterr()
+    assert re.search(r"^Validation accuracy: [\d.]+ % \(coarse: \d+ validation images, one is [\d.]+ %\)$",
+                     capsys.readouterr().out, re.MULTILINE)  # fmt: skip
     before = (out / "model.safetensors").read_bytes()
     assert "not overwritten" in fails(capsys, *train, pictures, "--on-broken", "skip")
     assert (out / "model.safetensors").read_bytes() == before

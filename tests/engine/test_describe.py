@@ -139,3 +139,11 @@ def test_an_interrupt_after_the_last_step_can_be_resumed(tmp_path, monkeypatch, 
     for name in ("model.safetensors", "metrics.csv", "confusion.png"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["epoch"] == 0
+
+
+def test_the_figures_know_how_many_images_and_steps_there_were(tmp_path, monkeypatch):
+    seen, original = [], module.draw_curves
+    monkeypatch.setattr(module, "draw_curves", lambda rows, **how: seen.append(how) or original(rows, **how))
+    train(tmp_path / "run")
+    assert seen == [{"steps": 1, "val_images": 30}]
+    assert "on only 30 validation images, each counted once:" in (tmp_path / "run" / "README.md").read_text()

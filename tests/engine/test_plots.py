@@ -2,6 +2,7 @@ import random
 import re
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from vig_pyg.engine.plots import draw_curves, plain_number
 
@@ -40,7 +41,7 @@ def test_axes_have_plain_numbers(seed):
     scale, span = 10 ** draw.uniform(-4, 5), draw.choice([1.05, 2, 9, 15, 300, 1e5])
     rows = [{"epoch": e, "train_loss": scale * span ** -(e / 6), "val_accuracy": 0.1} for e in range(7)]
     fig = draw_curves(rows)
-    fig.canvas.draw()
+    FigureCanvasAgg(fig).draw()  # the canvas of a new figure draws nothing
     for axes in fig.axes:
         for axis in (axes.xaxis, axes.yaxis):
             shown = [t.get_text() for t in axis.get_ticklabels() + axis.get_ticklabels(minor=True) if t.get_text()]
@@ -49,6 +50,43 @@ def test_axes_have_plain_numbers(seed):
             places = [t for t in axis.get_majorticklocs() if low <= t <= high]
             assert len(places) >= 2 and len({axis.get_major_formatter()(t) for t in places}) == len(places)
     assert (fig.axes[0].get_yscale() == "log") is (span > 10)
+
+
+@pytest.mark.parametrize("first", [1, 7])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9, 17, 50, 300, 1000])
+def test_epochs_are_whole_numbers(first, count):
+    rows = [{"epoch": e, "train_loss": 1 / e, "val_accuracy": 0.5} for e in range(first, first + count)]
+    fig = draw_curves(rows)
+    FigureCanvasAgg(fig).draw()
+    for axes in fig.axes:
+        low, high = axes.get_xlim()
+        shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert 1 <= len(shown) <= 10
+        assert all(tick == round(tick) and first <= tick <= first + count for tick in shown)
+        assert {axes.xaxis.get_major_formatter()(tick) for tick in shown} == {str(round(tick)) for tick in shown}
+        assert low < first and high > first + count - 1  # no point at the edge
+
+
+def test_axes_have_units():
+    loss, score = draw_curves([{"epoch": 1, "train_loss": 3.0, "val_mIoU": 0.5}]).axes
+    assert (loss.get_xlabel(), score.get_xlabel()) == ("epoch", "epoch")
+    assert (loss.get_ylabel(), score.get_ylabel()) == ("loss (no unit)", "score (%)")
+
+
+@pytest.mark.parametrize(
+    ("steps", "images", "score", "said"),
+    [
+        (6, 5, "val_accuracy", ["coarse: 6 training steps", "coarse: 5 validation images, one is 20.0 %"]),
+        (1, 1, "val_accuracy", ["coarse: 1 training step", "coarse: 1 validation image"]),
+        (99, 99, "val_accuracy", ["coarse: 99 training steps", "coarse: 99 validation images, one is 1.0 %"]),
+        (100, 8, "val_mIoU", ["", "coarse: 8 validation images"]),
+        (100, 100, "val_accuracy", ["", ""]),
+        (None, None, "val_accuracy", ["", ""]),
+    ],
+)
+def test_few_images_and_steps_are_mentioned(steps, images, score, said):
+    fig = draw_curves([{"epoch": 1, "train_loss": 3.0, score: 0.5}], steps=steps, val_images=images)
+    assert [axes.get_title(loc="left") for axes in fig.axes] == said
 
 
 @pytest.mark.parametrize("losses", [[0.0, 0.0], [-1.0, 5.0], [float("nan"), 1.0], [3.0], [2.0, 2.0]])

@@ -23,16 +23,17 @@ def counted(count: int, what: str) -> str:
 
     Args:
         count: The number.
-        what: What is counted, in the plural, such as `"images"`, `"classes"` or `"epochs each"`.
+        what: What is counted, in the plural, such as `"images"`, `"classes"`, `"epochs each"` or `"training steps"`.
 
     Example:
         >>> counted(1234, "images"), counted(1, "images"), counted(1, "classes")
         ('1,234 images', '1 image', '1 class')
     """
     if count == 1:
-        first, *rest = what.split(" ")
-        one = first.removesuffix("es") if first.endswith(("sses", "xes")) else first.removesuffix("s")
-        what = " ".join([one, *rest])
+        words = what.split(" ")
+        noun = next((word for word in words if word.endswith("s")), "")
+        one = noun.removesuffix("es") if noun.endswith(("sses", "xes")) else noun.removesuffix("s")
+        what = " ".join(one if word == noun else word for word in words)
     return f"{count:,} {what}"
 
 
@@ -48,3 +49,20 @@ def per_second(rate: float, what: str = "images") -> str:
         ('1,234 images/s', '2.3 images/s')
     """
     return f"{rate:,.0f} {what}/s" if rate >= 100 else f"{rate:.1f} {what}/s"
+
+
+def few_images(count: int, *, shares: bool) -> str:
+    """Return a remark if scores of so few validation images are coarse, otherwise an empty text.
+
+    Args:
+        count: Number of images; 100 are enough, because one is then a percent.
+        shares: True if the score is a share of the images, so that each has the same part in it.
+
+    Example:
+        >>> few_images(5, shares=True), few_images(5, shares=False), few_images(100, shares=True)
+        ('5 validation images, one is 20.0 %', '5 validation images', '')
+    """
+    if not 0 < count < 100:
+        return ""
+    part = f", one is {percent(1 / count)}" if shares and count > 1 else ""
+    return f"{counted(count, 'validation images')}{part}"

@@ -51,9 +51,10 @@ def draw_confusion(counts: Tensor, class_names: list[str], *, unit: str = "image
         return _draw_large(counts, share, class_names, unit)
     labels, fonts = plot_names(class_names, limit=24)
     rows = [f"{label} ({_short(int(count))})" for label, count in zip(labels, counts.sum(1), strict=True)]
-    level = max(map(len, labels)) <= max(2, 36 // size)  # short names fit side by side
     letter, side = (0.087, max(0.42 * size, 2.0)) if size <= _NUMBERS else (0.075, 0.24 * size)  # inches
-    below = 0.0 if level else letter * max(map(len, labels))
+    longest = letter * max(map(len, labels))
+    level = longest < side / size - 0.05  # names fit side by side
+    below = 0.0 if level else longest
     fig = figure(max(side + letter * max(map(len, rows)) + 1.8, 4.4), side + below + 1.2)
     axes = fig.subplots()
     image = axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)

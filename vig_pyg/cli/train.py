@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vig_pyg._io.numbers import counted, percent
+from vig_pyg._io.numbers import counted, few_images, percent
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
 from vig_pyg.cli._own_code import import_own
@@ -112,7 +112,9 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, "train", config.options, first=first)
     if first:
-        print(f"\nValidation accuracy: {percent(kept['val_accuracy'])}\n{file_list(sorted(out.iterdir()))}")
+        few = few_images(len(data.val_set), shares=True)
+        accuracy = f"{percent(kept['val_accuracy'])}{f' (coarse: {few})' if few else ''}"
+        print(f"\nValidation accuracy: {accuracy}\n{file_list(sorted(out.iterdir()))}")
         own = own_flags(config.options)
         see = in_shell("vig-pyg", "graph", out, "IMAGE", *own, "--out", "graph.html")
         say_next(in_shell("vig-pyg", "predict", out, "IMAGES", *own), see)

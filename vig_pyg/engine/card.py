@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from vig_pyg._io.numbers import counted, few_images
 from vig_pyg._io.text import markdown_code, markdown_text
 from vig_pyg._own_flags import own_flags
 from vig_pyg.artifact import describe
@@ -58,7 +59,7 @@ def model_card(folder: Path, model: nn.Module, data: TrainData, history: Metrics
         "",
         "## Result",
         "",
-        f"Scores of the weights {which}{average}, on {len(data.val_set)} validation images, each counted once:",
+        f"Scores of the weights {which}{average}, on {_validation(data)}, each counted once:",
         "",
         "| | |",
         "|---|---|",
@@ -78,6 +79,11 @@ def model_card(folder: Path, model: nn.Module, data: TrainData, history: Metrics
         *_training(data, config),
     ]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def _validation(data: TrainData) -> str:
+    few = few_images(len(data.val_set), shares=False)
+    return f"only {few}" if few else counted(len(data.val_set), "validation images")
 
 
 def _network_options(model: nn.Module) -> dict[str, Any]:

@@ -104,6 +104,11 @@ class TrainData(lightning.LightningDataModule):
         #: Epoch and batch at which training continues; a checkpoint contains them.
         self.place = (0, 0)
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of optimizer steps in an epoch."""
+        return self._batches(world=1, accumulate=1).steps
+
     def make_task(self, model: nn.Module, config: TrainConfig) -> Task:
         """Create the task: the network with its loss and its scores on this data.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -34,7 +35,7 @@ def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHi
     """
     parts: dict[str, Callable[[], Content]] = {CARD: lambda: model_card(folder, model, data, history, config)}
     if can_draw():
-        parts[CURVES] = lambda: draw_curves(history.rows).savefig
+        parts[CURVES] = partial(_curves, data, history)
         parts |= data.figures(model, history.counts)
     for file, make in parts.items():
         try:
@@ -46,3 +47,8 @@ def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHi
                 type(error).__name__,
                 error_text(error, limit=300),
             )
+
+
+def _curves(data: TrainData, history: MetricsHistory) -> Content:
+    steps = len(history.rows) * data.steps_per_epoch
+    return draw_curves(history.rows, steps=steps, val_images=len(data.val_set)).savefig

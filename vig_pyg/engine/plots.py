@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vig_pyg._figure import figure
-from vig_pyg._palette import SERIES
+from vig_pyg._io.numbers import counted, few_images
+from vig_pyg._palette import GRAY, SERIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,15 +23,19 @@ SCORES = {
     "val_mIoU": "mean IoU",
     "val_pixel_accuracy": "pixel accuracy",
 }
+#: A loss of fewer steps than these is still near its start, and jumps.
+_STEPS = 100
 #: If the largest loss is more than this many times the smallest, the axis is logarithmic.
 _RANGE = 10
 
 
-def draw_curves(rows: list[dict[str, float]]) -> Figure:
-    """Draw the losses and the scores over the epochs.
+def draw_curves(rows: list[dict[str, float]], *, steps: int | None = None, val_images: int | None = None) -> Figure:
+    """Draw the losses and the scores over the epochs; the titles say if they are coarse because they rest on little.
 
     Args:
         rows: One row per epoch with `epoch`, `train_...` and, for evaluated epochs, `val_...`.
+        steps: Number of training steps of all epochs; fewer than 100 are mentioned.
+        val_images: Number of validation images; fewer than 100 are mentioned.
 
     Example:
         >>> len(draw_curves([{"epoch": 1, "train_loss": 2.0, "val_loss": 1.9, "val_accuracy": 0.5}]).axes)
@@ -47,19 +52,24 @@ def draw_curves(rows: list[dict[str, float]]) -> Figure:
         points = [(row["epoch"], row[name]) for row in rows if name in row]
         _line(left, points, i, label)
         drawn += [loss for _, loss in points]
-    left.set(xlabel="epoch", ylabel="loss")
+    left.set(xlabel="epoch", ylabel="loss (no unit)")
     _scale(left, drawn)
     shown = [(name, label) for name, label in SCORES.items() if any(name in row for row in rows)]
     for i, (name, label) in enumerate(shown):
         points = [(row["epoch"], 100 * row[name]) for row in rows if name in row]
         _line(right, points, i, f"{label}: {points[-1][1]:.2f} % at the end")
-    right.set(xlabel="epoch", ylabel="score, %")
+    right.set(xlabel="epoch", ylabel="score (%)")
+    _plain(right)
     for axes in (left, right):
-        axes.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
+        _epochs(axes, [row["epoch"] for row in rows])
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         if axes.lines:
             axes.legend(frameon=False, fontsize=8)
+    if steps is not None and steps < _STEPS:
+        _remark(left, f"coarse: {counted(steps, 'training steps')}")
+    if val_images is not None and (few := few_images(val_images, shares="val_accuracy" in dict(shown))):
+        _remark(right, f"coarse: {few}")
     return fig
 
 
@@ -69,9 +79,32 @@ def _line(axes: Any, points: Sequence[tuple[float, float]], i: int, label: str) 
     axes.plot(*zip(*points, strict=True), marker=".", linestyle=style, color=SERIES[i % len(SERIES)], label=label)
 
 
+def _remark(axes: Any, text: str) -> None:
+    axes.set_title(text, fontsize=9, color=GRAY, loc="left")
+
+
+def _epochs(axes: Any, epochs: Sequence[float]) -> None:
+    """Show whole epochs only, also if there is one; there is neither epoch 0 nor 1.5."""
+    from matplotlib.ticker import MaxNLocator
+
+    first, last = min(epochs), max(epochs)
+    margin = 0.5 + 0.01 * (last - first)
+    axes.set_xlim(max(first - margin, 0.5), last + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    _plain(axes, "x")
+
+
+def _plain(axes: Any, which: str = "y") -> None:
+    """Write the ticks of an axis as plain numbers such as 0.5 and 200."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
+
+
 def _scale(axes: Any, values: Sequence[float]) -> None:
-    """Choose a linear axis, or a logarithmic one for a large range; its ticks are plain numbers such as 0.5 and 200."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    """Choose a linear axis, or a logarithmic one for a large range, with plain numbers."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
     finite = [value for value in values if math.isfinite(value)]
     if finite and min(finite) > 0 and max(finite) > _RANGE * min(finite):
@@ -81,7 +114,7 @@ def _scale(axes: Any, values: Sequence[float]) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
+    _plain(axes)
 
 
 def plain_number(value: float) -> str:
