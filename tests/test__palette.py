@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from vig_pyg._palette import SERIES, class_colors, rgb
+from vig_pyg._palette import SERIES, class_colors, rgb, text_color
 from vig_pyg.segmentation.draw import class_colors as of_masks
 
 #: Linear RGB to linear RGB as seen without one kind of cones (Machado, Oliveira, Fernandes, IEEE TVCG 2009).
@@ -53,3 +53,14 @@ def test_classes_have_different_colors_that_do_not_depend_on_their_number(count)
     colors = class_colors(count)
     assert len(set(colors)) == len(colors) == count and colors == class_colors(255)[:count]
     assert all(0 <= part <= 255 for color in colors for part in color)
+
+
+@pytest.mark.parametrize("color", [*class_colors(255), *of_masks(255), (0, 0, 0), (255, 255, 255), (118, 118, 118)])
+def test_text_on_each_color_is_readable(color):
+    def luminance(shade):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in shade)]
+        return sum(a * b for a, b in zip(TO_XYZ[1], linear, strict=True))
+
+    text = {"black": 0.0, "white": 1.0}[text_color(color)]
+    high, low = sorted((luminance(color), text), reverse=True)
+    assert (high + 0.05) / (low + 0.05) >= 4.5

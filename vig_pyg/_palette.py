@@ -33,6 +33,21 @@ def rgb(color: str) -> tuple[int, int, int]:
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
+def text_color(background: tuple[int, int, int]) -> str:
+    """Return `"black"` or `"white"`, whichever has the larger contrast to a background (WCAG 2.2, at least 4.58).
+
+    Args:
+        background: Red, green and blue as bytes.
+    """
+    return "black" if (_luminance(background) + 0.05) ** 2 > 1.05 * 0.05 else "white"
+
+
+def _luminance(color: tuple[int, int, int]) -> float:
+    """Return the relative luminance of a color in sRGB, from 0 to 1."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def class_colors(count: int) -> list[tuple[int, int, int]]:
     """Return a different color for each class; the color of a class does not depend on the number of classes.
 

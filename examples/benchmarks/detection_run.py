@@ -27,10 +27,10 @@ from torchvision.transforms import v2
 
 from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.data import open_source
+from vig_pyg.detection.draw import draw
 from vig_pyg.detection.evaluate import evaluate_detector
 from vig_pyg.detection.load import detect, load_detector
 from vig_pyg.detection.loading import read_run
-from vig_pyg.detection.predict import draw
 from vig_pyg.engine.config_file import to_values
 from vig_pyg.engine.plots import draw_curves
 from vig_pyg.image_io import read_image, with_channels

@@ -90,3 +90,16 @@ def test_without_matplotlib_common_fonts_are_tried(tmp_path, monkeypatch, caplog
     with caplog.at_level(logging.WARNING):
         assert picture_names(["cat", "猫", "犬"]) == ["cat", "猫", "class 2"]
     assert "Noto Sans CJK (for 犬)" in caplog.text
+
+
+def test_a_text_is_shortened_to_a_width():
+    text = "a name of several words"
+    fonts = PictureFonts([text, "…"], size=12)
+    widths = [fonts.length(fonts.fitted(text, width)) for width in range(200)]
+    assert all(length <= width for width, length in enumerate(widths))
+    assert widths == sorted(widths) and widths[0] == 0
+    assert fonts.fitted(text, fonts.length(text)) == text
+    shown = fonts.fitted(text, fonts.length(text) - 1)
+    assert "…" in shown and shown.startswith("a name") and shown.endswith("words")
+    assert fonts.fitted("", 5) == ""
+    assert fonts.height >= 12

@@ -8,21 +8,12 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
-from torchvision.utils import draw_bounding_boxes
 
 from tests._fonts.installed import only_own_fonts
-from vig_pyg._palette import class_colors
 from vig_pyg.detection import predict as door
 from vig_pyg.detection.load import detect, load_detector
-from vig_pyg.detection.predict import draw, predict
-
-RED = {
-    "boxes": torch.tensor([[10.0, 10.0, 50.0, 40.0]]),
-    "labels": torch.tensor([1]),
-    "scores": torch.tensor([0.9]),
-    "masks": torch.zeros(1, 1, 60, 80),
-}
-RED["masks"][..., 20:30, 20:40] = 1
+from vig_pyg.detection.predict import predict
+from vig_pyg.image_io import drawing_scale
 
 
 class Finds(torch.nn.Module):
@@ -68,7 +59,9 @@ def test_pictures_and_coco_json(run, tmp_path):
     assert len(found) == 3
     for path, name in zip(paths, ("x", "x-2", "y"), strict=True):
         with Image.open(path) as before, Image.open(tmp_path / "out" / f"{name}.png") as after:
-            assert before.size == after.size
+            scale = drawing_scale(before.height, before.width)
+            assert after.size == (scale * before.width, scale * before.height)
+            assert min(after.size) >= 384
     with pytest.raises(FileExistsError, match="not overwritten"):
         predict(run, paths, tmp_path / "out")
 
@@ -78,22 +71,6 @@ def test_the_threshold_and_background(run):
     assert detect(run, image)["labels"].tolist() == [2]
     assert detect(run, image, threshold=0.3)["labels"].tolist() == [2, 1]
     assert detect(run, image, threshold=1.0)["masks"].shape == (0, 1, 30, 40)
-
-
-def test_boxes_outlines_and_titles_are_drawn():
-    image = torch.full((3, 60, 80), 100, dtype=torch.uint8)
-    boxed = draw(image, {k: v for k, v in RED.items() if k != "masks"}, ["red", "blue"])
-    first, second = (torch.tensor(color, dtype=torch.uint8) for color in class_colors(2))
-    assert (boxed[:, 10, 10:50] == first[:, None]).all()
-    assert (boxed[:, 25, 30] == 100).all()
-    outlined = draw(image, RED, ["red", "blue"])
-    assert ((outlined[:, 25, 30] - (50 + first / 2)).abs() <= 1).all()
-    assert torch.equal(outlined[:, 50:], image[:, 50:])
-    nothing = {key: value[:0] for key, value in RED.items()}
-    assert torch.equal(draw(image, nothing, ["red"]), image)
-    other = draw(image, {**RED, "labels": torch.tensor([2])}, ["red", "blue"])
-    assert (other[:, 10, 10:50] == second[:, None]).all()
-    assert ((other[:, 25, 30] - (50 + second / 2)).abs() <= 1).all()
 
 
 def test_pictures_that_cannot_be_read_are_named(run, tmp_path):
@@ -166,7 +143,7 @@ def test_results_are_there_before_pictures(run, tmp_path, monkeypatch, at):
 
 
 def test_a_picture_that_cannot_be_drawn_is_a_warning(run, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(door, "draw_bounding_boxes", stops(door.draw_bounding_boxes, 2, ValueError("no such letter")))
+    monkeypatch.setattr(door, "draw", stops(door.draw, 2, ValueError("no such letter")))
     found = predict(run, several(tmp_path), tmp_path / "out")
     assert names(tmp_path / "out") == ["p0.png", "p2.png", "p3.png", "predictions.json"]
     assert [(one.path.name, one.reason) for one in found.undrawn] == [("p1.png", "no such letter")]
@@ -225,19 +202,8 @@ def test_the_device_is_used(run, tmp_path):
     assert model.moved == torch.device("meta")
 
 
-def test_names_are_drawn_as_torchvision_does():
-    image = torch.full((3, 60, 80), 90, dtype=torch.uint8)
-    found = {key: value for key, value in RED.items() if key != "masks"}
-    theirs = draw_bounding_boxes(image, found["boxes"], ["red 0.90"], class_colors(1), width=1)
-    assert torch.equal(draw(image, found, ["red"]), theirs)
-
-
 def test_drawings_name_classes_in_any_script(run, tmp_path, monkeypatch, caplog):
     only_own_fonts(monkeypatch)
-    image, found = torch.zeros(3, 60, 80, dtype=torch.uint8), {k: v for k, v in RED.items() if k != "masks"}
-    assert torch.equal(draw(image, found, ["猫"]), draw(image, found, ["class 0"]))
-    assert not torch.equal(draw(image, found, ["кот"]), draw(image, found, ["код"]))  # boxes would be alike
-    caplog.clear()
     paths = [picture(tmp_path / f"{i}.png") for i in range(3)]
     predict(replace(run, class_names=["a", "猫"]), paths, tmp_path / "out", threshold=0.5)
     assert len(caplog.records) == 1 and "Noto Sans CJK" in caplog.text

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -50,3 +51,45 @@ def test_the_legend_names_classes_in_any_script(monkeypatch, caplog):
     assert len(caplog.records) == 1 and "Noto Sans CJK" in caplog.text
     assert np.array_equal(drawing, draw_labels(image, labels, ["небо", "class 1", "Größe"]))
     assert not np.array_equal(drawing, draw_labels(image, labels, ["мебо", "class 1", "Größe"]))  # boxes are alike
+
+
+def colored(picture, color):
+    """The number of pixels of a color in each row of a picture."""
+    return (np.asarray(picture) == color).all(2).sum(1)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 6])
+def test_the_legend_grows_with_the_image(scale):
+    labels = torch.zeros(360 * scale, 480 * scale, dtype=torch.uint8)
+    drawing = draw_labels(labels.expand(3, -1, -1), labels, ["sky"], opacity=0.0)
+    assert drawing.size == (480 * scale, 376 * scale)
+    rows = colored(drawing, class_colors(1)[0])
+    assert rows.max() == 8 * scale and (rows > 0).sum() == 8 * scale  # inside of its black outline
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (28, 28), (32, 48), (64, 64), (127, 100), (5, 12)])
+def test_small_images_are_enlarged_with_their_labels(height, width):
+    image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
+    labels = torch.zeros(height, width, dtype=torch.uint8)
+    labels[:, width // 2 :] = 1
+    drawing = draw_labels(image, labels, ["sky", "a tree of the forest"], opacity=1.0, enlarged=True)
+    scale = drawing.width // width
+    assert drawing.width == scale * width and min(height, width) * scale >= 384
+    pixels = np.asarray(drawing)[: height * scale]
+    assert pixels.shape[0] == height * scale
+    edge = width // 2 * scale
+    sky, tree = class_colors(2)
+    assert (pixels[:, :edge] == sky).all() and (pixels[:, edge:] == tree).all()
+    assert np.asarray(draw_labels(image, labels, ["sky", "tree"], enlarged=False)).shape[1] == width
+
+
+@pytest.mark.parametrize("width", [30, 60, 100, 240])
+def test_no_name_leaves_the_picture(width):
+    """A white margin at the right of the legend: the letters do not go on behind the border."""
+    labels = torch.arange(2, dtype=torch.uint8)[:, None].expand(2, width)
+    image = torch.zeros(3, 2, width, dtype=torch.uint8)
+    for name in ("n" * 60, "a name of several words", "sky"):
+        drawing = np.asarray(draw_labels(image, labels, [name, "other " + name]))
+        assert drawing.shape[1] == width
+        assert (drawing[2:, -1] == 255).all()
+        assert (drawing[2:, 15:] < 128).any()

@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 
 from tests.segmentation.scenes import CLASSES
 from vig_pyg import load
+from vig_pyg.image_io import drawing_scale
 from vig_pyg.segmentation.predict import predict
 from vig_pyg.segmentation.sources import open_source
 
@@ -37,7 +38,9 @@ def test_masks_drawings_and_run_lengths_agree_with_the_network(trained, segmente
             assert np.array_equal(np.asarray(mask), labels) and mask.size == image.size
             assert (entry["width"], entry["height"]) == image.size
         with Image.open(tmp_path / "out" / "drawings" / path.name) as drawing:
-            assert drawing.width == entry["width"] and drawing.height > entry["height"]
+            scale = drawing_scale(entry["height"], entry["width"])
+            assert drawing.width == scale * entry["width"] and drawing.height > scale * entry["height"]
+            assert min(drawing.size) >= 384
         again = np.full_like(labels, 255)
         for one in content["annotations"]:
             if one["image_id"] == entry["id"]:

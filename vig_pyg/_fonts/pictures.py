@@ -10,6 +10,7 @@ from PIL import ImageDraw, ImageFont, features
 
 from vig_pyg._fonts.names import clean_name, needs_layout, numbered, warn_numbered
 from vig_pyg._fonts.plots import fonts_with
+from vig_pyg._io.text import shortened
 
 #: Files that Pillow finds by name in the folders of the system, where matplotlib is not installed to look for fonts.
 _FILES = (
@@ -53,6 +54,23 @@ class PictureFonts:
             text: The text.
         """
         return sum(self._fonts[i].getlength(part) for i, part in self._parts(text))
+
+    @property
+    def height(self) -> int:
+        """Height of a line in pixels."""
+        return sum(self._fonts[0].getmetrics())
+
+    def fitted(self, text: str, width: float) -> str:
+        """Return the text, shortened in its middle if it is wider; it is empty if no character fits.
+
+        Args:
+            text: The text.
+            width: Largest width in pixels.
+        """
+        if self.length(text) <= width:
+            return text
+        shorter = (shortened(text, limit) for limit in range(len(text) - 1, 0, -1))
+        return next((one for one in shorter if self.length(one) <= width), "")
 
     def write(
         self, pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, color: str | tuple[int, ...]

@@ -37,8 +37,8 @@ def of_detector(detector: Any, image: DecodedImage, shape: tuple[int, ...]) -> A
         image: The image.
         shape: Height and width of the page's image, in which the image is resized and padded.
     """
+    from vig_pyg.detection.draw import draw
     from vig_pyg.detection.pixels import as_pixels
-    from vig_pyg.detection.predict import draw
 
     pixels, found = as_pixels(image), detector(image)
     labels = Counter(found["labels"].tolist())
@@ -48,7 +48,8 @@ def of_detector(detector: Any, image: DecodedImage, shape: tuple[int, ...]) -> A
         for label, count in labels.most_common(_LINES)
     ]
     resized = detector.model.transform([pixels / 255])[0].image_sizes[0]
-    drawn = draw(pixels, {key: value.cpu() for key, value in found.items()}, detector.class_names)
+    found = {key: value.cpu() for key, value in found.items()}
+    drawn = draw(pixels, found, detector.class_names, enlarged=True)
     return lines or ["no object above a score of 0.5"], _fitted(drawn, resized, shape)
 
 

@@ -12,19 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import ImageDraw
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
-from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
-from vig_pyg._fonts import PictureFonts, picture_names
+from vig_pyg._fonts import picture_names
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text
-from vig_pyg._palette import class_colors
 from vig_pyg._requirements import require
 from vig_pyg.classification import UnreadableImage
-from vig_pyg.detection.coco_evaluator import MASK_THRESHOLD, to_results
+from vig_pyg.detection.coco_evaluator import to_results
+from vig_pyg.detection.draw import draw
 from vig_pyg.detection.load import ObjectDetector, detect_batch, find_device
 from vig_pyg.detection.masks import OutlineError, read_outline
 from vig_pyg.detection.pixels import read_pixels
@@ -193,7 +191,7 @@ def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[Unrea
         try:
             size = entry["height"], entry["width"]
             found = _found(of_image[entry["id"]], labels, size)
-            drawing = v2.functional.to_pil_image(draw(read_pixels(path), found, class_names))
+            drawing = v2.functional.to_pil_image(draw(read_pixels(path), found, class_names, enlarged=True))
         # For example, because a file has changed; the results have been written already.
         except Exception as error:
             _log.warning("%s could not be drawn: %s", path, error_text(error))
@@ -223,40 +221,6 @@ def _mask(segmentation: dict[str, Any], size: tuple[int, int]) -> Tensor:
         return torch.from_numpy(read_outline(segmentation, size).mask())
     except OutlineError:  # no pixel reaches the probability
         return torch.zeros(size, dtype=torch.uint8)
-
-
-def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str]) -> Tensor:
-    """Draw boxes, outlines, names and scores on an image, uint8 `(3, H, W)`, with one color per class.
-
-    Args:
-        image: The image.
-        found: The detections (see `detect`).
-        class_names: Names of the classes; a class whose name no installed font can show is drawn as its number, from 0,
-            with a warning.
-
-    Shapes: `(3, H, W)` to `(3, H, W)`.
-
-    Example:
-        >>> boxes, labels = torch.tensor([[1.0, 1.0, 9.0, 9.0]]), torch.tensor([1])
-        >>> found = {"boxes": boxes, "labels": labels, "scores": torch.ones(1)}
-        >>> draw(torch.zeros(3, 20, 30, dtype=torch.uint8), found, ["cat"]).shape
-        torch.Size([3, 20, 30])
-    """
-    if not len(found["boxes"]):
-        return image
-    labels = found["labels"].tolist()
-    palette = class_colors(len(class_names))
-    colors = [palette[label - 1] for label in labels]
-    if "masks" in found:
-        image = draw_segmentation_masks(image, found["masks"][:, 0] >= MASK_THRESHOLD, alpha=0.5, colors=colors)
-    names = picture_names(class_names)
-    titles = [f"{names[label - 1]} {score:.2f}" for label, score in zip(labels, found["scores"], strict=True)]
-    width = max(1, round(min(image.shape[1:]) / 240))
-    picture = v2.functional.to_pil_image(draw_bounding_boxes(image, found["boxes"], colors=colors, width=width))
-    fonts, pen = PictureFonts(titles, size=10), ImageDraw.Draw(picture)
-    for (left, top, _, _), title, color in zip(found["boxes"].long().tolist(), titles, colors, strict=True):
-        fonts.write(pen, (left + width + 1, top + width + 1), title, color)
-    return v2.functional.pil_to_tensor(picture)
 
 
 def _names(files: list[Path]) -> list[str]:

@@ -16,10 +16,11 @@ from torchvision.utils import draw_segmentation_masks
 
 from vig_pyg._fonts import PictureFonts, picture_names
 from vig_pyg._palette import class_colors as palette_colors
+from vig_pyg.image_io import drawing_scale, enlarge
 from vig_pyg.segmentation.masks import IGNORED
 
 Color = tuple[int, int, int]
-#: Height of the legend's lines in pixels.
+#: Height of the legend's lines in pixels, for images whose short side is below 540 pixels.
 _LINE = 16
 #: The background, or the most frequent class of most data.
 _FIRST = (96, 96, 96)
@@ -59,8 +60,12 @@ def to_palette_image(labels: Tensor) -> Image.Image:
     return image
 
 
-def draw_labels(image: Tensor, labels: Tensor, class_names: Sequence[str], *, opacity: float = 0.6) -> Image.Image:
+def draw_labels(
+    image: Tensor, labels: Tensor, class_names: Sequence[str], *, opacity: float = 0.6, enlarged: bool = False
+) -> Image.Image:
     """Draw labels over an image, and below it a legend of the classes that occur, the most frequent first.
+
+    The legend grows with the image; a name that is wider than the image is shortened.
 
     Args:
         image: The image as uint8 `(3, H, W)`.
@@ -68,6 +73,7 @@ def draw_labels(image: Tensor, labels: Tensor, class_names: Sequence[str], *, op
         class_names: Names of the classes; a class whose name no installed font can show is drawn as its number, with a
             warning.
         opacity: Opacity of the colors, from 0 to 1.
+        enlarged: If true, a small image is enlarged by a whole factor first (see `vig_pyg.image_io.drawing_scale`).
 
     Shapes: an image `(3, H, W)` and labels `(H, W)`.
 
@@ -76,6 +82,8 @@ def draw_labels(image: Tensor, labels: Tensor, class_names: Sequence[str], *, op
         >>> draw_labels(pixels, labels, ["sky"]).size
         (90, 56)
     """
+    scale = drawing_scale(*labels.shape) if enlarged else 1
+    image, labels = enlarge(image, scale), enlarge(labels, scale)
     counts = torch.bincount(labels.flatten().long(), minlength=len(class_names))[: len(class_names)]
     shown = [int(i) for i in counts.argsort(descending=True, stable=True) if counts[i]]
     colors = class_colors(len(class_names))
@@ -91,22 +99,25 @@ def draw_labels(image: Tensor, labels: Tensor, class_names: Sequence[str], *, op
 
 def _with_legend(picture: Image.Image, entries: list[tuple[str, Color]]) -> Image.Image:
     """Return the image with a legend below it, which has as many lines as its width requires."""
-    fonts = PictureFonts([name for name, _ in entries], size=11)
+    scale = max(1, round(min(picture.size) / 360))
+    fonts = PictureFonts([*(name for name, _ in entries), "…"], size=11 * scale)
     width = picture.width
+    names = [fonts.fitted(name, width - 15 * scale) for name, _ in entries]
     places: list[tuple[int, int]] = []
-    x, line = 2, 0
-    for name, _ in entries:
-        needed = round(fonts.length(name)) + 22
-        if x > 2 and x + needed > width:
-            x, line = 2, line + 1
+    x, line = 2 * scale, 0
+    for name in names:
+        needed = round(fonts.length(name)) + 22 * scale
+        if places and x + needed - 7 * scale > width:
+            x, line = 2 * scale, line + 1
         places.append((x, line))
         x += needed
-    height = picture.height + _LINE * (line + 1 if entries else 0)
+    height = picture.height + _LINE * scale * (line + 1 if entries else 0)
     result = Image.new("RGB", (width, height), "white")
     result.paste(picture, (0, 0))
     pen = ImageDraw.Draw(result)
-    for (name, color), (left, row) in zip(entries, places, strict=True):
-        top = picture.height + row * _LINE + 3
-        pen.rectangle((left, top, left + 9, top + 9), fill=color, outline="black")
-        fonts.write(pen, (left + 13, top - 2), name, "black")
+    side = 10 * scale - 1
+    for name, (_, color), (left, row) in zip(names, entries, places, strict=True):
+        top = picture.height + (row * _LINE + 3) * scale
+        pen.rectangle((left, top, left + side, top + side), fill=color, outline="black", width=scale)
+        fonts.write(pen, (left + 13 * scale, top - 2 * scale), name, "black")
     return result

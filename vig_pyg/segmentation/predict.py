@@ -148,7 +148,7 @@ def _check(segmenter: SemanticSegmenter, files: list[Path], rle: bool) -> None:
 def _draw(path: Path, pixels: torch.Tensor, labels: torch.Tensor, class_names: list[str]) -> str | None:
     """Write the drawing of an image, and return the reason if it cannot be drawn."""
     try:
-        drawing = draw_labels(pixels, labels, class_names)
+        drawing = draw_labels(pixels, labels, class_names, enlarged=True)
     except Exception as error:  # for example, because memory is short; the mask has been written already
         _log.warning("%s could not be drawn: %s", path.name, error_text(error))
         return error_text(error)

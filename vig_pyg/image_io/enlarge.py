@@ -1,0 +1,44 @@
+"""Enlargement of small images on which something is drawn."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+#: An image whose short side is shorter is enlarged, so that lines and names on it are readable.
+_SMALL = 128
+#: The short side of an enlarged image is at least this long, unless the long side would exceed the second number.
+_SHORT, _LONG = 384, 1024
+
+
+def drawing_scale(height: int, width: int) -> int:
+    """Return the whole factor by which an image is enlarged before something is drawn on it; 1 unless it is small.
+
+    Args:
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+
+    Example:
+        >>> drawing_scale(32, 32), drawing_scale(480, 640), drawing_scale(5, 2000)
+        (12, 1, 1)
+    """
+    short, long = sorted((height, width))
+    if not 0 < short < _SMALL:
+        return 1
+    return max(1, min(-(-_SHORT // short), _LONG // long))
+
+
+def enlarge(pixels: Tensor, scale: int) -> Tensor:
+    """Repeat each pixel `scale` times in both directions.
+
+    Args:
+        pixels: Pixels, labels or masks, `(..., H, W)`.
+        scale: The factor.
+
+    Shapes: `(..., H, W)` to `(..., scale * H, scale * W)`.
+
+    Example:
+        >>> import torch
+        >>> enlarge(torch.tensor([[1, 2]]), 2).tolist()
+        [[1, 1, 2, 2], [1, 1, 2, 2]]
+    """
+    return pixels if scale == 1 else pixels.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
