@@ -126,3 +126,16 @@ def test_other_unknown_names_are_told_no_import_path(text):
     with pytest.raises(ValueError, match="Unknown shape") as error:
         make().resolve(make().import_name(text))
     assert "Write" not in str(error.value)
+
+
+def test_a_module_that_registers_more_is_imported_at_the_first_lookup(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    shapes = make(others="more_shapes")
+    monkeypatch.setattr(sys.modules[__name__], "later", shapes, raising=False)
+    (tmp_path / "more_shapes.py").write_text(f"from {__name__} import later\nlater.register('ring')(print)\n")
+    shapes.register("line")(repr)
+    assert "more_shapes" not in sys.modules
+    assert list(shapes) == ["line", "ring"] and shapes.name_of(print) == "ring"
+    with pytest.raises(ValueError, match="choose one of line, ring"):
+        shapes.resolve("circle")
+    monkeypatch.delitem(sys.modules, "more_shapes")

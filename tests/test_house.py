@@ -1,6 +1,7 @@
 """How the package is built: rooms, sizes, mirrors, silence."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,8 +40,10 @@ CORE = {
     "family_builders",
     "backbones",
 }
-#: What each room may import of the others. `_warnings` comes before everything, and nobody imports `cli`.
+#: What each room may import of the others. Each may import `_warnings`, and nobody imports `cli`.
 ROOMS = {
+    "_lazy": set(),
+    "_image_values": {"_io"},
     "_waiting": set(),
     "_allocator": {"_waiting"},
     "_warnings": set(),
@@ -74,9 +77,19 @@ ROOMS = {
     "block": {"_own_parts", "data", "graph", "conv", "layers", "local", "ops", "position"},
     "config": {"_integers", "_registry", "conv", "graph", "position"},
     "family_config": {"config", "conv", "graph", "position"},
-    "preprocess": {"image_io"},
-    "interchange": {"config", "preprocess"},
-    "config_schema": {"_registry", "config", "family_config", "conv", "graph", "position", "preprocess", "_io"},
+    "preprocess": {"image_io", "_image_values"},
+    "interchange": {"config", "preprocess", "_image_values"},
+    "config_schema": {
+        "_image_values",
+        "_registry",
+        "config",
+        "family_config",
+        "conv",
+        "graph",
+        "position",
+        "preprocess",
+        "_io",
+    },
     "checkpoints": {"_requirements", "config", "conv", "graph"},
     "artifact": {"_io", "checkpoints", "config", "config_schema", "conv", "graph", "interchange", "preprocess"},
     "weights": {"_io", "checkpoints", "config", "preprocess"},
@@ -112,6 +125,7 @@ ROOMS = {
     "transforms": {"_requirements", "data", "graph"},
     "explain": {"image_io", "_requirements", "models", "data", "ops", "_figure", "_io", "_palette"},
     "engine": {
+        "_lazy",
         "_own_flags",
         "_io",
         "_requirements",
@@ -123,6 +137,8 @@ ROOMS = {
         "_palette",
     },
     "classification": {
+        "_lazy",
+        "_image_values",
         "_predictor",
         "_registry",
         "interchange",
@@ -148,6 +164,8 @@ ROOMS = {
         "_palette",
     },
     "detection": {
+        "_lazy",
+        "_image_values",
         "_predictor",
         "_requirements",
         "interchange",
@@ -169,6 +187,8 @@ ROOMS = {
         "_palette",
     },
     "segmentation": {
+        "_lazy",
+        "_image_values",
         "_predictor",
         "_registry",
         "interchange",
@@ -210,7 +230,7 @@ ROOMS = {
         "_requirements",
     },
     "__main__": {"cli"},
-    "__init__": {*CORE, "_waiting", "_allocator", "_warnings", "loading"},
+    "__init__": {*CORE, "_waiting", "_allocator", "_lazy", "loading"},
 }
 
 
@@ -236,7 +256,7 @@ def neighbors(path):
     """Other rooms that a file imports."""
     parts = [name.split(".") for name in imported(path)]
     ours = [part[1] if len(part) > 1 else "__init__" for part in parts if part[0] == "vig_pyg"]
-    return {name if name in ROOMS else "__init__" for name in ours} - {room(path)}
+    return {name if name in ROOMS else "__init__" for name in ours} - {room(path), "_warnings"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
@@ -277,6 +297,20 @@ def test_every_file_has_its_test(name):
 def test_the_library_does_not_print(path):
     calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+
+
+USERS_OF_PYG = [path for path in FILES if any(name.startswith("torch_geometric") for name in imported(path))]
+
+
+@pytest.mark.parametrize("path", USERS_OF_PYG, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_pyg_is_imported_without_its_warnings(path):
+    """`import vig_pyg` does not import PyG, so each file may be the first that does: `_warnings` is imported before."""
+    packages = [folder / "__init__.py" for folder in path.parents if PACKAGE in folder.parents]
+    for file in (*packages, path):
+        before = re.split(r"\n(?:from|import) torch_geometric", file.read_text())[0]
+        if "\nfrom vig_pyg import _warnings" in before or "(it imports PyG without its warnings)" in before:
+            return
+    assert room(path) in ("_warnings", "cli")  # a command imports it for type checkers only
 
 
 COLLECTIONS = {"set", "frozenset", "list", "tuple", "sorted", "dict"}

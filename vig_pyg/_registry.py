@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -25,6 +25,7 @@ class Registry(Mapping[str, T], Generic[T]):
         kind: Name of the kind of objects for messages, such as `"conv"`.
         advice: An alternative to choosing a registered name, as text for the message about an unknown name.
         check: Function that raises `TypeError` for an object of another kind. By default every callable is accepted.
+        others: Name of a module that registers further objects; it is imported at the first lookup.
 
     Example:
         >>> shapes = Registry("shape", advice="or draw it")
@@ -34,11 +35,23 @@ class Registry(Mapping[str, T], Generic[T]):
         ['ring']
     """
 
-    def __init__(self, kind: str, *, advice: str, check: Callable[[Any], None] | None = None) -> None:
+    def __init__(self, kind: str, *, advice: str, check: Callable[[Any], None] | None = None, others: str = "") -> None:
         self.kind = kind
         self.advice = advice
         self._check = check or self._must_be_callable
-        self._entries: dict[str, T] = {}
+        self._others = others
+        self._registered: dict[str, T] = {}
+
+    @property
+    def _entries(self) -> dict[str, T]:
+        """All objects by name, for lookups."""
+        return self.completed()._registered
+
+    def completed(self) -> Self:
+        """Import the module that registers further objects if it is not imported yet, and return the registry."""
+        if self._others:
+            import_module(self._others)  # another thread that imports it now is waited for
+        return self
 
     def __getitem__(self, name: str) -> T:
         if name not in self._entries and is_import_path(name):
@@ -69,10 +82,10 @@ class Registry(Mapping[str, T], Generic[T]):
 
         def add(value: V) -> V:
             self._check(value)
-            there = self._entries.get(name)
+            there = self._registered.get(name)
             if there is not None and there is not value and _place(there) != _place(value):
                 raise ValueError(f"The {self.kind} {name!r} is registered already, for {there!r}: choose another name.")
-            self._entries[name] = cast(T, value)  # `check` has accepted the value
+            self._registered[name] = cast(T, value)  # `check` has accepted the value
             return value
 
         return add

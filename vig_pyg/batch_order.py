@@ -8,6 +8,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from vig_pyg import _warnings  # isort: skip  # noqa: F401  (before anything else imports PyG)
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data

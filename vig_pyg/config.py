@@ -243,7 +243,7 @@ def _must_be_config(value: object) -> None:
 
 
 #: The configurations of all registered models, by name.
-MODELS: Registry[ModelConfig] = Registry("model", advice="", check=_must_be_config)
+MODELS: Registry[ModelConfig] = Registry("model", advice="", check=_must_be_config, others="vig_pyg.family_config")
 
 
 def register_model(name: str, config: Config) -> Config:
@@ -265,12 +265,12 @@ def register_model(name: str, config: Config) -> Config:
         96
         >>> MODELS.remove("vig_narrow")  # undo the example
     """
-    return MODELS.register(name)(config)
+    return MODELS.completed().register(name)(config)
 
 
 for _family, _variants in (("vig", VIG_VARIANTS), ("pvig", PYRAMID_VIG_VARIANTS)):
     for _name, _config in _variants.items():
-        register_model(f"{_family}_{_name}", _config)
+        MODELS.register(f"{_family}_{_name}")(_config)
 
 
 def variant_name(config: ModelConfig) -> str | None:

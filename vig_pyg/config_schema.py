@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vig_pyg._image_values import SIDE_LIMIT, check_mean, check_std
 from vig_pyg._io.schema import Check, choice, either, flag, listing, mapping, number, optional, text, whole
 from vig_pyg._io.text import terminal_text
 from vig_pyg._registry import Registry, is_import_path
@@ -26,8 +27,6 @@ from vig_pyg.graph import ENGINES, GRAPHS, PRECISIONS, has_stages
 from vig_pyg.position import POSITION_MODES
 from vig_pyg.preprocess import Preprocessing
 
-#: Largest number of pixels per side of an image, before and after the crop.
-SIDE_LIMIT = 16_384
 #: Largest number of edges of the graph of an image: 2,048 x 2,048 pixels in patches of 4 with 256 neighbors.
 EDGES_LIMIT = 2**26
 #: Largest number of blocks of a model; the deepest published one has 24.
@@ -127,8 +126,6 @@ _OF_FAMILY: tuple[tuple[type[ModelConfig], dict[str, Check]], ...] = (
 _ONE = either(flag, number(-1e9, 1e9), text(1_000))
 _ANY = optional(either(listing(_ONE, 0, 64), _ONE))
 #: Mean and standard deviation of a normalization: one number, or one for each channel.
-check_mean = either(listing(number(-1_000, 1_000), 1, 1_024), number(-1_000, 1_000))
-check_std = either(listing(number(1e-6, 1_000), 1, 1_024), number(1e-6, 1_000))
 _PREPROCESSING: dict[str, Check] = {
     "image_size": whole(1, SIDE_LIMIT),
     "in_channels": whole(1, 1_024),

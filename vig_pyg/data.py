@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vig_pyg import _warnings  # isort: skip  # noqa: F401  (before anything else imports PyG)
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -5,6 +5,8 @@ Shapes: B images, N nodes, C channels.
 
 from __future__ import annotations
 
+from vig_pyg import _warnings  # isort: skip  # noqa: F401  (before anything else imports PyG)
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from vig_pyg._image_values import Statistic
 from vig_pyg.config import MODELS, ModelConfig, variant_name
-from vig_pyg.preprocess import Preprocessing, Statistic, each_channel, fit_statistic
+from vig_pyg.preprocess import Preprocessing, each_channel, fit_statistic
 
 #: timm's names for options that have another name in this library; all other options have the same name.
 TIMM_NAMES = {"in_chans": "in_channels", "img_size": "image_size", "drop_rate": "dropout"}

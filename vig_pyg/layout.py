@@ -10,12 +10,12 @@ from copy import copy
 from typing import Any, TypeVar
 from zlib import crc32
 
+from vig_pyg.batch_order import order_of  # isort: skip  (it imports PyG without its warnings)
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Batch
-
-from vig_pyg.batch_order import order_of
 
 Size = tuple[int, int]
 T = TypeVar("T")

@@ -11,13 +11,12 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
+from vig_pyg._image_values import Statistic
 from vig_pyg.image_io import MODES, UnreadableImageError, plain_array, with_channels
 
 #: An image as `read_image` returns it: a PIL image, or an array `(H, W, C)` or `(H, W)` of bytes or of floats from 0 to
 #: 1 with any number of channels.
 DecodedImage = Image.Image | np.ndarray
-#: The mean or standard deviation of pixels from 0 to 1: one number for all channels, or one for each channel.
-Statistic = float | tuple[float, ...]
 
 
 def fit_statistic(value: Statistic, channels: int) -> Statistic:

@@ -22,6 +22,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from vig_pyg import _warnings  # isort: skip  # noqa: F401  (before anything else imports PyG)
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data

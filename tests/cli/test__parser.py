@@ -19,7 +19,11 @@ def parser_of(names):
     for name in names:
         (parts,) = (one for one in found._actions if hasattr(one, "_name_parser_map"))
         found = parts.choices[name]
-    return found.get_default("make_parser")() if found.get_default("make_parser") else found
+    if not found.get_default("make_parser"):
+        return found
+    parser = found.get_default("make_parser")()
+    parser.complete_help()
+    return parser
 
 
 def refused(capsys, argv):

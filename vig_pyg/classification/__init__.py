@@ -1,33 +1,30 @@
 """Training, prediction and evaluation of classifiers. Training needs the extra `train`."""
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vig_pyg.classification.evaluate import Evaluation, evaluate
-from vig_pyg.classification.labels import LabeledImages, find_labeled
-from vig_pyg.classification.load import ImageClassifier, Prediction, load_classifier
-from vig_pyg.classification.predict import UnreadableImage, predict
-from vig_pyg.image_io import find_images
+from vig_pyg._lazy import imports_when_used
+from vig_pyg._requirements import require_training
 
-#: The modules of the names that need the extra `train`.
-_TRAINING = {
-    "Augmentation": "config",
-    "PRESETS": "presets",
-    "ClassificationConfig": "config",
-    "ImageData": "data",
-    "load_config": "presets",
-    "read_yaml": "presets",
-    "to_yaml": "presets",
-    "load_data": "loading",
-    "CifarData": "sources",
-    "CollectionData": "sources",
-    "CsvData": "sources",
-    "DigitsData": "sources",
-    "FolderData": "sources",
-    "list_sources": "sources",
-    "register_source": "sources",
-    "make_model": "networks",
-}
+if TYPE_CHECKING:
+    from vig_pyg.classification.config import Augmentation, ClassificationConfig
+    from vig_pyg.classification.data import ImageData
+    from vig_pyg.classification.evaluation import Evaluation, evaluate
+    from vig_pyg.classification.labels import LabeledImages, find_labeled
+    from vig_pyg.classification.load import ImageClassifier, Prediction, load_classifier
+    from vig_pyg.classification.loading import load_data
+    from vig_pyg.classification.networks import make_model
+    from vig_pyg.classification.prediction import UnreadableImage, predict
+    from vig_pyg.classification.presets import PRESETS, load_config, read_yaml, to_yaml
+    from vig_pyg.classification.sources import (
+        CifarData,
+        CollectionData,
+        CsvData,
+        DigitsData,
+        FolderData,
+        list_sources,
+        register_source,
+    )
+    from vig_pyg.image_io import find_images
 
 __all__ = [
     "PRESETS",
@@ -58,10 +55,41 @@ __all__ = [
     "to_yaml",
 ]
 
+#: The public names of each module.
+_MODULES = {
+    "vig_pyg.classification.evaluation": ("Evaluation", "evaluate"),
+    "vig_pyg.classification.labels": ("LabeledImages", "find_labeled"),
+    "vig_pyg.classification.load": ("ImageClassifier", "Prediction", "load_classifier"),
+    "vig_pyg.classification.prediction": ("UnreadableImage", "predict"),
+    "vig_pyg.image_io": ("find_images",),
+}
+#: Those that need the extra `train`.
+_TRAINING = {
+    "vig_pyg.classification.config": ("Augmentation", "ClassificationConfig"),
+    "vig_pyg.classification.data": ("ImageData",),
+    "vig_pyg.classification.loading": ("load_data",),
+    "vig_pyg.classification.networks": ("make_model",),
+    "vig_pyg.classification.presets": ("PRESETS", "load_config", "read_yaml", "to_yaml"),
+    "vig_pyg.classification.sources": (
+        "CifarData",
+        "CollectionData",
+        "CsvData",
+        "DigitsData",
+        "FolderData",
+        "list_sources",
+        "register_source",
+    ),
+}
+
+_import = imports_when_used(__name__, _MODULES | _TRAINING)
+
 
 def __getattr__(name: str) -> Any:
-    """Import the names for training when they are first used."""
-    if name not in _TRAINING:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_module("vig_pyg.engine")  # the error names the extra if it is missing
-    return getattr(import_module(f"{__name__}.{_TRAINING[name]}"), name)
+    """Import the names when they are first used; an error names the extra if it is missing."""
+    if any(name in names for names in _TRAINING.values()):
+        require_training()
+    return _import(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,9 +10,10 @@ from PIL import Image
 from timm.data import auto_augment
 from timm.data.transforms_factory import create_transform
 
+from vig_pyg._image_values import Statistic
 from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.engine.seeds import seeded
-from vig_pyg.preprocess import Statistic, each_channel
+from vig_pyg.preprocess import each_channel
 
 #: Longest configuration string, and the largest number in it; timm interprets a `mstd` above 100 as infinity.
 LENGTH_LIMIT, NUMBER_LIMIT = 100, 1_000

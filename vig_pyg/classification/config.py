@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Self
 
+from vig_pyg._image_values import SIDE_LIMIT, Statistic, check_mean, check_std
 from vig_pyg._io.dataclass_schema import check_fields
 from vig_pyg._io.schema import Scalar, number, positive, text, whole
-from vig_pyg.config_schema import SIDE_LIMIT, check_mean, check_std
 from vig_pyg.engine.config import Share, TrainConfig
-from vig_pyg.preprocess import Statistic
 
 #: The options are checked when the name of the network is known, because they are fields of its configuration.
 Options = Annotated[dict[str, Any], Scalar("a mapping such as {conv: mr, k: 9}", lambda value: isinstance(value, dict))]

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from vig_pyg._image_values import Statistic
 from vig_pyg._io.output import Content
 from vig_pyg.artifact import write_config
 from vig_pyg.classification._cache import CroppedBefore, as_array, smaller
@@ -32,7 +33,7 @@ from vig_pyg.engine.seeds import seeded
 from vig_pyg.explain import draw_graph
 from vig_pyg.image_io import StoredImage, UnreadableImageError, read_image
 from vig_pyg.models import VisionGNN
-from vig_pyg.preprocess import DecodedImage, Preprocessing, Statistic
+from vig_pyg.preprocess import DecodedImage, Preprocessing
 
 _log = logging.getLogger(__name__)
 

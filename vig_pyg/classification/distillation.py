@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vig_pyg._image_values import Statistic
 from vig_pyg._io.text import error_text
 from vig_pyg.builders import list_models
 from vig_pyg.checkpoints.read import read_state, unwrap_state_dict
@@ -17,7 +18,7 @@ from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.load import load_classifier
 from vig_pyg.config import ModelConfig
 from vig_pyg.engine.seeds import seeded
-from vig_pyg.preprocess import Preprocessing, Statistic, of_channels
+from vig_pyg.preprocess import Preprocessing, of_channels
 
 
 class Teacher(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,19 +25,41 @@ DATA = "data"
 REPEATED = (DATA, "teacher")
 
 
-def network_flags() -> dict[str, str]:
-    """Return the short flags for options that every network has, and their help texts."""
+def _about_conv() -> str:
     from vig_pyg.conv import list_convs
+
+    return (
+        f"operator of the graph convolution: {', '.join(list_convs())}, or one of your own as an import path such as "
+        "my_ops:MyConv"
+    )
+
+
+def _about_graph() -> str:
     from vig_pyg.graph import list_graphs
 
-    return {
-        "conv": f"operator of the graph convolution: {', '.join(list_convs())}, or one of your own as an import path "
-        "such as my_ops:MyConv",
-        "graph": f"graph builder, which chooses the neighbors: {', '.join(list_graphs())}, or an import path such as "
-        "my_graphs:Ring; a list such as [axial, axial, window, knn] has one for each stage",
-        "k": "number of neighbors of each patch, or two numbers for the first and the last block such as [9, 18]",
-        "patch_size": "side of a patch in pixels, a power of two",
-    }
+    return (
+        f"graph builder, which chooses the neighbors: {', '.join(list_graphs())}, or an import path such as "
+        "my_graphs:Ring; a list such as [axial, axial, window, knn] has one for each stage"
+    )
+
+
+#: Short flags for options that every network has, and their help texts; the functions import the networks.
+NETWORK_FLAGS: dict[str, str | Callable[[], str]] = {
+    "conv": _about_conv,
+    "graph": _about_graph,
+    "k": "number of neighbors of each patch, or two numbers for the first and the last block such as [9, 18]",
+    "patch_size": "side of a patch in pixels, a power of two",
+}
+
+
+def network_options() -> set[str]:
+    """Return the names of the options of all networks, except those that the images determine."""
+    from dataclasses import fields
+
+    from vig_pyg.config import MODELS
+
+    names = {field.name for config in MODELS.values() for field in fields(config)}
+    return names - {"num_classes", "in_channels", "image_size"}
 
 
 _RUN = ("preset", "config", "print_config", "out", "resume", "quiet")
@@ -89,7 +111,7 @@ class TrainFlags:
         other += [key for key in ("preset", "config", "out") if getattr(self, key) is not None]
         if other:
             short = other[0].removeprefix("options.")
-            flag = (short if short in network_flags() else other[0]).replace("_", "-")
+            flag = (short if short in NETWORK_FLAGS else other[0]).replace("_", "-")
             raise ValueError(f"--resume keeps all values of the run: leave out --{flag}.")
         path = self.resume / name
         if not path.is_file():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import say_next
 from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._tables import file_list
-from vig_pyg.cli._train_flags import network_flags, read_flags
+from vig_pyg.cli._train_flags import NETWORK_FLAGS, network_options, read_flags
 
 if TYPE_CHECKING:
     from vig_pyg.classification import ClassificationConfig
@@ -47,19 +48,21 @@ def make_parser() -> ConfigParser:
     from vig_pyg.engine.config_file import differing
     from vig_pyg.engine.config_parser import ConfigParser
 
-    lists = {key: text for key, text in network_flags().items() if key in ("conv", "graph")}
+    lists = {key: text for key, text in NETWORK_FLAGS.items() if key in ("conv", "graph")}
     parser = ConfigParser(
         ClassificationConfig,
         prog="vig-pyg ablate",
         description=f"{ABOUT.capitalize()}. Every pair of an operator and a graph is trained with every seed; the "
         "first pair is the baseline. A single operator or graph is compared with that of the model. The same command "
         "continues a stopped ablation, also with more values or seeds.",
-        shortcuts={key: text for key, text in network_flags().items() if key not in lists},
-        by_preset={name for preset in PRESETS.values() for name in differing(preset)},
+        shortcuts={key: text for key, text in NETWORK_FLAGS.items() if key not in lists},
+        presets={name: differing(preset) for name, preset in PRESETS.items()},
+        option_names=network_options,
     )
     group = parser.run_flags
     for key, text in lists.items():
-        group.add_argument(f"--{key}", nargs="+", metavar="NAME", help=f"one or more: {text}")
+        about = partial(_one_or_more, text)
+        parser.explain(group.add_argument(f"--{key}", nargs="+", metavar="NAME"), about)
     group.add_argument("--seeds", type=int, metavar="NUMBER", help="number of runs of each pair (default: 3)")
     default = "digits without --data, finetune with --weights, otherwise scratch"
     group.add_argument("--preset", help=f"values to start from: {', '.join(PRESETS)} (default: {default})")
@@ -70,6 +73,10 @@ def make_parser() -> ConfigParser:
                        "(default: runs/ablation-NAME of the data)")  # fmt: skip
     group.add_argument("--quiet", action="store_true", help="show no progress")
     return parser
+
+
+def _one_or_more(text: str | Callable[[], str]) -> str:
+    return f"one or more: {text() if callable(text) else text}"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,7 +98,6 @@ def run(args: argparse.Namespace) -> int:
     require_training()
     from vig_pyg._io.bounded_yaml import parse_yaml
     from vig_pyg.classification import to_yaml
-    from vig_pyg.engine import TrainingInterrupted
 
     flags = read_flags(make_parser(), args.argv)
     lists: dict[str, list[Any]] = {key: flags.values.pop(key, []) for key in ("conv", "graph")}
@@ -105,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
     if flags.print_config:
         print(to_yaml(config), end="")
         return 0
+    from vig_pyg.engine import TrainingInterrupted
+
     try:
         return _ablate(config, lists, seeds, args.argv, out=flags.out, quiet=flags.quiet)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:

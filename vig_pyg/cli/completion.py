@@ -70,8 +70,12 @@ def plain_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         >>> plain_parser(parser)._actions[-1].option_strings
         ['--b-c']
     """
+    from vig_pyg.engine.config_parser import ConfigParser
+
     plain = argparse.ArgumentParser(prog=parser.prog, description=parser.description, add_help=False)
     source = make() if (make := parser.get_default("make_parser")) else parser
+    if isinstance(source, ConfigParser):
+        source.complete_help()
     for action in source._actions:
         if isinstance(action, argparse._SubParsersAction):
             parts = plain.add_subparsers(metavar="COMMAND")

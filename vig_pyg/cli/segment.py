@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,22 +25,14 @@ from vig_pyg.cli._options import (
     say_broken,
     say_next,
 )
-from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._parser import show_help
-from vig_pyg.cli._tables import file_list, scores_table, table
-from vig_pyg.cli._train_flags import FREE, TrainFlags, add_run_flags, network_flags, read_flags, stopped
+from vig_pyg.cli._segment_train import make_parser, train_segmenter
+from vig_pyg.cli._tables import table
 
 if TYPE_CHECKING:
-    from vig_pyg.engine.config_parser import ConfigParser
-    from vig_pyg.segmentation.config import SegmentationConfig
     from vig_pyg.segmentation.infer import Inference
     from vig_pyg.segmentation.metrics import SegmentationScores
 
-#: Short names of options of the network, with their help.
-SEGMENTER = {
-    "weights_backbone": "classification weights for the backbone, such as imagenet1k, a file or a URL",
-    "out_channels": "width of the feature pyramid of the head (default: 256)",
-}
 SOURCE = (
     "folder with images/, masks/ and classes.txt; or FOLDER:LIST (Pascal VOC), FOLDER:training (ADE20K), FOLDER:train "
     "(Cityscapes), FILE.json or FILE.json:IMAGES (COCO, panoptic or instances)"
@@ -62,7 +53,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     show_help(segment)
     parts = segment.add_subparsers(title="commands", metavar="COMMAND")
     train = parts.add_parser("train", help="train a segmentation network on images and masks", raw=True)
-    train.set_defaults(run=_train, make_parser=make_parser)
+    train.set_defaults(run=train_segmenter, make_parser=make_parser)
 
     evaluate = parts.add_parser("evaluate", help="compute the mean IoU of a segmentation network on images and masks")
     evaluate.add_argument("model", metavar="MODEL", help=MODEL)
@@ -107,89 +98,6 @@ def _inference(args: argparse.Namespace) -> Inference:
 
     window, stride = (None if sides is None else (sides[0], sides[1]) for sides in (args.window, args.stride))
     return Inference(window=window, stride=stride, flip=args.flip)
-
-
-def make_parser() -> ConfigParser:
-    """Create the parser of `segment train`, with the flags of a `SegmentationConfig` and those of every run.
-
-    Example:
-        >>> make_parser().parse_flags(["--epochs", "3"])
-        {'epochs': 3}
-    """
-    from vig_pyg.engine.config_parser import ConfigParser
-    from vig_pyg.segmentation.config import SegmentationConfig
-
-    parser = ConfigParser(
-        SegmentationConfig,
-        prog="vig-pyg segment train",
-        description="Train a segmentation network on images and masks.",
-        shortcuts={**network_flags(), **SEGMENTER},
-    )
-    add_run_flags(parser, out="new run folder")
-    return parser
-
-
-def _train(args: argparse.Namespace) -> int:
-    from vig_pyg._requirements import require_training
-
-    require_training()
-    from vig_pyg._own_flags import own_flags
-    from vig_pyg.engine import TrainingInterrupted, fit
-    from vig_pyg.engine.config_file import to_yaml
-    from vig_pyg.engine.processes import processes
-    from vig_pyg.engine.run import check_run_folder
-    from vig_pyg.segmentation.loading import load_data, make_segmenter, with_epochs
-    from vig_pyg.weights import check_exists
-
-    flags = read_flags(make_parser(), args.argv)
-    config = _config(flags)
-    if flags.print_config:
-        print(to_yaml(config), end="")
-        return 0
-    out, resume = flags.resume or flags.out, flags.resume is not None
-    if out is None:
-        raise ValueError("--out is missing: name the new run folder (or --resume RUN, to continue a run).")
-    first = processes().first
-    if first:  # reading masks may take long
-        check_run_folder(out, resume=resume)
-    if not resume:
-        check_exists(config.options.get("weights_backbone"))
-    try:
-        data = load_data(config)
-        config = with_epochs(config, data)
-        model = make_segmenter(config, len(data.class_names), pretrained=not resume)
-        last = fit(model, data, config, out, progress=not flags.quiet, resume=resume)
-    except (TrainingInterrupted, KeyboardInterrupt) as stop:
-        return stopped(stop, out, "segment train", config.options, first=first)
-    if first:
-        scores = {name.removeprefix("val_"): score for name, score in last.items() if name.startswith("val_")}
-        print(f"\n{scores_table(scores)}\n{file_list(sorted(out.iterdir()))}")
-        say_next(in_shell("vig-pyg", "segment", "predict", out, "IMAGES", *own_flags(config.options)))
-    return 0
-
-
-def _config(flags: TrainFlags) -> SegmentationConfig:
-    """Return the configuration from file and flags, or the configuration of a run to resume."""
-    from vig_pyg.engine.checkpoint import LAST
-    from vig_pyg.engine.run import CONFIG_YAML
-    from vig_pyg.segmentation.config import make_config
-
-    if flags.resume is None:
-        where, values = flags.file_values()
-        for given in (values, flags.values):
-            import_own(given)
-        return make_config((where, values), ("the command line", flags.values))
-    source = flags.resumed_values(CONFIG_YAML)
-    import_own(flags.values)
-    config = make_config(source)
-    start = config.options.get("weights_backbone")
-    if start is not None and not (flags.resume / LAST).is_file():
-        # the folder may be untrusted, so it must not cause reads or downloads
-        raise ValueError(
-            f"{flags.resume} has no {LAST}: the run ended before its first checkpoint, and its initial weights "
-            f"({terminal_text(start, limit=100)}) are not read again. Remove the folder and start the run again."
-        )
-    return replace(config, **{name: value for name, value in flags.values.items() if name in FREE})
 
 
 def _evaluate(args: argparse.Namespace) -> None:

@@ -12,7 +12,15 @@ from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
 from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._tables import file_list
-from vig_pyg.cli._train_flags import DATA, TrainFlags, add_run_flags, network_flags, read_flags, stopped
+from vig_pyg.cli._train_flags import (
+    DATA,
+    NETWORK_FLAGS,
+    TrainFlags,
+    add_run_flags,
+    network_options,
+    read_flags,
+    stopped,
+)
 
 if TYPE_CHECKING:
     from vig_pyg.classification import ClassificationConfig, ImageData
@@ -50,8 +58,9 @@ def make_parser() -> ConfigParser:
         ClassificationConfig,
         prog="vig-pyg train",
         description=f"{ABOUT.capitalize()}.",
-        shortcuts=network_flags(),
-        by_preset={name for preset in PRESETS.values() for name in differing(preset)},
+        shortcuts=NETWORK_FLAGS,
+        presets={name: differing(preset) for name, preset in PRESETS.items()},
+        option_names=network_options,
     )
     default = "digits without --data, finetune with --weights, otherwise scratch"
     out = "new run folder (default: runs/NAME of the data)"
@@ -107,7 +116,10 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         model = make_model(config.model, options, data, seed=config.seed)
         if first:
             _announce(config, data, out, resumed=flags.resume is not None)
-        how = {"weights": config.weights, "overridden": [*options, "num_classes", "in_channels", "image_size"]}
+        how: dict[str, Any] = {
+            "weights": config.weights,
+            "overridden": [*options, "num_classes", "in_channels", "image_size"],
+        }
         kept = fit(model, data, config, out, **how, progress=not flags.quiet, resume=flags.resume is not None)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, "train", config.options, first=first)
@@ -141,9 +153,10 @@ def _folder_name(title: str) -> str:
 def _config(flags: TrainFlags) -> ClassificationConfig:
     """Return the configuration from preset, file and flags, or the configuration of a run to resume."""
     from vig_pyg.classification import load_config
-    from vig_pyg.engine.run import CONFIG_YAML
 
     if flags.resume is not None:
+        from vig_pyg.engine.run import CONFIG_YAML
+
         source = flags.resumed_values(CONFIG_YAML)
         import_own(flags.values)
         found = load_config("digits", source)

@@ -4,6 +4,7 @@ A new file in this package is imported automatically. Such a file only needs to 
 `@register_conv`.
 """
 
+from vig_pyg import _warnings  # isort: skip  # noqa: F401  (before anything else imports PyG)
 from vig_pyg._registry import import_files
 from vig_pyg.conv._types import NodesOrPair
 from vig_pyg.conv.base import VisionConv

@@ -4,10 +4,15 @@ The detectors need only the core packages. Training, evaluation and prediction (
 `vig_pyg.detection.loading`) need the extras `train` and `detection`.
 """
 
-from vig_pyg.detection.backbone import PyramidFeatures
-from vig_pyg.detection.builders import DETECTORS, DetectorOptions, fasterrcnn_pvig, maskrcnn_pvig, retinanet_pvig
-from vig_pyg.detection.norm import FrozenBatchNorm
-from vig_pyg.detection.transform import DetectionTransform, RaggedImages
+from typing import TYPE_CHECKING
+
+from vig_pyg._lazy import imports_when_used
+
+if TYPE_CHECKING:
+    from vig_pyg.detection.backbone import PyramidFeatures
+    from vig_pyg.detection.builders import DETECTORS, DetectorOptions, fasterrcnn_pvig, maskrcnn_pvig, retinanet_pvig
+    from vig_pyg.detection.norm import FrozenBatchNorm
+    from vig_pyg.detection.transform import DetectionTransform, RaggedImages
 
 __all__ = [
     "DETECTORS",
@@ -20,3 +25,23 @@ __all__ = [
     "maskrcnn_pvig",
     "retinanet_pvig",
 ]
+
+#: The public names of each module.
+_MODULES = {
+    "vig_pyg.detection.backbone": ("PyramidFeatures",),
+    "vig_pyg.detection.builders": (
+        "DETECTORS",
+        "DetectorOptions",
+        "fasterrcnn_pvig",
+        "maskrcnn_pvig",
+        "retinanet_pvig",
+    ),
+    "vig_pyg.detection.norm": ("FrozenBatchNorm",),
+    "vig_pyg.detection.transform": ("DetectionTransform", "RaggedImages"),
+}
+
+__getattr__ = imports_when_used(__name__, _MODULES)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from vig_pyg import backbones, weights
+from vig_pyg._image_values import Statistic
 from vig_pyg.config import ModelConfig
 from vig_pyg.detection.anchors import RegionPool, StrideAnchors
 from vig_pyg.detection.backbone import PyramidFeatures
@@ -20,7 +21,7 @@ from vig_pyg.detection.size_groups import FasterRCNN, MaskRCNN, RetinaNet
 from vig_pyg.detection.transform import DetectionTransform
 from vig_pyg.interchange import statistics_of
 from vig_pyg.models import VisionGNN
-from vig_pyg.preprocess import Statistic, each_channel
+from vig_pyg.preprocess import each_channel
 
 Detector: TypeAlias = RetinaNet | FasterRCNN
 RATIOS = (0.5, 1.0, 2.0)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from vig_pyg import backbones
+from vig_pyg._image_values import SIDE_LIMIT
 from vig_pyg._io.dataclass_schema import check_fields
 from vig_pyg._io.schema import Scalar, listing, nearest, number, positive, whole
-from vig_pyg.config_schema import SIDE_LIMIT, check_size
-from vig_pyg.detection.options import OPTIONS, check_options
 from vig_pyg.detection.presets import PRESETS
 from vig_pyg.engine.config import Count, Share, TrainConfig
 from vig_pyg.engine.config_file import Source, from_values, merge_values
@@ -21,6 +19,18 @@ _below_one = Scalar("a number from 0 to less than 1", lambda value: number(0, 1)
 
 def _check_scale(value: Any, where: str) -> tuple[float, ...]:
     return tuple(_check_range(value, where))
+
+
+def _check_backbone(value: Any, where: str) -> Any:
+    from vig_pyg import backbones  # only where a value is given: flags are parsed without torch
+
+    return backbones.check_backbone(value, where)
+
+
+def _check_options(value: Any, where: str) -> Any:
+    from vig_pyg.detection.options import check_options
+
+    return check_options(value, where)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +114,8 @@ class DetectionConfig(TrainConfig):
     train: str
     val: str
     detector: Literal["retinanet", "fasterrcnn", "maskrcnn"] = "retinanet"
-    model: Annotated[str, backbones.check_backbone] = "tiny"
-    options: Annotated[dict[str, Any], check_options] = field(default_factory=dict)
+    model: Annotated[str, _check_backbone] = "tiny"
+    options: Annotated[dict[str, Any], _check_options] = field(default_factory=dict)
     on_bad: Literal["drop", "stop"] = "drop"
     augmentation: Augmentation = field(default_factory=Augmentation)
     aspect_grouping: bool = False
@@ -117,6 +127,10 @@ class DetectionConfig(TrainConfig):
     clip_grad: Annotated[float, positive(1e9)] | None = 10.0
 
     def __post_init__(self) -> None:
+        from vig_pyg import backbones
+        from vig_pyg.config_schema import check_size
+        from vig_pyg.detection.options import OPTIONS
+
         check_fields(self)
         if self.options.get("in_channels", 3) != 3:
             raise ValueError(
@@ -131,6 +145,8 @@ class DetectionConfig(TrainConfig):
     @property
     def variant(self) -> str:
         """Name of the backbone, without the prefix of Pyramid ViG."""
+        from vig_pyg import backbones
+
         return backbones.short_name(self.model)
 
     @property

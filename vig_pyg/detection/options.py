@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from vig_pyg import backbones
+from vig_pyg._image_values import SIDE_LIMIT
 from vig_pyg._io.schema import Check, choice, either, flag, listing, mapping, number, optional, text, whole
-from vig_pyg.config_schema import SIDE_LIMIT
 from vig_pyg.detection.norm import NORM_MODES
 
 _SIDE = whole(1, SIDE_LIMIT)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from argparse import Action, ArgumentError
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 import yaml
@@ -15,10 +17,14 @@ from vig_pyg._io.bounded_yaml import parse_yaml
 from vig_pyg._io.dataclass_schema import checks_of
 from vig_pyg._io.launcher import as_started
 from vig_pyg._io.schema import Check, Scalar, nearest
-from vig_pyg._io.text import error_text
+from vig_pyg._io.text import error_text, terminal_text
 
 #: Descriptions that would only repeat the choices or the name of a flag.
 _PLAIN = ("one of ", "true or false", "text of at most ")
+#: Similarity from which a mistyped flag certainly means another one: "--epocs" has 0.93 with "--epochs".
+_NEARLY = 0.85
+#: A help text, or a function that returns it.
+Text = str | Callable[[], str]
 
 
 set_loader("bounded", lambda text: parse_yaml(text, where="the value"), exceptions=(ValueError,))
@@ -31,8 +37,10 @@ class ConfigParser(ArgumentParser):
         config: The dataclass. The `Args` of its docstring are the help texts, and its types define the bounds.
         prog: The command, such as `"vig-pyg train"`.
         description: Description of the command.
-        shortcuts: Short flags for single `options`, such as `--k` for `options.k`, with their help texts.
-        by_preset: Names of fields whose default depends on a preset.
+        shortcuts: Short flags for single `options`, such as `--k` for `options.k`, with their help texts, or functions
+            that return them (see `explain`).
+        presets: The values of each preset that differ from the default, by dotted names.
+        option_names: Function that returns the names of all `options`, for the message about an unknown flag.
 
     Example:
         >>> from vig_pyg.engine.config import TrainConfig
@@ -47,8 +55,9 @@ class ConfigParser(ArgumentParser):
         *,
         prog: str,
         description: str,
-        shortcuts: Mapping[str, str] | None = None,
-        by_preset: Collection[str] = (),
+        shortcuts: Mapping[str, Text] | None = None,
+        presets: Mapping[str, Mapping[str, Any]] | None = None,
+        option_names: Callable[[], Collection[str]] = tuple,
     ) -> None:
         super().__init__(
             prog=prog,
@@ -61,6 +70,8 @@ class ConfigParser(ArgumentParser):
             formatter_class=_Formatter,
         )
         self.shortcuts = dict(shortcuts or {})
+        self.option_names = option_names
+        self._late: list[tuple[Action, Callable[[], str]]] = []
         self.checks = _flat(checks_of(config), config)
         #: The group for flags that are not part of the configuration.
         self.run_flags = self.add_argument_group("Run")
@@ -70,13 +81,34 @@ class ConfigParser(ArgumentParser):
         self._group(config).add_class_arguments(config, skip=every | set(parts), as_group=False)
         short = self.add_argument_group("Short names of common options (--k 9 is --options.k 9)")
         for name, text in self.shortcuts.items():
-            short.add_argument(f"--{name}", type=Any, metavar="VALUE", help=text)
+            self.explain(short.add_argument(f"--{name}", type=Any, metavar="VALUE"), text)
         for name, kind in parts.items():
             self._group(kind).add_class_arguments(kind, name, as_group=False)
         if every:
             self._group(*config.__bases__).add_class_arguments(config, skip=own, as_group=False)
         for action in self._actions:
-            _complete_help(action, self.checks, by_preset)
+            _complete_help(action, self.checks, presets or {})
+
+    def explain(self, action: Action, text: Text) -> None:
+        """Set the help text of a flag; a function is called when the help is needed, because it may import much.
+
+        Args:
+            action: The flag.
+            text: The text, or a function that returns it.
+        """
+        if callable(text):
+            self._late.append((action, text))
+        else:
+            action.help = text
+
+    def complete_help(self) -> None:
+        """Call the functions of help texts."""
+        for action, text in self._late:
+            action.help = text()
+
+    def format_help(self, *args: Any, **options: Any) -> str:
+        self.complete_help()
+        return str(super().format_help(*args, **options))
 
     def _group(self, config: Any) -> Any:
         """Start a group of the help, whose title is the first line of a docstring."""
@@ -110,8 +142,7 @@ class ConfigParser(ArgumentParser):
         """Return an error message of one line; for a value out of range it is this library's message."""
         message = error_text(error)
         if unknown := re.match(r"unrecognized arguments: --(\S+)", message.replace("=", " ")):
-            known = [_dashed(option) for action in self._actions for option in action.option_strings]
-            return f"Unknown flag {nearest('--' + _dashed(unknown[1]), known)}: see {as_started(self.prog)} --help."
+            return f"Unknown flag {self._meant('--' + _dashed(unknown[1]))}: see {as_started(self.prog)} --help."
         if stray := re.match(r"unrecognized arguments: (\S+)", message):
             return (
                 f"Unexpected argument {stray[1]!r}: every value follows its flag; see {as_started(self.prog)} --help."
@@ -128,6 +159,23 @@ class ConfigParser(ArgumentParser):
                     except ValueError as ours:
                         return str(ours)
         return message
+
+    def _meant(self, flag: str) -> str:
+        """Return an unknown flag with the one that was probably meant, which may be an option of the network.
+
+        The options are looked up, which imports the networks, only if no flag has nearly the same name.
+        """
+        known = [_dashed(option) for action in self._actions for option in action.option_strings]
+        if get_close_matches(flag, known, n=1, cutoff=_NEARLY):
+            return nearest(flag, known)
+        options = {f"--{_dashed(name)}": f"--options.{_dashed(name)}" for name in self.option_names()}
+        typed = f"--{flag[2:].removeprefix('options.')}"
+        found = get_close_matches(typed, options, n=1, cutoff=_NEARLY)
+        return (
+            f"{terminal_text(flag, limit=60)!r} (did you mean {options[found[0]]!r}?)"
+            if found
+            else nearest(flag, known)
+        )
 
     def _lacking(self, name: str, count: str, argv: Sequence[str]) -> str:
         """Return which flag has no value, and which values it may have."""
@@ -157,23 +205,30 @@ def _flat(checks: Mapping[str, Check], config: type) -> dict[str, Check]:
     return found
 
 
-def _complete_help(action: Action, checks: Mapping[str, Check], by_preset: Collection[str]) -> None:
-    """Append the bounds and the default to the help text from the docstring."""
+def _complete_help(action: Action, checks: Mapping[str, Check], presets: Mapping[str, Mapping[str, Any]]) -> None:
+    """Append the bounds and the default to the help text from the docstring, with the values of presets."""
     check = checks.get(action.dest)
     if check is None:
         return
     notes = [check.expected] if isinstance(check, Scalar) and not check.expected.startswith(_PLAIN) else []
-    if action.dest in by_preset:
-        notes.append("default: the preset's")
-    elif not action.required and action.default is not None:
-        notes.append(f"default: {_shown(action.default)}")
+    others: dict[str, list[str]] = {}
+    for preset, values in presets.items():
+        if action.dest in values and values[action.dest] != action.default:
+            others.setdefault(_shown(values[action.dest]), []).append(preset)
+    usual = [] if action.required or (action.default is None and not others) else [_shown(action.default)]
+    by_preset = [f"{value} with {' and '.join(names)}" for value, names in others.items()]
+    if by_preset and usual:
+        by_preset[0] = f"or {by_preset[0]}"
+    if usual or by_preset:
+        notes.append(f"default: {', '.join([*usual, *by_preset])}")
     action.required = False  # a file may contain the value
     action.help = (action.help or "").replace("`", "").rstrip(".") + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _shown(value: Any) -> str:
     """Return a default value in the form of the command line."""
-    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
+    plain = json.loads(json.dumps(value))  # tuples become lists
+    return yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=1000).removesuffix("\n...\n").strip()
 
 
 def _underscored(word: str) -> str:

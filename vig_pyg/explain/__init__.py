@@ -1,5 +1,6 @@
 """Visualization and attribution of the graphs that a model builds."""
 
+from vig_pyg import _warnings  # isort: skip  # noqa: F401  (before anything else imports PyG)
 from vig_pyg.explain.attribution import Attribution, attribute
 from vig_pyg.explain.distances import draw_distances, neighbor_distances
 from vig_pyg.explain.edges import draw_all

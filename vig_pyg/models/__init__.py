@@ -1,5 +1,6 @@
 """The model classes: isotropic `ViG` and `PyramidViG`, and their base class `VisionGNN`."""
 
+from vig_pyg import _warnings  # isort: skip  # noqa: F401  (before anything else imports PyG)
 from vig_pyg.config import ModelConfig, PyramidViGConfig, ViGConfig
 from vig_pyg.family_config import GreedyViGConfig, MobileViGConfig, MobileViGv2Config, WiGNetConfig
 from vig_pyg.models.base import VisionGNN

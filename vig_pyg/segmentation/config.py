@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from vig_pyg import backbones
+from vig_pyg._image_values import SIDE_LIMIT, Statistic, check_mean, check_std
 from vig_pyg._io.dataclass_schema import check_fields
 from vig_pyg._io.schema import Scalar, listing, number, positive, whole
-from vig_pyg.config_schema import SIDE_LIMIT, check_mean, check_size, check_std
 from vig_pyg.engine.config import Count, Share, TrainConfig
 from vig_pyg.engine.config_file import Source, from_values, merge_values
 from vig_pyg.engine.warmup import check_warmup
-from vig_pyg.interchange import statistics_of
-from vig_pyg.preprocess import Statistic
-from vig_pyg.segmentation.options import OPTIONS, check_options
-from vig_pyg.segmentation.preprocess import SegmentationPreprocessing
 
 _check_range = listing(number(0.01, 16), 2, 2)
 _check_sides = listing(whole(1, SIDE_LIMIT), 2, 2)
@@ -28,6 +23,18 @@ def _check_scale(value: Any, where: str) -> tuple[float, ...]:
 
 def _check_crop(value: Any, where: str) -> tuple[int, ...]:
     return tuple(_check_sides(value, where))
+
+
+def _check_backbone(value: Any, where: str) -> Any:
+    from vig_pyg import backbones  # only where a value is given: flags are parsed without torch
+
+    return backbones.check_backbone(value, where)
+
+
+def _check_options(value: Any, where: str) -> Any:
+    from vig_pyg.segmentation.options import check_options
+
+    return check_options(value, where)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +116,8 @@ class SegmentationConfig(TrainConfig):
     train: str
     val: str
     segmenter: Literal["semantic_fpn", "upernet"] = "semantic_fpn"
-    model: Annotated[str, backbones.check_backbone] = "tiny"
-    options: Annotated[dict[str, Any], check_options] = field(default_factory=dict)
+    model: Annotated[str, _check_backbone] = "tiny"
+    options: Annotated[dict[str, Any], _check_options] = field(default_factory=dict)
     on_bad: Literal["drop", "stop"] = "stop"
     image_size: Annotated[int, whole(1, SIDE_LIMIT // 4)] | None = None
     mean: Annotated[Statistic, check_mean] | None = None
@@ -129,6 +136,10 @@ class SegmentationConfig(TrainConfig):
     clip_grad: Annotated[float, positive(1e9)] | None = 10.0
 
     def __post_init__(self) -> None:
+        from vig_pyg import backbones
+        from vig_pyg.config_schema import check_size
+        from vig_pyg.segmentation.options import OPTIONS
+
         check_fields(self)
         for name in ("mean", "std"):
             if isinstance(getattr(self, name), tuple):
@@ -145,11 +156,17 @@ class SegmentationConfig(TrainConfig):
     @property
     def variant(self) -> str:
         """Name of the backbone, without the prefix of Pyramid ViG."""
+        from vig_pyg import backbones
+
         return backbones.short_name(self.model)
 
     @property
-    def preprocessing(self) -> SegmentationPreprocessing:
-        """The preprocessing of the images."""
+    def preprocessing(self) -> Any:  # to find its type, the parser of the flags would import torch
+        """The `SegmentationPreprocessing` of the images."""
+        from vig_pyg import backbones
+        from vig_pyg.interchange import statistics_of
+        from vig_pyg.segmentation.preprocess import SegmentationPreprocessing
+
         mean, std = statistics_of(backbones.backbone_config(self.variant, {}))
         mean, std = mean if self.mean is None else self.mean, std if self.std is None else self.std
         return SegmentationPreprocessing(image_size=self.image_size, mean=mean, std=std)

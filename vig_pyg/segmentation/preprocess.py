@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from torch import Tensor
 from torchvision.transforms import v2
 
+from vig_pyg._image_values import SIDE_LIMIT, Statistic, check_mean, check_std
 from vig_pyg._io.dataclass_schema import check_fields, checks_of
 from vig_pyg._io.schema import mapping, whole
-from vig_pyg.config_schema import SIDE_LIMIT, check_mean, check_std
 from vig_pyg.detection.pixels import as_pixels
-from vig_pyg.preprocess import DecodedImage, Statistic, of_channels
+from vig_pyg.preprocess import DecodedImage, of_channels
 
 Size = tuple[int, int]
 #: Longest side of a resized image divided by its short side.

@@ -10,6 +10,7 @@ this import, such as timm's `train.py`, `python -m vig_pyg.timm train.py ...` im
 needs the extra `timm`.
 """
 
+from vig_pyg import _warnings  # isort: skip  # noqa: F401  (before anything else imports PyG)
 from vig_pyg._requirements import require
 
 require("vig_pyg.timm", ("timm", "huggingface_hub", "safetensors"), "timm")

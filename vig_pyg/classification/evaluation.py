@@ -12,7 +12,7 @@ import torch
 from vig_pyg.classification.batches import batches
 from vig_pyg.classification.labels import LabeledImages
 from vig_pyg.classification.load import ImageClassifier
-from vig_pyg.classification.predict import UnreadableImage
+from vig_pyg.classification.prediction import UnreadableImage
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@ import pytest
 
 from tests.classification.common import RGB, colors, paint
 from vig_pyg.classification import LabeledImages, evaluate, find_labeled
-from vig_pyg.classification.evaluate import ClassResult
+from vig_pyg.classification.evaluation import ClassResult
 
 SEVEN = ["red", "green", "blue", "d", "e", "f", "g"]  # in this order the model likes the last four less and less
 
