@@ -349,7 +349,7 @@ def test_import_changes_no_global_setting():
     code = (
         "import random, torch, warnings; state = random.getstate(), torch.get_rng_state().sum().item();"
         "before = (state, torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads());"
-        "import vig_pyg; state = random.getstate(), torch.get_rng_state().sum().item();"
+        "import vig_pyg.testing; state = random.getstate(), torch.get_rng_state().sum().item();"
         "assert before == (state, torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads());"
         "assert not [f for f in warnings.filters if 'torch-cluster' in str(f[1])]"
     )
