@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vig_pyg.ops._batch_norm import NormGradients
 from vig_pyg.ops._eager import is_eager_on_gpu
 from vig_pyg.ops._triton import has_triton_kernels, triton_kernels
 
@@ -29,14 +30,6 @@ def has_gpu_norm(x: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
         and norm.num_batches_tracked.device == x.device
         and has_triton_kernels()
     )
-
-
-class NormGradients(NamedTuple):
-    """Gradients of a norm's weight, bias and offset; that of the offset is 0, because the norm cancels it."""
-
-    weight: Tensor
-    bias: Tensor
-    offset: Tensor
 
 
 class GPUNorm:

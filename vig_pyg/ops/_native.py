@@ -14,7 +14,7 @@ import torch
 _log = logging.getLogger(__name__)
 
 #: Expected result of `vig_version` in cpu.c; kernels of another version have other arguments.
-VERSION = 2
+VERSION = 3
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 #: Arguments of each function of cpu.c: p for a pointer, n for a number; the result is an int.
 _SIGNATURES = {
@@ -23,10 +23,10 @@ _SIGNATURES = {
     "vig_first_edges": "ppnnnpn",
     "vig_max_relative": "ppppnnnppn",
     "vig_max_relative_backward": "ppppnnppn",
-    "vig_norm_stats": "pnnppn",
-    "vig_norm_apply": "pnnnpppn",
+    "vig_norm_stats": "pnnnppn",
+    "vig_norm_apply": "pnnnnppppnn",
     "vig_norm_slope": "pnnpppn",
-    "vig_norm_backward": "ppnnnppppppn",
+    "vig_norm_backward": "pnpnnnnpppppppn",
 }
 
 

@@ -41,7 +41,7 @@ def map_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, space: Te
         fits = fits and bias.dtype is weight.dtype and not (bias.requires_grad and torch.is_grad_enabled())
     if fits and takes_one_dnn(x, weight) and weight.size(0) * x.numel() >= _SMALL:
         return one_dnn_linear()(x, weight, bias, "none", [], "")
-    return F.linear(x, weight, bias) if space is None or bias is not None else torch.mm(x, weight.t(), out=space)
+    return F.linear(x, weight, bias) if bias is not None or not fits else torch.mm(x, weight.t(), out=space)
 
 
 def sum_of_products(a: Tensor, b: Tensor) -> Tensor:

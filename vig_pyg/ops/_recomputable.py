@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from vig_pyg.ops._batch_norm import has_node_norm
+from vig_pyg.ops._batch_norm import DTYPES, has_node_norm
 from vig_pyg.ops._gpu_batch_norm import has_gpu_norm
 
 ForwardT = TypeVar("ForwardT", bound=Callable[..., Tensor])
@@ -38,8 +38,8 @@ def is_recomputable(layer: nn.Module) -> bool:
 def can_recompute(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bool:
     """True if an autograd function that recomputes intermediates may replace layers for nodes x in this training step.
 
-    The layers must have no hooks and an affine batch norm with running statistics in training mode. Compilation,
-    functorch and (on a CPU) autocast must not be active.
+    The layers must have no hooks and an affine batch norm with running statistics in training mode. Compilation and
+    functorch must not be active, and on a CPU autocast must be off or use bfloat16.
 
     Args:
         x: Nodes `(N, C)`.
@@ -63,7 +63,9 @@ def can_recompute(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bo
 
 def _has_kernels(x: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
     if x.is_cpu:
-        return has_node_norm(x, norm.num_features) and not torch.is_autocast_enabled("cpu")
+        # Autocast computes the products in its dtype, also those of float32 nodes.
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        return dtype in DTYPES and norm.weight.dtype is torch.float32 and has_node_norm(x, norm.num_features)
     return has_gpu_norm(x, norm)
 
 

@@ -1,7 +1,7 @@
-"""A whole residual branch as one autograd function, for training on a GPU: two linear layers, their norms, and the sum.
+"""A whole residual branch as one autograd function for training: two linear layers, their norms, and the sum.
 
-In training, a GPU waits for the host, which launches the kernels one by one. Unlike a chain of functions, a single
-function converts its input only once, and adds the residual connection in the kernel of the last norm.
+Unlike a chain of functions, a single function converts its input only once, and adds the residual connection in the
+kernel of the last norm. On a GPU, which waits for the host to launch the kernels one by one, it also has fewer of them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from torch.autograd.function import once_differentiable
 
 from vig_pyg.ops._autocast import autocast_type
 from vig_pyg.ops._batch_norm import Norm
-from vig_pyg.ops._gpu_batch_norm import GPUNorm
+from vig_pyg.ops._norm_step import keeps_hidden, norm_step
+from vig_pyg.ops._products import map_rows, sum_of_products
 from vig_pyg.ops.grouped_linear import grouped, grouped_gradients
 
 
 class RecomputedBranch(torch.autograd.Function):
-    r"""`r + BN(W_2 GELU(BN(W_1 x + b_1)) + b_2)` with a multi-head W_1; the hidden activations are recomputed.
+    r"""`r + BN(W_2 GELU(BN(W_1 x + b_1)) + b_2)` with a multi-head W_1; the hidden activations are recomputed
+    (or kept, see `keeps_hidden`).
 
     The norms cancel both biases, which therefore only shift their running means and have the gradient 0. Weights are
     converted to the dtype of autocast; biases are not converted. The residual r is x itself, other nodes, or nothing.
@@ -49,11 +51,12 @@ class RecomputedBranch(torch.autograd.Function):
         dtype = autocast_type(x) or x.dtype
         x, weight_1, weight_2 = (part.to(dtype) for part in (x, weight_1, weight_2))
         h = grouped(x, weight_1, None, heads)
-        first = GPUNorm(h, norms[0], bias_1, gelu=True)
-        out = torch.mm(first.apply(h, out=h), weight_2.t())
-        last = GPUNorm(out, norms[1], bias_2, gelu=False)
+        first = norm_step(h, norms[0], bias_1, gelu=True)
+        kept = h if keeps_hidden(h) else None
+        out = map_rows(first.apply(h, out=h if kept is None else None), weight_2)
+        last = norm_step(out, norms[1], bias_2, gelu=False)
         ctx.steps = first, last
-        ctx.save_for_backward(x, weight_1, weight_2, out)
+        ctx.save_for_backward(x, weight_1, weight_2, out, kept)
         if added is None:
             return last.apply(out)
         result = torch.empty_like(out, dtype=torch.promote_types(added.dtype, dtype))
@@ -62,13 +65,13 @@ class RecomputedBranch(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight_1, weight_2, out = ctx.saved_tensors
+        x, weight_1, weight_2, out, kept = ctx.saved_tensors
         (first, last), (x_type, weight_type, *bias_types) = ctx.steps, ctx.types
         grad_out, of_last = last.backward(grad, out)
-        h = grouped(x, weight_1, None, ctx.heads)
+        h = grouped(x, weight_1, None, ctx.heads) if kept is None else kept
         hidden = first.apply(h)
-        grad_weight_2 = grad_out.t() @ hidden
-        grad_h = torch.mm(grad_out, weight_2, out=hidden)
+        grad_weight_2 = sum_of_products(grad_out, hidden)
+        grad_h = map_rows(grad_out, weight_2.t(), space=hidden)
         of_first = first.backward_(grad_h, h)
         grad_x, grad_weight_1 = grouped_gradients(grad_h, x, weight_1, ctx.heads)
         grad_x = grad + grad_x if ctx.adds_x else grad_x

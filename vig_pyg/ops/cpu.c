@@ -52,6 +52,7 @@ typedef struct {
 #define NAME(x) x##_plain
 #define ROWS 3
 #define VECTORS 1
+#include "halves.h"
 #include "select.h"
 #include "knn.h"
 #include "max_relative.h"
@@ -68,6 +69,7 @@ typedef struct {
 #define NAME(x) x##_v3
 #define ROWS 6
 #define VECTORS 1
+#include "halves.h"
 #include "select.h"
 #include "knn.h"
 #include "max_relative.h"
@@ -82,6 +84,7 @@ typedef struct {
 #define ROWS 8
 #define VECTORS 2
 #define COMPRESS
+#include "halves.h"
 #include "select.h"
 #include "knn.h"
 #include "max_relative.h"
@@ -103,7 +106,7 @@ typedef struct {
 #endif
 
 /* What _native.py expects; it rises when a function below takes or returns something else. */
-int vig_version(void) { return 2; }
+int vig_version(void) { return 3; }
 
 /* Edges from each target to every step-th of its k nearest sources, or with a bias of its k best by x . y + bias.
  * Needs 1 <= k <= m < 2^31 - 32 and 1 <= step <= k. Returns 0, 1 without memory, 2 where a feature is not finite or a
@@ -231,43 +234,55 @@ static void add_parts(double *parts, int64_t threads, int64_t count) {
         for (int64_t i = 0; i < count; ++i) parts[i] += parts[t * count + i];
 }
 
-/* Mean and variance of each channel of h (rows, c). 0 on success. */
-int vig_norm_stats(const float *h, int64_t rows, int64_t c, float *mean, float *variance, int64_t threads) {
+/* Value i of the features, in float32 or, where `low`, in bfloat16. */
+static float value(const void *h, int64_t low, int64_t i) {
+    if (!low) return ((const float *)h)[i];
+    uint32_t b = (uint32_t)((const uint16_t *)h)[i] << 16;
+    float x;
+    memcpy(&x, &b, sizeof x);
+    return x;
+}
+
+/* Mean and variance of each channel of h (rows, c), in float32 or, where `low`, in bfloat16. 0 on success. */
+int vig_norm_stats(const void *h, int64_t low, int64_t rows, int64_t c, float *mean, float *variance,
+                   int64_t threads) {
     int64_t each = 2 * c + WIDTH; /* a thread's sums; the last step reaches behind the last channel */
     double *parts = calloc((size_t)(threads * each), sizeof(double));
     if (!parts) return 1;
-    void (*sums)(const float *, int64_t, int64_t, int64_t, double *, double *) = BEST(norm_sums);
-    EACH_PART(sums(h, start, end, c, parts + each * t, parts + each * t + c))
+    void (*sums)(const void *, int64_t, int64_t, int64_t, int, double *, double *) = BEST(norm_sums);
+    EACH_PART(sums(h, start, end, c, (int)low, parts + each * t, parts + each * t + c))
     add_parts(parts, threads, each);
     for (int64_t j = 0; j < c; ++j) {
         double center = parts[j] / (double)rows, square = parts[c + j] / (double)rows - center * center;
-        mean[j] = (float)(h[j] + center);
+        mean[j] = (float)(value(h, low, j) + center);
         variance[j] = (float)(square > 0 ? square : 0);
     }
     free(parts);
     return 0;
 }
 
-/* out = scale h + shift, or its GELU, (rows, c). */
-void vig_norm_apply(const float *h, int64_t rows, int64_t c, int64_t gelu, const float *scale, const float *shift,
-                    float *out, int64_t threads) {
-    void (*apply)(const float *, int64_t, int64_t, int64_t, int, const float *, const float *, float *) =
-        BEST(norm_apply);
-    EACH_PART(apply(h, start, end, c, (int)gelu, scale, shift, out))
+/* out = scale h + shift, or its GELU, plus the residual where there is one, (rows, c). The residual has the type of out,
+ * which is float32 where h is. */
+void vig_norm_apply(const void *h, int64_t low, int64_t rows, int64_t c, int64_t gelu, const float *scale,
+                    const float *shift, const void *residual, void *out, int64_t low_out, int64_t threads) {
+    void (*apply)(const void *, int64_t, int64_t, int64_t, int, int, int, const float *, const float *, const void *,
+                  void *) = BEST(norm_apply);
+    EACH_PART(apply(h, start, end, c, (int)low, (int)low_out, (int)gelu, scale, shift, residual, out))
 }
 
-/* out = GELU(scale h + shift), (rows, c), and h becomes its slope. */
+/* out = GELU(scale h + shift), (rows, c), and h becomes its slope; both in float32. */
 void vig_norm_slope(float *h, int64_t rows, int64_t c, const float *scale, const float *shift, float *out,
                     int64_t threads) {
     void (*slope)(float *, int64_t, int64_t, int64_t, const float *, const float *, float *) = BEST(norm_slope);
     EACH_PART(slope(h, start, end, c, scale, shift, out))
 }
 
-/* The gradient g of weight (h - mean) rate + bias, or of its GELU, becomes that of h, rate = 1 / sqrt(variance + eps);
- * the gradients of weight and bias. scale = weight rate, shift = bias - mean scale. 0 on success. */
-int vig_norm_backward(float *g, const float *h, int64_t rows, int64_t c, int64_t gelu, const float *mean,
-                      const float *rate, const float *scale, const float *shift, float *grad_weight, float *grad_bias,
-                      int64_t threads) {
+/* From the gradient g of weight (h - mean) rate + bias, or of its GELU, that of h in the type of h, which may be written
+ * over g, rate = 1 / sqrt(variance + eps); the gradients of weight and bias. scale = weight rate,
+ * shift = bias - mean scale. g is float32 where h is. 0 on success. */
+int vig_norm_backward(const void *g, int64_t low_g, const void *h, int64_t low, int64_t rows, int64_t c, int64_t gelu,
+                      const float *mean, const float *rate, const float *scale, const float *shift, void *out,
+                      float *grad_weight, float *grad_bias, int64_t threads) {
     int64_t each = 2 * c + WIDTH; /* a thread's sums; the last step reaches behind the last channel */
     double *parts = calloc((size_t)(threads * each), sizeof(double));
     float *factors = malloc((size_t)(2 * c) * sizeof(float));
@@ -276,22 +291,26 @@ int vig_norm_backward(float *g, const float *h, int64_t rows, int64_t c, int64_t
         free(factors);
         return 1;
     }
-    void (*inner)(float *, const float *, int64_t, int64_t, int64_t, int, const float *, const float *, double *,
-                  double *) = BEST(norm_backward);
-    void (*affine)(float *, const float *, int64_t, int64_t, int64_t, const float *, const float *, const float *) =
-        BEST(affine);
-    EACH_PART(inner(g, h, start, end, c, (int)gelu, scale, shift, parts + each * t, parts + each * t + c))
+    void (*inner)(const void *, const void *, int64_t, int64_t, int64_t, int, int, int, const float *, const float *,
+                  void *, double *, double *) = BEST(norm_backward);
+    void (*affine)(const void *, const void *, int64_t, int64_t, int64_t, int, int, const float *, const float *,
+                   const float *, void *) = BEST(affine);
+    EACH_PART(inner(g, h, start, end, c, (int)low, (int)low_g, (int)gelu, scale, shift, out, parts + each * t,
+                    parts + each * t + c))
     add_parts(parts, threads, each);
     for (int64_t j = 0; j < c; ++j) {
         /* sum of g (h - mean) rate, from that of g (h - h[0]) */
-        double product = (parts[c + j] - parts[j] * ((double)mean[j] - h[j])) * rate[j];
+        double product = (parts[c + j] - parts[j] * ((double)mean[j] - value(h, low, j))) * rate[j];
         double of_h = -scale[j] * rate[j] * product / (double)rows;
         grad_weight[j] = (float)product;
         grad_bias[j] = (float)parts[j];
         factors[j] = (float)(-scale[j] * parts[j] / (double)rows - of_h * mean[j]);
         factors[c + j] = (float)of_h;
     }
-    EACH_PART(affine(g, h, start, end, c, scale, factors, factors + c))
+    /* Behind GELU, the gradient of its input has been written to `out`. */
+    const void *from = gelu ? out : g;
+    int low_from = (int)(gelu ? low : low_g);
+    EACH_PART(affine(from, h, start, end, c, (int)low, low_from, scale, factors, factors + c, out))
     free(parts);
     free(factors);
     return 0;

@@ -16,18 +16,6 @@ INLINE void NAME(store_slots)(uint8_t *slot, ints winner) {
     memcpy(slot, &small, sizeof small);
 }
 
-INLINE floats NAME(load_half)(const uint16_t *v) {
-    halves x;
-    memcpy(&x, v, sizeof x);
-    return (floats)(__builtin_convertvector(x, bits) << 16);
-}
-
-/* Nearest bfloat16 of each value, ties to even, in the upper half. */
-INLINE bits NAME(round_half)(floats x) {
-    bits b = (bits)x, rounded = (b + 0x7fff + ((b >> 16) & 1)) & 0xffff0000u, nan = (bits)(x != x);
-    return (rounded & ~nan) | (((bits){0} + 0x7fc00000u) & nan);
-}
-
 INLINE void NAME(store_pairs)(float *out, floats x, floats y) {
 #ifdef __clang__
     floats left = __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);

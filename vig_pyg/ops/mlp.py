@@ -1,7 +1,7 @@
 """Linear layers with batch norm and GELU; the implementation depends on the device and the mode.
 
 In training the intermediate activations are recomputed in the backward pass instead of stored: on a CPU by native
-kernels (in tiles if there are many nodes), and on a GPU by Triton kernels. The layers themselves are called in
+kernels (in tiles if there are many nodes in float32), and on a GPU by Triton kernels. The layers themselves are called in
 evaluation mode, under compilation, and if a layer has a hook or was replaced.
 """
 
@@ -48,17 +48,21 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module, *, residual: Tensor | No
         return plain if residual is None else residual + plain
     modules: tuple[Any, ...] = layers
     _, linear_1, norm, _, _, linear_2, last = modules
-    if _is_one_branch(x, residual, last):
+    tiled = x.is_cpu and is_worth_tiling(x, autocast_type(x) or x.dtype)
+    if not tiled and _is_one_branch(x, residual, last):
         adds_x = residual is x
         layers_and_norms = (part for pair in ((linear_1, norm), (linear_2, last)) for part in pair)
         parameters = (parameter for layer in layers_and_norms for parameter in (layer.weight, layer.bias))
         return RecomputedBranch.apply(x, None if adds_x else residual, *parameters, (norm, last), heads, adds_x)
     bias_1 = linear_1.bias  # this bias only shifts a running mean, so it is not converted
     x_low, weight_1, weight_2, bias_2 = _cast(x, linear_1.weight, linear_2.weight, linear_2.bias)
-    function = TiledMLP if x.is_cpu and is_worth_tiling(x) else RecomputedMLP
+    function = TiledMLP if tiled else RecomputedMLP
     out: Tensor = function.apply(
         x_low, weight_1, bias_1, norm.weight, norm.bias, weight_2, bias_2, norm, heads, last.training
     )
+    if residual is not None and _is_one_branch(out, residual, last):
+        out = RecomputedNorm.apply(out, last.weight, last.bias, residual, last, False)
+        return out
     out = batch_norm_gelu(out, last)
     return out if residual is None else residual + out
 
@@ -107,7 +111,7 @@ def batch_norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -
     if gelu is None or _is_gelu(gelu):
         nodes = _as_nodes(x)
         if nodes is not None and can_recompute(nodes, norm, [norm] if gelu is None else [norm, gelu]):
-            out: Tensor = RecomputedNorm.apply(nodes, norm.weight, norm.bias, norm, gelu is not None)
+            out: Tensor = RecomputedNorm.apply(nodes, norm.weight, norm.bias, None, norm, gelu is not None)
             if x.dim() == 2:
                 return out
             return out.view(x.size(0), *x.shape[2:], -1).permute(0, 3, 1, 2)  # (B H W, C) -> (B, C, H, W)
@@ -116,8 +120,8 @@ def batch_norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -
 
 
 def _is_one_branch(x: Tensor, residual: Tensor | None, last: nn.Module) -> bool:
-    """True if GPU kernels also support the norm after the second linear layer, and the residual connection."""
-    if x.is_cpu or not can_recompute(x, last, (last,)):
+    """True if the kernels also support the norm after the second linear layer, and the residual connection."""
+    if not can_recompute(x, last, (last,)):
         return False
     return residual is None or (residual.is_contiguous() and residual.dtype in (x.dtype, torch.float32))
 

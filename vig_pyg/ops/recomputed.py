@@ -8,35 +8,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vig_pyg.ops._batch_norm import NodeNorm, Norm
-from vig_pyg.ops._gpu_batch_norm import GPUNorm, NormGradients
+from vig_pyg.ops._batch_norm import Norm
+from vig_pyg.ops._norm_step import keeps_hidden, norm_step
 from vig_pyg.ops._products import map_rows, sum_of_products
 from vig_pyg.ops.grouped_linear import grouped, grouped_gradients
-
-
-def _norm_step(h: Tensor, norm: Norm, offset: Tensor | None, *, gelu: bool) -> NodeNorm | GPUNorm:
-    """Compute batch statistics and update the running ones; `offset` is a bias that was not added to the features."""
-    if not h.is_cpu:
-        return GPUNorm(h, norm, offset, gelu=gelu)
-    step = NodeNorm.of(h, norm, gelu=gelu)
-    step.update(norm, h.size(0), torch.zeros_like(step.mean) if offset is None else offset)
-    return step
-
-
-def _norm_gradients(step: NodeNorm | GPUNorm, grad: Tensor, h: Tensor) -> tuple[Tensor, NormGradients]:
-    """Return the gradients of h and of the norm's weight, bias and offset, without changing `grad`."""
-    if isinstance(step, GPUNorm):
-        return step.backward(grad, h)
-    grad = grad.clone(memory_format=torch.contiguous_format)
-    return grad, _norm_gradients_(step, grad, h)
-
-
-def _norm_gradients_(step: NodeNorm | GPUNorm, grad: Tensor, h: Tensor) -> NormGradients:
-    """As `_norm_gradients`, but compute the gradient of h in place of `grad`."""
-    if isinstance(step, GPUNorm):
-        return step.backward_(grad, h)
-    weight, bias = step.backward_(grad, h)
-    return NormGradients(weight, bias, torch.zeros_like(bias))
 
 
 class RecomputedMLP(torch.autograd.Function):
@@ -69,22 +44,23 @@ class RecomputedMLP(torch.autograd.Function):
         heads: int,
         norm_follows: bool,
     ) -> Tensor:
-        ctx.save_for_backward(x, weight_1, bias_1, weight_2)
         ctx.heads, ctx.norm_follows = heads, norm_follows
         h = grouped(x, weight_1, None, heads)
-        ctx.step = _norm_step(h, norm, bias_1, gelu=True)
-        return map_rows(ctx.step.apply(h, out=h), weight_2, bias_2)
+        ctx.step = norm_step(h, norm, bias_1, gelu=True)
+        kept = h if keeps_hidden(h) else None
+        ctx.save_for_backward(x, weight_1, bias_1, weight_2, kept)
+        return map_rows(ctx.step.apply(h, out=h if kept is None else None), weight_2, bias_2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight_1, bias_1, weight_2 = ctx.saved_tensors
+        x, weight_1, bias_1, weight_2, kept = ctx.saved_tensors
         grad = grad.contiguous()
-        h = grouped(x, weight_1, None, ctx.heads)
+        h = grouped(x, weight_1, None, ctx.heads) if kept is None else kept
         hidden = ctx.step.apply(h)
         grad_weight_2 = sum_of_products(grad, hidden)
         grad_h = map_rows(grad, weight_2.t(), space=hidden)
-        grad_norm = _norm_gradients_(ctx.step, grad_h, h)
+        grad_norm = ctx.step.backward_(grad_h, h)
         grad_x, grad_weight_1 = grouped_gradients(grad_h, x, weight_1, ctx.heads)
         grad_bias_2 = grad.new_zeros(grad.size(1)) if ctx.norm_follows else grad.sum(0)
         grad_bias_1 = grad_norm.offset.to(bias_1.dtype)
@@ -114,16 +90,17 @@ class RecomputedLinearNorm(torch.autograd.Function):
         norm_bias: Tensor,  # noqa: ARG004
         norm: Norm,
     ) -> Tensor:
-        ctx.save_for_backward(x, weight, bias)
         h = map_rows(x, weight)
-        ctx.step = _norm_step(h, norm, bias, gelu=False)
-        return ctx.step.apply(h, out=h)
+        ctx.step = norm_step(h, norm, bias, gelu=False)
+        kept = h if keeps_hidden(h) else None
+        ctx.save_for_backward(x, weight, bias, kept)
+        return ctx.step.apply(h, out=h if kept is None else None)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias = ctx.saved_tensors
-        grad, grad_norm = _norm_gradients(ctx.step, grad, map_rows(x, weight))
+        x, weight, bias, kept = ctx.saved_tensors
+        grad, grad_norm = ctx.step.backward(grad, map_rows(x, weight) if kept is None else kept)
         return (
             map_rows(grad, weight.t()),
             sum_of_products(grad, x),
@@ -134,26 +111,36 @@ class RecomputedLinearNorm(torch.autograd.Function):
 
 
 class RecomputedNorm(torch.autograd.Function):
-    """Batch norm over nodes, followed by GELU if `gelu` is true; only the input is stored.
+    """Batch norm over nodes, followed by GELU if `gelu` is true, plus a residual; only the input is stored.
 
-    Shapes: h `(N, C)` to `(N, C)`; see `vig_pyg.ops.batch_norm_gelu`.
+    Shapes: h and the residual (or `None`) `(N, C)` to `(N, C)`; see `vig_pyg.ops.batch_norm_gelu`.
 
     Example:
         >>> from torch import nn
         >>> norm = nn.BatchNorm1d(16)
-        >>> RecomputedNorm.apply(torch.rand(9, 16), norm.weight, norm.bias, norm, True).shape
+        >>> RecomputedNorm.apply(torch.rand(9, 16), norm.weight, norm.bias, None, norm, True).shape
         torch.Size([9, 16])
     """
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, norm: Norm, gelu: bool) -> Tensor:  # noqa: ARG004
+    def forward(
+        ctx: Any,
+        h: Tensor,
+        weight: Tensor,  # noqa: ARG004  (named so that it gets its gradient)
+        bias: Tensor,  # noqa: ARG004
+        residual: Tensor | None,
+        norm: Norm,
+        gelu: bool,
+    ) -> Tensor:
         ctx.save_for_backward(h)
-        ctx.step = _norm_step(h, norm, None, gelu=gelu)
-        return ctx.step.apply(h)
+        ctx.step = norm_step(h, norm, None, gelu=gelu)
+        if residual is None:
+            return ctx.step.apply(h)
+        return ctx.step.apply(h, torch.empty_like(h, dtype=torch.promote_types(residual.dtype, h.dtype)), residual)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (h,) = ctx.saved_tensors
-        grad, grad_norm = _norm_gradients(ctx.step, grad, h)  # autograd owns `grad`, so it is not changed in place
-        return grad, *grad_norm[:2], None, None
+        grad_h, grad_norm = ctx.step.backward(grad, h)  # autograd owns `grad`, so it is not changed in place
+        return grad_h, *grad_norm[:2], grad if ctx.needs_input_grad[3] else None, None, None

@@ -32,17 +32,20 @@ BYTES = 2**22
 ROWS_A_CHANNEL = 64
 
 
-def is_worth_tiling(x: Tensor) -> bool:
+def is_worth_tiling(x: Tensor, dtype: torch.dtype) -> bool:
     """True if the nodes `(N, C)` are numerous enough, relative to their width, for tiling to be faster.
+
+    Nodes in bfloat16 are not tiled: sums over tiles of gradients in bfloat16 are less exact than one long sum.
 
     Args:
         x: The nodes.
+        dtype: The dtype of the products, which may be that of autocast.
 
     Example:
-        >>> is_worth_tiling(torch.empty(9, 8)), is_worth_tiling(torch.empty(9999, 8))
+        >>> is_worth_tiling(torch.empty(9, 8), torch.float32), is_worth_tiling(torch.empty(9999, 8), torch.float32)
         (False, True)
     """
-    return x.size(0) >= ROWS_A_CHANNEL * x.size(1)
+    return dtype is torch.float32 and x.size(0) >= ROWS_A_CHANNEL * x.size(1)
 
 
 class TiledMLP(torch.autograd.Function):
