@@ -4,7 +4,8 @@ from contextlib import contextmanager
 
 import torch
 
-from vig_pyg.ops import _gpu_batch_norm
+from vig_pyg.ops import _gpu_batch_norm, _recomputed_branch, recomputed
+from vig_pyg.ops._gpu_batch_norm import GPUNorm
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 _IMPLEMENTATIONS = {
@@ -12,6 +13,13 @@ _IMPLEMENTATIONS = {
     "norm_apply": _gpu_batch_norm._apply,
     "norm_backward": _gpu_batch_norm._backward,
 }
+
+
+def use_gpu_steps(monkeypatch):
+    """Let the passes use the norms of GPUs, also on a CPU, and keep nothing that GPUs do not keep."""
+    for module in (recomputed, _recomputed_branch):
+        monkeypatch.setattr(module, "norm_step", lambda h, norm, offset, *, gelu: GPUNorm(h, norm, offset, gelu=gelu))
+        monkeypatch.setattr(module, "keeps_hidden", lambda _: False)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def test_equals_torch_in_float64(gelu, rows, channels):
     step = NodeNorm.of(h, norm, gelu=gelu)
     step.update(norm, rows, torch.zeros(channels))
     torch.testing.assert_close(step.apply(h).double(), want.detach(), rtol=1e-5, atol=2e-6)
-    weight, bias = step.backward_(grad, h)
+    weight, bias, _ = step.backward_(grad, h)
     scale = wide.grad.abs().max() + 1
     torch.testing.assert_close(grad.double(), wide.grad, rtol=1e-4, atol=float(1e-5 * scale))
     torch.testing.assert_close(weight.double(), exact.weight.grad, rtol=1e-4, atol=1e-4)
@@ -41,6 +41,58 @@ def test_equals_torch_in_float64(gelu, rows, channels):
     torch.testing.assert_close(norm.running_mean.double(), exact.running_mean, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(norm.running_var.double(), exact.running_var, rtol=1e-5, atol=1e-6)
     assert norm.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize("low_grad", [False, True])
+@pytest.mark.parametrize(("rows", "channels"), [(5, 16), (17, 48), (1000, 192), (9, 8), (500, 40), (2001, 24)])
+def test_bfloat16_equals_float64_but_for_its_rounding(gelu, low_grad, rows, channels):
+    norm, exact = batch_norm(channels)
+    h = (3 * torch.randn(rows, channels) + torch.randn(channels)).bfloat16()
+    grad = torch.randn(rows, channels).to(torch.bfloat16 if low_grad else torch.float32)
+    wide, given = h.double().requires_grad_(), grad.clone()
+    want = functional.gelu(exact(wide)) if gelu else exact(wide)
+    want.backward(grad.double())
+    step = NodeNorm.of(h, norm, gelu=gelu)
+    torch.testing.assert_close(step.mean.double(), wide.mean(0).detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(step.variance.double(), wide.var(0, correction=0).detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(step.apply(h).double(), want.detach(), rtol=2**-8, atol=2e-6)
+    found, (weight, bias, offset) = step.backward(grad, h)
+    assert found.dtype == torch.bfloat16 and torch.equal(grad, given) and not offset.any()
+    scale = float(wide.grad.abs().max()) + 1
+    torch.testing.assert_close(found.double(), wide.grad, rtol=2**-7, atol=2**-7 * scale)
+    torch.testing.assert_close(weight.double(), exact.weight.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(bias.double(), exact.bias.grad, rtol=1e-4, atol=1e-4)
+    if low_grad:
+        step.backward_(grad, h)
+        assert torch.equal(grad, found)
+
+
+@pytest.mark.parametrize("channels", [16, 24])
+@pytest.mark.parametrize(
+    ("h_type", "residual_type"),
+    [(torch.float32, torch.float32), (torch.bfloat16, torch.float32), (torch.bfloat16, torch.bfloat16)],
+)
+def test_a_residual_is_added_before_the_result_is_rounded(channels, h_type, residual_type):
+    h, residual = torch.randn(50, channels).to(h_type), torch.randn(50, channels).to(residual_type)
+    step = NodeNorm.of(h, nn.BatchNorm1d(channels), gelu=False)
+    want = residual.double() + h.double() * step.scale.double() + step.shift.double()
+    out = step.apply(h, residual=residual)
+    assert out.dtype == residual_type
+    rounding = 2**-8 if residual_type is torch.bfloat16 else 1e-5
+    torch.testing.assert_close(out.double(), want, rtol=rounding, atol=1e-6)
+    assert torch.equal(step.apply(h, torch.empty_like(out), residual), out)
+    wrong = torch.bfloat16 if h_type is torch.float32 else torch.float64
+    with pytest.raises(ValueError, match=r"residual must be|out must be"):
+        step.apply(h, residual=residual.to(wrong))
+
+
+def test_every_bfloat16_is_read_and_rounded_as_torch_does():
+    h = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16).view(-1, 16)
+    step = NodeNorm.of(torch.randn(9, 16).bfloat16(), nn.BatchNorm1d(16), gelu=False)
+    step.scale.copy_(torch.linspace(-2, 2, 16).bfloat16())  # products of two of them are exact in float32
+    step.shift.fill_(0)
+    torch.testing.assert_close(step.apply(h), (h.float() * step.scale + 0).bfloat16(), rtol=0, atol=0, equal_nan=True)
 
 
 def test_gelu_over_its_whole_range():
@@ -71,6 +123,8 @@ def test_what_the_kernels_do_not_take():
     x = torch.randn(5, 16)
     assert has_node_norm(x, 64)
     assert not has_node_norm(x, 28)
+    assert has_node_norm(x.bfloat16(), 64)
+    assert not has_node_norm(x.half(), 64)
     assert not has_node_norm(x.double(), 64)
     assert not has_node_norm(x[:1], 64)
     assert not has_node_norm(x.t(), 64)

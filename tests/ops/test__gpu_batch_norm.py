@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -5,7 +7,7 @@ from torch.nn import functional
 
 from tests.fake_gpu import Issued, fake_gpu, on_gpu
 from tests.ops.common import same
-from tests.ops.gpu_norm import DEVICE, interpreted
+from tests.ops.gpu_norm import DEVICE, interpreted, use_gpu_steps
 from vig_pyg.layers import FFN, LinearNorm, multi_head_mlp
 from vig_pyg.ops import (
     RecomputedLinearNorm,
@@ -14,7 +16,6 @@ from vig_pyg.ops import (
     _gpu_batch_norm,
     batch_norm_gelu,
     mlp,
-    recomputed,
     tiled,
 )
 from vig_pyg.ops._gpu_batch_norm import GPUNorm, has_gpu_norm
@@ -23,7 +24,8 @@ from vig_pyg.ops._gpu_batch_norm import GPUNorm, has_gpu_norm
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
     """The passes of GPUs, also on a CPU."""
-    monkeypatch.setattr(recomputed, "_norm_step", lambda h, norm, offset, *, gelu: GPUNorm(h, norm, offset, gelu=gelu))
+    use_gpu_steps(monkeypatch)
+    monkeypatch.setattr(sys.modules["vig_pyg.ops.mlp"], "_is_one_branch", lambda *_: False)
     monkeypatch.setattr(tiled, "ROWS_A_CHANNEL", 10**9)
     with interpreted():
         yield

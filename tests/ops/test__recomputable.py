@@ -42,8 +42,12 @@ def test_other_steps_are_left_to_torch():
     norm, x = nn.BatchNorm1d(32), torch.randn(9, 16)
     with torch.no_grad():
         assert not can_recompute(x, norm, [norm])
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.float16):
         assert not can_recompute(x, norm, [norm])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert can_recompute(x, norm, [norm]) and can_recompute(x.bfloat16(), norm, [norm])
+    assert can_recompute(x.bfloat16(), norm, [norm])
+    assert not can_recompute(x.bfloat16(), nn.BatchNorm1d(32).bfloat16(), [])
     assert not can_recompute(x.double(), norm, [norm])
     assert not can_recompute(x, nn.SyncBatchNorm(32), [])
     answers = []

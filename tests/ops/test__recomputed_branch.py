@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.ops.gpu_norm import DEVICE, interpreted
+from tests.ops.gpu_norm import DEVICE, interpreted, use_gpu_steps
 from vig_pyg.layers import FFN, LinearNorm, multi_head_mlp
 from vig_pyg.ops import mlp
 from vig_pyg.ops._recomputed_branch import RecomputedBranch
@@ -25,6 +25,7 @@ def branches(monkeypatch):
         return last.training and x.dtype is not torch.float64
 
     monkeypatch.setattr(MODULE, "_is_one_branch", is_one_branch)
+    use_gpu_steps(monkeypatch)
     with interpreted():
         yield taken
 

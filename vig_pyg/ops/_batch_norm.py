@@ -29,7 +29,7 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def has_node_norm(x: Tensor, channels: int) -> bool:
-    """True if the kernels support these nodes: several rows on a CPU in float32 or bfloat16, with a multiple of 8 channels.
+    """True if the kernels support these nodes: several rows in float32 or bfloat16 on a CPU, 8, 16, 24 ... channels.
 
     Args:
         x: Nodes `(N, C)`.

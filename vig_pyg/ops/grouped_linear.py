@@ -16,8 +16,8 @@ from vig_pyg.ops._products import map_rows, sum_of_products, takes_one_dnn
 #: Rows per output channel above which one product over all heads is faster on a GPU. On an H200, separate products of
 #: four heads of 160 channels over 401,408 rows take 1.2 ms, because they occupy few multiprocessors.
 _MANY_ROWS = 128
-#: Channels of a head from which oneDNN's product on a CPU is faster in float32, although the heads are copied for it: on
-#: an AMD EPYC, 200 channels and 3,136 rows take 1.7 ms instead of 2.5 ms, but 80 channels are slower.
+#: Channels of a head from which oneDNN's product on a CPU is faster in float32, although the heads are copied for it:
+#: on an AMD EPYC, 200 channels and 3,136 rows take 1.7 ms instead of 2.5 ms, but 80 channels are slower.
 _WIDE_HEADS = 128
 
 
@@ -74,7 +74,9 @@ def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tenso
     if x.device.type == "cpu" and x.size(0):
         row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
         if takes_one_dnn(x, weight) and (bias is None or not (bias.requires_grad and torch.is_grad_enabled())):
-            out = _one_dnn_convolution()(row, weight[..., None, None], bias, [0, 0], [1, 1], [1, 1], heads, "none", [], "")
+            out = _one_dnn_convolution()(
+                row, weight[..., None, None], bias, [0, 0], [1, 1], [1, 1], heads, "none", [], ""
+            )
         else:
             out = F.conv2d(row, weight[..., None, None], bias, groups=heads)
         return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
@@ -145,7 +147,7 @@ def _weight_gradient_of_many(grad: Tensor, x: Tensor, heads: int) -> Tensor:
 
 @cache
 def _one_dnn_convolution() -> Callable[..., Tensor]:
-    """Return oneDNN's convolution. torch selects it itself, but with one thread a slower one for kernels of one cell."""
+    """Return oneDNN's convolution; torch selects it itself, but with one thread another, slower one."""
     found: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise.default
     return found
 

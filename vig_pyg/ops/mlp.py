@@ -1,8 +1,8 @@
 """Linear layers with batch norm and GELU; the implementation depends on the device and the mode.
 
 In training the intermediate activations are recomputed in the backward pass instead of stored: on a CPU by native
-kernels (in tiles if there are many nodes in float32), and on a GPU by Triton kernels. The layers themselves are called in
-evaluation mode, under compilation, and if a layer has a hook or was replaced.
+kernels (in tiles if there are many nodes in float32), and on a GPU by Triton kernels. The layers themselves are called
+in evaluation mode, under compilation, and if a layer has a hook or was replaced.
 """
 
 from __future__ import annotations
