@@ -48,11 +48,13 @@ def multi_head_linear(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int
     if needs_graph and bias is not None and not torch._C._are_functorch_transforms_active():
         out: Tensor = GroupedLinear.apply(x, weight, bias, heads)
         return out
+    if x.device.type == "cpu" and x.size(0):  # as compiled code, which calls torch's operator, too
+        return _convolved(x, weight, bias, heads)
     return grouped(x, weight, bias, heads)
 
 
 def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tensor:
-    """Apply a separate linear layer to each head, as `multi_head_linear` does, without a custom gradient.
+    """Apply a separate linear layer to each head in an autograd function, as `multi_head_linear` does.
 
     On a CPU, a grouped convolution over a single row is fastest, because it does not copy heads. Elsewhere, one batched
     product reads and writes the heads in place, as adjacent parts of each row.
@@ -72,14 +74,8 @@ def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tenso
     if heads == 1:
         return map_rows(x, weight, bias)
     if x.device.type == "cpu" and x.size(0):
-        row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
-        if takes_one_dnn(x, weight) and (bias is None or not (bias.requires_grad and torch.is_grad_enabled())):
-            out = _one_dnn_convolution()(
-                row, weight[..., None, None], bias, [0, 0], [1, 1], [1, 1], heads, "none", [], ""
-            )
-        else:
-            out = F.conv2d(row, weight[..., None, None], bias, groups=heads)
-        return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
+        frozen = bias is None or not (bias.requires_grad and torch.is_grad_enabled())
+        return _convolved(x, weight, bias, heads, one_dnn=frozen and takes_one_dnn(x, weight))
     weights = weight.view(heads, -1, weight.size(1)).transpose(1, 2)  # (H, in / H, out / H)
     out = _products(_heads(x, heads), weights)
     return out if bias is None else out + bias
@@ -143,6 +139,17 @@ def _weight_gradient_of_many(grad: Tensor, x: Tensor, heads: int) -> Tensor:
     """
     pairs = (grad.t() @ x).view(heads, grad.size(1) // heads, heads, x.size(1) // heads)  # (H, out / H, H, in / H)
     return pairs.diagonal(dim1=0, dim2=2).permute(2, 0, 1).flatten(0, 1)  # (out / H, in / H, H) -> (out, in / H)
+
+
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, heads: int, *, one_dnn: bool = False) -> Tensor:
+    """Apply a separate linear layer to each head as a grouped convolution over a single row."""
+    row = x[None, None].permute(0, 3, 1, 2)  # (N, in) -> (1, in, 1, N), channels last
+    kernel = weight[..., None, None]
+    if one_dnn:
+        out = _one_dnn_convolution()(row, kernel, bias, [0, 0], [1, 1], [1, 1], heads, "none", [], "")
+    else:
+        out = F.conv2d(row, kernel, bias, groups=heads)
+    return out[0, :, 0].t()  # (1, out, 1, N) -> (N, out)
 
 
 @cache
