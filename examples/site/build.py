@@ -14,6 +14,15 @@ from urllib.parse import unquote, urlsplit
 from sphinx.cmd.build import build_main
 
 HERE = Path(__file__).parent
+#: The page of the folder itself, which web servers and people open first.
+ENTRY = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>vig_pyg</title>
+<meta http-equiv="refresh" content="0; url=site/index.html">
+<p><a href="site/index.html">vig_pyg</a></p>
+</html>
+"""
 
 
 class Page(HTMLParser):
@@ -54,11 +63,13 @@ def dead_links(folder: Path) -> list[str]:
 def build(out: Path) -> int:
     """Build the site into `out`, and return the exit status."""
     status = build_main(["-W", "--keep-going", "-q", "-j", "auto", "-c", str(HERE), str(HERE.parent), str(out)])
+    if not status:
+        (out / "index.html").write_text(ENTRY, encoding="utf-8")
     dead = dead_links(out) if not status else []
     for link in dead:
         print(f"A link leads nowhere: {link}", file=sys.stderr)
     if not status and not dead:
-        print(f"The site is in {out}; open {out / 'site' / 'index.html'} in a browser.")
+        print(f"The site is in {out}; open {out / 'index.html'} in a browser.")
     return status or bool(dead)
 
 

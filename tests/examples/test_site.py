@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -28,13 +29,15 @@ def site(tmp_path_factory):
         [sys.executable, str(SITE / "build.py"), "--out", str(out)], env=env, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert f"open {out / 'index.html'} in a browser" in done.stdout
     return out
 
 
 @pytest.fixture
-def dead_links(monkeypatch):
+def build(monkeypatch):
+    """The module that builds the site."""
     monkeypatch.syspath_prepend(str(SITE))
-    yield importlib.import_module("build").dead_links
+    yield importlib.import_module("build")
     sys.modules.pop("build")
 
 
@@ -44,12 +47,55 @@ def test_it_builds_without_a_warning_and_equations_are_drawn(site):
     assert not re.search(r"https?://[^\"]*\.(js|css)", page)  # nothing is loaded from elsewhere
 
 
-def test_dead_links_are_found(dead_links, tmp_path):
+def test_dead_links_are_found(build, tmp_path):
     (tmp_path / "a.html").write_text(
         '<h1 id="one"></h1><a href="#one"></a><a href="#two"></a><a href="b.html"></a><img src="c.png">'
         '<a href="https://pyg.org"></a><a href="a.html#three"></a>'
     )
-    assert dead_links(tmp_path) == ["a.html: #two", "a.html: a.html#three", "a.html: b.html", "a.html: c.png"]
+    assert build.dead_links(tmp_path) == ["a.html: #two", "a.html: a.html#three", "a.html: b.html", "a.html: c.png"]
+
+
+def test_every_page_is_reachable_from_the_folder(site, build):
+    """From `index.html`, over links alone; generated lists and the search are no pages to read."""
+    found, left = set(), [(site / "index.html").resolve()]
+    while left:
+        path = left.pop()
+        if path in found or path.suffix != ".html":
+            continue
+        found.add(path)
+        links = {urlsplit(link) for link in build.Page(path.read_text()).links}
+        left += [(path.parent / unquote(link.path)).resolve() for link in links if link.path and not link.netloc]
+    pages = {path.resolve() for path in site.rglob("*.html")}
+    assert {path.name for path in pages - found} <= {"genindex.html", "py-modindex.html", "search.html"}
+    assert (site / "site" / "index.html").resolve() in found and len(found) > 40
+
+
+def test_the_start_page_begins_with_a_picture_two_commands_and_links(site):
+    page = (site / "site" / "index.html").read_text()
+    body = page[page.index('<article role="main"') : page.index("All pages")]
+    assert (site / "_images" / "photo.png").is_file()
+    body = re.sub(r"</?span[^>]*>", "", body)  # the colors of code
+    words = ["<h1>vig_pyg", "_images/photo.png", "uv run vig-pyg train", "uv run pytest", "guides/training.html"]
+    places = [body.index(word) for word in (*words, "notebooks/README.html", "api/models.html")]
+    assert places == sorted(places)
+    readme = (ROOT / "README.md").read_text()
+    start = (SITE / "index.md").read_text()
+    commands = re.findall(r"^(uv run [^#\n]*[^#\s])", start, flags=re.MULTILINE)
+    assert len(commands) == 2 and all(f"\n{command} " in readme for command in commands)
+    exec(re.search(r"```py\n(.*?)```", start, flags=re.DOTALL)[1], {})
+
+
+def test_every_table_of_an_ablation_has_its_own_title():
+    index = (SITE / "index.md").read_text()
+    titles = re.findall(r"^(.+) <\.\./results/(\w+)/results>$", index, flags=re.MULTILINE)
+    assert {folder for _, folder in titles} == {path.parent.name for path in ROOT.glob("examples/results/*/results.md")}
+    assert len({title for title, _ in titles}) == len(titles)
+
+
+def test_the_guide_names_the_page_that_is_built(build):
+    guide = (ROOT / "examples" / "guides" / "contributing.md").read_text()
+    (out,) = re.findall(r"examples/site/build\.py --out (\S+)", guide)
+    assert f"open `{out}/index.html`" in guide
 
 
 def test_every_public_module_has_its_page():
@@ -71,7 +117,14 @@ def test_no_page_has_errors_or_is_wider_than_a_narrow_screen(site, browser):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     )
-    for page in ("site/index", "site/api/conv", "guides/speed", "guides/weights", "notebooks/2_message_passing"):
+    for page in (
+        "index",
+        "site/index",
+        "site/api/conv",
+        "guides/speed",
+        "guides/weights",
+        "notebooks/2_message_passing",
+    ):
         browser.get_log("browser")
         browser.get((site / f"{page}.html").as_uri())
         assert browser.get_log("browser") == []
