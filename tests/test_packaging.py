@@ -29,6 +29,15 @@ assert has_native_kernels() and not importlib.util.find_spec("torch_cluster")
 assert vig_pyg.vig_micro().eval()([torch.rand(3, 64, 96), torch.rand(3, 32, 64)]).shape == (2, 1000)
 """
 
+#: Files of a folder that was used, which no archive needs.
+LEFT_BEHIND = {
+    "runs/digits/README.md",
+    "examples/runs/mine/README.md",
+    "examples/notebooks/.ipynb_checkpoints/1_image_to_graph.ipynb",
+    "tests/__pycache__/common.cpython-311.pyc",
+    "vig_pyg/ops/_cpu.cpython-311-x86_64-linux-gnu.so",
+    "photo.onnx",
+}
 
 #: In a process of its own, because importing setuptools replaces distutils.
 SETUP = """
@@ -103,6 +112,61 @@ def run(command, cwd, **changed):
     done = subprocess.run(command, cwd=cwd, env={**kept, **changed}, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done
+
+
+@pytest.fixture(scope="module")
+def source_archive(tmp_path_factory):
+    """The source archive of a copy of this folder that was used: with what runs, Python and Jupyter leave behind."""
+    folder = tmp_path_factory.mktemp("archive")
+    copy = folder / "copy"
+    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
+    for name in LEFT_BEHIND:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes(b"left behind")
+    build = "from setuptools import build_meta; import sys; build_meta.build_sdist(sys.argv[1])"
+    run([sys.executable, "-c", build, str(folder)], copy)
+    (path,) = folder.glob("*.tar.gz")
+    return path
+
+
+def names_in(archive):
+    with tarfile.open(archive) as file:
+        return {entry.name.partition("/")[2] for entry in file if entry.isfile()}
+
+
+def test_the_source_archive_holds_what_a_reader_needs(source_archive):
+    names = names_in(source_archive)
+    assert {
+        "LICENSE",
+        "README.md",
+        "pyproject.toml",
+        "MANIFEST.in",
+        "vig_pyg/py.typed",
+        "vig_pyg/explain/page.html",
+    } <= names
+    kinds = ["tests/**/*.py", "vig_pyg/**/*.py", "vig_pyg/ops/*.[ch]", "examples/*.py", "examples/benchmarks/*.py",
+             "examples/guides/*.md", "examples/notebooks/*.ipynb", "examples/site/**/*.*",
+             "examples/**/README.md"]  # fmt: skip
+    for kind in kinds:
+        wanted = {str(path.relative_to(ROOT)) for path in ROOT.glob(kind) if "__pycache__" not in path.parts}
+        assert wanted and wanted <= names, (kind, wanted - names)
+
+
+def test_the_source_archive_is_small(source_archive):
+    assert source_archive.stat().st_size < 3_000_000
+    names = names_in(source_archive)
+    assert not names & LEFT_BEHIND
+    heavy = {".png", ".jpg", ".npz", ".csv", ".so", ".pyc"}
+    assert {name for name in names if Path(name).suffix in heavy} == {"examples/images/photo.png"}
+    assert not [name for name in names if name.startswith("examples/benchmarks/results/") and name.endswith(".json")]
+    assert not [name for name in names if name.startswith((".", "runs", "build"))]
+
+
+def test_links_of_the_first_page_lead_into_the_source_archive(source_archive):
+    names = names_in(source_archive)
+    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / "README.md").read_text())
+    inside = {link.partition("#")[0] for link in links if not link.startswith("https://")} - {""}
+    assert len(inside) > 10 and inside <= names, inside - names
 
 
 @pytest.fixture(scope="module")
