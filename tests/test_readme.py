@@ -50,10 +50,13 @@ def test_lists_name_all_that_is_registered():
 
 
 @each_document
-def test_python_examples_run(path, registries):
+def test_python_examples_run(path, registries, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
     scope = {}
     for block in re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL):
         exec(block, scope)
+    assert [p.name for p in tmp_path.iterdir()] == ["runs"]  # git ignores what is written there
     if path.name == "README.md":
         assert scope["logits"].shape == (2, 10)
         assert [m.shape[1] for m in scope["maps"]] == [48, 96, 240, 384]
@@ -81,16 +84,58 @@ def test_the_table_of_weights_is_that_of_the_package():
     assert f"<!-- weights -->\n{weights.as_markdown()}\n<!-- /weights -->" in guide("weights")
 
 
-@each_document
-def test_commands_exist(path):
+def parsed_commands(text):
+    """The parsed arguments of all commands of a document."""
     from vig_pyg.cli import make_parser
 
-    lines = path.read_text().replace("\\\n", " ")
+    lines = text.replace("\\\n", " ")
     for line in re.findall(r"^(?:uv run|torchrun .*--no-python) vig-pyg ([^#\n]*[^#\n\s])", lines, flags=re.MULTILINE):
         args = make_parser().parse_args(shlex.split(line))
         assert callable(args.run)
+        yield line, args
         if hasattr(args, "make_parser"):  # flags that are made when the command runs
-            args.make_parser().parse_flags(args.argv)
+            yield line, args.make_parser().parse_flags(args.argv)
+
+
+#: The file or folder that a call or an option writes, in a block or within a sentence; words in capitals stand for any.
+WRITTEN = re.compile(
+    r"""(?:savefig|save_pretrained|to_onnx|save_html|write_\w+|\bsave)\([^"'\n]*["']([^"'\n]+)["']"""
+    r"""|--(?:out|json|csv|failures)[ =]"?(?![A-Z]+\b)([\w$./-]+)"""
+)
+
+
+def written(text):
+    return [call or option for call, option in WRITTEN.findall(text)]
+
+
+@each_document
+def test_commands_exist_and_write_under_runs(path):
+    """What a reader tries in a clone leaves no files that git would see."""
+    text = path.read_text()
+    for line, args in parsed_commands(text):
+        for name in ("out", "json", "csv"):
+            target = getattr(args, name, None)
+            assert not isinstance(target, str | Path) or str(target).startswith("runs/"), line
+    for target in written(text):
+        assert target.startswith(("runs/", "$RUN", "/")), target
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        ('figure.savefig("a.png")', ["a.png"]),
+        ("`explain.save_html(image, graphs, 'b.html')`", ["b.html"]),
+        ('to_onnx(model.fuse(), "c.onnx")', ["c.onnx"]),
+        ("python x.py --out d\n vig-pyg y --json=e.json", ["d", "e.json"]),
+        ('model.save_pretrained("f")  # g', ["f"]),
+    ],
+)
+def test_what_is_written_is_found(text, targets):
+    assert written(text) == targets
+
+
+def test_git_ignores_runs():
+    assert "runs/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 @each_document
