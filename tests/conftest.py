@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 # threads that wait spin by default: two processes on the same cores then stand still for minutes
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -21,6 +22,15 @@ for number, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signa
 
 #: Programs of slow tests; they import packages that only the environments of those tests have.
 collect_ignore = ["tools_job.py", "timm/peers.py", "timm/their_tests.py"]
+
+
+@pytest.fixture(autouse=True)
+def fonts_that_nobody_was_warned_of(monkeypatch):
+    """A process warns once of a font that is missing; here each test is a process of its own."""
+    names = sys.modules.get("vig_pyg._fonts.names")
+    if names is not None:
+        monkeypatch.setattr(names, "_warned", set())
+
 
 #: Tests that run with `--device cuda`. Others are about files, commands and training, or start processes of their own.
 ON_ANY_DEVICE = (

@@ -21,8 +21,9 @@ SCRIPTS = [
     ("แมว", "Noto Sans Thai", False),
     ("ဒဂ", "Noto Sans Myanmar", True),
     ("ឆ្មា", "Noto Sans Khmer", True),
-    ("кошка", "Noto Sans Cyrillic", False),
-    ("🐱", "Noto Emoji", False),
+    ("кошка", "Noto Sans", False),  # there is no Noto Sans Cyrillic
+    ("བྱི་ལ"[:2], "Noto Serif Tibetan", True),
+    ("🐱🦆🧀🇺🇳🟥", "Noto Emoji", False),
 ]
 
 
@@ -32,11 +33,25 @@ def test_the_font_of_a_script(name, font, laid_out):
     assert any(map(needs_layout, name)) == laid_out
 
 
-def test_every_character_has_a_font():
+@pytest.mark.parametrize("char", "\ufdfd☃→€①Ⅳ𝄞♞🂡🀄🅰🜀🡐㍿⠿𐀀\ue000\U000fffff\u0378")
+def test_no_font_is_guessed(char):
+    """Symbols outside of the blocks of emoji, old scripts, and codes without a character."""
+    assert font_for(char) == ""
+
+
+def test_fonts_have_names_that_exist():
+    """The name of a font has the name of a script, and a script has one font."""
     rng = random.Random(0)
+    found = {}
     for _ in range(3000):
-        char = chr(rng.randrange(sys.maxunicode + 1))
-        assert font_for(char).startswith("Noto ")
+        char = chr(rng.randrange(sys.maxunicode + 1)) if rng.random() < 0.5 else chr(rng.randrange(0x80, 0x3100))
+        font, word = font_for(char), unicodedata.name(char, "").partition(" ")[0]
+        assert font == "" or font.startswith("Noto ")
+        if font.startswith("Noto Sans ") and font not in ("Noto Sans CJK", "Noto Sans Math"):
+            assert word == font.split()[2].upper()
+        if unicodedata.category(char).startswith("L"):
+            assert found.setdefault(word, font) == font
+    assert len(set(found.values())) > 20
 
 
 def test_composed_and_without_shapeless_characters():
@@ -91,3 +106,35 @@ def test_a_missing_layout_has_its_own_remedy(caplog):
 def test_nothing_is_said_if_all_names_are_shown(caplog):
     warn_numbered(["a"], ["a"], set("猫"), set("ق"), remedy="")
     assert not caplog.records
+
+
+def warned(caplog, names, missing=frozenset(), disordered=frozenset()):
+    """What is logged of these names; characters are missing, or need a layout."""
+    caplog.clear()
+    unreadable = set(missing) | set(disordered)
+    shown = numbered(names, unreadable, word="class", limit=40)
+    warn_numbered(names, shown, set(missing), set(disordered), remedy="install the layout")
+    return caplog.text
+
+
+def test_each_font_is_mentioned_once_in_a_process(caplog):
+    assert "Noto Sans CJK (for 猫)" in warned(caplog, ["cat", "猫"], "猫")
+    assert not warned(caplog, ["cat", "猫"], "猫")
+    assert not warned(caplog, ["犬"], "犬")  # another character of the same font
+    assert "Noto Sans Thai" in warned(caplog, ["猫", "แ"], "猫แ")
+    assert not warned(caplog, ["แ", "猫"], "猫แ")
+    assert "install the layout" in warned(caplog, ["قطة"], disordered="قطة")
+    assert not warned(caplog, ["حصان"], disordered="حصان")
+
+
+def test_a_new_process_or_test_is_warned_again(caplog):
+    assert warned(caplog, ["猫"], "猫")
+
+
+def test_a_character_without_a_known_font_is_named(caplog):
+    text = warned(caplog, ["\ufdfd", "①"], "\ufdfd①")
+    assert "U+FDFD ARABIC LIGATURE BISMILLAH AR-RAHMAN AR-RAHEEM" in text and "U+2460 CIRCLED DIGIT ONE" in text
+    assert "Noto" not in text and "install " not in text
+    assert not warned(caplog, ["\ufdfd"], "\ufdfd")
+    both = warned(caplog, ["⠿ 猫"], "⠿猫")
+    assert "install Noto Sans CJK (for 猫)" in both and "has ⠿ (U+283F BRAILLE PATTERN DOTS-123456)" in both
