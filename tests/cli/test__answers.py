@@ -7,6 +7,7 @@ from PIL import Image
 
 from vig_pyg._palette import class_colors
 from vig_pyg.cli._answers import of_detector, of_segmenter
+from vig_pyg.image_io import drawing_scale
 from vig_pyg.segmentation.draw import class_colors as mask_colors
 
 
@@ -23,13 +24,15 @@ def test_objects_lie_where_the_image_lies(size, resized, shape):
             return {"boxes": box, "labels": torch.tensor([2]), "scores": torch.tensor([0.875])}
 
     lines, drawn = of_detector(Detector(), image, shape)
-    assert lines == ["<dog>: 1 (highest score 0.88)"] and drawn.shape == (3, *shape)
-    scale = resized[0] / size[0]
+    more = drawing_scale(*shape)  # small drawings have more pixels than the page's image, so that names are readable
+    assert lines == ["<dog>: 1 (highest score 0.88)"] and drawn.shape == (3, more * shape[0], more * shape[1])
+    assert min(drawn.shape[1:]) >= 384
+    scale, resized = more * resized[0] / size[0], (more * resized[0], more * resized[1])
     row, column = round(20 * scale), round(30 * scale)
     color = torch.tensor(class_colors(2)[1]) / 255
-    near = drawn[:, row, column - 1 : column + 2].amax(1)
+    near = drawn[:, row, column - more : column + more + 1].amax(1)
     assert (near / near.max() - color / color.max()).abs().max() < 0.15
-    assert drawn[:, resized[0] :].abs().max() < 1e-6 if shape[0] > resized[0] else True
+    assert drawn[:, resized[0] :].abs().max() < 1e-6 if drawn.size(1) > resized[0] else True
 
 
 def test_shares_and_colors_of_pixels():

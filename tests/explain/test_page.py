@@ -198,6 +198,13 @@ class TestOutput:
             pixels = np.asarray(Image.open(BytesIO(b64decode(png)))) / 255
             assert np.abs(pixels - expected.permute(1, 2, 0).numpy()).max() <= 0.5 / 255 + 1e-6
 
+    @pytest.mark.parametrize("scale", [2, 3, 12])
+    def test_a_drawing_may_have_more_pixels(self, tmp_path, scale):
+        drawn = torch.rand(3, 32 * scale, 32 * scale)
+        save_html(*image_and_graphs("vig_micro"), tmp_path / "a.html", output=drawn)
+        _, second = re.findall(r'src="data:image/png;base64,([^"]*)"', (tmp_path / "a.html").read_text())
+        assert Image.open(BytesIO(b64decode(second))).size == (32 * scale, 32 * scale)
+
     def test_a_page_without_an_answer_has_no_section(self, tmp_path):
         save_html(*image_and_graphs("vig_micro"), tmp_path / "a.html")
         page = (tmp_path / "a.html").read_text()
@@ -209,7 +216,9 @@ class TestOutput:
         page = (tmp_path / "a.html").read_text()
         assert page.count("<script") == 2 and "<img src=x" not in page
 
-    @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 31, 32), (3, 32), (3, 32, 32, 1)])
+    @pytest.mark.parametrize(
+        "shape", [(1, 32, 32), (3, 31, 32), (3, 32), (3, 32, 32, 1), (3, 64, 32), (3, 65, 65), (3, 0, 0)]
+    )
     def test_another_shape_is_refused(self, tmp_path, shape):
         with pytest.raises(ValueError, match="Expected an output"):
             save_html(*image_and_graphs("vig_micro"), tmp_path / "a.html", output=torch.zeros(shape))

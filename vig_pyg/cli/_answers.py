@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from vig_pyg.preprocess import DecodedImage
 
-#: Lines of text and, except for classifiers, a drawing in the pixels of the page.
+#: Lines of text and, except for classifiers, a drawing in the pixels of the page's image, or a multiple of them.
 Answer = tuple[list[str], "Tensor | None"]
 #: Lines of an answer.
 _LINES = 8
@@ -30,7 +30,7 @@ def of_classifier(classifier: Any, image: DecodedImage) -> Answer:
 
 
 def of_detector(detector: Any, image: DecodedImage, shape: tuple[int, ...]) -> Answer:
-    """Return the number of objects of each class, and the image with the objects.
+    """Return the number of objects of each class, and the image with them; a small one is enlarged for the names.
 
     Args:
         detector: The model, as loaded.
@@ -39,6 +39,7 @@ def of_detector(detector: Any, image: DecodedImage, shape: tuple[int, ...]) -> A
     """
     from vig_pyg.detection.draw import draw
     from vig_pyg.detection.pixels import as_pixels
+    from vig_pyg.image_io import drawing_scale
 
     pixels, found = as_pixels(image), detector(image)
     labels = Counter(found["labels"].tolist())
@@ -50,7 +51,7 @@ def of_detector(detector: Any, image: DecodedImage, shape: tuple[int, ...]) -> A
     resized = detector.model.transform([pixels / 255])[0].image_sizes[0]
     found = {key: value.cpu() for key, value in found.items()}
     drawn = draw(pixels, found, detector.class_names, enlarged=True)
-    return lines or ["no object above a score of 0.5"], _fitted(drawn, resized, shape)
+    return lines or ["no object above a score of 0.5"], _fitted(drawn, resized, shape, scale=drawing_scale(*shape))
 
 
 def of_segmenter(segmenter: Any, image: DecodedImage, shape: tuple[int, ...]) -> Answer:
@@ -81,9 +82,10 @@ def _name(name: str) -> str:
     return terminal_text(name, limit=60)
 
 
-def _fitted(drawn: Tensor, size: tuple[int, ...], shape: tuple[int, ...]) -> Tensor:
-    """Resize a drawing `(3, H, W)` of bytes to pixels in [0, 1] of `size`, and pad it to `shape`."""
+def _fitted(drawn: Tensor, size: tuple[int, ...], shape: tuple[int, ...], *, scale: int = 1) -> Tensor:
+    """Resize a drawing `(3, H, W)` of bytes to pixels in [0, 1] of `scale * size`, and pad it to `scale * shape`."""
     from torch.nn.functional import interpolate, pad
 
-    resized = interpolate(drawn[None] / 255, size=tuple(size), mode="bilinear", antialias=True)[0].clamp(0, 1)
-    return pad(resized, (0, shape[1] - resized.shape[2], 0, shape[0] - resized.shape[1]))
+    height, width = (scale * side for side in size)
+    resized = interpolate(drawn[None] / 255, size=(height, width), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    return pad(resized, (0, scale * shape[1] - width, 0, scale * shape[0] - height))

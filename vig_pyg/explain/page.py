@@ -56,8 +56,8 @@ def save_html(
             [0, 1).
         title: Heading of the page; characters that are not printable are escaped.
         summary: Lines about the output of the network, such as the most probable classes.
-        output: A drawing of the output, such as boxes or colored pixels, in the shape of the image and with three
-            channels; a switch shows it in place of the image.
+        output: A drawing of the output, such as boxes or colored pixels, with three channels and with a whole multiple
+            of the height and the width of the image; a switch shows it in place of the image.
 
     Shapes: image `(3, H, W)` or `(1, H, W)`; graphs of one image.
 
@@ -77,8 +77,7 @@ def save_html(
     pixels = pixels_of(image)
     check_place(patch)
     check_graphs(graphs)
-    if output is not None and output.shape != (3, *pixels.shape[1:]):
-        raise ValueError(f"Expected an output (3, H, W) like the image, got {tuple(output.shape)}.")
+    _check_output(output, pixels)
     path = Path(path)
     if path.exists():
         raise FileExistsError(f"{path} exists already and is not overwritten: choose another name.")
@@ -103,6 +102,18 @@ def save_html(
     template = files("vig_pyg.explain").joinpath("page.html").read_text(encoding="utf-8")
     # A single pass, so that placeholders inside an inserted part are not replaced.
     write_file(path, re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template))
+
+
+def _check_output(output: Tensor | None, pixels: Tensor) -> None:
+    if output is None:
+        return
+    height, width = pixels.shape[1:]
+    scale = max(1, output.size(1) // height) if output.dim() == 3 else 1
+    if output.shape != (3, scale * height, scale * width):
+        raise ValueError(
+            f"Expected an output (3, {height}, {width}) like the image, or a whole multiple of height and width, "
+            f"got {tuple(output.shape)}."
+        )
 
 
 def _summary(lines: Sequence[str], output: Tensor | None) -> str:
