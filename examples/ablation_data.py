@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vig_pyg.classification import DigitsData, FolderData, ImageData
-from vig_pyg.classification.data import ImageDataset
+from vig_pyg.classification.dataset import ImageDataset
 
 
 def load_data(settings: dict[str, Any], workers: int) -> ImageData:

@@ -66,7 +66,7 @@ def by_name(pictures, names):
 
 
 def doors_of_training(root, **options):
-    options = {"on_broken": "skip", "num_workers": 0, "augmentation": PLAIN, **options}
+    options = {"on_bad": "drop", "num_workers": 0, "augmentation": PLAIN, **options}
     for cache in (None, 4000):
         data = FolderData(root, cache=cache, **options)
         sources = list(data.train_set.sources), list(data.val_set.sources)

@@ -92,7 +92,7 @@ def heic(made):
 
 def loose(made):
     made.paint(made.train / "loose.png")
-    made.logged.append(r"1 images in .* are outside of the class folders and are not used \(loose.png\)")
+    made.logged.append(r"1 image in .* is outside of the class folders and is not used \(loose.png\)")
 
 
 def link_up(made):
@@ -112,7 +112,7 @@ def link_above(made):
 def link_to_other_class(made):
     (made.train / "cat" / "doggy.png").symlink_to(made.train / "dog" / "0.png")
     made.images[made.train / "cat" / "doggy.png"] = ("cat", False)
-    made.logged.append("1 images are in two classes because of links, such as .*doggy.png, which links to .*dog/0.png")
+    made.logged.append("1 image is in two classes because of links, such as .*doggy.png, which links to .*dog/0.png")
 
 
 def link_to_image(made):
@@ -144,7 +144,7 @@ def similar_class(made):
 def empty_class(made):
     (made.train / "newt").mkdir()
     (made.train / "newt" / ".hidden.png").touch()
-    made.refused.append(r"train needs|needs one folder of images for each class: 1 of \d have none \(newt\)")
+    made.refused.append(r"train needs|needs one folder of images for each class: 1 of \d has none \(newt\)")
 
 
 def accent(made):
@@ -160,7 +160,7 @@ def copies(made):
     source = made.train / "dog" / "1.png"
     (made.val / "dog" / "copy.png").write_bytes(source.read_bytes())
     made.images[made.val / "dog" / "copy.png"] = ("dog", True)
-    made.logged.append(r"1 of \d+ validation images of .* are exact copies of training images")
+    made.logged.append(r"1 of \d+ validation images of .* (is an exact copy|are exact copies) of training images")
 
 
 def absent(made):
@@ -175,13 +175,14 @@ def absent(made):
 def unknown(made):
     made.paint(made.val / "fox" / "a.png")
     made.refused.append(
-        r"\d folders that are not classes in .*: .*fox.*\. Rename or remove them, or add images to .*train"
+        r"\d folders? that (is not a class|are not classes) in .*: .*fox.*\. Rename or remove (it|them), or add images "
+        "to .*train"
     )
 
 
 def misspelled(made):
     made.paint(made.val / "Dog" / "a.png")
-    made.refused.append(r"not classes in .*: Dog.* \(did you mean dog\?\)")
+    made.refused.append(r"(is not a class|are not classes) in .*: Dog.* \(did you mean dog\?\)")
 
 
 def beside(made):
@@ -246,7 +247,7 @@ def check(made, text, split):
         assert re.search(pattern, text), pattern
     more = r"accents encoded differently"
     for line in text.splitlines():
-        if not made.divided and re.search("no validation images of|are exact copies .* doggy|doggy.* of ", line):
+        if not made.divided and re.search("no validation images of|exact cop(y|ies) .* doggy|doggy.* of ", line):
             continue  # by chance of the fifth
         assert not line.startswith("WARNING") or any(re.search(p, line) for p in [*made.logged, more]), line
 
@@ -331,7 +332,7 @@ class TestParts:
     def test_a_class_with_one_image_cannot_be_divided(self, tmp_path):
         for i in range(9):
             paint(tmp_path / ("cat" if i else "dog") / f"{i}.png", i)
-        with pytest.raises(ValueError, match=r"1 of 2 classes have only one image \(dog\), .*: add images"):
+        with pytest.raises(ValueError, match=r"1 of 2 classes has only one image \(dog\), .*: add images"):
             read_folders(tmp_path)
 
     def test_images_without_folders_are_refused(self, tmp_path):
@@ -351,11 +352,51 @@ class TestParts:
         with pytest.raises(FileNotFoundError, match=r"There is no image at .*val/dog/9\.png"):
             list(stopping.val_set[i] for i in range(4))
         with caplog.at_level(logging.WARNING):
-            left = FolderData(tmp_path, image_size=8, on_broken="skip")
+            left = FolderData(tmp_path, image_size=8, on_bad="drop")
         assert (len(left.train_set), len(left.val_set)) == (7, 3)
-        assert re.search(r"Left out: .*cat/0\.png: not an image", caplog.text)
-        assert re.search(r"Left out: .*dog/9\.png: There is no image", caplog.text)
-        for path in (tmp_path / "train" / "cat").iterdir():
+        assert re.search(
+            r"2 of 12 images are left out: .*cat/0\.png: not an image.*dog/9\.png: There is no image", caplog.text
+        )
+        for path in (tmp_path / "val").rglob("*.png"):
+            path.unlink()
             path.write_text("no image")
-        with pytest.raises(ValueError, match="has no readable training image of cat"):
-            FolderData(tmp_path, image_size=8, on_broken="skip")
+        with pytest.raises(ValueError, match=r"no readable validation image: .*cat/0\.png"):
+            FolderData(tmp_path, image_size=8, on_bad="drop")
+
+
+@pytest.mark.parametrize("divided", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_classes_without_images_are_left_out_with_a_warning(tmp_path, caplog, divided, seed):
+    """Folders that are empty, have no image file, or only images that cannot be read."""
+    rng = random.Random(seed)
+    names = [f"class{i}" for i in range(6)]
+    gone = set(rng.sample(names, rng.randint(1, 4)))
+    kinds = {name: rng.choice(["empty", "other", "broken"]) for name in sorted(gone)}
+    for part in ("train", "val") if divided else ("",):
+        for number, name in enumerate(names):
+            for i in range(5):
+                path = tmp_path / part / name / f"{i}.png"
+                paint(path, 10 * number + i)
+                if part != "val" and kinds.get(name) == "broken":
+                    path.write_text("no image")
+                elif part != "val" and name in kinds:
+                    path.rename(path.with_suffix(".txt")) if kinds[name] == "other" else path.unlink()
+    empty = [name for name in names if kinds.get(name) in ("empty", "other")]
+    if empty:
+        with pytest.raises(ValueError, match=rf"{empty[0]}.*or use --on-bad drop"):
+            FolderData(tmp_path, image_size=8)
+    with caplog.at_level(logging.WARNING):
+        data = FolderData(tmp_path, image_size=8, on_bad="drop")
+    left = [name for name in names if name not in gone]
+    assert data.class_names == left
+    for images in (data.train_set, data.val_set):
+        assert {Path(path).parent.name: data.class_names[label] for path, label in
+                zip(images.sources, images.labels, strict=True)} == {name: name for name in left}  # fmt: skip
+    assert all(name in caplog.text for name in gone)
+
+
+def test_folders_without_any_image_are_refused_in_any_case(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=r"2 of 2 have none \(cat, dog\)"):
+        FolderData(tmp_path, on_bad="drop")

@@ -66,7 +66,7 @@ def test_wrong_folders_are_named():
         class_numbers(["cat", "dog", "red"], ["red", "green"])
     with pytest.raises(ValueError, match=r"WordNet IDs \(n01440764, \.\.\.\), but the model has 2 classes"):
         class_numbers(["n01440764"], ["red", "green"])
-    with pytest.raises(ValueError, match="1 of 1 folders are not classes of the model: n00000000"):
+    with pytest.raises(ValueError, match="1 of 1 folders is not a class of the model: n00000000"):
         class_numbers(["n00000000"], IMAGENET)
     with pytest.raises(ValueError, match="Two classes are called 'crane': name the folders by their WordNet IDs"):
         class_numbers(["crane"], ["crane", "tench", "crane"])
@@ -97,10 +97,10 @@ def test_one_stray_folder_is_named_alone(tmp_path):
     for name in ("n01440764", "n02102040", "misc"):
         paint(tmp_path / name / "a.png", "red")
     with pytest.raises(
-        ValueError, match=r"1 of 3 folders are not classes of the model: misc\. The classes of the model"
+        ValueError, match=r"1 of 3 folders is not a class of the model: misc\. The classes of the model"
     ):
         find_labeled(tmp_path, IMAGENET)
-    with pytest.raises(ValueError, match=r"1 of 2 folders are not classes of the model: Red \(did you mean red\?\)"):
+    with pytest.raises(ValueError, match=r"1 of 2 folders is not a class of the model: Red \(did you mean red\?\)"):
         class_numbers(["Red", "green"], ["red", "green"])
 
 
@@ -119,7 +119,7 @@ def test_what_systems_leave_behind_is_no_class(tmp_path, caplog):
         ("a.jfif", 2),
     }
     for reason in (
-        "1 folders of .* have no images: green",
+        "1 folder of .* has no images: green",
         "up is not a class: it links to",
         r"not used \(loose.png\)",
     ):

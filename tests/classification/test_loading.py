@@ -14,7 +14,7 @@ def test_every_value_reaches_the_data(tmp_path):
     assert (data.preprocessing.image_size, data.preprocessing.in_channels, data.preprocessing.crop_pct) == (20, 1, 0.5)
     assert (data.batch_size, data.num_workers, data.cache) == (6, 1, 24)
     (root / "train" / "red" / "0.png").write_bytes(b"")
-    assert len(load(data=str(root), on_broken="skip").train_set) == 15
+    assert len(load(data=str(root), on_bad="drop").train_set) == 15
     text = "path,label,split\nimages/val/red/0.png,1,train\nimages/val/red/1.png,2,train\n"
     (tmp_path / "t.CSV").write_text(text + "images/val/red/2.png,2,val\n")
     assert load(data=str(tmp_path / "t.CSV")).class_names == ["1", "2"]

@@ -72,7 +72,7 @@ OTHERS = {
     "schedule": ["step"],
     "milestones": [(0.5, 0.75)],
     "warmup": ["500 steps", "5%"],
-    "on_broken": ["skip"],
+    "on_bad": ["drop"],
     "keep": ["best"],
     "patience": [3],
     "checkpoint_every": [50],

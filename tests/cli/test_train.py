@@ -41,11 +41,11 @@ def test_mistakes_are_one_clear_line_and_leave_nothing(tmp_path, capsys):
     assert "red/1.png" in fails(capsys, *train, pictures)
     assert not out.exists()
     assert [p.name for p in tmp_path.iterdir()] == ["images"]
-    assert main([str(a) for a in [*train, pictures, "--on-broken", "skip"]]) == 0
+    assert main([str(a) for a in [*train, pictures, "--on-bad", "drop"]]) == 0
     assert re.search(r"^Validation accuracy: [\d.]+ % \(coarse: \d+ validation images, one is [\d.]+ %\)$",
                      capsys.readouterr().out, re.MULTILINE)  # fmt: skip
     before = (out / "model.safetensors").read_bytes()
-    assert "not overwritten" in fails(capsys, *train, pictures, "--on-broken", "skip")
+    assert "not overwritten" in fails(capsys, *train, pictures, "--on-bad", "drop")
     assert (out / "model.safetensors").read_bytes() == before
 
 

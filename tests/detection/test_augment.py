@@ -7,7 +7,8 @@ from torch import Tensor
 from tests.detection.scenes import change, covered, make_coco
 from vig_pyg.detection.augment import augment
 from vig_pyg.detection.config import Augmentation
-from vig_pyg.detection.data import DetectionSet, open_source
+from vig_pyg.detection.data import open_source
+from vig_pyg.detection.dataset import DetectionSet
 
 
 def pictures(path, **options):

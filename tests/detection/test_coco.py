@@ -44,7 +44,7 @@ def test_a_named_folder_is_the_only_place(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"the first is .*0\.png.*pass their folder"):
         read_coco(path)
     (tmp_path / "images" / "3.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 images of .* the first is 3\.png"):
+    with pytest.raises(FileNotFoundError, match=r"^1 image of .* is not in .*: 3\.png"):
         read_coco(path, tmp_path / "images")
 
 

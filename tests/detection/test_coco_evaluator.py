@@ -11,7 +11,8 @@ from pycocotools.cocoeval import COCOeval
 
 from tests.detection.scenes import add_picture, change, make_coco
 from vig_pyg.detection.coco_evaluator import SUMMARY, CocoEvaluator, to_results
-from vig_pyg.detection.data import DetectionSet, open_source
+from vig_pyg.detection.data import open_source
+from vig_pyg.detection.dataset import DetectionSet
 
 
 def detections(source, *, noise, drop=0.0, masks=False, seed=0):

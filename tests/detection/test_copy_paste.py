@@ -6,7 +6,8 @@ import torch
 from tests.detection.scenes import add_picture, covered, make_coco, make_voc
 from vig_pyg.detection.config import Augmentation
 from vig_pyg.detection.copy_paste import paste_objects
-from vig_pyg.detection.data import DetectionSet, open_source
+from vig_pyg.detection.data import open_source
+from vig_pyg.detection.dataset import DetectionSet
 from vig_pyg.engine.seeds import seeded
 
 

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from tests.detection.scenes import add_picture, change, covered, make_coco, make_voc
-from vig_pyg.detection.data import Augmentation, DetectionData, DetectionSet, collate, decode_mask, open_source
+from vig_pyg.detection.config import Augmentation
+from vig_pyg.detection.data import DetectionData, collate, open_source
+from vig_pyg.detection.dataset import DetectionSet, decode_mask
 from vig_pyg.detection.records import Annotation
 
 

@@ -46,7 +46,7 @@ def test_what_is_probably_a_mistake_is_logged(tmp_path, caplog):
     change(train, lambda content: content["categories"].append({"id": 9, "name": "Red"}))
     load_data(plan(train, val))
     assert "classes with nearly equal names, 'red' and 'Red'" in caplog.text
-    assert "1 of 3 images of instances are also training images, such as" in caplog.text
+    assert "1 of 3 images of instances is also a training image, such as" in caplog.text
     caplog.clear()
     load_data(plan(train))
     assert "4 of 4 images" in caplog.text

@@ -7,7 +7,8 @@ import torch
 from tests.detection.scenes import make_coco
 from tests.images import BROKEN, ODD, make_odd, make_various
 from vig_pyg.detection import data
-from vig_pyg.detection.data import DetectionSet, open_source
+from vig_pyg.detection.data import open_source
+from vig_pyg.detection.dataset import DetectionSet
 from vig_pyg.detection.evaluate import evaluate_detector
 from vig_pyg.detection.load import ObjectDetector
 from vig_pyg.detection.pixels import read_pixels

@@ -9,6 +9,7 @@ from tests.mutations import VALUES
 from vig_pyg._io.bounded_yaml import parse_yaml
 from vig_pyg._io.dataclass_schema import check_fields
 from vig_pyg._io.schema import Scalar, number, whole
+from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.config_file import from_values, merge_values, to_values, to_yaml
 
@@ -96,3 +97,12 @@ def test_a_value_is_taken_within_its_bounds_or_refused_by_name(name):
             found = getattr(from_values(TrainConfig, merged), name)
             assert (list(found) if isinstance(found, tuple) else found) == value  # lists become tuples
     assert refused >= 20
+
+
+def test_former_names_in_files_of_older_runs_are_read():
+    made = from_values(ClassificationConfig, merge_values(ClassificationConfig, {}, ("a.yaml", {"on_broken": "skip"})))
+    assert made.on_bad == "drop" and to_values(made)["on_bad"] == "drop" and "on_broken" not in to_values(made)
+    assert merge_values(ClassificationConfig, {}, ("a.yaml", {"on_broken": "stop"})) == {"on_bad": "stop"}
+    for wrong in (3, None, ["skip"], "drip"):
+        with pytest.raises(ValueError, match="on_bad must be one of"):
+            merge_values(ClassificationConfig, {}, ("a.yaml", {"on_broken": wrong}))

@@ -95,7 +95,7 @@ def test_every_odd_mask_is_named_with_its_file(tmp_path, caplog, kind, seed):
     with caplog.at_level(logging.WARNING):
         checked = check_masks(data, on_bad="drop")
     assert len(checked.data.records) == 4 and f"masks/{number}.png" in caplog.text
-    assert "1 of 5 images are left out" in caplog.text
+    assert "1 of 5 images is left out: " in caplog.text
 
 
 def test_masks_without_a_label_are_named_and_left_out(tmp_path, caplog):
@@ -197,4 +197,4 @@ def test_a_truncated_image_is_found_before_the_first_step(tmp_path, caplog, form
     with caplog.at_level(logging.WARNING):
         checked = check_masks(open_source(folder), on_bad="drop")
     assert [record.path.stem for record in checked.data.records] == ["0", "2"]
-    assert "1 of 3 images are left out" in caplog.text and "images/1.png" in caplog.text
+    assert "1 of 3 images is left out: " in caplog.text and "images/1.png" in caplog.text

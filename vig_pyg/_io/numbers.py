@@ -37,6 +37,19 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}"
 
 
+def are(count: int) -> str:
+    """Return the verb for a number of things.
+
+    Args:
+        count: The number.
+
+    Example:
+        >>> are(1), are(2)
+        ('is', 'are')
+    """
+    return "is" if count == 1 else "are"
+
+
 def per_second(rate: float, what: str = "images") -> str:
     """Return a speed; a slow one has a decimal.
 

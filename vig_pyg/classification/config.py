@@ -76,7 +76,7 @@ class ClassificationConfig(TrainConfig):
         std: Standard deviation of the normalization, in the same form.
         cache: Keep all decoded images in memory, with a short side of at most this number of pixels; null disables the
             cache.
-        on_broken: How to handle an image that cannot be read: `stop`, or `skip` it with a warning.
+        on_bad: How to handle an image that cannot be read: `stop`, or `drop` it with a warning.
         model: Name of the network; `vig-pyg models` lists them.
         options: Options of the network by their names, such as `depths` or `heads` (see `PyramidViGConfig`).
         drop_path_rate: Stochastic depth probability of the last block; it increases linearly from 0 in the first block.
@@ -120,7 +120,7 @@ class ClassificationConfig(TrainConfig):
     mean: Annotated[Statistic, check_mean] | None = None
     std: Annotated[Statistic, check_std] | None = None
     cache: Side | None = None
-    on_broken: Literal["stop", "skip"] = "stop"
+    on_bad: Literal["stop", "drop"] = "stop"
     model: Annotated[str, text(100)] = "vig_micro"
     options: Options = field(default_factory=dict)
     drop_path_rate: Share | Literal["published"] = 0.0

@@ -4,110 +4,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch import nn
 
 from vig_pyg._image_values import Statistic
 from vig_pyg._io.output import Content
 from vig_pyg.artifact import write_config
-from vig_pyg.classification._cache import CroppedBefore, as_array, smaller
+from vig_pyg.classification._cache import CroppedBefore, smaller
 from vig_pyg.classification.augment import AugmentedImage
 from vig_pyg.classification.config import Augmentation, ClassificationConfig
+from vig_pyg.classification.dataset import ADVICE, ImageDataset
 from vig_pyg.classification.distillation import check_student, open_teacher
-from vig_pyg.classification.module import IGNORE, Classifier
+from vig_pyg.classification.module import Classifier
 from vig_pyg.classification.plots import draw_confusion
 from vig_pyg.config import ModelConfig, variant_name
 from vig_pyg.config_schema import check_names, check_size, read_preprocessing
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.data import CardText, TrainData
-from vig_pyg.engine.sampler import Item
-from vig_pyg.engine.seeds import seeded
+from vig_pyg.engine.faults import with_all_faults
 from vig_pyg.explain import draw_graph
-from vig_pyg.image_io import StoredImage, UnreadableImageError, read_image
+from vig_pyg.image_io import StoredImage
 from vig_pyg.models import VisionGNN
-from vig_pyg.preprocess import DecodedImage, Preprocessing
+from vig_pyg.preprocess import Preprocessing
 
 _log = logging.getLogger(__name__)
-
-
-class ImageDataset(Dataset[tuple[Tensor, int]]):
-    """A data set of labeled images.
-
-    Args:
-        sources: Files, images that are stored in other files, or images as arrays `(H, W)` or `(H, W, C)`.
-        labels: The class index of each image.
-        transform: Function from an image to a tensor.
-
-    Example:
-        >>> ImageDataset([np.zeros((8, 8), np.uint8)], [3], Preprocessing(image_size=8))[0][1]
-        3
-    """
-
-    def __init__(
-        self,
-        sources: Sequence[str | StoredImage | np.ndarray],
-        labels: Sequence[int],
-        transform: Callable[[Any], Tensor],
-    ) -> None:
-        self.sources = sources
-        self.labels = labels
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, item: Item) -> tuple[Tensor, int]:
-        """Return image and label of an index; a pair (index, seed) sets the seed, and `None` returns padding."""
-        if item is None:
-            return torch.zeros_like(self.transform(self.image(0))), IGNORE
-        if isinstance(item, tuple):
-            with seeded(item[1]):
-                return self[item[0]]
-        return self._made(item, self.transform), self.labels[item]
-
-    def image(self, i: int) -> DecodedImage:
-        """Return the image without the transform.
-
-        Args:
-            i: Index of the image.
-
-        Raises:
-            UnreadableImageError: If the image cannot be read; the message has the file name.
-            FileNotFoundError: If the file does not exist.
-        """
-        return self._made(i, lambda image: image)
-
-    def _made(self, i: int, make: Callable[[Any], Any]) -> Any:
-        """Apply `make` to an image; an error about the image states the name of its file."""
-        source = self.sources[i]
-        if isinstance(source, np.ndarray):
-            # an image in memory is not converted for a model with another number of channels
-            plain = source.dtype == np.uint8 and (source.ndim == 2 or source.shape[2] in (3, 4))
-            return make(Image.fromarray(source) if plain else source)
-        try:
-            return make(read_image(source))
-        except UnreadableImageError as error:
-            reason = str(error).rstrip(".")
-            raise UnreadableImageError(
-                f"{source} cannot be read as an image ({reason}); remove it, or use --on-broken skip."
-            ) from error
-
-    def hold(self, prepare: Callable[[DecodedImage], Any]) -> None:
-        """Read all images now, apply `prepare`, and keep the results as arrays in memory.
-
-        Args:
-            prepare: Function from an image to an image, array or tensor.
-        """
-        with ThreadPoolExecutor() as pool:  # PIL releases the interpreter's lock while it decodes
-            self.sources = list(pool.map(lambda i: as_array(self._made(i, prepare)), range(len(self))))
 
 
 class ImageData(TrainData):
@@ -251,6 +177,14 @@ class ImageData(TrainData):
             images=f"Images have {p.in_channels} channels, {p.image_size} x {p.image_size} pixels, mean {p.mean} and "
             f"standard deviation {p.std}; see `config.json` for all values.",
         )
+
+    def with_all_faults(self, error: str) -> str:
+        sets = [
+            (["" if isinstance(one, np.ndarray) else str(one) for one in images.sources],
+             partial(images.read, make=self.preprocessing.convert))
+            for images in (self.train_set, self.val_set)
+        ]  # fmt: skip
+        return with_all_faults(error, sets, one=ADVICE, several=ADVICE.replace(" it", " them"))
 
     def figures(self, model: nn.Module, counts: Any) -> dict[str, Callable[[], Content]]:
         def graph() -> Content:

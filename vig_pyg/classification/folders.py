@@ -6,7 +6,10 @@ import difflib
 import logging
 import re
 from pathlib import Path
+from typing import Literal
 
+from vig_pyg._io.faults import MOST_NAMED
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.classification.splits import Samples, Split, divided
 from vig_pyg.image_io import IMAGE_EXTENSIONS, folders_in
@@ -20,7 +23,7 @@ TRAIN, VAL, TEST = ("train", "training"), ("val", "valid", "validation"), ("test
 _FILLERS = {"set", "data", "dataset", "images", "imgs", "split"}
 
 
-def read_folders(root: Path) -> Split:
+def read_folders(root: Path, *, empty: Literal["stop", "drop"] = "stop") -> Split:
     """Read the images of a folder with `train/` and `val/`, or with one folder for each class.
 
     `train/` and `val/` each contain one folder of images per class. If there is no `val/`, `validation/` or `valid/`
@@ -28,6 +31,8 @@ def read_folders(root: Path) -> Split:
 
     Args:
         root: The folder.
+        empty: How to handle a class whose training folder has no images: `"stop"` with an error, or `"drop"` the class
+            with its validation images, and log its name.
 
     Raises:
         FileNotFoundError: If the folder does not exist, or only one of `train/` and `val/` exists.
@@ -45,7 +50,7 @@ def read_folders(root: Path) -> Split:
     known = [folder for found in parts.values() for folder in found]
     # a part contains folders; a class can also be called "train"
     if not known or not (len(known) == len(folders) or any(folders_in(part) for part in known)):
-        return _undivided(root)
+        return _undivided(root, empty)
     if not parts["train"]:
         raise FileNotFoundError(
             f"Expected {root / 'train'} with one folder of images for each class; it does not exist, but "
@@ -64,7 +69,7 @@ def read_folders(root: Path) -> Split:
         _log.warning(
             "%s has other folders than %s that are not used: %s.", *map(terminal_text, (root, train.name)), some(others)
         )
-    return _divided(train, val)
+    return _divided(train, val, empty)
 
 
 def part_of(name: str) -> str:
@@ -93,19 +98,20 @@ def _chosen(folders: list[Path], name: str, root: Path) -> Path:
     return exact[0] if exact else folders[0]
 
 
-def _divided(train: Path, val: Path) -> Split:
-    classes = _with_images(train)
+def _divided(train: Path, val: Path, empty: str) -> Split:
+    classes, left_out = _with_images(train, empty)
     class_names = list(classes)
-    held = {name: images for name, images in class_folders(val).items() if images}
+    held = {name: images for name, images in class_folders(val).items() if images and name not in left_out}
     unknown = sorted(set(held) - set(classes))
     if unknown:
         differ = sorted(set(held) ^ set(classes))
         folded = {name.casefold(): name for name in class_names}
         close = [folded.get(unknown[0].casefold()) or next(iter(difflib.get_close_matches(unknown[0], classes, 1)), "")]
+        be = "is not a class" if len(unknown) == 1 else "are not classes"
         raise ValueError(
-            f"{val} has {len(unknown)} folders that are not classes in {train}: {some(unknown)}"
+            f"{val} has {counted(len(unknown), 'folders')} that {be} in {train}: {some(unknown)}"
             + (f" (did you mean {some(close)}?)" if close[0] else "")
-            + f". Rename or remove them, or add images to {train}."
+            + f". Rename or remove {'it' if len(unknown) == 1 else 'them'}, or add images to {train}."
             + (f" Only one of the two has {some(differ)}." if differ != unknown else "")
         )
     if not held:
@@ -113,8 +119,8 @@ def _divided(train: Path, val: Path) -> Split:
     return Split(class_names, _samples(classes, class_names), _samples(held, class_names))
 
 
-def _undivided(root: Path) -> Split:
-    classes = _with_images(root)
+def _undivided(root: Path, empty: str) -> Split:
+    classes, _ = _with_images(root, empty)
     class_names = list(classes)
     if len(classes) == 1:
         inner = [folder.name for folder in folders_in(root) if folders_in(folder)]
@@ -136,13 +142,21 @@ def _samples(classes: dict[str, list[str]], class_names: list[str]) -> Samples:
     return [path for path, _ in pairs], [label for _, label in pairs]
 
 
-def _with_images(folder: Path) -> dict[str, list[str]]:
-    """Return the images of each class, after checking that every class has images."""
+def _with_images(folder: Path, empty: str) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the images of each class, and the names of the classes that are left out because they have none."""
     classes = class_folders(folder)
-    empty = [name for name, images in classes.items() if not images]
-    if empty:
+    none = [name for name, images in classes.items() if not images]
+    if none and (empty == "stop" or len(none) == len(classes)):
+        has, them = ("has", "it") if len(none) == 1 else ("have", "them")
         raise ValueError(
-            f"{folder} needs one folder of images for each class: {len(empty)} of {len(classes)} have none "
-            f"({some(empty)}). Fill or remove them; images end in {', '.join(sorted(IMAGE_EXTENSIONS))}."
+            f"{folder} needs one folder of images for each class: {len(none)} of {len(classes)} {has} none "
+            f"({some(none, most=MOST_NAMED)}). Fill or remove {them}, or use --on-bad drop; images end in "
+            f"{', '.join(sorted(IMAGE_EXTENSIONS))}."
         )
-    return classes
+    if none:
+        _log.warning(
+            "%s has no images of %s (%s), which %s left out.",
+            terminal_text(folder), counted(len(none), "classes"), some(none, most=MOST_NAMED),
+            "is" if len(none) == 1 else "are",
+        )  # fmt: skip
+    return {name: images for name, images in classes.items() if images}, none

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg._requirements import missing_message
 from vig_pyg.image_io import StoredImage, folders_in
@@ -99,7 +100,8 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
             f"The folder {root / empty[0]} has no images: {root} needs one folder of images for each class."
         )
     if empty:
-        _log.warning("%d folders of %s have no images: %s.", len(empty), terminal_text(root), some(empty))
+        _log.warning("%s of %s %s no images: %s.", counted(len(empty), "folders"), terminal_text(root),
+                     "has" if len(empty) == 1 else "have", some(empty))  # fmt: skip
     paths = [Path(path) for images in found.values() for path in images]
     return LabeledImages(paths, [classes[name] for name, images in found.items() for _ in images])
 
@@ -137,8 +139,9 @@ def class_numbers(folders: list[str], class_names: list[str], *, what: str = "fo
         folded = {name.casefold().replace("_", " "): name for name in known}
         meant = folded.get(wrong[0].casefold().replace("_", " "))
         hint = f" (did you mean {some([meant])}?)" if meant else ""
+        be = "is not a class" if len(wrong) == 1 else "are not classes"
         raise ValueError(
-            f"{len(wrong)} of {len(folders)} {what} are not classes of the model: {some(wrong)}{hint}. The classes "
+            f"{len(wrong)} of {len(folders)} {what} {be} of the model: {some(wrong)}{hint}. The classes "
             f"of the model are {some(class_names)}, ..."
         )
     return {name: known[name] for name in folders}

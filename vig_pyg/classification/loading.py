@@ -44,7 +44,7 @@ def load_data(config: ClassificationConfig, *, download: bool = True) -> ImageDa
 
 def _open(config: ClassificationConfig, download: bool) -> ImageData:
     """Open the images, with the usual normalization of their source."""
-    names = ("image_size", "in_channels", "crop_pct", "batch_size", "num_workers", "augmentation", "on_broken", "cache")
+    names = ("image_size", "in_channels", "crop_pct", "batch_size", "num_workers", "augmentation", "on_bad", "cache")
     values = {name: getattr(config, name) for name in names}
     if config.data not in SOURCES and reader_prefix(config.data):
         values |= {name: getattr(config, name) for name in _OF_READERS}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.image_io import StoredImage, UnreadableImageError
 from vig_pyg.image_io._class_folders import some
@@ -68,8 +69,9 @@ def divided(paths: Sequence[Source], labels: list[int], class_names: list[str], 
     counts = Counter(labels)
     single = [class_names[label] for label in sorted(counts) if counts[label] == 1]
     if single:
+        have = "has" if len(single) == 1 else "have"
         raise ValueError(
-            f"{where} is not divided into train and val, and {len(single)} of {len(counts)} classes have only one "
+            f"{where} is not divided into train and val, and {len(single)} of {len(counts)} classes {have} only one "
             f"image ({some(single)}), so it cannot be divided: add images, remove these classes, or divide the data "
             "yourself into train and val."
         )
@@ -78,11 +80,31 @@ def divided(paths: Sequence[Source], labels: list[int], class_names: list[str], 
     size = max(math.ceil(SHARE * len(labels)), len(counts))
     held = set(train_test_split(range(len(labels)), test_size=size, stratify=labels, random_state=0)[1])
     _log.warning(
-        "%s is not divided: a fixed, stratified fifth is used for validation, %d of %d images of %d classes (%s).",
-        terminal_text(where), len(held), len(labels), len(counts), some(class_names),
+        "%s is not divided: a fixed, stratified fifth is used for validation, %d of %d images of %s (%s).",
+        terminal_text(where), len(held), len(labels), counted(len(counts), "classes"), some(class_names),
     )  # fmt: skip
     return Split(class_names, *(chosen(paths, labels, [(i in held) == val for i in range(len(labels))])
                                 for val in (False, True)))  # fmt: skip
+
+
+def without_classes(split: Split, lost: Sequence[int]) -> Split:
+    """Return a division without some classes; the others keep their order.
+
+    Args:
+        split: The division.
+        lost: Indices of the classes.
+
+    Example:
+        >>> without_classes(Split(["cat", "dog"], (["a.png"], [1]), (["b.png", "c.png"], [0, 1])), [0])
+        Split(class_names=['dog'], train=(['a.png'], [0]), val=(['c.png'], [0]))
+    """
+    kept = [i for i in range(len(split.class_names)) if i not in lost]
+    number = {label: i for i, label in enumerate(kept)}
+    parts = []
+    for paths, labels in (split.train, split.val):
+        there, old = chosen(paths, labels, [label in number for label in labels])
+        parts.append((there, [number[label] for label in old]))
+    return Split([split.class_names[i] for i in kept], *parts)
 
 
 def chosen(paths: Sequence[Source], labels: Sequence[int], choice: Sequence[bool]) -> Samples:
@@ -126,10 +148,11 @@ def check_split(split: Split, where: Path | str) -> None:
     copies = find_copies(split.train[0], split.val[0])
     if copies:
         held, trained = map(terminal_text, copies[0])
+        copy = "is an exact copy" if len(copies) == 1 else "are exact copies"
         _log.warning(
-            "%d of %d validation images of %s are exact copies of training images, such as %s of %s: the validation "
+            "%d of %d validation images of %s %s of training images, such as %s of %s: the validation "
             "accuracy will be too high.",
-            len(copies), len(split.val[0]), shown, held, trained,
+            len(copies), len(split.val[0]), shown, copy, held, trained,
         )  # fmt: skip
 
 

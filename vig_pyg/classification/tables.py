@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from vig_pyg._io.faults import first_ten
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.classification.folders import part_of
 from vig_pyg.classification.splits import Split, chosen, divided
@@ -41,7 +43,7 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
 
     Args:
         table: The file, in UTF-8, UTF-16 with a byte-order mark, or the Windows code page 1252.
-        missing: `"stop"` raises an error if an image does not exist; `"skip"` does not check this.
+        missing: `"stop"` raises an error if an image does not exist; `"drop"` does not check this.
 
     Raises:
         FileNotFoundError: If the table or one of its images does not exist; the message names the row.
@@ -52,7 +54,7 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
         >>> with TemporaryDirectory() as folder:
         ...     table = Path(folder) / "table.csv"
         ...     _ = table.write_text("path,label,split\na.png,cat,train\nb.png,cat,val\n")
-        ...     read_table(table, missing="skip").class_names
+        ...     read_table(table, missing="drop").class_names
         ['cat']
     """
     rows = _parse(table)
@@ -60,9 +62,10 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
     rows = [row._replace(path=path) for row, (path, _) in zip(rows, found, strict=True)]
     gone = [row for row, (_, exists) in zip(rows, found, strict=True) if not exists]
     if gone and missing == "stop":
+        named = first_ten([f"{terminal_text(row.path)} (row {row.line})" for row in gone])
         raise FileNotFoundError(
-            f"{len(gone)} of {len(rows)} images of {table} do not exist; the first is in row {gone[0].line}: "
-            f"{some([gone[0].path])}. Paths must be absolute, or relative to the folder of the table."
+            f"{len(gone):,} of {counted(len(rows), 'images')} of {table} {'does' if len(gone) == 1 else 'do'} not "
+            f"exist: {named}. Paths must be absolute, or relative to the folder of the table."
         )
     _check_labels(table, rows)
     labels = [row.label for row in rows]
@@ -102,10 +105,10 @@ def _parts(table: Path, rows: Sequence[_Row]) -> list[str]:
         )
     if "test" in parts:
         _log.warning(
-            "%d rows of %s belong to the split test, which training does not use.",
-            parts.count("test"),
-            terminal_text(table),
-        )
+            "%s of %s %s to the split test, which training does not use.",
+            counted(parts.count("test"), "rows"), terminal_text(table),
+            "belongs" if parts.count("test") == 1 else "belong",
+        )  # fmt: skip
     return parts
 
 
@@ -116,8 +119,10 @@ def _check_labels(table: Path, rows: Sequence[_Row]) -> None:
     if twice:
         one, other = twice[0]
         _log.warning(
-            "%d rows of %s contradict the label in an earlier row: %s is %s in row %s and %s in row %s.",
-            len(twice), *map(terminal_text, (table, one.path, one.label, one.line, other.label, other.line)),
+            "%s of %s %s the label in an earlier row: %s is %s in row %s and %s in row %s.",
+            counted(len(twice), "rows"),
+            terminal_text(table), "contradicts" if len(twice) == 1 else "contradict",
+            *map(terminal_text, (one.path, one.label, one.line, other.label, other.line)),
         )  # fmt: skip
 
 

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vig_pyg._io.faults import MOST_NAMED
 from vig_pyg._io.launcher import launcher
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.output import check_free, check_no_input
 from vig_pyg._io.text import csv_text, terminal_text
 from vig_pyg.cli._own_code import import_own
@@ -213,12 +215,14 @@ def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def say_broken(broken: list[UnreadableImage], total: int) -> int:
-    """Print the images that could not be read, and return the exit status."""
+    """Print how many images could not be read, and the first ten, and return the exit status; --json has them all."""
     if not broken:
         return 0
-    print(f"vig-pyg: {len(broken)} of {total} images could not be read:", file=sys.stderr)
-    for one in broken:
+    print(f"vig-pyg: {len(broken):,} of {counted(total, 'images')} could not be read:", file=sys.stderr)
+    for one in broken[:MOST_NAMED]:
         print(f"  {terminal_text(one.path)}: {terminal_text(one.reason)}", file=sys.stderr)
+    if len(broken) > MOST_NAMED:
+        print(f"  and {len(broken) - MOST_NAMED:,} more", file=sys.stderr)
     return SOME_BROKEN
 
 

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
 
@@ -99,9 +100,9 @@ def run(args: argparse.Namespace) -> None:
         torch.save(converted, buffer)
         content = buffer.getvalue()
     write_file(args.out, content, overwrite=args.overwrite)
-    what = f"{len(converted)} tensors of {identify_variant(state) or 'an unknown variant'}"
+    what = f"{counted(len(converted), 'tensors')} of {identify_variant(state) or 'an unknown variant'}"
     dropped = len(state) - len(converted)
-    tables = f", {dropped} position tables omitted" if dropped else ""
+    tables = f", {dropped} position {'table' if dropped == 1 else 'tables'} omitted" if dropped else ""
     print(f"{terminal_text(args.out)}: {what}, from the {detect_format(state)} to the {args.format} format{tables}")
     if args.format == "native" and (variant := identify_variant(state)):
         say_next(in_shell("vig-pyg", "train", "--data", "FOLDER", "--model", variant, "--weights", args.out))
@@ -129,7 +130,7 @@ def _convert_folder(source: str, out: Path) -> None:
         write_weights(out, found.model.state_dict())
         if card.is_file() and card.stat().st_size <= MOST_OF_A_CARD:
             write_file(out / CARD, card.read_bytes())
-    print(f"{terminal_text(out)}: the model of {terminal_text(source)}, {len(found.classes)} classes")
+    print(f"{terminal_text(out)}: the model of {terminal_text(source)}, {counted(len(found.classes), 'classes')}")
     say_next(in_shell("vig-pyg", "graph", out, "IMAGE"))
 
 

@@ -122,7 +122,7 @@ def _labeled(args: argparse.Namespace, class_names: list[str]) -> LabeledImages:
             input_key=args.input_key,
             target_key=args.target_key,
             splits=() if args.split is None else (args.split,),
-            on_broken="skip",
+            on_bad="drop",
         )
         return find_labeled_in(args.data, class_names, options, split=args.split)
     return find_labeled(args.data, class_names)

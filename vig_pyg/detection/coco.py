@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from vig_pyg._io.faults import first_ten
+from vig_pyg._io.numbers import are, counted
 from vig_pyg.detection._values import as_size, as_whole
 from vig_pyg.detection.coco_objects import called, read_things
 from vig_pyg.detection.records import DetectionDataset, ImageRecord, OnBad
@@ -189,7 +191,8 @@ def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path
     found = [_find(folder, name) for name in names]
     missing = [name for name, file in zip(names, found, strict=True) if file is None]
     if missing:
-        raise FileNotFoundError(f"{len(missing)} images of {path} are not in {folder}; the first is {missing[0]}.")
+        count = f"{counted(len(missing), 'images')} of {path} {are(len(missing))}"
+        raise FileNotFoundError(f"{count} not in {folder}: {first_ten(list(map(str, missing)))}.")
     files = [file for file in found if file is not None]
     names_of: dict[Path, str] = {}
     for name, file in zip(names, files, strict=True):

@@ -8,6 +8,7 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
+from vig_pyg._io.numbers import are
 from vig_pyg.detection._values import as_flag, as_number, as_whole
 from vig_pyg.detection.masks import OutlineError, read_outline
 from vig_pyg.detection.records import Annotation, OnBad, clip_box, report
@@ -76,9 +77,10 @@ def read_things(
         )
     if beyond:
         _log.warning(
-            "%s: %d of %d boxes extend far beyond their images and are clipped; the first is that of %s. A box must "
+            "%s: %d of %d boxes %s far beyond the image and %s clipped; the first is that of %s. A box must "
             "be x, y, width, height, not two corners.",
-            path, len(beyond), len(annotations), beyond[0].removeprefix(f"{path}: "),
+            path, len(beyond), len(annotations), "extends" if len(beyond) == 1 else "extend", are(len(beyond)),
+            beyond[0].removeprefix(f"{path}: "),
         )  # fmt: skip
     return things
 

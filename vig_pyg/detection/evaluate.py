@@ -10,10 +10,12 @@ import torch
 
 from vig_pyg._io.progress import progress_bar
 from vig_pyg.detection.coco_evaluator import CocoEvaluator
-from vig_pyg.detection.data import DetectionSet, collate, open_source
+from vig_pyg.detection.data import collate, open_source
+from vig_pyg.detection.dataset import DetectionSet
 from vig_pyg.detection.flip import detect_with_flip
 from vig_pyg.detection.load import ObjectDetector, find_device
 from vig_pyg.detection.records import DetectionDataset
+from vig_pyg.engine.faults import naming_all_faults
 from vig_pyg.engine.read_batches import read_batches
 
 
@@ -74,7 +76,8 @@ def evaluate_detector(
     evaluator = CocoEvaluator(annotated, masks=detector.masks)
     where = find_device(device)
     model = detector.model.to(where).eval()
-    with torch.inference_mode(), progress_bar(len(order), shown=progress) as bar:
+    faults = naming_all_faults(dataset.readable())
+    with faults, torch.inference_mode(), progress_bar(len(order), shown=progress) as bar:
         for images, targets in batches:
             pixels = [image.to(where) for image in images]
             found = detect_with_flip(model, pixels) if flip else model(pixels)

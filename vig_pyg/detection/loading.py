@@ -110,6 +110,7 @@ def _check_division(train: DetectionDataset, val: DetectionDataset) -> None:
     copies = find_copies(*files)
     if copies:
         _log.warning(
-            "%d of %d images of %s are also training images, such as %s: the average precision will be too high.",
-            len(copies), len(files[1]), val.title, copies[0][0],
+            "%d of %d images of %s %s, such as %s: the average precision will be too high.",
+            len(copies), len(files[1]), val.title,
+            "is also a training image" if len(copies) == 1 else "are also training images", copies[0][0],
         )  # fmt: skip

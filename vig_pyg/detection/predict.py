@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from vig_pyg._fonts import picture_names
+from vig_pyg._io.faults import first_ten
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text
 from vig_pyg._requirements import require
@@ -168,7 +170,8 @@ def _search(
             progress(1)
     if not images:
         raise ValueError(
-            f"None of {len(broken)} images could be read; the first is {broken[0].path}: {broken[0].reason}."
+            f"None of {counted(len(broken), 'images')} could be read: "
+            f"{first_ten([f'{one.path}: {one.reason}' for one in broken])}."
         )
     for i, entry in enumerate(annotations):
         entry |= {"id": i + 1, "iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3]}

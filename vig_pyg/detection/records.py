@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from vig_pyg._io.numbers import counted
 from vig_pyg.detection.masks import Outline, OutlineError, read_outline
 
 OnBad = Literal["drop", "stop"]
@@ -197,7 +198,7 @@ def outline_of(thing: Annotation, record: ImageRecord, title: str) -> Outline:
     except OutlineError as error:
         raise OutlineError(f"{where}: the outline cannot be used: {error}") from error
     if outline.ignored and not isinstance(segmentation, Outline):
-        _log.warning("%s: dropped %d polygons without area in the image.", where, outline.ignored)
+        _log.warning("%s: dropped %s without area in the image.", where, counted(outline.ignored, "polygons"))
     return outline
 
 

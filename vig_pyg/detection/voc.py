@@ -8,6 +8,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TypeAlias
 from xml.etree.ElementTree import Element
 
+from vig_pyg._io.numbers import are, counted
 from vig_pyg.detection._values import as_flag, as_number, as_size
 from vig_pyg.detection._xml import read_xml
 from vig_pyg.detection.records import Annotation, DetectionDataset, ImageRecord, OnBad, clip_box
@@ -177,8 +178,9 @@ def _things(tree: Element, file: Path, record: ImageRecord, names: list[str], on
             area = (box[2] - box[0]) * (box[3] - box[1])
             things.append(Annotation(box, names.index(name) + 1, difficult, None, area, what))
     if beyond:
-        text = "%s: %d boxes extend far beyond the image of %d x %d pixels and are clipped; the first is that of %s."
-        _log.warning(text, file, len(beyond), *record.size[::-1], beyond[0])
+        boxes = f"{counted(len(beyond), 'boxes')} {'extends' if len(beyond) == 1 else 'extend'}"
+        text = "%s: %s far beyond the image of %d x %d pixels and %s clipped; the first is that of %s."
+        _log.warning(text, file, boxes, *record.size[::-1], are(len(beyond)), beyond[0])
     return things
 
 

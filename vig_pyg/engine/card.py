@@ -54,7 +54,7 @@ def model_card(folder: Path, model: nn.Module, data: TrainData, history: Metrics
     lines = [
         f"# {text.name} on {markdown_text(data.title)}",
         "",
-        f"{text.purpose} It has {parameters:.3f} M parameters and {len(data.class_names)} classes: "
+        f"{text.purpose} It has {parameters:.3f} M parameters and {counted(len(data.class_names), 'classes')}: "
         f"{', '.join(map(markdown_text, data.class_names[:20]))}{', …' if len(data.class_names) > 20 else ''}.",
         "",
         "## Result",
@@ -98,7 +98,8 @@ def _training(data: TrainData, config: TrainConfig) -> list[str]:
     return [
         "## Training",
         "",
-        f"- Data: {markdown_text(data.title)}, {len(data.train_set)} training, {len(data.val_set)} validation images.",
+        f"- Data: {markdown_text(data.title)}, {len(data.train_set)} training, {len(data.val_set)} validation "
+        f"{'image' if len(data.val_set) == 1 else 'images'}.",
         f"- Command: {markdown_code(command())}",
         f"- Code: {commit() or 'not in git'}",
         f"- Seed: {config.seed}",

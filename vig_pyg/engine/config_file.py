@@ -19,6 +19,8 @@ Config = TypeVar("Config", bound="DataclassInstance")
 #: The name of a source for error messages (a file name, or "the command line"), and its values by field name.
 Source = tuple[str, Mapping[str, Any]]
 _OPTION = "options."
+#: Names of values in files of older versions: the name today, and the words of the value that have changed.
+_FORMER = {"on_broken": ("on_bad", {"skip": "drop"})}
 
 
 def merge_values(config: type[DataclassInstance], base: Mapping[str, Any], *sources: Source) -> dict[str, Any]:
@@ -40,7 +42,8 @@ def merge_values(config: type[DataclassInstance], base: Mapping[str, Any], *sour
     """
     check = mapping(checks_of(config))
     merged = dict(base)
-    for where, values in sources:
+    for where, given in sources:
+        values = renamed(given)
         plain = {str(name): value for name, value in values.items() if not str(name).startswith(_OPTION)}
         for name, value in check(plain, where).items():
             merged[name] = (
@@ -50,6 +53,24 @@ def merge_values(config: type[DataclassInstance], base: Mapping[str, Any], *sour
         if single:
             merged["options"] = {**merged.get("options", {}), **single}
     return merged
+
+
+def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of a configuration in which former names are replaced, so that older runs can be read.
+
+    Args:
+        values: Values by field name, of any version.
+
+    Example:
+        >>> renamed({"epochs": 3, "on_broken": "skip"})
+        {'epochs': 3, 'on_bad': 'drop'}
+    """
+    found = dict(values)
+    for former, (name, words) in _FORMER.items():
+        if former in found and name not in found:
+            value = found.pop(former)
+            found[name] = words.get(value, value) if isinstance(value, str) else value
+    return found
 
 
 def from_values(config: type[Config], values: Mapping[str, Any]) -> Config:

@@ -162,6 +162,14 @@ class TrainData(lightning.LightningDataModule):
         """
         raise NotImplementedError
 
+    def with_all_faults(self, error: str) -> str:
+        """Return an error about an image together with the other images that cannot be read (see `engine.faults`).
+
+        Args:
+            error: The message. A subclass whose images are files returns it with the others.
+        """
+        return error
+
     def figures(self, model: nn.Module, counts: Any) -> dict[str, Callable[[], Content]]:  # noqa: ARG002
         """Return the figures of a finished run by file name; each is created when it is written.
 

@@ -24,6 +24,7 @@ from vig_pyg.engine.first_statistics import FirstStatistics
 from vig_pyg.engine.metrics import MetricsHistory
 from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
 from vig_pyg.engine.preflight import check_run
+from vig_pyg.engine.processes import processes
 from vig_pyg.engine.progress import ProgressBar
 from vig_pyg.engine.run import CONFIG_YAML, open_run_folder
 from vig_pyg.engine.sync_norm import sync_norms
@@ -141,7 +142,7 @@ def _run(trainer: lightning.Trainer, task: Task, data: TrainData, saver: Checkpo
         raise KeyboardInterrupt from stop
     except (ValueError, OSError) as error:
         kind = ValueError if isinstance(error, ValueError) else OSError
-        raise kind(_said(error, saver)) from error
+        raise kind(_said(error, saver, data)) from error
     except (KeyError, TypeError, RuntimeError, AttributeError, IndexError) as error:
         if checkpoint is None or saver.stop.started:
             raise
@@ -166,11 +167,13 @@ def _load_kept(task: Task, folder: Path) -> None:
     task.model.cpu().float()
 
 
-def _said(error: Exception, saver: CheckpointCallback) -> str:
-    """Return an error message of one line, with the last good checkpoint."""
+def _said(error: Exception, saver: CheckpointCallback, data: TrainData) -> str:
+    """Return an error message of one line, with all images that cannot be read, and the last good checkpoint."""
     text = str(error)
     if text.startswith("Caught "):  # for an error in a data loading process, torch adds the whole traceback
         text = text.strip().splitlines()[-1].split(": ", 1)[-1]
+    if processes().first:
+        text = data.with_all_faults(text)
     if saver.saved is not None:
         text += f" The last good checkpoint is {saver.path}, of step {saver.saved}."
     return text

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from vig_pyg._figure import figure
+from vig_pyg._io.numbers import counted
 from vig_pyg.explain._panel import check_graphs, layer_title, outlined, pale, pixels_of, rank_colors, show_image
 from vig_pyg.explain.distances import edge_ranks
 from vig_pyg.image_io import AnyImage
@@ -70,7 +71,7 @@ def draw_all(image: AnyImage, graphs: Sequence[Batch], *, layer: int = -1, neare
     axes.add_collection(drawn)
     few = "" if nearest is None else f", {nearest} nearest only"
     # the index is that of the argument, and the number is that of the other figures and of the page
-    axes.set_title(f"graphs[{layer}], {layer_title(graph, layer)}{few}: {len(lines)} edges", fontsize=10)
+    axes.set_title(f"graphs[{layer}], {layer_title(graph, layer)}{few}: {counted(len(lines), 'edges')}", fontsize=10)
     return fig
 
 

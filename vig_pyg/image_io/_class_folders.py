@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from vig_pyg._io.numbers import are, counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.image_io._files import IMAGE_EXTENSIONS, folders_in, image_files, is_above, is_passed_over
 
@@ -53,8 +54,8 @@ def class_folders(folder: Path) -> dict[str, list[str]]:
     loose = [name for name in names if os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS]
     if loose:
         _log.warning(
-            "%d images in %s are outside of the class folders and are not used (%s).",
-            len(loose), terminal_text(folder), some(loose),
+            "%s in %s %s outside of the class folders and %s not used (%s).",
+            counted(len(loose), "images"), terminal_text(folder), are(len(loose)), are(len(loose)), some(loose),
         )  # fmt: skip
     return dict(sorted(found.items()))
 
@@ -66,8 +67,9 @@ def _check_links(links: dict[str, str], classes: list[str]) -> None:
             if first.setdefault(file, path) != path or any(is_above(real, file) for real in classes)]  # fmt: skip
     if both:
         path = both[0]
-        _log.warning("%d images are in two classes because of links, such as %s, which links to %s.",
-                     len(both), *map(terminal_text, (path, links[path])))  # fmt: skip
+        _log.warning("%s %s in two classes because of links, such as %s, which links to %s.",
+                     counted(len(both), "images"), are(len(both)),
+                     *map(terminal_text, (path, links[path])))  # fmt: skip
 
 
 def composed(name: str) -> str:

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from vig_pyg._io.numbers import counted
 from vig_pyg.artifact import write_config
 from vig_pyg.classification.plots import draw_confusion
 from vig_pyg.data import Maps
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.data import CardText, Loader, TrainData
+from vig_pyg.engine.faults import Readable, with_all_faults
 from vig_pyg.engine.sampler import EvalBatches, Item
 from vig_pyg.engine.seeds import seeded
 from vig_pyg.segmentation.augment import augment
@@ -68,15 +70,21 @@ class SegmentationSet(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.source.records)
 
+    def readable(self) -> Readable:
+        """Return the files, and the function that reads one with its mask, for `engine.faults`."""
+        return [str(record.path) for record in self.source.records], self._read
+
+    def _read(self, index: int) -> Sample:
+        record = self.source.records[index]
+        return read_photo(record), read_mask(record, len(self.source.class_names))
+
     def __getitem__(self, item: Item) -> Sample:
         if isinstance(item, tuple):
             with seeded(item[1]):
                 return self[item[0]]
         if item is None:  # this is a padding item, of which no pixel is counted
             return torch.zeros(3, 1, 1), torch.full((1, 1), IGNORED, dtype=torch.uint8)
-        record = self.source.records[item]
-        pixels = read_photo(record)
-        labels = read_mask(record, len(self.source.class_names))
+        pixels, labels = self._read(item)
         if self.augmentation is None:
             return self.preprocessing.of_pixels(pixels), labels
         size = self.preprocessing.size_of(pixels.size(1), pixels.size(2))
@@ -165,6 +173,9 @@ class SegmentationData(TrainData):
         rank, world, _ = self._processes()
         return self._loader(self.val_set, EvalBatches(len(self.val_set), batch_size=1, rank=rank, world=world))
 
+    def with_all_faults(self, error: str) -> str:
+        return with_all_faults(error, [images.readable() for images in (self.train_set, self.val_set)])
+
     def make_task(self, model: nn.Module, config: TrainConfig) -> SegmentationModule:
         return SegmentationModule(model, config, class_names=self.class_names, class_counts=self.class_counts)
 
@@ -177,7 +188,8 @@ class SegmentationData(TrainData):
         resized = "are not resized" if size is None else f"are resized to a short side of {size} pixels"
         return CardText(
             name=type(model).__name__,
-            purpose=f"A network for semantic segmentation on a PyramidViG, with {len(self.class_names)} classes.",
+            purpose="A network for semantic segmentation on a PyramidViG, with "
+            f"{counted(len(self.class_names), 'classes')}.",
             scores={name.replace("_", " "): f"{100 * score:.2f} %" for name, score in shown.items()},
             command="vig-pyg segment predict {} some.jpg",
             images=f"Images have three channels and any size; they {resized}, and a label is given for each pixel.",

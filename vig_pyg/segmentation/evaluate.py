@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from vig_pyg.detection.load import find_device
+from vig_pyg.engine.faults import naming_all_faults
 from vig_pyg.engine.read_batches import read_batches
 from vig_pyg.segmentation.data import SegmentationSet, collate
 from vig_pyg.segmentation.infer import Inference, label_maps
@@ -70,12 +71,13 @@ def evaluate_segmenter(
     )
     where = find_device(device)
     model, confusion = segmenter.model.to(where).eval(), confusion.to(where)
-    for images, labels in batches:
-        sizes = [(truth.size(0), truth.size(1)) for truth in labels]
-        found = label_maps(model, [image.to(where) for image in images], sizes, how)
-        for (_, one), truth in zip(found, labels, strict=True):
-            count_pixels(confusion, one, truth)
-        if progress is not None:
-            progress(len(sizes))
+    with naming_all_faults(dataset.readable()):
+        for images, labels in batches:
+            sizes = [(truth.size(0), truth.size(1)) for truth in labels]
+            found = label_maps(model, [image.to(where) for image in images], sizes, how)
+            for (_, one), truth in zip(found, labels, strict=True):
+                count_pixels(confusion, one, truth)
+            if progress is not None:
+                progress(len(sizes))
     counts: Tensor = confusion.compute().long().cpu()
     return counts

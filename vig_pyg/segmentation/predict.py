@@ -15,6 +15,8 @@ import numpy as np
 import torch
 
 from vig_pyg._fonts import picture_names
+from vig_pyg._io.faults import first_ten
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text
 from vig_pyg._requirements import require
@@ -120,7 +122,8 @@ def predict(
                 progress(1)
         if not images:
             raise ValueError(
-                f"None of {len(broken)} images could be read; the first is {broken[0].path}: {broken[0].reason}."
+                f"None of {counted(len(broken), 'images')} could be read: "
+                f"{first_ten([f'{one.path}: {one.reason}' for one in broken])}."
             )
         write_file(out / "classes.txt", "".join(f"{' '.join(name.split())}\n" for name in segmenter.class_names))
         if rle:

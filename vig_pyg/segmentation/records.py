@@ -18,9 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vig_pyg._io.faults import MOST_NAMED, first_ten
+from vig_pyg._io.numbers import are
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.turns import turn_maps, turned_size
 from vig_pyg.image_io import UnreadableImageError, stored_size
+from vig_pyg.image_io._class_folders import some
 from vig_pyg.segmentation.masks import IGNORED, MAX_CLASSES, Mask
 
 OnBad = Literal["drop", "stop"]
@@ -249,27 +252,34 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
     count = len(data.class_names)
     total = torch.zeros(256, dtype=torch.long)
     kept: list[SegmentationRecord] = []
-    bad: list[str] = []
+    bad: list[Exception] = []
     unlabeled: list[Path] = []
     for record, found in zip(data.records, _counted(data.records, count), strict=True):
         if isinstance(found, Exception):
-            if on_bad == "stop":
-                raise found
-            bad.append(str(found))
+            bad.append(found)
         elif not keep_unlabeled and not found[:count].any():
             unlabeled.append(record.mask.path)
         else:
             total += found
             kept.append(record)
+    named = first_ten([str(one) for one in bad])
+    if bad and on_bad == "stop":
+        if len(bad) == 1:
+            raise bad[0]
+        kind = ValueError if isinstance(bad[0], ValueError) else OSError
+        what = f"{len(bad)} of {len(data.records)} images of {data.title} cannot be used"
+        raise kind(f"{what}: {named}. Correct or remove them, or use --on-bad drop.") from bad[0]
     if bad:
-        _log.warning("%s: %d of %d images are left out: %s", data.title, len(bad), len(data.records), bad[0])
+        _log.warning(
+            "%s: %d of %d images %s left out: %s.", data.title, len(bad), len(data.records), are(len(bad)), named
+        )
     if unlabeled:
         _log.warning(
-            "%s: %d of %d masks have no labeled pixel, and their images are left out: %s",
-            data.title, len(unlabeled), len(data.records), ", ".join(map(str, unlabeled[:5])),
+            "%s: %d of %d masks without any labeled pixel %s left out with their images: %s.",
+            data.title, len(unlabeled), len(data.records), are(len(unlabeled)), some(unlabeled, most=MOST_NAMED),
         )  # fmt: skip
     if not kept:
-        why = bad[0] if bad else f"no mask has a labeled pixel, such as {unlabeled[0]}."
+        why = f"{named}." if bad else f"no mask has a labeled pixel, such as {unlabeled[0]}."
         raise ValueError(f"None of the {len(data.records)} images of {data.title} can be used: {why}")
     return Checked(data if len(kept) == len(data.records) else replace(data, records=kept), total[:count])
 

@@ -50,7 +50,7 @@ def test_labels_without_names_are_numbers_of_the_models_classes(find, caplog):
 @pytest.mark.parametrize(
     ("names", "labels", "said"),
     [
-        (["dog", "hamster"], [0, 1], "1 of 2 classes of the data are not classes of the model: hamster"),
+        (["dog", "hamster"], [0, 1], "1 of 2 classes of the data is not a class of the model: hamster"),
         (None, [0, 3], "2 of 2 classes of the data are not classes"),
         (None, ["Cat"], r"did you mean cat\?"),
         (["dog"], [1], "labels outside of its 1 classes: 1"),

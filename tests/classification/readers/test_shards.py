@@ -11,13 +11,13 @@ from PIL import Image
 
 from tests.classification.readers.shards import sample, write_tar
 from tests.images import BROKEN, make_odd, make_various
+from vig_pyg._io.faults import MOST_NAMED
 from vig_pyg.classification.readers import ReaderOptions, open_collection
 from vig_pyg.classification.readers._shard_layout import _expanded, _part_in
-from vig_pyg.classification.readers.registry import _MOST_LOGGED
 from vig_pyg.image_io import UnreadableImageError, _limits, read_image
 from vig_pyg.preprocess import Preprocessing
 
-SKIP = ReaderOptions(on_broken="skip")
+SKIP = ReaderOptions(on_bad="drop")
 
 
 def read(path, part="", options=ReaderOptions()):  # noqa: B008
@@ -218,12 +218,12 @@ FAULTS = {
 def test_samples_that_are_not_as_expected_stop_or_are_left_out(tmp_path, caplog, name):
     files, said = FAULTS[name]
     write_tar(tmp_path / "a.tar", [*GOOD, *files, *sample("late", b"more", 0)])
-    with pytest.raises(ValueError, match=rf"a\.tar: .*{said}.* use --on-broken skip"):
+    with pytest.raises(ValueError, match=rf"a\.tar: .*{said}.* use --on-bad drop"):
         read(tmp_path)
     with caplog.at_level(logging.WARNING):
         _, part = read(tmp_path, options=SKIP)
     assert part.labels[0] == 1 and part.labels[-1] == 0 and len(part.labels) == 2 + (name == "twice")
-    assert "Left out" in caplog.text
+    assert "left out: " in caplog.text
 
 
 def test_numbers_among_names_are_said(tmp_path, caplog):
@@ -249,7 +249,7 @@ def test_labels_in_json_that_are_not_as_expected(tmp_path, values, said):
     write_tar(tmp_path / "a.tar", [("a.jpg", b"x"), ("a.json", values), *sample("b", b"y", {"kind": "cat"})])
     with pytest.raises(ValueError, match=said):
         read(tmp_path, options=ReaderOptions(target_key="kind"))
-    _, part = read(tmp_path, options=ReaderOptions(target_key="kind", on_broken="skip"))
+    _, part = read(tmp_path, options=ReaderOptions(target_key="kind", on_bad="drop"))
     assert part.labels == ["cat"]
 
 
@@ -265,7 +265,10 @@ def test_keys_choose_images_and_labels_and_unlabeled_images_are_left_out(tmp_pat
 def test_of_many_faults_the_first_are_logged(tmp_path, caplog):
     write_tar(tmp_path / "a.tar", [*GOOD, *((f"{i}.png", b"x") for i in range(50))])
     read(tmp_path, options=SKIP)
-    assert caplog.text.count("Left out") == _MOST_LOGGED and "50 samples of" in caplog.text
+    assert caplog.text.count(" has no label") == MOST_NAMED and "50 of 51 samples are left out" in caplog.text
+    assert "; and 40 more." in caplog.text
+    with pytest.raises(ValueError, match=r"^50 of 51 samples cannot be used: .*; and 40 more; remove them, or use"):
+        read(tmp_path)
 
 
 def test_a_shard_that_is_cut_short_gives_its_first_samples(tmp_path):
@@ -317,7 +320,7 @@ def test_random_damage_is_left_out_or_named(tmp_path):
             read(tmp_path / "a.tar")
             outcomes["whole"] += 1
         except ValueError as error:
-            assert "a.tar" in str(error) and "use --on-broken skip" in str(error)
+            assert "a.tar" in str(error) and "use --on-bad drop" in str(error)
             outcomes["named"] += 1
         for image, label in zip(part.images, part.labels, strict=True):
             try:

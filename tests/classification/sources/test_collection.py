@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("names", [None, NAMES])
-@pytest.mark.parametrize("values", [{}, {"in_channels": 1}, {"cache": 32}, {"crop_pct": 0.8, "on_broken": "skip"}])
+@pytest.mark.parametrize("values", [{}, {"in_channels": 1}, {"cache": 32}, {"crop_pct": 0.8, "on_bad": "drop"}])
 def test_shards_are_the_data_of_the_folder_they_were_made_of(tmp_path, folder, names, values):
     shards = from_folders(folder, tmp_path / "shards", names, shards=3)
     if names:
@@ -110,12 +110,15 @@ def test_broken_images_stop_or_are_left_out(tmp_path, folder, caplog):
     shards = from_folders(folder, tmp_path / "shards", None)
     made = (sample(f"{i:02}", file.read_bytes(), "red", file.suffix[1:]) for i, file in enumerate(files))
     write_tar(shards / "train-9.tar", itertools.chain.from_iterable(made))
-    data = load(f"wds/{shards}", on_broken="skip", image_size=8)
+    data = load(f"wds/{shards}", on_bad="drop", image_size=8)
     assert len(data.train_set) == 16 + len(ODD)
-    assert caplog.text.count("Left out: ") == len(BROKEN) and "train-9.tar: 24.jpg: the file is empty" in caplog.text
+    assert (
+        f"{len(BROKEN)} of {24 + len(BROKEN) + len(ODD)} images are left out: " in caplog.text
+        and "train-9.tar: 24.jpg: the file is empty" in caplog.text
+    )
     whole = load(f"wds/{shards}", image_size=8)
     first = next(i for i, file in enumerate(files) if file.name in BROKEN)
-    with pytest.raises(ValueError, match=r"train-9\.tar: .* cannot be read as an image .* use --on-broken skip"):
+    with pytest.raises(ValueError, match=r"train-9\.tar: .* cannot be read as an image .* use --on-bad drop"):
         whole.train_set[16 + first]
 
 
@@ -160,7 +163,7 @@ def test_a_run_is_that_of_the_folder_and_resumes_in_the_middle_of_an_epoch(
     write_tar(shards / "val-9.tar", [("lonely.png", b"")])
     assert main(["evaluate", str(out), f"wds/{shards}", "--device", "cpu", "--num-workers", "0"]) == 1
     assert "8 images, all classes" in capsys.readouterr().out
-    assert "Left out: " in caplog.text and "lonely has no label" in caplog.text
+    assert "1 of 9 samples is left out: " in caplog.text and "lonely has no label" in caplog.text
     more = ["--csv", shards / "val-0.tar", "--overwrite"]
     assert "would replace" in fails(capsys, "evaluate", out, f"wds/{shards}", *more)
     assert "has no part 'test'" in fails(capsys, "evaluate", out, f"wds/{shards}", "--split", "test")

@@ -49,7 +49,9 @@ def test_a_part_without_pictures_is_refused(tmp_path):
 def test_classes_that_differ_are_named(tmp_path):
     root = make_folder(tmp_path / "images")
     (root / "val" / "red").rename(root / "val" / "green")
-    with pytest.raises(ValueError, match=r"not classes in .*: green\. .*Only one of the two has green, red\."):
+    with pytest.raises(
+        ValueError, match=r"1 folder that is not a class in .*: green\. .*Only one of the two has green, red\."
+    ):
         FolderData(root)
 
 
@@ -61,10 +63,10 @@ def test_a_broken_picture_stops_or_is_left_out(tmp_path, caplog):
     with pytest.raises(ValueError, match=r"red/3\.png"):
         stopping.train_set[broken]
     with caplog.at_level(logging.WARNING):
-        assert len(FolderData(root, on_broken="skip").train_set) == 15
+        assert len(FolderData(root, on_bad="drop").train_set) == 15
     assert "red/3.png" in caplog.text
-    with pytest.raises(ValueError, match="on_broken"):
-        FolderData(root, on_broken="ignore")
+    with pytest.raises(ValueError, match="on_bad"):
+        FolderData(root, on_bad="ignore")
 
 
 def write_table(path, rows, columns=("path", "label")):

@@ -36,5 +36,5 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(ValueError, match="is not a known source"):
         open_source(f"{root}:test")
     next((root / "annotations" / "training").iterdir()).unlink()
-    with pytest.raises(FileNotFoundError, match="1 of 3 images have no mask"):
+    with pytest.raises(FileNotFoundError, match="1 of 3 images has no mask"):
         open_source(f"{root}:training")

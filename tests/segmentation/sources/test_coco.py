@@ -33,7 +33,7 @@ def test_panoptic_segments_become_classes(tmp_path):
     [
         (lambda c: c["annotations"][1]["segments_info"].pop(0), "segment 300 that is not in the annotation"),
         (lambda c: c["annotations"][1]["segments_info"][0].update(category_id=6), "category 6, which is not"),
-        (lambda c: c["annotations"].pop(0), r"no mask, such as 0\.jpg"),
+        (lambda c: c["annotations"].pop(0), r"1 image has no mask: 0\.jpg"),
         (lambda c: c["annotations"].append(c["annotations"][0]), "image 10, which has two"),
         (lambda c: c["annotations"][0].update(image_id=99), "image 99, which is not in the file"),
         (lambda c: c["annotations"][0].update(file_name="none.png"), r"no file .*none\.png"),

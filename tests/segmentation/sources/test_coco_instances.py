@@ -96,7 +96,7 @@ def test_an_image_with_an_object_of_unknown_place_is_left_out(tmp_path, caplog):
         open_source(path)
     with caplog.at_level(logging.WARNING):
         found = open_source(path, on_bad="drop")
-    assert [record.path.stem for record in found.records] == ["1", "2"] and "1 of 3 images are left out" in caplog.text
+    assert [record.path.stem for record in found.records] == ["1", "2"] and "1 of 3 images is left out" in caplog.text
 
 
 @pytest.mark.parametrize("on_bad", ["stop", "drop"])

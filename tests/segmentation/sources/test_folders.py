@@ -42,7 +42,7 @@ def test_folders_in_folders(tmp_path):
 def test_an_image_without_a_mask_is_named(tmp_path, number):
     folder = make_folder(tmp_path / "data")
     (folder / "masks" / f"{number}.png").unlink()
-    with pytest.raises(FileNotFoundError, match=rf"1 of 4 images have no mask.*images/{number}\.png"):
+    with pytest.raises(FileNotFoundError, match=rf"1 of 4 images has no mask.*images/{number}\.png"):
         open_source(folder)
 
 
@@ -51,7 +51,7 @@ def test_a_mask_without_an_image_is_logged(tmp_path, caplog):
     (folder / "images" / "2.png").unlink()
     with caplog.at_level(logging.WARNING):
         assert len(open_source(folder).records) == 3
-    assert "1 masks" in caplog.text and "2.png" in caplog.text
+    assert "1 mask of" in caplog.text and "2.png" in caplog.text
 
 
 def test_two_files_of_one_name_are_named(tmp_path):

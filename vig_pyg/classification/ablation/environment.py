@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch_geometric
 
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import markdown_code, markdown_text
 from vig_pyg.classification.ablation.folder import Run
 
@@ -74,5 +75,6 @@ def as_facts(
     return [
         f"Settings: {settings}.",
         command + ", ".join(markdown_text(part) for part in parts if part is not None) + ".",
-        f"Time: {trained / 60:.1f} min of training in {len(every)} runs; {seconds / 60:.1f} min for the last command.",
+        f"Time: {trained / 60:.1f} min of training in {counted(len(every), 'runs')}; {seconds / 60:.1f} min for the "
+        "last command.",
     ]

@@ -12,6 +12,7 @@ from vig_pyg._io.bounded_json import read_json
 from vig_pyg._io.output import write_file
 from vig_pyg._io.text import json_text
 from vig_pyg.classification.ablation.variant import Variant
+from vig_pyg.engine.config_file import renamed
 
 #: The file with the settings, by which a folder is recognized.
 SETTINGS = "ablation.json"
@@ -46,6 +47,7 @@ class AblationFolder:
             self._write(about, settings)  # written first, so that an interrupted start can be repeated
         (self.path / "runs").mkdir(exist_ok=True)
         found = read_json(about)
+        found = renamed(found) if isinstance(found, dict) else found
         if found != settings:
             keys = [key for key in {**found, **settings} if found.get(key) != settings.get(key)]
             differ = "; ".join(f"{key}: {found.get(key)} there, {settings.get(key)} now" for key in keys)

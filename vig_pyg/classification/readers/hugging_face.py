@@ -73,7 +73,7 @@ def read_hugging_face(name: str, options: ReaderOptions) -> Collection:
     image, label = _columns(name, features, options)
     names = getattr(features[label], "names", None)
     reading = {
-        part: partial(_read, f"{name} {part}".strip(), table, image, label, options.on_broken)
+        part: partial(_read, f"{name} {part}".strip(), table, image, label, options.on_bad)
         for part, table in tables.items()
     }
     title = Path(name).resolve().name if Path(name).exists() else name.rpartition("/")[2]
@@ -132,10 +132,10 @@ def _columns(name: str, features: Mapping[str, Any], options: ReaderOptions) -> 
     return chosen[0], chosen[1]
 
 
-def _read(name: str, table: Any, image: str, label: str, on_broken: str) -> Part:
+def _read(name: str, table: Any, image: str, label: str, on_bad: str) -> Part:
     import datasets
 
-    faults = Faults(on_broken, name)
+    faults = Faults(on_bad, name)
     pixels = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
     given = list(table.select_columns([label])[label])
     images: list[str | StoredImage] = []
@@ -148,5 +148,5 @@ def _read(name: str, table: Any, image: str, label: str, on_broken: str) -> Part
             continue
         images.append(RowImage(pixels, image, row, name))
         labels.append(value)
-    faults.end()
+    faults.end(len(images))
     return Part(images, labels, faults.count)

@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from vig_pyg._io.faults import first_ten, list_faults
+from vig_pyg._io.numbers import are
 from vig_pyg._io.text import terminal_text
 from vig_pyg._registry import Registry
 from vig_pyg.classification.folders import part_of
@@ -17,9 +19,6 @@ from vig_pyg.image_io import StoredImage
 from vig_pyg.image_io._class_folders import some
 
 _log = logging.getLogger(__name__)
-
-#: Number of faults that are logged one by one.
-_MOST_LOGGED = 10
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,11 @@ class ReaderOptions:
         input_key: File extension or column of the images, if a sample or row has several.
         target_key: File extension, JSON key or column of the labels.
         splits: Parts that the user has named. A reader may also accept other texts, such as patterns of files.
-        on_broken: `"stop"` raises an error at the first sample that is not as expected; `"skip"` logs and omits it.
+        on_bad: `"stop"` raises an error at the first sample that is not as expected; `"drop"` logs and omits it.
         download: If false, data that is not on this computer raises an error.
 
     Example:
-        >>> ReaderOptions(input_key="jpg").on_broken
+        >>> ReaderOptions(input_key="jpg").on_bad
         'stop'
     """
 
@@ -108,7 +107,7 @@ class ReaderOptions:
     input_key: str | None = None
     target_key: str | None = None
     splits: tuple[str, ...] = ()
-    on_broken: Literal["stop", "skip"] = "stop"
+    on_bad: Literal["stop", "drop"] = "stop"
     download: bool = True
 
 
@@ -193,40 +192,56 @@ def open_collection(data: str, options: ReaderOptions) -> Collection:
 
 
 class Faults:
-    """Handling of samples that are not as expected.
+    """Samples that are not as expected; all are counted, and the first ones are named.
 
     Args:
-        on_broken: `"stop"` raises an error at the first one; `"skip"` logs them.
+        on_bad: `"stop"` raises an error at the end; `"drop"` logs a warning.
         where: Name of the data, for messages.
 
     Example:
-        >>> Faults("stop", "shards").add("shards/1.tar: 0001 has no label")
+        >>> faults = Faults("stop", "shards")
+        >>> faults.add("shards/1.tar: 0001 has no label")
+        >>> faults.end(5)
         Traceback (most recent call last):
-        ValueError: shards/1.tar: 0001 has no label; remove it, or use --on-broken skip.
+        ValueError: shards/1.tar: 0001 has no label; remove it, or use --on-bad drop.
     """
 
-    def __init__(self, on_broken: str, where: str) -> None:
-        self.on_broken, self.where, self.count = on_broken, where, 0
+    def __init__(self, on_bad: str, where: str) -> None:
+        self.on_bad, self.where = on_bad, where
+        self._found: list[str] = []
+
+    @property
+    def count(self) -> int:
+        """Number of faults."""
+        return len(self._found)
 
     def add(self, what: str) -> None:
-        """Raise an error, or log the fault; only the first faults are logged one by one.
+        """Add a fault.
 
         Args:
             what: The fault, without a final period.
+        """
+        self._found.append(what)
+
+    def end(self, total: int) -> None:
+        """Raise an error, or log a warning, if there are faults.
+
+        Args:
+            total: Number of the other samples.
 
         Raises:
-            ValueError: If `on_broken` is `"stop"`.
+            ValueError: If there are faults and `on_bad` is `"stop"`.
         """
-        if self.on_broken == "stop":
-            raise ValueError(f"{what}; remove it, or use --on-broken skip.")
-        self.count += 1
-        if self.count <= _MOST_LOGGED:
-            _log.warning("Left out: %s", terminal_text(what))
-
-    def end(self) -> None:
-        """Log the total number of faults, if not all were logged."""
-        if self.count > _MOST_LOGGED:
-            _log.warning("%d samples of %s were left out in total.", self.count, terminal_text(self.where))
+        if not self._found:
+            return
+        total += self.count
+        if self.on_bad == "stop":
+            told = list_faults(self._found, total, what="samples")
+            raise ValueError(f"{told}; remove {'it' if self.count == 1 else 'them'}, or use --on-bad drop.")
+        _log.warning(
+            "%s: %d of %d samples %s left out: %s.",
+            terminal_text(self.where), self.count, total, are(self.count), first_ten(self._found),
+        )  # fmt: skip
 
 
 class PixelImage(StoredImage):

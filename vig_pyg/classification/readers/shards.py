@@ -93,7 +93,7 @@ def read_shards(name: str, options: ReaderOptions) -> Collection:
 
 def _read(part: str, root: Path, shards: list[Path], names: list[str] | None, options: ReaderOptions) -> Part:
     key = options.target_key or json_key_of(root, part)
-    faults = Faults(options.on_broken, str(root))
+    faults = Faults(options.on_bad, str(root))
     images: list[str | StoredImage] = []
     labels: list[str] = []
     for shard in shards:
@@ -108,7 +108,7 @@ def _read(part: str, root: Path, shards: list[Path], names: list[str] | None, op
                 if image is not None and label is not None:
                     images.append(ShardImage(str(shard), image))
                     labels.append(label)
-    faults.end()
+    faults.end(len(images))
     numbers = [label for label in labels if label.isdecimal() and len(label) < 19]
     if len(numbers) == len(labels):
         return Part(images, [int(label) for label in labels], faults.count)

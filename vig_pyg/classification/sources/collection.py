@@ -9,7 +9,7 @@ from vig_pyg.classification.config import Augmentation
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.readers import Collection, ReaderOptions, open_collection
 from vig_pyg.classification.readers.labeled import class_names_of
-from vig_pyg.classification.sources.files import OnBroken, readable
+from vig_pyg.classification.sources.files import OnBad, readable
 from vig_pyg.classification.splits import Split, divided
 from vig_pyg.image_io._class_folders import some
 from vig_pyg.preprocess import Preprocessing
@@ -39,7 +39,7 @@ class CollectionData(ImageData):
         batch_size: Number of images in a step.
         num_workers: Number of data loading processes.
         augmentation: Random changes of the training images; by default random crops and flips.
-        on_broken: `"stop"` raises an error for the first sample that is not as expected; `"skip"` omits such samples.
+        on_bad: `"stop"` raises an error for the first sample that is not as expected; `"drop"` omits such samples.
         cache: Keep the decoded images in memory (see `ImageData`).
 
     Raises:
@@ -68,22 +68,22 @@ class CollectionData(ImageData):
         batch_size: int = 32,
         num_workers: int = 2,
         augmentation: Augmentation | None = None,
-        on_broken: OnBroken = "stop",
+        on_bad: OnBad = "stop",
         cache: int | None = None,
     ) -> None:
-        if on_broken not in ("stop", "skip"):
-            raise ValueError(f"on_broken must be 'stop' or 'skip', got {on_broken!r}.")
+        if on_bad not in ("stop", "drop"):
+            raise ValueError(f"on_bad must be 'stop' or 'drop', got {on_bad!r}.")
         options = ReaderOptions(
             root=root,
             input_key=input_key,
             target_key=target_key,
             splits=tuple(split for split in (train_split, val_split) if split is not None),
-            on_broken=on_broken,
+            on_bad=on_bad,
             download=download,
         )
         collection = open_collection(data, options)
         preprocessing = Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct)
-        split = readable(_split(data, collection, train_split, val_split), preprocessing, data, on_broken)
+        split = readable(_split(data, collection, train_split, val_split), preprocessing, data, on_bad)
         super().__init__(
             collection.title,
             train=split.train,

@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
+from vig_pyg._io.faults import first_ten
+from vig_pyg._io.numbers import are
 from vig_pyg._io.text import error_text, terminal_text
 from vig_pyg.classification.config import Augmentation
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.folders import read_folders
-from vig_pyg.classification.splits import Source, Split, check_split, chosen
+from vig_pyg.classification.splits import Source, Split, check_split, chosen, without_classes
 from vig_pyg.classification.tables import read_table
 from vig_pyg.image_io import UnreadableImageError, read_image
 from vig_pyg.image_io._class_folders import some
@@ -19,7 +21,7 @@ from vig_pyg.preprocess import Preprocessing
 
 _log = logging.getLogger(__name__)
 
-OnBroken = Literal["stop", "skip"]
+OnBad = Literal["stop", "drop"]
 
 
 class _FileData(ImageData):
@@ -35,15 +37,15 @@ class _FileData(ImageData):
         batch_size: int = 32,
         num_workers: int = 2,
         augmentation: Augmentation | None = None,
-        on_broken: OnBroken = "stop",
+        on_bad: OnBad = "stop",
         cache: int | None = None,
     ) -> None:
-        if on_broken not in ("stop", "skip"):
-            raise ValueError(f"on_broken must be 'stop' or 'skip', got {on_broken!r}.")
+        if on_bad not in ("stop", "drop"):
+            raise ValueError(f"on_bad must be 'stop' or 'drop', got {on_bad!r}.")
         path = Path(path)
         preprocessing = Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct)
-        title, split = self._read(path, on_broken)
-        split = readable(split, preprocessing, path, on_broken)
+        title, split = self._read(path, on_bad)
+        split = readable(split, preprocessing, path, on_bad)
         super().__init__(
             title,
             train=split.train,
@@ -56,7 +58,7 @@ class _FileData(ImageData):
             cache=cache,
         )
 
-    def _read(self, path: Path, on_broken: OnBroken) -> tuple[str, Split]:
+    def _read(self, path: Path, on_bad: OnBad) -> tuple[str, Split]:
         """Return the name of the data, and its images."""
         raise NotImplementedError
 
@@ -74,8 +76,8 @@ class FolderData(_FileData):
         batch_size: Number of images in a step.
         num_workers: Number of data loading processes.
         augmentation: Random changes of the training images; by default random crops and flips.
-        on_broken: `"stop"` raises an error with the name of the first image that cannot be read. `"skip"` reads all
-            images in advance, omits the unreadable ones, and logs their names.
+        on_bad: `"stop"` raises an error if an image cannot be read or a class folder is empty. `"drop"` reads all
+            images in advance, leaves out the unreadable ones and the classes without images, and logs their names.
         cache: Keep the decoded images in memory (see `ImageData`).
 
     Raises:
@@ -93,8 +95,8 @@ class FolderData(_FileData):
         ['cat', 'dog']
     """
 
-    def _read(self, path: Path, on_broken: OnBroken) -> tuple[str, Split]:  # noqa: ARG002  (tables need it)
-        return path.resolve().name, read_folders(path)
+    def _read(self, path: Path, on_bad: OnBad) -> tuple[str, Split]:
+        return path.resolve().name, read_folders(path, empty=on_bad)
 
 
 class CsvData(_FileData):
@@ -111,7 +113,7 @@ class CsvData(_FileData):
         batch_size: Number of images in a step.
         num_workers: Number of data loading processes.
         augmentation: Random changes of the training images; by default random crops and flips.
-        on_broken: `"stop"` raises an error for the first image that cannot be read; `"skip"` omits such images.
+        on_bad: `"stop"` raises an error if an image cannot be read; `"drop"` omits such images with a warning.
         cache: Keep the decoded images in memory (see `ImageData`).
 
     Raises:
@@ -130,46 +132,67 @@ class CsvData(_FileData):
         ['cat', 'dog']
     """
 
-    def _read(self, path: Path, on_broken: OnBroken) -> tuple[str, Split]:
-        return path.stem, read_table(path, missing=on_broken)
+    def _read(self, path: Path, on_bad: OnBad) -> tuple[str, Split]:
+        return path.stem, read_table(path, missing=on_bad)
 
 
-def readable(split: Split, preprocessing: Preprocessing, where: Path | str, on_broken: OnBroken) -> Split:
-    """Return the images without the unreadable ones (if `on_broken` is `"skip"`), and log probable mistakes.
+def readable(split: Split, preprocessing: Preprocessing, where: Path | str, on_bad: OnBad) -> Split:
+    """Return the images without the unreadable ones (if `on_bad` is `"drop"`), and log probable mistakes.
+
+    A class that loses all its training images is left out with its validation images, because nothing could be learned
+    about it.
 
     Args:
         split: The division.
         preprocessing: The preprocessing of an image.
         where: The folder or table, for messages.
-        on_broken: `"stop"` returns all images, `"skip"` only those that can be read.
+        on_bad: `"stop"` returns all images, `"drop"` only those that can be read.
 
     Raises:
-        ValueError: If a class has no readable training image, or no validation image is readable.
+        ValueError: If no training or no validation image is readable.
 
     Example:
         >>> split = Split(["cat"], train=(["a.png"], [0]), val=(["b.png"], [0]))
         >>> readable(split, Preprocessing(image_size=8), "pets", "stop") is split
         True
     """
-    if on_broken == "skip":
-        parts = []
-        for paths, labels in (split.train, split.val):
-            with ThreadPoolExecutor() as pool:  # PIL releases the interpreter's lock while it decodes
-                good = list(pool.map(lambda path: _is_readable(path, preprocessing), paths))
-            parts.append(chosen(paths, labels, good))
-        split, before = Split(split.class_names, *parts), set(split.train[1])
-        lost = sorted(before - set(split.train[1]))
-        if lost or not split.val[0]:
-            what = f"training image of {some(split.class_names[i] for i in lost)}" if lost else "validation image"
-            raise ValueError(f"{where} has no readable {what}.")
+    if on_bad == "drop":
+        split = _without_unreadable(split, preprocessing, where)
     check_split(split, where)
     return split
 
 
-def _is_readable(path: Source, preprocessing: Preprocessing) -> bool:
+def _without_unreadable(split: Split, preprocessing: Preprocessing, where: Path | str) -> Split:
+    parts, faults = [], list[str]()
+    for paths, labels in (split.train, split.val):
+        with ThreadPoolExecutor() as pool:  # PIL releases the interpreter's lock while it decodes
+            found = list(pool.map(lambda path: _fault(path, preprocessing), paths))
+        faults += filter(None, found)
+        parts.append(chosen(paths, labels, [not fault for fault in found]))
+    if not faults:
+        return split
+    total = len(split.train[1]) + len(split.val[1])
+    _log.warning(
+        "%s: %d of %d images %s left out: %s.",
+        terminal_text(where), len(faults), total, are(len(faults)), first_ten(faults),
+    )  # fmt: skip
+    for (paths, _), kind in zip(parts, ("training", "validation"), strict=True):
+        if not paths:
+            raise ValueError(f"{where} has no readable {kind} image: {first_ten(faults)}.")
+    lost = sorted(set(split.train[1]) - set(parts[0][1]))
+    if lost:
+        _log.warning(
+            "%s has no readable training image of %s: %s left out.",
+            terminal_text(where), some(split.class_names[i] for i in lost),
+            "the class is" if len(lost) == 1 else f"these {len(lost)} classes are",
+        )  # fmt: skip
+    return without_classes(Split(split.class_names, *parts), lost)
+
+
+def _fault(path: Source, preprocessing: Preprocessing) -> str:
+    """Return why an image cannot be read, with its name; `""` if it can be read."""
     try:
         preprocessing.convert(read_image(path))
     except (UnreadableImageError, FileNotFoundError) as error:
-        _log.warning("Left out: %s: %s", terminal_text(path), error_text(error))
-        return False
-    return True
+        return f"{terminal_text(path)}: {error_text(error)}"
+    return ""

@@ -24,7 +24,7 @@ def register_source(name: str, *, in_channels: int | None = None) -> Callable[[S
 
     The name is then valid for `data=` and `--data`, and `list_sources` includes it. The source is called with those
     values of a `ClassificationConfig` that are its parameters: `image_size`, `in_channels`, `crop_pct`, `batch_size`,
-    `num_workers`, `augmentation`, `root`, `on_broken`, `cache`.
+    `num_workers`, `augmentation`, `root`, `on_bad`, `cache`.
 
     Args:
         name: The name, without spaces.

@@ -6,6 +6,8 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
+from vig_pyg._io.faults import first_ten
+from vig_pyg._io.numbers import counted
 from vig_pyg.detection.coco import read_content
 from vig_pyg.segmentation.masks import IGNORED, PanopticMask
 from vig_pyg.segmentation.records import OnBad, SegmentationDataset, SegmentationRecord
@@ -77,7 +79,10 @@ def _panoptic(path: Path, content: dict[str, Any], part: str | None) -> Segmenta
         records.append(SegmentationRecord(folder / images[number]["file_name"], PanopticMask(mask, segments)))
     alone = sorted(images.keys() - seen)
     if alone:
-        raise ValueError(f"{path}: {len(alone)} images have no mask, such as {images[alone[0]]['file_name']}.")
+        named = first_ten([str(images[number]["file_name"]) for number in alone])
+        raise ValueError(
+            f"{path}: {counted(len(alone), 'images')} {'has' if len(alone) == 1 else 'have'} no mask: {named}."
+        )
     for record in records:
         for file in (record.path, record.mask.path):
             if not file.is_file():

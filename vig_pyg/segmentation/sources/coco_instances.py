@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from vig_pyg._io.numbers import are
 from vig_pyg._requirements import require
 from vig_pyg.detection._values import as_number, as_whole
 from vig_pyg.detection.coco import read_coco
@@ -63,8 +64,8 @@ def read_instances(path: Path, content: dict[str, Any], part: str | None, on_bad
     lost = len(found.records) - len(records)
     if lost:
         _log.warning(
-            "%s: %d of %d images are left out, because an object whose place in the image is not known was dropped.",
-            path, lost, len(found.records),
+            "%s: %d of %d images %s left out, because an object whose place in the image is not known was dropped.",
+            path, lost, len(found.records), are(lost),
         )  # fmt: skip
     return SegmentationDataset(found.title, records, names, read_files=[path])
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vig_pyg._io.bounded_json import read_bounded
+from vig_pyg._io.faults import first_ten
+from vig_pyg._io.numbers import counted
 from vig_pyg.image_io import images_in
 from vig_pyg.segmentation.masks import IndexMask
 from vig_pyg.segmentation.records import SegmentationDataset, SegmentationRecord
@@ -113,12 +115,13 @@ def pair_files(
     if missing:
         name = missing[0].relative_to(image_folder).with_suffix(".png")
         raise FileNotFoundError(
-            f"{len(missing)} of {len(of_images)} images have no mask: the first is {missing[0]}, whose mask in "
-            f"{mask_folder} needs the same name, such as {name}."
+            f"{len(missing)} of {len(of_images)} images {'has' if len(missing) == 1 else 'have'} no mask: "
+            f"{first_ten(list(map(str, missing)))}. A mask in {mask_folder} needs the same name, such as {name}."
         )
     alone = [path for name, path in of_masks.items() if name not in of_images]
     if alone:
-        _log.warning("%d masks of %s have no image, such as %s.", len(alone), mask_folder, alone[0])
+        have, named = "has" if len(alone) == 1 else "have", first_ten(list(map(str, alone)))
+        _log.warning("%s of %s %s no image: %s.", counted(len(alone), "masks"), mask_folder, have, named)
     return [(path, of_masks[name]) for name, path in of_images.items()]
 
 
