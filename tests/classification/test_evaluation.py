@@ -59,5 +59,5 @@ def test_the_model_chooses_among_all_classes_even_if_some_do_not_occur(tmp_path)
 
 def test_nothing_readable_is_an_error(tmp_path):
     (tmp_path / "a.png").touch()
-    with pytest.raises(ValueError, match=r"None of 1 image could be read: .*a\.png: the file is empty\."):
+    with pytest.raises(ValueError, match=r"The only image could not be read: .*a\.png: the file is empty\."):
         evaluate(colors(), LabeledImages([tmp_path / "a.png"], [0]))

@@ -127,7 +127,7 @@ def test_evaluate_names_what_is_wrong(saved, pictures, odd, tmp_path, capsys):
             pictures.parent,
         ],
         "but the model has 2 classes instead of the 1000 classes of ImageNet": [saved, tmp_path / "wordnet"],
-        "None of 1 images could be read": [saved, tmp_path / "broken"],
+        "The only image could not be read": [saved, tmp_path / "broken"],
         "exists already": [saved, pictures, "--csv", tmp_path / "mine"],
         "batch_size >= 1": [saved, pictures, "--batch-size", 0],
         "There is no folder nothing and no model with this name": ["nothing", pictures],

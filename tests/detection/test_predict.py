@@ -90,7 +90,7 @@ def test_pictures_that_cannot_be_read_are_named(run, tmp_path):
 def test_mistakes_leave_nothing(run, tmp_path):
     good = picture(tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("text")
-    with pytest.raises(ValueError, match=r"None of 1 images.*bad\.png"):
+    with pytest.raises(ValueError, match=r"The only image could not be read.*bad\.png"):
         predict(run, [tmp_path / "bad.png"], tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
         predict(run, [tmp_path / "none.png"], tmp_path / "out")

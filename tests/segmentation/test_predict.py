@@ -62,7 +62,7 @@ def test_unreadable_images_are_listed_and_the_others_are_segmented(trained, segm
     (tmp_path / "broken.jpg").write_bytes(b"x")
     found = predict(segmenter, [tmp_path / "broken.jpg", images(trained[1])[0]], tmp_path / "out", device="cpu")
     assert found.count == 1 and found.broken[0].path == tmp_path / "broken.jpg"
-    with pytest.raises(ValueError, match="None of 1 images could be read"):
+    with pytest.raises(ValueError, match="The only image could not be read"):
         predict(segmenter, [tmp_path / "broken.jpg"], tmp_path / "none", device="cpu")
     with pytest.raises(FileNotFoundError, match="no image at"):
         predict(segmenter, [tmp_path / "gone.jpg"], tmp_path / "none", device="cpu")

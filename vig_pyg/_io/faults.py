@@ -45,3 +45,17 @@ def first_ten(faults: Sequence[str]) -> str:
     named = [fault.rstrip(".") for fault in faults[:MOST_NAMED]]
     more = [f"and {len(faults) - MOST_NAMED:,} more"] if len(faults) > MOST_NAMED else []
     return "; ".join([*named, *more])
+
+
+def none_readable(faults: Sequence[str]) -> str:
+    """Return the message that no image could be read, with the first ten reasons.
+
+    Args:
+        faults: A text for each image.
+
+    Example:
+        >>> none_readable(["a.png: empty"])
+        'The only image could not be read: a.png: empty.'
+    """
+    start = "The only image could not" if len(faults) == 1 else f"None of {len(faults):,} images could"
+    return f"{start} be read: {first_ten(faults)}."

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from vig_pyg._io.faults import first_ten
-from vig_pyg._io.numbers import counted
+from vig_pyg._io.faults import none_readable
 from vig_pyg.classification.batches import batches
 from vig_pyg.classification.labels import LabeledImages
 from vig_pyg.classification.load import ImageClassifier
@@ -127,8 +126,7 @@ def evaluate(
             progress(len(batch.places) + len(batch.broken))
     images = int(totals[0].sum())
     if images == 0:
-        named = first_ten([f"{one.path}: {one.reason}" for one in broken])
-        raise ValueError(f"None of {counted(len(broken), 'images')} could be read: {named}.")
+        raise ValueError(none_readable([f"{one.path}: {one.reason}" for one in broken]))
     shares = (100 * totals[1:].sum(1) / images).tolist()
     per_class = [
         ClassResult(i, classifier.class_names[i], n, 100 * right / n, 100 * five / n)

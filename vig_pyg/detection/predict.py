@@ -17,8 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from vig_pyg._fonts import picture_names
-from vig_pyg._io.faults import first_ten
-from vig_pyg._io.numbers import counted
+from vig_pyg._io.faults import none_readable
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text
 from vig_pyg._requirements import require
@@ -169,10 +168,7 @@ def _search(
         for _ in batch:
             progress(1)
     if not images:
-        raise ValueError(
-            f"None of {counted(len(broken), 'images')} could be read: "
-            f"{first_ten([f'{one.path}: {one.reason}' for one in broken])}."
-        )
+        raise ValueError(none_readable([f"{one.path}: {one.reason}" for one in broken]))
     for i, entry in enumerate(annotations):
         entry |= {"id": i + 1, "iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3]}
     categories = [

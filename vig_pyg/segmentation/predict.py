@@ -15,8 +15,7 @@ import numpy as np
 import torch
 
 from vig_pyg._fonts import picture_names
-from vig_pyg._io.faults import first_ten
-from vig_pyg._io.numbers import counted
+from vig_pyg._io.faults import none_readable
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text
 from vig_pyg._requirements import require
@@ -121,10 +120,7 @@ def predict(
             if progress is not None:
                 progress(1)
         if not images:
-            raise ValueError(
-                f"None of {counted(len(broken), 'images')} could be read: "
-                f"{first_ten([f'{one.path}: {one.reason}' for one in broken])}."
-            )
+            raise ValueError(none_readable([f"{one.path}: {one.reason}" for one in broken]))
         write_file(out / "classes.txt", "".join(f"{' '.join(name.split())}\n" for name in segmenter.class_names))
         if rle:
             categories = [{"id": i, "name": name} for i, name in enumerate(segmenter.class_names)]
