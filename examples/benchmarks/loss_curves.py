@@ -1,10 +1,12 @@
-"""Loss curves of ours and of the dense reference: same weights to start from, same batches, same random numbers.
+"""Loss curves of two kinds of arithmetic: same weights to start from, same batches, same random numbers.
 
     uv run python examples/benchmarks/loss_curves.py --data images --epochs 5
+    uv run python examples/benchmarks/loss_curves.py --data images --epochs 5 --pair precision
 
-Both train with the steps of `vig_pyg.classification`. Rounding differs, and training makes much of little, so the
-curves part after some steps; the question is whether they part by more than two seeds of the reference do. Writes the
-curves as an image and all numbers beside it.
+The pair is ours and the dense reference, or ours in bfloat16 and in float32. Both train with the steps of
+`vig_pyg.classification`. Rounding differs, and training makes much of little, so the curves part after some steps; the
+question is whether they part by more than two seeds of the second do. Writes the curves as an image and all numbers
+beside it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import json
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,9 @@ from vig_pyg.engine.trainer import make_trainer, quiet_lightning
 
 #: The reference knows patches of 4 pixels only, and as many neighbors as there are patches in the last stage.
 NETWORK = {"patch_size": 4, "k": 4}
-RUNS = (("ours", 0), ("reference", 0), ("ours", 1), ("reference", 1))
+#: What is compared, and with what.
+PAIRS = {"reference": ("ours", "reference"), "precision": ("bfloat16", "float32")}
+SEEDS = (0, 1)
 
 
 class Losses(lightning.Callback):
@@ -49,7 +54,7 @@ def make(case: ClassificationConfig, data: ImageData, network: str, seed: int) -
     torch.manual_seed(seed)
     options = {"num_classes": len(data.class_names), "in_channels": data.preprocessing.in_channels}
     model = create_model(case.model, **case.options, image_size=case.image_size, **options)
-    if network == "ours":
+    if network != "reference":
         return model
     reference = DenseReference(model.config)
     reference.load_state_dict(weights.convert(model, "official"))
@@ -59,6 +64,7 @@ def make(case: ClassificationConfig, data: ImageData, network: str, seed: int) -
 
 def train(case: ClassificationConfig, network: str, seed: int, folder: Path) -> dict[str, Any]:
     """The losses of a run: of every step, and held out in the end."""
+    case = replace(case, precision="bf16-mixed" if network == "bfloat16" else "32-true")
     data = load_data(case)
     data.seed, start = seed, time.perf_counter()
     losses = Losses()
@@ -76,37 +82,38 @@ def smooth(losses: list[float], window: int) -> list[float]:
     return values.view(-1, window).mean(1).tolist()
 
 
-def compare(runs: dict[str, dict[str, Any]], window: int) -> dict[str, float]:
-    """How far ours is from the reference, and two seeds of the reference from each other: means of smoothed curves."""
+def compare(runs: dict[str, dict[str, Any]], pair: tuple[str, str], window: int) -> dict[str, float]:
+    """How far the two of a pair are apart, and two seeds of the second: means of smoothed curves."""
     curves = {name: torch.tensor(smooth(run["losses"], window)) for name, run in runs.items()}
-    between = (curves["reference 0"] - curves["reference 1"]).abs()
-    apart = [(curves[f"ours {seed}"] - curves[f"reference {seed}"]).abs() for seed in (0, 1)]
+    first, second = pair
+    between = (curves[f"{second} 0"] - curves[f"{second} 1"]).abs()
+    apart = [(curves[f"{first} {seed}"] - curves[f"{second} {seed}"]).abs() for seed in SEEDS]
     return {
-        "ours - reference, mean": torch.stack(apart).mean().item(),
-        "ours - reference, largest": torch.stack(apart).max().item(),
-        "two seeds of the reference, mean": between.mean().item(),
-        "two seeds of the reference, largest": between.max().item(),
-        "steps until they differ by 1e-3": min(same_until(runs, seed) for seed in (0, 1)),
+        f"{first} - {second}, mean": torch.stack(apart).mean().item(),
+        f"{first} - {second}, largest": torch.stack(apart).max().item(),
+        f"two seeds of {second}, mean": between.mean().item(),
+        f"two seeds of {second}, largest": between.max().item(),
+        "steps until they differ by 1e-3": min(same_until(runs, pair, seed) for seed in SEEDS),
     }
 
 
-def same_until(runs: dict[str, dict[str, Any]], seed: int) -> int:
-    """Steps before the losses of ours and the reference differ visibly."""
-    pairs = zip(runs[f"ours {seed}"]["losses"], runs[f"reference {seed}"]["losses"], strict=True)
-    different = [i for i, (a, b) in enumerate(pairs) if abs(a - b) > 1e-3]
-    return different[0] if different else len(runs[f"ours {seed}"]["losses"])
+def same_until(runs: dict[str, dict[str, Any]], pair: tuple[str, str], seed: int) -> int:
+    """Steps before the losses of a pair differ visibly."""
+    first, second = (runs[f"{network} {seed}"]["losses"] for network in pair)
+    different = [i for i, (a, b) in enumerate(zip(first, second, strict=True)) if abs(a - b) > 1e-3]
+    return different[0] if different else len(first)
 
 
-def draw(runs: dict[str, dict[str, Any]], window: int) -> Figure:
+def draw(runs: dict[str, dict[str, Any]], pair: tuple[str, str], window: int) -> Figure:
     """All curves; those of one seed have one color."""
     fig = Figure(figsize=(7, 4), layout="constrained")
     axes = fig.subplots()
-    for network, seed in RUNS:
+    for network, seed in product(pair, SEEDS):
         curve = smooth(runs[f"{network} {seed}"]["losses"], window)
         steps = [(i + 0.5) * window for i in range(len(curve))]
-        style = {"color": f"C{seed}", "linestyle": "-" if network == "ours" else "--"}
+        style = {"color": f"C{seed}", "linestyle": "-" if network == pair[0] else "--"}
         axes.plot(steps, curve, label=f"{network}, seed {seed}", **style)
-    axes.set(xlabel="step", ylabel=f"training loss, mean of {window} steps", yscale="log")
+    axes.set(xlabel="step", ylabel=f"training loss, mean of {window} steps")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return fig
@@ -118,24 +125,26 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--image-size", type=int, default=64, help="side in pixels, at least 64 for the reference")
     parser.add_argument("--window", type=int, default=10, help="steps of a point of the curves (default: 10)")
+    parser.add_argument("--pair", choices=PAIRS, default="reference", help="what is compared (default: reference)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     args = parser.parse_args()
     preset = "digits" if args.data == "digits" else "scratch"
     values = {"data": args.data, "epochs": args.epochs, "image_size": args.image_size, "model": "pvig_micro",
               "options": NETWORK, "lr": 1e-3, "ema": None, "accelerator": "cpu"}  # fmt: skip
     case = load_config(preset, ("here", values))
-    runs = {}
-    for network, seed in RUNS:
+    runs, pair = {}, PAIRS[args.pair]
+    for seed, network in product(SEEDS, pair):
         runs[f"{network} {seed}"] = train(case, network, seed, args.out)
         last = runs[f"{network} {seed}"]
         print(f"{network}, seed {seed}: {last['scores']}, {last['seconds']:.0f} s", flush=True)
-    result = compare(runs, args.window)
+    result = compare(runs, pair, args.window)
     print(json.dumps(result, indent=1))
     args.out.mkdir(parents=True, exist_ok=True)
     env = environment()
-    path = args.out / f"loss_curves_{env['date']}.json"
+    name = "loss_curves" if args.pair == "reference" else f"loss_curves_{args.pair}"
+    path = args.out / f"{name}_{env['date']}.json"
     path.write_text(json.dumps({"environment": env, "settings": values, "comparison": result, "runs": runs}) + "\n")
-    draw(runs, args.window).savefig(args.out / "loss_curves.png", dpi=120)
+    draw(runs, pair, args.window).savefig(args.out / f"{name}.png", dpi=120)
     print(path)
 
 

@@ -5,7 +5,6 @@ This is the only file that imports `torch_cluster`, which is optional: the dense
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, pairwise
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from vig_pyg._requirements import CLUSTER, missing_message
 from vig_pyg.data import BatchLayout
-from vig_pyg.ops import check_features, check_same
+from vig_pyg.ops import check_features, check_same, map_on_threads
 from vig_pyg.position import Codes
 
 try:
@@ -25,6 +24,8 @@ else:
 
 #: Largest number of neighbors that the CUDA kernel of torch_cluster supports.
 MAX_NEIGHBORS_CUDA = 100
+#: Parts of a batch for each thread: a thread that is interrupted leaves its next parts to the others.
+SHARES = 2
 #: Devices for which torch_cluster has kernels.
 DEVICES = ("cpu", "cuda")
 
@@ -66,10 +67,11 @@ def cluster_neighbors(
         x, y = position_as_coordinates(x, y, codes.p, codes.q)
     if x.is_cuda:
         return _search(x, layout.batch, y, layout_src.batch, k, layout.num_graphs)
-    shares = _shares(layout.num_graphs, torch.get_num_threads())
+    threads = torch.get_num_threads()
+    shares = _shares(layout.num_graphs, SHARES * threads if threads > 1 else 1)
     if len(shares) == 1:
         return _search(x, layout.batch, y, layout_src.batch, k, layout.num_graphs)
-    # torch_cluster uses one core. The images are independent and its calls release the GIL, so threads run in parallel.
+    # torch_cluster uses one core. The images are independent and its calls release the GIL, so they run in parallel.
     starts, starts_src = (list(accumulate(part.num_nodes_per_graph, initial=0)) for part in (layout, layout_src))
 
     same, x, y = x is y, x.detach(), y.detach()  # the caller's `no_grad` has no effect in new threads
@@ -82,8 +84,7 @@ def cluster_neighbors(
         found = _search(targets, batches[0], sources, batches[1], k, last - first)
         return found + torch.tensor([[there.start], [here.start]], device=found.device)
 
-    with ThreadPoolExecutor(len(shares)) as pool:
-        return torch.cat(list(pool.map(lambda ends: share(*ends), shares)), dim=1)
+    return torch.cat(map_on_threads(lambda i: share(*shares[i]), len(shares), threads), dim=1)
 
 
 def require_cluster() -> None:
@@ -168,9 +169,9 @@ def _search(x: Tensor, batch: Tensor, y: Tensor, batch_src: Tensor, k: int, num_
     return torch.stack([source, target])
 
 
-def _shares(num_graphs: int, threads: int) -> list[tuple[int, int]]:
-    """Split the images of a batch into ranges (first, last + 1) of nearly equal length, one range for each thread."""
-    parts = max(1, min(num_graphs, threads))
+def _shares(num_graphs: int, parts: int) -> list[tuple[int, int]]:
+    """Split the images of a batch into ranges (first, last + 1) of nearly equal length."""
+    parts = max(1, min(num_graphs, parts))
     ends = [num_graphs * i // parts for i in range(parts + 1)]
     return list(pairwise(ends))
 

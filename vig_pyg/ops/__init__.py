@@ -18,6 +18,7 @@ from vig_pyg.ops._products import has_one_dnn, one_dnn_linear
 from vig_pyg.ops._readable import has_own_numbers, readable_heads
 from vig_pyg.ops._recomputable import recomputable
 from vig_pyg.ops._symbolic import is_open, is_surely
+from vig_pyg.ops._threads import map_on_threads
 from vig_pyg.ops._transforms import is_transformed, without_transforms
 from vig_pyg.ops.average_pool import average_pool
 from vig_pyg.ops.bias_gelu import bias_gelu_
@@ -68,6 +69,7 @@ __all__ = [
     "knn_any_size",
     "knn_max_relative",
     "linear_norm",
+    "map_on_threads",
     "max_relative",
     "mlp",
     "multi_head_linear",

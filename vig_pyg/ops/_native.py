@@ -26,6 +26,7 @@ _SIGNATURES = {
     "vig_norm_stats": "pnnnppn",
     "vig_norm_apply": "pnnnnppppnn",
     "vig_norm_slope": "pnnpppn",
+    "vig_each": "pnn",
     "vig_norm_backward": "pnpnnnnpppppppn",
 }
 

@@ -315,3 +315,16 @@ int vig_norm_backward(const void *g, int64_t low_g, const void *h, int64_t low, 
     free(factors);
     return 0;
 }
+
+/* Calls back with 0 .. count - 1 on the threads that torch uses, each as soon as it is free. 0 on success, 1 if the
+ * kernels were compiled without threads, where nothing is called. */
+int vig_each(void (*call)(int64_t), int64_t count, int64_t threads) {
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t i = 0; i < count; ++i) call(i);
+    return 0;
+#else
+    (void)call, (void)count, (void)threads;
+    return 1;
+#endif
+}
