@@ -367,5 +367,4 @@ def test_the_first_level_holds_nothing_else():
         pytest.skip("not a git repository")
     first = {name.partition("/")[0] for name in listed.stdout.splitlines()}
     seen = {name for name in first if not name.startswith(".")}
-    # setuptools reads what the source archive holds from MANIFEST.in alone
-    assert seen == {"vig_pyg", "examples", "tests", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"}
+    assert seen == {"vig_pyg", "examples", "tests", "pyproject.toml", "README.md", "LICENSE"}

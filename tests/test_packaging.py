@@ -140,7 +140,6 @@ def test_the_source_archive_holds_what_a_reader_needs(source_archive):
         "LICENSE",
         "README.md",
         "pyproject.toml",
-        "MANIFEST.in",
         "vig_pyg/py.typed",
         "vig_pyg/explain/page.html",
     } <= names

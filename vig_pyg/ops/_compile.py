@@ -1,4 +1,4 @@
-"""How the CPU kernels are compiled when the package is built; `pyproject.toml` names this class.
+"""How the CPU kernels are compiled and the source archive is made; `pyproject.toml` names these classes.
 
 The kernels are plain C that Python loads through ctypes. If they cannot be compiled, the package is installed without
 them, and it uses plain torch. Nothing in the library imports this file, because it needs setuptools.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 from setuptools.errors import CompileError
 
 #: The kernels are not linked to an OpenMP library: they use the symbols of the library that torch has loaded. On Linux
@@ -54,3 +55,25 @@ class BuildKernels(build_ext):
             except CompileError:
                 return False
         return True
+
+
+class SourceArchive(sdist):
+    """Holds tests, scripts, guides, notebooks and the pages of the site too, which setuptools leaves out.
+
+    Measured results and recorded outputs of the published code are large and not needed to install.
+    """
+
+    FILES = (
+        *("tests/**/*.py", "tests/**/*.json"),
+        *(f"examples/**/*.{ending}" for ending in ("py", "md", "rst", "css", "ipynb")),
+        "examples/images/*",
+    )
+    #: What the use of a checkout leaves behind.
+    LEFT = re.compile(r"examples/runs/|/\.ipynb_checkpoints/|\.py[cod]$|\.so$|/__pycache__/")
+
+    def make_distribution(self) -> None:
+        """Add the files to those that setuptools has found, and leave out what the use of a checkout leaves behind."""
+        found = {path.as_posix() for pattern in self.FILES for path in Path().glob(pattern) if path.is_file()}
+        self.filelist.extend(sorted(found - set(self.filelist.files)))
+        self.filelist.exclude_pattern(self.LEFT, is_regex=True)
+        super().make_distribution()
