@@ -58,7 +58,7 @@ def test_own_operator_and_graph_on_own_images(place, capsys):
     command = ["ablate", "--data", "images", "--conv", "mr", "ablate_ops:OwnMean", *QUICK, "--out", "out"]
     assert main([*command, "--graph", "knn", "ablate_graphs:own_ring", "--seeds", "2"]) == 0
     captured = capsys.readouterr()
-    assert "Comparing 4 variants of vig_micro on images with 2 seeds, 1 epochs each. Folder: out" in captured.out
+    assert "Comparing 4 variants of vig_micro on images with 2 seeds, 1 epoch each. Folder: out" in captured.out
     assert "| `ablate_ops:OwnMean, ablate_graphs:own_ring` |" in captured.out
     assert "out/results.json" in captured.out and "mr, knn, seed 1: " in captured.err
     rows = json.loads((place / "out" / "results.json").read_text())["rows"]

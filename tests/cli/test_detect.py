@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 
@@ -40,6 +41,9 @@ def test_train_prints_precision_and_files(tmp_path, capsys):
     assert main(["detect", "train", *sources, *options, "--out", str(tmp_path / "run"), *QUICK]) == 0
     out = capsys.readouterr().out
     assert "AP50 blue" in out
+    assert re.match(
+        r"Training fasterrcnn with \w+ on \w+: 6 images, 6 for validation, 2 classes, \d epochs?\. Run", out
+    )
     assert str(tmp_path / "run" / "model.safetensors") in out
     plan = read_run(tmp_path / "run")
     assert plan.options == {"min_size": 64, "max_size": 96, "out_channels": 16, "k": 5}

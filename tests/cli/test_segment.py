@@ -32,6 +32,7 @@ def test_train_leaves_a_run_folder_that_can_be_resumed(files, tmp_path, capsys):
     shutil.copytree(files / "run", tmp_path / "run")
     assert main(["segment", "train", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
     said = capsys.readouterr().out
+    assert said.startswith("Resuming semantic_fpn with micro on ") and " for validation, " in said
     assert "mIoU" in said and "IoU_road" in said and "model.safetensors" in said
     for name in ("metrics.csv", "model.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (files / "run" / name).read_bytes()

@@ -11,7 +11,7 @@ from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
 from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._tables import file_list, scores_table
-from vig_pyg.cli._train_flags import FREE, NETWORK_FLAGS, TrainFlags, add_run_flags, read_flags, stopped
+from vig_pyg.cli._train_flags import FREE, NETWORK_FLAGS, TrainFlags, add_run_flags, announce, read_flags, stopped
 
 if TYPE_CHECKING:
     from vig_pyg.detection.config import DetectionConfig
@@ -107,6 +107,8 @@ def _fit(config: DetectionConfig, flags: TrainFlags) -> int:
     try:
         data = load_data(config)
         model = make_detector(config, len(data.class_names), pretrained=not resume)
+        if first:
+            announce(config, data, config.detector, out, resumed=resume)
         last = fit(model, data, config, out, progress=not flags.quiet, resume=resume)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, "detect train", config.options, first=first)

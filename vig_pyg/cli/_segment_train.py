@@ -10,7 +10,7 @@ from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
 from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._tables import file_list, scores_table
-from vig_pyg.cli._train_flags import FREE, NETWORK_FLAGS, TrainFlags, add_run_flags, read_flags, stopped
+from vig_pyg.cli._train_flags import FREE, NETWORK_FLAGS, TrainFlags, add_run_flags, announce, read_flags, stopped
 
 if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
@@ -93,6 +93,8 @@ def _fit(config: SegmentationConfig, flags: TrainFlags) -> int:
         data = load_data(config)
         config = with_epochs(config, data)
         model = make_segmenter(config, len(data.class_names), pretrained=not resume)
+        if first:
+            announce(config, data, config.segmenter, out, resumed=resume)
         last = fit(model, data, config, out, progress=not flags.quiet, resume=resume)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, "segment train", config.options, first=first)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.signals import Terminated
+from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell
 
 if TYPE_CHECKING:
@@ -168,6 +169,19 @@ def read_flags(parser: ConfigParser, argv: Sequence[str]) -> TrainFlags:
     given: dict[str, Any] = {name: found.pop(name) for name in _RUN if name in found}
     paths = {name: Path(given[name]) for name in ("config", "out", "resume") if given.get(name) is not None}
     return TrainFlags(**{**given, **paths}, values=found)
+
+
+def announce(config: Any, data: Any, network: str, out: Path, *, resumed: bool) -> None:
+    """Print what is trained, before a detector or a segmentation network is trained."""
+    from vig_pyg._io.numbers import counted
+
+    print(
+        f"{'Resuming' if resumed else 'Training'} {network} with {config.model} on {terminal_text(data.title)}: "
+        f"{counted(len(data.train_set), 'images')}, {len(data.val_set):,} for validation, "
+        f"{counted(len(data.class_names), 'classes')}, {counted(config.epochs, 'epochs')}. "
+        f"Run folder: {terminal_text(out)}",
+        flush=True,
+    )
 
 
 def stopped(stop: BaseException, out: Path, command: str, options: Mapping[str, Any], *, first: bool) -> int:

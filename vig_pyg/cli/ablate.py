@@ -156,8 +156,8 @@ def _ablate(
     out = out or Path("runs") / f"ablation-{Path(data.title).name or 'data'}"
     what = f"Comparing {len(variants)} variants" if len(variants) > 1 else "Training the only variant"
     print(
-        f"{what} of {config.model} on {terminal_text(data.title)} with {seeds} seeds, "
-        f"{config.epochs} epochs each. Folder: {terminal_text(out)}",
+        f"{what} of {config.model} on {terminal_text(data.title)} with {counted(seeds, 'seeds')}, "
+        f"{counted(config.epochs, 'epochs each')}. Folder: {terminal_text(out)}",
         flush=True,
     )
     print(_size(len(variants), seeds), flush=True)

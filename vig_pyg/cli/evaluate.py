@@ -151,11 +151,16 @@ def _files(data: LabeledImages) -> set[str | Path]:
 
 
 def _print(result: Evaluation, classes: int, what: str) -> None:
-    rows = [(row.name, f"{row.images:,}", percent(row.top1 / 100), percent(row.top5 / 100)) for row in result.per_class]
-    print(table(["class", "images", "top-1", "top-5"], rows))
+    tops = ["top-1", "top-5"] if classes > 5 else ["top-1"]  # with five classes, the top 5 are all classes
+    rows = [
+        (row.name, f"{row.images:,}", *(percent(share / 100) for share in (row.top1, row.top5)[: len(tops)]))
+        for row in result.per_class
+    ]
+    print(table(["class", "images", *tops], rows))
     present = len(result.per_class)
     among = f"{present} of {classes} classes occur, but any may be predicted" if present < classes else "all classes"
     print(f"\n{terminal_text(what)}: {counted(result.images, 'images')}, {among}")
-    print(f"top-1 {percent(result.top1 / 100)}   top-5 {percent(result.top5 / 100)}")
+    both = zip(tops, (result.top1, result.top5), strict=False)
+    print("   ".join(f"{top} {percent(share / 100)}" for top, share in both))
     alone = per_second(result.model_images_per_second)
     print(f"{per_second(result.images_per_second)} with reading, {alone} in the model alone")
