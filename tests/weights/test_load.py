@@ -305,3 +305,14 @@ def test_published_weights_are_adapted_to_other_channels_where_asked(published, 
     assert model.preprocessing.in_channels == channels
     with pytest.raises(ValueError, match=r"stem\.0\.weight has shape"):
         weights.load_weights(vig_micro(in_channels=channels), "vig_micro")
+
+
+@pytest.mark.parametrize("name", sorted({entry.model for entry in weights.TABLE.values()}))
+def test_a_misspelled_name_has_a_suggestion_and_a_file_has_none(name):
+    for wrong in (name[:-1], name + "e", name.replace("_", ""), name[:2] + name[3:]):
+        if wrong not in {entry.model for entry in weights.TABLE.values()}:
+            with pytest.raises(FileNotFoundError, match=rf"no weight file at {wrong}\. Did you mean the published .*'"):
+                weights.check_exists(wrong)
+    for path in ("my/best.pth", "/nowhere/weights.safetensors", "weights.bin"):
+        with pytest.raises(FileNotFoundError, match=r"no weight file at \S+\.$"):
+            weights.check_exists(path)

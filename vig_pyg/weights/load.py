@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,9 @@ def check_exists(source: Source | None) -> None:
         return
     names = {*TABLE, *(entry.model for entry in TABLE.values()), *TAGS, AVERAGED}
     if source not in names and not Path(source).exists():
-        raise FileNotFoundError(f"There is no weight file at {source}.")
+        close = get_close_matches(str(source), sorted(filter(None, map(str, names))), n=1, cutoff=0.75)
+        hint = f" Did you mean the published weights {close[0]!r}?" if close else ""
+        raise FileNotFoundError(f"There is no weight file at {source}.{hint}")
 
 
 def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, Any]]:
