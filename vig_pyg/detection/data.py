@@ -86,6 +86,7 @@ def collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
     Shapes: images `(3, H_i, W_i)`.
 
     Example:
+        >>> import torch
         >>> images, targets = collate([(torch.zeros(3, 4, 4), {}), (torch.zeros(3, 2, 6), {})]); len(images)
         2
     """
@@ -110,6 +111,7 @@ class DetectionData(TrainData):
         ValueError: If the classes differ, or there are fewer training images than one batch.
 
     Example:
+        >>> from vig_pyg.detection.records import ImageRecord
         >>> few = DetectionDataset("few", [ImageRecord(Path("a.jpg"), 1, (30, 40))], ["cat"], [1])
         >>> DetectionData(few, few, masks=False, augmentation=Augmentation(), batch_size=1).class_names
         ['cat']

@@ -44,6 +44,7 @@ class DetectionSet(Dataset[Sample]):
             if its size is not that in the annotation; the message names the file.
 
     Example:
+        >>> from pathlib import Path
         >>> len(DetectionSet(DetectionDataset("few", [ImageRecord(Path("a.jpg"), 1, (30, 40))], ["cat"], [1])))
         1
     """
