@@ -109,23 +109,31 @@ def peers() -> str:
 def training() -> str:
     """A row for each model."""
     result = newest("training_cpu")
-    by_model: dict[str, dict[str, dict[str, Any]]] = {}
+    by_run: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for row in result["rows"]:
-        by_model.setdefault(row["model"], {})[row["network"]] = row
+        by_run.setdefault((row["model"], row["precision"]), {})[row["network"]] = row
     rows = [
         {
             "model": model,
+            "precision": precision,
             "reference, s": networks["reference"]["s / step"],
             "ours, s": networks["ours"]["s / step"],
             "floor, s": networks["floor"]["s / step"],
+            "Swin-T, s": networks[PEER]["s / step"] if PEER in networks else "",
             "reference / ours": networks["ours"]["x reference"],
+            "reference in float32 / ours": networks["ours"]["x reference in float32"],
             "reference, GiB": networks["reference"]["peak GiB"],
             "ours, GiB": networks["ours"]["peak GiB"],
-            "ours / reference, memory": networks["ours"]["peak / reference"],
         }
-        for model, networks in by_model.items()
+        for (model, precision), networks in by_run.items()
     ]
     return with_source(rows, result)
+
+
+def beside() -> str:
+    """A row for each task and each other process."""
+    result = newest("beside_cpu")
+    return with_source(result["rows"], result)
 
 
 def memory() -> str:
@@ -212,6 +220,7 @@ TABLES = {
     "inference": inference,
     "peers": peers,
     "training": training,
+    "beside": beside,
     "memory": memory,
     "gpu": gpu,
     "recompiles": recompiles,
