@@ -131,6 +131,7 @@ ROOMS = {
         "_requirements",
         "artifact",
         "checkpoints",
+        "layers",
         "models",
         "weights",
         "_figure",

@@ -21,6 +21,7 @@ from vig_pyg.engine.data import TrainData
 from vig_pyg.engine.describe import describe
 from vig_pyg.engine.ema import EMA
 from vig_pyg.engine.first_statistics import FirstStatistics
+from vig_pyg.engine.low_precision import warn_of_slow_bfloat16
 from vig_pyg.engine.metrics import MetricsHistory
 from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
 from vig_pyg.engine.preflight import check_run
@@ -98,6 +99,7 @@ def fit(
             )
             trainer, saver = _prepare(task, data, folder, [history, *callbacks], stop=stop, progress=progress)
             if trainer.is_global_zero:
+                warn_of_slow_bfloat16(config.precision, trainer.strategy.root_device)
                 # the files that --resume needs are written first, so that a killed run can be resumed
                 write_file(folder / CONFIG_YAML, to_yaml(config), overwrite=True)
                 data.write_config(folder, model)
