@@ -39,9 +39,10 @@ def time_in_bfloat16(*, repeats: int = 5) -> float:
     batch = torch.zeros(_NODES, dtype=torch.long)
 
     def step(low: bool) -> None:
-        with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16, enabled=low):
-            out = layer(nodes, batch, 1)
-        out.sum().backward()
+        with torch.enable_grad():
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                out = layer(nodes, batch, 1)
+            out.sum().backward()
 
     times: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(1 + repeats):
