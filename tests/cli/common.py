@@ -1,5 +1,10 @@
 """What tests of commands share."""
 
+import json
+import re
+
+import yaml
+
 from vig_pyg.cli import main
 
 QUICK = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--num-workers", "0", "--quiet"]
@@ -13,3 +18,33 @@ def fails(capsys, *argv):
     assert err.startswith("vig-pyg: ")
     assert err.count("\n") == 1
     return err
+
+
+def check_presets_in_help(parser, usual, presets, *, skip=()):
+    """Check that each flag's help names the default value and those of the presets, and return the checked flags.
+
+    The configurations `usual` and `presets` are dataclasses. A help ends like "(default: 20, or 50 with a and b)".
+    """
+    names = "|".join(map(re.escape, presets))
+    by_preset = re.compile(rf"(?:^|, (?:or )?)((?:(?!, or ).)+?) with ((?:{names})(?: and (?:{names}))*)(?=, |$)")
+    checked = []
+    for action in parser._actions:
+        if action.dest not in parser.checks or action.dest in skip:
+            continue
+        found = re.search(r"[(;] ?default: (.*)\)$", action.help)
+        text = found[1] if found else "null"
+        told = {name: yaml.safe_load(part[1]) for part in by_preset.finditer(text) for name in part[2].split(" and ")}
+        first = by_preset.search(text)
+        default = text if first is None else text[: first.start()] or "null"
+        assert yaml.safe_load(default) == plain(usual, action.dest), (action.dest, text)
+        for name, config in presets.items():
+            assert told.get(name, plain(usual, action.dest)) == plain(config, action.dest), (action.dest, name, text)
+        checked.append(action.dest)
+    return checked
+
+
+def plain(config, name):
+    """A value of a configuration by its dotted name, as a file has it."""
+    for part in name.split("."):
+        config = getattr(config, part)
+    return json.loads(json.dumps(config))

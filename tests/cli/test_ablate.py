@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import sys
 
 import pytest
@@ -9,7 +10,7 @@ from tests.cli.common import fails
 from tests.images import make_folder
 from tests.own_modules import OPERATOR
 from vig_pyg.cli import main
-from vig_pyg.cli.ablate import _size
+from vig_pyg.cli.ablate import _size, _tables
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS
 
@@ -59,7 +60,11 @@ def test_own_operator_and_graph_on_own_images(place, capsys):
     assert main([*command, "--graph", "knn", "ablate_graphs:own_ring", "--seeds", "2"]) == 0
     captured = capsys.readouterr()
     assert "Comparing 4 variants of vig_micro on images with 2 seeds, 1 epoch each. Folder: out" in captured.out
-    assert "| `ablate_ops:OwnMean, ablate_graphs:own_ring` |" in captured.out
+    own = "ablate_ops:OwnMean, ablate_graphs:own_ring"
+    assert f"| `{own}` |" in (place / "out" / "results.md").read_text()
+    lines = captured.out.splitlines()
+    assert sum(line.startswith(f"{own}  ") for line in lines) == 2  # its scores and its costs
+    assert not any("|" in line for line in lines) and "out/results.md explains the columns." in lines
     assert "out/results.json" in captured.out and "mr, knn, seed 1: " in captured.err
     rows = json.loads((place / "out" / "results.json").read_text())["rows"]
     assert len(rows) == 4 and all(row["seeds"] == 2 for row in rows)
@@ -147,3 +152,21 @@ def test_ctrl_c_keeps_finished_runs(place, capsys, monkeypatch):
 def test_the_number_of_runs_is_said_and_that_one_variant_compares_nothing(variants, seeds, said):
     text = _size(variants, seeds)
     assert text.startswith(said) and ("nothing to compare" in text) == (variants == 1)
+
+
+def test_the_tables_have_all_numbers_in_the_width_of_a_terminal():
+    columns = {
+        "what": "operator mr, graph knn" * 9, "top-1, %": "91.25 ± 1.25", "95 % interval": "88.00 to 94.00",
+        "seeds": "10", "difference": "+10.00 (+8.00 to +12.00)", "p": "< 0.001", "spectral gap": "0.250",
+        "parameters, M": "10.123", "MACs, M": "1234.5", "images/s": "1234", "peak memory, MiB": "12345",
+    }  # fmt: skip
+    for left_out in ([], ["difference", "p"], ["spectral gap", "peak memory, MiB"]):
+        kept = {name: text for name, text in columns.items() if name not in left_out}
+        cells = [{"variant": name, **kept} for name in ("mr, knn", "own:\x1bOp, own:\nring", "x" * 500)]
+        lines = _tables(cells).split("\n")
+        assert all(line.isprintable() for line in lines) and len(lines) == 2 * 4 + 1
+        assert all(len(line) <= 60 + 80 for line in lines)  # a name has at most 60
+        parts = [re.split(" {2,}", line) for line in lines]
+        assert sorted(parts[0][1:] + parts[5][1:]) == sorted(kept.keys() - {"what"})
+        for head, *rows in (parts[:4], parts[5:]):
+            assert all(row[1:] == [kept[name] for name in head[1:]] for row in rows)

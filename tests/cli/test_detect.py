@@ -11,13 +11,16 @@ import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 
-from tests.cli.common import fails
+from tests.cli.common import check_presets_in_help, fails
 from tests.detection.scenes import change, make_coco, make_voc
 from vig_pyg._io.output import write_file
 from vig_pyg.cli import main
+from vig_pyg.cli.detect import make_parser
 from vig_pyg.detection import predict as door
+from vig_pyg.detection.config import make_config
 from vig_pyg.detection.loading import read_run
 from vig_pyg.detection.module import DetectorModule
+from vig_pyg.detection.presets import PRESETS
 
 QUICK = ["--model", "micro", "--min-size", "64", "--max-size", "96", "--options.out-channels", "16", "--epochs", "1"]
 QUICK += ["--batch-size", "2", "--num-workers", "0", "--quiet"]
@@ -40,7 +43,7 @@ def test_train_prints_precision_and_files(tmp_path, capsys):
     options += ["--schedule", "cosine", "--lr", "1e-3"]
     assert main(["detect", "train", *sources, *options, "--out", str(tmp_path / "run"), *QUICK]) == 0
     out = capsys.readouterr().out
-    assert "AP50 blue" in out
+    assert "AP50 blue" in out and "\n(coarse: 6 validation images)\n" in out
     assert re.match(
         r"Training fasterrcnn with \w+ on \w+: 6 images, 6 for validation, 2 classes, \d epochs?\. Run", out
     )
@@ -69,12 +72,20 @@ def test_train_starts_from_a_preset(capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_help_shows_the_values_of_the_presets():
+    parser = make_parser()
+    sources = ("test", {"train": "a.json", "val": "b.json"})
+    usual, presets = make_config(sources), {name: make_config(sources, preset=name) for name in PRESETS}
+    assert len(check_presets_in_help(parser, usual, presets, skip={"train", "val", "options"})) > 40
+
+
 def test_evaluate_prints_precision_and_writes_results(trained, tmp_path, capsys):
     run, voc = trained
     out = tmp_path / "results.json"
     command = ["detect", "evaluate", str(run), f"{voc}:test", "--out", str(out), "--num-workers", "0", "--quiet"]
     assert main(command) == 0
-    assert "AP50" in capsys.readouterr().out
+    said, note = capsys.readouterr()
+    assert "AP50" in said and note == ""
     assert all(result["image_id"] == 1 for result in json.loads(out.read_text()))
     assert "not overwritten" in fails(capsys, *command)
     assert "no list 'none'" in fails(capsys, "detect", "evaluate", run, f"{voc}:none", "--quiet")
@@ -85,7 +96,7 @@ def test_evaluate_writes_its_scores_as_json_and_csv(trained, tmp_path, capsys):
     files = {name: tmp_path / f"scores.{name}" for name in ("json", "csv")}
     command = ["detect", "evaluate", str(run), f"{voc}:train", "--num-workers", "0", "--quiet"]
     assert main([*command, *(str(part) for name, path in files.items() for part in (f"--{name}", path))]) == 0
-    capsys.readouterr()
+    assert f"note: {run} was trained on these images" in capsys.readouterr().err
     scores = json.loads(files["json"].read_text())["scores"]
     with files["csv"].open(newline="") as file:
         table = {row["name"]: float(row["value"]) if row["value"] else None for row in csv.DictReader(file)}
@@ -106,6 +117,16 @@ def eager(run, copy):
     config["model"]["options"]["detector"] = {"score_thresh": 0.0, "detections_per_img": 5}
     (copy / "config.json").write_text(json.dumps(config))
     return copy
+
+
+@pytest.mark.parametrize("workers", [[], ["--num-workers", "3"]])
+def test_no_more_processes_read_than_there_are_cores(trained, tmp_path, monkeypatch, workers):
+    """torch would warn, and warnings are errors here."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    run, voc = trained
+    images = [str(voc / "JPEGImages"), "--json", str(tmp_path / "found.json")]
+    for command in (["predict", str(run), *images], ["evaluate", str(run), f"{voc}:train"]):
+        assert main(["detect", *command, *workers, "--batch-size", "1", "--quiet"]) == 0
 
 
 def test_predict_writes_objects_as_json_and_csv_in_batches(trained, tmp_path, capsys):
@@ -233,6 +254,11 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path, capsys, monkeypatch, number, 
     assert f"vig-pyg detect train --resume {run}" in capsys.readouterr().err
     assert main(["detect", "train", "--resume", str(run), "--num-workers", "0", "--quiet"]) == 0
     assert (run / "model.safetensors").is_file()
+    assert "complete" not in capsys.readouterr().out
+    assert main(["detect", "train", "--resume", str(run), "--quiet"]) == 0
+    said = capsys.readouterr().out
+    assert "The run is complete (1 epoch), so nothing is trained. To train longer, start a new run: vig-pyg " in said
+    assert f"detect train --config {run / 'config.yaml'} --epochs MORE --out NEW\n" in said
     assert "leave out --lr" in fails(capsys, "detect", "train", "--resume", run, "--lr", "0.1")
 
 

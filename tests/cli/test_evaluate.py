@@ -59,6 +59,14 @@ def test_a_trained_run_with_one_of_its_classes(trained, tmp_path, capsys):
     assert "4 images, 1 of 2 classes occur, but any may be predicted" in capsys.readouterr().out
 
 
+def test_training_images_are_mentioned(trained, capsys):
+    folder, pictures = trained
+    assert run(folder, pictures / "train", "--quiet") == 0
+    assert capsys.readouterr().err.startswith(f"vig-pyg: note: {folder} was trained on these images, so its scores on")
+    assert run(folder, pictures / "val", "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_wordnet_folders_of_some_of_imagenets_classes(tmp_path, capsys):
     (tmp_path / "weights.pth").write_bytes(official_file(calibrated(pvig_micro())))
     for name in ("n01440764", "n02102040", "n03888257"):

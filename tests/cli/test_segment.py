@@ -34,6 +34,9 @@ def test_train_leaves_a_run_folder_that_can_be_resumed(files, tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.startswith("Resuming semantic_fpn with micro on ") and " for validation, " in said
     assert "mIoU" in said and "IoU_road" in said and "model.safetensors" in said
+    assert "The run is complete (2 epochs), so nothing is trained. To train longer, start a new run: vig-pyg " in said
+    assert f"segment train --config {tmp_path / 'run' / 'config.yaml'} --epochs MORE --out NEW\n" in said
+    assert "(coarse: 4 validation images)\n" in said
     for name in ("metrics.csv", "model.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (files / "run" / name).read_bytes()
 
@@ -50,7 +53,8 @@ def test_evaluate_prints_and_writes_the_scores(files, tmp_path, capsys):
     arguments = ["segment", "evaluate", str(files / "run"), str(files / "data"), "--num-workers", "0", "--quiet"]
     outputs = ["--json", str(tmp_path / "a.json"), "--csv", str(tmp_path / "a.csv")]
     assert main([*arguments, *outputs, "--device", "cpu"]) == 0
-    said = capsys.readouterr().out
+    said, note = capsys.readouterr()
+    assert note.startswith(f"vig-pyg: note: {files / 'run'} was trained on these images")
     content = json.loads((tmp_path / "a.json").read_text())
     assert f"mIoU {100 * content['mIoU']:.1f} %" in said
     assert [entry["name"] for entry in content["classes"]] == ["sky", "road", "tree"]

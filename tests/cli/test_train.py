@@ -1,19 +1,29 @@
 import argparse
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
-from tests.cli.common import QUICK, fails
+from tests.cli.common import QUICK, check_presets_in_help, fails
 from tests.images import make_folder
+from tests.weights.common import closed_address, make_entry
+from vig_pyg import weights
+from vig_pyg.classification import ClassificationConfig
 from vig_pyg.classification.module import Classifier
+from vig_pyg.classification.presets import PRESETS
 from vig_pyg.cli import main
 from vig_pyg.cli._options import import_own_code
+from vig_pyg.cli._train_flags import network_options
+from vig_pyg.cli.train import make_parser
 from vig_pyg.graph import GRAPHS
 
 LONGER = [*QUICK, "--epochs", "2"]
@@ -158,7 +168,8 @@ def test_sigterm_has_its_code_and_the_run_goes_on(tmp_path, pictures, capsys, mo
     assert main(["predict", str(out), str(pictures / "val" / "red" / "0.png")]) == 2
     assert "not complete" in capsys.readouterr().err
     assert main(["train", "--resume", str(out), "--quiet"]) == 0
-    assert "Resuming" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Resuming" in said and "complete" not in said
     assert main(["train", "--data", str(pictures), "--out", str(tmp_path / "whole"), *LONGER]) == 0
     for name in ("metrics.csv", "model.safetensors"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -290,3 +301,52 @@ def test_a_wrong_name_is_told_before_images_are_read(tmp_path, monkeypatch, caps
     said = capsys.readouterr()
     assert said.out == "" and f"Did you mean {meant!r}?" in said.err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_finished_run_says_so_and_its_command_trains_on_from_its_weights(trained, tmp_path, capsys):
+    run, new = tmp_path / "my run", tmp_path / "new"
+    shutil.copytree(trained[0], run)
+    before = (run / "model.safetensors").read_bytes()
+    assert main(["train", "--resume", str(run), "--quiet"]) == 0
+    said = capsys.readouterr().out
+    assert "The run is complete (1 epoch), so nothing is trained. To train on from its weights, start a new" in said
+    assert (run / "model.safetensors").read_bytes() == before
+    line = next(line for line in said.splitlines() if line.startswith("The run is complete"))
+    words = shlex.split(line.partition("start a new run: ")[2])
+    assert words[0] == "vig-pyg" and words[-2:] == ["--out", "NEW"]
+    assert main([*words[1:-1], str(new), "--epochs", "2", "--lr", "1e-12", "--quiet"]) == 0
+    old, trained_on = (load_file(folder / "model.safetensors") for folder in (run, new))
+    for name in ("head.fc2.weight", "head.fc1.weight", "stem.0.weight"):  # the rate is too small to change them
+        assert torch.allclose(old[name], trained_on[name], atol=1e-6)
+
+
+def test_every_option_of_a_network_is_suggested_for_a_flag_without_options():
+    parser = make_parser()
+    flags = {name for action in parser._actions for name in action.option_strings}
+    names = sorted(name for name in network_options() if f"--{name}" not in flags)
+    assert "dilation" in names and len(names) > 10
+    for name in names:
+        dashed = name.replace("_", "-")
+        for flag in (f"--{name}", f"--{dashed}"):
+            with pytest.raises(ValueError, match=rf"Unknown flag '--{dashed}' \(did you mean '--options\.{dashed}'\?"):
+                parser.parse_flags([flag, "2"])
+
+
+def test_the_option_for_an_unknown_flag_is_suggested_by_the_command(capsys):
+    assert "Unknown flag '--dilation' (did you mean '--options.dilation'?)" in fails(capsys, "train", "--dilation", "2")
+
+
+def test_help_shows_the_values_of_the_presets():
+    assert len(check_presets_in_help(make_parser(), ClassificationConfig(), PRESETS)) > 60
+
+
+def test_weights_by_name_without_network_say_what_to_do(tmp_path, capsys, monkeypatch, pictures):
+    entry = make_entry(f"{closed_address()}/pvig_mi_1.0.pth.tar", b"", model="pvig_micro")
+    monkeypatch.setitem(weights.TABLE, entry.name, entry)
+    monkeypatch.setenv("VIG_PYG_HOME", str(tmp_path / "home"))
+    small = ["--model", "pvig_micro", "--weights", "pvig_micro", "--out", tmp_path / "run"]
+    told = fails(capsys, "train", "--data", pictures, *small, *QUICK)
+    assert f"Cannot download {entry.url} (Connection refused). Get the file elsewhere" in told
+    assert f"put it at {tmp_path / 'home' / 'checkpoints' / 'pvig_mi_1.0.pth.tar'}: then it works offline. Or " in told
+    assert told.endswith("Or keep it elsewhere, and pass its path as the weights.\n")
+    assert not (tmp_path / "run").exists()

@@ -35,6 +35,16 @@ def test_what_no_run_could_use_is_told():
         TrainData.check(few_digits(), None, ClassificationConfig(accumulate=7), world=1)
 
 
+@pytest.mark.parametrize("cores", [1, 2, 5])
+@pytest.mark.parametrize("num_workers", [0, 1, 2, 8])
+def test_no_more_processes_load_images_than_there_are_cores(monkeypatch, cores, num_workers):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    data = few_digits(num_workers=num_workers)
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert loader.num_workers == min(cores, num_workers)
+        assert loader.persistent_workers == (num_workers > 0)
+
+
 WORKERS = """
 import multiprocessing, os, sys, time
 from vig_pyg.engine import data

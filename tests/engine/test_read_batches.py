@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 
@@ -44,3 +46,11 @@ def test_an_error_has_its_own_type_and_words_only(num_workers, error):
 def test_other_errors_are_faults_and_keep_their_traceback():
     with pytest.raises(KeyError):
         list(read_batches(Numbers(2, bad=1, error=KeyError("x")), 1, collate=torch.cat))
+
+
+@pytest.mark.parametrize(("cores", "num_workers"), [(1, 2), (1, 64), (2, 3)])
+def test_no_more_processes_read_than_there_are_cores(monkeypatch, cores, num_workers):
+    """torch would warn, and warnings are errors here."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    found = list(read_batches(Numbers(3), 2, collate=torch.cat, num_workers=num_workers))
+    assert [batch.tolist() for batch in found] == [[0, 1], [2]]

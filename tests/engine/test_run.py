@@ -10,7 +10,8 @@ from tests.mutations import mutated, mutated_text
 from vig_pyg import load, vig_micro
 from vig_pyg.artifact import CONFIG, WEIGHTS, write_weights
 from vig_pyg.classification import load_classifier
-from vig_pyg.engine.run import free_name, open_run_folder
+from vig_pyg.engine import TrainConfig
+from vig_pyg.engine.run import finished_epochs, free_name, open_run_folder
 from vig_pyg.preprocess import Preprocessing
 
 
@@ -163,3 +164,18 @@ def test_names_with_any_characters_come_back(tmp_path):
     first_form(tmp_path / "run", names, {})
     write_weights(tmp_path / "run", model.state_dict())
     assert load(tmp_path / "run").class_names == names
+
+
+@pytest.mark.parametrize("lacks", [None, "last.ckpt", "metrics.csv", WEIGHTS])
+@pytest.mark.parametrize("epochs", [0, 1, 7])
+def test_a_run_is_finished_when_its_weights_are_written_after_all_epochs(tmp_path, lacks, epochs):
+    for name in ("last.ckpt", WEIGHTS):
+        (tmp_path / name).touch()
+    (tmp_path / "metrics.csv").write_bytes(b"epoch,lr\r\n" + b"1,0.1\r\n" * epochs)
+    if lacks is not None:
+        (tmp_path / lacks).unlink()
+    for planned in (1, 7, 8):
+        for patience in (None, 2):
+            whole = lacks is None and (epochs >= planned or patience is not None)
+            config = TrainConfig(epochs=planned, patience=patience)
+            assert finished_epochs(tmp_path, config) == (epochs if whole else 0)

@@ -320,3 +320,34 @@ def test_a_replaced_classifier_of_another_width_is_not_saved(tmp_path):
     with pytest.raises(ValueError, match="could not be loaded again"):
         model.save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("GatedRepoError", "its authors give access on request"),
+        ("RepositoryNotFoundError", "the hub has no such model, or it is private"),
+        ("RevisionNotFoundError", "the model has no such revision"),
+        ("LocalEntryNotFoundError", "the hub was not reached, and the model is not in its cache"),
+        ("OfflineModeIsEnabled", "the hub's offline mode is on, and the model is not in its cache"),
+        ("RemoteEntryNotFoundError", "the model lacks a file"),
+        ("OSError", "404 Client Error. (Request ID: 1)"),
+    ],
+)
+def test_why_a_model_is_not_found_on_the_hub_is_told_in_plain_words(monkeypatch, kind, said):
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    found = getattr(errors, kind, OSError)
+    error = found.__new__(found)  # some need the answer of a server
+    Exception.__init__(error, "404 Client Error. (Request ID: 1)")
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
+    with pytest.raises(ConnectionError) as caught:
+        VisionGNN.from_pretrained("somebody/vig")
+    message = str(caught.value)
+    assert message.startswith(f"Cannot get somebody/vig from the Hugging Face hub ({said}")
+    assert ("Request ID" in message) == (kind == "OSError")

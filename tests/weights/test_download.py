@@ -5,6 +5,8 @@ import sys
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import URLError
+from urllib.request import OpenerDirector
 
 import pytest
 import torch
@@ -70,6 +72,34 @@ def test_without_network_the_message_says_what_to_do_and_then_it_works_offline(h
         file.write(content)
     weights.load_weights(fresh, entry)
     assert same(fresh.state_dict(), model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (socket.gaierror(-3, "Temporary failure in name resolution"), "the address of the server was not found: is"),
+        (socket.gaierror(-2, "Name or service not known"), "the address of the server was not found: is this computer"),
+        (OSError(101, "Network is unreachable"), "Network is unreachable"),
+        (TimeoutError("timed out"), "timed out"),
+        (ConnectionResetError(104, "Connection reset by peer"), "Connection reset by peer"),
+        ("no host given", "no host given"),
+    ],
+)
+def test_reasons_are_words_without_the_names_of_errors(home, published, monkeypatch, error, said):
+    def fail(*_, **__):
+        raise URLError(error)
+
+    monkeypatch.setattr(OpenerDirector, "open", fail)
+    entry = make_entry("https://example.org/vig.pth", published[1])
+    with pytest.raises(ConnectionError) as caught:
+        weights.download(entry, progress=False)
+    message = str(caught.value)
+    assert message.startswith(f"Cannot download {entry.url} ({said}")
+    assert "urlopen" not in message and "Errno" not in message and "<" not in message
+    assert message.endswith(
+        f"put it at {home / 'checkpoints' / 'vig.pth'}: then it works offline. Or keep it elsewhere, and pass its path "
+        "as the weights."
+    )
 
 
 def test_a_plain_url_says_where_its_file_goes_too(home, published):

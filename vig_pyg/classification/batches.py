@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vig_pyg._io.cores import num_cores
 from vig_pyg.image_io import StoredImage, UnreadableImageError, read_image
 from vig_pyg.preprocess import Preprocessing
 
@@ -60,7 +60,8 @@ def batches(
         paths: The files, or images that are stored in other files.
         preprocessing: The preprocessing of each image.
         batch_size: Number of images in a batch.
-        num_workers: Number of processes that read and preprocess images; 0 means this process.
+        num_workers: Number of processes that read and preprocess images, at most one for each core; 0 means this
+            process.
 
     Raises:
         ValueError: If `batch_size` is below 1 or `num_workers` below 0.
@@ -72,17 +73,11 @@ def batches(
     """
     if batch_size < 1 or num_workers < 0:
         raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
-    num_workers = min(num_workers, _num_cpus(), -(-len(paths) // batch_size))
+    num_workers = min(num_workers, num_cores(), -(-len(paths) // batch_size))
     loader = DataLoader(
         _Readable(paths, preprocessing), batch_size, num_workers=num_workers, collate_fn=_collate, shuffle=False
     )
     yield from loader
-
-
-def _num_cpus() -> int:
-    """Return the number of CPUs that this process may use; torch warns if there are more worker processes."""
-    allowed = getattr(os, "sched_getaffinity", None)  # this function is not available on all systems
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _collate(items: list[tuple[int, Tensor | str]]) -> ImageBatch:

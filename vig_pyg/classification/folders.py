@@ -45,12 +45,10 @@ def read_folders(root: Path, *, empty: Literal["stop", "drop"] = "stop") -> Spli
     """
     if not root.is_dir():
         raise FileNotFoundError(f"The data folder {root} does not exist.")
-    folders = folders_in(root)
-    parts = {part: [folder for folder in folders if part_of(folder.name) == part] for part in ("train", "val", "test")}
-    known = [folder for found in parts.values() for folder in found]
-    # a part contains folders; a class can also be called "train"
-    if not known or not (len(known) == len(folders) or any(folders_in(part) for part in known)):
+    parts = _parts(root)
+    if not parts:
         return _undivided(root, empty)
+    known = [folder for found in parts.values() for folder in found]
     if not parts["train"]:
         raise FileNotFoundError(
             f"Expected {root / 'train'} with one folder of images for each class; it does not exist, but "
@@ -64,12 +62,43 @@ def read_folders(root: Path, *, empty: Literal["stop", "drop"] = "stop") -> Spli
             + "".join(f" {part.name}/ is not used in training." for part in parts["test"][:1])
         )
     val = _chosen(parts["val"], "val", root)
-    others = [folder.name for folder in folders if folder not in known]
+    others = [folder.name for folder in folders_in(root) if folder not in known]
     if others:
         _log.warning(
             "%s has other folders than %s that are not used: %s.", *map(terminal_text, (root, train.name)), some(others)
         )
     return _divided(train, val, empty)
+
+
+def training_folder(root: Path) -> Path:
+    """Return the folder with the class folders of the training images; no image is read, and nothing is logged.
+
+    Args:
+        root: The folder of a data set. If it is not divided, it is returned, although a fifth of its images is used for
+            validation.
+
+    Raises:
+        OSError: If the folder cannot be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as root:
+        ...     (Path(root) / "train" / "cat").mkdir(parents=True)
+        ...     training_folder(Path(root)).name
+        'train'
+    """
+    found = _parts(root).get("train", [])
+    return next((folder for folder in found if folder.name == "train"), (*found, root)[0])
+
+
+def _parts(root: Path) -> dict[str, list[Path]]:
+    """Return the folders of each part, or no parts if the folders in `root` are classes."""
+    folders = folders_in(root)
+    parts = {part: [folder for folder in folders if part_of(folder.name) == part] for part in ("train", "val", "test")}
+    known = [folder for found in parts.values() for folder in found]
+    # a part contains folders; a class can also be called "train"
+    divided = bool(known) and (len(known) == len(folders) or any(folders_in(part) for part in known))
+    return parts if divided else {}
 
 
 def part_of(name: str) -> str:

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
 from vig_pyg.cli._own_code import import_own
-from vig_pyg.cli._tables import file_list, scores_table
-from vig_pyg.cli._train_flags import FREE, NETWORK_FLAGS, TrainFlags, add_run_flags, announce, read_flags, stopped
+from vig_pyg.cli._train_flags import (
+    FREE,
+    NETWORK_FLAGS,
+    TrainFlags,
+    add_run_flags,
+    announce,
+    print_scores,
+    read_flags,
+    say_complete,
+    stopped,
+)
 
 if TYPE_CHECKING:
     from vig_pyg.detection.config import DetectionConfig
@@ -109,12 +118,13 @@ def _fit(config: DetectionConfig, flags: TrainFlags) -> int:
         model = make_detector(config, len(data.class_names), pretrained=not resume)
         if first:
             announce(config, data, config.detector, out, resumed=resume)
+            if resume:
+                say_complete(out, config, "detect train", epochs="MORE")
         last = fit(model, data, config, out, progress=not flags.quiet, resume=resume)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, "detect train", config.options, first=first)
     if first:
-        scores = {name.removeprefix("val_"): score for name, score in last.items() if name.startswith("val_")}
-        print(f"\n{scores_table(scores)}\n{file_list(sorted(out.iterdir()))}")
+        print_scores(last, data, out)
         say_next(in_shell("vig-pyg", "detect", "predict", out, "IMAGES", *own_flags(config.options)))
     return 0
 

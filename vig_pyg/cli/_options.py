@@ -88,7 +88,7 @@ def add_loading(command: argparse.ArgumentParser, *, batch_size: int = 32) -> No
     group = command.add_argument_group("speed and memory")
     text = f"number of images in a batch (default: {batch_size})"
     group.add_argument("--batch-size", type=int, default=batch_size, metavar="IMAGES", help=text)
-    text = "number of processes that read images (default: 2)"
+    text = "number of processes that read images, at most one for each core (default: 2)"
     group.add_argument("--num-workers", type=int, default=2, metavar="PROCESSES", help=text)
     _add_device(group)
 

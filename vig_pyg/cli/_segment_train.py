@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
 from vig_pyg.cli._own_code import import_own
-from vig_pyg.cli._tables import file_list, scores_table
-from vig_pyg.cli._train_flags import FREE, NETWORK_FLAGS, TrainFlags, add_run_flags, announce, read_flags, stopped
+from vig_pyg.cli._train_flags import (
+    FREE,
+    NETWORK_FLAGS,
+    TrainFlags,
+    add_run_flags,
+    announce,
+    print_scores,
+    read_flags,
+    say_complete,
+    stopped,
+)
 
 if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
@@ -95,12 +104,13 @@ def _fit(config: SegmentationConfig, flags: TrainFlags) -> int:
         model = make_segmenter(config, len(data.class_names), pretrained=not resume)
         if first:
             announce(config, data, config.segmenter, out, resumed=resume)
+            if resume:
+                say_complete(out, config, "segment train", **{"epochs" if config.steps is None else "steps": "MORE"})
         last = fit(model, data, config, out, progress=not flags.quiet, resume=resume)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, "segment train", config.options, first=first)
     if first:
-        scores = {name.removeprefix("val_"): score for name, score in last.items() if name.startswith("val_")}
-        print(f"\n{scores_table(scores)}\n{file_list(sorted(out.iterdir()))}")
+        print_scores(last, data, out)
         say_next(in_shell("vig-pyg", "segment", "predict", out, "IMAGES", *own_flags(config.options)))
     return 0
 

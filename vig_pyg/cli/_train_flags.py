@@ -184,6 +184,48 @@ def announce(config: Any, data: Any, network: str, out: Path, *, resumed: bool) 
     )
 
 
+def say_complete(out: Path, config: Any, command: str, **changes: object) -> None:
+    """Print that a run to resume is complete, if it is, and a command that trains longer.
+
+    Args:
+        out: The run folder.
+        config: The configuration of the run.
+        command: The command, such as `"segment train"`.
+        changes: Values of the new run that differ. With `weights`, it starts from the weights of this one.
+    """
+    from vig_pyg._io.numbers import counted
+    from vig_pyg.engine.run import CONFIG_YAML, finished_epochs
+
+    epochs = finished_epochs(out, config)
+    if epochs:
+        flags = [word for name, value in changes.items() for word in (f"--{name}", value)]
+        again = in_shell("vig-pyg", *command.split(), "--config", out / CONFIG_YAML, *flags, "--out", "NEW")
+        what = "To train on from its weights" if "weights" in changes else "To train longer"
+        print(
+            f"The run is complete ({counted(epochs, 'epochs')}), so nothing is trained. "
+            f"{what}, start a new run: {again}",
+            flush=True,
+        )
+
+
+def print_scores(row: Mapping[str, float], data: Any, out: Path) -> None:
+    """Print the scores of a trained detector or segmentation network, and the files of its run folder.
+
+    Args:
+        row: The row of `metrics.csv` for the saved weights.
+        data: The images.
+        out: The run folder.
+    """
+    from vig_pyg._io.numbers import few_images
+    from vig_pyg.cli._tables import file_list, scores_table
+
+    scores = {name.removeprefix("val_"): score for name, score in row.items() if name.startswith("val_")}
+    print(f"\n{scores_table(scores)}")
+    if few := few_images(len(data.val_set), shares=False):
+        print(f"(coarse: {few})")
+    print(file_list(sorted(out.iterdir())))
+
+
 def stopped(stop: BaseException, out: Path, command: str, options: Mapping[str, Any], *, first: bool) -> int:
     """Print how to resume a stopped run, and return the exit status; without a checkpoint, raise `Terminated`."""
     from vig_pyg._own_flags import own_flags

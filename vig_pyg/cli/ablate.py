@@ -13,13 +13,15 @@ from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import say_next
 from vig_pyg.cli._own_code import import_own
-from vig_pyg.cli._tables import file_list
+from vig_pyg.cli._tables import file_list, table
 from vig_pyg.cli._train_flags import NETWORK_FLAGS, network_options, read_flags
 
 if TYPE_CHECKING:
     from vig_pyg.classification import ClassificationConfig
     from vig_pyg.engine.config_parser import ConfigParser
 
+#: The columns of the first of the two tables.
+_SCORES = ("top-1, %", "95 % interval", "seeds", "difference", "p")
 ABOUT = "compare operators and graphs over seeds, on built-in digits or on --data"
 
 
@@ -141,6 +143,7 @@ def _ablate(
     from vig_pyg.classification import load_data, make_model
     from vig_pyg.classification.ablation import ablate, crossed, spectral_gaps
     from vig_pyg.classification.ablation.environment import environment
+    from vig_pyg.classification.ablation.report import as_cells
     from vig_pyg.engine.processes import processes
     from vig_pyg.weights import check_exists
 
@@ -161,14 +164,23 @@ def _ablate(
         flush=True,
     )
     print(_size(len(variants), seeds), flush=True)
-    _, files = ablate(
+    rows, files = ablate(
         variants, data, config, out, seeds=seeds, title=f"{config.model} on {data.title}",
         here=environment(["vig-pyg", "ablate", *argv]), measure=spectral_gaps, progress=not quiet,
     )  # fmt: skip
-    print((out / "results.md").read_text(encoding="utf-8").partition("\n\nTop-1")[0] + "\n")
+    print(f"\n{_tables(as_cells(rows))}\n\n{terminal_text(out / 'results.md')} explains the columns.")
     print(file_list(files))
     say_next(f"the same command with --seeds {seeds + 2} adds two seeds, and with more names it adds variants")
     return 0
+
+
+def _tables(cells: Sequence[Mapping[str, str]]) -> str:
+    """Return the scores and, below them, the costs of the variants; one table would be wider than a terminal."""
+    parts: list[list[str]] = [["variant"], ["variant"]]
+    for name in cells[0]:
+        if name not in ("variant", "what"):  # the second repeats the name in other words
+            parts[name not in _SCORES].append(name)
+    return "\n\n".join(table(names, [[row[name] for name in names] for row in cells]) for names in parts)
 
 
 def _size(variants: int, seeds: int) -> str:

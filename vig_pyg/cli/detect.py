@@ -31,6 +31,7 @@ from vig_pyg.cli._options import (
 )
 from vig_pyg.cli._parser import show_help
 from vig_pyg.cli._tables import file_list, scores_table
+from vig_pyg.cli._training_data import note_on_source
 
 if TYPE_CHECKING:
     pass
@@ -129,6 +130,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     )
     scores = evaluator.compute()
     print(scores_table(scores))
+    note_on_source(args.model, args.source)
     known = {name: share if share >= 0 else None for name, share in scores.items()}
     results = json.dumps(evaluator.results) + "\n"
     how = {"model": args.model, "source": args.source, "score": args.score, "flip": args.flip}

@@ -25,6 +25,7 @@ from vig_pyg.cli._options import (
     say_next,
 )
 from vig_pyg.cli._tables import table
+from vig_pyg.cli._training_data import note_on_folder, note_on_part
 
 if TYPE_CHECKING:
     from vig_pyg.classification import Evaluation, LabeledImages
@@ -106,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
         text = as_csv(("index", "name", "images", "top1", "top5"), rows)
         write_file(args.csv, text, overwrite=args.overwrite)
     _print(result, len(classifier.class_names), f"{args.model} at {size} x {size} pixels on {where}")
+    _note(args, data)
     status = say_broken(result.broken, len(data.paths))
     say_next(in_shell("vig-pyg", "predict", args.model, "IMAGES", *own_words(args)))
     return SOME_BROKEN if data.left_out else status
@@ -140,6 +142,16 @@ def _check_data(args: argparse.Namespace) -> None:
         flag, prefixes = idle[0].replace("_", "-"), ", ".join(f"{name}/" for name in list_readers())
         raise ValueError(f"--{flag} is for data with one of the prefixes {prefixes}, got {args.data}.")
     check_labeled(args.data)
+
+
+def _note(args: argparse.Namespace, data: LabeledImages) -> None:
+    """Print a note if the model was trained on these images."""
+    from vig_pyg.classification.readers import reader_prefix
+
+    if reader_prefix(args.data):
+        note_on_part(args.model, args.data, args.split, args.root)
+    else:
+        note_on_folder(args.model, data.paths)
 
 
 def _files(data: LabeledImages) -> set[str | Path]:

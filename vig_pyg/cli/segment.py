@@ -28,6 +28,7 @@ from vig_pyg.cli._options import (
 from vig_pyg.cli._parser import show_help
 from vig_pyg.cli._segment_train import make_parser, train_segmenter
 from vig_pyg.cli._tables import table
+from vig_pyg.cli._training_data import note_on_source
 
 if TYPE_CHECKING:
     from vig_pyg.segmentation.infer import Inference
@@ -132,6 +133,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     scores = scores_of(counts)
     rows = [(i, name, int(counts[i].sum()), scores.ious[i]) for i, name in enumerate(run.classes)]
     _print_scores(scores, rows)
+    note_on_source(args.model, args.source)
     shown = [(i, name, pixels, None if math.isnan(iou) else iou) for i, name, pixels, iou in rows]
     if args.json is not None:
         about = {"mIoU": scores.miou, "pixel_accuracy": scores.pixel_accuracy, "mean_accuracy": scores.mean_accuracy}

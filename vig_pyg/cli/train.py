@@ -19,6 +19,7 @@ from vig_pyg.cli._train_flags import (
     add_run_flags,
     network_options,
     read_flags,
+    say_complete,
     stopped,
 )
 
@@ -94,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     from vig_pyg._own_flags import own_flags
+    from vig_pyg.artifact import WEIGHTS
     from vig_pyg.classification import load_data, make_model
     from vig_pyg.classification.networks import check_names
     from vig_pyg.engine import TrainingInterrupted, fit
@@ -116,6 +118,8 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         model = make_model(config.model, options, data, seed=config.seed)
         if first:
             _announce(config, data, out, resumed=flags.resume is not None)
+            if flags.resume:
+                say_complete(out, config, "train", weights=out / WEIGHTS)
         how: dict[str, Any] = {
             "weights": config.weights,
             "overridden": [*options, "num_classes", "in_channels", "image_size"],

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from vig_pyg._fonts import picture_names
+from vig_pyg._io.cores import num_cores
 from vig_pyg._io.faults import none_readable
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.text import error_text
@@ -82,7 +83,7 @@ def predict(
             outlines, names and scores.
         threshold: Lowest score of the objects that are drawn and written, from 0 to 1.
         batch_size: Number of images that are processed together; it changes only the speed and the memory.
-        num_workers: Number of processes that read images; 0 means this process.
+        num_workers: Number of processes that read images, at most one for each core; 0 means this process.
         device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
         flip: If true, objects are also looked for in the mirror images (see `detect_with_flip`).
         progress: Function that is called with 1 after each image, for a progress bar.
@@ -115,7 +116,7 @@ def predict(
         require("Predicting outlines", ["pycocotools"], "detection")
     if folder is not None:
         check_new_folder(folder)
-    workers = min(num_workers, -(-len(files) // batch_size))
+    workers = min(num_workers, num_cores(), -(-len(files) // batch_size))
     read = DataLoader(_ReadableFiles(files), batch_size, num_workers=workers, collate_fn=list)
     search = partial(detect_batch, detector, threshold=threshold, device=find_device(device), flip=flip)
     detector.model.to(find_device(device))

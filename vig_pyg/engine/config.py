@@ -59,7 +59,7 @@ class TrainConfig:
         keep: Which weights are saved at the end: `"last"`, or `"best"`, those of the epoch with the best validation
             score (which is then optimistically biased).
         seed: Seed of the initial weights, the order of the images, and the augmentation.
-        num_workers: Number of data loading processes for each training process.
+        num_workers: Number of data loading processes for each training process, at most one for each core.
         precision: Precision of the arithmetic, with Lightning's names; with `*-mixed` the weights stay in float32.
         accelerator: Kind of device, with Lightning's names, such as `auto`, `cpu` or `gpu`.
         devices: Number of processes on this machine; `auto` means the number set by the launcher, otherwise the number

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from vig_pyg._io.cores import num_cores
 from vig_pyg._io.output import Content
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.preemption import SIGNALS
@@ -64,7 +65,7 @@ class TrainData(lightning.LightningDataModule):
         val_set: Validation images; the index `None` returns a padding item that is not counted.
         class_names: Names of the classes.
         batch_size: Number of images in a step, over all processes.
-        num_workers: Number of data loading processes for each training process.
+        num_workers: Number of data loading processes for each training process, at most one for each core.
         collate: Function from a list of items to a batch; by default the items are stacked.
 
     Raises:
@@ -207,7 +208,7 @@ class TrainData(lightning.LightningDataModule):
         return (trainer.global_rank, trainer.world_size, trainer.accumulate_grad_batches) if trainer else (0, 1, 1)
 
     def _loader(self, images: Dataset[Any], batches: TrainBatches | EvalBatches) -> Loader:
-        workers = self.num_workers
+        workers = min(self.num_workers, num_cores())
         loader: Loader = DataLoader(
             images,
             batch_sampler=batches,

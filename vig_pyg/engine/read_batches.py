@@ -8,6 +8,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
+from vig_pyg._io.cores import num_cores
+
 
 def read_batches(
     images: Dataset[Any],
@@ -25,7 +27,7 @@ def read_batches(
         images: The data set.
         batch_size: Number of images in a batch.
         collate: Function from a list of items to a batch.
-        num_workers: Number of processes that read images; 0 means this process.
+        num_workers: Number of processes that read images, at most one for each core; 0 means this process.
         order: Indices of the images; by default all in order.
 
     Raises:
@@ -36,7 +38,11 @@ def read_batches(
         [11, 7]
     """
     loader: DataLoader[Any] = DataLoader(
-        _Readable(images), batch_size, sampler=order, num_workers=num_workers, collate_fn=partial(_collate, collate)
+        _Readable(images),
+        batch_size,
+        sampler=order,
+        num_workers=min(num_workers, num_cores()),
+        collate_fn=partial(_collate, collate),
     )
     for batch in loader:
         if isinstance(batch, Exception):

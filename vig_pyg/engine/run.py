@@ -10,6 +10,7 @@ from pathlib import Path
 from vig_pyg._io.output import check_free, check_new_folder, new_folder
 from vig_pyg.artifact import BEST, CARD, CONFIG, WEIGHTS
 from vig_pyg.engine.checkpoint import LAST
+from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.metrics import METRICS
 
 #: The configuration of a run, in the form of `--config`.
@@ -82,6 +83,25 @@ def open_run_folder(out: str | Path, *, resume: bool = False, first: bool = True
         return
     with new_folder(out, keep=(out / LAST).exists):
         yield out
+
+
+def finished_epochs(out: str | Path, config: TrainConfig) -> int:
+    """Return the number of epochs of a finished run, or 0 if the run can be continued or does not exist.
+
+    Args:
+        out: The run folder.
+        config: The configuration of the run. With early stopping, fewer epochs than planned are a whole run.
+
+    Example:
+        >>> finished_epochs("/nowhere/run", TrainConfig())
+        0
+    """
+    out = Path(out)
+    if not all((out / name).is_file() for name in (LAST, METRICS, WEIGHTS)):  # weights are written at the end
+        return 0
+    with (out / METRICS).open("rb") as file:
+        epochs = sum(1 for _ in file) - 1  # the first line has the names
+    return max(epochs, 0) if epochs >= config.epochs or config.patience is not None else 0
 
 
 def free_name(out: str | Path) -> Path:

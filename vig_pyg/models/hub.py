@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 import torch
 from torch import nn
 
-from vig_pyg._io.text import error_text
 from vig_pyg._requirements import missing_message
 from vig_pyg.artifact import CONFIG, WEIGHTS, describe_config, write_config, write_weights
 from vig_pyg.config import ModelConfig
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS, each_graph
+from vig_pyg.models._hub_errors import hub_reason
 from vig_pyg.models.local_folder import is_path, missing_folder
 from vig_pyg.models.read_model import read_model
 from vig_pyg.preprocess import Preprocessing
@@ -288,8 +288,8 @@ def find_folder(source: str, **options: Any) -> Path:
         raise FileNotFoundError(f"There is no folder {source}, and this is not a valid name on the hub.") from error
     except (OSError, EntryNotFoundError) as error:
         raise ConnectionError(
-            f"Cannot get {source} from the Hugging Face hub ({error_text(error, limit=300)}), and there is "
-            f"no folder of this name here. Check the name, or get its {CONFIG} and {WEIGHTS} elsewhere, put them in a "
+            f"Cannot get {source} from the Hugging Face hub ({hub_reason(error)}), and there is no folder of "
+            f"this name here. Check the name, or get its {CONFIG} and {WEIGHTS} elsewhere, put them in a "
             "folder, and pass the folder: then it works offline."
         ) from error
     return paths[0].parent

@@ -6,7 +6,6 @@ Shapes: H x W pixels of the upright image.
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vig_pyg._io.cores import num_cores
 from vig_pyg._io.faults import MOST_NAMED, first_ten
 from vig_pyg._io.numbers import are
 from vig_pyg.detection.pixels import read_pixels
@@ -295,5 +295,5 @@ def _counted(records: Sequence[SegmentationRecord], num_classes: int) -> Iterato
         except (ValueError, OSError) as error:
             return error
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, num_cores())) as pool:
         yield from pool.map(count, records)

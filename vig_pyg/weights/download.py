@@ -6,11 +6,12 @@ import hashlib
 import logging
 import os
 import re
+import socket
 import tempfile
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, BinaryIO
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
@@ -93,8 +94,9 @@ def download(source: Weights | str, *, folder: str | Path | None = None, progres
         digest = _fetch(url, path, sha256, progress)
     except (OSError, HTTPException) as error:  # URLError and HTTPError are OSErrors
         raise ConnectionError(
-            f"Cannot download {url} ({error}).{wrong} Get the file elsewhere "
+            f"Cannot download {url} ({_reason(error)}).{wrong} Get the file elsewhere "
             f"(SHA-256 {f'starts with {sha256}' if sha256 else 'unknown'}) and put it at {path}: then it works offline."
+            " Or keep it elsewhere, and pass its path as the weights."
         ) from error
     if not digest.startswith(sha256):
         raise ValueError(
@@ -111,6 +113,15 @@ def download(source: Weights | str, *, folder: str | Path | None = None, progres
             url, digest,
         )  # fmt: skip
     return path
+
+
+def _reason(error: Exception) -> str:
+    """Return why a download failed; the text of a `URLError` is the representation of another error."""
+    if not isinstance(error, URLError) or isinstance(error, HTTPError):
+        return str(error)
+    if isinstance(error.reason, socket.gaierror):
+        return "the address of the server was not found: is this computer online?"
+    return getattr(error.reason, "strerror", None) or str(error.reason)
 
 
 def _size_fault(source: Weights | str, path: Path) -> str:

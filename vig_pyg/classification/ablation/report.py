@@ -119,12 +119,31 @@ def as_markdown(rows: Sequence[Mapping[str, Any]], facts: Sequence[str], title: 
         >>> as_markdown(rows, [], "operators").splitlines()[0]
         '# operators'
     """
-    cells = [_cells(row) for row in rows]
-    columns = [name for name in cells[0] if any(row[name] for row in cells)]  # columns without a value are left out
+    cells = as_cells(rows)
+    columns = list(cells[0])
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(row[name] for name in columns) + " |" for row in cells]
+    for row in cells:
+        shown = {**row, "variant": markdown_code(row["variant"]), "what": markdown_text(row.get("what", ""))}
+        lines.append("| " + " | ".join(shown[name] for name in columns) + " |")
     reading = [READING] + [MEMORY] * ("peak memory, MiB" in columns) + [GAP] * ("spectral gap" in columns)
     return "\n\n".join([f"# {title}", "\n".join(lines), " ".join(reading), *facts, "![results](plot.png)"]) + "\n"
+
+
+def as_cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return the cells of each row by the names of the columns, as plain text; columns without a value are left out.
+
+    Args:
+        rows: The rows of `summary`.
+
+    Example:
+        >>> one = Variant("mr", "Max-Relative", lambda model, options: None)
+        >>> runs = {"mr": [{"seed": 0, "top1": 90.0, "seconds": 1.0}]}
+        >>> as_cells(summary([one], runs, {"mr": {"parameters": 1, "macs": 1, "images_per_second": 1.0}}))[0]["seeds"]
+        '1'
+    """
+    cells = [_cells(row) for row in rows]
+    columns = [name for name in cells[0] if any(row[name] for row in cells)]
+    return [{name: row[name] for name in columns} for row in cells]
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
@@ -137,8 +156,8 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     known = row["top1_low"] is not None
     differs = row["difference"] is not None
     return {
-        "variant": markdown_code(row["variant"]),
-        "what": markdown_text(row["about"]),
+        "variant": row["variant"],
+        "what": row["about"],
         "top-1, %": f"{row['top1_mean']:.2f}{spread}",
         "95 % interval": f"{row['top1_low']:.2f} to {row['top1_high']:.2f}" if known else "",
         "seeds": str(row["seeds"]),

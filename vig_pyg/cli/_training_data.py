@@ -1,0 +1,101 @@
+"""The note that a run is evaluated on images on which it was trained, so that its scores are too high."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from vig_pyg._io.text import terminal_text
+
+#: The file with the values of a run. `vig_pyg.engine.run` names it too, but needs the extra `train`.
+_VALUES = "config.yaml"
+
+
+def note_on_folder(model: str, images: Iterable[object]) -> None:
+    """Print the note if images are files in the folder on which a classifier was trained.
+
+    Args:
+        model: The model of the command line.
+        images: The evaluated images; only paths can be in the folder.
+    """
+    _print(model, lambda values: _images_in_folder(values, list(images)))
+
+
+def note_on_part(model: str, data: str, split: str | None, root: str | None) -> None:
+    """Print the note if data with a prefix is the part on which a classifier was trained.
+
+    Args:
+        model: The model of the command line.
+        data: Prefix and name of the data.
+        split: Name of the part, if it was given.
+        root: Folder of torchvision's files, if it was given.
+    """
+    _print(model, lambda values: _is_part(values, data, split, root) and "these images")
+
+
+def note_on_source(model: str, source: str) -> None:
+    """Print the note if a source of annotated images is the one on which a detector or segmenter was trained.
+
+    Args:
+        model: The model of the command line.
+        source: The source, such as `FILE.json:IMAGES` or `FOLDER:LIST`.
+    """
+    _print(model, lambda values: _place(values["train"]) == _place(source) and "these images")
+
+
+def _print(model: str, trained_on: Callable[[Mapping[str, Any]], str | bool]) -> None:
+    """Print the note if a function of the values of the run returns which images it was trained on."""
+    run = Path(model)
+    try:
+        if not (run / _VALUES).is_file() or find_spec("yaml") is None:
+            return
+        from vig_pyg._io.bounded_yaml import read_yaml
+
+        which = trained_on(read_yaml(run / _VALUES))
+    except (OSError, ValueError, TypeError, KeyError):  # the evaluation does not need the file
+        return
+    if which:
+        print(
+            f"vig-pyg: note: {terminal_text(run)} was trained on {which}, so its scores on new images are probably "
+            f"lower; those on its validation images are in {terminal_text(run / 'metrics.csv')}",
+            file=sys.stderr,
+        )
+
+
+def _images_in_folder(values: Mapping[str, Any], images: list[object]) -> str:
+    """Return which images are in the folder of the training images, in words, or `""` if none is."""
+    from vig_pyg.classification.folders import training_folder
+
+    root = Path(values["data"])
+    if not root.is_dir():
+        return ""
+    trained = training_folder(root)
+    real = trained.resolve()
+    parents = [Path(image).parent for image in images if isinstance(image, str | Path)]
+    inside = {parent for parent in set(parents) if parent.resolve().is_relative_to(real)}
+    count = sum(parent in inside for parent in parents)
+    if not count:
+        return ""
+    which = "these images" if count == len(images) else f"{count:,} of these {len(images):,} images"
+    return which if trained != root else f"about four fifths of {which}"  # a fifth was held out
+
+
+def _is_part(values: Mapping[str, Any], data: str, split: str | None, root: str | None) -> bool:
+    """True if a part is named that is the training part of the same data."""
+    from vig_pyg.classification.folders import part_of
+
+    if split is None or values["data"] != data or (root or "data") != values.get("root", "data"):
+        return False
+    trained = values.get("train_split")
+    return split == trained if trained is not None else part_of(split) == "train"
+
+
+def _place(source: str) -> tuple[Path, str]:
+    """Return the file or folder of a source, and the name of its part; a file of annotations has no parts."""
+    if Path(source).exists():
+        return Path(source).resolve(), ""
+    place, _, part = source.rpartition(":")
+    return Path(place).resolve(), "" if Path(place).is_file() else part
