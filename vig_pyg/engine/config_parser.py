@@ -163,10 +163,12 @@ class ConfigParser(ArgumentParser):
     def _meant(self, flag: str) -> str:
         """Return an unknown flag with the one that was probably meant, which may be an option of the network.
 
-        The options are looked up, which imports the networks, only if no flag has nearly the same name.
+        The options are looked up, which imports the networks, only if no flag has nearly the same name, or if all words
+        are spelled as in a longer flag: `--channels` is an option, not a mistyped `--in-channels`.
         """
         known = [_dashed(option) for action in self._actions for option in action.option_strings]
-        if get_close_matches(flag, known, n=1, cutoff=_NEARLY):
+        close = get_close_matches(flag, known, n=1, cutoff=_NEARLY)
+        if close and not set(flag[2:].split("-")) < set(close[0][2:].split("-")):
             return nearest(flag, known)
         options = {f"--{_dashed(name)}": f"--options.{_dashed(name)}" for name in self.option_names()}
         typed = f"--{flag[2:].removeprefix('options.')}"
