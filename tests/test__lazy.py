@@ -3,10 +3,13 @@
 import ast
 import importlib
 import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from vig_pyg import _lazy
 from vig_pyg._lazy import imports_when_used
 
 PACKAGES = ["vig_pyg", "vig_pyg.engine", "vig_pyg.classification", "vig_pyg.detection", "vig_pyg.segmentation"]
@@ -39,6 +42,8 @@ def test_unknown_names_are_errors_of_python(name):
         assert not hasattr(package, unknown)
         with pytest.raises(ImportError, match=f"cannot import name '{unknown}'"):
             exec(f"from {name} import {unknown}")  # the statement itself
+    for path in ("nothing.more", "data.more", "..", "", "a b", "\0"):  # no name has a dot, even if a module is there
+        assert not hasattr(package, path)
     assert set(package.__all__) <= set(dir(package))
 
 
@@ -55,3 +60,43 @@ def test_a_module_is_imported_when_it_is_used(tmp_path, monkeypatch):
     assert package.two.TWO == "two"
     for name in ("late", "late.one", "late.two"):
         monkeypatch.delitem(sys.modules, name)
+
+
+@pytest.fixture
+def circle(tmp_path, monkeypatch):
+    """A package with two modules that import each other, and record when they begin and end."""
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "circle"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("steps = []\n")
+    for one, other in (("left", "right"), ("right", "left")):
+        code = f"""
+            import time
+            import circle
+            circle.steps.append("begin {one}")
+            time.sleep(0.05)
+            import circle.{other}
+            {one.upper()} = 1
+            circle.steps.append("end {one}")
+        """
+        (folder / f"{one}.py").write_text(textwrap.dedent(code))
+    yield importlib.import_module("circle")
+    for name in ("circle", "circle.left", "circle.right"):
+        sys.modules.pop(name, None)
+
+
+def test_threads_import_one_after_the_other(circle):
+    get = imports_when_used("circle", {"circle.left": ["LEFT"], "circle.right": ["RIGHT"]})
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(get, ["LEFT", "RIGHT"])) == [1, 1]
+    first, second = ("left", "right") if circle.steps[0] == "begin left" else ("right", "left")
+    assert circle.steps == [f"begin {first}", f"begin {second}", f"end {second}", f"end {first}"]
+
+
+def test_a_thread_does_not_wait_forever(circle, monkeypatch):
+    monkeypatch.setattr(_lazy, "_PATIENCE", 0.01)
+    get = imports_when_used("circle", {"circle.left": ["LEFT"]})
+    with ThreadPoolExecutor(1) as pool, _lazy._lock:  # this thread holds the lock and waits for the other one
+        assert pool.submit(get, "LEFT").result(timeout=60) == 1
+    assert _lazy._lock.acquire(timeout=0)
+    _lazy._lock.release()

@@ -6,7 +6,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from threading import RLock
+from types import ModuleType
 from typing import Any
+
+_lock = RLock()
+#: Seconds for which a thread waits for the imports of another one.
+_PATIENCE = 30.0
 
 
 def imports_when_used(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
@@ -27,11 +33,26 @@ def imports_when_used(package: str, modules: Mapping[str, Sequence[str]]) -> Cal
 
     def get(name: str) -> Any:
         if name in places:
-            value = getattr(import_module(places[name]), name)
+            value = getattr(_imported(places[name]), name)
             setattr(sys.modules[package], name, value)  # it is not looked up here again
             return value
-        if not name.startswith("_") and find_spec(f"{package}.{name}") is not None:
-            return import_module(f"{package}.{name}")
+        if name.isidentifier() and not name.startswith("_") and find_spec(f"{package}.{name}") is not None:
+            return _imported(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return get
+
+
+def _imported(module: str) -> ModuleType:
+    """Import a module while no other thread does.
+
+    torch and torchvision import their modules in circles: if two threads begin at different ends, Python stops one of
+    them, and then torch cannot be imported any more. A thread that waits for long goes on: if the other one needs a
+    module that this thread is importing, neither would ever end.
+    """
+    locked = _lock.acquire(timeout=_PATIENCE)
+    try:
+        return import_module(module)
+    finally:
+        if locked:
+            _lock.release()
