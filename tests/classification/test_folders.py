@@ -395,6 +395,33 @@ def test_classes_without_images_are_left_out_with_a_warning(tmp_path, caplog, di
     assert all(name in caplog.text for name in gone)
 
 
+@pytest.mark.parametrize("divided", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_left_can_be_learned_and_evaluated(tmp_path, divided, seed):
+    """Classes without readable training images are left out, unless only one class or no validation image is left."""
+    rng = random.Random(seed)
+    names = ["ant", "bee", "cat"][: rng.randint(2, 3)]
+    gone = set(rng.sample(names, rng.randint(1, len(names) - 1)))
+    held = set(names if rng.random() < 0.5 else gone)
+    for number, name in enumerate(names):
+        for i in range(6):
+            paint(tmp_path / ("train" if divided else "") / name / f"{i}.png", 10 * number + i)
+            if name in gone:
+                (tmp_path / ("train" if divided else "") / name / f"{i}.png").write_text("no image")
+            if divided and name in held:
+                paint(tmp_path / "val" / name / f"{i}.png", 100 + 10 * number + i)
+    left = [name for name in names if name not in gone]
+    if len(left) > 1 and (held & set(left) or not divided):
+        data = FolderData(tmp_path, image_size=8, on_bad="drop")
+        assert data.class_names == left and len(data.train_set) and len(data.val_set)
+        return
+    what = (
+        "of only one class, " if len(left) == 1 else f"of {', '.join(left)}, but no readable validation image of either"
+    )
+    with pytest.raises(ValueError, match=rf"has readable training images {what}.*0\.png: not an image"):
+        FolderData(tmp_path, image_size=8, on_bad="drop")
+
+
 def test_folders_without_any_image_are_refused_in_any_case(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -149,7 +150,8 @@ def readable(split: Split, preprocessing: Preprocessing, where: Path | str, on_b
         on_bad: `"stop"` returns all images, `"drop"` only those that can be read.
 
     Raises:
-        ValueError: If no training or no validation image is readable.
+        ValueError: If no training or no validation image is readable, or classes are left out and only one class, or no
+            validation image, remains.
 
     Example:
         >>> split = Split(["cat"], train=(["a.png"], [0]), val=(["b.png"], [0]))
@@ -180,13 +182,28 @@ def _without_unreadable(split: Split, preprocessing: Preprocessing, where: Path 
         if not paths:
             raise ValueError(f"{where} has no readable {kind} image: {first_ten(faults)}.")
     lost = sorted(set(split.train[1]) - set(parts[0][1]))
-    if lost:
-        _log.warning(
-            "%s has no readable training image of %s: %s left out.",
-            terminal_text(where), some(split.class_names[i] for i in lost),
-            "the class is" if len(lost) == 1 else f"these {len(lost)} classes are",
-        )  # fmt: skip
-    return without_classes(Split(split.class_names, *parts), lost)
+    if not lost:
+        return Split(split.class_names, *parts)
+    left = without_classes(Split(split.class_names, *parts), lost)
+    _check_left(left, where, faults)
+    _log.warning(
+        "%s has no readable training image of %s: %s left out.",
+        terminal_text(where), some(split.class_names[i] for i in lost),
+        "the class is" if len(lost) == 1 else f"these {len(lost)} classes are",
+    )  # fmt: skip
+    return left
+
+
+def _check_left(left: Split, where: Path | str, faults: Sequence[str]) -> None:
+    """Raise an error if nothing can be learned or evaluated without the classes that are left out."""
+    names = some(left.class_names)
+    if len(left.class_names) == 1:
+        what = f"only one class, {names}; at least two are needed"
+    elif not left.val[0]:
+        what = f"{names}, but no readable validation image of {'either' if len(left.class_names) == 2 else 'any'}"
+    else:
+        return
+    raise ValueError(f"{where} has readable training images of {what}: {first_ten(faults)}.")
 
 
 def _fault(path: Source, preprocessing: Preprocessing) -> str:
