@@ -33,6 +33,8 @@ assert vig_pyg.vig_micro().eval()([torch.rand(3, 64, 96), torch.rand(3, 32, 64)]
 LEFT_BEHIND = {
     "runs/digits/README.md",
     "examples/runs/mine/README.md",
+    "examples/notebooks/runs/mine/README.md",
+    "tests/runs/mine/config.json",
     "examples/notebooks/.ipynb_checkpoints/1_image_to_graph.ipynb",
     "tests/__pycache__/common.cpython-311.pyc",
     "vig_pyg/ops/_cpu.cpython-311-x86_64-linux-gnu.so",

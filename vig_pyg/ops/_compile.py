@@ -69,7 +69,7 @@ class SourceArchive(sdist):
         "examples/images/*",
     )
     #: What the use of a checkout leaves behind.
-    LEFT = re.compile(r"examples/runs/|/\.ipynb_checkpoints/|\.py[cod]$|\.so$|/__pycache__/")
+    LEFT = re.compile(r"(^|/)runs/|/\.ipynb_checkpoints/|\.py[cod]$|\.so$|/__pycache__/")
 
     def make_distribution(self) -> None:
         """Add the files to those that setuptools has found, and leave out what the use of a checkout leaves behind."""
