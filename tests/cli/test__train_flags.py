@@ -33,7 +33,9 @@ def test_only_a_complete_run_says_that_it_is(seed, tmp_path, capsys):
         if planned > epochs:
             assert said == ""
             continue
-        assert said.startswith(f"The run is complete ({epochs} epochs), so nothing is trained. To train longer, start")
+        assert said.startswith(
+            f"The run is complete ({epochs} epochs), so nothing is trained. To train longer, from the beginning, start"
+        )
         words = shlex.split(said.partition("start a new run: ")[2])
         assert words == ["vig-pyg", "segment", "train", "--config", f"{out}/config.yaml", "--steps", "MORE",
                          "--out", "NEW"]  # fmt: skip

@@ -34,7 +34,7 @@ def test_train_leaves_a_run_folder_that_can_be_resumed(files, tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.startswith("Resuming semantic_fpn with micro on ") and " for validation, " in said
     assert "mIoU" in said and "IoU_road" in said and "model.safetensors" in said
-    assert "The run is complete (2 epochs), so nothing is trained. To train longer, start a new run: vig-pyg " in said
+    assert "The run is complete (2 epochs), so nothing is trained. To train longer, from the beginning, start" in said
     assert f"segment train --config {tmp_path / 'run' / 'config.yaml'} --epochs MORE --out NEW\n" in said
     assert "(coarse: 4 validation images)\n" in said
     for name in ("metrics.csv", "model.safetensors"):

@@ -200,7 +200,7 @@ def say_complete(out: Path, config: Any, command: str, **changes: object) -> Non
     if epochs:
         flags = [word for name, value in changes.items() for word in (f"--{name}", value)]
         again = in_shell("vig-pyg", *command.split(), "--config", out / CONFIG_YAML, *flags, "--out", "NEW")
-        what = "To train on from its weights" if "weights" in changes else "To train longer"
+        what = "To train on from its weights" if "weights" in changes else "To train longer, from the beginning"
         print(
             f"The run is complete ({counted(epochs, 'epochs')}), so nothing is trained. "
             f"{what}, start a new run: {again}",
