@@ -42,6 +42,22 @@ def test_the_first_error_is_raised_after_all_calls(kernels, kind):
     assert sorted(seen) == list(range(6))
 
 
+@pytest.mark.parametrize("lost", [{0}, {2}, {0, 1, 2, 3}])
+def test_an_interrupt_before_the_first_line_of_a_call_is_not_lost(monkeypatch, lost):
+    """Python handles signals at the start of a function too; ctypes only prints what is raised there."""
+
+    class Kernels:
+        @staticmethod
+        def vig_each(call, count, _):
+            for i in set(range(count)) - lost:
+                call(i)
+            return 0
+
+    monkeypatch.setattr(_threads, "library", Kernels)
+    with pytest.raises(KeyboardInterrupt):
+        map_on_threads(lambda i: i, 4, 2)
+
+
 def test_torch_uses_one_thread_inside(kernels):
     """Products inside are those of a single thread, bit for bit; afterwards torch has its threads again."""
     before, x = torch.get_num_threads(), torch.randn(300, 300)

@@ -47,4 +47,6 @@ def map_on_threads(function: Callable[[int], ResultT], count: int, threads: int)
             list(pool.map(call, range(count)))
     if errors:
         raise errors[min(errors)]
+    if len(results) < count:  # an interrupt before the first line of `call` ends in ctypes, which only prints it
+        raise KeyboardInterrupt
     return [results[index] for index in range(count)]
