@@ -1,5 +1,6 @@
 import random
 import re
+import warnings
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -102,6 +103,18 @@ def test_plain_numbers(value):
     text = plain_number(value)
     assert "e" not in text and float(text) == pytest.approx(value, rel=1e-5)
     assert not re.search(r"\.\d*0$|\.$", text)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_losses_that_diverge_leave_room_for_the_curve(seed, tmp_path):
+    draw = random.Random(seed)
+    powers = [draw.uniform(-40, 40) for _ in range(4)] if seed else [30, 29, 25, 20]
+    fig = draw_curves([{"epoch": i + 1, "train_loss": 10**power} for i, power in enumerate(powers)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns if no room is left
+        fig.savefig(tmp_path / "curves.png")
+    shown = [text.get_text() for text in fig.axes[0].get_yticklabels()]
+    assert shown and max(map(len, shown)) <= 18
 
 
 def test_lines_have_different_looks():

@@ -25,6 +25,8 @@ SCORES = {
 }
 #: A loss of fewer steps than these is still near its start, and jumps.
 _STEPS = 100
+#: Numbers from this one to its inverse have no exponent.
+_SMALLEST = 1e-15
 #: If the largest loss is more than this many times the smallest, the axis is logarithmic.
 _RANGE = 10
 
@@ -118,7 +120,7 @@ def _scale(axes: Any, values: Sequence[float]) -> None:
 
 
 def plain_number(value: float) -> str:
-    """Return a number without an exponent, such as `"0.002"` or `"5000"`.
+    """Return a number without an exponent, such as `"0.002"` or `"5000"`; only with more than 15 zeros it has one.
 
     Args:
         value: The number.
@@ -131,6 +133,8 @@ def plain_number(value: float) -> str:
         return str(value)
     if value == 0:
         return "0"
+    if not _SMALLEST <= abs(value) < 1 / _SMALLEST:  # a loss that diverges: its digits would fill the figure
+        return f"{value:.3g}"
     digits = max(0, 5 - math.floor(math.log10(abs(value))))  # six significant digits
     text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
