@@ -60,3 +60,14 @@ def test_the_number_of_images_that_are_read_is_bounded(monkeypatch):
     names = [f"{i}.png" for i in range(9)]
     assert len(faults_of(reader(names, names)[1], 9)) == 5
     assert with_all_faults("3.png", [reader(names, names)]).startswith("5 of 5 images")
+
+
+@pytest.mark.parametrize("other", [MemoryError, RuntimeError("of a decoder"), KeyError("a mask")])
+def test_another_error_while_the_others_are_read_does_not_hide_the_first(other):
+    def read(i):
+        raise ValueError(f"{i}.png is empty.") if i < 2 else other
+
+    names = [f"{i}.png" for i in range(4)]
+    assert faults_of(read, 4) == ["0.png is empty.", "1.png is empty."]
+    told = with_all_faults("0.png is empty.", [(names, read)])
+    assert told == "2 of 4 images cannot be used: 0.png is empty; 1.png is empty."

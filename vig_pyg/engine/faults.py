@@ -67,6 +67,8 @@ def faults_of(read: Callable[[int], Any], count: int) -> list[str]:
             read(i)
         except (ValueError, OSError) as error:
             return str(error)
+        except Exception:  # for example, because memory is short: the error that is to be told must not be lost
+            return ""
         return ""
 
     with ThreadPoolExecutor() as pool:  # decoders release the interpreter's lock
