@@ -34,7 +34,7 @@ def test_threads_of_a_command_sleep(arguments):
     let_threads_sleep(arguments, environment, lambda: 0)
     assert is_command(arguments) and environment == {"GOMP_SPINCOUNT": "3000"}
     beside = {}
-    let_threads_sleep(arguments, beside, lambda: 1)
+    let_threads_sleep(arguments, beside, os.cpu_count)
     assert beside == {"GOMP_SPINCOUNT": "300"}
     free = {"OMP_NUM_THREADS": "0"}
     let_threads_sleep(arguments, free, lambda: os.cpu_count())
@@ -74,21 +74,24 @@ def test_the_system_tells_what_runs_or_nothing_is_assumed(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    ("others", "cores", "wanted", "want"),
+    ("others", "cores", "own", "wanted", "want"),
     [
-        (0, 2, None, False),
-        (1, 2, None, True),
-        (1, 2, "1", False),
-        (2, 2, "1", True),
-        (1, 64, "64", True),
-        (10, 64, "8", False),
-        (1, 4, "many", True),
-        (1, 4, "", True),
-        (0, 4, "400", False),
+        (0, 2, 2, None, False),
+        (1, 2, 2, None, True),
+        (1, 2, 2, "1", False),
+        (1, 2, 1, None, False),
+        (2, 2, 2, "1", True),
+        (1, 64, 64, "64", True),
+        (10, 64, 64, "8", False),
+        (50, 64, 8, None, False),
+        (60, 64, 8, "64", True),
+        (1, 4, 4, "many", True),
+        (1, 4, 4, "", True),
+        (0, 4, 4, "400", False),
     ],
 )
-def test_cores_are_contested_if_there_are_fewer_than_threads(others, cores, wanted, want):
-    assert are_cores_contested(others, cores, wanted) is want
+def test_cores_are_contested_if_there_are_fewer_than_threads(others, cores, own, wanted, want):
+    assert are_cores_contested(others, cores, own, wanted) is want
 
 
 @pytest.mark.parametrize(

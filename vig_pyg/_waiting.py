@@ -64,20 +64,21 @@ def running_threads(path: Path = Path("/proc/loadavg")) -> int:
     return max(sorted(counts)[len(counts) // 2] - 1, 0)
 
 
-def are_cores_contested(others: int, cores: int, wanted: str | None) -> bool:
+def are_cores_contested(others: int, cores: int, own: int, wanted: str | None) -> bool:
     """True if there are fewer cores than threads that other programs run and that torch will run.
 
     Args:
         others: Number of threads of other programs.
         cores: Number of cores of the machine.
-        wanted: The variable `OMP_NUM_THREADS`; by default torch runs a thread on each core.
+        own: Number of cores on which this process may run.
+        wanted: The variable `OMP_NUM_THREADS`; by default torch runs a thread on each of its own cores.
 
     Example:
-        >>> are_cores_contested(1, 8, None), are_cores_contested(1, 8, "4")
-        (True, False)
+        >>> are_cores_contested(1, 8, 8, None), are_cores_contested(1, 8, 4, None), are_cores_contested(1, 8, 8, "4")
+        (True, False, False)
     """
-    threads = int(wanted) if wanted is not None and wanted.isdecimal() else cores
-    return others + min(threads, cores) > cores
+    threads = int(wanted) if wanted is not None and wanted.isdecimal() else own
+    return others + min(threads, own) > cores
 
 
 def let_threads_sleep(
@@ -99,7 +100,9 @@ def let_threads_sleep(
     """
     if not is_command(arguments) or any(name in environment for name in CHOICES):
         return
-    contested = are_cores_contested(others(), os.cpu_count() or 1, environment.get("OMP_NUM_THREADS"))
+    cores = os.cpu_count() or 1
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    contested = are_cores_contested(others(), cores, own, environment.get("OMP_NUM_THREADS"))
     environment["GOMP_SPINCOUNT"] = CONTESTED if contested else FREE
 
 
