@@ -44,7 +44,14 @@ def test_unknown_names_are_errors_of_python(name):
             exec(f"from {name} import {unknown}")  # the statement itself
     for path in ("nothing.more", "data.more", "..", "", "a b", "\0"):  # no name has a dot, even if a module is there
         assert not hasattr(package, path)
-    assert set(package.__all__) <= set(dir(package))
+    shown = dir(package)
+    assert set(package.__all__) <= set(shown) and not {"TYPE_CHECKING", "imports_when_used", "names_of"} & set(shown)
+    files = {
+        path.stem
+        for path in Path(package.__file__).parent.iterdir()
+        if (path / "__init__.py").is_file() or path.suffix == ".py"
+    }
+    assert {file for file in files if not file.startswith("_")} <= set(shown)
 
 
 def test_a_module_is_imported_when_it_is_used(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from vig_pyg import _waiting  # isort: skip  # noqa: F401  (before anything loads torch)
 from vig_pyg import _allocator  # isort: skip  # noqa: F401  (before anything allocates much)
-from vig_pyg._lazy import imports_when_used
+from vig_pyg._lazy import imports_when_used, names_of
 
 if TYPE_CHECKING:
     from vig_pyg import conv, graph, weights
@@ -140,4 +140,4 @@ __getattr__ = imports_when_used(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return names_of(globals())

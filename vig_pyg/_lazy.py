@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from pkgutil import iter_modules
 from threading import RLock
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 _lock = RLock()
 #: Seconds for which a thread waits for the imports of another one.
 _PATIENCE = 30.0
+#: Names that a package needs to import others when they are used.
+_TOOLS = {"TYPE_CHECKING", "imports_when_used", "names_of"}
 
 
 def imports_when_used(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
@@ -56,3 +59,17 @@ def _imported(module: str) -> ModuleType:
     finally:
         if locked:
             _lock.release()
+
+
+def names_of(package: Mapping[str, Any]) -> list[str]:
+    """Return what `dir` shows of a package: its names and modules, also those that are not imported yet.
+
+    Args:
+        package: The global variables of the package.
+
+    Example:
+        >>> names_of({"__name__": "mine", "__path__": [], "__all__": ["fit"], "TYPE_CHECKING": False})
+        ['__all__', '__name__', '__path__', 'fit']
+    """
+    modules = {module.name for module in iter_modules(package["__path__"]) if not module.name.startswith("_")}
+    return sorted({*package, *package["__all__"], *modules} - _TOOLS)

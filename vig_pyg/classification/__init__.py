@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from vig_pyg._lazy import imports_when_used
+from vig_pyg._lazy import imports_when_used, names_of
 from vig_pyg._requirements import require_training
 
 if TYPE_CHECKING:
@@ -92,4 +92,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return names_of(globals())

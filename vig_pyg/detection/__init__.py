@@ -6,7 +6,7 @@ The detectors need only the core packages. Training, evaluation and prediction (
 
 from typing import TYPE_CHECKING
 
-from vig_pyg._lazy import imports_when_used
+from vig_pyg._lazy import imports_when_used, names_of
 
 if TYPE_CHECKING:
     from vig_pyg.detection.backbone import PyramidFeatures
@@ -44,4 +44,4 @@ __getattr__ = imports_when_used(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return names_of(globals())

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from vig_pyg._lazy import imports_when_used
+from vig_pyg._lazy import imports_when_used, names_of
 from vig_pyg._requirements import require_training
 
 require_training()
@@ -29,4 +29,4 @@ __getattr__ = imports_when_used(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return names_of(globals())

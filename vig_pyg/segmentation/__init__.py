@@ -6,7 +6,7 @@ The networks need only the core packages. Training and evaluation (`vig_pyg.engi
 
 from typing import TYPE_CHECKING
 
-from vig_pyg._lazy import imports_when_used
+from vig_pyg._lazy import imports_when_used, names_of
 
 if TYPE_CHECKING:
     from vig_pyg.segmentation.builders import SEGMENTERS, SegmenterOptions, semantic_fpn_pvig, upernet_pvig
@@ -43,4 +43,4 @@ __getattr__ = imports_when_used(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return names_of(globals())
