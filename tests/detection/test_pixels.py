@@ -6,7 +6,7 @@ import torch
 
 from tests.detection.scenes import make_coco
 from tests.images import BROKEN, ODD, make_odd, make_various
-from vig_pyg.detection import data
+from vig_pyg.detection import dataset
 from vig_pyg.detection.data import open_source
 from vig_pyg.detection.dataset import DetectionSet
 from vig_pyg.detection.evaluate import evaluate_detector
@@ -101,8 +101,8 @@ def test_every_command_gives_the_detector_the_same_tensor(files, tmp_path):
 def test_masks_have_a_largest_size(tmp_path, monkeypatch):
     pictures = DetectionSet(open_source(make_coco(tmp_path, count=1)), masks=True)
     need = pictures[0][1]["masks"].numel()
-    monkeypatch.setattr(data, "MAX_MASK_BYTES", need)
+    monkeypatch.setattr(dataset, "MAX_MASK_BYTES", need)
     assert pictures[0]
-    monkeypatch.setattr(data, "MAX_MASK_BYTES", need - 1)
+    monkeypatch.setattr(dataset, "MAX_MASK_BYTES", need - 1)
     with pytest.raises(ValueError, match=r"0\.png has \d objects .* Cut the image into tiles"):
         pictures[0]
