@@ -49,7 +49,7 @@ COMMANDS = [
      {"lightning", "pycocotools", "matplotlib"}, "train"),
     (("segment", "predict", "segmenter", "images/val/a/0.png", "--out", "labels"), {"safetensors"}, "hub"),
     (("segment", "evaluate", "segmenter", "roads", "--quiet"), {"lightning"}, "train"),
-    (("segment", "train", "--train", "roads", "--val", "roads", "--out", "run3", *SEGMENTATION),
+    (("segment", "train", "--train", "roads", "--val", "roads", "--out", "run4", *SEGMENTATION),
      {"lightning", "jsonargparse"}, "train"),
 ]  # fmt: skip
 FIND = "import importlib.util as u, sys; print(*[name for name in sys.argv[1:] if u.find_spec(name)])"
