@@ -136,6 +136,6 @@ def test_the_folder_of_a_data_set_is_told_what_to_name(tmp_path):
     for part in ("train", "val"):
         paint(tmp_path / part / "red" / "a.png", "red")
     with pytest.raises(
-        ValueError, match=r"train, val\. The classes of the model .* in .*train may be the classes: pass it"
+        ValueError, match=r"train, val\. The classes of the model .* in .*val may be the classes: pass it"
     ):
         find_labeled(tmp_path, ["red", "green"])

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from vig_pyg._image_values import Statistic
+from vig_pyg._io.numbers import counted
 from vig_pyg._io.output import Content
 from vig_pyg.artifact import write_config
 from vig_pyg.classification._cache import CroppedBefore, smaller
@@ -174,8 +175,8 @@ class ImageData(TrainData):
             purpose="An image classifier.",
             scores={**scores, "cross entropy": f"{row['val_loss']:.4f}"},
             command="vig-pyg predict {} some.jpg",
-            images=f"Images have {p.in_channels} channels, {p.image_size} x {p.image_size} pixels, mean {p.mean} and "
-            f"standard deviation {p.std}; see `config.json` for all values.",
+            images=f"Images have {counted(p.in_channels, 'channels')}, {p.image_size} x {p.image_size} pixels, mean "
+            f"{p.mean} and standard deviation {p.std}; see `config.json` for all values.",
         )
 
     def with_all_faults(self, error: str) -> str:

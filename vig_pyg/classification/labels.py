@@ -92,7 +92,10 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
         classes = class_numbers(list(found), class_names)
     except ValueError as error:
         inner = [name for name in found if folders_in(root / name)]
-        hint = f" The folders in {root / inner[0]} may be the classes: pass it." if len(inner) == len(found) else ""
+        part = next(
+            (name for name in ("val", "valid", "validation", "test") if name in inner), inner[0] if inner else ""
+        )
+        hint = f" The folders in {root / part} may be the classes: pass it." if len(inner) == len(found) else ""
         raise ValueError(f"{error}{hint}") from error
     empty = [name for name, images in found.items() if not images]
     if len(empty) == len(found):

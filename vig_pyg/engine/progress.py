@@ -52,6 +52,7 @@ class ProgressBar(lightning.Callback):
         self.bar: Progress | None = None
         self.task = TaskID(0)
         self._steps, self._seconds, self._last = 0, 0.0, 0.0
+        self._start, self._first = 0.0, 0.0  # of an epoch, and the seconds of its first step
 
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -63,7 +64,7 @@ class ProgressBar(lightning.Callback):
         self._describe(trainer)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        self._last = 0.0  # the time of a validation is not counted
+        self._last, self._start = 0.0, time.perf_counter()  # the time of a validation is not counted
         self._describe(trainer)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
@@ -71,6 +72,8 @@ class ProgressBar(lightning.Callback):
         if self._last:
             self._seconds += now - self._last
             self._steps += 1
+        elif not self._steps:  # epochs of one step have no time between two steps
+            self._first = now - self._start
         self._last = now
         if self.bar is not None:
             self.bar.update(self.task, completed=trainer.global_step, speed=per_second(self.speed(trainer)))
@@ -81,14 +84,15 @@ class ProgressBar(lightning.Callback):
         Args:
             trainer: The trainer.
         """
-        return self._steps * self.batch_size / trainer.accumulate_grad_batches / max(self._seconds, 1e-9)
+        steps, seconds = (self._steps, self._seconds) if self._steps else (1, self._first)
+        return steps * self.batch_size / trainer.accumulate_grad_batches / seconds if seconds else 0.0
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         assert isinstance(pl_module, Task)
         if self.bar is None:
             return
         row = self.history.rows[-1]
-        left = self.bar.tasks[0].time_remaining if self.console.is_terminal else self._left(trainer)
+        left = self._left(trainer)
         self.console.print(
             f"epoch {int(row['epoch'])}/{trainer.max_epochs}: {pl_module.describe(row)}, "
             f"{per_second(self.speed(trainer))}, "
@@ -99,7 +103,8 @@ class ProgressBar(lightning.Callback):
 
     def _left(self, trainer: lightning.Trainer) -> float:
         steps = int(trainer.estimated_stepping_batches) - trainer.global_step
-        return steps * self.batch_size / max(self.speed(trainer), 1e-9)
+        speed = self.speed(trainer)
+        return steps * self.batch_size / speed if speed else 0.0
 
     def _describe(self, trainer: lightning.Trainer) -> None:
         if self.bar is not None:
