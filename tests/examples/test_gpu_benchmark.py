@@ -36,6 +36,7 @@ def written(folder):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_networks_without_a_gpu(tmp_path):
     options = "--device cpu --models pvig_micro --batch-size 2 --no-compile --repeats 1 --profile"
     done = run(*options.split(), "--out", str(tmp_path), "--parts", "eager", "--commit", "abc123")
