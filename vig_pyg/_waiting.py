@@ -17,8 +17,8 @@ from pathlib import Path
 
 #: Variables with which a user chooses how threads wait.
 CHOICES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-#: Turns of a wait before it sleeps, if the cores are free, and if other programs need them. On two cores, networks for
-#: 16 pixels train a quarter faster with the long wait, and two to three times slower with it beside a busy process.
+#: Turns of a wait before it sleeps, if the cores are free, and if other programs need them. Networks for small images
+#: train faster with the long wait, but much slower with it beside a busy process (`examples/benchmarks/beside.py`).
 FREE, CONTESTED = "3000", "300"
 #: Times at which running threads are counted, in seconds from one to the next.
 SAMPLES, PAUSE = 5, 0.005

@@ -16,8 +16,7 @@ from vig_pyg.ops._products import map_rows, sum_of_products, takes_one_dnn
 #: Rows per output channel above which one product over all heads is faster on a GPU. On an H200, separate products of
 #: four heads of 160 channels over 401,408 rows take 1.2 ms, because they occupy few multiprocessors.
 _MANY_ROWS = 128
-#: Channels of a head from which oneDNN's product on a CPU is faster in float32, although the heads are copied for it:
-#: on an AMD EPYC, 200 channels and 3,136 rows take 1.7 ms instead of 2.5 ms, but 80 channels are slower.
+#: Channels of a head from which oneDNN's product on a CPU is faster in float32, although the heads are copied for it.
 _WIDE_HEADS = 128
 
 
