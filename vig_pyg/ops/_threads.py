@@ -16,8 +16,9 @@ _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int64)
 def map_on_threads(function: Callable[[int], ResultT], count: int, threads: int) -> list[ResultT]:
     """Call a function with 0, 1, ..., count - 1, on several threads at a time, and return the results.
 
-    Threads of Python would compete with those of OpenMP, which wait for their next work in a loop. So the calls run on the threads of OpenMP themselves, if the native kernels
-    have them. Inside the calls, torch uses one thread. Modes such as `torch.no_grad` do not apply in them.
+    Threads of Python would compete with those of OpenMP, which wait for their next work in a loop. So the calls run on
+    the threads of OpenMP themselves, if the native kernels have them. Inside the calls, torch uses one thread. Modes
+    such as `torch.no_grad` do not apply in them.
 
     Args:
         function: The function. For several calls to run at the same time, it must release the GIL.
