@@ -12,6 +12,7 @@ QUICK = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--num-work
 
 def fails(capsys, *argv):
     """The one line that a command prints for a mistake of the user."""
+    capsys.readouterr()  # what earlier commands have printed
     status = main([str(arg) for arg in argv])
     err = capsys.readouterr().err
     assert status == 2

@@ -154,3 +154,44 @@ def test_graph_draws_the_networks_of_all_tasks(tmp_path, capsys, task):
         told = fails(capsys, "graph", model, tmp_path / "a.png", "--out", tmp_path / "b.html", *option)
         assert f"{option[0]} is an option for classifiers" in told
     assert not (tmp_path / "b.html").exists()
+
+
+def notes(capsys):
+    return [line.removeprefix("vig-pyg: note: ") for line in capsys.readouterr().err.splitlines()]
+
+
+def test_without_out_the_file_and_the_page_are_named(saved, pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = str(pictures / "red" / "0.png")
+    assert main(["graph", str(saved), image, "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "graph.png\n" and "the figure is graph.png in this folder; --out graph.html writes a page" in err
+    first = (tmp_path / "graph.png").read_bytes()
+    assert "not overwritten" in fails(capsys, "graph", saved, image)
+    assert (tmp_path / "graph.png").read_bytes() == first
+    assert main(["graph", str(saved), image, "--out", "b.png"]) == 0
+    assert not any("--out" in line for line in notes(capsys))
+
+
+@pytest.mark.parametrize(("side", "few"), [(64, True), (192, False), (256, False)])
+def test_a_picture_of_few_patches_names_the_option_for_more(saved, pictures, tmp_path, capsys, side, few):
+    """The last stage of the pyramid has a patch for 16 x 16 pixels."""
+    image, size = str(pictures / "red" / "0.png"), ["--image-size", str(side)]
+    assert main(["graph", str(saved), image, "--out", str(tmp_path / "a.svg"), *size]) == 0
+    said = [line for line in notes(capsys) if "has only" in line]
+    assert len(said) == few
+    if few:
+        assert f"{side // 16} x {side // 16} patches" in said[0] and f"--image-size {2 * side}, has more" in said[0]
+        again = ["--image-size", str(2 * side), "--out", str(tmp_path / "b.svg")]
+        assert main(["graph", str(saved), image, *again]) == 0
+
+
+def test_a_figure_of_patches_that_are_their_own_neighbors_comes_with_a_note(saved, pictures, tmp_path, capsys):
+    image = str(pictures / "red" / "0.png")
+    for end, said in {"svg": 1, "html": 0}.items():
+        assert main(["graph", str(saved), image, "--out", str(tmp_path / f"a.{end}")]) == 0
+        assert sum("one of its own neighbors" in line for line in notes(capsys)) == said
+    model = calibrated(vig_micro(num_classes=2, image_size=96, graph="random"))
+    model.save_pretrained(tmp_path / "random")
+    assert main(["graph", str(tmp_path / "random"), image, "--out", str(tmp_path / "c.svg")]) == 0
+    assert not any("its own" in line for line in notes(capsys))

@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vig_pyg import vig_micro
+from vig_pyg import create_model, vig_micro
 from vig_pyg.explain import draw_all, draw_attribution, draw_graph, save_html
-from vig_pyg.explain._panel import pixels_of
+from vig_pyg.explain._panel import OPACITY, fill_opacity, layer_title, pixels_of
 
 MODES = ["RGB", "L", "RGBA", "P", "CMYK", "1", "I;16", "LA"]
 
@@ -43,3 +43,46 @@ def test_a_photo_is_drawn(graphs, tmp_path):
 def test_what_is_no_image_is_refused(wrong, graphs):
     with pytest.raises((ValueError, TypeError), match=r"[Ee]xpected"):
         draw_graph(wrong, graphs)
+
+
+def links(each):
+    """A graph of each patch with the next `each` patches."""
+
+    def build(x, layout, x_src, layout_src):
+        target = torch.arange(layout.num_nodes).repeat_interleave(each)
+        source = (target + 1 + torch.arange(each).repeat(layout.num_nodes)) % layout_src.num_nodes
+        return torch.stack([source, target])
+
+    return lambda k, dilation: build
+
+
+@pytest.mark.parametrize("each", [1, 2, 5])
+def test_a_title_counts_the_edges_of_an_own_graph_instead_of_naming_the_settings_of_the_model(each):
+    found = vig_micro(graph=links(each), depth=8).eval().graphs(torch.rand(1, 3, 64, 64))
+    for i, batch in enumerate(found):
+        expected = f"layer {i + 1}: {each} neighbor{'s' if each > 1 else ''}"
+        assert layer_title(batch.get_example(0), i) == layer_title(batch.get_example(0), i, 3) == expected
+    assert int(found[-1].dilation) > 1
+
+
+@pytest.mark.parametrize(("name", "options"), [("vig_micro", {"depth": 8}), ("pvig_micro", {})])
+def test_a_title_names_the_settings_that_the_edges_show(name, options):
+    for i, batch in enumerate(create_model(name, **options).eval().graphs(torch.rand(1, 3, 64, 64))):
+        graph = batch.get_example(0)
+        head, *rest = layer_title(graph, i, 0).split("\n")
+        assert head == f"layer {i + 1}: {int(graph.k)} neighbors"
+        dilation, ratio = int(graph.dilation), int(graph.reduce_ratio)
+        assert (f"dilation {dilation}" in "".join(rest)) == (dilation > 1)
+        assert (f"pooled {ratio} x {ratio}" in "".join(rest)) == (ratio > 1)
+
+
+def test_a_title_of_all_edges_has_the_range_and_that_of_a_patch_its_number():
+    graph = vig_micro(graph="grid").eval().graphs(torch.rand(1, 3, 32, 32))[0].get_example(0)
+    assert layer_title(graph, 0) == "layer 1: 4 to 9 neighbors"
+    assert (layer_title(graph, 0, 0), layer_title(graph, 0, 9)) == ("layer 1: 4 neighbors", "layer 1: 9 neighbors")
+
+
+def test_fills_that_cover_the_image_are_lighter():
+    assert fill_opacity([1] * 9, 196) == fill_opacity([], 16) == OPACITY
+    few = [fill_opacity([1] * count, 16) for count in range(4, 17)]
+    assert few[0] == OPACITY and few == sorted(few, reverse=True) and few[-1] < OPACITY / 3

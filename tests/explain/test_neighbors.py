@@ -119,3 +119,35 @@ def test_the_legend_explains_the_colors_and_lies_within_the_figure(layers):
     for axes in figure.axes:
         title = axes.title.get_window_extent()
         assert title.y1 <= inside.y1 and box.y1 <= axes.get_window_extent().y0
+
+
+def brightness(figure):
+    """The mean gray of each panel, from 0 to 1."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].astype(float) / 255
+    boxes = [axes.get_window_extent() for axes in figure.axes]
+    high = len(pixels)
+    return [pixels[round(high - b.y1) : round(high - b.y0), round(b.x0) : round(b.x1)].mean() for b in boxes]
+
+
+@pytest.mark.parametrize(("light", "kept"), [(1.0, 0.7), (0.6, 0.75)])
+def test_an_image_of_few_patches_stays_bright(light, kept):
+    """With 4 x 4 patches and 9 neighbors, more than half of the image is filled."""
+    model = create_model("vig_micro").eval()
+    image = torch.full((3, 32, 32), light)
+    found = model.graphs(torch.rand(1, 3, 16, 16))
+    assert found[0].grid_size == [(4, 4)] and int(found[0].k) == 9
+    assert min(brightness(draw_graph(image, found))) > kept * light
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_the_legend_explains_what_there_is(count):
+    image, found = graphs("vig_micro")
+    for batch in found:
+        kept = torch.cat([(batch.edge_index[1] == i).nonzero()[:count, 0] for i in range(batch.num_nodes)])
+        batch.edge_index = batch.edge_index[:, kept]
+        batch._slice_dict["edge_index"] = torch.tensor([0, len(kept)])
+    (legend,) = draw_graph(image, found).legends
+    expected = [[], ["its neighbor"], ["its nearest neighbor", "its farthest neighbor"]][count]
+    assert [text.get_text() for text in legend.get_texts()] == ["the patch", *expected]

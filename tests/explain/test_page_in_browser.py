@@ -238,6 +238,30 @@ def test_settings_that_a_builder_ignores_are_called_so(browser, tmp_path):
     assert len(page.lit()) == 4
 
 
+def test_one_neighbor_of_an_own_graph_is_called_so(browser, tmp_path):
+    image = torch.rand(3, 32, 32)
+    alone = lambda x, layout, x_src, layout_src: torch.arange(layout.num_nodes).expand(2, -1)  # noqa: E731
+    graphs = model_of("vig_micro", graph=lambda k, dilation: alone).graphs(image[None])
+    save_html(image, graphs, tmp_path / "page.html")
+    browser.get((tmp_path / "page.html").as_uri())
+    page = Page(browser, graphs)
+    assert page.text("k-words") == "the model's setting; this graph has 1 neighbor a patch"
+    assert page.text("where").endswith("\n1 neighbor, the patch itself among them")
+    assert not page.find("first-rank").is_displayed() and page.text("last-rank") == ""
+
+
+def test_fills_of_few_patches_are_lighter(browser, tmp_path):
+    opacities = []
+    for side in (16, 64):
+        image = torch.rand(3, side, side)
+        graphs = model_of("vig_micro").graphs(image[None])
+        save_html(image, graphs, tmp_path / f"{side}.html")
+        browser.get((tmp_path / f"{side}.html").as_uri())
+        (rect, *_) = browser.find_elements(By.CSS_SELECTOR, ".neighbor")
+        opacities.append(float(rect.value_of_css_property("fill-opacity")))
+    assert opacities[0] < 0.5 * opacities[1] and opacities[1] == pytest.approx(0.65)
+
+
 def test_a_title_stays_text(browser, tmp_path):
     image = torch.rand(3, 32, 32)
     title = "</title><script>document.title = 1</script> {{data}} & “é”"

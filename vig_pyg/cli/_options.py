@@ -236,6 +236,15 @@ def say_next(*commands: str) -> None:
         print("\nNext: " + "\n      ".join(commands))
 
 
+def say_note(text: str) -> None:
+    """Print a note to standard error, so that standard output contains results only.
+
+    Args:
+        text: One sentence without a final period, as printable text.
+    """
+    print(f"vig-pyg: note: {text}", file=sys.stderr)
+
+
 def own_words(args: argparse.Namespace) -> list[str]:
     """Return the flags that name the user's own code, to repeat them in the next command."""
     from vig_pyg._own_flags import own_flags

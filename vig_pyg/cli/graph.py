@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from vig_pyg.cli._options import (
     load_model,
     own_words,
     say_next,
+    say_note,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 
     from vig_pyg.models import VisionGNN
     from vig_pyg.preprocess import DecodedImage
+
+#: The file that is written if none is named.
+OUT = Path("graph.png")
+#: Number of patches below which nine neighbors cover a large part of the image.
+FEW = 36
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,8 +63,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     graph.add_argument(
         "--out",
         type=Path,
-        default=Path("graph.png"),
-        help="file to write: a figure, or a page if it ends in .html (default: graph.png)",
+        help=f"file to write: a figure, or a page to click on if it ends in .html (default: {OUT})",
     )
     graph.add_argument("--overwrite", action="store_true", help="replace the output file if it exists")
     graph.set_defaults(run=run)
@@ -91,6 +97,7 @@ def run(args: argparse.Namespace) -> None:
     from vig_pyg.explain._panel import check_place
     from vig_pyg.image_io import UnreadableImageError, read_image
 
+    named, args.out = args.out is not None, args.out or OUT
     kind = _check_out(args.out, overwrite=args.overwrite)
     check_no_input([args.out], [args.image])
     check_no_model_file(args, args.out)
@@ -98,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
     try:
         decoded = read_image(args.image)
         where = device(args)
-        body, prepare, answer = _network(args)
+        body, prepare, answer, side = _network(args)
         image, pixels = prepare(decoded)
     except UnreadableImageError as error:
         reason = str(error).rstrip(".")
@@ -109,6 +116,9 @@ def run(args: argparse.Namespace) -> None:
     found: Answer = answer(decoded, pixels.shape[1:]) if kind == "html" else ([], None)
     write_file(args.out, _drawn(pixels, graphs, args, kind, found), overwrite=args.overwrite)
     print(terminal_text(args.out))
+    if not named:
+        say_note(f"without --out, the figure is {OUT} in this folder; --out graph.html writes a page to click on")
+    _say_about(graphs, kind, side)
     page = args.out.with_suffix(".html")
     say_next(
         f"open {terminal_text(args.out)}"
@@ -118,10 +128,34 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
+def _say_about(graphs: list[Batch], kind: str, side: int | None) -> None:
+    """Print what the figure does not say by itself.
+
+    Args:
+        graphs: The graphs of the image.
+        kind: `"html"` for a page, which says itself whether a patch is its own neighbor.
+        side: Side length of the image of a classifier, which `--image-size` can change; `None` for other models.
+    """
+    own = [(graph.edge_index[0] == graph.edge_index[1]).sum() == graph.pos.size(0) for graph in graphs]
+    if kind != "html" and any(
+        int(graph.reduce_ratio) == 1 for graph, all_own in zip(graphs, own, strict=True) if all_own
+    ):
+        say_note("a patch is one of its own neighbors, and the nearest in knn graphs, as in the published code")
+    rows, columns = min((tuple(graph.grid_size[0]) for graph in graphs), key=math.prod)
+    if rows * columns < FEW and side is not None:
+        say_note(
+            f"the smallest layer has only {rows} x {columns} patches: a larger image, such as --image-size {2 * side}, "
+            "has more"
+        )
+
+
 def _network(
     args: argparse.Namespace,
-) -> tuple[VisionGNN[Any], Callable[[DecodedImage], tuple[Tensor, Tensor]], Callable[..., Answer]]:
-    """Return the Vision GNN of a model for any task, and functions of an image: input and pixels, and the answer."""
+) -> tuple[VisionGNN[Any], Callable[[DecodedImage], tuple[Tensor, Tensor]], Callable[..., Answer], int | None]:
+    """Return the Vision GNN of a model for any task, functions of an image, and the side of a classifier's input.
+
+    The first function returns input and pixels, and the second returns the answer.
+    """
     from vig_pyg.artifact import CLASSIFICATION, CONFIG, DETECTION, read_config
     from vig_pyg.detection.pixels import as_pixels
     from vig_pyg.loading import load
@@ -138,6 +172,7 @@ def _network(
             classifier.model,
             lambda decoded: ((image := look(decoded)), look.restore(image)),
             lambda decoded, _: of_classifier(classifier, decoded),
+            look.image_size,
         )
     for option in ("weights", "image_size", "position"):
         if getattr(args, option) is not None:
@@ -158,8 +193,9 @@ def _network(
         return image, look.restore(image)
 
     if task == DETECTION:
-        return found.model.backbone.body, prepare_detection, lambda decoded, shape: of_detector(found, decoded, shape)
-    return found.model.body, prepare_segmentation, lambda decoded, shape: of_segmenter(found, decoded, shape)
+        body = found.model.backbone.body
+        return body, prepare_detection, lambda decoded, shape: of_detector(found, decoded, shape), None
+    return found.model.body, prepare_segmentation, lambda decoded, shape: of_segmenter(found, decoded, shape), None
 
 
 def _check_out(out: Path, *, overwrite: bool) -> str:

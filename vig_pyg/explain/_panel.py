@@ -15,6 +15,8 @@ from vig_pyg.image_io import AnyImage, as_image, plain_array, with_channels
 
 #: Largest number of layers in a figure; from a deeper model, this many evenly spaced layers are shown.
 MOST_PANELS = 12
+#: Opacity of filled neighbors, and the share of the image that they may cover before it is reduced.
+OPACITY, CLEAR = 0.5, 0.25
 
 
 def pixels_of(image: AnyImage) -> Tensor:
@@ -85,8 +87,33 @@ def cell(graph: Any, source: int) -> tuple[int, int, int, int]:
     return row, column, min(ratio, rows - row), min(ratio, columns - column)
 
 
-def layer_title(graph: Any, layer: int) -> str:
-    """The title of a panel: the number of the layer, from 1, and its options."""
+def fill_opacity(areas: Sequence[float], whole: float) -> float:
+    """Opacity of filled neighbors: less where they cover much of the image, which would otherwise be dark all over.
+
+    Args:
+        areas: Areas of the neighbors, in any unit.
+        whole: Area of the image in the same unit.
+    """
+    covered = sum(areas) / whole
+    return OPACITY * min(1.0, CLEAR / covered) if covered else OPACITY
+
+
+def layer_title(graph: Any, layer: int, target: int | None = None) -> str:
+    """The title of a panel: the number of the layer, from 1, and what its edges are.
+
+    Args:
+        graph: The graph of the layer.
+        layer: The index of the layer.
+        target: The patch whose neighbors are drawn; by default those of all patches are.
+    """
+    degrees = torch.bincount(graph.edge_index[1], minlength=graph.pos.size(0))
+    fewest, most = int(degrees.min()), int(degrees.max())
+    shown = f"{fewest} to {most}"
+    if target is not None or fewest == most:
+        shown = str(most if target is None else int(degrees[target]))
+    # k and dilation are settings of the model, which builders of other graphs ignore
+    dilation = int(graph.dilation) if fewest == most == int(graph.k) else 1
     ratio = int(graph.reduce_ratio)
-    pooled = f", pooled {ratio} x {ratio}" if ratio > 1 else ""
-    return f"layer {layer + 1}: k {int(graph.k)}, dilation {int(graph.dilation)}{pooled}"
+    options = [f"dilation {dilation}"] * (dilation > 1) + [f"sources pooled {ratio} x {ratio}"] * (ratio > 1)
+    head = f"layer {layer + 1}: {shown} {'neighbor' if shown == '1' else 'neighbors'}"
+    return "\n".join([head, ", ".join(options)] if options else [head])

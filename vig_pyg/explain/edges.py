@@ -69,9 +69,11 @@ def draw_all(image: AnyImage, graphs: Sequence[Batch], *, layer: int = -1, neare
     if len(lines) <= _OUTLINED:  # outlines of more lines would cover each other
         drawn.set_path_effects(outlined(2.6))
     axes.add_collection(drawn)
-    few = "" if nearest is None else f", {nearest} nearest only"
+    head, *options = layer_title(graph, layer).split("\n")
+    what = ", ".join([*options, *([] if nearest is None else [f"{nearest} nearest only"])])
+    edges = f"{what}: {counted(len(lines), 'edges')}" if what else counted(len(lines), "edges")
     # the index is that of the argument, and the number is that of the other figures and of the page
-    axes.set_title(f"graphs[{layer}], {layer_title(graph, layer)}{few}: {counted(len(lines), 'edges')}", fontsize=10)
+    axes.set_title(f"graphs[{layer}], {head}\n{edges}", fontsize=10)
     return fig
 
 

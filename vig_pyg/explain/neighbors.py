@@ -11,9 +11,11 @@ from torch_geometric.data import Batch
 from vig_pyg._figure import figure
 from vig_pyg._palette import MARK
 from vig_pyg.explain._panel import (
+    OPACITY,
     cell,
     check_graphs,
     check_place,
+    fill_opacity,
     layer_title,
     outlined,
     pixels_of,
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
 def draw_graph(image: AnyImage, graphs: Sequence[Batch], *, patch: tuple[float, float] = (0.5, 0.5)) -> Figure:
     """Draw the neighbors of one patch in each layer, as in figure 5 of Vision GNN (arXiv 2206.00272).
 
-    The patch has an orange outline. Its neighbors are filled, the nearest one darkest. If the sources are pooled,
-    a neighbor is a larger cell. All outlines have a white or black border, so they are visible on every image.
+    The patch has an orange outline. Its neighbors are filled, the nearest one darkest; in `"knn"` graphs without pooled
+    sources, the nearest is the patch itself. If the sources are pooled, a neighbor is a larger cell. All outlines have
+    a white or black border, and fills are lighter where neighbors cover much of the image, so it is always visible.
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`; or a PIL image, a path or an array (see
@@ -62,45 +65,48 @@ def draw_graph(image: AnyImage, graphs: Sequence[Batch], *, patch: tuple[float, 
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
     legend = 0.4 if columns > 1 else 0.8  # inches, for one line or three
-    fig = figure(2.6 * columns, 2.75 * rows + legend)
+    fig = figure(2.6 * columns, 2.9 * rows + legend)
     grid = fig.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[len(shown) :]:
         axes.remove()
-    for axes, layer in zip(grid, shown, strict=False):
+    counts = [
         _draw_layer(axes, pixels, graphs[layer].get_example(0), patch, layer)
-    _add_legend(fig, lines=1 if columns > 1 else 3)
+        for axes, layer in zip(grid, shown, strict=False)
+    ]
+    _add_legend(fig, max(counts), lines=1 if columns > 1 else 3)
     return fig
 
 
-def _add_legend(fig: Figure, *, lines: int) -> None:
-    """Explain the outline and the colors below the panels."""
+def _add_legend(fig: Figure, neighbors: int, *, lines: int) -> None:
+    """Explain the outline and the colors below the panels, for the largest number of neighbors in a panel."""
     from matplotlib.patches import Patch
 
-    nearest, farthest = rank_colors((0, 1), 1)
-    handles = [
-        Patch(fill=False, edgecolor=MARK, linewidth=1.8, label="the patch"),
-        Patch(facecolor=(*nearest[:3], 0.5), edgecolor=nearest, label="its nearest neighbor"),
-        Patch(facecolor=(*farthest[:3], 0.5), edgecolor=farthest, label="its farthest neighbor"),
-    ]
+    labels = [[], ["its neighbor"], ["its nearest neighbor", "its farthest neighbor"]][min(neighbors, 2)]
+    handles = [Patch(fill=False, edgecolor=MARK, linewidth=1.8, label="the patch")]
+    for color, label in zip(rank_colors((0, 1), 1), labels, strict=False):
+        handles.append(Patch(facecolor=(*color[:3], OPACITY), edgecolor=color, label=label))
     fig.legend(handles=handles, loc="outside lower center", ncols=3 // lines, frameon=False, fontsize=8)
 
 
-def _draw_layer(axes: Any, image: Tensor, graph: Any, patch: tuple[float, float], layer: int) -> None:
+def _draw_layer(axes: Any, image: Tensor, graph: Any, patch: tuple[float, float], layer: int) -> int:
+    """Draw a panel, and return the number of neighbors in it."""
     from matplotlib.patches import Rectangle
 
     height, width = image.shape[1:]
     h, w = graph.grid_size
     row, column = int(patch[0] * h), int(patch[1] * w)
-    neighbors = graph.edge_index[0, graph.edge_index[1] == row * w + column]
+    neighbors = graph.edge_index[0, graph.edge_index[1] == row * w + column].tolist()
     tall, wide = height / h, width / w  # of a patch, in pixels
     show_image(axes, image)
     colors = rank_colors(range(len(neighbors)), len(neighbors) - 1)
-    for color, source in zip(colors, neighbors.tolist(), strict=True):
-        r, c, high, broad = cell(graph, source)
+    cells = [cell(graph, source) for source in neighbors]
+    opacity = fill_opacity([high * broad for _, _, high, broad in cells], h * w)
+    for color, (r, c, high, broad) in zip(colors, cells, strict=True):
         place = (c * wide, r * tall), broad * wide, high * tall
-        look = {"facecolor": (*color[:3], 0.5), "edgecolor": color, "linewidth": 1.0}
+        look = {"facecolor": (*color[:3], opacity), "edgecolor": color, "linewidth": 1.0}
         axes.add_patch(Rectangle(*place, **look, path_effects=outlined(2.4)))
     place = (column * wide, row * tall), wide, tall
     effects = [*outlined(4.4, "black")[:1], *outlined(3.4)]
     axes.add_patch(Rectangle(*place, fill=False, edgecolor=MARK, linewidth=1.8, path_effects=effects))
-    axes.set_title(layer_title(graph, layer), fontsize=8)
+    axes.set_title(layer_title(graph, layer, row * w + column), fontsize=8)
+    return len(neighbors)
