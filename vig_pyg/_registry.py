@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any, Generic, Self, TypeVar, cast
+
+from vig_pyg._io.suggest import nearest_name
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -140,9 +144,13 @@ class Registry(Mapping[str, T], Generic[T]):
                 raise  # the module exists, but another module that it imports does not
             raise ImportError(
                 f"{self.kind}={text}: there is no module {module_name!r}, neither in this folder nor installed."
+                f"{_other_module(module_name, attribute)}"
             ) from error
         if not hasattr(module, attribute):
-            raise ValueError(f"{self.kind}={text}: the module {module_name} has no {attribute!r}.")
+            there = [name for name, one in vars(module).items() if name[0] != "_" and not isinstance(one, ModuleType)]
+            close = nearest_name(attribute, there)
+            hint = f" Did you mean {module_name}:{close}?" if close else ""
+            raise ValueError(f"{self.kind}={text}: the module {module_name} has no {attribute!r}.{hint}")
         value = getattr(module, attribute)
         name = self.name_of(value) or text
         self.register(name)(value)
@@ -161,6 +169,18 @@ def is_import_path(text: str) -> bool:
         (True, False)
     """
     return _PATH.fullmatch(text) is not None
+
+
+def _other_module(module: str, attribute: str) -> str:
+    """Return the question whether another module of the current folder was meant, or `""`."""
+    *packages, last = module.split(".")
+    try:
+        entries = list(Path(*packages).iterdir())
+    except OSError:
+        return ""
+    there = [one.stem for one in entries if one.suffix == ".py" or (one / "__init__.py").is_file()]
+    close = nearest_name(last, there)
+    return f" Did you mean {'.'.join([*packages, close])}:{attribute}?" if close else ""
 
 
 def _meant_path(text: str) -> str:

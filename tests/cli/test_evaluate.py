@@ -6,12 +6,13 @@ import re
 import pytest
 
 from tests.classification.common import paint
-from tests.cli.common import fails
+from tests.cli.common import QUICK, fails
 from tests.common import calibrated
 from tests.images import BROKEN, ODD
 from tests.weights.common import official_file
 from vig_pyg import pvig_micro
 from vig_pyg.classification.evaluation import ClassResult, Evaluation
+from vig_pyg.classification.sources import SOURCES
 from vig_pyg.cli import evaluate, main
 
 
@@ -153,3 +154,41 @@ def test_the_five_most_probable_are_shown_only_of_more_classes(classes, capsys):
     out = capsys.readouterr().out
     shown = (out.count("top-1"), out.count("25.0 %"), out.count("top-5"), out.count("75.0 %"))
     assert shown == ((2, 2, 2, 2) if classes > 5 else (2, 2, 0, 0))
+
+
+def test_every_name_of_training_data_can_be_evaluated(trained, tmp_path, capsys, monkeypatch):
+    """The table and the user's own source give the accuracy of the same folder, and digits give that of the run."""
+    folder, pictures = trained
+    with open(tmp_path / "table.csv", "w", newline="") as file:
+        rows = [(path, path.parent.name, path.parts[-3]) for path in sorted(pictures.rglob("*.png"))]
+        csv.writer(file).writerows([("path", "label", "split"), *rows])
+    (tmp_path / "own_stripes.py").write_text(
+        "from vig_pyg.classification import FolderData\n"
+        f"def Stripes(image_size, in_channels):\n    return FolderData({str(pictures)!r}, image_size=image_size)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(SOURCES, "_registered", dict(SOURCES._registered))
+    found = []
+    for data in (pictures / "val", "table.csv", "own_stripes:Stripes"):
+        assert run(folder, data, "--json", "e.json", "--overwrite", "--num-workers", 0, "--quiet") == 0
+        assert capsys.readouterr().err == ""
+        content = json.loads((tmp_path / "e.json").read_text())
+        found.append([content[key] for key in ("images", "top1", "per_class")])
+    assert found[0] == found[1] == found[2]
+
+
+def test_digits_are_evaluated_like_in_training(tmp_path, capsys):
+    options = [*QUICK[:2], *QUICK[6:], "--image-size", "16", "--batch-size", "256"]
+    assert main(["train", "--out", str(tmp_path / "run"), *options]) == 0
+    assert run(tmp_path / "run", "digits", "--json", tmp_path / "e.json", "--num-workers", 0) == 0
+    with open(tmp_path / "run" / "metrics.csv", newline="") as file:
+        want = float(list(csv.DictReader(file))[-1]["val_accuracy"])
+    content = json.loads((tmp_path / "e.json").read_text())
+    assert (content["images"], content["data"]) == (450, "digits") and content["top1"] == pytest.approx(100 * want)
+    assert capsys.readouterr().err == ""
+    assert run(tmp_path / "run", "digits", "--split", "train", "--num-workers", 0, "--quiet") == 0
+    assert "was trained on these images" in capsys.readouterr().err
+    assert "has no part 'test'" in fails(capsys, "evaluate", tmp_path / "run", "digits", "--split", "test")
+    for key in ("--input-key", "--target-key"):
+        assert f"{key} is for data with one" in fails(capsys, "evaluate", tmp_path / "run", "digits", key, "x")
+    assert fails(capsys, "evaluate", tmp_path / "run", "digist").endswith(" Did you mean digits?\n")

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import error_text, terminal_text
 
 #: Largest file in bytes, sufficient for 20,000 class names.
@@ -37,7 +38,7 @@ def read_bounded(path: str | Path, *, limit: int) -> str:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"There is no file {path}.") from None
+        raise FileNotFoundError(f"There is no file {path}.{did_you_mean(path)}") from None
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path} is not a regular file.")
     with path.open("rb") as file:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._requirements import missing_message
 from vig_pyg.checkpoints._pickle import HoldsMoreError
 from vig_pyg.checkpoints._torch_file import check_torch_file, forget_unread_tensors
@@ -54,7 +55,7 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, expected a weight file, such as one inside this folder.")
     if not path.is_file():
-        raise FileNotFoundError(f"There is no weight file at {path}.")
+        raise FileNotFoundError(f"There is no weight file at {path}.{did_you_mean(path)}")
     _refuse_what_is_no_weights(path)
     state = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch(path)
     if not isinstance(state, Mapping):

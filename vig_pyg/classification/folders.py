@@ -10,6 +10,7 @@ from typing import Literal
 
 from vig_pyg._io.faults import MOST_NAMED
 from vig_pyg._io.numbers import counted
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 from vig_pyg.classification.splits import Samples, Split, divided
 from vig_pyg.image_io import IMAGE_EXTENSIONS, folders_in
@@ -44,7 +45,7 @@ def read_folders(root: Path, *, empty: Literal["stop", "drop"] = "stop") -> Spli
         FileNotFoundError: The data folder /nowhere does not exist.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f"The data folder {root} does not exist.")
+        raise FileNotFoundError(f"The data folder {root} does not exist.{did_you_mean(root)}")
     parts = _parts(root)
     if not parts:
         return _undivided(root, empty)
@@ -89,6 +90,25 @@ def training_folder(root: Path) -> Path:
     """
     found = _parts(root).get("train", [])
     return next((folder for folder in found if folder.name == "train"), (*found, root)[0])
+
+
+def part_folders(root: Path) -> list[Path]:
+    """Return the folders of all parts, such as `train/` and `val/`; none if the folders in `root` are classes.
+
+    Args:
+        root: The folder of a data set.
+
+    Raises:
+        OSError: If the folder cannot be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as root:
+        ...     (Path(root) / "val" / "cat").mkdir(parents=True)
+        ...     [folder.name for folder in part_folders(Path(root))]
+        ['val']
+    """
+    return [folder for found in _parts(root).values() for folder in found]
 
 
 def _parts(root: Path) -> dict[str, list[Path]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vig_pyg._io.numbers import counted
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 from vig_pyg._requirements import missing_message
 from vig_pyg.image_io import StoredImage, folders_in
@@ -39,11 +40,12 @@ class LabeledImages:
     left_out: int = 0
 
 
-def check_labeled(root: str | Path) -> Path:
+def check_labeled(root: str | Path, *, names: Collection[str] = ()) -> Path:
     """Check that a folder of labeled images exists, and return its path; no file in it is read.
 
     Args:
         root: The folder.
+        names: Other names that the user may have meant.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
@@ -58,7 +60,7 @@ def check_labeled(root: str | Path) -> Path:
     if root.is_file():
         raise NotADirectoryError(f"{root} is a file, expected a folder with one folder of images for each class.")
     if not root.is_dir():
-        raise FileNotFoundError(f"The folder {root} does not exist.")
+        raise FileNotFoundError(f"The folder {root} does not exist.{did_you_mean(root, names=names)}")
     return root
 
 

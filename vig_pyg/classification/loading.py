@@ -6,7 +6,8 @@ from pathlib import Path
 
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
-from vig_pyg.classification.readers import list_readers, reader_prefix
+from vig_pyg.classification.readers import reader_prefix
+from vig_pyg.classification.readers.streams import readable_prefixes
 from vig_pyg.classification.sources import SOURCES, CollectionData, CsvData, FolderData, make_source
 from vig_pyg.config import MODELS, variant_config
 from vig_pyg.interchange import statistics_of
@@ -51,8 +52,11 @@ def _open(config: ClassificationConfig, download: bool) -> ImageData:
         return CollectionData(config.data, root=config.root, download=download, **values)
     idle = [name for name in _OF_READERS if getattr(config, name) is not None]
     if idle:
-        prefixes = ", ".join(f"{name}/" for name in list_readers())
-        raise ValueError(f"{idle[0]} is a value of data with one of the prefixes {prefixes}, but data={config.data}.")
+        own = " Training uses its folders train/ and val/." if Path(config.data).is_dir() else ""
+        raise ValueError(
+            f"{idle[0]} is a value of data with one of the prefixes {readable_prefixes()}, got "
+            f"{getattr(config, idle[0])} for data={config.data}: leave it out.{own}"
+        )
     if config.data in SOURCES:
         return make_source(config.data, {**values, "root": config.root})
     path = Path(config.data)

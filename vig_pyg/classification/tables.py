@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from vig_pyg._io.faults import first_ten
 from vig_pyg._io.numbers import counted
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 from vig_pyg.classification.folders import part_of
 from vig_pyg.classification.splits import Split, chosen, divided
@@ -141,7 +142,7 @@ def _locate(folder: str, cell: str) -> tuple[str, bool]:
 
 def _parse(table: Path) -> list[_Row]:
     if not table.is_file():
-        raise FileNotFoundError(f"The table {table} does not exist.")
+        raise FileNotFoundError(f"The table {table} does not exist.{did_you_mean(table)}")
     text = _decode(table)
     text = re.sub(r"\r\n?", "\n", text)
     text = re.sub(r'\A"?sep=.?"?\n', "\n", text)  # Excel writes the separator into such a line

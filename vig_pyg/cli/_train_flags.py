@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.signals import Terminated
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell
 
@@ -116,7 +117,8 @@ class TrainFlags:
             raise ValueError(f"--resume keeps all values of the run: leave out --{flag}.")
         path = self.resume / name
         if not path.is_file():
-            raise FileNotFoundError(f"There is no run to resume at {self.resume}: it has no {name}.")
+            hint = "" if self.resume.exists() else did_you_mean(self.resume)
+            raise FileNotFoundError(f"There is no run to resume at {self.resume}: it has no {name}.{hint}")
         values = read_yaml(path)
         for key in REPEATED:
             if self.values.get(key, values.get(key)) != values.get(key):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vig_pyg._io.numbers import counted, per_second, percent
 from vig_pyg._io.text import json_text, terminal_text
+from vig_pyg.cli._labeled_data import add_data, check_data, labeled, note_on_data
 from vig_pyg.cli._options import (
     SOME_BROKEN,
     add_files,
@@ -25,7 +26,6 @@ from vig_pyg.cli._options import (
     say_next,
 )
 from vig_pyg.cli._tables import table
-from vig_pyg.cli._training_data import note_on_folder, note_on_part
 
 if TYPE_CHECKING:
     from vig_pyg.classification import Evaluation, LabeledImages
@@ -48,20 +48,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     add_model(evaluate)
     add_loading(evaluate)
-    evaluate.add_argument(
-        "data",
-        metavar="DATA",
-        help="folder with one folder of images for each class (or for some classes), whose name is the class name or "
-        "its WordNet ID; or wds/ and a folder of shards, hfds/ and a folder or a name on the Hugging Face hub, or "
-        "torch/ and a data set of torchvision",
-    )
-    group = evaluate.add_argument_group("data with a prefix")
-    group.add_argument("--split", metavar="NAME", help="name of the part (default: the validation part)")
-    group.add_argument("--root", metavar="FOLDER", help="folder of torchvision's files (default: data)")
-    group.add_argument(
-        "--input-key", metavar="NAME", help="file extension or column of the images, if there are several"
-    )
-    group.add_argument("--target-key", metavar="NAME", help="file extension, JSON key or column of the labels")
+    add_data(evaluate)
     add_files(evaluate)
     evaluate.set_defaults(run=run)
 
@@ -83,10 +70,10 @@ def run(args: argparse.Namespace) -> int:
 
     check_loading(args)
     check_files(args)
-    _check_data(args)
+    check_data(args)
     where = device(args)
     classifier = load_model(args)
-    data = _labeled(args, classifier.class_names)
+    data = labeled(args, classifier)
     check_no_input((args.json, args.csv), _files(data))
     with progress_bar(len(data.paths), shown=not args.quiet) as bar:
         result = evaluate(
@@ -107,51 +94,10 @@ def run(args: argparse.Namespace) -> int:
         text = as_csv(("index", "name", "images", "top1", "top5"), rows)
         write_file(args.csv, text, overwrite=args.overwrite)
     _print(result, len(classifier.class_names), f"{args.model} at {size} x {size} pixels on {where}")
-    _note(args, data)
+    note_on_data(args, data)
     status = say_broken(result.broken, len(data.paths))
     say_next(in_shell("vig-pyg", "predict", args.model, "IMAGES", *own_words(args)))
     return SOME_BROKEN if data.left_out else status
-
-
-def _labeled(args: argparse.Namespace, class_names: list[str]) -> LabeledImages:
-    """Return the images that the options name."""
-    from vig_pyg.classification import find_labeled
-    from vig_pyg.classification.readers import ReaderOptions, find_labeled_in, reader_prefix
-
-    if reader_prefix(args.data):
-        options = ReaderOptions(
-            root=args.root or ReaderOptions.root,
-            input_key=args.input_key,
-            target_key=args.target_key,
-            splits=() if args.split is None else (args.split,),
-            on_bad="drop",
-        )
-        return find_labeled_in(args.data, class_names, options, split=args.split)
-    return find_labeled(args.data, class_names)
-
-
-def _check_data(args: argparse.Namespace) -> None:
-    """Raise an error, before the model is loaded, for options that the data does not have, and for a missing folder."""
-    from vig_pyg.classification.labels import check_labeled
-    from vig_pyg.classification.readers import list_readers, reader_prefix
-
-    if reader_prefix(args.data):
-        return
-    idle = [key for key in ("split", "root", "input_key", "target_key") if getattr(args, key) is not None]
-    if idle:
-        flag, prefixes = idle[0].replace("_", "-"), ", ".join(f"{name}/" for name in list_readers())
-        raise ValueError(f"--{flag} is for data with one of the prefixes {prefixes}, got {args.data}.")
-    check_labeled(args.data)
-
-
-def _note(args: argparse.Namespace, data: LabeledImages) -> None:
-    """Print a note if the model was trained on these images."""
-    from vig_pyg.classification.readers import reader_prefix
-
-    if reader_prefix(args.data):
-        note_on_part(args.model, args.data, args.split, args.root)
-    else:
-        note_on_folder(args.model, data.paths)
 
 
 def _files(data: LabeledImages) -> set[str | Path]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import math
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._answers import Answer, of_classifier, of_detector, of_segmenter
 from vig_pyg.cli._options import (
@@ -98,6 +100,8 @@ def run(args: argparse.Namespace) -> None:
     from vig_pyg.image_io import UnreadableImageError, read_image
 
     named, args.out = args.out is not None, args.out or OUT
+    if not os.path.lexists(args.image):
+        raise FileNotFoundError(f"There is no image at {args.image}.{did_you_mean(args.image)}")
     kind = _check_out(args.out, overwrite=args.overwrite)
     check_no_input([args.out], [args.image])
     check_no_model_file(args, args.out)

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from vig_pyg._io.source_text import path_and_part
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg.artifact import write_config
 from vig_pyg.detection.augment import Sample
 from vig_pyg.detection.coco import read_coco
@@ -71,9 +72,9 @@ def check_source(source: str | Path) -> tuple[Path, str | None]:
     if path.suffix != ".json" and part is None:
         raise ValueError(f"Expected FILE.json, FILE.json:IMAGES or VOC_FOLDER:LIST, got {text!r}.")
     if path.suffix == ".json" and not path.exists():
-        raise FileNotFoundError(f"There is no COCO file at {path}.")
+        raise FileNotFoundError(f"There is no COCO file at {path}.{did_you_mean(path)}")
     if not path.exists():
-        raise FileNotFoundError(f"There is no folder {path}.")
+        raise FileNotFoundError(f"There is no folder {path}.{did_you_mean(path)}")
     return path, part
 
 

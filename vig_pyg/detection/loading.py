@@ -8,6 +8,7 @@ from pathlib import Path
 import lightning
 
 from vig_pyg._io.bounded_yaml import read_yaml
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg.classification.splits import find_copies, similar_names
 from vig_pyg.detection.builders import DETECTORS, PRETRAINED, Detector
 from vig_pyg.detection.config import DetectionConfig, make_config
@@ -96,8 +97,9 @@ def read_run(folder: str | Path) -> DetectionConfig:
     """
     path = Path(folder) / CONFIG_YAML
     if not path.is_file():
+        hint = "" if Path(folder).exists() else did_you_mean(folder)
         raise FileNotFoundError(
-            f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with `vig-pyg detect train`."
+            f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with `vig-pyg detect train`.{hint}"
         )
     return make_config((str(path), read_yaml(path)))
 

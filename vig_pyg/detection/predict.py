@@ -20,6 +20,7 @@ from vig_pyg._fonts import picture_names
 from vig_pyg._io.cores import num_cores
 from vig_pyg._io.faults import none_readable
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import error_text
 from vig_pyg._requirements import require
 from vig_pyg.classification import UnreadableImage
@@ -111,7 +112,7 @@ def predict(
         raise ValueError("Expected at least one image, got none.")
     gone = [path for path in files if not os.path.lexists(path)]  # a broken link is listed among the unreadable images
     if gone:
-        raise FileNotFoundError(f"There is no image at {gone[0]}.")
+        raise FileNotFoundError(f"There is no image at {gone[0]}.{did_you_mean(gone[0])}")
     if detector.masks:
         require("Predicting outlines", ["pycocotools"], "detection")
     if folder is not None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vig_pyg._io.output import check_free, check_new_folder, new_folder
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg.artifact import BEST, CARD, CONFIG, WEIGHTS
 from vig_pyg.engine.checkpoint import LAST
 from vig_pyg.engine.config import TrainConfig
@@ -42,7 +43,7 @@ def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) ->
     out = Path(out)
     if resume:
         if not out.is_dir():
-            raise FileNotFoundError(f"There is no run to resume at {out}.")
+            raise FileNotFoundError(f"There is no run to resume at {out}.{did_you_mean(out)}")
         for name in OUTPUTS:
             check_free(out / name, overwrite=True, size=size)
         if (out / "tensorboard").is_symlink():

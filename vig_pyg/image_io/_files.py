@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import features
 
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 
 _log = logging.getLogger("vig_pyg.image_io")
@@ -91,7 +92,7 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
         else:
             inside = list(_matches(Path(path.anchor), path.relative_to(path.anchor).parts))
             if not inside:
-                raise FileNotFoundError(f"There is no image at {source}.")
+                raise FileNotFoundError(f"There is no image at {source}.{did_you_mean(source)}")
         found |= dict.fromkeys(inside)
     return list(found)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 import torch
 from torch import nn
 
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._requirements import missing_message
 from vig_pyg.artifact import CONFIG, WEIGHTS, describe_config, write_config, write_weights
 from vig_pyg.config import ModelConfig
@@ -289,7 +290,7 @@ def find_folder(source: str, **options: Any) -> Path:
     except (OSError, EntryNotFoundError) as error:
         raise ConnectionError(
             f"Cannot get {source} from the Hugging Face hub ({hub_reason(error)}), and there is no folder of "
-            f"this name here. Check the name, or get its {CONFIG} and {WEIGHTS} elsewhere, put them in a "
-            "folder, and pass the folder: then it works offline."
+            f"this name here.{did_you_mean(source)} Check the name, or get its {CONFIG} and {WEIGHTS} elsewhere, put "
+            "them in a folder, and pass the folder: then it works offline."
         ) from error
     return paths[0].parent

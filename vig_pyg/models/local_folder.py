@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from pathlib import Path
 
+from vig_pyg._io.suggest import did_you_mean, nearest_name
 from vig_pyg.artifact import CONFIG
 
 #: Largest number of folders in a message.
@@ -42,7 +42,8 @@ def missing_folder(name: str, note: str = "") -> str:
         beside = sorted(one.name for one in folder.parent.iterdir() if (one / CONFIG).is_file())
     except OSError:
         beside = []
-    meant = "".join(f" Did you mean {folder.parent / one}?" for one in get_close_matches(folder.name, beside, n=1))
+    close = nearest_name(folder.name, beside)
+    meant = f" Did you mean {folder.parent / close}?" if close else did_you_mean(name)
     more = ", ..." if len(beside) > SHOWN else ""
     there = f" {folder.parent} has {', '.join(beside[:SHOWN])}{more}." if beside else ""
     return f"There is no folder {name}{note}.{there}{meant}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg.checkpoints.load import OnMismatch, Report, load_state
 from vig_pyg.checkpoints.metadata import describe
 from vig_pyg.checkpoints.read import read_state
@@ -122,7 +123,7 @@ def check_exists(source: Source | None) -> None:
     names = {*TABLE, *(entry.model for entry in TABLE.values()), *TAGS, AVERAGED}
     if source not in names and not Path(source).exists():
         close = get_close_matches(str(source), sorted(filter(None, map(str, names))), n=1, cutoff=0.75)
-        hint = f" Did you mean the published weights {close[0]!r}?" if close else ""
+        hint = f" Did you mean the published weights {close[0]!r}?" if close else did_you_mean(source)
         raise FileNotFoundError(f"There is no weight file at {source}.{hint}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vig_pyg._io.bounded_json import read_bounded, read_json
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 from vig_pyg.classification.folders import TEST, TRAIN, VAL, part_of
 from vig_pyg.image_io import is_passed_over
@@ -44,7 +45,7 @@ def find_shards(name: str, splits: Sequence[str]) -> tuple[Path, dict[str, list[
     if not path.is_dir():
         first = next((i for i, part in enumerate(path.parts) if _WILD.search(part)), None)
         if first is None:
-            raise FileNotFoundError(f"There is no folder of shards {path}.")
+            raise FileNotFoundError(f"There is no folder of shards {path}.{did_you_mean(path)}")
         root = Path(*path.parts[:first])
         return root, _by_name(root, _matches(root, "/".join(path.parts[first:])))
     info = _info_of(path)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._requirements import missing_message, require
 from vig_pyg.classification.readers.registry import Collection, Faults, Part, ReaderOptions, register_reader
 from vig_pyg.image_io import StoredImage, UnreadableImageError
@@ -101,7 +102,7 @@ def _load(name: str, options: ReaderOptions) -> Mapping[str, Any]:
             raise ValueError(f"{path} is a file: expected a folder, a Parquet file, or a name on the hub.")
         return {"": datasets.load_dataset("parquet", data_files=str(path.resolve()), split="train")}
     if not path.is_dir() and (path.is_absolute() or name.startswith((".", "~"))):
-        raise FileNotFoundError(f"There is no folder {path}.")
+        raise FileNotFoundError(f"There is no folder {path}.{did_you_mean(path)}")
     if not path.is_dir() and not options.download:
         raise FileNotFoundError(f"There is no folder {path}: to use the data of the hub, pass --data hfds/{name} too.")
     # on the hub, a third part is the name of one of several configurations

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from vig_pyg.classification.readers.registry import ReaderOptions, register_reader
+from vig_pyg.classification.readers.registry import ReaderOptions, list_readers, register_reader
 
-_ADVICE = {
+#: The prefixes, and why and how they are replaced.
+STREAMS = {
     "tfds": "TensorFlow Datasets decodes images itself, as a stream. Write them as Parquet or as shards, "
     "and use hfds/ or wds/",
     "hfids": "a stream from the hub has no image numbers. Use hfds/ with the same name, which downloads the data once",
@@ -18,9 +19,19 @@ def _refuse(prefix: str) -> None:
     def refuse(name: str, options: ReaderOptions) -> NoReturn:  # noqa: ARG001
         raise ValueError(
             f"{prefix}/{name} cannot be read: training resumes exactly in the middle of an epoch, and every command "
-            f"reads the same pixels, but {_ADVICE[prefix]}."
+            f"reads the same pixels, but {STREAMS[prefix]}."
         )
 
 
-for _prefix in _ADVICE:
+def readable_prefixes() -> str:
+    """Return the prefixes of data that can be read, for messages.
+
+    Example:
+        >>> readable_prefixes()
+        'hfds/, wds/, torch/'
+    """
+    return ", ".join(f"{name}/" for name in list_readers() if name not in STREAMS)
+
+
+for _prefix in STREAMS:
     _refuse(_prefix)

@@ -61,6 +61,20 @@ def list_sources() -> list[str]:
     return SOURCES.names()
 
 
+def fixed_channels(name: str) -> int | None:
+    """Return the number of channels of a source whose images have a fixed number, or `None`.
+
+    Args:
+        name: A name from `list_sources()`.
+
+    Example:
+        >>> from vig_pyg.classification import DigitsData  # registers the source
+        >>> fixed_channels("digits")
+        1
+    """
+    return _CHANNELS.get(name)
+
+
 def make_source(name: str, values: Mapping[str, Any]) -> ImageData:
     """Create the images of a registered source.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vig_pyg._io.source_text import path_and_part
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._registry import Registry
 from vig_pyg.segmentation.records import OnBad, SegmentationDataset
 
@@ -141,7 +142,7 @@ def check_source(source: str | Path) -> tuple[Path, str | None, Format]:
     """
     path, part = path_and_part(source)
     if not path.exists():
-        raise FileNotFoundError(f"There is no file or folder {path}.")
+        raise FileNotFoundError(f"There is no file or folder {path}.{did_you_mean(path)}")
     for entry in FORMATS.values():
         if entry.recognizes(path, part):
             return path, part, entry

@@ -1,0 +1,77 @@
+"""A misspelled path or name is answered with the nearest one that exists, at every door of the command line."""
+
+import pytest
+
+from tests.cli.common import fails
+from tests.images import make_folder
+from vig_pyg import pvig_micro
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder of a user: photos, a model, annotations, masks, weights, settings and modules."""
+    root = tmp_path_factory.mktemp("place")
+    make_folder(root / "photos")
+    model = pvig_micro(num_classes=2)
+    model.save_pretrained(root / "runs" / "mine")
+    (root / "annotations.json").write_text("{}")
+    (root / "settings.yaml").write_text("epochs: 1\n")
+    (root / "labels.csv").write_text("path,label\n")
+    (root / "shards").mkdir()
+    (root / "roads").mkdir()
+    (root / "weights.pth").touch()
+    (root / "my_places.py").write_text("from torch import nn\n\nclass MyConv(nn.Module):\n    pass\n")
+    return root
+
+
+PHOTO = "photos/val/red/0.png"
+CASES = [
+    (["train", "--data", "photso"], "photos"),
+    (["train", "--data", "lables.csv"], "labels.csv"),
+    (["train", "--data", "wds/shrads"], "shards"),
+    (["train", "--data", "./photo"], "photos"),
+    (["train", "--config", "seting.yaml"], "settings.yaml"),
+    (["train", "--resume", "runs/mien"], "runs/mine"),
+    (["train", "--data", "photos", "--model", "pvig_micro", "--weights", "wieghts.pth"], "weights.pth"),
+    (["train", "--data", "photos", "--conv", "my_places:MyCnv"], "my_places:MyConv"),
+    (["train", "--data", "photos", "--conv", "my_plaecs:MyConv"], "my_places:MyConv"),
+    (["ablate", "--data", "photos", "--conv", "mr", "my_places:myconv", "--out", "new"], "my_places:MyConv"),
+    (["predict", "runs/mnie", PHOTO], "runs/mine"),
+    (["predict", "run/mine", PHOTO], "runs/mine"),
+    (["predict", "runs/mine", "photos/val/rde"], "photos/val/red"),
+    (["predict", "runs/mine", "photso/val/red/0.png"], PHOTO),
+    (["predict", "vig_tiny", PHOTO, "--weights", "wieghts.pth"], "weights.pth"),
+    (["evaluate", "runs/mine", "photos/vl"], "photos/val"),
+    (["evaluate", "runs/mine", "lables.csv"], "labels.csv"),
+    (["evaluate", "runs/mine", "my_plces:Stripes"], "my_places:Stripes"),
+    (["evaluate", "runs/mine", "wds/shrads"], "shards"),
+    (["graph", "runs/mien", PHOTO], "runs/mine"),
+    (["graph", "runs/mine", "phtos/val/red/0.png"], PHOTO),
+    (["graph", "runs/mine", PHOTO, "--graph", "my_placs:Ring"], "my_places:Ring"),
+    (["convert", "wieghts.pth", "out.pth"], "weights.pth"),
+    (
+        ["detect", "train", "--train", "anotations.json", "--val", "annotations.json", "--out", "new"],
+        "annotations.json",
+    ),
+    (["detect", "evaluate", "runs/mine", "annotation.json"], "annotations.json"),
+    (["detect", "predict", "runs/mien", PHOTO], "runs/mine"),
+    (["detect", "predict", "runs/mine", "photso"], "photos"),
+    (["segment", "train", "--train", "raods", "--val", "roads", "--out", "new"], "roads"),
+    (["segment", "evaluate", "runs/mine", "rods"], "roads"),
+    (["segment", "predict", "runs/mien", PHOTO], "runs/mine"),
+    (["segment", "predict", "runs/mine", "photso"], "photos"),
+]
+
+
+def offline(*_, **__):
+    raise OSError("offline")
+
+
+@pytest.mark.parametrize(
+    ("argv", "meant"), CASES, ids=lambda value: value if isinstance(value, str) else " ".join(value)
+)
+def test_every_door_names_the_nearest(place, capsys, monkeypatch, argv, meant):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    monkeypatch.syspath_prepend(place)
+    assert f"Did you mean {meant}?" in fails(capsys, *argv)
