@@ -3,13 +3,16 @@ import json
 import pytest
 import torch
 
-from vig_pyg import PyramidViG, backbones, mobilevig_tiny
+from vig_pyg import PyramidViG, backbones, create_model, mobilevig_tiny
+from vig_pyg._trained_backbone import check_weights, is_trained_model
+from vig_pyg.artifact import write_config, write_weights
 from vig_pyg.config import MODELS, ViGConfig, register_model, variant_config
 from vig_pyg.detection import DETECTORS
 from vig_pyg.detection.config import DetectionConfig
 from vig_pyg.detection.load import load_detector
 from vig_pyg.family_config import HybridViGConfig
-from vig_pyg.segmentation import SEGMENTERS
+from vig_pyg.preprocess import Preprocessing
+from vig_pyg.segmentation import SEGMENTERS, SegmentationPreprocessing
 from vig_pyg.segmentation.config import SegmentationConfig
 from vig_pyg.segmentation.load import load_segmenter
 
@@ -171,3 +174,83 @@ def test_classification_weights_of_the_family_are_loaded():
     assert all(torch.equal(tensor, source.state_dict()[key]) for key, tensor in body.state_dict().items())
     with pytest.raises(ValueError, match="do not fit"):
         SEGMENTERS["semantic_fpn"]("mobilevig_tiny", num_classes=2, weights_backbone=PyramidViG("micro").state_dict())
+
+
+BUILDERS = [*DETECTORS.values(), *SEGMENTERS.values()]
+
+
+def body_of(model):
+    return model.backbone.body if hasattr(model, "backbone") else model.body
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("build", [DETECTORS["retinanet"], SEGMENTERS["semantic_fpn"]])
+def test_a_backbone_starts_from_the_folder_of_a_classifier(tmp_path, name, build):
+    source = create_model(name, num_classes=7, **FAMILIES[name])
+    source.save_pretrained(tmp_path / "mine")
+    start = str(tmp_path / "mine") if build is DETECTORS["retinanet"] else tmp_path / "mine"
+    body = body_of(build(name, num_classes=2, **WIDTH, **FAMILIES[name], weights_backbone=start))
+    assert len(state := body.state_dict()) > 20
+    assert all(torch.equal(tensor, source.state_dict()[key]) for key, tensor in state.items())
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+def test_a_backbone_starts_from_a_classifier_on_the_hub(tmp_path, monkeypatch, build):
+    source = create_model("pvig_micro", num_classes=7)
+    source.save_pretrained(tmp_path)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name: str(tmp_path / name))
+    body = body_of(build("micro", num_classes=2, **WIDTH, weights_backbone="somebody/my-vig"))
+    assert all(torch.equal(tensor, source.state_dict()[key]) for key, tensor in body.state_dict().items())
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("vig_micro", {}, "it is a ViG, and this is a PyramidViG. Choose its --model."),
+        ("mobilevig_tiny", HYBRID, "it is a MobileViG, and this is a PyramidViG. Choose its --model."),
+        ("pvig_micro", {"channels": (8, 12, 16, 20)}, "it has channels=[8, 12, 16, 20]. Choose the same --model"),
+        ("pvig_micro", {"conv": "gin"}, "it has conv=gin. Choose the same --model and options."),
+        ("pvig_micro", {"k": 5}, "it has k=5. Choose the same --model and options."),
+    ],
+)
+def test_a_classifier_of_another_architecture_is_described(tmp_path, build, name, options, words):
+    create_model(name, num_classes=2, **options).save_pretrained(tmp_path / "mine")
+    with pytest.raises(ValueError, match="mine has another architecture than this backbone") as error:
+        build("micro", num_classes=2, **WIDTH, weights_backbone=tmp_path / "mine")
+    assert words in str(error.value)
+
+
+def test_what_is_no_classifier_starts_no_backbone(tmp_path):
+    build = SEGMENTERS["semantic_fpn"]
+    network = build("micro", num_classes=2, **WIDTH)
+    write_config(tmp_path, network, class_names=["road", "sky"], preprocessing=SegmentationPreprocessing())
+    write_weights(tmp_path, network.state_dict())
+    with pytest.raises(ValueError, match=r"is a model for semantic-segmentation, but a backbone starts from a classif"):
+        build("micro", num_classes=2, **WIDTH, weights_backbone=tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"{}")
+    write_config(tmp_path, create_model("pvig_micro"))
+    with pytest.raises(ValueError, match=r"model\.safetensors") as error:
+        build("micro", num_classes=2, **WIDTH, weights_backbone=tmp_path)
+    assert "architecture" not in str(error.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"has no config\.json"):
+        build("micro", num_classes=2, **WIDTH, weights_backbone=tmp_path / "empty")
+
+
+def test_a_classifier_trained_with_other_pixels_is_mentioned(tmp_path, caplog):
+    source = create_model("pvig_micro", num_classes=2)
+    for i, mean in enumerate((0.5, 0.4)):
+        source.preprocessing = Preprocessing(image_size=32, mean=mean, std=0.5)
+        source.save_pretrained(tmp_path / str(i))
+        SEGMENTERS["semantic_fpn"]("micro", num_classes=2, **WIDTH, weights_backbone=tmp_path / str(i))
+        assert ("1 was trained with the mean 0.4" in caplog.text) == (mean == 0.4)
+
+
+@pytest.mark.parametrize("source", ["nowhere/mine.pth", "nowhere.safetensors", "runs.pt"])
+def test_a_missing_file_is_not_looked_up_on_the_hub(source):
+    assert not is_trained_model(source)
+    with pytest.raises(FileNotFoundError, match="no weight file"):
+        check_weights(source)
+    for other in ("imagenet1k", "somebody/my-vig", None, {}):
+        check_weights(other)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from vig_pyg import weights
 from vig_pyg._io.schema import choice
 from vig_pyg._io.text import terminal_text
+from vig_pyg._trained_backbone import is_trained_model, load_trained
 from vig_pyg.artifact import describe_config
 from vig_pyg.config import MODELS, PYRAMID_VIG_VARIANTS, ModelConfig, PyramidViGConfig
 from vig_pyg.config_schema import model_options
@@ -203,8 +205,9 @@ def load_weights(
 
     Args:
         body: The backbone, which is changed in place.
-        source: The name of published weights, such as `"imagenet1k"`, any source of `vig_pyg.weights.load_weights`, or
-            `None`, which changes nothing. For the later families `"imagenet1k"` selects the averaged weights, with
+        source: The name of published weights, such as `"imagenet1k"`, any source of `vig_pyg.weights.load_weights`, a
+            trained classifier (its folder, or its name on the Hugging Face hub), or `None`, which changes nothing. For
+            the later families `"imagenet1k"` selects the averaged weights, with
             which their authors start detectors and segmentation networks.
         variant: The name or the configuration from which the backbone was created.
         overrides: The options that were changed, which may differ from those of the weights.
@@ -221,6 +224,8 @@ def load_weights(
     changed: dict[str, Any] = {"position": "grid", **overrides}
     if isinstance(source, str) and source in (*weights.TAGS, weights.AVERAGED):
         weights.load_published(body, source, overridden=changed if isinstance(variant, str) else vars(body.config))
+    elif isinstance(source, str | Path) and is_trained_model(source):
+        load_trained(body, source, changed=changed)
     elif source is not None:
         weights.load_weights(body, source, overridden=changed)
 

@@ -51,10 +51,10 @@ def fit_and_report(config: Any, flags: TrainFlags, task: str, prepare: Callable[
         0, or 128 + the number of the signal that stopped the run.
     """
     from vig_pyg._own_flags import own_flags
+    from vig_pyg._trained_backbone import check_weights
     from vig_pyg.engine import TrainingInterrupted, fit
     from vig_pyg.engine.processes import processes
     from vig_pyg.engine.run import check_run_folder
-    from vig_pyg.weights import check_exists
 
     out, resume, command = flags.resume or flags.out, flags.resume is not None, f"{task} train"
     if out is None:
@@ -63,7 +63,7 @@ def fit_and_report(config: Any, flags: TrainFlags, task: str, prepare: Callable[
     if first:  # reading annotations may take long
         check_run_folder(out, resume=resume)
     if not resume:
-        check_exists(config.options.get("weights_backbone"))
+        check_weights(config.options.get("weights_backbone"))
     try:
         run = prepare()
         if first:

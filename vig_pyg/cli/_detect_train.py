@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 #: Short names of options of the detector, with their help.
 DETECTOR = {
-    "weights_backbone": "classification weights for the backbone, such as imagenet1k, a file or a URL; the first "
-    "stages and all batch norms are then frozen",
+    "weights_backbone": "classification weights for the backbone: imagenet1k, a run folder of vig-pyg train, a name on "
+    "the Hugging Face hub, a file or a URL; the first stages and all batch norms are then frozen",
     "min_size": "length in pixels to which the short side of an image is resized (default: 800, or 480 to 800 with "
     "3x); of several such as [480, 640, 800], training draws one for each image, and evaluation uses the last",
     "max_size": "largest length in pixels of the long side (default: 1333)",

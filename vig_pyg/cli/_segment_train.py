@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 #: Short names of options of the network, with their help.
 SEGMENTER = {
-    "weights_backbone": "classification weights for the backbone, such as imagenet1k, a file or a URL",
+    "weights_backbone": "classification weights for the backbone: imagenet1k, a run folder of vig-pyg train, a name on "
+    "the Hugging Face hub, a file or a URL",
     "out_channels": "width of the feature pyramid of the head (default: 256)",
 }
 

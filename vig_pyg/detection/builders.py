@@ -36,7 +36,8 @@ class DetectorOptions:
     Args:
         num_classes: Number of object classes. Labels are 1 to `num_classes`; 0 is background, as in torchvision.
         weights_backbone: Classification weights for the backbone: `"imagenet1k"` (published, see
-            `vig_pyg.weights`), or any source of `vig_pyg.weights.load_weights`.
+            `vig_pyg.weights`), a trained classifier (its folder, or its name on the Hugging Face hub), or any source of
+            `vig_pyg.weights.load_weights`.
         trainable_layers: Number of trained layers in the order stage 4, 3, 2, 1, stem. The default is 3 with
             `weights_backbone`, as in torchvision, and 5 without.
         norm: Kind of the batch norms of the backbone: `"frozen"` (the default with `weights_backbone`, because

@@ -24,7 +24,8 @@ class SegmenterOptions:
     Args:
         num_classes: Number of classes; labels are 0 to `num_classes - 1`.
         weights_backbone: Classification weights for the backbone: `"imagenet1k"` (published, see
-            `vig_pyg.weights`), or any source of `vig_pyg.weights.load_weights`.
+            `vig_pyg.weights`), a trained classifier (its folder, or its name on the Hugging Face hub), or any source of
+            `vig_pyg.weights.load_weights`.
         trainable_layers: Number of trained layers in the order stage 4, 3, 2, 1, stem. All 5 are trained by default,
             also with `weights_backbone`, as in the published recipes for ADE20K.
         norm: Kind of the batch norms of the backbone: `"batch"`, `"sync"` (over devices), or `"frozen"`, for batches
