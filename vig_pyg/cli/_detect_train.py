@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vig_pyg.cli._backbone_train import Prepared, config_of_run, fit_and_report
+from vig_pyg.cli._parser import example_lines
 from vig_pyg.cli._train_flags import NETWORK_FLAGS, add_run_flags, read_flags
 
 if TYPE_CHECKING:
@@ -21,6 +22,16 @@ DETECTOR = {
     "min_size": "length in pixels to which the short side of an image is resized (default: 800, or 480 to 800 with "
     "3x); of several such as [480, 640, 800], training draws one for each image, and evaluation uses the last",
     "max_size": "largest length in pixels of the long side (default: 1333)",
+}
+
+
+#: Examples of the help.
+EXAMPLES = {
+    "vig-pyg detect train --train train.json:images --val val.json:images --out runs/mine": "COCO's format",
+    "vig-pyg detect train --train VOC2012:train --val VOC2012:val --out runs/voc": "Pascal VOC",
+    "vig-pyg detect train --train a.json --val b.json --out runs/mine --weights-backbone imagenet1k": "start from "
+    "published weights",
+    "vig-pyg detect train --resume runs/mine": "continue a stopped run",
 }
 
 
@@ -39,6 +50,7 @@ def make_parser() -> ConfigParser:
         DetectionConfig,
         prog="vig-pyg detect train",
         description="Train a detector on annotated images.",
+        epilog=example_lines(EXAMPLES),
         shortcuts={**NETWORK_FLAGS, **DETECTOR},
         option_names=_option_names,
         presets={name: _dotted(values) for name, values in PRESETS.items()},

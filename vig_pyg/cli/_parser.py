@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from vig_pyg._io.launcher import as_started
 from vig_pyg._io.schema import nearest
 from vig_pyg._io.text import terminal_text
+
+#: Largest length of an example beside which there is what it does.
+_COLUMN = 54
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,6 +69,43 @@ class Parser(argparse.ArgumentParser):
 
 class Examples(argparse.RawDescriptionHelpFormatter):
     """A help formatter that keeps the lines of examples."""
+
+
+def described(about: str, examples: Mapping[str, str], *, note: str = "") -> dict[str, Any]:
+    """Return the options of `add_parser` for a command whose help has its purpose and examples.
+
+    Args:
+        about: The purpose, as a sentence without capital letter and period; the list of commands shows it too.
+        examples: Commands, with what they do.
+        note: Sentences below the examples.
+
+    Example:
+        >>> described("list the models", {"vig-pyg models": "names and sizes"})["description"]
+        'List the models.'
+    """
+    text = example_lines(examples)
+    if note:
+        text += f"\n{textwrap.fill(note, 100)}\n"
+    description = f"{about[0].upper()}{about[1:]}."
+    return {"help": about, "description": description, "epilog": text, "formatter_class": Examples}
+
+
+def example_lines(examples: Mapping[str, str]) -> str:
+    """Return the examples of a help as they are typed here, each with what it does, below a long command.
+
+    Args:
+        examples: Commands, with what they do.
+
+    Example:
+        >>> example_lines({"ls": "list", "ls -a": "list all"}).splitlines()
+        ['examples:', '  ls      list', '  ls -a   list all']
+    """
+    width = max([len(as_started(command)) for command in examples if len(command) <= _COLUMN], default=_COLUMN // 4)
+    lines = ["examples:" if len(examples) > 1 else "example:"]
+    for command, what in examples.items():
+        gap = f"\n{'':{width + 2}}" if len(command) > _COLUMN else ""
+        lines.append(f"  {as_started(command):{width}}{gap}   {what}")
+    return "\n".join([*lines, ""])
 
 
 def show_help(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from vig_pyg.cli._backbone_train import Prepared, config_of_run, fit_and_report
+from vig_pyg.cli._parser import example_lines
 from vig_pyg.cli._train_flags import NETWORK_FLAGS, add_run_flags, read_flags
 
 if TYPE_CHECKING:
@@ -17,6 +18,16 @@ SEGMENTER = {
     "weights_backbone": "classification weights for the backbone: imagenet1k, a run folder of vig-pyg train, a name on "
     "the Hugging Face hub, a file or a URL",
     "out_channels": "width of the feature pyramid of the head (default: 256)",
+}
+
+
+#: Examples of the help.
+EXAMPLES = {
+    "vig-pyg segment train --train roads/train --val roads/val --out runs/roads": "folders with images/ and masks/",
+    "vig-pyg segment train --train VOC2012:train --val VOC2012:val --out runs/voc": "Pascal VOC",
+    "vig-pyg segment train --train a --val b --out runs/mine --weights-backbone runs/photos": "start from your "
+    "own classifier",
+    "vig-pyg segment train --resume runs/roads": "continue a stopped run",
 }
 
 
@@ -34,6 +45,7 @@ def make_parser() -> ConfigParser:
         SegmentationConfig,
         prog="vig-pyg segment train",
         description="Train a segmentation network on images and masks.",
+        epilog=example_lines(EXAMPLES),
         shortcuts={**NETWORK_FLAGS, **SEGMENTER},
         option_names=_option_names,
     )

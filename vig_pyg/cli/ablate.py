@@ -13,6 +13,7 @@ from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import say_next
 from vig_pyg.cli._own_code import import_own
+from vig_pyg.cli._parser import example_lines
 from vig_pyg.cli._tables import file_list, table
 from vig_pyg.cli._train_flags import NETWORK_FLAGS, network_options, read_flags
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 #: The columns of the first of the two tables.
 _SCORES = ("top-1, %", "95 % interval", "seeds", "difference", "p")
 ABOUT = "compare operators and graphs over seeds, on built-in digits or on --data"
+EXAMPLES = {
+    "vig-pyg ablate --conv mr edge gin": "three operators on built-in digits",
+    "vig-pyg ablate --data photos --graph knn window --seeds 5": "two graphs on your own images",
+    "vig-pyg ablate --conv mr my_ops:MyConv": "your own operator, the class MyConv in my_ops.py",
+}
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,6 +63,7 @@ def make_parser() -> ConfigParser:
         description=f"{ABOUT.capitalize()}. Every pair of an operator and a graph is trained with every seed; the "
         "first pair is the baseline. A single operator or graph is compared with that of the model. The same command "
         "continues a stopped ablation, also with more values or seeds.",
+        epilog=example_lines(EXAMPLES),
         shortcuts={key: text for key, text in NETWORK_FLAGS.items() if key not in lists},
         presets={name: differing(preset) for name, preset in PRESETS.items()},
         option_names=network_options,

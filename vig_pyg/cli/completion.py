@@ -6,6 +6,7 @@ import argparse
 import re
 
 from vig_pyg.cli._options import say_next
+from vig_pyg.cli._parser import described
 
 #: How to use the script in each shell.
 USE = {
@@ -30,8 +31,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """
     completion = commands.add_parser(
         "completion",
-        help="print a script with which a shell completes commands, flags and files",
-        epilog="for example: " + USE["bash"],
+        **described(
+            "print a script with which a shell completes commands, flags and files",
+            {command: f"for {shell}" for shell, command in USE.items()},
+        ),
     )
     completion.add_argument("shell", metavar="SHELL", choices=list(USE), help=f"one of {', '.join(USE)}")
     completion.set_defaults(run=run)

@@ -10,6 +10,7 @@ from typing import Any
 from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
+from vig_pyg.cli._parser import described
 
 #: File extensions of torch's format.
 TORCH = (".pth", ".pt", ".bin", ".pth.tar")
@@ -29,9 +30,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """
     convert = commands.add_parser(
         "convert",
-        help="convert weights to another format, or a model folder to the current format",
-        epilog="The position tables of published Pyramid ViG models (relative_pos) are omitted, because models "
-        "compute them. Load the file into the published code with strict=False.",
+        **described(
+            "convert weights to another format, or a model folder to the current format",
+            {
+                "vig-pyg convert runs/photos mine.pth --format official": "for the published code",
+                "vig-pyg convert pvig_small pvig_small.safetensors": "published weights in the format of this library",
+                "vig-pyg convert runs/old runs/new": "a model folder of an earlier version",
+            },
+            note="The position tables of published Pyramid ViG models (relative_pos) are omitted, because models "
+            "compute them. Load the file into the published code with strict=False.",
+        ),
     )
     convert.add_argument(
         "source",

@@ -29,7 +29,7 @@ from vig_pyg.cli._options import (
     say_broken,
     say_next,
 )
-from vig_pyg.cli._parser import show_help
+from vig_pyg.cli._parser import described, show_help
 from vig_pyg.cli._tables import file_list, scores_table
 from vig_pyg.cli._training_data import note_on_source
 
@@ -49,13 +49,37 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         >>> from vig_pyg.cli._parser import Parser
         >>> add(Parser().add_subparsers())
     """
-    detect = commands.add_parser("detect", help="object detection: train, evaluate, predict")
+    detect = commands.add_parser(
+        "detect",
+        **described(
+            "object detection: train, evaluate, predict",
+            {
+                "vig-pyg detect train --train a.json:images --val b.json:images --out runs/mine": "train",
+                "vig-pyg detect evaluate runs/mine b.json:images": "compute the average precision",
+                "vig-pyg detect predict runs/mine photos": "draw the objects on all images of a folder",
+            },
+        ),
+    )
     show_help(detect)
     parts = detect.add_subparsers(title="commands", metavar="COMMAND")
     train = parts.add_parser("train", help="train a detector on annotated images", raw=True)
     train.set_defaults(run=train_detector, make_parser=make_parser)
 
-    evaluate = parts.add_parser("evaluate", help="compute the average precision of a detector on annotated images")
+    _add_evaluate(parts)
+    _add_predict(parts)
+
+
+def _add_evaluate(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    evaluate = parts.add_parser(
+        "evaluate",
+        **described(
+            "compute the average precision of a detector on annotated images",
+            {
+                "vig-pyg detect evaluate runs/mine val.json:images": "COCO's format",
+                "vig-pyg detect evaluate runs/voc VOC2012:val --json scores.json": "Pascal VOC, and a file of scores",
+            },
+        ),
+    )
     evaluate.add_argument("model", metavar="MODEL", help=MODEL)
     add_own_code(evaluate)
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
@@ -69,7 +93,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     evaluate.add_argument("--quiet", action="store_true", help="show no progress")
     evaluate.set_defaults(run=_evaluate)
 
-    predict = parts.add_parser("predict", help="find objects in images, draw them, and write them as COCO JSON")
+
+def _add_predict(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    predict = parts.add_parser(
+        "predict",
+        **described(
+            "find objects in images, draw them, and write them as COCO JSON",
+            {
+                "vig-pyg detect predict runs/mine photos --out found": "drawings and predictions.json in a new folder",
+                "vig-pyg detect predict runs/mine photo.jpg --score 0.3": "show less certain objects too",
+                "vig-pyg detect predict runs/mine photos --csv objects.csv": "a table without drawings",
+            },
+        ),
+    )
     predict.add_argument("model", metavar="MODEL", help=MODEL)
     add_own_code(predict)
     predict.add_argument("images", metavar="PATH", nargs="+", help="image file, folder of images, or pattern in quotes")

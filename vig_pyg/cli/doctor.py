@@ -11,6 +11,7 @@ from typing import Any
 
 from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import in_shell, say_next
+from vig_pyg.cli._parser import described
 
 #: Packages whose versions are shown, because results and speed depend on them.
 PACKAGES = ("vig-pyg", "torch", "torch_geometric", "torchvision", "numpy", "triton", "torch_cluster", "torch_scatter")
@@ -28,7 +29,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         >>> from argparse import ArgumentParser
         >>> add(ArgumentParser().add_subparsers())
     """
-    doctor = commands.add_parser("doctor", help="check the installation: kernels, engines, extras, speed")
+    doctor = commands.add_parser(
+        "doctor",
+        **described(
+            "check the installation: kernels, engines, extras, speed",
+            {"vig-pyg doctor": "what is installed and works", "vig-pyg doctor --json": "the same for a program"},
+        ),
+    )
     doctor.add_argument("--json", action="store_true", help="print the results as JSON")
     doctor.set_defaults(run=run)
 

@@ -25,6 +25,7 @@ from vig_pyg.cli._options import (
     say_broken,
     say_next,
 )
+from vig_pyg.cli._parser import described
 from vig_pyg.cli._tables import table
 
 if TYPE_CHECKING:
@@ -43,8 +44,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """
     evaluate = commands.add_parser(
         "evaluate",
-        help="compute the accuracy of a trained run or published weights on labeled images",
-        epilog="The exit status is 0, 1 if some images could not be read (they are not counted), or 2 on errors.",
+        **described(
+            "compute the accuracy of a trained run or published weights on labeled images",
+            {
+                "vig-pyg evaluate runs/digits digits": "the validation part of the built-in digits",
+                "vig-pyg evaluate runs/photos photos/val": "a folder with one folder of images for each class",
+                "vig-pyg evaluate pvig_small imagenet/val --csv classes.csv": "published weights, and a table",
+            },
+            note="The exit status is 0, 1 if some images could not be read (they are not counted), or 2 on errors.",
+        ),
     )
     add_model(evaluate)
     add_loading(evaluate)

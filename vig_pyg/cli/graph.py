@@ -27,6 +27,7 @@ from vig_pyg.cli._options import (
     say_next,
     say_note,
 )
+from vig_pyg.cli._parser import described
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +52,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         >>> from argparse import ArgumentParser
         >>> add(ArgumentParser().add_subparsers())
     """
-    graph = commands.add_parser("graph", help="draw the neighbors of a patch in every layer")
+    graph = commands.add_parser(
+        "graph",
+        **described(
+            "draw the neighbors of a patch in every layer",
+            {
+                "vig-pyg graph runs/photos photo.jpg --out graph.html": "a page: click on a patch to see its neighbors",
+                "vig-pyg graph pvig_small photo.jpg --out graph.png": "a figure, with published weights",
+                "vig-pyg graph runs/photos photo.jpg --patch 0.25,0.8": "a patch near the upper right corner",
+            },
+        ),
+    )
     add_model(graph)
     add_device(graph)
     graph.add_argument("image", metavar="IMAGE", type=Path, help="an image file, or an array (.npy)")

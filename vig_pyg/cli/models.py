@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from vig_pyg.cli._options import in_shell, say_next
+from vig_pyg.cli._parser import described
 from vig_pyg.cli._tables import table
 
 
@@ -18,7 +19,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         >>> from argparse import ArgumentParser
         >>> add(ArgumentParser().add_subparsers())
     """
-    models = commands.add_parser("models", help="list the models with their measured numbers of parameters and MACs")
+    models = commands.add_parser(
+        "models",
+        **described(
+            "list the models with their measured numbers of parameters and MACs",
+            {"vig-pyg models": "names for --model and for predict"},
+        ),
+    )
     models.set_defaults(run=run)
 
 

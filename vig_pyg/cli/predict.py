@@ -21,6 +21,7 @@ from vig_pyg.cli._options import (
     say_broken,
     say_next,
 )
+from vig_pyg.cli._parser import described
 from vig_pyg.cli._tables import padded
 
 if TYPE_CHECKING:
@@ -39,8 +40,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """
     predict = commands.add_parser(
         "predict",
-        help="classify images with a trained run or published weights",
-        epilog="The exit status is 0, 1 if some images could not be read (the others are classified), or 2 on errors.",
+        **described(
+            "classify images with a trained run or published weights",
+            {
+                "vig-pyg predict runs/photos new/*.jpg": "use a network that you trained",
+                "vig-pyg predict pvig_small photo.jpg --topk 5": "use published weights, which are downloaded once",
+                "vig-pyg predict runs/photos new --csv new.csv": "all images of a folder, and a table",
+            },
+            note="The exit status is 0, 1 if some images could not be read (the others are classified), or 2 on "
+            "errors.",
+        ),
     )
     add_model(predict)
     add_loading(predict)

@@ -25,7 +25,7 @@ from vig_pyg.cli._options import (
     say_broken,
     say_next,
 )
-from vig_pyg.cli._parser import show_help
+from vig_pyg.cli._parser import described, show_help
 from vig_pyg.cli._segment_train import make_parser, train_segmenter
 from vig_pyg.cli._tables import table
 from vig_pyg.cli._training_data import note_on_source
@@ -50,13 +50,37 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         >>> from vig_pyg.cli._parser import Parser
         >>> add(Parser().add_subparsers())
     """
-    segment = commands.add_parser("segment", help="semantic segmentation: train, evaluate, predict")
+    segment = commands.add_parser(
+        "segment",
+        **described(
+            "semantic segmentation: train, evaluate, predict",
+            {
+                "vig-pyg segment train --train roads/train --val roads/val --out runs/roads": "train",
+                "vig-pyg segment evaluate runs/roads roads/val": "compute the mean IoU",
+                "vig-pyg segment predict runs/roads photos": "label the pixels of all images of a folder",
+            },
+        ),
+    )
     show_help(segment)
     parts = segment.add_subparsers(title="commands", metavar="COMMAND")
     train = parts.add_parser("train", help="train a segmentation network on images and masks", raw=True)
     train.set_defaults(run=train_segmenter, make_parser=make_parser)
 
-    evaluate = parts.add_parser("evaluate", help="compute the mean IoU of a segmentation network on images and masks")
+    _add_evaluate(parts)
+    _add_predict(parts)
+
+
+def _add_evaluate(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    evaluate = parts.add_parser(
+        "evaluate",
+        **described(
+            "compute the mean IoU of a segmentation network on images and masks",
+            {
+                "vig-pyg segment evaluate runs/roads roads/val --csv classes.csv": "a folder with images/ and masks/",
+                "vig-pyg segment evaluate runs/voc VOC2012:val --flip": "Pascal VOC, averaged with mirror images",
+            },
+        ),
+    )
     evaluate.add_argument("model", metavar="MODEL", help=MODEL)
     add_own_code(evaluate)
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
@@ -66,7 +90,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     evaluate.add_argument("--quiet", action="store_true", help="show no progress")
     evaluate.set_defaults(run=_evaluate)
 
-    predict = parts.add_parser("predict", help="label the pixels of images, and write masks and drawings")
+
+def _add_predict(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    predict = parts.add_parser(
+        "predict",
+        **described(
+            "label the pixels of images, and write masks and drawings",
+            {
+                "vig-pyg segment predict runs/roads photos --out labeled": "masks/, drawings/ and classes.txt",
+                "vig-pyg segment predict runs/roads big.jpg --window 512 512": "a large image, in windows",
+            },
+        ),
+    )
     predict.add_argument("model", metavar="MODEL", help=MODEL)
     add_own_code(predict)
     predict.add_argument("images", metavar="PATH", nargs="+", help="image file, folder of images, or pattern in quotes")

@@ -11,6 +11,7 @@ from vig_pyg._io.numbers import counted, few_images, percent
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
 from vig_pyg.cli._own_code import import_own
+from vig_pyg.cli._parser import example_lines
 from vig_pyg.cli._tables import file_list
 from vig_pyg.cli._train_flags import (
     DATA,
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
 
 ABOUT = "train a classifier on built-in digits, or on --data"
+EXAMPLES = {
+    "vig-pyg train": "built-in digits, in about a minute",
+    "vig-pyg train --data photos": "your own images: a folder with one folder for each class",
+    "vig-pyg train --data photos --model pvig_tiny --weights pvig_tiny": "start from published weights",
+    "vig-pyg train --conv my_ops:MyConv": "your own operator, the class MyConv in my_ops.py",
+    "vig-pyg train --resume runs/photos": "continue a stopped run",
+}
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,6 +67,7 @@ def make_parser() -> ConfigParser:
         ClassificationConfig,
         prog="vig-pyg train",
         description=f"{ABOUT.capitalize()}.",
+        epilog=example_lines(EXAMPLES),
         shortcuts=NETWORK_FLAGS,
         presets={name: differing(preset) for name, preset in PRESETS.items()},
         option_names=network_options,

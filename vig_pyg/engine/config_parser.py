@@ -41,6 +41,7 @@ class ConfigParser(ArgumentParser):
             that return them (see `explain`).
         presets: The values of each preset that differ from the default, by dotted names.
         option_names: Function that returns the names of all `options`, for the message about an unknown flag.
+        epilog: Lines below the flags, such as examples, which are kept as they are.
 
     Example:
         >>> from vig_pyg.engine.config import TrainConfig
@@ -58,11 +59,13 @@ class ConfigParser(ArgumentParser):
         shortcuts: Mapping[str, Text] | None = None,
         presets: Mapping[str, Mapping[str, Any]] | None = None,
         option_names: Callable[[], Collection[str]] = tuple,
+        epilog: str = "",
     ) -> None:
         super().__init__(
             prog=prog,
             usage=f"{prog} [--FLAG VALUE ...]",
             description=description,
+            epilog=epilog,
             exit_on_error=False,
             allow_abbrev=False,
             parser_mode="bounded",
@@ -193,6 +196,12 @@ class _Formatter(DefaultHelpFormatter):
 
     def _get_help_string(self, action: Action) -> str:
         return action.help or ""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Keep the lines of examples, and wrap other text."""
+        if "\n" in text:
+            return "".join(f"{indent}{line}" for line in text.splitlines(keepends=True))
+        return str(super()._fill_text(text, width, indent))
 
     def _format_action_invocation(self, action: Action) -> str:
         return _dashed(super()._format_action_invocation(action))
