@@ -41,6 +41,7 @@ COMMANDS = [
       "32", "--batch-size", "4", "--out", "compared", *TRAINING),
      {"lightning", "jsonargparse"}, "train"),
     (("evaluate", "model", "wds/shards"), {"safetensors"}, "hub"),
+    (("evaluate", "digits", "digits"), {"safetensors", "lightning"}, "hub|train"),
     (("evaluate", "model", "hfds/images"), {"safetensors", "datasets"}, "hub|hfds"),
     (("evaluate", "digits", "torch/mnist"), {"safetensors", "timm"}, "hub|timm"),
     (("detect", "predict", "detector", "coco/0.png", "--out", "found"), {"safetensors"}, "hub"),

@@ -177,13 +177,17 @@ def test_every_name_of_training_data_can_be_evaluated(trained, tmp_path, capsys,
     assert found[0] == found[1] == found[2]
 
 
-def test_digits_are_evaluated_like_in_training(tmp_path, capsys):
+def test_digits_are_evaluated_like_in_training(tmp_path, capsys, monkeypatch):
     options = [*QUICK[:2], *QUICK[6:], "--image-size", "16", "--batch-size", "256"]
     assert main(["train", "--out", str(tmp_path / "run"), *options]) == 0
     assert run(tmp_path / "run", "digits", "--json", tmp_path / "e.json", "--num-workers", 0) == 0
     with open(tmp_path / "run" / "metrics.csv", newline="") as file:
         want = float(list(csv.DictReader(file))[-1]["val_accuracy"])
     content = json.loads((tmp_path / "e.json").read_text())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()  # the name means the same as for training
+    assert run("run", "digits", "--num-workers", 0, "--quiet") == 0
+    assert "needs one folder of images" in fails(capsys, "evaluate", "run", "./digits")
     assert (content["images"], content["data"]) == (450, "digits") and content["top1"] == pytest.approx(100 * want)
     assert capsys.readouterr().err == ""
     assert run(tmp_path / "run", "digits", "--split", "train", "--num-workers", 0, "--quiet") == 0

@@ -15,6 +15,9 @@ from vig_pyg.classification.splits import Samples
 from vig_pyg.classification.tables import read_table
 from vig_pyg.image_io._class_folders import some
 
+#: Names of the data of this library, which need the packages for training.
+BUILT_IN = ("digits", "cifar10", "cifar100")
+
 
 def is_table(data: str) -> bool:
     """True if a name of data stands for a table of images rather than a folder.
@@ -31,7 +34,7 @@ def is_table(data: str) -> bool:
 
 
 def source_names() -> list[str]:
-    """Return the names of registered data, such as `digits`; none without the packages for training.
+    """Return the names of registered data, such as `digits`; without the packages for training, those of this library.
 
     Example:
         >>> source_names()[:2]
@@ -40,7 +43,7 @@ def source_names() -> list[str]:
     try:
         require("Built-in data", TRAIN, "train")
     except ImportError:
-        return []
+        return list(BUILT_IN)
     from vig_pyg.classification.sources import list_sources
 
     return list_sources()

@@ -37,6 +37,7 @@ def check_data(args: argparse.Namespace) -> None:
 
     An import path is imported, because the user wrote it.
     """
+    from vig_pyg._requirements import TRAIN, require
     from vig_pyg.classification.labels import check_labeled
     from vig_pyg.classification.named import is_table, of_readers_only, source_names
     from vig_pyg.classification.readers import reader_prefix
@@ -52,6 +53,7 @@ def check_data(args: argparse.Namespace) -> None:
     if not named:
         check_labeled(args.data, names=[] if Path(args.data).is_dir() else source_names())
     elif not is_table(args.data):
+        require(f"Data named {args.data}", TRAIN, "train")
         import_own({"data": args.data})
 
 
@@ -88,10 +90,10 @@ def note_on_data(args: argparse.Namespace, data: LabeledImages) -> None:
 
 
 def _is_named(data: str) -> bool:
-    """True for registered data, an import path and a table; an existing folder is read as a folder."""
+    """True for registered data, an import path and a table; `./digits` is a folder of this name."""
     from vig_pyg._registry import is_import_path
-    from vig_pyg.classification.named import is_table, source_names
+    from vig_pyg.classification.named import BUILT_IN, is_table, source_names
 
-    if Path(data).is_dir():
-        return False
+    if data in BUILT_IN or Path(data).is_dir():
+        return data in BUILT_IN  # no other name is looked up for a folder, because this imports much
     return is_table(data) or is_import_path(data) or (not Path(data).exists() and data in source_names())
