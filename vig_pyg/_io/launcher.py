@@ -6,10 +6,11 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 #: Set by `uv run`. Outside of it, the environment of a project is usually not active.
 UV = "UV_RUN_RECURSION_DEPTH"
+#: Letters of the interpreter's flags that have a value, which is the rest of the word or the next one.
+_WITH_VALUE = "cmWX"
 
 
 def launcher(environment: Mapping[str, str] | None = None, arguments: Sequence[str] | None = None) -> str:
@@ -28,9 +29,27 @@ def launcher(environment: Mapping[str, str] | None = None, arguments: Sequence[s
     arguments = sys.orig_argv if arguments is None else arguments
     if UV in (os.environ if environment is None else environment):
         return "uv run vig-pyg"
-    if any(pair == ("-m", "vig_pyg") for pair in pairwise(arguments)) or "-mvig_pyg" in arguments:
+    if _module(arguments[1:]).partition(".")[0] == "vig_pyg":
         return f"{shlex.quote(os.path.basename(arguments[0]))} -m vig_pyg"
     return "vig-pyg"
+
+
+def _module(words: Sequence[str]) -> str:
+    """Return the module that the interpreter runs, or `""`; flags may share a word, as in `-Im vig_pyg`."""
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-") or word in ("-", "--"):
+            return ""  # a program, whose own flags follow
+        if word.startswith("--"):
+            next(rest, None)  # `--check-hash-based-pycs`, the only long flag before a module, has a value
+            continue
+        start = next((i for i, letter in enumerate(word) if letter in _WITH_VALUE), None)
+        if start is None:
+            continue
+        value = word[start + 1 :] or next(rest, "")
+        if word[start] in "cm":  # the interpreter reads no flags after these
+            return value if word[start] == "m" else ""
+    return ""
 
 
 def as_started(command: str) -> str:
