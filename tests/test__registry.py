@@ -62,7 +62,7 @@ def test_an_unknown_name_lists_all_and_says_what_else_there_is():
         shapes.register(name)(print)
     with pytest.raises(ValueError, match=r"^Unknown shape 'moon': choose one of ring, star, or draw it\.$"):
         shapes.resolve("moon")
-    nearest = r"^Unknown shape 'rung': choose one of ring, star, or draw it\. Did you mean 'ring'\?$"
+    nearest = r"^Unknown shape 'rung'\. Did you mean 'ring'\? Choose one of ring, star, or draw it\.$"
     with pytest.raises(ValueError, match=nearest):
         shapes.resolve("rung")
 

@@ -109,7 +109,10 @@ def test_the_options_of_files_are_those_of_the_family():
         config = kind(train="a", val="b", model="greedyvig_small", options=options)
         assert config.options == options
         for wrong, message in (
-            ({"depths": (1, 1, 1, 1)}, "greedyvig_small has no option depths: choose from channels"),
+            (
+                {"depths": (1, 1, 1, 1)},
+                r"greedyvig_small has no option depths\. Did you mean 'local_depths'\? Choose from ",
+            ),
             ({"channels": (8, 8, 8)}, "need one entry for each stage"),
             ({"window": 3}, "no option window"),
             ({"distillation": True}, "distillation"),

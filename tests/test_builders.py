@@ -73,8 +73,9 @@ def test_feature_info_of_every_model(name):
         model.get_submodule(info["module"])
 
 
-def test_an_unknown_name_lists_the_valid_ones():
-    with pytest.raises(ValueError, match="Unknown model 'vig_huge': choose one of vig_micro, vig_tiny"):
+def test_an_unknown_name_is_told_the_nearest_ones():
+    told = r"Unknown model 'vig_huge'\. Did you mean 'vig_base'\? Choose one of vig_micro, vig_tiny"
+    with pytest.raises(ValueError, match=told):
         create_model("vig_huge")
 
 

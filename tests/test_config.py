@@ -110,8 +110,9 @@ def test_override_is_a_copy():
     assert VIG.k == 3
 
 
-def test_an_unknown_option_lists_the_valid_ones():
-    with pytest.raises(TypeError, match=r"ViGConfig has no option 'num_clases': choose from num_classes, in_channels"):
+def test_an_unknown_option_names_the_nearest_one_first():
+    told = r"ViGConfig has no option 'num_clases'\. Did you mean 'num_classes'\? Choose from num_classes, in_channels"
+    with pytest.raises(TypeError, match=told):
         ViG("micro", num_clases=10)
 
 

@@ -75,7 +75,7 @@ ROOMS = {
     "local": {"data", "layers", "stem"},
     "_own_parts": {"_registry", "conv", "graph"},
     "block": {"_own_parts", "data", "graph", "conv", "layers", "local", "ops", "position"},
-    "config": {"_integers", "_registry", "conv", "graph", "position"},
+    "config": {"_integers", "_io", "_registry", "conv", "graph", "position"},
     "family_config": {"config", "conv", "graph", "position"},
     "preprocess": {"image_io", "_image_values"},
     "interchange": {"config", "preprocess", "_image_values"},

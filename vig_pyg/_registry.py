@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +12,8 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, Generic, Self, TypeVar, cast
 
+from vig_pyg._io.launcher import as_started
+from vig_pyg._io.names import choose, few_names
 from vig_pyg._io.suggest import nearest_name
 
 T = TypeVar("T")
@@ -98,15 +99,17 @@ class Registry(Mapping[str, T], Generic[T]):
         """Return the object with this name.
 
         Raises:
-            ValueError: If the name is unknown; the message lists all names.
+            ValueError: If the name is unknown; the message has the nearest names.
         """
         if name not in self:
-            close = get_close_matches(name, self._entries, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            hint = f" Write {path}." if (path := _meant_path(name)) else hint
-            raise ValueError(
-                f"Unknown {self.kind} {name!r}: choose one of {', '.join(self._entries)}{self.advice}.{hint}"
-            )
+            every = {"model": f"{as_started('vig-pyg models')} lists all"}.get(self.kind, "")
+            if path := _meant_path(name):
+                known = few_names(name, self._entries, every=every)
+                raise ValueError(
+                    f"Unknown {self.kind} {name!r}. Write {path}. Otherwise choose one of {known}{self.advice}."
+                )
+            told = choose(name, self._entries, every=every)
+            raise ValueError(f"Unknown {self.kind} {name!r}{told}{self.advice}.")
         return self[name]
 
     def remove(self, name: str) -> None:

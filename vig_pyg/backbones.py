@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vig_pyg import weights
+from vig_pyg._io.names import choose
 from vig_pyg._io.schema import choice
 from vig_pyg._io.text import terminal_text
 from vig_pyg._trained_backbone import is_trained_model, load_trained
@@ -174,13 +175,12 @@ def checked_config(model: str, options: Mapping[str, Any]) -> Any:
     Example:
         >>> checked_config("mobilevig_tiny", {"depths": (1, 1)})  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: options: mobilevig_tiny has no option depths: choose from channels, conv, ...
+        ValueError: options: mobilevig_tiny has no option depths. Did you mean 'local_depths'? Choose from ...
     """
     known = option_names(model)
     if unknown := sorted(options.keys() - known):
-        raise ValueError(
-            f"options: {model} has no option {', '.join(unknown)}: choose from {', '.join(sorted(known))}."
-        )
+        told = choose(unknown[0], sorted(known), verb="choose from")
+        raise ValueError(f"options: {model} has no option {', '.join(unknown)}{told}.")
     return backbone_config(model, options)
 
 
@@ -278,7 +278,7 @@ def _base(variant: str | ModelConfig) -> ModelConfig:
     if isinstance(variant, str):
         names = backbone_names()
         if variant not in names:
-            raise ValueError(f"Unknown backbone {variant!r}: choose one of {', '.join(names)}.")
+            raise ValueError(f"Unknown backbone {variant!r}{choose(variant, names)}.")
         return PYRAMID_VIG_VARIANTS[variant] if variant in PYRAMID_VIG_VARIANTS else MODELS[variant]
     if not isinstance(variant, ModelConfig) or not is_pyramid(variant):
         raise TypeError(

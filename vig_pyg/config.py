@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from vig_pyg._integers import check_whole_numbers
+from vig_pyg._io.names import choose
 from vig_pyg._registry import Registry
 from vig_pyg.conv import ConvFactory
 from vig_pyg.graph import Engine, Graphs, Precision, StageGraph, map_graphs, refuse_search_options, stage_graphs
@@ -122,12 +122,11 @@ class ModelConfig:
             overrides: The new values, by the names of the fields.
 
         Raises:
-            TypeError: If there is no such field; the message lists the valid ones.
+            TypeError: If there is no such field; the message has the nearest ones.
         """
         names = [f.name for f in fields(self)]
         for name in [name for name in overrides if name not in names]:
-            meant = "".join(f" Did you mean {one!r}?" for one in get_close_matches(str(name), names, n=1))
-            raise TypeError(f"{type(self).__name__} has no option {name!r}: choose from {', '.join(names)}.{meant}")
+            raise TypeError(f"{type(self).__name__} has no option {name!r}{choose(name, names, verb='choose from')}.")
         return replace(self, **overrides)
 
     def _check_graph(self) -> None:

@@ -87,7 +87,8 @@ def test_image_size_and_position_can_be_changed(tmp_path, saved):
 
 def test_what_is_wrong_is_told(tmp_path, home, saved):
     with pytest.raises(
-        FileNotFoundError, match=r"There is no folder pvig_smal and no model with this name: .*pvig_small"
+        FileNotFoundError,
+        match=r"There is no folder pvig_smal and no model with this name\. Did you mean 'pvig_small'\? Pass a run",
     ):
         load_classifier("pvig_smal")
     with pytest.raises(ValueError, match="no published weights 'vig_micro'"):

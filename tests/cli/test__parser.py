@@ -127,8 +127,8 @@ def test_the_last_lines_of_a_command_say_what_is_next(argv, monkeypatch):
         (["train", "--options.dephts", "3", "--model", "pvig_micro"], "Did you mean 'depths'?"),
         (["train", "--options.chanels", "3"], "Did you mean 'channels'?"),
         (["ablate", "--options.dephts", "3", "--model", "pvig_micro"], "Did you mean 'depths'?"),
-        (["predict", "pvig_smal", __file__], "Did you mean pvig_small?"),
-        (["evaluate", "vig_tinny", "."], "Did you mean vig_tiny?"),
+        (["predict", "pvig_smal", __file__], "Did you mean 'pvig_small'?"),
+        (["evaluate", "vig_tinny", "."], "Did you mean 'vig_tiny'?"),
     ],
     ids=str,
 )

@@ -94,7 +94,9 @@ def test_reuse_starts_anew():
 
 def test_an_unknown_name_lists_the_valid_ones():
     names = ", ".join(GRAPHS)
-    with pytest.raises(ValueError, match=f"Unknown graph 'kn': choose one of {names}, or pass a callable"):
+    with pytest.raises(
+        ValueError, match=rf"Unknown graph 'kn'\. Did you mean 'knn'\? Choose one of {names}, or pass a callable"
+    ):
         ViG("micro", graph="kn")
     with pytest.raises(TypeError, match=r"graph must be a name or a callable \(k, dilation\) -> builder, got 3"):
         ViG("micro", graph=3)

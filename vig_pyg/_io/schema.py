@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from vig_pyg._io.names import few_names
 from vig_pyg._io.text import error_text, terminal_text
 
 Check = Callable[[Any, str], Any]
@@ -187,7 +188,9 @@ def mapping(entries: Mapping[str, Check], *, required: Collection[str] = ()) -> 
             raise _wrong(where, "a mapping from keys to values", value)
         for key in value:
             if key not in entries:
-                raise ValueError(f"{where}: unknown entry {nearest(key, entries)}: choose one of {', '.join(entries)}.")
+                raise ValueError(
+                    f"{where}: unknown entry {nearest(key, entries)}: choose one of {few_names(key, entries)}."
+                )
         for key in required:
             if key not in value:
                 raise ValueError(f"{where}: the entry {key!r} is missing.")

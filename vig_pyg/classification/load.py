@@ -6,12 +6,13 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vig_pyg._io.launcher import as_started
+from vig_pyg._io.names import choose
 from vig_pyg._predictor import Predictor
 from vig_pyg.builders import create_model, list_models
 from vig_pyg.checkpoints.load import identify_variant
@@ -176,12 +177,9 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
             raise ValueError(f"{name} is a file: pass the name of its model, and the file as its weights.")
         if is_path(name):
             raise FileNotFoundError(missing_folder(name))
-        close = get_close_matches(model_name, list_models(), n=1)
-        meant = f" Did you mean {close[0]}?" if close else ""
-        raise FileNotFoundError(
-            f"There is no folder {name} and no model with this name: pass a run folder, a folder of save_pretrained, "
-            f"or one of {', '.join(list_models())}.{meant}"
-        )
+        verb = "pass a run folder, a folder of save_pretrained, or one of"
+        told = choose(model_name, list_models(), verb=verb, every=f"{as_started('vig-pyg models')} lists all")
+        raise FileNotFoundError(f"There is no folder {name} and no model with this name{told}.")
     if weights is None:
         entry = get_weights(name)
         model = create_model(model_name, weights=entry)

@@ -13,6 +13,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 
 from vig_pyg import backbones, weights
 from vig_pyg._image_values import Statistic
+from vig_pyg._io.names import choose
 from vig_pyg.config import ModelConfig
 from vig_pyg.detection.anchors import RegionPool, StrideAnchors
 from vig_pyg.detection.backbone import PyramidFeatures
@@ -243,8 +244,10 @@ def _split(options: Mapping[str, Any], variant: str | ModelConfig) -> tuple[Dete
     unknown = sorted(options.keys() - ours - theirs)
     if unknown or "num_classes" not in options:
         problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
-        names = ", ".join(sorted(ours | theirs - {"image_size", "head_channels", "dropout"}))
-        raise TypeError(f"The options of the detector are invalid ({problem}): choose from {names}.")
+        told = choose(
+            *unknown[:1] or [""], sorted(ours | theirs - {"image_size", "head_channels", "dropout"}), verb="choose from"
+        )
+        raise TypeError(f"The options of the detector are invalid ({problem}){told}.")
     found = DetectorOptions(**{name: value for name, value in options.items() if name in ours})
     if found.num_classes < 1:
         raise ValueError(f"num_classes must be at least 1 (background is not counted), got {found.num_classes}.")
@@ -258,8 +261,8 @@ def _assemble(kind: type[Any], backbone: PyramidFeatures, ours: DetectorOptions,
     unknown = sorted(options.keys() - valid)
     if unknown:
         raise TypeError(
-            f"detector={{...}} has options that {kind.__name__} does not support ({', '.join(unknown)}): "
-            f"choose from {', '.join(sorted(valid))}."
+            f"detector={{...}} has options that {kind.__name__} does not support ({', '.join(unknown)})"
+            f"{choose(unknown[0], sorted(valid), verb='choose from')}."
         )
     config = backbone.body.config
     mean, std = statistics_of(config, config.in_channels)

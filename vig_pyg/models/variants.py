@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from vig_pyg._io.names import choose
 from vig_pyg.config import ModelConfig
 from vig_pyg.models.base import VisionGNN
 
@@ -39,7 +40,7 @@ def resolve_config(
         )
     if isinstance(variant, str):
         if variant not in variants:
-            raise ValueError(f"Unknown variant {variant!r} of {family.__name__}: choose one of {', '.join(variants)}.")
+            raise ValueError(f"Unknown variant {variant!r} of {family.__name__}{choose(variant, variants)}.")
         return variants[variant].override(overrides)
     expected = type(next(iter(variants.values())))
     if not isinstance(variant, expected):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from vig_pyg import backbones, weights
+from vig_pyg._io.names import choose
 from vig_pyg.artifact import SEGMENTATION
 from vig_pyg.config import ModelConfig
 from vig_pyg.detection.norm import NormMode
@@ -182,8 +183,8 @@ def _split(options: Mapping[str, Any], variant: str | ModelConfig) -> tuple[Segm
     if unknown or "num_classes" not in options:
         problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
         # these options belong to the classifier, which is removed
-        names = ", ".join(sorted(ours | theirs - {"image_size", "dropout"}))
-        raise TypeError(f"The options of the segmentation network are invalid ({problem}): choose from {names}.")
+        told = choose(*unknown[:1] or [""], sorted(ours | theirs - {"image_size", "dropout"}), verb="choose from")
+        raise TypeError(f"The options of the segmentation network are invalid ({problem}){told}.")
     found = SegmenterOptions(**{name: value for name, value in options.items() if name in ours})
     if found.num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {found.num_classes}.")

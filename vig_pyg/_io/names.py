@@ -1,0 +1,53 @@
+"""Messages about unknown names: the name that was probably meant, and a few of the valid ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+
+#: Number of names up to which all are listed.
+_ALL = 16
+#: Number of names that are listed of more.
+_FEW = 6
+
+
+def choose(name: object, known: Collection[str], *, verb: str = "choose one of", every: str = "") -> str:
+    """Return the end of a message about an unknown name: the nearest valid name first, and then which ones there are.
+
+    Args:
+        name: The unknown name.
+        known: The valid names.
+        verb: The advice before the names, as the rest of a sentence.
+        every: What lists all names, if a few are shown only.
+
+    Example:
+        >>> f"Unknown conv 'mrx'{choose('mrx', ['mr', 'edge'])}."
+        "Unknown conv 'mrx'. Did you mean 'mr'? Choose one of mr, edge."
+        >>> f"Unknown conv 'gcn'{choose('gcn', ['mr', 'edge'])}."
+        "Unknown conv 'gcn': choose one of mr, edge."
+    """
+    close = get_close_matches(str(name)[:100], known, n=1)
+    listed = few_names(name, known, every=every)
+    return f". Did you mean {close[0]!r}? {verb[0].upper()}{verb[1:]} {listed}" if close else f": {verb} {listed}"
+
+
+def few_names(name: object, known: Collection[str], *, every: str = "") -> str:
+    """Return the valid names; of many those nearest to an unknown one, or the first ones if no name is near.
+
+    Args:
+        name: The unknown name.
+        known: The valid names.
+        every: What lists all names, if a few are shown only.
+
+    Example:
+        >>> few_names("x9", [f"x{i}" for i in range(40)], every="list_x() has all")
+        'x7, x8, x9, x19, x29, x39 and 34 more (list_x() has all)'
+    """
+    if len(known) <= _ALL:
+        return ", ".join(known)
+    order = list(known)
+    typed = str(name)[:100]
+    near = order[:_FEW]
+    if get_close_matches(typed, order, n=1):
+        near = sorted(get_close_matches(typed, order, n=_FEW, cutoff=0), key=order.index)
+    return f"{', '.join(near)} and {len(order) - len(near)} more{f' ({every})' if every else ''}"
