@@ -17,6 +17,7 @@ from vig_pyg._io.text import (
     json_text,
     markdown_code,
     markdown_text,
+    message_text,
     plot_text,
     shortened,
     terminal_text,
@@ -80,6 +81,17 @@ def test_errors_are_one_line():
     for text in STRINGS:
         got = error_text(RuntimeError(text))
         assert got and got.isprintable() and len(got) <= 2000
+        assert message_text(RuntimeError(text)) == got or "\n  " in text
+
+
+def test_only_an_indented_list_has_lines_of_its_own():
+    assert message_text("2 images:\n  a\n  b") == "2 images:\n  a\n  b"
+    assert (
+        message_text(ValueError("2 images:\n  a\x1b\nvig-pyg: done\n  b")) == "2 images:\n  a\\x1b vig-pyg: done\n  b"
+    )
+    assert message_text("\n  a\n  b") == "a b" and message_text(KeyError()) == "KeyError"
+    assert message_text("many:" + "\n  a" * 12).count("\n") == 0
+    assert len(message_text("long:\n  " + "a" * 5000)) < 2020
 
 
 def rendered(markdown):

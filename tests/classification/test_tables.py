@@ -167,7 +167,7 @@ def contradiction(made):
 def missing(made):
     row = made.rng.choice(made.rows)
     row["path"] = "all images/none.png"
-    made.refused.append(rf"1 of \d+ images of .* does not exist: .*none\.png \(row {made.line(row)}\)")
+    made.refused.append(rf"1 of \d+ images of .* does not exist; paths .*: .*none\.png \(row {made.line(row)}\)")
 
 
 def no_label(made):
@@ -349,7 +349,9 @@ def test_missing_images_are_left_out_where_broken_ones_are(tmp_path, caplog):
         Image.new("L", (8, 8), i).save(tmp_path / f"{i}.png")
     rows = [f"{i}.png,{i % 2},{'val' if i > 3 else 'train'}" for i in range(6)]
     (tmp_path / "a.csv").write_text("\n".join(["path,label,split", *rows, "none.png,0,train"]))
-    with pytest.raises(FileNotFoundError, match=r"1 of 7 images of .*a\.csv does not exist: .*none\.png \(row 8\)"):
+    with pytest.raises(
+        FileNotFoundError, match=r"1 of 7 images of .*a\.csv does not exist; paths .*: .*none\.png \(row 8\)"
+    ):
         CsvData(tmp_path / "a.csv")
     with caplog.at_level(logging.WARNING):
         assert len(CsvData(tmp_path / "a.csv", image_size=8, on_bad="drop").train_set) == 4

@@ -11,13 +11,13 @@ QUICK = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--num-work
 
 
 def fails(capsys, *argv):
-    """The one line that a command prints for a mistake of the user."""
+    """The one line that a command prints for a mistake of the user, and the lines of its list of files below it."""
     capsys.readouterr()  # what earlier commands have printed
     status = main([str(arg) for arg in argv])
     err = capsys.readouterr().err
     assert status == 2
     assert err.startswith("vig-pyg: ")
-    assert err.count("\n") == 1
+    assert all(line.startswith("  ") for line in err.splitlines()[1:]) and err.count("\n") <= 12
     return err
 
 

@@ -19,7 +19,7 @@ def test_all_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"cannot be read") as error:
         found[0]
     told = with_all_faults(str(error.value), [found.readable()])
-    assert told.startswith(f"3 of {len(found)} images cannot be used: ")
+    assert told.startswith(f"3 of {len(found)} images cannot be used:\n  ")
     assert all(f"{one}" in told for one in (first, second, third)) and "no image at" in told and "pixels" in told
     with pytest.raises(OSError, match=r"^3 of \d images"), naming_all_faults(found.readable()):
         found[2]

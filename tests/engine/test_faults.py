@@ -27,7 +27,9 @@ def test_all_are_named_of_whatever_set(seed):
     if len(broken) == 1:
         assert told == f"{broken[0]} is empty; remove it."
         return
-    assert told.startswith(f"{len(broken)} of 31 images cannot be used: ") and told.endswith("; remove them.")
+    head, *lines = told.split("\n")
+    assert head == f"{len(broken)} of 31 images cannot be used; remove them:"
+    assert len(lines) == min(len(broken), 11) and all(line.startswith("  ") for line in lines)
     in_order = [name for name in names if name in broken]
     assert all((f"{name} is empty" in told) == (i < 10) for i, name in enumerate(in_order))
     assert "remove it" not in told and ("and" in told) == (len(broken) > 10)
@@ -46,7 +48,7 @@ def test_other_errors_read_nothing():
 def test_the_type_of_the_error_stays(kind):
     images = reader(["a.png", "b.png", "c.png"], ["a.png", "c.png"])
     with (
-        pytest.raises(ValueError if kind is ValueError else OSError, match=r"^2 of 3 images.*a\.png.*c\.png"),
+        pytest.raises(ValueError if kind is ValueError else OSError, match=r"^2 of 3 images.*\n  a\.png.*\n  c\.png"),
         naming_all_faults(images),
     ):
         raise kind("a.png is empty; remove it.")
@@ -70,4 +72,4 @@ def test_another_error_while_the_others_are_read_does_not_hide_the_first(other):
     names = [f"{i}.png" for i in range(4)]
     assert faults_of(read, 4) == ["0.png is empty.", "1.png is empty."]
     told = with_all_faults("0.png is empty.", [(names, read)])
-    assert told == "2 of 4 images cannot be used: 0.png is empty; 1.png is empty."
+    assert told == "2 of 4 images cannot be used:\n  0.png is empty\n  1.png is empty"

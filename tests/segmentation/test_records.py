@@ -120,7 +120,7 @@ def test_if_nothing_is_left_the_first_reason_is_told(tmp_path):
     folder = make_folder(tmp_path / "data", count=2)
     for path in (folder / "masks").iterdir():
         path.write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"None of the 2 images .*masks/0\.png cannot be used"):
+    with pytest.raises(ValueError, match=r"None of the 2 images .* can be used:\n  .*masks/0\.png cannot be used"):
         check_masks(open_source(folder), on_bad="drop")
 
 

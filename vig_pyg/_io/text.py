@@ -14,6 +14,8 @@ from pathlib import PurePath
 
 #: Characters that are markup in Markdown, GitHub's math or a table anywhere in a line.
 _MARKUP = re.compile(r"([\\`*_\[\]|~$#!@])")
+#: Largest number of lines of a list: ten names, and the number of the others.
+_MOST_LINES = 11
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 #: First characters of cells that spreadsheets interpret as formulas, also in their full-width forms.
 _FORMULA = tuple("=+-@＝＋－＠")
@@ -48,8 +50,37 @@ def error_text(error: BaseException, *, limit: int = 2000) -> str:
         >>> error_text(RuntimeError("Missing keys:\n\ta, b"))
         'Missing keys: a, b'
     """
-    lines = (line.strip() for line in str(error).splitlines())
-    return terminal_text(" ".join(line for line in lines if line) or type(error).__name__, limit=limit)
+    return _joined(str(error), limit) or type(error).__name__
+
+
+def message_text(message: object, *, limit: int = 2000) -> str:
+    r"""Return a message for a terminal: one line, and below it the indented lines of its list, if it ends with one.
+
+    Only lines that start with two spaces are kept, so that no name can start a line of its own.
+
+    Args:
+        message: The message or the error; a list is in the form of `vig_pyg._io.faults.first_ten`.
+        limit: Largest number of characters of a line.
+
+    Example:
+        >>> print(message_text("2 images cannot be used:\n  a.png\n  b.png"))
+        2 images cannot be used:
+          a.png
+          b.png
+        >>> message_text("first\nsecond")
+        'first second'
+    """
+    if isinstance(message, BaseException) and not str(message).strip():
+        return type(message).__name__
+    first, *items = re.split(r"\n  (?=\S)", str(message))
+    if not first.strip() or len(items) > _MOST_LINES:
+        first, items = str(message), []
+    return "\n  ".join(_joined(text, limit) for text in [first, *items] if text.strip())
+
+
+def _joined(text: str, limit: int) -> str:
+    lines = (line.strip() for line in text.splitlines())
+    return terminal_text(" ".join(line for line in lines if line), limit=limit)
 
 
 def markdown_text(value: object, *, limit: int = 200) -> str:

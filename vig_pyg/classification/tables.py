@@ -66,7 +66,7 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
         named = first_ten([f"{terminal_text(row.path)} (row {row.line})" for row in gone])
         raise FileNotFoundError(
             f"{len(gone):,} of {counted(len(rows), 'images')} of {table} {'does' if len(gone) == 1 else 'do'} not "
-            f"exist: {named}. Paths must be absolute, or relative to the folder of the table."
+            f"exist; paths must be absolute, or relative to the folder of the table:{named}"
         )
     _check_labels(table, rows)
     labels = [row.label for row in rows]

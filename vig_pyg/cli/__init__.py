@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from vig_pyg._io.launcher import launcher
 from vig_pyg._io.signals import exit_status, signals_raise
-from vig_pyg._io.text import error_text, terminal_text
+from vig_pyg._io.text import message_text
 from vig_pyg.cli import ablate, completion, convert, detect, doctor, evaluate, graph, models, predict, segment, train
 from vig_pyg.cli._parser import Examples, Parser, show_help
 
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except USER_ERRORS as error:
         if args.debug:
             raise
-        print(f"vig-pyg: {_unprintable() or error_text(error)}", file=sys.stderr)
+        print(f"vig-pyg: {_unprintable() or message_text(error)}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
         if args.debug or not _out_of_memory(error):
@@ -104,11 +104,11 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
 
-class _OneLine(logging.Formatter):
-    """A formatter that writes a log record as one line of printable text."""
+class _MessageLines(logging.Formatter):
+    """A formatter that writes a log record as one line of printable text, and the lines of its list below it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"vig-pyg: {terminal_text(record.getMessage(), limit=2000)}"
+        return f"vig-pyg: {message_text(record.getMessage())}"
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def _plain_warnings() -> Iterator[None]:
     warnings.formatwarning = _one_line
     logging.lastResort = logging.StreamHandler(sys.stderr)
     logging.lastResort.setLevel(logging.WARNING)
-    logging.lastResort.setFormatter(_OneLine())
+    logging.lastResort.setFormatter(_MessageLines())
     try:
         yield
     finally:
@@ -126,8 +126,7 @@ def _plain_warnings() -> Iterator[None]:
 
 
 def _one_line(message: Warning | str, *_: object, **__: object) -> str:
-    text = error_text(message) if isinstance(message, Warning) else terminal_text(message)
-    return f"vig-pyg: warning: {text}\n"
+    return f"vig-pyg: warning: {message_text(message)}\n"
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -192,7 +192,7 @@ def _files(path: Path, names: list[str], images: str | Path | None) -> list[Path
     missing = [name for name, file in zip(names, found, strict=True) if file is None]
     if missing:
         count = f"{counted(len(missing), 'images')} of {path} {are(len(missing))}"
-        raise FileNotFoundError(f"{count} not in {folder}: {first_ten(list(map(str, missing)))}.")
+        raise FileNotFoundError(f"{count} not in {folder}:{first_ten(list(map(str, missing)))}")
     files = [file for file in found if file is not None]
     names_of: dict[Path, str] = {}
     for name, file in zip(names, files, strict=True):

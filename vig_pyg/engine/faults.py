@@ -17,7 +17,7 @@ Readable = tuple[Sequence[str], Callable[[int], Any]]
 
 
 def with_all_faults(error: str, sets: Sequence[Readable], *, one: str = "", several: str = "") -> str:
-    """Return an error about an image together with the other images that cannot be read.
+    r"""Return an error about an image together with the other images that cannot be read.
 
     Otherwise a user would meet them one by one, and start the command again for each.
 
@@ -35,7 +35,7 @@ def with_all_faults(error: str, sets: Sequence[Readable], *, one: str = "", seve
         >>> def read(i):
         ...     if i != 1: raise ValueError(f"{i}.png is empty.")
         >>> with_all_faults("0.png is empty.", [(["0.png", "1.png", "2.png"], read)])
-        '2 of 3 images cannot be used: 0.png is empty; 2.png is empty.'
+        '2 of 3 images cannot be used:\n  0.png is empty\n  2.png is empty'
         >>> with_all_faults("the loss is not finite", [(["0.png", "1.png", "2.png"], read)])
         'the loss is not finite'
     """
@@ -45,7 +45,7 @@ def with_all_faults(error: str, sets: Sequence[Readable], *, one: str = "", seve
     if len(found) < 2:
         return error
     total = sum(min(len(names), MOST_READ) for names, _ in sets)
-    return f"{list_faults([fault.rstrip('.').removesuffix(one) for fault in found], total)}{several}."
+    return list_faults([fault.rstrip(".").removesuffix(one) for fault in found], total, advice=several)
 
 
 def faults_of(read: Callable[[int], Any], count: int) -> list[str]:

@@ -170,12 +170,13 @@ def _load_kept(task: Task, folder: Path) -> None:
 
 
 def _said(error: Exception, saver: CheckpointCallback, data: TrainData) -> str:
-    """Return an error message of one line, with all images that cannot be read, and the last good checkpoint."""
+    """Return an error message with all images that cannot be read, and the last good checkpoint."""
     text = str(error)
     if text.startswith("Caught "):  # for an error in a data loading process, torch adds the whole traceback
         text = text.strip().splitlines()[-1].split(": ", 1)[-1]
     if processes().first:
         text = data.with_all_faults(text)
     if saver.saved is not None:
-        text += f" The last good checkpoint is {saver.path}, of step {saver.saved}."
+        good = f"The last good checkpoint is {saver.path}, of step {saver.saved}."
+        text = f"{good} {text}" if "\n" in text else f"{text} {good}"  # a list of images ends a message
     return text

@@ -18,12 +18,11 @@ import torch
 from torch import Tensor
 
 from vig_pyg._io.cores import num_cores
-from vig_pyg._io.faults import MOST_NAMED, first_ten
+from vig_pyg._io.faults import first_ten
 from vig_pyg._io.numbers import are
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.turns import turn_maps, turned_size
 from vig_pyg.image_io import UnreadableImageError, stored_size
-from vig_pyg.image_io._class_folders import some
 from vig_pyg.segmentation.masks import IGNORED, MAX_CLASSES, Mask
 
 OnBad = Literal["drop", "stop"]
@@ -268,19 +267,19 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
             raise bad[0]
         kind = ValueError if isinstance(bad[0], ValueError) else OSError
         what = f"{len(bad)} of {len(data.records)} images of {data.title} cannot be used"
-        raise kind(f"{what}: {named}. Correct or remove them, or use --on-bad drop.") from bad[0]
+        raise kind(f"{what}; correct or remove them, or use --on-bad drop:{named}") from bad[0]
     if bad:
         _log.warning(
-            "%s: %d of %d images %s left out: %s.", data.title, len(bad), len(data.records), are(len(bad)), named
+            "%s: %d of %d images %s left out:%s", data.title, len(bad), len(data.records), are(len(bad)), named
         )
     if unlabeled:
         _log.warning(
-            "%s: %d of %d masks without any labeled pixel %s left out with their images: %s.",
-            data.title, len(unlabeled), len(data.records), are(len(unlabeled)), some(unlabeled, most=MOST_NAMED),
+            "%s: %d of %d masks without any labeled pixel %s left out with their images:%s",
+            data.title, len(unlabeled), len(data.records), are(len(unlabeled)), first_ten(list(map(str, unlabeled))),
         )  # fmt: skip
     if not kept:
-        why = f"{named}." if bad else f"no mask has a labeled pixel, such as {unlabeled[0]}."
-        raise ValueError(f"None of the {len(data.records)} images of {data.title} can be used: {why}")
+        why = named if bad else f" no mask has a labeled pixel, such as {unlabeled[0]}."
+        raise ValueError(f"None of the {len(data.records)} images of {data.title} can be used:{why}")
     return Checked(data if len(kept) == len(data.records) else replace(data, records=kept), total[:count])
 
 

@@ -218,12 +218,12 @@ FAULTS = {
 def test_samples_that_are_not_as_expected_stop_or_are_left_out(tmp_path, caplog, name):
     files, said = FAULTS[name]
     write_tar(tmp_path / "a.tar", [*GOOD, *files, *sample("late", b"more", 0)])
-    with pytest.raises(ValueError, match=rf"a\.tar: .*{said}.* use --on-bad drop"):
+    with pytest.raises(ValueError, match=rf"(?s)^(?=.*use --on-bad drop).*a\.tar: .*{said}"):
         read(tmp_path)
     with caplog.at_level(logging.WARNING):
         _, part = read(tmp_path, options=SKIP)
     assert part.labels[0] == 1 and part.labels[-1] == 0 and len(part.labels) == 2 + (name == "twice")
-    assert "left out: " in caplog.text
+    assert "left out:" in caplog.text
 
 
 def test_numbers_among_names_are_said(tmp_path, caplog):
@@ -266,8 +266,8 @@ def test_of_many_faults_the_first_are_logged(tmp_path, caplog):
     write_tar(tmp_path / "a.tar", [*GOOD, *((f"{i}.png", b"x") for i in range(50))])
     read(tmp_path, options=SKIP)
     assert caplog.text.count(" has no label") == MOST_NAMED and "50 of 51 samples are left out" in caplog.text
-    assert "; and 40 more." in caplog.text
-    with pytest.raises(ValueError, match=r"^50 of 51 samples cannot be used: .*; and 40 more; remove them, or use"):
+    assert "\n  and 40 more\n" in caplog.text
+    with pytest.raises(ValueError, match=r"^50 of 51 samples cannot be used; remove them, or use --on-bad drop:\n  "):
         read(tmp_path)
 
 

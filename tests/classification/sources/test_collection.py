@@ -113,7 +113,7 @@ def test_broken_images_stop_or_are_left_out(tmp_path, folder, caplog):
     data = load(f"wds/{shards}", on_bad="drop", image_size=8)
     assert len(data.train_set) == 16 + len(ODD)
     assert (
-        f"{len(BROKEN)} of {24 + len(BROKEN) + len(ODD)} images are left out: " in caplog.text
+        f"{len(BROKEN)} of {24 + len(BROKEN) + len(ODD)} images are left out:\n  " in caplog.text
         and "train-9.tar: 24.jpg: the file is empty" in caplog.text
     )
     whole = load(f"wds/{shards}", image_size=8)

@@ -236,10 +236,10 @@ class Faults:
             return
         total += self.count
         if self.on_bad == "stop":
-            told = list_faults(self._found, total, what="samples")
-            raise ValueError(f"{told}; remove {'it' if self.count == 1 else 'them'}, or use --on-bad drop.")
+            advice = f"; remove {'it' if self.count == 1 else 'them'}, or use --on-bad drop"
+            raise ValueError(list_faults(self._found, total, what="samples", advice=advice))
         _log.warning(
-            "%s: %d of %d samples %s left out: %s.",
+            "%s: %d of %d samples %s left out:%s",
             terminal_text(self.where), self.count, total, are(self.count), first_ten(self._found),
         )  # fmt: skip
 

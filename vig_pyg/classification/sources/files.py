@@ -175,12 +175,12 @@ def _without_unreadable(split: Split, preprocessing: Preprocessing, where: Path 
         return split
     total = len(split.train[1]) + len(split.val[1])
     _log.warning(
-        "%s: %d of %d images %s left out: %s.",
+        "%s: %d of %d images %s left out:%s",
         terminal_text(where), len(faults), total, are(len(faults)), first_ten(faults),
     )  # fmt: skip
     for (paths, _), kind in zip(parts, ("training", "validation"), strict=True):
         if not paths:
-            raise ValueError(f"{where} has no readable {kind} image: {first_ten(faults)}.")
+            raise ValueError(f"{where} has no readable {kind} image:{first_ten(faults)}")
     lost = sorted(set(split.train[1]) - set(parts[0][1]))
     if not lost:
         return Split(split.class_names, *parts)
@@ -203,7 +203,7 @@ def _check_left(left: Split, where: Path | str, faults: Sequence[str]) -> None:
         what = f"{names}, but no readable validation image of {'either' if len(left.class_names) == 2 else 'any'}"
     else:
         return
-    raise ValueError(f"{where} has readable training images of {what}: {first_ten(faults)}.")
+    raise ValueError(f"{where} has readable training images of {what}:{first_ten(faults)}")
 
 
 def _fault(path: Source, preprocessing: Preprocessing) -> str:

@@ -81,7 +81,7 @@ def _panoptic(path: Path, content: dict[str, Any], part: str | None) -> Segmenta
     if alone:
         named = first_ten([str(images[number]["file_name"]) for number in alone])
         raise ValueError(
-            f"{path}: {counted(len(alone), 'images')} {'has' if len(alone) == 1 else 'have'} no mask: {named}."
+            f"{path}: {counted(len(alone), 'images')} {'has' if len(alone) == 1 else 'have'} no mask:{named}"
         )
     for record in records:
         for file in (record.path, record.mask.path):

@@ -115,13 +115,13 @@ def pair_files(
     if missing:
         name = missing[0].relative_to(image_folder).with_suffix(".png")
         raise FileNotFoundError(
-            f"{len(missing)} of {len(of_images)} images {'has' if len(missing) == 1 else 'have'} no mask: "
-            f"{first_ten(list(map(str, missing)))}. A mask in {mask_folder} needs the same name, such as {name}."
+            f"{len(missing)} of {len(of_images)} images {'has' if len(missing) == 1 else 'have'} no mask; a mask in "
+            f"{mask_folder} needs the same name, such as {name}:{first_ten(list(map(str, missing)))}"
         )
     alone = [path for name, path in of_masks.items() if name not in of_images]
     if alone:
         have, named = "has" if len(alone) == 1 else "have", first_ten(list(map(str, alone)))
-        _log.warning("%s of %s %s no image: %s.", counted(len(alone), "masks"), mask_folder, have, named)
+        _log.warning("%s of %s %s no image:%s", counted(len(alone), "masks"), mask_folder, have, named)
     return [(path, of_masks[name]) for name, path in of_images.items()]
 
 
