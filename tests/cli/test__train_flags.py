@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from vig_pyg.cli._train_flags import print_scores, say_complete
+from vig_pyg.cli._train_flags import TrainFlags, note_on_steps, print_scores, say_complete
 from vig_pyg.engine import TrainConfig
+from vig_pyg.engine.sampler import TrainBatches
 
 
 @pytest.mark.parametrize("images", [1, 2, 5, 99, 100, 5000])
@@ -39,8 +40,45 @@ def test_only_a_complete_run_says_that_it_is(seed, tmp_path, capsys):
         words = shlex.split(said.partition("start a new run: ")[2])
         assert words == ["vig-pyg", "segment", "train", "--config", f"{out}/config.yaml", "--steps", "MORE",
                          "--out", "NEW"]  # fmt: skip
-    say_complete(out, TrainConfig(epochs=epochs + 1, patience=1), "train", weights=out / "model.safetensors")
-    assert "To train on from its weights, start a new run:" in capsys.readouterr().out
+    say_complete(out, TrainConfig(epochs=epochs + 1, patience=1), "train")
+    said = capsys.readouterr().out
+    assert "To train on from its weights, start a new run:" in said and f"--weights '{out}/model.safetensors'" in said
+    assert "starts anew at --lr 0.003, with the whole schedule: with --lr 0.0003 " in said
     (out / "model.safetensors").unlink()
-    say_complete(out, TrainConfig(epochs=epochs), "train", weights=out / "model.safetensors")
+    say_complete(out, TrainConfig(epochs=epochs), "train")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("command", ["train", "detect train", "segment train"])
+@pytest.mark.parametrize("finished", [False, True])
+def test_more_epochs_for_a_run_to_resume_name_the_command_that_trains_longer(tmp_path, command, finished):
+    run = tmp_path / "my run"
+    run.mkdir()
+    (run / "config.yaml").write_text("epochs: 10\n")
+    if finished:
+        (run / "model.safetensors").touch()
+    for values in ({"epochs": 30}, {"epochs": 30, "lr": 0.1}, {"lr": 0.1}):
+        flags = TrainFlags(values=values, resume=run, command=command)
+        with pytest.raises(ValueError, match=f"leave out --{next(iter(values))}") as error:
+            flags.resumed_values("config.yaml")
+        told, found, again = str(error.value).partition("start a new run: ")
+        assert bool(found) == ("epochs" in values)
+        if found:
+            start = ["--weights", f"{run}/model.safetensors"] if finished and command == "train" else []
+            assert ("from its weights" in told) == bool(start) and ("from the beginning" in told) != bool(start)
+            assert shlex.split(again) == ["vig-pyg", *command.split(), "--config", f"{run}/config.yaml", *start,
+                                          "--epochs", "30", "--out", "NEW"]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_epoch_of_one_step_is_noted(seed, capsys):
+    draw = random.Random(seed)
+    batch = draw.choice([2, 4, 16, 64, 256])
+    images = draw.randint(batch, 3 * batch)
+    steps = TrainBatches(images, batch_size=batch, seed=0).steps
+    note_on_steps(SimpleNamespace(train_set=range(images), batch_size=batch))
+    said = capsys.readouterr()
+    assert said.out == "" and bool(said.err) == (steps == 1)
+    if said.err and "try" in said.err:
+        better = int(said.err.rpartition(" ")[2])
+        assert better % 2 == 0 and TrainBatches(images, batch_size=better, seed=0).steps > 1

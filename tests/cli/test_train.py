@@ -43,7 +43,9 @@ def test_mistakes_are_one_clear_line_and_leave_nothing(tmp_path, capsys):
     train = ["train", "--out", out, *QUICK, "--data"]
     assert "does not exist" in fails(capsys, *train, tmp_path / "nowhere")
     assert "does not exist" in fails(capsys, *train, pictures / "train" / "none")
-    assert "Unknown conv 'gcn': choose one of mr" in fails(capsys, *train, pictures, "--conv", "gcn")
+    assert "Unknown conv 'gcn'. Did you mean 'gin'? Choose one of mr" in fails(
+        capsys, *train, pictures, "--conv", "gcn"
+    )
     assert "Unknown model 'vig_huge'" in fails(capsys, *train, pictures, "--model", "vig_huge")
     assert "k must be at least 1" in fails(capsys, *train, pictures, "--k", "0")
     assert "power of two" in fails(capsys, *train, pictures, "--patch-size", "3")

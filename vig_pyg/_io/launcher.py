@@ -29,7 +29,7 @@ def launcher(environment: Mapping[str, str] | None = None, arguments: Sequence[s
     arguments = sys.orig_argv if arguments is None else arguments
     if UV in (os.environ if environment is None else environment):
         return "uv run vig-pyg"
-    if _module(arguments[1:]).partition(".")[0] == "vig_pyg":
+    if _module(arguments[1:]) == "vig_pyg":
         return f"{shlex.quote(os.path.basename(arguments[0]))} -m vig_pyg"
     return "vig-pyg"
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
-from vig_pyg.cli._own_code import import_own
-from vig_pyg.cli._train_flags import FREE, TrainFlags, announce, print_scores, say_complete, stopped
+from vig_pyg.cli._own_code import import_named, import_own
+from vig_pyg.cli._train_flags import FREE, TrainFlags, announce, note_on_steps, print_scores, say_complete, stopped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,7 +68,9 @@ def fit_and_report(config: Any, flags: TrainFlags, task: str, prepare: Callable[
         run = prepare()
         if first:
             announce(run.config, run.data, run.name, out, resumed=resume)
-            if resume:
+            if not resume:
+                note_on_steps(run.data)
+            else:
                 say_complete(out, run.config, command, **run.longer)
         last = fit(run.model, run.data, run.config, out, progress=not flags.quiet, resume=resume)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
@@ -91,8 +93,7 @@ def config_of_run(flags: TrainFlags, make: Callable[..., ConfigT]) -> ConfigT:
     """
     if flags.resume is None:
         where, values = flags.file_values()
-        for given in (values, flags.values):
-            import_own(given)
+        import_named(where, values, flags.values)
         return make((where, values), ("the command line", flags.values))
     from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.run import CONFIG_YAML

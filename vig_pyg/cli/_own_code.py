@@ -5,13 +5,35 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from vig_pyg._io.text import terminal_text
 
 if TYPE_CHECKING:
     from vig_pyg._registry import Registry
 
 
-def import_own(values: Mapping[str, Any]) -> None:
+def import_named(where: str, values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Import the code that a configuration file of the user and the command line name.
+
+    Args:
+        where: Name of the file, which is told with the code that it names.
+        values: Values of the file; code that a flag replaces is not imported.
+        given: Values of the command line.
+
+    Raises:
+        ImportError, ValueError, TypeError: As in `import_own`.
+    """
+    import_own(given)
+    options = values.get("options")
+    kept = {name: value for name, value in values.items() if name not in given}
+    if isinstance(options, Mapping):
+        kept["options"] = {name: value for name, value in options.items() if f"options.{name}" not in given}
+    import_own(kept, where=where)
+
+
+def import_own(values: Mapping[str, Any], *, where: str = "") -> None:
     """Import objects that `options.conv`, `options.graph`, `model` and `data` name by a path such as `my_ops:MyConv`.
 
     The value of `options.graph` may be a list with one graph for each stage.
@@ -21,6 +43,7 @@ def import_own(values: Mapping[str, Any]) -> None:
 
     Args:
         values: Values from the command line or from a configuration file of the user.
+        where: Name of the file; it is printed before the import, because its code may be that of others.
 
     Raises:
         ImportError: If the module cannot be imported.
@@ -39,7 +62,20 @@ def import_own(values: Mapping[str, Any]) -> None:
             # Python does not search the current folder for an installed command.
             if (here := os.getcwd()) not in sys.path:
                 sys.path.insert(0, here)
-            _registry(kind).import_name(path)
+            registry = _registry(kind)
+            if where and path not in registry:
+                print(f"vig-pyg: {terminal_text(where)} names the code {path}: importing it{_place(path)}",
+                      file=sys.stderr, flush=True)  # fmt: skip
+            registry.import_name(path)
+
+
+def _place(path: str) -> str:
+    """Return where the module of an import path is, as the rest of a sentence, without importing it."""
+    found = find_spec(path.partition(":")[0].partition(".")[0])  # of a submodule, this would import its package
+    if found is None:
+        return ""
+    place = found.origin or next(iter(found.submodule_search_locations or []), "")
+    return f" from {terminal_text(place)}" if place else ""
 
 
 def _registry(kind: str) -> Registry[Any]:

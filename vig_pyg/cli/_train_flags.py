@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Values that may change when a run is resumed, because they affect only its speed or when it is evaluated.
 FREE = ("num_workers", "evaluate_every")
+#: Values that say how long a run is.
+LENGTH = ("epochs", "steps")
 #: Options that can name code; code is imported only if the user names it.
 CODE = ("options.conv", "options.graph")
 #: The value that can cause a download; it is only downloaded if the user names it.
@@ -79,6 +81,7 @@ class TrainFlags:
         resume: The run folder of a run to resume.
         print_config: If true, print the configuration and exit.
         quiet: If true, show no progress.
+        command: The command, such as `"detect train"`.
     """
 
     values: dict[str, Any]
@@ -88,6 +91,7 @@ class TrainFlags:
     resume: Path | None = None
     print_config: bool = False
     quiet: bool = False
+    command: str = "train"
 
     def file_values(self) -> tuple[str, dict[str, Any]]:
         """Return the name and the values of the file of `--config`."""
@@ -114,7 +118,11 @@ class TrainFlags:
         if other:
             short = other[0].removeprefix("options.")
             flag = (short if short in NETWORK_FLAGS else other[0]).replace("_", "-")
-            raise ValueError(f"--resume keeps all values of the run: leave out --{flag}.")
+            told = f"--resume keeps all values of the run: leave out --{flag}."
+            length = {key: value for key, value in self.values.items() if key in LENGTH}
+            if length and (self.resume / name).is_file():
+                told += f" {_longer(self.resume, self.command, length)}"
+            raise ValueError(told)
         path = self.resume / name
         if not path.is_file():
             hint = "" if self.resume.exists() else did_you_mean(self.resume)
@@ -170,7 +178,7 @@ def read_flags(parser: ConfigParser, argv: Sequence[str]) -> TrainFlags:
     found = parser.parse_flags(argv)
     given: dict[str, Any] = {name: found.pop(name) for name in _RUN if name in found}
     paths = {name: Path(given[name]) for name in ("config", "out", "resume") if given.get(name) is not None}
-    return TrainFlags(**{**given, **paths}, values=found)
+    return TrainFlags(**{**given, **paths}, values=found, command=parser.prog.removeprefix("vig-pyg "))
 
 
 def announce(config: Any, data: Any, network: str, out: Path, *, resumed: bool) -> None:
@@ -193,20 +201,53 @@ def say_complete(out: Path, config: Any, command: str, **changes: object) -> Non
         out: The run folder.
         config: The configuration of the run.
         command: The command, such as `"segment train"`.
-        changes: Values of the new run that differ. With `weights`, it starts from the weights of this one.
+        changes: Values that make the new run longer, if it starts from the beginning.
     """
     from vig_pyg._io.numbers import counted
-    from vig_pyg.engine.run import CONFIG_YAML, finished_epochs
+    from vig_pyg.engine.run import finished_epochs
 
     epochs = finished_epochs(out, config)
     if epochs:
-        flags = [word for name, value in changes.items() for word in (f"--{name}", value)]
-        again = in_shell("vig-pyg", *command.split(), "--config", out / CONFIG_YAML, *flags, "--out", "NEW")
-        what = "To train on from its weights" if "weights" in changes else "To train longer, from the beginning"
         print(
             f"The run is complete ({counted(epochs, 'epochs')}), so nothing is trained. "
-            f"{what}, start a new run: {again}",
+            f"{_longer(out, command, changes)}",
             flush=True,
+        )
+        if command == "train":
+            print(
+                f"Its learning rate starts anew at --lr {config.lr:g}, with the whole schedule: with --lr "
+                f"{config.lr / 10:g} the weights change gently. The schedule of a longer run needs one from the "
+                "beginning, without --weights."
+            )
+
+
+def _longer(out: Path, command: str, changes: Mapping[str, object]) -> str:
+    """Return the command that trains longer than a run: a classifier from its weights, others from the beginning."""
+    from vig_pyg.artifact import WEIGHTS
+    from vig_pyg.engine.run import CONFIG_YAML
+
+    start = {"weights": out / WEIGHTS} if command == "train" and (out / WEIGHTS).is_file() else {}
+    flags = [word for name, value in {**start, **changes}.items() for word in (f"--{name}", value)]
+    again = in_shell("vig-pyg", *command.split(), "--config", out / CONFIG_YAML, *flags, "--out", "NEW")
+    what = "To train on from its weights" if start else "To train longer, from the beginning"
+    return f"{what}, start a new run: {again}"
+
+
+def note_on_steps(data: Any) -> None:
+    """Print a note if an epoch is a single optimizer step, in which little is learned.
+
+    Args:
+        data: The images and their batch size.
+    """
+    from vig_pyg._io.numbers import counted
+
+    count = len(data.train_set)
+    if data.batch_size <= count < 2 * data.batch_size:  # of fewer images, there is an error
+        smaller = max(2, count // 8 // 2 * 2)
+        print(
+            f"vig-pyg: note: an epoch is one training step, because there are {counted(count, 'training images')} and "
+            f"the batch size is {data.batch_size}" + (f": try --batch-size {smaller}" if smaller < count else ""),
+            file=sys.stderr,
         )
 
 

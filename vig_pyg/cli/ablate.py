@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import say_next
-from vig_pyg.cli._own_code import import_own
+from vig_pyg.cli._own_code import import_named, import_own
 from vig_pyg.cli._parser import example_lines
 from vig_pyg.cli._tables import file_list, table
 from vig_pyg.cli._train_flags import NETWORK_FLAGS, network_options, read_flags
@@ -135,8 +135,7 @@ def _config(
     """Return the configuration of all runs from preset, file and flags."""
     from vig_pyg.classification import load_config
 
-    for one in (values, given):
-        import_own(one)
+    import_named(where, values, given)
     either = {**values, **given}
     default = "finetune" if either.get("weights") else "scratch"
     preset = preset or (default if either.get("data", "digits") != "digits" else "digits")

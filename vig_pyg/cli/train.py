@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vig_pyg._io.numbers import counted, few_images, percent
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next
-from vig_pyg.cli._own_code import import_own
+from vig_pyg.cli._own_code import import_named, import_own
 from vig_pyg.cli._parser import example_lines
 from vig_pyg.cli._tables import file_list
 from vig_pyg.cli._train_flags import (
@@ -19,6 +19,7 @@ from vig_pyg.cli._train_flags import (
     TrainFlags,
     add_run_flags,
     network_options,
+    note_on_steps,
     read_flags,
     say_complete,
     stopped,
@@ -104,7 +105,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     from vig_pyg._own_flags import own_flags
-    from vig_pyg.artifact import WEIGHTS
     from vig_pyg.classification import load_data, make_model
     from vig_pyg.classification.networks import check_names
     from vig_pyg.engine import TrainingInterrupted, fit
@@ -127,8 +127,10 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         model = make_model(config.model, options, data, seed=config.seed)
         if first:
             _announce(config, data, out, resumed=flags.resume is not None)
-            if flags.resume:
-                say_complete(out, config, "train", weights=out / WEIGHTS)
+            if not flags.resume:
+                note_on_steps(data)
+            else:
+                say_complete(out, config, "train")
         how: dict[str, Any] = {
             "weights": config.weights,
             "overridden": [*options, "num_classes", "in_channels", "image_size"],
@@ -176,8 +178,7 @@ def _config(flags: TrainFlags) -> ClassificationConfig:
         _refuse_downloads(found, flags.resume, flags.values)
         return found
     where, values = flags.file_values()
-    for given in (values, flags.values):
-        import_own(given)
+    import_named(where, values, flags.values)
     either = {**values, **flags.values}
     default = "finetune" if either.get("weights") else "scratch"
     preset = flags.preset or (default if either.get("data", "digits") != "digits" else "digits")

@@ -245,7 +245,7 @@ def _split(options: Mapping[str, Any], variant: str | ModelConfig) -> tuple[Dete
     if unknown or "num_classes" not in options:
         problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
         told = choose(
-            *unknown[:1] or [""], sorted(ours | theirs - {"image_size", "head_channels", "dropout"}), verb="choose from"
+            "".join(unknown[:1]), sorted(ours | theirs - {"image_size", "head_channels", "dropout"}), verb="choose from"
         )
         raise TypeError(f"The options of the detector are invalid ({problem}){told}.")
     found = DetectorOptions(**{name: value for name, value in options.items() if name in ours})

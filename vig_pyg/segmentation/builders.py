@@ -183,7 +183,7 @@ def _split(options: Mapping[str, Any], variant: str | ModelConfig) -> tuple[Segm
     if unknown or "num_classes" not in options:
         problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
         # these options belong to the classifier, which is removed
-        told = choose(*unknown[:1] or [""], sorted(ours | theirs - {"image_size", "dropout"}), verb="choose from")
+        told = choose("".join(unknown[:1]), sorted(ours | theirs - {"image_size", "dropout"}), verb="choose from")
         raise TypeError(f"The options of the segmentation network are invalid ({problem}){told}.")
     found = SegmenterOptions(**{name: value for name, value in options.items() if name in ours})
     if found.num_classes < 1:
