@@ -44,8 +44,9 @@ def test_every_result_is_printable_and_bounded(show, limit):
 def test_plain_names_stay_as_they_are():
     for text in ("golden retriever", "photos/cat (2).jpg", "Größe", "猫", "C:\\photos", "a$b", "50 %"):
         assert terminal_text(text) == text
-    for text in ("golden retriever", "photos/cat (2).jpg", "Größe", "猫", "v1.2"):
+    for text in ("golden retriever", "photos/cat (2).jpg", "Größe", "猫", "v1.2", "my_ops_2", "a_b/c_d"):
         assert markdown_text(text) == text
+    assert markdown_text("_a_ __init__ a__b é_e") == r"\_a\_ \_\_init\_\_ a\_\_b é\_e"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,9 @@ def rendered(markdown):
             plain += found[1]
         elif found := re.match(r"&(lt|gt|amp);", rest):
             plain += html.unescape(found[0])
+        elif rest[0] == "_" and re.search(r"[0-9A-Za-z]$", plain) and re.match(r"_[0-9A-Za-z]", rest):
+            found = re.match("_", rest)  # inside of a word
+            plain += "_"
         elif re.match(r"[`*_\[\]<>|~$!@&]|https?://|www\.", rest):
             return None
         else:

@@ -10,7 +10,7 @@ from tests.cli.common import fails
 from tests.images import make_folder
 from tests.own_modules import OPERATOR
 from vig_pyg.cli import main
-from vig_pyg.cli.ablate import _size, _tables
+from vig_pyg.cli.ablate import _few_seeds, _size, _tables
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS
 
@@ -59,6 +59,9 @@ def test_own_operator_and_graph_on_own_images(place, capsys):
     command = ["ablate", "--data", "images", "--conv", "mr", "ablate_ops:OwnMean", *QUICK, "--out", "out"]
     assert main([*command, "--graph", "knn", "ablate_graphs:own_ring", "--seeds", "2"]) == 0
     captured = capsys.readouterr()
+    assert (
+        "\n2 seeds: the intervals are wide, because two runs hardly show their spread; use --seeds 5.\n" in captured.out
+    )
     assert "Comparing 4 variants of vig_micro on images with 2 seeds, 1 epoch each. Folder: out" in captured.out
     own = "ablate_ops:OwnMean, ablate_graphs:own_ring"
     assert f"| `{own}` |" in (place / "out" / "results.md").read_text()
@@ -146,6 +149,12 @@ def test_ctrl_c_keeps_finished_runs(place, capsys, monkeypatch):
     assert main([*command, "--seeds", "2"]) == 130
     assert "finished runs are kept; the same command continues the ablation" in capsys.readouterr().err
     assert [path.name for path in (place / "out" / "runs").iterdir()] == ["mr.seed0.json"]
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 10])
+def test_few_seeds_are_remarked(seeds):
+    assert bool(_few_seeds(seeds)) == (seeds < 3)
+    assert seeds > 1 or _few_seeds(seeds) == "\n1 seed: no intervals; use --seeds 5.\n"
 
 
 @pytest.mark.parametrize(("variants", "seeds", "said"), [(1, 1, "1 run in all."), (1, 3, "3 runs"), (4, 5, "20 runs")])

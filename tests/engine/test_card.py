@@ -1,9 +1,12 @@
 import subprocess
+from pathlib import Path
 
 import pytest
 
+import vig_pyg
 from tests.classification.job import few_digits
 from vig_pyg import vig_micro
+from vig_pyg._io.launcher import UV
 from vig_pyg.classification import ClassificationConfig, load_config
 from vig_pyg.engine import card as card_file
 from vig_pyg.engine.card import commit, differing, model_card
@@ -34,6 +37,52 @@ def test_the_card_says_what_counts(tmp_path, monkeypatch, keep):
     ):
         assert part in card
     assert "\n\n\n" not in card
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 13])
+def test_images_that_are_left_out_are_counted_and_named(tmp_path, count):
+    data = few_digits()
+    data.left_out = [f"my_images/{i}.png: the file is empty" for i in range(count)]
+    card = card_of(data, tmp_path)
+    assert [f"- my_images/{i}.png: the file is empty\n" in card for i in range(13)] == [
+        i < min(count, 10) for i in range(13)
+    ]
+    start = {0: "", 1: "\n1 image is left out, ", 10: "\n10 images are left out, ", 13: "\n13 images are left out, "}[
+        count
+    ]
+    assert start in card and ("left out" in card) == bool(count)
+    assert ("- and 3 more (`left_out.csv` has all)" in card) == (count == 13)
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.2])
+def test_a_loss_with_smoothed_labels_is_explained(tmp_path, smoothing):
+    card = card_of(few_digits(), tmp_path, label_smoothing=smoothing)
+    assert ("label smoothing 0.2: its floor is 0.87" in card) == bool(smoothing)
+
+
+@pytest.mark.parametrize(
+    ("argv", "uv", "told"),
+    [
+        (["/venv/bin/vig-pyg", "train"], True, "uv run vig-pyg train"),
+        (["/venv/bin/vig-pyg", "train"], False, "vig-pyg train"),
+        (["/home/me/my_train.py", "--lr", "0.1"], True, "my_train.py --lr 0.1"),
+        (["/home/me/__main__.py"], True, "__main__.py"),
+        ([str(Path(vig_pyg.__file__).parent / "__main__.py"), "train"], True, "uv run vig-pyg train"),
+    ],
+)
+def test_commands_are_as_the_user_starts_them(tmp_path, monkeypatch, argv, uv, told):
+    if uv:
+        monkeypatch.setenv(UV, "1")
+    monkeypatch.setattr("sys.argv", argv)
+    card = card_of(few_digits(), tmp_path)
+    assert f"- Command: `{told}`\n" in card
+    assert ("\nuv run vig-pyg predict" in card) == uv
+
+
+def card_of(data, folder, **values):
+    history = MetricsHistory("val_accuracy")
+    history.rows = [{"epoch": 1, "val_accuracy": 0.75, "val_loss": 0.5}]
+    return model_card(folder, vig_micro(num_classes=10), data, history, load_config("digits", ("test", values)))
 
 
 def test_only_what_differs_is_listed():

@@ -96,6 +96,7 @@ def test_every_odd_mask_is_named_with_its_file(tmp_path, caplog, kind, seed):
         checked = check_masks(data, on_bad="drop")
     assert len(checked.data.records) == 4 and f"masks/{number}.png" in caplog.text
     assert "1 of 5 images is left out: " in caplog.text
+    assert len(checked.left_out) == 1 and f"masks/{number}.png" in checked.left_out[0]
 
 
 def test_masks_without_a_label_are_named_and_left_out(tmp_path, caplog):

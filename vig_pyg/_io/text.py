@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
 #: Characters that are markup in Markdown, GitHub's math or a table anywhere in a line.
-_MARKUP = re.compile(r"([\\`*_\[\]|~$#!@])")
+_MARKUP = re.compile(r"([\\`*\[\]|~$#!@]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))")  # no `_` inside of a word
 #: Largest number of lines of a list: ten names, and the number of the others.
 _MOST_LINES = 11
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}

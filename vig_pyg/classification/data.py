@@ -22,6 +22,7 @@ from vig_pyg.classification.augment import AugmentedImage
 from vig_pyg.classification.config import Augmentation, ClassificationConfig
 from vig_pyg.classification.dataset import ADVICE, ImageDataset
 from vig_pyg.classification.distillation import check_student, open_teacher
+from vig_pyg.classification.loss_note import loss_note
 from vig_pyg.classification.module import Classifier
 from vig_pyg.classification.plots import draw_confusion
 from vig_pyg.config import ModelConfig, variant_name
@@ -178,6 +179,9 @@ class ImageData(TrainData):
             images=f"Images have {counted(p.in_channels, 'channels')}, {p.image_size} x {p.image_size} pixels, mean "
             f"{p.mean} and standard deviation {p.std}; see `config.json` for all values.",
         )
+
+    def loss_note(self, config: TrainConfig) -> str:
+        return loss_note(checked(config), len(self.class_names))
 
     def with_all_faults(self, error: str) -> str:
         sets = [

@@ -8,7 +8,7 @@ import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vig_pyg._io.numbers import counted
@@ -39,6 +39,7 @@ class Split:
         class_names: One name for each label.
         train: Training images.
         val: Validation images.
+        left_out: The images that cannot be read and are left out, each with the reason.
 
     Example:
         >>> Split(["cat"], train=(["a.png"], [0]), val=(["b.png"], [0])).train[1]
@@ -48,6 +49,7 @@ class Split:
     class_names: list[str]
     train: Samples
     val: Samples
+    left_out: Sequence[str] = field(default=(), repr=False)
 
 
 def divided(paths: Sequence[Source], labels: list[int], class_names: list[str], where: Path | str) -> Split:
@@ -104,7 +106,7 @@ def without_classes(split: Split, lost: Sequence[int]) -> Split:
     for paths, labels in (split.train, split.val):
         there, old = chosen(paths, labels, [label in number for label in labels])
         parts.append((there, [number[label] for label in old]))
-    return Split([split.class_names[i] for i in kept], *parts)
+    return Split([split.class_names[i] for i in kept], *parts, left_out=split.left_out)
 
 
 def chosen(paths: Sequence[Source], labels: Sequence[int], choice: Sequence[bool]) -> Samples:

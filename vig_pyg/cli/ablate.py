@@ -174,7 +174,9 @@ def _ablate(
         variants, data, config, out, seeds=seeds, title=f"{config.model} on {data.title}",
         here=environment(["vig-pyg", "ablate", *argv]), measure=spectral_gaps, progress=not quiet,
     )  # fmt: skip
-    print(f"\n{_tables(as_cells(rows))}\n\n{terminal_text(out / 'results.md')} explains the columns.")
+    print(
+        f"\n{_tables(as_cells(rows))}\n{_few_seeds(min(row['seeds'] for row in rows))}\n{terminal_text(out / 'results.md')} explains the columns."
+    )
     print(file_list(files))
     say_next(f"the same command with --seeds {seeds + 2} adds two seeds, and with more names it adds variants")
     return 0
@@ -187,6 +189,14 @@ def _tables(cells: Sequence[Mapping[str, str]]) -> str:
         if name not in ("variant", "what"):  # the second repeats the name in other words
             parts[name not in _SCORES].append(name)
     return "\n\n".join(table(names, [[row[name] for name in names] for row in cells]) for names in parts)
+
+
+def _few_seeds(seeds: int) -> str:
+    """Return a remark if there are so few seeds that intervals say little, otherwise `""`."""
+    if seeds > 2:
+        return ""
+    what = "the intervals are wide, because two runs hardly show their spread" if seeds == 2 else "no intervals"
+    return f"\n{counted(seeds, 'seeds')}: {what}; use --seeds 5.\n"
 
 
 def _size(variants: int, seeds: int) -> str:

@@ -23,6 +23,7 @@ from vig_pyg.cli._options import (
 )
 from vig_pyg.cli._parser import described
 from vig_pyg.cli._tables import padded
+from vig_pyg.cli._unlike_images import note_unlike
 
 if TYPE_CHECKING:
     from vig_pyg.classification import Prediction, UnreadableImage
@@ -90,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     check_no_input((args.json, args.csv), paths)
     where = device(args)
     classifier = load_model(args)
+    note_unlike(classifier.preprocessing, paths)
     results = predict(
         classifier, paths, topk=args.topk, batch_size=args.batch_size, num_workers=args.num_workers, device=where
     )

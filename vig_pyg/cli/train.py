@@ -142,6 +142,8 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         few = few_images(len(data.val_set), shares=True)
         accuracy = f"{percent(kept['val_accuracy'])}{f' (coarse: {few})' if few else ''}"
         print(f"\nValidation accuracy: {accuracy}\n{file_list(sorted(out.iterdir()))}")
+        if (note := data.loss_note(config)) and not flags.quiet:  # the losses of each epoch were shown
+            print(f"({note})")
         own = own_flags(config.options)
         see = in_shell("vig-pyg", "graph", out, "IMAGE", *own, "--out", "graph.html")
         say_next(in_shell("vig-pyg", "predict", out, "IMAGES", *own), see)

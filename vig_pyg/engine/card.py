@@ -13,7 +13,9 @@ from typing import Any
 
 from torch import nn
 
-from vig_pyg._io.numbers import counted, few_images
+from vig_pyg._io.faults import MOST_NAMED
+from vig_pyg._io.launcher import as_started, launcher
+from vig_pyg._io.numbers import are, counted, few_images
 from vig_pyg._io.text import markdown_code, markdown_text
 from vig_pyg._own_flags import own_flags
 from vig_pyg.artifact import describe
@@ -21,6 +23,7 @@ from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.config_file import differing
 from vig_pyg.engine.data import TrainData
 from vig_pyg.engine.metrics import MetricsHistory
+from vig_pyg.engine.run import LEFT_OUT
 
 PACKAGES = ("vig-pyg", "torch", "torch_geometric", "torchvision", "lightning", "timm")
 
@@ -68,10 +71,14 @@ def model_card(folder: Path, model: nn.Module, data: TrainData, history: Metrics
         "",
         "The score is optimistically biased, because it also selected the epoch." if history.keep == "best" else "",
         "",
+        data.loss_note(config),
+        "",
         "## Use",
         "",
         "```bash",
-        " ".join([text.command.format(in_shell(folder)), *map(shlex.quote, own_flags(_network_options(model)))]),
+        " ".join(
+            [as_started(text.command).format(in_shell(folder)), *map(shlex.quote, own_flags(_network_options(model)))]
+        ),
         "```",
         "",
         text.images,
@@ -109,6 +116,21 @@ def _training(data: TrainData, config: TrainConfig) -> list[str]:
         "These values differ from the default (`config.yaml` has all values):",
         "",
         *[f"- {key}: {_shown(value)}" for key, value in differing(config).items()],
+        *_left_out(data),
+    ]
+
+
+def _left_out(data: TrainData) -> list[str]:
+    """Return the number of images that were left out, and why; `left_out.csv` has all of them."""
+    if not data.left_out:
+        return []
+    more = len(data.left_out) - MOST_NAMED
+    return [
+        "",
+        f"{counted(len(data.left_out), 'images')} {are(len(data.left_out))} left out, because of `on_bad: drop`:",
+        "",
+        *[f"- {markdown_text(fault)}" for fault in data.left_out[:MOST_NAMED]],
+        *[f"- and {more:,} more (`{LEFT_OUT}` has all)"] * (more > 0),
     ]
 
 
@@ -131,13 +153,15 @@ def in_shell(folder: Path) -> str:
 
 
 def command() -> str:
-    """Return the command line of this process.
+    """Return the command line of this process, as the user started it.
 
     Example:
         >>> command() == ""
         False
     """
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    name, ours = Path(sys.argv[0]).name, Path(__file__).parents[1]
+    is_ours = name == "vig-pyg" or (name == "__main__.py" and ours in Path(sys.argv[0]).parents)
+    return " ".join([launcher() if is_ours else shlex.quote(name), *map(shlex.quote, sys.argv[1:])])
 
 
 def commit() -> str | None:

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing.connection import wait
@@ -101,6 +101,8 @@ class TrainData(lightning.LightningDataModule):
         self.seed, self.repeats = 0, 1
         #: Group of each training image (see `TrainBatches`), or `None`; a task sets it.
         self.groups: list[int] | None = None
+        #: The images that are left out because they cannot be read, each with the reason; a data source sets it.
+        self.left_out: Sequence[str] = ()
         self._loaders: list[Loader] = []
         #: Epoch and batch at which training continues; a checkpoint contains them.
         self.place = (0, 0)
@@ -162,6 +164,14 @@ class TrainData(lightning.LightningDataModule):
             NotImplementedError: If a subclass does not define this method.
         """
         raise NotImplementedError
+
+    def loss_note(self, config: TrainConfig) -> str:  # noqa: ARG002
+        """Return how the losses of a run are to be read, in sentences, or `""`.
+
+        Args:
+            config: The configuration of the run.
+        """
+        return ""
 
     def with_all_faults(self, error: str) -> str:
         """Return an error about an image together with the other images that cannot be read (see `engine.faults`).

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from vig_pyg._io.output import check_free, check_new_folder, new_folder
 from vig_pyg._io.suggest import did_you_mean
+from vig_pyg._io.text import csv_text
 from vig_pyg.artifact import BEST, CARD, CONFIG, WEIGHTS
 from vig_pyg.engine.checkpoint import LAST
 from vig_pyg.engine.config import TrainConfig
@@ -17,8 +20,10 @@ from vig_pyg.engine.metrics import METRICS
 #: The configuration of a run, in the form of `--config`.
 CONFIG_YAML = "config.yaml"
 CURVES = "curves.png"
+#: The images that the run leaves out, and why; only if there are any.
+LEFT_OUT = "left_out.csv"
 #: All files of a run.
-OUTPUTS = (CONFIG, CONFIG_YAML, LAST, BEST, METRICS, WEIGHTS, CARD, CURVES, "confusion.png", "graph.png")
+OUTPUTS = (CONFIG, CONFIG_YAML, LAST, BEST, METRICS, WEIGHTS, CARD, CURVES, LEFT_OUT, "confusion.png", "graph.png")
 
 
 def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) -> None:
@@ -103,6 +108,22 @@ def finished_epochs(out: str | Path, config: TrainConfig) -> int:
     with (out / METRICS).open("rb") as file:
         epochs = sum(1 for _ in file) - 1  # the first line has the names
     return max(epochs, 0) if epochs >= config.epochs or config.patience is not None else 0
+
+
+def left_out_csv(faults: Sequence[str]) -> str:
+    r"""Return the content of `left_out.csv`.
+
+    Args:
+        faults: The images that are left out, each with the reason.
+
+    Example:
+        >>> left_out_csv(["a.png: the file is empty"]).split("\n")
+        ['"image: reason"', '"a.png: the file is empty"', '']
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerows([csv_text(line)] for line in ("image: reason", *faults))
+    return text.getvalue()
 
 
 def free_name(out: str | Path) -> Path:

@@ -27,7 +27,7 @@ from vig_pyg.engine.preemption import PreemptionHandler, TrainingInterrupted
 from vig_pyg.engine.preflight import check_run
 from vig_pyg.engine.processes import processes
 from vig_pyg.engine.progress import ProgressBar
-from vig_pyg.engine.run import CONFIG_YAML, open_run_folder
+from vig_pyg.engine.run import CONFIG_YAML, LEFT_OUT, left_out_csv, open_run_folder
 from vig_pyg.engine.sync_norm import sync_norms
 from vig_pyg.engine.task import Task
 from vig_pyg.engine.trainer import make_trainer, quiet_lightning
@@ -103,6 +103,8 @@ def fit(
                 # the files that --resume needs are written first, so that a killed run can be resumed
                 write_file(folder / CONFIG_YAML, to_yaml(config), overwrite=True)
                 data.write_config(folder, model)
+                if data.left_out:
+                    write_file(folder / LEFT_OUT, left_out_csv(data.left_out), overwrite=True)
             _run(trainer, task, data, saver)
             if not history.rows:
                 raise ValueError(

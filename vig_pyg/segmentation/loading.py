@@ -46,7 +46,7 @@ def load_data(config: SegmentationConfig) -> SegmentationData:
     checked = check_masks(train, on_bad=config.on_bad)
     held_out = check_masks(val, on_bad=config.on_bad)
     _check_division(checked.data, held_out.data)
-    return SegmentationData(
+    data = SegmentationData(
         checked.data,
         held_out.data,
         preprocessing=config.preprocessing,
@@ -57,6 +57,8 @@ def load_data(config: SegmentationConfig) -> SegmentationData:
         num_workers=config.num_workers,
         seed=config.seed,
     )
+    data.left_out = [*checked.left_out, *held_out.left_out]
+    return data
 
 
 def with_epochs(config: SegmentationConfig, data: SegmentationData) -> SegmentationConfig:

@@ -215,6 +215,7 @@ class Checked:
     Args:
         data: The images that can be used.
         counts: Number of pixels of each class, int64 `(num_classes,)`.
+        left_out: The reason for each image that cannot be used and is left out.
 
     Example:
         >>> from vig_pyg.segmentation.masks import IndexMask
@@ -225,6 +226,7 @@ class Checked:
 
     data: SegmentationDataset
     counts: Tensor
+    left_out: Sequence[str] = ()
 
 
 def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlabeled: bool = False) -> Checked:
@@ -280,7 +282,8 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
     if not kept:
         why = named if bad else f" no mask has a labeled pixel, such as {unlabeled[0]}."
         raise ValueError(f"None of the {len(data.records)} images of {data.title} can be used:{why}")
-    return Checked(data if len(kept) == len(data.records) else replace(data, records=kept), total[:count])
+    usable = data if len(kept) == len(data.records) else replace(data, records=kept)
+    return Checked(usable, total[:count], [str(one) for one in bad])
 
 
 def _counted(records: Sequence[SegmentationRecord], num_classes: int) -> Iterator[Tensor | Exception]:

@@ -26,7 +26,8 @@ def test_every_seed_and_interval_is_drawn(count, seeds):
     assert [label.get_text() for label in left.get_yticklabels()] == [f"variant \\$ {i}" for i in range(count)]
     points = [line for line in left.lines if line.get_marker() == "o"]
     assert [len(line.get_xdata()) for line in points] == [seeds] * count
-    assert len(right.patches) == count
+    assert len(right.patches) == count and left.get_title() == "a title"
+    assert [text.get_text() for text in right.texts] == [f"{row['images_per_second']:,}" for row in shown]
     fig.savefig(io.BytesIO(), format="png")
 
 

@@ -35,7 +35,9 @@ def draw_ablation(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Sequen
         known = row["top1_low"] is not None
         error = [[mean - row["top1_low"]], [row["top1_high"] - mean]] if known else None
         left.errorbar(mean, y, xerr=error, fmt="|", color=BLUE, markersize=12, capsize=4)
-    right.barh(range(len(rows)), [row["images_per_second"] for row in rows], color=ORANGE, height=0.6)
+    bars = right.barh(range(len(rows)), [row["images_per_second"] for row in rows], color=ORANGE, height=0.6)
+    right.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize="small")
+    right.margins(x=0.25)  # room for the numbers
     names, fonts = plot_names([row["variant"] for row in rows], word="variant")
     left.set_yticks(range(len(rows)), names, fontfamily=fonts)
     left.invert_yaxis()

@@ -95,6 +95,7 @@ class CollectionData(ImageData):
             num_workers=num_workers,
             cache=cache,
         )
+        self.left_out = split.left_out
 
 
 def _split(data: str, collection: Collection, train_split: str | None, val_split: str | None) -> Split:

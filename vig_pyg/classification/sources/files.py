@@ -58,6 +58,7 @@ class _FileData(ImageData):
             num_workers=num_workers,
             cache=cache,
         )
+        self.left_out = split.left_out
 
     def _read(self, path: Path, on_bad: OnBad) -> tuple[str, Split]:
         """Return the name of the data, and its images."""
@@ -183,8 +184,8 @@ def _without_unreadable(split: Split, preprocessing: Preprocessing, where: Path 
             raise ValueError(f"{where} has no readable {kind} image:{first_ten(faults)}")
     lost = sorted(set(split.train[1]) - set(parts[0][1]))
     if not lost:
-        return Split(split.class_names, *parts)
-    left = without_classes(Split(split.class_names, *parts), lost)
+        return Split(split.class_names, *parts, left_out=faults)
+    left = without_classes(Split(split.class_names, *parts, left_out=faults), lost)
     _check_left(left, where, faults)
     _log.warning(
         "%s has no readable training image of %s: %s left out.",
