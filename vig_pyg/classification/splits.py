@@ -49,7 +49,7 @@ class Split:
     class_names: list[str]
     train: Samples
     val: Samples
-    left_out: Sequence[str] = field(default=(), repr=False)
+    left_out: Sequence[str] = field(default=(), kw_only=True, repr=False)
 
 
 def divided(paths: Sequence[Source], labels: list[int], class_names: list[str], where: Path | str) -> Split:

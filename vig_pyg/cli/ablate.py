@@ -174,9 +174,8 @@ def _ablate(
         variants, data, config, out, seeds=seeds, title=f"{config.model} on {data.title}",
         here=environment(["vig-pyg", "ablate", *argv]), measure=spectral_gaps, progress=not quiet,
     )  # fmt: skip
-    print(
-        f"\n{_tables(as_cells(rows))}\n{_few_seeds(min(row['seeds'] for row in rows))}\n{terminal_text(out / 'results.md')} explains the columns."
-    )
+    print(f"\n{_tables(as_cells(rows))}\n{_few_seeds(min(row['seeds'] for row in rows))}")
+    print(f"{terminal_text(out / 'results.md')} explains the columns.")
     print(file_list(files))
     say_next(f"the same command with --seeds {seeds + 2} adds two seeds, and with more names it adds variants")
     return 0

@@ -218,8 +218,7 @@ class Checked:
         left_out: The reason for each image that cannot be used and is left out.
 
     Example:
-        >>> from vig_pyg.segmentation.masks import IndexMask
-        >>> data = SegmentationDataset("few", [SegmentationRecord(Path("a.jpg"), IndexMask(Path("a.png")))], ["sky"])
+        >>> data = SegmentationDataset("few", [], ["sky"])
         >>> Checked(data, torch.tensor([9])).counts.tolist()
         [9]
     """
@@ -253,8 +252,7 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
     count = len(data.class_names)
     total = torch.zeros(256, dtype=torch.long)
     kept: list[SegmentationRecord] = []
-    bad: list[Exception] = []
-    unlabeled: list[Path] = []
+    bad, unlabeled = list[Exception](), list[Path]()
     for record, found in zip(data.records, _counted(data.records, count), strict=True):
         if isinstance(found, Exception):
             bad.append(found)
@@ -267,8 +265,8 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
     if bad and on_bad == "stop":
         if len(bad) == 1:
             raise bad[0]
-        kind = ValueError if isinstance(bad[0], ValueError) else OSError
         what = f"{len(bad)} of {len(data.records)} images of {data.title} cannot be used"
+        kind = ValueError if isinstance(bad[0], ValueError) else OSError
         raise kind(f"{what}; correct or remove them, or use --on-bad drop:{named}") from bad[0]
     if bad:
         _log.warning(
