@@ -245,9 +245,9 @@ def note_on_steps(data: Any) -> None:
     if data.batch_size <= count < 2 * data.batch_size:  # of fewer images, there is an error
         smaller = max(2, count // 8 // 2 * 2)
         print(
-            f"vig-pyg: note: an epoch is one training step, because there are {counted(count, 'training images')} and "
-            f"the batch size is {data.batch_size}" + (f": try --batch-size {smaller}" if smaller < count else ""),
-            file=sys.stderr,
+            f"An epoch is one training step, because there are {counted(count, 'training images')} and "
+            f"the batch size is {data.batch_size}" + (f": try --batch-size {smaller}" if smaller < count else "."),
+            flush=True,
         )
 
 

@@ -218,8 +218,7 @@ class Checked:
         left_out: The reason for each image that cannot be used and is left out.
 
     Example:
-        >>> data = SegmentationDataset("few", [], ["sky"])
-        >>> Checked(data, torch.tensor([9])).counts.tolist()
+        >>> Checked(..., torch.tensor([9])).counts.tolist()
         [9]
     """
 
