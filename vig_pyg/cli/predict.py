@@ -91,7 +91,6 @@ def run(args: argparse.Namespace) -> int:
     check_no_input((args.json, args.csv), paths)
     where = device(args)
     classifier = load_model(args)
-    note_unlike(classifier.preprocessing, paths)
     results = predict(
         classifier, paths, topk=args.topk, batch_size=args.batch_size, num_workers=args.num_workers, device=where
     )
@@ -109,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
     for path, one in zip(padded([terminal_text(one.path) for one in predictions]), predictions, strict=True):
         shares = zip(one.names, one.probabilities, strict=True)
         print("   ".join([path, *(f"{terminal_text(name)} {percent(share):>7}" for name, share in shares)]))
+    if args.image_size is None:  # otherwise the user has chosen the size
+        note_unlike(classifier.preprocessing, [one.path for one in predictions])
     status = say_broken(broken, len(paths))
     if predictions:
         say_next(in_shell("vig-pyg", "graph", args.model, predictions[0].path, *own_words(args), "--out", "graph.html"))
