@@ -178,7 +178,8 @@ def test_every_name_of_training_data_can_be_evaluated(trained, tmp_path, capsys,
 
 
 def test_digits_are_evaluated_like_in_training(tmp_path, capsys, monkeypatch):
-    options = [*QUICK[:2], *QUICK[6:], "--image-size", "16", "--batch-size", "256"]
+    network = ["--model", "vig_micro", "--patch-size", "8", "--options.channels", "16", "--options.depth", "1"]
+    options = [*QUICK[:2], *QUICK[6:], "--image-size", "16", "--batch-size", "256", *network]
     assert main(["train", "--out", str(tmp_path / "run"), *options]) == 0
     assert run(tmp_path / "run", "digits", "--json", tmp_path / "e.json", "--num-workers", 0) == 0
     with open(tmp_path / "run" / "metrics.csv", newline="") as file:
