@@ -54,6 +54,7 @@ typedef struct {
 #define VECTORS 1
 #include "halves.h"
 #include "select.h"
+#include "tiles.h"
 #include "knn.h"
 #include "max_relative.h"
 #include "batch_norm.h"
@@ -71,6 +72,7 @@ typedef struct {
 #define VECTORS 1
 #include "halves.h"
 #include "select.h"
+#include "tiles.h"
 #include "knn.h"
 #include "max_relative.h"
 #include "batch_norm.h"
@@ -86,9 +88,18 @@ typedef struct {
 #define COMPRESS
 #include "halves.h"
 #include "select.h"
+#include "tiles.h"
 #include "knn.h"
 #include "max_relative.h"
 #include "batch_norm.h"
+#undef NAME
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4,avx512bf16,prefer-vector-width=512")
+#define NAME(x) x##_v4_pairs
+#include "select.h"
+#include "tiles.h"
+#include "knn_pairs.h"
 #undef NAME
 #undef ROWS
 #undef VECTORS
@@ -101,8 +112,10 @@ typedef struct {
     (LEVEL >= 4 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")       ? x##_v4 \
      : LEVEL >= 3 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") ? x##_v3 \
                                                                                       : x##_plain)
+#define PAIRS(x) (LEVEL >= 4 && __builtin_cpu_supports("avx512bf16") ? x##_v4_pairs : BEST(x))
 #else
 #define BEST(x) x##_plain
+#define PAIRS(x) BEST(x)
 #endif
 
 /* What _native.py expects; it rises when a function below takes or returns something else. */
@@ -114,7 +127,8 @@ int vig_version(void) { return 3; }
 int vig_nearest(const void *x, const void *y, const float *bias, int64_t half, int64_t unit, int64_t images, int64_t n,
                 int64_t m, int64_t channels, int64_t bias_image, int64_t bias_row, int64_t k, int64_t step,
                 int64_t *out, int64_t *bad, int64_t threads) {
-    kernels best = BEST(search_kernels);
+    /* pairs need lengths to divide by, and an even number of channels */
+    kernels best = half && unit && bias && channels % 2 == 0 ? PAIRS(search_kernels) : BEST(search_kernels);
     search s = {x, y, bias, half, unit, images, n, m, channels, bias_image, bias_row, k, step, (k + step - 1) / step, out};
     int64_t size = (m + best.panel - 1) / best.panel * best.panel;
     int64_t rows = TILE_FLOATS / size / best.rows * best.rows;

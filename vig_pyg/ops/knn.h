@@ -1,7 +1,5 @@
-/* Products of targets with sources, a tile at a time, and the best of each row while it is in the cache. cpu.c includes
- * this once for each kind of CPU, with ROWS and VECTORS such that a tile's sums fit its registers. */
-
-#define PANEL (VECTORS * WIDTH)
+/* The search in float32: products of targets with sources, a tile at a time, and the best of each row while it is in the
+ * cache. cpu.c includes this once for each kind of CPU, with ROWS and VECTORS such that a tile's sums fit its registers. */
 
 /* Squared length of a row; in parts, as a sum in order would wait for each addition. */
 INLINE float NAME(square)(const float *v, int64_t c) {
@@ -30,8 +28,8 @@ INLINE int NAME(feature)(const search *s, const void *from, int64_t i, float *ou
     return isfinite(norm) != 0;
 }
 
-/* Sources of an image as panels of PANEL columns, (panels, c, PANEL), about their mean and with half their squared
- * lengths where the order is that of distance. */
+/* Sources of an image as panels, about their mean and with half their squared lengths where the order is that of
+ * distance. Returns the first source that is not finite, or -1. */
 static int64_t NAME(pack)(const search *s, int64_t b, float *rows, float *mean, float *packed, float *half_square) {
     int64_t c = s->channels, m = s->m, bad = -1;
     for (int64_t j = m - 1; j >= 0; --j)
@@ -45,20 +43,17 @@ static int64_t NAME(pack)(const search *s, int64_t b, float *rows, float *mean, 
             half_square[j] = NAME(square)(rows + j * c, c) / 2;
         }
     }
-    for (int64_t first = 0; first < m; first += PANEL, packed += c * PANEL)
-        for (int64_t i = 0; i < c; ++i)
-            for (int64_t j = 0; j < PANEL; ++j)
-                packed[i * PANEL + j] = first + j < m ? rows[(first + j) * c + i] : 0;
+    NAME(panels)((const uint32_t *)rows, m, c, (uint32_t *)packed);
     return bad;
 }
 
 /* Products of ROWS targets with the first sources of a panel, as many as `vectors` hold. */
-INLINE void NAME(products)(const float *x, int64_t c, const float *packed, int vectors, float *scores, int64_t stride) {
+INLINE void NAME(products)(const float *const *x, int64_t c, const float *packed, int vectors, float *scores, int64_t stride) {
     floats sums[ROWS][VECTORS] = {0};
     for (int64_t i = 0; i < c; ++i)
         for (int v = 0; v < vectors; ++v) {
             floats y = NAME(load)(packed + i * PANEL + v * WIDTH);
-            for (int r = 0; r < ROWS; ++r) sums[r][v] += (x[i * ROWS + r] - (floats){0}) * y;
+            for (int r = 0; r < ROWS; ++r) sums[r][v] += (x[r][i] - (floats){0}) * y;
         }
     for (int r = 0; r < ROWS; ++r)
         for (int v = 0; v < vectors; ++v) memcpy(scores + r * stride + v * WIDTH, &sums[r][v], sizeof(floats));
@@ -68,43 +63,32 @@ INLINE void NAME(products)(const float *x, int64_t c, const float *packed, int v
 static int64_t NAME(tile)(const search *s, int64_t b, int64_t first, int64_t last, const float *mean,
                           const float *packed, const float *half_square, work *w) {
     int64_t c = s->channels, panels = (s->m + PANEL - 1) / PANEL, stride = panels * PANEL, bad = -1;
-    for (int64_t i = (last - first + ROWS - 1) / ROWS * ROWS - 1; i >= 0; --i) { /* beyond the last one again */
-        int64_t row = first + i < last ? first + i : last - 1;
-        if (!NAME(feature)(s, s->x, b * s->n + row, w->v)) bad = b * s->n + row;
-        for (int64_t j = 0; j < c; ++j) w->x[(i / ROWS * c + j) * ROWS + i % ROWS] = w->v[j] - mean[j];
+    for (int64_t i = last - first - 1; i >= 0; --i) {
+        if (!NAME(feature)(s, s->x, b * s->n + first + i, w->x + i * c)) bad = b * s->n + first + i;
+        for (int64_t j = 0; j < c; ++j) w->x[i * c + j] -= mean[j];
     }
     for (int64_t p = 0; p < panels; ++p)
         for (int64_t i = 0; i < last - first; i += ROWS) {
             float *scores = w->scores + i * stride + p * PANEL;
+            const float *x[ROWS];
+            for (int r = 0; r < ROWS; ++r) x[r] = w->x + (first + i + r < last ? i + r : last - first - 1) * c;
             if (s->m - p * PANEL > WIDTH)
-                NAME(products)(w->x + i * c, c, packed + p * c * PANEL, VECTORS, scores, stride);
+                NAME(products)(x, c, packed + p * c * PANEL, VECTORS, scores, stride);
             else
-                NAME(products)(w->x + i * c, c, packed + p * c * PANEL, 1, scores, stride);
+                NAME(products)(x, c, packed + p * c * PANEL, 1, scores, stride);
         }
-    for (int64_t i = first; i < last; ++i) {
-        float *scores = w->scores + (i - first) * stride;
-        int64_t row = b * s->n + i, *source = s->out + row * s->kept, *target = source + s->images * s->n * s->kept;
+    for (int64_t row = first; row < last; ++row) {
+        float *scores = w->scores + (row - first) * stride;
         int32_t nan = 0;
         if (s->bias) {
-            const float *bias = s->bias + b * s->bias_image + i * s->bias_row;
+            const float *bias = s->bias + b * s->bias_image + row * s->bias_row;
             for (int64_t j = 0; j < s->m; ++j) scores[j] += bias[j], nan |= scores[j] != scores[j];
         } else {
             for (int64_t j = 0; j < s->m; ++j) scores[j] -= half_square[j], nan |= scores[j] != scores[j];
         }
-        if (nan) { /* selection needs an order */
-            for (int64_t e = 0; e < s->kept; ++e) source[e] = 0;
-            bad = bad >= 0 && bad < row ? bad : row;
-        } else {
-            NAME(best_of_row)(scores, s->m, s->k, s->step, source, w);
-        }
-        for (int64_t e = 0; e < s->kept; ++e) {
-            source[e] += b * s->m;
-            target[e] = row;
-        }
+        if (!NAME(edges)(s, b, row, scores, nan, w)) bad = bad >= 0 && bad < b * s->n + row ? bad : b * s->n + row;
     }
     return bad;
 }
 
 static const kernels NAME(search_kernels) = {ROWS, PANEL, NAME(pack), NAME(tile)};
-
-#undef PANEL
