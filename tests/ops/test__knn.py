@@ -69,6 +69,28 @@ def test_normalised_features(dtype):
     assert torch.equal(knn(x, y, 9, bias=bias, normalize=True), want)
 
 
+@pytest.mark.parametrize("bias", [(1, 1), (1, 21), (3, 1), (3, 21)])
+@pytest.mark.parametrize("channels", [1, 2, 7, 30, 32, 34, 66])
+@pytest.mark.parametrize("m", [9, 16, 40, 70])
+def test_features_in_bfloat16_have_the_neighbors_of_float64(bias, channels, m):
+    x, y, bias = torch.randn(3, 21, channels).bfloat16(), torch.randn(3, m, channels).bfloat16(), torch.rand(*bias, m)
+    scores = normalize(x.double(), dim=-1) @ normalize(y.double(), dim=-1).transpose(1, 2) + bias
+    source, target = knn(x, y, 9, step=2, bias=bias, normalize=True).view(2, 3, 21, 5)
+    assert torch.equal(target, torch.arange(63).view(3, 21, 1).expand(3, 21, 5))
+    found = scores.gather(2, source - m * torch.arange(3).view(3, 1, 1))
+    assert (found - scores.sort(dim=2, descending=True).values[..., :9:2]).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("channels", [15, 16])
+@pytest.mark.parametrize("size", [1e-20, 1e-12, 1e-6, 1e6, 1e12, 1e18])
+def test_small_and_large_features_are_normalized(channels, size):
+    x = (size * torch.randn(2, 30, channels)).bfloat16()
+    x[0, 3] = 0
+    bias = torch.rand(1, 1, 30)
+    unit = x.double() / x.double().norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    assert torch.equal(knn(x, x, 9, bias=bias, normalize=True), expected(unit, unit, 9, 1, bias))
+
+
 def test_features_close_together_keep_their_order():
     x = normalize(1 + 1e-2 * torch.randn(1, 196, 48), dim=-1)
     distance = (x[0].double()[:, None] - x[0].double()[None]).square().sum(-1)
@@ -124,14 +146,15 @@ def test_wrong_numbers_are_refused(k, step):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_features_that_are_not_finite_are_named(dtype, value):
-    x, y = torch.randn(3, 20, 17), torch.randn(3, 5, 17)
+@pytest.mark.parametrize(("channels", "bias"), [(17, None), (17, torch.zeros(1, 1, 5)), (18, torch.zeros(1, 1, 5))])
+def test_features_that_are_not_finite_are_named(dtype, value, channels, bias):
+    x, y = torch.randn(3, 20, channels), torch.randn(3, 5, channels)
     bad_x, bad_y = x.clone(), y.clone()
     bad_x[1, 7, 16] = bad_x[2, 0, 0] = bad_y[2, 1, 3] = value
     with pytest.raises(ValueError, match=r"node 27 \(image 1 of the batch\) is not finite"):
-        knn(bad_x.to(dtype), y.to(dtype), 3, normalize=True)
+        knn(bad_x.to(dtype), y.to(dtype), 3, bias=bias, normalize=True)
     with pytest.raises(ValueError, match=r"node 11 \(image 2 of the batch\) is not finite"):
-        knn(x.to(dtype), bad_y.to(dtype), 3, normalize=True)
+        knn(x.to(dtype), bad_y.to(dtype), 3, bias=bias, normalize=True)
     with pytest.raises(ValueError, match=r"node 27 \(image 1 of the batch\)"):
         unit_rows(bad_x.flatten(0, 1).to(dtype), [20, 25, 15])
 

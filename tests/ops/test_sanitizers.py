@@ -45,7 +45,7 @@ pytestmark = [
 
 def built(folder, level):
     """The kernels with sanitizers, for CPUs up to a level (see `LEVEL` in cpu.c)."""
-    source, compiled, library = ROOT / "vig_pyg" / "kernels" / "cpu.c", folder / "cpu.o", folder / f"cpu{level}.so"
+    source, compiled, library = ROOT / "vig_pyg" / "ops" / "cpu.c", folder / "cpu.o", folder / f"cpu{level}.so"
     compile_ = ["gcc", *FLAGS, "-fopenmp", "-Wno-psabi", "-fPIC", f"-DLEVEL={level}", "-c", source, "-o", compiled]
     for command in (compile_, ["gcc", "-shared", *FLAGS, compiled, "-o", library]):  # OpenMP is torch's
         subprocess.run(list(map(str, command)), check=True)
@@ -69,14 +69,14 @@ def run(*arguments, timeout):
 def test_a_fault_is_reported(tmp_path):
     code = (
         "from tests.ops.test_sanitizers import Path; from vig_pyg.ops import _native; import torch;"
-        f"library = _native.load(Path({str(built(tmp_path, 4))!r})); x = torch.zeros(4, dtype=torch.long);"
+        f"library = _native.load(Path({str(built(tmp_path, 5))!r})); x = torch.zeros(4, dtype=torch.long);"
         "library.vig_first_edges(x.data_ptr(), x.data_ptr(), 4, 1, 20, x.data_ptr(), 1)"
     )
     done = run("-c", code, timeout=600)
     assert done.returncode and "AddressSanitizer: heap-buffer-overflow" in done.stderr, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("level", [1, 3, 4])
+@pytest.mark.parametrize("level", [1, 3, 4, 5])
 def test_the_tests_of_the_kernels_pass_without_a_report(tmp_path, level):
     library = built(tmp_path, level)
     names = ["test__knn", "test__max_relative", "test__batch_norm", "test_rows"]
@@ -84,7 +84,7 @@ def test_the_tests_of_the_kernels_pass_without_a_report(tmp_path, level):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
 
-@pytest.mark.parametrize(("level", "calls"), [(1, 20_000), (3, 20_000), (4, 60_000)])
+@pytest.mark.parametrize(("level", "calls"), [(1, 20_000), (3, 20_000), (4, 60_000), (5, 60_000)])
 def test_random_calls_without_a_report(tmp_path, level, calls):
     library, last = built(tmp_path, level), tmp_path / "last"
     seed = ["--seed", level, "--calls", calls, "--share", 0.1, "--trace", last]

@@ -105,14 +105,14 @@ typedef struct {
 #undef VECTORS
 #undef COMPRESS
 #pragma GCC pop_options
-#ifndef LEVEL /* a test can build for smaller CPUs: 1 for plain C, 3 for AVX2 */
-#define LEVEL 4
+#ifndef LEVEL /* a test can build for smaller CPUs: 1 for plain C, 3 for AVX2, 4 for AVX-512 without bfloat16 */
+#define LEVEL 5
 #endif
 #define BEST(x)                                                                                            \
     (LEVEL >= 4 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")       ? x##_v4 \
      : LEVEL >= 3 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") ? x##_v3 \
                                                                                       : x##_plain)
-#define PAIRS(x) (LEVEL >= 4 && __builtin_cpu_supports("avx512bf16") ? x##_v4_pairs : BEST(x))
+#define PAIRS(x) (LEVEL >= 5 && __builtin_cpu_supports("avx512bf16") ? x##_v4_pairs : BEST(x))
 #else
 #define BEST(x) x##_plain
 #define PAIRS(x) BEST(x)

@@ -10,38 +10,52 @@ INLINE floats NAME(load)(const float *v) {
     return x;
 }
 
-/* Ranks of WIDTH values from v[first] on among n: how many are larger, or equal and earlier. */
+/* The first lane that is true, WIDTH if none is. */
+INLINE int NAME(first_true)(ints x) {
+#ifdef COMPRESS
+    return __builtin_ctz(_mm512_movepi32_mask((__m512i)x) | 1u << WIDTH);
+#else
+    int t = 0;
+    while (t < WIDTH && !x[t]) ++t;
+    return t;
+#endif
+}
+
+/* Ranks of WIDTH values from v[first] on among n: how many are larger, or equal and earlier. Behind n, v continues to a
+ * multiple of WIDTH with -INFINITY. */
 INLINE ints NAME(rank)(const float *v, int64_t n, int64_t first) {
     floats x = NAME(load)(v + first);
     ints before = {0}, place;
-    for (int t = 0; t < WIDTH; ++t) place[t] = (int32_t)first + t;
+    for (int t = 0; t < WIDTH; ++t) place[t] = t;
     /* all of them against one value at a time: no sum across a register; what holds is -1 */
-    int64_t j = 0, end = first + WIDTH < n ? first + WIDTH : n;
-    for (; j < first; ++j) before -= v[j] - (floats){0} >= x;
-    for (; j < end; ++j) {
-        floats y = v[j] - (floats){0};
-        before -= (y > x) | ((y == x) & ((int32_t)j < place));
+    for (int64_t j = 0; j < first; ++j) before -= v[j] - (floats){0} >= x;
+    for (int t = 0; t < WIDTH; ++t) {
+        floats y = v[first + t] - (floats){0};
+        before -= (y > x) | ((y == x) & (t < place));
     }
-    for (; j < n; ++j) before -= v[j] - (floats){0} > x;
+    for (int64_t j = first + WIDTH; j < n; ++j) before -= v[j] - (floats){0} > x;
     return before;
+}
+
+/* Larger of two values, lane by lane. */
+INLINE floats NAME(larger)(floats x, floats y) {
+    ints here = x > y;
+    return (floats)(((ints)x & here) | ((ints)y & ~here));
 }
 
 /* A bound that at least k values of the row reach: the k-th largest of the maxima of `lanes` interleaved parts. */
 INLINE float NAME(lower_bound)(const float *s, int64_t m, int64_t k, int64_t lanes, float *maxima) {
-    for (int64_t l = 0; l < lanes; ++l) maxima[l] = s[l];
-    int64_t j = lanes;
-    for (; j + lanes <= m; j += lanes)
-        for (int64_t l = 0; l < lanes; l += WIDTH) {
-            floats x = NAME(load)(s + j + l), y = NAME(load)(maxima + l);
-            ints larger_here = x > y;
-            y = (floats)(((ints)x & larger_here) | ((ints)y & ~larger_here));
-            memcpy(maxima + l, &y, sizeof y);
-        }
-    for (int64_t l = 0; j + l < m; ++l) maxima[l] = s[j + l] > maxima[l] ? s[j + l] : maxima[l];
+    int64_t whole = m / lanes * lanes;
     for (int64_t l = 0; l < lanes; l += WIDTH) {
-        ints ranks = NAME(rank)(maxima, lanes, l);
-        for (int t = 0; t < WIDTH; ++t)
-            if (ranks[t] == k - 1) return maxima[l + t];
+        floats x = NAME(load)(s + l);
+        for (int64_t j = l + lanes; j < whole; j += lanes) x = NAME(larger)(NAME(load)(s + j), x);
+        memcpy(maxima + l, &x, sizeof x);
+    }
+    for (int64_t l = 0; whole + l < m; ++l) maxima[l] = s[whole + l] > maxima[l] ? s[whole + l] : maxima[l];
+    for (int64_t l = 0; l < lanes; l += WIDTH) {
+        ints here = NAME(rank)(maxima, lanes, l) == (int32_t)(k - 1);
+        int t = NAME(first_true)(here);
+        if (t < WIDTH) return maxima[l + t];
     }
     return -INFINITY;
 }
@@ -93,9 +107,9 @@ INLINE int64_t NAME(narrow)(float *v, int32_t *column, int64_t c, int64_t k) {
     float low = INFINITY, high = -INFINITY;
     for (int64_t i = WIDTH; i < c; i += WIDTH) {
         floats x = NAME(load)(v + (i + WIDTH <= c ? i : c - WIDTH));
-        ints smaller = x < least, larger = x > most;
+        ints smaller = x < least;
         least = (floats)(((ints)x & smaller) | ((ints)least & ~smaller));
-        most = (floats)(((ints)x & larger) | ((ints)most & ~larger));
+        most = NAME(larger)(x, most);
     }
     for (int t = 0; t < WIDTH; ++t) {
         low = least[t] < low ? least[t] : low;
@@ -122,8 +136,7 @@ INLINE void NAME(rank_out)(float *v, const int32_t *column, int64_t c, int64_t k
     for (int64_t i = c; i < padded; ++i) v[i] = -INFINITY;
     for (int64_t i = 0; i < c; i += WIDTH) {
         ints ranks = NAME(rank)(v, c, i);
-        int64_t end = c - i < WIDTH ? c - i : WIDTH;
-        for (int64_t t = 0; t < end; ++t) order[ranks[t]] = column[i + t];
+        for (int t = 0; t < WIDTH; ++t) order[ranks[t]] = column[i + t]; /* those behind c rank behind them */
     }
     for (int64_t i = 0; i < k; i += step) *out++ = order[i];
 }
