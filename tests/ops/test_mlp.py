@@ -85,3 +85,17 @@ def test_heads_where_the_pass_knows_none_are_called(alone):
     layers = nn.ModuleList([multi_head_mlp(16, 32, 4), LinearNorm(32, 16), LinearNorm(16, 24)])
     layers[1][0], layers[2][0] = MultiHeadLinear(32, 16, heads=2), MultiHeadLinear(16, 24, heads=4)
     same(layers[2] if alone else layers[:2], torch.randn(40, 16), lambda m, x: m(x) if alone else mlp(x, *m))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("weights", ["nodes", "layers"])
+def test_nodes_and_weights_of_two_types_are_refused_as_by_the_layers(dtype, weights):
+    first, second = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.GELU()), LinearNorm(16, 8)
+    x = torch.randn(20, 8, requires_grad=True)
+    if weights == "nodes":
+        x = x.detach().to(dtype).requires_grad_()
+    else:
+        first[0].to(dtype), second[0].to(dtype)
+    for call in (lambda: mlp(x, first, second), lambda: linear_norm(x, first[0], first[1])):
+        with pytest.raises(RuntimeError, match="same dtype"):
+            call()

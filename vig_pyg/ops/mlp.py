@@ -43,7 +43,7 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module, *, residual: Tensor | No
     """
     layers = (first, *first.children(), second, *second.children())
     heads = _heads_of_mlp(layers)
-    if heads == 0 or not can_recompute(x, layers[2], layers):
+    if heads == 0 or not can_recompute(x, layers[2], layers) or not _fits(x, layers[1], layers[5]):
         plain: Tensor = second(first(x))
         return plain if residual is None else residual + plain
     modules: tuple[Any, ...] = layers
@@ -83,7 +83,7 @@ def linear_norm(x: Tensor, linear: nn.Module, norm: nn.Module) -> Tensor:
         >>> linear_norm(torch.rand(5, 8), nn.Linear(8, 16), nn.BatchNorm1d(16)).shape
         torch.Size([5, 16])
     """
-    if readable_heads(linear) == 1 and can_recompute(x, norm, (linear, norm)):
+    if readable_heads(linear) == 1 and can_recompute(x, norm, (linear, norm)) and _fits(x, linear):
         layer: Any = linear
         x, weight = _cast(x, layer.weight)
         out: Tensor = RecomputedLinearNorm.apply(x, weight, layer.bias, norm.weight, norm.bias, norm)
@@ -147,6 +147,11 @@ def _heads_of_mlp(layers: tuple[nn.Module, ...]) -> int:
     if not (plain and is_recomputable(second) and readable_heads(linear_2) == 1):
         return 0
     return readable_heads(linear_1)
+
+
+def _fits(x: Tensor, *layers: Any) -> bool:
+    """True if autocast converts nodes and weights, or they have one dtype; otherwise the layers raise the error."""
+    return autocast_type(x) is not None or all(layer.weight.dtype is x.dtype for layer in layers)
 
 
 def _is_gelu(layer: nn.Module) -> bool:
