@@ -391,6 +391,8 @@ def operator(name):
 def operator_is_sound(name, one, x, edges):
     if x[1] is None and isinstance(x[0], torch.Tensor):
         x = [x[0], x[0]]  # zeros, as many as sources
+    if isinstance(edges, torch.Tensor) and edges.layout != torch.strided:
+        return None  # a sparse adjacency matrix, if it has the right size
     if not all(is_dense(part, 2) and part.shape[1] == one.in_channels and part.dtype == x[0].dtype for part in x):
         return False
     if not are_edges(edges, len(x[0]), len(x[1])):
