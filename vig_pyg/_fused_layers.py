@@ -191,7 +191,7 @@ class FusedFFN(nn.Module):
 
 
 class FusedPosition(PositionEmbedding):
-    """The position embedding; on devices other than a CPU it is added in the dtype of the feature map.
+    """The position embedding, which is added in the dtype of the feature map.
 
     Under autocast, the map is the half-precision result of a convolution. The sum with a float32 embedding would be
     float32. Then the residual stream would be float32 too, and each layer would convert its input.
@@ -207,7 +207,6 @@ class FusedPosition(PositionEmbedding):
         self.weight = embedding.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_cpu or torch.compiler.is_compiling() or _needs_graph(x, self.weight):
-            out = super().forward(x)
-            return out if x.is_cpu else out.to(x.dtype)
+        if torch.compiler.is_compiling() or is_transformed() or _needs_graph(x, self.weight):
+            return super().forward(x).to(x.dtype)
         return torch.add(x, self.resized(x), out=torch.empty_like(x))  # the sum is computed in float32 and rounded once
