@@ -52,12 +52,17 @@ INLINE float NAME(lower_bound)(const float *s, int64_t m, int64_t k, int64_t lan
         memcpy(maxima + l, &x, sizeof x);
     }
     for (int64_t l = 0; whole + l < m; ++l) maxima[l] = s[whole + l] > maxima[l] ? s[whole + l] : maxima[l];
+    /* The bound is a value that k values reach, itself included; of the largest such values, ties have more. */
+    float bound = -INFINITY;
     for (int64_t l = 0; l < lanes; l += WIDTH) {
-        ints here = NAME(rank)(maxima, lanes, l) == (int32_t)(k - 1);
-        int t = NAME(first_true)(here);
+        floats x = NAME(load)(maxima + l);
+        ints reach = {0};
+        for (int64_t j = 0; j < lanes; ++j) reach -= maxima[j] - (floats){0} >= x;
+        int t = NAME(first_true)(reach == (int32_t)k);
         if (t < WIDTH) return maxima[l + t];
+        for (t = 0; t < WIDTH; ++t) bound = reach[t] >= k && maxima[l + t] > bound ? maxima[l + t] : bound;
     }
-    return -INFINITY;
+    return bound;
 }
 
 /* Moves the values that reach the bound, with their columns, to the front of v and column, order kept; returns how
@@ -130,7 +135,7 @@ INLINE int64_t NAME(narrow)(float *v, int32_t *column, int64_t c, int64_t k) {
 }
 
 /* Writes every step-th of the k largest, best first; the smaller column first where values tie. */
-INLINE void NAME(rank_out)(float *v, const int32_t *column, int64_t c, int64_t k, int64_t step, int64_t *out) {
+INLINE void NAME(rank_out)(float *v, const int32_t *column, int64_t c, int64_t k, int64_t step, int64_t base, int64_t *out) {
     int32_t order[MAX_RANKED + WIDTH];
     int64_t padded = (c + WIDTH - 1) / WIDTH * WIDTH;
     for (int64_t i = c; i < padded; ++i) v[i] = -INFINITY;
@@ -138,10 +143,10 @@ INLINE void NAME(rank_out)(float *v, const int32_t *column, int64_t c, int64_t k
         ints ranks = NAME(rank)(v, c, i);
         for (int t = 0; t < WIDTH; ++t) order[ranks[t]] = column[i + t]; /* those behind c rank behind them */
     }
-    for (int64_t i = 0; i < k; i += step) *out++ = order[i];
+    for (int64_t i = 0; i < k; i += step) *out++ = base + order[i];
 }
 
-INLINE void NAME(insert_out)(float *v, int32_t *column, int64_t c, int64_t k, int64_t step, int64_t *out) {
+INLINE void NAME(insert_out)(float *v, int32_t *column, int64_t c, int64_t k, int64_t step, int64_t base, int64_t *out) {
     for (int64_t i = 1; i < c; ++i) { /* the k best stay sorted at the front */
         float x = v[i];
         int32_t where = column[i];
@@ -154,11 +159,11 @@ INLINE void NAME(insert_out)(float *v, int32_t *column, int64_t c, int64_t k, in
         v[p] = x;
         column[p] = where;
     }
-    for (int64_t i = 0; i < k; i += step) out[i / step] = column[i];
+    for (int64_t i = 0; i < k; i += step) out[i / step] = base + column[i];
 }
 
-/* Every step-th of the k largest of s[0..m), best first. */
-INLINE void NAME(best_of_row)(const float *s, int64_t m, int64_t k, int64_t step, int64_t *out, work *w) {
+/* Every step-th of the k largest of s[0..m), best first, as columns from `base` on. */
+INLINE void NAME(best_of_row)(const float *s, int64_t m, int64_t k, int64_t step, int64_t base, int64_t *out, work *w) {
     int64_t lanes = WIDTH;
     while (lanes < k) lanes *= 2;
     int coarse = lanes == WIDTH ? m > WIDTH : lanes <= MAX_LANES && m >= 8 * lanes; /* else the bound drops too little */
@@ -166,7 +171,7 @@ INLINE void NAME(best_of_row)(const float *s, int64_t m, int64_t k, int64_t step
     int64_t c = NAME(keep)(s, NULL, m, bound, w->v, w->column);
     if (c > 2 * k + WIDTH) c = NAME(narrow)(w->v, w->column, c, k);
     if (c <= MAX_RANKED)
-        NAME(rank_out)(w->v, w->column, c, k, step, out);
+        NAME(rank_out)(w->v, w->column, c, k, step, base, out);
     else
-        NAME(insert_out)(w->v, w->column, c, k, step, out);
+        NAME(insert_out)(w->v, w->column, c, k, step, base, out);
 }

@@ -54,10 +54,7 @@ INLINE int NAME(edges)(const search *s, int64_t b, int64_t row, const float *sco
     if (nan)
         for (int64_t e = 0; e < s->kept; ++e) source[e] = 0;
     else
-        NAME(best_of_row)(scores, s->m, s->k, s->step, source, w);
-    for (int64_t e = 0; e < s->kept; ++e) {
-        source[e] += b * s->m;
-        target[e] = i;
-    }
+        NAME(best_of_row)(scores, s->m, s->k, s->step, b * s->m, source, w);
+    for (int64_t e = 0; e < s->kept; ++e) target[e] = i;
     return !nan;
 }
