@@ -14,6 +14,7 @@ def place(tmp_path_factory):
     make_folder(root / "photos")
     model = pvig_micro(num_classes=2)
     model.save_pretrained(root / "runs" / "mine")
+    (root / "mine").symlink_to(root / "runs" / "mine")
     (root / "annotations.json").write_text("{}")
     (root / "settings.yaml").write_text("epochs: 1\n")
     (root / "labels.csv").write_text("path,label\n")
@@ -38,6 +39,7 @@ CASES = [
     (["ablate", "--data", "photos", "--conv", "mr", "my_places:myconv", "--out", "new"], "my_places:MyConv"),
     (["predict", "runs/mnie", PHOTO], "runs/mine"),
     (["predict", "run/mine", PHOTO], "runs/mine"),
+    (["predict", "minne", PHOTO], "mine"),
     (["predict", "runs/mine", "photos/val/rde"], "photos/val/red"),
     (["predict", "runs/mine", "photso/val/red/0.png"], PHOTO),
     (["predict", "vig_tiny", PHOTO, "--weights", "wieghts.pth"], "weights.pth"),

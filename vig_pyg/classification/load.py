@@ -13,6 +13,7 @@ import torch
 
 from vig_pyg._io.launcher import as_started
 from vig_pyg._io.names import choose
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._predictor import Predictor
 from vig_pyg.builders import create_model, list_models
 from vig_pyg.checkpoints.load import identify_variant
@@ -179,7 +180,7 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
             raise FileNotFoundError(missing_folder(name))
         verb = "pass a run folder, a folder of save_pretrained, or one of"
         told = choose(model_name, list_models(), verb=verb, every=f"{as_started('vig-pyg models')} lists all")
-        raise FileNotFoundError(f"There is no folder {name} and no model with this name{told}.")
+        raise FileNotFoundError(f"There is no folder {name} and no model with this name{told}.{did_you_mean(name)}")
     if weights is None:
         entry = get_weights(name)
         model = create_model(model_name, weights=entry)
