@@ -1,3 +1,5 @@
+import random
+
 import pytest
 import torch
 
@@ -102,3 +104,16 @@ def test_batches(tmp_path):
     with pytest.raises(ValueError, match="batch_size must be from 1 to 6"):
         DetectionData(train, val, batch_size=7, **options)
     assert collate([(torch.zeros(1), {}), (torch.zeros(2), {})])[0][1].shape == (2,)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_images_that_cannot_be_read_are_told_one_in_a_line_with_what_to_do(tmp_path, seed):
+    source = open_source(make_coco(tmp_path, count=14))
+    data = DetectionData(source, source, masks=False, augmentation=Augmentation(), batch_size=2)
+    broken = random.Random(seed).sample([record.path for record in source.records], 3)
+    for path in broken:
+        path.write_bytes(b"")
+    told = data.with_all_faults(f"{broken[0]} cannot be read: it is empty.")
+    head, *lines = told.split("\n")
+    assert head == "6 of 28 images cannot be used; replace them, or remove their annotations:"
+    assert len(lines) == 6 and all(sum(str(path) in line for line in lines) == 2 for path in broken)

@@ -148,7 +148,8 @@ class DetectionData(TrainData):
             self.groups = [int(height > width) for height, width in sizes]
 
     def with_all_faults(self, error: str) -> str:
-        return with_all_faults(error, [images.readable() for images in (self.train_set, self.val_set)])
+        advice = "; replace them, or remove their annotations"
+        return with_all_faults(error, [images.readable() for images in (self.train_set, self.val_set)], several=advice)
 
     def make_task(self, model: nn.Module, config: TrainConfig) -> DetectorModule:
         transform, jitter = getattr(model, "transform", None), self.train_set.augmentation.jitter
