@@ -192,15 +192,16 @@ def _refuse_downloads(config: ClassificationConfig, folder: Path, given: Mapping
     from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.run import CONFIG_YAML
 
-    again = f"To download it, start a new run: vig-pyg train --config {folder / CONFIG_YAML} --out NEW."
+    command = in_shell("vig-pyg", "train", "--config", folder / CONFIG_YAML, "--out", "NEW")
+    again = f"To download it, start a new run: {command}."
     if config.weights and "://" in config.weights and not (folder / LAST).exists():
         raise ValueError(f"{folder / CONFIG_YAML} starts from weights at {config.weights}. {again}")
     named = config.teacher is not None and not Path(config.teacher).is_dir() and config.teacher_weights is None
     if named and "teacher" not in given:
         raise ValueError(
             f"{folder / CONFIG_YAML} names the teacher {config.teacher}, which is no folder here. If it is the name of "
-            f"a network, whose weights may be downloaded, repeat it: vig-pyg train --resume {folder} "
-            f"--teacher {config.teacher}"
+            "a network, whose weights may be downloaded, repeat it: "
+            f"{in_shell('vig-pyg', 'train', '--resume', folder, '--teacher', config.teacher)}"
         )
     files = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}.get(config.data)
     if files is not None and not (Path(config.root) / files).is_dir():
