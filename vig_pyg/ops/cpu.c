@@ -134,40 +134,40 @@ int vig_nearest(const void *x, const void *y, const float *bias, int64_t half, i
     int64_t rows = TILE_FLOATS / size / best.rows * best.rows;
     rows = rows < best.rows ? best.rows : rows > TILE_ROWS ? TILE_ROWS : rows;
     int64_t tiles = (n + rows - 1) / rows, longest = size > channels ? size : channels;
-    float *packed = malloc((size_t)(images * (size * channels + m + channels)) * sizeof(float));
-    if (!packed) return 1;
-    float *half_square = packed + images * size * channels, *mean = half_square + images * m;
     int64_t bad_target = images * n, bad_source = images * m;
     int failed = 0;
 #pragma omp parallel num_threads(threads) reduction(| : failed) reduction(min : bad_target, bad_source)
     {
         work w;
         float *features = malloc((size_t)(m * channels) * sizeof(float));
+        float *packed = malloc((size_t)(size * channels) * sizeof(float));
+        float *mean = malloc((size_t)(channels + m) * sizeof(float)), *lengths = mean + channels;
         w.x = malloc((size_t)(rows * channels) * sizeof(float));
         w.scores = malloc((size_t)(rows * size) * sizeof(float));
         w.v = malloc((size_t)(longest + WIDTH) * sizeof(float));
         w.column = malloc((size_t)(size + WIDTH) * sizeof(int32_t));
-        failed = !features || !w.x || !w.scores || !w.v || !w.column;
-#pragma omp for schedule(static)
-        for (int64_t b = 0; b < images; ++b) {
-            if (failed) continue;
-            int64_t at = best.pack(&s, b, features, mean + b * channels, packed + b * size * channels, half_square + b * m);
-            if (at >= 0 && at < bad_source) bad_source = at;
-        }
-        free(features);
+        failed = !features || !packed || !mean || !w.x || !w.scores || !w.v || !w.column;
+        int64_t image = -1; /* whose sources are packed: each thread packs those of its tiles, while they are in its cache */
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < images * tiles; ++i) {
-            int64_t b = i / tiles, first = i % tiles * rows, last = first + rows < n ? first + rows : n;
+            int64_t b = i / tiles, first = i % tiles * rows, last = first + rows < n ? first + rows : n, at;
             if (failed) continue;
-            int64_t at = best.tile(&s, b, first, last, mean + b * channels, packed + b * size * channels, half_square + b * m, &w);
+            if (b != image) {
+                image = b;
+                at = best.pack(&s, b, features, mean, packed, lengths);
+                if (at >= 0 && at < bad_source) bad_source = at;
+            }
+            at = best.tile(&s, b, first, last, mean, packed, lengths, &w);
             if (at >= 0 && at < bad_target) bad_target = at;
         }
+        free(features);
+        free(packed);
+        free(mean);
         free(w.x);
         free(w.scores);
         free(w.v);
         free(w.column);
     }
-    free(packed);
     bad[0] = bad_target < images * n ? bad_target : -1;
     bad[1] = bad_source < images * m ? bad_source : -1;
     return failed ? 1 : bad[0] >= 0 || bad[1] >= 0 ? 2 : 0;
