@@ -76,6 +76,20 @@ def test_nan_is_not_hidden(dtype):
     assert out.isnan().nonzero().tolist() == [[0, 11]]
 
 
+@pytest.mark.parametrize("channels", [31, 32, 48, 65, 96])
+@pytest.mark.parametrize("num_dst", [20, 200])  # some sources are read once, or each several times
+def test_the_winners_change_no_result_in_bfloat16(channels, num_dst):
+    x_src, x_dst = torch.randn(100, channels), torch.randn(num_dst, channels)
+    for value in (0.0, -0.0, torch.inf, -torch.inf, torch.nan, -torch.nan, 1e-40, -1e-40, 3e38):
+        x_src[torch.rand(100, channels) < 0.03] = value
+    x_src, x_dst, graph = x_src.bfloat16(), x_dst.bfloat16(), edges(100, num_dst)
+    graph = graph[:, graph[1] % 7 != 0]
+    plain, _ = torch.ops.vig_pyg.max_relative(x_src, x_dst, graph, False, False)
+    with_winners, _ = torch.ops.vig_pyg.max_relative(x_src, x_dst, graph, True, False)
+    assert torch.equal(plain.isnan(), with_winners.isnan()) and plain.isnan().any()
+    assert torch.equal(plain.nan_to_num(), with_winners.nan_to_num())
+
+
 @pytest.mark.parametrize("bad", [(-1, 0), (4, 0), (0, -1), (0, 3), (0, 2**40)])
 def test_indices_out_of_range_are_refused(bad):
     graph = torch.tensor([[0, bad[0], 1], [0, bad[1], 2]])

@@ -147,7 +147,7 @@ def _forward(
     out = x_dst.new_empty(n, 2 * channels)
     slots = x_dst.new_empty(n if winners else 0, channels, dtype=torch.uint8)
     kept = slots.data_ptr() if winners else None
-    inputs = *features, edges.data_ptr(), first.data_ptr(), n, channels, int(dtype == torch.bfloat16)
+    inputs = *features, edges.data_ptr(), first.data_ptr(), n, m, channels, int(dtype == torch.bfloat16)
     library().vig_max_relative(*inputs, out.data_ptr(), kept, torch.get_num_threads())
     return out, slots
 

@@ -14,14 +14,14 @@ import torch
 _log = logging.getLogger(__name__)
 
 #: Expected result of `vig_version` in cpu.c; kernels of another version have other arguments.
-VERSION = 3
+VERSION = 4
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 #: Arguments of each function of cpu.c: p for a pointer, n for a number; the result is an int.
 _SIGNATURES = {
     "vig_version": "",
     "vig_nearest": "pppnnnnnnnnnnppn",
     "vig_first_edges": "ppnnnpn",
-    "vig_max_relative": "ppppnnnppn",
+    "vig_max_relative": "ppppnnnnppn",
     "vig_max_relative_backward": "ppppnnppn",
     "vig_norm_stats": "pnnnppn",
     "vig_norm_apply": "pnnnnppppnn",

@@ -15,6 +15,8 @@ typedef float floats __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t ints __attribute__((vector_size(4 * WIDTH)));
 typedef uint32_t bits __attribute__((vector_size(4 * WIDTH)));
 typedef uint16_t halves __attribute__((vector_size(2 * WIDTH)));
+typedef int16_t shorts __attribute__((vector_size(4 * WIDTH)));
+#define KEYS (2 * WIDTH) /* values in `shorts` */
 typedef uint8_t bytes __attribute__((vector_size(WIDTH)));
 
 #define MAX_LANES 512
@@ -119,7 +121,7 @@ typedef struct {
 #endif
 
 /* What _native.py expects; it rises when a function below takes or returns something else. */
-int vig_version(void) { return 3; }
+int vig_version(void) { return 4; }
 
 /* Edges from each target to every step-th of its k nearest sources, or with a bias of its k best by x . y + bias.
  * Needs 1 <= k <= m < 2^31 - 32 and 1 <= step <= k. Returns 0, 1 without memory, 2 where a feature is not finite or a
@@ -199,16 +201,32 @@ int vig_first_edges(const int64_t *source, const int64_t *target, int64_t edges,
 }
 
 /* Each target beside its largest difference to a source, channel by channel; 0 where it has no edge. Features are
- * float32, or bfloat16 where `half`. */
-void vig_max_relative(const void *src, const void *dst, const int64_t *source, const int64_t *first, int64_t n,
+ * float32, or bfloat16 where `half`. There are m sources. */
+void vig_max_relative(const void *src, const void *dst, const int64_t *source, const int64_t *first, int64_t n, int64_t m,
                       int64_t channels, int64_t half, void *out, uint8_t *slot, int64_t threads) {
     gather g = {src, dst, source, first, n, channels, out, slot};
     void (*rows)(const gather *, int64_t, int64_t) = half ? BEST(max_relative_half) : BEST(max_relative);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t block = 0; block < (n + GATHER_ROWS - 1) / GATHER_ROWS; ++block) {
-        int64_t last = (block + 1) * GATHER_ROWS;
-        rows(&g, block * GATHER_ROWS, last < n ? last : n);
+    void (*make)(const uint16_t *, int64_t, int64_t, int16_t *) = BEST(max_relative_keys);
+    void (*rows_of_keys)(const gather *, const int16_t *, int64_t, int64_t) = BEST(max_relative_of_keys);
+    /* keys pay where each is read several times; without memory for them there are none */
+    int64_t blocks = (n + GATHER_ROWS - 1) / GATHER_ROWS, values = m * channels;
+    int16_t *keys = half && !slot && channels >= KEYS && first[n] >= 2 * m ? malloc((size_t)values * sizeof *keys) : NULL;
+#pragma omp parallel num_threads(threads)
+    {
+        if (keys) {
+#pragma omp for schedule(static)
+            for (int64_t i = 0; i < m; ++i) make(src, i * channels, (i + 1) * channels, keys);
+        }
+#pragma omp for schedule(static)
+        for (int64_t block = 0; block < blocks; ++block) {
+            int64_t start = block * GATHER_ROWS, end = start + GATHER_ROWS < n ? start + GATHER_ROWS : n;
+            if (keys)
+                rows_of_keys(&g, keys, start, end);
+            else
+                rows(&g, start, end);
+        }
     }
+    free(keys);
 }
 
 /* Gradients of the above, added: each thread has channels of its own, so sums have one order. The buffers may be one.

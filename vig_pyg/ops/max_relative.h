@@ -71,3 +71,55 @@ static void NAME(max_relative_half)(const gather *g, int64_t start, int64_t end)
 }
 
 #undef LARGEST
+
+/* Where nobody asks which edge has the largest difference, features in bfloat16 are compared as whole numbers, twice as
+ * many at once: negative values are turned over, and NaN becomes the largest number. */
+INLINE shorts NAME(turned)(shorts x) {
+    return x ^ ((x >> 15) & 0x7fff);
+}
+
+static void NAME(max_relative_keys)(const uint16_t *src, int64_t start, int64_t end, int16_t *keys) {
+    for (int64_t i = start; i < end; i += KEYS) {
+        int64_t count = end - i < KEYS ? end - i : KEYS;
+        shorts x = {0};
+        memcpy(&x, src + i, (size_t)count * sizeof *src);
+        shorts nan = (x & 0x7fff) > 0x7f80;
+        x = (NAME(turned)(x) & ~nan) | (0x7fff & nan);
+        memcpy(keys + i, &x, (size_t)count * sizeof *keys);
+    }
+}
+
+INLINE shorts NAME(larger_keys)(shorts x, const int16_t *v) {
+    shorts y;
+    memcpy(&y, v, sizeof y);
+#ifdef COMPRESS
+    return (shorts)_mm512_max_epi16((__m512i)x, (__m512i)y);
+#else
+    shorts larger = y > x;
+    return (y & larger) | (x & ~larger);
+#endif
+}
+
+/* The last channels overlap those before: there are at least KEYS. */
+static void NAME(max_relative_of_keys)(const gather *g, const int16_t *keys, int64_t start, int64_t end) {
+    int64_t channels = g->channels;
+    for (int64_t i = start; i < end; ++i) {
+        int64_t first = g->first[i], last = g->first[i + 1];
+        const uint16_t *dst = (const uint16_t *)g->dst + i * channels;
+        uint16_t *out = (uint16_t *)g->out + 2 * i * channels;
+        for (int64_t c = 0; c < channels; c = c + KEYS < channels && c + 2 * KEYS > channels ? channels - KEYS : c + KEYS) {
+            shorts best = {0};
+            if (first < last) memcpy(&best, keys + g->source[first] * channels + c, sizeof best);
+            for (int64_t e = first + 1; e < last; ++e) best = NAME(larger_keys)(best, keys + g->source[e] * channels + c);
+            best = NAME(turned)(best);
+            for (int64_t half = 0; half < KEYS; half += WIDTH) {
+                halves largest;
+                memcpy(&largest, (const uint16_t *)&best + half, sizeof largest);
+                floats x = NAME(load_half)(dst + c + half);
+                bits pair = (bits)x >> 16;
+                if (first < last) pair |= NAME(round_half)(NAME(widen)(largest) - x);
+                memcpy(out + 2 * (c + half), &pair, sizeof pair);
+            }
+        }
+    }
+}
