@@ -105,10 +105,11 @@ INLINE int64_t NAME(count)(const float *v, int64_t n, float bound) {
     return count;
 }
 
-/* Drops values while many more than k stay: halves the range of values that holds the k-th. */
-INLINE int64_t NAME(narrow)(float *v, int32_t *column, int64_t c, int64_t k) {
-    int64_t padded = (c + WIDTH - 1) / WIDTH * WIDTH, all = c;
-    floats least = NAME(load)(v), most = least; /* c > WIDTH */
+/* A bound that k of v[0..c) reach, c > WIDTH, and hardly more: halves the range of values that holds the k-th. Overwrites
+ * what follows c, up to a multiple of WIDTH. */
+INLINE float NAME(narrow)(float *v, int64_t c, int64_t k) {
+    int64_t padded = (c + WIDTH - 1) / WIDTH * WIDTH;
+    floats least = NAME(load)(v), most = least;
     float low = INFINITY, high = -INFINITY;
     for (int64_t i = WIDTH; i < c; i += WIDTH) {
         floats x = NAME(load)(v + (i + WIDTH <= c ? i : c - WIDTH));
@@ -131,7 +132,7 @@ INLINE int64_t NAME(narrow)(float *v, int32_t *column, int64_t c, int64_t k) {
             high = middle;
         }
     }
-    return c < all ? NAME(keep)(v, column, all, low, v, column) : all;
+    return low;
 }
 
 /* Writes every step-th of the k largest, best first; the smaller column first where values tie. */
@@ -162,14 +163,19 @@ INLINE void NAME(insert_out)(float *v, int32_t *column, int64_t c, int64_t k, in
     for (int64_t i = 0; i < k; i += step) out[i / step] = base + column[i];
 }
 
-/* Every step-th of the k largest of s[0..m), best first, as columns from `base` on. */
-INLINE void NAME(best_of_row)(const float *s, int64_t m, int64_t k, int64_t step, int64_t base, int64_t *out, work *w) {
+/* Every step-th of the k largest of s[0..m), best first, as columns from `base` on. Overwrites what follows m, up to a
+ * multiple of WIDTH. */
+INLINE void NAME(best_of_row)(float *s, int64_t m, int64_t k, int64_t step, int64_t base, int64_t *out, work *w) {
     int64_t lanes = WIDTH;
     while (lanes < k) lanes *= 2;
     int coarse = lanes == WIDTH ? m > WIDTH : lanes <= MAX_LANES && m >= 8 * lanes; /* else the bound drops too little */
-    float bound = coarse ? NAME(lower_bound)(s, m, k, lanes, w->maxima) : -INFINITY;
+    float bound = -INFINITY;
+    if (coarse)
+        bound = NAME(lower_bound)(s, m, k, lanes, w->maxima);
+    else if (m > 2 * k + WIDTH)
+        bound = NAME(narrow)(s, m, k);
     int64_t c = NAME(keep)(s, NULL, m, bound, w->v, w->column);
-    if (c > 2 * k + WIDTH) c = NAME(narrow)(w->v, w->column, c, k);
+    if (coarse && c > 2 * k + WIDTH) c = NAME(keep)(w->v, w->column, c, NAME(narrow)(w->v, c, k), w->v, w->column);
     if (c <= MAX_RANKED)
         NAME(rank_out)(w->v, w->column, c, k, step, base, out);
     else

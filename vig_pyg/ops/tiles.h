@@ -49,7 +49,7 @@ INLINE void NAME(panels)(const uint32_t *rows, int64_t m, int64_t width, uint32_
 }
 
 /* Edges of target `row` of an image from its scores. Returns 0 if a score is NaN, because selection needs an order. */
-INLINE int NAME(edges)(const search *s, int64_t b, int64_t row, const float *scores, int nan, work *w) {
+INLINE int NAME(edges)(const search *s, int64_t b, int64_t row, float *scores, int nan, work *w) {
     int64_t i = b * s->n + row, *source = s->out + i * s->kept, *target = source + s->images * s->n * s->kept;
     if (nan)
         for (int64_t e = 0; e < s->kept; ++e) source[e] = 0;
