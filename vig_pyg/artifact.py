@@ -19,6 +19,7 @@ from vig_pyg._io.bounded_json import read_json
 from vig_pyg._io.output import write_file
 from vig_pyg._io.schema import Scalar, choice, listing, mapping, optional, read_as, whole
 from vig_pyg.checkpoints.metadata import to_safetensors
+from vig_pyg.checkpoints.read import IN_FOLDER
 from vig_pyg.config import MODELS, ModelConfig, variant_config
 from vig_pyg.config_schema import check_names, options_of
 from vig_pyg.conv import CONVS
@@ -27,7 +28,7 @@ from vig_pyg.interchange import FOREIGN, foreign_entries
 from vig_pyg.preprocess import Preprocessing
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
+WEIGHTS = IN_FOLDER
 CARD = "README.md"
 #: File with the weights of the best epoch so far; an unfinished run also has it.
 BEST = "best.safetensors"

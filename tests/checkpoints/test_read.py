@@ -136,6 +136,13 @@ def test_a_missing_file_or_a_folder_is_named(tmp_path):
         weights.load_weights(vig_micro(), tmp_path)
 
 
+def test_of_the_folder_of_a_model_its_weights_are_read(tmp_path):
+    model, other = vig_micro(), vig_micro()
+    model.save_pretrained(tmp_path / "run")
+    weights.load_weights(other, tmp_path / "run")
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
+
+
 @pytest.mark.parametrize("state", [{}, {"state_dict": {}}, {"model": {"state_dict": {}}}])
 def test_an_empty_state_dict_is_refused(make, state):
     with pytest.raises(ValueError, match="Expected a state dict of tensors, got an empty one"):

@@ -29,6 +29,8 @@ PREFIXES = ("module.", "model.", "_orig_mod.")
 COUNTERS = ("n_averaged",)
 #: Largest number of nested wrappers and of prefixes that are removed; more indicate a cycle or an attack.
 DEEPEST = 8
+#: The weights in the folder of a model.
+IN_FOLDER = "model.safetensors"
 
 
 def read_state(path: str | Path) -> Mapping[str, Any]:
@@ -36,11 +38,12 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
 
     Args:
         path: A `.safetensors` file, or a file of `torch.save`. Besides tensors and plain containers it may contain an
-            `argparse.Namespace`, as some published files do.
+            `argparse.Namespace`, as some published files do. Of a folder with a `model.safetensors`, such as a run
+            folder, this file is read.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        IsADirectoryError: If the path is a folder.
+        IsADirectoryError: If the path is a folder without weights.
         ValueError: If the file is empty, truncated, a web page, or contains anything else; the message has the reason.
         ImportError: If the file is a `.safetensors` file and safetensors is not installed.
 
@@ -53,7 +56,9 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
     """
     path = Path(path)
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, expected a weight file, such as one inside this folder.")
+        if not (path / IN_FOLDER).is_file():
+            raise IsADirectoryError(f"{path} is a folder, expected a weight file, or a folder with {IN_FOLDER}.")
+        path = path / IN_FOLDER
     if not path.is_file():
         raise FileNotFoundError(f"There is no weight file at {path}.{did_you_mean(path)}")
     _refuse_what_is_no_weights(path)

@@ -81,7 +81,8 @@ class ClassificationConfig(TrainConfig):
         options: Options of the network by their names, such as `depths` or `heads` (see `PyramidViGConfig`).
         drop_path_rate: Stochastic depth probability of the last block; it increases linearly from 0 in the first block.
             `published` means 0.1, or 0.3 for base models.
-        weights: Weights to start from: a file, a URL, or the name of published weights such as `pvig_tiny`.
+        weights: Weights to start from: a file, a run folder, a URL, or the name of published weights such as
+            `pvig_tiny`.
         teacher: A trained network whose labels the second last layer of the network learns (see `distillation`): a name
             of timm such as `regnety_160.deit_in1k`, which the later families were trained with, a model folder, or a
             name of this library. It has the classes of the data. null trains without a teacher.
