@@ -111,7 +111,7 @@ def test_exported_programs_take_any_number_of_images(family, fused):
 @quiet
 @onnx
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("conv", ["mr", "gin"])
+@pytest.mark.parametrize("conv", ["mr", pytest.param("gin", marks=pytest.mark.slow)])
 def test_onnx_files_give_the_logits_of_the_model(family, conv, tmp_path):
     import onnxruntime
 
