@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vig_pyg.classification import CsvData
-from vig_pyg.classification.tables import read_table
+from vig_pyg.classification.tables import is_divided, read_part, read_table
 
 LABELS = ("cat", "dog", "Käse")
 
@@ -356,3 +356,47 @@ def test_missing_images_are_left_out_where_broken_ones_are(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert len(CsvData(tmp_path / "a.csv", image_size=8, on_bad="drop").train_set) == 4
     assert re.search(r"1 of 7 images is left out: .*none\.png: There is no image at", caplog.text)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_part_to_evaluate_is_one_that_the_table_has(root, seed, caplog):
+    rng = random.Random(seed)
+    spelled = {"train": ["train", "Training"], "val": ["val", "validation"], "test": ["test", "Test set"]}
+    there = rng.sample(list(spelled), rng.randint(1, 3))
+    names = [*there, *rng.choices(there, k=9)]
+    rows = [f"all images/{i:02}.png,{LABELS[i % 3]},{rng.choice(spelled[name])}" for i, name in enumerate(names)]
+    table = root / f"parts {seed}.csv"
+    table.write_text("\n".join(["path,label,split", *rows]))
+    for part in (None, *spelled, "testing", "other"):
+        wanted = {None: "test" if there == ["test"] else "val", "testing": "test"}.get(part, part)
+        if wanted not in there:
+            listed = " and ".join(repr(name) for name in spelled if name in there)
+            with pytest.raises(ValueError, match=f"has no part '{part or wanted}'; it has {listed}"):
+                read_part(table, part, whole=seed % 2 == 0)
+            continue
+        classes, (paths, labels) = read_part(table, part, whole=seed % 2 == 0)
+        want = [(f"{i:02}.png", LABELS[i % 3]) for i, name in enumerate(names) if name == wanted]
+        assert [(Path(path).name, classes[label]) for path, label in zip(paths, labels, strict=True)] == want
+    assert not caplog.text and is_divided(table)
+
+
+@pytest.mark.parametrize("count", [1, 5, 18])
+def test_a_table_without_parts_is_read_whole_or_as_in_training(root, count):
+    table = root / f"whole {count}.csv"
+    labels = [LABELS[i % 3] if count == 18 else LABELS[i] if i < 3 else "cat" for i in range(count)]
+    table.write_text("\n".join(["path,label", *(f"all images/{i:02}.png,{one}" for i, one in enumerate(labels))]))
+    classes, (paths, numbers) = read_part(table, None, whole=True)
+    assert [classes[number] for number in numbers] == labels and len(set(paths)) == count and not is_divided(table)
+    with pytest.raises(ValueError, match="has no part 'test', because it has no column split; it has 'train' and"):
+        read_part(table, "test", whole=True)
+    if count == 18:
+        split = read_table(table)
+        assert read_part(table, None, whole=False)[1] == read_part(table, "val", whole=True)[1] == split.val
+        assert read_part(table, "train", whole=True)[1] == split.train
+
+
+@pytest.mark.parametrize("wrong", ["", "vla", "train val"])
+def test_a_row_of_no_part_is_named_in_evaluation_too(root, wrong):
+    (root / "none.csv").write_text(f"path,label,split\nall images/00.png,cat,val\nall images/01.png,cat,{wrong}\n")
+    with pytest.raises(ValueError, match=r"The column split of .*none\.csv needs train and val, got .* \(row 3\)"):
+        read_part(root / "none.csv", "val", whole=True)

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import re
+import shutil
 
 import pytest
 
@@ -197,3 +198,34 @@ def test_digits_are_evaluated_like_in_training(tmp_path, capsys, monkeypatch):
     for key in ("--input-key", "--target-key"):
         assert f"{key} is for data with one" in fails(capsys, "evaluate", tmp_path / "run", "digits", key, "x")
     assert fails(capsys, "evaluate", tmp_path / "run", "digist").endswith(" Did you mean digits?\n")
+
+
+def test_a_table_that_the_model_has_not_seen_is_evaluated_whole(trained, tmp_path, capsys):
+    """Of the table of the training, only the images that were held out are evaluated."""
+    folder, pictures = trained
+    own = tmp_path / "run"
+    shutil.copytree(folder, own)
+    images = sorted(pictures.rglob("*.png"))
+    (tmp_path / "all.csv").write_text("\n".join(["path,label", *(f"{one},{one.parent.name}" for one in images)]))
+    (tmp_path / "test.csv").write_text(
+        "\n".join(["path,label,split", *(f"{one},{one.parent.name},test" for one in images[:3])])
+    )
+
+    def count(*words):
+        assert run(own, *words, "--json", tmp_path / "e.json", "--overwrite", "--num-workers", 0, "--quiet") == 0
+        return json.loads((tmp_path / "e.json").read_text())["images"]
+
+    trained_images = len(list((pictures / "train").rglob("*.png")))
+    assert count(tmp_path / "all.csv") == len(images)
+    err = capsys.readouterr().err
+    assert f"{own} was trained on {trained_images} of these {len(images)} images" in err and "held out" not in err
+    assert count(tmp_path / "test.csv") == count(tmp_path / "test.csv", "--split", "test") == 3
+    told = fails(capsys, "evaluate", own, tmp_path / "test.csv", "--split", "val")
+    assert "has no part 'val'; it has 'test'." in told
+    values = (own / "config.yaml").read_text()
+    (own / "config.yaml").write_text(re.sub("(?m)^data: .*", f"data: {tmp_path / 'all.csv'}", values))
+    assert 0 < count(tmp_path / "all.csv") < len(images)
+    note = f"vig-pyg: note: {own} was trained on {tmp_path / 'all.csv'}, which has no column split: only the fifth that"
+    assert f"{note} was held out is evaluated\n" in capsys.readouterr().err
+    count(tmp_path / "all.csv", "--split", "train")
+    assert "was trained on these images" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from vig_pyg.classification.labels import LabeledImages, class_numbers
 from vig_pyg.classification.readers.registry import PixelImage
 from vig_pyg.classification.readers.streams import readable_prefixes
 from vig_pyg.classification.splits import Samples
-from vig_pyg.classification.tables import read_table
+from vig_pyg.classification.tables import read_part
 from vig_pyg.image_io._class_folders import some
 
 #: Names of the data of this library, which need the packages for training.
@@ -74,7 +74,13 @@ def of_readers_only(option: str, value: object, data: str) -> str:
 
 
 def find_labeled_of(
-    data: str, class_names: list[str], *, in_channels: int = 3, split: str | None = None, root: str | None = None
+    data: str,
+    class_names: list[str],
+    *,
+    in_channels: int = 3,
+    split: str | None = None,
+    root: str | None = None,
+    whole: bool = False,
 ) -> LabeledImages:
     """Find the images of registered data or of a table, and their classes among the classes of a model.
 
@@ -82,8 +88,11 @@ def find_labeled_of(
         data: A name of `list_sources()`, or the path of a table as for training.
         class_names: Names of the model's classes.
         in_channels: Number of channels of the model, for data without a fixed number.
-        split: `"train"` for the training part; by default the part for validation.
+        split: `"train"` for the training part, or `"test"` for that of a table; by default the part for validation, or
+            that for tests if a table has no other.
         root: Folder of the files of data that is downloaded, by default `data`.
+        whole: If true, a table that is not divided is returned as a whole by default, because no model was trained on a
+            part of it.
 
     Raises:
         FileNotFoundError: If the table does not exist.
@@ -94,19 +103,16 @@ def find_labeled_of(
         >>> len(find_labeled_of("digits", [str(i) for i in range(10)]).labels)
         450
     """
-    wanted = "val" if split is None else part_of(split)
-    if wanted not in ("train", "val"):
-        raise ValueError(f"{data} has no part {split!r}; it has 'train' and 'val'.")
     if is_table(data):
-        found = read_table(Path(data), missing="drop")
-        names = found.class_names
-        chosen: Samples = found.train if wanted == "train" else found.val
+        names, (sources, labels) = read_part(Path(data), split, whole=whole)
     else:
-        names, chosen = _of_source(data, wanted, in_channels, root)
-    sources, labels = chosen
+        wanted = "val" if split is None else part_of(split)
+        if wanted not in ("train", "val"):
+            raise ValueError(f"{data} has no part {split!r}; it has 'train' and 'val'.")
+        names, (sources, labels) = _of_source(data, wanted, in_channels, root)
+        if not labels:
+            raise ValueError(f"{data} has no images in its part {wanted}; its classes are {some(names)}.")
     present = [names[label] for label in sorted(set(labels))]
-    if not present:
-        raise ValueError(f"{data} has no images in its part {wanted}; its classes are {some(names)}.")
     numbers = class_numbers(present, class_names, what="classes of the data")
     return LabeledImages(list(sources), [numbers[names[label]] for label in labels])
 

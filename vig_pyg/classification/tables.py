@@ -16,7 +16,7 @@ from vig_pyg._io.numbers import counted
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 from vig_pyg.classification.folders import part_of
-from vig_pyg.classification.splits import Split, chosen, divided
+from vig_pyg.classification.splits import Samples, Split, chosen, divided
 from vig_pyg.image_io._class_folders import composed, some
 
 _log = logging.getLogger(__name__)
@@ -58,24 +58,12 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
         ...     read_table(table, missing="drop").class_names
         ['cat']
     """
-    rows = _parse(table)
-    found = [_locate(str(table.parent), row.path) for row in rows]
-    rows = [row._replace(path=path) for row, (path, _) in zip(rows, found, strict=True)]
-    gone = [row for row, (_, exists) in zip(rows, found, strict=True) if not exists]
-    if gone and missing == "stop":
-        named = first_ten([f"{terminal_text(row.path)} (row {row.line})" for row in gone])
-        raise FileNotFoundError(
-            f"{len(gone):,} of {counted(len(rows), 'images')} of {table} {'does' if len(gone) == 1 else 'do'} not "
-            f"exist; paths must be absolute, or relative to the folder of the table:{named}"
-        )
-    _check_labels(table, rows)
-    labels = [row.label for row in rows]
-    class_names = _sorted(set(labels))
-    number = {name: i for i, name in enumerate(class_names)}
-    paths, numbers = [row.path for row in rows], [number[label] for label in labels]
+    rows = _located(table, missing)
+    class_names, (paths, numbers) = _samples(rows)
     if rows[0].split is None:
         return divided(paths, numbers, class_names, table)
     parts = _parts(table, rows)
+    _check_parts(table, rows, parts)
     train, val = (chosen(paths, numbers, [part == wanted for part in parts]) for wanted in ("train", "val"))
     unlearned = set(val[1]) - set(train[1])
     untrained = [name for i, name in enumerate(class_names) if i in unlearned]
@@ -88,6 +76,93 @@ def read_table(table: Path, *, missing: str = "stop") -> Split:
     return Split(class_names, train, val)
 
 
+def read_part(table: Path, part: str | None, *, whole: bool) -> tuple[list[str], Samples]:
+    r"""Read the images of one part of a table, for evaluation; `read_table` describes the table.
+
+    Args:
+        table: The file. Its images need not exist.
+        part: `train`, `val` or `test`, as a part may be spelled in the table. By default this is `val`, or `test` if
+            the table has only this part. Without a column `split`, `train` and `val` are the parts of `read_table`.
+        whole: What is read by default without a column `split`: all images, or the part for validation.
+
+    Returns:
+        The names of the classes, and the images.
+
+    Raises:
+        FileNotFoundError: If the table does not exist.
+        ValueError: If there is no such part, a column is missing, or a row is not as expected.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     table = Path(folder) / "table.csv"
+        ...     _ = table.write_text("path,label,split\na.png,cat,test\n")
+        ...     read_part(table, None, whole=True)[0]
+        ['cat']
+    """
+    rows = _located(table, "drop")
+    class_names, samples = _samples(rows)
+    wanted = None if part is None else part_of(part) or part
+    if rows[0].split is None:
+        if wanted is None and whole:
+            return class_names, samples
+        if wanted not in (None, "train", "val"):
+            raise ValueError(f"{table} has no part {part!r}, because it has no column split; it has 'train' and 'val'.")
+        split = divided(*samples, class_names, table)
+        return class_names, split.train if wanted == "train" else split.val
+    parts = _parts(table, rows)
+    there = [name for name in ("train", "val", "test") if name in parts]
+    if wanted is None:
+        wanted = "test" if there == ["test"] else "val"
+    if wanted not in there:
+        has, named = " and ".join(map(repr, there)), f"name one with --split, such as --split {there[-1]}"
+        raise ValueError(f"{table} has no part {part or wanted!r}; it has {has}{'.' if part else f': {named}.'}")
+    return class_names, chosen(*samples, [one == wanted for one in parts])
+
+
+def is_divided(table: Path) -> bool:
+    r"""True if a table has the column `split`.
+
+    Args:
+        table: The file.
+
+    Raises:
+        FileNotFoundError, ValueError: As in `read_table`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     table = Path(folder) / "table.csv"
+        ...     _ = table.write_text("path,label\na.png,cat\n")
+        ...     is_divided(table)
+        False
+    """
+    return _parse(table)[0].split is not None
+
+
+def _located(table: Path, missing: str) -> list[_Row]:
+    """Return the rows with the paths of their files; `missing` is that of `read_table`."""
+    rows = _parse(table)
+    found = [_locate(str(table.parent), row.path) for row in rows]
+    rows = [row._replace(path=path) for row, (path, _) in zip(rows, found, strict=True)]
+    gone = [row for row, (_, exists) in zip(rows, found, strict=True) if not exists]
+    if gone and missing == "stop":
+        named = first_ten([f"{terminal_text(row.path)} (row {row.line})" for row in gone])
+        raise FileNotFoundError(
+            f"{len(gone):,} of {counted(len(rows), 'images')} of {table} {'does' if len(gone) == 1 else 'do'} not "
+            f"exist; paths must be absolute, or relative to the folder of the table:{named}"
+        )
+    _check_labels(table, rows)
+    return rows
+
+
+def _samples(rows: Sequence[_Row]) -> tuple[list[str], Samples]:
+    """Return the names of the classes, and the images with their class indices."""
+    class_names = _sorted({row.label for row in rows})
+    number = {name: i for i, name in enumerate(class_names)}
+    return class_names, ([row.path for row in rows], [number[row.label] for row in rows])
+
+
 def _sorted(labels: set[str]) -> list[str]:
     """Sort numbers by value and other names alphabetically; equal numbers also have a fixed order."""
     numbers = all(label.isdecimal() and len(label) < 100 for label in labels)
@@ -98,19 +173,26 @@ def _parts(table: Path, rows: Sequence[_Row]) -> list[str]:
     """Return `train`, `val` or `test` for each row."""
     spelled = {name: part_of(name) for name in {row.split or "" for row in rows}}
     parts = [spelled[row.split or ""] for row in rows]
-    if not {"train", "val"} <= set(parts) or "" in parts:
-        wrong = next((row for row, part in zip(rows, parts, strict=True) if not part), None)
-        raise ValueError(
-            f"The column split of {table} needs train and val, got {sorted({row.split or '' for row in rows})[:10]}"
-            + (f" (row {wrong.line})." if wrong else ".")
-        )
+    wrong = next((row for row, part in zip(rows, parts, strict=True) if not part), None)
+    if wrong:
+        raise ValueError(f"{_needs_parts(table, rows)} (row {wrong.line}).")
+    return parts
+
+
+def _needs_parts(table: Path, rows: Sequence[_Row]) -> str:
+    return f"The column split of {table} needs train and val, got {sorted({row.split or '' for row in rows})[:10]}"
+
+
+def _check_parts(table: Path, rows: Sequence[_Row], parts: Sequence[str]) -> None:
+    """Raise an error if training has no images in one of its parts, and warn of rows that it does not use."""
+    if not {"train", "val"} <= set(parts):
+        raise ValueError(f"{_needs_parts(table, rows)}.")
     if "test" in parts:
         _log.warning(
             "%s of %s %s to the split test, which training does not use.",
             counted(parts.count("test"), "rows"), terminal_text(table),
             "belongs" if parts.count("test") == 1 else "belong",
         )  # fmt: skip
-    return parts
 
 
 def _check_labels(table: Path, rows: Sequence[_Row]) -> None:

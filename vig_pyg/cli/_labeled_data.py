@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg.cli._own_code import import_own
-from vig_pyg.cli._training_data import note_on_folder, note_on_part
+from vig_pyg.cli._training_data import is_trained_table, note_on_folder, note_on_part, note_on_table
 
 if TYPE_CHECKING:
     from vig_pyg.classification import ImageClassifier, LabeledImages
@@ -24,7 +24,11 @@ def add_data(command: argparse.ArgumentParser) -> None:
         "and a data set of torchvision",
     )
     group = command.add_argument_group("data that is not a folder")
-    group.add_argument("--split", metavar="NAME", help="name of the part (default: the validation part)")
+    text = (
+        "name of the part (default: the validation part; of a table the part test if it has no other, and all images "
+        "of a table without the column split)"
+    )
+    group.add_argument("--split", metavar="NAME", help=text)
     group.add_argument("--root", metavar="FOLDER", help="folder of torchvision's files (default: data)")
     text = "file extension or column of the images, if there are several, in data with a prefix"
     group.add_argument("--input-key", metavar="NAME", help=text)
@@ -60,7 +64,7 @@ def check_data(args: argparse.Namespace) -> None:
 def labeled(args: argparse.Namespace, classifier: ImageClassifier) -> LabeledImages:
     """Return the images that the options name."""
     from vig_pyg.classification import find_labeled
-    from vig_pyg.classification.named import find_labeled_of
+    from vig_pyg.classification.named import find_labeled_of, is_table
     from vig_pyg.classification.readers import ReaderOptions, find_labeled_in, reader_prefix
 
     names = classifier.class_names
@@ -75,15 +79,19 @@ def labeled(args: argparse.Namespace, classifier: ImageClassifier) -> LabeledIma
         return find_labeled_in(args.data, names, options, split=args.split)
     if _is_named(args.data):
         channels = classifier.preprocessing.in_channels
-        return find_labeled_of(args.data, names, in_channels=channels, split=args.split, root=args.root)
+        whole = is_table(args.data) and not is_trained_table(args.model, args.data)
+        return find_labeled_of(args.data, names, in_channels=channels, split=args.split, root=args.root, whole=whole)
     return find_labeled(args.data, names)
 
 
 def note_on_data(args: argparse.Namespace, data: LabeledImages) -> None:
-    """Print a note if the model was trained on these images."""
+    """Print a note if the model was trained on these images, or if they are only a part of the table."""
+    from vig_pyg.classification.named import is_table
     from vig_pyg.classification.readers import reader_prefix
 
-    if reader_prefix(args.data) or _is_named(args.data):
+    if not reader_prefix(args.data) and _is_named(args.data) and is_table(args.data):
+        note_on_table(args.model, args.data, args.split, data.paths)
+    elif reader_prefix(args.data) or _is_named(args.data):
         note_on_part(args.model, args.data, args.split, args.root)
     else:
         note_on_folder(args.model, data.paths)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from vig_pyg._io.text import terminal_text
+from vig_pyg.cli._options import say_note
 
 #: The file with the values of a run. `vig_pyg.engine.run` names it too, but needs the extra `train`.
 _VALUES = "config.yaml"
@@ -36,6 +36,39 @@ def note_on_part(model: str, data: str, split: str | None, root: str | None) -> 
     _print(model, lambda values: _is_part(values, data, split, root) and "these images")
 
 
+def is_trained_table(model: str, table: str) -> bool:
+    """True if a classifier was trained on this table of images, wherever it is named from.
+
+    Args:
+        model: The model of the command line.
+        table: The path of the table.
+    """
+    return bool(_of_run(model, lambda values: Path(values["data"]).resolve() == Path(table).resolve()))
+
+
+def note_on_table(model: str, table: str, split: str | None, images: Iterable[object]) -> None:
+    """Print the note if images of a table were used in training, or that only those held out of it are evaluated.
+
+    Args:
+        model: The model of the command line.
+        table: The path of the table.
+        split: Name of the part, if it was given.
+        images: The evaluated images.
+    """
+    from vig_pyg.classification.folders import part_of
+    from vig_pyg.classification.tables import is_divided
+
+    if not is_trained_table(model, table):
+        return note_on_folder(model, images)
+    if split is not None:
+        return _print(model, lambda _: part_of(split) == "train" and "these images")
+    if not is_divided(Path(table)):
+        say_note(
+            f"{terminal_text(model)} was trained on {terminal_text(table)}, which has no column split: only the fifth "
+            "that was held out is evaluated"
+        )
+
+
 def note_on_source(model: str, source: str) -> None:
     """Print the note if a source of annotated images is the one on which a detector or segmenter was trained.
 
@@ -48,21 +81,25 @@ def note_on_source(model: str, source: str) -> None:
 
 def _print(model: str, trained_on: Callable[[Mapping[str, Any]], str | bool]) -> None:
     """Print the note if a function of the values of the run returns which images it was trained on."""
+    if which := _of_run(model, trained_on):
+        run = Path(model)
+        say_note(
+            f"{terminal_text(run)} was trained on {which}, so its scores on new images are probably "
+            f"lower; those on its validation images are in {terminal_text(run / 'metrics.csv')}"
+        )
+
+
+def _of_run(model: str, wanted: Callable[[Mapping[str, Any]], str | bool]) -> str | bool:
+    """Return what a function of the values of a run returns; without values, or if they do not fit, `""`."""
     run = Path(model)
     try:
         if not (run / _VALUES).is_file() or find_spec("yaml") is None:
-            return
+            return ""
         from vig_pyg._io.bounded_yaml import read_yaml
 
-        which = trained_on(read_yaml(run / _VALUES))
+        return wanted(read_yaml(run / _VALUES))
     except (OSError, ValueError, TypeError, KeyError):  # the evaluation does not need the file
-        return
-    if which:
-        print(
-            f"vig-pyg: note: {terminal_text(run)} was trained on {which}, so its scores on new images are probably "
-            f"lower; those on its validation images are in {terminal_text(run / 'metrics.csv')}",
-            file=sys.stderr,
-        )
+        return ""
 
 
 def _images_in_folder(values: Mapping[str, Any], images: list[object]) -> str:
