@@ -153,6 +153,8 @@ class Registry(Mapping[str, T], Generic[T]):
             there = [name for name, one in vars(module).items() if name[0] != "_" and not isinstance(one, ModuleType)]
             close = nearest_name(attribute, there)
             hint = f" Did you mean {module_name}:{close}?" if close else ""
+            if module_name == "__main__":  # the command itself, unless a script calls it
+                hint = f" Write the name of the file that defines it, such as my_ops:{attribute} for my_ops.py."
             raise ValueError(f"{self.kind}={text}: the module {module_name} has no {attribute!r}.{hint}")
         value = getattr(module, attribute)
         name = self.name_of(value) or text

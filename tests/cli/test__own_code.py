@@ -1,6 +1,7 @@
 """Code that a configuration file names is told before it is imported; code of flags is not."""
 
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -56,3 +57,49 @@ def test_every_command_with_a_file_tells(module, tmp_path, capsys, command):
     assert f"vig-pyg: a.yaml names the code {path}: importing it from {place}\n" in capsys.readouterr().err
     assert main([*command.split(), "--conv", path, *files.split()[:0], "--config", "a.yaml", "--print-config"]) == 0
     assert "importing" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["options: {{conv: '{}', k: 4}}", "options.conv: '{}'"])
+@pytest.mark.parametrize("given", [["mr"], ["mr", "edge"]])
+def test_an_ablation_imports_no_operator_that_its_list_replaces(module, tmp_path, capsys, form, given):
+    path, _ = module("replaced_ops")
+    (tmp_path / "a.yaml").write_text(form.format(path) + "\n")
+    assert main(["ablate", "--config", "a.yaml", "--conv", *given, "--print-config"]) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and "it runs" not in said.out and path not in said.out and path not in CONVS
+    assert main(["ablate", "--config", "a.yaml", "--graph", "knn", "grid", "--print-config"]) == 0
+    assert f"names the code {path}" in capsys.readouterr().err and path in CONVS
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1", "NODE_RANK": "0"},
+        {"TORCHELASTIC_RUN_ID": "a", "RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "3", "MASTER_ADDR": "localhost",
+         "MASTER_PORT": "1"},
+    ],
+)  # fmt: skip
+def test_only_the_first_process_tells(module, capsys, monkeypatch, others):
+    path, place = module("first_ops")
+    for name, value in others.items():
+        monkeypatch.setenv(name, value)
+    import_named("a.yaml", {"options": {"conv": path}}, {})
+    assert capsys.readouterr().err == "" and path in CONVS
+    CONVS.remove(path)
+    for name in others:
+        if name in ("LOCAL_RANK", "RANK"):
+            monkeypatch.setenv(name, "0")
+    import_named("a.yaml", {"options": {"conv": path}}, {})
+    assert f"importing it from {place}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["conv", "graph"])
+@pytest.mark.parametrize("name", ["__main__", "bare_module"])
+def test_a_module_without_a_file_is_told_by_its_missing_name(tmp_path, monkeypatch, capsys, key, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))  # as in an installed command, it has no specification
+    (tmp_path / "a.yaml").write_text(f"options: {{{key}: '{name}:Mine'}}\n")
+    assert main(["train", "--config", "a.yaml", "--print-config"]) == 2
+    told = capsys.readouterr().err
+    assert f"{key}={name}:Mine: the module {name} has no 'Mine'." in told and "__spec__" not in told
+    assert ("Write the name of the file that defines it, such as my_ops:Mine" in told) == (name == "__main__")

@@ -63,15 +63,28 @@ def import_own(values: Mapping[str, Any], *, where: str = "") -> None:
             if (here := os.getcwd()) not in sys.path:
                 sys.path.insert(0, here)
             registry = _registry(kind)
-            if where and path not in registry:
+            if where and path not in registry and _is_first():
                 print(f"vig-pyg: {terminal_text(where)} names the code {path}: importing it{_place(path)}",
                       file=sys.stderr, flush=True)  # fmt: skip
             registry.import_name(path)
 
 
+def _is_first() -> bool:
+    """True in the first process of a run, which speaks for all; contradictory variables are an error later."""
+    from vig_pyg.engine.processes import processes
+
+    try:
+        return processes().first
+    except ValueError:
+        return True
+
+
 def _place(path: str) -> str:
     """Return where the module of an import path is, as the rest of a sentence, without importing it."""
-    found = find_spec(path.partition(":")[0].partition(".")[0])  # of a submodule, this would import its package
+    try:
+        found = find_spec(path.partition(":")[0].partition(".")[0])  # of a submodule, this would import its package
+    except ValueError:  # a module that is no file, such as the __main__ of a command
+        return ""
     if found is None:
         return ""
     place = found.origin or next(iter(found.submodule_search_locations or []), "")

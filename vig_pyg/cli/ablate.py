@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
         for name in names:
             import_own({"options": {key: name}})
     where, values = flags.file_values()
-    config = _config(flags.preset, where, values, flags.values)
+    config = _config(flags.preset, where, _without(values, [key for key in lists if lists[key]]), flags.values)
     if flags.print_config:
         print(to_yaml(config), end="")
         return 0
@@ -127,6 +127,14 @@ def run(args: argparse.Namespace) -> int:
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         print("vig-pyg: stopped; finished runs are kept; the same command continues the ablation", file=sys.stderr)
         return 128 + getattr(stop, "signum", 2)
+
+
+def _without(values: Mapping[str, Any], replaced: Sequence[str]) -> dict[str, Any]:
+    """Return the values of a file without the operator or the graph that flags replace, whose code is not needed."""
+    kept = {name: value for name, value in values.items() if name.removeprefix("options.") not in replaced}
+    if isinstance(options := kept.get("options"), Mapping):
+        kept["options"] = {name: value for name, value in options.items() if name not in replaced}
+    return kept
 
 
 def _config(
