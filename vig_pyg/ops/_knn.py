@@ -7,7 +7,9 @@ and the ranks 0, `step`, `2 step`, ... are selected. Shapes: targets `(B, n, C)`
 The native CPU kernel multiplies a tile of targets with all sources of the image, and selects neighbors while the
 products are in the cache, so no n x m matrix is written. It reads each row of products twice. The first pass divides
 the row into interleaved parts, and computes a bound, the k-th largest of their maxima. The second pass collects the few
-products that reach the bound, which are then ranked against each other without branches. The GPU kernel is described in
+products that reach the bound, which are then ranked against each other without branches. CPUs with AVX512-BF16 multiply
+normalized features in bfloat16 two channels at a time: products of bfloat16 are exact in float32, in which they are
+summed, so the neighbors are those of the search in float32 but for equal scores. The GPU kernel is described in
 `_triton_knn.py`. It is used for all sizes. Even for one image, torch's operations were 3 to 4 times slower (0.49 to
 0.57 ms instead of 0.13 to 0.17 ms on an H200, `gpu_kernels_2026-11-27.json`), and `torch.topk` does not define the
 order of equal scores.
