@@ -91,6 +91,14 @@ def test_small_and_large_features_are_normalized(channels, size):
     assert torch.equal(knn(x, x, 9, bias=bias, normalize=True), expected(unit, unit, 9, 1, bias))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sources_that_no_cache_holds(dtype):
+    x, y, bias = torch.randn(2, 50, 520).to(dtype), torch.randn(2, 1030, 520).to(dtype), torch.rand(1, 50, 1030)
+    scores = normalize(x.double(), dim=-1) @ normalize(y.double(), dim=-1).transpose(1, 2) + bias
+    source = knn(x, y, 9, bias=bias, normalize=True)[0].view(2, 50, 9) - 1030 * torch.arange(2).view(2, 1, 1)
+    assert (scores.gather(2, source) - scores.topk(9, dim=2).values).abs().max() < 1e-6
+
+
 def test_features_close_together_keep_their_order():
     x = normalize(1 + 1e-2 * torch.randn(1, 196, 48), dim=-1)
     distance = (x[0].double()[:, None] - x[0].double()[None]).square().sum(-1)

@@ -88,14 +88,17 @@ def test_heads_where_the_pass_knows_none_are_called(alone):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("weights", ["nodes", "layers"])
-def test_nodes_and_weights_of_two_types_are_refused_as_by_the_layers(dtype, weights):
+@pytest.mark.parametrize("part", ["nodes", "layers", "bias"])
+def test_nodes_and_layers_of_two_types_are_refused_as_by_the_layers(dtype, part):
     first, second = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.GELU()), LinearNorm(16, 8)
     x = torch.randn(20, 8, requires_grad=True)
-    if weights == "nodes":
+    if part == "nodes":
         x = x.detach().to(dtype).requires_grad_()
-    else:
-        first[0].to(dtype), second[0].to(dtype)
+    for layer in (first[0], second[0]):
+        if part == "layers":
+            layer.to(dtype)
+        elif part == "bias":
+            layer.bias = nn.Parameter(layer.bias.detach().to(dtype))
     for call in (lambda: mlp(x, first, second), lambda: linear_norm(x, first[0], first[1])):
-        with pytest.raises(RuntimeError, match="same dtype"):
+        with pytest.raises(RuntimeError, match="type"):
             call()

@@ -76,6 +76,16 @@ def test_a_fault_is_reported(tmp_path):
     assert done.returncode and "AddressSanitizer: heap-buffer-overflow" in done.stderr, done.stderr[-2000:]
 
 
+@pytest.mark.parametrize("architecture", ["native", "x86-64", "nocona", "haswell", "skylake-avx512", "znver3"])
+def test_the_kernels_compile_for_any_architecture(tmp_path, architecture):
+    source = ROOT / "vig_pyg" / "ops" / "cpu.c"
+    command = ["gcc", f"-march={architecture}", "-O1", "-fopenmp", "-Wno-psabi", "-fPIC", "-c", source]
+    done = subprocess.run(
+        [*map(str, command), "-o", str(tmp_path / "cpu.o")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[:2000]
+
+
 @pytest.mark.parametrize("level", [1, 3, 4, 5])
 def test_the_tests_of_the_kernels_pass_without_a_report(tmp_path, level):
     library = built(tmp_path, level)

@@ -8,6 +8,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#define THREAD omp_get_thread_num()
+#else
+#define THREAD 0
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 #define WIDTH 16 /* values that one step handles: a vector register of the largest CPUs */
@@ -23,6 +29,7 @@ typedef uint8_t bytes __attribute__((vector_size(WIDTH)));
 #define MAX_RANKED 768   /* more survivors than this are inserted one by one: ranking is quadratic */
 #define TILE_ROWS 48     /* targets of a tile, a multiple of every ROWS */
 #define GATHER_ROWS 64
+#define PACKED_FLOATS (1 << 19) /* packed sources that stay in a core's cache */
 #define TILE_FLOATS (1 << 18) /* scores of a tile: they stay in a core's own cache */
 
 typedef struct {
@@ -67,8 +74,9 @@ typedef struct {
 /* On Windows, GCC does not align the stack as AVX needs it. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(_WIN32)
 #include <immintrin.h>
+/* Features instead of "arch=", whatever architecture the compiler was told: intrinsics are inlined within one only. */
 #pragma GCC push_options
-#pragma GCC target("arch=x86-64-v3")
+#pragma GCC target("sse4.2,popcnt,avx2,bmi,bmi2,f16c,fma,lzcnt,movbe,tune=generic")
 #define NAME(x) x##_v3
 #define ROWS 6
 #define VECTORS 1
@@ -83,7 +91,7 @@ typedef struct {
 #undef VECTORS
 #pragma GCC pop_options
 #pragma GCC push_options
-#pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
+#pragma GCC target("sse4.2,popcnt,avx2,bmi,bmi2,f16c,fma,lzcnt,movbe,tune=generic,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,prefer-vector-width=512")
 #define NAME(x) x##_v4
 #define ROWS 8
 #define VECTORS 2
@@ -97,7 +105,7 @@ typedef struct {
 #undef NAME
 #pragma GCC pop_options
 #pragma GCC push_options
-#pragma GCC target("arch=x86-64-v4,avx512bf16,prefer-vector-width=512")
+#pragma GCC target("sse4.2,popcnt,avx2,bmi,bmi2,f16c,fma,lzcnt,movbe,tune=generic,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16,prefer-vector-width=512")
 #define NAME(x) x##_v4_pairs
 #include "select.h"
 #include "tiles.h"
@@ -136,25 +144,35 @@ int vig_nearest(const void *x, const void *y, const float *bias, int64_t half, i
     int64_t rows = TILE_FLOATS / size / best.rows * best.rows;
     rows = rows < best.rows ? best.rows : rows > TILE_ROWS ? TILE_ROWS : rows;
     int64_t tiles = (n + rows - 1) / rows, longest = size > channels ? size : channels;
+    /* Each thread packs the sources of its own tiles if they stay in its cache; otherwise all images are packed once. */
+    int64_t values = size * channels, own = values <= PACKED_FLOATS, copies = own ? threads : images;
     int64_t bad_target = images * n, bad_source = images * m;
+    float *all = malloc((size_t)(copies * (values + m + channels)) * sizeof(float));
+    if (!all) return 1;
     int failed = 0;
 #pragma omp parallel num_threads(threads) reduction(| : failed) reduction(min : bad_target, bad_source)
     {
         work w;
         float *features = malloc((size_t)(m * channels) * sizeof(float));
-        float *packed = malloc((size_t)(size * channels) * sizeof(float));
-        float *mean = malloc((size_t)(channels + m) * sizeof(float)), *lengths = mean + channels;
         w.x = malloc((size_t)(rows * channels) * sizeof(float));
         w.scores = malloc((size_t)(rows * size) * sizeof(float));
         w.v = malloc((size_t)(longest + WIDTH) * sizeof(float));
         w.column = malloc((size_t)(size + WIDTH) * sizeof(int32_t));
-        failed = !features || !packed || !mean || !w.x || !w.scores || !w.v || !w.column;
-        int64_t image = -1; /* whose sources are packed: each thread packs those of its tiles, while they are in its cache */
+        failed = !features || !w.x || !w.scores || !w.v || !w.column;
+#pragma omp for schedule(static)
+        for (int64_t b = 0; b < (own ? 0 : images); ++b) {
+            float *packed = all + b * (values + m + channels), *lengths = packed + values, *mean = lengths + m;
+            if (failed) continue;
+            int64_t at = best.pack(&s, b, features, mean, packed, lengths);
+            if (at >= 0 && at < bad_source) bad_source = at;
+        }
+        int64_t image = -1;
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < images * tiles; ++i) {
             int64_t b = i / tiles, first = i % tiles * rows, last = first + rows < n ? first + rows : n, at;
+            float *packed = all + (own ? THREAD : b) * (values + m + channels), *lengths = packed + values, *mean = lengths + m;
             if (failed) continue;
-            if (b != image) {
+            if (own && b != image) {
                 image = b;
                 at = best.pack(&s, b, features, mean, packed, lengths);
                 if (at >= 0 && at < bad_source) bad_source = at;
@@ -163,13 +181,12 @@ int vig_nearest(const void *x, const void *y, const float *bias, int64_t half, i
             if (at >= 0 && at < bad_target) bad_target = at;
         }
         free(features);
-        free(packed);
-        free(mean);
         free(w.x);
         free(w.scores);
         free(w.v);
         free(w.column);
     }
+    free(all);
     bad[0] = bad_target < images * n ? bad_target : -1;
     bad[1] = bad_source < images * m ? bad_source : -1;
     return failed ? 1 : bad[0] >= 0 || bad[1] >= 0 ? 2 : 0;

@@ -1,7 +1,8 @@
 /* The search in features of bfloat16, two channels a step. cpu.c includes this for CPUs that multiply pairs.
  *
  * Products of bfloat16 are exact in float32, in which they are summed, as in the search in float32. So the features are
- * multiplied as they are, and the products are divided by the lengths.
+ * multiplied as they are, and the products are divided by the lengths. Products below 1e-38 count as 0, which is seen
+ * only where features are shorter than 1e-15.
  */
 
 /* 1 / length, as the features are normalized. Returns 0 where a feature is not finite. */

@@ -150,8 +150,10 @@ def _heads_of_mlp(layers: tuple[nn.Module, ...]) -> int:
 
 
 def _fits(x: Tensor, *layers: Any) -> bool:
-    """True if autocast converts nodes and weights, or they have one dtype; otherwise the layers raise the error."""
-    return autocast_type(x) is not None or all(layer.weight.dtype is x.dtype for layer in layers)
+    """True if autocast converts nodes and layers, or they have one dtype; otherwise the layers raise the error."""
+    dtype = autocast_type(x)
+    known = (x.dtype,) if dtype is None else (dtype, torch.float32)
+    return all(layer.weight.dtype in known and (layer.bias is None or layer.bias.dtype in known) for layer in layers)
 
 
 def _is_gelu(layer: nn.Module) -> bool:
