@@ -109,8 +109,16 @@ class Registry(Mapping[str, T], Generic[T]):
                     f"Unknown {self.kind} {name!r}. Write {path}. Otherwise choose one of {known}{self.advice}."
                 )
             told = choose(name, self._entries, every=every)
-            raise ValueError(f"Unknown {self.kind} {name!r}{told}{self.advice}.")
+            raise ValueError(f"Unknown {self.kind} {name!r}{told}{self.advice}.{self._registration(name)}")
         return self[name]
+
+    def _registration(self, path: str) -> str:
+        """Return the sentence that says how Python registers what an import path names; it is not imported here."""
+        if self.kind not in ("conv", "graph") or not is_import_path(path):
+            return ""
+        module, _, attribute = path.partition(":")
+        line = f"import {module}, vig_pyg; vig_pyg.register_{self.kind}({path!r})({module}.{attribute})"
+        return f" In Python, register it first: {line}"
 
     def remove(self, name: str) -> None:
         """Remove a name, for tests and notebooks that register an object temporarily."""

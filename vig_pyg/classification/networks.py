@@ -48,7 +48,8 @@ def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int
 
     Args:
         name: A name from `list_models()`.
-        options: Options of the model; the channels, the size and the number of classes come from the data.
+        options: Options of the model; the channels, the size and the number of classes come from the data. As for
+            `create_model`, `conv` and `graph` may be operators and graphs of your own.
         data: The images.
         seed: Seed of the weights.
 
@@ -73,7 +74,9 @@ def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int
     resolve_conv(config.conv, heads=config.heads)
     for graph in config.stage_graphs:
         resolve_graph(graph)
-    checked = options_of(name)(options, "the run: options")
+    code = {key: value for key, value in options.items() if key in ("conv", "graph") and _has_code(value)}
+    named = {key: value for key, value in options.items() if key not in code}
+    checked = {**options_of(name)(named, "the run: options"), **code}  # `resolve_*` have checked the code
     check_size(config, size, "the run")
     patches = math.ceil(config.image_size / config.patch_size) ** 2
     if patches < config.k_range[0]:
@@ -84,3 +87,8 @@ def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int
         )  # fmt: skip
     lightning.seed_everything(seed, verbose=False)
     return create_model(name, **checked)
+
+
+def _has_code(part: Any) -> bool:
+    """True if an operator or a graph, or the graph of a stage, is given itself and not by its name."""
+    return any(one is not None and not isinstance(one, str) for one in each_graph(part))
