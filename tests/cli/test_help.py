@@ -59,6 +59,24 @@ def test_the_examples_of_a_help_are_accepted(words):
 
 
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_the_values_in_a_help_are_accepted_by_the_parser(words):
+    parser = parsers()[words]
+    shown = re.findall(
+        r"^ +(?:-\w[^,\n]*, )?--([\w.-]+) (?:\[\w+ \.\.\.\] )?\{([^}\n]+)\}", parser.format_help(), re.MULTILINE
+    )
+    flags = {flag.replace("-", "_"): values.split(",") for flag, values in shown}
+    chosen = {action.dest for action in parser._actions if action.option_strings and action.choices is not None}
+    assert chosen <= set(flags) and (flags or not isinstance(parser, ConfigParser))  # no list is missed
+    for flag, values in flags.items():
+        for value in values:
+            if isinstance(parser, ConfigParser):
+                assert list(parser.parse_flags([f"--{flag.replace('_', '-')}", value])) == [flag.partition(".")[0]]
+            else:
+                action = next(action for action in parser._actions if action.dest == flag)
+                assert value in map(str, action.choices)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
 def test_no_line_of_examples_is_longer_than_a_wide_terminal(words):
     text = parsers()[words].format_help()
     assert max(map(len, text[text.index("example") :].splitlines())) <= 110

@@ -204,7 +204,8 @@ class _Formatter(DefaultHelpFormatter):
         return str(super()._fill_text(text, width, indent))
 
     def _format_action_invocation(self, action: Action) -> str:
-        return _dashed(super()._format_action_invocation(action))
+        """Write flags with dashes; the values beside them, such as `{step_decay,cosine}`, are accepted as they are."""
+        return re.sub(r"--[\w.]+", lambda flag: _dashed(flag[0]), super()._format_action_invocation(action))
 
 
 def _flat(checks: Mapping[str, Check], config: type) -> dict[str, Check]:
