@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from importlib import import_module
+from os.path import isfile  # false for what cannot be read, where `Path.is_file` raises an error
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
@@ -191,7 +192,7 @@ def _other_module(module: str, attribute: str) -> str:
         entries = list(Path(*packages).iterdir())
     except OSError:
         return ""
-    there = [one.stem for one in entries if one.suffix == ".py" or (one / "__init__.py").is_file()]
+    there = [one.stem for one in entries if one.suffix == ".py" or isfile(one / "__init__.py")]
     close = nearest_name(last, there)
     return f" Did you mean {'.'.join([*packages, close])}:{attribute}?" if close else ""
 

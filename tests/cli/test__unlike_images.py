@@ -1,5 +1,7 @@
 """Only images that are plainly of another kind are noted, once for a command."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -18,30 +20,49 @@ def noisy(width, height, *, color, seed=0):
     return Image.fromarray(np.broadcast_to(pixels, (height, width, 3)).copy())
 
 
-@pytest.mark.parametrize("side", [8, 16, 32, 64, 65, 224])
+def run_of(folder, data):
+    """The folder of a run that was trained on the data."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(json.dumps({"data": data, "root": "data"}))
+    return str(folder)
+
+
+@pytest.mark.parametrize("side", [8, 16, 64, 224])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("color", [True, False])
 @pytest.mark.parametrize("times", [1, 8, 8.5])
-def test_large_images_of_small_models_and_colors_of_gray_ones(side, channels, color, times):
-    image = noisy(int(times * side), int(times * side) + 3, color=color)
-    found = unlike(Preprocessing(image_size=side, in_channels=channels), image)
-    large, colored = side <= 64 and times > 8, channels < 3 and color
-    assert bool(found) == (large or colored)
-    assert ("in color" in found) == colored
-    wide = noisy(20 * side, side, color=False)  # one long side is a panorama, which is cropped
-    assert not unlike(Preprocessing(image_size=side, in_channels=channels), wide)
+@pytest.mark.parametrize("data", ["", "digits", "cifar10", "cifar100"])
+def test_only_known_data_says_something_of_the_training(side, channels, color, times, data):
+    look, size = (
+        Preprocessing(image_size=side, in_channels=channels),
+        int(times * max(side, 8 if data == "digits" else 32)),
+    )
+    said = unlike(look, data, noisy(size, size + 3, color=color), "a.png")
+    large, colored = data and times > 8, channels < 3 and color
+    little = large or (colored and data == "digits")
+    assert (f"the model was trained on {data}, " in said) == (": expect little" in said) == bool(little)
+    assert ("in color" in said) == colored
+    assert ("it is converted to gray" in said) == (colored and not little)
+    if colored and not data:
+        assert said == "the model takes gray images, and a.png is in color: it is converted to gray"
+    wide = noisy(20 * max(side, 32), 40, color=False)  # one long side is a panorama, which is cropped
+    assert not unlike(Preprocessing(image_size=side, in_channels=channels), data, wide, "a.png")
 
 
 def test_a_gray_scan_with_noise_of_its_file_has_no_color():
     gray = np.full((40, 40, 3), 128, np.uint8)
     gray[..., 0] += np.random.default_rng(0).integers(0, 12, (40, 40), dtype=np.uint8)
     gray[:2, :5] = [255, 0, 0]  # a stamp of a few pixels
-    assert unlike(Preprocessing(image_size=28, in_channels=1), Image.fromarray(gray)) == ""
-    assert unlike(Preprocessing(image_size=28, in_channels=1), np.zeros((9, 9, 7), np.float32)) == ""
+    assert unlike(Preprocessing(image_size=28, in_channels=1), "digits", Image.fromarray(gray), "a") == ""
+    assert unlike(Preprocessing(image_size=28, in_channels=1), "digits", np.zeros((9, 9, 7), np.float32), "a") == ""
 
 
-def test_nothing_is_read_for_usual_models():
-    note_unlike(Preprocessing(image_size=224), _Unread())
+@pytest.mark.parametrize("size", [16, 64, 224])
+def test_nothing_is_read_for_usual_models(tmp_path, size):
+    for model in ("pvig_small", run_of(tmp_path / "run", "photos"), run_of(tmp_path / "odd", ["digits"]), "a\0b"):
+        note_unlike(model, Preprocessing(image_size=size), _Unread())
+    (tmp_path / "run" / "config.yaml").write_text("data: [")
+    note_unlike(str(tmp_path / "run"), Preprocessing(image_size=size), _Unread())
 
 
 class _Unread:
@@ -49,12 +70,15 @@ class _Unread:
         raise AssertionError
 
 
+@pytest.mark.parametrize("data", [None, "photos", "digits"])
 @pytest.mark.parametrize("count", [1, 3])
-def test_predict_notes_it_once(tmp_path, capsys, count):
+def test_predict_notes_it_once(tmp_path, capsys, count, data):
     torch.manual_seed(0)
     model = calibrated(vig_micro(in_channels=1, image_size=16, patch_size=2, num_classes=2))
     model.class_names, model.preprocessing = ["a", "b"], Preprocessing(image_size=16, in_channels=1)
     model.save_pretrained(tmp_path / "model")
+    if data is not None:
+        run_of(tmp_path / "model", data)
     (tmp_path / "0.png").write_bytes(b"")
     for i in range(count):
         noisy(50, 37, color=True, seed=i).save(tmp_path / f"{i + 1}.png")
@@ -62,9 +86,13 @@ def test_predict_notes_it_once(tmp_path, capsys, count):
     quick = ["--num-workers", "0", "--device", "cpu", "--quiet"]
     assert main(["predict", str(tmp_path / "model"), str(tmp_path / "gray.png"), *quick]) == 0
     assert capsys.readouterr().err == ""
-    assert (
-        main(["predict", str(tmp_path / "model"), *(str(tmp_path / f"{i}.png") for i in range(count + 1)), *quick]) == 1
-    )
+    images = [str(tmp_path / f"{i}.png") for i in range(count + 1)]
+    assert main(["predict", str(tmp_path / "model"), *images, *quick]) == 1
     said = capsys.readouterr().err
-    assert said.count("the model was trained on 16 x 16 gray images, and ") == 1
-    assert f"{tmp_path}/1.png has 50 x 37 pixels in color: expect little\n" in said
+    assert said.count("vig-pyg: note: the model ") == 1
+    if data == "digits":
+        assert "the model was trained on digits, gray images of 8 x 8 pixels, and " in said
+        assert f"{tmp_path}/1.png has 50 x 37 pixels in color: expect little\n" in said
+    else:
+        assert f"takes gray images, and {tmp_path}/1.png is in color: it is converted to gray\n" in said
+        assert "trained" not in said

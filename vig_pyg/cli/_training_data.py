@@ -79,6 +79,26 @@ def note_on_source(model: str, source: str) -> None:
     _print(model, lambda values: _place(values["train"]) == _place(source) and "these images")
 
 
+def values_of(model: str) -> dict[str, Any]:
+    """Return the values with which a run was trained; no values if the model is no run, or its file cannot be read.
+
+    Args:
+        model: The model of the command line.
+
+    Example:
+        >>> values_of("pvig_small")
+        {}
+    """
+    try:
+        if not (Path(model) / _VALUES).is_file() or find_spec("yaml") is None:
+            return {}
+        from vig_pyg._io.bounded_yaml import read_yaml
+
+        return read_yaml(Path(model) / _VALUES)
+    except (OSError, ValueError):
+        return {}
+
+
 def _print(model: str, trained_on: Callable[[Mapping[str, Any]], str | bool]) -> None:
     """Print the note if a function of the values of the run returns which images it was trained on."""
     if which := _of_run(model, trained_on):
@@ -91,13 +111,8 @@ def _print(model: str, trained_on: Callable[[Mapping[str, Any]], str | bool]) ->
 
 def _of_run(model: str, wanted: Callable[[Mapping[str, Any]], str | bool]) -> str | bool:
     """Return what a function of the values of a run returns; without values, or if they do not fit, `""`."""
-    run = Path(model)
     try:
-        if not (run / _VALUES).is_file() or find_spec("yaml") is None:
-            return ""
-        from vig_pyg._io.bounded_yaml import read_yaml
-
-        return wanted(read_yaml(run / _VALUES))
+        return wanted(values) if (values := values_of(model)) else ""
     except (OSError, ValueError, TypeError, KeyError):  # the evaluation does not need the file
         return ""
 

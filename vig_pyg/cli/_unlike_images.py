@@ -1,4 +1,4 @@
-"""The note that images differ plainly from those on which a classifier was trained, so that little can be expected."""
+"""The note that images differ plainly from those of a classifier, as far as the folder of its run records the data."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg._io.text import terminal_text
+from vig_pyg.cli._training_data import values_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from vig_pyg.preprocess import DecodedImage, Preprocessing
 
-#: Largest size of a model, in pixels, for which large images are noted; larger models are made for photos.
-SMALL = 64
-#: Number of times that both sides of a large image are longer than those of the model.
+#: Built-in data, whose images are known: the longest side of one in pixels, and whether it has color. The images of
+#: other data may have any size, whatever the size of the model is.
+_KNOWN = {"digits": (8, False), "cifar10": (32, True), "cifar100": (32, True)}
+#: Number of times that both sides of a large image are longer than those of the model and of the known images.
 TIMES = 8
 #: Number of images that are read at most.
 _MOST = 10
@@ -22,54 +26,64 @@ _MOST = 10
 _COLOR = 24
 
 
-def note_unlike(look: Preprocessing, paths: Iterable[str | Path]) -> None:
+def note_unlike(model: str, look: Preprocessing, paths: Iterable[str | Path]) -> None:
     """Print a note if one of the first images is plainly of another kind; nothing is read for usual models.
 
     Args:
-        look: The preprocessing of the model, which has the size and the channels of its training images.
+        model: The model of the command line; the folder of a run records the data.
+        look: The preprocessing of the model.
         paths: The images.
     """
     from vig_pyg.image_io import UnreadableImageError, read_image
 
-    if look.in_channels > 2 and look.image_size > SMALL:
+    data = values_of(model).get("data")
+    data = data if isinstance(data, str) and data in _KNOWN else ""
+    if look.in_channels > 2 and not data:
         return
     for path in list(paths)[:_MOST]:
         try:
             image = read_image(path)
         except (UnreadableImageError, OSError):  # told with all others
             continue
-        if what := unlike(look, image):
-            kind = " gray" if look.in_channels < 3 else ""
-            print(
-                f"vig-pyg: note: the model was trained on {look.image_size} x {look.image_size}{kind} images, and "
-                f"{terminal_text(path)} {what}: expect little",
-                file=sys.stderr,
-            )
+        if said := unlike(look, data, image, terminal_text(path)):
+            print(f"vig-pyg: note: {said}", file=sys.stderr)
             return
 
 
-def unlike(look: Preprocessing, image: DecodedImage) -> str:
-    """Return in what an image differs plainly from the training images, as the rest of a sentence, or `""`.
+def unlike(look: Preprocessing, data: str, image: DecodedImage, name: str) -> str:
+    """Return in what an image differs plainly from those of the training, as a sentence, or `""`.
 
     Args:
         look: The preprocessing of the model.
+        data: Name of the built-in data on which the model was trained, or `""` for data whose images are not known.
         image: The image.
+        name: Name of the image.
 
     Example:
         >>> from PIL import Image
         >>> from vig_pyg.preprocess import Preprocessing
-        >>> unlike(Preprocessing(image_size=16, in_channels=1), Image.new("RGB", (500, 375), "red"))
-        'has 500 x 375 pixels in color'
+        >>> unlike(Preprocessing(image_size=16, in_channels=1), "", Image.new("RGB", (500, 375), "red"), "a.png")
+        'the model takes gray images, and a.png is in color: it is converted to gray'
     """
     import numpy as np
 
     pixels = np.asarray(image)
     height, width = pixels.shape[:2]
-    large = look.image_size <= SMALL and min(height, width) > TIMES * look.image_size
-    color = False
-    if look.in_channels < 3 and pixels.ndim == 3 and pixels.shape[2] in (3, 4) and pixels.dtype == np.uint8:
-        few = pixels[:: 1 + height // 256, :: 1 + width // 256, :3]
-        color = bool((few.max(2) - few.min(2) >= _COLOR).mean() > 0.01)
-    if not large and not color:
-        return ""
-    return f"has {width} x {height} pixels{' in color' if color else ''}"
+    side, known_color = _KNOWN.get(data, (0, True))
+    large = side > 0 and min(height, width) > TIMES * max(side, look.image_size)
+    colored = look.in_channels < 3 and _has_color(pixels)
+    if large or (colored and not known_color):
+        return (
+            f"the model was trained on {data}, {'color' if known_color else 'gray'} images of {side} x {side} pixels, "
+            f"and {name} has {width} x {height} pixels{' in color' if colored else ''}: expect little"
+        )
+    return f"the model takes gray images, and {name} is in color: it is converted to gray" if colored else ""
+
+
+def _has_color(pixels: np.ndarray) -> bool:
+    """True if more than a few pixels of an image have a color."""
+    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype.name != "uint8":
+        return False
+    height, width = pixels.shape[:2]
+    few = pixels[:: 1 + height // 256, :: 1 + width // 256, :3]
+    return bool((few.max(2) - few.min(2) >= _COLOR).mean() > 0.01)

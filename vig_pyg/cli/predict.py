@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         shares = zip(one.names, one.probabilities, strict=True)
         print("   ".join([path, *(f"{terminal_text(name)} {percent(share):>7}" for name, share in shares)]))
     if args.image_size is None:  # otherwise the user has chosen the size
-        note_unlike(classifier.preprocessing, [one.path for one in predictions if one.path is not None])
+        note_unlike(args.model, classifier.preprocessing, [one.path for one in predictions if one.path is not None])
     status = say_broken(broken, len(paths))
     if predictions:
         say_next(in_shell("vig-pyg", "graph", args.model, predictions[0].path, *own_words(args), "--out", "graph.html"))

@@ -39,7 +39,9 @@ def missing_folder(name: str, note: str = "") -> str:
     """
     folder = Path(os.path.expanduser(name))  # an unknown user stays as it is
     try:
-        beside = sorted(one.name for one in folder.parent.iterdir() if (one / CONFIG).is_file())
+        beside = sorted(
+            one.name for one in folder.parent.iterdir() if os.path.isfile(one / CONFIG)
+        )  # false for an unreadable one
     except OSError:
         beside = []
     close = nearest_name(folder.name, beside)
