@@ -1,4 +1,7 @@
-"""Models as tests need them."""
+"""Models and folders as tests need them."""
+
+import os
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -24,3 +27,15 @@ def empty(make, *args, **overrides):
     with torch.device("meta"):
         model = make(*args, **overrides)
     return model.to_empty(device=torch.get_default_device())
+
+
+def closed(monkeypatch, name):
+    """Let the system refuse what is in folders of a name, as it does to users without permission (not to root)."""
+    real = os.stat
+
+    def stat(path, *args, **kwargs):
+        if not isinstance(path, int) and Path(os.fsdecode(path)).parent.name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", stat)

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.common import closed
 from vig_pyg._registry import Registry, is_import_path
 
 
@@ -119,6 +120,18 @@ def test_a_file_name_in_place_of_a_module_is_told_the_import_path(text, meant):
     with pytest.raises((ValueError, ImportError)) as error:
         shapes.resolve(shapes.import_name(text))
     assert f"rite {meant}." in str(error.value)
+
+
+def test_a_folder_that_cannot_be_read_hides_no_module_beside_it(tmp_path, monkeypatch):
+    for name in ("secret", "my_package"):
+        (tmp_path / name).mkdir()
+    for name in ("my_ops.py", "my_package/__init__.py"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    closed(monkeypatch, "secret")
+    for typed, meant in (("my_opps", "my_ops"), ("my_pakage", "my_package")):
+        with pytest.raises(ImportError, match=rf"nor installed\. Did you mean {meant}:MyConv\?"):
+            make().import_name(f"{typed}:MyConv")
 
 
 @pytest.mark.parametrize("text", ["ring", "my-ops.py:Ring", "a b.py:C", ":Ring", "ring.", "3.5"])

@@ -1,6 +1,8 @@
 import os
 import random
 import string
+from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +25,81 @@ def misspelled(name, seed):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_misspelled_name_finds_its_like(name, seed):
     typed = misspelled(name, seed)
-    assert typed == name or nearest_name(typed, NAMES) == name
+    other_number = letters_of(typed) == letters_of(name) and digits_of(typed) != digits_of(name)
+    assert typed == name or nearest_name(typed, NAMES) == (None if other_number else name)
+
+
+def letters_of(name):
+    return "".join(one for one in name if not one.isdigit())
+
+
+def digits_of(name):
+    return "".join(filter(str.isdigit, name))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_another_number_is_another_thing(tmp_path, monkeypatch, seed):
+    chance = random.Random(seed)
+    form = chance.choice(["cat_{}.jpg", "fold{}", "img{}_{}.png", "{}", "run-{}-a", "{}.csv", "2024{}/x"])
+    numbers = chance.sample(range(1200), 12)
+    names = [form.format(one, one % 7).partition("/")[0] for one in numbers]
+    typed, others = names[0], sorted({*names[1:], form.format("", "").partition("/")[0]} - {names[0], ""})
+    assert nearest_name(typed, others) is None
+    assert nearest_name(typed.upper(), others) is None
+    monkeypatch.chdir(tmp_path)
+    for one in others:
+        (tmp_path / one).touch()
+    assert did_you_mean(typed) == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "known", "meant"),
+    [
+        ("catt_9.jpg", ["cat_3.jpg", "cat_9.jpg"], "cat_9.jpg"),
+        ("catt_9.jpg", ["cat_3.jpg"], None),
+        ("ph0tos", ["photos"], "photos"),
+        ("vig_micr0", ["vig_micro"], "vig_micro"),
+        ("flod3", ["fold2", "fold3"], "fold3"),
+        ("cifra10", ["cifar100", "cifar10"], "cifar10"),
+    ],
+)
+def test_a_misspelled_name_keeps_its_number(typed, known, meant):
+    assert nearest_name(typed, known) == meant
+
+
+@pytest.mark.parametrize("length", [20, 80, 250])
+def test_of_many_alike_names_few_are_compared(monkeypatch, length):
+    """The result is that of a comparison with all of them."""
+    from vig_pyg._io import suggest
+
+    chance = random.Random(length)
+    base = "".join(chance.choices(string.ascii_lowercase, k=length - 4))
+    names = [base + "".join(letters) for letters in product("abcdefghijkl", repeat=4)][:10_000]
+    meant = chance.choice(names)
+    compared = []
+
+    class Counted(suggest.SequenceMatcher):
+        def ratio(self):
+            compared.append(1)
+            return super().ratio()
+
+    monkeypatch.setattr(suggest, "SequenceMatcher", Counted)
+    assert nearest_name(meant[: length // 2] + "é" + meant[length // 2 :], names) == meant
+    assert len(compared) <= 500
+
+
+def test_a_folder_that_cannot_be_read_hides_nothing_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    real = os.scandir
+
+    def scan(path):
+        if Path(path).name == "photos":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert did_you_mean("photso/trian") == " Did you mean photos?"
 
 
 @pytest.mark.parametrize("typed", ["2.jpg", "b.json", "elephants", "x", "", "no/such/thing", "é" * 300])

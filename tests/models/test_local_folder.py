@@ -4,6 +4,7 @@ import pytest
 
 import vig_pyg
 from tests.cli.common import fails
+from tests.common import closed
 from vig_pyg.models import hub
 from vig_pyg.models.hub import find_folder, is_hub_name
 from vig_pyg.models.local_folder import is_path
@@ -71,6 +72,12 @@ def test_the_runs_beside_it_are_named(place):
     with pytest.raises(FileNotFoundError, match=r"digits, photos, z0, .*, \.\.\.\.$") as error:
         vig_pyg.load("runs/nothing")
     assert str(error.value).count(", ") == 10
+
+
+def test_a_folder_that_cannot_be_read_hides_no_run_beside_it(place, monkeypatch):
+    closed(monkeypatch, "empty")
+    with pytest.raises(FileNotFoundError, match=r"runs has digits, photos\. Did you mean runs/photos\?"):
+        find_folder("runs/photso")
 
 
 def test_the_hub_s_library_prints_no_retries(monkeypatch, caplog):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg._io.text import terminal_text
-from vig_pyg.cli._training_data import values_of
+from vig_pyg.cli._training_data import say_note, values_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +45,7 @@ def note_unlike(model: str, look: Preprocessing, paths: Iterable[str | Path]) ->
         except (UnreadableImageError, OSError):  # told with all others
             continue
         if said := unlike(look, data, image, terminal_text(path)):
-            print(f"vig-pyg: note: {said}", file=sys.stderr)
+            say_note(said)
             return
 
 
