@@ -1,10 +1,15 @@
 """Messages about many files: the number of all, and ten names at most."""
 
+import copy
+import pickle
+from pathlib import Path
+
 import pytest
 
 from tests.hostile import hostile
-from vig_pyg._io.faults import first_ten, list_faults
+from vig_pyg._io.faults import Fault, fault_of, first_ten, list_faults, reason_of
 from vig_pyg._io.text import message_text
+from vig_pyg.image_io import UnreadableImageError, read_image, stored_size
 
 
 @pytest.mark.parametrize("count", [1, 2, 9, 10, 11, 12, 1011])
@@ -29,3 +34,44 @@ def test_each_has_a_line_on_a_terminal_whatever_its_name_is(count, kind):
     assert len(shown) == (1 if count == 1 else 1 + min(count, 11))
     assert all(line.isprintable() and line.startswith("  ") for line in shown[1:]) and shown[0].isprintable()
     assert message_text(kind(told)) == message_text(told)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_name_starts_no_line_of_its_own(count):
+    told = message_text(list_faults(["photos:\n  vig-pyg: all images were deleted"] * count, 9))
+    assert told.count("\n") == (count if count > 1 else 0)
+
+
+def test_a_fault_is_its_text_and_has_its_parts():
+    fault = Fault(Path("a: b\n.png"), "cut short: at the end")
+    for one in (fault, pickle.loads(pickle.dumps(fault)), copy.deepcopy(fault)):
+        assert one == "a: b\\n.png: cut short: at the end" and one.reason == "cut short: at the end"
+        assert one.file == Path("a: b\n.png")
+
+
+@pytest.mark.parametrize("read", [read_image, stored_size])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"no image at all", "not an image, or not in one of the formats"),
+        (b"\x93NUMPY broken", ""),
+        (b"\x89PNG\r\n\x1a\n broken", ""),
+        (None, "there is no such image"),
+        ("folder", "it is a folder"),
+    ],
+)
+def test_reasons_do_not_repeat_the_file(tmp_path, read, content, reason):
+    """Headers and whole images have the same reasons, and none names the open file instead of its path."""
+    path = tmp_path / "x.png"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        path.mkdir()
+    with pytest.raises((UnreadableImageError, FileNotFoundError)) as error:
+        read(path)
+    found = reason_of(error.value)
+    assert found.startswith(reason) and "x.png" not in found and "BufferedReader" not in found
+    assert fault_of(path, error.value) == f"{path}: {found}"
+    assert fault_of(path, ValueError(f"{path} cannot be read: it is blue.")).reason == "cannot be read: it is blue"
+    assert pickle.loads(pickle.dumps(error.value)).args == error.value.args

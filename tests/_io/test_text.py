@@ -90,6 +90,8 @@ def test_only_an_indented_list_has_lines_of_its_own():
     assert (
         message_text(ValueError("2 images:\n  a\x1b\nvig-pyg: done\n  b")) == "2 images:\n  a\\x1b vig-pyg: done\n  b"
     )
+    for name in ("x.png\n  y", "x\n  vig-pyg: done.png", "a\n  b\n  c"):  # a name cannot start a line, as a list does
+        assert message_text(f"There is no image at {name}.").count("\n") == 0
     assert message_text("\n  a\n  b") == "a b" and message_text(KeyError()) == "KeyError"
     assert message_text("many:" + "\n  a" * 12).count("\n") == 0
     assert len(message_text("long:\n  " + "a" * 5000)) < 2020

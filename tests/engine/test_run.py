@@ -1,6 +1,9 @@
+import csv
+import io
 import json
 import random
 import tracemalloc
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,10 +11,11 @@ from PIL import Image
 
 from tests.mutations import mutated, mutated_text
 from vig_pyg import load, vig_micro
+from vig_pyg._io.faults import Fault
 from vig_pyg.artifact import CONFIG, WEIGHTS, write_weights
 from vig_pyg.classification import load_classifier
 from vig_pyg.engine import TrainConfig
-from vig_pyg.engine.run import finished_epochs, free_name, open_run_folder
+from vig_pyg.engine.run import finished_epochs, free_name, left_out_csv, open_run_folder
 from vig_pyg.preprocess import Preprocessing
 
 
@@ -179,3 +183,13 @@ def test_a_run_is_finished_when_its_weights_are_written_after_all_epochs(tmp_pat
             whole = lacks is None and (epochs >= planned or patience is not None)
             config = TrainConfig(epochs=planned, patience=patience)
             assert finished_epochs(tmp_path, config) == (epochs if whole else 0)
+
+
+def test_images_that_are_left_out_are_a_table_of_two_columns():
+    names = [*(f"photos/{name}.png" for name in ("a, b", 'c "d"', "e: f", "猫", "x; y")), "=1+1.png"]
+    reasons = ["the file is empty", 'damaged, or "cut": short', "it is a folder", "not an image", "", "no"]
+    faults = [Fault(Path(name), reason) for name, reason in zip(names, reasons, strict=True)]
+    rows = list(csv.reader(io.StringIO(left_out_csv([*faults, "own: a reason: with colons", "no reason"]))))
+    assert rows[0] == ["image", "reason"]
+    assert rows[1:-2] == [*map(list, zip(names[:-1], reasons[:-1], strict=True)), ["./=1+1.png", "no"]]
+    assert rows[-2:] == [["own", "a reason: with colons"], ["no reason", ""]]

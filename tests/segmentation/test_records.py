@@ -97,6 +97,20 @@ def test_every_odd_mask_is_named_with_its_file(tmp_path, caplog, kind, seed):
     assert len(checked.data.records) == 4 and f"masks/{number}.png" in caplog.text
     assert "1 of 5 images is left out: " in caplog.text
     assert len(checked.left_out) == 1 and f"masks/{number}.png" in checked.left_out[0]
+    assert checked.left_out[0].file == data.records[number].path and "Buffered" not in checked.left_out[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", None])
+def test_an_odd_photo_is_left_out_with_the_reason_alone(tmp_path, content):
+    folder = make_folder(tmp_path / "data", count=3)
+    data = open_source(folder)
+    path = data.records[1].path
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    (fault,) = check_masks(data, on_bad="drop").left_out
+    reason = {b"": "cannot be read: the file is empty", None: "there is no such image"}.get(content)
+    assert fault.file == path and fault.reason.startswith(reason or "cannot be read: not an image, or not in one")
 
 
 def test_masks_without_a_label_are_named_and_left_out(tmp_path, caplog):

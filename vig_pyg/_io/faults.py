@@ -5,10 +5,66 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vig_pyg._io.numbers import counted
-from vig_pyg._io.text import terminal_text
+from vig_pyg._io.text import error_text, terminal_text
 
 #: Number of faults that a message names.
 MOST_NAMED = 10
+
+
+class Fault(str):
+    """A file that cannot be used and the reason, as a text that also has both for the columns of a table.
+
+    Args:
+        file: The file, or the name of an image that is stored in another file.
+        reason: The reason, without the name of the file.
+
+    Example:
+        >>> fault = Fault("a.png", "the file is empty")
+        >>> fault, fault.file, fault.reason
+        ('a.png: the file is empty', 'a.png', 'the file is empty')
+    """
+
+    file: object
+    reason: str
+
+    def __new__(cls, file: object, reason: str) -> Fault:
+        fault = super().__new__(cls, f"{terminal_text(file)}: {reason}")
+        fault.file, fault.reason = file, reason
+        return fault
+
+    def __getnewargs__(self) -> tuple[object, str]:  # type: ignore[override]
+        return self.file, self.reason
+
+
+def reason_of(error: Exception) -> str:
+    """Return why an image cannot be read, without its name.
+
+    Args:
+        error: The error of `vig_pyg.image_io.read_image`.
+
+    Example:
+        >>> reason_of(ValueError("the file is empty"))
+        'the file is empty'
+    """
+    if isinstance(error, FileNotFoundError) and str(error).startswith("There is no image at "):
+        return "it is a folder" if str(error).endswith(": it is a folder.") else "there is no such image"
+    return str(error)
+
+
+def fault_of(file: object, error: Exception) -> Fault:
+    """Return a file that cannot be used with the reason, in one line; a message that starts with the file is shortened.
+
+    Args:
+        file: The file, or the name of an image that is stored in another file.
+        error: The error.
+
+    Example:
+        >>> fault_of("a.png", ValueError("a.png cannot be read: the file is empty.")).reason
+        'cannot be read: the file is empty'
+    """
+    text = str(error)
+    reason = text.removeprefix(f"{file} ") if text.startswith(f"{file} ") else reason_of(error)
+    return Fault(file, error_text(ValueError(reason) if reason else error).rstrip("."))
 
 
 def list_faults(
@@ -32,7 +88,7 @@ def list_faults(
         'a.png is empty; remove it.'
     """
     if len(faults) == 1:
-        return f"{faults[0].rstrip('.')}{advice}."
+        return f"{terminal_text(faults[0].rstrip('.'))}{advice}."  # escaped like each line of a list
     return f"{len(faults):,} of {counted(total, what)} {problem}{advice}:{first_ten(faults)}"
 
 

@@ -73,7 +73,7 @@ def message_text(message: object, *, limit: int = 2000) -> str:
     if isinstance(message, BaseException) and not str(message).strip():
         return type(message).__name__
     first, *items = re.split(r"\n  (?=\S)", str(message))
-    if not first.strip() or len(items) > _MOST_LINES:
+    if not first.endswith(":") or len(items) > _MOST_LINES:  # a list follows a colon, a name may contain anything
         first, items = str(message), []
     return "\n  ".join(_joined(text, limit) for text in [first, *items] if text.strip())
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vig_pyg._io.cores import num_cores
+from vig_pyg._io.faults import reason_of
 from vig_pyg.image_io import StoredImage, UnreadableImageError, read_image
 from vig_pyg.preprocess import Preprocessing
 
@@ -48,7 +49,7 @@ class _Readable(Dataset[tuple[int, Tensor | str]]):
         try:
             return i, self.preprocessing(read_image(self.paths[i]))
         except (UnreadableImageError, FileNotFoundError) as error:
-            return i, str(error)
+            return i, reason_of(error)
 
 
 def batches(
@@ -69,7 +70,7 @@ def batches(
     Example:
         >>> found = list(batches(["/nowhere.jpg"], Preprocessing(image_size=8), batch_size=1, num_workers=0))
         >>> found[0].broken
-        {0: 'There is no image at /nowhere.jpg.'}
+        {0: 'there is no such image'}
     """
     if batch_size < 1 or num_workers < 0:
         raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")

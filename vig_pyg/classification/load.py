@@ -180,7 +180,10 @@ def _from_name(name: str, weights: str | Path | None, progress: bool, position: 
             raise FileNotFoundError(missing_folder(name))
         verb = "pass a run folder, a folder of save_pretrained, or one of"
         told = choose(model_name, list_models(), verb=verb, every=f"{as_started('vig-pyg models')} lists all")
-        raise FileNotFoundError(f"There is no folder {name} and no model with this name{told}.{did_you_mean(name)}")
+        hint = did_you_mean(name)
+        if hint and "Did you mean" in told:  # one question names both
+            told, hint = told.replace("? ", f" or {hint.removeprefix(' Did you mean ')} ", 1), ""
+        raise FileNotFoundError(f"There is no folder {name} and no model with this name{told}.{hint}")
     if weights is None:
         entry = get_weights(name)
         model = create_model(model_name, weights=entry)

@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from vig_pyg._fonts import picture_names
 from vig_pyg._io.cores import num_cores
-from vig_pyg._io.faults import none_readable
+from vig_pyg._io.faults import none_readable, reason_of
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import error_text
@@ -146,7 +146,7 @@ class _ReadableFiles(Dataset[tuple[Path, Tensor | str]]):
         try:
             return self.files[i], read_pixels(self.files[i])
         except (UnreadableImageError, FileNotFoundError) as error:
-            return self.files[i], str(error)
+            return self.files[i], reason_of(error)
 
 
 def _search(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from vig_pyg._io.faults import Fault
 from vig_pyg._io.output import check_free, check_new_folder, new_folder
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import csv_text
@@ -117,12 +118,18 @@ def left_out_csv(faults: Sequence[str]) -> str:
         faults: The images that are left out, each with the reason.
 
     Example:
-        >>> left_out_csv(["a.png: the file is empty"]).split("\n")
-        ['"image: reason"', '"a.png: the file is empty"', '']
+        >>> print(left_out_csv([Fault("my, a.png", "the file is empty"), "b.png: it is a folder"]), end="")
+        image,reason
+        "my, a.png",the file is empty
+        b.png,it is a folder
     """
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerows([csv_text(line)] for line in ("image: reason", *faults))
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("image", "reason"))
+    for fault in faults:
+        # the text of a user's data source is divided at its first colon
+        image, reason = (fault.file, fault.reason) if isinstance(fault, Fault) else fault.partition(": ")[::2]
+        writer.writerow((csv_text(image if isinstance(image, Path) else str(image)), csv_text(reason)))
     return text.getvalue()
 
 

@@ -158,25 +158,20 @@ def stored_size(path: str | Path) -> tuple[tuple[int, int], int]:
         ...     stored_size(file.name)
         ((4, 3), 1)
     """
-    try:
-        with open_file(path) as file:
-            if file.read(len(MAGIC)) == MAGIC:
-                file.seek(0)
-                height, width = read_array(file).shape[:2]
-                return (width, height), 1
-            check_headers(file, os.fstat(file.fileno()).st_size)
-            late = _has_late_exif(file)
-            file.seek(0)
-            with quiet_pillow(), Image.open(file, formats=IMAGE_FORMATS) as image:
-                check_size(*image.size)
-                if late:
-                    image.load()
-                stored = orientation(image.info)
-                return image.size, stored if stored in TURNS else 1
-    except (UnreadableImageError, FileNotFoundError):
-        raise
-    except Exception as error:  # for damaged data, Pillow's readers raise errors of many types
-        raise UnreadableImageError(f"its header cannot be read ({error})") from error
+    with decoder_errors(), open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if is_array_file(file, size):
+            height, width = read_array(file).shape[:2]
+            return (width, height), 1
+        check_headers(file, size)
+        late = _has_late_exif(file)
+        file.seek(0)
+        with quiet_pillow(), Image.open(file, formats=IMAGE_FORMATS) as image:
+            check_size(*image.size)
+            if late:
+                image.load()
+            stored = orientation(image.info)
+            return image.size, stored if stored in TURNS else 1
 
 
 def _has_late_exif(file: BinaryIO) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from vig_pyg._fonts import picture_names
-from vig_pyg._io.faults import none_readable
+from vig_pyg._io.faults import none_readable, reason_of
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import error_text
@@ -109,7 +109,7 @@ def predict(
             try:
                 pixels = read_pixels(path)
             except (UnreadableImageError, FileNotFoundError) as error:
-                broken.append(UnreadableImage(path, str(error)))
+                broken.append(UnreadableImage(path, reason_of(error)))
             else:
                 labels = segment(segmenter, pixels, how)["labels"]
                 write_file(out / MASKS / f"{name}.png", partial(to_palette_image(labels).save, format="PNG"))

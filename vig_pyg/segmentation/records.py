@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg._io.cores import num_cores
-from vig_pyg._io.faults import first_ten
+from vig_pyg._io.faults import fault_of, first_ten
 from vig_pyg._io.numbers import are
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.turns import turn_maps, turned_size
@@ -251,10 +251,11 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
     count = len(data.class_names)
     total = torch.zeros(256, dtype=torch.long)
     kept: list[SegmentationRecord] = []
-    bad, unlabeled = list[Exception](), list[Path]()
+    bad, left_out, unlabeled = list[Exception](), list[str](), list[Path]()
     for record, found in zip(data.records, _counted(data.records, count), strict=True):
         if isinstance(found, Exception):
             bad.append(found)
+            left_out.append(fault_of(record.path, found))
         elif not keep_unlabeled and not found[:count].any():
             unlabeled.append(record.mask.path)
         else:
@@ -280,7 +281,7 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
         why = named if bad else f" no mask has a labeled pixel, such as {unlabeled[0]}."
         raise ValueError(f"None of the {len(data.records)} images of {data.title} can be used:{why}")
     usable = data if len(kept) == len(data.records) else replace(data, records=kept)
-    return Checked(usable, total[:count], [str(one) for one in bad])
+    return Checked(usable, total[:count], left_out)
 
 
 def _counted(records: Sequence[SegmentationRecord], num_classes: int) -> Iterator[Tensor | Exception]:

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from vig_pyg._io.faults import first_ten
+from vig_pyg._io.faults import fault_of, first_ten
 from vig_pyg._io.numbers import are
-from vig_pyg._io.text import error_text, terminal_text
+from vig_pyg._io.text import terminal_text
 from vig_pyg.classification.config import Augmentation
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.folders import read_folders
@@ -212,5 +212,5 @@ def _fault(path: Source, preprocessing: Preprocessing) -> str:
     try:
         preprocessing.convert(read_image(path))
     except (UnreadableImageError, FileNotFoundError) as error:
-        return f"{terminal_text(path)}: {error_text(error)}"
+        return fault_of(Path(path) if isinstance(path, str) else path, error)
     return ""
