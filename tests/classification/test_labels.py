@@ -64,8 +64,10 @@ def test_wrong_folders_are_named():
         ValueError, match=r"2 of 3 folders are not classes of the model: cat, dog\. The classes of the model are red,"
     ):
         class_numbers(["cat", "dog", "red"], ["red", "green"])
-    with pytest.raises(ValueError, match=r"WordNet IDs \(n01440764, \.\.\.\), but the model has 2 classes"):
+    with pytest.raises(ValueError, match=r"WordNet IDs \(n01440764\), but the model has 2 classes"):
         class_numbers(["n01440764"], ["red", "green"])
+    with pytest.raises(ValueError, match=r"WordNet IDs \(n01440764 and 1 more\), but"):
+        class_numbers(["n01440764", "n02102040"], ["red", "green"])
     with pytest.raises(ValueError, match="1 of 1 folders is not a class of the model: n00000000"):
         class_numbers(["n00000000"], IMAGENET)
     with pytest.raises(ValueError, match="Two classes are called 'crane': name the folders by their WordNet IDs"):
@@ -139,3 +141,26 @@ def test_the_folder_of_a_data_set_is_told_what_to_name(tmp_path):
         ValueError, match=r"train, val\. The classes of the model .* in .*val may be the classes: pass it"
     ):
         find_labeled(tmp_path, ["red", "green"])
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 12])
+def test_lists_of_classes_say_how_many_are_left_out(count):
+    names = [f"class {i}" for i in range(count)]
+    with pytest.raises(ValueError) as error:
+        class_numbers([f"no {name}" for name in names], names)
+    text = str(error.value)
+    assert "..." not in text and text.count(f"and {count - 4} more") == (2 if count > 4 else 0)
+    assert text.endswith(f"class {min(count, 4) - 1}." if count <= 4 else " more.")
+
+
+def test_a_folder_without_images_needs_no_class(tmp_path, caplog):
+    """Training with `on_bad: drop` leaves such a class out, and the same folder can be evaluated."""
+    paint(tmp_path / "red" / "a.png", "red")
+    for name in ("empty", "other/deep", "green"):
+        (tmp_path / name).mkdir(parents=True)
+    found = find_labeled(tmp_path, ["blue", "green", "red"])
+    assert found.labels == [2]
+    assert "3 folders of" in caplog.text and "have no images: empty, green, other." in caplog.text
+    paint(tmp_path / "other" / "deep" / "a.png", "red")
+    with pytest.raises(ValueError, match="2 of 4 folders are not classes of the model: empty, other"):
+        find_labeled(tmp_path, ["blue", "green", "red"])

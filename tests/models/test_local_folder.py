@@ -69,9 +69,9 @@ def test_the_runs_beside_it_are_named(place):
     for i in range(20):
         (place / "runs" / f"z{i}").mkdir()
         (place / "runs" / f"z{i}" / "config.json").write_text("{}")
-    with pytest.raises(FileNotFoundError, match=r"digits, photos, z0, .*, \.\.\.\.$") as error:
+    with pytest.raises(FileNotFoundError, match=r"digits, photos, z0, .*[^.,] and \d+ more\.$") as error:
         vig_pyg.load("runs/nothing")
-    assert str(error.value).count(", ") == 10
+    assert str(error.value).count(", ") == 9
 
 
 def test_a_folder_that_cannot_be_read_hides_no_run_beside_it(place, monkeypatch):

@@ -18,6 +18,7 @@ from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.load import load_classifier
 from vig_pyg.config import ModelConfig
 from vig_pyg.engine.seeds import seeded
+from vig_pyg.image_io._class_folders import some
 from vig_pyg.preprocess import Preprocessing, of_channels
 
 
@@ -169,7 +170,7 @@ def _of_this_library(name: str, weights: str | None, class_names: Sequence[str],
     if Path(name).is_dir() and found.model.class_names is not None and list(found.class_names) != list(class_names):
         raise ValueError(
             f"teacher={name} has other classes than the data, or another order: it has "
-            f"{', '.join(found.class_names[:5])}, ..., and the data has {', '.join(class_names[:5])}, ..."
+            f"{some(found.class_names, most=5)}, and the data has {some(class_names, most=5)}."
         )
     return Teacher(found.model, mean=found.preprocessing.mean, std=found.preprocessing.std, given=given)
 

@@ -90,8 +90,9 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
     """
     root = check_labeled(root)
     found = class_folders(root)
+    empty = [name for name, images in found.items() if not images]
     try:
-        classes = class_numbers(list(found), class_names)
+        classes = _numbers(found, class_names)
     except ValueError as error:
         inner = [name for name in found if folders_in(root / name)]
         part = next(
@@ -99,7 +100,6 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
         )
         hint = f" The folders in {root / part} may be the classes: pass it." if len(inner) == len(found) else ""
         raise ValueError(f"{error}{hint}") from error
-    empty = [name for name, images in found.items() if not images]
     if len(empty) == len(found):
         raise ValueError(
             f"The folder {root / empty[0]} has no images: {root} needs one folder of images for each class."
@@ -109,6 +109,14 @@ def find_labeled(root: str | Path, class_names: list[str]) -> LabeledImages:
                      "has" if len(empty) == 1 else "have", some(empty))  # fmt: skip
     paths = [Path(path) for images in found.values() for path in images]
     return LabeledImages(paths, [classes[name] for name, images in found.items() for _ in images])
+
+
+def _numbers(found: dict[str, list[str]], class_names: list[str]) -> dict[str, int]:
+    """Return the class index of each folder; an empty one needs no class, because `on_bad: drop` leaves it out."""
+    try:
+        return class_numbers([name for name, images in found.items() if images], class_names)
+    except ValueError:
+        return class_numbers(list(found), class_names)  # an error that counts all folders
 
 
 def class_numbers(folders: list[str], class_names: list[str], *, what: str = "folders") -> dict[str, int]:
@@ -133,8 +141,8 @@ def class_numbers(folders: list[str], class_names: list[str], *, what: str = "fo
         known |= {name: i for i, name in enumerate(synsets()) if name not in known}
     elif wordnet and len(wordnet) == len(folders):
         raise ValueError(
-            f"The {what} have WordNet IDs ({folders[0]}, ...), but the model has {len(class_names)} classes instead "
-            "of the 1000 classes of ImageNet."
+            f"The {what} have WordNet IDs ({some(folders, most=1)}), but the model has {len(class_names)} classes "
+            "instead of the 1000 classes of ImageNet."
         )
     twice = [name for name in folders if counts[name] > 1]
     if twice:
@@ -147,7 +155,7 @@ def class_numbers(folders: list[str], class_names: list[str], *, what: str = "fo
         be = "is not a class" if len(wrong) == 1 else "are not classes"
         raise ValueError(
             f"{len(wrong)} of {len(folders)} {what} {be} of the model: {some(wrong)}{hint}. The classes "
-            f"of the model are {some(class_names)}, ..."
+            f"of the model are {some(class_names)}."
         )
     return {name: known[name] for name in folders}
 

@@ -83,11 +83,12 @@ def composed(name: str) -> str:
 
 
 def some(values: Iterable[object], most: int = 4) -> str:
-    """Return the first values in one line, escaped for a terminal.
+    """Return the first values in one line, escaped for a terminal, and how many are left out.
 
     Example:
-        >>> some("abcdef")
-        'a, b, c, d, ...'
+        >>> some("abcdef"), some("abcd")
+        ('a, b, c, d and 2 more', 'a, b, c, d')
     """
     shown = [terminal_text(value) for value in values]
-    return ", ".join(shown[:most] + ["..."] * (len(shown) > most))
+    more = f" and {len(shown) - most:,} more" if len(shown) > most else ""
+    return f"{', '.join(shown[:most])}{more}"

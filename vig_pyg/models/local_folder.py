@@ -46,6 +46,6 @@ def missing_folder(name: str, note: str = "") -> str:
         beside = []
     close = nearest_name(folder.name, beside)
     meant = f" Did you mean {folder.parent / close}?" if close else did_you_mean(name)
-    more = ", ..." if len(beside) > SHOWN else ""
+    more = f" and {len(beside) - SHOWN:,} more" if len(beside) > SHOWN else ""
     there = f" {folder.parent} has {', '.join(beside[:SHOWN])}{more}." if beside else ""
     return f"There is no folder {name}{note}.{there}{meant}"
