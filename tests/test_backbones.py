@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import pytest
 import torch
@@ -6,6 +7,8 @@ import torch
 from vig_pyg import PyramidViG, backbones, create_model, mobilevig_tiny
 from vig_pyg._trained_backbone import check_weights, is_trained_model
 from vig_pyg.artifact import write_config, write_weights
+from vig_pyg.cli._detect_train import make_parser as make_detect_parser
+from vig_pyg.cli._segment_train import make_parser as make_segment_parser
 from vig_pyg.config import MODELS, ViGConfig, register_model, variant_config
 from vig_pyg.detection import DETECTORS
 from vig_pyg.detection.config import DetectionConfig
@@ -210,11 +213,19 @@ def test_a_backbone_starts_from_a_classifier_on_the_hub(tmp_path, monkeypatch, b
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("vig_micro", {}, "it is a ViG, and this is a PyramidViG. Choose its --model."),
-        ("mobilevig_tiny", HYBRID, "it is a MobileViG, and this is a PyramidViG. Choose its --model."),
+        ("vig_micro", {}, "it is a ViG, which has a single scale, so it cannot be a backbone, and this is a Py"),
+        (
+            "mobilevig_tiny",
+            HYBRID,
+            "it is a MobileViG, and this is a PyramidViG. Choose its --model and options: --model ",
+        ),
         ("pvig_micro", {"channels": (8, 12, 16, 20)}, "it has channels=[8, 12, 16, 20]. Choose the same --model"),
-        ("pvig_micro", {"conv": "gin"}, "it has conv=gin. Choose the same --model and options."),
-        ("pvig_micro", {"k": 5}, "it has k=5. Choose the same --model and options."),
+        (
+            "pvig_micro",
+            {"conv": "gin"},
+            "it has conv=gin. Choose the same --model and options: --model pvig_micro --conv gin.",
+        ),
+        ("pvig_micro", {"k": 5}, "it has k=5. Choose the same --model and options: --model pvig_micro --k 5."),
     ],
 )
 def test_a_classifier_of_another_architecture_is_described(tmp_path, build, name, options, words):
@@ -222,6 +233,34 @@ def test_a_classifier_of_another_architecture_is_described(tmp_path, build, name
     with pytest.raises(ValueError, match="mine has another architecture than this backbone") as error:
         build("micro", num_classes=2, **WIDTH, weights_backbone=tmp_path / "mine")
     assert words in str(error.value)
+    assert ("Choose" in str(error.value)) == (name != "vig_micro")
+
+
+LIKE = [
+    ("pvig_micro", {"patch_size": 4, "depths": (2, 2, 4, 2), "channels": (8, 16, 16, 24)}),
+    ("pvig_micro", {"conv": "edge", "k": 7, "graph": "grid"}),
+    ("pvig_micro", {"graph": ("cross", "knn", "knn", "grid"), "dilation": False, "ffn_ratio": 2}),
+    ("pvig_micro", {"k": (3, 6), "channels": (8, 8, 16, 16), "reduce_ratios": (2, 2, 1, 1)}),
+    ("mobilevig_tiny", HYBRID),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), LIKE)
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_the_flags_of_the_advice_start_without_a_remark_on_what_is_forced(tmp_path, caplog, name, options, task):
+    create_model(name, num_classes=2, **options).save_pretrained(tmp_path / "mine")
+    build = (DETECTORS["retinanet"] if task == "detect" else SEGMENTERS["semantic_fpn"], "tiny")
+    with pytest.raises(ValueError, match="another architecture") as error:
+        build[0](build[1], num_classes=2, **WIDTH, weights_backbone=tmp_path / "mine")
+    told = str(error.value).partition("and options: ")[2].partition(". ")[0]
+    parser = make_detect_parser() if task == "detect" else make_segment_parser()
+    values = parser.parse_flags(shlex.split(told.removesuffix(".")))
+    assert values.pop("model") == name
+    chosen = {key.removeprefix("options."): value for key, value in values.items()}
+    body = body_of(build[0](name, num_classes=2, **WIDTH, **chosen, weights_backbone=tmp_path / "mine"))
+    assert len(body.state_dict()) > 20
+    assert "a state dict" not in caplog.text and "position=" not in caplog.text
+    assert f"{tmp_path / 'mine'}: The model has no classifier" in caplog.text
 
 
 def test_what_is_no_classifier_starts_no_backbone(tmp_path):

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg._io.text import terminal_text
-from vig_pyg.cli._training_data import say_note, values_of
+from vig_pyg.cli._options import say_note
+from vig_pyg.cli._training_data import values_of
 
 if TYPE_CHECKING:
     import numpy as np
