@@ -120,7 +120,7 @@ ROOMS = {
     },
     "_trained_backbone": {"_io", "artifact", "config", "config_schema", "interchange", "models", "weights"},
     "backbones": {"_trained_backbone", "_io", "artifact", "config", "config_schema", "graph", "models", "weights"},
-    "testing": {"models", "conv", "graph", "data"},
+    "testing": {"_own_parts", "models", "conv", "graph", "data"},
     "macs": {"models"},
     "export": {"_requirements", "models", "data", "graph", "ops"},
     "transforms": {"_requirements", "data", "graph"},

@@ -8,6 +8,7 @@ from torch_geometric.nn import SAGEConv, TransformerConv
 from vig_pyg import DilatedKNN, PyramidViG, ViG, ViGConfig, testing
 from vig_pyg.conv import CONVS
 from vig_pyg.data import to_nodes
+from vig_pyg.graph import Reuse
 
 TARGET = torch.arange(12).repeat_interleave(3)
 EDGES = torch.stack([(5 * TARGET + 7 * torch.arange(36)) % 12, TARGET])
@@ -147,6 +148,53 @@ def test_builder_law_catches_faults(fault, message):
     assert testing.assert_builder(DilatedKNN(3), x, layout) == 54
     with pytest.raises(AssertionError, match=message):
         testing.assert_builder(faulty_builder(fault), x, layout)
+
+
+def diagonal(k, dilation):
+    """The builder of a user that forgets that a batch has several images."""
+
+    def build(x, layout, x_src, layout_src):
+        index = torch.arange(layout.num_nodes)
+        return torch.stack([(index + 9) % layout.num_nodes, index])
+
+    return build
+
+
+class Alone:
+    def __init__(self, k, dilation):
+        pass
+
+    def __call__(self, x, layout, x_src, layout_src):
+        return torch.arange(layout.num_nodes).repeat(2, 1)
+
+
+@pytest.mark.parametrize(
+    ("builder", "edges"),
+    [
+        (DilatedKNN, 225),
+        (DilatedKNN(4), 300),
+        (lambda k, dilation: DilatedKNN(k), 225),
+        (Reuse(DilatedKNN, every=2), 225),
+        (Alone, 75),
+        (Alone(1, 1), 75),
+        (Alone(1, 1).__call__, 75),
+    ],
+)
+def test_a_builder_and_its_factory_are_checked_without_further_arguments(builder, edges):
+    before = torch.get_rng_state()
+    assert testing.assert_builder(builder) == edges
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("builder", [diagonal, diagonal(3, 1)])
+def test_the_default_images_catch_edges_between_images(builder):
+    with pytest.raises(AssertionError, match="27 edges connect two images"):
+        testing.assert_builder(builder)
+
+
+def test_nodes_without_their_layout_are_refused():
+    with pytest.raises(ValueError, match="both x and layout"):
+        testing.assert_builder(DilatedKNN, torch.rand(4, 8))
 
 
 @pytest.mark.parametrize("ragged", [False, True])

@@ -81,8 +81,8 @@ class Grapher(nn.Module):
         TypeError: If your own graph builder does not return a dense tensor of int64 or int32, or if your own operator
             or builder cannot be created or called (see `ConvFactory` and `vig_pyg.graph.GraphFactory`).
         ValueError: If the operator does not return `(N, conv_channels)`, if your own graph builder does not return
-            `(2, E)`, if the builder returns edge attributes and the operator does not accept them, or if the sources
-            are pooled and the operator does not accept a pair.
+            `(2, E)` or connects two images, if the builder returns edge attributes and the operator does not accept
+            them, or if the sources are pooled and the operator does not accept a pair.
         IndexError: If your own graph builder returns a node that does not exist.
 
     Example:
@@ -149,7 +149,7 @@ class Grapher(nn.Module):
                 return out
         else:
             edges = self._edges(y, layout, y_src, layout_src)
-            edge_index, edge_attr = sound_graph(edges, self.graph, y_src, y)
+            edge_index, edge_attr = sound_graph(edges, self.graph, y_src, y, layouts=(layout, layout_src))
             nodes, expected = y if y_src is y else (y_src, y), (x.size(0), self.conv_channels)
             if torch.compiler.is_compiling() or is_of_this_library(conv):
                 out = self._update(nodes, edge_index, edge_attr, expected)

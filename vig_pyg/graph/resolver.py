@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 
+from vig_pyg.data import BatchLayout
 from vig_pyg.graph.axial import AxialGraph
 from vig_pyg.graph.axial_threshold import ThresholdAxialGraph
 from vig_pyg.graph.complete import CompleteGraph
-from vig_pyg.graph.contract import GraphFactory
+from vig_pyg.graph.contract import Builder, GraphFactory
 from vig_pyg.graph.cross import CrossGraph
+from vig_pyg.graph.crossing import crossing_edges, refuse_crossing
 from vig_pyg.graph.dilated_knn import DilatedKNN
 from vig_pyg.graph.edge_attr import Edges, split_edges
 from vig_pyg.graph.grid import GridGraph
@@ -70,7 +72,14 @@ def sound_edges(edge_index: Tensor, builder: nn.Module, x_src: Tensor, x_dst: Te
     return sound_graph(edge_index, builder, x_src, x_dst)[0]
 
 
-def sound_graph(found: Edges, builder: nn.Module, x_src: Tensor, x_dst: Tensor) -> tuple[Tensor, Tensor | None]:
+def sound_graph(
+    found: Edges,
+    builder: nn.Module,
+    x_src: Tensor,
+    x_dst: Tensor,
+    *,
+    layouts: tuple[BatchLayout, BatchLayout] | None = None,
+) -> tuple[Tensor, Tensor | None]:
     """Check the result of a graph builder as `sound_edges` does, and sort edge attributes together with their edges.
 
     Args:
@@ -78,6 +87,8 @@ def sound_graph(found: Edges, builder: nn.Module, x_src: Tensor, x_dst: Tensor) 
         builder: The builder.
         x_src: Features of the sources, `(M, C)`.
         x_dst: Features of the targets, `(N, C)`.
+        layouts: Layouts of the targets and of the sources. By default there is no check that the source and the target
+            of each edge are in the same image.
 
     Returns:
         The edges `(2, E)`, int64, in range and sorted by target, and their attributes `(E, D)` or `(E,)`, or `None`
@@ -85,7 +96,8 @@ def sound_graph(found: Edges, builder: nn.Module, x_src: Tensor, x_dst: Tensor) 
 
     Raises:
         TypeError: As `sound_edges`, and if the attributes are not a dense tensor.
-        ValueError: As `sound_edges`, and if there is not one row of attributes for each edge.
+        ValueError: As `sound_edges`, and if there is not one row of attributes for each edge, or if an edge connects
+            two images.
         IndexError: As `sound_edges`.
 
     Example:
@@ -102,9 +114,17 @@ def sound_graph(found: Edges, builder: nn.Module, x_src: Tensor, x_dst: Tensor) 
     if edge_attr is not None:
         _check_attr(edge_attr, edge_index, who)
     check_range(edge_index, x_src.size(0), x_dst.size(0), who)
+    if torch.compiler.is_compiling() or is_symbolic(edge_index) or not edge_index.size(1):
+        return edge_index, edge_attr
     target = edge_index[1]
-    few = edge_index.size(1) < 2  # fewer than two edges are sorted, which is known without synchronizing a GPU
-    if torch.compiler.is_compiling() or is_symbolic(edge_index) or few or (target[1:] >= target[:-1]).all():
+    is_sorted = (target[1:] >= target[:-1]).all()
+    if layouts is not None and layouts[0].num_graphs > 1:
+        # One transfer of both answers synchronizes a GPU once.
+        answers = torch.stack([is_sorted, crossing_edges(edge_index, *layouts).any()])
+        is_sorted, crosses = answers.tolist()
+        if crosses:
+            raise refuse_crossing(edge_index, *layouts, who)
+    if is_sorted:
         return edge_index, edge_attr
     order = target.argsort(stable=True)
     return edge_index[:, order], None if edge_attr is None else edge_attr[order]
@@ -198,6 +218,23 @@ def _is_builder(graph: GraphFactory) -> bool:
     except (TypeError, ValueError):  # a compiled function may have none
         return False
     return next(iter(takes.parameters), "k") != "k" and not _binds(takes, 2) and _binds(takes, 4)
+
+
+def is_graph_factory(graph: Builder | GraphFactory) -> bool:
+    """True if a callable takes the two arguments of a factory and not the four of a builder; classes are factories.
+
+    Args:
+        graph: A factory or a builder.
+
+    Example:
+        >>> is_graph_factory(DilatedKNN), is_graph_factory(lambda x, layout, x_src, layout_src: None)
+        (True, False)
+    """
+    try:
+        takes = signature(graph)
+    except (TypeError, ValueError):  # a compiled function may have none
+        return isinstance(graph, type)
+    return isinstance(graph, type) or (_binds(takes, 2) and not _binds(takes, 4))
 
 
 def _binds(takes: Signature, count: int) -> bool:

@@ -53,7 +53,8 @@ def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
         def record(builder: Any, inputs: tuple[Any, ...], edges: Edges, grapher: Grapher = grapher) -> None:
             if get_ident() == here:  # forward passes in other threads call this hook too
                 x, target, x_src, source = inputs
-                found.append(_graphs(grapher, target, source, *sound_graph(edges, builder, x_src, x)))
+                sound = sound_graph(edges, builder, x_src, x, layouts=(target, source))
+                found.append(_graphs(grapher, target, source, *sound))
 
         handles.append(grapher.graph.register_forward_hook(record))
     try:

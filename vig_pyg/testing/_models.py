@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from vig_pyg._own_parts import new_builder
 from vig_pyg.data import BatchLayout
-from vig_pyg.graph import Builder, split_edges
+from vig_pyg.graph import Builder, GraphFactory, split_edges
+from vig_pyg.graph.crossing import crossing_edges
+from vig_pyg.graph.resolver import is_graph_factory
 from vig_pyg.graph.static import one_image
 from vig_pyg.models import ModelConfig, VisionGNN
 from vig_pyg.testing._tools import (
@@ -51,18 +54,27 @@ def assert_block_equivariance(
 
 
 def assert_builder(
-    builder: Builder, x: Tensor, layout: BatchLayout, x_src: Tensor | None = None, layout_src: BatchLayout | None = None
+    builder: Builder | GraphFactory,
+    x: Tensor | None = None,
+    layout: BatchLayout | None = None,
+    x_src: Tensor | None = None,
+    layout_src: BatchLayout | None = None,
 ) -> int:
     """Check the contract of a graph builder (shape, order, no edges between images), and return the number of edges.
 
     Edge attributes must not depend on the other images either.
 
     Args:
-        builder: The graph builder.
-        x: Targets `(N, C)` of several images, all different, so that there are no ties.
-        layout: Layout of the targets.
+        builder: The graph builder, or what `graph=` accepts: a callable `(k, dilation) -> builder`, which is called
+            with k = 3 and dilation = 1.
+        x: Targets `(N, C)` of several images, all different, so that there are no ties; by default three images of
+            5 x 5 random patches.
+        layout: Layout of the targets, which belongs to `x`.
         x_src: Sources `(M, C)`, if they are pooled; by default the targets.
         layout_src: Layout of the sources.
+
+    Raises:
+        ValueError: If only one of `x` and `layout` is given.
 
     Example:
         >>> from vig_pyg.graph import GridGraph
@@ -70,6 +82,12 @@ def assert_builder(
         32
     """
     __tracebackhide__ = True
+    builder = _built(builder)
+    if x is None or layout is None:
+        if x is not layout:
+            raise ValueError("assert_builder needs both x and layout, or neither of them: got only one.")
+        layout = BatchLayout.from_sizes([(5, 5)] * 3)
+        x = torch.rand(layout.num_nodes, 16, generator=torch.Generator().manual_seed(0), device="cpu").to(layout.device)
     src, layout_src = (x, layout) if x_src is None or layout_src is None else (x_src, layout_src)
     with evaluation_mode(builder):
         edges, attr = split_edges(builder(x, layout, src, layout_src))
@@ -78,7 +96,7 @@ def assert_builder(
         top = edges.max(dim=1).values.tolist()
         assert edges.min() >= 0 and top[0] < src.size(0) and top[1] < x.size(0), f"Edges refer to missing nodes: {top}."
         assert (edges[1].diff() >= 0).all(), "Edges are not sorted by target."
-        crossing = layout_src.batch[edges[0]] != layout.batch[edges[1]]
+        crossing = crossing_edges(edges, layout, layout_src)
         assert not crossing.any(), f"{int(crossing.sum())} edges connect two images."
         for i in range(layout.num_graphs):
             one = (x[layout.batch == i], one_image(layout, i))
@@ -91,6 +109,13 @@ def assert_builder(
             if attr is not None and attr_alone is not None:
                 check_close(attr[here].detach(), attr_alone.detach(), f"Image {i} has other edge_attr alone", None)
     return edges.size(1)
+
+
+def _built(builder: Builder | GraphFactory) -> Builder:
+    """Return a builder, from itself or from its factory."""
+    if isinstance(builder, nn.Module) or not is_graph_factory(builder):
+        return cast(Builder, builder)
+    return new_builder(cast(GraphFactory, builder), 3, 1, "assert_builder")
 
 
 def assert_batch_independence(
