@@ -83,9 +83,9 @@ def assert_builder(
     """
     __tracebackhide__ = True
     builder = _built(builder)
+    if (x is None) != (layout is None):
+        raise ValueError("assert_builder needs both x and layout, or neither of them: got only one.")
     if x is None or layout is None:
-        if x is not layout:
-            raise ValueError("assert_builder needs both x and layout, or neither of them: got only one.")
         layout = BatchLayout.from_sizes([(5, 5)] * 3)
         x = torch.rand(layout.num_nodes, 16, generator=torch.Generator().manual_seed(0), device="cpu").to(layout.device)
     src, layout_src = (x, layout) if x_src is None or layout_src is None else (x_src, layout_src)
