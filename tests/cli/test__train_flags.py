@@ -77,8 +77,10 @@ def test_an_epoch_of_one_step_is_noted(seed, capsys):
     images = draw.randint(batch, 3 * batch)
     steps = TrainBatches(images, batch_size=batch, seed=0).steps
     note_on_steps(SimpleNamespace(train_set=range(images), batch_size=batch))
-    said = capsys.readouterr().out
-    assert bool(said) == (steps == 1)
+    out, said = capsys.readouterr()
+    assert bool(said) == (steps == 1) and out == ""
+    assert not said or (said.startswith("vig-pyg: note: an epoch is one training step, ") and said.count("\n") == 1)
+    assert ("try" in said) == (bool(said) and batch > 2)  # no smaller batch size
     if "try" in said:
         better = int(said.rpartition(" ")[2])
-        assert better % 2 == 0 and TrainBatches(images, batch_size=better, seed=0).steps > 1
+        assert better % 2 == 0 and better < batch and TrainBatches(images, batch_size=better, seed=0).steps > 1

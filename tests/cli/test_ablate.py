@@ -179,3 +179,19 @@ def test_the_tables_have_all_numbers_in_the_width_of_a_terminal():
         assert sorted(parts[0][1:] + parts[5][1:]) == sorted(kept.keys() - {"what"})
         for head, *rows in (parts[:4], parts[5:]):
             assert all(row[1:] == [kept[name] for name in head[1:]] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([(2, 100.0, 100.0), (2, 50.0, 50.0)], "\n2 seeds: two runs with equal scores hardly show their spread; use"),
+        ([(2, 100.0, 100.0), (2, 0.0, 100.0)], "\n2 seeds: the intervals are wide, because two runs hardly show"),
+        ([(2, 99.999, 100.0), (3, 10.0, 90.0)], "\n2 seeds: two runs with equal scores hardly show their spread; use"),
+        ([(1, None, None), (3, 10.0, 90.0)], "\n1 seed: no intervals; use --seeds 5.\n"),
+        ([(3, 10.0, 90.0)], ""),
+    ],
+)
+def test_few_seeds_are_told_as_the_intervals_are_shown(rows, words):
+    names = ("seeds", "top1_low", "top1_high")
+    told = _few_seeds(min(row[0] for row in rows), [dict(zip(names, row, strict=True)) for row in rows])
+    assert told.startswith(words) and bool(told) == bool(words)

@@ -5,6 +5,7 @@ import pytest
 from tests.cli.common import fails
 from tests.images import make_folder
 from vig_pyg import pvig_micro
+from vig_pyg.classification import FolderData, find_images, find_labeled
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,40 @@ def test_every_door_names_the_nearest(place, capsys, monkeypatch, argv, meant):
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     monkeypatch.syspath_prepend(place)
     assert f"Did you mean {meant}?" in fails(capsys, *argv)
+
+
+@pytest.mark.parametrize("name", ["vig_micr", "pvig_smal"])
+def test_a_model_and_a_folder_of_nearly_the_same_name_are_one_question(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").touch()
+    alone = fails(capsys, "predict", name, "a.png")
+    assert alone.count("Did you mean") == 1 and " or " not in alone.partition("? ")[0]
+    (tmp_path / f"{name}x").mkdir()
+    both = fails(capsys, "predict", name, "a.png")
+    assert both.count("Did you mean") == 1 and f" or {name}x? Pass a run folder" in both
+
+
+def test_a_misspelled_model_is_suggested_for_its_conversion(tmp_path, capsys):
+    for wrong, meant in {"pvig_smal": "pvig_small", "vig_tny": "vig_tiny"}.items():
+        assert f"Did you mean the published weights {meant!r}?" in fails(capsys, "convert", wrong, tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [*([*argv[: i + 1], "", *argv[i + 2 :]] for argv, _ in CASES for i in range(len(argv) - 1)), ["train", "--data="]],
+    ids=" ".join,
+)
+def test_an_empty_argument_is_refused(place, capsys, monkeypatch, argv):
+    """As a path, it would be the current folder."""
+    monkeypatch.chdir(place)
+    before = argv[argv.index("") - 1] if "" in argv else argv[-1]
+    assert fails(capsys, *argv) == (
+        f"vig-pyg: The argument after {before!r} is empty: name it, or write . for the current folder.\n"
+    )
+
+
+@pytest.mark.parametrize("use", [lambda: find_images([""]), lambda: FolderData(""), lambda: find_labeled("", ["a"])])
+def test_an_empty_path_is_refused_in_python_too(place, monkeypatch, use):
+    monkeypatch.chdir(place)
+    with pytest.raises(ValueError, match=r"is empty \(''\): name a"):
+        use()

@@ -317,6 +317,8 @@ def test_a_finished_run_says_so_and_its_command_trains_on_from_its_weights(train
     said = capsys.readouterr().out
     assert "The run is complete (1 epoch), so nothing is trained. To train on from its weights, start a new" in said
     assert (run / "model.safetensors").read_bytes() == before
+    assert main(["train", "--resume", str(run)]) == 0
+    assert "The run is complete" in (shown := capsys.readouterr().out) and "(The training loss has" not in shown
     line = next(line for line in said.splitlines() if line.startswith("The run is complete"))
     words = shlex.split(line.partition("start a new run: ")[2])
     assert words[0] == "vig-pyg" and words[-2:] == ["--out", "NEW"]
@@ -357,3 +359,24 @@ def test_weights_by_name_without_network_say_what_to_do(tmp_path, capsys, monkey
     assert f"put it at {tmp_path / 'home' / 'checkpoints' / 'pvig_mi_1.0.pth.tar'}: then it works offline. Or " in told
     assert told.endswith("Or keep it elsewhere, and pass its path as the weights.\n")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "ablate"])
+@pytest.mark.parametrize("here", [True, False])
+def test_a_folder_with_the_name_of_built_in_data_is_noted_once(tmp_path, monkeypatch, capsys, command, here):
+    monkeypatch.chdir(tmp_path)
+    if here:
+        (tmp_path / "digits").mkdir()
+    assert main([command, "--data", "digits", "--patch-size", "3"]) == 2
+    said = capsys.readouterr().err
+    note = "vig-pyg: note: digits is the built-in data; the folder digits here is ./digits\n"
+    assert said.count(note) == here and "power of two" in said
+
+
+def test_a_folder_without_weights_is_refused_before_the_training(tmp_path, monkeypatch, capsys):
+    pictures = make_folder(tmp_path / "images")
+    (tmp_path / "no weights").mkdir()
+    for command in (["train"], ["ablate", "--conv", "mr", "edge"]):
+        assert main([*command, "--data", str(pictures), "--weights", str(tmp_path / "no weights"), *QUICK]) == 2
+        said = capsys.readouterr()
+        assert said.out == "" and "is a folder, expected a weight file, or a folder with model.safetensors" in said.err

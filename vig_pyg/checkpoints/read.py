@@ -33,6 +33,25 @@ DEEPEST = 8
 IN_FOLDER = "model.safetensors"
 
 
+def check_folder(path: str | Path) -> None:
+    """Check that a folder has weights; other paths are accepted.
+
+    Args:
+        path: The folder of a model, or a file.
+
+    Raises:
+        IsADirectoryError: If the path is a folder without weights.
+
+    Example:
+        >>> check_folder("/")
+        Traceback (most recent call last):
+        IsADirectoryError: / is a folder, expected a weight file, or a folder with model.safetensors.
+    """
+    path = Path(path)
+    if path.is_dir() and not (path / IN_FOLDER).is_file():
+        raise IsADirectoryError(f"{path} is a folder, expected a weight file, or a folder with {IN_FOLDER}.")
+
+
 def read_state(path: str | Path) -> Mapping[str, Any]:
     """Read a weight file; no code in it is executed.
 
@@ -55,9 +74,8 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
         {'x': tensor([1., 1.])}
     """
     path = Path(path)
+    check_folder(path)
     if path.is_dir():
-        if not (path / IN_FOLDER).is_file():
-            raise IsADirectoryError(f"{path} is a folder, expected a weight file, or a folder with {IN_FOLDER}.")
         path = path / IN_FOLDER
     if not path.is_file():
         raise FileNotFoundError(f"There is no weight file at {path}.{did_you_mean(path)}")

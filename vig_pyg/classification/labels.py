@@ -50,12 +50,15 @@ def check_labeled(root: str | Path, *, names: Collection[str] = ()) -> Path:
     Raises:
         FileNotFoundError: If the folder does not exist.
         NotADirectoryError: If `root` is a file.
+        ValueError: If `root` is empty.
 
     Example:
         >>> check_labeled("/nowhere/photos")
         Traceback (most recent call last):
         FileNotFoundError: The folder /nowhere/photos does not exist.
     """
+    if not str(root):  # Path("") would be the current folder
+        raise ValueError("The path of the data is empty (''): name a folder, or . for this folder.")
     root = Path(root)
     if root.is_file():
         raise NotADirectoryError(f"{root} is a file, expected a folder with one folder of images for each class.")

@@ -15,7 +15,7 @@ from vig_pyg._io.launcher import launcher
 from vig_pyg._io.signals import exit_status, signals_raise
 from vig_pyg._io.text import message_text
 from vig_pyg.cli import ablate, completion, convert, detect, doctor, evaluate, graph, models, predict, segment, train
-from vig_pyg.cli._parser import Examples, Parser, show_help
+from vig_pyg.cli._parser import Examples, Parser, empty_argument, show_help
 
 #: The modules of the commands, in the order of the help. Each has `add(commands)`, and `run(args)`, which may return an
 #: exit status.
@@ -54,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["predict", "/nowhere", "a.jpg"])
         2
     """
+    if told := empty_argument(sys.argv[1:] if argv is None else argv):
+        print(f"vig-pyg: {told}", file=sys.stderr)
+        return 2
     args = make_parser().parse_args(argv)
     # The encoding may not support all characters in names of files and classes.
     if isinstance(sys.stdout, io.TextIOWrapper):

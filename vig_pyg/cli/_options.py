@@ -245,6 +245,18 @@ def say_note(text: str) -> None:
     print(f"vig-pyg: note: {text}", file=sys.stderr)
 
 
+def note_on_built_in(data: str) -> None:
+    """Print a note if a folder has the name of built-in data, because the name means the data and not the folder.
+
+    Args:
+        data: The data as the user named it.
+    """
+    from vig_pyg.classification.named import BUILT_IN
+
+    if data in BUILT_IN and Path(data).is_dir():
+        say_note(f"{data} is the built-in data; the folder {data} here is ./{data}")
+
+
 def own_words(args: argparse.Namespace) -> list[str]:
     """Return the flags that name the user's own code, to repeat them in the next command."""
     from vig_pyg._own_flags import own_flags

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from vig_pyg._io.launcher import as_started
@@ -123,3 +123,23 @@ def show_help(parser: argparse.ArgumentParser) -> None:
           -h, --help  show this help message and exit
     """
     parser.set_defaults(run=lambda _: parser.print_help())
+
+
+def empty_argument(argv: Sequence[str]) -> str:
+    """Return the message about an empty argument, or `""`; as a path it would silently mean the current folder.
+
+    Args:
+        argv: The arguments, in which a variable of the shell that is not set may have left an empty one.
+
+    Example:
+        >>> empty_argument(["predict", "runs/mine", ""])
+        "The argument after 'runs/mine' is empty: name it, or write . for the current folder."
+        >>> empty_argument(["train", "--data=photos"])
+        ''
+    """
+    for before, word in zip(["vig-pyg", *argv], argv, strict=False):
+        if not word or (word.startswith("--") and word.endswith("=") and word.count("=") == 1):
+            place = word or before
+            shown = terminal_text(place, limit=100)
+            return f"The argument after {shown!r} is empty: name it, or write . for the current folder."
+    return ""

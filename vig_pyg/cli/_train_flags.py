@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vig_pyg._io.signals import Terminated
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
-from vig_pyg.cli._options import in_shell
+from vig_pyg.cli._options import in_shell, say_note
 
 if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
@@ -194,8 +194,8 @@ def announce(config: Any, data: Any, network: str, out: Path, *, resumed: bool) 
     )
 
 
-def say_complete(out: Path, config: Any, command: str, **changes: object) -> None:
-    """Print that a run to resume is complete, if it is, and a command that trains longer.
+def say_complete(out: Path, config: Any, command: str, **changes: object) -> bool:
+    """Print that a run to resume is complete, if it is, and a command that trains longer; return whether it is.
 
     Args:
         out: The run folder.
@@ -219,6 +219,7 @@ def say_complete(out: Path, config: Any, command: str, **changes: object) -> Non
                 f"{config.lr / 10:g} the weights change gently. The schedule of a longer run needs one from the "
                 "beginning, without --weights."
             )
+    return epochs > 0
 
 
 def _longer(out: Path, command: str, changes: Mapping[str, object]) -> str:
@@ -244,10 +245,10 @@ def note_on_steps(data: Any) -> None:
     count = len(data.train_set)
     if data.batch_size <= count < 2 * data.batch_size:  # of fewer images, there is an error
         smaller = max(2, count // 8 // 2 * 2)
-        print(
-            f"An epoch is one training step, because there are {counted(count, 'training images')} and "
-            f"the batch size is {data.batch_size}" + (f": try --batch-size {smaller}" if smaller < count else "."),
-            flush=True,
+        say_note(
+            f"an epoch is one training step, because there are {counted(count, 'training images')} and "
+            f"the batch size is {data.batch_size}"
+            + (f": try --batch-size {smaller}" if smaller < data.batch_size else "")
         )
 
 

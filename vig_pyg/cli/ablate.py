@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
-from vig_pyg.cli._options import say_next
+from vig_pyg.cli._options import note_on_built_in, say_next
 from vig_pyg.cli._own_code import import_named, import_own
 from vig_pyg.cli._parser import example_lines
 from vig_pyg.cli._tables import file_list, table
@@ -167,6 +167,7 @@ def _ablate(
         raise ValueError(f"--seeds must be at least 1, got {seeds}.")
     for source in (config.weights, config.teacher_weights):
         check_exists(source)
+    note_on_built_in(config.data)
     variants = crossed(config.model, config.options, lists["conv"], lists["graph"])
     data = load_data(config)
     make_model(config.model, {**config.options, "drop_path_rate": config.drop_path_rate}, data, seed=config.seed)
@@ -182,7 +183,7 @@ def _ablate(
         variants, data, config, out, seeds=seeds, title=f"{config.model} on {data.title}",
         here=environment(["vig-pyg", "ablate", *argv]), measure=spectral_gaps, progress=not quiet,
     )  # fmt: skip
-    print(f"\n{_tables(as_cells(rows))}\n{_few_seeds(min(row['seeds'] for row in rows))}")
+    print(f"\n{_tables(as_cells(rows))}\n{_few_seeds(min(row['seeds'] for row in rows), rows)}")
     print(f"{terminal_text(out / 'results.md')} explains the columns.")
     print(file_list(files))
     say_next(f"the same command with --seeds {seeds + 2} adds two seeds, and with more names it adds variants")
@@ -198,11 +199,14 @@ def _tables(cells: Sequence[Mapping[str, str]]) -> str:
     return "\n\n".join(table(names, [[row[name] for name in names] for row in cells]) for names in parts)
 
 
-def _few_seeds(seeds: int) -> str:
+def _few_seeds(seeds: int, rows: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return a remark if there are so few seeds that intervals say little, otherwise `""`."""
     if seeds > 2:
         return ""
-    what = "the intervals are wide, because two runs hardly show their spread" if seeds == 2 else "no intervals"
+    # as shown, with two decimals; runs with equal scores have an interval of one point
+    wide = not rows or any(f"{row['top1_low']:.2f}" != f"{row['top1_high']:.2f}" for row in rows if row["seeds"] == 2)
+    what = "the intervals are wide, because two runs" if wide else "two runs with equal scores"
+    what = f"{what} hardly show their spread" if seeds == 2 else "no intervals"
     return f"\n{counted(seeds, 'seeds')}: {what}; use --seeds 5.\n"
 
 

@@ -21,6 +21,7 @@ from vig_pyg.cli._options import (
     device,
     in_shell,
     load_model,
+    note_on_built_in,
     own_words,
     say_broken,
     say_next,
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     check_loading(args)
     check_files(args)
     check_data(args)
+    note_on_built_in(args.data)
     where = device(args)
     classifier = load_model(args)
     data = labeled(args, classifier)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.numbers import counted, few_images, percent
 from vig_pyg._io.text import terminal_text
-from vig_pyg.cli._options import in_shell, say_next
+from vig_pyg.cli._options import in_shell, note_on_built_in, say_next
 from vig_pyg.cli._own_code import import_named, import_own
 from vig_pyg.cli._parser import example_lines
 from vig_pyg.cli._tables import file_list
@@ -112,13 +112,15 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     from vig_pyg.engine.run import check_run_folder, free_name
     from vig_pyg.weights import check_exists
 
-    first = processes().first
+    first, complete = processes().first, False
     if first and (given := flags.resume or flags.out):  # reading images may take long
         check_run_folder(given, resume=flags.resume is not None)
     check_names(config.model, config.options)
     if flags.resume is None:
         for source in (config.weights, config.teacher_weights):
             check_exists(source)
+        if first:
+            note_on_built_in(config.data)
     # an untrusted run folder causes no download: the user names the data again
     data = load_data(config, download=flags.resume is None or DATA in flags.values)
     out = flags.resume or flags.out or free_name(Path("runs") / _folder_name(data.title))
@@ -129,8 +131,7 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
             _announce(config, data, out, resumed=flags.resume is not None)
             if not flags.resume:
                 note_on_steps(data)
-            else:
-                say_complete(out, config, "train")
+            complete = flags.resume is not None and say_complete(out, config, "train")
         how: dict[str, Any] = {
             "weights": config.weights,
             "overridden": [*options, "num_classes", "in_channels", "image_size"],
@@ -142,7 +143,7 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         few = few_images(len(data.val_set), shares=True)
         accuracy = f"{percent(kept['val_accuracy'])}{f' (coarse: {few})' if few else ''}"
         print(f"\nValidation accuracy: {accuracy}\n{file_list(sorted(out.iterdir()))}")
-        if (note := data.loss_note(config)) and not flags.quiet:  # the losses of each epoch were shown
+        if (note := data.loss_note(config)) and not (flags.quiet or complete):  # the losses of each epoch were shown
             print(f"({note})")
         own = own_flags(config.options)
         see = in_shell("vig-pyg", "graph", out, "IMAGE", *own, "--out", "graph.html")

@@ -70,7 +70,7 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
 
     Raises:
         FileNotFoundError: If a file or folder does not exist, or nothing matches a pattern.
-        ValueError: If a folder contains no images.
+        ValueError: If a folder contains no images, or a path is empty.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -81,6 +81,10 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for source in map(str, sources):
+        if not source:  # Path("") would be the current folder
+            raise ValueError(
+                "A path of images is empty (''): name a file, a folder or a pattern, or . for this folder."
+            )
         path = Path(source)
         if path.is_dir():
             inside = images_in(path)

@@ -12,7 +12,7 @@ from torch import nn
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg.checkpoints.load import OnMismatch, Report, load_state
 from vig_pyg.checkpoints.metadata import describe
-from vig_pyg.checkpoints.read import read_state
+from vig_pyg.checkpoints.read import check_folder, read_state
 from vig_pyg.config import variant_config, variant_name
 from vig_pyg.weights.download import download
 from vig_pyg.weights.table import AVERAGED, IMAGENET, TABLE, TAGS, Weights, get_weights
@@ -113,6 +113,7 @@ def check_exists(source: Source | None) -> None:
 
     Raises:
         FileNotFoundError: If the source is a path, and there is no file.
+        IsADirectoryError: If the source is a folder without weights.
 
     Example:
         >>> check_exists("vig_tiny"), check_exists("imagenet1k"), check_exists("https://example.org/vig.pth")
@@ -125,6 +126,8 @@ def check_exists(source: Source | None) -> None:
         close = get_close_matches(str(source), sorted(filter(None, map(str, names))), n=1, cutoff=0.75)
         hint = f" Did you mean the published weights {close[0]!r}?" if close else did_you_mean(source)
         raise FileNotFoundError(f"There is no weight file at {source}.{hint}")
+    if source not in names:
+        check_folder(source)
 
 
 def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, Any]]:
@@ -157,6 +160,7 @@ def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, A
     if source in names and not Path(source).exists():
         return fetch(get_weights(str(source)), progress=progress)
     if not (isinstance(source, str) and source.startswith(("https://", "http://"))):
+        check_exists(source)
         return str(source), read_state(source)
     path = download(source, progress=progress)
     try:

@@ -43,6 +43,8 @@ class _FileData(ImageData):
     ) -> None:
         if on_bad not in ("stop", "drop"):
             raise ValueError(f"on_bad must be 'stop' or 'drop', got {on_bad!r}.")
+        if not str(path):  # Path("") would be the current folder
+            raise ValueError("The path of the data is empty (''): name a folder or a table, or . for this folder.")
         path = Path(path)
         preprocessing = Preprocessing(image_size=image_size, in_channels=in_channels, crop_pct=crop_pct)
         title, split = self._read(path, on_bad)
