@@ -86,7 +86,9 @@ def test_what_is_registered_again_is_loaded_again(tmp_path):
     with pytest.raises(ValueError, match=r"conv is 'tests\.test_artifact:Mine'") as error:
         load(tmp_path / "run")
     assert "On the command line, pass --conv tests.test_artifact:Mine." in str(error.value)
-    line = str(error.value).partition("before you load the model: ")[2].partition(". On the")[0]
+    start = f"{tmp_path / 'run'} uses the operator tests.test_artifact:Mine. On the command line, pass --conv "
+    assert str(error.value).startswith(start)  # what to do comes first
+    line = str(error.value).partition("before you load the model: ")[2].removesuffix(".")
     exec(line, {"vig_pyg": vig_pyg})
     try:
         images = torch.rand(1, 3, 32, 32)

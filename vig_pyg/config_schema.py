@@ -17,7 +17,19 @@ import torch
 from torch import nn
 
 from vig_pyg._image_values import SIDE_LIMIT, check_mean, check_std
-from vig_pyg._io.schema import Check, choice, either, flag, listing, mapping, number, optional, text, whole
+from vig_pyg._io.schema import (
+    Check,
+    OwnCodeError,
+    choice,
+    either,
+    flag,
+    listing,
+    mapping,
+    number,
+    optional,
+    text,
+    whole,
+)
 from vig_pyg._io.text import terminal_text
 from vig_pyg._registry import Registry, is_import_path
 from vig_pyg.config import ModelConfig, PyramidViGConfig, variant_config
@@ -44,6 +56,7 @@ def registered(registry: Registry[Any]) -> Check:
 
     Raises:
         ValueError: From the returned check, if a name is not registered.
+        OwnCodeError: From the returned check, if it is the name of code outside this library.
 
     Example:
         >>> registered(CONVS)("mr", "config.json: conv")
@@ -58,13 +71,16 @@ def registered(registry: Registry[Any]) -> Check:
             module, _, name = shown.partition(":")
             path = is_import_path(value)
             line = f"vig_pyg.register_{kind}({shown!r})({f'{module}.{name}' if path else f'the {kind}'})"
-            start = f"import {module}; " if path else ""
-            flag = f" On the command line, pass --{kind} {shown}." if path else ""
-            raise ValueError(
+            about = (
                 f"{where} is {shown!r}: code outside this library, which is never imported just because a file names "
-                f"it. If you trust it, in Python, import and register it before you load the model: "
-                f"{start}{line}.{flag}"
+                "it. If you trust it, in Python, import and register it before you load the model: "
+                f"{f'import {module}; ' if path else ''}{line}."
             )
+            if not path:
+                raise ValueError(about)
+            source = where.partition(": ")[0].removesuffix("/config.json")
+            what = {"conv": "operator", "graph": "graph builder"}.get(kind, kind)
+            raise OwnCodeError(f"{source} uses the {what} {shown}. On the command line, pass --{kind} {shown}. {about}")
         return str(choice(tuple(registry))(value, where))
 
     return check

@@ -80,3 +80,9 @@ def test_the_values_in_a_help_are_accepted_by_the_parser(words):
 def test_no_line_of_examples_is_longer_than_a_wide_terminal(words):
     text = parsers()[words].format_help()
     assert max(map(len, text[text.index("example") :].splitlines())) <= 110
+
+
+@pytest.mark.parametrize("words", [(task, part) for task in ("detect", "segment") for part in ("predict", "evaluate")])
+def test_the_help_of_a_task_names_no_weights_of_another(words):
+    text = " ".join(parsers()[words].format_help().split())
+    assert "pvig_small" not in text and f"a run folder of `vig-pyg {words[0]} train`" in text

@@ -19,6 +19,17 @@ from vig_pyg._io.text import error_text, terminal_text
 Check = Callable[[Any, str], Any]
 
 
+class OwnCodeError(ValueError):
+    """A valid file names code that the user has to import first.
+
+    Example:
+        >>> with read_as("a number", "a.json"):
+        ...     raise OwnCodeError("runs/a uses the operator my_ops:MyConv.")
+        Traceback (most recent call last):
+        vig_pyg._io.schema.OwnCodeError: runs/a uses the operator my_ops:MyConv.
+    """
+
+
 @contextmanager
 def read_as(what: str, where: str) -> Iterator[None]:
     """A context that adds the file name and the expected content to errors about wrong values.
@@ -29,6 +40,7 @@ def read_as(what: str, where: str) -> Iterator[None]:
 
     Raises:
         ValueError: Instead of a `ValueError` or `TypeError`; the message names the file and the entry.
+        OwnCodeError: Unchanged.
 
     Example:
         >>> with read_as("a number", "a.json"):
@@ -37,6 +49,8 @@ def read_as(what: str, where: str) -> Iterator[None]:
     """
     try:
         yield
+    except OwnCodeError:
+        raise  # the file is right
     except (ValueError, TypeError) as error:
         reason = error_text(error).removeprefix(where).lstrip(": ")
         raise ValueError(f"{where} is not {what}: {reason}") from error

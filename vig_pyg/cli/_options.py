@@ -35,6 +35,13 @@ MODEL = (
 )
 
 
+#: The same for detectors and segmentation networks; the published weights are those of classifiers.
+TRAINED = (
+    "a run folder of `{} train`, or a name on the Hugging Face hub such as somebody/my-vig; published weights are "
+    "those of classifiers"
+)
+
+
 def add_model(command: argparse.ArgumentParser) -> None:
     """Add the options of the model and its preprocessing."""
     command.add_argument(

@@ -14,7 +14,7 @@ from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._detect_train import make_parser, train_detector
 from vig_pyg.cli._objects import objects_csv, objects_json
 from vig_pyg.cli._options import (
-    MODEL,
+    TRAINED,
     add_files,
     add_loading,
     add_own_code,
@@ -80,7 +80,7 @@ def _add_evaluate(parts: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             },
         ),
     )
-    evaluate.add_argument("model", metavar="MODEL", help=MODEL)
+    evaluate.add_argument("model", metavar="MODEL", help=TRAINED.format("vig-pyg detect"))
     add_own_code(evaluate)
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
     evaluate.add_argument("--out", type=Path, help="file to write the detections to, in COCO's format")
@@ -106,7 +106,7 @@ def _add_predict(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             },
         ),
     )
-    predict.add_argument("model", metavar="MODEL", help=MODEL)
+    predict.add_argument("model", metavar="MODEL", help=TRAINED.format("vig-pyg detect"))
     add_own_code(predict)
     predict.add_argument("images", metavar="PATH", nargs="+", help="image file, folder of images, or pattern in quotes")
     predict.add_argument(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vig_pyg._io.numbers import counted, percent
 from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import (
-    MODEL,
+    TRAINED,
     add_device,
     add_files,
     add_loading,
@@ -81,7 +81,7 @@ def _add_evaluate(parts: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             },
         ),
     )
-    evaluate.add_argument("model", metavar="MODEL", help=MODEL)
+    evaluate.add_argument("model", metavar="MODEL", help=TRAINED.format("vig-pyg segment"))
     add_own_code(evaluate)
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
     _add_inference(evaluate)
@@ -102,7 +102,7 @@ def _add_predict(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             },
         ),
     )
-    predict.add_argument("model", metavar="MODEL", help=MODEL)
+    predict.add_argument("model", metavar="MODEL", help=TRAINED.format("vig-pyg segment"))
     add_own_code(predict)
     predict.add_argument("images", metavar="PATH", nargs="+", help="image file, folder of images, or pattern in quotes")
     predict.add_argument(

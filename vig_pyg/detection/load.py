@@ -24,6 +24,7 @@ from vig_pyg.detection.options import check_options, check_own
 from vig_pyg.detection.pixels import as_pixels
 from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.models.hub import find_folder
+from vig_pyg.models.published_name import check_no_classifier
 
 _WHAT = "the configuration of a detector"
 
@@ -215,6 +216,7 @@ def load_detector(source: str | Path) -> ObjectDetector:
     begun = (path / CONFIG).is_file() and not (path / WEIGHTS).is_file()
     if begun and not (path / BEST).is_file():
         raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished and evaluated.")
+    check_no_classifier(str(source), "a detector")
     folder = path if begun else find_folder(str(source))
     config, class_names, category_ids = read_detector(folder / CONFIG)
     weights = folder / (BEST if begun else WEIGHTS)  # the weights of the best epoch so far

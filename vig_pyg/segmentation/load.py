@@ -20,6 +20,7 @@ from vig_pyg.config_schema import check_names, check_size, check_weights_hold
 from vig_pyg.detection.pixels import as_pixels
 from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.models.hub import find_folder
+from vig_pyg.models.published_name import check_no_classifier
 from vig_pyg.segmentation.builders import SEGMENTERS, SegmenterConfig, SegmenterOptions
 from vig_pyg.segmentation.infer import Inference, label_maps
 from vig_pyg.segmentation.options import check_own
@@ -142,6 +143,7 @@ def load_segmenter(source: str | Path) -> SemanticSegmenter:
     begun = (path / CONFIG).is_file() and not (path / WEIGHTS).is_file()
     if begun and not (path / BEST).is_file():
         raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished and evaluated.")
+    check_no_classifier(str(source), "a segmentation network")
     folder = path if begun else find_folder(str(source))
     config, class_names, preprocessing = read_segmenter(folder / CONFIG)
     weights = folder / (BEST if begun else WEIGHTS)  # the weights of the best epoch so far
