@@ -30,6 +30,16 @@ def test_the_nearest_comes_first_and_few_follow(seed):
     assert choose("?", known).startswith(": choose one of ")
 
 
+@pytest.mark.parametrize("known", [list_models(), list_convs(), list_graphs(), backbone_names(), ["Mr", "EDGE", "x"]])
+def test_the_case_of_letters_counts_little(known):
+    for meant in known:
+        for typed in (meant.upper(), meant.title(), meant.swapcase(), f"{meant}Q"[:-1].capitalize()):
+            if typed not in known:
+                assert choose(typed, known).startswith(f". Did you mean {meant!r}? ")
+                assert meant in few_names(typed, known)
+    assert choose("Mr", ["mr", "MR"]).startswith(". Did you mean 'mr'? ")
+
+
 def misspelt(name):
     """The name with one more letter, which is no other name."""
     return name[:-1] + "x" + name[-1]

@@ -282,7 +282,8 @@ def test_mistakes_are_one_clear_line(tmp_path, capsys):
     assert "no COCO file" in fails(capsys, *train, "--val", tmp_path / "none.json")
     assert "--schedule must be one of cosine, poly, step, got 'linear'" in fails(capsys, *train, "--schedule", "linear")
     (tmp_path / "data" / "images" / "2.png").write_bytes(b"no image")
-    assert "2.png cannot be read" in fails(capsys, *train)
+    told = fails(capsys, *train)
+    assert "2.png cannot be read" in told and "; replace them, or remove their annotations:" in told
     for wrong in ("wide", "1", "[2, 1]", "[0, 1]", "[1, 2, 3]"):
         assert "scale" in fails(capsys, *train, "--augmentation.scale", wrong)
     assert "Unknown flag '--epoch' (did you mean '--epochs'?)" in fails(capsys, *train, "--epoch", "3")

@@ -27,9 +27,12 @@ def place(tmp_path_factory):
 
 
 PHOTO = "photos/val/red/0.png"
+BUILT_IN = [("digist", "digits"), ("Digits", "digits"), ("cifra10", "cifar10"), ("CIFAR10", "cifar10")]
 CASES = [
     (["train", "--data", "photso"], "photos"),
     (["train", "--data", "lables.csv"], "labels.csv"),
+    *((["train", "--data", typed], meant) for typed, meant in BUILT_IN),
+    *((["evaluate", "runs/mine", typed], meant) for typed, meant in BUILT_IN),
     (["train", "--data", "wds/shrads"], "shards"),
     (["train", "--data", "./photo"], "photos"),
     (["train", "--config", "seting.yaml"], "settings.yaml"),

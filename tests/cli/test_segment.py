@@ -109,6 +109,9 @@ def test_a_bad_file_is_named_without_the_traceback_of_a_worker(files, tmp_path, 
     command = ["segment", "evaluate", files / "run", data, "--quiet", "--num-workers"]
     alone, apart = (fails(capsys, *command, workers) for workers in ("0", "1"))
     assert alone == apart and name in alone and reason in alone and len(alone.splitlines()) == 1
+    assert alone.strip().endswith("; correct or remove it.")
+    (data / name.replace("2", "1")).write_bytes(b"x")
+    assert " images cannot be used; correct or remove them:\n" in fails(capsys, *command, "0")
 
 
 def test_predict_writes_masks_and_drawings(files, tmp_path, capsys):

@@ -8,6 +8,7 @@ from vig_pyg.detection.config import Augmentation
 from vig_pyg.detection.data import DetectionData, collate, open_source
 from vig_pyg.detection.dataset import DetectionSet, decode_mask
 from vig_pyg.detection.records import Annotation
+from vig_pyg.engine.faults import faults_of
 
 
 def pictures(path, **options):
@@ -104,6 +105,19 @@ def test_batches(tmp_path):
     with pytest.raises(ValueError, match="batch_size must be from 1 to 6"):
         DetectionData(train, val, batch_size=7, **options)
     assert collate([(torch.zeros(1), {}), (torch.zeros(2), {})])[0][1].shape == (2,)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_image_that_cannot_be_read_is_told_with_what_to_do(tmp_path, seed):
+    train = open_source(make_coco(tmp_path / "train", count=5))
+    val = open_source(make_coco(tmp_path / "val", count=3))
+    data = DetectionData(train, val, masks=False, augmentation=Augmentation(), batch_size=2)
+    path = random.Random(seed).choice([record.path for record in (*train.records, *val.records)])
+    path.write_bytes(b"")
+    error = next(told for told in faults_of(data.train_set.pixels, 5) + faults_of(data.val_set.pixels, 3))
+    told = f"{error.rstrip('.')}; replace it, or remove its annotations."
+    assert data.with_all_faults(error) == told == data.with_all_faults(told)
+    assert data.with_all_faults(f"The loss of {path} is not finite.") == f"The loss of {path} is not finite."
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -142,8 +142,14 @@ def test_if_nothing_is_left_the_first_reason_is_told(tmp_path):
 def test_an_image_that_cannot_be_read_is_named(tmp_path):
     folder = make_folder(tmp_path / "data", count=2)
     (folder / "images" / "1.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"images/1\.png cannot be read"):
+    with pytest.raises(
+        ValueError, match=r"images/1\.png cannot be read.*; correct or remove it, or use --on-bad drop\.$"
+    ):
         check_masks(open_source(folder))
+    found = open_source(folder)
+    (folder / "images" / "1.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1\.png; correct or remove it, or use --on-bad drop\.$"):
+        check_masks(found)
 
 
 def test_pixels_are_counted(tmp_path):

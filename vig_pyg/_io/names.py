@@ -14,6 +14,8 @@ _FEW = 6
 def choose(name: object, known: Collection[str], *, verb: str = "choose one of", every: str = "") -> str:
     """Return the end of a message about an unknown name: the nearest valid name first, and then which ones there are.
 
+    Letter case counts little.
+
     Args:
         name: The unknown name.
         known: The valid names.
@@ -26,7 +28,7 @@ def choose(name: object, known: Collection[str], *, verb: str = "choose one of",
         >>> f"Unknown conv 'gcn'{choose('gcn', ['mr', 'edge'])}."
         "Unknown conv 'gcn': choose one of mr, edge."
     """
-    close = get_close_matches(str(name)[:100], known, n=1)
+    close = _near(name, known, n=1)
     listed = few_names(name, known, every=every)
     return f". Did you mean {close[0]!r}? {verb[0].upper()}{verb[1:]} {listed}" if close else f": {verb} {listed}"
 
@@ -46,8 +48,16 @@ def few_names(name: object, known: Collection[str], *, every: str = "") -> str:
     if len(known) <= _ALL:
         return ", ".join(known)
     order = list(known)
-    typed = str(name)[:100]
     near = order[:_FEW]
-    if get_close_matches(typed, order, n=1):
-        near = sorted(get_close_matches(typed, order, n=_FEW, cutoff=0), key=order.index)
+    if _near(name, order, n=1):
+        near = sorted(_near(name, order, n=_FEW, cutoff=0), key=order.index)
     return f"{', '.join(near)} and {len(order) - len(near)} more{f' ({every})' if every else ''}"
+
+
+def _near(name: object, known: Collection[str], *, n: int, cutoff: float = 0.6) -> list[str]:
+    """Return the valid names that are nearest to a name, the nearest first, whatever the case of their letters."""
+    by_folded: dict[str, list[str]] = {}
+    for one in known:
+        by_folded.setdefault(one.casefold(), []).append(one)
+    close = get_close_matches(str(name)[:100].casefold(), by_folded, n=n, cutoff=cutoff)
+    return [one for folded in close for one in by_folded[folded]][:n]

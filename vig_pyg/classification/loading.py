@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vig_pyg._io.suggest import did_you_mean
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.readers import reader_prefix
@@ -61,4 +62,7 @@ def _open(config: ClassificationConfig, download: bool) -> ImageData:
         return make_source(config.data, {**values, "root": config.root})
     path = Path(config.data)
     is_table = not path.is_dir() and (path.exists() or path.suffix.lower() in (".csv", ".tsv"))
+    if not is_table and not path.exists():
+        hint = did_you_mean(config.data, names=SOURCES.names())
+        raise FileNotFoundError(f"The data folder {path} does not exist.{hint}")
     return CsvData(path, **values) if is_table else FolderData(path, **values)

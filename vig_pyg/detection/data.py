@@ -13,7 +13,7 @@ from vig_pyg.detection.augment import Sample
 from vig_pyg.detection.coco import read_coco
 from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.config import Augmentation
-from vig_pyg.detection.dataset import DetectionSet
+from vig_pyg.detection.dataset import ADVICE, DetectionSet
 from vig_pyg.detection.module import DetectorModule
 from vig_pyg.detection.records import DetectionDataset, OnBad
 from vig_pyg.detection.transform import DetectionTransform, Target
@@ -148,8 +148,7 @@ class DetectionData(TrainData):
             self.groups = [int(height > width) for height, width in sizes]
 
     def with_all_faults(self, error: str) -> str:
-        advice = "; replace them, or remove their annotations"
-        return with_all_faults(error, [images.readable() for images in (self.train_set, self.val_set)], several=advice)
+        return with_all_faults(error, [images.readable() for images in (self.train_set, self.val_set)], **ADVICE)
 
     def make_task(self, model: nn.Module, config: TrainConfig) -> DetectorModule:
         transform, jitter = getattr(model, "transform", None), self.train_set.augmentation.jitter

@@ -21,6 +21,11 @@ from vig_pyg.image_io import UnreadableImageError
 
 #: Largest size of the masks of one image in bytes: 200 objects in the largest supported image.
 MAX_MASK_BYTES = 2**35
+#: What to do about one image that cannot be read, and about several, at the end of a message.
+ADVICE = {
+    "one": "; replace it, or remove its annotations",
+    "several": "; replace them, or remove their annotations",
+}
 
 
 class DetectionSet(Dataset[Sample]):

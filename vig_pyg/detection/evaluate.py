@@ -11,7 +11,7 @@ import torch
 from vig_pyg._io.progress import progress_bar
 from vig_pyg.detection.coco_evaluator import CocoEvaluator
 from vig_pyg.detection.data import collate, open_source
-from vig_pyg.detection.dataset import DetectionSet
+from vig_pyg.detection.dataset import ADVICE, DetectionSet
 from vig_pyg.detection.flip import detect_with_flip
 from vig_pyg.detection.load import ObjectDetector, find_device
 from vig_pyg.detection.records import DetectionDataset
@@ -76,7 +76,7 @@ def evaluate_detector(
     evaluator = CocoEvaluator(annotated, masks=detector.masks)
     where = find_device(device)
     model = detector.model.to(where).eval()
-    faults = naming_all_faults(dataset.readable())
+    faults = naming_all_faults(dataset.readable(), **ADVICE)
     with faults, torch.inference_mode(), progress_bar(len(order), shown=progress) as bar:
         for images, targets in batches:
             pixels = [image.to(where) for image in images]

@@ -11,9 +11,9 @@ from vig_pyg._io.faults import list_faults
 
 #: Largest number of images of a data set that are read to name all faults; it bounds the time after an error.
 MOST_READ = 10_000
-#: The files of images (`""` for images in memory), and a function that reads an image by its index. It raises
-#: `ValueError` or `OSError` with the name of the file.
-Readable = tuple[Sequence[str], Callable[[int], Any]]
+#: The files of images (`""` for images in memory, several files in a tuple), and a function that reads an image by its
+#: index. It raises `ValueError` or `OSError` with the name of the file.
+Readable = tuple[Sequence[str | tuple[str, ...]], Callable[[int], Any]]
 
 
 def with_all_faults(error: str, sets: Sequence[Readable], *, one: str = "", several: str = "") -> str:
@@ -28,8 +28,8 @@ def with_all_faults(error: str, sets: Sequence[Readable], *, one: str = "", seve
         several: The advice for several images.
 
     Returns:
-        The number of all images that cannot be read, and the first ones by name; or the error as it is, if this is the
-        only one, or if the error is about something else.
+        The number of all images that cannot be read, and the first ones by name; or the error with the advice, if this
+        is the only one; or the error as it is, if it is about something else.
 
     Example:
         >>> def read(i):
@@ -39,9 +39,13 @@ def with_all_faults(error: str, sets: Sequence[Readable], *, one: str = "", seve
         >>> with_all_faults("the loss is not finite", [(["0.png", "1.png", "2.png"], read)])
         'the loss is not finite'
     """
-    if not any(name and name in error for names, _ in sets for name in names):
+    each = (name for names, _ in sets for name in names)
+    files = (file for name in each for file in ([name] if isinstance(name, str) else name))
+    if not any(file and file in error for file in files):
         return error
     found = [fault for names, read in sets for fault in faults_of(read, len(names))]
+    if len(found) == 1 and found[0].rstrip(".") in error and one not in error:
+        return f"{error.rstrip('.')}{one}."
     if len(found) < 2:
         return error
     total = sum(min(len(names), MOST_READ) for names, _ in sets)
@@ -76,11 +80,13 @@ def faults_of(read: Callable[[int], Any], count: int) -> list[str]:
 
 
 @contextmanager
-def naming_all_faults(images: Readable) -> Iterator[None]:
+def naming_all_faults(images: Readable, *, one: str = "", several: str = "") -> Iterator[None]:
     """A context in which an error about an image also names the other images that cannot be read.
 
     Args:
         images: The images.
+        one: Advice at the end of a message about one image.
+        several: The advice for several images.
 
     Raises:
         ValueError, OSError: Of the same type as the error about one image.
@@ -94,7 +100,7 @@ def naming_all_faults(images: Readable) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        text = with_all_faults(str(error), [images])
+        text = with_all_faults(str(error), [images], one=one, several=several)
         if text == str(error):
             raise
         raise (ValueError if isinstance(error, ValueError) else OSError)(text) from error

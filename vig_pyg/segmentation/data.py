@@ -20,7 +20,7 @@ from vig_pyg.engine.sampler import EvalBatches, Item
 from vig_pyg.engine.seeds import seeded
 from vig_pyg.segmentation.augment import augment
 from vig_pyg.segmentation.config import Augmentation
-from vig_pyg.segmentation.masks import IGNORED
+from vig_pyg.segmentation.masks import ADVICE, IGNORED
 from vig_pyg.segmentation.module import SegmentationModule
 from vig_pyg.segmentation.preprocess import SegmentationPreprocessing, Size
 from vig_pyg.segmentation.records import SegmentationDataset, read_mask, read_photo
@@ -72,7 +72,7 @@ class SegmentationSet(Dataset[Sample]):
 
     def readable(self) -> Readable:
         """Return the files, and the function that reads one with its mask, for `engine.faults`."""
-        return [str(record.path) for record in self.source.records], self._read
+        return [(str(one.path), str(one.mask.path)) for one in self.source.records], self._read
 
     def _read(self, index: int) -> Sample:
         record = self.source.records[index]
@@ -174,7 +174,8 @@ class SegmentationData(TrainData):
         return self._loader(self.val_set, EvalBatches(len(self.val_set), batch_size=1, rank=rank, world=world))
 
     def with_all_faults(self, error: str) -> str:
-        return with_all_faults(error, [images.readable() for images in (self.train_set, self.val_set)])
+        sets = [images.readable() for images in (self.train_set, self.val_set)]
+        return with_all_faults(error, sets, one=ADVICE[0], several=ADVICE[1])
 
     def make_task(self, model: nn.Module, config: TrainConfig) -> SegmentationModule:
         return SegmentationModule(model, config, class_names=self.class_names, class_counts=self.class_counts)

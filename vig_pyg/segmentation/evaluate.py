@@ -71,7 +71,7 @@ def evaluate_segmenter(
     )
     where = find_device(device)
     model, confusion = segmenter.model.to(where).eval(), confusion.to(where)
-    with naming_all_faults(dataset.readable()):
+    with naming_all_faults(dataset.readable(), one="; correct or remove it", several="; correct or remove them"):
         for images, labels in batches:
             sizes = [(truth.size(0), truth.size(1)) for truth in labels]
             found = label_maps(model, [image.to(where) for image in images], sizes, how)

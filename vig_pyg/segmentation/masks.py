@@ -19,6 +19,8 @@ from vig_pyg.image_io import UnreadableImageError, read_labels
 IGNORED = 255
 #: Largest number of classes, because a label is one byte, and one value means "ignored".
 MAX_CLASSES = 255
+#: What to do about one image of a training that cannot be used, and about several, at the end of a message.
+ADVICE = ("; correct or remove it, or use --on-bad drop", "; correct or remove them, or use --on-bad drop")
 
 
 class Mask(Protocol):

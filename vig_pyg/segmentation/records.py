@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from vig_pyg._io.cores import num_cores
-from vig_pyg._io.faults import fault_of, first_ten
+from vig_pyg._io.faults import fault_of, first_ten, list_faults
 from vig_pyg._io.numbers import are
 from vig_pyg.detection.pixels import read_pixels
 from vig_pyg.detection.turns import turn_maps, turned_size
 from vig_pyg.image_io import UnreadableImageError, stored_size
-from vig_pyg.segmentation.masks import IGNORED, MAX_CLASSES, Mask
+from vig_pyg.segmentation.masks import ADVICE, IGNORED, MAX_CLASSES, Mask
 
 OnBad = Literal["drop", "stop"]
 _log = logging.getLogger(__name__)
@@ -246,7 +246,7 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
         >>> records = [SegmentationRecord(Path("/nowhere.jpg"), IndexMask(Path("a.png")))]
         >>> check_masks(SegmentationDataset("few", records, ["sky"]))
         Traceback (most recent call last):
-        FileNotFoundError: There is no image at /nowhere.jpg.
+        FileNotFoundError: There is no image at /nowhere.jpg; correct or remove it, or use --on-bad drop.
     """
     count = len(data.class_names)
     total = torch.zeros(256, dtype=torch.long)
@@ -261,13 +261,10 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
         else:
             total += found
             kept.append(record)
-    named = first_ten([str(one) for one in bad])
+    named = first_ten(texts := [str(one) for one in bad])
     if bad and on_bad == "stop":
-        if len(bad) == 1:
-            raise bad[0]
-        what = f"{len(bad)} of {len(data.records)} images of {data.title} cannot be used"
-        kind = ValueError if isinstance(bad[0], ValueError) else OSError
-        raise kind(f"{what}; correct or remove them, or use --on-bad drop:{named}") from bad[0]
+        kind, advice = ValueError if isinstance(bad[0], ValueError) else type(bad[0]), ADVICE[len(bad) > 1]
+        raise kind(list_faults(texts, len(data.records), what=f"images of {data.title}", advice=advice)) from bad[0]
     if bad:
         _log.warning(
             "%s: %d of %d images %s left out:%s", data.title, len(bad), len(data.records), are(len(bad)), named
