@@ -1,9 +1,11 @@
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tests.explain.common import image_and_graphs, model_of
 from vig_pyg.explain import draw_distances, neighbor_distances
 from vig_pyg.explain.distances import edge_ranks
+from vig_pyg.graph import GridGraph
 from vig_pyg.models.inspect import PatchGraph
 
 
@@ -69,3 +71,35 @@ def test_free_points_and_nothing_are_refused():
     points = PatchGraph(edge_index=torch.zeros(2, 1, dtype=torch.long), pos=torch.rand(2, 2), pos_src=torch.rand(2, 2))
     with pytest.raises(ValueError, match="grids of patches"):
         neighbor_distances([points])
+
+
+@pytest.mark.parametrize(("name", "layers"), [("vig_micro", 1), ("vig_micro", 2), ("vig_micro", 4), ("pvig_micro", 5)])
+@pytest.mark.parametrize("patch_size", [None, 4])
+def test_the_legend_lies_below_the_panels_and_the_label(name, layers, patch_size):
+    figure = draw_distances(image_and_graphs(name)[1][:layers], patch_size=patch_size)
+    FigureCanvasAgg(figure)
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["neighbors", "all pairs", "median of neighbors"]
+    box, label, inside = legend.get_window_extent(), figure._supxlabel.get_window_extent(), figure.bbox
+    assert inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= label.y0
+    for axes in figure.axes:
+        assert axes.get_legend() is None and label.y1 <= axes.get_tightbbox().y0
+        assert axes.title.get_window_extent().y1 <= inside.y1
+
+
+def test_a_layer_without_neighbors_takes_no_entry_from_the_legend():
+    numbers = iter(range(4))
+    _, graphs = image_and_graphs("vig_micro", graph=lambda k, dilation: itself_first(next(numbers)))
+    (legend,) = draw_distances(graphs).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["neighbors", "all pairs", "median of neighbors"]
+
+
+def itself_first(number):
+    """Edges from each patch to itself in the first layer, and the grid in the others."""
+
+    def build(x, layout, x_src, layout_src):
+        itself = torch.arange(layout.num_nodes).repeat(2, 1)
+        return itself if number == 0 else GridGraph()(x, layout, x_src, layout_src)
+
+    return build

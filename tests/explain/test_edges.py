@@ -47,6 +47,8 @@ def test_only_the_nearest_are_drawn_and_last():
     everything = draw_all(image, graphs)
     assert torch.equal(ends(everything)[-len(nearest) :].sort(0)[0], ends(fig).sort(0)[0])
     assert "1 nearest only: 64 edges" in fig.axes[0].get_title()
+    image, graphs = image_and_graphs("vig_micro", graph="random")
+    assert "2 first only" in draw_all(image, graphs, nearest=2).axes[0].get_title()  # edges of any order
 
 
 def test_a_layer_without_an_edge_is_an_image():

@@ -4,7 +4,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
-from vig_pyg import create_model
+from vig_pyg import DilatedKNN, create_model
 from vig_pyg._palette import MARK
 from vig_pyg.explain import draw_graph
 
@@ -151,3 +151,33 @@ def test_the_legend_explains_what_there_is(count):
     (legend,) = draw_graph(image, found).legends
     expected = [[], ["its neighbor"], ["its nearest neighbor", "its farthest neighbor"]][count]
     assert [text.get_text() for text in legend.get_texts()] == ["the patch", *expected]
+
+
+@pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
+@pytest.mark.parametrize(
+    "graph", ["random", "grid", "complete", lambda k, dilation: lambda *given: DilatedKNN(k)(*given)]
+)
+def test_no_neighbor_is_called_the_nearest_in_graphs_of_another_order(name, graph):
+    image, found = graphs(name, graph=graph)
+    legend, *more = draw_graph(image, found).legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "the patch",
+        "its first edge",
+        "its last edge",
+    ] and not more
+
+
+def test_the_legend_of_different_graphs_fits_all_of_them():
+    image, found = graphs("pvig_micro", graph=["grid", "knn", "knn", "knn"])
+    for shown, word in ((found, "first edge"), (found[1:], "nearest neighbor")):
+        (legend,) = draw_graph(image, shown).legends
+        assert legend.get_texts()[1].get_text() == f"its {word}"
+
+
+def test_the_dilation_of_the_model_is_no_title_of_other_graphs():
+    for graph, told in (("knn", True), ("random", False)):
+        image, found = graphs("vig_micro", graph=graph, k=3)
+        for batch in found:
+            batch.dilation = torch.full_like(batch.dilation, 2)
+        titles = [axes.get_title() for axes in draw_graph(image, found).axes]
+        assert all(("dilation 2" in title) == told for title in titles)

@@ -46,6 +46,15 @@ def test_the_page_has_every_edge_and_the_image(tmp_path, name):
     assert np.abs(pixels - image.permute(1, 2, 0).numpy()).max() <= 0.5 / 255 + 1e-6
 
 
+@pytest.mark.parametrize(("graph", "is_sorted"), [("knn", True), ("window", True), ("random", False), ("grid", False)])
+def test_the_page_knows_whether_neighbors_are_sorted_by_distance(tmp_path, graph, is_sorted):
+    image, graphs = image_and_graphs("pvig_micro", graph=graph)
+    save_html(image, graphs, tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert [layer["sorted"] for layer in data_of(page)["layers"]] == [is_sorted] * len(graphs)
+    assert 'graph.sorted ? "nearest" : "first edge"' in page
+
+
 def test_patches_may_have_different_numbers_of_neighbors_or_none(tmp_path):
     def first_alone(x, layout, x_src, layout_src):
         return torch.tensor([[5, 3, 1], [0, 0, 2]])

@@ -6,7 +6,7 @@ from torch_geometric.data import Batch
 from tests.common import calibrated
 from tests.ops.hostile import NO_EDGES
 from vig_pyg import DilatedKNN, PyramidViG, ViG
-from vig_pyg.graph import shrink
+from vig_pyg.graph import GRAPHS, Lookahead, Reuse, shrink
 
 SIZES = [(32, 32), (24, 40), (8, 8)]
 
@@ -105,3 +105,24 @@ def test_pyg_can_be_told_that_the_edges_are_sorted(family, graph):
             size = len(one.pos_src), len(one.pos)
             edges = EdgeIndex(one.edge_index.contiguous(), sparse_size=size, sort_order="col")
             assert edges.validate().is_sorted_by_col
+
+
+class Subclass(DilatedKNN):
+    """It may return its edges in any order."""
+
+
+@pytest.mark.parametrize("family", [ViG, PyramidViG])
+@pytest.mark.parametrize(
+    ("graph", "sorted_by_distance"),
+    [
+        *[(name, name in ("knn", "window", "window_dilated", "lookahead")) for name in GRAPHS],
+        (Reuse(DilatedKNN, every=2), True),
+        (Lookahead(DilatedKNN), True),
+        (Reuse(GRAPHS["grid"], every=2), False),
+        (Subclass, False),
+        (lambda k, dilation: lambda *given: DilatedKNN(k)(*given), False),
+    ],
+)
+def test_graphs_tell_whether_their_edges_are_sorted_by_distance(family, graph, sorted_by_distance):
+    for batch in family("micro", graph=graph, num_classes=3).eval().graphs(torch.rand(2, 3, 32, 32)):
+        assert [bool(one.by_distance) for one in batch.to_data_list()] == [sorted_by_distance] * 2

@@ -61,7 +61,7 @@ def show_image(axes: Any, image: Tensor) -> None:
 
 
 def rank_colors(ranks: Sequence[float], most: float) -> Any:
-    """Return a color `(N, 4)` for each rank, the nearest darkest; all are dark enough for a white background."""
+    """Return a color `(N, 4)` for each rank, the first darkest; all are dark enough for a white background."""
     from matplotlib import colormaps
 
     return colormaps[ORDERED]([DARK_PART * rank / max(most, 1) for rank in ranks])
@@ -85,6 +85,11 @@ def cell(graph: Any, source: int) -> tuple[int, int, int, int]:
     ratio = int(graph.reduce_ratio)
     row, column = (ratio * place for place in divmod(source, -(-columns // ratio)))
     return row, column, min(ratio, rows - row), min(ratio, columns - column)
+
+
+def by_distance(graph: Any) -> bool:
+    """True if the sources of each patch are sorted by distance; the edges of other graphs have any order."""
+    return bool(getattr(graph, "by_distance", False))
 
 
 def fill_opacity(areas: Sequence[float], whole: float) -> float:
@@ -112,7 +117,7 @@ def layer_title(graph: Any, layer: int, target: int | None = None) -> str:
     if target is not None or fewest == most:
         shown = str(most if target is None else int(degrees[target]))
     # k and dilation are settings of the model, which builders of other graphs ignore
-    dilation = int(graph.dilation) if fewest == most == int(graph.k) else 1
+    dilation = int(graph.dilation) if by_distance(graph) and fewest == most == int(graph.k) else 1
     ratio = int(graph.reduce_ratio)
     options = [f"dilation {dilation}"] * (dilation > 1) + [f"sources pooled {ratio} x {ratio}"] * (ratio > 1)
     head = f"layer {layer + 1}: {shown} {'neighbor' if shown == '1' else 'neighbors'}"

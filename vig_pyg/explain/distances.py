@@ -99,7 +99,10 @@ def draw_distances(graphs: Sequence[Batch], *, patch_size: int | None = None) ->
     shown = thinned(len(graphs))
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
-    fig = figure(2.8 * columns, 1.9 * rows + 0.4)
+    legend, label = 0.3 if columns > 1 else 0.6, 0.2  # inches, one below the other: the layout would not part them
+    height = 1.9 * rows + 0.2 + label + legend
+    fig = figure(2.8 * columns, height)
+    fig.set_layout_engine("constrained", rect=(0, (legend + label) / height, 1, 1 - (legend + label) / height))
     grid = fig.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     for axes in grid[len(shown) :]:
         axes.remove()
@@ -109,10 +112,21 @@ def draw_distances(graphs: Sequence[Batch], *, patch_size: int | None = None) ->
         pairs = torch.cdist(graph.pos * side, graph.pos_src * side).flatten()
         _draw_histogram(axes, found[layer], pairs, float(side.mean()) * int(graph.reduce_ratio))
         axes.set_title(layer_title(graph, layer), fontsize=8)
-    grid[0].legend(fontsize=7, frameon=False, handlelength=1.4)
-    fig.supxlabel("distance in pixels" if patch_size else "distance in patches of the first layer", fontsize=9)
+    unit_name = "pixels" if patch_size else "patches of the first layer"
+    fig.supxlabel(f"distance in {unit_name}", y=legend / height, fontsize=9)
+    _add_legend(fig, columns=3 if columns > 1 else 1)
     fig.supylabel("share of edges, %", fontsize=9)
     return fig
+
+
+def _add_legend(fig: Figure, *, columns: int) -> None:
+    """Explain the bars and lines of all panels below them; a layer without neighbors has no median."""
+    entries: dict[str, Any] = {}
+    for axes in fig.axes:
+        entries |= {label: entry for entry, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    style: dict[str, Any] = {"ncols": columns, "fontsize": 8, "frameon": False, "handlelength": 1.4}
+    legend = fig.legend(list(entries.values()), list(entries), loc="lower center", **style, borderaxespad=0.2)
+    legend.set_in_layout(False)  # its place is outside the rectangle of the panels
 
 
 def _draw_histogram(axes: Any, distance: Tensor, pairs: Tensor, width: float) -> None:

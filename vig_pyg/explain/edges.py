@@ -11,7 +11,16 @@ from torch_geometric.data import Batch
 
 from vig_pyg._figure import figure
 from vig_pyg._io.numbers import counted
-from vig_pyg.explain._panel import check_graphs, layer_title, outlined, pale, pixels_of, rank_colors, show_image
+from vig_pyg.explain._panel import (
+    by_distance,
+    check_graphs,
+    layer_title,
+    outlined,
+    pale,
+    pixels_of,
+    rank_colors,
+    show_image,
+)
 from vig_pyg.explain.distances import edge_ranks
 from vig_pyg.image_io import AnyImage
 
@@ -32,8 +41,8 @@ def draw_all(image: AnyImage, graphs: Sequence[Batch], *, layer: int = -1, neare
             `vig_pyg.image_io.as_image`), over all of which the patches are spread.
         graphs: The result of `model.graphs(images)` for this image alone.
         layer: Index of the layer, from 0; negative indices count from the end.
-        nearest: Number of nearest neighbors to draw for each patch, not counting the patch itself. By default all
-            neighbors are drawn.
+        nearest: Number of nearest neighbors to draw for each patch, not counting the patch itself; in graphs that are
+            not sorted by distance, of first edges. By default all neighbors are drawn.
 
     Shapes: image `(3, H, W)` or `(1, H, W)`; graphs of one image.
 
@@ -70,7 +79,8 @@ def draw_all(image: AnyImage, graphs: Sequence[Batch], *, layer: int = -1, neare
         drawn.set_path_effects(outlined(2.6))
     axes.add_collection(drawn)
     head, *options = layer_title(graph, layer).split("\n")
-    what = ", ".join([*options, *([] if nearest is None else [f"{nearest} nearest only"])])
+    order = "nearest" if by_distance(graph) else "first"
+    what = ", ".join([*options, *([] if nearest is None else [f"{nearest} {order} only"])])
     edges = f"{what}: {counted(len(lines), 'edges')}" if what else counted(len(lines), "edges")
     # the index is that of the argument, and the number is that of the other figures and of the page
     axes.set_title(f"graphs[{layer}], {head}\n{edges}", fontsize=10)

@@ -12,6 +12,7 @@ from vig_pyg._figure import figure
 from vig_pyg._palette import MARK
 from vig_pyg.explain._panel import (
     OPACITY,
+    by_distance,
     cell,
     check_graphs,
     check_place,
@@ -33,8 +34,10 @@ def draw_graph(image: AnyImage, graphs: Sequence[Batch], *, patch: tuple[float, 
     """Draw the neighbors of one patch in each layer, as in figure 5 of Vision GNN (arXiv 2206.00272).
 
     The patch has an orange outline. Its neighbors are filled, the nearest one darkest; in `"knn"` graphs without pooled
-    sources, the nearest is the patch itself. If the sources are pooled, a neighbor is a larger cell. All outlines have
-    a white or black border, and fills are lighter where neighbors cover much of the image, so it is always visible.
+    sources, the nearest is the patch itself. In graphs that are not sorted by distance, such as `"grid"` and your own,
+    the source of the first edge is the darkest. If the sources are pooled, a neighbor is a larger cell. All outlines
+    have a white or black border, and fills are lighter where neighbors cover much of the image, so it is always
+    visible.
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`; or a PIL image, a path or an array (see
@@ -73,15 +76,17 @@ def draw_graph(image: AnyImage, graphs: Sequence[Batch], *, patch: tuple[float, 
         _draw_layer(axes, pixels, graphs[layer].get_example(0), patch, layer)
         for axes, layer in zip(grid, shown, strict=False)
     ]
-    _add_legend(fig, max(counts), lines=1 if columns > 1 else 3)
+    is_sorted = all(by_distance(graphs[layer].get_example(0)) for layer in shown)
+    _add_legend(fig, max(counts), is_sorted=is_sorted, lines=1 if columns > 1 else 3)
     return fig
 
 
-def _add_legend(fig: Figure, neighbors: int, *, lines: int) -> None:
+def _add_legend(fig: Figure, neighbors: int, *, is_sorted: bool, lines: int) -> None:
     """Explain the outline and the colors below the panels, for the largest number of neighbors in a panel."""
     from matplotlib.patches import Patch
 
-    labels = [[], ["its neighbor"], ["its nearest neighbor", "its farthest neighbor"]][min(neighbors, 2)]
+    ends = ["nearest neighbor", "farthest neighbor"] if is_sorted else ["first edge", "last edge"]
+    labels = [[], ["its neighbor"], [f"its {end}" for end in ends]][min(neighbors, 2)]
     handles = [Patch(fill=False, edgecolor=MARK, linewidth=1.8, label="the patch")]
     for color, label in zip(rank_colors((0, 1), 1), labels, strict=False):
         handles.append(Patch(facecolor=(*color[:3], OPACITY), edgecolor=color, label=label))

@@ -19,7 +19,7 @@ from torch_geometric.data import Batch
 
 from vig_pyg._io.output import write_file
 from vig_pyg._io.text import terminal_text
-from vig_pyg.explain._panel import check_graphs, check_place, pixels_of
+from vig_pyg.explain._panel import by_distance, check_graphs, check_place, pixels_of
 from vig_pyg.image_io import AnyImage
 
 #: Largest number of edges of a page, about 40 megabytes; browsers cannot open larger pages.
@@ -41,8 +41,9 @@ def save_html(
     """Write an HTML page that shows the neighbors of each patch in each layer.
 
     Pointing at a patch shows its neighbors, clicking pins the patch, and a slider selects the layer. The page is one
-    file that contains the image; it loads nothing else and needs no server. The nearest neighbor has the darkest color.
-    If the sources are pooled, a neighbor is a larger cell. The file is written completely or not at all.
+    file that contains the image; it loads nothing else and needs no server. The nearest neighbor has the darkest color;
+    in graphs that are not sorted by distance, the source of the first edge has it. If the sources are pooled, a
+    neighbor is a larger cell. The file is written completely or not at all.
 
     The page describes `dilation` as `DilatedKNN` defines it; other graph builders may define it differently or ignore
     it.
@@ -131,7 +132,7 @@ def _data_url(image: Tensor) -> str:
 
 
 def _layer(graph: Any) -> dict[str, Any]:
-    """The graph of one layer as JSON values: its options, and the sources of each patch, nearest first."""
+    """The graph of one layer as JSON values: its options, and the sources of each patch in the order of the edges."""
     rows, columns = graph.grid_size
     source, target = graph.edge_index.cpu()
     degrees = torch.bincount(target, minlength=rows * columns).tolist()
@@ -142,6 +143,7 @@ def _layer(graph: Any) -> dict[str, Any]:
         "k": int(graph.k),
         "dilation": int(graph.dilation),
         "ratio": int(graph.reduce_ratio),
+        "sorted": by_distance(graph),
         "degrees": [min(degrees), max(degrees)],
         "neighbors": sources,
     }

@@ -156,6 +156,23 @@ def is_own(builder: object) -> bool:
     return is_own(builder.builder) if type(builder) in (Reused, LookaheadGraph) else type(builder) in _OWN  # type: ignore[attr-defined]
 
 
+def is_by_distance(builder: object) -> bool:
+    """True if a builder of this library sorts the sources of each target by the distance of their features.
+
+    A forward hook does not matter; the edges of subclasses and of other builders may have any order.
+
+    Args:
+        builder: The builder.
+
+    Example:
+        >>> is_by_distance(DilatedKNN(3)), is_by_distance(GridGraph())
+        (True, False)
+    """
+    if type(builder) in (Reused, LookaheadGraph):
+        return is_by_distance(builder.builder)  # type: ignore[attr-defined]
+    return type(builder) in (DilatedKNN, WindowGraph)
+
+
 def builder_name(builder: nn.Module) -> str:
     """Return the name of the class or function of a builder, for messages.
 

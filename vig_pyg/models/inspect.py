@@ -12,6 +12,7 @@ from torch_geometric.data import Batch, Data
 from vig_pyg.block import Grapher
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph import Edges, shrink, sound_graph
+from vig_pyg.graph.resolver import is_by_distance
 from vig_pyg.models.pooled_graph import PooledGraph
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
 def _graphs(
     grapher: Grapher, target: BatchLayout, source: BatchLayout, edge_index: Tensor, edge_attr: Tensor | None
 ) -> Batch:
-    image = target.batch[edge_index[1]]
+    image, by_distance = target.batch[edge_index[1]], is_by_distance(grapher.graph)
     firsts = torch.stack([source.ptr, target.ptr])  # (2, B + 1)
     graphs = []
     # The edges are plain tensors: torch.export cannot trace PyG's EdgeIndex, and its ToSparseTensor fails on one.
@@ -81,6 +82,7 @@ def _graphs(
             k=k,
             dilation=dilation,
             reduce_ratio=grapher.reduce_ratio,
+            by_distance=by_distance,  # the figures call the first source of a target the nearest only if it is
         )
         if edge_attr is not None:
             graph.edge_attr = edge_attr[image == i]
