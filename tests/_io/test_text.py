@@ -201,3 +201,9 @@ def test_csv_with_such_cells_is_read_back():
     assert [row[0] for row in csv.reader(io.StringIO(text.getvalue()))] == [
         csv_text(cell) for cell in STRINGS if cell.strip()
     ]
+
+
+@pytest.mark.parametrize("number", ["0.0", "0.05", "12.5 %", "1.", "2) two", "3. three", "4.\tfour"])
+def test_only_numbers_that_would_start_a_list_are_escaped(number):
+    marks = ("1.", "2) two", "3. three", "4.\tfour")
+    assert ("\\" in markdown_text(number)) == (number in marks)

@@ -86,3 +86,9 @@ def test_no_line_of_examples_is_longer_than_a_wide_terminal(words):
 def test_the_help_of_a_task_names_no_weights_of_another(words):
     text = " ".join(parsers()[words].format_help().split())
     assert "pvig_small" not in text and f"a run folder of `vig-pyg {words[0]} train`" in text
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_a_help_speaks_of_presets_only_if_there_are_some(words):
+    text = parsers()[words].format_help()
+    assert ("override the preset" in text) == ("--preset PRESET" in text)

@@ -101,7 +101,7 @@ def markdown_text(value: object, *, limit: int = 200) -> str:
     text = _MARKUP.sub(r"\\\1", re.sub(r"[&<>]", lambda found: _ENTITIES[found[0]], text))
     text = text.replace("://", r"\://")
     text = re.sub(r"(?i)\b(www)\.", r"\1\\.", text)
-    return re.sub(r"^(?:([-+=])|(\d+)([.)]))", _escaped_start, text)
+    return re.sub(r"^(?:([-+=])|(\d+)([.)])(?=\s|$))", _escaped_start, text)
 
 
 def markdown_code(value: object, *, limit: int = 2000) -> str:

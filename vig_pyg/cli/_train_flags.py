@@ -157,7 +157,8 @@ def add_run_flags(parser: ConfigParser, *, out: str, presets: Sequence[str] = ()
     if presets:
         group.add_argument("--preset", help=f"values to start from: {', '.join(presets)} (default: {default})")
     group.add_argument("--config", metavar="FILE",
-                       help="YAML file of values; they override the preset, and flags override them")  # fmt: skip
+                       help=f"YAML file of values; {'they override the preset, and ' if presets else ''}flags override "
+                       "them")  # fmt: skip
     group.add_argument("--print_config", action="store_true", help="print all values as YAML for --config, and exit")
     group.add_argument("--out", metavar="FOLDER", help=out)
     group.add_argument("--resume", metavar="RUN", help="continue the stopped or killed run in this folder "
