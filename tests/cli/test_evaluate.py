@@ -188,7 +188,10 @@ def test_digits_are_evaluated_like_in_training(tmp_path, capsys, monkeypatch):
     content = json.loads((tmp_path / "e.json").read_text())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits").mkdir()  # the name means the same as for training
+    capsys.readouterr()
     assert run("run", "digits", "--num-workers", 0, "--quiet") == 0
+    note = "vig-pyg: note: digits is the built-in data; the folder digits here is ./digits\n"
+    assert capsys.readouterr().err == note
     assert "needs one folder of images" in fails(capsys, "evaluate", "run", "./digits")
     assert (content["images"], content["data"]) == (450, "digits") and content["top1"] == pytest.approx(100 * want)
     assert capsys.readouterr().err == ""

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if told := empty_argument(sys.argv[1:] if argv is None else argv):
         print(f"vig-pyg: {told}", file=sys.stderr)
-        return 2
+        raise SystemExit(2)  # as for other arguments that cannot be parsed
     args = make_parser().parse_args(argv)
     # The encoding may not support all characters in names of files and classes.
     if isinstance(sys.stdout, io.TextIOWrapper):

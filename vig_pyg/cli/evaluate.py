@@ -80,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
     check_loading(args)
     check_files(args)
     check_data(args)
-    note_on_built_in(args.data)
     where = device(args)
     classifier = load_model(args)
     data = labeled(args, classifier)
+    note_on_built_in(args.data)
     check_no_input((args.json, args.csv), _files(data))
     with progress_bar(len(data.paths), shown=not args.quiet) as bar:
         result = evaluate(
