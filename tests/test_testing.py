@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch_geometric.nn import SAGEConv, TransformerConv
+from torch_geometric.nn import MessagePassing, SAGEConv, TransformerConv
 
 from vig_pyg import DilatedKNN, PyramidViG, ViG, ViGConfig, testing
 from vig_pyg.conv import CONVS
@@ -148,6 +148,53 @@ def test_builder_law_catches_faults(fault, message):
     assert testing.assert_builder(DilatedKNN(3), x, layout) == 54
     with pytest.raises(AssertionError, match=message):
         testing.assert_builder(faulty_builder(fault), x, layout)
+
+
+ONE_SET = {
+    "linear": lambda self, x: self.linear(x),
+    "size": lambda self, x: self.linear(x.new_ones(x.size(0), 4)),
+    "index": lambda self, x: self.linear(x)[: x[torch.zeros(2, dtype=torch.long)].size(0)],
+    "unpack": lambda self, x: self.linear(x[0] * x.sum()),
+}
+
+
+@pytest.mark.parametrize("body", ONE_SET.values(), ids=ONE_SET)
+def test_an_operator_of_one_node_set_is_told_the_line_for_pairs(body):
+    class OneSet(nn.Module):
+        def __init__(self, in_channels, out_channels):
+            super().__init__()
+            self.linear = nn.Linear(4, out_channels)
+
+        def forward(self, x, edge_index):
+            return body(self, x)
+
+    with pytest.raises(AssertionError, match=r"^OneSet fails on a pair \(sources, targets\)") as error:
+        testing.assert_bipartite_equals_plain(OneSet(4, 8), torch.rand(3, 4), torch.zeros(2, 1, dtype=torch.long))
+    assert "Begin its forward with  sources, targets = x if isinstance(x, tuple) else (x, x) ," in str(error.value)
+    assert isinstance(error.value.__cause__, TypeError | AttributeError)
+
+
+def test_assert_operator_tells_the_line_for_pairs():
+    class Softmax(MessagePassing):
+        def __init__(self, in_channels, out_channels):
+            super().__init__(aggr="softmax")
+            self.linear = nn.Linear(in_channels, out_channels)
+
+        def forward(self, x, edge_index):
+            return self.propagate(edge_index, x=self.linear(x))
+
+    class Mended(Softmax):
+        def forward(self, x, edge_index):
+            sources, targets = x if isinstance(x, tuple) else (x, x)
+            size = sources.size(0), targets.size(0)
+            return self.propagate(edge_index, x=(self.linear(sources), self.linear(targets)), size=size)
+
+    with pytest.raises(AssertionError, match="Softmax fails on a pair"):
+        testing.assert_operator(Softmax)
+    with pytest.raises(ValueError, match=r"If it is yours, begin its forward with  sources, targets = x if isinst"):
+        PyramidViG("micro", conv=Softmax, num_classes=3)(torch.rand(1, 3, 32, 32))
+    assert testing.assert_operator(Mended) < 1e-5
+    assert PyramidViG("micro", conv=Mended, num_classes=3)(torch.rand(2, 3, 32, 32)).isfinite().all()
 
 
 def diagonal(k, dilation):

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from vig_pyg.conv._types import NodesOrPair
 
+#: The first line of the `forward` of an operator that accepts one node set and a pair.
+PAIR_LINE = "sources, targets = x if isinstance(x, tuple) else (x, x)"
+
 
 def takes_one_set(conv: nn.Module) -> bool:
     """True if the type of the first argument of `forward` shows that an operator of PyG accepts only one node set.
@@ -46,10 +49,12 @@ def refuse_pair(conv: nn.Module, reduce_ratio: int, cause: object = "its x is on
         >>> print(str(refuse_pair(nn.Linear(8, 8), 2))[:52])
         Linear does not accept a pair (sources, targets), wh
     """
+    mend = "" if _is_of_pyg(conv) else f"If it is yours, begin its forward with  {PAIR_LINE} . Otherwise, use"
     return ValueError(
         f"{type(conv).__name__} does not accept a pair (sources, targets), which it receives because the sources are "
-        f"pooled (reduce_ratio={reduce_ratio}); {cause}. Use an operator that accepts pairs, such as SAGEConv, "
-        "GATv2Conv or GraphConv of torch_geometric.nn, a pyramid with reduce_ratios=(1, 1, 1, 1), or the isotropic ViG."
+        f"pooled (reduce_ratio={reduce_ratio}); {cause}. {mend or 'Use'} an operator that accepts pairs, such as "
+        "SAGEConv, GATv2Conv or GraphConv of torch_geometric.nn, a pyramid with reduce_ratios=(1, 1, 1, 1), or the "
+        "isotropic ViG."
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg.conv import ConvFactory, NodesOrPair
+from vig_pyg.conv.node_sets import PAIR_LINE
 from vig_pyg.testing._tools import check_close, evaluation_mode, name_of, permutation
 
 
@@ -119,7 +120,15 @@ def assert_bipartite_equals_plain(
     """
     __tracebackhide__ = True
     with evaluation_mode(operator), torch.no_grad():
-        got, want = operator((x, x), edge_index), operator(x, edge_index)
+        want = operator(x, edge_index)
+        try:
+            got = operator((x, x), edge_index)
+        except Exception as error:  # of any kind: the operator takes a tuple for a tensor
+            raise AssertionError(
+                f"{name_of(operator)} fails on a pair (sources, targets), which it receives in stages with pooled "
+                f"sources, with {type(error).__name__}: {error}. Begin its forward with  {PAIR_LINE} , and read rows "
+                "edge_index[0] of sources and edge_index[1] of targets."
+            ) from error
     return check_close(got, want, f"{name_of(operator)} gives another result for (x, x) than for x", tolerance)
 
 
