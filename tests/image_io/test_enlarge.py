@@ -12,8 +12,8 @@ def test_only_small_images_are_enlarged_and_none_becomes_huge(height, width):
     assert scale == drawing_scale(width, height)
     if short >= 128:
         assert scale == 1
-    elif long * 384 <= short * 1024:  # not a strip
-        assert short * scale >= min(384, 1024 - long)
+    elif long * 480 <= short * 1024:  # not a strip
+        assert short * scale >= min(480, 1024 - long)
     assert scale == 1 or long * scale <= 1024
 
 

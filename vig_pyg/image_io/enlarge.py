@@ -7,7 +7,7 @@ from torch import Tensor
 #: An image whose short side is shorter is enlarged, so that lines and names on it are readable.
 _SMALL = 128
 #: The short side of an enlarged image is at least this long, unless the long side would exceed the second number.
-_SHORT, _LONG = 384, 1024
+_SHORT, _LONG = 480, 1024
 
 
 def drawing_scale(height: int, width: int) -> int:
@@ -19,7 +19,7 @@ def drawing_scale(height: int, width: int) -> int:
 
     Example:
         >>> drawing_scale(32, 32), drawing_scale(480, 640), drawing_scale(5, 2000)
-        (12, 1, 1)
+        (15, 1, 1)
     """
     short, long = sorted((height, width))
     if not 0 < short < _SMALL:
