@@ -106,3 +106,9 @@ def test_former_names_in_files_of_older_runs_are_read():
     for wrong in (3, None, ["skip"], "drip"):
         with pytest.raises(ValueError, match="on_bad must be one of"):
             merge_values(ClassificationConfig, {}, ("a.yaml", {"on_broken": wrong}))
+
+
+def test_code_among_the_options_is_written_as_the_flags_name_it():
+    config = ClassificationConfig(options={"conv": Part, "graph": ["knn", list], "k": 3})
+    options = parse_yaml(to_yaml(config), where="a.yaml")["options"]
+    assert options == {"conv": f"{__name__}:Part", "graph": ["knn", "builtins:list"], "k": 3}

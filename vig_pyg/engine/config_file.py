@@ -160,8 +160,14 @@ def to_yaml(config: DataclassInstance) -> str:
     """
     values = to_values(config)
     ordered = {field.name: values[field.name] for field in own_first(config)}
-    plain = json.loads(json.dumps(ordered))  # tuples become lists
+    plain = json.loads(json.dumps(ordered, default=_code))  # tuples become lists
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+
+
+def _code(value: Any) -> str:
+    """Return where an operator or graph of the user's own is defined, in the form of the flags: `module:name`."""
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def _tuple(value: Any) -> Any:
