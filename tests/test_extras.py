@@ -41,7 +41,7 @@ COMMANDS = [
       "32", "--batch-size", "4", "--out", "compared", *TRAINING),
      {"lightning", "jsonargparse"}, "train"),
     (("evaluate", "model", "wds/shards"), {"safetensors"}, "hub"),
-    (("evaluate", "digits", "digits"), {"safetensors", "lightning"}, "hub|train"),
+    (("evaluate", "small_digits", "digits"), {"safetensors", "lightning"}, "hub|train"),
     (("evaluate", "model", "hfds/images"), {"safetensors", "datasets"}, "hub|hfds"),
     (("evaluate", "digits", "torch/mnist"), {"safetensors", "timm"}, "hub|timm"),
     (("detect", "predict", "detector", "coco/0.png", "--out", "found"), {"safetensors"}, "hub"),
@@ -101,6 +101,8 @@ def files(tmp_path_factory):
     model = vig_micro(num_classes=10, image_size=28, in_channels=1)
     model.class_names = list(MNIST.classes)
     model.save_pretrained(root / "digits")
+    model.class_names = [str(digit) for digit in range(10)]
+    model.save_pretrained(root / "small_digits")
     detector = retinanet_pvig("micro", num_classes=1, min_size=64, max_size=64)
     (root / "detector").mkdir()
     artifact.write_config(root / "detector", detector, class_names=["box"], category_ids=[1])
