@@ -355,7 +355,7 @@ class TestParts:
             left = FolderData(tmp_path, image_size=8, on_bad="drop")
         assert (len(left.train_set), len(left.val_set)) == (7, 3)
         assert re.search(
-            r"2 of 12 images are left out:\n  .*cat/0\.png: not an image.*\n  .*dog/9\.png: There is no image",
+            r"2 of 12 images are left out:\n  .*cat/0\.png: not an image.*\n  .*dog/9\.png: there is no such image",
             caplog.text,
         )
         for path in (tmp_path / "val").rglob("*.png"):
