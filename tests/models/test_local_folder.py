@@ -1,3 +1,4 @@
+import json
 import logging
 
 import pytest
@@ -93,3 +94,24 @@ def test_the_hub_s_library_prints_no_retries(monkeypatch, caplog):
     with caplog.at_level("WARNING"), pytest.raises(ConnectionError, match="no connection"):
         hub.find_folder("somebody/my-vig")
     assert not caplog.records and log.level == before
+
+
+@pytest.mark.parametrize(
+    ("task", "command"),
+    [
+        ("image-classification", "train"),
+        ("object-detection", "detect train"),
+        ("semantic-segmentation", "segment train"),
+    ],
+)
+def test_a_stopped_run_is_told_how_to_continue(task, command, tmp_path):
+    folder = tmp_path / "my run"
+    folder.mkdir()
+    content = {"schema_version": 1, "task": task, "model": {}}
+    (folder / "config.json").write_text(json.dumps(content))
+    (folder / "last.ckpt").touch()
+    with pytest.raises(FileNotFoundError, match=rf"vig-pyg {command} --resume '{folder}'$"):
+        find_folder(str(folder))
+    (folder / "config.json").write_text("{")
+    with pytest.raises(FileNotFoundError, match=rf"vig-pyg train --resume '{folder}'$"):
+        find_folder(str(folder))

@@ -21,7 +21,7 @@ from vig_pyg.config import ModelConfig
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS, each_graph
 from vig_pyg.models._hub_errors import hub_reason
-from vig_pyg.models.local_folder import is_path, missing_folder
+from vig_pyg.models.local_folder import is_path, missing_folder, unfinished
 from vig_pyg.models.read_model import read_model
 from vig_pyg.preprocess import Preprocessing
 
@@ -267,7 +267,7 @@ def find_folder(source: str, **options: Any) -> Path:
     folder = Path(source)
     if folder.is_dir():
         if (folder / "last.ckpt").is_file() and not (folder / WEIGHTS).is_file():
-            raise FileNotFoundError(f"The run in {folder} is not complete: continue it with --resume {folder}.")
+            raise FileNotFoundError(unfinished(folder))
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise FileNotFoundError(

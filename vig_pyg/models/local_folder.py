@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
+from vig_pyg._io.launcher import launcher
 from vig_pyg._io.suggest import did_you_mean, nearest_name
-from vig_pyg.artifact import CONFIG
+from vig_pyg.artifact import CONFIG, DETECTION, SEGMENTATION, read_config
 
 #: Largest number of folders in a message.
 SHOWN = 10
@@ -49,3 +51,22 @@ def missing_folder(name: str, note: str = "") -> str:
     more = f" and {len(beside) - SHOWN:,} more" if len(beside) > SHOWN else ""
     there = f" {folder.parent} has {', '.join(beside[:SHOWN])}{more}." if beside else ""
     return f"There is no folder {name}{note}.{there}{meant}"
+
+
+def unfinished(folder: Path) -> str:
+    """Return the message about a stopped run without final weights, with the command that continues it.
+
+    Args:
+        folder: The run folder.
+
+    Example:
+        >>> unfinished(Path("runs/mine")).endswith("train --resume runs/mine")
+        True
+    """
+    try:
+        task = read_config(folder / CONFIG)["task"]
+    except (OSError, ValueError):  # the run is no less unfinished; the command says what is wrong
+        task = ""
+    command = {DETECTION: "detect train", SEGMENTATION: "segment train"}.get(task, "train")
+    again = f"{launcher()} {command} --resume {shlex.quote(str(folder))}"
+    return f"The run in {folder} is not complete: continue it with {again}"
