@@ -66,7 +66,7 @@ def test_what_the_machine_or_the_batch_cannot_do_is_told(tmp_path, recipe, said)
         ({"channels": 1.5}, ValueError, "channels must be a whole number"),
         ({"conv": "gcn"}, ValueError, "Unknown conv 'gcn'"),
         ({"graph": "gcn"}, ValueError, "Unknown graph 'gcn'"),
-        ({"conv": np.add}, ValueError, "conv must be one of"),
+        ({"conv": np.add}, TypeError, "expected a Module: pass a callable"),
         ({"k": "x"}, ValueError, "k must be a whole number"),
         ({"heads": "x"}, ValueError, "heads must be a whole number"),
     ],
