@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/pixels"), help="folder, must not exist")
     parser.add_argument("--smoke", action="store_true", help="a few images, one epoch")
     args = parser.parse_args(argv)
-    count, epochs = (4, 1) if args.smoke else (200, 15)
+    count, epochs = (4, 1) if args.smoke else (200, 30)
     train = make_images(args.out / "train", count, seed=0)
     val = make_images(args.out / "val", max(2, count // 4), seed=1)
 
