@@ -19,8 +19,6 @@ def check_free(path: str | Path, *, overwrite: bool = False, size: int = 0) -> N
     """Raise an `OSError` if a file with this name could not be written later.
 
     Args:
-        path: The file.
-        overwrite: If true, an existing file may be replaced.
         size: Estimated size of the file in bytes, which is compared with the free disk space; 0 skips the comparison.
 
     Raises:
@@ -49,7 +47,6 @@ def check_new_folder(path: str | Path, *, size: int = 0) -> None:
     """Raise an `OSError` if this folder could not be created and filled later.
 
     Args:
-        path: The folder, which must not exist.
         size: Estimated size of its content in bytes, which is compared with the free disk space; 0 skips the
             comparison.
 

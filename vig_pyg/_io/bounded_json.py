@@ -26,10 +26,6 @@ DIGITS_LIMIT = 20
 def read_bounded(path: str | Path, *, limit: int) -> str:
     """Read the text of a regular file of at most `limit` bytes.
 
-    Args:
-        path: The file; links are followed.
-        limit: Largest size in bytes.
-
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If the path is not a regular file, or the file is larger or not in UTF-8.
@@ -53,9 +49,6 @@ def read_bounded(path: str | Path, *, limit: int) -> str:
 
 def read_json(path: str | Path) -> dict[str, Any]:
     """Read the entries of a JSON file.
-
-    Args:
-        path: The file.
 
     Raises:
         FileNotFoundError: If the file does not exist.

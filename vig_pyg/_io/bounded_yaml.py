@@ -47,10 +47,6 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def parse_yaml(text: str, *, where: str) -> Any:
     """Parse a YAML document.
 
-    Args:
-        text: The document.
-        where: Name of the document for error messages.
-
     Raises:
         ValueError: If the document is too large, nested too deeply or not plain YAML, if it contains a key twice, or if
             its expanded aliases exceed the limit.

@@ -35,11 +35,7 @@ def checks_of(cls: type) -> dict[str, Check]:
 
 
 def check_fields(values: Any) -> None:
-    """Raise `ValueError` with the name of the first field of a dataclass that is out of range.
-
-    Args:
-        values: The instance of the dataclass.
-    """
+    """Raise `ValueError` with the name of the first field of a dataclass that is out of range."""
     cls: type = type(values)
     for name, check in checks_of(cls).items():
         value = getattr(values, name)

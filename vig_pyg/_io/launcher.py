@@ -17,7 +17,6 @@ def launcher(environment: Mapping[str, str] | None = None, arguments: Sequence[s
     """Return how `vig-pyg` is started in the user's shell.
 
     Args:
-        environment: Environment variables; by default those of the process.
         arguments: The arguments of the interpreter; by default `sys.orig_argv`.
 
     Example:

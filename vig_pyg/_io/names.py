@@ -17,8 +17,6 @@ def choose(name: object, known: Collection[str], *, verb: str = "choose one of",
     Letter case counts little.
 
     Args:
-        name: The unknown name.
-        known: The valid names.
         verb: The advice before the names, as the rest of a sentence.
         every: What lists all names, if a few are shown only.
 
@@ -35,11 +33,6 @@ def choose(name: object, known: Collection[str], *, verb: str = "choose one of",
 
 def few_names(name: object, known: Collection[str], *, every: str = "") -> str:
     """Return the valid names; of many those nearest to an unknown one, or the first ones if no name is near.
-
-    Args:
-        name: The unknown name.
-        known: The valid names.
-        every: What lists all names, if a few are shown only.
 
     Example:
         >>> few_names("x9", [f"x{i}" for i in range(40)], every="list_x() has all")

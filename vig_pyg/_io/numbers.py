@@ -8,9 +8,6 @@ import math
 def percent(share: float) -> str:
     """Return a share as percent with one decimal, or `"-"` if it is not a number.
 
-    Args:
-        share: The share, 1 for all.
-
     Example:
         >>> percent(0.9754), percent(float("nan"))
         ('97.5 %', '-')
@@ -22,7 +19,6 @@ def counted(count: int, what: str) -> str:
     """Return a number with separators of thousands, and what it counts.
 
     Args:
-        count: The number.
         what: What is counted, in the plural, such as `"images"`, `"classes"`, `"epochs each"` or `"training steps"`.
 
     Example:
@@ -40,9 +36,6 @@ def counted(count: int, what: str) -> str:
 def are(count: int) -> str:
     """Return the verb for a number of things.
 
-    Args:
-        count: The number.
-
     Example:
         >>> are(1), are(2)
         ('is', 'are')
@@ -53,10 +46,6 @@ def are(count: int) -> str:
 def per_second(rate: float, what: str = "images") -> str:
     """Return a speed; a slow one has a decimal.
 
-    Args:
-        rate: How many in a second.
-        what: What is counted, in the plural.
-
     Example:
         >>> per_second(1234.5), per_second(2.34)
         ('1,234 images/s', '2.3 images/s')
@@ -66,10 +55,6 @@ def per_second(rate: float, what: str = "images") -> str:
 
 def few_images(count: int, *, shares: bool) -> str:
     """Return a remark if scores of so few validation images are coarse, otherwise an empty text.
-
-    Args:
-        count: Number of images; 100 are enough, because one is then a percent.
-        shares: True if the score is a share of the images, so that each has the same part in it.
 
     Example:
         >>> few_images(5, shares=True), few_images(5, shares=False), few_images(100, shares=True)

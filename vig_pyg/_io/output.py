@@ -24,7 +24,6 @@ def new_folder(path: str | Path, *, keep: Callable[[], bool] = lambda: False) ->
     """A context with a new folder; after an error or Ctrl-C, the folder and its created parent folders are removed.
 
     Args:
-        path: The folder, which must not exist.
         keep: Function that is called after an error; if it returns true, the folder is not removed.
 
     Raises:
@@ -57,7 +56,6 @@ def write_file(path: str | Path, content: Content, *, overwrite: bool = False) -
     Args:
         path: The file; its folder is created if necessary.
         content: The whole content; text is written as UTF-8.
-        overwrite: If true, an existing file may be replaced.
 
     Raises:
         FileExistsError: If the path is a folder, a link, a pipe or a device, or a file exists and `overwrite` is false.

@@ -10,7 +10,6 @@ def bar_look(*, shown: bool, unit: str = "images") -> dict[str, Any]:
     """Return the options of tqdm for a bar on standard error, which is hidden unless that is a terminal.
 
     Args:
-        shown: If false, there is no bar on a terminal either.
         unit: What is counted; a unit of bytes (`"B"`) gets prefixes such as `MB`.
 
     Example:
@@ -32,11 +31,6 @@ def bar_look(*, shown: bool, unit: str = "images") -> dict[str, Any]:
 
 def progress_bar(total: int, *, shown: bool = True, unit: str = "images") -> Any:
     """Return a bar (tqdm) for a `with` statement, whose `update` gets the number of things that are done.
-
-    Args:
-        total: Number of things.
-        shown: If false, there is no bar; without a terminal there is none in any case.
-        unit: What is counted.
 
     Example:
         >>> with progress_bar(2, shown=False) as bar:

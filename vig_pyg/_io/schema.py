@@ -34,10 +34,6 @@ class OwnCodeError(ValueError):
 def read_as(what: str, where: str) -> Iterator[None]:
     """A context that adds the file name and the expected content to errors about wrong values.
 
-    Args:
-        what: The expected content, such as `"the configuration of a run"`.
-        where: Name of the file.
-
     Raises:
         ValueError: Instead of a `ValueError` or `TypeError`; the message names the file and the entry.
         OwnCodeError: Unchanged.
@@ -187,10 +183,6 @@ def listing(entry: Check, low: int, high: int) -> Check:
 
 def mapping(entries: Mapping[str, Check], *, required: Collection[str] = ()) -> Check:
     """Return a check of mappings with known keys, each of whose values must pass a check.
-
-    Args:
-        entries: The check of each key.
-        required: Keys that must be present.
 
     Example:
         >>> mapping({"k": whole(1, 9)})({"k": 3}, "config.json")

@@ -14,11 +14,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasat
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal requests the end of the process; the same code handles this exception and Ctrl-C.
-
-    Args:
-        signum: The signal.
-    """
+    """A signal requests the end of the process; the same code handles this exception and Ctrl-C."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"Ended by {signal.Signals(signum).name}.")

@@ -8,12 +8,6 @@ from pathlib import Path
 def path_and_part(source: str | Path) -> tuple[Path, str | None]:
     """Divide a source such as `voc:train` at its last colon, unless a file or folder has the whole text as its name.
 
-    Args:
-        source: The text.
-
-    Returns:
-        The file or folder, and the part, or `None` if there is none.
-
     Example:
         >>> path, part = path_and_part("nowhere:train"); str(path), part
         ('nowhere', 'train')

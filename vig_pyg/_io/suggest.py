@@ -25,10 +25,6 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
     Extensions alone make no names alike: `1.jpg` is not suggested for `2.jpg`. A name with another number is another
     thing: neither `fold2` nor `fold` is suggested for `fold3`.
 
-    Args:
-        name: The misspelled name.
-        known: The valid names.
-
     Example:
         >>> nearest_name("MyCnv", ["MyConv", "torch"]), nearest_name("2.jpg", ["1.jpg"])
         ('MyConv', None)
@@ -86,7 +82,6 @@ def did_you_mean(path: str | Path, *, names: Iterable[str] = ()) -> str:
     The first part that does not exist is compared with the entries beside it, then the parts below.
 
     Args:
-        path: The path.
         names: Names that are valid too, such as those of built-in data; they are compared with the whole path.
 
     Example:

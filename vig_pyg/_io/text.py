@@ -25,7 +25,6 @@ def terminal_text(value: object, *, limit: int = 1000) -> str:
     r"""Return `str(value)` as a line for a terminal or a log, with visible escapes for unprintable characters.
 
     Args:
-        value: The value to show; line breaks become `\n`.
         limit: Largest number of characters. The middle of a longer text is omitted, because both ends of a path or a
             message matter.
 
@@ -42,10 +41,6 @@ def terminal_text(value: object, *, limit: int = 1000) -> str:
 def error_text(error: BaseException, *, limit: int = 2000) -> str:
     r"""Return the message of an error in one line, escaped as in `terminal_text`, with spaces for line breaks.
 
-    Args:
-        error: The error; if it has no message, its type is shown.
-        limit: Largest number of characters.
-
     Example:
         >>> error_text(RuntimeError("Missing keys:\n\ta, b"))
         'Missing keys: a, b'
@@ -60,7 +55,6 @@ def message_text(message: object, *, limit: int = 2000) -> str:
 
     Args:
         message: The message or the error; a list is in the form of `vig_pyg._io.faults.first_ten`.
-        limit: Largest number of characters of a line.
 
     Example:
         >>> print(message_text("2 images cannot be used:\n  a.png\n  b.png"))
@@ -89,10 +83,6 @@ def markdown_text(value: object, *, limit: int = 200) -> str:
     Markup, HTML, links (including bare URLs), mentions, math and cell borders are escaped. The text also cannot start
     a list, a heading or a rule. For a code span use `markdown_code`.
 
-    Args:
-        value: The value to show.
-        limit: Largest number of characters (see `terminal_text`).
-
     Example:
         >>> markdown_text("a|b <img src=x>")
         'a\\|b &lt;img src=x&gt;'
@@ -106,10 +96,6 @@ def markdown_text(value: object, *, limit: int = 200) -> str:
 
 def markdown_code(value: object, *, limit: int = 2000) -> str:
     """Return a Markdown code span that can contain backticks; `|` is escaped, so that it can be used in tables.
-
-    Args:
-        value: The value to show, such as a command line.
-        limit: Largest number of characters (see `terminal_text`).
 
     Example:
         >>> markdown_code("echo `date`")
@@ -125,7 +111,6 @@ def plot_text(value: object, *, limit: int = 40, has_glyph: Callable[[str], bool
     r"""Escape a label for matplotlib, so that no character starts mathtext; characters without a glyph become escapes.
 
     Args:
-        value: The value to show.
         limit: Largest number of characters; the middle of a longer text is omitted, because labels share a figure.
         has_glyph: True for the characters that the label's fonts contain, by default those of `glyph_test`.
 
@@ -145,9 +130,6 @@ def csv_text(value: object) -> object:
     the prefix `./` instead, so it is still the same path. Unprintable characters become visible escapes. Use JSON if
     the exact names matter.
 
-    Args:
-        value: A cell.
-
     Example:
         >>> csv_text("=1+1"), csv_text(-0.5)
         ("'=1+1", -0.5)
@@ -163,9 +145,6 @@ def csv_text(value: object) -> object:
 def json_text(content: object) -> str:
     r"""Return indented JSON with only printable characters, from which programs read back the exact content.
 
-    Args:
-        content: A value for `json.dumps`; other objects, such as paths, are converted by `str`.
-
     Example:
         >>> print(json_text(["猫\x9b"]))
         [
@@ -178,9 +157,6 @@ def json_text(content: object) -> str:
 
 def glyph_test(families: Sequence[str] | None = None) -> Callable[[str], bool]:
     """Return a function that is true if fonts of matplotlib contain a character, and always true without matplotlib.
-
-    Args:
-        families: Families of the fonts, by default the current ones.
 
     Example:
         >>> glyph_test()("a")
@@ -203,10 +179,6 @@ def glyph_test(families: Sequence[str] | None = None) -> Callable[[str], bool]:
 
 def shortened(text: str, limit: int) -> str:
     """Return the text, or its two ends around an ellipsis if it is too long.
-
-    Args:
-        text: The text.
-        limit: Largest number of characters, at least 1.
 
     Example:
         >>> shortened("a_long_name.jpg", 9)

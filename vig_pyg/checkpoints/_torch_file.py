@@ -24,7 +24,6 @@ def check_torch_file(file: BinaryIO, size: int) -> None:
 
     Args:
         file: The open file at position 0, to which it is reset afterwards.
-        size: Size of the file in bytes.
 
     Raises:
         HoldsMoreError: If reading would call something other than constructors of plain tensors.
@@ -54,10 +53,6 @@ def _check_archive(file: BinaryIO, size: int) -> None:
 
 def check_records(file: BinaryIO, size: int) -> list[zipfile.ZipInfo]:
     """Check the records of an archive of torch, and return them.
-
-    Args:
-        file: The open file.
-        size: Size of the file in bytes.
 
     Raises:
         ValueError: If a record is compressed or has a wrong checksum, two records have the same name, or the records

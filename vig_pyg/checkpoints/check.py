@@ -26,12 +26,6 @@ CLASSIFIER = frozenset(
 def faults(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     """List the reasons why tensors do not match a model; the list is empty if they match.
 
-    Args:
-        state: The tensors.
-        expected: The tensors of the model; the names must be exactly these.
-
-    Shapes: tensors of any shape.
-
     Example:
         >>> import torch
         >>> faults({"a": torch.zeros(2)}, {"a": torch.zeros(3)})
@@ -53,13 +47,6 @@ def faults(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[
 def type_fault(key: str, have: Tensor, want: Tensor) -> str:
     """Return the reason why a tensor cannot be copied into another one without loss (except rounding), or `""`.
 
-    Args:
-        key: Name of the tensor.
-        have: The tensor.
-        want: The tensor of the model.
-
-    Shapes: tensors of any shape.
-
     Example:
         >>> type_fault("a", torch.zeros(2, dtype=torch.long), torch.zeros(2))
         'a is torch.int64, expected torch.float32'
@@ -76,11 +63,6 @@ def type_fault(key: str, have: Tensor, want: Tensor) -> str:
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:
     """Return names of tensors with NaN or infinity.
 
-    Args:
-        state: The tensors.
-
-    Shapes: tensors of any shape.
-
     Example:
         >>> not_finite({"a": torch.tensor([torch.nan]), "b": torch.zeros(2)})
         ['a']
@@ -90,12 +72,6 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
 
 def resize_position(state: State, expected: Mapping[str, Tensor]) -> list[str]:
     """Resize the position embedding to the grid of the model, and return a note if it was resized.
-
-    Args:
-        state: The tensors, which are changed in place.
-        expected: The tensors of the model.
-
-    Shapes: the embedding `(1, C, H, W)` to `(1, C, H', W')`.
 
     Example:
         >>> state = {POSITION: torch.zeros(1, 8, 4, 4)}
@@ -119,16 +95,6 @@ def adapt_channels(state: State, expected: Mapping[str, Tensor]) -> list[str]:
 
     For one channel, the weights are summed over the channels. For more channels, they are repeated and scaled, so that
     an image with equal channels gives the same features. timm does the same.
-
-    Args:
-        state: The tensors, which are changed in place.
-        expected: The tensors of the model.
-
-    Shapes: the weight `(out, C, 3, 3)` to `(out, C', 3, 3)`.
-
-    Example:
-        >>> adapt_channels({}, {})
-        []
     """
     if FIRST not in state or FIRST not in expected:
         return []
@@ -149,13 +115,6 @@ def adapt_channels(state: State, expected: Mapping[str, Tensor]) -> list[str]:
 
 def leave_unfit(state: State, expected: Mapping[str, Tensor], notes: list[str]) -> set[str]:
     """Remove tensors that do not fit, and add notes; return the names of the model's tensors that are not loaded.
-
-    Args:
-        state: The tensors, which are changed in place.
-        expected: The tensors of the model.
-        notes: The notes, to which this function adds.
-
-    Shapes: tensors of any shape.
 
     Example:
         >>> notes = []
@@ -197,16 +156,6 @@ def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list
     """Remove classifier tensors that do not match, and return notes and the names of tensors that are not loaded.
 
     Two last layers of a file are merged if the model has only one.
-
-    Args:
-        state: The tensors, which are changed in place.
-        expected: The tensors of the model.
-
-    Shapes: tensors of any shape.
-
-    Example:
-        >>> leave_classifier({}, {})
-        ([], set())
     """
     merged = _merge_classifiers(state, expected)
     heads = {key for key in state if key.startswith("head.")}

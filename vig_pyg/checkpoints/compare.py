@@ -34,11 +34,6 @@ _OF_FAMILY = ("hops", "window", "shift", "adaptive")
 class Difference(NamedTuple):
     """One field of the configuration, with its value in the weights and in the model.
 
-    Args:
-        field: Name of the field.
-        theirs: Its value in the weights.
-        ours: Its value in the model.
-
     Example:
         >>> str(Difference("k", 9, 18))
         'k=9 in the weights, 18 here'
@@ -57,15 +52,6 @@ class Comparison(NamedTuple):
 
     The size of the grid limits the dilation. If the limits differ, `grid_note` describes this; otherwise it is empty.
     It is not a difference between the configurations, and the note about a resized position embedding also shows it.
-
-    Args:
-        differences: The fields that differ.
-        unknown: Names of the fields that the weights do not record.
-        grid_note: A note about another limit of the dilation, or `""`.
-
-    Example:
-        >>> Comparison(differences=(), unknown=("conv",)).unknown
-        ('conv',)
     """
 
     differences: tuple[Difference, ...]
@@ -78,7 +64,6 @@ def compare(theirs: Mapping[str, Any], config: ModelConfig) -> Comparison:
 
     Args:
         theirs: Fields that are recorded with the weights (see `describe`); may be empty.
-        config: Configuration of the model.
 
     Returns:
         The differences that do not appear in shapes: `conv`, `graph`, `reduce_ratios`, and for graphs that use them,

@@ -166,7 +166,6 @@ def native_names(state: Mapping[str, Any], *, one_stage: bool = False) -> dict[s
     """Return the native name of each key of a state dict (see `to_native`).
 
     Args:
-        state: The state dict, without wrappers and prefixes.
         one_stage: True for a Pyramid ViG with one stage, as for `to_native`.
 
     Raises:
@@ -219,10 +218,6 @@ def _refuse_collisions(names: Mapping[str, str]) -> None:
 
 def foreign_names(own: Iterable[str], format: str) -> dict[str, str]:
     """Return the native keys and their names in another format.
-
-    Args:
-        own: The native names.
-        format: The other format, `"official"` or `"mmpretrain"`.
 
     Example:
         >>> foreign_names(["pos_embed.weight"], "official")

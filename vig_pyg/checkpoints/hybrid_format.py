@@ -29,9 +29,6 @@ _UPDATE = ".conv.mlp.0.weight"
 def hybrid_style(state: Mapping[str, Any]) -> Style | None:
     """Detect which published family a state dict in the official format belongs to; `None` for all others.
 
-    Args:
-        state: The state dict, without wrappers and prefixes.
-
     Example:
         >>> hybrid_style({"stem.stem.0.weight": 0, "local_backbone.0.mlp.fc1.weight": 0})
         'mobilevig'
@@ -51,7 +48,6 @@ def native_style(state: Mapping[str, Any], text: str | None) -> Style | None:
     """Return the family of a native state dict, or `None` if it is not one of the three families.
 
     Args:
-        state: The state dict.
         text: The recorded configuration (see `metadata`), or `None`. Without it, MobileViGv2 is distinguished from
             GreedyViG by its first stage, which has no graph.
 
@@ -82,9 +78,6 @@ def hybrid_shape(state: Mapping[str, Any]) -> tuple[object, ...] | None:
 
     The result is that of `HybridViGConfig.shape`. It is `None` for networks without convolutional blocks.
 
-    Args:
-        state: The state dict.
-
     Example:
         >>> hybrid_shape({"pos_embed.weight": 0}) is None
         True
@@ -106,10 +99,6 @@ def hybrid_shape(state: Mapping[str, Any]) -> tuple[object, ...] | None:
 
 def hybrid_names(own: Iterable[str], style: Style) -> dict[str, str]:
     """Return the native keys of a model and their published names.
-
-    Args:
-        own: The keys of the model.
-        style: The family.
 
     Example:
         >>> hybrid_names(["stages.1.downsample.0.bias"], "greedyvig")
@@ -135,9 +124,6 @@ def hybrid_names(own: Iterable[str], style: Style) -> dict[str, str]:
 
 def hybrid_native_names(state: Mapping[str, Any]) -> dict[str, str]:
     """Return the native name of each key of a published state dict; keys without a counterpart are not changed.
-
-    Args:
-        state: The published state dict, for which `hybrid_style` is not `None`.
 
     Example:
         >>> state = {"stem.stem.0.bias": 0, "backbone.1.0.conv.0.weight": 0}
@@ -165,11 +151,6 @@ def hybrid_native_names(state: Mapping[str, Any]) -> dict[str, str]:
 def hybrid_to_native(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert a published state dict to native names and shapes; keys without a counterpart are not changed.
 
-    Args:
-        state: The published state dict, for which `hybrid_style` is not `None`.
-
-    Shapes: the weight `(out, in, 1, 1)` of a linear layer to `(out, in)`, and a layer scale `(C, 1, 1)` to `(C,)`.
-
     Example:
         >>> published = {"stem.stem.0.bias": torch.zeros(2), "head.weight": torch.zeros(3, 2, 1, 1)}
         >>> hybrid_to_native(published)["head.fc2.weight"].shape
@@ -180,12 +161,6 @@ def hybrid_to_native(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def hybrid_to_official(state: Mapping[str, Tensor], style: Style) -> dict[str, Tensor]:
     """Convert a native state dict to published names and shapes; the inverse of `hybrid_to_native`.
-
-    Args:
-        state: The native state dict.
-        style: The family.
-
-    Shapes: the inverse of those of `hybrid_to_native`.
 
     Example:
         >>> hybrid_to_official({"head.fc2.weight": torch.zeros(3, 2)}, "greedyvig")["head.weight"].shape

@@ -91,15 +91,11 @@ def load_state(
     Args:
         model: The model, which is changed in place.
         state: The state dict; wrappers such as `state_dict` and prefixes such as `module.` are removed.
-        where: Description of the source of the weights, for messages.
         known: The configuration of the weights (see `describe`); by default the recorded one.
         on_mismatch: Behavior if the recorded options differ from those of the model: `"error"` or `"note"`.
         overridden: Names of options that differ on purpose; the report has a note for each. With `"in_channels"`, the
             first convolution is adapted to the channels of the model.
         strict: If false, tensors that do not fit are not loaded, and a note names them.
-
-    Raises:
-        ValueError: If the weights do not fit (see `load_weights`).
 
     Example:
         >>> from vig_pyg import vig_micro

@@ -34,9 +34,6 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     options is represented by `"knn"` and its `position`. A graph for each stage is a list of names, or `None` if one of
     them has no name.
 
-    Args:
-        config: The configuration.
-
     Example:
         >>> from vig_pyg import vig_micro
         >>> describe(vig_micro(conv="gin").config)["conv"]
@@ -70,9 +67,6 @@ def _named_graph(graph: Any, position: Any) -> tuple[str | None, Any]:
 def to_text(config: ModelConfig) -> str:
     """Convert the configuration to the JSON text that is recorded.
 
-    Args:
-        config: The configuration.
-
     Example:
         >>> from vig_pyg import vig_micro
         >>> from_text(to_text(vig_micro().config))["family"]
@@ -83,12 +77,6 @@ def to_text(config: ModelConfig) -> str:
 
 def from_text(text: object) -> dict[str, Any]:
     """Parse the configuration in a recorded text.
-
-    Args:
-        text: The recorded text.
-
-    Raises:
-        ValueError: If the text is not a configuration.
 
     Example:
         >>> from_text('{"k": 9}')
@@ -109,10 +97,6 @@ def from_text(text: object) -> dict[str, Any]:
 def kept_text(state: Mapping[str, Any], prefix: str = "") -> str | None:
     """Return the text that a state dict records for the network under a prefix such as `module.`, or `None`.
 
-    Args:
-        state: The state dict.
-        prefix: The prefix of the network in the keys.
-
     Example:
         >>> kept_text({}) is None, kept_text(with_text({}, "{}"))
         (True, '{}')
@@ -124,12 +108,6 @@ def kept_text(state: Mapping[str, Any], prefix: str = "") -> str | None:
 
 def with_text(state: Mapping[str, Tensor], text: str | None) -> dict[str, Tensor]:
     """Return a copy of a state dict with a text in `_metadata`, where `torch.nn.Module.state_dict` stores metadata.
-
-    Args:
-        state: The state dict.
-        text: The text, or `None` for no record.
-
-    Shapes: tensors of any shape.
 
     Example:
         >>> kept_text(with_text({}, '{"k": 9}'))
@@ -174,9 +152,6 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
 
 def place_of(value: Any) -> str | None:
     """Return a name that identifies the callable in every process, or `None` if it has no such name.
-
-    Args:
-        value: The callable.
 
     Example:
         >>> place_of(len), place_of(lambda: 0)

@@ -36,9 +36,6 @@ IN_FOLDER = "model.safetensors"
 def check_folder(path: str | Path) -> None:
     """Check that a folder has weights; other paths are accepted.
 
-    Args:
-        path: The folder of a model, or a file.
-
     Raises:
         IsADirectoryError: If the path is a folder without weights.
 
@@ -110,12 +107,6 @@ def unwrap_state_dict(state: Mapping[str, Any]) -> State:
 
 def unwrap_with_notes(state: Mapping[str, Any]) -> tuple[State, list[str]]:
     """As `unwrap_state_dict`, but return the notes for the user instead of logging them.
-
-    Args:
-        state: The content of a weight file, or any state dict.
-
-    Raises:
-        ValueError: As `unwrap_state_dict`.
 
     Example:
         >>> weights, notes = unwrap_with_notes({"module.x": torch.ones(2)}); dict(weights), notes

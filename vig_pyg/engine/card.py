@@ -31,13 +31,6 @@ PACKAGES = ("vig-pyg", "torch", "torch_geometric", "torchvision", "lightning", "
 def model_card(folder: Path, model: nn.Module, data: TrainData, history: MetricsHistory, config: TrainConfig) -> str:
     """Return the model card as Markdown.
 
-    Args:
-        folder: The run folder.
-        model: The trained network.
-        data: The data on which the network was trained.
-        history: The scores of all epochs.
-        config: The configuration of the training.
-
     Example:
         >>> from vig_pyg import vig_micro
         >>> from vig_pyg.classification import DigitsData, load_config
@@ -141,9 +134,6 @@ def _shown(value: Any) -> str:
 def in_shell(folder: Path) -> str:
     """Return the folder name quoted for a shell, or the placeholder `RUN` if it cannot be quoted.
 
-    Args:
-        folder: The folder.
-
     Example:
         >>> in_shell(Path("my runs")), in_shell(Path("a`b"))
         ("'my runs'", 'RUN')
@@ -153,24 +143,14 @@ def in_shell(folder: Path) -> str:
 
 
 def command() -> str:
-    """Return the command line of this process, as the user started it.
-
-    Example:
-        >>> command() == ""
-        False
-    """
+    """Return the command line of this process, as the user started it."""
     name, ours = Path(sys.argv[0]).name, Path(__file__).parents[1]
     is_ours = name == "vig-pyg" or (name == "__main__.py" and ours in Path(sys.argv[0]).parents)
     return " ".join([launcher() if is_ours else shlex.quote(name), *map(shlex.quote, sys.argv[1:])])
 
 
 def commit() -> str | None:
-    """Return the commit of this package's code, and whether there are uncommitted changes; `None` outside git.
-
-    Example:
-        >>> commit() is None or commit().startswith("commit ")
-        True
-    """
+    """Return the commit of this package's code, and whether there are uncommitted changes; `None` outside git."""
     here = Path(__file__).parent
     try:
         tracked = subprocess.run(
@@ -191,12 +171,7 @@ def commit() -> str | None:
 
 
 def versions() -> list[str]:
-    """Return the names and versions of the packages that affect the result.
-
-    Example:
-        >>> any(line.startswith("torch ") for line in versions())
-        True
-    """
+    """Return the names and versions of the packages that affect the result."""
     found = []
     for package in PACKAGES:
         try:

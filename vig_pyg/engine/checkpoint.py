@@ -21,8 +21,6 @@ class CheckpointCallback(lightning.Callback):
     It must be the last callback, so that the checkpoint contains the state of the other callbacks after the step.
 
     Args:
-        folder: The run folder.
-        stop: The handler that receives signals.
         every: Number of steps between two checkpoints within an epoch; `None` writes none within epochs.
 
     Example:

@@ -21,17 +21,9 @@ ENTRIES = ("state_dict", "epoch", "global_step", "loops", "callbacks", "optimize
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint into CPU memory; no code in it is executed.
 
-    Args:
-        path: A file that `AtomicCheckpointIO` wrote.
-
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If the file is damaged, is not a checkpoint, or contains more than tensors and plain values.
-
-    Example:
-        >>> read_checkpoint("/nowhere/last.ckpt")
-        Traceback (most recent call last):
-        FileNotFoundError: There is no checkpoint at /nowhere/last.ckpt.
     """
     path = Path(path)
     if not path.is_file():
@@ -58,13 +50,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes Lightning's checkpoints atomically, and reads them without executing code.
-
-    Example:
-        >>> AtomicCheckpointIO().load_checkpoint("/nowhere/last.ckpt")
-        Traceback (most recent call last):
-        FileNotFoundError: There is no checkpoint at /nowhere/last.ckpt.
-    """
+    """Writes Lightning's checkpoints atomically, and reads them without executing code."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         if storage_options is not None:

@@ -27,8 +27,6 @@ def merge_values(config: type[DataclassInstance], base: Mapping[str, Any], *sour
     """Merge values from several sources into one mapping from field names to values.
 
     Args:
-        config: The dataclass of the configuration.
-        base: Values to start from.
         sources: Sources of values; a later source overrides an earlier one. A nested entry such as `augmentation`
             changes only the values that it names. `options` replaces all options, and `options.k` changes one.
 
@@ -58,9 +56,6 @@ def merge_values(config: type[DataclassInstance], base: Mapping[str, Any], *sour
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values of a configuration in which former names are replaced, so that older runs can be read.
 
-    Args:
-        values: Values by field name, of any version.
-
     Example:
         >>> renamed({"epochs": 3, "on_broken": "skip"})
         {'epochs': 3, 'on_bad': 'drop'}
@@ -75,10 +70,6 @@ def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def from_values(config: type[Config], values: Mapping[str, Any]) -> Config:
     """Create a configuration from values; nested dataclasses are created from mappings, and lists become tuples.
-
-    Args:
-        config: The dataclass of the configuration.
-        values: Values by field name.
 
     Raises:
         ValueError: If a field without a default is missing, or values contradict each other.
@@ -100,9 +91,6 @@ def from_values(config: type[Config], values: Mapping[str, Any]) -> Config:
 def to_values(config: DataclassInstance) -> dict[str, Any]:
     """Return the values of a configuration, with nested dataclasses as mappings; the inverse of `from_values`.
 
-    Args:
-        config: The configuration.
-
     Example:
         >>> from vig_pyg.classification.config import Augmentation
         >>> to_values(Augmentation(flip=0))["flip"]
@@ -113,9 +101,6 @@ def to_values(config: DataclassInstance) -> dict[str, Any]:
 
 def differing(config: DataclassInstance) -> dict[str, Any]:
     """Return the values that differ from the default, by dotted names; fields without a default are included.
-
-    Args:
-        config: The configuration.
 
     Example:
         >>> from vig_pyg.classification.config import Augmentation, ClassificationConfig
@@ -134,9 +119,6 @@ def differing(config: DataclassInstance) -> dict[str, Any]:
 
 def own_first(config: DataclassInstance) -> list[Field[Any]]:
     """Return the fields of a configuration, those of the task before those of `TrainConfig`.
-
-    Args:
-        config: The configuration.
 
     Example:
         >>> from vig_pyg.classification.config import ClassificationConfig

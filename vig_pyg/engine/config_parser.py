@@ -35,8 +35,6 @@ class ConfigParser(ArgumentParser):
 
     Args:
         config: The dataclass. The `Args` of its docstring are the help texts, and its types define the bounds.
-        prog: The command, such as `"vig-pyg train"`.
-        description: Description of the command.
         shortcuts: Short flags for single `options`, such as `--k` for `options.k`, with their help texts, or functions
             that return them (see `explain`).
         presets: The values of each preset that differ from the default, by dotted names.
@@ -93,12 +91,7 @@ class ConfigParser(ArgumentParser):
             _complete_help(action, self.checks, presets or {})
 
     def explain(self, action: Action, text: Text) -> None:
-        """Set the help text of a flag; a function is called when the help is needed, because it may import much.
-
-        Args:
-            action: The flag.
-            text: The text, or a function that returns it.
-        """
+        """Set the help text of a flag; a function is called when the help is needed, because it may import much."""
         if callable(text):
             self._late.append((action, text))
         else:
@@ -119,9 +112,6 @@ class ConfigParser(ArgumentParser):
 
     def parse_flags(self, argv: Sequence[str]) -> dict[str, Any]:
         """Return only the given values; each option is `options.NAME`, so that it is added to the options of a file.
-
-        Args:
-            argv: The flags.
 
         Raises:
             ValueError: If a flag is unknown or its value is wrong; the message names the flag, the value and the

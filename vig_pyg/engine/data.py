@@ -36,15 +36,9 @@ class CardText:
     """The parts of a model card that depend on the task.
 
     Args:
-        name: Name of the network.
-        purpose: The purpose of the network, as a sentence.
         scores: Names of the scores and their values as text.
         command: A command that uses the network, with `{}` in place of the run folder.
         images: The images that the network accepts, as a sentence.
-
-    Example:
-        >>> CardText(name="mine", purpose="It sorts images.", scores={}, command="sort {}", images="Any.").name
-        'mine'
     """
 
     name: str

@@ -24,15 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHistory, config: TrainConfig) -> None:
-    """Write `README.md`, `curves.png` and the figures of the task; if one fails, a warning gives the reason.
-
-    Args:
-        folder: The run folder.
-        model: The trained network, on the CPU.
-        data: The data on which the network was trained.
-        history: The scores of all epochs.
-        config: The configuration of the training.
-    """
+    """Write `README.md`, `curves.png` and the figures of the task; if one fails, a warning gives the reason."""
     parts: dict[str, Callable[[], Content]] = {CARD: lambda: model_card(folder, model, data, history, config)}
     if can_draw():
         parts[CURVES] = partial(_curves, data, history)

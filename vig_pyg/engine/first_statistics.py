@@ -63,9 +63,6 @@ class FirstStatistics(lightning.Callback):
 def is_untouched(norm: nn.Module) -> bool:
     """True for a batch norm whose running statistics are those of a new module.
 
-    Args:
-        norm: The batch norm.
-
     Example:
         >>> import torch
         >>> norm = nn.BatchNorm1d(2); before = is_untouched(norm); norm(torch.rand(4, 2)).shape

@@ -52,15 +52,7 @@ def time_in_bfloat16(*, repeats: int = 5) -> float:
 
 
 def warn_of_slow_bfloat16(precision: str, device: torch.device) -> None:
-    """Log a warning if a run on a CPU uses bfloat16 although float32 is faster there.
-
-    Args:
-        precision: Precision of the run, with Lightning's names.
-        device: Device of the run.
-
-    Example:
-        >>> warn_of_slow_bfloat16("32-true", torch.device("cpu"))
-    """
+    """Log a warning if a run on a CPU uses bfloat16 although float32 is faster there."""
     if precision != "bf16-mixed" or device.type != "cpu":
         return
     ratio = time_in_bfloat16()

@@ -102,11 +102,7 @@ class MetricsHistory(lightning.Callback):
         return self.patience is not None and best is not None and len(self.rows) - 1 - best >= self.patience
 
     def write(self, path: Path) -> None:
-        """Write the rows as CSV; the scores of an epoch without evaluation are empty.
-
-        Args:
-            path: The file.
-        """
+        """Write the rows as CSV; the scores of an epoch without evaluation are empty."""
         columns = [*dict.fromkeys(name for row in self.rows for name in row if name != "lr"), "lr"]
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns)

@@ -26,9 +26,7 @@ def parameter_groups(
     Biases, norms and position embeddings have no weight decay.
 
     Args:
-        model: The network; parameters that require no gradient are omitted.
         lr: Learning rate of the last layer.
-        weight_decay: Weight decay of the other parameters.
         layer_decay: Learning rate of each layer divided by that of the next layer. The model's `group_matcher` defines
             the layers. A model without this method has the layers stem, blocks and head, and a `Downsample` belongs to
             the block after it.
@@ -58,9 +56,6 @@ def without_decay(model: nn.Module) -> set[str]:
     The method `no_weight_decay` of the model and of its submodules lists them. Without such a method, they are the
     position embeddings.
 
-    Args:
-        model: The network.
-
     Example:
         >>> from vig_pyg import vig_micro
         >>> sorted(without_decay(nn.ModuleDict({"body": vig_micro()})))
@@ -87,10 +82,6 @@ class _Layers:
 
 def learning_rate(config: TrainConfig, steps: int) -> WarmRate:
     """Return the learning rate schedule of a run, relative to the largest learning rate.
-
-    Args:
-        config: The configuration with the warm-up and the schedule.
-        steps: Number of steps of the whole run.
 
     Example:
         >>> rate = learning_rate(TrainConfig(schedule="step", warmup="0%"), 12)

@@ -122,9 +122,6 @@ def _scale(axes: Any, values: Sequence[float]) -> None:
 def plain_number(value: float) -> str:
     """Return a number without an exponent, such as `"0.002"` or `"5000"`; only with more than 15 zeros it has one.
 
-    Args:
-        value: The number.
-
     Example:
         >>> plain_number(2.3e-3), plain_number(5e3), plain_number(0.0)
         ('0.0023', '5000', '0')

@@ -93,11 +93,7 @@ class PreemptionHandler(lightning.Callback):
         self.signum = signum
 
     def agreed(self, trainer: lightning.Trainer) -> int:
-        """Return the signal if any process received one, otherwise 0; all processes must call this method together.
-
-        Args:
-            trainer: The trainer, which knows the other processes.
-        """
+        """Return the signal if any process received one, otherwise 0; all processes must call this method together."""
         if trainer.world_size > 1:
             some = trainer.strategy.reduce_boolean_decision(bool(self.signum), all=False)
             return (self.signum or signal.SIGTERM) if some else 0

@@ -23,29 +23,11 @@ _log = logging.getLogger(__name__)
 def check_run(model: nn.Module, data: TrainData, config: TrainConfig, out: Path, *, resume: bool) -> Processes:
     """Raise an error before the first step for problems that would otherwise stop the run later.
 
-    Args:
-        model: The network.
-        data: The images.
-        config: The configuration of the training.
-        out: The run folder.
-        resume: If true, the run folder already exists.
-
-    Returns:
-        The rank and the number of the processes.
-
     Raises:
         ImportError: If `tensorboard` is true and TensorBoard is missing. (If matplotlib is missing, this is logged.)
         OSError: If the run folder cannot be created or written.
         ValueError: If the environment variables do not come from one launcher, or if a value does not fit the data, the
             network or the batch.
-
-    Example:
-        >>> from vig_pyg import vig_micro
-        >>> from vig_pyg.classification import DigitsData, load_config
-        >>> model = vig_micro(in_channels=1, image_size=28, num_classes=10)
-        >>> check_run(model, DigitsData(), load_config("digits"), Path("/nowhere"), resume=True)
-        Traceback (most recent call last):
-        FileNotFoundError: There is no run to resume at /nowhere.
     """
     processes()  # raises an error for incomplete variables before they are used
     devices, nodes = placement(config)
@@ -67,19 +49,7 @@ def _check_classes(data: TrainData, out: Path) -> None:
 
 
 def check_extras(config: TrainConfig, *, first: bool) -> None:
-    """Check the optional packages that are used during the run or at its end.
-
-    Args:
-        config: The configuration of the training.
-        first: If true, this process logs a missing package.
-
-    Raises:
-        ImportError: If `tensorboard` is true and TensorBoard is missing.
-
-    Example:
-        >>> from vig_pyg.engine.config import TrainConfig
-        >>> check_extras(TrainConfig(), first=False)
-    """
+    """Check the optional packages that are used during the run or at its end."""
     if config.tensorboard and not (find_spec("tensorboard") or find_spec("tensorboardX")):
         raise ImportError(missing_message("tensorboard=true needs TensorBoard", "tensorboard"))
     if first and not can_draw():
@@ -87,12 +57,7 @@ def check_extras(config: TrainConfig, *, first: bool) -> None:
 
 
 def can_draw() -> bool:
-    """True if matplotlib is installed.
-
-    Example:
-        >>> can_draw() in (True, False)
-        True
-    """
+    """True if matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 

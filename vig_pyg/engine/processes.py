@@ -43,9 +43,6 @@ class Processes:
 def processes(env: Mapping[str, str] = os.environ) -> Processes:
     """Return the position of this process among all processes.
 
-    Args:
-        env: The environment variables.
-
     Raises:
         ValueError: If the variables are incomplete, contradict each other, or are left over from another command; the
             message names them.
@@ -80,8 +77,6 @@ def check_processes(devices: int | str, nodes: int, env: Mapping[str, str] = os.
 
     Args:
         devices: Number of processes on each machine, or `"auto"` if the number is not known yet.
-        nodes: Number of machines.
-        env: The environment variables.
 
     Raises:
         ValueError: As `processes`, or if another number of processes was started.

@@ -20,9 +20,6 @@ def training_bar(console: Console) -> Progress:
 
     Its tasks have the field `speed`.
 
-    Args:
-        console: The console to write to; the bar is shown only on a terminal.
-
     Example:
         >>> training_bar(Console()).add_task("epoch 1/2", total=9, speed="")
         0
@@ -36,8 +33,6 @@ class ProgressBar(lightning.Callback):
     """Shows the images per second, the remaining time, and the scores of every epoch.
 
     Args:
-        history: The history that contains the scores.
-        batch_size: Number of images in a step, over all processes.
         console: The console to write to; by default standard error.
 
     Example:
@@ -79,11 +74,7 @@ class ProgressBar(lightning.Callback):
             self.bar.update(self.task, completed=trainer.global_step, speed=per_second(self.speed(trainer)))
 
     def speed(self, trainer: lightning.Trainer) -> float:
-        """Training images per second over all processes, without validation.
-
-        Args:
-            trainer: The trainer.
-        """
+        """Training images per second over all processes, without validation."""
         steps, seconds = (self._steps, self._seconds) if self._steps else (1, self._first)
         return steps * self.batch_size / trainer.accumulate_grad_batches / seconds if seconds else 0.0
 

@@ -23,16 +23,6 @@ def read_batches(
 
     An error in a process of torch's `DataLoader` has a traceback in its message, in which the reason is hard to find.
 
-    Args:
-        images: The data set.
-        batch_size: Number of images in a batch.
-        collate: Function from a list of items to a batch.
-        num_workers: Number of processes that read images, at most one for each core; 0 means this process.
-        order: Indices of the images; by default all in order.
-
-    Raises:
-        ValueError, OSError: As the data set raises them.
-
     Example:
         >>> list(read_batches([5, 6, 7], 2, collate=sum))
         [11, 7]

@@ -31,20 +31,13 @@ def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) ->
     """Raise an `OSError` before the training if the run folder cannot be created or written.
 
     Args:
-        out: The run folder.
         resume: If true, the folder must already exist.
-        size: Estimated size of its content in bytes.
 
     Raises:
         FileExistsError: If the folder exists and `resume` is false, because a run is never overwritten; or if `resume`
             is true and a file in the folder is a link, a pipe, a device or a folder.
         FileNotFoundError: If `resume` is true and the folder does not exist.
         OSError: If no file can be written in the folder, or the disk has too little space.
-
-    Example:
-        >>> check_run_folder("/nowhere/run", resume=True)
-        Traceback (most recent call last):
-        FileNotFoundError: There is no run to resume at /nowhere/run.
     """
     out = Path(out)
     if resume:
@@ -69,7 +62,6 @@ def open_run_folder(out: str | Path, *, resume: bool = False, first: bool = True
     """A context with the run folder. After an error the folder is removed, unless it contains a checkpoint.
 
     Args:
-        out: The run folder.
         resume: If true, the folder must already exist.
         first: True for the first of several processes, which creates and removes the folder.
 
@@ -96,7 +88,6 @@ def finished_epochs(out: str | Path, config: TrainConfig) -> int:
     """Return the number of epochs of a finished run, or 0 if the run can be continued or does not exist.
 
     Args:
-        out: The run folder.
         config: The configuration of the run. With early stopping, fewer epochs than planned are a whole run.
 
     Example:
@@ -113,9 +104,6 @@ def finished_epochs(out: str | Path, config: TrainConfig) -> int:
 
 def left_out_csv(faults: Sequence[str]) -> str:
     r"""Return the content of `left_out.csv`.
-
-    Args:
-        faults: The images that are left out, each with the reason.
 
     Example:
         >>> print(left_out_csv([Fault("my, a.png", "the file is empty"), "b.png: it is a folder"]), end="")
@@ -135,9 +123,6 @@ def left_out_csv(faults: Sequence[str]) -> str:
 
 def free_name(out: str | Path) -> Path:
     """Return the path, with a number appended if it exists.
-
-    Args:
-        out: The path.
 
     Example:
         >>> free_name("/nowhere/run").name

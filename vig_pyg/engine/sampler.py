@@ -22,17 +22,13 @@ class TrainBatches(Sampler[list[Item]]):
     into `accumulate` parts, and each process gets every `world`-th image of each part.
 
     Args:
-        count: Number of images.
         batch_size: Number of images in one optimizer step, over all processes.
-        seed: Seed of the run.
         repeats: Number of copies of an image, which are close to each other in the order and augmented differently. The
             length of an epoch does not change (timm's `RepeatAugSampler`, as published). 1 means no repetition.
         accumulate: Number of parts of a batch whose gradients are added.
         groups: Group of each image, such as portrait or landscape. A batch, which is shared by all processes, then has
             images of one group; only what is left of the groups is mixed, at the end of the epoch. By default, there
             are no groups.
-        rank: Rank of this process.
-        world: Number of processes.
 
     Raises:
         ValueError: If the batch cannot be divided evenly, there are fewer images than one batch, or `groups` has
@@ -78,21 +74,12 @@ class TrainBatches(Sampler[list[Item]]):
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the beginning of an epoch, unless it is the current one.
-
-        Args:
-            epoch: The epoch, from 0.
-        """
+        """Go to the beginning of an epoch, unless it is the current one."""
         if epoch != self.epoch:
             self.seek(epoch, 0)
 
     def seek(self, epoch: int, skip: int) -> None:
-        """Go to an epoch, and skip the batches that this process has already used.
-
-        Args:
-            epoch: The epoch, from 0.
-            skip: Number of batches to skip.
-        """
+        """Go to an epoch, and skip the batches that this process has already used."""
         self.epoch, self.skip = epoch, skip
 
     def order(self) -> list[int]:
@@ -159,12 +146,6 @@ class EvalBatches(Sampler[list[Item]]):
 
     If the images cannot be divided evenly, batches are padded with `None`, for which `ImageDataset` returns an image
     that is not counted.
-
-    Args:
-        count: Number of images.
-        batch_size: Number of images in a batch of this process.
-        rank: Rank of this process.
-        world: Number of processes.
 
     Example:
         >>> list(EvalBatches(3, batch_size=2, rank=1, world=2))

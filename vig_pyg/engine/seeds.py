@@ -18,12 +18,6 @@ import torch
 def seed_of(*place: int) -> int:
     """Return the seed of a position such as (seed of the run, epoch, image); adjacent positions have unrelated seeds.
 
-    Args:
-        place: The position, as integers.
-
-    Returns:
-        A seed of 63 bits.
-
     Example:
         >>> seed_of(0, 1) == seed_of(0, 1), seed_of(0, 1) == seed_of(1, 0)
         (True, False)
@@ -33,9 +27,6 @@ def seed_of(*place: int) -> int:
 
 def set_seed(seed: int) -> None:
     """Seed the generators of torch (on all devices), NumPy and Python, which augmentation and dropout use.
-
-    Args:
-        seed: The seed.
 
     Example:
         >>> set_seed(0); first = torch.rand(1); set_seed(0); bool(torch.rand(1) == first)
@@ -49,9 +40,6 @@ def set_seed(seed: int) -> None:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """A context that seeds the CPU generators as `set_seed` does, and then restores their state.
-
-    Args:
-        seed: The seed.
 
     Example:
         >>> with seeded(0):

@@ -68,7 +68,6 @@ def sync_norms(model: nn.Module, device: torch.device) -> None:
 
     Args:
         model: The network; it must not be a batch norm itself.
-        device: Device of the training.
 
     Example:
         >>> model = nn.Sequential(nn.BatchNorm1d(4)); sync_norms(model, torch.device("cpu")); type(model[0]).__name__

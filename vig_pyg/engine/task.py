@@ -18,12 +18,7 @@ CHECK_EVERY = 50
 
 
 class LossNotFiniteError(ValueError):
-    """The loss is NaN or infinite, so the training has diverged.
-
-    Example:
-        >>> issubclass(LossNotFiniteError, ValueError)
-        True
-    """
+    """The loss is NaN or infinite, so the training has diverged."""
 
 
 class Task(lightning.LightningModule):
@@ -213,11 +208,6 @@ class Task(lightning.LightningModule):
 
 def exact(x: Tensor) -> Tensor:
     """Convert a tensor to float64, or to float32 on Apple GPUs, which do not support float64.
-
-    Args:
-        x: The tensor.
-
-    Shapes: any shape to the same shape.
 
     Example:
         >>> exact(torch.zeros(1)).dtype

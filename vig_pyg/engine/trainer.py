@@ -22,11 +22,6 @@ from vig_pyg.engine.config import TrainConfig
 def make_trainer(config: TrainConfig, folder: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
     """Create the trainer of a run.
 
-    Args:
-        config: The configuration with epochs, devices, precision and other values.
-        folder: The run folder.
-        callbacks: The callbacks, in the order in which they are called.
-
     Raises:
         ImportError: If `tensorboard` is true and TensorBoard is not installed.
         ValueError: If the devices do not exist, or do not support the precision.
@@ -71,9 +66,6 @@ def make_trainer(config: TrainConfig, folder: Path, callbacks: list[lightning.Ca
 def placement(config: TrainConfig) -> tuple[int | str, int]:
     """Return the numbers of processes per machine and of machines, from the configuration, torchrun or SLURM.
 
-    Args:
-        config: The configuration with the devices and machines.
-
     Example:
         >>> from vig_pyg.engine.config import TrainConfig
         >>> placement(TrainConfig(devices=2, num_nodes=3))
@@ -91,12 +83,7 @@ def placement(config: TrainConfig) -> tuple[int | str, int]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """A context that suppresses Lightning's advertisements and inapplicable advice.
-
-    Example:
-        >>> with quiet_lightning():
-        ...     pass
-    """
+    """A context that suppresses Lightning's advertisements and inapplicable advice."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -68,10 +68,6 @@ class Warmup:
     def steps(self, *, total: int, epochs: int) -> int:
         """Return the number of optimizer steps of the warm-up.
 
-        Args:
-            total: Number of optimizer steps in the whole run.
-            epochs: Number of epochs in the whole run.
-
         Example:
             >>> [Warmup.parse(text).steps(total=1000, epochs=10) for text in ("5%", "500 steps", "2 epochs")]
             [50, 100, 200]
