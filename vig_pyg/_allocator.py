@@ -28,8 +28,6 @@ def keep_freed_memory(
     """Let a command keep up to 1 GiB of freed memory, unless the user has chosen how memory is allocated.
 
     Args:
-        arguments: The arguments of the interpreter, as in `sys.orig_argv`.
-        environment: Environment variables, as in `os.environ`.
         find: Function that returns `mallopt` of the C library, or `None` where there is none.
 
     Returns:

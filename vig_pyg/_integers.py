@@ -11,14 +11,8 @@ def whole_number(value: object, name: str, *, least: int = 1, expected: str = ""
 
     Args:
         value: The option; integers of NumPy and of tensors with one element are whole numbers too, `True` is none.
-        name: Name of the option for messages.
-        least: The smallest valid number.
         expected: Description of the valid numbers for messages; by default "at least" and `least`.
         given: What the caller passed, for messages, if `value` is an entry of it.
-
-    Raises:
-        TypeError: If it is not a whole number.
-        ValueError: If it is below `least`.
 
     Example:
         >>> whole_number(5, "num_classes")
@@ -43,15 +37,7 @@ def check_whole_numbers(
     """Check fields of a frozen dataclass with `whole_number`.
 
     Args:
-        config: The instance, in whose fields the `int` of each number is stored.
-        names: The fields.
-        least: The smallest valid number.
-        expected: As for `whole_number`.
         several: If true, a field is a tuple of numbers; with `None` it is a number or a tuple of two.
-
-    Raises:
-        TypeError: If a field is something else, or an entry is not a whole number.
-        ValueError: If a number is below `least`, or there are not two.
 
     Example:
         >>> from vig_pyg import ViGConfig

@@ -16,9 +16,6 @@ def own_flags(options: Mapping[str, Any]) -> list[str]:
 
     Commands import code only if the user names it, so that the flags of the training must be repeated.
 
-    Args:
-        options: Options of a network, of which `conv` and `graph` are read; or the values of these flags.
-
     Example:
         >>> own_flags({"conv": "my_ops:MyConv", "graph": ["knn", "my_graphs:Ring"], "k": 9})
         ['--conv', 'my_ops:MyConv', '--graph', '[knn, my_graphs:Ring]']

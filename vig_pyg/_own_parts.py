@@ -30,17 +30,6 @@ EDGES = "edge_index (2, E) of int64, or a pair (edge_index, edge_attr)"
 def new_builder(factory: GraphFactory, k: int, dilation: int, place: str) -> Builder:
     """Create a graph builder; an error about the signature of the user's own factory or builder names it.
 
-    Args:
-        factory: The factory.
-        k: Number of neighbors.
-        dilation: Spacing of the neighbors.
-        place: The Grapher that uses the builder, for messages.
-
-    Raises:
-        TypeError: If the factory raises one, as it does for a wrong number of arguments, or the result cannot be called
-            as a builder.
-        AttributeError: If the factory raises one.
-
     Example:
         >>> new_builder(lambda k: None, 9, 1, "a Grapher")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
@@ -61,17 +50,6 @@ def new_builder(factory: GraphFactory, k: int, dilation: int, place: str) -> Bui
 
 def new_operator(factory: ConvFactory, in_channels: int, out_channels: int, place: str) -> nn.Module:
     """Create an operator; an error about the signature of the user's own factory or operator names it.
-
-    Args:
-        factory: The factory.
-        in_channels: Width of the nodes.
-        out_channels: Width of the result.
-        place: The Grapher that uses the operator, for messages.
-
-    Raises:
-        TypeError: If the factory raises one, as it does for a wrong number of arguments, or the result is no module
-            that can be called with `(x, edge_index)`.
-        AttributeError: If the factory raises one.
 
     Example:
         >>> new_operator(nn.Linear, 8, 16, "a Grapher")  # doctest: +ELLIPSIS
@@ -131,13 +109,6 @@ def _check_call(part: Any, what: str, place: str, arguments: tuple[str, ...], re
 def explained(error: TypeError | AttributeError, what: str, place: str, given: str, result: str) -> Exception:
     """Return the error of a call, with the part, its place, what it received, and what it must return.
 
-    Args:
-        error: The error.
-        what: Kind and name of the part.
-        place: The Grapher that called it.
-        given: The arguments.
-        result: What a call must return.
-
     Example:
         >>> explained(TypeError("no"), "The operator Mine", "a Grapher", "x (4, 8)", "(4, 16)")
         TypeError('The operator Mine failed in a Grapher: no. It received x (4, 8), and must return (4, 16).')
@@ -148,11 +119,6 @@ def explained(error: TypeError | AttributeError, what: str, place: str, given: s
 
 def shapes_of(nodes: Tensor | tuple[Tensor, Tensor]) -> str:
     """Return the argument `x` of an operator as text.
-
-    Args:
-        nodes: Nodes `(N, C)`, or a pair of sources and targets.
-
-    Shapes: any.
 
     Example:
         >>> import torch
@@ -166,9 +132,6 @@ def shapes_of(nodes: Tensor | tuple[Tensor, Tensor]) -> str:
 
 def is_of_this_library(part: object) -> bool:
     """True if the class of a part is defined in this library.
-
-    Args:
-        part: An operator or a graph builder.
 
     Example:
         >>> is_of_this_library(nn.Identity())

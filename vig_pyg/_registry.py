@@ -214,7 +214,6 @@ def import_files(package: str, path: Iterable[str]) -> None:
     """Import every public module of a package, so that a new file is registered without any other change.
 
     Args:
-        package: Name of the package.
         path: The `__path__` of the package.
     """
     for found in iter_modules(path):

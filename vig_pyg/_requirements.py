@@ -18,9 +18,6 @@ def install_command(extras: str) -> str:
     The command names the packages themselves rather than `vig-pyg[EXTRA]`, so that it works in a clone, after the
     installation of a wheel, and whether or not a package index has vig-pyg. Packages that are installed are left out.
 
-    Args:
-        extras: Extras of this package, separated by commas.
-
     Example:
         >>> "install" in install_command("hub")
         True
@@ -42,7 +39,6 @@ def missing_message(problem: str, extras: str) -> str:
 
     Args:
         problem: What needs which package, without a period.
-        extras: Extras of this package that install the packages, separated by commas.
 
     Example:
         >>> missing_message("Drawing needs matplotlib", "plot").partition(": ")[0]
@@ -53,11 +49,7 @@ def missing_message(problem: str, extras: str) -> str:
 
 
 def requirements_of(extra: str) -> list[str]:
-    """Return the requirements of an extra such as `["matplotlib>=3.10.7"]`; empty if vig-pyg is not installed.
-
-    Args:
-        extra: Name of the extra.
-    """
+    """Return the requirements of an extra such as `["matplotlib>=3.10.7"]`; empty if vig-pyg is not installed."""
     try:
         lines = metadata.requires("vig-pyg") or []
     except metadata.PackageNotFoundError:
@@ -72,11 +64,7 @@ def requirements_of(extra: str) -> list[str]:
 
 
 def is_complete(extra: str) -> bool:
-    """True if all packages of an extra are installed.
-
-    Args:
-        extra: Name of the extra.
-    """
+    """True if all packages of an extra are installed."""
     return all(_is_installed(one) for one in requirements_of(extra))
 
 
@@ -95,8 +83,6 @@ def require(purpose: str, modules: Sequence[str], extras: str) -> None:
 
     Args:
         purpose: The feature that needs the modules; it is the subject of the error message.
-        modules: Names of the modules.
-        extras: Extras of this package that install the modules, separated by commas.
 
     Raises:
         ImportError: If a module is missing; the message states the command that installs it.

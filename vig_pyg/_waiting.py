@@ -27,9 +27,6 @@ SAMPLES, PAUSE = 5, 0.005
 def is_command(arguments: Sequence[str]) -> bool:
     """True if the interpreter was started as the command `vig-pyg`, or with `-m vig_pyg`.
 
-    Args:
-        arguments: The arguments of the interpreter, as in `sys.orig_argv`.
-
     Example:
         >>> is_command(["python", "/usr/bin/vig-pyg", "train"]), is_command(["python", "-m", "pytest"])
         (True, False)
@@ -46,9 +43,6 @@ def is_command(arguments: Sequence[str]) -> bool:
 
 def running_threads(path: Path = Path("/proc/loadavg")) -> int:
     """Return how many other threads run or could run on this machine now, or 0 where Linux does not tell.
-
-    Args:
-        path: File whose fourth word begins with the number of threads that run, this one included.
 
     Example:
         >>> running_threads() >= 0
@@ -89,8 +83,6 @@ def let_threads_sleep(
     If the user has chosen how threads wait, nothing is set.
 
     Args:
-        arguments: The arguments of the interpreter, as in `sys.orig_argv`.
-        environment: Environment variables, as in `os.environ`.
         others: Function that returns how many threads of other programs run.
 
     Example:

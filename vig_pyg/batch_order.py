@@ -45,11 +45,7 @@ def order_of(data: Data, *, places: bool = True) -> BatchOrder:
     The computation runs on the CPU, so it synchronizes a batch's GPU.
 
     Args:
-        data: A batch, or one image.
         places: If false, positions are not used, so `pos` and `grid_size` may be missing or outdated.
-
-    Raises:
-        ValueError: If an attribute is missing or inconsistent with the others.
 
     Example:
         >>> pos = torch.tensor([[0.0, 1.0], [0.0, 0.0]])

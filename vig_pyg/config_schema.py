@@ -51,9 +51,6 @@ check_names = listing(text(1_000), 1, 100_000)
 def registered(registry: Registry[Any]) -> Check:
     """Return a check for registered names; an import path in a file is never imported.
 
-    Args:
-        registry: The registry of the names.
-
     Raises:
         ValueError: From the returned check, if a name is not registered.
         OwnCodeError: From the returned check, if it is the name of code outside this library.
@@ -154,9 +151,6 @@ _PREPROCESSING: dict[str, Check] = {
 def model_options(family: type[ModelConfig]) -> Check:
     """Return a check of the options of a model family; the check converts lists into tuples.
 
-    Args:
-        family: The class of the configuration, such as `ViGConfig`.
-
     Example:
         >>> from vig_pyg.config import ViGConfig
         >>> model_options(ViGConfig)({"k": [3, 9]}, "config.json: options")
@@ -174,14 +168,6 @@ def model_options(family: type[ModelConfig]) -> Check:
 
 def check_size(config: ModelConfig, image_size: int, where: str) -> None:
     """Raise `ValueError` if the model has too many blocks, or the graph of one image too many edges.
-
-    Args:
-        config: The configuration.
-        image_size: Side length in pixels of the images that the model will process.
-        where: Name of the file for the error.
-
-    Raises:
-        ValueError: If a bound is exceeded.
 
     Example:
         >>> from vig_pyg.config import VIG_VARIANTS
@@ -212,11 +198,6 @@ def check_weights_hold(make: Callable[[], nn.Module], weights: Path, where: str)
 
     Args:
         make: Factory of the model, which is called once, on the device `meta` without memory for parameters.
-        weights: The weight file.
-        where: Name of the configuration file for the error message.
-
-    Raises:
-        ValueError: If the file is smaller than the number of parameters in bytes.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -237,13 +218,6 @@ def check_weights_hold(make: Callable[[], nn.Module], weights: Path, where: str)
 def read_preprocessing(value: Any, where: str) -> Preprocessing:
     """Return the preprocessing that an entry describes.
 
-    Args:
-        value: The entry.
-        where: Name of the entry for error messages.
-
-    Raises:
-        ValueError: If a field is missing, unknown, or out of range.
-
     Example:
         >>> read_preprocessing({"image_size": 32}, "config.json: preprocessing").resize_size
         32
@@ -262,9 +236,6 @@ def read_preprocessing(value: Any, where: str) -> Preprocessing:
 
 def options_of(name: str) -> Check:
     """Return the check of the options of a model, which is given by its name (see `create_model`).
-
-    Args:
-        name: Name of the model.
 
     Example:
         >>> options_of("pvig_tiny")({"depths": [1, 1, 1, 1]}, "config.yaml: options")

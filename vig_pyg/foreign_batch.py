@@ -20,15 +20,9 @@ def sorted_layout(data: Data) -> tuple[BatchLayout, Tensor | None]:
 
     Unmodified batches of `to_batch` are not checked again, which avoids synchronizing the device.
 
-    Args:
-        data: A batch, or one image.
-
     Returns:
         The layout, which is new for each forward pass, and the indices `(N,)` that sort the nodes, or `None` if they
         are sorted.
-
-    Raises:
-        ValueError: As `vig_pyg.batch_order.order_of`.
 
     Example:
         >>> from vig_pyg.data import to_nodes
@@ -45,9 +39,6 @@ def sorted_layout(data: Data) -> tuple[BatchLayout, Tensor | None]:
 
 def pool_batch(data: Data) -> Tensor:
     """Average the nodes of each image of a batch, `(B, C)`; their positions are ignored.
-
-    Args:
-        data: The batch.
 
     Raises:
         ValueError: As `vig_pyg.batch_order.order_of`.
@@ -67,13 +58,6 @@ def pool_batch(data: Data) -> Tensor:
 
 def to_batch_in_order(x: Tensor, layout: BatchLayout, index: Tensor) -> Batch:
     """Convert nodes to a PyG batch in their original order, which is the inverse of sorting by `index`.
-
-    Args:
-        x: Sorted node features `(N, C)`.
-        layout: Layout of the sorted nodes.
-        index: The indices that sorted the nodes, `(N,)`.
-
-    Shapes: x `(N, C)` to a batch with `x (N, C)`.
 
     Example:
         >>> x, layout = torch.tensor([[1.0], [2.0]]), BatchLayout.from_sizes([(1, 2)])
@@ -95,11 +79,6 @@ def to_batch_in_order(x: Tensor, layout: BatchLayout, index: Tensor) -> Batch:
 
 def check_patches(x: Tensor, width: int, weight: Tensor) -> None:
     """Check that patches can enter the blocks of a model.
-
-    Args:
-        x: Patches `(N, C)`.
-        width: Width C of the blocks.
-        weight: A parameter of the model, which defines dtype and device.
 
     Raises:
         ValueError: If the width, dtype or device differs, or the patches are not a dense floating-point tensor.

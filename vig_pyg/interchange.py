@@ -51,7 +51,6 @@ def default_preprocessing(config: ModelConfig, *, crop_pct: float = 1.0) -> Prep
     """Return the preprocessing of a model without a record of its own: the size and the statistics of its family.
 
     Args:
-        config: The configuration of the model.
         crop_pct: Side length of the crop divided by the resized short side.
 
     Example:
@@ -90,9 +89,6 @@ def from_timm(options: Mapping[str, Any]) -> dict[str, Any]:
 def to_timm(config: ModelConfig) -> tuple[str, dict[str, Any]]:
     """Return timm's architecture name for a configuration, and the options with which timm creates the same model.
 
-    Args:
-        config: The configuration; callables in it have been replaced by names.
-
     Returns:
         The name of a registered model, and the options that differ from it, under timm's names. The number of classes
         is not among them, because timm stores it in another entry.
@@ -122,7 +118,6 @@ def pretrained_config(config: ModelConfig, preprocessing: Preprocessing | None =
     """Return the entries of timm's `pretrained_cfg` that describe images and layers; they name no source of weights.
 
     Args:
-        config: The configuration of the model.
         preprocessing: The preprocessing of the images; the default is that of published weights without a crop.
 
     Example:
@@ -157,12 +152,6 @@ def foreign_entries(
 ) -> dict[str, Any]:
     """Return the entries of `config.json` that timm and transformers read; this library does not read them.
 
-    Args:
-        config: The configuration of the model; callables in it have been replaced by names.
-        num_features: Width of the pooled features.
-        class_names: Names of the classes, in the order of the logits.
-        preprocessing: The preprocessing of the images.
-
     Returns:
         timm's `architecture`, `num_classes`, `num_features`, `global_pool`, `model_args`, `pretrained_cfg` and
         `label_names`, and transformers' `id2label` and `label2id`. For a family without a registered model, which timm
@@ -189,9 +178,6 @@ def foreign_entries(
 
 def label_entries(class_names: Sequence[str] | None) -> dict[str, Any]:
     """Return the class names in the entries of timm (`label_names`) and transformers (`id2label`, `label2id`).
-
-    Args:
-        class_names: Names of the classes, in the order of the logits.
 
     Example:
         >>> label_entries(["cat", "dog"])["id2label"]

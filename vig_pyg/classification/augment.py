@@ -15,12 +15,6 @@ from vig_pyg.preprocess import DecodedImage, Preprocessing
 class AugmentedImage:
     """Transforms an image into a random training image, with the random generators of torch, NumPy and Python.
 
-    Args:
-        augmentation: The random changes.
-        preprocessing: Size, channels and normalization.
-
-    Shapes: an image of any size to `(C, H, W)`.
-
     Raises:
         ValueError: If the augmentation changes colors, but the images have neither 1 nor 3 channels.
 

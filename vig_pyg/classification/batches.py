@@ -24,10 +24,6 @@ class ImageBatch:
         places: Indices of the images in the list of all paths, in order.
         images: The images that could be read, `(B, C, S, S)`; `None` if there are none.
         broken: The index and the reason for each image that could not be read.
-
-    Example:
-        >>> ImageBatch([], None, {0: "the file is empty"}).broken[0]
-        'the file is empty'
     """
 
     places: list[int]
@@ -56,13 +52,6 @@ def batches(
     paths: Sequence[str | Path | StoredImage], preprocessing: Preprocessing, *, batch_size: int, num_workers: int
 ) -> Iterator[ImageBatch]:
     """Yield all images in order, in batches.
-
-    Args:
-        paths: The files, or images that are stored in other files.
-        preprocessing: The preprocessing of each image.
-        batch_size: Number of images in a batch.
-        num_workers: Number of processes that read and preprocess images, at most one for each core; 0 means this
-            process.
 
     Raises:
         ValueError: If `batch_size` is below 1 or `num_workers` below 0.

@@ -30,7 +30,6 @@ def color_transform(
             is set.
         image_size: Side length of the images in pixels, to which translations are relative.
         mean: Mean of the normalization; areas that a shift leaves empty are filled with this color.
-        std: Standard deviation of the normalization.
 
     Raises:
         ValueError: If timm does not support the string, or the transform fails on an image.
@@ -72,10 +71,6 @@ def posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
 
     timm's magnitudes include 0 bits, as in the published recipe. Before version 12, Pillow supported this; since then,
     it raises an error.
-
-    Args:
-        image: An RGB image.
-        bits: Number of bits to keep in each channel; 8 or more keep all bits, 0 or fewer keep none.
 
     Example:
         >>> posterize(Image.new("RGB", (1, 1), (255, 100, 7)), 0).getpixel((0, 0))

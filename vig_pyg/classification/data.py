@@ -207,15 +207,8 @@ class ImageData(TrainData):
 def checked(config: TrainConfig) -> ClassificationConfig:
     """Return the configuration after checking that it is a `ClassificationConfig`.
 
-    Args:
-        config: The configuration.
-
     Raises:
         TypeError: If it has another type.
-
-    Example:
-        >>> checked(ClassificationConfig(epochs=3)).epochs
-        3
     """
     if not isinstance(config, ClassificationConfig):
         raise TypeError(f"A classifier is trained with a ClassificationConfig, got a {type(config).__name__}.")
@@ -224,9 +217,6 @@ def checked(config: TrainConfig) -> ClassificationConfig:
 
 def name_of(model: nn.Module) -> str:
     """Return the variant name of a network, or the name of its class if it is not a variant.
-
-    Args:
-        model: The network.
 
     Example:
         >>> from vig_pyg import vig_micro

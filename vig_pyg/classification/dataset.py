@@ -60,23 +60,11 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return self.read(item, self.transform), self.labels[item]
 
     def image(self, i: int) -> DecodedImage:
-        """Return the image without the transform.
-
-        Args:
-            i: Index of the image.
-
-        Raises:
-            UnreadableImageError: If the image cannot be read; the message has the file name.
-            FileNotFoundError: If the file does not exist.
-        """
+        """Return the image without the transform."""
         return self.read(i, lambda image: image)
 
     def read(self, i: int, make: Callable[[Any], Any]) -> Any:
         """Return the image after a function; an error about the image states the name of its file.
-
-        Args:
-            i: Index of the image.
-            make: The function.
 
         Raises:
             UnreadableImageError: If the image cannot be read; the message has the file name.
@@ -94,10 +82,6 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
             raise UnreadableImageError(f"{source} cannot be read as an image ({reason}){ADVICE}.") from error
 
     def hold(self, prepare: Callable[[DecodedImage], Any]) -> None:
-        """Read all images now, apply `prepare`, and keep the results as arrays in memory.
-
-        Args:
-            prepare: Function from an image to an image, array or tensor.
-        """
+        """Read all images now, apply `prepare`, and keep the results as arrays in memory."""
         with ThreadPoolExecutor() as pool:  # PIL releases the interpreter's lock while it decodes
             self.sources = list(pool.map(lambda i: as_array(self.read(i, prepare)), range(len(self))))

@@ -47,11 +47,7 @@ class Teacher(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002  (it stays in evaluation mode)
-        """Stay in evaluation mode.
-
-        Args:
-            mode: Has no effect.
-        """
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @torch.no_grad()
@@ -71,13 +67,6 @@ def distillation_loss(logits: Tensor, teacher: Tensor, config: ClassificationCon
 
     (DeiT, arXiv 2012.12877, equations 3 and 2).
 
-    Args:
-        logits: Logits z of the network.
-        teacher: Logits z_t of the teacher.
-        config: The configuration with `distillation` and `distillation_tau`.
-
-    Shapes: two tensors `(B, num_classes)` to a scalar.
-
     Example:
         >>> one = torch.tensor([[0.0, 3.0]])
         >>> float(distillation_loss(one, one, ClassificationConfig(teacher="t", distillation="soft")))
@@ -92,18 +81,7 @@ def distillation_loss(logits: Tensor, teacher: Tensor, config: ClassificationCon
 
 
 def check_student(model: nn.Module, config: ClassificationConfig) -> None:
-    """Raise `ValueError` if a teacher is given, but the network has no last layer for its labels.
-
-    Args:
-        model: The network.
-        config: The configuration.
-
-    Raises:
-        ValueError: If the network has one last layer.
-
-    Example:
-        >>> check_student(nn.Identity(), ClassificationConfig())
-    """
+    """Raise `ValueError` if a teacher is given, but the network has no last layer for its labels."""
     if config.teacher is None or getattr(getattr(model, "head", None), "distillation", False):
         return
     made = getattr(model, "config", None)
@@ -121,11 +99,6 @@ def check_student(model: nn.Module, config: ClassificationConfig) -> None:
 
 def open_teacher(config: ClassificationConfig, class_names: Sequence[str], given: Preprocessing) -> Teacher | None:
     """Load the teacher of a configuration, or return `None` if it has none.
-
-    Args:
-        config: The configuration.
-        class_names: Names of the classes of the data, in order.
-        given: The preprocessing of the data.
 
     Raises:
         ValueError: If there is no such teacher, its logits are not finite, or its classes, its channels or its image

@@ -21,16 +21,10 @@ class ClassResult:
     """The accuracy of a model on the images of one class.
 
     Args:
-        index: Index of the class.
-        name: Name of the class.
         images: Number of its images that could be read.
         top1: Percentage of these images for which this class had the highest probability.
         top5: Percentage of these images for which this class was among the five most probable ones (or among all
             classes if there are fewer).
-
-    Example:
-        >>> ClassResult(index=0, name="red", images=4, top1=75.0, top5=100.0).name
-        'red'
     """
 
     index: int

@@ -44,18 +44,7 @@ def check_labeled(root: str | Path, *, names: Collection[str] = ()) -> Path:
     """Check that a folder of labeled images exists, and return its path; no file in it is read.
 
     Args:
-        root: The folder.
         names: Other names that the user may have meant.
-
-    Raises:
-        FileNotFoundError: If the folder does not exist.
-        NotADirectoryError: If `root` is a file.
-        ValueError: If `root` is empty.
-
-    Example:
-        >>> check_labeled("/nowhere/photos")
-        Traceback (most recent call last):
-        FileNotFoundError: The folder /nowhere/photos does not exist.
     """
     if not str(root):  # Path("") would be the current folder
         raise ValueError("The path of the data is empty (''): name a folder, or . for this folder.")
@@ -124,11 +113,6 @@ def _numbers(found: dict[str, list[str]], class_names: list[str]) -> dict[str, i
 
 def class_numbers(folders: list[str], class_names: list[str], *, what: str = "folders") -> dict[str, int]:
     """Return the class index of each folder name, or of other names, which `what` calls by their kind.
-
-    Args:
-        folders: Names of the folders, or other names.
-        class_names: Names of the model's classes.
-        what: Kind of the names, in the plural, for messages.
 
     Raises:
         ValueError: If a name is not a class, or two classes have this name.

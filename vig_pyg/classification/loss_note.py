@@ -14,7 +14,6 @@ def smoothing_floor(smoothing: float, num_classes: int) -> float:
 
     Args:
         smoothing: Share `s` of the target that is distributed over all classes, from 0 to 1.
-        num_classes: Number `K` of classes.
 
     Example:
         >>> round(smoothing_floor(0.1, 10), 3), smoothing_floor(0, 10)
@@ -27,10 +26,6 @@ def smoothing_floor(smoothing: float, num_classes: int) -> float:
 
 def loss_note(config: ClassificationConfig, num_classes: int) -> str:
     """Return why the training loss is higher than the cross entropy of validation, as a sentence, or `""`.
-
-    Args:
-        config: The configuration of the run.
-        num_classes: Number of classes.
 
     Example:
         >>> loss_note(ClassificationConfig(label_smoothing=0.1), 10)

@@ -22,7 +22,6 @@ class Classifier(Task):
     Args:
         model: The network, from images to `num_classes` logits, or in training to a pair of them, whose losses are
             averaged.
-        config: The configuration of the training.
         num_classes: Number of classes; by default `config.num_classes` of the network.
         class_counts: Number of training images of each class, for `config.class_weights`.
         teacher: A network without gradients, whose labels the second logits of the pair learn (see

@@ -22,9 +22,6 @@ BUILT_IN = ("digits", "cifar10", "cifar100")
 def is_table(data: str) -> bool:
     """True if a name of data stands for a table of images rather than a folder.
 
-    Args:
-        data: The name.
-
     Example:
         >>> is_table("pets.csv"), is_table("pets")
         (True, False)
@@ -51,11 +48,6 @@ def source_names() -> list[str]:
 
 def of_readers_only(option: str, value: object, data: str) -> str:
     """Return the message about an option of data with a prefix, such as the name of a part, that other data has not.
-
-    Args:
-        option: The option, as the user writes it.
-        value: Its value.
-        data: The folder, the table or the name of the data.
 
     Example:
         >>> of_readers_only("--input-key", "jpg", "digits")
@@ -86,7 +78,6 @@ def find_labeled_of(
 
     Args:
         data: A name of `list_sources()`, or the path of a table as for training.
-        class_names: Names of the model's classes.
         in_channels: Number of channels of the model, for data without a fixed number.
         split: `"train"` for the training part, or `"test"` for that of a table; by default the part for validation, or
             that for tests if a table has no other.

@@ -23,14 +23,6 @@ _log = logging.getLogger(__name__)
 def check_names(name: str, options: dict[str, Any]) -> None:
     """Raise `ValueError` for an unknown model, operator or graph, before the slow reading of images begins.
 
-    Args:
-        name: Name of the model.
-        options: Options of the model.
-
-    Raises:
-        ValueError: If a name is unknown.
-        TypeError: If the model has no option of this name.
-
     Example:
         >>> check_names("vig_micro", {"conv": "edge"})
     """

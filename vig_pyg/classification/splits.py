@@ -33,18 +33,7 @@ _PIECE = 4096
 
 @dataclass(frozen=True)
 class Split:
-    """The training and validation images of a folder or a table.
-
-    Args:
-        class_names: One name for each label.
-        train: Training images.
-        val: Validation images.
-        left_out: The images that cannot be read and are left out, each with the reason.
-
-    Example:
-        >>> Split(["cat"], train=(["a.png"], [0]), val=(["b.png"], [0])).train[1]
-        [0]
-    """
+    """The training and validation images of a folder or a table."""
 
     class_names: list[str]
     train: Samples
@@ -54,12 +43,6 @@ class Split:
 
 def divided(paths: Sequence[Source], labels: list[int], class_names: list[str], where: Path | str) -> Split:
     """Use a stratified fifth of the images for validation, at least one per class; the split is always the same.
-
-    Args:
-        paths: The files.
-        labels: The class index of each file.
-        class_names: Names of the classes.
-        where: The folder or table, for messages.
 
     Raises:
         ValueError: If a class has only one image, which cannot be used for both training and validation.
@@ -92,10 +75,6 @@ def divided(paths: Sequence[Source], labels: list[int], class_names: list[str], 
 def without_classes(split: Split, lost: Sequence[int]) -> Split:
     """Return a division without some classes; the others keep their order.
 
-    Args:
-        split: The division.
-        lost: Indices of the classes.
-
     Example:
         >>> without_classes(Split(["cat", "dog"], (["a.png"], [1]), (["b.png", "c.png"], [0, 1])), [0])
         Split(class_names=['dog'], train=(['a.png'], [0]), val=(['c.png'], [0]))
@@ -112,11 +91,6 @@ def without_classes(split: Split, lost: Sequence[int]) -> Split:
 def chosen(paths: Sequence[Source], labels: Sequence[int], choice: Sequence[bool]) -> Samples:
     """Return the images for which `choice` is true.
 
-    Args:
-        paths: The files.
-        labels: The class index of each file.
-        choice: True for each file to keep.
-
     Example:
         >>> chosen(["a.png", "b.png"], [0, 1], [False, True])
         (['b.png'], [1])
@@ -127,15 +101,7 @@ def chosen(paths: Sequence[Source], labels: Sequence[int], choice: Sequence[bool
 
 
 def check_split(split: Split, where: Path | str) -> None:
-    """Log probable mistakes in a division: similar class names, missing classes, and copied images.
-
-    Args:
-        split: The division.
-        where: The folder or table, for messages.
-
-    Example:
-        >>> check_split(Split(["cat"], train=(["a.png"], [0]), val=(["b.png"], [0])), "pets")
-    """
+    """Log probable mistakes in a division: similar class names, missing classes, and copied images."""
     shown = terminal_text(where)
     similar = [f"{first} and {second}" for first, second in similar_names(split.class_names)]
     if similar:
@@ -161,9 +127,6 @@ def check_split(split: Split, where: Path | str) -> None:
 def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
     """Return pairs of names that differ only in letter case, spaces or leading zeros.
 
-    Args:
-        names: The names.
-
     Example:
         >>> similar_names(["cat", "dog", "Cat"])
         [('cat', 'Cat')]
@@ -183,17 +146,6 @@ def find_copies(train: Sequence[Source], val: Sequence[Source]) -> list[tuple[So
     """Find validation files that are copies of a training file, in bounded time.
 
     For files of the same size, two parts are compared first, and if these are equal, all bytes.
-
-    Args:
-        train: Training files.
-        val: Validation files.
-
-    Returns:
-        Pairs of a validation file and a training file with the same content.
-
-    Example:
-        >>> find_copies(["a.png"], ["b.png"])
-        []
     """
     held = [(path, _size(path)) for path in val[:_MOST_FILES]]
     wanted = {size for _, size in held} - {0}

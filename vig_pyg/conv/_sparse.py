@@ -21,9 +21,6 @@ def transposed_csr(edge_index: Tensor, num_src: int, num_dst: int, dtype: torch.
 
     Args:
         edge_index: Sources in row 0 and targets in row 1, `(2, E)`. Edges that are sorted by target are the fastest.
-        num_src: Number of sources M.
-        num_dst: Number of targets N.
-        dtype: Dtype of the features with which the matrix will be multiplied.
 
     Returns:
         A sparse tensor `(N, M)`.
@@ -46,7 +43,6 @@ def reduce_edges(adj_t: Tensor, x: Tensor, reduce: Literal["amax", "sum"]) -> Te
     Args:
         adj_t: Sparse matrix `(N, M)` from `transposed_csr`.
         x: Source features `(M, C)`.
-        reduce: `"amax"` or `"sum"`.
 
     Returns:
         The reduced features `(N, C)`.

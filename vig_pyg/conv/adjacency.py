@@ -28,7 +28,6 @@ def plain_edges(adj: Any, size: Sizes | None, owner: str, flow: str = "source_to
         adj: A tensor `(2, E)`, an `EdgeIndex`, a sparse matrix `(N, M)` in COO, CSR or CSC format, or a `SparseTensor`
             of torch_sparse. Anything else is returned unchanged, for a later check.
         size: Numbers of sources and targets (M, N) that the caller has given, or `None`.
-        owner: Name of the operator for error messages.
         flow: Direction of the messages; matrices exist only for `"source_to_target"`, as in PyG.
 
     Returns:
@@ -71,12 +70,6 @@ def plain_edges(adj: Any, size: Sizes | None, owner: str, flow: str = "source_to
 
 def check_size(size: Sizes | None, num_src: int, num_dst: int, owner: str) -> None:
     """Check that given numbers of nodes (M, N) match the features.
-
-    Args:
-        size: Numbers of nodes (M, N), each of which may be `None`.
-        num_src: Number of sources M.
-        num_dst: Number of targets N.
-        owner: Name of the operator for error messages.
 
     Raises:
         ValueError: If the numbers differ from those of the features, or `size` is not a pair.

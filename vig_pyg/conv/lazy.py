@@ -53,9 +53,6 @@ class LazyMultiHeadLinear(LazyModuleMixin, MultiHeadLinear):
     def shape_for(self, width: int) -> tuple[int, int]:
         """Return the shape of the weights for a width of the input.
 
-        Args:
-            width: Number of input channels.
-
         Raises:
             ValueError: If the heads do not divide the widths, or weights of another shape were loaded.
         """
@@ -74,11 +71,6 @@ class LazyMultiHeadLinear(LazyModuleMixin, MultiHeadLinear):
 
     def initialize_parameters(self, x: Tensor) -> None:
         """Set the widths from those of the input; weights that were loaded are kept.
-
-        Args:
-            x: The input of the first call.
-
-        Shapes: x `(N, C)`; the weights become `(out, C / heads)`.
 
         Raises:
             ValueError: As `shape_for`.
@@ -100,13 +92,6 @@ class LazyMultiHeadLinear(LazyModuleMixin, MultiHeadLinear):
 
 def lazy_mlp(in_channels: int, out_channels: int, heads: int) -> nn.Sequential:
     """As `multi_head_mlp`, but widths may be -1 until `complete` sets them.
-
-    Args:
-        in_channels: Input channels, or -1.
-        out_channels: Output channels, or -1 for the number of input channels.
-        heads: Number of heads of the linear layer.
-
-    Shapes: `(N, in_channels)` to `(N, out_channels)`.
 
     Example:
         >>> mlp = lazy_mlp(-1, 16, heads=4); complete([(mlp, 8)]); mlp(torch.rand(5, 8)).shape

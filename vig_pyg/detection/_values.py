@@ -14,9 +14,6 @@ _LARGEST = 2**63
 def as_number(value: Any) -> float:
     """Convert a number, or text that contains a number, to a float; it may be infinite or NaN.
 
-    Raises:
-        ValueError: If the value is neither.
-
     Example:
         >>> as_number(" 12.5")
         12.5
@@ -31,9 +28,6 @@ def as_number(value: Any) -> float:
 
 def as_whole(value: Any) -> int:
     """Convert a whole number of at most 64 bits, or text that contains one, to an integer.
-
-    Raises:
-        ValueError: If the value is neither.
 
     Example:
         >>> as_whole("000012"), as_whole(12.0)
@@ -53,9 +47,6 @@ def as_whole(value: Any) -> int:
 
 def as_flag(value: Any) -> bool:
     """Convert a flag to a bool: true or false, 1 or 0, one of these as text, or nothing, which means false.
-
-    Raises:
-        ValueError: If the value is something else.
 
     Example:
         >>> as_flag("false"), as_flag("0"), as_flag(1), as_flag(None)

@@ -37,14 +37,7 @@ class StrideAnchors(AnchorGenerator):
         self.strides = tuple(strides)
 
     def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
-        """Return the anchors of each image, `(A, 4)`, map by map; anchors in the padding are moved far outside.
-
-        Args:
-            image_list: The images (`RaggedImages`, and the sizes of the resized images).
-            feature_maps: The feature maps, finest first.
-
-        Shapes: maps `(B, C, H_s, W_s)` to `(A, 4)` for each image.
-        """
+        """Return the anchors of each image, `(A, 4)`, map by map; anchors in the padding are moved far outside."""
         dtype, device = feature_maps[0].dtype, feature_maps[0].device
         # Bfloat16 cannot represent sizes such as 1333.
         self.set_cell_anchors(torch.promote_types(dtype, torch.float32), device)

@@ -19,7 +19,6 @@ def augment(augmentation: Augmentation, image: Tensor, target: Target) -> Sample
     """Augment a training image and its objects, with torch's random generator.
 
     Args:
-        augmentation: The random changes.
         image: The image as uint8 `(3, H, W)`.
         target: The objects of the image; objects outside of the crop are omitted from the result.
 

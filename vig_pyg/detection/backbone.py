@@ -129,9 +129,6 @@ def freeze_layers(body: VisionGNN[Any], trainable_layers: int) -> None:
         body: The network, which is changed in place; the batch norms of its frozen layers become `FrozenBatchNorm`s.
         trainable_layers: Number of trained layers in the order stage 4, 3, 2, 1, stem.
 
-    Raises:
-        ValueError: If `trainable_layers` is out of range.
-
     Example:
         >>> from vig_pyg import PyramidViG
         >>> body = PyramidViG("micro"); freeze_layers(body, 0)

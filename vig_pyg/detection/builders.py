@@ -76,13 +76,7 @@ class DetectorConfig:
     """The complete configuration of a detector without its weights; the builders store it as `config` of the detector.
 
     Args:
-        detector: `"retinanet"`, `"fasterrcnn"` or `"maskrcnn"`.
-        backbone: The configuration of the backbone.
         options: The shared options, with all defaults resolved and without `weights_backbone`.
-
-    Example:
-        >>> detector_config("retinanet", "micro", {"num_classes": 3}).build().transform.max_size
-        1333
     """
 
     detector: str
@@ -176,15 +170,6 @@ _CLASSES: dict[str, type[Any]] = {"retinanet": RetinaNet, "fasterrcnn": FasterRC
 
 def detector_config(detector: str, variant: str | ModelConfig, options: Mapping[str, Any]) -> DetectorConfig:
     """Return the configuration for the arguments of a builder, with all defaults resolved; nothing is built or read.
-
-    Args:
-        detector: A name in `DETECTORS`.
-        variant: As for the builders.
-        options: As for the builders.
-
-    Raises:
-        TypeError: If an option is unknown or `num_classes` is missing.
-        ValueError: If the value of an option is out of range.
 
     Example:
         >>> detector_config("retinanet", "micro", {"num_classes": 3}).options.norm

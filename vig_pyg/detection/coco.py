@@ -44,11 +44,6 @@ def read_coco(
     Raises:
         FileNotFoundError: If the file or an image does not exist.
         ValueError: If the file is not in COCO's format; the message names the entry and the reason.
-
-    Example:
-        >>> read_coco("/nowhere.json")
-        Traceback (most recent call last):
-        FileNotFoundError: There is no COCO file at /nowhere.json.
     """
     path = Path(path)
     content = read_content(path) if content is None else content
@@ -77,20 +72,7 @@ def read_coco(
 
 
 def read_content(path: Path) -> dict[str, Any]:
-    """Read the content of a COCO file, with a limit on its size.
-
-    Args:
-        path: The file.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is not a JSON object, or too large.
-
-    Example:
-        >>> read_content(Path("/nowhere.json"))
-        Traceback (most recent call last):
-        FileNotFoundError: There is no COCO file at /nowhere.json.
-    """
+    """Read the content of a COCO file, with a limit on its size."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no COCO file at {path}.")
     if path.stat().st_size > MAX_BYTES:

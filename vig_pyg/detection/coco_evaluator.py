@@ -25,7 +25,6 @@ def to_results(image_id: int, found: dict[str, Tensor], category_ids: list[int])
     """Convert the detections of one image to COCO's format.
 
     Args:
-        image_id: ID of the image.
         found: `boxes (n, 4)` (x1, y1, x2, y2), `labels (n,)`, `scores (n,)` and, for outlines, `masks (n, 1, H, W)`.
         category_ids: Category ID of each label, starting with label 1. Label 0 is background and is omitted.
 
@@ -58,7 +57,6 @@ class CocoEvaluator:
     """Collects detections and computes average precision with pycocotools.
 
     Args:
-        source: The images with their annotated objects.
         masks: If true, outlines are evaluated as well as boxes.
 
     Raises:
@@ -84,14 +82,7 @@ class CocoEvaluator:
         self.results = []
 
     def update(self, image_ids: Iterable[int], found: Iterable[dict[str, Tensor]]) -> None:
-        """Add detections in upright images (see `to_results`); they are rotated to the orientation of the annotations.
-
-        Args:
-            image_ids: IDs of the images.
-            found: The detections of each image.
-
-        Shapes: detections as for `to_results`.
-        """
+        """Add detections in upright images (see `to_results`), rotated to the orientation of the annotations."""
         for image_id, part in zip(image_ids, found, strict=True):
             self.results += to_results(image_id, self._turned_back(image_id, part), self.source.category_ids)
 

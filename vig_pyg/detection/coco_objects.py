@@ -29,9 +29,7 @@ def read_things(
 
     Args:
         annotations: The entries of the file. `image_id` and `category_id` are whole numbers, or text that contains one.
-        images: Name and size of each image.
         categories: Category IDs, starting with that of label 1.
-        path: The file, for messages.
         on_bad: How to handle boxes without area, and unusable outlines from which a missing box should be computed.
 
     Raises:
@@ -87,10 +85,6 @@ def read_things(
 
 def called(entry: dict[str, Any], i: int) -> str:
     """Return the name of an annotation for messages: its `id`, or its index in the file.
-
-    Args:
-        entry: The annotation.
-        i: Its index in the file.
 
     Example:
         >>> called({"id": 12}, 0), called({}, 3)

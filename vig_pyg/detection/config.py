@@ -161,7 +161,6 @@ def make_config(*sources: Source, preset: str | None = None) -> DetectionConfig:
     Args:
         sources: Pairs of a name for error messages, such as a file name, and values by field name. `options` replaces
             all options, also those of the preset, and a key such as `options.k` sets one.
-        preset: A name in `PRESETS`, whose values come before those of the sources.
 
     Raises:
         ValueError: If the preset, a name or a value is wrong, or there are no images.

@@ -81,11 +81,6 @@ def check_source(source: str | Path) -> tuple[Path, str | None]:
 def collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
     """Collate images of any sizes into lists.
 
-    Args:
-        samples: Images with their targets.
-
-    Shapes: images `(3, H_i, W_i)`.
-
     Example:
         >>> import torch
         >>> images, targets = collate([(torch.zeros(3, 4, 4), {}), (torch.zeros(3, 2, 6), {})]); len(images)
@@ -99,14 +94,8 @@ class DetectionData(TrainData):
     """The training and validation images of a detector.
 
     Args:
-        train: Training images.
-        val: Validation images.
-        masks: If true, outlines are decoded to masks.
-        augmentation: Random changes of the training images.
         aspect_grouping: If true, a batch has images that are all wide, or all tall (see `TrainBatches`).
         batch_size: Number of images in a step, over all processes.
-        num_workers: Number of data loading processes for each training process.
-        seed: Seed of the order and the augmentation.
 
     Raises:
         ValueError: If the classes differ, or there are fewer training images than one batch.

@@ -36,8 +36,6 @@ class DetectionSet(Dataset[Sample]):
     0 and 1. Crowds are omitted.
 
     Args:
-        source: The annotated images.
-        masks: If true, outlines are decoded to masks.
         augmentation: Random changes of the images, for training; with `copy_paste`, outlines are needed too, and an
             item may contain objects of other images.
 
@@ -91,11 +89,6 @@ class DetectionSet(Dataset[Sample]):
     def pixels(self, index: int) -> Tensor:
         """Return the pixels of an image without augmentation.
 
-        Args:
-            index: Index of the image.
-
-        Shapes: the result is `(3, H, W)`.
-
         Raises:
             ValueError: If the file is not an image, or has another size than in the annotation.
             FileNotFoundError: If the file does not exist.
@@ -140,12 +133,6 @@ class DetectionSet(Dataset[Sample]):
 
 def decode_mask(thing: Annotation, size: tuple[int, int]) -> Tensor:
     """Decode the outline of an object to a mask of 0 and 1, `(H, W)`.
-
-    Args:
-        thing: The object.
-        size: Height and width of the image.
-
-    Shapes: the result is `(H, W)`.
 
     Raises:
         OutlineError: If the outline cannot be used (see `read_outline`).

@@ -33,16 +33,12 @@ def evaluate_detector(
     """Compute the average precision of a detector on annotated images.
 
     Args:
-        detector: The detector (see `load_detector`).
         source: The annotated images, or their source (see `open_source`). Their classes are matched with those of the
             detector by name.
-        batch_size: Number of images in a batch.
-        num_workers: Number of processes that read images.
         device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
         score: Lowest score of the detections that count, from 0 to 1. Average precision is defined without a limit,
             so a limit can only lower it.
         flip: If true, objects are also looked for in the mirror images (see `detect_with_flip`).
-        progress: If true, a progress bar is shown on a terminal.
 
     Returns:
         The evaluator: `compute()` returns the average precision, and `results` contains the detections in COCO's
@@ -52,14 +48,6 @@ def evaluate_detector(
         FileNotFoundError: If an image does not exist.
         ValueError: If an option is out of range, an object has a class that the detector does not have, or an image
             cannot be used; the message names it.
-
-    Example:
-        >>> from vig_pyg.detection import retinanet_pvig
-        >>> model = retinanet_pvig("micro", num_classes=1, min_size=64, max_size=96, out_channels=16).eval()
-        >>> detector = ObjectDetector(name="mine", model=model, class_names=["cat"], category_ids=[1])
-        >>> evaluate_detector(detector, "/nowhere.json")
-        Traceback (most recent call last):
-        FileNotFoundError: There is no COCO file at /nowhere.json.
     """
     if not 0 <= score <= 1:
         raise ValueError(f"score must be from 0 to 1, got {score}.")

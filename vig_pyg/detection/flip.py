@@ -18,13 +18,9 @@ def detect_with_flip(model: nn.Module, images: Sequence[Tensor]) -> list[Target]
     within one image. The detection takes twice the time.
 
     Args:
-        model: A detector in evaluation mode.
         images: One tensor `(C, H_i, W_i)` per image, in [0, 1].
 
     Shapes: images `(C, H_i, W_i)` to `boxes (n, 4)`, `labels (n,)` and `scores (n,)` for each image.
-
-    Returns:
-        The detections of each image, as the detector returns them.
 
     Example:
         >>> from vig_pyg.detection import retinanet_pvig

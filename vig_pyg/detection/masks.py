@@ -29,13 +29,7 @@ MAX_BORDER = 2_000_000
 
 
 class OutlineError(ValueError):
-    """An outline cannot be used. The message is the reason, without the names of file and annotation.
-
-    Example:
-        >>> read_outline("no outline", (4, 5))
-        Traceback (most recent call last):
-        vig_pyg.detection.masks.OutlineError: expected polygons or run lengths, got 'no outline'
-    """
+    """An outline cannot be used. The message is the reason, without the names of file and annotation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +119,6 @@ def read_outline(segmentation: Any, size: tuple[int, int]) -> Outline:
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:
     """Encode a mask `(H, W)`, which is true inside the object, as COCO's compressed run lengths for JSON.
-
-    Args:
-        mask: The mask.
-
-    Shapes: `(H, W)`.
 
     Raises:
         OutlineError: If the mask has another shape, is empty, or is too large.

@@ -21,8 +21,6 @@ class DetectorModule(Task):
 
     Args:
         model: The detector, which returns a dict of losses in training and a list of detections in evaluation.
-        config: The configuration of the run.
-        evaluator: The evaluator of the validation images.
         paths: The files of the training images by their IDs, for error messages.
 
     Shapes: a batch of lists of images `(3, H_i, W_i)` and of their targets.

@@ -46,9 +46,6 @@ class FrozenBatchNorm(nn.modules.batchnorm._BatchNorm):
 def freeze_norms(module: nn.Module) -> nn.Module:
     """Replace every batch norm of a module by a `FrozenBatchNorm`, in place, and return the module.
 
-    Args:
-        module: The module.
-
     Example:
         >>> type(freeze_norms(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))[1]).__name__
         'FrozenBatchNorm'
@@ -64,12 +61,8 @@ def set_norms(module: nn.Module, mode: NormMode) -> None:
     """Make every batch norm below a module frozen, ordinary or synchronized.
 
     Args:
-        module: The module, which is changed in place.
         mode: `"frozen"`, `"batch"` (ordinary batch norms) or `"sync"` (statistics over all devices of a distributed
             training, which on one device is the same as `"batch"`).
-
-    Raises:
-        ValueError: If the mode is unknown.
 
     Example:
         >>> model = nn.Sequential(nn.BatchNorm1d(3)); set_norms(model, "frozen"); type(model[0]).__name__

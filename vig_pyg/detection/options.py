@@ -31,11 +31,6 @@ _THEIRS = optional(either(flag, listing(number(-1_000, 1_000), 1, 16), number(-1
 def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, Any]:
     """Check options of `DetectorOptions`; entries of `detector` are checked when torchvision's class is created.
 
-    Args:
-        value: The options.
-        where: Name of the options for error messages.
-        num_classes: If true, `num_classes` is one of the options.
-
     Example:
         >>> check_own({"out_channels": 64}, "config.json: options")
         {'out_channels': 64}
@@ -50,13 +45,6 @@ def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, 
 
 def check_options(value: Any, where: str) -> dict[str, Any]:
     """Check the options of a detector and its backbone, as for a builder, but without the number of classes.
-
-    Args:
-        value: The options.
-        where: Name of the options for error messages.
-
-    Raises:
-        ValueError: If an option is unknown or out of range.
 
     Example:
         >>> check_options({"k": [3, 9], "min_size": 64}, "config.yaml: options")

@@ -24,22 +24,12 @@ def read_pixels(path: str | Path) -> Tensor:
     Raises:
         UnreadableImageError: If the file cannot be read; the message is the reason without the file name.
         FileNotFoundError: If the file does not exist.
-
-    Example:
-        >>> read_pixels("/nowhere.jpg")
-        Traceback (most recent call last):
-        FileNotFoundError: There is no image at /nowhere.jpg.
     """
     return as_pixels(read_image(path))
 
 
 def as_pixels(image: Image.Image | np.ndarray) -> Tensor:
     """Convert a result of `read_image` to color, uint8 `(3, H, W)`.
-
-    Args:
-        image: The result of `read_image`.
-
-    Shapes: the result is `(3, H, W)`.
 
     Raises:
         UnreadableImageError: If the image is an array with another number of channels than 3.

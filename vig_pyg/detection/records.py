@@ -28,10 +28,6 @@ class Annotation:
         segmentation: COCO's polygons or run lengths as in the file, an `Outline`, or `None`.
         area: Area in square pixels, by which COCO's evaluation groups objects into small, medium and large.
         name: Name of the object in messages, such as `"annotation 12"`.
-
-    Example:
-        >>> Annotation(box=(1, 1, 3, 3), label=1).crowd
-        False
     """
 
     box: tuple[float, float, float, float]
@@ -47,16 +43,9 @@ class ImageRecord:
     """An image and its objects.
 
     Args:
-        path: The file.
-        image_id: ID of the image in results.
         size: Height and width in pixels of the image to which the boxes refer.
-        annotations: The objects.
         turn: EXIF orientation (1 to 8) by which boxes and outlines must be rotated to fit the upright image; 1 if they
             already fit.
-
-    Example:
-        >>> ImageRecord(path=Path("a.jpg"), image_id=1, size=(30, 40), annotations=[]).turn
-        1
     """
 
     path: Path
@@ -71,16 +60,10 @@ class DetectionDataset:
     """The annotated images of one source.
 
     Args:
-        title: Name of the source for messages.
-        records: The images.
         class_names: Names of the classes, starting with that of label 1.
         category_ids: COCO category IDs of the classes.
         on_bad: How to handle outlines that cannot be used: `"drop"` or `"stop"`.
         read_files: Files that were read besides the images, such as the annotations.
-
-    Example:
-        >>> DetectionDataset("few", [], ["cat"], [1]).class_names
-        ['cat']
     """
 
     title: str
@@ -106,9 +89,6 @@ class DetectionDataset:
 
         Names that this data set lacks become classes without objects, and get a new category ID. Classes of this data
         set that are not among the names are removed if no object has them.
-
-        Args:
-            names: The names of the classes.
 
         Raises:
             ValueError: If an object has a class that is not among the names, or if some classes are missing and others
@@ -173,19 +153,8 @@ def _outlined(thing: Annotation, record: ImageRecord, source: DetectionDataset) 
 def outline_of(thing: Annotation, record: ImageRecord, title: str) -> Outline:
     """Return the checked outline of an object; that of a crowd without one is its box.
 
-    Args:
-        thing: The object.
-        record: Its image.
-        title: Name of the source for messages.
-
     Raises:
         OutlineError: If the outline is missing or cannot be used; the message names the image and the object.
-
-    Example:
-        >>> image = ImageRecord(Path("a.jpg"), 1, (30, 40))
-        >>> outline_of(Annotation((1, 1, 3, 3), 1), image, "few")
-        Traceback (most recent call last):
-        vig_pyg.detection.masks.OutlineError: few: a.jpg, an object: the outline cannot be used: it has no outline
     """
     where, segmentation = f"{title}: {record.path}, {thing.name}", thing.segmentation
     if thing.crowd and not _is_there(segmentation):
@@ -207,10 +176,6 @@ def report(message: str, on_bad: OnBad) -> None:
 
     Args:
         message: The file, the object and the problem, without a final period.
-        on_bad: `"drop"` logs the message, `"stop"` raises an error.
-
-    Raises:
-        ValueError: If `on_bad` is `"stop"`.
 
     Example:
         >>> report("a.jpg: no area", "stop")
@@ -229,9 +194,6 @@ def clip_box(
 
     Args:
         box: x1, y1, x2, y2.
-        size: Height and width of the image.
-        where: The file and the object, for messages.
-        on_bad: For a box without area, `"drop"` logs a warning, and `"stop"` raises an error.
 
     Raises:
         ValueError: If the box has no area within the image and `on_bad` is `"stop"`.

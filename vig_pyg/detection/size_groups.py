@@ -19,10 +19,6 @@ class SizeGroups(nn.Module):
     """Base class of detectors that evaluate the images of each size separately, in batches.
 
     Shapes: images `(C, H_i, W_i)` of any sizes.
-
-    Example:
-        >>> issubclass(RetinaNet, SizeGroups)
-        True
     """
 
     transform: DetectionTransform
@@ -32,7 +28,6 @@ class SizeGroups(nn.Module):
 
         Args:
             images: One tensor `(C, H_i, W_i)` per image, in [0, 1].
-            targets: The objects of each image, in training.
         """
         # Torchvision raises an error if targets are missing.
         if self.training or any(image.dim() != 3 for image in images):
@@ -49,30 +44,12 @@ class SizeGroups(nn.Module):
 
 
 class RetinaNet(SizeGroups, detection.RetinaNet):
-    """torchvision's RetinaNet.
-
-    Example:
-        >>> from vig_pyg.detection import retinanet_pvig
-        >>> isinstance(retinanet_pvig("micro", num_classes=3, min_size=64, max_size=96, out_channels=16), RetinaNet)
-        True
-    """
+    """torchvision's RetinaNet."""
 
 
 class FasterRCNN(SizeGroups, detection.FasterRCNN):
-    """torchvision's Faster R-CNN.
-
-    Example:
-        >>> from vig_pyg.detection import fasterrcnn_pvig
-        >>> isinstance(fasterrcnn_pvig("micro", num_classes=3, min_size=64, max_size=96, out_channels=16), FasterRCNN)
-        True
-    """
+    """torchvision's Faster R-CNN."""
 
 
 class MaskRCNN(SizeGroups, detection.MaskRCNN):
-    """torchvision's Mask R-CNN.
-
-    Example:
-        >>> from vig_pyg.detection import maskrcnn_pvig
-        >>> isinstance(maskrcnn_pvig("micro", num_classes=3, min_size=64, max_size=96, out_channels=16), MaskRCNN)
-        True
-    """
+    """torchvision's Mask R-CNN."""

@@ -88,10 +88,6 @@ def _header(path: Path) -> tuple[Size, Size, int] | None:
 def turned_size(size: Size, orientation: int) -> Size:
     """Return the size after the rotation.
 
-    Args:
-        size: Height and width in raw pixels.
-        orientation: The EXIF orientation, from 1 to 8.
-
     Example:
         >>> turned_size((30, 40), 6)
         (40, 30)
@@ -101,13 +97,6 @@ def turned_size(size: Size, orientation: int) -> Size:
 
 def turn_boxes(boxes: Tensor, size: Size, orientation: int) -> Tensor:
     """Rotate boxes `(N, 4)` (x1, y1, x2, y2) from raw pixels to the upright image, whose size is given.
-
-    Args:
-        boxes: The boxes.
-        size: Height and width of the upright image.
-        orientation: The EXIF orientation, from 1 to 8.
-
-    Shapes: `(N, 4)` to `(N, 4)`.
 
     Example:
         >>> import torch
@@ -126,13 +115,6 @@ def turn_boxes(boxes: Tensor, size: Size, orientation: int) -> Tensor:
 def turn_boxes_back(boxes: Tensor, size: Size, orientation: int) -> Tensor:
     """Invert `turn_boxes`; the size is also that of the upright image.
 
-    Args:
-        boxes: The boxes.
-        size: Height and width of the upright image.
-        orientation: The EXIF orientation, from 1 to 8.
-
-    Shapes: `(N, 4)` to `(N, 4)`.
-
     Example:
         >>> import torch
         >>> turn_boxes_back(torch.tensor([[3.0, 3.0, 5.0, 4.0]]), (4, 5), 3).tolist()
@@ -143,12 +125,6 @@ def turn_boxes_back(boxes: Tensor, size: Size, orientation: int) -> Tensor:
 
 def turn_maps(maps: Tensor, orientation: int) -> Tensor:
     """Rotate maps `(..., H, W)` from raw pixels to the upright image.
-
-    Args:
-        maps: The maps.
-        orientation: The EXIF orientation, from 1 to 8.
-
-    Shapes: `(..., H, W)` to `(..., H, W)` or `(..., W, H)`.
 
     Example:
         >>> turn_maps(torch.tensor([[1, 2]]), 3).tolist()
@@ -161,12 +137,6 @@ def turn_maps(maps: Tensor, orientation: int) -> Tensor:
 
 def turn_maps_back(maps: Tensor, orientation: int) -> Tensor:
     """Invert `turn_maps`.
-
-    Args:
-        maps: The maps.
-        orientation: The EXIF orientation, from 1 to 8.
-
-    Shapes: `(..., H, W)` to `(..., H, W)` or `(..., W, H)`.
 
     Example:
         >>> turn_maps_back(torch.tensor([[2, 1]]), 3).tolist()

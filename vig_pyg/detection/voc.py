@@ -31,7 +31,6 @@ def read_voc(
     `difficult` become crowds: they are ignored in training, and detections that match them are not counted.
 
     Args:
-        root: The folder.
         part: Name of the list, such as `"train"`.
         classes: Names of the classes; by default all that occur in the list, sorted.
         on_bad: How to handle boxes without area (see `clip_box`).
@@ -40,11 +39,6 @@ def read_voc(
         FileNotFoundError: If the folder, the list, an annotation or an image does not exist.
         ValueError: If an annotation cannot be read, or has a class that is not among `classes`; the message names the
             file.
-
-    Example:
-        >>> read_voc("/nowhere", "train")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        FileNotFoundError: /nowhere is not a Pascal VOC folder: ...
     """
     root = Path(root)
     stems = _stems(root, part)

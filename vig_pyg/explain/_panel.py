@@ -93,24 +93,13 @@ def by_distance(graph: Any) -> bool:
 
 
 def fill_opacity(areas: Sequence[float], whole: float) -> float:
-    """Opacity of filled neighbors: less where they cover much of the image, which would otherwise be dark all over.
-
-    Args:
-        areas: Areas of the neighbors, in any unit.
-        whole: Area of the image in the same unit.
-    """
+    """Opacity of filled neighbors: less where they cover much of the image, which would otherwise be dark all over."""
     covered = sum(areas) / whole
     return OPACITY * min(1.0, CLEAR / covered) if covered else OPACITY
 
 
 def layer_title(graph: Any, layer: int, target: int | None = None) -> str:
-    """The title of a panel: the number of the layer, from 1, and what its edges are.
-
-    Args:
-        graph: The graph of the layer.
-        layer: The index of the layer.
-        target: The patch whose neighbors are drawn; by default those of all patches are.
-    """
+    """The title of a panel: the number of the layer, from 1, and what its edges are."""
     degrees = torch.bincount(graph.edge_index[1], minlength=graph.pos.size(0))
     fewest, most = int(degrees.min()), int(degrees.max())
     shown = f"{fewest} to {most}"

@@ -39,11 +39,7 @@ def cluster_neighbors(
 
     Args:
         x: Targets `(N, C)`.
-        layout: Layout of the targets.
         y: Sources `(M, C)`; the same object as `x` for one node set.
-        layout_src: Layout of the sources.
-        k: Neighbors of each target.
-        codes: Position codes of all targets and sources, or `None`.
 
     Returns:
         `edge_index (2, E)`, sources in row 0, sorted by target.
@@ -92,9 +88,6 @@ def require_cluster() -> None:
 
     Raises:
         ImportError: If torch_cluster is missing or cannot be loaded; the message states the command that installs it.
-
-    Example:
-        >>> require_cluster() if not cluster_refuses(torch.device("cpu"), 9) else None
     """
     if reason := _missing():
         raise ImportError(reason)
@@ -116,10 +109,6 @@ def _missing() -> str:
 
 def cluster_refuses(device: torch.device, k: int) -> str:
     """Return an error message if torch_cluster cannot search k neighbors on a device, otherwise `""`.
-
-    Args:
-        device: Device of the nodes.
-        k: Number of neighbors to search.
 
     Example:
         >>> cluster_refuses(torch.device("cpu"), 200), cluster_refuses(torch.device("cuda"), 200)[:34]

@@ -11,13 +11,6 @@ from vig_pyg.data import BatchLayout
 def crossing_edges(edge_index: Tensor, layout: BatchLayout, layout_src: BatchLayout) -> Tensor:
     """Return for each edge whether its source and its target are in two images.
 
-    Args:
-        edge_index: Edges `(2, E)`, int64 and in range.
-        layout: Layout of the targets.
-        layout_src: Layout of the sources.
-
-    Shapes: edges `(2, E)` to booleans `(E,)`.
-
     Example:
         >>> layout = BatchLayout.from_sizes([(1, 2), (1, 2)])
         >>> crossing_edges(torch.tensor([[1, 2], [0, 0]]), layout, layout).tolist()
@@ -31,11 +24,6 @@ def refuse_crossing(edge_index: Tensor, layout: BatchLayout, layout_src: BatchLa
 
     Args:
         edge_index: As for `crossing_edges`, with at least one edge that connects two images.
-        layout: Layout of the targets.
-        layout_src: Layout of the sources.
-        owner: Name of the graph builder, as the beginning of a sentence.
-
-    Shapes: edges `(2, E)`.
 
     Example:
         >>> layout = BatchLayout.from_sizes([(1, 1), (1, 1)])

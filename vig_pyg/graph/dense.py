@@ -31,9 +31,6 @@ def dense_edges(
 
     Args:
         x: Targets `(N, C)` of a batch whose images have the same number of nodes.
-        layout: Layout of the targets.
-        y: Sources `(M, C)`.
-        layout_src: Layout of the sources.
         ranks: Ranks of the sorted sources to return, ascending, each below m.
         codes: Position codes of one image, or `None`.
         precision: Precision of the matrix products on a GPU (see `DilatedKNN`).
@@ -59,13 +56,6 @@ def dense_arguments(
     x: Tensor, layout: BatchLayout, y: Tensor, layout_src: BatchLayout, codes: Codes | None
 ) -> tuple[Tensor, Tensor, Tensor | None, dict[str, Any]]:
     """Return the arguments of `vig_pyg.ops.knn`: targets `(B, n, C)`, sources `(B, m, C)`, bias and options.
-
-    Args:
-        x: Targets `(N, C)` of a batch whose images have the same number of nodes.
-        layout: Layout of the targets.
-        y: Sources `(M, C)`.
-        layout_src: Layout of the sources.
-        codes: Position codes of one image, or `None`.
 
     Example:
         >>> layout = BatchLayout.from_sizes([(1, 3), (1, 3)]); x = torch.rand(6, 8)

@@ -25,12 +25,6 @@ Edges = Tensor | tuple[Tensor, Tensor]
 def checked_edge_attr(names: EdgeAttr | Sequence[EdgeAttr]) -> tuple[EdgeAttr, ...]:
     """Check the names of edge attributes, and return them as a tuple.
 
-    Args:
-        names: One name, or several.
-
-    Raises:
-        ValueError: If a name is unknown or occurs twice.
-
     Example:
         >>> checked_edge_attr("rank"), checked_edge_attr(["offset", "distance"])
         (('rank',), ('offset', 'distance'))
@@ -113,9 +107,6 @@ def split_edges(found: Edges) -> tuple[Tensor, Tensor | None]:
 
 def attr_repr(names: Sequence[EdgeAttr]) -> str:
     """Return the text of the option in the `repr` of a builder; it is empty if the option is off.
-
-    Args:
-        names: Names of the attributes.
 
     Example:
         >>> attr_repr(())

@@ -161,9 +161,6 @@ def is_by_distance(builder: object) -> bool:
 
     A forward hook does not matter; the edges of subclasses and of other builders may have any order.
 
-    Args:
-        builder: The builder.
-
     Example:
         >>> is_by_distance(DilatedKNN(3)), is_by_distance(GridGraph())
         (True, False)
@@ -239,9 +236,6 @@ def _is_builder(graph: GraphFactory) -> bool:
 
 def is_graph_factory(graph: Builder | GraphFactory) -> bool:
     """True if a callable takes the two arguments of a factory and not the four of a builder; classes are factories.
-
-    Args:
-        graph: A factory or a builder.
 
     Example:
         >>> is_graph_factory(DilatedKNN), is_graph_factory(lambda x, layout, x_src, layout_src: None)

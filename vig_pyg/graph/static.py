@@ -117,10 +117,6 @@ class StaticGraph(nn.Module, ABC):
 def one_image(layout: BatchLayout, i: int) -> BatchLayout:
     """Return the layout of image i alone.
 
-    Args:
-        layout: Layout of a batch.
-        i: Index of the image.
-
     Example:
         >>> one_image(BatchLayout.from_sizes([(2, 2), (1, 3)]), 1).num_nodes_per_graph
         (3,)
@@ -137,9 +133,6 @@ def one_image(layout: BatchLayout, i: int) -> BatchLayout:
 
 def nearest_first(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Sort offsets (row, column) by their Euclidean length, and offsets of equal length in raster order.
-
-    Args:
-        offsets: The offsets.
 
     Example:
         >>> nearest_first([(2, 0), (0, 1), (0, 0), (0, -1)])

@@ -259,11 +259,8 @@ def _by_target(source: Tensor, target: Tensor, groups: list[Tensor], degrees: li
     """Sort edges by target; ONNX has no stable sort.
 
     Args:
-        source: The sources `(E,)`.
-        target: The targets `(E,)`.
         groups: The targets of each group; all edges of a target follow each other.
         degrees: The number of edges of each target of a group.
-        num_nodes: Number of targets.
     """
     rank = torch.cat(
         [torch.arange(part.size(0), device=part.device) % k for part, k in zip(groups, degrees, strict=True)]

@@ -22,9 +22,6 @@ def class_folders(folder: Path) -> dict[str, list[str]]:
     found, are not classes either. Names are normalized to Unicode NFC, because macOS stores accents in another form.
     Images outside of the class folders are logged.
 
-    Args:
-        folder: The folder that contains the class folders.
-
     Raises:
         ValueError: If it contains no folder.
         OSError: If it cannot be read.

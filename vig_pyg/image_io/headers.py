@@ -49,10 +49,6 @@ def check_headers(file: BinaryIO, size: int) -> None:
 
     Args:
         file: The open file; it is left at its start.
-        size: Size of the file in bytes.
-
-    Raises:
-        UnreadableImageError: If the file has another type, or would take too much time or memory.
 
     Example:
         >>> import io

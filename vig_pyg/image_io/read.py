@@ -85,9 +85,6 @@ def decoder_errors() -> Iterator[None]:
 def open_file(path: str | Path) -> BinaryIO:
     """Open the path if it is a regular file; opening a pipe would block, and opening a device can have side effects.
 
-    Args:
-        path: The file.
-
     Raises:
         UnreadableImageError, FileNotFoundError: As for `read_image`.
     """

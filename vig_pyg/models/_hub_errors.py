@@ -6,11 +6,7 @@ from vig_pyg._io.text import error_text
 
 
 def hub_reason(error: Exception) -> str:
-    """Return why a model cannot be loaded from the Hub; the library's messages have addresses and request numbers.
-
-    Args:
-        error: The error that `huggingface_hub.hf_hub_download` has raised.
-    """
+    """Return why a model cannot be loaded from the Hub; the library's messages have addresses and request numbers."""
     from huggingface_hub import errors
 
     reasons: dict[type[Exception], str] = {  # the classes derive from each other, so the order matters

@@ -15,7 +15,6 @@ def check_images(images: Maps, config: ModelConfig) -> Maps:
 
     Args:
         images: Float images `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`.
-        config: The configuration of the model.
 
     Raises:
         ValueError: If the images have another shape or dtype, or (on a CPU) a pixel is not finite.

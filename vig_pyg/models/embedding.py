@@ -10,10 +10,6 @@ from vig_pyg.stem import Stem
 def make_stem(config: ModelConfig, channels: int) -> tuple[Stem, PositionEmbedding]:
     """Create the stem of a ViG and its learned position embedding.
 
-    Args:
-        config: The configuration.
-        channels: Width of the patches.
-
     Example:
         >>> from vig_pyg.config import VIG_VARIANTS
         >>> make_stem(VIG_VARIANTS["micro"], 64)[1].weight.shape

@@ -24,15 +24,6 @@ def run_block(block: nn.Module, x: Tensor, layout: BatchLayout, *, checkpointing
     compiler chooses what to recompute (see `torch._functorch.config.activation_memory_budget`), nor under the
     transforms of `torch.func`, because torch has no checkpoints there.
 
-    Args:
-        block: A module from nodes and their layout to nodes.
-        x: Node features `(N, C)`.
-        layout: Layout of the nodes.
-        checkpointing: If true, activations are recomputed. It has no effect if no gradients are required.
-
-    Returns:
-        The nodes `(N, C)`.
-
     Example:
         >>> from vig_pyg import vig_micro
         >>> from vig_pyg.data import BatchLayout

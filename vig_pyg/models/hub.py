@@ -86,11 +86,6 @@ class HubMixin(
 
     The folder contains the whole configuration, so the name of the folder is sufficient to create the model again. It
     also contains the class names and the preprocessing, if the model has them.
-
-    Example:
-        >>> from vig_pyg import VisionGNN
-        >>> issubclass(VisionGNN, HubMixin)
-        True
     """
 
     config_class: ClassVar[type[ModelConfig]]
@@ -236,9 +231,6 @@ def _missing() -> NoReturn:
 def is_hub_name(name: str) -> bool:
     """True if a name has the form of a name on the Hub, and no local file has this name.
 
-    Args:
-        name: The name.
-
     Example:
         >>> is_hub_name("somebody/my-vig"), is_hub_name("./my-vig"), is_hub_name("pvig_small")
         (True, False, False)
@@ -258,11 +250,6 @@ def find_folder(source: str, **options: Any) -> Path:
             name on the Hub.
         ConnectionError: If the Hub has no such model or cannot be reached.
         ImportError: If there is no such folder and huggingface_hub is not installed.
-
-    Example:
-        >>> find_folder("/nowhere")
-        Traceback (most recent call last):
-        FileNotFoundError: There is no folder /nowhere, and this is not a valid name on the hub.
     """
     folder = Path(source)
     if folder.is_dir():

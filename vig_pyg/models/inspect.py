@@ -39,7 +39,6 @@ def collect_graphs(model: VisionGNN[Any], images: Images | Data) -> list[Batch]:
     The pass runs in the current mode of the model (training or evaluation).
 
     Args:
-        model: The model.
         images: Images, or a batch of patches, as for `VisionGNN.forward_features`.
 
     Example:

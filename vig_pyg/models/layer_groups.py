@@ -13,7 +13,6 @@ def layer_of(name: str, *, coarse: bool = False) -> tuple[int, ...]:
     larger one.
 
     Args:
-        name: The name of the parameter.
         coarse: If true, a stage of a pyramid is one layer; otherwise each of its blocks is one.
 
     Returns:

@@ -17,9 +17,6 @@ SHOWN = 10
 def is_path(name: str) -> bool:
     """True if a name stands for a local folder, whether or not it exists; such a name is never looked up on the Hub.
 
-    Args:
-        name: The name.
-
     Example:
         >>> is_path("runs/photos"), is_path("../mine"), is_path("somebody/my-vig"), is_path("pvig_small")
         (True, True, False, False)
@@ -30,10 +27,6 @@ def is_path(name: str) -> bool:
 
 def missing_folder(name: str, note: str = "") -> str:
     """Return the message about a local folder that does not exist, with the model folders beside it.
-
-    Args:
-        name: The name of the folder.
-        note: What else is wrong with the name.
 
     Example:
         >>> missing_folder("/nowhere/mine")
@@ -55,9 +48,6 @@ def missing_folder(name: str, note: str = "") -> str:
 
 def unfinished(folder: Path) -> str:
     """Return the message about a stopped run without final weights, with the command that continues it.
-
-    Args:
-        folder: The run folder.
 
     Example:
         >>> unfinished(Path("runs/mine")).endswith("train --resume runs/mine")

@@ -14,9 +14,6 @@ def check_no_classifier(source: str, expected: str) -> None:
         source: The name, such as `"pvig_small"` or `"pvig_small:imagenet1k"`.
         expected: What is loaded, such as `"a detector"`.
 
-    Raises:
-        ValueError: If the source is such a name; otherwise the hub would be asked for it.
-
     Example:
         >>> check_no_classifier("runs/mine", "a detector")
         >>> check_no_classifier("pvig_small", "a detector")

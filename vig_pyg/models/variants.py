@@ -17,16 +17,6 @@ def resolve_config(
 ) -> ConfigT:
     """Return the configuration of a named variant, or the given configuration, with overrides applied.
 
-    Args:
-        variant: Name of a variant, or a configuration.
-        variants: The configurations of the variants, by name.
-        family: The model class, for messages.
-        overrides: Fields of the configuration to change.
-
-    Raises:
-        ValueError: If the variant is unknown.
-        TypeError: If `variant` is neither a name nor a configuration of this family, or an option does not exist.
-
     Example:
         >>> from vig_pyg.config import VIG_VARIANTS
         >>> resolve_config("tiny", VIG_VARIANTS, object, {"k": 3}).k

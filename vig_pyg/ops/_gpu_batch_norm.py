@@ -37,9 +37,7 @@ class GPUNorm:
 
     Args:
         h: Features `(N, C)`, contiguous.
-        norm: The batch norm.
         offset: Bias of the previous layer that was not added to h; it changes only the running mean.
-        gelu: If true, GELU follows the batch norm.
     """
 
     def __init__(self, h: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, offset: Tensor | None, *, gelu: bool) -> None:

@@ -17,8 +17,6 @@ def bias_rows(num_targets: int, bias: Tensor | None, grid_width: int) -> tuple[i
     """Return the valid numbers of rows of a bias (1 and n), or of the terms of a grid (W + H).
 
     Args:
-        num_targets: Number of targets n.
-        bias: The bias or the terms.
         grid_width: Number of columns W of the grid; 0 if the bias itself is given.
 
     Raises:
@@ -40,8 +38,6 @@ def grid_bias(terms: Tensor, grid_width: int, start: int, stop: int) -> Tensor:
     Args:
         terms: The terms `(1 or B, W + H, m)`.
         grid_width: Number of columns W of the grid.
-        start: Index of the first target.
-        stop: Index after the last target.
 
     Returns:
         The bias `(1 or B, stop - start, m)`.

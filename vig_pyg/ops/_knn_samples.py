@@ -37,9 +37,6 @@ def knn_max_relative_rule(call: Callable[..., Any], samples: int, dims: Dims, *a
     Args:
         call: The function `(x, y, k, step, bias, ..., winners)`, which returns features `(B n, 2 C)` and winners `(B n,
             C)`.
-        samples: Number of samples V.
-        dims: The dimension of the samples in each argument.
-        args: The arguments of `call`.
     """
     out, won = call(*_joined(samples, dims, args)[2])
     return (_split(out, samples), _split(won, samples)), (0, 0)
@@ -50,9 +47,6 @@ def knn_max_relative_backward_rule(call: Callable[..., Any], samples: int, dims:
 
     Args:
         call: The function `(grad, winners, num_src, images)`.
-        samples: Number of samples V.
-        dims: The dimension of the samples in each argument.
-        args: The arguments of `call`.
     """
     grad, won = (of_samples(samples, part, dim).flatten(0, 1) for part, dim in zip(args[:2], dims, strict=False))
     to_src, to_dst = call(grad, won, samples * args[2], samples * args[3])

@@ -40,9 +40,6 @@ def backward_rule(call: Callable[..., Any], samples: int, dims: Dims, *args: Any
 
     Args:
         call: The function `(grad, edge_index, slots, num_src, by_target)`.
-        samples: Number of samples V.
-        dims: The dimension of the samples in each argument.
-        args: The arguments of `call`.
     """
     grad, edge_index, slots = (of_samples(samples, part, dim) for part, dim in zip(args[:3], dims, strict=False))
     m, by_target = args[3:]

@@ -47,12 +47,6 @@ def map_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, space: Te
 def sum_of_products(a: Tensor, b: Tensor) -> Tensor:
     r"""Sum the outer products of the rows of a and b, :math:`a^T b`, as the gradient of a linear layer's weights does.
 
-    Args:
-        a: Rows `(N, A)`.
-        b: Rows `(N, B)`.
-
-    Shapes: to `(A, B)`.
-
     Example:
         >>> sum_of_products(torch.ones(3, 2), torch.ones(3, 1)).tolist()
         [[3.0], [3.0]]
@@ -86,10 +80,6 @@ def has_one_dnn() -> bool:
 
 def takes_one_dnn(a: Tensor, b: Tensor) -> bool:
     """True if oneDNN multiplies these matrices fast, and nobody has to see or to differentiate torch's operator.
-
-    Args:
-        a: The rows.
-        b: Other rows, or the matrix with which rows are multiplied; this one may be transposed.
 
     Example:
         >>> takes_one_dnn(torch.ones(3, 2), torch.ones(4, 2).double())

@@ -40,11 +40,6 @@ def can_recompute(x: Tensor, norm: nn.Module, layers: Iterable[nn.Module]) -> bo
 
     The layers must have no hooks and an affine batch norm with running statistics in training mode. Compilation and
     functorch must not be active, and on a CPU autocast must be off or use bfloat16.
-
-    Args:
-        x: Nodes `(N, C)`.
-        norm: The batch norm.
-        layers: All layers to be replaced.
     """
     return (
         torch.is_grad_enabled()

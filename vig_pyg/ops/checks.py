@@ -97,13 +97,6 @@ def out_of_range(
 ) -> IndexError:
     """Return the error for edges with the given smallest and largest sources and targets.
 
-    Args:
-        sources: The smallest and the largest source index.
-        targets: The smallest and the largest target index.
-        num_src: Number of sources M.
-        num_dst: Number of targets N.
-        owner: Name for error messages of the operator that received the edges.
-
     Example:
         >>> print(str(out_of_range((0, 5), (0, 1), 3, 2))[:60])
         edge_index must have source indices in [0, 3) and target ind

@@ -87,9 +87,6 @@ def grouped_gradients(grad: Tensor, x: Tensor, weight: Tensor, heads: int) -> tu
         grad: Gradient of the result, `(N, out)`.
         x: Nodes `(N, in)`.
         weight: Weights of all heads, `(out, in / H)`.
-        heads: Number of heads H.
-
-    Shapes: to the gradients of x, `(N, in)`, and of the weight, `(out, in / H)`.
 
     Example:
         >>> grad_x, grad_weight = grouped_gradients(torch.ones(3, 2), torch.ones(3, 4), torch.ones(2, 2), 2)
@@ -114,9 +111,6 @@ def input_gradient(grad: Tensor, weight: Tensor, heads: int) -> Tensor:
     Args:
         grad: Gradient of the result, `(N, out)`.
         weight: Weights of all heads, `(out, in / H)`.
-        heads: Number of heads H.
-
-    Shapes: to `(N, in)`.
 
     Example:
         >>> input_gradient(torch.ones(3, 2), torch.ones(2, 2), 2).shape

@@ -57,9 +57,6 @@ def sorted_edges(edge_index: Tensor, num_src: int, num_dst: int, *, slots: bool)
     """As `edge_rows`, but return contiguous edges `(2, E)` instead of the sources.
 
     Args:
-        edge_index: Edges `(2, E)`.
-        num_src: Number of sources M.
-        num_dst: Number of targets N.
         slots: If true, check that each target has at most 256 neighbors.
 
     Raises:
@@ -111,10 +108,6 @@ def _in_order(edges: Tensor) -> Tensor:
 def plain_rows(edge_index: Tensor, num_dst: int) -> tuple[Tensor, Tensor]:
     """As `sorted_edges`, for edges that are known to be in range, with operations that support autograd and `vmap`.
 
-    Args:
-        edge_index: Edges `(2, E)`.
-        num_dst: Number of targets N.
-
     Example:
         >>> [part.tolist() for part in plain_rows(torch.tensor([[2, 0], [1, 0]]), 2)]
         [[[0, 2], [0, 1]], [0, 1, 2]]
@@ -135,9 +128,6 @@ def gpu_edges(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) -
     """Check and sort edges on a GPU by target, and return them as a contiguous tensor.
 
     Args:
-        edge_index: Edges `(2, E)`.
-        num_src: Number of sources M.
-        num_dst: Number of targets N.
         by_target: If true, the edges are known to be in range and sorted by target, so the check is skipped, which
             would synchronize the GPU. Other edges then give wrong sums and maxima, or NaN. The kernels skip indices
             that are out of range, so they never access memory beyond the features.
@@ -158,9 +148,6 @@ def gpu_edges(edge_index: Tensor, num_src: int, num_dst: int, by_target: bool) -
 
 def winner_type(num_src: int) -> torch.dtype:
     """Return the smallest integer dtype for the indices of `num_src` sources.
-
-    Args:
-        num_src: Number of sources.
 
     Example:
         >>> winner_type(256), winner_type(257)

@@ -37,10 +37,6 @@ def is_worth_tiling(x: Tensor, dtype: torch.dtype) -> bool:
 
     Nodes in bfloat16 are not tiled: sums over tiles of gradients in bfloat16 are less exact than one long sum.
 
-    Args:
-        x: The nodes.
-        dtype: The dtype of the products, which may be that of autocast.
-
     Example:
         >>> is_worth_tiling(torch.empty(9, 8), torch.float32), is_worth_tiling(torch.empty(9999, 8), torch.float32)
         (False, True)

@@ -24,7 +24,6 @@ def augment(
     """Zoom, crop, flip and recolor an image and its mask, with torch's random generator.
 
     Args:
-        augmentation: The random changes.
         image: The image as uint8 `(3, H, W)`.
         labels: The labels as uint8 `(H, W)`.
         size: Height and width to which the image is resized at a factor of 1.

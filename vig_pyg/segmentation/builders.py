@@ -55,13 +55,7 @@ class SegmenterConfig:
     """The complete configuration of a segmentation network without its weights; builders store it as its `config`.
 
     Args:
-        segmenter: `"semantic_fpn"` or `"upernet"`.
-        backbone: The configuration of the backbone.
         options: The shared options, with all defaults resolved and without `weights_backbone`.
-
-    Example:
-        >>> segmenter_config("upernet", "micro", {"num_classes": 3}).build().head.classifier[1].out_channels
-        3
     """
 
     task: ClassVar[str] = SEGMENTATION
@@ -130,15 +124,6 @@ SEGMENTERS: dict[str, Callable[..., Segmenter]] = {"semantic_fpn": semantic_fpn_
 
 def segmenter_config(segmenter: str, variant: str | ModelConfig, options: Mapping[str, Any]) -> SegmenterConfig:
     """Return the configuration for the arguments of a builder, with all defaults resolved; nothing is built or read.
-
-    Args:
-        segmenter: A name in `SEGMENTERS`.
-        variant: As for the builders.
-        options: As for the builders.
-
-    Raises:
-        TypeError: If an option is unknown or `num_classes` is missing.
-        ValueError: If the value of an option is out of range.
 
     Example:
         >>> segmenter_config("semantic_fpn", "micro", {"num_classes": 3}).options.head_channels

@@ -175,9 +175,6 @@ class SegmentationConfig(TrainConfig):
 def make_config(*sources: Source) -> SegmentationConfig:
     """Return the default configuration with changed values; later sources override earlier ones.
 
-    Args:
-        sources: Pairs of a name for error messages, such as a file name, and values by field name.
-
     Raises:
         ValueError: If a name or a value is wrong, or there are no images.
 

@@ -35,14 +35,6 @@ class SegmentationSet(Dataset[Sample]):
     image, float32 `(3, H, W)`, and its labels, uint8. With augmentation, both are the same crop; otherwise the labels
     have the size of the original image.
 
-    Args:
-        source: The images and masks.
-        preprocessing: The preprocessing of the images.
-        augmentation: Random changes of the images, for training.
-        crop_size: Height and width of the crops, with augmentation.
-
-    Shapes: images `(3, H, W)`, labels `(h, w)`.
-
     Raises:
         ValueError: When an item is read, if the image or the mask cannot be used; the message names the file.
 
@@ -95,11 +87,6 @@ class SegmentationSet(Dataset[Sample]):
 def collate(samples: list[Sample]) -> tuple[Maps, Maps]:
     """Collate images and labels into tensors if they have one size, otherwise into lists.
 
-    Args:
-        samples: Images with their labels.
-
-    Shapes: images `(3, H_i, W_i)`, labels `(h_i, w_i)`.
-
     Example:
         >>> images, labels = collate([(torch.zeros(3, 4, 4), torch.zeros(4, 4))] * 2); images.shape
         torch.Size([2, 3, 4, 4])
@@ -116,16 +103,10 @@ class SegmentationData(TrainData):
     """The training and validation images of a segmentation network.
 
     Args:
-        train: Training images.
-        val: Validation images.
-        preprocessing: The preprocessing of the images.
-        augmentation: Random changes of the training images.
         crop_size: Height and width of the training crops.
         class_counts: Number of training pixels of each class, for class weights.
         batch_size: Number of images in a training step, over all processes; validation processes whole images one by
             one.
-        num_workers: Number of data loading processes for each training process.
-        seed: Seed of the order and the augmentation.
 
     Raises:
         ValueError: If the classes differ, or there are fewer training images than one batch.

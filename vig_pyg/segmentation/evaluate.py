@@ -36,12 +36,9 @@ def evaluate_segmenter(
     """Compute the confusion matrix of the pixels for a segmentation network, at the size of the masks.
 
     Args:
-        segmenter: The network (see `load_segmenter`).
         source: The images and masks, or their source (see `open_source`). Their classes are matched with those of the
             network by name. The box of an object whose outline cannot be used is not evaluated.
-        how: Options for applying the network: whole images, sliding windows, flips.
         batch_size: Number of images in a batch. One by default, because the images are whole and may be large.
-        num_workers: Number of processes that read images.
         device: Device on which to run; by default a CUDA GPU if there is one, otherwise the CPU.
         progress: Function that is called after each batch with its number of images, for a progress bar.
 
@@ -54,14 +51,6 @@ def evaluate_segmenter(
         FileNotFoundError: If a file does not exist.
         ValueError: If an image or a mask cannot be used, or has a class that the network does not have; the message
             names it.
-
-    Example:
-        >>> from vig_pyg.segmentation import SegmentationPreprocessing, semantic_fpn_pvig
-        >>> model, plain = semantic_fpn_pvig("micro", num_classes=1, out_channels=16), SegmentationPreprocessing()
-        >>> segmenter = SemanticSegmenter(name="mine", model=model, class_names=["sky"], preprocessing=plain)
-        >>> evaluate_segmenter(segmenter, "/nowhere")
-        Traceback (most recent call last):
-        FileNotFoundError: There is no file or folder /nowhere.
     """
     labeled = source if isinstance(source, SegmentationDataset) else open_source(source, on_bad="drop")
     dataset = SegmentationSet(labeled.with_classes(segmenter.class_names), segmenter.preprocessing)

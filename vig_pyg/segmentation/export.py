@@ -20,7 +20,6 @@ def to_onnx(model: Segmenter, path: str | Path, *, image_size: Size | None = Non
 
     Args:
         model: The network, which is exported in evaluation mode.
-        path: Path of the file, which must not exist.
         image_size: Height and width in pixels; by default the square of the `image_size` of the PyramidViG.
         dynamic_size: If true, the file accepts images of every height and width up to 4096 pixels (see
             `vig_pyg.export.to_onnx`).
@@ -35,12 +34,6 @@ def to_onnx(model: Segmenter, path: str | Path, *, image_size: Size | None = Non
         ImportError: If onnx or onnxscript is not installed.
         ValueError: If the neighbors or the logits of the file differ from those of the network, or if the exporter
             cannot make the size dynamic.
-
-    Example:
-        >>> from vig_pyg.segmentation import semantic_fpn_pvig
-        >>> to_onnx(semantic_fpn_pvig("micro", num_classes=2, out_channels=16), "/nowhere/segmenter.onnx")
-        Traceback (most recent call last):
-        FileNotFoundError: The folder /nowhere does not exist: create it first.
     """
     was_training = model.training
     try:

@@ -28,9 +28,6 @@ MIN_CHANNELS = 4
 def group_norm(channels: int) -> nn.GroupNorm:
     """Create a group norm with at most 32 groups of at least four channels each, if the number of channels allows it.
 
-    Args:
-        channels: Number of channels.
-
     Example:
         >>> [group_norm(channels).num_groups for channels in (256, 96, 16, 18)]
         [32, 16, 4, 2]
@@ -46,12 +43,6 @@ _conv: Callable[..., nn.Module] = partial(Conv2dNormActivation, norm_layer=group
 
 def resize_map(x: Tensor, size: Sequence[int]) -> Tensor:
     """Resize a map bilinearly.
-
-    Args:
-        x: The map `(B, C, h, w)`.
-        size: Height and width of the result.
-
-    Shapes: `(B, C, h, w)` to `(B, C, *size)`.
 
     Example:
         >>> resize_map(torch.rand(1, 8, 4, 5), (8, 10)).shape
@@ -118,12 +109,6 @@ def pool_map(x: Tensor, side: int) -> Tensor:
 
     When a program for maps of any size is exported, the means are computed as matrix products, because the ONNX
     exporter cannot translate adaptive pooling for such maps.
-
-    Args:
-        x: Feature map `(B, C, H, W)`.
-        side: Number of rows and of columns of the grid, at least 1.
-
-    Shapes: `(B, C, H, W)` to `(B, C, side, side)`.
 
     Example:
         >>> pool_map(torch.tensor([[[[1.0, 2.0, 6.0]]]]), 1).tolist()

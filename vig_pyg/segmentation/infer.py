@@ -65,12 +65,8 @@ def probabilities(model: nn.Module, images: Sequence[Tensor], sizes: Sequence[Si
     """Return the probability of each class at each pixel of some images.
 
     Args:
-        model: The network, in evaluation mode.
         images: Normalized images `(C, H_i, W_i)` on the device of the network, of any sizes.
         sizes: Height and width of the results, which are those of the original images.
-        how: How the network is applied.
-
-    Shapes: the results are `(num_classes, h_i, w_i)`.
 
     Example:
         >>> network = lambda images: {"out": images[:, :2]}
@@ -91,14 +87,6 @@ def label_maps(
 
     The results are those of `max` over `probabilities`, which are not all computed at the original size at once.
 
-    Args:
-        model: The network, in evaluation mode.
-        images: Normalized images `(C, H_i, W_i)` on the device of the network, of any sizes.
-        sizes: Height and width of the results, which are those of the original images.
-        how: How the network is applied.
-
-    Shapes: the results are pairs of `(h_i, w_i)`, the second of int64.
-
     Example:
         >>> network = lambda images: {"out": images[:, :2]}
         >>> ((scores, labels),) = label_maps(network, [torch.rand(3, 4, 5)], [(4, 5)], Inference()); labels.shape
@@ -117,12 +105,6 @@ def label_maps(
 
 def largest_class(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Return the largest value at each pixel of a resized map, and its class; the whole map is never resized at once.
-
-    Args:
-        x: The map `(C, H, W)`.
-        size: Height and width of the results.
-
-    Shapes: `(C, H, W)` to two tensors of shape `size`, the second of int64.
 
     Example:
         >>> largest_class(torch.tensor([[[0.0, 1.0]], [[0.5, 0.5]]]), (1, 4))[1]

@@ -42,13 +42,6 @@ def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) 
 def ohem_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross entropy of the hardest pixels of each image ("online hard example mining").
 
-    Args:
-        logits: The logits `(B, C, H, W)`.
-        labels: The labels `(B, H, W)` of int64, 255 where ignored.
-        weight: Weight of each class `(C,)`, or `None`.
-
-    Shapes: the result is a scalar.
-
     Example:
         >>> easy = torch.tensor([9.0, 0.0])[:, None].expand(2, 32)
         >>> hard = torch.tensor([0.0, 0.0])[:, None].expand(2, 32)
@@ -71,12 +64,6 @@ def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return one minus the Dice coefficient, averaged over the classes of each image and over images.
 
     *Differs* from V-Net (arXiv 1606.04797): the denominator contains probabilities instead of their squares.
-
-    Args:
-        logits: The logits `(B, C, H, W)`.
-        labels: The labels `(B, H, W)` of int64, 255 where ignored.
-
-    Shapes: the result is a scalar.
 
     Example:
         >>> logits = torch.tensor([[[[99.0, -99.0]], [[-99.0, 99.0]]]])

@@ -64,7 +64,6 @@ class IndexMask:
     """A label map: one number for each pixel, as a byte or as an index of a palette.
 
     Args:
-        path: The file.
         table: The class of each number from 0; other numbers are errors. `None` if the numbers are the classes.
         renamed: New class numbers (see `with_table`), or `None`.
 
@@ -94,7 +93,6 @@ class PanopticMask:
     """A mask of COCO's panoptic format: the three bytes of a pixel are the number of its segment.
 
     Args:
-        path: The file.
         segments: The class of each segment by its number; crowds are `IGNORED`.
 
     Example:
@@ -106,11 +104,7 @@ class PanopticMask:
     segments: Mapping[int, int]
 
     def read(self) -> np.ndarray:
-        """Read the mask (see `Mask`).
-
-        Raises:
-            UnreadableImageError: If the file is not a mask of this kind.
-        """
+        """Read the mask (see `Mask`)."""
         color = read_labels(self.path, color=True).astype(np.int64)
         numbers, places = np.unique(color @ np.array([1, 256, 65536]), return_inverse=True)
         unknown = [int(number) for number in numbers if number and int(number) not in self.segments]
@@ -128,8 +122,6 @@ class OutlineMask:
     """The mask of objects in COCO's format; smaller objects are in front of larger ones.
 
     Args:
-        path: The image, for messages.
-        size: Height and width of the mask.
         outlines: The outline and the class of each object; the class of crowds is `IGNORED`.
         background: The class of all other pixels.
         unknown: Outlines, such as boxes, of objects whose pixels are not known; they are ignored, except where a

@@ -30,11 +30,7 @@ class SegmentationScores:
     ious: list[float]
 
     def row(self, class_names: list[str]) -> dict[str, float]:
-        """Return the scores by their names in `metrics.csv`, without classes that do not occur.
-
-        Args:
-            class_names: Names of the classes.
-        """
+        """Return the scores by their names in `metrics.csv`, without classes that do not occur."""
         found = {
             "val_mIoU": self.miou,
             "val_pixel_accuracy": self.pixel_accuracy,

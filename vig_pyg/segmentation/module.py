@@ -24,7 +24,6 @@ class SegmentationModule(Task):
         model: The network, from images to `{"out": logits}` at the size of the images.
         config: The configuration of the run. With any `TrainConfig` other than a `SegmentationConfig`, the loss is
             plain cross entropy.
-        class_names: Names of the classes.
         class_counts: Number of training pixels of each class, for `config.class_weights`.
 
     Shapes: a batch of images `(B, 3, H, W)` with labels `(B, H, W)` in training, and of lists of both in validation.
@@ -99,13 +98,6 @@ class SegmentationModule(Task):
 
 def count_pixels(confusion: MulticlassConfusionMatrix, found: Tensor, truth: Tensor) -> None:
     """Add the pixels of one image to a confusion matrix.
-
-    Args:
-        confusion: The confusion matrix.
-        found: The predicted labels `(H, W)`.
-        truth: The true labels `(H, W)`, 255 where ignored.
-
-    Shapes: labels `(H, W)` of one image.
 
     Example:
         >>> confusion = MulticlassConfusionMatrix(2, ignore_index=255)

@@ -24,11 +24,6 @@ _NUM_CLASSES: dict[str, Check] = {"num_classes": whole(1, 100_000)}
 def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, Any]:
     """Check options of `SegmenterOptions`.
 
-    Args:
-        value: The options.
-        where: Name of the options for error messages.
-        num_classes: If true, `num_classes` is one of the options.
-
     Example:
         >>> check_own({"out_channels": 64}, "config.json: options")
         {'out_channels': 64}
@@ -39,13 +34,6 @@ def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, 
 
 def check_options(value: Any, where: str) -> dict[str, Any]:
     """Check the options of a segmentation network and its backbone, without the number of classes.
-
-    Args:
-        value: The options.
-        where: Name of the options for error messages.
-
-    Raises:
-        ValueError: If an option is unknown or out of range.
 
     Example:
         >>> check_options({"k": [3, 9], "out_channels": 64}, "config.yaml: options")

@@ -107,13 +107,6 @@ class SegmentationPreprocessing:
 def read_preprocessing(value: Any, where: str) -> SegmentationPreprocessing:
     """Return the preprocessing that an entry of `config.json` describes.
 
-    Args:
-        value: The entry.
-        where: Name of the entry for error messages.
-
-    Raises:
-        ValueError: If a field is unknown or out of range.
-
     Example:
         >>> read_preprocessing({"image_size": None}, "config.json: preprocessing").mean
         0.5

@@ -31,17 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SegmentationRecord:
-    """An image and its mask.
-
-    Args:
-        path: The image file.
-        mask: The mask.
-
-    Example:
-        >>> from vig_pyg.segmentation.masks import IndexMask
-        >>> SegmentationRecord(Path("a.jpg"), IndexMask(Path("a.png"))).path.name
-        'a.jpg'
-    """
+    """An image and its mask."""
 
     path: Path
     mask: Mask
@@ -52,8 +42,6 @@ class SegmentationDataset:
     """Images with masks, in any format.
 
     Args:
-        title: Name of the data for messages.
-        records: The images and their masks.
         class_names: Names of the classes, in the order of the labels from 0.
         read_files: Files that were read besides the images and masks, such as a list of classes.
 
@@ -92,9 +80,6 @@ class SegmentationDataset:
     def with_classes(self, names: list[str]) -> Self:
         """Return the same images with the labels of another list of classes; classes are matched by name.
 
-        Args:
-            names: Names of the classes, which must include all classes of this data set.
-
         Raises:
             ValueError: If a class is not among them.
         """
@@ -112,23 +97,7 @@ class SegmentationDataset:
 
 
 def read_photo(record: SegmentationRecord) -> Tensor:
-    """Read the image of a record upright in color, uint8 `(3, H, W)`.
-
-    Args:
-        record: The image and its mask.
-
-    Shapes: the result is `(3, H, W)`.
-
-    Raises:
-        ValueError: If the image cannot be read; the message names the file.
-        FileNotFoundError: If the image does not exist.
-
-    Example:
-        >>> from vig_pyg.segmentation.masks import IndexMask
-        >>> read_photo(SegmentationRecord(Path("/nowhere.jpg"), IndexMask(Path("a.png"))))
-        Traceback (most recent call last):
-        FileNotFoundError: There is no image at /nowhere.jpg.
-    """
+    """Read the image of a record upright in color, uint8 `(3, H, W)`."""
     try:
         return read_pixels(record.path)
     except UnreadableImageError as error:
@@ -142,7 +111,6 @@ def read_mask(record: SegmentationRecord, num_classes: int) -> Tensor:
     after the rotation.
 
     Args:
-        record: The image and its mask.
         num_classes: Number of classes; every label must be below it, or 255.
 
     Shapes: the result is `(H, W)`.
@@ -154,12 +122,6 @@ def read_mask(record: SegmentationRecord, num_classes: int) -> Tensor:
         ValueError: If the mask cannot be read, if its size differs from that of its image, if it has an invalid label,
             or if its orientation is not known; the message names the file.
         FileNotFoundError: If the image or the mask does not exist.
-
-    Example:
-        >>> from vig_pyg.segmentation.masks import IndexMask
-        >>> read_mask(SegmentationRecord(Path("/nowhere.jpg"), IndexMask(Path("a.png"))), 2)
-        Traceback (most recent call last):
-        FileNotFoundError: There is no image at /nowhere.jpg.
     """
     where = record.mask.path
     try:
@@ -213,13 +175,8 @@ class Checked:
     """The result of reading all masks of a data set once.
 
     Args:
-        data: The images that can be used.
         counts: Number of pixels of each class, int64 `(num_classes,)`.
         left_out: The reason for each image that cannot be used and is left out.
-
-    Example:
-        >>> Checked(..., torch.tensor([9])).counts.tolist()
-        [9]
     """
 
     data: SegmentationDataset
@@ -231,7 +188,6 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
     """Read every image and mask once, so mistakes are found before the first step, and count the pixels of each class.
 
     Args:
-        data: The images and masks.
         on_bad: How to handle an image or a mask that cannot be used: `"stop"` with an error, or `"drop"` the image with
             a warning.
         keep_unlabeled: If false, images without any labeled pixel are left out with a warning, because nothing can be
@@ -240,13 +196,6 @@ def check_masks(data: SegmentationDataset, *, on_bad: OnBad = "stop", keep_unlab
     Raises:
         ValueError: If an image or a mask cannot be used (see `read_photo`, `read_mask`), or no image is left.
         FileNotFoundError: If a file does not exist.
-
-    Example:
-        >>> from vig_pyg.segmentation.masks import IndexMask
-        >>> records = [SegmentationRecord(Path("/nowhere.jpg"), IndexMask(Path("a.png")))]
-        >>> check_masks(SegmentationDataset("few", records, ["sky"]))
-        Traceback (most recent call last):
-        FileNotFoundError: There is no image at /nowhere.jpg; correct or remove it, or use --on-bad drop.
     """
     count = len(data.class_names)
     total = torch.zeros(256, dtype=torch.long)

@@ -12,16 +12,8 @@ import vig_pyg.timm
 def main(arguments: list[str]) -> None:
     """Run the script that the first argument names, as Python would run it.
 
-    Args:
-        arguments: The path of the script, and its arguments.
-
     Raises:
         SystemExit: If there is no such script, with a message; the script may raise it too.
-
-    Example:
-        >>> main([])
-        Traceback (most recent call last):
-        SystemExit: Expected a script: python -m vig_pyg.timm SCRIPT [ARGUMENTS ...] runs one.
     """
     if not arguments or not Path(arguments[0]).is_file():
         what = f"no script {arguments[0]}" if arguments else "no script"

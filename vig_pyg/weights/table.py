@@ -99,12 +99,7 @@ class Weights:
 
 @cache
 def imagenet_categories() -> tuple[str, ...]:
-    """Return the names of the 1000 classes of ImageNet-1k in their usual order, from torchvision's metadata.
-
-    Example:
-        >>> imagenet_categories()[0]
-        'tench'
-    """
+    """Return the names of the 1000 classes of ImageNet-1k in their usual order, from torchvision's metadata."""
     from torchvision.models import ResNet18_Weights
 
     return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])

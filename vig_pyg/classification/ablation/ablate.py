@@ -56,9 +56,6 @@ def costs_of(
 def settings_of(config: ClassificationConfig) -> dict[str, Any]:
     """Return what must be the same for all runs of an ablation.
 
-    Args:
-        config: The configuration of the training.
-
     Example:
         >>> "seed" in settings_of(ClassificationConfig())
         False
@@ -150,10 +147,6 @@ def ablate(
 
 def network_options(config: ClassificationConfig, data: ImageData) -> dict[str, Any]:
     """Return all options of the networks: those of the configuration, and those that the data define.
-
-    Args:
-        config: The configuration of the training.
-        data: The images.
 
     Example:
         >>> from vig_pyg.classification import DigitsData

@@ -20,12 +20,6 @@ REPEATS = 7
 def measure_costs(networks: Mapping[str, VisionGNN[Any]], images: Tensor) -> dict[str, dict[str, Any]]:
     """Measure all variants side by side on a CPU.
 
-    Args:
-        networks: The network of each variant.
-        images: A batch of images, `(B, C, H, W)`.
-
-    Shapes: images `(B, C, H, W)`.
-
     Returns:
         For each variant `parameters`, `macs` (of one image) and `images_per_second` (inference, float32).
 

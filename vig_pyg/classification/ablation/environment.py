@@ -21,9 +21,6 @@ from vig_pyg.classification.ablation.folder import Run
 def environment(command: Sequence[str]) -> dict[str, Any]:
     """Return the facts of this process.
 
-    Args:
-        command: The words of the command.
-
     Example:
         >>> environment(["vig-pyg", "ablate"])["command"]
         'vig-pyg ablate'
@@ -55,9 +52,6 @@ def as_facts(
 
     Args:
         shown: Settings to show; `None` is left out.
-        here: The facts of this process.
-        runs: The finished runs of each variant.
-        seconds: Seconds of the last command.
 
     Example:
         >>> as_facts({"epochs": 5}, {"command": "x", "threads": 2}, {"mr": [{"seconds": 60.0}]}, 60)[0]

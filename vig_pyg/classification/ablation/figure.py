@@ -19,7 +19,6 @@ def draw_ablation(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Sequen
     Args:
         rows: The rows of `vig_pyg.classification.ablation.report.summary`; the first is the baseline.
         scores: The scores of each variant, one for each seed, in percent.
-        title: Title of the figure.
 
     Example:
         >>> row = {"variant": "mr", "top1_mean": 90, "top1_low": None, "top1_high": None, "images_per_second": 9}

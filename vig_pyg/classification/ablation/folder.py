@@ -24,7 +24,6 @@ class AblationFolder:
     """The folder of an ablation, which a later call of the same ablation continues.
 
     Args:
-        path: The folder.
         settings: Everything that must be the same for all runs in the folder.
 
     Raises:
@@ -56,40 +55,21 @@ class AblationFolder:
             )
 
     def run_file(self, variant: Variant, seed: int) -> Path:
-        """Return the file of a finished run.
-
-        Args:
-            variant: The variant.
-            seed: The seed.
-        """
+        """Return the file of a finished run."""
         return self.path / "runs" / f"{variant.file_name}.seed{seed}.json"
 
     def started(self, variant: Variant, seed: int) -> Path:
-        """Return the folder of an unfinished run; another version of its code has another folder.
-
-        Args:
-            variant: The variant.
-            seed: The seed.
-        """
+        """Return the folder of an unfinished run; another version of its code has another folder."""
         return self.path / "runs" / f"{variant.file_name}.seed{seed}{variant.code and '.' + variant.code[:8]}"
 
     def save(self, variant: Variant, seed: int, result: Mapping[str, Any]) -> None:
-        """Write a finished run.
-
-        Args:
-            variant: The variant.
-            seed: The seed.
-            result: Its scores.
-        """
+        """Write a finished run."""
         self._write(
             self.run_file(variant, seed), {"variant": variant.name, "seed": seed, "code": variant.code, **result}
         )
 
     def runs(self, variants: Sequence[Variant]) -> dict[str, list[Run]]:
         """Return the finished runs of each variant that has any, ordered by seed.
-
-        Args:
-            variants: All variants.
 
         Raises:
             ValueError: If a file is damaged, or a run used another version of the user's code.
@@ -119,11 +99,7 @@ class AblationFolder:
         return read_json(path) if path.is_file() else {}
 
     def save_costs(self, costs: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write the costs.
-
-        Args:
-            costs: The measured costs of each variant.
-        """
+        """Write the costs."""
         self._write(self.path / "costs.json", costs)
 
     def _write(self, path: Path, content: Mapping[str, Any]) -> None:

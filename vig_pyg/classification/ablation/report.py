@@ -46,8 +46,6 @@ def summary(
     """Return one row of numbers for each variant with finished runs; the first is the baseline.
 
     Args:
-        variants: The variants, in order.
-        runs: The finished runs of each variant.
         costs: `parameters`, `macs`, `images_per_second`, and perhaps `peak_mib`, of each variant.
 
     Example:
@@ -132,9 +130,6 @@ def as_markdown(rows: Sequence[Mapping[str, Any]], facts: Sequence[str], title: 
 def as_cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return the cells of each row by the names of the columns, as plain text; columns without a value are left out.
 
-    Args:
-        rows: The rows of `summary`.
-
     Example:
         >>> one = Variant("mr", "Max-Relative", lambda model, options: None)
         >>> runs = {"mr": [{"seed": 0, "top1": 90.0, "seconds": 1.0}]}
@@ -176,9 +171,6 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the rows as CSV, in which no spreadsheet reads a name as a formula.
 
-    Args:
-        rows: The rows of `summary`.
-
     Example:
         >>> as_csv([{"variant": "mr", "seeds": 3}]).split()
         ['variant,seeds', 'mr,3']
@@ -202,12 +194,7 @@ def write_results(
     """Write the numbers and then the figure; if the figure fails, a warning is logged, and the numbers are kept.
 
     Args:
-        out: The folder.
-        rows: The rows of `summary`.
-        runs: The finished runs of each variant.
-        settings: The settings of the ablation.
         facts: Paragraphs for `as_markdown`.
-        title: The title.
 
     Returns:
         The files that exist.

@@ -69,12 +69,6 @@ def train_run(
     """Train one variant with one seed, and return its scores; a stopped run continues from its last checkpoint.
 
     Args:
-        folder: The folder of the ablation.
-        variant: The variant.
-        seed: Seed of weights, order and augmentation.
-        data: The images.
-        config: The configuration of the training, for any seed.
-        options: All options of the network, with those of the data.
         advance: Function that is called with the number of finished steps.
         measure: Function that measures the trained network, for more columns.
 
@@ -123,21 +117,8 @@ def train_all(
     """Train every missing run; each is saved as soon as it is finished, and its run folder is removed.
 
     Args:
-        folder: The folder of the ablation.
-        missing: The runs to train, in order.
-        data: The images.
-        config: The configuration of the training, for any seed.
-        options: All options of the network, with those of the data.
         environment: Facts that are saved with each run, such as versions.
         measure: Function that measures each trained network, for more columns.
-        progress: If true, a bar and a line for each finished run are shown.
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> from vig_pyg.classification import DigitsData
-        >>> with TemporaryDirectory() as root:
-        ...     folder = AblationFolder(f"{root}/a", {})
-        ...     train_all(folder, [], DigitsData(), ClassificationConfig(), {}, environment={})
     """
     steps = config.epochs * max(1, len(data.train_set) // config.batch_size)
     console = Console(stderr=True, quiet=not progress)

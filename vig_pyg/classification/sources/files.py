@@ -147,19 +147,11 @@ def readable(split: Split, preprocessing: Preprocessing, where: Path | str, on_b
     about it.
 
     Args:
-        split: The division.
-        preprocessing: The preprocessing of an image.
-        where: The folder or table, for messages.
         on_bad: `"stop"` returns all images, `"drop"` only those that can be read.
 
     Raises:
         ValueError: If no training or no validation image is readable, or classes are left out and only one class, or no
             validation image, remains.
-
-    Example:
-        >>> split = Split(["cat"], train=(["a.png"], [0]), val=(["b.png"], [0]))
-        >>> readable(split, Preprocessing(image_size=8), "pets", "stop") is split
-        True
     """
     if on_bad == "drop":
         split = _without_unreadable(split, preprocessing, where)

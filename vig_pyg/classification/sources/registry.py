@@ -64,9 +64,6 @@ def list_sources() -> list[str]:
 def fixed_channels(name: str) -> int | None:
     """Return the number of channels of a source whose images have a fixed number, or `None`.
 
-    Args:
-        name: A name from `list_sources()`.
-
     Example:
         >>> from vig_pyg.classification import DigitsData  # registers the source
         >>> fixed_channels("digits")

@@ -32,16 +32,10 @@ def read_cityscapes(path: Path, part: str | None) -> SegmentationDataset:
     """Read a part of Cityscapes with its 19 classes; the files `*_labelIds.png` or `*_labelTrainIds.png` are the masks.
 
     Args:
-        path: The folder.
         part: `"train"`, `"val"`, or another folder of `leftImg8bit/`.
 
     Raises:
         FileNotFoundError: If the part does not exist, or an image has no mask.
-
-    Example:
-        >>> read_cityscapes(Path("/nowhere"), "train")
-        Traceback (most recent call last):
-        FileNotFoundError: There is no folder /nowhere/leftImg8bit/train: no part exists.
     """
     assert part is not None
     images = path / "leftImg8bit" / part

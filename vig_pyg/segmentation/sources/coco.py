@@ -41,11 +41,6 @@ def read_coco_classes(path: Path, part: str | None, *, on_bad: OnBad = "stop") -
         ValueError: If the file is in neither format, two categories have the same name, no object has an outline, or
             one cannot be used and `on_bad` is `"stop"`; the message names the entry.
         ImportError: If pycocotools is missing, which outlines need.
-
-    Example:
-        >>> read_coco_classes(Path("/nowhere.json"), None)
-        Traceback (most recent call last):
-        FileNotFoundError: There is no COCO file at /nowhere.json.
     """
     content = read_content(path)
     annotations = content.get("annotations")

@@ -35,11 +35,6 @@ def read_voc(path: Path, part: str | None) -> SegmentationDataset:
     Raises:
         FileNotFoundError: If the list, an image or a mask does not exist.
         ValueError: If the list is not text, or is empty.
-
-    Example:
-        >>> read_voc(Path("/nowhere"), "train")
-        Traceback (most recent call last):
-        FileNotFoundError: /nowhere/ImageSets/Segmentation has no list 'train': no list exists.
     """
     lists = path / "ImageSets" / "Segmentation"
     file = lists / f"{part}.txt"
