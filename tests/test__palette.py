@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from vig_pyg._palette import SERIES, class_colors, rgb, text_color
-from vig_pyg.segmentation.draw import class_colors as of_masks
+from vig_pyg._palette import BLUE, SERIES, SKY, as_areas, blended, class_colors, rgb, text_color
+from vig_pyg.segmentation.colors import class_colors as of_masks
 
 #: Linear RGB to linear RGB as seen without one kind of cones (Machado, Oliveira, Fernandes, IEEE TVCG 2009).
 KINDS = {
@@ -36,8 +36,33 @@ def nearest(colors, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_colors_stay_apart(kind):
     assert nearest([rgb(color) for color in SERIES], kind) > 11
-    assert nearest(class_colors(6), kind) > 11
-    assert nearest(of_masks(7), kind) > 11
+    assert nearest(class_colors(12), kind) > 20
+    assert nearest(of_masks(13), kind) > 13
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_areas_stay_apart_over_an_image(kind):
+    """At the usual opacity, twice as far for normal vision; hues of Okabe and Ito are too near one another here."""
+    least = 10 * (1 + (kind == "normal"))
+    assert nearest([blended(color) for color in of_masks(20)], kind) > least
+    assert nearest([blended(color) for color in of_masks(10)], kind) > 1.4 * least
+
+
+def test_colors_do_not_differ_in_brightness_alone():
+    """A dark part of an image under one color may not look like a bright part under another one."""
+
+    def over(dark_and_bright, colors):
+        pairs = itertools.permutations(colors, 2)
+        dark, bright = dark_and_bright
+        return min(nearest([blended(a, over=dark), blended(b, over=bright)], "normal") for a, b in pairs)
+
+    assert over((72, 184), of_masks(20)) > 10
+    assert over((72, 184), [rgb(BLUE), rgb(SKY)]) < 6  # these do
+
+
+def test_colors_over_gray():
+    assert blended((255, 0, 100), 1.0) == (255, 0, 100) and blended((255, 0, 100), 0.0) == (128, 128, 128)
+    assert blended((255, 0, 100), over=50) == (173, 20, 80)
 
 
 def test_the_measure_knows_a_bad_pair():
@@ -64,3 +89,10 @@ def test_text_on_each_color_is_readable(color):
     text = {"black": 0.0, "white": 1.0}[text_color(color)]
     high, low = sorted((luminance(color), text), reverse=True)
     assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_areas_are_seen_over_three_grays():
+    areas = as_areas([(255, 0, 0), (0, 114, 178)])
+    assert areas.shape == (2, 3, 4, 3)
+    expected = lab(blended((0, 114, 178)), "deutan")
+    assert torch.allclose(torch.from_numpy(areas[1, 1, 2]), expected, atol=1e-6)

@@ -1,10 +1,19 @@
 """The colors of all figures and pages, which color-blind people can tell apart.
 
-The hues are those of Okabe and Ito (Color Universal Design, 2008). More than six classes need lighter and darker shades
-of them; no palette has many more colors that everybody can tell apart.
+Lines and bars have the colors of Okabe and Ito (Color Universal Design, 2008). Some of these differ in brightness
+alone, which changes where they cover an image. Classes therefore have other colors after the first two, each of which
+can be told apart the best from all before it.
 """
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from vig_pyg._color_vision import area_distances, as_seen
 
 BLUE = "#0072b2"
 ORANGE = "#d55e00"
@@ -17,8 +26,12 @@ BLACK = "#000000"
 
 #: The order for lines and bars.
 SERIES = (BLUE, ORANGE, GREEN, YELLOW, SKY, PINK, GRAY, BLACK)
-#: Colors of `SERIES` that are not gray.
-_HUES = 6
+#: The background, or the most frequent class of most data, of the areas of an image.
+BACKGROUND = (72, 72, 72)
+#: Opacity of the colors of classes over an image.
+COVER = 0.6
+#: Number of colors of classes, and the grays over which they must differ.
+_MOST, _GRAYS = 255, (72, 128, 184)
 #: The object that a figure is about; it needs a dark outline on bright images and a bright one on dark images.
 MARK = ORANGE
 #: A colormap of matplotlib that goes from dark to bright, also when it is printed in gray, and the part of it that is
@@ -54,25 +67,46 @@ def class_colors(count: int) -> list[tuple[int, int, int]]:
     Args:
         count: Number of classes, at most 255.
     """
-    colors: list[tuple[int, int, int]] = []
-    for number in range(count):
-        turn, place = divmod(number, _HUES)
-        red, green, blue = rgb(SERIES[place])
-        shade = _shade(turn)
-        light, share = (255 if shade > 0 else 0), abs(shade)
-        colors.append((_mixed(red, light, share), _mixed(green, light, share), _mixed(blue, light, share)))
+    return list(_sequence()[:count])
+
+
+def blended(color: tuple[int, int, int], opacity: float = COVER, *, over: int = 128) -> tuple[int, int, int]:
+    """Return a color as it looks over gray.
+
+    Args:
+        color: Red, green and blue as bytes.
+        opacity: Opacity of the color, from 0 to 1.
+        over: Brightness of the gray, from 0 to 255; by default that in the middle, which stands for any image.
+    """
+    red, green, blue = (round(opacity * part + (1 - opacity) * over) for part in color)
+    return red, green, blue
+
+
+def as_areas(colors: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    """Return colors as they look over dark, middle and bright gray (see `vig_pyg._color_vision.area_distances`).
+
+    Args:
+        colors: N colors.
+
+    Shapes: `(N, 3)` to `(N, 3, 4, 3)`.
+    """
+    return np.stack([as_seen([blended(color, over=gray) for color in colors]) for gray in _GRAYS], axis=1)
+
+
+@cache
+def _sequence() -> list[tuple[int, int, int]]:
+    """Return 255 colors, each of which can be told apart the best from `BACKGROUND` and all before it."""
+    colors = [rgb(BLUE), rgb(ORANGE)]
+    levels = np.linspace(0, 255, 9).round().astype(int).tolist()
+    candidates = np.array(list(itertools.product(levels, repeat=3)))
+    light, *hue = as_seen(candidates)[:, 0].T
+    # neither nearly black, nor nearly white, nor gray, as if there were no color over the image
+    usable = candidates[(light > 20) & (light < 92) & (np.hypot(*hue) > 25)]
+    areas = as_areas(usable.tolist())
+    nearest = area_distances(areas, as_areas([BACKGROUND, *colors])).min(1)
+    while len(colors) < _MOST:
+        best = int(nearest.argmax())
+        red, green, blue = usable[best].tolist()
+        colors.append((red, green, blue))
+        nearest = np.minimum(nearest, area_distances(areas, areas[best : best + 1])[:, 0])
     return colors
-
-
-def _shade(turn: int) -> float:
-    """Return the share of white (positive) or black (negative) that is mixed into the hues in a round, up to 0.75."""
-    if turn == 0:
-        return 0.0
-    part, step, number = 0.0, 0.5, (turn + 1) // 2
-    while number:  # the van der Corput sequence: 1/2, 1/4, 3/4, 1/8, ...
-        part, step, number = part + step * (number % 2), step / 2, number // 2
-    return 0.75 * part * (1 if turn % 2 else -1)
-
-
-def _mixed(value: int, light: int, share: float) -> int:
-    return round(value + (light - value) * share)

@@ -8,7 +8,7 @@ from PIL import Image
 from vig_pyg._palette import class_colors
 from vig_pyg.cli._answers import of_detector, of_segmenter
 from vig_pyg.image_io import drawing_scale
-from vig_pyg.segmentation.draw import class_colors as mask_colors
+from vig_pyg.segmentation.colors import class_colors as mask_colors
 
 
 @pytest.mark.parametrize(("size", "resized", "shape"), [((40, 60), (40, 60), (40, 60)), ((40, 60), (20, 30), (32, 32))])

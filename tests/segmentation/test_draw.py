@@ -4,13 +4,10 @@ import torch
 from PIL import Image
 
 from tests._fonts.installed import only_own_fonts
-from vig_pyg.segmentation.draw import class_colors, draw_labels, to_palette_image
-
-
-def test_colors_differ_and_do_not_depend_on_the_number_of_classes():
-    colors = class_colors(255)
-    assert len(set(colors)) == 255 and class_colors(20) == colors[:20]
-    assert all(0 <= part <= 255 for color in colors for part in color)
+from vig_pyg._palette import blended
+from vig_pyg.segmentation.colors import class_colors, colors_of
+from vig_pyg.segmentation.draw import color_areas, draw_labels, to_palette_image
+from vig_pyg.segmentation.sources.voc import VOC_CLASSES
 
 
 def test_a_mask_is_readable_and_keeps_its_labels(tmp_path):
@@ -58,16 +55,35 @@ def colored(picture, color):
     return (np.asarray(picture) == color).all(2).sum(1)
 
 
-@pytest.mark.parametrize("scale", [1, 2, 6])
+@pytest.mark.parametrize("scale", [1, 1.5, 2, 6])
 def test_the_legend_grows_with_the_image(scale):
-    labels = torch.zeros(360 * scale, 480 * scale, dtype=torch.uint8)
-    drawing = draw_labels(labels.expand(3, -1, -1), labels, ["sky"], opacity=0.0)
+    labels = torch.zeros(round(360 * scale), round(480 * scale), dtype=torch.uint8)
+    image = torch.full((3, *labels.shape), 90, dtype=torch.uint8)
+    drawing = draw_labels(image, labels, ["sky"])
     assert drawing.size == (480 * scale, 376 * scale)
-    rows = colored(drawing, class_colors(1)[0])
-    assert rows.max() == 8 * scale and (rows > 0).sum() == 8 * scale  # inside of its black outline
+    # the swatch looks like the area, which lets the image show through: an opaque one would be darker than the area
+    swatch = np.asarray(drawing)[labels.size(0) :, : round(13 * scale)]
+    rows = colored(swatch, blended(class_colors(1)[0], over=90))
+    side = round(10 * scale) - 2 * max(1, round(scale))  # inside of its black outline
+    assert rows.max() == side and (rows > 0).sum() == side
 
 
-@pytest.mark.parametrize(("height", "width"), [(16, 16), (28, 28), (32, 48), (64, 64), (127, 100), (5, 12)])
+@pytest.mark.parametrize("opacity", [0.0, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("light", [0, 90, 255])
+def test_a_swatch_of_the_legend_looks_like_the_area(light, opacity):
+    labels = torch.zeros(60, 80, dtype=torch.uint8)
+    labels[:, 40:] = 3
+    image = torch.full((3, 60, 80), light, dtype=torch.uint8)
+    image[:, :, 40:] = 255 - light
+    pixels = np.asarray(draw_labels(image, labels, ["a", "b", "c", "d"], opacity=opacity)).astype(int)
+    legend = pixels[60:].reshape(-1, 3)
+    for area in (pixels[30, 20], pixels[30, 60]):
+        assert (abs(legend - area).max(1) <= 1).sum() >= 64
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(16, 16), (28, 28), (32, 48), (64, 64), (127, 100), (5, 12), (180, 240), (375, 500)]
+)
 def test_small_images_are_enlarged_with_their_labels(height, width):
     image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
     labels = torch.zeros(height, width, dtype=torch.uint8)
@@ -94,3 +110,35 @@ def test_no_name_leaves_the_picture(width):
         assert drawing.shape[1] == width
         assert (drawing[2:, -1] == 255).all()
         assert (drawing[2:, 15:] < 128).any()
+
+
+@pytest.mark.parametrize(("height", "width"), [(3000, 40), (1000, 3)])
+def test_the_legend_of_a_narrow_image_is_wider_than_it(height, width):
+    labels = torch.zeros(height, width, dtype=torch.uint8)
+    image = torch.zeros(3, height, width, dtype=torch.uint8)
+    names = ["a name of several words"]
+    drawing, wide = draw_labels(image, labels, names, enlarged=True), draw_labels(image, labels, names)
+    assert drawing.width == 360 and wide.width == width
+    text = np.asarray(drawing)[height:].min(2) < 100
+    assert text.any(0).nonzero()[0].max() > 120  # the whole name
+    assert (np.asarray(drawing)[:height, width:] == 255).all()
+
+
+def test_masks_have_published_colors():
+    labels = torch.tensor([[0, 15, 20, 255]], dtype=torch.uint8)
+    image = to_palette_image(labels, VOC_CLASSES)
+    assert np.asarray(image).tolist() == labels.tolist()
+    colors = colors_of(VOC_CLASSES)
+    assert np.asarray(image.convert("RGB"))[0].tolist() == [[*colors[i]] for i in (0, 15, 20)] + [[255] * 3]
+    drawing = draw_labels(torch.zeros(3, 1, 4, dtype=torch.uint8), labels, VOC_CLASSES, opacity=1.0)
+    assert np.asarray(drawing)[0, 1].tolist() == [*colors[15]]
+
+
+def test_areas_are_the_same_with_and_without_a_legend():
+    labels = torch.randint(0, 3, (9, 11), dtype=torch.uint8)
+    image = torch.randint(0, 256, (3, 9, 11), dtype=torch.uint8)
+    areas, colors = color_areas(image, labels, ["a", "b", "c"])
+    drawing = np.asarray(draw_labels(image, labels, ["a", "b", "c"]))
+    assert np.array_equal(drawing[:9], areas.permute(1, 2, 0)) and set(colors) == set(labels.unique().tolist())
+    nothing, colors = color_areas(image, torch.full_like(labels, 255), ["a"])
+    assert torch.equal(nothing, image) and colors == {}

@@ -63,18 +63,15 @@ def of_segmenter(segmenter: Any, image: DecodedImage, shape: tuple[int, ...]) ->
         shape: Height and width of the page's image.
     """
     import torch
-    from torchvision.utils import draw_segmentation_masks
 
     from vig_pyg.detection.pixels import as_pixels
-    from vig_pyg.segmentation.draw import class_colors
+    from vig_pyg.segmentation.draw import color_areas
 
     pixels, labels = as_pixels(image), segmenter(image)["labels"].long()
     counts = torch.bincount(labels.flatten(), minlength=len(segmenter.class_names))
     shown = [i for i in counts.argsort(descending=True).tolist() if counts[i]]
     lines = [f"{_name(segmenter.class_names[i])}: {float(counts[i]) / labels.numel():.1%}" for i in shown[:_LINES]]
-    colors = class_colors(len(segmenter.class_names))
-    masks = torch.stack([labels == i for i in shown])
-    drawn = draw_segmentation_masks(pixels, masks, alpha=0.6, colors=[colors[i] for i in shown])
+    drawn, _ = color_areas(pixels, labels, segmenter.class_names)
     return lines, _fitted(drawn, shape, shape)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-#: An image whose short side is shorter is enlarged, so that lines and names on it are readable.
-_SMALL = 128
-#: The short side of an enlarged image is at least this long, unless the long side would exceed the second number.
+#: An image whose short side is shorter than the first number is enlarged, so that lines, areas and names are readable:
+#: to at least this side, unless its long side would exceed the second number.
 _SHORT, _LONG = 480, 1024
 
 
@@ -18,11 +17,11 @@ def drawing_scale(height: int, width: int) -> int:
         width: Width of the image in pixels.
 
     Example:
-        >>> drawing_scale(32, 32), drawing_scale(480, 640), drawing_scale(5, 2000)
-        (15, 1, 1)
+        >>> drawing_scale(32, 32), drawing_scale(180, 240), drawing_scale(480, 640), drawing_scale(5, 2000)
+        (15, 3, 1, 1)
     """
     short, long = sorted((height, width))
-    if not 0 < short < _SMALL:
+    if not 0 < short < _SHORT:
         return 1
     return max(1, min(-(-_SHORT // short), _LONG // long))
 

@@ -1,4 +1,4 @@
-"""Drawing of labels over an image, with a legend, and the colors of the classes.
+"""Drawing of labels over an image, with a legend.
 
 Shapes: H x W pixels.
 """
@@ -15,38 +15,23 @@ from torchvision.transforms import v2
 from torchvision.utils import draw_segmentation_masks
 
 from vig_pyg._fonts import PictureFonts, picture_names
-from vig_pyg._palette import class_colors as palette_colors
+from vig_pyg._palette import COVER, blended
 from vig_pyg.image_io import drawing_scale, enlarge
+from vig_pyg.segmentation.colors import Color, class_colors, colors_apart, colors_of
 from vig_pyg.segmentation.masks import IGNORED
 
-Color = tuple[int, int, int]
-#: Height of the legend's lines in pixels, for images whose short side is below 540 pixels.
-_LINE = 16
-#: The background, or the most frequent class of most data.
-_FIRST = (96, 96, 96)
+#: Height of the legend's lines in pixels, for images whose short side is at most `_SIDE` pixels.
+_LINE, _SIDE = 16, 360
+#: The legend of an enlarged image is at least this wide in pixels: names below a narrow image stay readable.
+_WIDTH = 360
 
 
-def class_colors(count: int) -> list[Color]:
-    """Return a color for each class: dark gray for class 0, and then the colors of all figures.
-
-    The color of a class does not depend on the number of classes. Color-blind people can tell the first seven apart.
-
-    Args:
-        count: Number of classes.
-
-    Example:
-        >>> class_colors(3)
-        [(96, 96, 96), (0, 114, 178), (213, 94, 0)]
-    """
-    others = [color for color in palette_colors(count) if color != _FIRST]
-    return [_FIRST, *others][:count]
-
-
-def to_palette_image(labels: Tensor) -> Image.Image:
+def to_palette_image(labels: Tensor, class_names: Sequence[str] = ()) -> Image.Image:
     """Return labels as an image of bytes with a palette, which is both a mask for training and a readable image.
 
     Args:
         labels: The labels `(H, W)` of uint8.
+        class_names: Names of the classes; those of Pascal VOC and Cityscapes have their published colors.
 
     Shapes: `(H, W)`.
 
@@ -55,25 +40,28 @@ def to_palette_image(labels: Tensor) -> Image.Image:
         'P'
     """
     image = Image.fromarray(labels.numpy())
-    colors = [*class_colors(IGNORED), (255, 255, 255)]
+    colors = colors_of(class_names)
+    colors += [*class_colors(IGNORED)[len(colors) :], (255, 255, 255)]
     image.putpalette(np.array(colors, dtype=np.uint8).tobytes())
     return image
 
 
 def draw_labels(
-    image: Tensor, labels: Tensor, class_names: Sequence[str], *, opacity: float = 0.6, enlarged: bool = False
+    image: Tensor, labels: Tensor, class_names: Sequence[str], *, opacity: float = COVER, enlarged: bool = False
 ) -> Image.Image:
     """Draw labels over an image, and below it a legend of the classes that occur, the most frequent first.
 
-    The legend grows with the image; a name that is wider than the image is shortened.
+    The legend grows with the image. Its colors are those of the areas as they look over a gray that is as bright as the
+    image there. A name that is wider than the image is shortened.
 
     Args:
         image: The image as uint8 `(3, H, W)`.
         labels: The labels `(H, W)`, 255 where ignored.
         class_names: Names of the classes; a class whose name no installed font can show is drawn as its number, with a
-            warning.
+            warning. Colors that cannot be told apart are replaced (see `vig_pyg.segmentation.colors.colors_apart`).
         opacity: Opacity of the colors, from 0 to 1.
-        enlarged: If true, a small image is enlarged by a whole factor first (see `vig_pyg.image_io.drawing_scale`).
+        enlarged: If true, a small image is enlarged by a whole factor first (see `vig_pyg.image_io.drawing_scale`), and
+            the legend below a narrow one is wider than it.
 
     Shapes: an image `(3, H, W)` and labels `(H, W)`.
 
@@ -83,41 +71,68 @@ def draw_labels(
         (90, 56)
     """
     scale = drawing_scale(*labels.shape) if enlarged else 1
-    image, labels = enlarge(image, scale), enlarge(labels, scale)
+    drawn, colors = color_areas(enlarge(image, scale), enlarge(labels, scale), class_names, opacity=opacity)
+    names, light = picture_names(class_names), v2.functional.rgb_to_grayscale(image)[0]
+    entries = [
+        (names[i], blended(color, opacity, over=int(light[labels == i].float().mean()))) for i, color in colors.items()
+    ]
+    return _with_legend(v2.functional.to_pil_image(drawn), entries, least=_WIDTH if enlarged else 0)
+
+
+def color_areas(
+    image: Tensor, labels: Tensor, class_names: Sequence[str], *, opacity: float = COVER
+) -> tuple[Tensor, dict[int, Color]]:
+    """Draw the areas of the classes over an image, without a legend.
+
+    Args:
+        image: The image as uint8 `(3, H, W)`.
+        labels: The labels `(H, W)`, 255 where ignored.
+        class_names: Names of the classes.
+        opacity: Opacity of the colors, from 0 to 1.
+
+    Shapes: an image `(3, H, W)` and labels `(H, W)`.
+
+    Returns:
+        The drawing, and the colors of the classes that occur, the most frequent class first.
+
+    Example:
+        >>> pixels, labels = torch.zeros(3, 4, 9, dtype=torch.uint8), torch.zeros(4, 9, dtype=torch.uint8)
+        >>> color_areas(pixels, labels, ["sky"])[1]
+        {0: (72, 72, 72)}
+    """
     counts = torch.bincount(labels.flatten().long(), minlength=len(class_names))[: len(class_names)]
     shown = [int(i) for i in counts.argsort(descending=True, stable=True) if counts[i]]
-    colors = class_colors(len(class_names))
-    drawn = image
-    if shown:
-        masks = torch.stack([labels == i for i in shown])
-        drawn = draw_segmentation_masks(image, masks, alpha=opacity, colors=[colors[i] for i in shown])
-    picture = v2.functional.to_pil_image(drawn)
-    names = picture_names(class_names)
-    entries = [(names[i], colors[i]) for i in shown]
-    return _with_legend(picture, entries)
+    if not shown:
+        return image, {}
+    colors = colors_apart(class_names, shown)
+    masks = torch.stack([labels == i for i in shown])
+    return draw_segmentation_masks(image, masks, alpha=opacity, colors=list(colors.values())), colors
 
 
-def _with_legend(picture: Image.Image, entries: list[tuple[str, Color]]) -> Image.Image:
+def _with_legend(picture: Image.Image, entries: list[tuple[str, Color]], *, least: int) -> Image.Image:
     """Return the image with a legend below it, which has as many lines as its width requires."""
-    scale = max(1, round(min(picture.size) / 360))
-    fonts = PictureFonts([*(name for name, _ in entries), "…"], size=11 * scale)
-    width = picture.width
-    names = [fonts.fitted(name, width - 15 * scale) for name, _ in entries]
+    if not entries:
+        return picture
+    scale = max(1.0, min(picture.size) / _SIDE)
+    side, before, after, line_height = (round(pixels * scale) for pixels in (10, 3, 7, _LINE))
+    fonts = PictureFonts([*(name for name, _ in entries), "…"], size=round(11 * scale))
+    width = max(picture.width, least)
+    names = [fonts.fitted(name, width - side - before - round(2 * scale)) for name, _ in entries]
     places: list[tuple[int, int]] = []
-    x, line = 2 * scale, 0
+    start = x = round(2 * scale)
+    line = 0
     for name in names:
-        needed = round(fonts.length(name)) + 22 * scale
-        if places and x + needed - 7 * scale > width:
-            x, line = 2 * scale, line + 1
+        needed = side + before + round(fonts.length(name))
+        if places and x + needed > width:
+            x, line = start, line + 1
         places.append((x, line))
-        x += needed
-    height = picture.height + _LINE * scale * (line + 1 if entries else 0)
-    result = Image.new("RGB", (width, height), "white")
+        x += needed + after + round(2 * scale)
+    result = Image.new("RGB", (width, picture.height + line_height * (line + 1)), "white")
     result.paste(picture, (0, 0))
     pen = ImageDraw.Draw(result)
-    side = 10 * scale - 1
+    border = max(1, round(scale))
     for name, (_, color), (left, row) in zip(names, entries, places, strict=True):
-        top = picture.height + (row * _LINE + 3) * scale
-        pen.rectangle((left, top, left + side, top + side), fill=color, outline="black", width=scale)
-        fonts.write(pen, (left + 13 * scale, top - 2 * scale), name, "black")
+        top = picture.height + row * line_height + before
+        pen.rectangle((left, top, left + side - 1, top + side - 1), fill=color, outline="black", width=border)
+        fonts.write(pen, (left + side + before, top - round(2 * scale)), name, "black")
     return result

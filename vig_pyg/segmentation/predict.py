@@ -112,7 +112,10 @@ def predict(
                 broken.append(UnreadableImage(path, reason_of(error)))
             else:
                 labels = segment(segmenter, pixels, how)["labels"]
-                write_file(out / MASKS / f"{name}.png", partial(to_palette_image(labels).save, format="PNG"))
+                write_file(
+                    out / MASKS / f"{name}.png",
+                    partial(to_palette_image(labels, segmenter.class_names).save, format="PNG"),
+                )
                 if why := _draw(out / DRAWINGS / f"{name}.png", pixels, labels, drawn_names):
                     undrawn.append(UnreadableImage(path, why))
                 images.append({"id": len(images) + 1, "file_name": str(path)})

@@ -12,9 +12,12 @@ from vig_pyg.segmentation.records import SegmentationDataset, SegmentationRecord
 from vig_pyg.segmentation.sources.folders import pair_files
 from vig_pyg.segmentation.sources.registry import register_format
 
-_CLASSES = [entry for entry in Cityscapes.classes if 0 <= entry.train_id < IGNORED]
-#: The 19 classes of the benchmark.
-CITYSCAPES_CLASSES = [entry.name for entry in sorted(_CLASSES, key=lambda entry: entry.train_id)]
+_CLASSES = sorted(
+    (entry for entry in Cityscapes.classes if 0 <= entry.train_id < IGNORED), key=lambda entry: entry.train_id
+)
+#: The 19 classes of the benchmark, and their published colors.
+CITYSCAPES_CLASSES = [entry.name for entry in _CLASSES]
+CITYSCAPES_COLORS = [entry.color for entry in _CLASSES]
 #: The class of each number of a `labelIds` file.
 _TABLE = tuple(
     {entry.id: entry.train_id for entry in _CLASSES}.get(number, IGNORED)

@@ -16,6 +16,16 @@ VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
+#: The colors of these classes in the palette: bits 0, 1 and 2 of a number are the highest bits of red, green and blue,
+#: and bits 3, 4 and 5 the next ones (development kit of VOC2012).
+VOC_COLORS = [
+    (
+        (i & 1) << 7 | (i >> 3 & 1) << 6,
+        (i >> 1 & 1) << 7 | (i >> 4 & 1) << 6,
+        (i >> 2 & 1) << 7 | (i >> 5 & 1) << 6,
+    )
+    for i in range(len(VOC_CLASSES))
+]
 #: Largest size of a list in bytes.
 _LIMIT = 2**26
 
