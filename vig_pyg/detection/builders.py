@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,10 @@ from vig_pyg.interchange import statistics_of
 from vig_pyg.models import VisionGNN
 from vig_pyg.preprocess import each_channel
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Options = TypeVar("Options", bound="DataclassInstance")
 Detector: TypeAlias = RetinaNet | FasterRCNN
 RATIOS = (0.5, 1.0, 2.0)
 #: Default options with classification weights.
@@ -187,9 +191,7 @@ def detector_config(detector: str, variant: str | ModelConfig, options: Mapping[
 def _build(detector: str, variant: str | ModelConfig, options: dict[str, Any]) -> Any:
     config = detector_config(detector, variant, options)
     body = backbones.build(config.backbone)
-    names = {field.name for field in fields(DetectorOptions)}
-    overrides = {key: value for key, value in options.items() if key not in names}
-    backbones.load_weights(body, options.get("weights_backbone"), variant, overrides)
+    backbones.load_weights(body, options.get("weights_backbone"), variant, _split(options, variant)[1])
     return _on_body(config, body)
 
 
@@ -224,19 +226,29 @@ def _on_body(config: DetectorConfig, body: VisionGNN[Any]) -> Any:
 
 
 def _split(options: Mapping[str, Any], variant: str | ModelConfig) -> tuple[DetectorOptions, dict[str, Any]]:
-    """Split options into those of the detector and those of the backbone."""
-    ours, theirs = {f.name for f in fields(DetectorOptions)}, backbones.option_names(variant)
+    found, overrides = split_options(DetectorOptions, options, variant, what="the detector")
+    if found.num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1 (background is not counted), got {found.num_classes}.")
+    return found, overrides
+
+
+def split_options(
+    kind: type[Options], options: Mapping[str, Any], variant: str | ModelConfig, *, what: str
+) -> tuple[Options, dict[str, Any]]:
+    """Divide the options of a builder into those of a dataclass, which needs `num_classes`, and those of the backbone.
+
+    Raises:
+        TypeError: If an option is unknown, or `num_classes` is missing.
+    """
+    ours, theirs = {f.name for f in fields(kind)}, backbones.option_names(variant)
     unknown = sorted(options.keys() - ours - theirs)
     if unknown or "num_classes" not in options:
         problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
-        told = choose(
-            "".join(unknown[:1]), sorted(ours | theirs - {"image_size", "head_channels", "dropout"}), verb="choose from"
-        )
-        raise TypeError(f"The options of the detector are invalid ({problem}){told}.")
-    found = DetectorOptions(**{name: value for name, value in options.items() if name in ours})
-    if found.num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1 (background is not counted), got {found.num_classes}.")
-    return found, {name: value for name, value in options.items() if name not in ours}
+        named = ours | theirs - {"image_size", "head_channels", "dropout"}  # these belong to the removed classifier
+        told = choose("".join(unknown[:1]), sorted(named), verb="choose from")
+        raise TypeError(f"The options of {what} are invalid ({problem}){told}.")
+    own = kind(**{name: value for name, value in options.items() if name in ours})
+    return own, {name: value for name, value in options.items() if name not in ours}
 
 
 def _assemble(kind: type[Any], backbone: PyramidFeatures, ours: DetectorOptions, parts: Mapping[str, nn.Module]) -> Any:

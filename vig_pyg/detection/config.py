@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from vig_pyg._image_values import SIDE_LIMIT
 from vig_pyg._io.dataclass_schema import check_fields
@@ -14,7 +15,6 @@ from vig_pyg.engine.config_file import Source, from_values, merge_values
 from vig_pyg.engine.warmup import check_warmup
 
 _check_range = listing(number(0.01, 16), 2, 2)
-_below_one = Scalar("a number from 0 to less than 1", lambda value: number(0, 1).takes(value) and value < 1)
 
 
 def _check_scale(value: Any, where: str) -> tuple[float, ...]:
@@ -25,6 +25,15 @@ def _check_backbone(value: Any, where: str) -> Any:
     from vig_pyg import backbones  # only where a value is given: flags are parsed without torch
 
     return backbones.check_backbone(value, where)
+
+
+#: Smallest and largest factor of a zoom, a relative change of colors, and the name of a backbone.
+Scale = Annotated[tuple[float, float], _check_scale]
+Strength = Annotated[
+    float, Scalar("a number from 0 to less than 1", lambda value: number(0, 1).takes(value) and value < 1)
+]
+Backbone = Annotated[str, _check_backbone]
+Config = TypeVar("Config", bound=TrainConfig)
 
 
 def _check_options(value: Any, where: str) -> Any:
@@ -59,9 +68,9 @@ class Augmentation:
     """
 
     flip: Literal["none", "h", "hv"] = "h"
-    scale: Annotated[tuple[float, float], _check_scale] = (1.0, 1.0)
-    color: Annotated[float, _below_one] = 0.0
-    jitter: Annotated[tuple[float, float], _check_scale] | None = None
+    scale: Scale = (1.0, 1.0)
+    color: Strength = 0.0
+    jitter: Scale | None = None
     jitter_size: Annotated[int, whole(1, SIDE_LIMIT)] = 1024
     copy_paste: Share = 0.0
 
@@ -114,7 +123,7 @@ class DetectionConfig(TrainConfig):
     train: str
     val: str
     detector: Literal["retinanet", "fasterrcnn", "maskrcnn"] = "retinanet"
-    model: Annotated[str, _check_backbone] = "tiny"
+    model: Backbone = "tiny"
     options: Annotated[dict[str, Any], _check_options] = field(default_factory=dict)
     on_bad: Literal["drop", "stop"] = "drop"
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -127,17 +136,11 @@ class DetectionConfig(TrainConfig):
     clip_grad: Annotated[float, positive(1e9)] | None = 10.0
 
     def __post_init__(self) -> None:
-        from vig_pyg import backbones
         from vig_pyg.config_schema import check_size
         from vig_pyg.detection.options import OPTIONS
 
         check_fields(self)
-        if self.options.get("in_channels", 3) != 3:
-            raise ValueError(
-                f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Write your own "
-                "training loop for other channels (see vig_pyg.detection.DETECTORS)."
-            )
-        body = backbones.checked_config(self.variant, backbones.split_options(self.options, OPTIONS)[0])
+        body = backbone_of(self, OPTIONS, builders="vig_pyg.detection.DETECTORS")
         check_size(body, self.options.get("max_size", 1333), "options")
         if self.augmentation.jitter is not None:
             check_size(body, self.augmentation.jitter_size, "augmentation.jitter_size")
@@ -173,10 +176,27 @@ def make_config(*sources: Source, preset: str | None = None) -> DetectionConfig:
         if preset not in PRESETS:
             raise ValueError(f"Unknown preset {nearest(preset, PRESETS)}: choose one of {', '.join(PRESETS)}.")
         sources = (f"the preset {preset}", PRESETS[preset]), *sources
-    values = merge_values(DetectionConfig, {}, *sources)
+    return from_sources(DetectionConfig, *sources)
+
+
+def from_sources(config: type[Config], *sources: Source) -> Config:
+    """Return the configuration of a run, whose sources must name the images of `train` and `val`."""
+    values = merge_values(config, {}, *sources)
     for name in ("train", "val"):
         if name not in values:
             raise ValueError(
                 f"--{name} is missing: pass it, or set it in the file of --config. (--resume RUN continues a run.)"
             )
-    return from_values(DetectionConfig, values)
+    return from_values(config, values)
+
+
+def backbone_of(config: Any, beside: Collection[str], *, builders: str) -> Any:
+    """Return the checked configuration of the backbone of a run; `beside` are the names of the other options."""
+    from vig_pyg import backbones
+
+    if config.options.get("in_channels", 3) != 3:
+        raise ValueError(
+            f"Images are read in color: in_channels must be 3, got {config.options['in_channels']}. Write your own "
+            f"training loop for other channels (see {builders})."
+        )
+    return backbones.checked_config(config.variant, backbones.split_options(config.options, beside)[0])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from vig_pyg.models.hub import find_folder
 from vig_pyg.models.published_name import check_no_classifier
 
 _WHAT = "the configuration of a detector"
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -34,8 +35,6 @@ class ObjectDetector(Predictor):
     """A trained detector that can be called on images.
 
     Args:
-        name: The source from which the detector was loaded, for messages.
-        model: The model, in evaluation mode.
         class_names: Names of the classes, starting with that of label 1.
         category_ids: COCO category IDs of the classes.
         masks: True if the detector predicts outlines as well as boxes.
@@ -111,9 +110,6 @@ class ObjectDetector(Predictor):
 def find_device(device: str | torch.device | None) -> torch.device:
     """Return the device with this name; by default a CUDA GPU if there is one, otherwise the CPU.
 
-    Args:
-        device: The name of the device, or `None`.
-
     Example:
         >>> find_device("cpu")
         device(type='cpu')
@@ -132,10 +128,8 @@ def detect(
     """Detect the objects in one image, sorted by descending score.
 
     Args:
-        detector: The detector.
         image: The image as uint8 `(3, H, W)` (see `read_pixels`).
         threshold: Lowest score of an object, from 0 to 1.
-        device: Device of the model.
         flip: If true, objects are also looked for in the mirror image (see `detect_with_flip`).
 
     Shapes: an image `(3, H, W)`; the results are listed below.
@@ -163,27 +157,7 @@ def detect_batch(
     device: str | torch.device | None = "cpu",
     flip: bool = False,
 ) -> list[dict[str, Tensor]]:
-    """Detect the objects in several images at once, with the same results as `detect` for each of them.
-
-    Args:
-        detector: The detector.
-        images: The images as uint8 `(3, H_i, W_i)`, of any sizes.
-        threshold: Lowest score of an object, from 0 to 1.
-        device: Device of the model.
-        flip: If true, objects are also looked for in the mirror images (see `detect_with_flip`).
-
-    Shapes: images `(3, H_i, W_i)` to the results of `detect`.
-
-    Returns:
-        The dict that `detect` returns for each image.
-
-    Example:
-        >>> from vig_pyg.detection import retinanet_pvig
-        >>> model = retinanet_pvig("micro", num_classes=1, min_size=64, max_size=96, out_channels=16).eval()
-        >>> detector = ObjectDetector(name="mine", model=model, class_names=["cat"], category_ids=[1])
-        >>> len(detect_batch(detector, [torch.zeros(3, 50, 70, dtype=torch.uint8)]))
-        1
-    """
+    """Detect the objects in several images at once, with the same results as `detect` for each of them."""
     where = find_device(device)
     pixels = [image.to(where) / 255 for image in images]
     results = detect_with_flip(detector.model, pixels) if flip else detector.model(pixels)
@@ -206,48 +180,45 @@ def load_detector(source: str | Path) -> ObjectDetector:
         FileNotFoundError: If the folder is not that of a detector, or no epoch is finished yet.
         ConnectionError: If the hub has no such model, or cannot be reached.
         ValueError: If a value in the configuration is out of range, or the weights do not match it.
-
-    Example:
-        >>> load_detector("/nowhere")
-        Traceback (most recent call last):
-        FileNotFoundError: There is no folder /nowhere, and this is not a valid name on the hub.
     """
-    path = Path(source)
-    begun = (path / CONFIG).is_file() and not (path / WEIGHTS).is_file()
-    if begun and not (path / BEST).is_file():
-        raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished and evaluated.")
-    check_no_classifier(str(source), "a detector")
-    folder = path if begun else find_folder(str(source))
+    folder, weights = trained_folder(source, "a detector")
     config, class_names, category_ids = read_detector(folder / CONFIG)
-    weights = folder / (BEST if begun else WEIGHTS)  # the weights of the best epoch so far
-    try:
-        check_weights_hold(config.build, weights, str(folder / CONFIG))
-        model = config.build()
-        model.load_state_dict(read_state(weights))
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(f"{weights} does not fit {CONFIG} beside it: {error_text(error)}") from error
     return ObjectDetector(
         name=str(source),
-        model=model.eval(),
+        model=trained_model(config.build, weights),
         class_names=class_names,
         category_ids=category_ids,
         masks=config.detector == "maskrcnn",
     )
 
 
+def trained_folder(source: str | Path, expected: str) -> tuple[Path, Path]:
+    """Return the folder of a model and its weights: of a run in progress, those of the best epoch so far."""
+    path = Path(source)
+    begun = (path / CONFIG).is_file() and not (path / WEIGHTS).is_file()
+    if begun and not (path / BEST).is_file():
+        raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished and evaluated.")
+    check_no_classifier(str(source), expected)
+    folder = path if begun else find_folder(str(source))
+    return folder, folder / (BEST if begun else WEIGHTS)
+
+
+def trained_model(build: Callable[[], Model], weights: Path) -> Model:
+    """Build a model, and load its weights, which must fit its configuration beside them."""
+    try:
+        check_weights_hold(build, weights, str(weights.with_name(CONFIG)))
+        model = build()
+        model.load_state_dict(read_state(weights))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(f"{weights} does not fit {CONFIG} beside it: {error_text(error)}") from error
+    return model.eval()
+
+
 def read_detector(path: Path) -> tuple[DetectorConfig, list[str], list[int]]:
     """Read and check `config.json` of a detector, with its classes and category IDs; nothing is built or downloaded.
 
-    Args:
-        path: The file.
-
     Raises:
         ValueError: If an entry is missing, unknown, out of range, or inconsistent with the others.
-
-    Example:
-        >>> read_detector(Path("/nowhere/config.json"))
-        Traceback (most recent call last):
-        FileNotFoundError: There is no file /nowhere/config.json.
     """
     where, content = str(path), read_config(path, what=_WHAT)
     with read_as(_WHAT, where):

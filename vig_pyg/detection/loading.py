@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import lightning
 
@@ -13,7 +14,6 @@ from vig_pyg.classification.splits import find_copies, similar_names
 from vig_pyg.detection.builders import DETECTORS, PRETRAINED, Detector
 from vig_pyg.detection.config import DetectionConfig, make_config
 from vig_pyg.detection.data import DetectionData, check_source, open_source
-from vig_pyg.detection.records import DetectionDataset
 from vig_pyg.engine.run import CONFIG_YAML
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def load_data(config: DetectionConfig) -> DetectionData:
         check_source(source)
     train = open_source(config.train, on_bad=config.on_bad)
     val = open_source(config.val, classes=train.class_names, on_bad=config.on_bad)
-    _check_division(train, val)
+    warn_of_division(train, val, "the average precision")
     return DetectionData(
         train,
         val,
@@ -104,15 +104,15 @@ def read_run(folder: str | Path) -> DetectionConfig:
     return make_config((str(path), read_yaml(path)))
 
 
-def _check_division(train: DetectionDataset, val: DetectionDataset) -> None:
-    """Log class names that may mean the same class, and images that are in both training and validation."""
+def warn_of_division(train: Any, val: Any, scores: str) -> None:
+    """Log probable mistakes in annotated training and validation images, which make the scores too high."""
     for first, second in similar_names(train.class_names):
         _log.warning("%s has separate classes with nearly equal names, %r and %r.", train.title, first, second)
     files = [[str(record.path) for record in source.records] for source in (train, val)]
     copies = find_copies(*files)
     if copies:
         _log.warning(
-            "%d of %d images of %s %s, such as %s: the average precision will be too high.",
+            "%d of %d images of %s %s, such as %s: %s will be too high.",
             len(copies), len(files[1]), val.title,
-            "is also a training image" if len(copies) == 1 else "are also training images", copies[0][0],
+            "is also a training image" if len(copies) == 1 else "are also training images", copies[0][0], scores,
         )  # fmt: skip

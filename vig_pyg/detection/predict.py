@@ -188,7 +188,7 @@ def _draw_all(out: Path, content: dict[str, list[dict[str, Any]]]) -> list[Unrea
         of_image[entry["image_id"]].append(entry)
     undrawn: list[UnreadableImage] = []
     paths = [Path(entry["file_name"]) for entry in content["images"]]
-    for i, (entry, path, name) in enumerate(zip(content["images"], paths, _names(paths), strict=True)):
+    for i, (entry, path, name) in enumerate(zip(content["images"], paths, file_names(paths), strict=True)):
         try:
             size = entry["height"], entry["width"]
             found = _found(of_image[entry["id"]], labels, size)
@@ -224,8 +224,13 @@ def _mask(segmentation: dict[str, Any], size: tuple[int, int]) -> Tensor:
         return torch.zeros(size, dtype=torch.uint8)
 
 
-def _names(files: list[Path]) -> list[str]:
-    """Return a file name for each drawing; images with the same name in different folders get a number."""
+def file_names(files: Sequence[Path]) -> list[str]:
+    """Return a file name without extension for each image; images with the same name in several folders get a number.
+
+    Example:
+        >>> file_names([Path("a/x.jpg"), Path("b/x.png"), Path("y.jpg")])
+        ['x', 'x-2', 'y']
+    """
     names: dict[str, None] = {}
     for path in files:
         stem = path.stem

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from torch import nn
 
 from vig_pyg import backbones, weights
-from vig_pyg._io.names import choose
 from vig_pyg.artifact import SEGMENTATION
 from vig_pyg.config import ModelConfig
+from vig_pyg.detection.builders import split_options
 from vig_pyg.detection.norm import NormMode
 from vig_pyg.models import VisionGNN
 from vig_pyg.segmentation.heads import SemanticFPN, UPerHead
@@ -139,9 +139,7 @@ def segmenter_config(segmenter: str, variant: str | ModelConfig, options: Mappin
 def _build(segmenter: str, variant: str | ModelConfig, options: dict[str, Any]) -> Segmenter:
     config = segmenter_config(segmenter, variant, options)
     body = backbones.build(config.backbone)
-    names = {field.name for field in fields(SegmenterOptions)}
-    overrides = {key: value for key, value in options.items() if key not in names}
-    backbones.load_weights(body, options.get("weights_backbone"), variant, overrides)
+    backbones.load_weights(body, options.get("weights_backbone"), variant, _split(options, variant)[1])
     return _assemble(config, body)
 
 
@@ -162,15 +160,7 @@ def _assemble(config: SegmenterConfig, body: VisionGNN[Any]) -> Segmenter:
 
 
 def _split(options: Mapping[str, Any], variant: str | ModelConfig) -> tuple[SegmenterOptions, dict[str, Any]]:
-    """Split options into those of the segmentation network and those of the backbone."""
-    ours, theirs = {f.name for f in fields(SegmenterOptions)}, backbones.option_names(variant)
-    unknown = sorted(options.keys() - ours - theirs)
-    if unknown or "num_classes" not in options:
-        problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
-        # these options belong to the classifier, which is removed
-        told = choose("".join(unknown[:1]), sorted(ours | theirs - {"image_size", "dropout"}), verb="choose from")
-        raise TypeError(f"The options of the segmentation network are invalid ({problem}){told}.")
-    found = SegmenterOptions(**{name: value for name, value in options.items() if name in ours})
+    found, overrides = split_options(SegmenterOptions, options, variant, what="the segmentation network")
     if found.num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {found.num_classes}.")
-    return found, {name: value for name, value in options.items() if name not in ours}
+    return found, overrides

@@ -7,28 +7,17 @@ from typing import Annotated, Any, Literal
 
 from vig_pyg._image_values import SIDE_LIMIT, Statistic, check_mean, check_std
 from vig_pyg._io.dataclass_schema import check_fields
-from vig_pyg._io.schema import Scalar, listing, number, positive, whole
+from vig_pyg._io.schema import listing, positive, whole
+from vig_pyg.detection.config import Backbone, Scale, Strength, backbone_of, from_sources
 from vig_pyg.engine.config import Count, Share, TrainConfig
-from vig_pyg.engine.config_file import Source, from_values, merge_values
+from vig_pyg.engine.config_file import Source
 from vig_pyg.engine.warmup import check_warmup
 
-_check_range = listing(number(0.01, 16), 2, 2)
 _check_sides = listing(whole(1, SIDE_LIMIT), 2, 2)
-_below_one = Scalar("a number from 0 to less than 1", lambda value: number(0, 1).takes(value) and value < 1)
-
-
-def _check_scale(value: Any, where: str) -> tuple[float, ...]:
-    return tuple(_check_range(value, where))
 
 
 def _check_crop(value: Any, where: str) -> tuple[int, ...]:
     return tuple(_check_sides(value, where))
-
-
-def _check_backbone(value: Any, where: str) -> Any:
-    from vig_pyg import backbones  # only where a value is given: flags are parsed without torch
-
-    return backbones.check_backbone(value, where)
 
 
 def _check_options(value: Any, where: str) -> Any:
@@ -55,9 +44,9 @@ class Augmentation:
         (0.5, 2.0)
     """
 
-    scale: Annotated[tuple[float, float], _check_scale] = (0.5, 2.0)
+    scale: Scale = (0.5, 2.0)
     flip: Literal["none", "h", "hv"] = "h"
-    color: Annotated[float, _below_one] = 0.4
+    color: Strength = 0.4
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -116,7 +105,7 @@ class SegmentationConfig(TrainConfig):
     train: str
     val: str
     segmenter: Literal["semantic_fpn", "upernet"] = "semantic_fpn"
-    model: Annotated[str, _check_backbone] = "tiny"
+    model: Backbone = "tiny"
     options: Annotated[dict[str, Any], _check_options] = field(default_factory=dict)
     on_bad: Literal["drop", "stop"] = "stop"
     image_size: Annotated[int, whole(1, SIDE_LIMIT // 4)] | None = None
@@ -136,7 +125,6 @@ class SegmentationConfig(TrainConfig):
     clip_grad: Annotated[float, positive(1e9)] | None = 10.0
 
     def __post_init__(self) -> None:
-        from vig_pyg import backbones
         from vig_pyg.config_schema import check_size
         from vig_pyg.segmentation.options import OPTIONS
 
@@ -144,12 +132,7 @@ class SegmentationConfig(TrainConfig):
         for name in ("mean", "std"):
             if isinstance(getattr(self, name), tuple):
                 object.__setattr__(self, name, list(getattr(self, name)))  # as a file has it
-        if self.options.get("in_channels", 3) != 3:
-            raise ValueError(
-                f"Images are read in color: in_channels must be 3, got {self.options['in_channels']}. Write your own "
-                "training loop for other channels (see vig_pyg.segmentation.SEGMENTERS)."
-            )
-        body = backbones.checked_config(self.variant, backbones.split_options(self.options, OPTIONS)[0])
+        body = backbone_of(self, OPTIONS, builders="vig_pyg.segmentation.SEGMENTERS")
         check_size(body, max(*self.crop_size, self.image_size or 1), "options")
         _ = self.preprocessing  # raises an error about the statistics before images are read
 
@@ -182,10 +165,4 @@ def make_config(*sources: Source) -> SegmentationConfig:
         >>> make_config(("the command line", {"train": "a", "val": "b", "options.k": 5})).options
         {'k': 5}
     """
-    values = merge_values(SegmentationConfig, {}, *sources)
-    for name in ("train", "val"):
-        if name not in values:
-            raise ValueError(
-                f"--{name} is missing: pass it, or set it in the file of --config. (--resume RUN continues a run.)"
-            )
-    return from_values(SegmentationConfig, values)
+    return from_sources(SegmentationConfig, *sources)

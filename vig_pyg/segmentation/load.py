@@ -12,15 +12,12 @@ from torch import Tensor
 
 from vig_pyg import backbones
 from vig_pyg._io.schema import Check, choice, mapping, read_as
-from vig_pyg._io.text import error_text
 from vig_pyg._predictor import Predictor
-from vig_pyg.artifact import BEST, CONFIG, DETECTION, SEGMENTATION, WEIGHTS, read_config
-from vig_pyg.checkpoints.read import read_state
-from vig_pyg.config_schema import check_names, check_size, check_weights_hold
+from vig_pyg.artifact import CONFIG, DETECTION, SEGMENTATION, read_config
+from vig_pyg.config_schema import check_names, check_size
+from vig_pyg.detection.load import trained_folder, trained_model
 from vig_pyg.detection.pixels import as_pixels
 from vig_pyg.image_io import AnyImage, as_image, as_list
-from vig_pyg.models.hub import find_folder
-from vig_pyg.models.published_name import check_no_classifier
 from vig_pyg.segmentation.builders import SEGMENTERS, SegmenterConfig, SegmenterOptions
 from vig_pyg.segmentation.infer import Inference, label_maps
 from vig_pyg.segmentation.options import check_own
@@ -139,21 +136,10 @@ def load_segmenter(source: str | Path) -> SemanticSegmenter:
         Traceback (most recent call last):
         FileNotFoundError: There is no folder /nowhere, and this is not a valid name on the hub.
     """
-    path = Path(source)
-    begun = (path / CONFIG).is_file() and not (path / WEIGHTS).is_file()
-    if begun and not (path / BEST).is_file():
-        raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished and evaluated.")
-    check_no_classifier(str(source), "a segmentation network")
-    folder = path if begun else find_folder(str(source))
+    folder, weights = trained_folder(source, "a segmentation network")
     config, class_names, preprocessing = read_segmenter(folder / CONFIG)
-    weights = folder / (BEST if begun else WEIGHTS)  # the weights of the best epoch so far
-    try:
-        check_weights_hold(config.build, weights, str(folder / CONFIG))
-        model = config.build()
-        model.load_state_dict(read_state(weights))
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(f"{weights} does not fit {CONFIG} beside it: {error_text(error)}") from error
-    return SemanticSegmenter(name=str(source), model=model.eval(), class_names=class_names, preprocessing=preprocessing)
+    model = trained_model(config.build, weights)
+    return SemanticSegmenter(name=str(source), model=model, class_names=class_names, preprocessing=preprocessing)
 
 
 def read_segmenter(path: Path) -> tuple[SegmenterConfig, list[str], SegmentationPreprocessing]:

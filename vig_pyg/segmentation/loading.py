@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +9,14 @@ import lightning
 
 from vig_pyg._io.bounded_yaml import read_yaml
 from vig_pyg._io.suggest import did_you_mean
-from vig_pyg.classification.splits import find_copies, similar_names
+from vig_pyg.detection.loading import warn_of_division
 from vig_pyg.engine.run import CONFIG_YAML
 from vig_pyg.segmentation.builders import SEGMENTERS
 from vig_pyg.segmentation.config import SegmentationConfig, make_config
 from vig_pyg.segmentation.data import SegmentationData
-from vig_pyg.segmentation.records import SegmentationDataset, check_masks
+from vig_pyg.segmentation.records import check_masks
 from vig_pyg.segmentation.segmenter import Segmenter
 from vig_pyg.segmentation.sources import check_source, open_source
-
-_log = logging.getLogger(__name__)
 
 
 def load_data(config: SegmentationConfig) -> SegmentationData:
@@ -45,7 +42,7 @@ def load_data(config: SegmentationConfig) -> SegmentationData:
     val = open_source(config.val, classes=train.class_names, on_bad=config.on_bad)
     checked = check_masks(train, on_bad=config.on_bad)
     held_out = check_masks(val, on_bad=config.on_bad)
-    _check_division(checked.data, held_out.data)
+    warn_of_division(checked.data, held_out.data, "the scores")
     data = SegmentationData(
         checked.data,
         held_out.data,
@@ -127,17 +124,3 @@ def read_run(folder: str | Path) -> SegmentationConfig:
             f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with `vig-pyg segment train`.{hint}"
         )
     return make_config((str(path), read_yaml(path)))
-
-
-def _check_division(train: SegmentationDataset, val: SegmentationDataset) -> None:
-    """Log class names that may mean the same class, and images that are in both training and validation."""
-    for first, second in similar_names(train.class_names):
-        _log.warning("%s has separate classes with nearly equal names, %r and %r.", train.title, first, second)
-    files = [[str(record.path) for record in source.records] for source in (train, val)]
-    copies = find_copies(*files)
-    if copies:
-        _log.warning(
-            "%d of %d images of %s %s, such as %s: the scores will be too high.",
-            len(copies), len(files[1]), val.title,
-            "is also a training image" if len(copies) == 1 else "are also training images", copies[0][0],
-        )  # fmt: skip

@@ -24,6 +24,7 @@ from vig_pyg.classification import UnreadableImage
 from vig_pyg.detection.load import find_device
 from vig_pyg.detection.masks import encode_mask
 from vig_pyg.detection.pixels import read_pixels
+from vig_pyg.detection.predict import file_names
 from vig_pyg.image_io import UnreadableImageError
 from vig_pyg.segmentation.draw import draw_labels, to_palette_image
 from vig_pyg.segmentation.infer import Inference
@@ -32,8 +33,6 @@ from vig_pyg.segmentation.masks import MAX_CLASSES
 
 #: Folders and file of the results.
 MASKS, DRAWINGS, PREDICTIONS = "masks", "drawings", "predictions.json"
-#: Longest name of a file in bytes, without its extension; file systems allow 255.
-_LONGEST = 200
 WHOLE = Inference()
 _log = logging.getLogger(__name__)
 
@@ -170,26 +169,3 @@ def _run_lengths(labels: np.ndarray, image_id: int) -> list[dict[str, Any]]:
         entry = {"image_id": image_id, "category_id": int(label), "segmentation": encode_mask(mask), "bbox": box}
         found.append({**entry, "area": int(mask.sum()), "iscrowd": 0})
     return found
-
-
-def file_names(files: Sequence[Path]) -> list[str]:
-    """Return a file name without extension for each image; images with the same name in several folders get a number.
-
-    Args:
-        files: The image files.
-
-    Example:
-        >>> file_names([Path("a/x.jpg"), Path("b/x.png"), Path("y.jpg")])
-        ['x', 'x-2', 'y']
-    """
-    names: dict[str, None] = {}
-    for path in files:
-        stem = path.stem
-        while len(os.fsencode(stem)) > _LONGEST:
-            stem = stem[:-1]
-        name, i = stem, 1
-        while name in names:
-            i += 1
-            name = f"{stem}-{i}"
-        names[name] = None
-    return list(names)
