@@ -58,10 +58,6 @@ def clean_name(name: object, *, limit: int) -> str:
 
     Folders of macOS have decomposed names, whose parts few fonts have.
 
-    Args:
-        name: The name.
-        limit: Largest number of characters (see `vig_pyg._io.text.terminal_text`).
-
     Example:
         >>> clean_name("e\u0301t\u00e9", limit=9) == "\u00e9t\u00e9"
         True
@@ -71,9 +67,6 @@ def clean_name(name: object, *, limit: int) -> str:
 
 def needs_layout(char: str) -> bool:
     """True if a character is read from right to left, or changes its shape or place beside others.
-
-    Args:
-        char: One character.
 
     Example:
         >>> needs_layout("\u0628"), needs_layout("a")
@@ -85,12 +78,6 @@ def needs_layout(char: str) -> bool:
 
 def numbered(texts: Sequence[str], unreadable: Set[str], *, word: str, limit: int) -> list[str]:
     """Replace names with characters that cannot be drawn by their number, and keep the readable part beside it.
-
-    Args:
-        texts: The names, in the order of their numbers, which start at 0.
-        unreadable: The characters that cannot be drawn.
-        word: What the names are, such as `"class"`.
-        limit: Largest number of characters of a result.
 
     Example:
         >>> numbered(["cat", "\u732b", "\u732b (cat)"], {"\u732b"}, word="class", limit=40)
@@ -114,14 +101,9 @@ def warn_numbered(
     If the process has warned of everything that is to be installed before, it is not repeated.
 
     Args:
-        names: The names.
-        shown: What is drawn in their place (see `numbered`).
         missing: Characters that no font has.
         disordered: Characters whose script needs a layout (see `needs_layout`) that is missing.
         remedy: What to do about the layout.
-
-    Example:
-        >>> warn_numbered(["cat"], ["cat"], set(), set(), remedy="")
     """
     changed = [i for i, name in enumerate(names) if not (missing | disordered).isdisjoint(name)]
     fonts: dict[str, str] = {}  # an example of each
@@ -151,9 +133,6 @@ def warn_numbered(
 
 def font_for(char: str) -> str:
     """Return the name of a free font with a character, or an empty text if none is known for sure.
-
-    Args:
-        char: One character.
 
     Example:
         >>> font_for("\u732b"), font_for("\u0939"), font_for("\U0001f431"), font_for("\ufdfd")

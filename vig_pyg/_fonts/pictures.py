@@ -22,10 +22,6 @@ _FILES = (
 class PictureFonts:
     """The fonts of texts in a picture: Pillow's own, and installed ones for the characters that it lacks.
 
-    Args:
-        texts: All texts that are to be drawn.
-        size: Height of the letters in pixels.
-
     Example:
         >>> round(PictureFonts(["cat"], size=11).length("cat")) > 5
         True
@@ -48,11 +44,7 @@ class PictureFonts:
             self.missing -= self._has[-1]
 
     def length(self, text: str) -> float:
-        """Return the width of a text in pixels.
-
-        Args:
-            text: The text.
-        """
+        """Return the width of a text in pixels."""
         return sum(self._fonts[i].getlength(part) for i, part in self._parts(text))
 
     @property
@@ -61,12 +53,7 @@ class PictureFonts:
         return sum(self._fonts[0].getmetrics())
 
     def fitted(self, text: str, width: float) -> str:
-        """Return the text, shortened in its middle if it is wider; it is empty if no character fits.
-
-        Args:
-            text: The text.
-            width: Largest width in pixels.
-        """
+        """Return the text, shortened in its middle if it is wider; it is empty if no character fits."""
         if self.length(text) <= width:
             return text
         shorter = (shortened(text, limit) for limit in range(len(text) - 1, 0, -1))
@@ -75,14 +62,7 @@ class PictureFonts:
     def write(
         self, pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, color: str | tuple[int, ...]
     ) -> None:
-        """Draw a text.
-
-        Args:
-            pen: The pen of the picture.
-            place: Left and upper end of the text in pixels.
-            text: The text.
-            color: The color of the text.
-        """
+        """Draw a text."""
         x, y = place
         baseline = y + self._fonts[0].getmetrics()[0]
         for i, part in self._parts(text):
@@ -107,7 +87,6 @@ def picture_names(names: Sequence[object], *, limit: int = 40, word: str = "clas
 
     Args:
         names: The names, in the order of their numbers, which start at 0.
-        limit: Largest number of characters of a result.
         word: What the names are; it precedes the number.
 
     Example:

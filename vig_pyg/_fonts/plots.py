@@ -20,7 +20,6 @@ def plot_names(names: Sequence[object], *, limit: int = 40, word: str = "class")
 
     Args:
         names: The names, in the order of their numbers, which start at 0.
-        limit: Largest number of characters of a label.
         word: What the names are; it precedes the number.
 
     Example:
@@ -46,15 +45,7 @@ def plot_names(names: Sequence[object], *, limit: int = 40, word: str = "class")
 
 
 def fonts_with(missing: Set[str]) -> list[tuple[str, str]]:
-    """Return installed fonts (family and file) that contain characters, as few as possible.
-
-    Args:
-        missing: The characters.
-
-    Example:
-        >>> fonts_with(set())
-        []
-    """
+    """Return installed fonts (family and file) that contain characters, as few as possible."""
     from matplotlib.font_manager import fontManager
 
     found, left = _chosen(_candidates(fontManager.ttflist), set(missing))

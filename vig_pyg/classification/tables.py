@@ -123,12 +123,6 @@ def read_part(table: Path, part: str | None, *, whole: bool) -> tuple[list[str],
 def is_divided(table: Path) -> bool:
     r"""True if a table has the column `split`.
 
-    Args:
-        table: The file.
-
-    Raises:
-        FileNotFoundError, ValueError: As in `read_table`.
-
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:

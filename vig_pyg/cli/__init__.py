@@ -42,17 +42,10 @@ USER_ERRORS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
-    Args:
-        argv: The arguments; by default those of the process.
-
     Returns:
         The exit status: 0 after success; 1 if some images could not be read; 2 after an error in the arguments or
         files of the user; 130 after Ctrl-C; 143 after SIGTERM; 141 if the reader of a pipe has closed it; or a status
         of the subcommand.
-
-    Example:
-        >>> main(["predict", "/nowhere", "a.jpg"])
-        2
     """
     if told := empty_argument(sys.argv[1:] if argv is None else argv):
         print(f"vig-pyg: {told}", file=sys.stderr)

@@ -16,13 +16,7 @@ COLUMNS = ("path", "name", "score", "x1", "y1", "x2", "y2", "error")
 
 
 def objects_json(model: str, detector: ObjectDetector, found: Predictions) -> str:
-    """Return the objects of each image as JSON.
-
-    Args:
-        model: The model of the command line.
-        detector: The detector, for the names of its classes.
-        found: The detections.
-    """
+    """Return the objects of each image as JSON."""
     content = {
         "model": model,
         "images": [
@@ -35,12 +29,7 @@ def objects_json(model: str, detector: ObjectDetector, found: Predictions) -> st
 
 
 def objects_csv(detector: ObjectDetector, found: Predictions) -> str:
-    """Return the objects as CSV with one row each; an image without objects has a row with its name only.
-
-    Args:
-        detector: The detector, for the names of its classes.
-        found: The detections.
-    """
+    """Return the objects as CSV with one row each; an image without objects has a row with its name only."""
     rows: list[tuple[object, ...]] = []
     for image, objects in _by_image(detector, found):
         rows += [(image["file_name"], one["name"], one["score"], *one["box"], "") for one in objects]

@@ -76,8 +76,6 @@ def described(about: str, examples: Mapping[str, str], *, note: str = "") -> dic
 
     Args:
         about: The purpose, as a sentence without capital letter and period; the list of commands shows it too.
-        examples: Commands, with what they do.
-        note: Sentences below the examples.
 
     Example:
         >>> described("list the models", {"vig-pyg models": "names and sizes"})["description"]
@@ -93,9 +91,6 @@ def described(about: str, examples: Mapping[str, str], *, note: str = "") -> dic
 def example_lines(examples: Mapping[str, str]) -> str:
     """Return the examples of a help as they are typed here, each with what it does, below a long command.
 
-    Args:
-        examples: Commands, with what they do.
-
     Example:
         >>> example_lines({"ls": "list", "ls -a": "list all"}).splitlines()
         ['examples:', '  ls      list', '  ls -a   list all']
@@ -109,27 +104,12 @@ def example_lines(examples: Mapping[str, str]) -> str:
 
 
 def show_help(parser: argparse.ArgumentParser) -> None:
-    """Let a command without a subcommand print its help.
-
-    Args:
-        parser: The parser of the command.
-
-    Example:
-        >>> show_help(parser := Parser(prog="vig-pyg"))
-        >>> parser.parse_args([]).run(None)
-        usage: vig-pyg [-h]
-        <BLANKLINE>
-        options:
-          -h, --help  show this help message and exit
-    """
+    """Let a command without a subcommand print its help."""
     parser.set_defaults(run=lambda _: parser.print_help())
 
 
 def empty_argument(argv: Sequence[str]) -> str:
     """Return the message about an empty argument, or `""`; as a path it would silently mean the current folder.
-
-    Args:
-        argv: The arguments, in which a variable of the shell that is not set may have left an empty one.
 
     Example:
         >>> empty_argument(["predict", "runs/mine", ""])

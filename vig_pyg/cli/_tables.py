@@ -15,7 +15,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     Args:
         head: Names of the columns; if all are empty, there is no such line.
-        rows: The cells; the first one of each row may be a name from outside.
 
     Example:
         >>> print(table(["class", "images"], [["cat", "12"], ["tiger", "3"]]))
@@ -33,10 +32,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def padded(texts: Sequence[str], *, right: bool = False) -> list[str]:
     """Return the texts of a column with spaces, so that all have one width on a terminal.
-
-    Args:
-        texts: The texts.
-        right: If true, they are aligned to the right.
 
     Example:
         >>> padded(["a", "bcd"])
@@ -65,9 +60,6 @@ def scores_table(scores: Mapping[str, float]) -> str:
 
 def file_list(paths: Iterable[Path]) -> str:
     """Return the written files, one in a line.
-
-    Args:
-        paths: The files.
 
     Example:
         >>> file_list([Path("run/a.png")])

@@ -15,46 +15,22 @@ _VALUES = "config.yaml"
 
 
 def note_on_folder(model: str, images: Iterable[object]) -> None:
-    """Print the note if images are files in the folder on which a classifier was trained.
-
-    Args:
-        model: The model of the command line.
-        images: The evaluated images; only paths can be in the folder.
-    """
+    """Print the note if images are files in the folder on which a classifier was trained."""
     _print(model, lambda values: _images_in_folder(values, list(images)))
 
 
 def note_on_part(model: str, data: str, split: str | None, root: str | None) -> None:
-    """Print the note if data with a prefix is the part on which a classifier was trained.
-
-    Args:
-        model: The model of the command line.
-        data: Prefix and name of the data.
-        split: Name of the part, if it was given.
-        root: Folder of torchvision's files, if it was given.
-    """
+    """Print the note if data with a prefix is the part on which a classifier was trained."""
     _print(model, lambda values: _is_part(values, data, split, root) and "these images")
 
 
 def is_trained_table(model: str, table: str) -> bool:
-    """True if a classifier was trained on this table of images, wherever it is named from.
-
-    Args:
-        model: The model of the command line.
-        table: The path of the table.
-    """
+    """True if a classifier was trained on this table of images, wherever it is named from."""
     return bool(_of_run(model, lambda values: Path(values["data"]).resolve() == Path(table).resolve()))
 
 
 def note_on_table(model: str, table: str, split: str | None, images: Iterable[object]) -> None:
-    """Print the note if images of a table were used in training, or that only those held out of it are evaluated.
-
-    Args:
-        model: The model of the command line.
-        table: The path of the table.
-        split: Name of the part, if it was given.
-        images: The evaluated images.
-    """
+    """Print the note if images of a table were used in training, or that only those held out of it are evaluated."""
     from vig_pyg.classification.folders import part_of
     from vig_pyg.classification.tables import is_divided
 
@@ -70,20 +46,12 @@ def note_on_table(model: str, table: str, split: str | None, images: Iterable[ob
 
 
 def note_on_source(model: str, source: str) -> None:
-    """Print the note if a source of annotated images is the one on which a detector or segmenter was trained.
-
-    Args:
-        model: The model of the command line.
-        source: The source, such as `FILE.json:IMAGES` or `FOLDER:LIST`.
-    """
+    """Print the note if a source of annotated images is the one on which a detector or segmenter was trained."""
     _print(model, lambda values: _place(values["train"]) == _place(source) and "these images")
 
 
 def values_of(model: str) -> dict[str, Any]:
     """Return the values with which a run was trained; no values if the model is no run, or its file cannot be read.
-
-    Args:
-        model: The model of the command line.
 
     Example:
         >>> values_of("pvig_small")

@@ -27,13 +27,7 @@ _COLOR = 24
 
 
 def note_unlike(model: str, look: Preprocessing, paths: Iterable[str | Path]) -> None:
-    """Print a note if one of the first images is plainly of another kind; nothing is read for usual models.
-
-    Args:
-        model: The model of the command line; the folder of a run records the data.
-        look: The preprocessing of the model.
-        paths: The images.
-    """
+    """Print a note if one of the first images is plainly of another kind; nothing is read for usual models."""
     from vig_pyg.image_io import UnreadableImageError, read_image
 
     data = values_of(model).get("data")
@@ -54,10 +48,7 @@ def unlike(look: Preprocessing, data: str, image: DecodedImage, name: str) -> st
     """Return in what an image differs plainly from those of the training, as a sentence, or `""`.
 
     Args:
-        look: The preprocessing of the model.
         data: Name of the built-in data on which the model was trained, or `""` for data whose images are not known.
-        image: The image.
-        name: Name of the image.
 
     Example:
         >>> from PIL import Image

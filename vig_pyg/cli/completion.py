@@ -20,15 +20,7 @@ FOLDERS = {"FOLDER", "RUN"}
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options.
-
-    Args:
-        commands: The subparsers of `vig-pyg`.
-
-    Example:
-        >>> from argparse import ArgumentParser
-        >>> add(ArgumentParser().add_subparsers())
-    """
+    """Add the command and its options."""
     completion = commands.add_parser(
         "completion",
         **described(
@@ -41,14 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the script.
-
-    Args:
-        args: The parsed arguments.
-
-    Raises:
-        ImportError: If shtab is missing.
-    """
+    """Print the script."""
     from vig_pyg._requirements import require
 
     require("Completion", ["shtab", "jsonargparse"], "completion,train")
@@ -64,9 +49,6 @@ def plain_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Return a parser with the same commands, flags and choices, as shtab reads them.
 
     The flags of training commands are those of a configuration, so they are created here.
-
-    Args:
-        parser: The parser of a command, or of all commands.
 
     Example:
         >>> parser = argparse.ArgumentParser(prog="a"); flag = parser.add_argument("--b_c", type=int)

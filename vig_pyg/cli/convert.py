@@ -19,15 +19,7 @@ MOST_OF_A_CARD = 2**20
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options.
-
-    Args:
-        commands: The subparsers of `vig-pyg`.
-
-    Example:
-        >>> from argparse import ArgumentParser
-        >>> add(ArgumentParser().add_subparsers())
-    """
+    """Add the command and its options."""
     convert = commands.add_parser(
         "convert",
         **described(
@@ -64,16 +56,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the file and print a description of it.
-
-    Args:
-        args: The parsed arguments.
-
-    Example:
-        >>> from vig_pyg.cli import main
-        >>> main(["convert", "/nowhere.pth", "out.pth"])
-        2
-    """
+    """Write the file and print a description of it."""
     import torch
 
     from vig_pyg._io.output import check_free, write_file

@@ -20,15 +20,7 @@ MODEL, PASSES = "pvig_tiny", 5
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options.
-
-    Args:
-        commands: The subparsers of `vig-pyg`.
-
-    Example:
-        >>> from argparse import ArgumentParser
-        >>> add(ArgumentParser().add_subparsers())
-    """
+    """Add the command and its options."""
     doctor = commands.add_parser(
         "doctor",
         **described(
@@ -41,11 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the results.
-
-    Args:
-        args: The parsed arguments.
-    """
+    """Print the results."""
     found = examine()
     if args.json:
         print(json_text(found))

@@ -34,15 +34,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options.
-
-    Args:
-        commands: The subparsers of `vig-pyg`.
-
-    Example:
-        >>> from argparse import ArgumentParser
-        >>> add(ArgumentParser().add_subparsers())
-    """
+    """Add the command and its options."""
     evaluate = commands.add_parser(
         "evaluate",
         **described(
@@ -63,16 +55,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the accuracies, and write the files.
-
-    Args:
-        args: The parsed arguments.
-
-    Example:
-        >>> from vig_pyg.cli import main
-        >>> main(["evaluate", "/nowhere", "images"])
-        2
-    """
+    """Print the accuracies, and write the files."""
     from vig_pyg._io.output import check_no_input, write_file
     from vig_pyg._io.progress import progress_bar
     from vig_pyg.classification import evaluate

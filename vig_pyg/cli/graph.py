@@ -43,15 +43,7 @@ FEW = 36
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options.
-
-    Args:
-        commands: The subparsers of `vig-pyg`.
-
-    Example:
-        >>> from argparse import ArgumentParser
-        >>> add(ArgumentParser().add_subparsers())
-    """
+    """Add the command and its options."""
     graph = commands.add_parser(
         "graph",
         **described(
@@ -91,19 +83,7 @@ def _place(text: str) -> tuple[float, float]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw the graphs and print the name of the image.
-
-    Args:
-        args: The parsed arguments.
-
-    Raises:
-        ValueError: If the image cannot be read.
-
-    Example:
-        >>> from vig_pyg.cli import main
-        >>> main(["graph", "/nowhere", "a.jpg"])
-        2
-    """
+    """Draw the graphs and print the name of the image."""
     import torch
 
     from vig_pyg._io.output import check_no_input, write_file
@@ -147,7 +127,6 @@ def _say_about(graphs: list[Batch], kind: str, side: int | None) -> None:
     """Print what the figure does not say by itself.
 
     Args:
-        graphs: The graphs of the image.
         kind: `"html"` for a page, which says itself whether a patch is its own neighbor.
         side: Side length of the image of a classifier, which `--image-size` can change; `None` for other models.
     """

@@ -30,15 +30,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options.
-
-    Args:
-        commands: The subparsers of `vig-pyg`.
-
-    Example:
-        >>> from argparse import ArgumentParser
-        >>> add(ArgumentParser().add_subparsers())
-    """
+    """Add the command and its options."""
     predict = commands.add_parser(
         "predict",
         **described(
@@ -66,19 +58,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each image, and write the files.
-
-    Args:
-        args: The parsed arguments.
-
-    Raises:
-        ValueError: If `--topk` is below 1.
-
-    Example:
-        >>> from vig_pyg.cli import main
-        >>> main(["predict", "/nowhere", "a.jpg"])
-        2
-    """
+    """Print a line for each image, and write the files."""
     from vig_pyg._io.output import check_no_input, write_file
     from vig_pyg._io.progress import progress_bar
     from vig_pyg.classification import Prediction, UnreadableImage, find_images, predict

@@ -40,15 +40,7 @@ EXAMPLES = {
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command; its flags are created when it runs.
-
-    Args:
-        commands: The subparsers of `vig-pyg`.
-
-    Example:
-        >>> from vig_pyg.cli._parser import Parser
-        >>> add(Parser().add_subparsers())
-    """
+    """Add the command; its flags are created when it runs."""
     commands.add_parser("train", help=ABOUT, raw=True).set_defaults(run=run, make_parser=make_parser)
 
 
@@ -82,16 +74,8 @@ def make_parser() -> ConfigParser:
 def run(args: argparse.Namespace) -> int:
     """Train, or print the configuration.
 
-    Args:
-        args: The parsed arguments, with all flags in `argv`.
-
     Returns:
         0, or 128 + the number of the signal that stopped the run: 143 after SIGTERM, 130 after Ctrl-C.
-
-    Example:
-        >>> from vig_pyg.cli import main
-        >>> main(["train", "--preset", "unknown"])
-        2
     """
     from vig_pyg.classification import to_yaml
 
