@@ -61,7 +61,7 @@ ROOMS = {
     "layout": {"batch_order"},
     "data": {"layout", "ops"},
     "foreign_batch": {"batch_order", "data"},
-    "ops": set(),
+    "ops": {"_io"},
     "layers": {"ops"},
     "position": {"data", "ops"},
     "graph": {"_registry", "_requirements", "data", "position", "ops", "_kept"},
@@ -177,6 +177,7 @@ ROOMS = {
     },
     "detection": {
         "_lazy",
+        "_trained_backbone",
         "_image_values",
         "_predictor",
         "_requirements",
@@ -200,6 +201,7 @@ ROOMS = {
     },
     "segmentation": {
         "_lazy",
+        "_trained_backbone",
         "_image_values",
         "_predictor",
         "_registry",

@@ -223,11 +223,12 @@ def load_weights(
         source = weights.AVERAGED  # as the authors of the later families do for other tasks
     changed: dict[str, Any] = {"position": "grid", **overrides}
     if isinstance(source, str) and source in (*weights.TAGS, weights.AVERAGED):
-        weights.load_published(body, source, overridden=changed if isinstance(variant, str) else vars(body.config))
+        published = changed if isinstance(variant, str) else vars(body.config)
+        weights.load_published(body, source, overridden=published, of_backbone=True)
     elif isinstance(source, str | Path) and is_trained_model(source):
         load_trained(body, source, changed=changed)
     elif source is not None:
-        weights.load_weights(body, source, overridden=changed)
+        weights.load_weights(body, source, overridden=changed, of_backbone=True)
 
 
 def describe(config: ModelConfig) -> dict[str, Any]:

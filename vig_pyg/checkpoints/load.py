@@ -81,6 +81,7 @@ def load_state(
     known: Mapping[str, Any] | None = None,
     on_mismatch: OnMismatch = "error",
     overridden: Collection[str] = (),
+    of_backbone: bool = False,
     strict: bool = True,
 ) -> Report:
     """Load a state dict in any of the three formats; if it does not fit, the model is not changed.
@@ -95,6 +96,7 @@ def load_state(
         on_mismatch: Behavior if the recorded options differ from those of the model: `"error"` or `"note"`.
         overridden: Names of options that differ on purpose; the report has a note for each. With `"in_channels"`, the
             first convolution is adapted to the channels of the model.
+        of_backbone: If true, there are no notes about what every backbone has: no classifier, and `position="grid"`.
         strict: If false, tensors that do not fit are not loaded, and a note names them.
 
     Example:
@@ -117,13 +119,12 @@ def load_state(
     config = getattr(model, "config", None)
     known = _said(native, tables) if known is None else known
     found = compare(known, config) if isinstance(config, ModelConfig) else Comparison((), ())
+    of_classifier, found = ([], _of_backbone(found)) if of_backbone else (of_classifier, found)
     if not strict:
         left_out |= leave_unfit(native, expected, of_classifier)
     _check(model, native, {key: tensor for key, tensor in expected.items() if key not in left_out}, found)
     notes += of_classifier + _mismatches(found, model, on_mismatch, overridden)
-    notes += _position_note(config, format, found)
-    if broken := not_finite(native):
-        notes.append(f"There are NaN or infinite values in {shorten(broken)}, so the outputs will not be finite.")
+    notes += _position_note(config, format, found) + _not_finite_note(native)
     model.load_state_dict(native, strict=False)
     report = Report(
         source=where,
@@ -255,6 +256,17 @@ def _mismatches(found: Comparison, model: nn.Module, on_mismatch: OnMismatch, ov
         f"this {ours} differ from theirs."
         for one in found.differences
     ]
+
+
+def _of_backbone(found: Comparison) -> Comparison:
+    """Return a comparison without the position mode that a backbone has unless another one is chosen."""
+    kept = [one for one in found.differences if (one.field, one.ours) != ("position", "grid")]
+    return found._replace(differences=tuple(kept), unknown=tuple(name for name in found.unknown if name != "position"))
+
+
+def _not_finite_note(state: State) -> list[str]:
+    broken = shorten(not_finite(state))
+    return [f"There are NaN or infinite values in {broken}, so the outputs will not be finite."] if broken else []
 
 
 def _position_note(config: object, format: Format, found: Comparison) -> list[str]:

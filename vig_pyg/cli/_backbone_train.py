@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.text import terminal_text
-from vig_pyg.cli._options import in_shell, say_next
-from vig_pyg.cli._own_code import import_named, import_own
+from vig_pyg.cli._options import in_shell, say_next, say_note
+from vig_pyg.cli._own_code import import_named, import_own, is_first, refuse_unnamed_code
 from vig_pyg.cli._train_flags import FREE, TrainFlags, announce, note_on_steps, print_scores, say_complete, stopped
 
 if TYPE_CHECKING:
     from torch import nn
 
     from vig_pyg.engine import TrainConfig, TrainData
+    from vig_pyg.engine.config_file import Source
 
 ConfigT = TypeVar("ConfigT", bound="TrainConfig")
 
@@ -81,6 +83,48 @@ def fit_and_report(config: Any, flags: TrainFlags, task: str, prepare: Callable[
     return 0
 
 
+def about_weights(then: str = "") -> str:
+    """Return the help of `--weights-backbone`.
+
+    Args:
+        then: What the weights change, as the rest of the sentence.
+    """
+    return (
+        f"classification weights for the backbone: imagenet1k, a run folder of {as_started('vig-pyg train')}, a name "
+        f"on the Hugging Face hub, a file or a URL; without --model, the backbone is that of the run or the hub{then}"
+    )
+
+
+def _of_start(given: Sequence[Source]) -> list[Source]:
+    """Return the model and the options of the trained classifier from which a backbone starts, if no model is given.
+
+    Its options give way to those of the user. They are told, because they come from a file.
+    """
+    from vig_pyg._trained_backbone import architecture_of, is_trained_model, network_flags
+    from vig_pyg.artifact import CONFIG
+
+    options: dict[str, Any] = {}
+    for _, values in given:
+        whole = values.get("options")
+        options = dict(whole) if isinstance(whole, Mapping) else options
+        options |= {name.removeprefix("options."): one for name, one in values.items() if name.startswith("options.")}
+    start = options.get("weights_backbone")
+    if not isinstance(start, str) or not is_trained_model(start) or any("model" in values for _, values in given):
+        return []
+    name, theirs = architecture_of(start)
+    taken = {key: value for key, value in theirs.items() if key not in options}
+    if taken.get("in_channels", 3) != 3:
+        raise ValueError(
+            f"{start} takes images with in_channels={taken['in_channels']}, but images are read in color here: train a "
+            "classifier with --in-channels 3, and start from it."
+        )
+    for key in ("conv", "graph"):
+        refuse_unnamed_code(start, key, taken.get(key), {})
+    if is_first():
+        say_note(f"the backbone is that of {terminal_text(start)}: {' '.join(network_flags(name, taken))}")
+    return [(f"{start}: {CONFIG}", {"model": name, **{f"options.{key}": value for key, value in taken.items()}})]
+
+
 def config_of_run(flags: TrainFlags, make: Callable[..., ConfigT]) -> ConfigT:
     """Return the configuration from file and flags, or the configuration of a run to resume.
 
@@ -94,7 +138,8 @@ def config_of_run(flags: TrainFlags, make: Callable[..., ConfigT]) -> ConfigT:
     if flags.resume is None:
         where, values = flags.file_values()
         import_named(where, values, flags.values)
-        return make((where, values), ("the command line", flags.values))
+        given = ((where, values), ("the command line", flags.values))
+        return make(*given, *_of_start(given))
     from vig_pyg.engine.checkpoint import LAST
     from vig_pyg.engine.run import CONFIG_YAML
 

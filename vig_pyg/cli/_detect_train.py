@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vig_pyg.cli._backbone_train import Prepared, config_of_run, fit_and_report
+from vig_pyg.cli._backbone_train import Prepared, about_weights, config_of_run, fit_and_report
 from vig_pyg.cli._parser import example_lines
 from vig_pyg.cli._train_flags import NETWORK_FLAGS, add_run_flags, read_flags
 
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
 
 #: Short names of options of the detector, with their help.
-DETECTOR = {
-    "weights_backbone": "classification weights for the backbone: imagenet1k, a run folder of vig-pyg train, a name on "
-    "the Hugging Face hub, a file or a URL; the first stages and all batch norms are then frozen",
+DETECTOR: dict[str, str | Callable[[], str]] = {
+    "weights_backbone": lambda: about_weights("; the first stages and all batch norms are then frozen"),
     "min_size": "length in pixels to which the short side of an image is resized (default: 800, or 480 to 800 with "
     "3x); of several such as [480, 640, 800], training draws one for each image, and evaluation uses the last",
     "max_size": "largest length in pixels of the long side (default: 1333)",

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vig_pyg._io.launcher import as_started
 from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._training_data import is_trained_table, note_on_folder, note_on_part, note_on_table
 
@@ -19,9 +20,9 @@ def add_data(command: argparse.ArgumentParser) -> None:
         "data",
         metavar="DATA",
         help="folder with one folder of images for each class (or for some classes), whose name is the class name or "
-        "its WordNet ID; or as for vig-pyg train: digits, cifar10, cifar100, a CSV file or an import path such as "
-        "my_data:Stripes; wds/ and a folder of shards, hfds/ and a folder or a name on the Hugging Face hub, or torch/ "
-        "and a data set of torchvision",
+        f"its WordNet ID; or as for {as_started('vig-pyg train')}: digits, cifar10, cifar100, a CSV file or an import "
+        "path such as my_data:Stripes; wds/ and a folder of shards, hfds/ and a folder or a name on the Hugging Face "
+        "hub, or torch/ and a data set of torchvision",
     )
     group = command.add_argument_group("data that is not a folder")
     text = (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vig_pyg._io.text import terminal_text
@@ -63,13 +65,33 @@ def import_own(values: Mapping[str, Any], *, where: str = "") -> None:
             if (here := os.getcwd()) not in sys.path:
                 sys.path.insert(0, here)
             registry = _registry(kind)
-            if where and path not in registry and _is_first():
+            if where and path not in registry and is_first():
                 print(f"vig-pyg: {terminal_text(where)} names the code {path}: importing it{_place(path)}",
                       file=sys.stderr, flush=True)  # fmt: skip
             registry.import_name(path)
 
 
-def _is_first() -> bool:
+def refuse_unnamed_code(where: str | Path, key: str, own: Any, given: Mapping[str, Any]) -> None:
+    """Raise an error for code that a folder names and the user does not, because it may be that of others.
+
+    Args:
+        where: The file or the folder.
+        key: `"conv"` or `"graph"`.
+        own: Its value in the folder; of several graphs, a list.
+        given: Values of the user, where an option is `options.NAME`.
+
+    Raises:
+        ValueError: If the user does not name the code.
+    """
+    from vig_pyg._registry import is_import_path
+
+    code = [one for one in (own if isinstance(own, list | tuple) else [own]) if isinstance(one, str)]
+    if any(map(is_import_path, code)) and f"options.{key}" not in given:
+        shown = f"[{', '.join(code)}]" if isinstance(own, list | tuple) else own
+        raise ValueError(f"{where} names the code {shown}: pass --{key} {shlex.quote(str(shown))} too if you trust it.")
+
+
+def is_first() -> bool:
     """True in the first process of a run, which speaks for all; contradictory variables are an error later."""
     from vig_pyg.engine.processes import processes
 

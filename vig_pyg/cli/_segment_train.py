@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vig_pyg.cli._backbone_train import Prepared, config_of_run, fit_and_report
+from vig_pyg.cli._backbone_train import Prepared, about_weights, config_of_run, fit_and_report
 from vig_pyg.cli._parser import example_lines
 from vig_pyg.cli._train_flags import NETWORK_FLAGS, add_run_flags, read_flags
 
@@ -14,9 +15,8 @@ if TYPE_CHECKING:
     from vig_pyg.segmentation.config import SegmentationConfig
 
 #: Short names of options of the network, with their help.
-SEGMENTER = {
-    "weights_backbone": "classification weights for the backbone: imagenet1k, a run folder of vig-pyg train, a name on "
-    "the Hugging Face hub, a file or a URL",
+SEGMENTER: dict[str, str | Callable[[], str]] = {
+    "weights_backbone": about_weights,
     "out_channels": "width of the feature pyramid of the head (default: 256)",
 }
 

@@ -13,6 +13,7 @@ from vig_pyg._io.signals import Terminated
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_note
+from vig_pyg.cli._own_code import refuse_unnamed_code
 
 if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
@@ -110,7 +111,6 @@ class TrainFlags:
             ValueError: If the command line contradicts values of the run, or does not name code that the run needs.
         """
         from vig_pyg._io.bounded_yaml import read_yaml
-        from vig_pyg._registry import is_import_path
 
         assert self.resume is not None
         other = [key for key in self.values if key not in (*FREE, *CODE, *REPEATED)]
@@ -138,9 +138,7 @@ class TrainFlags:
             flag = f"--{key.removeprefix('options.')}"
             if given != own:
                 raise ValueError(f"--resume keeps all values of the run: {path} has another {flag}.")
-            code = [one for one in (own if isinstance(own, list) else [own]) if isinstance(one, str)]
-            if any(map(is_import_path, code)) and key not in self.values:
-                raise ValueError(f"{path} names the code {own}: pass {flag} {own} too if you trust it.")
+            refuse_unnamed_code(path, key.removeprefix("options."), own, self.values)
         return str(path), {**values, **{key: self.values[key] for key in FREE if key in self.values}}
 
 

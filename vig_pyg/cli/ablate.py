@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vig_pyg._io.launcher import launcher
 from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import note_on_built_in, say_next
@@ -162,7 +164,7 @@ def _ablate(
     from vig_pyg.weights import check_exists
 
     if processes().world > 1:
-        raise ValueError("vig-pyg ablate trains in one process: start it without a launcher such as torchrun.")
+        raise ValueError("An ablation trains in one process: start it without a launcher such as torchrun.")
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}.")
     for source in (config.weights, config.teacher_weights):
@@ -181,7 +183,7 @@ def _ablate(
     print(_size(len(variants), seeds), flush=True)
     rows, files = ablate(
         variants, data, config, out, seeds=seeds, title=f"{config.model} on {data.title}",
-        here=environment(["vig-pyg", "ablate", *argv]), measure=spectral_gaps, progress=not quiet,
+        here=environment([*shlex.split(launcher()), "ablate", *argv]), measure=spectral_gaps, progress=not quiet,
     )  # fmt: skip
     print(f"\n{_tables(as_cells(rows))}\n{_few_seeds(min(row['seeds'] for row in rows), rows)}")
     print(f"{terminal_text(out / 'results.md')} explains the columns.")

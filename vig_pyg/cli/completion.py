@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from vig_pyg._io.launcher import as_started
 from vig_pyg.cli._options import say_next
 from vig_pyg.cli._parser import described
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     from vig_pyg.cli import make_parser
 
     print(shtab.complete(plain_parser(make_parser()), shell=args.shell))
-    say_next(USE[args.shell])
+    say_next(as_started(USE[args.shell]))
 
 
 def plain_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.numbers import counted
 from vig_pyg._io.signals import exit_status
 from vig_pyg._io.text import json_text, terminal_text
@@ -80,7 +81,7 @@ def _add_evaluate(parts: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             },
         ),
     )
-    evaluate.add_argument("model", metavar="MODEL", help=TRAINED.format("vig-pyg detect"))
+    evaluate.add_argument("model", metavar="MODEL", help=TRAINED.format(as_started("vig-pyg detect")))
     add_own_code(evaluate)
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
     evaluate.add_argument("--out", type=Path, help="file to write the detections to, in COCO's format")
@@ -106,7 +107,7 @@ def _add_predict(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             },
         ),
     )
-    predict.add_argument("model", metavar="MODEL", help=TRAINED.format("vig-pyg detect"))
+    predict.add_argument("model", metavar="MODEL", help=TRAINED.format(as_started("vig-pyg detect")))
     add_own_code(predict)
     predict.add_argument("images", metavar="PATH", nargs="+", help="image file, folder of images, or pattern in quotes")
     predict.add_argument(

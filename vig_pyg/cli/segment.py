@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.numbers import counted, percent
 from vig_pyg._io.text import json_text, terminal_text
 from vig_pyg.cli._options import (
@@ -81,7 +82,7 @@ def _add_evaluate(parts: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             },
         ),
     )
-    evaluate.add_argument("model", metavar="MODEL", help=TRAINED.format("vig-pyg segment"))
+    evaluate.add_argument("model", metavar="MODEL", help=TRAINED.format(as_started("vig-pyg segment")))
     add_own_code(evaluate)
     evaluate.add_argument("source", metavar="SOURCE", help=SOURCE)
     _add_inference(evaluate)
@@ -102,7 +103,7 @@ def _add_predict(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             },
         ),
     )
-    predict.add_argument("model", metavar="MODEL", help=TRAINED.format("vig-pyg segment"))
+    predict.add_argument("model", metavar="MODEL", help=TRAINED.format(as_started("vig-pyg segment")))
     add_own_code(predict)
     predict.add_argument("images", metavar="PATH", nargs="+", help="image file, folder of images, or pattern in quotes")
     predict.add_argument(

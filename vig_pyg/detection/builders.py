@@ -14,6 +14,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from vig_pyg import backbones, weights
 from vig_pyg._image_values import Statistic
 from vig_pyg._io.names import choose
+from vig_pyg._trained_backbone import starting_from
 from vig_pyg.config import ModelConfig
 from vig_pyg.detection.anchors import RegionPool, StrideAnchors
 from vig_pyg.detection.backbone import PyramidFeatures
@@ -99,12 +100,13 @@ class DetectorConfig:
         return detector
 
 
-def retinanet_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> RetinaNet:
+def retinanet_pvig(variant: str | ModelConfig | None = None, **options: Any) -> RetinaNet:
     """RetinaNet (arXiv 1708.02002) on stages 2 to 4 of a pyramid and two coarser maps.
 
     Args:
         variant: `"tiny"`, `"small"`, `"medium"`, `"base"` or `"micro"` of Pyramid ViG, the name of another registered
-            pyramid, such as `"greedyvig_small"`, or a configuration, such as a `PyramidViGConfig`.
+            pyramid, such as `"greedyvig_small"`, or a configuration, such as a `PyramidViGConfig`. The default is the
+            architecture of a trained classifier in `weights_backbone`, or `"tiny"` without one.
         options: Fields of `DetectorOptions` (`num_classes` is required) and of the backbone's configuration, such as
             `drop_path_rate`, `in_channels`, `k` and `conv`. Unlike for a classifier, the default of `position` is
             `"grid"`, which is exact at any size.
@@ -126,7 +128,7 @@ def retinanet_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> Retin
     return _build("retinanet", variant, options)
 
 
-def fasterrcnn_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> FasterRCNN:
+def fasterrcnn_pvig(variant: str | ModelConfig | None = None, **options: Any) -> FasterRCNN:
     """Faster R-CNN (arXiv 1506.01497) on the four stages of a pyramid and one coarser map.
 
     Args:
@@ -144,7 +146,7 @@ def fasterrcnn_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> Fast
     return _build("fasterrcnn", variant, options)
 
 
-def maskrcnn_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> MaskRCNN:
+def maskrcnn_pvig(variant: str | ModelConfig | None = None, **options: Any) -> MaskRCNN:
     """Mask R-CNN (arXiv 1703.06870) on the four stages of a pyramid and one coarser map.
 
     Args:
@@ -188,7 +190,8 @@ def detector_config(detector: str, variant: str | ModelConfig, options: Mapping[
     return DetectorConfig(detector=detector, backbone=backbone, options=resolved)
 
 
-def _build(detector: str, variant: str | ModelConfig, options: dict[str, Any]) -> Any:
+def _build(detector: str, variant: str | ModelConfig | None, options: dict[str, Any]) -> Any:
+    variant, options = starting_from(variant, options)
     config = detector_config(detector, variant, options)
     body = backbones.build(config.backbone)
     backbones.load_weights(body, options.get("weights_backbone"), variant, _split(options, variant)[1])

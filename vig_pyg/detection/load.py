@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vig_pyg import backbones
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.schema import Check, choice, listing, mapping, read_as, whole
 from vig_pyg._io.text import error_text
 from vig_pyg._predictor import Predictor
@@ -223,9 +224,12 @@ def read_detector(path: Path) -> tuple[DetectorConfig, list[str], list[int]]:
     where, content = str(path), read_config(path, what=_WHAT)
     with read_as(_WHAT, where):
         if content["task"] == SEGMENTATION:
-            raise ValueError("it is the configuration of a segmentation network: use `vig-pyg segment`.")
+            raise ValueError(
+                f"it is the configuration of a segmentation network: use `{as_started('vig-pyg segment')}`."
+            )
         if content["task"] != DETECTION:
-            raise ValueError("it is the configuration of a classifier: use `vig-pyg predict`, `evaluate` or `train`.")
+            use = as_started("vig-pyg predict")
+            raise ValueError(f"it is the configuration of a classifier: use `{use}`, `evaluate` or `train`.")
         for key in ("class_names", "category_ids"):
             if content.get(key) is None:
                 raise ValueError(f"{where}: the entry {key!r} is missing.")

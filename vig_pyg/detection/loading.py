@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 
 from vig_pyg._io.bounded_yaml import read_yaml
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg.classification.splits import find_copies, similar_names
 from vig_pyg.detection.builders import DETECTORS, PRETRAINED, Detector
@@ -99,7 +100,8 @@ def read_run(folder: str | Path) -> DetectionConfig:
     if not path.is_file():
         hint = "" if Path(folder).exists() else did_you_mean(folder)
         raise FileNotFoundError(
-            f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with `vig-pyg detect train`.{hint}"
+            f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with "
+            f"`{as_started('vig-pyg detect train')}`.{hint}"
         )
     return make_config((str(path), read_yaml(path)))
 

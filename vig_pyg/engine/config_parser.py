@@ -224,7 +224,8 @@ def _complete_help(action: Action, checks: Mapping[str, Check], presets: Mapping
     if usual or by_preset:
         notes.append(f"default: {', '.join([*usual, *by_preset])}")
     action.required = False  # a file may contain the value
-    action.help = (action.help or "").replace("`", "").rstrip(".") + (f" ({'; '.join(notes)})" if notes else "")
+    text = as_started((action.help or "").replace("`", "").rstrip("."))  # of a command, such as that which lists names
+    action.help = text + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _shown(value: Any) -> str:

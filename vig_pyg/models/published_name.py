@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from vig_pyg._io.launcher import as_started
 from vig_pyg.config import MODELS
 
 
@@ -21,4 +22,5 @@ def check_no_classifier(source: str, expected: str) -> None:
         ValueError: pvig_small is a classifier, not a detector: use `vig-pyg predict`, `evaluate` or `train`.
     """
     if source.partition(":")[0].lower() in MODELS and not os.path.lexists(source):
-        raise ValueError(f"{source} is a classifier, not {expected}: use `vig-pyg predict`, `evaluate` or `train`.")
+        use = as_started("vig-pyg predict")
+        raise ValueError(f"{source} is a classifier, not {expected}: use `{use}`, `evaluate` or `train`.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.schema import read_as
 from vig_pyg._io.text import terminal_text
 from vig_pyg.artifact import CONFIG, DETECTION, SEGMENTATION, WEIGHTS, is_foreign, read_config
@@ -16,11 +17,8 @@ from vig_pyg.config import ModelConfig
 from vig_pyg.config_schema import check_size, check_weights_hold, model_options, read_preprocessing
 from vig_pyg.preprocess import Preprocessing
 
-#: Descriptions of the tasks of other models, for messages.
-_OTHERS = {
-    DETECTION: "of a detector: use `vig-pyg detect`, or vig_pyg.load.",
-    SEGMENTATION: "of a segmentation network: use `vig-pyg segment`, or vig_pyg.load.",
-}
+#: Models of other tasks and their commands, for messages.
+_OTHERS = {DETECTION: ("a detector", "detect"), SEGMENTATION: ("a segmentation network", "segment")}
 
 
 def read_model(
@@ -74,7 +72,9 @@ def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | N
     content = read_config(path)
     with read_as(what, where):
         if content["task"] != "image-classification":
-            raise ValueError(f"it is the configuration {_OTHERS[content['task']]}")
+            what_else, command = _OTHERS[content["task"]]
+            use = as_started(f"vig-pyg {command}")
+            raise ValueError(f"it is the configuration of {what_else}: use `{use}`, or vig_pyg.load.")
         entry = content["model"]
         if not isinstance(entry, dict) or not isinstance(entry.get("family"), str):
             raise ValueError("it has no entry 'family' that names a model family.")

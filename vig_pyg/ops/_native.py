@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from vig_pyg._io.launcher import as_started
+
 _log = logging.getLogger(__name__)
 
 #: Expected result of `vig_version` in cpu.c; kernels of another version have other arguments.
@@ -49,7 +51,8 @@ def library() -> Any:
             return None
     _log.warning(
         "vig_pyg was installed without its native kernels, because no C compiler was found or it failed: plain torch "
-        "is used instead, which is slower on a CPU. `vig-pyg doctor` shows details."
+        "is used instead, which is slower on a CPU. `%s` shows details.",
+        as_started("vig-pyg doctor"),
     )
     return None
 

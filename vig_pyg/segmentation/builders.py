@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from vig_pyg import backbones, weights
+from vig_pyg._trained_backbone import starting_from
 from vig_pyg.artifact import SEGMENTATION
 from vig_pyg.config import ModelConfig
 from vig_pyg.detection.builders import split_options
@@ -74,12 +75,13 @@ class SegmenterConfig:
         return _assemble(self, backbones.build(self.backbone))
 
 
-def semantic_fpn_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> Segmenter:
+def semantic_fpn_pvig(variant: str | ModelConfig | None = None, **options: Any) -> Segmenter:
     """Semantic FPN (arXiv 1901.02446) on the four stages of a pyramid, the usual recipe of the family for ADE20K.
 
     Args:
         variant: `"tiny"`, `"small"`, `"medium"`, `"base"` or `"micro"` of Pyramid ViG, the name of another registered
-            pyramid, such as `"greedyvig_small"`, or a configuration, such as a `PyramidViGConfig`.
+            pyramid, such as `"greedyvig_small"`, or a configuration, such as a `PyramidViGConfig`. The default is the
+            architecture of a trained classifier in `weights_backbone`, or `"tiny"` without one.
         options: Fields of `SegmenterOptions` (`num_classes` is required) and of the backbone's configuration, such as
             `drop_path_rate`, `in_channels`, `k` and `conv`. Unlike for a classifier, the default of `position` is
             `"grid"`, which is exact at any size.
@@ -100,7 +102,7 @@ def semantic_fpn_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> Se
     return _build("semantic_fpn", variant, options)
 
 
-def upernet_pvig(variant: str | ModelConfig = "tiny", **options: Any) -> Segmenter:
+def upernet_pvig(variant: str | ModelConfig | None = None, **options: Any) -> Segmenter:
     """UPerNet (arXiv 1807.10221) on the four stages of a pyramid: larger and slower than Semantic FPN.
 
     Args:
@@ -136,7 +138,8 @@ def segmenter_config(segmenter: str, variant: str | ModelConfig, options: Mappin
     return SegmenterConfig(segmenter=segmenter, backbone=backbone, options=resolved)
 
 
-def _build(segmenter: str, variant: str | ModelConfig, options: dict[str, Any]) -> Segmenter:
+def _build(segmenter: str, variant: str | ModelConfig | None, options: dict[str, Any]) -> Segmenter:
+    variant, options = starting_from(variant, options)
     config = segmenter_config(segmenter, variant, options)
     body = backbones.build(config.backbone)
     backbones.load_weights(body, options.get("weights_backbone"), variant, _split(options, variant)[1])

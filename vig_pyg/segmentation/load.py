@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vig_pyg import backbones
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.schema import Check, choice, mapping, read_as
 from vig_pyg._predictor import Predictor
 from vig_pyg.artifact import CONFIG, DETECTION, SEGMENTATION, read_config
@@ -163,8 +164,9 @@ def read_segmenter(path: Path) -> tuple[SegmenterConfig, list[str], Segmentation
     with read_as(_WHAT, where):
         if content["task"] != SEGMENTATION:
             other = "detector" if content["task"] == DETECTION else "classifier"
-            commands = "detect" if content["task"] == DETECTION else "predict`, `evaluate` or `train"
-            raise ValueError(f"it is the configuration of a {other}: use `vig-pyg {commands}`.")
+            of_detector, of_classifier = as_started("vig-pyg detect"), as_started("vig-pyg predict")
+            use = f"`{of_detector}`" if other == "detector" else f"`{of_classifier}`, `evaluate` or `train`"
+            raise ValueError(f"it is the configuration of a {other}: use {use}.")
         for key in ("class_names", "preprocessing"):
             if content.get(key) is None:
                 raise ValueError(f"{where}: the entry {key!r} is missing.")

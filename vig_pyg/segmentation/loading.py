@@ -8,6 +8,7 @@ from pathlib import Path
 import lightning
 
 from vig_pyg._io.bounded_yaml import read_yaml
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg.detection.loading import warn_of_division
 from vig_pyg.engine.run import CONFIG_YAML
@@ -121,6 +122,7 @@ def read_run(folder: str | Path) -> SegmentationConfig:
     if not path.is_file():
         hint = "" if Path(folder).exists() else did_you_mean(folder)
         raise FileNotFoundError(
-            f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with `vig-pyg segment train`.{hint}"
+            f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with "
+            f"`{as_started('vig-pyg segment train')}`.{hint}"
         )
     return make_config((str(path), read_yaml(path)))

@@ -26,6 +26,7 @@ def load_weights(
     *,
     on_mismatch: OnMismatch = "error",
     overridden: Collection[str] = (),
+    of_backbone: bool = False,
     progress: bool = True,
 ) -> Report:
     """Load weights in the native, official or mmpretrain format; if they do not fit, the model is not changed.
@@ -46,6 +47,8 @@ def load_weights(
         overridden: Names of options that differ on purpose; the report has a note for each. With `"in_channels"` the
             first convolution is adapted to the channels of the model: its weights are summed for one channel, and
             repeated and scaled for other numbers, as timm does.
+        of_backbone: If true, the model is a part of a network for another task. Then there are no notes about what
+            every such part has in common: no classifier, and `position="grid"`.
         progress: If true, a download shows a progress bar.
 
     Returns:
@@ -68,11 +71,17 @@ def load_weights(
         raise ValueError(f"on_mismatch must be 'error' or 'note', got {on_mismatch!r}.")
     where, state = fetch(source, progress=progress)
     known = _known(source)
-    return load_state(model, state, where=where, known=known, on_mismatch=on_mismatch, overridden=overridden)
+    how: dict[str, Any] = {"on_mismatch": on_mismatch, "overridden": overridden, "of_backbone": of_backbone}
+    return load_state(model, state, where=where, known=known, **how)
 
 
 def load_published(
-    model: Any, weights: str | Weights, *, on_mismatch: OnMismatch = "error", overridden: Collection[str] = ()
+    model: Any,
+    weights: str | Weights,
+    *,
+    on_mismatch: OnMismatch = "error",
+    overridden: Collection[str] = (),
+    of_backbone: bool = False,
 ) -> Report:
     """Load published weights into a model of the same variant, and set its preprocessing and class names.
 
@@ -81,7 +90,7 @@ def load_published(
         weights: An entry of the table, or the tag of one: `"imagenet1k"`, `"imagenet1k:mmpretrain"`, or for the later
             families `"imagenet1k:ema"`.
         on_mismatch: As for `load_weights`. All options are recorded with published weights.
-        overridden: As for `load_weights`.
+        overridden, of_backbone: As for `load_weights`.
 
     Returns:
         The report of `load_weights`.
@@ -99,7 +108,7 @@ def load_published(
     entry = weights if isinstance(weights, Weights) else get_weights(f"{name}:{weights}")
     if entry.model != name:
         raise ValueError(f"{entry.name} are weights of {entry.model}, but this model is {name}.")
-    report = load_weights(model, entry, on_mismatch=on_mismatch, overridden=overridden)
+    report = load_weights(model, entry, on_mismatch=on_mismatch, overridden=overridden, of_backbone=of_backbone)
     model.preprocessing = entry.preprocessing.adapted(image_size=config.image_size, in_channels=config.in_channels)
     model.class_names = entry.categories if config.num_classes == len(entry.categories) else None
     return report

@@ -24,6 +24,8 @@ from vig_pyg.engine.config_file import differing, to_values
 Costs = Callable[[Sequence[Variant], str, dict[str, Any], Tensor, Mapping[str, Any]], dict[str, dict[str, Any]]]
 #: Values that may differ between calls, because they do not change the numbers.
 FREE = ("seed", "num_workers", "evaluate_every", "checkpoint_every", "tensorboard", "devices", "num_nodes")
+#: What the folder of an ablation says that it is.
+KIND = "vig-pyg ablate"
 
 
 def costs_of(
@@ -63,7 +65,7 @@ def settings_of(config: ClassificationConfig) -> dict[str, Any]:
     values = {key: value for key, value in to_values(config).items() if key not in FREE}
     if Path(config.data).exists():
         values["data"] = str(Path(config.data).resolve())
-    return {"ablation": "vig-pyg ablate", **values}
+    return {"ablation": KIND, **values}
 
 
 def ablate(

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.numbers import are
 from vig_pyg._requirements import require
 from vig_pyg.detection._values import as_number, as_whole
@@ -51,7 +52,8 @@ def read_instances(path: Path, content: dict[str, Any], part: str | None, on_bad
     if things and all(thing.segmentation is None for thing in things):
         raise ValueError(
             f"{found.title} has objects without outlines ({things[0].name} is the first): a segmentation network "
-            "cannot learn from boxes. Annotate outlines, or train a detector with `vig-pyg detect train`."
+            "cannot learn from boxes. Annotate outlines, or train a detector with "
+            f"`{as_started('vig-pyg detect train')}`."
         )
     names = [BACKGROUND, *(name for name in found.class_names if name.casefold() != BACKGROUND)]
     labels = [names.index(BACKGROUND if name.casefold() == BACKGROUND else name) for name in found.class_names]
