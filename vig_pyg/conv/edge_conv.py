@@ -34,13 +34,19 @@ class EdgeConv(VisionConv):
         out_channels: Width of the result, at least 1.
         heads: Number of heads of the linear layer, a divisor of both widths; the published models use 4.
         **options: The options of PyG's `MessagePassing`: `aggr`, which replaces the maximum over the neighbors,
-            and others (see `MaxRelativeConv`).
+            `aggr_kwargs`, `flow` and `node_dim`. With `flow="target_to_source"`, row 0 of the edges holds the nodes
+            that receive; a pair is still (senders, receivers).
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`, as for
-    `MaxRelativeConv`.
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in PyG, targets
+    may be `None`, which is equivalent to zeros, and edges may be an `EdgeIndex` or a transposed adjacency matrix.
 
     Raises:
-        TypeError, ValueError, IndexError: As for `MaxRelativeConv`.
+        TypeError: If `x` is not floating-point, or `edge_index` is neither a dense tensor of int64 or int32 nor in
+            another form that PyG accepts.
+        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, if sources and
+            targets differ in dtype or device, if the edges are on another device or for another number of nodes, or if
+            the values of an adjacency matrix are not all 1.
+        IndexError: If an index is out of range.
 
     Example:
         >>> EdgeConv(8, 16)(torch.rand(3, 8), torch.tensor([[0, 1, 2], [1, 2, 0]])).shape

@@ -33,13 +33,19 @@ class GINConv(NodeUpdateConv):
         out_channels: Width of the result, at least 1.
         heads: Number of heads of the linear layer, a divisor of both widths; the published models use 4.
         **options: The options of PyG's `MessagePassing`: `aggr`, which replaces the sum over the neighbors,
-            and others (see `MaxRelativeConv`).
+            `aggr_kwargs`, `flow` and `node_dim`. With `flow="target_to_source"`, row 0 of the edges holds the nodes
+            that receive; a pair is still (senders, receivers).
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`, as for
-    `MaxRelativeConv`.
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in PyG, targets
+    may be `None`, which is equivalent to zeros, and edges may be an `EdgeIndex` or a transposed adjacency matrix.
 
     Raises:
-        TypeError, ValueError, IndexError: As for `MaxRelativeConv`.
+        TypeError: If `x` is not floating-point, or `edge_index` is neither a dense tensor of int64 or int32 nor in
+            another form that PyG accepts.
+        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, if sources and
+            targets differ in dtype or device, if the edges are on another device or for another number of nodes, or if
+            the values of an adjacency matrix are not all 1.
+        IndexError: If an index is out of range.
 
     Example:
         >>> GINConv(8, 16)(torch.rand(3, 8), torch.tensor([[0, 1, 2], [1, 2, 0]])).shape
@@ -61,7 +67,13 @@ class GINConv(NodeUpdateConv):
         nn.init.zeros_(self.eps)
 
     def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
-        """Return the weighted node plus the sum of its neighbors, `(N, C)`."""
+        """Return the weighted node plus the sum of its neighbors, `(N, C)`.
+
+        Args:
+            x: Node features, or a pair of sources and targets.
+            edge_index: Edges `(2, E)` with sources in row 0 and targets in row 1, or another form of PyG's `Adj`.
+            size: Numbers of nodes (M, N), or `None`.
+        """
         x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
         total = self.exchange(x_src, x_dst, edge_index, x_dst.size(1))
         out: Tensor = (1 + self.eps) * x_dst + total

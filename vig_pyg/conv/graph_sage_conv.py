@@ -36,13 +36,19 @@ class GraphSAGEConv(NodeUpdateConv):
         out_channels: Width of the result, at least 1.
         heads: Number of heads of the linear layers, a divisor of both widths; the published models use 4.
         **options: The options of PyG's `MessagePassing`: `aggr`, which replaces the maximum over the neighbors,
-            and others (see `MaxRelativeConv`).
+            `aggr_kwargs`, `flow` and `node_dim`. With `flow="target_to_source"`, row 0 of the edges holds the nodes
+            that receive; a pair is still (senders, receivers).
 
-    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`, as for
-    `MaxRelativeConv`.
+    Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))`, `edge_index (2, E)` to `(N, out_channels)`. As in PyG, targets
+    may be `None`, which is equivalent to zeros, and edges may be an `EdgeIndex` or a transposed adjacency matrix.
 
     Raises:
-        TypeError, ValueError, IndexError: As for `MaxRelativeConv`.
+        TypeError: If `x` is not floating-point, or `edge_index` is neither a dense tensor of int64 or int32 nor in
+            another form that PyG accepts.
+        ValueError: If the width of `x` is not `in_channels`, if `heads` does not divide the widths, if sources and
+            targets differ in dtype or device, if the edges are on another device or for another number of nodes, or if
+            the values of an adjacency matrix are not all 1.
+        IndexError: If an index is out of range.
 
     Example:
         >>> GraphSAGEConv(8, 16)(torch.rand(3, 8), torch.tensor([[0, 1, 2], [1, 2, 0]])).shape
@@ -62,7 +68,13 @@ class GraphSAGEConv(NodeUpdateConv):
         self.mlp = lazy_mlp(-1 if -1 in self.widths else self._combined(self.widths), out_channels, heads=heads)
 
     def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
-        """Return each node concatenated with the maximum of its transformed neighbors, `(N, 2 C)`."""
+        """Return each node concatenated with the maximum of its transformed neighbors, `(N, 2 C)`.
+
+        Args:
+            x: Node features, or a pair of sources and targets.
+            edge_index: Edges `(2, E)` with sources in row 0 and targets in row 1, or another form of PyG's `Adj`.
+            size: Numbers of nodes (M, N), or `None`.
+        """
         x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
         largest = self.exchange(x_src, x_dst, edge_index, self._aggregated(x_src.size(1)))
         return torch.cat([x_dst, largest], dim=1)

@@ -67,7 +67,13 @@ class MaxRelativeConv(NodeUpdateConv):
         self.mlp = lazy_mlp(-1 if width < 0 else 2 * width, out_channels, heads=heads)
 
     def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
-        """Return the nodes and the maxima of their differences, interleaved channel by channel, `(N, 2 C)`."""
+        """Return the nodes and the maxima of their differences, interleaved channel by channel, `(N, 2 C)`.
+
+        Args:
+            x: Node features, or a pair of sources and targets.
+            edge_index: Edges `(2, E)` with sources in row 0 and targets in row 1, or another form of PyG's `Adj`.
+            size: Numbers of nodes (M, N), or `None`.
+        """
         x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
         if self.skips_propagate() and has_max_relative(x_src, x_dst):
             with suppress(TooManyNeighborsError):

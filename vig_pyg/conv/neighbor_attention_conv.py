@@ -39,7 +39,9 @@ class NeighborAttentionConv(NodeUpdateConv):
     neighbors receives zeros.
 
     Raises:
-        TypeError, ValueError, IndexError: As for `MaxRelativeConv`.
+        TypeError: As for `MaxRelativeConv`.
+        ValueError: As for `MaxRelativeConv`.
+        IndexError: As for `MaxRelativeConv`.
 
     Example:
         >>> NeighborAttentionConv(8, 16)(torch.rand(3, 8), torch.tensor([[0, 1, 2], [1, 2, 0]])).shape
@@ -66,7 +68,15 @@ class NeighborAttentionConv(NodeUpdateConv):
                 nn.init.zeros_(layer.bias)
 
     def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
-        """Return each node concatenated with the weighted values of its neighbors, `(N, 2 C)`."""
+        """Return each node concatenated with the weighted values of its neighbors, `(N, 2 C)`.
+
+        Args:
+            x: Node features, or a pair of sources and targets.
+            edge_index: Edges `(2, E)` with sources in row 0 and targets in row 1, or another form of PyG's `Adj`.
+            size: Numbers of nodes (M, N), or `None`.
+
+        Shapes: `x (N, C)` to `(N, 2 C)`.
+        """
         x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
         sources = torch.cat([self.key(x_src), self.value(x_src)], dim=1)  # (M, 2 C)
         return torch.cat([x_dst, self.exchange(sources, self.query(x_dst), edge_index, x_dst.size(1))], dim=1)

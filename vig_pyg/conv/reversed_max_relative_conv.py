@@ -33,7 +33,9 @@ class ReversedMaxRelativeConv(MaxRelativeConv):
     Shapes: as for `MaxRelativeConv`.
 
     Raises:
-        TypeError, ValueError, IndexError: As for `MaxRelativeConv`.
+        TypeError: As for `MaxRelativeConv`.
+        ValueError: As for `MaxRelativeConv`.
+        IndexError: As for `MaxRelativeConv`.
 
     Example:
         >>> conv = ReversedMaxRelativeConv(1, 4, heads=1)
@@ -42,7 +44,15 @@ class ReversedMaxRelativeConv(MaxRelativeConv):
     """
 
     def combine(self, x: NodesOrOptPair, edge_index: Adj, size: Sizes | None = None) -> Tensor:
-        """Return the nodes and the maxima of their differences, interleaved channel by channel, `(N, 2 C)`."""
+        """Return the nodes and the maxima of their differences, interleaved channel by channel, `(N, 2 C)`.
+
+        Args:
+            x: As for `forward`.
+            edge_index: As for `forward`.
+            size: As for `forward`.
+
+        Shapes: `x (N, C)` to `(N, 2 C)`.
+        """
         x_src, x_dst, edge_index = self.inputs(x, edge_index, size)
         if self.skips_propagate() and has_max_relative(x_src, x_dst):
             with suppress(TooManyNeighborsError):
