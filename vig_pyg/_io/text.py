@@ -7,9 +7,11 @@ as `repr` does. Files for programs, such as those of `--json`, contain every nam
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
 
 #: Characters that are markup in Markdown, GitHub's math or a table anywhere in a line.
@@ -140,6 +142,15 @@ def csv_text(value: object) -> object:
     if not text.lstrip().startswith(_FORMULA):
         return text
     return f"./{text}" if isinstance(value, PurePath) else f"'{text}"
+
+
+def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Convert rows to the text of a CSV file, in which no spreadsheet interprets a cell as a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([csv_text(cell) for cell in row] for row in rows)
+    return text.getvalue()
 
 
 def json_text(content: object) -> str:

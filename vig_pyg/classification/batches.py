@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from vig_pyg._io.cores import num_cores
 from vig_pyg._io.faults import reason_of
 from vig_pyg.image_io import StoredImage, UnreadableImageError, read_image
-from vig_pyg.preprocess import Preprocessing
+from vig_pyg.preprocess import DecodedImage, Preprocessing
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class ImageBatch:
     broken: dict[int, str]
 
 
-class _Readable(Dataset[tuple[int, Tensor | str]]):
+class ReadableImages(Dataset[tuple[int, Tensor | str]]):
     """A data set of pairs of an index and an image, or the reason why the image could not be read."""
 
-    def __init__(self, paths: Sequence[str | Path | StoredImage], preprocessing: Preprocessing) -> None:
+    def __init__(self, paths: Sequence[str | Path | StoredImage], prepare: Callable[[DecodedImage], Tensor]) -> None:
         self.paths = paths
-        self.preprocessing = preprocessing
+        self.prepare = prepare
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, i: int) -> tuple[int, Tensor | str]:
         try:
-            return i, self.preprocessing(read_image(self.paths[i]))
+            return i, self.prepare(read_image(self.paths[i]))
         except (UnreadableImageError, FileNotFoundError) as error:
             return i, reason_of(error)
 
@@ -65,7 +65,7 @@ def batches(
         raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
     num_workers = min(num_workers, num_cores(), -(-len(paths) // batch_size))
     loader = DataLoader(
-        _Readable(paths, preprocessing), batch_size, num_workers=num_workers, collate_fn=_collate, shuffle=False
+        ReadableImages(paths, preprocessing), batch_size, num_workers=num_workers, collate_fn=_collate, shuffle=False
     )
     yield from loader
 

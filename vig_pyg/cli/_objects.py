@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vig_pyg._io.text import json_text
-from vig_pyg.cli._options import as_csv
+from vig_pyg._io.text import as_csv, json_text
 
 if TYPE_CHECKING:
     from vig_pyg.detection.load import ObjectDetector

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +13,7 @@ from vig_pyg._io.faults import MOST_NAMED
 from vig_pyg._io.launcher import launcher
 from vig_pyg._io.numbers import counted
 from vig_pyg._io.output import check_free, check_no_input
-from vig_pyg._io.text import csv_text, terminal_text
+from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._own_code import import_own
 
 if TYPE_CHECKING:
@@ -210,15 +208,6 @@ def device(args: argparse.Namespace) -> str:
         there += ["mps"] if torch.backends.mps.is_available() else []
         raise ValueError(f"There is no device {name!r} here: choose one of {', '.join(there)}.") from error
     return name
-
-
-def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Convert rows to the text of a CSV file, in which no spreadsheet interprets a cell as a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows([csv_text(cell) for cell in row] for row in rows)
-    return text.getvalue()
 
 
 def say_broken(broken: list[UnreadableImage], total: int) -> int:

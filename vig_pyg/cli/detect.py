@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vig_pyg._io.launcher import as_started
 from vig_pyg._io.numbers import counted
 from vig_pyg._io.signals import exit_status
-from vig_pyg._io.text import json_text, terminal_text
+from vig_pyg._io.text import as_csv, json_text, terminal_text
 from vig_pyg.cli._detect_train import make_parser, train_detector
 from vig_pyg.cli._objects import objects_csv, objects_json
 from vig_pyg.cli._options import (
@@ -19,7 +19,6 @@ from vig_pyg.cli._options import (
     add_files,
     add_loading,
     add_own_code,
-    as_csv,
     check_loading,
     check_outputs,
     check_share,

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vig_pyg._io.numbers import counted, per_second, percent
-from vig_pyg._io.text import json_text, terminal_text
+from vig_pyg._io.text import as_csv, json_text, terminal_text
 from vig_pyg.cli._labeled_data import add_data, check_data, labeled, note_on_data
 from vig_pyg.cli._options import (
     SOME_BROKEN,
     add_files,
     add_loading,
     add_model,
-    as_csv,
     check_files,
     check_loading,
     device,

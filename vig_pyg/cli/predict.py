@@ -6,12 +6,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from vig_pyg._io.numbers import percent
-from vig_pyg._io.text import json_text, terminal_text
+from vig_pyg._io.text import as_csv, json_text, terminal_text
 from vig_pyg.cli._options import (
     add_files,
     add_loading,
     add_model,
-    as_csv,
     check_files,
     check_loading,
     device,

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from vig_pyg._io.launcher import as_started
 from vig_pyg._io.numbers import counted, percent
-from vig_pyg._io.text import json_text, terminal_text
+from vig_pyg._io.text import as_csv, json_text, terminal_text
 from vig_pyg.cli._options import (
     TRAINED,
     add_device,
     add_files,
     add_loading,
     add_own_code,
-    as_csv,
     check_loading,
     check_outputs,
     device,

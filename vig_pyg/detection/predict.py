@@ -13,23 +13,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from vig_pyg._fonts import picture_names
 from vig_pyg._io.cores import num_cores
-from vig_pyg._io.faults import none_readable, reason_of
+from vig_pyg._io.faults import none_readable
 from vig_pyg._io.output import check_new_folder, new_folder, write_file
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import error_text
 from vig_pyg._requirements import require
 from vig_pyg.classification import UnreadableImage
+from vig_pyg.classification.batches import ReadableImages
 from vig_pyg.detection.coco_evaluator import to_results
 from vig_pyg.detection.draw import draw
 from vig_pyg.detection.load import ObjectDetector, detect_batch, find_device
 from vig_pyg.detection.masks import OutlineError, read_outline
-from vig_pyg.detection.pixels import read_pixels
-from vig_pyg.image_io import UnreadableImageError
+from vig_pyg.detection.pixels import as_pixels, read_pixels
 
 #: Name of the COCO file next to the drawings.
 PREDICTIONS = "predictions.json"
@@ -118,10 +118,10 @@ def predict(
     if folder is not None:
         check_new_folder(folder)
     workers = min(num_workers, num_cores(), -(-len(files) // batch_size))
-    read = DataLoader(_ReadableFiles(files), batch_size, num_workers=workers, collate_fn=list)
+    read = DataLoader(ReadableImages(files, as_pixels), batch_size, num_workers=workers, collate_fn=list)
     search = partial(detect_batch, detector, threshold=threshold, device=find_device(device), flip=flip)
     detector.model.to(find_device(device))
-    content, broken = _search(detector, read, search, progress or (lambda _: None))
+    content, broken = _search(detector, files, read, search, progress or (lambda _: None))
     if folder is None:
         return Predictions(content["annotations"], content["images"], broken)
     written = False
@@ -133,25 +133,10 @@ def predict(
     return Predictions(content["annotations"], content["images"], broken, undrawn)
 
 
-class _ReadableFiles(Dataset[tuple[Path, Tensor | str]]):
-    """A data set of pairs: a file, and its pixels or the reason why it could not be read."""
-
-    def __init__(self, files: list[Path]) -> None:
-        self.files = files
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, i: int) -> tuple[Path, Tensor | str]:
-        try:
-            return self.files[i], read_pixels(self.files[i])
-        except (UnreadableImageError, FileNotFoundError) as error:
-            return self.files[i], reason_of(error)
-
-
 def _search(
     detector: ObjectDetector,
-    batches: Iterable[list[tuple[Path, Tensor | str]]],
+    files: Sequence[Path],
+    batches: Iterable[list[tuple[int, Tensor | str]]],
     search: Callable[[list[Tensor]], list[dict[str, Tensor]]],
     progress: Callable[[int], object],
 ) -> tuple[dict[str, list[dict[str, Any]]], list[UnreadableImage]]:
@@ -160,8 +145,8 @@ def _search(
     annotations: list[dict[str, Any]] = []
     broken: list[UnreadableImage] = []
     for batch in batches:
-        broken += [UnreadableImage(path, reason) for path, reason in batch if isinstance(reason, str)]
-        good = [(path, pixels) for path, pixels in batch if isinstance(pixels, Tensor)]
+        broken += [UnreadableImage(files[i], reason) for i, reason in batch if isinstance(reason, str)]
+        good = [(files[i], pixels) for i, pixels in batch if isinstance(pixels, Tensor)]
         results = search([pixels for _, pixels in good]) if good else []
         for (path, pixels), found in zip(good, results, strict=True):
             images.append({"id": len(images) + 1, "file_name": str(path)})

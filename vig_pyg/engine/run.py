@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ from pathlib import Path
 from vig_pyg._io.faults import Fault
 from vig_pyg._io.output import check_free, check_new_folder, new_folder
 from vig_pyg._io.suggest import did_you_mean
-from vig_pyg._io.text import csv_text
+from vig_pyg._io.text import as_csv
 from vig_pyg.artifact import BEST, CARD, CONFIG, WEIGHTS
 from vig_pyg.engine.checkpoint import LAST
 from vig_pyg.engine.config import TrainConfig
@@ -103,7 +101,7 @@ def finished_epochs(out: str | Path, config: TrainConfig) -> int:
 
 
 def left_out_csv(faults: Sequence[str]) -> str:
-    r"""Return the content of `left_out.csv`.
+    """Return the content of `left_out.csv`.
 
     Example:
         >>> print(left_out_csv([Fault("my, a.png", "the file is empty"), "b.png: it is a folder"]), end="")
@@ -111,14 +109,9 @@ def left_out_csv(faults: Sequence[str]) -> str:
         "my, a.png",the file is empty
         b.png,it is a folder
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("image", "reason"))
-    for fault in faults:
-        # the text of a user's data source is divided at its first colon
-        image, reason = (fault.file, fault.reason) if isinstance(fault, Fault) else fault.partition(": ")[::2]
-        writer.writerow((csv_text(image if isinstance(image, Path) else str(image)), csv_text(reason)))
-    return text.getvalue()
+    # the text of a user's data source is divided at its first colon
+    rows = [(one.file, one.reason) if isinstance(one, Fault) else one.partition(": ")[::2] for one in faults]
+    return as_csv(("image", "reason"), [(file if isinstance(file, Path) else str(file), why) for file, why in rows])
 
 
 def free_name(out: str | Path) -> Path:

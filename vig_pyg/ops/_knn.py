@@ -218,6 +218,6 @@ _knn = transformable(torch.ops.vig_pyg.knn, knn_rule, setup=no_context, gradient
 
 
 @register_flop_formula(torch.ops.vig_pyg.knn)
-def _flops(x: Any, y: Any, *_: Any, **__: Any) -> int:
+def flops(x: Any, y: Any, *_: Any, **__: Any) -> int:
     b, n, c = x
     return int(2 * b * n * y[1] * c)

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from vig_pyg.ops._eager import is_eager_on_gpu
 from vig_pyg.ops._exporting import is_exporting
-from vig_pyg.ops._knn import neighbors
+from vig_pyg.ops._knn import flops, neighbors
 from vig_pyg.ops._knn_plain import Precision, check
 from vig_pyg.ops._knn_samples import knn_max_relative_backward_rule, knn_max_relative_rule
 from vig_pyg.ops._transforms import transformable
@@ -248,9 +248,4 @@ _knn_max_relative_backward = transformable(
     setup=_setup_backward,
     gradients=_gradients_of_backward,
 )
-
-
-@register_flop_formula(torch.ops.vig_pyg.knn_max_relative)
-def _flops(x: Any, y: Any, *_: Any, **__: Any) -> int:
-    b, n, c = x
-    return int(2 * b * n * y[1] * c)
+register_flop_formula(torch.ops.vig_pyg.knn_max_relative)(flops)
