@@ -142,7 +142,9 @@ class TrainFlags:
         return str(path), {**values, **{key: self.values[key] for key in FREE if key in self.values}}
 
 
-def add_run_flags(parser: ConfigParser, *, out: str, presets: Sequence[str] = (), default: str = "") -> None:
+def add_run_flags(
+    parser: ConfigParser, *, out: str, presets: Sequence[str] = (), default: str = "", resumes: bool = True
+) -> None:
     """Add the flags that are not part of the configuration.
 
     Args:
@@ -159,8 +161,9 @@ def add_run_flags(parser: ConfigParser, *, out: str, presets: Sequence[str] = ()
                        "them")  # fmt: skip
     group.add_argument("--print_config", action="store_true", help="print all values as YAML for --config, and exit")
     group.add_argument("--out", metavar="FOLDER", help=out)
-    group.add_argument("--resume", metavar="RUN", help="continue the stopped or killed run in this folder "
-                       "with all its values; only --num-workers and --evaluate-every may differ")  # fmt: skip
+    if resumes:
+        group.add_argument("--resume", metavar="RUN", help="continue the stopped or killed run in this folder "
+                           "with all its values; only --num-workers and --evaluate-every may differ")  # fmt: skip
     group.add_argument("--quiet", action="store_true", help="show no progress")
 
 

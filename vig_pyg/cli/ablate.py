@@ -14,10 +14,10 @@ from vig_pyg._io.launcher import launcher
 from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import note_on_built_in, say_next
-from vig_pyg.cli._own_code import import_named, import_own
-from vig_pyg.cli._parser import example_lines
+from vig_pyg.cli._own_code import import_own
 from vig_pyg.cli._tables import file_list, table
-from vig_pyg.cli._train_flags import NETWORK_FLAGS, network_options, read_flags
+from vig_pyg.cli._train_flags import NETWORK_FLAGS, add_run_flags, read_flags
+from vig_pyg.cli.train import DEFAULT, classification_parser, config_of
 
 if TYPE_CHECKING:
     from vig_pyg.classification import ClassificationConfig
@@ -53,36 +53,24 @@ def make_parser() -> ConfigParser:
         >>> make_parser().parse_flags(["--conv", "mr", "gin", "--seeds", "5"])
         {'conv': ['mr', 'gin'], 'seeds': 5}
     """
-    from vig_pyg.classification.config import ClassificationConfig
     from vig_pyg.classification.presets import PRESETS
-    from vig_pyg.engine.config_file import differing
-    from vig_pyg.engine.config_parser import ConfigParser
 
     lists = {key: text for key, text in NETWORK_FLAGS.items() if key in ("conv", "graph")}
-    parser = ConfigParser(
-        ClassificationConfig,
-        prog="vig-pyg ablate",
-        description=f"{ABOUT.capitalize()}. Every pair of an operator and a graph is trained with every seed; the "
-        "first pair is the baseline. A single operator or graph is compared with that of the model. The same command "
-        "continues a stopped ablation, also with more values or seeds.",
-        epilog=example_lines(EXAMPLES),
-        shortcuts={key: text for key, text in NETWORK_FLAGS.items() if key not in lists},
-        presets={name: differing(preset) for name, preset in PRESETS.items()},
-        option_names=network_options,
+    about = (
+        f"{ABOUT.capitalize()}. Every pair of an operator and a graph is trained with every seed; the first pair is "
+        "the baseline. A single operator or graph is compared with that of the model. The same command continues a "
+        "stopped ablation, also with more values or seeds."
     )
-    group = parser.run_flags
+    parser = classification_parser(
+        "ablate", about, EXAMPLES, {k: v for k, v in NETWORK_FLAGS.items() if k not in lists}
+    )
     for key, text in lists.items():
-        about = partial(_one_or_more, text)
-        parser.explain(group.add_argument(f"--{key}", nargs="+", metavar="NAME"), about)
-    group.add_argument("--seeds", type=int, metavar="NUMBER", help="number of runs of each pair (default: 3)")
-    default = "digits without --data, finetune with --weights, otherwise scratch"
-    group.add_argument("--preset", help=f"values to start from: {', '.join(PRESETS)} (default: {default})")
-    group.add_argument("--config", metavar="FILE",
-                       help="YAML file of values; they override the preset, and flags override them")  # fmt: skip
-    group.add_argument("--print_config", action="store_true", help="print all values as YAML for --config, and exit")
-    group.add_argument("--out", metavar="FOLDER", help="folder of the ablation, new or to be continued "
-                       "(default: runs/ablation-NAME of the data)")  # fmt: skip
-    group.add_argument("--quiet", action="store_true", help="show no progress")
+        flag = parser.run_flags.add_argument(f"--{key}", nargs="+", metavar="NAME")
+        parser.explain(flag, partial(_one_or_more, text))
+    text = "number of runs of each pair (default: 3)"
+    parser.run_flags.add_argument("--seeds", type=int, metavar="NUMBER", help=text)
+    out = "folder of the ablation, new or to be continued (default: runs/ablation-NAME of the data)"
+    add_run_flags(parser, out=out, presets=list(PRESETS), default=DEFAULT, resumes=False)
     return parser
 
 
@@ -118,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         for name in names:
             import_own({"options": {key: name}})
     where, values = flags.file_values()
-    config = _config(flags.preset, where, _without(values, [key for key in lists if lists[key]]), flags.values)
+    config = config_of(flags.preset, where, _without(values, [key for key in lists if lists[key]]), flags.values)
     if flags.print_config:
         print(to_yaml(config), end="")
         return 0
@@ -137,19 +125,6 @@ def _without(values: Mapping[str, Any], replaced: Sequence[str]) -> dict[str, An
     if isinstance(options := kept.get("options"), Mapping):
         kept["options"] = {name: value for name, value in options.items() if name not in replaced}
     return kept
-
-
-def _config(
-    preset: str | None, where: str, values: Mapping[str, Any], given: Mapping[str, Any]
-) -> ClassificationConfig:
-    """Return the configuration of all runs from preset, file and flags."""
-    from vig_pyg.classification import load_config
-
-    import_named(where, values, given)
-    either = {**values, **given}
-    default = "finetune" if either.get("weights") else "scratch"
-    preset = preset or (default if either.get("data", "digits") != "digits" else "digits")
-    return load_config(preset, (where, values), ("the command line", given))
 
 
 def _ablate(

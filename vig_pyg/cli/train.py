@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
 
 ABOUT = "train a classifier on built-in digits, or on --data"
+#: Which preset is used if none is named (see `config_of`), for the help.
+DEFAULT = "digits without --data, finetune with --weights, otherwise scratch"
 EXAMPLES = {
     "vig-pyg train": "built-in digits, in about a minute",
     "vig-pyg train --data photos": "your own images: a folder with one folder for each class",
@@ -51,24 +53,32 @@ def make_parser() -> ConfigParser:
         >>> make_parser().parse_flags(["--epochs", "3"])
         {'epochs': 3}
     """
+    from vig_pyg.classification.presets import PRESETS
+
+    parser = classification_parser("train", f"{ABOUT.capitalize()}.", EXAMPLES, NETWORK_FLAGS)
+    out = "new run folder (default: runs/NAME of the data)"
+    add_run_flags(parser, out=out, presets=list(PRESETS), default=DEFAULT)
+    return parser
+
+
+def classification_parser(
+    command: str, about: str, examples: Mapping[str, str], shortcuts: Mapping[str, str | Callable[[], str]]
+) -> ConfigParser:
+    """Create the parser of a command with the flags of a `ClassificationConfig`, and short flags of some options."""
     from vig_pyg.classification.config import ClassificationConfig
     from vig_pyg.classification.presets import PRESETS
     from vig_pyg.engine.config_file import differing
     from vig_pyg.engine.config_parser import ConfigParser
 
-    parser = ConfigParser(
+    return ConfigParser(
         ClassificationConfig,
-        prog="vig-pyg train",
-        description=f"{ABOUT.capitalize()}.",
-        epilog=example_lines(EXAMPLES),
-        shortcuts=NETWORK_FLAGS,
+        prog=f"vig-pyg {command}",
+        description=about,
+        epilog=example_lines(examples),
+        shortcuts=shortcuts,
         presets={name: differing(preset) for name, preset in PRESETS.items()},
         option_names=network_options,
     )
-    default = "digits without --data, finetune with --weights, otherwise scratch"
-    out = "new run folder (default: runs/NAME of the data)"
-    add_run_flags(parser, out=out, presets=list(PRESETS), default=default)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -164,12 +174,20 @@ def _config(flags: TrainFlags) -> ClassificationConfig:
         found = load_config("digits", source)
         _refuse_downloads(found, flags.resume, flags.values)
         return found
-    where, values = flags.file_values()
-    import_named(where, values, flags.values)
-    either = {**values, **flags.values}
+    return config_of(flags.preset, *flags.file_values(), flags.values)
+
+
+def config_of(
+    preset: str | None, where: str, values: Mapping[str, Any], given: Mapping[str, Any]
+) -> ClassificationConfig:
+    """Return the configuration from a preset, a file and the command line, and import the code that these name."""
+    from vig_pyg.classification import load_config
+
+    import_named(where, values, given)
+    either = {**values, **given}
     default = "finetune" if either.get("weights") else "scratch"
-    preset = flags.preset or (default if either.get("data", "digits") != "digits" else "digits")
-    return load_config(preset, (where, values), ("the command line", flags.values))
+    preset = preset or (default if either.get("data", "digits") != "digits" else "digits")
+    return load_config(preset, (where, values), ("the command line", given))
 
 
 def _refuse_downloads(config: ClassificationConfig, folder: Path, given: Mapping[str, Any]) -> None:

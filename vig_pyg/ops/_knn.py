@@ -217,7 +217,10 @@ torch.library.register_fake("vig_pyg::knn", _fake)
 _knn = transformable(torch.ops.vig_pyg.knn, knn_rule, setup=no_context, gradients=no_gradients)
 
 
-@register_flop_formula(torch.ops.vig_pyg.knn)
 def flops(x: Any, y: Any, *_: Any, **__: Any) -> int:
+    """Count the operations of a search from the shapes of its arguments."""
     b, n, c = x
     return int(2 * b * n * y[1] * c)
+
+
+register_flop_formula(torch.ops.vig_pyg.knn)(flops)
