@@ -33,7 +33,8 @@ class AxialGraph(StaticGraph):
             is 2.
         wrap: If true, each row and each column is closed to a ring, and the neighbors are the patches s, 2 s, 3 s, ...
             steps up and to the left, once around the ring. This is the published graph.
-        edge_attr: Edge attributes to return with the edges, one or several; none by default (see `with_edge_attr`).
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
     sorted by target, nearest in the image first.

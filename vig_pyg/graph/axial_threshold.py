@@ -29,7 +29,8 @@ class ThresholdAxialGraph(nn.Module):
     Args:
         stride: Spacing in patches, or in pooled cells if the sources are pooled; at least 1. The published values are
             8, 4, 2 and 1 from the first to the last stage.
-        edge_attr: Edge attributes to return with the edges, one or several; none by default (see `with_edge_attr`).
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
     sorted by target, nearest in the image first. With `edge_attr`, the result is the pair of `edge_index` and the

@@ -25,7 +25,8 @@ class CrossGraph(StaticGraph):
     Args:
         hop: Distance h in patches, or in pooled cells if the sources are pooled; at least 1. The published values are
             8, 4 and 2 from the second to the last stage.
-        edge_attr: Edge attributes to return with the edges, one or several; none by default (see `with_edge_attr`).
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
     sorted by target; each patch itself comes first.

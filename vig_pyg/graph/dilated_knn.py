@@ -81,7 +81,8 @@ class DilatedKNN(nn.Module):
             names of `torch.set_float32_matmul_precision`: `"highest"` keeps the precision of float32, `"high"` uses
             TF32, and `"medium"` uses bfloat16. It has no effect on a CPU, nor on 16-bit features, whose products are
             exact in float32.
-        edge_attr: Edge attributes to return with the edges, one or several; none by default (see `with_edge_attr`).
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
     sorted by target, nearest first. With `edge_attr`, to a pair of `edge_index` and the attributes `(E, D)`.

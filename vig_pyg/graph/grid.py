@@ -20,7 +20,8 @@ class GridGraph(StaticGraph):
     restricted to positions inside the image (the Moore neighborhood).
 
     Args:
-        edge_attr: Edge attributes to return with the edges, one or several; none by default (see `with_edge_attr`).
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
     sorted by target; the patch itself comes first, then its side neighbors, then its corner neighbors. If the sources

@@ -25,7 +25,8 @@ class LogRingGraph(StaticGraph):
 
     Args:
         base: The base K, at least 2; with 2, the default, the distances are 1, 3, 7, 15, ....
-        edge_attr: Edge attributes to return with the edges, one or several; none by default (see `with_edge_attr`).
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
     sorted by target, nearest on the rings first. If the sources are pooled, distances are measured in pooled cells.

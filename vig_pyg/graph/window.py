@@ -52,7 +52,8 @@ class WindowGraph(nn.Module):
         adaptive: If true, a patch in a smaller window of n patches at the border has fewer neighbors, only
             :math:`\min(k, \max(3, \lfloor k n / w^2 \rfloor))`.
         position: `None`, `"official"` or `"grid"` (see `DilatedKNN`); positions count from the corner of the window.
-        edge_attr: Edge attributes to return with the edges, one or several; none by default (see `with_edge_attr`).
+        edge_attr: Edge attributes to return together with the edges (see `with_edge_attr`), as one name or several:
+            `"rank"`, `"distance"`, `"offset"`, `"unit_offset"`. By default, none are computed.
 
     Shapes: `x (N, C)` and sources `x_src (M, C)` to `edge_index (2, E)` with sources in row 0 and targets in row 1,
     sorted by target, nearest features first. With `edge_attr`, the result is the pair of `edge_index` and the
