@@ -47,11 +47,7 @@ def rgb(color: str) -> tuple[int, int, int]:
 
 
 def text_color(background: tuple[int, int, int]) -> str:
-    """Return `"black"` or `"white"`, whichever has the larger contrast to a background (WCAG 2.2, at least 4.58).
-
-    Args:
-        background: Red, green and blue as bytes.
-    """
+    """Return `"black"` or `"white"`, whichever has the larger contrast to a background (WCAG 2.2, at least 4.58)."""
     return "black" if (_luminance(background) + 0.05) ** 2 > 1.05 * 0.05 else "white"
 
 
@@ -62,11 +58,7 @@ def _luminance(color: tuple[int, int, int]) -> float:
 
 
 def class_colors(count: int) -> list[tuple[int, int, int]]:
-    """Return a different color for each class; the color of a class does not depend on the number of classes.
-
-    Args:
-        count: Number of classes, at most 255.
-    """
+    """Return a different color for each class; the color of a class does not depend on the number of classes."""
     return list(_sequence()[:count])
 
 

@@ -41,11 +41,7 @@ _SINGLE_SCALE = (
 
 
 def is_trained_model(source: Any) -> bool:
-    """True if a source of weights is a folder, or a name on the Hugging Face hub.
-
-    Args:
-        source: The source.
-    """
+    """True if a source of weights is a folder, or a name on the Hugging Face hub."""
     if not isinstance(source, str | Path):
         return False
     name = str(source)
@@ -54,9 +50,6 @@ def is_trained_model(source: Any) -> bool:
 
 def check_weights(source: weights.Source | None) -> None:
     """Check that a source of weights for a backbone exists, without reading or downloading anything.
-
-    Args:
-        source: As for `load_weights`; only paths are checked.
 
     Raises:
         FileNotFoundError: If the source is a path that does not exist.
@@ -143,11 +136,6 @@ def _read_classifier(folder: Path, source: str | Path) -> dict[str, Any]:
 def load_trained(body: VisionGNN[Any], source: str | Path, *, changed: Collection[str]) -> None:
     """Load the weights of a trained classifier into a backbone of the same architecture.
 
-    Args:
-        body: The backbone, which is changed in place.
-        source: A folder, or a name on the hub.
-        changed: Names of options that differ on purpose.
-
     Raises:
         FileNotFoundError: If the folder is not that of a model.
         ConnectionError: If a model on the hub cannot be downloaded.
@@ -213,10 +201,6 @@ def _nearest_model(theirs: Mapping[str, Any]) -> str:
 
 def network_flags(name: str, options: Mapping[str, Any]) -> list[str]:
     """Return the words of the flags that choose a network.
-
-    Args:
-        name: Name of the model.
-        options: Its options.
 
     Example:
         >>> network_flags("pvig_micro", {"k": 5, "depths": [1, 1, 1, 1]})

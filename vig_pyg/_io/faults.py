@@ -39,9 +39,6 @@ class Fault(str):
 def reason_of(error: Exception) -> str:
     """Return why an image cannot be read, without its name.
 
-    Args:
-        error: The error of `vig_pyg.image_io.read_image`.
-
     Example:
         >>> reason_of(ValueError("the file is empty"))
         'the file is empty'
@@ -53,10 +50,6 @@ def reason_of(error: Exception) -> str:
 
 def fault_of(file: object, error: Exception) -> Fault:
     """Return a file that cannot be used with the reason, in one line; a message that starts with the file is shortened.
-
-    Args:
-        file: The file, or the name of an image that is stored in another file.
-        error: The error.
 
     Example:
         >>> fault_of("a.png", ValueError("a.png cannot be read: the file is empty.")).reason
@@ -74,9 +67,7 @@ def list_faults(
 
     Args:
         faults: One text for each fault, with the name of the file; its final period is removed.
-        total: Number of files that were read.
         problem: What is wrong, as the verb of a sentence.
-        what: What is counted, in the plural.
         advice: What to do, as the rest of the sentence.
 
     Example:
@@ -97,9 +88,6 @@ def first_ten(faults: Sequence[str]) -> str:
 
     Only the first ten are shown, escaped, so that each has one line (see `vig_pyg._io.text.message_text`).
 
-    Args:
-        faults: The texts.
-
     Example:
         >>> first_ten(["a.png is empty"]), first_ten(["a.png", "b\n.png"])
         (' a.png is empty.', '\n  a.png\n  b\\n.png')
@@ -115,9 +103,6 @@ def first_ten(faults: Sequence[str]) -> str:
 
 def none_readable(faults: Sequence[str]) -> str:
     """Return the message that no image could be read, with the first ten reasons.
-
-    Args:
-        faults: A text for each image.
 
     Example:
         >>> none_readable(["a.png: empty"])

@@ -31,18 +31,12 @@ def read_folders(root: Path, *, empty: Literal["stop", "drop"] = "stop") -> Spli
     is read instead. Without `train/` and `val/`, a stratified fifth of the images is used for validation.
 
     Args:
-        root: The folder.
         empty: How to handle a class whose training folder has no images: `"stop"` with an error, or `"drop"` the class
             with its validation images, and log its name.
 
     Raises:
         FileNotFoundError: If the folder does not exist, or only one of `train/` and `val/` exists.
         ValueError: If there are no images, a class in `train/` has none, or `val/` contains an additional class.
-
-    Example:
-        >>> read_folders(Path("/nowhere"))
-        Traceback (most recent call last):
-        FileNotFoundError: The data folder /nowhere does not exist.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"The data folder {root} does not exist.{did_you_mean(root)}")
@@ -78,9 +72,6 @@ def training_folder(root: Path) -> Path:
         root: The folder of a data set. If it is not divided, it is returned, although a fifth of its images is used for
             validation.
 
-    Raises:
-        OSError: If the folder cannot be read.
-
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as root:
@@ -94,12 +85,6 @@ def training_folder(root: Path) -> Path:
 
 def part_folders(root: Path) -> list[Path]:
     """Return the folders of all parts, such as `train/` and `val/`; none if the folders in `root` are classes.
-
-    Args:
-        root: The folder of a data set.
-
-    Raises:
-        OSError: If the folder cannot be read.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -123,9 +108,6 @@ def _parts(root: Path) -> dict[str, list[Path]]:
 
 def part_of(name: str) -> str:
     """Return `"train"`, `"val"` or `"test"` if a folder name has this meaning, otherwise `""`.
-
-    Args:
-        name: Name of the folder.
 
     Example:
         >>> part_of("Validation"), part_of("training_set"), part_of("cat")

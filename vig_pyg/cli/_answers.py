@@ -19,24 +19,13 @@ _LINES = 8
 
 
 def of_classifier(classifier: Any, image: DecodedImage) -> Answer:
-    """Return the most probable classes.
-
-    Args:
-        classifier: The model, as loaded.
-        image: The image.
-    """
+    """Return the most probable classes."""
     found = classifier(image)
     return [f"{_name(name)}: {share:.1%}" for name, share in zip(found.names, found.probabilities, strict=True)], None
 
 
 def of_detector(detector: Any, image: DecodedImage, shape: tuple[int, ...]) -> Answer:
-    """Return the number of objects of each class, and the image with them; a small one is enlarged for the names.
-
-    Args:
-        detector: The model, as loaded.
-        image: The image.
-        shape: Height and width of the page's image, in which the image is resized and padded.
-    """
+    """Return the number of objects of each class, and the image with them; a small one is enlarged for the names."""
     from vig_pyg.detection.draw import draw
     from vig_pyg.detection.pixels import as_pixels
     from vig_pyg.image_io import drawing_scale
@@ -55,13 +44,7 @@ def of_detector(detector: Any, image: DecodedImage, shape: tuple[int, ...]) -> A
 
 
 def of_segmenter(segmenter: Any, image: DecodedImage, shape: tuple[int, ...]) -> Answer:
-    """Return the share of each class, and the image in the colors of the classes.
-
-    Args:
-        segmenter: The model, as loaded.
-        image: The image.
-        shape: Height and width of the page's image.
-    """
+    """Return the share of each class, and the image in the colors of the classes."""
     import torch
 
     from vig_pyg.detection.pixels import as_pixels

@@ -146,24 +146,14 @@ def check_outputs(args: argparse.Namespace, outputs: Sequence[Path | None], read
 
 
 def check_loading(args: argparse.Namespace) -> None:
-    """Check the numbers of `add_loading` and `add_model`, and that a file of weights exists, before a model is loaded.
-
-    Raises:
-        ValueError: If a number is out of range.
-        FileNotFoundError: If there is no file of weights.
-    """
+    """Check the numbers of `add_loading` and `add_model`, and that a weight file exists, before a model is loaded."""
     if args.batch_size < 1 or args.num_workers < 0:
         raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {args.batch_size} and {args.num_workers}.")
     check_model_options(args)
 
 
 def check_model_options(args: argparse.Namespace) -> None:
-    """Check the options of `add_model` that no model is needed for; commands without them are accepted.
-
-    Raises:
-        ValueError: If `--image-size` is below 1.
-        FileNotFoundError: If there is no file of weights.
-    """
+    """Check the options of `add_model` that no model is needed for; commands without them are accepted."""
     from vig_pyg.weights import check_exists
 
     size = getattr(args, "image_size", None)
@@ -193,11 +183,7 @@ def load_model(args: argparse.Namespace) -> ImageClassifier:
 
 
 def device(args: argparse.Namespace) -> str:
-    """Return the device of the options.
-
-    Raises:
-        ValueError: If the device does not exist.
-    """
+    """Return the device of the options."""
     import torch
 
     name: str = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -242,11 +228,7 @@ def say_note(text: str) -> None:
 
 
 def note_on_built_in(data: str) -> None:
-    """Print a note if a folder has the name of built-in data, because the name means the data and not the folder.
-
-    Args:
-        data: The data as the user named it.
-    """
+    """Print a note if a folder has the name of built-in data, because the name means the data and not the folder."""
     from vig_pyg.classification.named import BUILT_IN
 
     if data in BUILT_IN and Path(data).is_dir():

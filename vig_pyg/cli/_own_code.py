@@ -21,11 +21,7 @@ def import_named(where: str, values: Mapping[str, Any], given: Mapping[str, Any]
 
     Args:
         where: Name of the file, which is told with the code that it names.
-        values: Values of the file; code that a flag replaces is not imported.
         given: Values of the command line.
-
-    Raises:
-        ImportError, ValueError, TypeError: As in `import_own`.
     """
     import_own(given)
     options = values.get("options")

@@ -34,15 +34,7 @@ EXAMPLES = {
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command; its flags are created when it runs.
-
-    Args:
-        commands: The subparsers of `vig-pyg`.
-
-    Example:
-        >>> from vig_pyg.cli._parser import Parser
-        >>> add(Parser().add_subparsers())
-    """
+    """Add the command; its flags are created when it runs."""
     commands.add_parser("ablate", help=ABOUT, raw=True).set_defaults(run=run, make_parser=make_parser)
 
 
@@ -81,16 +73,8 @@ def _one_or_more(text: str | Callable[[], str]) -> str:
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, and print the table.
 
-    Args:
-        args: The parsed arguments, with all flags in `argv`.
-
     Returns:
         0, or 128 + the number of the signal that stopped the ablation.
-
-    Example:
-        >>> from vig_pyg.cli import main
-        >>> main(["ablate", "--conv", "unknown"])
-        2
     """
     from vig_pyg._requirements import require_training
 

@@ -40,15 +40,7 @@ SOURCE = "FILE.json or FILE.json:IMAGES (COCO's format), or FOLDER:LIST (Pascal 
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the subcommands of `detect` and their options.
-
-    Args:
-        commands: The subparsers of `vig-pyg`.
-
-    Example:
-        >>> from vig_pyg.cli._parser import Parser
-        >>> add(Parser().add_subparsers())
-    """
+    """Add the subcommands of `detect` and their options."""
     detect = commands.add_parser(
         "detect",
         **described(

@@ -41,15 +41,7 @@ SOURCE = (
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the subcommands of `segment` and their options.
-
-    Args:
-        commands: The subparsers of `vig-pyg`.
-
-    Example:
-        >>> from vig_pyg.cli._parser import Parser
-        >>> add(Parser().add_subparsers())
-    """
+    """Add the subcommands of `segment` and their options."""
     segment = commands.add_parser(
         "segment",
         **described(

@@ -21,8 +21,6 @@ def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str], *, enl
     names where there is room; a name that is wider than the image is shortened.
 
     Args:
-        image: The image.
-        found: The detections (see `detect`).
         class_names: Names of the classes; a class whose name no installed font can show is drawn as its number, from 0,
             with a warning.
         enlarged: If true, a small image is enlarged by a whole factor first (see `vig_pyg.image_io.drawing_scale`).

@@ -58,20 +58,7 @@ def make_detector(config: DetectionConfig, num_classes: int, *, pretrained: bool
     """Create the detector of a configuration, with random weights from its seed.
 
     Args:
-        config: The configuration.
-        num_classes: Number of classes in the annotations.
         pretrained: If true, the classification weights of `weights_backbone` are loaded; false skips only this step.
-
-    Raises:
-        ValueError: If an option is unknown or out of range, or the weights do not fit.
-        FileNotFoundError: If the weights do not exist.
-
-    Example:
-        >>> from vig_pyg.detection.config import DetectionConfig
-        >>> options = {"min_size": 64, "max_size": 96, "out_channels": 16}
-        >>> config = DetectionConfig(train="a", val="b", model="micro", options=options)
-        >>> type(make_detector(config, 3)).__name__
-        'RetinaNet'
     """
     lightning.seed_everything(config.seed, verbose=False)
     options = dict(config.options)
@@ -84,17 +71,9 @@ def make_detector(config: DetectionConfig, num_classes: int, *, pretrained: bool
 def read_run(folder: str | Path) -> DetectionConfig:
     """Read and check the configuration of a run folder; nothing is built or downloaded.
 
-    Args:
-        folder: The run folder.
-
     Raises:
         FileNotFoundError: If the folder is not the run folder of a detector.
         ValueError: If the configuration cannot be read.
-
-    Example:
-        >>> read_run("/nowhere")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        FileNotFoundError: /nowhere is not a run folder: ...
     """
     path = Path(folder) / CONFIG_YAML
     if not path.is_file():

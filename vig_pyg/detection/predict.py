@@ -43,14 +43,8 @@ class Predictions:
     """The detections in several images.
 
     Args:
-        annotations: The entries of `annotations` in `predictions.json`.
-        images: The entries of `images` in `predictions.json`.
         broken: Images that could not be read, with the reason.
         undrawn: Images whose results were written but could not be drawn, with the reason.
-
-    Example:
-        >>> Predictions([], [], []).undrawn
-        []
     """
 
     annotations: list[dict[str, Any]]

@@ -21,12 +21,6 @@ def with_all_faults(error: str, sets: Sequence[Readable], *, one: str = "", seve
 
     Otherwise a user would meet them one by one, and start the command again for each.
 
-    Args:
-        error: The message.
-        sets: The data sets of which the image may be a part.
-        one: Advice at the end of a message about one image.
-        several: The advice for several images.
-
     Returns:
         The number of all images that cannot be read, and the first ones by name; or the error with the advice, if this
         is the only one; or the error as it is, if it is about something else.
@@ -55,10 +49,6 @@ def with_all_faults(error: str, sets: Sequence[Readable], *, one: str = "", seve
 def faults_of(read: Callable[[int], Any], count: int) -> list[str]:
     """Return the messages of all images that cannot be read.
 
-    Args:
-        read: Function that reads an image by its index.
-        count: Number of images; only the first `MOST_READ` are read.
-
     Example:
         >>> def read(i):
         ...     if i > 1: raise ValueError(f"{i}.png is empty.")
@@ -82,11 +72,6 @@ def faults_of(read: Callable[[int], Any], count: int) -> list[str]:
 @contextmanager
 def naming_all_faults(images: Readable, *, one: str = "", several: str = "") -> Iterator[None]:
     """A context in which an error about an image also names the other images that cannot be read.
-
-    Args:
-        images: The images.
-        one: Advice at the end of a message about one image.
-        several: The advice for several images.
 
     Raises:
         ValueError, OSError: Of the same type as the error about one image.

@@ -33,14 +33,6 @@ def read_model(
 
     Args:
         base: The class or base class of the model, such as `VisionGNN`.
-        folder: The folder (see `find_folder`).
-        map_location: The device of the model.
-        strict: If false, tensors that do not fit are not loaded, and a warning in the log names them.
-        overrides: Fields of the configuration to change.
-
-    Raises:
-        ValueError: If the model belongs to another family, if a value of the configuration is out of range, or if the
-            weights do not match the configuration.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -100,10 +92,6 @@ def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | N
 
 def find_family(cls: Any, name: str) -> Any:
     """Return the class with this name, which is the given class or one of its subclasses.
-
-    Args:
-        cls: The class.
-        name: The name.
 
     Raises:
         ValueError: If there is no such class.

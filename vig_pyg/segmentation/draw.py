@@ -59,7 +59,6 @@ def draw_labels(
         labels: The labels `(H, W)`, 255 where ignored.
         class_names: Names of the classes; a class whose name no installed font can show is drawn as its number, with a
             warning. Colors that cannot be told apart are replaced (see `vig_pyg.segmentation.colors.colors_apart`).
-        opacity: Opacity of the colors, from 0 to 1.
         enlarged: If true, a small image is enlarged by a whole factor first (see `vig_pyg.image_io.drawing_scale`), and
             the legend below a narrow one is wider than it.
 
@@ -87,7 +86,6 @@ def color_areas(
     Args:
         image: The image as uint8 `(3, H, W)`.
         labels: The labels `(H, W)`, 255 where ignored.
-        class_names: Names of the classes.
         opacity: Opacity of the colors, from 0 to 1.
 
     Shapes: an image `(3, H, W)` and labels `(H, W)`.

@@ -96,23 +96,8 @@ class SemanticSegmenter(Predictor):
 def segment(segmenter: SemanticSegmenter, pixels: Tensor, how: Inference) -> dict[str, Tensor]:
     """Label the pixels of one image.
 
-    Args:
-        segmenter: The network.
-        pixels: The image as uint8 `(3, H, W)` (see `vig_pyg.detection.pixels.read_pixels`).
-        how: How the network is applied.
-
-    Shapes: `(3, H, W)` to maps `(H, W)`.
-
     Returns:
         The dict that `SemanticSegmenter.__call__` returns for one image.
-
-    Example:
-        >>> from vig_pyg.segmentation import semantic_fpn_pvig
-        >>> model, plain = semantic_fpn_pvig("micro", num_classes=1, out_channels=16), SegmentationPreprocessing()
-        >>> segmenter = SemanticSegmenter(name="mine", model=model, class_names=["sky"], preprocessing=plain)
-        >>> _ = model.eval()
-        >>> segment(segmenter, torch.zeros(3, 40, 50, dtype=torch.uint8), Inference())["scores"].shape
-        torch.Size([40, 50])
     """
     where = next(segmenter.model.parameters()).device
     image = segmenter.preprocessing.of_pixels(pixels).to(where)
@@ -131,11 +116,6 @@ def load_segmenter(source: str | Path) -> SemanticSegmenter:
         FileNotFoundError: If the folder is not that of a segmentation network, or no epoch is finished yet.
         ConnectionError: If the hub has no such model, or cannot be reached.
         ValueError: If a value in the configuration is out of range, or the weights do not match it.
-
-    Example:
-        >>> load_segmenter("/nowhere")
-        Traceback (most recent call last):
-        FileNotFoundError: There is no folder /nowhere, and this is not a valid name on the hub.
     """
     folder, weights = trained_folder(source, "a segmentation network")
     config, class_names, preprocessing = read_segmenter(folder / CONFIG)
@@ -146,19 +126,8 @@ def load_segmenter(source: str | Path) -> SemanticSegmenter:
 def read_segmenter(path: Path) -> tuple[SegmenterConfig, list[str], SegmentationPreprocessing]:
     """Read and check `config.json` of a segmentation network; nothing is built or downloaded.
 
-    Args:
-        path: The file.
-
-    Returns:
-        The configuration of the network, the names of its classes, and its preprocessing.
-
     Raises:
         ValueError: If an entry is missing, unknown, out of range, or inconsistent with the others.
-
-    Example:
-        >>> read_segmenter(Path("/nowhere/config.json"))
-        Traceback (most recent call last):
-        FileNotFoundError: There is no file /nowhere/config.json.
     """
     where, content = str(path), read_config(path, what=_WHAT)
     with read_as(_WHAT, where):

@@ -62,10 +62,6 @@ def load_data(config: SegmentationConfig) -> SegmentationData:
 def with_epochs(config: SegmentationConfig, data: SegmentationData) -> SegmentationConfig:
     """Return the configuration with the smallest number of epochs that has `config.steps` steps, if `steps` is given.
 
-    Args:
-        config: The configuration.
-        data: The images.
-
     Example:
         >>> from types import SimpleNamespace
         >>> config = SegmentationConfig(train="a", val="b", steps=100, batch_size=8)
@@ -82,19 +78,7 @@ def make_segmenter(config: SegmentationConfig, num_classes: int, *, pretrained: 
     """Create the network of a configuration, with random weights from its seed.
 
     Args:
-        config: The configuration.
-        num_classes: Number of classes of the data.
         pretrained: If true, the classification weights of `weights_backbone` are loaded; false skips only this step.
-
-    Raises:
-        ValueError: If an option is unknown or out of range, or the weights do not fit.
-        FileNotFoundError: If the weights do not exist.
-
-    Example:
-        >>> from vig_pyg.segmentation.config import SegmentationConfig
-        >>> config = SegmentationConfig(train="a", val="b", model="micro", options={"out_channels": 16})
-        >>> type(make_segmenter(config, 3)).__name__
-        'Segmenter'
     """
     lightning.seed_everything(config.seed, verbose=False)
     options = dict(config.options)
@@ -106,17 +90,9 @@ def make_segmenter(config: SegmentationConfig, num_classes: int, *, pretrained: 
 def read_run(folder: str | Path) -> SegmentationConfig:
     """Read and check the configuration of a run folder; nothing is built or downloaded.
 
-    Args:
-        folder: The run folder.
-
     Raises:
         FileNotFoundError: If the folder is not the run folder of a segmentation network.
         ValueError: If the configuration cannot be read.
-
-    Example:
-        >>> read_run("/nowhere")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        FileNotFoundError: /nowhere is not a run folder: ...
     """
     path = Path(folder) / CONFIG_YAML
     if not path.is_file():

@@ -42,13 +42,8 @@ class SegmentedImages:
     """The result of a prediction.
 
     Args:
-        count: Number of images that were segmented.
         broken: Images that could not be read, with the reason.
         undrawn: Images whose mask was written but could not be drawn, with the reason.
-
-    Example:
-        >>> SegmentedImages(3, [], []).count
-        3
     """
 
     count: int

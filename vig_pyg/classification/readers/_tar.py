@@ -30,9 +30,6 @@ class Member(NamedTuple):
     """A file in an archive.
 
     Args:
-        name: Its name, with folders.
-        offset: Position of its first byte.
-        size: Its number of bytes; all of them are in the archive.
         fault: The reason why the file must not be used, or `""`.
     """
 
@@ -44,9 +41,6 @@ class Member(NamedTuple):
 
 def members(path: str | Path) -> Iterator[Member]:
     """Yield the files of an archive in order; folders are omitted.
-
-    Args:
-        path: The archive, not compressed.
 
     Raises:
         DamagedTarError: If the archive is damaged or cut short; the files before the damage have been yielded.

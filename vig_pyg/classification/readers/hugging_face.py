@@ -23,9 +23,6 @@ class RowImage(StoredImage):
 
     Args:
         table: The table (`datasets.Dataset`), with images that are not decoded.
-        column: Name of the column of images.
-        row: Index of the row.
-        name: Name of the table for messages.
 
     Example:
         >>> RowImage([{"image": {"bytes": b"pixels"}}], "image", 0, "pets").content()

@@ -21,7 +21,6 @@ def class_names_of(collection: Collection, parts: Sequence[Part]) -> tuple[list[
     """Return the class names of a data set, and the class index of each label.
 
     Args:
-        collection: The data set.
         parts: Its parts. If the data contains no list of classes, the labels of the first part are the classes.
 
     Raises:

@@ -196,7 +196,6 @@ class Faults:
 
     Args:
         on_bad: `"stop"` raises an error at the end; `"drop"` logs a warning.
-        where: Name of the data, for messages.
 
     Example:
         >>> faults = Faults("stop", "shards")
@@ -216,22 +215,11 @@ class Faults:
         return len(self._found)
 
     def add(self, what: str) -> None:
-        """Add a fault.
-
-        Args:
-            what: The fault, without a final period.
-        """
+        """Add a fault."""
         self._found.append(what)
 
     def end(self, total: int) -> None:
-        """Raise an error, or log a warning, if there are faults.
-
-        Args:
-            total: Number of the other samples.
-
-        Raises:
-            ValueError: If there are faults and `on_bad` is `"stop"`.
-        """
+        """Raise an error, or log a warning, if there are faults."""
         if not self._found:
             return
         total += self.count
@@ -246,10 +234,6 @@ class Faults:
 
 class PixelImage(StoredImage):
     """An image that is stored in memory as an array of pixels.
-
-    Args:
-        pixels: The array `(H, W)` or `(H, W, C)`.
-        name: Name of the image for messages.
 
     Example:
         >>> str(PixelImage(np.zeros((4, 4), np.uint8), "digit 3"))

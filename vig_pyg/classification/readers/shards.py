@@ -28,10 +28,6 @@ _SAMPLE = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.S)
 class ShardImage(StoredImage):
     """An image in a shard.
 
-    Args:
-        file: The shard.
-        member: The image file in the shard.
-
     Example:
         >>> str(ShardImage("a.tar", Member("1.jpg", 512, 3, "")))
         'a.tar: 1.jpg'

@@ -67,19 +67,9 @@ def _part(name: str, split: str, options: ReaderOptions) -> Part:
 def load_torch(name: str, split: str, root: str | Path, *, download: bool = True) -> Any:
     """Load a data set of torchvision through timm; if there are several processes, one of them downloads missing files.
 
-    Args:
-        name: One of the names of `read_torch`, in lower case.
-        split: `"train"` or `"validation"`.
-        root: Folder of the files.
-        download: If false, missing files raise an error.
-
     Raises:
         FileNotFoundError: If files are missing, and may not be downloaded or belong to a large data set.
         ConnectionError: If they cannot be downloaded.
-
-    Example:
-        >>> len(load_torch("mnist", "train", "data"))  # doctest: +SKIP
-        60000
     """
     from filelock import FileLock
     from timm.data.dataset_factory import create_dataset

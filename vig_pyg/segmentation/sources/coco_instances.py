@@ -27,25 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def read_instances(path: Path, content: dict[str, Any], part: str | None, on_bad: OnBad) -> SegmentationDataset:
-    """Convert the content of a file in COCO's instance format.
-
-    Args:
-        path: The file.
-        content: Its content (see `vig_pyg.detection.coco.read_content`).
-        part: The folder of the images, or `None` to find it.
-        on_bad: How to handle an object whose outline cannot be used (see `read_coco_classes`).
-
-    Raises:
-        FileNotFoundError: If an image does not exist.
-        ValueError: If the file is not in this format, no object has an outline, or one cannot be used and `on_bad` is
-            `"stop"`.
-        ImportError: If pycocotools is missing.
-
-    Example:
-        >>> read_instances(Path("/nowhere.json"), {"images": []}, None, "stop")
-        Traceback (most recent call last):
-        ValueError: /nowhere.json is not in COCO's format for objects: it has no list 'annotations'.
-    """
+    """Convert the content of a file in COCO's instance format."""
     require("Reading outlines of objects", ["pycocotools"], "detection")
     found = read_coco(path, part, on_bad=on_bad, content=_with_boxes_of_outlines(content))
     things = [thing for record in found.records for thing in record.annotations if not thing.crowd]

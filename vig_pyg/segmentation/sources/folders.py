@@ -32,18 +32,9 @@ def read_folder(path: Path, part: str | None = None) -> SegmentationDataset:  # 
     `classes.txt` has one class per line; it is in this folder or in the parent folder, which may contain `train/` and
     `val/`.
 
-    Args:
-        path: The folder.
-        part: Not used.
-
     Raises:
         FileNotFoundError: If there is no `classes.txt`, or an image has no mask.
         ValueError: If a class is listed twice, or two files have the same name.
-
-    Example:
-        >>> read_folder(Path("/nowhere/pets"))  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        FileNotFoundError: /nowhere/pets has no classes.txt, ...
     """
     places = [path / CLASSES, path.resolve().parent / CLASSES]
     found = [place for place in places if place.is_file()]
@@ -60,16 +51,8 @@ def read_folder(path: Path, part: str | None = None) -> SegmentationDataset:  # 
 def read_classes(path: Path) -> list[str]:
     """Read class names, one per line; empty lines at the end are skipped.
 
-    Args:
-        path: The file.
-
     Raises:
         ValueError: If the file has no names, an empty line between them, or a name twice.
-
-    Example:
-        >>> read_classes(Path("/nowhere.txt"))
-        Traceback (most recent call last):
-        FileNotFoundError: There is no file /nowhere.txt.
     """
     lines = [line.strip() for line in read_bounded(path, limit=_LIMIT).rstrip().splitlines()]
     if not lines or "" in lines:
@@ -93,10 +76,6 @@ def pair_files(
     """Pair images and masks by their paths within their folders, without extensions.
 
     Args:
-        images: The image files.
-        masks: The mask files.
-        image_folder: The folder of the images.
-        mask_folder: The folder of the masks.
         key: Function from the path of an image, without its extension, to the name that the image and its mask have in
             common.
         mask_key: The same function for masks; it returns `None` for a file that is not a mask.
