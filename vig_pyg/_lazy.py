@@ -24,7 +24,6 @@ def imports_when_used(package: str, modules: Mapping[str, Sequence[str]]) -> Cal
     Type checkers find the same names in a block under `TYPE_CHECKING`; a test compares the two.
 
     Args:
-        package: Name of the package.
         modules: The public names of each module. No name may be that of a module of the package, because importing the
             module would hide it.
 
@@ -63,9 +62,6 @@ def _imported(module: str) -> ModuleType:
 
 def names_of(package: Mapping[str, Any]) -> list[str]:
     """Return what `dir` shows of a package: its names and modules, also those that are not imported yet.
-
-    Args:
-        package: The global variables of the package.
 
     Example:
         >>> names_of({"__name__": "mine", "__path__": [], "__all__": ["fit"], "TYPE_CHECKING": False})

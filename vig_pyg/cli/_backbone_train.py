@@ -26,8 +26,6 @@ class Prepared:
     """What a task has loaded for a run.
 
     Args:
-        data: The images.
-        model: The network.
         config: The configuration of the run, with its final number of epochs.
         name: Name of the network, for the first line.
         longer: Flags that make a run longer, with their values for a hint.
@@ -45,12 +43,6 @@ def fit_and_report(config: Any, flags: TrainFlags, task: str, prepare: Callable[
 
     Args:
         config: The configuration, whose options may name weights of the backbone.
-        flags: The flags of the run.
-        task: `"detect"` or `"segment"`.
-        prepare: Function that loads the data and makes the network.
-
-    Returns:
-        0, or 128 + the number of the signal that stopped the run.
     """
     from vig_pyg._own_flags import own_flags
     from vig_pyg._trained_backbone import check_weights
@@ -127,10 +119,6 @@ def _of_start(given: Sequence[Source]) -> list[Source]:
 
 def config_of_run(flags: TrainFlags, make: Callable[..., ConfigT]) -> ConfigT:
     """Return the configuration from file and flags, or the configuration of a run to resume.
-
-    Args:
-        flags: The flags of the run.
-        make: Function that makes the configuration from named mappings of values.
 
     Raises:
         ValueError: If a run to resume would have to read its initial weights again.

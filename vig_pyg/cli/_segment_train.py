@@ -63,9 +63,6 @@ def _option_names() -> set[str]:
 def train_segmenter(args: argparse.Namespace) -> int:
     """Train, or print the configuration.
 
-    Args:
-        args: The parsed arguments, with all flags in `argv`.
-
     Returns:
         0, or 128 + the number of the signal that stopped the run.
     """

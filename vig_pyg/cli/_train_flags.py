@@ -76,12 +76,6 @@ class TrainFlags:
 
     Args:
         values: Values of the configuration that are set on the command line.
-        config: A file with values.
-        preset: Name of a preset.
-        out: The new run folder.
-        resume: The run folder of a run to resume.
-        print_config: If true, print the configuration and exit.
-        quiet: If true, show no progress.
         command: The command, such as `"detect train"`.
     """
 
@@ -102,9 +96,6 @@ class TrainFlags:
 
     def resumed_values(self, name: str) -> tuple[str, dict[str, Any]]:
         """Return the name of the configuration file of the run to resume, and its values.
-
-        Args:
-            name: Name of the file in the run folder.
 
         Raises:
             FileNotFoundError: If the run does not exist.
@@ -148,9 +139,6 @@ def add_run_flags(
     """Add the flags that are not part of the configuration.
 
     Args:
-        parser: The parser.
-        out: Help of `--out`.
-        presets: Names of presets, if there are any.
         default: Which preset is used if none is named, for the help.
     """
     group = parser.run_flags
@@ -168,15 +156,7 @@ def add_run_flags(
 
 
 def read_flags(parser: ConfigParser, argv: Sequence[str]) -> TrainFlags:
-    """Parse the command line of a training command.
-
-    Args:
-        parser: The parser, with the flags of `add_run_flags`.
-        argv: The arguments.
-
-    Raises:
-        ValueError: If a flag or a value is wrong.
-    """
+    """Parse the command line of a training command."""
     found = parser.parse_flags(argv)
     given: dict[str, Any] = {name: found.pop(name) for name in _RUN if name in found}
     paths = {name: Path(given[name]) for name in ("config", "out", "resume") if given.get(name) is not None}
@@ -200,9 +180,6 @@ def say_complete(out: Path, config: Any, command: str, **changes: object) -> boo
     """Print that a run to resume is complete, if it is, and a command that trains longer; return whether it is.
 
     Args:
-        out: The run folder.
-        config: The configuration of the run.
-        command: The command, such as `"segment train"`.
         changes: Values that make the new run longer, if it starts from the beginning.
     """
     from vig_pyg._io.numbers import counted
@@ -237,11 +214,7 @@ def _longer(out: Path, command: str, changes: Mapping[str, object]) -> str:
 
 
 def note_on_steps(data: Any) -> None:
-    """Print a note if an epoch is a single optimizer step, in which little is learned.
-
-    Args:
-        data: The images and their batch size.
-    """
+    """Print a note if an epoch is a single optimizer step, in which little is learned."""
     from vig_pyg._io.numbers import counted
 
     count = len(data.train_set)
@@ -255,13 +228,7 @@ def note_on_steps(data: Any) -> None:
 
 
 def print_scores(row: Mapping[str, float], data: Any, out: Path) -> None:
-    """Print the scores of a trained detector or segmentation network, and the files of its run folder.
-
-    Args:
-        row: The row of `metrics.csv` for the saved weights.
-        data: The images.
-        out: The run folder.
-    """
+    """Print the scores of a trained detector or segmentation network, and the files of its run folder."""
     from vig_pyg._io.numbers import few_images
     from vig_pyg.cli._tables import file_list, scores_table
 

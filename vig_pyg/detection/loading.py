@@ -8,14 +8,11 @@ from typing import Any
 
 import lightning
 
-from vig_pyg._io.bounded_yaml import read_yaml
-from vig_pyg._io.launcher import as_started
-from vig_pyg._io.suggest import did_you_mean
 from vig_pyg.classification.splits import find_copies, similar_names
 from vig_pyg.detection.builders import DETECTORS, PRETRAINED, Detector
 from vig_pyg.detection.config import DetectionConfig, make_config
 from vig_pyg.detection.data import DetectionData, check_source, open_source
-from vig_pyg.engine.run import CONFIG_YAML
+from vig_pyg.engine.run import values_of_run
 
 _log = logging.getLogger(__name__)
 
@@ -75,14 +72,7 @@ def read_run(folder: str | Path) -> DetectionConfig:
         FileNotFoundError: If the folder is not the run folder of a detector.
         ValueError: If the configuration cannot be read.
     """
-    path = Path(folder) / CONFIG_YAML
-    if not path.is_file():
-        hint = "" if Path(folder).exists() else did_you_mean(folder)
-        raise FileNotFoundError(
-            f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with "
-            f"`{as_started('vig-pyg detect train')}`.{hint}"
-        )
-    return make_config((str(path), read_yaml(path)))
+    return make_config(values_of_run(folder, "detect train"))
 
 
 def warn_of_division(train: Any, val: Any, scores: str) -> None:

@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from vig_pyg._io.bounded_yaml import read_yaml
 from vig_pyg._io.faults import Fault
+from vig_pyg._io.launcher import as_started
 from vig_pyg._io.output import check_free, check_new_folder, new_folder
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import as_csv
@@ -53,6 +56,26 @@ def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) ->
             + (f"; --resume {out} continues a stopped run." if is_run else ".")
         )
     check_new_folder(out, size=size)
+
+
+def values_of_run(folder: str | Path, command: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of the configuration file of a run, and its values.
+
+    Args:
+        command: The command that creates such runs, such as `"detect train"`.
+
+    Raises:
+        FileNotFoundError: If the folder is not a run folder.
+        ValueError: If the file cannot be read.
+    """
+    path = Path(folder) / CONFIG_YAML
+    if not path.is_file():
+        hint = "" if Path(folder).exists() else did_you_mean(folder)
+        raise FileNotFoundError(
+            f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with "
+            f"`{as_started(f'vig-pyg {command}')}`.{hint}"
+        )
+    return str(path), read_yaml(path)
 
 
 @contextmanager

@@ -7,11 +7,8 @@ from pathlib import Path
 
 import lightning
 
-from vig_pyg._io.bounded_yaml import read_yaml
-from vig_pyg._io.launcher import as_started
-from vig_pyg._io.suggest import did_you_mean
 from vig_pyg.detection.loading import warn_of_division
-from vig_pyg.engine.run import CONFIG_YAML
+from vig_pyg.engine.run import values_of_run
 from vig_pyg.segmentation.builders import SEGMENTERS
 from vig_pyg.segmentation.config import SegmentationConfig, make_config
 from vig_pyg.segmentation.data import SegmentationData
@@ -94,11 +91,4 @@ def read_run(folder: str | Path) -> SegmentationConfig:
         FileNotFoundError: If the folder is not the run folder of a segmentation network.
         ValueError: If the configuration cannot be read.
     """
-    path = Path(folder) / CONFIG_YAML
-    if not path.is_file():
-        hint = "" if Path(folder).exists() else did_you_mean(folder)
-        raise FileNotFoundError(
-            f"{folder} is not a run folder: it has no {CONFIG_YAML}. Create a run with "
-            f"`{as_started('vig-pyg segment train')}`.{hint}"
-        )
-    return make_config((str(path), read_yaml(path)))
+    return make_config(values_of_run(folder, "segment train"))
