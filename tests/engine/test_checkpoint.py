@@ -6,6 +6,7 @@ import random
 import signal
 
 import pytest
+import torch
 
 from tests.classification.job import run
 from vig_pyg.classification.module import Classifier
@@ -69,6 +70,31 @@ def test_a_crash_at_any_moment_changes_nothing(tmp_path, monkeypatch, whole, own
             run(out, **VALUES)
     run(out, resume=out.exists(), **VALUES)
     assert_same(out, whole)
+
+
+@pytest.mark.parametrize("count", [5, 8])
+def test_the_curve_of_one_epoch_goes_on_with_its_steps(tmp_path, monkeypatch, count):
+    out, whole, values = tmp_path / "run", tmp_path / "whole", {**VALUES, "epochs": 1}
+    row = run(whole, **values)
+    with monkeypatch.context() as patch:
+        crash_at(patch, Classifier, "training_step", count)
+        with pytest.raises(Crash):
+            run(out, **values)
+    run(out, resume=True, **values)
+    assert_same(out, whole)
+    callbacks = torch.load(out / "last.ckpt", weights_only=True)["callbacks"]
+    (steps,) = (state["steps"] for name, state in callbacks.items() if name.startswith("MetricsHistory"))
+    assert len(steps) > count // 2  # two batches are one step
+    assert sum(step["train_loss"] for step in steps) / len(steps) == pytest.approx(row["train_loss"])
+    (out / "curves.png").unlink()
+    run(out, resume=True, **values)  # from the checkpoint alone
+    assert_same(out, whole)
+
+
+def test_longer_runs_keep_no_losses_of_steps(whole):
+    checkpoint = torch.load(whole / "last.ckpt", weights_only=True)
+    states = [state for name, state in checkpoint["callbacks"].items() if name.startswith("MetricsHistory")]
+    assert states[0]["steps"] == [] and "step_meters" not in checkpoint
 
 
 def test_without_checkpoints_within_epochs_at_most_one_epoch_is_lost(tmp_path, monkeypatch, whole):

@@ -28,10 +28,13 @@ def test_patience_counts_epochs_without_a_better_one(patience, stops):
 
 def test_its_state_goes_round():
     made = history(0.1, 0.5)
-    made.counts = torch.eye(2)
+    made.counts, made.steps = torch.eye(2), [{"train_loss": 2.0}]
     other = MetricsHistory("val_accuracy")
     other.load_state_dict(made.state_dict())
     assert (other.rows, other.counts.tolist()) == (made.rows, [[1, 0], [0, 1]])
+    assert other.steps == [{"train_loss": 2.0}]
+    with pytest.raises(TypeError, match="not numbers"):
+        other.load_state_dict({**made.state_dict(), "steps": [{"train_loss": "2"}]})
 
 
 def test_a_run_writes_its_rows_and_the_best_weights(tmp_path):

@@ -86,6 +86,19 @@ def test_the_meter_takes_any_number_of_losses():
         task.check_finite()
 
 
+def test_the_losses_of_steps_are_means_over_their_images():
+    config = ClassificationConfig(epochs=1, accumulate=2)
+    task = Classifier(vig_micro(num_classes=2, depth=1), config, num_classes=2)
+    task.of_all = lambda meter: torch.stack([meter, meter])  # two processes
+    task.parts = ["loss", "box"]
+    assert task.step_losses() == []
+    for sums, count in (([2.0, 6.0], 2), ([1.0, 3.0], 1), ([8.0, 4.0], 2), ([0.0, 0.0], 2)):
+        task.add_to_meter(torch.tensor(sums, dtype=torch.float64), count)
+    assert task.step_losses() == [{"train_loss": 1.0, "train_box": 3.0}, {"train_loss": 2.0, "train_box": 1.0}]
+    task.on_train_epoch_start()
+    assert task.step_losses() == []
+
+
 def test_evaluations_may_be_rare_but_the_last_epoch_has_one(tmp_path):
     model = vig_micro(num_classes=10, in_channels=1, image_size=16, **NETWORK)
     config = ClassificationConfig(epochs=5, evaluate_every=2, accelerator="cpu", keep="best")

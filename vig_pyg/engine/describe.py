@@ -43,4 +43,4 @@ def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHi
 
 def _curves(data: TrainData, history: MetricsHistory) -> Content:
     steps = len(history.rows) * data.steps_per_epoch
-    return draw_curves(history.rows, steps=steps, val_images=len(data.val_set)).savefig
+    return draw_curves(history.rows, steps=steps, val_images=len(data.val_set), step_losses=history.steps).savefig

@@ -51,6 +51,7 @@ class MetricsHistory(lightning.Callback):
         self.patience = patience
         self.evaluate_every = evaluate_every
         self.rows: list[dict[str, float]] = []
+        self.steps: list[dict[str, float]] = []  # the losses of each step of a run of one epoch
         self.counts: Tensor | None = None
 
     @property
@@ -82,6 +83,7 @@ class MetricsHistory(lightning.Callback):
         scores, pl_module.scores = pl_module.scores, {}
         rate = trainer.optimizers[0].param_groups[-1]["lr"]
         self.rows.append({"epoch": trainer.current_epoch + 1, **pl_module.train_losses(), **scores, "lr": rate})
+        self.steps = pl_module.step_losses()
         improved = self.best == len(self.rows) - 1
         if scores and (self.keep == "last" or improved):
             self.counts = None if pl_module.counts is None else pl_module.counts.cpu()
@@ -111,11 +113,11 @@ class MetricsHistory(lightning.Callback):
         write_file(path, text.getvalue(), overwrite=True)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "counts": self.counts}
+        return {"rows": self.rows, "steps": self.steps, "counts": self.counts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        rows = state_dict["rows"]
-        if not all(isinstance(value, int | float) for row in rows for value in row.values()):
+        rows, steps = state_dict["rows"], state_dict.get("steps", [])
+        if not all(isinstance(value, int | float) for row in (*rows, *steps) for value in row.values()):
             raise TypeError("its rows of metrics.csv contain values that are not numbers")
-        self.rows = [dict(row) for row in rows]
+        self.rows, self.steps = [dict(row) for row in rows], [dict(row) for row in steps]
         self.counts = state_dict["counts"]

@@ -27,17 +27,28 @@ SCORES = {
 _STEPS = 100
 #: Numbers from this one to its inverse have no exponent.
 _SMALLEST = 1e-15
+#: Largest number of points of a line, and of points that are marked.
+_POINTS, _MARKED = 200, 60
 #: If the largest loss is more than this many times the smallest, the axis is logarithmic.
 _RANGE = 10
 
 
-def draw_curves(rows: list[dict[str, float]], *, steps: int | None = None, val_images: int | None = None) -> Figure:
+def draw_curves(
+    rows: list[dict[str, float]],
+    *,
+    steps: int | None = None,
+    val_images: int | None = None,
+    step_losses: Sequence[dict[str, float]] = (),
+) -> Figure:
     """Draw the losses and the scores over the epochs; the titles say if they are coarse because they rest on little.
+
+    For one epoch, the losses of its steps are drawn, and for one evaluation, its scores as markers with their values.
 
     Args:
         rows: One row per epoch with `epoch`, `train_...` and, for evaluated epochs, `val_...`.
         steps: Number of training steps of all epochs; fewer than 100 are mentioned.
         val_images: Number of validation images; fewer than 100 are mentioned.
+        step_losses: The values `train_...` of each step, if there is one epoch.
 
     Example:
         >>> len(draw_curves([{"epoch": 1, "train_loss": 2.0, "val_loss": 1.9, "val_accuracy": 0.5}]).axes)
@@ -45,29 +56,23 @@ def draw_curves(rows: list[dict[str, float]], *, steps: int | None = None, val_i
     """
     fig = figure(9, 3.6)
     left, right = fig.subplots(1, 2)
-    losses = [name for name in rows[0] if name.startswith("train_")]
-    drawn: list[float] = []
-    for i, name in enumerate(losses + ["val_loss"] * any("val_loss" in row for row in rows)):
-        label = {"train_loss": "training" if len(losses) == 1 else "training, sum", "val_loss": "validation"}.get(
-            name, name.removeprefix("train_").replace("_", " ")
-        )
-        points = [(row["epoch"], row[name]) for row in rows if name in row]
-        _line(left, points, i, label)
-        drawn += [loss for _, loss in points]
-    left.set(xlabel="epoch", ylabel="loss (no unit)")
-    _scale(left, drawn)
+    _draw_losses(left, rows, step_losses if len(rows) == 1 else ())
     shown = [(name, label) for name, label in SCORES.items() if any(name in row for row in rows)]
-    for i, (name, label) in enumerate(shown):
-        points = [(row["epoch"], 100 * row[name]) for row in rows if name in row]
-        _line(right, points, i, f"{label}: {points[-1][1]:.2f} % at the end")
-    right.set(xlabel="epoch", ylabel="score (%)")
-    _plain(right)
+    evaluated = [row for row in rows if any(name in row for name, _ in shown)]
+    if len(evaluated) == 1:
+        row = evaluated[0]
+        _draw_scores(right, [(label, 100 * row[name]) for name, label in shown if name in row], row["epoch"])
+    else:
+        for i, (name, label) in enumerate(shown):
+            points = [(row["epoch"], 100 * row[name]) for row in evaluated if name in row]
+            _line(right, points, i, f"{label}: {points[-1][1]:.2f} % at the end")
+        right.set(xlabel="epoch", ylabel="score (%)")
+        _plain(right)
+        _whole(right, [row["epoch"] for row in rows])
+        right.grid(alpha=0.3)
+        _legend(right)
     for axes in (left, right):
-        _epochs(axes, [row["epoch"] for row in rows])
-        axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        if axes.lines:
-            axes.legend(frameon=False, fontsize=8)
     if steps is not None and steps < _STEPS:
         _remark(left, f"coarse: {counted(steps, 'training steps')}")
     if val_images is not None and (few := few_images(val_images, shares="val_accuracy" in dict(shown))):
@@ -75,21 +80,78 @@ def draw_curves(rows: list[dict[str, float]], *, steps: int | None = None, val_i
     return fig
 
 
+def _draw_losses(axes: Any, rows: Sequence[dict[str, float]], steps: Sequence[dict[str, float]]) -> None:
+    """Draw the losses over the epochs, or over the steps of a single epoch, of which only so many are drawn."""
+    losses = [name for name in rows[0] if name.startswith("train_")]
+    by_step, each = len(steps) > 1, -(-len(steps) // _POINTS)
+    drawn: list[float] = []
+    for i, name in enumerate(losses + ["val_loss"] * any("val_loss" in row for row in rows)):
+        label = {"train_loss": "training" if len(losses) == 1 else "training, sum", "val_loss": "validation"}.get(
+            name, name.removeprefix("train_").replace("_", " ")
+        )
+        if by_step and name in losses:
+            points = _means([step[name] for step in steps], each)
+        else:
+            points = [(len(steps) if by_step else row["epoch"], row[name]) for row in rows if name in row]
+        _line(axes, points, i, label)
+        drawn += [loss for _, loss in points]
+    every = f", means of {each} steps" if each > 1 else ""
+    axes.set(xlabel="training step" if by_step else "epoch", ylabel=f"loss (no unit){every}")
+    _scale(axes, drawn)
+    _whole(axes, [1, len(steps)] if by_step else [row["epoch"] for row in rows])
+    axes.grid(alpha=0.3)
+    _legend(axes)
+
+
+def _draw_scores(axes: Any, scores: Sequence[tuple[str, float]], epoch: float) -> None:
+    """Draw the scores of a single evaluation in percent: one row for each, which needs no second epoch."""
+    for y, (_, value) in enumerate(scores):
+        color, shown = SERIES[y % len(SERIES)], 0.0 if math.isnan(value) else value
+        axes.hlines(y, 0, shown, color=color, linewidth=2)
+        axes.plot([shown], [y], "o", color=color, clip_on=False)
+        text = "not defined" if math.isnan(value) else f"{value:.2f} %"
+        axes.annotate(text, (shown, y), xytext=(8, 0), textcoords="offset points", va="center")
+    axes.set_yticks(range(len(scores)), [label for label, _ in scores])
+    axes.set_xticks(range(0, 101, 20))
+    axes.set(
+        xlim=(0, 135), ylim=(len(scores) - 0.5, -0.5), xlabel=f"score after epoch {epoch:.0f} (%)"
+    )  # room for text
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _means(values: Sequence[float], each: int) -> list[tuple[float, float]]:
+    """Return the means of so many values after one another, each at the middle of their numbers, which start at 1."""
+    parts = [(i, values[i : i + each]) for i in range(0, len(values), each)]
+    return [(i + (len(part) + 1) / 2, sum(part) / len(part)) for i, part in parts]
+
+
 def _line(axes: Any, points: Sequence[tuple[float, float]], i: int, label: str) -> None:
-    """Draw a line in the i-th color; after all colors have been used, it is dashed."""
-    style = ("-", "--", ":")[i // len(SERIES) % 3]
-    axes.plot(*zip(*points, strict=True), marker=".", linestyle=style, color=SERIES[i % len(SERIES)], label=label)
+    """Draw a line in the i-th color, or a marker with its value; after all colors have been used, lines are dashed."""
+    style, color = ("-", "--", ":")[i // len(SERIES) % 3], SERIES[i % len(SERIES)]
+    if len(points) == 1:
+        label, style = f"{label}: {plain_number(float(f'{points[0][1]:.4g}'))}", "none"
+    marker = "os^"[i // len(SERIES) % 3] if len(points) == 1 else "." if len(points) <= _MARKED else ""
+    clip = len(points) > 1  # a marker at the edge is drawn as a whole
+    axes.plot(*zip(*points, strict=True), marker=marker, linestyle=style, color=color, label=label, clip_on=clip)
+
+
+def _legend(axes: Any) -> None:
+    """Draw the legend of the lines; of more than three, below the axes, where it covers none of them."""
+    if not axes.lines:
+        return
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 3} if len(axes.lines) > 3 else {}
+    axes.legend(frameon=False, fontsize=8, **below)
 
 
 def _remark(axes: Any, text: str) -> None:
     axes.set_title(text, fontsize=9, color=GRAY, loc="left")
 
 
-def _epochs(axes: Any, epochs: Sequence[float]) -> None:
-    """Show whole epochs only, also if there is one; there is neither epoch 0 nor 1.5."""
+def _whole(axes: Any, numbers: Sequence[float]) -> None:
+    """Show whole epochs or steps only, also if there is one; there is neither epoch 0 nor 1.5."""
     from matplotlib.ticker import MaxNLocator
 
-    first, last = min(epochs), max(epochs)
+    first, last = min(numbers), max(numbers)
     margin = 0.5 + 0.01 * (last - first)
     axes.set_xlim(max(first - margin, 0.5), last + margin)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))

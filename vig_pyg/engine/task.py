@@ -58,6 +58,8 @@ class Task(lightning.LightningModule):
         # others.
         self.meter = torch.zeros(2, dtype=torch.float64)
         self.parts: list[str] = ["loss"]
+        #: The meter of each batch of a run of one epoch, whose curve shows the steps; longer runs show the epochs.
+        self.step_meters: list[Tensor] = []
         if config.freeze:
             for part in self.backbone():
                 part.requires_grad_(False)
@@ -123,6 +125,8 @@ class Task(lightning.LightningModule):
         """
         added = torch.cat([sums, sums.new_full((1,), count)])
         self.meter = added if len(self.meter) != len(added) else self.meter.to(added) + added
+        if self.config.epochs == 1:
+            self.step_meters.append(added)
 
     def check_finite(self) -> None:
         """Raise `LossNotFiniteError` if a loss of this epoch was not finite.
@@ -138,6 +142,7 @@ class Task(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.meter = torch.zeros_like(self.meter)
+        self.step_meters = []
 
     def on_train_epoch_end(self) -> None:
         self.log_dict(self.train_losses())
@@ -146,6 +151,15 @@ class Task(lightning.LightningModule):
         """Return the mean losses of this epoch so far, over the images of all processes, as in `metrics.csv`."""
         *sums, count = self.of_all(self.meter).sum(0).tolist()
         return {f"train_{name}": total / count for name, total in zip(self.parts, sums, strict=True)}
+
+    def step_losses(self) -> list[dict[str, float]]:
+        """Return the losses of each step of a run of one epoch, each as in `train_losses`; empty for longer runs."""
+        if not self.step_meters:
+            return []
+        meters = torch.stack(self.step_meters)  # (batches, losses + 1)
+        steps = self.of_all(meters.flatten()).sum(0).view(-1, self.config.accumulate, meters.size(1)).sum(1)
+        names = [f"train_{name}" for name in self.parts]
+        return [dict(zip(names, (total / count for total in sums), strict=True)) for *sums, count in steps.tolist()]
 
     def of_all(self, meter: Tensor) -> Tensor:
         """Gather a tensor from all processes.
@@ -187,15 +201,19 @@ class Task(lightning.LightningModule):
         return ", ".join(shown)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the running sums of the losses of every process.
+        """Save the sums of the losses of every process.
 
         Args:
             checkpoint: The checkpoint, to which this method adds entries.
         """
         checkpoint["meter"], checkpoint["parts"] = self.of_all(self.meter).cpu(), self.parts
+        if self.step_meters:
+            checkpoint["step_meters"] = self.of_all(torch.cat(self.step_meters)).cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.meter, self.parts = checkpoint["meter"][self.global_rank], checkpoint["parts"]
+        if "step_meters" in checkpoint:
+            self.step_meters = list(checkpoint["step_meters"][self.global_rank].view(-1, len(self.meter)))
 
     def configure_optimizers(self) -> Any:
         c = self.config
