@@ -47,6 +47,16 @@ def test_it_builds_without_a_warning_and_equations_are_drawn(site):
     assert not re.search(r"https?://[^\"]*\.(js|css)", page)  # nothing is loaded from elsewhere
 
 
+def test_no_command_of_tex_is_left_in_an_equation(site):
+    found = {
+        (path.name, command)
+        for path in site.rglob("*.html")
+        for equation in re.findall(r"<math.*?</math>", path.read_text(), flags=re.DOTALL)
+        for command in re.findall(r"\\[A-Za-z]+", equation)
+    }
+    assert not found
+
+
 def test_dead_links_are_found(build, tmp_path):
     (tmp_path / "a.html").write_text(
         '<h1 id="one"></h1><a href="#one"></a><a href="#two"></a><a href="b.html"></a><img src="c.png">'
@@ -129,3 +139,23 @@ def test_no_page_has_errors_or_is_wider_than_a_narrow_screen(site, browser):
         browser.get((site / f"{page}.html").as_uri())
         assert browser.get_log("browser") == []
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, page
+
+
+#: Of each equation: its first letters, how much wider and how much higher than its box it is.
+OVERFLOW = """return [...document.querySelectorAll("div.math-wrapper")].map(box => [
+    box.textContent.trim().slice(0, 40), box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight])"""
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_equations_have_no_scroll_bars(site, browser, width):
+    """On a narrow screen, a wide equation scrolls sideways, but none scrolls up and down."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    pages = [path for path in site.rglob("*.html") if 'class="math-wrapper' in path.read_text()]
+    assert len(pages) > 8
+    for path in pages:
+        browser.get(path.as_uri())
+        equations = browser.execute_script(OVERFLOW)
+        assert equations and all(higher <= 0 for _, _, higher in equations), path.name
+        assert width < 1280 or all(wider <= 0 for _, wider, _ in equations), path.name

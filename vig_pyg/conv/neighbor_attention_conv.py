@@ -20,7 +20,7 @@ from vig_pyg.layers import linear_layer
 class NeighborAttentionConv(NodeUpdateConv):
     r"""Applies an MLP to each node concatenated with the values of its neighbors, weighted by attention.
 
-    .. math:: x_i' = \mathrm{MLP}\Big(\Big[x_i,\ \big\Vert_{h=1}^{H} \sum_{j \in \mathcal{N}(i)} \alpha^h_{ij}\,
+    .. math:: x_i' = \mathrm{MLP}\Big(\Big[x_i,\ \Vert_{h=1}^{H} \sum_{j \in \mathcal{N}(i)} \alpha^h_{ij}\,
         W^h_v x_j\Big]\Big), \quad \alpha^h_{ij} = \mathrm{softmax}_{j \in \mathcal{N}(i)}
         \frac{(W^h_q x_i)^\top W^h_k x_j}{\sqrt{C / H}}
 

@@ -26,10 +26,13 @@ LEAST_NEIGHBORS = 3
 class WindowGraph(nn.Module):
     r"""Connects each patch with every `dilation`-th of its `k * dilation` nearest patches inside its window.
 
-    .. math:: \mathcal{N}(i) = \mathrm{kNN}_{k,d}\big(i,\ \{ j : W(j) = W(i) \}\big), \quad
-        W(i) = \Big( r_i \bmod t,\ c_i \bmod t,\
-        \Big\lfloor \frac{\lfloor r_i / t \rfloor - s}{w} \Big\rfloor,
-        \Big\lfloor \frac{\lfloor c_i / t \rfloor - s}{w} \Big\rfloor \Big)
+    .. math:: \mathcal{N}(i) = \mathrm{kNN}_{k,d}\big(i,\ \{ j : W(j) = W(i) \}\big)
+
+    with the window
+
+    .. math:: W(i) = \Big( r_i \bmod t,\ c_i \bmod t,\
+        \left\lfloor \frac{\lfloor r_i / t \rfloor - s}{w} \right\rfloor,
+        \left\lfloor \frac{\lfloor c_i / t \rfloor - s}{w} \right\rfloor \Big),
 
     where r and c are the row and the column of a patch, w is `window`, s is `shift`, t is `stride`, and d is `dilation`
     (WiGNet, arXiv 2410.00807, section 3, which has t = 1 and d = 1). The search of
