@@ -24,9 +24,11 @@ from typing import Any
 
 import torch
 from harness import RESULTS, environment, table
+from matplotlib.figure import Figure
 
 from vig_pyg import load
 from vig_pyg._figure import figure
+from vig_pyg._palette import SERIES
 from vig_pyg.classification import load_config, load_data, make_model, to_yaml
 from vig_pyg.classification.config import ClassificationConfig
 from vig_pyg.engine import fit
@@ -117,22 +119,23 @@ def evaluated(run: Path, data: str) -> dict[str, Any]:
     return {"run": run.name, **about, "images": count, "top-1, %": 100 * right / count, "epochs": epochs}
 
 
-def draw(results: list[dict[str, Any]], path: Path) -> None:
+def draw(results: list[dict[str, Any]]) -> Figure:
     """The training loss and the accuracy over the epochs; one color for each network."""
     fig = figure(9, 3.6)
     left, right = fig.subplots(1, 2)
     for found in results:
-        style = {"color": f"C{list(MODELS).index(found['model'])}", "linewidth": 1, "marker": "."}
+        style = {"color": SERIES[list(MODELS).index(found["model"])], "linewidth": 1, "marker": "."}
         first = found["seed"] == min(one["seed"] for one in results)
         for axes, column, scale in ((left, "train_loss", 1), (right, "val_accuracy", 100)):
             points = [(row["epoch"], scale * row[column]) for row in found["epochs"] if column in row]
             axes.plot(*zip(*points, strict=True), **style, label=found["model"] if first else None)
-    left.set(xlabel="epoch", ylabel="training loss")
-    right.set(xlabel="epoch", ylabel="top-1 on val/, %")
+    left.set(xlabel="epoch", ylabel="training loss (no unit)")
+    right.set(xlabel="epoch", ylabel="top-1 on val/ (%)")
     for axes in (left, right):
         axes.legend(frameon=False, fontsize=8)
         axes.grid(alpha=0.3)
-    fig.savefig(path)
+        axes.spines[["top", "right"]].set_visible(False)
+    return fig
 
 
 def report(args: argparse.Namespace) -> None:
@@ -155,7 +158,7 @@ def report(args: argparse.Namespace) -> None:
     print(table(rows))
     content = {"environment": here(), "rows": rows, "runs": results}
     (RESULTS / "family_training.json").write_text(json.dumps(content, indent=1) + "\n")
-    draw(results, RESULTS / "family_training.png")
+    draw(results).savefig(RESULTS / "family_training.png")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -27,6 +27,8 @@ from reference import DenseReference
 from torch import Tensor, nn
 
 from vig_pyg import create_model, weights
+from vig_pyg._figure import figure
+from vig_pyg._palette import SERIES
 from vig_pyg.classification import ClassificationConfig, ImageData, load_config, load_data
 from vig_pyg.classification.module import Classifier
 from vig_pyg.engine.trainer import make_trainer, quiet_lightning
@@ -106,14 +108,15 @@ def same_until(runs: dict[str, dict[str, Any]], pair: tuple[str, str], seed: int
 
 def draw(runs: dict[str, dict[str, Any]], pair: tuple[str, str], window: int) -> Figure:
     """All curves; those of one seed have one color."""
-    fig = Figure(figsize=(7, 4), layout="constrained")
+    fig = figure(7, 4)
     axes = fig.subplots()
     for network, seed in product(pair, SEEDS):
         curve = smooth(runs[f"{network} {seed}"]["losses"], window)
         steps = [(i + 0.5) * window for i in range(len(curve))]
-        style = {"color": f"C{seed}", "linestyle": "-" if network == pair[0] else "--"}
+        style = {"color": SERIES[seed], "linestyle": "-" if network == pair[0] else "--"}
         axes.plot(steps, curve, label=f"{network}, seed {seed}", **style)
-    axes.set(xlabel="step", ylabel=f"training loss, mean of {window} steps")
+    axes.set(xlabel="step", ylabel=f"training loss (no unit), mean of {window} steps")
+    axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return fig
@@ -144,7 +147,7 @@ def main() -> None:
     name = "loss_curves" if args.pair == "reference" else f"loss_curves_{args.pair}"
     path = args.out / f"{name}_{env['date']}.json"
     path.write_text(json.dumps({"environment": env, "settings": values, "comparison": result, "runs": runs}) + "\n")
-    draw(runs, pair, args.window).savefig(args.out / f"{name}.png", dpi=120)
+    draw(runs, pair, args.window).savefig(args.out / f"{name}.png")
     print(path)
 
 

@@ -18,8 +18,11 @@ import time
 
 import torch
 from harness import RESULTS, PeakMemory, write
+from matplotlib.figure import Figure
 
 from vig_pyg import create_model
+from vig_pyg._figure import figure
+from vig_pyg._palette import BLUE, GRAY
 from vig_pyg.macs import count_macs
 
 SIZES = [(224, 224), (448, 448), (640, 640), (800, 1280), (1024, 1024), (1536, 1536), (2048, 2048)]
@@ -40,22 +43,22 @@ def measure(name: str, size: tuple[int, int], repeats: int) -> dict[str, float]:
     return {"peak GiB": memory.read(), "seconds": seconds, "GMACs": count_macs(model, size) / 1e9}
 
 
-def draw(rows: list[dict[str, float]], name: str) -> None:
+def draw(rows: list[dict[str, float]], name: str) -> Figure:
     """Memory and time over the number of patches."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    patches = [row["patches"] for row in rows]
+    fig = figure(8, 3.2)
+    patches = [row["patches"] / 1000 for row in rows]
     for axes, key, label in zip(
-        figure.subplots(1, 2), ("peak GiB", "seconds"), ("peak memory (GiB)", "time (s)"), strict=True
+        fig.subplots(1, 2), ("peak GiB", "seconds"), ("peak memory (GiB)", "time (s)"), strict=True
     ):
-        axes.plot(patches, [row[key] for row in rows], "o-", label="measured")
+        axes.plot(patches, [row[key] for row in rows], "o-", color=BLUE, label="measured")
         if key == "seconds":
-            axes.plot(patches, [row["predicted s"] for row in rows], "--", color="gray", label="by MACs from 224 px")
-            axes.legend()
-        axes.set(xlabel="patches of the first stage", ylabel=label, xlim=0, ylim=0)
-    figure.suptitle(f"{name}, one image, float32")
-    figure.savefig(RESULTS / "memory_cpu.png", dpi=110)
+            axes.plot(patches, [row["predicted s"] for row in rows], "--", color=GRAY, label="by MACs from 224 px")
+            axes.legend(frameon=False)
+        axes.set(xlabel="patches of the first stage (thousands)", ylabel=label, xlim=0, ylim=0)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    fig.suptitle(f"{name}, one image, float32")
+    return fig
 
 
 def main() -> None:
@@ -86,7 +89,7 @@ def main() -> None:
             }
         )
         print(rows[-1], flush=True)
-    draw(rows, args.model)
+    draw(rows, args.model).savefig(RESULTS / "memory_cpu.png")
     write("memory_cpu", rows, model=args.model, repeats=args.repeats)
 
 

@@ -29,6 +29,7 @@ import lightning
 import torch
 import torch.nn.functional as F
 from harness import RESULTS, environment
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from vig_pyg import register_model
@@ -215,7 +216,7 @@ def evaluated(run: Path, data: Path, pictured: int) -> tuple[dict[str, Any], lis
     }, pictures
 
 
-def draw(results: list[dict[str, Any]], path: Path) -> None:
+def draw(results: list[dict[str, Any]]) -> Figure:
     """The training loss and the mean IoU of all runs over the epochs; one color for each backbone and head."""
     fig = figure(9, 3.6)
     left, right = fig.subplots(1, 2)
@@ -231,12 +232,13 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
         for axes, column, scale in ((left, "train_loss", 1), (right, "val_mIoU", 100)):
             points = [(row["epoch"], scale * row[column]) for row in found["epochs"] if column in row]
             axes.plot(*zip(*points, strict=True), **style, label=label)
-    left.set(xlabel="epoch", ylabel="training loss")
-    right.set(xlabel="epoch", ylabel="mean IoU on val/, %")
+    left.set(xlabel="epoch", ylabel="training loss (no unit)")
+    right.set(xlabel="epoch", ylabel="mean IoU on val/ (%)")
     right.legend(frameon=False, fontsize=8)
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    fig.savefig(path)
+        axes.spines[["top", "right"]].set_visible(False)
+    return fig
 
 
 def group_of(found: dict[str, Any]) -> str:
@@ -270,7 +272,7 @@ def report(args: argparse.Namespace) -> None:
     plan = {key: value for key, value in to_values(read_run(args.runs[0])).items() if key not in ("train", "val")}
     content = {"environment": here(), "plan": plan, "mIoU": groups, "runs": results}
     (RESULTS / "segmentation_camvid.json").write_text(json.dumps(content, indent=1) + "\n")
-    draw(results, RESULTS / "segmentation_camvid.png")
+    draw(results).savefig(RESULTS / "segmentation_camvid.png")
     if args.pictures is not None:
         height = max(picture.height for pair in pictures for picture in pair)
         width = pictures[0][0].width
