@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,24 @@ def test_unknown_names_are_errors_of_python(name):
         if (path / "__init__.py").is_file() or path.suffix == ".py"
     }
     assert {file for file in files if not file.startswith("_")} <= set(shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "meant"),
+    [
+        ("vig_pyg", "PyramidVig", "PyramidViG"),
+        ("vig_pyg", "pvig_smal", "pvig_small"),
+        ("vig_pyg.detection", "retinanet_vig", "retinanet_pvig"),
+        ("vig_pyg.classification", "load_clasifier", "load_classifier"),
+    ],
+)
+def test_python_suggests_the_name_that_was_meant(name, typed, meant):
+    package = importlib.import_module(name)
+    with pytest.raises(AttributeError) as error:
+        getattr(package, typed)
+    assert (error.value.name, error.value.obj) == (typed, package)
+    done = subprocess.run([sys.executable, "-c", f"import {name}; {name}.{typed}"], capture_output=True, text=True)
+    assert f"has no attribute '{typed}'. Did you mean: '{meant}'?" in done.stderr
 
 
 def test_a_module_is_imported_when_it_is_used(tmp_path, monkeypatch):

@@ -40,7 +40,8 @@ def imports_when_used(package: str, modules: Mapping[str, Sequence[str]]) -> Cal
             return value
         if name.isidentifier() and not name.startswith("_") and find_spec(f"{package}.{name}") is not None:
             return _imported(f"{package}.{name}")
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        # with the name and the package, Python suggests a name of `dir`
+        raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules.get(package))
 
     return get
 

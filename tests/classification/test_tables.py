@@ -400,3 +400,37 @@ def test_a_row_of_no_part_is_named_in_evaluation_too(root, wrong):
     (root / "none.csv").write_text(f"path,label,split\nall images/00.png,cat,val\nall images/01.png,cat,{wrong}\n")
     with pytest.raises(ValueError, match=r"The column split of .*none\.csv needs train and val, got .* \(row 3\)"):
         read_part(root / "none.csv", "val", whole=True)
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (
+            ("train", "test"),
+            "write val in about a fifth of the rows, or in those of test, which training does not use, or",
+        ),
+        (
+            ("train", "train"),
+            "write val in about a fifth of the rows, or leave out the column: then a fixed fifth of all",
+        ),
+        (
+            ("test", "val"),
+            "write train in the rows to learn from, or in those of test, which training does not use, or ",
+        ),
+        (
+            ("val", "val"),
+            "write train in the rows to learn from, or leave out the column: then a fixed fifth of all im",
+        ),
+    ],
+)
+def test_what_makes_up_for_a_part_that_training_needs_is_told(root, parts, words):
+    rows = [
+        f"all images/{i:02}.png,{name},{part}" for i, (part, name) in enumerate(zip(parts * 2, "aabb", strict=True))
+    ]
+    (root / "part.csv").write_text("\n".join(["path,label,split", *rows]))
+    with pytest.raises(ValueError, match=r"The column split of .* needs train and val, got") as error:
+        read_table(root / "part.csv")
+    assert words in str(error.value)
+    without = [row.rpartition(",")[0] for row in ("path,label,split", *rows)]
+    (root / "part.csv").write_text("\n".join(without))
+    assert len(read_table(root / "part.csv").val[0]) == 2

@@ -43,11 +43,12 @@ def test_accuracy_agrees_with_predict(saved, pictures, tmp_path, capsys, options
 
     content = json.loads((tmp_path / "e.json").read_text())
     assert (content["model"], content["data"], content["image_size"]) == (str(saved), str(pictures), size)
-    assert (content["images"], content["top1"], content["top5"], content["broken"]) == (8, want, 100.0, [])
+    assert (content["images"], content["top1"], content["top5"], content["broken"]) == (8, want, None, [])
     with open(tmp_path / "e.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["index", "name", "images", "top1", "top5"]
     assert [(row["index"], row["name"], row["images"]) for row in rows] == [("0", "blue", "4"), ("1", "red", "4")]
+    assert [row["top5"] for row in rows] == ["", ""] and {row["top5"] for row in content["per_class"]} == {None}
     assert [float(row["top1"]) for row in rows] == [row["top1"] for row in content["per_class"]]
     assert sum(row["top1"] for row in content["per_class"]) / 2 == pytest.approx(want)
     for row in content["per_class"]:

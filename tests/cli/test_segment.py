@@ -31,12 +31,18 @@ def test_train_leaves_a_run_folder_that_can_be_resumed(files, tmp_path, capsys):
     assert config["augmentation"]["scale"] == [0.8, 1.2]
     shutil.copytree(files / "run", tmp_path / "run")
     assert main(["segment", "train", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
+    said, err = capsys.readouterr()
+    assert said == (
+        "The run is complete (2 epochs), so nothing is trained. To train longer, from the beginning, start a new run: "
+        f"vig-pyg segment train --config {tmp_path / 'run' / 'config.yaml'} --epochs MORE --out NEW\n"
+    )
+    assert err == ""
+    (tmp_path / "run" / "README.md").unlink()
+    assert main(["segment", "train", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("Resuming semantic_fpn with micro on ") and " for validation, " in said
     assert "mIoU" in said and "IoU_road" in said and "model.safetensors" in said
-    assert "The run is complete (2 epochs), so nothing is trained. To train longer, from the beginning, start" in said
-    assert f"segment train --config {tmp_path / 'run' / 'config.yaml'} --epochs MORE --out NEW\n" in said
-    assert "(coarse: 4 validation images)\n" in said
+    assert "(coarse: 4 validation images)\n" in said and (tmp_path / "run" / "README.md").is_file()
     for name in ("metrics.csv", "model.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (files / "run" / name).read_bytes()
 

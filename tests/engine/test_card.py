@@ -85,6 +85,12 @@ def card_of(data, folder, **values):
     return model_card(folder, vig_micro(num_classes=10), data, history, load_config("digits", ("test", values)))
 
 
+def test_how_a_value_came_to_differ_is_not_guessed(tmp_path):
+    """A run in Python has neither a preset nor flags."""
+    card = card_of(few_digits(), tmp_path)
+    assert "These values differ from the defaults (`config.yaml` has all values):" in card and "preset" not in card
+
+
 def test_only_what_differs_is_listed():
     assert differing(ClassificationConfig()) == {}
     assert differing(ClassificationConfig(lr=0.1)) == {"lr": 0.1}

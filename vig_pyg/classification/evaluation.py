@@ -23,15 +23,15 @@ class ClassResult:
     Args:
         images: Number of its images that could be read.
         top1: Percentage of these images for which this class had the highest probability.
-        top5: Percentage of these images for which this class was among the five most probable ones (or among all
-            classes if there are fewer).
+        top5: Percentage of these images for which this class was among the five most probable ones, or `None` if the
+            model has at most five classes.
     """
 
     index: int
     name: str
     images: int
     top1: float
-    top5: float
+    top5: float | None
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Evaluation:
     Args:
         images: Number of images that could be read.
         top1: Percentage of these images whose class had the highest probability.
-        top5: Percentage of these images whose class was among the five most probable ones.
+        top5: Percentage of these images whose class was among the five most probable ones, or `None` if the model has
+            at most five classes, because these are then all.
         per_class: The results of the classes that occur, in order.
         broken: Images that could not be read; they are not counted.
         images_per_second: Speed of the whole evaluation, including reading.
@@ -54,7 +55,7 @@ class Evaluation:
 
     images: int
     top1: float
-    top5: float
+    top5: float | None
     per_class: list[ClassResult]
     broken: list[UnreadableImage]
     images_per_second: float
@@ -123,14 +124,14 @@ def evaluate(
         raise ValueError(none_readable([f"{one.path}: {one.reason}" for one in broken]))
     shares = (100 * totals[1:].sum(1) / images).tolist()
     per_class = [
-        ClassResult(i, classifier.class_names[i], n, 100 * right / n, 100 * five / n)
+        ClassResult(i, classifier.class_names[i], n, 100 * right / n, 100 * five / n if count > 5 else None)
         for i, (n, right, five) in enumerate(totals.t().tolist())
         if n
     ]
     return Evaluation(
         images=images,
         top1=shares[0],
-        top5=shares[1],
+        top5=shares[1] if count > 5 else None,
         per_class=per_class,
         broken=broken,
         images_per_second=images / (time.perf_counter() - start),

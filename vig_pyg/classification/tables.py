@@ -179,8 +179,14 @@ def _needs_parts(table: Path, rows: Sequence[_Row]) -> str:
 
 def _check_parts(table: Path, rows: Sequence[_Row], parts: Sequence[str]) -> None:
     """Raise an error if training has no images in one of its parts, and warn of rows that it does not use."""
-    if not {"train", "val"} <= set(parts):
-        raise ValueError(f"{_needs_parts(table, rows)}.")
+    if missing := {"train", "val"} - set(parts):
+        word = min(missing)
+        where = "the rows to learn from" if word == "train" else "about a fifth of the rows"
+        test = ", or in those of test, which training does not use" if {"test"} <= set(parts) - missing else ""
+        raise ValueError(
+            f"{_needs_parts(table, rows)}: write {word} in {where}{test}, or leave out the column: then a fixed fifth "
+            "of all images is used for validation."
+        )
     if "test" in parts:
         _log.warning(
             "%s of %s %s to the split test, which training does not use.",

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vig_pyg._io.launcher import as_started
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_next, say_note
 from vig_pyg.cli._own_code import import_named, import_own, is_first, refuse_unnamed_code
-from vig_pyg.cli._train_flags import FREE, TrainFlags, announce, note_on_steps, print_scores, say_complete, stopped
+from vig_pyg.cli._train_flags import (
+    FREE,
+    TrainFlags,
+    announce,
+    is_complete,
+    note_on_steps,
+    print_scores,
+    say_complete,
+    stopped,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,14 +38,12 @@ class Prepared:
     Args:
         config: The configuration of the run, with its final number of epochs.
         name: Name of the network, for the first line.
-        longer: Flags that make a run longer, with their values for a hint.
     """
 
     data: TrainData
     model: nn.Module
     config: Any
     name: str
-    longer: dict[str, str]
 
 
 def fit_and_report(config: Any, flags: TrainFlags, task: str, prepare: Callable[[], Prepared]) -> int:
@@ -44,7 +52,6 @@ def fit_and_report(config: Any, flags: TrainFlags, task: str, prepare: Callable[
     Args:
         config: The configuration, whose options may name weights of the backbone.
     """
-    from vig_pyg._own_flags import own_flags
     from vig_pyg._trained_backbone import check_weights
     from vig_pyg.engine import TrainingInterrupted, fit
     from vig_pyg.engine.processes import processes
@@ -56,6 +63,12 @@ def fit_and_report(config: Any, flags: TrainFlags, task: str, prepare: Callable[
     first = processes().first
     if first:  # reading annotations may take long
         check_run_folder(out, resume=resume)
+    if resume and is_complete(out, config):
+        if first:
+            longer = "epochs" if getattr(config, "steps", None) is None else "steps"
+            say_complete(out, config, command, **{longer: "MORE"})
+            _say_next(out, task, config)
+        return 0
     if not resume:
         check_weights(config.options.get("weights_backbone"))
     try:
@@ -64,15 +77,19 @@ def fit_and_report(config: Any, flags: TrainFlags, task: str, prepare: Callable[
             announce(run.config, run.data, run.name, out, resumed=resume)
             if not resume:
                 note_on_steps(run.data)
-            else:
-                say_complete(out, run.config, command, **run.longer)
         last = fit(run.model, run.data, run.config, out, progress=not flags.quiet, resume=resume)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, command, config.options, first=first)
     if first:
         print_scores(last, run.data, out)
-        say_next(in_shell("vig-pyg", task, "predict", out, "IMAGES", *own_flags(config.options)))
+        _say_next(out, task, config)
     return 0
+
+
+def _say_next(out: Path, task: str, config: Any) -> None:
+    from vig_pyg._own_flags import own_flags
+
+    say_next(in_shell("vig-pyg", task, "predict", out, "IMAGES", *own_flags(config.options)))
 
 
 def about_weights(then: str = "") -> str:

@@ -100,4 +100,4 @@ def _prepare(config: DetectionConfig, *, pretrained: bool) -> Prepared:
 
     data = load_data(config)
     model = make_detector(config, len(data.class_names), pretrained=pretrained)
-    return Prepared(data, model, config, config.detector, {"epochs": "MORE"})
+    return Prepared(data, model, config, config.detector)

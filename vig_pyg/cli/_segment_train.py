@@ -84,7 +84,6 @@ def _prepare(config: SegmentationConfig, *, pretrained: bool) -> Prepared:
     from vig_pyg.segmentation.loading import load_data, make_segmenter, with_epochs
 
     data = load_data(config)
-    longer = "epochs" if config.steps is None else "steps"
     config = with_epochs(config, data)
     model = make_segmenter(config, len(data.class_names), pretrained=pretrained)
-    return Prepared(data, model, config, config.segmenter, {longer: "MORE"})
+    return Prepared(data, model, config, config.segmenter)

@@ -176,6 +176,19 @@ def announce(config: Any, data: Any, network: str, out: Path, *, resumed: bool) 
     )
 
 
+def is_complete(out: Path, config: Any) -> bool:
+    """True if nothing of a run is left to do; the model card is the last file that a run writes.
+
+    Args:
+        out: The run folder.
+        config: The configuration of the run.
+    """
+    from vig_pyg.artifact import CARD
+    from vig_pyg.engine.run import finished_epochs
+
+    return finished_epochs(out, config) > 0 and (out / CARD).is_file()
+
+
 def say_complete(out: Path, config: Any, command: str, **changes: object) -> bool:
     """Print that a run to resume is complete, if it is, and a command that trains longer; return whether it is.
 

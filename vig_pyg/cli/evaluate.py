@@ -30,6 +30,7 @@ from vig_pyg.cli._tables import table
 
 if TYPE_CHECKING:
     from vig_pyg.classification import Evaluation, LabeledImages
+    from vig_pyg.classification.evaluation import ClassResult
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -101,16 +102,17 @@ def _files(data: LabeledImages) -> set[str | Path]:
 
 
 def _print(result: Evaluation, classes: int, what: str) -> None:
-    tops = ["top-1", "top-5"] if classes > 5 else ["top-1"]  # with five classes, the top 5 are all classes
-    rows = [
-        (row.name, f"{row.images:,}", *(percent(share / 100) for share in (row.top1, row.top5)[: len(tops)]))
-        for row in result.per_class
-    ]
-    print(table(["class", "images", *tops], rows))
+    rows = [(row.name, f"{row.images:,}", *_percents(row).values()) for row in result.per_class]
+    print(table(["class", "images", *_percents(result)], rows))
     present = len(result.per_class)
     among = f"{present} of {classes} classes occur, but any may be predicted" if present < classes else "all classes"
     print(f"\n{terminal_text(what)}: {counted(result.images, 'images')}, {among}")
-    both = zip(tops, (result.top1, result.top5), strict=False)
-    print("   ".join(f"{top} {percent(share / 100)}" for top, share in both))
+    print("   ".join(f"{top} {share}" for top, share in _percents(result).items()))
     alone = per_second(result.model_images_per_second)
     print(f"{per_second(result.images_per_second)} with reading, {alone} in the model alone")
+
+
+def _percents(result: Evaluation | ClassResult) -> dict[str, str]:
+    """Return the shares as text; with at most five classes, there is only one."""
+    shares = {"top-1": result.top1, "top-5": result.top5}
+    return {name: percent(share / 100) for name, share in shares.items() if share is not None}

@@ -18,6 +18,7 @@ from vig_pyg.cli._train_flags import (
     NETWORK_FLAGS,
     TrainFlags,
     add_run_flags,
+    is_complete,
     network_options,
     note_on_steps,
     read_flags,
@@ -98,7 +99,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
-    from vig_pyg._own_flags import own_flags
     from vig_pyg.classification import load_data, make_model
     from vig_pyg.classification.networks import check_names
     from vig_pyg.engine import TrainingInterrupted, fit
@@ -106,9 +106,14 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
     from vig_pyg.engine.run import check_run_folder, free_name
     from vig_pyg.weights import check_exists
 
-    first, complete = processes().first, False
+    first = processes().first
     if first and (given := flags.resume or flags.out):  # reading images may take long
         check_run_folder(given, resume=flags.resume is not None)
+    if flags.resume is not None and is_complete(flags.resume, config):
+        if first:
+            say_complete(flags.resume, config, "train")
+            _say_next(flags.resume, config)
+        return 0
     check_names(config.model, config.options)
     if flags.resume is None:
         for source in (config.weights, config.teacher_weights):
@@ -125,7 +130,6 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
             _announce(config, data, out, resumed=flags.resume is not None)
             if not flags.resume:
                 note_on_steps(data)
-            complete = flags.resume is not None and say_complete(out, config, "train")
         how: dict[str, Any] = {
             "weights": config.weights,
             "overridden": [*options, "num_classes", "in_channels", "image_size"],
@@ -137,12 +141,18 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         few = few_images(len(data.val_set), shares=True)
         accuracy = f"{percent(kept['val_accuracy'])}{f' (coarse: {few})' if few else ''}"
         print(f"\nValidation accuracy: {accuracy}\n{file_list(sorted(out.iterdir()))}")
-        if (note := data.loss_note(config)) and not (flags.quiet or complete):  # the losses of each epoch were shown
+        if (note := data.loss_note(config)) and not flags.quiet:  # the losses of each epoch were shown
             print(f"({note})")
-        own = own_flags(config.options)
-        see = in_shell("vig-pyg", "graph", out, "IMAGE", *own, "--out", "graph.html")
-        say_next(in_shell("vig-pyg", "predict", out, "IMAGES", *own), see)
+        _say_next(out, config)
     return 0
+
+
+def _say_next(out: Path, config: ClassificationConfig) -> None:
+    from vig_pyg._own_flags import own_flags
+
+    own = own_flags(config.options)
+    see = in_shell("vig-pyg", "graph", out, "IMAGE", *own, "--out", "graph.html")
+    say_next(in_shell("vig-pyg", "predict", out, "IMAGES", *own), see)
 
 
 def _announce(config: ClassificationConfig, data: ImageData, out: Path, *, resumed: bool) -> None:

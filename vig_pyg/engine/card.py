@@ -106,7 +106,7 @@ def _training(data: TrainData, config: TrainConfig) -> list[str]:
         f"- Versions: Python {platform.python_version()}, {', '.join(versions())}",
         f"- Machine: {platform.machine()}, {platform.system()}",
         "",
-        "These values differ from the defaults, by a preset, a file or flags (`config.yaml` has all values):",
+        "These values differ from the defaults (`config.yaml` has all values):",
         "",
         *[f"- {key}: {_shown(value)}" for key, value in differing(config).items()],
         *_left_out(data),

@@ -25,10 +25,10 @@ _log = logging.getLogger(__name__)
 
 def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHistory, config: TrainConfig) -> None:
     """Write `README.md`, `curves.png` and the figures of the task; if one fails, a warning gives the reason."""
-    parts: dict[str, Callable[[], Content]] = {CARD: lambda: model_card(folder, model, data, history, config)}
+    parts: dict[str, Callable[[], Content]] = {}
     if can_draw():
-        parts[CURVES] = partial(_curves, data, history)
-        parts |= data.figures(model, history.counts)
+        parts |= {CURVES: partial(_curves, data, history), **data.figures(model, history.counts)}
+    parts[CARD] = lambda: model_card(folder, model, data, history, config)  # the last one: with it, a run is complete
     for file, make in parts.items():
         try:
             write_file(folder / file, make(), overwrite=True)
