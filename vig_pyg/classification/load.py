@@ -171,19 +171,40 @@ def _from_folder(folder: Path, name: str) -> ImageClassifier:
     return ImageClassifier(name=name, model=model, class_names=names, preprocessing=preprocessing)
 
 
-def _from_name(name: str, weights: str | Path | None, progress: bool, position: str | None) -> ImageClassifier:
+def check_name(name: str) -> None:
+    """Raise an error if a name is neither that of a folder nor of a model of this library, without asking the hub.
+
+    Args:
+        name: The source of `load_classifier`.
+
+    Raises:
+        FileNotFoundError: If there is nothing of this name; the message suggests the nearest one.
+        ValueError: If it is a file.
+
+    Example:
+        >>> check_name("pvig_small:imagenet1k")
+        >>> check_name("/nowhere/mine")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no folder /nowhere/mine.
+    """
     model_name = name.split(":")[0]
-    if model_name not in list_models():
-        if Path(name).is_file():
-            raise ValueError(f"{name} is a file: pass the name of its model, and the file as its weights.")
-        if is_path(name):
-            raise FileNotFoundError(missing_folder(name))
-        verb = "pass a run folder, a folder of save_pretrained, or one of"
-        told = choose(model_name, list_models(), verb=verb, every=f"{as_started('vig-pyg models')} lists all")
-        hint = did_you_mean(name)
-        if hint and "Did you mean" in told:  # one question names both
-            told, hint = told.replace("? ", f" or {hint.removeprefix(' Did you mean ')} ", 1), ""
-        raise FileNotFoundError(f"There is no folder {name} and no model with this name{told}.{hint}")
+    if model_name in list_models() or Path(name).is_dir():
+        return
+    if Path(name).is_file():
+        raise ValueError(f"{name} is a file: pass the name of its model, and the file as its weights.")
+    if is_path(name):
+        raise FileNotFoundError(missing_folder(name))
+    verb = "pass a run folder, a folder of save_pretrained, or one of"
+    told = choose(model_name, list_models(), verb=verb, every=f"{as_started('vig-pyg models')} lists all")
+    hint = did_you_mean(name)
+    if hint and "Did you mean" in told:  # one question names both
+        told, hint = told.replace("? ", f" or {hint.removeprefix(' Did you mean ')} ", 1), ""
+    raise FileNotFoundError(f"There is no folder {name} and no model with this name{told}.{hint}")
+
+
+def _from_name(name: str, weights: str | Path | None, progress: bool, position: str | None) -> ImageClassifier:
+    check_name(name)
+    model_name = name.split(":")[0]
     if weights is None:
         entry = get_weights(name)
         model = create_model(model_name, weights=entry)

@@ -13,6 +13,7 @@ from vig_pyg._io.numbers import counted
 from vig_pyg._io.signals import exit_status
 from vig_pyg._io.text import as_csv, json_text, terminal_text
 from vig_pyg.cli._detect_train import make_parser, train_detector
+from vig_pyg.cli._inputs import naming_a_missing_model
 from vig_pyg.cli._objects import objects_csv, objects_json
 from vig_pyg.cli._options import (
     TRAINED,
@@ -140,7 +141,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     check_loading(args)
     check_share("score", args.score)
     check_outputs(args, outputs, [args.source, args.source.rpartition(":")[0]])
-    check_source(args.source)
+    with naming_a_missing_model(args.model, "data", expected="a detector"):
+        check_source(args.source)
     where = device(args)
     import_own_code(args)
     detector = load_detector(args.model)
@@ -183,7 +185,8 @@ def _predict(args: argparse.Namespace) -> int:
     out = Path("detections") if args.out is None and args.json is None and args.csv is None else args.out
     if out is not None:
         check_new_folder(out)
-    paths = find_images(args.images)
+    with naming_a_missing_model(args.model, "images", expected="a detector"):
+        paths = find_images(args.images)
     check_outputs(args, [args.json, args.csv], [*paths])
     where = device(args)
     import_own_code(args)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vig_pyg._io.numbers import counted, per_second, percent
 from vig_pyg._io.text import as_csv, json_text, terminal_text
+from vig_pyg.cli._inputs import naming_a_missing_model
 from vig_pyg.cli._labeled_data import add_data, check_data, labeled, note_on_data
 from vig_pyg.cli._options import (
     SOME_BROKEN,
@@ -62,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
 
     check_loading(args)
     check_files(args)
-    check_data(args)
+    with naming_a_missing_model(args.model, "data"):
+        check_data(args)
     where = device(args)
     classifier = load_model(args)
     data = labeled(args, classifier)

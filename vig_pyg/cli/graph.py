@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._answers import Answer, of_classifier, of_detector, of_segmenter
+from vig_pyg.cli._inputs import naming_a_missing_model
 from vig_pyg.cli._options import (
     add_device,
     add_model,
@@ -91,8 +92,9 @@ def run(args: argparse.Namespace) -> None:
     from vig_pyg.image_io import UnreadableImageError, read_image
 
     named, args.out = args.out is not None, args.out or OUT
-    if not os.path.lexists(args.image):
-        raise FileNotFoundError(f"There is no image at {args.image}.{did_you_mean(args.image)}")
+    with naming_a_missing_model(str(args.model), "image"):
+        if not os.path.lexists(args.image):
+            raise FileNotFoundError(f"There is no image at {args.image}.{did_you_mean(args.image)}")
     kind = _check_out(args.out, overwrite=args.overwrite)
     check_no_input([args.out], [args.image])
     check_no_model_file(args, args.out)

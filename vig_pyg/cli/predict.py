@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vig_pyg._io.numbers import percent
 from vig_pyg._io.text import as_csv, json_text, terminal_text
+from vig_pyg.cli._inputs import naming_a_missing_model
 from vig_pyg.cli._options import (
     add_files,
     add_loading,
@@ -66,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--topk must be at least 1, got {args.topk}.")
     check_loading(args)
     check_files(args)
-    paths = find_images(args.images)
+    with naming_a_missing_model(args.model, "images"):
+        paths = find_images(args.images)
     check_no_input((args.json, args.csv), paths)
     where = device(args)
     classifier = load_model(args)

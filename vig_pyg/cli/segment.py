@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vig_pyg._io.launcher import as_started
 from vig_pyg._io.numbers import counted, percent
 from vig_pyg._io.text import as_csv, json_text, terminal_text
+from vig_pyg.cli._inputs import naming_a_missing_model
 from vig_pyg.cli._options import (
     TRAINED,
     add_device,
@@ -141,7 +142,8 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     check_loading(args)
     check_outputs(args, [args.json, args.csv], [args.source, args.source.rpartition(":")[0]])
-    check_source(args.source)
+    with naming_a_missing_model(args.model, "data", expected="a segmentation network"):
+        check_source(args.source)
     how, where = _inference(args), device(args)
     import_own_code(args)
     run = load_segmenter(args.model)
@@ -191,7 +193,8 @@ def _predict(args: argparse.Namespace) -> int:
     if args.rle:
         require("Writing run lengths", ["pycocotools"], "detection")
     check_new_folder(args.out)
-    paths = find_images(args.images)
+    with naming_a_missing_model(args.model, "images", expected="a segmentation network"):
+        paths = find_images(args.images)
     how, where = _inference(args), device(args)
     import_own_code(args)
     run = load_segmenter(args.model)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import features
 
+from vig_pyg._io.faults import list_faults
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 
@@ -79,26 +80,37 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
         ...     [path.name for path in find_images([folder])]
         ['cat.jpg']
     """
-    found: dict[Path, None] = {}
-    for source in map(str, sources):
-        if not source:  # Path("") would be the current folder
-            raise ValueError(
-                "A path of images is empty (''): name a file, a folder or a pattern, or . for this folder."
-            )
-        path = Path(source)
-        if path.is_dir():
-            inside = images_in(path)
-            if not inside:
-                ends = ", ".join(sorted(IMAGE_EXTENSIONS))
-                raise ValueError(f"The folder {path} has no images: no file has one of the extensions {ends}.")
-        elif os.path.lexists(path):
-            inside = [path]
-        else:
-            inside = list(_matches(Path(path.anchor), path.relative_to(path.anchor).parts))
-            if not inside:
-                raise FileNotFoundError(f"There is no image at {source}.{did_you_mean(source)}")
-        found |= dict.fromkeys(inside)
+    named, found, errors = list(map(str, sources)), dict[Path, None](), list[Exception]()
+    for source in named:
+        try:
+            found |= dict.fromkeys(_images_at(source))
+        except (FileNotFoundError, ValueError) as error:
+            errors.append(error)
+    if len(errors) > 1:
+        kind = ValueError if isinstance(errors[0], ValueError) else FileNotFoundError
+        raise kind(list_faults(list(map(str, errors)), len(named), what="paths"))
+    if errors:
+        raise errors[0]
     return list(found)
+
+
+def _images_at(source: str) -> list[Path]:
+    """Return the image files that one file, folder or pattern names."""
+    if not source:  # Path("") would be the current folder
+        raise ValueError("A path of images is empty (''): name a file, a folder or a pattern, or . for this folder.")
+    path = Path(source)
+    if path.is_dir():
+        inside = images_in(path)
+        if not inside:
+            ends = ", ".join(sorted(IMAGE_EXTENSIONS))
+            raise ValueError(f"The folder {path} has no images: no file has one of the extensions {ends}.")
+        return inside
+    if os.path.lexists(path):
+        return [path]
+    inside = list(_matches(Path(path.anchor), path.relative_to(path.anchor).parts))
+    if not inside:
+        raise FileNotFoundError(f"There is no image at {source}.{did_you_mean(source)}")
+    return inside
 
 
 def images_in(folder: str | Path) -> list[Path]:
