@@ -403,3 +403,14 @@ def test_a_folder_without_weights_is_refused_before_the_training(tmp_path, monke
         assert main([*command, "--data", str(pictures), "--weights", str(tmp_path / "no weights"), *QUICK]) == 2
         said = capsys.readouterr()
         assert said.out == "" and "is a folder, expected a weight file, or a folder with model.safetensors" in said.err
+
+
+@pytest.mark.parametrize("named", [[], ["--conv", "my_ops:MyConv"]])
+def test_a_run_of_python_with_own_code_is_continued_there(trained, tmp_path, capsys, named):
+    shutil.copytree(trained[0], run := tmp_path / "run")
+    (run / "model.safetensors").unlink()
+    text = (run / "config.json").read_text().replace('"conv": "mr"', '"conv": "my_ops:MyConv"')
+    (run / "config.json").write_text(text)
+    said = fails(capsys, "train", "--resume", run, *named)
+    assert f"{run} was started in Python, with conv=my_ops:MyConv, which its values do not name: continue it th" in said
+    assert (run / "config.json").read_text() == text

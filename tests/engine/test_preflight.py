@@ -11,7 +11,7 @@ from vig_pyg.classification import ClassificationConfig, make_model
 from vig_pyg.classification.module import Classifier
 from vig_pyg.engine import TrainingInterrupted
 from vig_pyg.engine import run as folders
-from vig_pyg.engine.preflight import check_run
+from vig_pyg.engine.preflight import _same, check_run
 
 
 def never(*_, **__):
@@ -160,3 +160,29 @@ def test_a_signal_before_the_first_of_all_steps_leaves_nothing(tmp_path, monkeyp
     assert getattr(stop.value, "signum", signal.SIGINT) == signum
     assert not list(tmp_path.iterdir())
     assert signal.getsignal(signum) is before
+
+
+def test_a_run_continues_its_steps_with_its_network_only(tmp_path):
+    """Without the check, its `config.json` would describe the other network."""
+    recipe = ClassificationConfig(epochs=1, batch_size=32, accelerator="cpu")
+
+    def train(resume, **options):
+        how = {"model": "vig_micro", "options": {**NETWORK, **options}, "recipe": recipe, "progress": False}
+        return fit(few_digits(train=64, val=10), tmp_path / "run", resume=resume, **how)
+
+    train(False)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    for options, said in (
+        ({"k": 2}, r"k=9, now 2"),
+        ({"conv": "gin"}, "conv=mr, now gin"),
+        ({"graph": "grid"}, "graph="),
+    ):
+        with pytest.raises(ValueError, match=rf"started with another network \(.*{said}.*fit\(\.\.\., resume=True\)"):
+            train(True, **options)
+        assert (tmp_path / "run" / "config.json").read_bytes() == before
+    train(True)
+
+
+def test_code_is_the_same_in_a_script_and_when_it_is_imported():
+    assert _same("__main__:MyConv", "my_ops:MyConv") and _same(["mr", 1], ["mr", 1])
+    assert not _same("my_ops:MyConv", "my_ops:Other") and not _same("mr", "edge") and not _same(3, None)

@@ -81,10 +81,45 @@ def refuse_unnamed_code(where: str | Path, key: str, own: Any, given: Mapping[st
     """
     from vig_pyg._registry import is_import_path
 
-    code = [one for one in (own if isinstance(own, list | tuple) else [own]) if isinstance(one, str)]
+    code = [one for one in each(own) if isinstance(one, str)]
     if any(map(is_import_path, code)) and f"options.{key}" not in given:
         shown = f"[{', '.join(code)}]" if isinstance(own, list | tuple) else own
         raise ValueError(f"{where} names the code {shown}: pass --{key} {shlex.quote(str(shown))} too if you trust it.")
+
+
+def refuse_network_of_python(folder: Path, options: Any) -> None:
+    """Raise an error for a run that was started in Python with code of its own, which its values do not name.
+
+    The command would continue it with another network.
+
+    Args:
+        folder: The run folder.
+        options: The options of the network in its values.
+
+    Raises:
+        ValueError: If `config.json` names code for the operator or the graph, and the options do not.
+    """
+    from vig_pyg._registry import is_import_path
+    from vig_pyg.artifact import CONFIG, read_config
+
+    try:
+        entry = read_config(folder / CONFIG).get("model")
+    except (OSError, ValueError):  # it is not needed before the network is there
+        return
+    entry = entry.get("backbone", entry) if isinstance(entry, dict) else {}
+    for key in ("conv", "graph"):
+        code = entry.get(key)
+        named = options.get(key) if isinstance(options, Mapping) else None
+        if named is None and any(isinstance(one, str) and is_import_path(one) for one in each(code)):
+            raise ValueError(
+                f"{folder} was started in Python, with {key}={code}, which its values do not name: continue it there, "
+                f"with vig_pyg.engine.fit(model, data, config, {str(folder)!r}, resume=True)."
+            )
+
+
+def each(value: Any) -> list[Any]:
+    """Return the items of a list, or any other value in a list."""
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def is_first() -> bool:

@@ -13,7 +13,7 @@ from vig_pyg._io.signals import Terminated
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import in_shell, say_note
-from vig_pyg.cli._own_code import refuse_unnamed_code
+from vig_pyg.cli._own_code import refuse_network_of_python, refuse_unnamed_code
 
 if TYPE_CHECKING:
     from vig_pyg.engine.config_parser import ConfigParser
@@ -123,6 +123,7 @@ class TrainFlags:
             if self.values.get(key, values.get(key)) != values.get(key):
                 raise ValueError(f"--resume keeps all values of the run: {path} has another --{key}.")
         options = values.get("options")
+        refuse_network_of_python(self.resume, options)
         for key in CODE:
             own = options.get(key.removeprefix("options.")) if isinstance(options, dict) else None
             given = self.values.get(key, own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 from torch import nn
 
+from vig_pyg._io.text import terminal_text
 from vig_pyg._requirements import missing_message
-from vig_pyg.artifact import CONFIG, read_config
+from vig_pyg.artifact import CONFIG, describe, read_config
 from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.data import TrainData
 from vig_pyg.engine.processes import Processes, check_processes, processes
@@ -36,16 +38,41 @@ def check_run(model: nn.Module, data: TrainData, config: TrainConfig, out: Path,
     data.check(model, config, world=devices * nodes if isinstance(devices, int) else place.world)
     if place.first:
         check_run_folder(out, resume=resume, size=_size(model, config))
-        _check_classes(data, out)
+        _check_resumed(model, data, out)
     return place
 
 
-def _check_classes(data: TrainData, out: Path) -> None:
-    """Check that a resumed run has the same classes as before."""
-    if (out / CONFIG).is_file():
-        began: Any = read_config(out / CONFIG).get("class_names")
-        if began is not None and list(began) != list(data.class_names):
-            raise ValueError(f"The classes of {data.title} differ from those with which the run in {out} started.")
+def _check_resumed(model: nn.Module, data: TrainData, out: Path) -> None:
+    """Check that a resumed run has the same classes and the same network as before."""
+    if not (out / CONFIG).is_file():
+        return
+    began: Any = read_config(out / CONFIG)
+    names = began.get("class_names")
+    if names is not None and list(names) != list(data.class_names):
+        raise ValueError(f"The classes of {data.title} differ from those with which the run in {out} started.")
+    before, now = (_entries(one) for one in (began.get("model"), json.loads(json.dumps(describe(model)[1]))))
+    other = [
+        f"{key}={before[key]}, now {now[key]}" for key in before if key in now and not _same(before[key], now[key])
+    ]
+    if other:
+        raise ValueError(
+            f"The run in {out} started with another network ({terminal_text('; '.join(other), limit=300)}): pass the "
+            "same one. A run that was started in Python continues there, with fit(..., resume=True)."
+        )
+
+
+def _entries(model: Any, start: str = "") -> dict[str, Any]:
+    """Return the entries that describe a network in `config.json`, nested ones by dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in model.items() if isinstance(model, dict) else ():
+        found |= _entries(value, f"{start}{name}.") if isinstance(value, dict) else {f"{start}{name}": value}
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    """True if two values are equal; code may have another module name, as in a script and when it is imported."""
+    ends = [value.rpartition(":")[2] if isinstance(value, str) else value for value in (one, other)]
+    return bool(one == other or ends[0] == ends[1])
 
 
 def check_extras(config: TrainConfig, *, first: bool) -> None:
