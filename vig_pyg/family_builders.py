@@ -1,6 +1,6 @@
-"""Builder functions of MobileViG, GreedyViG, MobileViGv2 and WiGNet, with random weights.
+"""Builder functions of MobileViG, GreedyViG, MobileViGv2 and WiGNet.
 
-The numbers of parameters are for the default of one last layer; the published networks have two last layers.
+The numbers of parameters are for one output layer, the default; published networks with a teacher have two.
 """
 
 from __future__ import annotations

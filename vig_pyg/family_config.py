@@ -28,10 +28,10 @@ class HybridViGConfig(ModelConfig):
         position_kernel: Kernel size of the `ConditionalPosition` in graph blocks; 0 for none.
         graph_scale: Initial value of the layer scale in graph blocks (see `LayerScale`), or `None` for none.
         layer_scale: Initial value of the layer scale in convolutional blocks; the published value is 1e-5.
-        distillation: If true, the classifier has two last layers, one of which the authors trained with the labels of a
-            teacher. Training then returns a pair of logits. The trainer of this library compares the second ones with a
-            teacher, or averages the losses of both without a teacher. By default there is one last layer; published
-            weights are loaded into it as the mean of their two layers.
+        distillation: If true, the classifier has two output layers; the authors trained the second one with a teacher.
+            Training then returns a pair of logits: with a teacher, the trainer of this library compares the second
+            ones with those of the teacher, and without a teacher, it averages the losses of both. By default there is
+            one output layer, which loads the mean of the two published layers.
         graph: As for `ModelConfig`; `None` means `"knn"`.
         image_size: Side length of a square image in pixels. Images of other sizes are accepted.
         patch_size: Side length in pixels of a patch of the first stage, a power of two; the published value is 4.

@@ -13,15 +13,15 @@ class ClassifierHead(nn.Module):
 
     .. math:: W_2\,\mathrm{Dropout}(\mathrm{GELU}(\mathrm{BN}(W_1 x + b_1))) + b_2
 
-    With `distillation` there is a second last layer, for the labels of a teacher (DeiT, arXiv 2012.12877, section 4).
-    Training returns the logits of both as a pair, and evaluation returns their mean.
+    With `distillation`, there are two output layers instead of one; the second one learns from a teacher (DeiT, arXiv
+    2012.12877, section 4). Training returns the logits of both as a pair, and evaluation returns their mean.
 
     Args:
         in_channels: Width C of the pooled features.
         num_classes: Number of classes, at least 1.
         hidden_channels: Hidden width; all published models use 1024.
         dropout: Dropout probability before the last linear layer.
-        distillation: If true, there are two last layers.
+        distillation: If true, there are two output layers.
 
     Shapes: `(B, C)` to `(B, num_classes)`, or to a pair of these.
 

@@ -131,9 +131,9 @@ class Stop(__import__("lightning").Callback):
         (
             "mobilevig_tiny",
             STUDENT,
-            r"one last layer: create it with distillation=True \(--options.distillation true\)",
+            r"has only one: create it with distillation=True \(--options.distillation true\)",
         ),
-        ("pvig_micro", {}, "has one last layer: MobileViG, GreedyViG and MobileViGv2 have"),
+        ("pvig_micro", {}, "has only one: MobileViG, GreedyViG and MobileViGv2 have"),
     ],
 )
 def test_one_last_layer_is_refused(images, folder, tmp_path, model, options, message):
@@ -190,9 +190,9 @@ def test_a_teacher_of_other_classes_is_refused(folder):
     config = ClassificationConfig(teacher=str(folder))
     names = open_teacher(config, load_names(folder), look) and load_names(folder)
     for wrong in (names[::-1], [*names[:-1], "other"], names[:-1]):
-        with pytest.raises(ValueError, match=r"has other classes than the data|classes, but the data has"):
+        with pytest.raises(ValueError, match=r"must have the classes of the data|classes, but the data has"):
             open_teacher(config, wrong, look)
-    with pytest.raises(ValueError, match="There is no teacher resnet_unknown: pass a name of timm"):
+    with pytest.raises(ValueError, match="There is no teacher resnet_unknown: pass the name of a timm model"):
         open_teacher(ClassificationConfig(teacher="resnet_unknown"), names, look)
     with pytest.raises(ValueError, match="cannot process images with 1 channels of 32 x 32"):
         open_teacher(config, names, Preprocessing(image_size=32, in_channels=1))

@@ -14,7 +14,7 @@ from vig_pyg.checkpoints.formats import POSITION, State, shorten
 FIRST = "stem.0.weight"
 #: The classifier's last linear layer, which depends on the number of classes.
 LAST = ("head.fc2.weight", "head.fc2.bias")
-#: The classifier's second last layer, which learned from a teacher; few models have one.
+#: The classifier's second output layer, which learned from a teacher; few models have one.
 DISTILLED = ("head.fc_dist.weight", "head.fc_dist.bias")
 #: All of the classifier but that.
 CLASSIFIER = frozenset(
@@ -137,7 +137,7 @@ def leave_unfit(state: State, expected: Mapping[str, Tensor], notes: list[str]) 
 
 
 def _merge_classifiers(state: State, expected: Mapping[str, Tensor]) -> list[str]:
-    """Replace two last layers of a file by their mean if the model has only one, and return a note if it was done."""
+    """Replace two output layers of a file by their mean if the model has only one, and return a note if so."""
     merges = all(key in state for key in (*LAST, *DISTILLED)) and not any(key in expected for key in DISTILLED)
     if not merges or any(key not in expected for key in LAST):
         return []
@@ -147,7 +147,7 @@ def _merge_classifiers(state: State, expected: Mapping[str, Tensor]) -> list[str
     for key, other in zip(LAST, DISTILLED, strict=True):
         state[key] = (state[key] + state.pop(other)) / 2
     return [
-        "The file has two last layers, one of which learned from a teacher: their mean was loaded, which gives the "
+        "The file has two output layers, one of which learned from a teacher: their mean was loaded, which gives the "
         "same logits in evaluation. To have both, create the model with distillation=True."
     ]
 
@@ -155,7 +155,7 @@ def _merge_classifiers(state: State, expected: Mapping[str, Tensor]) -> list[str
 def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list[str], set[str]]:
     """Remove classifier tensors that do not match, and return notes and the names of tensors that are not loaded.
 
-    Two last layers of a file are merged if the model has only one.
+    Two output layers of a file are merged if the model has only one.
     """
     merged = _merge_classifiers(state, expected)
     heads = {key for key in state if key.startswith("head.")}

@@ -69,7 +69,7 @@ class ClassificationConfig(TrainConfig):
             `hfds/`.
         image_size: Side length of the square training images in pixels.
         in_channels: Number of channels of the images: 1 for gray, 3 for color, 2 and 4 for gray and color with alpha.
-            Other numbers require arrays.
+            Other numbers require `.npy` arrays.
         crop_pct: Side length of the center crop in evaluation, as a share of the short side.
         mean: Mean of the normalization for pixels from 0 to 1, one number or one for each channel; null selects that
             of the network's published weights.
@@ -83,14 +83,16 @@ class ClassificationConfig(TrainConfig):
             `published` means 0.1, or 0.3 for base models.
         weights: Weights to start from: a file, a run folder, a URL, or the name of published weights such as
             `pvig_tiny`.
-        teacher: A trained network whose labels the second last layer of the network learns (see `distillation`): a name
-            of timm such as `regnety_160.deit_in1k`, which the later families were trained with, a model folder, or a
-            name of this library. It has the classes of the data. null trains without a teacher.
-        teacher_weights: File with the weights of a teacher that is given by its name, instead of the published ones.
-        distillation: What is learned from the teacher: `hard` its most probable class, as published, or `soft` its
-            probabilities. null means `hard` with a teacher.
-        distillation_alpha: Weight of the loss with the teacher; that with the labels has the rest. 0.5 is published.
-        distillation_tau: Temperature of `soft`.
+        teacher: A trained network from which the network learns: the name of a timm model, such as
+            `regnety_160.deit_in1k`, with which the later families were trained, a model folder, or the name of a model
+            of this library. It must have the classes of the data; the network needs the option `distillation`. null
+            trains without a teacher.
+        teacher_weights: Weight file for a teacher that is given by its name; null loads its published weights.
+        distillation: What the network learns from the teacher: `hard` is its most probable class, as published, and
+            `soft` is its probabilities. null means `hard` with a teacher.
+        distillation_alpha: Weight of the teacher's part of the loss; the labels have the rest. The published value is
+            0.5.
+        distillation_tau: Temperature of the probabilities with `soft`.
         label_smoothing: Share of the target that is distributed over all classes; the published value is 0.1.
         class_weights: Weight the loss of each class by the inverse of its number of training images.
         mixup: MixUp alpha; the published value is 0.8, and 0 disables it.

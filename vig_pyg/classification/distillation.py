@@ -81,7 +81,7 @@ def distillation_loss(logits: Tensor, teacher: Tensor, config: ClassificationCon
 
 
 def check_student(model: nn.Module, config: ClassificationConfig) -> None:
-    """Raise `ValueError` if a teacher is given, but the network has no last layer for its labels."""
+    """Raise `ValueError` if a teacher is given, but the network has no output layer that learns from it."""
     if config.teacher is None or getattr(getattr(model, "head", None), "distillation", False):
         return
     made = getattr(model, "config", None)
@@ -92,8 +92,8 @@ def check_student(model: nn.Module, config: ClassificationConfig) -> None:
         else "MobileViG, GreedyViG and MobileViGv2 have the option distillation=True"
     )
     raise ValueError(
-        f"teacher={config.teacher} needs a network with a second last layer, which learns the teacher's labels, but "
-        f"this {type(model).__name__} has one last layer: {hint}."
+        f"teacher={config.teacher} needs a network with a second output layer, which learns from the teacher, but "
+        f"this {type(model).__name__} has only one: {hint}."
     )
 
 
@@ -131,8 +131,8 @@ def open_teacher(config: ClassificationConfig, class_names: Sequence[str], given
         raise ValueError(f"teacher={name} gives logits that are not finite: its weights are damaged.")
     if tuple(found.shape) != (1, len(class_names)):
         raise ValueError(
-            f"teacher={name} has {found.shape[-1]} classes, but the data has {len(class_names)}: a teacher needs the "
-            "classes of the data, in the same order."
+            f"teacher={name} has {found.shape[-1]} classes, but the data has {len(class_names)}: a teacher must have "
+            "the classes of the data, in the same order."
         )
     return teacher
 
@@ -142,7 +142,7 @@ def _of_this_library(name: str, weights: str | None, class_names: Sequence[str],
     found = load_classifier(name, weights=weights)
     if Path(name).is_dir() and found.model.class_names is not None and list(found.class_names) != list(class_names):
         raise ValueError(
-            f"teacher={name} has other classes than the data, or another order: it has "
+            f"teacher={name} must have the classes of the data, in the same order: it has "
             f"{some(found.class_names, most=5)}, and the data has {some(class_names, most=5)}."
         )
     return Teacher(found.model, mean=found.preprocessing.mean, std=found.preprocessing.std, given=given)
@@ -153,7 +153,10 @@ def _of_timm(name: str, weights: str | None, num_classes: int, given: Preprocess
     import timm
 
     if not timm.is_model(name.split(".")[0]):
-        raise ValueError(f"There is no teacher {name}: pass a name of timm, a model folder, or a name of this library.")
+        raise ValueError(
+            f"There is no teacher {name}: pass the name of a timm model, a model folder, or the name of a model of "
+            "this library."
+        )
     options: dict[str, Any] = {"pretrained": True} if weights is None else {"num_classes": num_classes}
     try:
         model = timm.create_model(name, in_chans=given.in_channels, **options)

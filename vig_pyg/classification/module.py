@@ -82,7 +82,7 @@ class Classifier(Task):
         out = self(images)
         if self.teacher:
             return self._with_teacher(out, images, labels), len(images)
-        of_layers = out if isinstance(out, tuple) else (out,)  # a model with `distillation` has two last layers
+        of_layers = out if isinstance(out, tuple) else (out,)  # a model with `distillation` has two output layers
         return {"loss": torch.stack([self.loss(logits, labels) for logits in of_layers]).mean()}, len(images)
 
     def _with_teacher(self, out: tuple[Tensor, Tensor], images: Tensor, labels: Tensor) -> dict[str, Tensor]:

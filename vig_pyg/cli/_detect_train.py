@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 DETECTOR: dict[str, str | Callable[[], str]] = {
     "weights_backbone": lambda: about_weights("; the first stages and all batch norms are then frozen"),
     "min_size": "length in pixels to which the short side of an image is resized (default: 800, or 480 to 800 with "
-    "3x); of several such as [480, 640, 800], training draws one for each image, and evaluation uses the last",
+    "3x); if several are given, such as [480, 640, 800], training draws one for each image, and evaluation uses the "
+    "last",
     "max_size": "largest length in pixels of the long side (default: 1333)",
 }
 

@@ -26,14 +26,14 @@ def add_data(command: argparse.ArgumentParser) -> None:
     )
     group = command.add_argument_group("data that is not a folder")
     text = (
-        "name of the part (default: the validation part; of a table the part test if it has no other, and all images "
-        "of a table without the column split)"
+        "part of the data to evaluate (default: the validation part; in a CSV file without one, the part test; in a "
+        "CSV file without the column split, all images)"
     )
     group.add_argument("--split", metavar="NAME", help=text)
     group.add_argument("--root", metavar="FOLDER", help="folder of torchvision's files (default: data)")
-    text = "file extension or column of the images, if there are several, in data with a prefix"
+    text = "file extension or column of the images in wds/ or hfds/ data, if there are several"
     group.add_argument("--input-key", metavar="NAME", help=text)
-    text = "file extension, JSON key or column of the labels, in data with a prefix"
+    text = "file extension, JSON key or column of the labels in wds/ or hfds/ data"
     group.add_argument("--target-key", metavar="NAME", help=text)
 
 

@@ -33,10 +33,10 @@ MODEL = (
 )
 
 
-#: The same for detectors and segmentation networks; the published weights are those of classifiers.
+#: The same for detectors and segmentation networks.
 TRAINED = (
-    "a run folder of `{} train`, or a name on the Hugging Face hub such as somebody/my-vig; published weights are "
-    "those of classifiers"
+    "a run folder of `{} train`, or a name on the Hugging Face hub such as somebody/my-vig; published weights exist "
+    "only for classifiers"
 )
 
 

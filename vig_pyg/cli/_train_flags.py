@@ -34,8 +34,8 @@ def _about_conv() -> str:
     from vig_pyg.conv import list_convs
 
     return (
-        f"operator of the graph convolution: {', '.join(list_convs())}, or one of your own as an import path such as "
-        "my_ops:MyConv"
+        f"operator of the graph convolution: {', '.join(list_convs())}, or the import path of your own operator, such "
+        "as my_ops:MyConv"
     )
 
 
@@ -43,8 +43,8 @@ def _about_graph() -> str:
     from vig_pyg.graph import list_graphs
 
     return (
-        f"graph builder, which chooses the neighbors: {', '.join(list_graphs())}, or an import path such as "
-        "my_graphs:Ring; a list such as [axial, axial, window, knn] has one for each stage"
+        f"graph builder, which chooses the neighbors: {', '.join(list_graphs())}, or the import path of your own, such "
+        "as my_graphs:Ring; or a list with one for each stage, such as [axial, axial, window, knn]"
     )
 
 

@@ -117,9 +117,10 @@ def _add_inference(command: argparse.ArgumentParser) -> None:
     sides = {"type": int, "nargs": 2, "metavar": ("HEIGHT", "WIDTH")}
     text = "size in pixels of sliding windows (default: the whole image passes through the network)"
     command.add_argument("--window", help=text, **sides)  # type: ignore[arg-type]
-    text = "distance of the windows in pixels (default: two thirds of the window)"
+    text = "vertical and horizontal distance between windows in pixels (default: two thirds of the window)"
     command.add_argument("--stride", help=text, **sides)  # type: ignore[arg-type]
-    command.add_argument("--flip", action="store_true", help="average over the image and its mirror image")
+    text = "average over the image and its mirror image, which takes twice the time"
+    command.add_argument("--flip", action="store_true", help=text)
 
 
 def _inference(args: argparse.Namespace) -> Inference:

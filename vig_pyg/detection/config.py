@@ -52,12 +52,13 @@ class Augmentation:
             0.01 to 16; `[1, 1]` disables this.
         color: Largest relative change of brightness, contrast and saturation; 0 disables it.
         jitter: Large-scale jitter (arXiv 2012.07177): smallest and largest factor by which an image is zoomed, from
-            0.01 to 16; factor 1 is the largest size that fits into a square of `jitter_size`. A larger image is cropped
-            at random to the square; a smaller one is not padded, because padding would become nodes of the graph. The
-            detector then does not resize training images. The published value is `[0.1, 2]`; null disables it.
-        jitter_size: Side length of that square in pixels; the published value is 1024.
+            0.01 to 16. With factor 1, the image just fits into a square with the side `jitter_size`. A larger image is
+            cropped at random to this square; a smaller one is not padded, because padding would become nodes of the
+            graph. With jitter, the detector does not resize training images. The published value is `[0.1, 2]`; null
+            disables jitter.
+        jitter_size: Side length in pixels of the square to which `jitter` crops; the published value is 1024.
         copy_paste: Probability that objects of another random training image are pasted into an image (arXiv
-            2012.07177), which needs outlines; 0 disables it.
+            2012.07177). This requires annotations with outlines. 0 disables it.
 
     Raises:
         ValueError: If a value is out of its bounds, a range is empty, or `scale` and `jitter` are both on.

@@ -35,8 +35,8 @@ class TrainConfig:
         epochs: Number of passes over the training images.
         batch_size: Number of images in one step, over all processes and accumulated parts.
         lr: Largest learning rate, reached at the end of the warm-up.
-        schedule: How the learning rate falls after the warm-up: `"cosine"` or `"poly"` (the remaining share of the run
-            to the power of 0.9) to `min_lr`, or `"step"`, which divides it by 10 at each of the `milestones`.
+        schedule: How the learning rate falls to `min_lr` after the warm-up: `"cosine"`, `"poly"` (in proportion to the
+            remaining share of the run to the power of 0.9), or `"step"`, which divides it by 10 at each milestone.
         milestones: Ascending shares of the run after which `"step"` divides the learning rate by 10; 8/12 and 11/12 are
             those of COCO's 1x schedule, 27/36 and 33/36 those of its 3x schedule.
         warmup: Length of the linear rise of the learning rate, with its unit.

@@ -218,7 +218,10 @@ def _complete_help(action: Action, checks: Mapping[str, Check], presets: Mapping
         if action.dest in values and values[action.dest] != action.default:
             others.setdefault(_shown(values[action.dest]), []).append(preset)
     usual = [] if action.required or (action.default is None and not others) else [_shown(action.default)]
-    by_preset = [f"{value} with {' and '.join(names)}" for value, names in others.items()]
+    by_preset = [
+        f"{value} with {', '.join(names[:-1])}{' and ' if names[1:] else ''}{names[-1]}"
+        for value, names in others.items()
+    ]
     if by_preset and usual:
         by_preset[0] = f"or {by_preset[0]}"
     if usual or by_preset:
