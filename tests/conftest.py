@@ -1,11 +1,15 @@
 """What all tests share."""
 
+import gc
 import os
 import signal
 import sys
 
 # threads that wait spin by default: two processes on the same cores then stand still for minutes
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# processes of pytest-xdist fill the cores by themselves: more threads would only wait for each other
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start too; bits depend on it
 # commands print how they were started, which is no matter of how the tests were
 os.environ.pop("UV_RUN_RECURSION_DEPTH", None)
 
@@ -83,6 +87,31 @@ CPU_ONLY = {
 }
 
 
+#: Whether several processes run the tests.
+SHARED_CORES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1
+
+#: Tests of functions that share their work among threads, which they do beside other processes too.
+ON_THREADS = ("tests/ops/", "tests/graph/", "tests/test__fused_layers.py", "tests/test_threads.py")
+
+
+def pytest_collection_finish():
+    """Thousands of collected tests are no garbage: the collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    """At its end a process takes apart what it has, and some packages tell what they miss then."""
+    gc.unfreeze()
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures of the module
+def pytest_runtest_setup(item):
+    """Beside other processes each test has one thread, but for those in which two must give the right result."""
+    if SHARED_CORES:
+        torch.set_num_threads(2 if item.nodeid.startswith(ON_THREADS) else 1)
+
+
 class Failures:
     """Writes the names of failed tests as they fail: a run that is killed keeps them."""
 
@@ -152,3 +181,21 @@ def browser():
     driver = open_browser()
     yield driver
     driver.quit()
+
+
+@pytest.fixture(scope="module")
+def blank_pictures():
+    """Figures are made, but their files are white: drawing them takes a third of the time of a short run.
+
+    For modules that train and do not look at pictures; those of the plots and of `describe` do.
+    """
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    def write(figure, file, **_):
+        width, height = (figure.get_size_inches() * figure.dpi).astype(int)
+        Image.new("L", (width, height), 255).save(file, "png", compress_level=1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", write)
+        yield

@@ -14,6 +14,8 @@ from vig_pyg.cli.ablate import _few_seeds, _size, _tables
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SMALL = ["--options.depth", "1", "--options.channels", "16", "--patch-size", "8", "--model", "vig_micro"]
 QUICK = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--num-workers", "0", *SMALL]
 OWN = {

@@ -27,6 +27,8 @@ from vig_pyg.cli._train_flags import network_options
 from vig_pyg.cli.train import make_parser
 from vig_pyg.graph import GRAPHS
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 LONGER = [*QUICK, "--epochs", "2"]
 
 

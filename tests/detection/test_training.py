@@ -7,17 +7,17 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.detection import job
 from tests.detection.common import fit, plan
 from tests.detection.job import DRAWS, run
 from tests.detection.scenes import add_picture, change, make_coco
+from tests.processes import forked, torchrun
 from vig_pyg import _requirements
 from vig_pyg.detection.config import Augmentation
 from vig_pyg.detection.load import load_detector
@@ -26,6 +26,8 @@ from vig_pyg.detection.module import DetectorModule
 from vig_pyg.detection.transform import DetectionTransform
 from vig_pyg.engine import TrainingInterrupted
 from vig_pyg.engine.checkpoint_io import read_checkpoint
+
+pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 DETECTORS = ["retinanet", "fasterrcnn", "maskrcnn"]
 FILES = ["README.md", "best.safetensors", "config.json", "config.yaml", "curves.png", "last.ckpt", "metrics.csv",
@@ -224,23 +226,8 @@ def test_a_killed_run_has_the_bits_of_one_without_a_kill(tmp_path, coco, wholes,
     check_same(tmp_path / "run", wholes(detector))
 
 
-def launch(coco, out, **values):
-    """Two processes, as torchrun starts them; returns what the first says."""
-    pairs = [f"{key}={json.dumps(value)}" for key, value in values.items()]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, "-m", "tests.detection.job", str(coco), str(out), "0", *pairs],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "recommended" not in done.stderr and "deprecated" not in done.stderr  # advice that does not apply here
-    return json.loads(next(line[2:] for line in done.stdout.splitlines() if line.startswith("0 ")))
-
-
-def test_two_processes_are_one_with_the_same_global_batch(tmp_path):
+@pytest.mark.parametrize("start", [forked, pytest.param(torchrun, marks=pytest.mark.slow)])
+def test_two_processes_are_one_with_the_same_global_batch(tmp_path, start):
     """Average precision is of five held-out images, which do not divide evenly; in float64, where rounding is small.
 
     Images have one size: torchvision's detectors count the padding of a batch of several sizes as background.
@@ -250,7 +237,7 @@ def test_two_processes_are_one_with_the_same_global_batch(tmp_path):
     low = {"detector": {"score_thresh": 0.001}}
     values = {"val": str(val), "options": low, "sync_bn": True, "accelerator": "cpu", "epochs": 2, "evaluate_every": 1,
               "aspect_grouping": True, "ema": 0.9, "precision": "64-true", "lr": 0.0001}  # fmt: skip
-    one, two = run(coco, tmp_path / "one", **values), launch(coco, tmp_path / "two", **values)
+    one, two = run(coco, tmp_path / "one", **values), start(job, coco, tmp_path / "two", **values)
     assert one.keys() == two.keys() and one["val_AP50"] > 0
     assert two == pytest.approx(one, rel=1e-6)
     assert sorted(os.listdir(tmp_path / "two")) == sorted(os.listdir(tmp_path / "one"))

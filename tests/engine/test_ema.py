@@ -4,6 +4,8 @@ import torch
 from tests.classification.job import run
 from vig_pyg.engine.ema import EMA
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 def state(out, name="average"):
     checkpoint = torch.load(out / "last.ckpt", weights_only=True)

@@ -6,6 +6,8 @@ from tests.classification.job import few_digits, fit, run
 from vig_pyg.classification import load_config
 from vig_pyg.engine.first_statistics import FirstStatistics, is_untouched
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 class OneNorm(nn.Module):
     def __init__(self, momentum):

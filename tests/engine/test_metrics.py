@@ -8,6 +8,8 @@ from tests.classification.job import run
 from vig_pyg.artifact import BEST
 from vig_pyg.engine.metrics import MetricsHistory
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 def history(*accuracies, **options):
     made = MetricsHistory("val_accuracy", **options)

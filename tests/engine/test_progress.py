@@ -7,6 +7,8 @@ from tests.classification.job import NETWORK, few_digits, fit
 from vig_pyg.classification import ClassificationConfig
 from vig_pyg.engine.progress import ProgressBar
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_epochs_of_one_step_have_a_speed_and_a_time(tmp_path, monkeypatch, terminal):

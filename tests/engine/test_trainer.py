@@ -13,6 +13,8 @@ from tests.classification.job import run
 from vig_pyg.engine import TrainConfig
 from vig_pyg.engine.trainer import make_trainer, placement, quiet_lightning
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 VALUES = {"accelerator": "cpu", "epochs": 2, "lr": 0.001}
 LAUNCHERS = ("LOCAL_WORLD_SIZE", "WORLD_SIZE", "SLURM_NTASKS_PER_NODE", "SLURM_PROCID", "SLURM_NNODES")
 

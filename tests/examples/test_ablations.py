@@ -2,6 +2,7 @@ import csv
 import importlib
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -76,11 +77,20 @@ def test_a_script_leaves_table_numbers_and_plot(tmp_path, script):
         assert plot.width > 500
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An ablation with one variant and one seed."""
+    out = tmp_path_factory.mktemp("ablation") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLES))
+        run("ablate_operators", out, "--seeds", 1, "--only", "mr")
+    return out
+
+
 @pytest.fixture
-def finished(tmp_path):
-    """The folder of an ablation with one variant and one seed."""
-    run("ablate_operators", tmp_path / "out", "--seeds", 1, "--only", "mr")
-    return tmp_path / "out"
+def finished(whole, tmp_path):
+    """A copy of its folder, which a test may change."""
+    return shutil.copytree(whole, tmp_path / "out")
 
 
 def trained(monkeypatch):

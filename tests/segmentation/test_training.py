@@ -7,12 +7,12 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
 
+from tests.processes import forked, torchrun
+from tests.segmentation import job
 from tests.segmentation.common import fit, plan
 from tests.segmentation.job import run
 from tests.segmentation.scenes import CLASSES, make_folder
@@ -20,6 +20,8 @@ from vig_pyg import load
 from vig_pyg.engine import TrainingInterrupted
 from vig_pyg.engine.checkpoint_io import read_checkpoint
 from vig_pyg.segmentation.module import SegmentationModule
+
+pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 FILES = ["README.md", "best.safetensors", "config.json", "config.yaml", "confusion.png", "curves.png", "last.ckpt",
          "metrics.csv", "model.safetensors"]  # fmt: skip
@@ -135,29 +137,14 @@ def test_a_killed_run_has_the_bits_of_one_without_a_kill(tmp_path, data, whole, 
     check_same(tmp_path / "run", whole)
 
 
-def launch(data, out, **values):
-    """Two processes, as torchrun starts them; returns what the first says."""
-    pairs = [f"{key}={json.dumps(value)}" for key, value in values.items()]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, "-m", "tests.segmentation.job", str(data), str(out), "0", *pairs],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "recommended" not in done.stderr and "deprecated" not in done.stderr  # advice that does not apply here
-    return json.loads(next(line[2:] for line in done.stdout.splitlines() if line.startswith("0 ")))
-
-
-def test_two_processes_are_one_with_the_same_global_batch(tmp_path):
+@pytest.mark.parametrize("start", [forked, pytest.param(torchrun, marks=pytest.mark.slow)])
+def test_two_processes_are_one_with_the_same_global_batch(tmp_path, start):
     """The scores are of five held-out images, which do not divide evenly; in float64, where rounding is small."""
     data = make_folder(tmp_path / "data", count=4)
     val = make_folder(tmp_path / "val", count=5, seed=1)
     values = {"val": str(val), "options": {"head_dropout": 0.0}, "sync_bn": True, "accelerator": "cpu", "epochs": 2,
               "evaluate_every": 1, "precision": "64-true", "dice": 0.5, "class_weights": "sqrt"}  # fmt: skip
-    one, two = run(data, tmp_path / "one", **values), launch(data, tmp_path / "two", **values)
+    one, two = run(data, tmp_path / "one", **values), start(job, data, tmp_path / "two", **values)
     assert one.keys() == two.keys() and one["val_mIoU"] > 0
     assert two == pytest.approx(one, rel=1e-6)
     assert sorted(os.listdir(tmp_path / "two")) == sorted(os.listdir(tmp_path / "one"))
