@@ -1,19 +1,17 @@
 import json
 import random
-from pathlib import Path
 
 import pytest
 import torch
 
 from tests.detection.common import detector
 from tests.mutations import mutated, mutated_text
-from vig_pyg import PyramidViGConfig, list_models
+from vig_pyg import PyramidViGConfig
 from vig_pyg.artifact import CONFIG, WEIGHTS, write_config, write_weights
 from vig_pyg.config import PYRAMID_VIG_VARIANTS
 from vig_pyg.detection import DETECTORS
 from vig_pyg.detection.builders import detector_config
-from vig_pyg.detection.load import load_detector, read_detector, trained_folder
-from vig_pyg.segmentation.load import load_segmenter
+from vig_pyg.detection.load import load_detector, read_detector
 
 #: Options that a detector can be made with; each is drawn or left at its default.
 OPTIONS = {
@@ -123,25 +121,3 @@ def test_images_are_detected_in_batches_and_mirrored(trained):
     assert any(not torch.equal(one["scores"], other["scores"]) for one, other in zip(alone, flipped, strict=True))
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         run(files, batch_size=0)
-
-
-@pytest.mark.parametrize("name", [*list_models(), "pvig_small:imagenet1k:mmpretrain", "PVIG_Tiny"])
-@pytest.mark.parametrize(("load", "what"), [(load_detector, "a detector"), (load_segmenter, "a segmentation network")])
-def test_a_classifier_is_told_which_command_it_needs(load, what, name, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=rf"^{name} is a classifier, not {what}: use `vig-pyg predict`"):
-        load(name)
-
-
-def test_a_folder_with_the_name_of_a_classifier_is_looked_up(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "pvig_tiny").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"pvig_tiny has no config\.json"):
-        load_detector("pvig_tiny")
-
-
-@pytest.mark.parametrize("name", ["somebody/pvig_small", "./vig_tiny", "mine"])
-def test_a_path_or_another_name_is_not_taken_for_a_classifier(name, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vig_pyg.detection.load.find_folder", Path)
-    assert trained_folder(name, "a detector")[0] == Path(name)

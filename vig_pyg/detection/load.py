@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from vig_pyg._io.text import error_text
 from vig_pyg._predictor import Predictor
 from vig_pyg.artifact import BEST, CONFIG, DETECTION, SEGMENTATION, WEIGHTS, read_config
 from vig_pyg.checkpoints.read import read_state
-from vig_pyg.config import MODELS, PYRAMID_VIG_VARIANTS
+from vig_pyg.config import PYRAMID_VIG_VARIANTS
 from vig_pyg.config_schema import check_names, check_size, check_weights_hold
 from vig_pyg.detection.builders import DETECTORS, DetectorConfig, DetectorOptions, detector_config
 from vig_pyg.detection.flip import detect_with_flip
@@ -26,6 +25,7 @@ from vig_pyg.detection.options import check_options, check_own
 from vig_pyg.detection.pixels import as_pixels
 from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.models.hub import find_folder
+from vig_pyg.models.published_name import check_no_classifier
 
 _WHAT = "the configuration of a detector"
 Model = TypeVar("Model", bound=nn.Module)
@@ -199,9 +199,7 @@ def trained_folder(source: str | Path, expected: str) -> tuple[Path, Path]:
     begun = (path / CONFIG).is_file() and not (path / WEIGHTS).is_file()
     if begun and not (path / BEST).is_file():
         raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished and evaluated.")
-    if str(source).partition(":")[0].lower() in MODELS and not os.path.lexists(source):
-        use = as_started("vig-pyg predict")
-        raise ValueError(f"{source} is a classifier, not {expected}: use `{use}`, `evaluate` or `train`.")
+    check_no_classifier(str(source), expected)
     folder = path if begun else find_folder(str(source))
     return folder, folder / (BEST if begun else WEIGHTS)
 
