@@ -21,14 +21,13 @@ _SMALL = 2**18
 _ROWS = 2048
 
 
-def map_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, space: Tensor | None = None) -> Tensor:
+def map_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""Multiply each row with a matrix, as a linear layer, :math:`x W^T + b`.
 
     Args:
         x: Rows `(N, in)`.
         weight: The matrix `(out, in)`; a transposed one is not copied.
         bias: Bias `(out,)`, or `None`.
-        space: A tensor `(N, out)` that is not needed any more, whose memory may be used for the result without a bias.
 
     Shapes: to `(N, out)`.
 
@@ -41,7 +40,7 @@ def map_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, space: Te
         fits = fits and bias.dtype is weight.dtype and not (bias.requires_grad and torch.is_grad_enabled())
     if fits and takes_one_dnn(x, weight) and weight.size(0) * x.numel() >= _SMALL:
         return one_dnn_linear()(x, weight, bias, "none", [], "")
-    return F.linear(x, weight, bias) if bias is not None or not fits else torch.mm(x, weight.t(), out=space)
+    return F.linear(x, weight, bias)
 
 
 def sum_of_products(a: Tensor, b: Tensor) -> Tensor:

@@ -71,9 +71,12 @@ class RecomputedBranch(torch.autograd.Function):
         h = grouped(x, weight_1, None, ctx.heads) if kept is None else kept
         hidden = first.apply(h)
         grad_weight_2 = sum_of_products(grad_out, hidden)
-        grad_h = map_rows(grad_out, weight_2.t(), space=hidden)
+        del hidden  # here training needs the most memory: each wide map is freed before the next one is computed
+        grad_h = map_rows(grad_out, weight_2.t())
         of_first = first.backward_(grad_h, h)
+        del h, grad_out
         grad_x, grad_weight_1 = grouped_gradients(grad_h, x, weight_1, ctx.heads)
+        del grad_h
         grad_x = grad + grad_x if ctx.adds_x else grad_x
         layers = (
             (grad_weight_1.to(weight_type), of_first.offset.to(bias_types[0]), of_first.weight, of_first.bias),

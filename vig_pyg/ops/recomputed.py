@@ -59,8 +59,10 @@ class RecomputedMLP(torch.autograd.Function):
         h = grouped(x, weight_1, None, ctx.heads) if kept is None else kept
         hidden = ctx.step.apply(h)
         grad_weight_2 = sum_of_products(grad, hidden)
-        grad_h = map_rows(grad, weight_2.t(), space=hidden)
+        del hidden  # a wide map less while the next one is computed
+        grad_h = map_rows(grad, weight_2.t())
         grad_norm = ctx.step.backward_(grad_h, h)
+        del h
         grad_x, grad_weight_1 = grouped_gradients(grad_h, x, weight_1, ctx.heads)
         grad_bias_2 = grad.new_zeros(grad.size(1)) if ctx.norm_follows else grad.sum(0)
         grad_bias_1 = grad_norm.offset.to(bias_1.dtype)

@@ -98,7 +98,7 @@ class TiledMLP(torch.autograd.Function):
             hidden = torch.empty_like(slope)
             norm.apply_with_slope_(slope, hidden)
             grad_weight_2 += sum_of_products(g, hidden)
-            d = map_rows(g, weight_2.t(), space=hidden).mul_(slope)
+            d = map_rows(g, weight_2.t()).mul_(slope)
             sums += d.sum(0)
             for d_h, x_h, p_h in _heads(heads, d, part - center, products.t()):
                 p_h += sum_of_products(x_h, d_h)
