@@ -109,8 +109,10 @@ def main() -> None:
         step()
         print(memory.read())
         return
-    rows = [row for name in args.models for row in rows_of(name, args.precisions, images, args.repeats)]
-    write("training_cpu", rows, batch_size=args.batch_size, image_size=224, repeats=args.repeats)
+    rows: list[dict[str, Any]] = []
+    for name in args.models:  # written after each, so that an hour is not lost to the last one
+        rows += rows_of(name, args.precisions, images, args.repeats)
+        write("training_cpu", rows, batch_size=args.batch_size, image_size=224, repeats=args.repeats)
 
 
 if __name__ == "__main__":
