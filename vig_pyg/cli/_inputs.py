@@ -16,7 +16,6 @@ def naming_a_missing_model(model: str, what: str, *, expected: str = "") -> Iter
     The other inputs are checked first, because this is quicker than to load a model, or to ask the hub for it.
 
     Args:
-        model: The model of the command line.
         what: What is checked, such as `"images"`.
         expected: What the command loads, such as `"a detector"`, if it takes no names of published weights.
 

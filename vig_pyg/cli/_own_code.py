@@ -93,7 +93,6 @@ def refuse_network_of_python(folder: Path, options: Any) -> None:
     The command would continue it with another network.
 
     Args:
-        folder: The run folder.
         options: The options of the network in its values.
 
     Raises:

@@ -178,12 +178,7 @@ def announce(config: Any, data: Any, network: str, out: Path, *, resumed: bool) 
 
 
 def is_complete(out: Path, config: Any) -> bool:
-    """True if nothing of a run is left to do; the model card is the last file that a run writes.
-
-    Args:
-        out: The run folder.
-        config: The configuration of the run.
-    """
+    """True if nothing of a run is left to do; the model card is the last file that a run writes."""
     from vig_pyg.artifact import CARD
     from vig_pyg.engine.run import finished_epochs
 
