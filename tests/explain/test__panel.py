@@ -5,7 +5,7 @@ from PIL import Image
 
 from vig_pyg import create_model, vig_micro
 from vig_pyg.explain import draw_all, draw_attribution, draw_graph, save_html
-from vig_pyg.explain._panel import OPACITY, fill_opacity, layer_title, pixels_of
+from vig_pyg.explain._panel import OPACITY, fill_opacity, layer_title, panel_layout, pixels_of, single_size
 
 MODES = ["RGB", "L", "RGBA", "P", "CMYK", "1", "I;16", "LA"]
 
@@ -86,3 +86,19 @@ def test_fills_that_cover_the_image_are_lighter():
     assert fill_opacity([1] * 9, 196) == fill_opacity([], 16) == OPACITY
     few = [fill_opacity([1] * count, 16) for count in range(4, 17)]
     assert few[0] == OPACITY and few == sorted(few, reverse=True) and few[-1] < OPACITY / 3
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 12])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 128), (64, 640), (640, 64), (9, 16), (16, 9), (1, 5000)])
+def test_panels_have_about_the_shape_of_the_image(count, height, width):
+    columns, wide, high = panel_layout(count, height, width)
+    assert 1 <= columns <= count and columns * wide <= 10.5
+    shown = min(wide, high * width / height), min(high, wide * height / width)  # of the image, in inches
+    assert max(shown) >= 2.5
+    assert shown[0] * shown[1] >= 0.4 * wide * high or not 1 / 4 <= width / height <= 8
+    single = single_size(height, width)
+    assert max(single) <= 10.4 and min(single) >= 1.2
+
+
+def test_usual_images_are_four_beside_each_other():
+    assert panel_layout(12, 224, 224) == panel_layout(5, 480, 640) == (4, 2.6, 2.6)

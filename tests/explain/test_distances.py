@@ -3,6 +3,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tests.explain.common import image_and_graphs, model_of
+from vig_pyg import create_model
 from vig_pyg.explain import draw_distances, neighbor_distances
 from vig_pyg.explain.distances import edge_ranks
 from vig_pyg.graph import GridGraph
@@ -103,3 +104,10 @@ def itself_first(number):
         return itself if number == 0 else GridGraph()(x, layout, x_src, layout_src)
 
     return build
+
+
+def test_a_grid_of_one_patch_says_so():
+    graphs = create_model("pvig_micro", patch_size=4, position="grid").eval().graphs(torch.rand(1, 3, 32, 32))
+    *others, last = draw_distances(graphs).axes
+    assert [text.get_text() for text in last.texts] == ["no other patch"]
+    assert not any(axes.texts for axes in others)

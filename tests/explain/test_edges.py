@@ -1,8 +1,9 @@
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tests.explain.common import image_and_graphs, model_of
-from vig_pyg import vig_micro
+from vig_pyg import create_model, vig_micro
 from vig_pyg.explain import draw_all
 
 
@@ -90,3 +91,13 @@ def test_the_title_names_the_index_that_was_passed_and_the_number_of_the_layer(l
     index = layer % len(graphs)
     title = draw_all(torch.rand(3, 32, 32), graphs, layer=layer).axes[0].get_title()
     assert title.startswith(f"graphs[{index}], layer {index + 1}: ")
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 320), (320, 32)])
+def test_a_strip_fills_the_figure(height, width):
+    graphs = create_model("pvig_micro", patch_size=4, position="grid").eval().graphs(torch.rand(1, 3, height, width))
+    fig = draw_all(torch.rand(3, height, width), graphs)
+    FigureCanvasAgg(fig).draw()
+    box = fig.axes[0].get_window_extent()
+    assert max(box.width / fig.bbox.width, box.height / fig.bbox.height) > 0.85
+    assert max(box.width, box.height) > 700

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from vig_pyg.explain import draw_attribution
 
@@ -27,3 +28,12 @@ def test_wrong_input_is_refused():
         draw_attribution(torch.rand(3, 32, 32), torch.zeros(16))
     with pytest.raises(ValueError, match="NaN"):
         draw_attribution(torch.rand(3, 32, 32), torch.full((4, 4), torch.nan))
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 320), (320, 32)])
+def test_a_strip_is_no_thin_line(height, width):
+    fig = draw_attribution(torch.rand(3, height, width), torch.randn(height // 8, width // 8))
+    FigureCanvasAgg(fig).draw()
+    left, right = (axes.get_window_extent() for axes in fig.axes[:2])
+    assert max(left.width, left.height) > 350
+    assert bool(left.y0 > right.y1) is (width > height)  # wide images are below each other

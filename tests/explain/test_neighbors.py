@@ -181,3 +181,15 @@ def test_the_dilation_of_the_model_is_no_title_of_other_graphs():
             batch.dilation = torch.full_like(batch.dilation, 2)
         titles = [axes.get_title() for axes in draw_graph(image, found).axes]
         assert all(("dilation 2" in title) == told for title in titles)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 320), (320, 32)])
+def test_a_strip_is_no_thin_line(height, width):
+    graphs = create_model("pvig_micro", patch_size=4, position="grid").eval().graphs(torch.rand(1, 3, height, width))
+    fig = draw_graph(torch.rand(3, height, width), graphs)
+    FigureCanvasAgg(fig).draw()
+    boxes = [axes.get_window_extent() for axes in fig.axes]
+    if width > height:
+        assert all(box.width > 0.9 * fig.bbox.width for box in boxes)
+    else:
+        assert all(box.height > 0.7 * fig.bbox.height for box in boxes)

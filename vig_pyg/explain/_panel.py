@@ -15,6 +15,8 @@ from vig_pyg.image_io import AnyImage, as_image, plain_array, with_channels
 
 #: Largest number of layers in a figure; from a deeper model, this many evenly spaced layers are shown.
 MOST_PANELS = 12
+#: Width of a figure in inches.
+_FULL_WIDTH = 10.4
 #: Opacity of filled neighbors, and the share of the image that they may cover before it is reduced.
 OPACITY, CLEAR = 0.5, 0.25
 
@@ -51,6 +53,26 @@ def thinned(count: int) -> list[int]:
     if count <= MOST_PANELS:
         return list(range(count))
     return [round(i * (count - 1) / (MOST_PANELS - 1)) for i in range(MOST_PANELS)]
+
+
+def panel_layout(count: int, height: int, width: int) -> tuple[int, float, float]:
+    """Return the number of columns, and the width and height in inches of a panel, for images of any shape.
+
+    Wide images are below each other and tall images are side by side, so that none is drawn as a thin line.
+    """
+    aspect = min(max(width / height, 0.25), 8.0)
+    across = round(4 / aspect) if aspect > 1.6 else round(4 / max(aspect, 0.5)) if aspect < 0.6 else 4
+    columns = min(max(1, across), count)
+    panel = _FULL_WIDTH / max(1, across)
+    return columns, panel, panel / aspect if across != 4 else panel
+
+
+def single_size(height: int, width: int) -> tuple[float, float]:
+    """Return the width and height in inches of a single panel for an image of any shape, without its title."""
+    aspect = min(max(width / height, 0.25), 8.0)
+    if 0.6 <= aspect <= 1.6:
+        return 6.4, 6.1
+    return (_FULL_WIDTH, _FULL_WIDTH / aspect) if aspect > 1 else (max(3.6, 7 * aspect), 7.0)
 
 
 def show_image(axes: Any, image: Tensor) -> None:

@@ -143,6 +143,9 @@ def _draw_histogram(axes: Any, distance: Tensor, pairs: Tensor, width: float) ->
     if (distance > 0).any():
         median = float(distance[distance > 0].median())
         axes.axvline(median, color=ORANGE, linewidth=1.2, linestyle="--", label="median of neighbors")
+    else:  # a grid of one patch
+        axes.text(0.5, 0.5, "no other patch", ha="center", va="center", fontsize=8, transform=axes.transAxes)
+        axes.set_ylim(0, 1)
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -20,6 +20,7 @@ from vig_pyg.explain._panel import (
     pixels_of,
     rank_colors,
     show_image,
+    single_size,
 )
 from vig_pyg.explain.distances import edge_ranks
 from vig_pyg.image_io import AnyImage
@@ -65,7 +66,8 @@ def draw_all(image: AnyImage, graphs: Sequence[Batch], *, layer: int = -1, neare
     if not -len(graphs) <= layer < len(graphs):
         raise IndexError(f"Layer {layer} is out of range: there are {len(graphs)} graphs.")
     layer %= len(graphs)
-    fig = figure(6.4, 6.6)
+    width, height = single_size(*pixels.shape[1:])
+    fig = figure(width, height + 0.5)
     from matplotlib.collections import LineCollection  # after `figure`, whose error explains how to install matplotlib
 
     graph = graphs[layer].get_example(0)

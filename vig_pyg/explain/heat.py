@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vig_pyg._figure import figure
 from vig_pyg._palette import SIGNED
-from vig_pyg.explain._panel import pale, pixels_of, show_image
+from vig_pyg.explain._panel import pale, pixels_of, show_image, single_size
 from vig_pyg.image_io import AnyImage
 
 if TYPE_CHECKING:
@@ -45,8 +45,10 @@ def draw_attribution(image: AnyImage, scores: Tensor) -> Figure:
     height, width = pixels.shape[1:]
     most = float(scores.abs().max()) or 1.0
     scores = scores.detach().cpu().float()
-    fig = figure(7.4, 3.6)
-    left, right = fig.subplots(1, 2)
+    wide, high = single_size(height, width)
+    columns = 1 if wide > 2 * high else 2  # wide images are below each other
+    fig = figure(0.5 * wide * columns + 1, max(2.4, 0.5 * high * (3 - columns) + 0.4))
+    left, right = fig.subplots(3 - columns, columns)
     for axes, light in ((left, pixels), (right, pale(pixels))):
         show_image(axes, light)
     heat = right.imshow(
@@ -58,6 +60,6 @@ def draw_attribution(image: AnyImage, scores: Tensor) -> Figure:
         extent=(0, width, height, 0),
         interpolation="nearest",
     )
-    bar = fig.colorbar(heat, ax=right, shrink=0.9, label="score")
+    bar = fig.colorbar(heat, ax=right if columns == 2 else (left, right), shrink=0.9, label="score")
     bar.set_ticks([-most, 0, most], labels=[f"{-most:.2g}", "0", f"{most:.2g}"])
     return fig

@@ -19,6 +19,7 @@ from vig_pyg.explain._panel import (
     fill_opacity,
     layer_title,
     outlined,
+    panel_layout,
     pixels_of,
     rank_colors,
     show_image,
@@ -28,6 +29,9 @@ from vig_pyg.image_io import AnyImage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: Smallest width of a figure in inches: that of the legend in three lines, and about half of that in one line.
+_NARROW = 2.6
 
 
 def draw_graph(image: AnyImage, graphs: Sequence[Batch], *, patch: tuple[float, float] = (0.5, 0.5)) -> Figure:
@@ -65,10 +69,12 @@ def draw_graph(image: AnyImage, graphs: Sequence[Batch], *, patch: tuple[float, 
     check_place(patch)
     check_graphs(graphs)
     shown = thinned(len(graphs))
-    columns = min(4, len(shown))
+    columns, wide, high = panel_layout(len(shown), *pixels.shape[1:])
     rows = -(-len(shown) // columns)
-    legend = 0.4 if columns > 1 else 0.8  # inches, for one line or three
-    fig = figure(2.6 * columns, 2.9 * rows + legend)
+    size = max(columns * wide, _NARROW)
+    lines = 1 if size > 2 * _NARROW - 1 else 3
+    legend = 0.4 if lines == 1 else 0.8  # inches
+    fig = figure(size, (high + 0.3) * rows + legend)
     grid = fig.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[len(shown) :]:
         axes.remove()
@@ -77,7 +83,7 @@ def draw_graph(image: AnyImage, graphs: Sequence[Batch], *, patch: tuple[float, 
         for axes, layer in zip(grid, shown, strict=False)
     ]
     is_sorted = all(by_distance(graphs[layer].get_example(0)) for layer in shown)
-    _add_legend(fig, max(counts), is_sorted=is_sorted, lines=1 if columns > 1 else 3)
+    _add_legend(fig, max(counts), is_sorted=is_sorted, lines=lines)
     return fig
 
 
