@@ -138,3 +138,14 @@ def test_a_character_without_a_known_font_is_named(caplog):
     assert not warned(caplog, ["\ufdfd"], "\ufdfd")
     both = warned(caplog, ["⠿ 猫"], "⠿猫")
     assert "install Noto Sans CJK (for 猫)" in both and "has ⠿ (U+283F BRAILLE PATTERN DOTS-123456)" in both
+
+
+def test_a_name_of_which_only_single_letters_can_be_drawn_is_a_number():
+    """Some fonts have one letter of a script; it alone would be no name."""
+    shown = numbered(
+        ["\u732b\u3068\u72ac\u306e\u5199\u771f", "\u732b (cat)"],
+        set("\u732b\u3068\u72ac\u5199\u771f"),
+        word="class",
+        limit=40,
+    )
+    assert shown == ["class 0", "class 1: … (cat)"]

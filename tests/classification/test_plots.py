@@ -163,3 +163,11 @@ def test_an_installed_font_is_used(tmp_path, monkeypatch, caplog):
         FigureCanvasAgg(fig).draw()
     assert [text.get_text() for text in fig.axes[0].get_xticklabels()] == ["cat", "猫"]
     assert not caplog.records
+
+
+def test_names_beside_a_small_matrix_are_whole():
+    names = ["a name of exactly forty letters or so ok", "b" * 40, "c" * 41]
+    axes = draw_confusion(torch.eye(3), names).axes[0]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    assert rows[:2] == [f"{names[0]} (1)", f"{names[1]} (1)"] and "…" in rows[2]
+    assert all("…" in label.get_text() for label in axes.get_xticklabels())

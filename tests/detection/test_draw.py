@@ -132,3 +132,10 @@ def test_names_in_any_script(monkeypatch):
     image, found = torch.zeros(3, 60, 80, dtype=torch.uint8), without_masks(RED)
     assert torch.equal(draw(image, found, ["猫"]), draw(image, found, ["class 0"]))
     assert not torch.equal(draw(image, found, ["кот"]), draw(image, found, ["код"]))  # boxes would be alike
+
+
+def test_names_on_a_long_strip_grow_with_it(monkeypatch):
+    image = torch.zeros(3, 300, 3000, dtype=torch.uint8)
+    found = {"boxes": torch.tensor([[500.0, 60, 900, 180]]), "labels": torch.ones(1).long(), "scores": torch.ones(1)}
+    seen, _ = plates(monkeypatch, image, found, ["cat"])
+    assert 25 <= seen[0][3] <= 45

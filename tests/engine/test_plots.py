@@ -63,9 +63,14 @@ def test_a_single_evaluation_has_a_row_for_each_score(scores, tmp_path):
     assert all(text.get_window_extent().x1 <= end for text in axes.texts)
 
 
-def test_a_score_that_is_not_defined_is_no_point_beside_the_axes():
-    (axes,) = draw_curves([{"epoch": 1, "train_loss": 2.0, "val_mIoU": float("nan")}]).axes[1:]
-    assert words(axes) == ["not defined"] and axes.lines[0].get_xdata().tolist() == [0]
+@pytest.mark.parametrize(("name", "score"), [("val_mIoU", float("nan")), ("val_AP", -1.0)])  # COCO's -1: no object
+def test_a_score_that_is_not_defined_is_no_point_beside_the_axes(name, score, tmp_path):
+    rows = [{"epoch": e, "train_loss": 2.0, name: score} for e in (1, 2)]
+    axes = draw_curves(rows[:1]).axes[1]
+    assert words(axes) == ["not defined"] and axes.lines[0].get_xdata() == [0]
+    fig = draw_curves(rows)
+    assert "not defined at the end" in fig.axes[1].get_legend().get_texts()[0].get_text()
+    fig.savefig(tmp_path / "curves.png")
 
 
 def test_one_epoch_shows_its_steps():

@@ -142,3 +142,9 @@ def test_areas_are_the_same_with_and_without_a_legend():
     assert np.array_equal(drawing[:9], areas.permute(1, 2, 0)) and set(colors) == set(labels.unique().tolist())
     nothing, colors = color_areas(image, torch.full_like(labels, 255), ["a"])
     assert torch.equal(nothing, image) and colors == {}
+
+
+def test_the_legend_of_a_long_strip_grows_with_it():
+    labels = torch.zeros(200, 3600, dtype=torch.uint8)
+    drawing = draw_labels(torch.zeros(3, 200, 3600, dtype=torch.uint8), labels, ["sky"], enlarged=True)
+    assert drawing.size == (3600, 200 + 3 * 16)

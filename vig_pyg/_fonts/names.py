@@ -77,7 +77,7 @@ def needs_layout(char: str) -> bool:
 
 
 def numbered(texts: Sequence[str], unreadable: Set[str], *, word: str, limit: int) -> list[str]:
-    """Replace names with characters that cannot be drawn by their number, and keep the readable part beside it.
+    """Replace names with characters that cannot be drawn by their number, beside which most of a name is kept.
 
     Example:
         >>> numbered(["cat", "\u732b", "\u732b (cat)"], {"\u732b"}, word="class", limit=40)
@@ -87,10 +87,18 @@ def numbered(texts: Sequence[str], unreadable: Set[str], *, word: str, limit: in
     for i, text in enumerate(texts):
         if unreadable.isdisjoint(text):
             continue
-        rest = re.sub("\0+", "…", "".join("\0" if char in unreadable else char for char in text))
+        rest = re.sub("\0+", "…", re.sub(r"\S+", lambda part: _readable_part(part[0], unreadable), text))
         readable = any(char.isalnum() for char in rest)
         shown[i] = shortened(f"{word} {i}: {rest}" if readable else f"{word} {i}", limit)
     return shown
+
+
+def _readable_part(word: str, unreadable: Set[str]) -> str:
+    """Replace what cannot be drawn by null characters: the whole word, if only single letters of it can be drawn."""
+    missing = sum(char in unreadable for char in word)
+    if missing > sum(char.isalnum() and char not in unreadable for char in word):
+        return "\0"
+    return "".join("\0" if char in unreadable else char for char in word)
 
 
 def warn_numbered(

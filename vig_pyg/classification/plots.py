@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Largest number of classes whose names are shown at the axes, and whose cells hold numbers.
 _NAMES, _NUMBERS = 40, 20
+#: Largest number of letters of a name beside a matrix with numbers.
+_FULL = 40
 #: Largest side of the matrix in cells; a cell of a larger matrix would have less than two pixels.
 _CELLS = 250
 #: Largest count that is written with all its digits.
@@ -50,7 +52,8 @@ def draw_confusion(counts: Tensor, class_names: list[str], *, unit: str = "image
     if size > _NAMES:
         return _draw_large(counts, share, class_names, unit)
     labels, fonts = plot_names(class_names, limit=24)
-    rows = [f"{label} ({_short(int(count))})" for label, count in zip(labels, counts.sum(1), strict=True)]
+    full, _ = plot_names(class_names, limit=_FULL if size <= _NUMBERS else 24)  # beside the matrix, there is room
+    rows = [f"{label} ({_short(int(count))})" for label, count in zip(full, counts.sum(1), strict=True)]
     letter, side = (0.087, max(0.42 * size, 2.0)) if size <= _NUMBERS else (0.075, 0.24 * size)  # inches
     longest = letter * max(map(len, labels))
     level = longest < side / size - 0.05  # names fit side by side
@@ -121,7 +124,7 @@ def _draw_large(counts: Tensor, share: Tensor, class_names: list[str], unit: str
     listed.axis("off")
     heading = f"most frequent confusions:\n{unit}, % of the true class, true → predicted"
     listed.set_title(heading, fontsize=10, loc="left")
-    labels, fonts = plot_names(class_names, limit=22)
+    labels, fonts = plot_names(class_names, limit=28)
     for row, (i, j) in enumerate(_confused(counts)):
         names = f"{labels[i]} → {labels[j]}"
         y = 1 - (row + 1) / (_LISTED + 1)

@@ -58,7 +58,8 @@ def _with_labels(
 ) -> Tensor:
     """Write names and scores; the last boxes are the most certain ones, and have the first choice of a place."""
     picture = v2.functional.to_pil_image(image)
-    size = max(10, round(min(picture.size) / 32))
+    short, long = sorted(picture.size)
+    size = max(10, round(short / 32), min(round(long / 100), short // 8))  # a long strip is seen from further away
     margin = max(1, size // 6)
     fonts = PictureFonts([part for title in titles for part in (*title, " …")], size=size)
     texts = [_title(fonts, name, score, picture.width - 2 * margin) for name, score in titles]

@@ -61,11 +61,11 @@ def draw_curves(
     evaluated = [row for row in rows if any(name in row for name, _ in shown)]
     if len(evaluated) == 1:
         row = evaluated[0]
-        _draw_scores(right, [(label, 100 * row[name]) for name, label in shown if name in row], row["epoch"])
+        _draw_scores(right, [(label, _percent(row[name])) for name, label in shown if name in row], row["epoch"])
     else:
         for i, (name, label) in enumerate(shown):
-            points = [(row["epoch"], 100 * row[name]) for row in evaluated if name in row]
-            _line(right, points, i, f"{label}: {points[-1][1]:.2f} % at the end")
+            points = [(row["epoch"], _percent(row[name])) for row in evaluated if name in row]
+            _line(right, points, i, f"{label}: {_score_text(points[-1][1])} at the end")
         right.set(xlabel="epoch", ylabel="score (%)")
         _plain(right)
         _whole(right, [row["epoch"] for row in rows])
@@ -109,14 +109,22 @@ def _draw_scores(axes: Any, scores: Sequence[tuple[str, float]], epoch: float) -
         color, shown = SERIES[y % len(SERIES)], 0.0 if math.isnan(value) else value
         axes.hlines(y, 0, shown, color=color, linewidth=2)
         axes.plot([shown], [y], "o", color=color, clip_on=False)
-        text = "not defined" if math.isnan(value) else f"{value:.2f} %"
-        axes.annotate(text, (shown, y), xytext=(8, 0), textcoords="offset points", va="center")
+        axes.annotate(_score_text(value), (shown, y), xytext=(8, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(scores)), [label for label, _ in scores])
     axes.set_xticks(range(0, 101, 20))
     axes.set(
         xlim=(0, 135), ylim=(len(scores) - 0.5, -0.5), xlabel=f"score after epoch {epoch:.0f} (%)"
     )  # room for text
     axes.grid(axis="x", alpha=0.3)
+
+
+def _percent(score: float) -> float:
+    """Return a score in percent; COCO's scores are -1 without objects, which is no number to draw."""
+    return 100 * score if score >= 0 else math.nan
+
+
+def _score_text(value: float) -> str:
+    return "not defined" if math.isnan(value) else f"{value:.2f} %"
 
 
 def _means(values: Sequence[float], each: int) -> list[tuple[float, float]]:

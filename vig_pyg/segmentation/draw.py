@@ -20,8 +20,9 @@ from vig_pyg.image_io import drawing_scale, enlarge
 from vig_pyg.segmentation.colors import Color, class_colors, colors_apart, colors_of
 from vig_pyg.segmentation.masks import IGNORED
 
-#: Height of the legend's lines in pixels, for images whose short side is at most `_SIDE` pixels.
-_LINE, _SIDE = 16, 360
+#: Height of the legend's lines in pixels, for images whose short side is at most `_SIDE` pixels, and that are no wider
+#: than `_LONGEST` pixels.
+_LINE, _SIDE, _LONGEST = 16, 360, 1200
 #: The legend of an enlarged image is at least this wide in pixels: names below a narrow image stay readable.
 _WIDTH = 360
 
@@ -71,10 +72,8 @@ def draw_labels(
     """
     scale = drawing_scale(*labels.shape) if enlarged else 1
     drawn, colors = color_areas(enlarge(image, scale), enlarge(labels, scale), class_names, opacity=opacity)
-    names, light = picture_names(class_names), v2.functional.rgb_to_grayscale(image)[0]
-    entries = [
-        (names[i], blended(color, opacity, over=int(light[labels == i].float().mean()))) for i, color in colors.items()
-    ]
+    names = picture_names(class_names)
+    entries = [(names[i], color) for i, color in colors.items()]
     return _with_legend(v2.functional.to_pil_image(drawn), entries, least=_WIDTH if enlarged else 0)
 
 
@@ -91,12 +90,13 @@ def color_areas(
     Shapes: an image `(3, H, W)` and labels `(H, W)`.
 
     Returns:
-        The drawing, and the colors of the classes that occur, the most frequent class first.
+        The drawing, and for the classes that occur, the most frequent first, the color of their areas as it looks over
+        a gray that is as bright as the image there.
 
     Example:
         >>> pixels, labels = torch.zeros(3, 4, 9, dtype=torch.uint8), torch.zeros(4, 9, dtype=torch.uint8)
         >>> color_areas(pixels, labels, ["sky"])[1]
-        {0: (72, 72, 72)}
+        {0: (43, 43, 43)}
     """
     counts = torch.bincount(labels.flatten().long(), minlength=len(class_names))[: len(class_names)]
     shown = [int(i) for i in counts.argsort(descending=True, stable=True) if counts[i]]
@@ -104,14 +104,19 @@ def color_areas(
         return image, {}
     colors = colors_apart(class_names, shown)
     masks = torch.stack([labels == i for i in shown])
-    return draw_segmentation_masks(image, masks, alpha=opacity, colors=list(colors.values())), colors
+    light = v2.functional.rgb_to_grayscale(image)[0].float()
+    seen = {
+        i: blended(color, opacity, over=int(light[mask].mean()))
+        for (i, color), mask in zip(colors.items(), masks, strict=True)
+    }
+    return draw_segmentation_masks(image, masks, alpha=opacity, colors=list(colors.values())), seen
 
 
 def _with_legend(picture: Image.Image, entries: list[tuple[str, Color]], *, least: int) -> Image.Image:
     """Return the image with a legend below it, which has as many lines as its width requires."""
     if not entries:
         return picture
-    scale = max(1.0, min(picture.size) / _SIDE)
+    scale = max(1.0, min(picture.size) / _SIDE, picture.width / _LONGEST)
     side, before, after, line_height = (round(pixels * scale) for pixels in (10, 3, 7, _LINE))
     fonts = PictureFonts([*(name for name, _ in entries), "…"], size=round(11 * scale))
     width = max(picture.width, least)
