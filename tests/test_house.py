@@ -241,6 +241,7 @@ ROOMS = {
         "classification",
         "detection",
         "segmentation",
+        "_palette",
         "_figure",
         "_io",
         "_requirements",

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vig_pyg._palette import class_colors
+from vig_pyg._palette import blended, class_colors
 from vig_pyg.cli._answers import of_detector, of_segmenter
 from vig_pyg.image_io import drawing_scale
 from vig_pyg.segmentation.colors import class_colors as mask_colors
@@ -23,7 +23,8 @@ def test_objects_lie_where_the_image_lies(size, resized, shape):
         def __call__(self, images):
             return {"boxes": box, "labels": torch.tensor([2]), "scores": torch.tensor([0.875])}
 
-    lines, drawn = of_detector(Detector(), image, shape)
+    lines, colors, drawn = of_detector(Detector(), image, shape)
+    assert colors == [class_colors(2)[1]]
     more = drawing_scale(*shape)  # small drawings have more pixels than the page's image, so that names are readable
     assert lines == ["<dog>: 1 (highest score 0.88)"] and drawn.shape == (3, more * shape[0], more * shape[1])
     assert min(drawn.shape[1:]) >= 384
@@ -45,8 +46,9 @@ def test_shares_and_colors_of_pixels():
         def __call__(self, image):
             return {"labels": labels}
 
-    lines, drawn = of_segmenter(Segmenter(), Image.fromarray(np.zeros((8, 12, 3), np.uint8)), (16, 24))
+    lines, colors, drawn = of_segmenter(Segmenter(), Image.fromarray(np.zeros((8, 12, 3), np.uint8)), (16, 24))
     assert lines == ["road: 75.0%", "sky: 25.0%"] and drawn.shape == (3, 16, 24)
+    assert colors == [blended(mask_colors(3)[label], over=0) for label in (2, 0)]
     for column, label in ((2, 0), (20, 2)):
         expected = 0.6 * torch.tensor(mask_colors(3)[label]) / 255
         assert (drawn[:, 8, column] - expected).abs().max() < 0.02

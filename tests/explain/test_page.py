@@ -207,6 +207,18 @@ class TestOutput:
             pixels = np.asarray(Image.open(BytesIO(b64decode(png)))) / 255
             assert np.abs(pixels - expected.permute(1, 2, 0).numpy()).max() <= 0.5 / 255 + 1e-6
 
+    def test_lines_have_the_colors_of_the_drawing(self, tmp_path):
+        """The page has no other legend."""
+        look = {"summary": ["sky: 60 %", "sea: 30 %", "and more"], "colors": [(0, 114, 178), (213, 94, 0)]}
+        save_html(*image_and_graphs("vig_micro"), tmp_path / "a.html", **look, output=torch.rand(3, 32, 32))
+        marks = ['<i style="background: #0072b2"></i>', '<i style="background: #d55e00"></i>']
+        lines = f"<li>{marks[0]}sky: 60 %</li><li>{marks[1]}sea: 30 %</li><li>and more</li>"
+        assert lines in (tmp_path / "a.html").read_text()
+
+    def test_colors_without_lines_are_left_out(self, tmp_path):
+        save_html(*image_and_graphs("vig_micro"), tmp_path / "a.html", summary=["a"], colors=[(1, 2, 3)] * 3)
+        assert (tmp_path / "a.html").read_text().count("<i style") == 1
+
     @pytest.mark.parametrize("scale", [2, 3, 12])
     def test_a_drawing_may_have_more_pixels(self, tmp_path, scale):
         drawn = torch.rand(3, 32 * scale, 32 * scale)

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from vig_pyg.preprocess import DecodedImage
 
-#: Lines of text and, except for classifiers, a drawing in the pixels of the page's image, or a multiple of them.
-Answer = tuple[list[str], "Tensor | None"]
+#: Lines of text and, except for classifiers, the colors of their classes in a drawing, and the drawing in the pixels of
+#: the page's image, or a multiple of them.
+Answer = tuple[list[str], list[tuple[int, int, int]], "Tensor | None"]
 #: Lines of an answer.
 _LINES = 8
 
@@ -21,11 +22,13 @@ _LINES = 8
 def of_classifier(classifier: Any, image: DecodedImage) -> Answer:
     """Return the most probable classes."""
     found = classifier(image)
-    return [f"{_name(name)}: {share:.1%}" for name, share in zip(found.names, found.probabilities, strict=True)], None
+    lines = [f"{_name(name)}: {share:.1%}" for name, share in zip(found.names, found.probabilities, strict=True)]
+    return lines, [], None
 
 
 def of_detector(detector: Any, image: DecodedImage, shape: tuple[int, ...]) -> Answer:
     """Return the number of objects of each class, and the image with them; a small one is enlarged for the names."""
+    from vig_pyg._palette import class_colors
     from vig_pyg.detection.draw import draw
     from vig_pyg.detection.pixels import as_pixels
     from vig_pyg.image_io import drawing_scale
@@ -40,7 +43,10 @@ def of_detector(detector: Any, image: DecodedImage, shape: tuple[int, ...]) -> A
     resized = detector.model.transform([pixels / 255])[0].image_sizes[0]
     found = {key: value.cpu() for key, value in found.items()}
     drawn = draw(pixels, found, detector.class_names, enlarged=True)
-    return lines or ["no object above a score of 0.5"], _fitted(drawn, resized, shape, scale=drawing_scale(*shape))
+    palette = class_colors(len(detector.class_names))
+    colors = [palette[label - 1] for label, _ in labels.most_common(_LINES)]
+    fitted = _fitted(drawn, resized, shape, scale=drawing_scale(*shape))
+    return lines or ["no object above a score of 0.5"], colors, fitted
 
 
 def of_segmenter(segmenter: Any, image: DecodedImage, shape: tuple[int, ...]) -> Answer:
@@ -54,8 +60,8 @@ def of_segmenter(segmenter: Any, image: DecodedImage, shape: tuple[int, ...]) ->
     counts = torch.bincount(labels.flatten(), minlength=len(segmenter.class_names))
     shown = [i for i in counts.argsort(descending=True).tolist() if counts[i]]
     lines = [f"{_name(segmenter.class_names[i])}: {float(counts[i]) / labels.numel():.1%}" for i in shown[:_LINES]]
-    drawn, _ = color_areas(pixels, labels, segmenter.class_names)
-    return lines, _fitted(drawn, shape, shape)
+    drawn, colors = color_areas(pixels, labels, segmenter.class_names)
+    return lines, [colors[i] for i in shown[:_LINES]], _fitted(drawn, shape, shape)
 
 
 def _name(name: str) -> str:

@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
     with torch.inference_mode():
         graphs = [graph.cpu() for graph in body.to(where).graphs(image[None].to(where))]
     body.cpu()  # the other parts of a detector are there
-    found: Answer = answer(decoded, pixels.shape[1:]) if kind == "html" else ([], None)
+    found: Answer = answer(decoded, pixels.shape[1:]) if kind == "html" else ([], [], None)
     write_file(args.out, _drawn(pixels, graphs, args, kind, found), overwrite=args.overwrite)
     print(terminal_text(args.out))
     if not named:
@@ -217,8 +217,9 @@ def _drawn(pixels: Tensor, graphs: list[Batch], args: argparse.Namespace, kind: 
     if kind == "html":
         with tempfile.TemporaryDirectory() as folder:
             page = Path(folder) / "page.html"
-            lines, drawn = found
-            save_html(pixels, graphs, page, patch=args.patch, title=args.image.name, summary=lines, output=drawn)
+            lines, colors, drawn = found
+            look = {"patch": args.patch, "title": args.image.name}
+            save_html(pixels, graphs, page, **look, summary=lines, colors=colors, output=drawn)
             return page.read_bytes()
     buffer = io.BytesIO()
     draw_graph(pixels, graphs, patch=args.patch).savefig(buffer, format=kind)

@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from importlib.resources import files
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def save_html(
     patch: tuple[float, float] = (0.5, 0.5),
     title: str = "The graph of an image",
     summary: Sequence[str] = (),
+    colors: Sequence[tuple[int, int, int]] = (),
     output: Tensor | None = None,
 ) -> None:
     """Write an HTML page that shows the neighbors of each patch in each layer.
@@ -57,6 +59,7 @@ def save_html(
             [0, 1).
         title: Heading of the page; characters that are not printable are escaped.
         summary: Lines about the output of the network, such as the most probable classes.
+        colors: Colors of the first lines of `summary` in the output, as bytes; each is shown beside its line.
         output: A drawing of the output, such as boxes or colored pixels, with three channels and with a whole multiple
             of the height and the width of the image; a switch shows it in place of the image.
 
@@ -96,7 +99,7 @@ def save_html(
         "title": html.escape(terminal_text(title, limit=300)),
         "image": _data_url(pixels),
         "output": "" if output is None else _OUTPUT.format(_data_url(output)),
-        "summary": _summary(summary, output),
+        "summary": _summary(summary, colors, output),
         # "<" is the only character that could end the script element
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     }
@@ -117,11 +120,15 @@ def _check_output(output: Tensor | None, pixels: Tensor) -> None:
         )
 
 
-def _summary(lines: Sequence[str], output: Tensor | None) -> str:
+def _summary(lines: Sequence[str], colors: Sequence[tuple[int, int, int]], output: Tensor | None) -> str:
     """Return the section about the output of the network; without an output it is empty."""
     if not lines and output is None:
         return ""
-    items = "".join(f"<li>{html.escape(terminal_text(line, limit=300))}</li>" for line in lines)
+    marks = ['<i style="background: #{:02x}{:02x}{:02x}"></i>'.format(*color) for color in colors]
+    items = "".join(
+        f"<li>{mark}{html.escape(terminal_text(line, limit=300))}</li>"
+        for mark, line in zip_longest(marks[: len(lines)], lines, fillvalue="")
+    )
     return (
         f'<section id="answer"><h2>Output of the network</h2><ul>{items}</ul>{_SWITCH * (output is not None)}</section>'
     )
