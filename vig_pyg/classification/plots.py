@@ -124,7 +124,7 @@ def _draw_large(counts: Tensor, share: Tensor, class_names: list[str], unit: str
     listed.axis("off")
     heading = f"most frequent confusions:\n{unit}, % of the true class, true → predicted"
     listed.set_title(heading, fontsize=10, loc="left")
-    labels, fonts = plot_names(class_names, limit=28)
+    labels, fonts = plot_names(class_names, limit=26)
     for row, (i, j) in enumerate(_confused(counts)):
         names = f"{labels[i]} → {labels[j]}"
         y = 1 - (row + 1) / (_LISTED + 1)
