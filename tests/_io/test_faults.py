@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile import hostile
-from vig_pyg._io.faults import Fault, fault_of, first_ten, list_faults, reason_of
+from vig_pyg._io.faults import Fault, all_faults, fault_of, first_ten, list_faults, raise_all, read_each, reason_of
 from vig_pyg._io.text import message_text
 from vig_pyg.image_io import UnreadableImageError, read_image, stored_size
 
@@ -75,3 +75,26 @@ def test_reasons_do_not_repeat_the_file(tmp_path, read, content, reason):
     assert fault_of(path, error.value) == f"{path}: {found}"
     assert fault_of(path, ValueError(f"{path} cannot be read: it is blue.")).reason == "cannot be read: it is blue"
     assert pickle.loads(pickle.dumps(error.value)).args == error.value.args
+
+
+def test_the_faults_of_several_parts_fit_on_a_screen():
+    one, other = (list_faults([f"{name}{i}.png: empty" for i in range(30)], 40) for name in "ab")
+    whole = str(all_faults([FileNotFoundError(one), ValueError(other)], "The images"))
+    assert whole.startswith("The images cannot be used:\n  30 of 40 images cannot be used:\n  a0.png: empty\n  a1.png")
+    assert whole.count("\n  30 of 40 images") == 2 and whole.count("more") == 2 and whole.count("\n") <= 10
+    assert message_text(whole) == whole
+    assert isinstance(all_faults([FileNotFoundError(one), ValueError(other)], "The images"), FileNotFoundError)
+    alone = ValueError("a.png is empty.")
+    assert all_faults([alone], "The images") is alone
+
+
+def test_what_can_be_read_is_read_and_the_rest_is_listed():
+    errors = []
+    assert read_each(int, ["1", "x", "2", "y"], errors) == [1, 2] and len(errors) == 2
+    with pytest.raises(ValueError, match=r"2 of 4 numbers cannot be used:\n  invalid literal .*'x'\n  .*'y'"):
+        raise_all(errors, 4, what="numbers")
+    with pytest.raises(ValueError, match=r"^invalid literal") as error:
+        raise_all(errors[:1], 4, what="numbers")
+    assert error.value is errors[0]
+    with pytest.raises(ZeroDivisionError):  # a mistake of the program is none of the images
+        read_each(lambda x: 1 / x, [0], errors)

@@ -2,6 +2,7 @@ import logging
 import os
 import random
 import re
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -428,3 +429,42 @@ def test_folders_without_any_image_are_refused_in_any_case(tmp_path):
         (tmp_path / name).mkdir()
     with pytest.raises(ValueError, match=r"2 of 2 have none \(cat, dog\)"):
         FolderData(tmp_path, on_bad="drop")
+
+
+def test_all_faults_of_a_folder_are_told_at_once(tmp_path, caplog):
+    root = tmp_path / "pets"
+    for i, name in enumerate(("train/cat/0.png", "train/dog/0.png", "val/cat/0.png", "val/cow/0.png", "val/dog/0.png")):
+        paint(root / name, i)
+    for name in ("train/owl/0.HEIC", "train/owl/notes", "train/cat/1.png", "val/dog/.hidden.png"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("text")
+    (root / "val" / "dog" / "1.jpg").touch()
+    with pytest.raises(ValueError, match=r"pets cannot be used:\n") as error:
+        FolderData(root, image_size=8)
+    lines = str(error.value).split("\n  ")
+    assert lines[0] == f"The images of {root} cannot be used:" and len(lines) == 5
+    assert (
+        "train needs one folder of images for each class: 1 of 3 has none (owl; files there end in .heic, no e"
+        in lines[1]
+    )
+    assert f"{root}/val has 1 folder that is not a class in {root}/train: cow" in lines[2]
+    assert (
+        lines[3].startswith(f"{root}/train/cat/1.png: not an image")
+        and lines[4] == f"{root}/val/dog/1.jpg: the file is empty"
+    )
+    assert len([record for record in caplog.records if "HEIC" in record.getMessage()]) == 1
+
+    for name in ("train/owl", "val/cow", "val"):  # what is mended is not told again
+        shutil.rmtree(root / name)
+    with pytest.raises(
+        FileNotFoundError, match=r"(?s)cannot be used:\n  Expected .*/val .*; it does not exist.*\n  .*cat/1"
+    ):
+        FolderData(root, image_size=8)
+    (root / "train" / "cat" / "1.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"^Expected .*/val .*; it does not exist"):
+        FolderData(root, image_size=8)
+    (root / "train" / "cow").mkdir()
+    with pytest.raises(
+        FileNotFoundError, match=r"(?s)cannot be used:\n  Expected .*\n  .*train needs .*: 1 of 3 has none"
+    ):
+        FolderData(root, image_size=8)

@@ -2,10 +2,11 @@ import pytest
 from safetensors.torch import save_file
 
 from tests.detection.common import norms, plan
-from tests.detection.scenes import change, make_coco
+from tests.detection.scenes import change, make_coco, make_voc
 from vig_pyg import pvig_micro
 from vig_pyg.detection import FrozenBatchNorm
 from vig_pyg.detection.config import Augmentation
+from vig_pyg.detection.data import open_source
 from vig_pyg.detection.loading import load_data, make_detector
 
 
@@ -50,3 +51,35 @@ def test_what_is_probably_a_mistake_is_logged(tmp_path, caplog):
     caplog.clear()
     load_data(plan(train))
     assert "4 of 4 images" in caplog.text
+
+
+def test_the_faults_of_both_parts_are_told_at_once(tmp_path):
+    both = "The training and the validation images cannot be used:\n  "
+    with pytest.raises(FileNotFoundError) as error:
+        load_data(plan("a.json", "b.json"))
+    assert str(error.value) == f"{both}There is no COCO file at a.json\n  There is no COCO file at b.json"
+    parts = [make_coco(tmp_path / name) for name in ("train", "val")]
+    for path in parts:
+        change(path, lambda content: content["images"][0].update(file_name="gone.png"))
+    with pytest.raises(FileNotFoundError) as error:
+        load_data(plan(*map(str, parts)))
+    assert str(error.value).startswith(both) and str(error.value).count("gone.png") == 2
+    change(parts[1], lambda content: content["images"][0].update(file_name=content["images"][1]["file_name"]))
+    with pytest.raises((FileNotFoundError, ValueError)) as error:
+        load_data(plan(*map(str, parts)))
+    assert "gone.png" in str(error.value)
+
+
+def test_all_files_that_a_voc_folder_lacks_are_told_at_once(tmp_path):
+    root = make_voc(tmp_path / "VOC")
+    stems = (root / "ImageSets" / "Main" / "train.txt").read_text().split()
+    (root / "Annotations" / f"{stems[0]}.xml").unlink()
+    (image,) = root.glob(f"JPEGImages/{stems[1]}.*")
+    image.unlink()
+    with pytest.raises(
+        (FileNotFoundError, ValueError), match=r"2 of \d+ images of VOC:train cannot be used:\n"
+    ) as error:
+        open_source(f"{root}:train")
+    assert f"{stems[0]}.xml" in str(error.value) and f"There is no image for the annotation {stems[1]}" in str(
+        error.value
+    )

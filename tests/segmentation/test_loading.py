@@ -77,3 +77,31 @@ def test_an_unusable_outline_stops_a_run_unless_it_may_be_dropped(tmp_path, part
     data = load_data(plan(sources["train"], sources["val"], on_bad="drop"))
     source = (data.train_set if part == "train" else data.val_set).source
     assert (read_mask(source.records[0], 3) == 255).any()
+
+
+def test_the_faults_of_both_parts_are_told_at_once(tmp_path):
+    train, val = (make_folder(tmp_path / name, count=3, seed=i) for i, name in enumerate(("train", "val")))
+    both = "The training and the validation images cannot be used:\n  "
+    with pytest.raises(FileNotFoundError) as error:
+        load_data(plan(tmp_path / "trian", tmp_path / "vla"))
+    assert str(error.value) == (
+        f"{both}There is no file or folder {tmp_path}/trian. Did you mean {train}?\n  "
+        f"There is no file or folder {tmp_path}/vla. Did you mean {val}?"
+    )
+    with pytest.raises(FileNotFoundError, match=r"^There is no file or folder .*trian"):
+        load_data(plan(tmp_path / "trian", tmp_path / "trian"))  # once
+    for part in (train, val):
+        (part / "images" / "0.png").write_text("text")
+    (val / "masks" / "1.png").touch()
+    with pytest.raises(ValueError) as error:
+        load_data(plan(train, val))
+    lines = str(error.value).split("\n  ")
+    assert lines[0] == both.strip() and lines[1].startswith(f"{train}/images/0.png cannot be read: not an image")
+    assert lines[2].startswith("2 of 3 images of ") and f"{val}/images/0.png" in lines[3] and "1.png" in lines[4]
+    for part in (train, val):
+        (part / "masks" / "2.png").unlink()
+    with pytest.raises(FileNotFoundError) as error:
+        load_data(plan(train, val))
+    assert str(error.value).startswith(both) and all(
+        f"{part}/images/2.png" in str(error.value) for part in (train, val)
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from vig_pyg._io.numbers import counted
 from vig_pyg._io.text import error_text, terminal_text
 
+T = TypeVar("T")
+R = TypeVar("R")
 #: Number of faults that a message names.
 MOST_NAMED = 10
 
@@ -81,6 +84,79 @@ def list_faults(
     if len(faults) == 1:
         return f"{terminal_text(faults[0].rstrip('.'))}{advice}."  # escaped like each line of a list
     return f"{len(faults):,} of {counted(total, what)} {problem}{advice}:{first_ten(faults)}"
+
+
+def all_faults(errors: Sequence[Exception], what: str) -> Exception:
+    r"""Return one error for all of several, whose lists are shortened; a single one as it is.
+
+    Args:
+        errors: The errors, at least one; the result has the kind of the first.
+        what: What cannot be used, as the subject of a sentence in the plural.
+
+    Example:
+        >>> masks = ValueError("2 of 9 masks cannot be used:\n  a.png\n  b.png")
+        >>> print(all_faults([masks, ValueError("There is no list 'val'.")], "The images"))
+        The images cannot be used:
+          2 of 9 masks cannot be used:
+          a.png
+          b.png
+          There is no list 'val'
+    """
+    if len(errors) == 1:
+        return errors[0]
+    most = (MOST_NAMED - 2 * len(errors)) // len(errors)  # beside the first line of each, and a line for the others
+    lines = []
+    for error in errors:
+        first, *items = str(error).split("\n  ")
+        lines += [first, *items[:most]]
+        lines += [f"and {len(items) - most:,} more"] if len(items) > most else []
+    kind = OSError if isinstance(errors[0], OSError) else ValueError
+    return (type(errors[0]) if type(errors[0]) in (FileNotFoundError, ValueError) else kind)(
+        f"{what} cannot be used:{first_ten(lines)}"
+    )
+
+
+def read_each(read: Callable[[T], R], items: Iterable[T], errors: list[Exception]) -> list[R]:
+    """Read items, and add the errors of those that cannot be read to a list.
+
+    Args:
+        read: Function that reads an item.
+        items: The items.
+        errors: The list, which is changed in place.
+
+    Example:
+        >>> errors = []
+        >>> read_each(int, ["1", "x"], errors), len(errors)
+        ([1], 1)
+    """
+    found = []
+    for item in items:
+        try:
+            found.append(read(item))
+        except (OSError, ValueError) as error:
+            errors.append(error)
+    return found
+
+
+def raise_all(errors: Sequence[Exception], total: int, *, what: str) -> None:
+    """Raise an error that lists all of several; nothing happens without one.
+
+    Args:
+        errors: The errors.
+        total: Number of things that were read.
+        what: What they are, in the plural.
+
+    Raises:
+        ValueError, OSError: Of the kind of the first error.
+
+    Example:
+        >>> raise_all([], 5, what="annotations")
+    """
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        kind = type(errors[0]) if type(errors[0]) in (FileNotFoundError, ValueError) else ValueError
+        raise kind(list_faults(list(map(str, errors)), total, what=what)) from errors[0]
 
 
 def first_ten(faults: Sequence[str]) -> str:

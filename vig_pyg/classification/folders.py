@@ -5,16 +5,17 @@ from __future__ import annotations
 import difflib
 import logging
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from vig_pyg._io.faults import MOST_NAMED
+from vig_pyg._io.faults import MOST_NAMED, all_faults, read_each
 from vig_pyg._io.numbers import counted
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 from vig_pyg.classification.splits import Samples, Split, divided
-from vig_pyg.image_io import IMAGE_EXTENSIONS, folders_in
-from vig_pyg.image_io._class_folders import class_folders, some
+from vig_pyg.image_io import IMAGE_EXTENSIONS, folders_in, is_passed_over
+from vig_pyg.image_io._class_folders import class_folders, composed, some
 
 _log = logging.getLogger(__name__)
 
@@ -51,11 +52,13 @@ def read_folders(root: Path, *, empty: Literal["stop", "drop"] = "stop") -> Spli
         )
     train = _chosen(parts["train"], "train", root)
     if not parts["val"]:
-        raise FileNotFoundError(
+        errors: list[Exception] = [FileNotFoundError(
             f"Expected {root / 'val'} with one folder of images for each class; it does not exist. Move a part of the "
             f"images there, or pass {train} as the data: then a fifth of it is used for validation."
             + "".join(f" {part.name}/ is not used in training." for part in parts["test"][:1])
-        )
+        )]  # fmt: skip
+        read_each(lambda folder: _with_images(folder, empty), [train], errors)
+        raise all_faults(errors, f"The images of {root}")
     val = _chosen(parts["val"], "val", root)
     others = [folder.name for folder in folders_in(root) if folder not in known]
     if others:
@@ -130,13 +133,24 @@ def _chosen(folders: list[Path], name: str, root: Path) -> Path:
 
 
 def _divided(train: Path, val: Path, empty: str) -> Split:
-    classes, left_out = _with_images(train, empty)
+    errors: list[Exception] = []
+    found = read_each(lambda folder: _with_images(folder, empty), [train], errors)
+    # of empty classes, there is an error already
+    classes, left_out = found[0] if found else ({composed(folder.name): [] for folder in folders_in(train)}, [])
+    held = read_each(lambda folder: _held_out(folder, train, classes, left_out), [val], errors)
+    if errors:
+        raise all_faults(errors, f"The images of {train.parent}")
     class_names = list(classes)
+    return Split(class_names, _samples(classes, class_names), _samples(held[0], class_names))
+
+
+def _held_out(val: Path, train: Path, classes: Mapping[str, Any], left_out: Sequence[str]) -> dict[str, list[str]]:
+    """Return the validation images of each class, which must be a class of the training images too."""
     held = {name: images for name, images in class_folders(val).items() if images and name not in left_out}
     unknown = sorted(set(held) - set(classes))
     if unknown:
         differ = sorted(set(held) ^ set(classes))
-        folded = {name.casefold(): name for name in class_names}
+        folded = {name.casefold(): name for name in classes}
         close = [folded.get(unknown[0].casefold()) or next(iter(difflib.get_close_matches(unknown[0], classes, 1)), "")]
         be = "is not a class" if len(unknown) == 1 else "are not classes"
         raise ValueError(
@@ -147,7 +161,7 @@ def _divided(train: Path, val: Path, empty: str) -> Split:
         )
     if not held:
         raise ValueError(f"{val} needs one folder of images for each class: it has no images in folders.")
-    return Split(class_names, _samples(classes, class_names), _samples(held, class_names))
+    return held
 
 
 def _undivided(root: Path, empty: str) -> Split:
@@ -173,6 +187,13 @@ def _samples(classes: dict[str, list[str]], class_names: list[str]) -> Samples:
     return [path for path, _ in pairs], [label for _, label in pairs]
 
 
+def _other_ends(folder: Path, classes: list[str]) -> str:
+    """Return the extensions of the files in the folders of classes without images, as the rest of a remark."""
+    inside = [one for name in classes if (folder / name).is_dir() for one in (folder / name).iterdir()]
+    ends = sorted({one.suffix.lower() for one in inside if one.is_file() and not is_passed_over(one.name)})
+    return f"; files there end in {some(end or 'no extension' for end in ends)}" if ends else ""
+
+
 def _with_images(folder: Path, empty: str) -> tuple[dict[str, list[str]], list[str]]:
     """Return the images of each class, and the names of the classes that are left out because they have none."""
     classes = class_folders(folder)
@@ -181,8 +202,8 @@ def _with_images(folder: Path, empty: str) -> tuple[dict[str, list[str]], list[s
         has, them = ("has", "it") if len(none) == 1 else ("have", "them")
         raise ValueError(
             f"{folder} needs one folder of images for each class: {len(none)} of {len(classes)} {has} none "
-            f"({some(none, most=MOST_NAMED)}). Fill or remove {them}, or use --on-bad drop; images end in "
-            f"{', '.join(sorted(IMAGE_EXTENSIONS))}."
+            f"({some(none, most=MOST_NAMED)}{_other_ends(folder, none)}). Fill or remove {them}, or use --on-bad drop; "
+            f"images end in {', '.join(sorted(IMAGE_EXTENSIONS))}."
         )
     if none:
         _log.warning(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning
 
+from vig_pyg._io.faults import all_faults, read_each
 from vig_pyg.classification.splits import find_copies, similar_names
 from vig_pyg.detection.builders import DETECTORS, PRETRAINED, Detector
 from vig_pyg.detection.config import DetectionConfig, make_config
@@ -15,6 +18,8 @@ from vig_pyg.detection.data import DetectionData, check_source, open_source
 from vig_pyg.engine.run import values_of_run
 
 _log = logging.getLogger(__name__)
+#: What cannot be used, in messages about both parts.
+BOTH = "The training and the validation images"
 
 
 def load_data(config: DetectionConfig) -> DetectionData:
@@ -34,10 +39,7 @@ def load_data(config: DetectionConfig) -> DetectionData:
             ...
         FileNotFoundError: There is no COCO file at a.json.
     """
-    for source in (config.train, config.val):  # before either is read
-        check_source(source)
-    train = open_source(config.train, on_bad=config.on_bad)
-    val = open_source(config.val, classes=train.class_names, on_bad=config.on_bad)
+    train, val = open_both(config, check_source, open_source)
     warn_of_division(train, val, "the average precision")
     return DetectionData(
         train,
@@ -73,6 +75,26 @@ def read_run(folder: str | Path) -> DetectionConfig:
         ValueError: If the configuration cannot be read.
     """
     return make_config(values_of_run(folder, "detect train"))
+
+
+def open_both(config: Any, check: Callable[[str], Any], read: Callable[..., Any]) -> tuple[Any, Any]:
+    """Open annotated training and validation images; an error names the faults of both.
+
+    Args:
+        config: The configuration with both sources.
+        check: Function that checks a source before either is read.
+        read: Function that reads a source.
+    """
+    errors: list[Exception] = []
+    read_each(check, dict.fromkeys((config.train, config.val)), errors)
+    if errors:
+        raise all_faults(errors, BOTH)
+    train = read_each(partial(read, on_bad=config.on_bad), [config.train], errors)
+    names = train[0].class_names if train else None
+    val = read_each(partial(read, classes=names, on_bad=config.on_bad), [config.val], errors)
+    if errors:
+        raise all_faults(errors, BOTH)
+    return train[0], val[0]
 
 
 def warn_of_division(train: Any, val: Any, scores: str) -> None:

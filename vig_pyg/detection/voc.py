@@ -8,6 +8,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TypeAlias
 from xml.etree.ElementTree import Element
 
+from vig_pyg._io.faults import raise_all, read_each
 from vig_pyg._io.numbers import are, counted
 from vig_pyg.detection._values import as_flag, as_number, as_size
 from vig_pyg.detection._xml import read_xml
@@ -42,7 +43,13 @@ def read_voc(
     """
     root = Path(root)
     stems = _stems(root, part)
-    trees = {stem: _annotation(root / "Annotations" / f"{stem}.xml") for stem in stems}
+    errors: list[Exception] = []
+    trees = dict(read_each(lambda stem: (stem, _annotation(root / "Annotations" / f"{stem}.xml")), stems, errors))
+    folder = _images(root / "JPEGImages")
+    places = dict(
+        read_each(lambda stem: (stem, _image(root / "JPEGImages", folder, stem, trees[stem])), list(trees), errors)
+    )
+    raise_all(errors, len(stems), what=f"images of {root.name}:{part}")
     found = {
         _name(thing, root / "Annotations" / f"{stem}.xml")
         for stem, tree in trees.items()
@@ -52,9 +59,9 @@ def read_voc(
     unknown = sorted(found - set(names))
     if unknown:
         raise ValueError(f"The list {part!r} of {root} has classes that are not in the training set: {unknown}.")
-    records, folder, files = [], _images(root / "JPEGImages"), dict[Path, str]()
+    records, files = [], dict[Path, str]()
     for i, (stem, tree) in enumerate(trees.items()):
-        path = _image(root / "JPEGImages", folder, stem, tree)
+        path = places[stem]
         if files.setdefault(path, stem) != stem:
             raise ValueError(f"{root}: the annotations {files[path]} and {stem} belong to one image, {path.name}.")
         where = root / "Annotations" / f"{stem}.xml"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import features
 
-from vig_pyg._io.faults import list_faults
+from vig_pyg._io.faults import raise_all, read_each
 from vig_pyg._io.suggest import did_you_mean
 from vig_pyg._io.text import terminal_text
 
@@ -80,18 +80,10 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
         ...     [path.name for path in find_images([folder])]
         ['cat.jpg']
     """
-    named, found, errors = list(map(str, sources)), dict[Path, None](), list[Exception]()
-    for source in named:
-        try:
-            found |= dict.fromkeys(_images_at(source))
-        except (FileNotFoundError, ValueError) as error:
-            errors.append(error)
-    if len(errors) > 1:
-        kind = ValueError if isinstance(errors[0], ValueError) else FileNotFoundError
-        raise kind(list_faults(list(map(str, errors)), len(named), what="paths"))
-    if errors:
-        raise errors[0]
-    return list(found)
+    named, errors = list(map(str, sources)), list[Exception]()
+    found = read_each(_images_at, named, errors)
+    raise_all(errors, len(named), what="paths")
+    return list(dict.fromkeys(path for inside in found for path in inside))
 
 
 def _images_at(source: str) -> list[Path]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import lightning
 
-from vig_pyg.detection.loading import warn_of_division
+from vig_pyg._io.faults import all_faults, read_each
+from vig_pyg.detection.loading import BOTH, open_both, warn_of_division
 from vig_pyg.engine.run import values_of_run
 from vig_pyg.segmentation.builders import SEGMENTERS
 from vig_pyg.segmentation.config import SegmentationConfig, make_config
@@ -34,12 +36,12 @@ def load_data(config: SegmentationConfig) -> SegmentationData:
             ...
         FileNotFoundError: There is no file or folder nowhere/train.
     """
-    for source in (config.train, config.val):  # before either is read
-        check_source(source)
-    train = open_source(config.train, on_bad=config.on_bad)
-    val = open_source(config.val, classes=train.class_names, on_bad=config.on_bad)
-    checked = check_masks(train, on_bad=config.on_bad)
-    held_out = check_masks(val, on_bad=config.on_bad)
+    train, val = open_both(config, check_source, open_source)
+    errors: list[Exception] = []
+    both = read_each(partial(check_masks, on_bad=config.on_bad), (train, val), errors)
+    if errors:
+        raise all_faults(errors, BOTH)
+    checked, held_out = both
     warn_of_division(checked.data, held_out.data, "the scores")
     data = SegmentationData(
         checked.data,

@@ -16,13 +16,15 @@ from vig_pyg.classification.data import ImageData
 from vig_pyg.classification.folders import read_folders
 from vig_pyg.classification.splits import Source, Split, check_split, chosen, without_classes
 from vig_pyg.classification.tables import read_table
-from vig_pyg.image_io import UnreadableImageError, read_image
+from vig_pyg.image_io import IMAGE_EXTENSIONS, UnreadableImageError, is_passed_over, read_image
 from vig_pyg.image_io._class_folders import some
 from vig_pyg.preprocess import Preprocessing
 
 _log = logging.getLogger(__name__)
 
 OnBad = Literal["stop", "drop"]
+#: Number of images that are read at most beside another fault, which takes seconds.
+_MOST_READ = 2_000
 
 
 class _FileData(ImageData):
@@ -100,7 +102,15 @@ class FolderData(_FileData):
     """
 
     def _read(self, path: Path, on_bad: OnBad) -> tuple[str, Split]:
-        return path.resolve().name, read_folders(path, empty=on_bad)
+        try:
+            return path.resolve().name, read_folders(path, empty=on_bad)
+        except (OSError, ValueError) as error:
+            broken = _broken_in(path) if on_bad == "stop" else []
+            if not broken:
+                raise
+            first, *items = str(error).split("\n  ")  # several faults are a list
+            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+            raise kind(f"The images of {path} cannot be used:{first_ten([*(items or [first]), *broken])}") from error
 
 
 class CsvData(_FileData):
@@ -138,6 +148,20 @@ class CsvData(_FileData):
 
     def _read(self, path: Path, on_bad: OnBad) -> tuple[str, Split]:
         return path.stem, read_table(path, missing=on_bad)
+
+
+def _broken_in(path: Path) -> list[str]:
+    """Return the images of a folder that cannot be read, each with the reason, of the first `_MOST_READ`.
+
+    A folder whose division is wrong has been touched by hand: its other faults are told at once.
+    """
+    if not path.is_dir():
+        return []
+    inside = (one for one in sorted(path.rglob("*")) if one.suffix.lower() in IMAGE_EXTENSIONS)
+    images = [one for one in inside if not any(map(is_passed_over, one.relative_to(path).parts))]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda image: _fault(str(image), None), images[:_MOST_READ])
+    return [fault for fault in found if fault]
 
 
 def readable(split: Split, preprocessing: Preprocessing, where: Path | str, on_bad: OnBad) -> Split:
@@ -201,10 +225,12 @@ def _check_left(left: Split, where: Path | str, faults: Sequence[str]) -> None:
     raise ValueError(f"{where} has readable training images of {what}:{first_ten(faults)}")
 
 
-def _fault(path: Source, preprocessing: Preprocessing) -> str:
+def _fault(path: Source, preprocessing: Preprocessing | None) -> str:
     """Return why an image cannot be read, with its name; `""` if it can be read."""
     try:
-        preprocessing.convert(read_image(path))
+        image = read_image(path)
+        if preprocessing is not None:
+            preprocessing.convert(image)
     except (UnreadableImageError, FileNotFoundError) as error:
         return fault_of(Path(path) if isinstance(path, str) else path, error)
     return ""

@@ -78,10 +78,10 @@ def _panoptic(path: Path, content: dict[str, Any], part: str | None) -> Segmenta
         raise ValueError(
             f"{path}: {counted(len(alone), 'images')} {'has' if len(alone) == 1 else 'have'} no mask:{named}"
         )
-    for record in records:
-        for file in (record.path, record.mask.path):
-            if not file.is_file():
-                raise FileNotFoundError(f"There is no file {file}, which {path} names.")
+    files = [file for record in records for file in (record.path, record.mask.path)]
+    if gone := [str(file) for file in files if not file.is_file()]:
+        count = f"{len(gone):,} of {counted(len(files), 'files')} that {path} names"
+        raise FileNotFoundError(f"{count} {'does' if len(gone) == 1 else 'do'} not exist:{first_ten(gone)}")
     names = [categories[number] for number in sorted(categories)]
     return SegmentationDataset(path.stem, records, names, read_files=[path])
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from vig_pyg._io.bounded_json import read_bounded
+from vig_pyg._io.faults import first_ten
+from vig_pyg._io.numbers import are, counted
 from vig_pyg.image_io import images_in
 from vig_pyg.segmentation.masks import IndexMask
 from vig_pyg.segmentation.records import SegmentationDataset, SegmentationRecord
@@ -63,7 +65,10 @@ def read_voc(path: Path, part: str | None) -> SegmentationDataset:
     images, masks = ([one for one in images_in(place) if one.stem in wanted] for place in (image_folder, mask_folder))
     gone = sorted(wanted - {one.stem for one in images})
     if gone:
-        raise FileNotFoundError(f"{image_folder} has no image {gone[0]}, which is in the list {part!r}.")
+        raise FileNotFoundError(
+            f"{len(gone):,} of {counted(len(wanted), 'images')} of the list {part!r} {are(len(gone))} not in "
+            f"{image_folder}:{first_ten(gone)}"
+        )
     pairs = {image.stem: (image, mask) for image, mask in pair_files(images, masks, image_folder, mask_folder)}
     names = read_classes(path / CLASSES) if (path / CLASSES).is_file() else list(VOC_CLASSES)
     records = [SegmentationRecord(pairs[stem][0], IndexMask(pairs[stem][1])) for stem in stems]
