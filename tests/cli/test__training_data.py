@@ -1,5 +1,8 @@
+import shutil
+
 import pytest
 import yaml
+from PIL import Image, ImageOps
 
 from tests.images import make_folder
 from vig_pyg.cli._training_data import note_on_folder, note_on_part, note_on_source
@@ -15,6 +18,13 @@ def run(tmp_path):
         return str(tmp_path / "run")
 
     return write
+
+
+def inverted(folder):
+    """A folder whose images become others."""
+    for path in images_in(folder):
+        ImageOps.invert(Image.open(path)).save(path)
+    return folder
 
 
 def images_in(*folders):
@@ -35,7 +45,7 @@ def test_images_in_the_training_folder_are_mentioned_however_they_are_reached(tm
         "relative": [data.relative_to(tmp_path) / "train" / "red" / "1.png"],
         "mixed": [*(tmp_path / "mixed" / "blue" / f"{i}.png" for i in range(3)), tmp_path / "mixed" / "red" / "0.png"],
         "val": images_in(data / "val"),
-        "other": images_in(make_folder(tmp_path / "other")),
+        "other": images_in(inverted(make_folder(tmp_path / "other"))),
         "stored": [object()],
     }
     said = {"train": "these images", "link": "these images", "relative": "these images", "mixed": "3 of these 4 images"}
@@ -119,3 +129,48 @@ def test_the_training_source_of_a_detector_is_mentioned_however_it_is_written(tm
             assert told == (source in others or (file and "a.json" in source)), (train, source)
             if source in others:
                 assert told
+
+
+def test_copies_of_the_training_images_are_mentioned(tmp_path, run, capsys):
+    data = make_folder(tmp_path / "data", train=3, val=2)
+    shutil.copytree(data, copy := tmp_path / "copy")
+    (copy / "train" / "red" / "0.png").rename(copy / "train" / "red" / "renamed.png")
+    rest = "so its scores on new images are probably lower; those on its validation images are in "
+
+    def noted(model, images):
+        note_on_folder(model, images)
+        return capsys.readouterr().err
+
+    model = run(data=str(data))
+    assert f"{model} was trained on copies of these images, {rest}" in noted(model, images_in(copy / "train"))
+    assert noted(model, images_in(copy / "val")) == ""
+    assert "was trained on copies of 6 of these 10 images, " in noted(model, images_in(copy))
+    rows = [f"{path},{path.parent.name},{path.parent.parent.name}" for path in images_in(data)]
+    (tmp_path / "table.csv").write_text("\n".join(["path,label,split", *rows]))
+    model = run(data=str(tmp_path / "table.csv"))
+    assert "was trained on copies of 6 of these 10 images, " in noted(model, images_in(copy))
+    assert noted(model, images_in(copy / "val")) == ""
+    for model in (run(data=str(data / "train")), run(data=str(whole := tmp_path / "whole.csv"))):
+        whole.write_text("\n".join(["path,label", *(row.rpartition(",")[0] for row in rows)]))
+        images = images_in(copy / "train")
+        assert f"was trained on about four fifths of the originals of these images, {rest}" in noted(model, images)
+    assert noted(run(data=str(tmp_path / "gone")), images_in(copy)) == noted(run(data="digits"), images_in(copy)) == ""
+
+
+def test_copies_of_annotated_images_are_mentioned(tmp_path, run, capsys):
+    for name in ("a", "b", "c"):
+        (tmp_path / name / "images").mkdir(parents=True)
+        for i in range(3):
+            shade = 40 * i + (200 if name == "c" and i else 0) % 256
+            Image.new("RGB", (8, 8), (shade % 256, 0, 0)).save(tmp_path / name / "images" / f"{i}.png")
+        (tmp_path / name / "boxes.json").write_text("{}" if name != "c" else "[]")
+    for source, told in (("b", "copies of these images"), ("c", "copies of 1 of these 3 images"), ("a/images", "")):
+        note_on_source(run(train=str(tmp_path / "a")), str(tmp_path / source))
+        assert (f"was trained on {told}, " in (err := capsys.readouterr().err)) == bool(told) and bool(err) == bool(
+            told
+        )
+    for source, told in (("b/boxes.json", "a copy of these images"), ("c/boxes.json", "")):
+        note_on_source(run(train=f"{tmp_path}/a/boxes.json:{tmp_path}/a"), str(tmp_path / source))
+        assert (f"was trained on {told}, " in (err := capsys.readouterr().err)) == bool(told) and bool(err) == bool(
+            told
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,8 @@ _VALUES = "config.yaml"
 
 def note_on_folder(model: str, images: Iterable[object]) -> None:
     """Print the note if images are files in the folder on which a classifier was trained."""
-    _print(model, lambda values: _images_in_folder(values, list(images)))
+    given = list(images)
+    _print(model, lambda values: _images_in_folder(values, given) or _copies(values, given))
 
 
 def note_on_part(model: str, data: str, split: str | None, root: str | None) -> None:
@@ -47,7 +49,7 @@ def note_on_table(model: str, table: str, split: str | None, images: Iterable[ob
 
 def note_on_source(model: str, source: str) -> None:
     """Print the note if a source of annotated images is the one on which a detector or segmenter was trained."""
-    _print(model, lambda values: _place(values["train"]) == _place(source) and "these images")
+    _print(model, lambda values: _same_source(values["train"], source))
 
 
 def values_of(model: str) -> dict[str, Any]:
@@ -101,6 +103,56 @@ def _images_in_folder(values: Mapping[str, Any], images: list[object]) -> str:
         return ""
     which = "these images" if count == len(images) else f"{count:,} of these {len(images):,} images"
     return which if trained != root else f"about four fifths of {which}"  # a fifth was held out
+
+
+def _copies(values: Mapping[str, Any], images: list[object]) -> str:
+    """Return which of the images are copies of training images, in words, or `""`."""
+    trained, whole = _trained_files(Path(values["data"]))
+    which = _copied(trained, [str(image) for image in images if isinstance(image, str | Path)])
+    return which if whole or not which else f"about four fifths of the originals of {which.removeprefix('copies of ')}"
+
+
+def _copied(trained: Iterable[str], images: list[str]) -> str:
+    """Return which of the images are copies of training images, in words, or `""` if none is."""
+    from vig_pyg.classification.splits import find_copies
+    from vig_pyg.image_io import IMAGE_EXTENSIONS
+
+    count = len(find_copies([file for file in trained if Path(file).suffix.lower() in IMAGE_EXTENSIONS], images))
+    if not count:
+        return ""
+    return "copies of these images" if count == len(images) else f"copies of {count:,} of these {len(images):,} images"
+
+
+def _same_source(trained: str, source: str) -> str:
+    """Return which annotated images are those of the training or copies of them, in words, or `""`.
+
+    The images of a file of annotations are not compared: it may name a hundred thousand.
+    """
+    (there, part), (here, other) = _place(trained), _place(source)
+    if (there, part) == (here, other):
+        return "these images"
+    if there.is_file() and here.is_file():
+        return "a copy of these images" if filecmp.cmp(there, here, shallow=False) else ""
+    folders = [place / "images" for place in (there, here)]
+    if part or other or not all(folder.is_dir() for folder in folders):
+        return ""
+    files = [[str(file) for file in folder.rglob("*") if file.is_file()] for folder in folders]
+    return _copied(*files)
+
+
+def _trained_files(data: Path) -> tuple[list[str], bool]:
+    """Return the files of a folder or a table for training, and whether all of them were trained on."""
+    from vig_pyg.classification.folders import training_folder
+    from vig_pyg.classification.named import is_table
+    from vig_pyg.classification.tables import is_divided, read_part
+
+    if data.is_dir():
+        trained = training_folder(data)
+        return [str(file) for file in trained.rglob("*")], trained != data
+    if not is_table(str(data)) or not data.is_file():
+        return [], True
+    divided = is_divided(data)
+    return list(map(str, read_part(data, "train" if divided else None, whole=True)[1][0])), divided
 
 
 def _is_part(values: Mapping[str, Any], data: str, split: str | None, root: str | None) -> bool:
