@@ -5,11 +5,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from torch.utils.data import TensorDataset
 
 from tests.classification.job import few_digits
+from vig_pyg import create_model
 from vig_pyg.classification import ClassificationConfig
 from vig_pyg.engine import TrainData
+from vig_pyg.engine.data import on_a
 
 
 def test_the_place_of_an_epoch_goes_round():
@@ -89,3 +92,8 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path, method):
     while any(map(is_running, workers)):
         assert time.monotonic() < deadline, workers
         time.sleep(0.1)
+
+
+def test_a_card_names_the_family_of_the_backbone():
+    body, other = create_model("mobilevig_tiny"), torch.nn.Linear(2, 2)
+    assert (on_a(body), on_a(other), on_a(None)) == (" on a MobileViG", "", "")

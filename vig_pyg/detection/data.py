@@ -20,7 +20,7 @@ from vig_pyg.detection.transform import DetectionTransform, Target
 from vig_pyg.detection.turns import turned_size
 from vig_pyg.detection.voc import read_voc
 from vig_pyg.engine.config import TrainConfig
-from vig_pyg.engine.data import CardText, TrainData
+from vig_pyg.engine.data import CardText, TrainData, on_a
 from vig_pyg.engine.faults import with_all_faults
 
 
@@ -158,7 +158,7 @@ class DetectionData(TrainData):
         shown = {name.removeprefix("val_"): score for name, score in row.items() if name.startswith("val_")}
         return CardText(
             name=type(model).__name__,
-            purpose="An object detector on a PyramidViG.",
+            purpose=f"An object detector{on_a(getattr(getattr(model, 'backbone', None), 'body', None))}.",
             scores={name: f"{100 * score:.2f} %" if score >= 0 else "no such object" for name, score in shown.items()},
             command="vig-pyg detect predict {} some.jpg",
             images="Images have three channels and any size; the detector resizes them as described in `config.json`.",

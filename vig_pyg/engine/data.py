@@ -27,6 +27,7 @@ from vig_pyg.engine.config import TrainConfig
 from vig_pyg.engine.preemption import SIGNALS
 from vig_pyg.engine.sampler import EvalBatches, TrainBatches
 from vig_pyg.engine.task import Task
+from vig_pyg.models import VisionGNN
 
 Loader = DataLoader[Any]
 
@@ -46,6 +47,11 @@ class CardText:
     scores: dict[str, str]
     command: str
     images: str
+
+
+def on_a(body: object) -> str:
+    """Return the family of a backbone as the rest of a sentence, or `""` for another module."""
+    return f" on a {type(body).__name__}" if isinstance(body, VisionGNN) else ""
 
 
 class TrainData(lightning.LightningDataModule):

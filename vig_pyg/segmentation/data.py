@@ -14,7 +14,7 @@ from vig_pyg.artifact import write_config
 from vig_pyg.classification.plots import draw_confusion
 from vig_pyg.data import Maps
 from vig_pyg.engine.config import TrainConfig
-from vig_pyg.engine.data import CardText, Loader, TrainData
+from vig_pyg.engine.data import CardText, Loader, TrainData, on_a
 from vig_pyg.engine.faults import Readable, with_all_faults
 from vig_pyg.engine.sampler import EvalBatches, Item
 from vig_pyg.engine.seeds import seeded
@@ -170,7 +170,7 @@ class SegmentationData(TrainData):
         resized = "are not resized" if size is None else f"are resized to a short side of {size} pixels"
         return CardText(
             name=type(model).__name__,
-            purpose="A network for semantic segmentation on a PyramidViG, with "
+            purpose=f"A network for semantic segmentation{on_a(getattr(model, 'body', None))}, with "
             f"{counted(len(self.class_names), 'classes')}.",
             scores={name.replace("_", " "): f"{100 * score:.2f} %" for name, score in shown.items()},
             command="vig-pyg segment predict {} some.jpg",
