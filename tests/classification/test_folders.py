@@ -444,7 +444,7 @@ def test_all_faults_of_a_folder_are_told_at_once(tmp_path, caplog):
     lines = str(error.value).split("\n  ")
     assert lines[0] == f"The images of {root} cannot be used:" and len(lines) == 5
     assert (
-        "train needs one folder of images for each class: 1 of 3 has none (owl; files there end in .heic, no e"
+        "train needs one folder of images for each class: 1 of 3 has none (owl; files there end in .heic). Fill"
         in lines[1]
     )
     assert f"{root}/val has 1 folder that is not a class in {root}/train: cow" in lines[2]

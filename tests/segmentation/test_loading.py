@@ -92,7 +92,7 @@ def test_the_faults_of_both_parts_are_told_at_once(tmp_path):
         load_data(plan(tmp_path / "trian", tmp_path / "trian"))  # once
     for part in (train, val):
         (part / "images" / "0.png").write_text("text")
-    (val / "masks" / "1.png").touch()
+    (val / "masks" / "1.png").write_bytes(b"")
     with pytest.raises(ValueError) as error:
         load_data(plan(train, val))
     lines = str(error.value).split("\n  ")

@@ -190,8 +190,10 @@ def _samples(classes: dict[str, list[str]], class_names: list[str]) -> Samples:
 def _other_ends(folder: Path, classes: list[str]) -> str:
     """Return the extensions of the files in the folders of classes without images, as the rest of a remark."""
     inside = [one for name in classes if (folder / name).is_dir() for one in (folder / name).iterdir()]
-    ends = sorted({one.suffix.lower() for one in inside if one.is_file() and not is_passed_over(one.name)})
-    return f"; files there end in {some(end or 'no extension' for end in ends)}" if ends else ""
+    ends = sorted(
+        {one.suffix.lower() for one in inside if one.suffix and one.is_file() and not is_passed_over(one.name)}
+    )
+    return f"; files there end in {some(ends)}" if ends else ""
 
 
 def _with_images(folder: Path, empty: str) -> tuple[dict[str, list[str]], list[str]]:

@@ -36,7 +36,10 @@ def test_panoptic_segments_become_classes(tmp_path):
         (lambda c: c["annotations"].pop(0), r"1 image has no mask: 0\.jpg"),
         (lambda c: c["annotations"].append(c["annotations"][0]), "image 10, which has two"),
         (lambda c: c["annotations"][0].update(image_id=99), "image 99, which is not in the file"),
-        (lambda c: c["annotations"][0].update(file_name="none.png"), r"no file .*none\.png"),
+        (
+            lambda c: c["annotations"][0].update(file_name="none.png"),
+            r"1 of 6 files that .* names does not exist: .*none\.png",
+        ),
         (lambda c: c["images"][0].update(id="a"), "id: expected a int, got 'a'"),
         (lambda c: c["images"][0].update(file_name=None), "file_name: expected a str"),
         (lambda c: c.update(categories=3), "a list of objects 'categories'"),

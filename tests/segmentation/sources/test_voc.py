@@ -33,7 +33,7 @@ def test_what_is_missing_is_named(tmp_path):
         open_source(f"{root}:train")
     (root / "JPEGImages" / "2007_000003.jpg").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"1 of \d+ images of the list 'val' is not in .*JPEGImages: 2007_000003\."
+        FileNotFoundError, match=r"1 of 1 image of the list 'val' is not in .*JPEGImages: 2007_000003\."
     ):
         open_source(f"{root}:val")
     (root / "ImageSets" / "Segmentation" / "val.txt").write_text("\n")
