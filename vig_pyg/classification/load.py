@@ -22,7 +22,7 @@ from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.interchange import default_preprocessing
 from vig_pyg.models import VisionGNN
 from vig_pyg.models.hub import find_folder, is_hub_name
-from vig_pyg.models.local_folder import is_path, missing_folder
+from vig_pyg.models.local_folder import file_instead, is_path, missing_folder
 from vig_pyg.models.read_model import read_model
 from vig_pyg.preprocess import Preprocessing
 from vig_pyg.weights import TABLE, convert, fetch, get_weights, load_weights, unwrap_state_dict
@@ -191,7 +191,7 @@ def check_name(name: str) -> None:
     if model_name in list_models() or Path(name).is_dir():
         return
     if Path(name).is_file():
-        raise ValueError(f"{name} is a file: pass the name of its model, and the file as its weights.")
+        raise ValueError(file_instead(name))
     if is_path(name):
         raise FileNotFoundError(missing_folder(name))
     verb = "pass a run folder, a folder of save_pretrained, or one of"

@@ -11,6 +11,11 @@ from vig_pyg._io.launcher import as_started
 from vig_pyg._io.schema import nearest
 from vig_pyg._io.text import terminal_text
 
+#: What is done in Python and has no command, by words that a user may try.
+IN_PYTHON = {
+    "export": "a model is exported in Python, with vig_pyg.export",
+    **dict.fromkeys(("hub", "push", "upload"), "a model is uploaded in Python, with its method push_to_hub"),
+}
 #: Largest length of an example beside which there is what it does.
 _COLUMN = 54
 
@@ -49,6 +54,8 @@ class Parser(argparse.ArgumentParser):
                 self.error(self._unexpected(word))
 
     def _unexpected(self, word: str) -> str:
+        if not word.startswith("-") and not self._get_positional_actions():
+            return f"Unexpected argument {word!r}: this command has only flags"
         if not word.startswith("-"):
             return f"Unexpected argument {word!r}: put paths together, before or after all options"
         known = [flag for action in self._actions for flag in action.option_strings]
@@ -59,11 +66,14 @@ class Parser(argparse.ArgumentParser):
             return
         names = ", ".join(map(str, action.choices))
         if isinstance(action, argparse._SubParsersAction):
-            self.error(f"Unknown command {nearest(value, list(action.choices))}: choose one of {names}")
+            instead = f"; {IN_PYTHON[value]}" if value in IN_PYTHON else ""
+            self.error(f"Unknown command {nearest(value, list(action.choices))}: choose one of {names}{instead}")
         wrong = nearest(value, list(map(str, action.choices)))
         raise argparse.ArgumentError(action, f"expected one of {names}, got {wrong}")
 
     def error(self, message: str) -> NoReturn:
+        for kind, number in (("int", "a whole number"), ("float", "a number")):
+            message = message.replace(f"invalid {kind} value: ", f"expected {number}, got ")
         self.exit(2, f"vig-pyg: {terminal_text(message, limit=2000)}; see {as_started(self.prog)} --help.\n")
 
 

@@ -116,7 +116,7 @@ class TrainFlags:
             raise ValueError(told)
         path = self.resume / name
         if not path.is_file():
-            hint = "" if self.resume.exists() else did_you_mean(self.resume)
+            hint = f" Pass its folder, {self.resume.parent}." if self.resume.is_file() else did_you_mean(self.resume)
             raise FileNotFoundError(f"There is no run to resume at {self.resume}: it has no {name}.{hint}")
         values = read_yaml(path)
         for key in REPEATED:

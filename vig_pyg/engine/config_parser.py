@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from argparse import Action, ArgumentError
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -137,9 +138,10 @@ class ConfigParser(ArgumentParser):
         if unknown := re.match(r"unrecognized arguments: --(\S+)", message.replace("=", " ")):
             return f"Unknown flag {self._meant('--' + _dashed(unknown[1]))}: see {as_started(self.prog)} --help."
         if stray := re.match(r"unrecognized arguments: (\S+)", message):
-            return (
-                f"Unexpected argument {stray[1]!r}: every value follows its flag; see {as_started(self.prog)} --help."
-            )
+            place = next((name for name in ("data", "train") if name in self.checks), "")
+            meant = f" Did you mean --{place} {stray[1]}?" if place and os.path.exists(stray[1]) else ""
+            see = f"see {as_started(self.prog)} --help."
+            return f"Unexpected argument {stray[1]!r}: every value follows its flag; {see}{meant}"
         if lacking := re.match(r"argument --(\S+): expected (.*argument.*)", message):
             return f"{self._lacking(lacking[1], lacking[2], argv)}: see {as_started(self.prog)} --help."
         key = re.search(r'key "([\w.]+)"', message)

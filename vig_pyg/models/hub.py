@@ -21,7 +21,7 @@ from vig_pyg.config import ModelConfig
 from vig_pyg.conv import CONVS
 from vig_pyg.graph import GRAPHS, each_graph
 from vig_pyg.models._hub_errors import hub_reason
-from vig_pyg.models.local_folder import is_path, missing_folder, unfinished
+from vig_pyg.models.local_folder import is_path, missing_folder, models_inside, unfinished
 from vig_pyg.models.read_model import read_model
 from vig_pyg.preprocess import Preprocessing
 
@@ -259,6 +259,7 @@ def find_folder(source: str, **options: Any) -> Path:
             if not (folder / name).is_file():
                 raise FileNotFoundError(
                     f"{folder} has no {name}: it is not a folder of save_pretrained. It is not a run folder either."
+                    f"{models_inside(folder)}"
                 )
         return folder
     if is_path(source):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from mimetypes import guess_type
 from pathlib import Path
 
 from vig_pyg._io.launcher import launcher
@@ -32,6 +33,8 @@ def missing_folder(name: str, note: str = "") -> str:
         >>> missing_folder("/nowhere/mine")
         'There is no folder /nowhere/mine.'
     """
+    if os.path.isfile(name):
+        return file_instead(name)
     folder = Path(os.path.expanduser(name))  # an unknown user stays as it is
     try:
         beside = sorted(
@@ -44,6 +47,29 @@ def missing_folder(name: str, note: str = "") -> str:
     more = f" and {len(beside) - SHOWN:,} more" if len(beside) > SHOWN else ""
     there = f" {folder.parent} has {', '.join(beside[:SHOWN])}{more}." if beside else ""
     return f"There is no folder {name}{note}.{there}{meant}"
+
+
+def file_instead(name: str) -> str:
+    """Return the message about a file in place of a model: the model is its folder, or comes before the image.
+
+    Example:
+        >>> file_instead("photo.jpg")
+        'photo.jpg is an image: the model comes first, then the images.'
+    """
+    if os.path.isfile(Path(name).parent / CONFIG):
+        return f"{name} is a file of the model in {Path(name).parent}: pass the folder."
+    if (guess_type(name)[0] or "").startswith("image/"):
+        return f"{name} is an image: the model comes first, then the images."
+    return f"{name} is a file: pass the name of its model, and the file as its weights."
+
+
+def models_inside(folder: Path) -> str:
+    """Return which folders in a folder are models, as a sentence after another one, or `""`."""
+    inside = sorted(one.name for one in folder.iterdir() if os.path.isfile(one / CONFIG))
+    if not inside:
+        return ""
+    more = f" and {len(inside) - SHOWN:,} more" if len(inside) > SHOWN else ""
+    return f" It has {', '.join(inside[:SHOWN])}{more}: pass one of them, such as {folder / inside[0]}."
 
 
 def unfinished(folder: Path) -> str:

@@ -40,6 +40,10 @@ class Format:
     has_objects: bool = False
 
 
+#: Number of entries of a folder that are looked at for a suggestion.
+_MOST = 100
+
+
 def _must_be_format(value: object) -> None:
     if not isinstance(value, Format):
         raise TypeError(f"A mask format must be a Format, got {value!r}.")
@@ -147,4 +151,7 @@ def check_source(source: str | Path) -> tuple[Path, str | None, Format]:
         if entry.recognizes(path, part):
             return path, part, entry
     forms = "; ".join(f"{name}: {entry.form}" for name, entry in FORMATS.items())
-    raise ValueError(f"{source} is not a known source of images with masks. The forms are: {forms}.")
+    near = [path.parent, path / "train", *sorted(path.iterdir())[:_MOST]] if part is None and path.is_dir() else []
+    meant = next((one for one in near if any(entry.recognizes(one, None) for entry in FORMATS.values())), None)
+    hint = "" if meant is None else f" Did you mean {meant}?"
+    raise ValueError(f"{source} is not a known source of images with masks.{hint} The forms are: {forms}.")
