@@ -1,4 +1,4 @@
-"""Two processes that train together: as torchrun starts them, or from a server that has imported everything before."""
+"""Processes that train: forked from a server that has imported everything before, or as torchrun starts them."""
 
 import json
 import multiprocessing
@@ -9,6 +9,13 @@ import sys
 
 #: Programs that train, which import most of what a test needs: that takes longer than the training.
 JOBS = ["tests.classification.job", "tests.detection.job", "tests.segmentation.job"]
+
+
+def server():
+    """The context of processes that are forked from a process of these imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(JOBS)
+    return context
 
 
 def torchrun(job, *arguments, **values):
@@ -29,8 +36,7 @@ def torchrun(job, *arguments, **values):
 
 def forked(job, *arguments, **values):
     """The same with the variables of torchrun, in seconds less."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(JOBS)
+    context = server()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

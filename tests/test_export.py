@@ -26,6 +26,16 @@ ONE_EACH = {
 }
 onnx = pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
 quiet = pytest.mark.filterwarnings("ignore")  # exporters warn of their own code
+#: Families, and whether the model is fused. By day each family and each form once; compilers take seconds.
+each_form = pytest.mark.parametrize(
+    ("family", "fused"),
+    [
+        (ViG, False),
+        (PyramidViG, True),
+        pytest.param(ViG, True, marks=pytest.mark.slow),
+        pytest.param(PyramidViG, False, marks=pytest.mark.slow),
+    ],
+)
 
 
 def micro(family, **options):
@@ -48,8 +58,7 @@ def fresh_compiler():
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("fused", [False, True])
+@each_form
 def test_one_graph_serves_all_batches_of_a_shape(family, fused):
     model = micro(family)
     model = model.fuse() if fused else model
@@ -61,7 +70,7 @@ def test_one_graph_serves_all_batches_of_a_shape(family, fused):
     assert counter.frame_count == 1
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [PyramidViG, pytest.param(ViG, marks=pytest.mark.slow)])
 def test_one_graph_serves_all_training_steps(family):
     model = micro(family).train()
     counter = CompileCounterWithBackend("aot_eager")
@@ -72,7 +81,7 @@ def test_one_graph_serves_all_training_steps(family):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [ViG, pytest.param(PyramidViG, marks=pytest.mark.slow)])
 def test_compiled_gradients_are_those_of_the_model(family):
     model, images = micro(family).double(), torch.rand(2, 3, 64, 64, dtype=torch.float64)
     model(images).square().mean().backward()
@@ -93,8 +102,7 @@ def test_inductor_gives_the_same_logits(family):
 
 
 @quiet
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("fused", [False, True])
+@each_form
 def test_exported_programs_take_any_number_of_images(family, fused):
     model = micro(family)
     model = model.fuse() if fused else model
@@ -110,8 +118,16 @@ def test_exported_programs_take_any_number_of_images(family, fused):
 
 @quiet
 @onnx
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("conv", ["mr", pytest.param("gin", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("family", "conv"),
+    [
+        (ViG, "mr"),
+        *(
+            pytest.param(f, c, marks=pytest.mark.slow)
+            for f, c in ((PyramidViG, "mr"), (ViG, "gin"), (PyramidViG, "gin"))
+        ),
+    ],
+)
 def test_onnx_files_give_the_logits_of_the_model(family, conv, tmp_path):
     import onnxruntime
 
@@ -175,7 +191,7 @@ def test_another_size_and_training_mode(tmp_path):
 
 @quiet
 @onnx
-@pytest.mark.parametrize("image", range(9))
+@pytest.mark.parametrize("image", [pytest.param(i, marks=[pytest.mark.slow] * (i not in (0, 4, 8))) for i in range(9)])
 def test_every_image_is_compared(tmp_path, monkeypatch, image):
     """A file that is wrong for one image of the nine, by little."""
     import onnxruntime

@@ -3,7 +3,6 @@
 import csv
 import itertools
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -17,7 +16,7 @@ from tests.detection import job
 from tests.detection.common import fit, plan
 from tests.detection.job import DRAWS, run
 from tests.detection.scenes import add_picture, change, make_coco
-from tests.processes import forked, torchrun
+from tests.processes import forked, server, torchrun
 from vig_pyg import _requirements
 from vig_pyg.detection.config import Augmentation
 from vig_pyg.detection.load import load_detector
@@ -214,8 +213,7 @@ def killed(coco, out, values, at):
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_a_killed_run_has_the_bits_of_one_without_a_kill(tmp_path, coco, wholes, detector, workers):
     draw = random.Random(f"{detector} {workers}")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.detection.job"])
+    context = server()
     values = {"detector": detector, "checkpoint_every": 1, "num_workers": workers}
     for _ in range(2):  # twice in the same run, in the middle of an epoch
         process = context.Process(target=killed, args=(coco, tmp_path / "run", values, draw.choice([2, 3])))

@@ -1,6 +1,5 @@
 """Runs that die at some moment and go on: in the end the bytes are those of a run that did not."""
 
-import multiprocessing
 import os
 import random
 import signal
@@ -9,6 +8,7 @@ import pytest
 import torch
 
 from tests.classification.job import run
+from tests.processes import server
 from vig_pyg.classification.module import Classifier
 from vig_pyg.engine import TrainingInterrupted
 from vig_pyg.engine.checkpoint import CheckpointCallback
@@ -183,8 +183,7 @@ def test_a_diverged_run_is_stopped_with_the_checkpoint_that_is_left(tmp_path, mo
 
 def kill_until_done(out, events, values):
     """A process of its own, killed after so many events since it started to train; returns how often it was."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.classification.job"])  # imports take longer than the training
+    context = server()
     kills = 0
     while True:
         ours, theirs = context.Pipe(duplex=False)

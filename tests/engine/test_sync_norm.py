@@ -4,6 +4,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
+from tests.processes import server
 from vig_pyg import vig_micro
 from vig_pyg.engine.sync_norm import SyncNorm, sync_norms
 
@@ -24,7 +25,8 @@ def share(rank, world, port, folder):
 def test_two_processes_make_one_batch(tmp_path, free_port):
     x, grad = torch.randn(2, 8, 4, 5, dtype=torch.float64)
     torch.save((x, grad), tmp_path / "data.pt")
-    mp.spawn(share, (2, free_port, tmp_path), nprocs=2)
+    server()
+    mp.start_processes(share, (2, free_port, tmp_path), nprocs=2, start_method="forkserver")
     norm, whole = nn.BatchNorm1d(4).double(), x.clone().requires_grad_()
     out = norm(whole)
     out.backward(grad)

@@ -3,7 +3,6 @@
 import csv
 import itertools
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -11,7 +10,7 @@ import signal
 import pytest
 import torch
 
-from tests.processes import forked, torchrun
+from tests.processes import forked, server, torchrun
 from tests.segmentation import job
 from tests.segmentation.common import fit, plan
 from tests.segmentation.job import run
@@ -125,8 +124,7 @@ def killed(data, out, values, at):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_killed_run_has_the_bits_of_one_without_a_kill(tmp_path, data, whole, workers):
     draw = random.Random(workers)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.segmentation.job"])
+    context = server()
     values = {"checkpoint_every": 1, "num_workers": workers}
     for _ in range(2):  # twice in the same run, in the middle of an epoch
         process = context.Process(target=killed, args=(data, tmp_path / "run", values, draw.choice([2, 3])))
