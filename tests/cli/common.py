@@ -26,15 +26,16 @@ def check_presets_in_help(parser, usual, presets, *, skip=()):
 
     The configurations `usual` and `presets` are dataclasses. A help ends like "(default: 20, or 50 with a and b)".
     """
-    names = "|".join(map(re.escape, presets))
-    by_preset = re.compile(rf"(?:^|, (?:or )?)((?:(?!, or ).)+?) with ((?:{names})(?: and (?:{names}))*)(?=, |$)")
+    name = f"(?:{'|'.join(map(re.escape, presets))})"
+    by_preset = re.compile(rf"(?:^|, (?:or )?)((?:(?!, or ).)+?) with ({name}(?:(?:, | and ){name})*)(?=, |$)")
     checked = []
     for action in parser._actions:
         if action.dest not in parser.checks or action.dest in skip:
             continue
         found = re.search(r"[(;] ?default: (.*)\)$", action.help)
         text = found[1] if found else "null"
-        told = {name: yaml.safe_load(part[1]) for part in by_preset.finditer(text) for name in part[2].split(" and ")}
+        parts = [(yaml.safe_load(part[1]), re.split(", | and ", part[2])) for part in by_preset.finditer(text)]
+        told = {name: value for value, listed in parts for name in listed}
         first = by_preset.search(text)
         default = text if first is None else text[: first.start()] or "null"
         assert yaml.safe_load(default) == plain(usual, action.dest), (action.dest, text)
