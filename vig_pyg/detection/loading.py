@@ -34,7 +34,7 @@ def load_data(config: DetectionConfig) -> DetectionData:
 
     Example:
         >>> from vig_pyg.detection.config import DetectionConfig
-        >>> load_data(DetectionConfig(train="a.json:images", val="b.json:images"))
+        >>> load_data(DetectionConfig(train="a.json:images", val="a.json:images"))
         Traceback (most recent call last):
             ...
         FileNotFoundError: There is no COCO file at a.json.

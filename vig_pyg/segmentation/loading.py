@@ -31,7 +31,7 @@ def load_data(config: SegmentationConfig) -> SegmentationData:
 
     Example:
         >>> from vig_pyg.segmentation.config import SegmentationConfig
-        >>> load_data(SegmentationConfig(train="nowhere/train", val="nowhere/val"))
+        >>> load_data(SegmentationConfig(train="nowhere/train", val="nowhere/train"))
         Traceback (most recent call last):
             ...
         FileNotFoundError: There is no file or folder nowhere/train.
