@@ -93,7 +93,9 @@ def free(batch, nodes):
 def test_a_subgraph_says_that_its_grid_is_out_of_date(model):
     batch = model.embed(torch.rand(2, 3, 32, 32))
     part = batch.subgraph(torch.rand(batch.num_nodes) < 0.7)
-    with pytest.raises(ValueError, match=r"Image 0 of the batch has .* nodes, but grid_size .* `del batch\.grid_size`"):
+    with pytest.raises(
+        ValueError, match=r"Image 0 of the batch has .* nodes, but its grid_size .* `del batch\.grid_size`"
+    ):
         model.forward_features(part)
 
 
@@ -245,7 +247,7 @@ WRONG = {
     "no pos": (lambda b: remade(b, pos=lambda _: None), "The batch has no `pos`"),
     "masked": (
         lambda b: b.subgraph(torch.arange(b.num_nodes) % 3 > 0),
-        "nodes, but grid_size .* `del batch.grid_size`",
+        "nodes, but its grid_size .* `del batch.grid_size`",
     ),
     "an image masked away": (lambda b: b.subgraph(b.batch != 1), "Every image needs at least one node"),
     "Data of several": (
@@ -264,8 +266,8 @@ WRONG = {
         lambda b: remade(b, grid_size=lambda one: tuple(map(float, one.grid_size))),
         "Expected grid_size",
     ),
-    "one column": (lambda b: remade(b, pos=lambda one: one.pos[:, :1]), "not the cells of its grids"),
-    "turned places": (lambda b: remade(b, pos=lambda one: one.pos.flip(1)), "not the cells of its grids"),
+    "one column": (lambda b: remade(b, pos=lambda one: one.pos[:, :1]), "not those of all cells .* of its grids"),
+    "turned places": (lambda b: remade(b, pos=lambda one: one.pos.flip(1)), "not those of all cells .* of its grids"),
     "integers": (
         lambda b: remade(b, x=lambda one: one.x.long()),
         "dense x of torch.float32 on cpu, .* got torch.int64",

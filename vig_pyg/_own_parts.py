@@ -87,7 +87,7 @@ def _check_call(part: Any, what: str, place: str, arguments: tuple[str, ...], re
         raise TypeError(f"{what} is {part!r}, but {place} calls it with {call}: return a callable.")
     called = part.forward if isinstance(part, nn.Module) else part
     if isinstance(part, nn.Module) and not hasattr(part, "_forward_hooks"):
-        raise TypeError(f"{what} is no complete module: call super().__init__() in {type(part).__name__}.__init__.")
+        raise TypeError(f"{what} is not initialized: call super().__init__() in {type(part).__name__}.__init__.")
     if isinstance(part, nn.Module) and (type(part).__call__ is not nn.Module.__call__ or part._forward_pre_hooks):
         return  # forward may receive other arguments
     if getattr(called, "__func__", None) is nn.Module.forward:

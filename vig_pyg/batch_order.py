@@ -119,7 +119,8 @@ def _declared(data: Data, image: Tensor) -> int:
     declared += [len(sizes)] if isinstance(sizes, list) else []
     if declared and found > max(declared):
         raise ValueError(
-            f"batch has {found} images, but ptr or grid_size {max(declared)}: create all of them from the same images."
+            f"batch has {found} images, but ptr or grid_size has {max(declared)}: create all of them from the same "
+            "images."
         )
     return max([found, *declared])
 
@@ -127,11 +128,11 @@ def _declared(data: Data, image: Tensor) -> int:
 def _positions(data: Data, num_nodes: int) -> Tensor:
     pos = data.get("pos")
     if not isinstance(pos, Tensor):
-        raise ValueError(
-            "The batch has no `pos`: pass the row and column of each node, (N, 2), so that it can be placed."
-        )
+        raise ValueError("The batch has no `pos`: pass the row and column of each node, (N, 2).")
     if pos.dim() != 2 or pos.size(0) != num_nodes or pos.dtype == torch.bool or pos.is_complex():
-        raise ValueError(f"Expected pos with a place for each of {num_nodes} nodes, (N, 2), got {_words(pos)}.")
+        raise ValueError(
+            f"Expected pos (N, 2) with the row and column of each of {num_nodes} nodes, got {_words(pos)}."
+        )
     return pos.detach().cpu()
 
 
@@ -151,8 +152,8 @@ def _sizes(data: Data, counts: list[int]) -> tuple[Size, ...] | None:
     for i, ((height, width), count) in enumerate(zip(sizes, counts, strict=True)):
         if height * width != count:
             raise ValueError(
-                f"Image {i} of the batch has {count} nodes, but grid_size {(height, width)}, which are "
-                f"{height * width}: if nodes were left out on purpose, `del batch.grid_size` makes them a point set."
+                f"Image {i} of the batch has {count} nodes, but its grid_size {(height, width)} has {height * width} "
+                "cells: if nodes were left out on purpose, `del batch.grid_size` makes them a point set."
             )
     return tuple((int(height), int(width)) for height, width in sizes)
 
@@ -180,8 +181,9 @@ def _raster_index(pos: Tensor, image: Tensor, counts: list[int], sizes: tuple[Si
         if bool((index.bincount(minlength=len(index)) == 1).all()):
             return index
     raise ValueError(
-        "Positions of the batch are not the cells of its grids, each once (row, column, from 0): pos or grid_size "
-        "belongs to another batch. If nodes lie elsewhere on purpose, `del batch.grid_size` makes them a point set."
+        "The positions `pos` of the batch are not those of all cells (row, column, counted from 0) of its grids: pos "
+        "or grid_size belongs to another batch. If nodes lie elsewhere on purpose, `del batch.grid_size` makes them a "
+        "point set."
     )
 
 

@@ -40,7 +40,9 @@ def to_maps(x: Tensor, layout: BatchLayout) -> Maps:
 
     Args:
         x: Node features `(N, C)` in raster order, one image after another.
-        layout: Layout of the nodes; it must have `sizes`.
+        layout: Layout of the nodes, which must form grids.
+
+    Shapes: `(N, C)` to `(B, C, H, W)`, or to a list of `(C, H_i, W_i)`.
 
     Returns:
         If all images share one grid, a tensor `(B, C, H, W)`, which is a channels-last view of `x`. Otherwise a list
@@ -66,6 +68,8 @@ def to_nodes(maps: Maps) -> tuple[Tensor, BatchLayout]:
     Args:
         maps: A tensor `(B, C, H, W)`, or a list of tensors `(C, H_i, W_i)`.
 
+    Shapes: `(B, C, H, W)`, or a list of `(C, H_i, W_i)`, to `(N, C)`.
+
     Returns:
         The node features `(N, C)` in raster order, one image after another, and their layout.
 
@@ -86,6 +90,8 @@ def to_batch(x: Tensor, layout: BatchLayout) -> Batch:
     Args:
         x: Node features `(N, C)`.
         layout: Layout of the nodes.
+
+    Shapes: x `(N, C)`.
 
     Returns:
         A batch with `x (N, C)`, `pos (N, 2)`, `batch (N,)` and `ptr (B + 1,)`. If the images are grids, it also has
@@ -115,6 +121,8 @@ def pool_nodes(x: Tensor, layout: BatchLayout, ratio: int) -> tuple[Tensor, Batc
         x: Node features `(N, C)` in raster order.
         layout: Layout of the nodes.
         ratio: Side length of the window in cells, at least 1; 1 returns the nodes unchanged.
+
+    Shapes: `(N, C)` to `(M, C)`.
 
     Returns:
         The pooled nodes `(M, C)` and their layout.
@@ -180,6 +188,8 @@ def map_images(function: Callable[[Tensor], Tensor], maps: Maps) -> Maps:
     Args:
         function: A function from `(B, C, H, W)` to `(B, C', H', W')`.
         maps: A tensor `(B, C, H, W)`, or a list of tensors `(C, H_i, W_i)`.
+
+    Shapes: `(B, C, H, W)` to `(B, C', H', W')`; a list of `(C, H_i, W_i)` to a list of `(C', H_i', W_i')`.
 
     Returns:
         The results in the order and the form of `maps`.

@@ -24,9 +24,9 @@ T = TypeVar("T")
 class BatchLayout:
     """The image index and the position of each node in a batch.
 
-    If all images have the same number of nodes (or the same grid), it is stored once, so that exporters can leave the
-    batch size dynamic. For grids, `pos`, `batch` and `ptr` are created on first access: a model in evaluation mode
-    reads few of them, and on a GPU each of them costs several kernel launches.
+    If all images have the same number of nodes (or the same grid), this number (or grid) is stored once, so that
+    exporters can leave the batch size dynamic. For grids, `pos`, `batch` and `ptr` are created on first access: a model
+    in evaluation mode reads few of them, and on a GPU each of them costs several kernel launches.
 
     Args:
         pos: Node coordinates (row, column) in cells, `(N, 2)`, float.
@@ -38,6 +38,8 @@ class BatchLayout:
             stands for all images. `None` means a point set without a grid.
         ratio: Side length, in patches, of the window that was averaged into each node; 1 without pooling.
         num_graphs: Number of images B; by default the length of `num_nodes_per_graph`.
+
+    Shapes: pos `(N, 2)`, batch `(N,)` and ptr `(B + 1,)`.
 
     Example:
         >>> BatchLayout.from_sizes([(2, 3)]).pos.tolist()[-1]
@@ -202,7 +204,7 @@ class BatchLayout:
         order = order_of(batch)
         if order.nodes is not None:
             raise ValueError(
-                "The nodes of this batch are not sorted by image, or not in raster order on a grid: sort  x, pos and "
+                "The nodes of this batch are not sorted by image, or not in raster order on a grid: sort x, pos and "
                 "batch, or pass the batch to forward_features of a model, which sorts it."
             )
         return cls(batch.pos, order.batch, order.ptr, order.num_nodes_per_graph, order.grid_sizes)

@@ -72,8 +72,8 @@ def test_sizes_that_fit(size):
         ((2, 3), r"3 sources and 2 targets, but edges for 2 sources and 3 targets .*: pass the transposed matrix"),
         ((4, 2), r"but edges for 4 sources and 2 targets \(`size`, or the shape of the matrix\)\.$"),
         ((None, 3), "but edges for None sources and 3 targets"),
-        (3, "takes size="),
-        ((3, 2, 1), "takes size="),
+        (3, "expects size="),
+        ((3, 2, 1), "expects size="),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(size, message):

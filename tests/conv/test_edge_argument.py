@@ -164,7 +164,7 @@ class Forwarding(nn.Module):
 )
 def test_operators_of_all_kinds_are_tried(conv, takes):
     x, edges = torch.randn(5, 8), torch.tensor([[0, 1, 4], [1, 2, 3]])
-    with pytest.raises(ValueError, match=f"got 3 attributes per edge from the graph builder, but it takes {takes} "):
+    with pytest.raises(ValueError, match=f"got 3 attributes per edge from the graph builder, but it expects {takes} "):
         apply_with_edge_attr(conv, x, edges, torch.rand(3, 3), edge_argument(conv), 1)
 
 

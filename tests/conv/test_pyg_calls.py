@@ -58,7 +58,7 @@ CAUSES = {
     "EdgeIndex of other nodes": "edges for 7 sources and 5 targets",
     "size and EdgeIndex disagree": r"got size=\(6, 6\), but the EdgeIndex is for \(6, 5\) nodes",
     "weighted matrix": "has no edge weights, but the values of its matrix are not all 1",
-    "size of three": r"takes size=\(sources, targets\)",
+    "size of three": r"expects size=\(sources, targets\)",
 }
 RIGHT = {("sage", call) for call in ("aggr [mean, max]", "widths (8, 12), pair", "widths -1, pair of 8 and 12")}
 RIGHT |= {(name, "flow, (x, None)") for name in NAMES}

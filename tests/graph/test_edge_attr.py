@@ -107,7 +107,9 @@ def test_a_set_of_points_has_offsets_but_no_shares_of_a_grid():
 @pytest.mark.parametrize("names", ["ranks", ("rank", "angle"), ("rank", "rank"), [""]])
 def test_unknown_names_are_refused_by_every_builder(names):
     for name in BUILDERS:
-        with pytest.raises(ValueError, match="edge_attr takes different names out of rank, distance, offset"):
+        with pytest.raises(
+            ValueError, match="edge_attr must be one or more different names out of rank, distance, offset"
+        ):
             BUILDERS[name](edge_attr=names)
     assert checked_edge_attr(()) == ()
 

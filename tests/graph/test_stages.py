@@ -156,7 +156,7 @@ def test_code_in_a_list_is_not_saved(tmp_path):
 
 def test_names_that_would_not_tell_two_searches_apart_are_refused(tmp_path):
     model = PyramidViG("micro", graph=[DilatedKNN, "knn", "axial", "axial"])
-    with pytest.raises(ValueError, match="both have the name 'knn'"):
+    with pytest.raises(ValueError, match="have the same name 'knn'"):
         model.save_pretrained(tmp_path)
     assert not any(tmp_path.iterdir())
     PyramidViG("micro", graph=[DilatedKNN, "knn", "axial", "axial"], position=None).save_pretrained(tmp_path)

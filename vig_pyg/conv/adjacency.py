@@ -80,7 +80,7 @@ def check_size(size: Sizes | None, num_src: int, num_dst: int, owner: str) -> No
     if size is None:
         return
     if not isinstance(size, tuple | list) or len(size) != 2:
-        raise ValueError(f"{owner} takes size=(sources, targets), two numbers of nodes, got {size!r}.")
+        raise ValueError(f"{owner} expects size=(sources, targets), two numbers of nodes, got {size!r}.")
     if size[0] not in (None, num_src) or size[1] not in (None, num_dst):
         hint = ": pass the transposed matrix, adj.t()" if tuple(size) == (num_dst, num_src) else ""
         raise ValueError(
@@ -107,7 +107,7 @@ def _agreed(size: Sizes | None, found: Sizes, owner: str, what: str) -> Sizes:
     if size is None:
         return found[0], found[1]
     if not isinstance(size, tuple | list) or len(size) != 2:
-        raise ValueError(f"{owner} takes size=(sources, targets), two numbers of nodes, got {size!r}.")
+        raise ValueError(f"{owner} expects size=(sources, targets), two numbers of nodes, got {size!r}.")
     for one, two in zip(size, found, strict=True):
         if one is not None and two is not None and one != two:
             raise ValueError(f"{owner} got size={tuple(size)}, but {what} {tuple(found)} nodes: leave `size` out.")

@@ -72,7 +72,7 @@ class VisionConv(MessagePassing):
         if len(widths) != 2 or any(width < 1 and width != -1 for width in widths) or out_channels < 1:
             raise ValueError(f"Widths must be at least 1, got in_channels={in_channels}, out_channels={out_channels}.")
         if self.node_dim not in (-2, 0):
-            raise ValueError(f"{name} takes nodes (N, C), so node_dim must be -2 or 0, got {self.node_dim}.")
+            raise ValueError(f"{name} expects nodes (N, C), so node_dim must be -2 or 0, got {self.node_dim}.")
         if self.aggr_module is None and not self._aggregates():
             raise ValueError(f"{name} got aggr=None, but does not override `aggregate`: name an aggregation.")
         self.in_channels = in_channels

@@ -69,6 +69,8 @@ def edge_values(edge_attr: Tensor, conv: nn.Module, name: EdgeArgument | None) -
         conv: The operator.
         name: The result of `edge_argument(conv)`.
 
+    Shapes: attributes `(E, D)` or `(E,)` to the same, or to weights `(E,)`.
+
     Raises:
         ValueError: If the operator accepts none, if it accepts weights and there is more than one column, or if its
             `edge_dim` is not the number of columns.
@@ -113,8 +115,8 @@ def apply_with_edge_attr(
     """Call an operator with the attributes of its edges; explain the failure if they do not fit.
 
     Operators name the number of attributes in many ways (`edge_dim`, `dim`, `in_edge_channels`, the first layer of a
-    network). So after a failure a copy of the operator is tried with other numbers; if one of them works, the
-    attributes were the cause.
+    network). So if the call fails, a copy of the operator is called with other numbers of attributes. If one of these
+    calls succeeds, the attributes were the cause.
 
     Args:
         conv: The operator.
@@ -123,6 +125,8 @@ def apply_with_edge_attr(
         edge_attr: Attributes `(E, D)` or `(E,)`.
         name: The result of `edge_argument(conv)`.
         reduce_ratio: Pooling of the sources, for error messages.
+
+    Shapes: nodes `(N, C)`, edges `(2, E)` and attributes `(E, D)` or `(E,)` to `(N, C')`.
 
     Raises:
         ValueError: If the attributes do not fit the operator (see `edge_values`). Other errors keep their type.
@@ -144,10 +148,10 @@ def apply_with_edge_attr(
             raise
         columns = edge_attr.size(1) if edge_attr.dim() > 1 else 1
         raise ValueError(
-            f"{type(conv).__name__} got {columns} attributes per edge from the graph builder, but it takes {expected} "
-            f"(it failed with {type(error).__name__}: {error}): ask the builder for other attributes, or create the "
-            f"operator for {columns}, with edge_dim={columns}, dim={columns} or in_edge_channels={columns}, "
-            "whichever it has."
+            f"{type(conv).__name__} got {columns} attributes per edge from the graph builder, but it expects "
+            f"{expected} (it failed with {type(error).__name__}: {error}): request other attributes from the builder, "
+            f"or create the operator for {columns}, with the one of edge_dim={columns}, dim={columns} and "
+            f"in_edge_channels={columns} that it has."
         ) from error
 
 

@@ -68,6 +68,8 @@ def apply_to_pair(conv: nn.Module, y: NodesOrPair, edge_index: Tensor, reduce_ra
         reduce_ratio: Pooling of the sources, for the error message.
         **values: Attributes or weights of the edges.
 
+    Shapes: nodes `(N, C)`, or a pair `(M, C)` and `(N, C)`, and edges `(2, E)` to `(N, C')`.
+
     Raises:
         ValueError: If the operator fails on a pair because it expects a single tensor.
 

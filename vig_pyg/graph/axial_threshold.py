@@ -21,9 +21,9 @@ class ThresholdAxialGraph(nn.Module):
     .. math:: \mathcal{N}(i) = \{ i \} \cup \{ j \in \mathcal{A}(i) : \lVert x_j - x_i \rVert_1 < \mu - \sigma \}
 
     where :math:`\mathcal{A}` is `AxialGraph` on rings, and :math:`\mu` and :math:`\sigma` are the mean and the standard
-    deviation of the distance between each patch and the patch half the height and half the width of the grid away
-    (Dynamic Axial Graph Construction, GreedyViG, arXiv 2405.06849, algorithm 1). Each image has its own threshold. The
-    published code measures the distance as the sum of absolute differences, whereas the paper defines the Euclidean
+    deviation of the distance between each patch and the patch that is half the height and half the width of the grid
+    away (Dynamic Axial Graph Construction, GreedyViG, arXiv 2405.06849, algorithm 1). Each image has its own threshold.
+    The published code measures the distance as the sum of absolute differences, whereas the paper defines the Euclidean
     distance.
 
     Args:

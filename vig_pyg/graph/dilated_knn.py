@@ -74,8 +74,8 @@ class DilatedKNN(nn.Module):
         epsilon: Probability of a random choice if `stochastic` is on; the published value is 0.2.
         engine: `"dense"` (matrix product and top-k, the fastest for images of one size), `"torch_cluster"` (for any
             batch), or `"auto"`. `"auto"` selects the dense search if all images have the same number of nodes, or if
-            torch_cluster cannot search: it may be missing, and it supports only CPU and CUDA, and on CUDA
-            `k * dilation` up to 100.
+            torch_cluster cannot search: it may not be installed, it supports only CPU and CUDA, and on CUDA
+            `k * dilation` must not exceed 100.
         position: `None`, `"official"` or `"grid"` (see `PositionCodes`).
         knn_precision: Precision of the matrix products of float32 features in the dense engine on a GPU, with the
             names of `torch.set_float32_matmul_precision`: `"highest"` keeps the precision of float32, `"high"` uses

@@ -33,7 +33,8 @@ def checked_edge_attr(names: EdgeAttr | Sequence[EdgeAttr]) -> tuple[EdgeAttr, .
     unknown = [name for name in found if name not in EDGE_ATTRS]
     if unknown or len(set(found)) < len(found):
         raise ValueError(
-            f"edge_attr takes different names out of {', '.join(EDGE_ATTRS)}, got {', '.join(map(repr, found))}."
+            f"edge_attr must be one or more different names out of {', '.join(EDGE_ATTRS)}, got "
+            f"{', '.join(map(repr, found))}."
         )
     return found
 
@@ -63,6 +64,8 @@ def with_edge_attr(
         layout: Layout of the targets.
         x_src: Features of the sources, `(M, C)`.
         layout_src: Layout of the sources.
+
+    Shapes: edges `(2, E)` to edges `(2, E)` and attributes `(E, D)`.
 
     Returns:
         `edge_index`, or a pair of `edge_index` and `edge_attr (E, D)` in the dtype of `x`.

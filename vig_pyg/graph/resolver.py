@@ -90,15 +90,17 @@ def sound_graph(
         layouts: Layouts of the targets and of the sources. By default there is no check that the source and the target
             of each edge are in the same image.
 
+    Shapes: edges `(2, E)` and attributes `(E, D)` or `(E,)` to the same shapes.
+
     Returns:
         The edges `(2, E)`, int64, in range and sorted by target, and their attributes `(E, D)` or `(E,)`, or `None`
         without attributes.
 
     Raises:
-        TypeError: As `sound_edges`, and if the attributes are not a dense tensor.
-        ValueError: As `sound_edges`, and if there is not one row of attributes for each edge, or if an edge connects
-            two images.
-        IndexError: As `sound_edges`.
+        TypeError: As for `sound_edges`, and if the attributes are not a dense tensor.
+        ValueError: As for `sound_edges`, and if there is not one row of attributes for each edge, or if an edge
+            connects two images.
+        IndexError: As for `sound_edges`.
 
     Example:
         >>> x = torch.rand(2, 8); edges = torch.tensor([[0, 1], [1, 0]])

@@ -104,8 +104,8 @@ def resolve_graphs(graph: Graphs, stage_depths: Sequence[int], *, knn: GraphFact
     """Return the factory of the graph builder of each Grapher, in order.
 
     Args:
-        graph: The value of `graph=`. A `Reuse` for all stages counts the Graphers of the model, an entry of a sequence
-            those of its stage.
+        graph: The value of `graph=`. A single `Reuse` counts the Graphers of the whole model; a `Reuse` in a sequence
+            counts those of its stage.
         stage_depths: Number of Graphers of each stage.
         knn: The factory that `"knn"` refers to (see `resolve_graph`).
 

@@ -63,9 +63,9 @@ class WindowGraph(nn.Module):
     attributes `(E, D)`.
 
     Raises:
-        ValueError: If `window` or `stride` is below 1, `shift` is out of range, or `window` or `shift` is not a
-            multiple of the pooling ratio, if the nodes are a point set without a grid, if a feature is not finite, or
-            for the reasons of `DilatedKNN`.
+        ValueError: If `window` or `stride` is below 1, if `shift` is out of range, if `window` or `shift` is not a
+            multiple of the pooling ratio, if the nodes are a point set without a grid, or if a feature is not finite;
+            also as for `DilatedKNN`.
 
     Example:
         >>> x = torch.rand(16, 8); layout = BatchLayout.from_sizes([(4, 4)])

@@ -29,11 +29,13 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def has_node_norm(x: Tensor, channels: int) -> bool:
-    """True if the kernels support these nodes: several rows in float32 or bfloat16 on a CPU, 8, 16, 24 ... channels.
+    """True if the kernels support these nodes: at least two rows in float32 or bfloat16 on a CPU.
 
     Args:
         x: Nodes `(N, C)`.
-        channels: Number of channels of the batch norm.
+        channels: Number of channels of the batch norm, which must be a multiple of 8.
+
+    Shapes: x `(N, C)`.
 
     Example:
         >>> has_node_norm(torch.rand(9, 12), 12)

@@ -36,6 +36,8 @@ def is_eager_on_cpu(*tensors: Tensor) -> bool:
     Args:
         tensors: The tensors that the operator reads.
 
+    Shapes: any shapes.
+
     Example:
         >>> is_eager_on_cpu(torch.zeros(1))
         True

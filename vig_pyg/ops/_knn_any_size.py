@@ -23,13 +23,15 @@ def knn_any_size(x: Tensor, y: Tensor, k: int, dilation: int, bias: Tensor | Non
     Args:
         x: Targets `(B, n, C)`.
         y: Sources `(B, m, C)`.
-        k: Number of neighbors of an image with enough sources.
-        dilation: Spacing of the neighbors of an image with enough sources.
+        k: Number of neighbors, if an image has enough sources.
+        dilation: Spacing of the neighbors, if an image has enough sources.
         bias: Term `(1 or B, 1 or n, m)` added to the inner products, as for `knn`.
         normalize: If true, the features are L2-normalized first.
 
+    Shapes: targets `(B, n, C)` and sources `(B, m, C)` to edges `(2, E)`.
+
     Returns:
-        `edge_index (2, E)`, as `knn` returns it for the shrunk k and dilation.
+        `edge_index (2, E)`, as `knn` returns it for the reduced k and dilation.
 
     Example:
         >>> x = torch.tensor([[[1.0], [2.0], [4.0]]])

@@ -38,6 +38,8 @@ def prefers_no_edges(x_src: Tensor, x_dst: Tensor) -> bool:
         x_src: Sources `(M, C)`.
         x_dst: Targets `(N, C)`.
 
+    Shapes: sources `(M, C)` and targets `(N, C)`.
+
     Example:
         >>> prefers_no_edges(torch.rand(9, 16), torch.rand(9, 16))
         False

@@ -38,6 +38,8 @@ def has_max_relative(x_src: Tensor, x_dst: Tensor) -> bool:
         x_src: Sources `(M, C)`.
         x_dst: Targets `(N, C)`.
 
+    Shapes: sources `(M, C)` and targets `(N, C)`.
+
     Example:
         >>> has_max_relative(torch.rand(9, 8), torch.rand(9, 8))
         False

@@ -65,14 +65,30 @@ def sum_of_products(a: Tensor, b: Tensor) -> Tensor:
 
 @cache
 def one_dnn_linear() -> Callable[..., Tensor]:
-    """Return oneDNN's linear layer with a fused activation; it is cached because looking up an overload takes time."""
+    """Return oneDNN's linear layer with a fused activation; it is cached because looking up an overload takes time.
+
+    Shapes: the returned function maps x `(N, in)`, weight `(out, in)` and bias `(out,)` or `None` to `(N, out)`.
+
+    Raises:
+        AttributeError: If `has_one_dnn` is false.
+
+    Example:
+        >>> x, weight = torch.ones(1, 2), torch.ones(3, 2)
+        >>> one_dnn_linear()(x, weight, None, "none", [], "").tolist() if has_one_dnn() else [[2.0, 2.0, 2.0]]
+        [[2.0, 2.0, 2.0]]
+    """
     found: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise.default
     return found
 
 
 @cache
 def has_one_dnn() -> bool:
-    """True if torch has oneDNN's fused layers."""
+    """True if torch has oneDNN's fused layers.
+
+    Example:
+        >>> has_one_dnn() in (True, False)
+        True
+    """
     names = "_linear_pointwise", "_convolution_pointwise", "_is_mkldnn_bf16_supported"
     return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
 

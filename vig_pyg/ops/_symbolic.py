@@ -12,9 +12,9 @@ _PRIME = 7
 def is_open(*sizes: int) -> bool:
     """True if a size is a symbol of `torch.compile` or `torch.export` rather than a number.
 
-    Code that compares a size, or computes constants from it, would specialize the compiled program to this size. Under
-    torch.compile, Python sees integers instead of symbols. There a size is considered a number if its remainder is
-    known.
+    Code that compares a size, or computes constants from it, would specialize the compiled program to this size. While
+    `torch.compile` traces a program, symbols look like integers to Python. Then a size counts as a number if the
+    compiler knows its remainder modulo a prime.
 
     Args:
         sizes: Sizes of tensors, or integers computed from them.

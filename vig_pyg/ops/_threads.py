@@ -16,9 +16,9 @@ _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int64)
 def map_on_threads(function: Callable[[int], ResultT], count: int, threads: int) -> list[ResultT]:
     """Call a function with 0, 1, ..., count - 1, on several threads at a time, and return the results.
 
-    Threads of Python would compete with those of OpenMP, which wait for their next work in a loop. So the calls run on
-    the threads of OpenMP themselves, if the native kernels have them. Inside the calls, torch uses one thread. Modes
-    such as `torch.no_grad` do not apply in them.
+    Python's own threads would compete with those of OpenMP, which wait for work in a busy loop. So the calls run on the
+    threads of OpenMP if the native kernels were built with it, and on Python's threads otherwise. Inside a call, torch
+    uses one thread, and modes of the caller such as `torch.no_grad` do not apply.
 
     Args:
         function: The function. For several calls to run at the same time, it must release the GIL.

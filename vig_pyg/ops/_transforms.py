@@ -30,6 +30,11 @@ def is_transformed() -> bool:
 def without_transforms(tensor: Tensor) -> Tensor:
     """Return the tensor that transforms have wrapped; if it is batched, one of its dimensions is that of the samples.
 
+    Args:
+        tensor: A tensor, wrapped or not.
+
+    Shapes: any shape; a wrapped tensor of a batch of samples has one more dimension.
+
     Example:
         >>> torch.func.vmap(lambda x: torch.tensor(without_transforms(x).dim()).expand(1))(torch.zeros(2))[0].tolist()
         [1]

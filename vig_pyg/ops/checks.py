@@ -132,6 +132,8 @@ def check_features(x: Any, name: str, dim: int) -> None:
         name: Name of the features for error messages.
         dim: Expected number of dimensions.
 
+    Shapes: any shape of `dim` dimensions.
+
     Raises:
         TypeError: If `x` is not a dense floating-point tensor.
         ValueError: If it has another number of dimensions.

@@ -182,7 +182,10 @@ def _products_in_place(parts: Tensor, weights: Tensor) -> Tensor:
 class GroupedLinear(torch.autograd.Function):
     """The autograd function of `multi_head_linear`.
 
-    Shapes: x `(N, in)`, weight `(out, in / H)`, bias `(out,)`, the number of heads H; to `(N, out)`.
+    Args:
+        x, weight, bias, heads: As for `multi_head_linear`; the bias is required.
+
+    Shapes: x `(N, in)`, weight `(out, in / H)` and bias `(out,)` to `(N, out)`.
 
     Example:
         >>> GroupedLinear.apply(torch.ones(1, 4), torch.ones(2, 2), torch.zeros(2), 2).tolist()

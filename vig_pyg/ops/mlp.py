@@ -22,7 +22,7 @@ from vig_pyg.ops.tiled import TiledMLP, is_worth_tiling
 
 
 def mlp(x: Tensor, first: nn.Module, second: nn.Module, *, residual: Tensor | None = None) -> Tensor:
-    r"""`residual + second(first(x))`; in training, the wide intermediate activations are recomputed rather than stored.
+    r"""Compute `residual + second(first(x))`; in training, the wide activations are recomputed rather than stored.
 
     .. math:: r + \mathrm{BN}(W_2\,\mathrm{GELU}(\mathrm{BN}(W_1 x + b_1)) + b_2)
 
@@ -68,7 +68,7 @@ def mlp(x: Tensor, first: nn.Module, second: nn.Module, *, residual: Tensor | No
 
 
 def linear_norm(x: Tensor, linear: nn.Module, norm: nn.Module) -> Tensor:
-    r"""`norm(linear(x))`; in training, the result of the linear layer is recomputed rather than stored.
+    r"""Compute `norm(linear(x))`; in training, the result of the linear layer is recomputed rather than stored.
 
     .. math:: \mathrm{BN}(W x + b)
 
@@ -93,7 +93,7 @@ def linear_norm(x: Tensor, linear: nn.Module, norm: nn.Module) -> Tensor:
 
 
 def batch_norm_gelu(x: Tensor, norm: nn.Module, gelu: nn.Module | None = None) -> Tensor:
-    r"""`gelu(norm(x))`; in training, only x is stored for the backward pass.
+    r"""Compute `gelu(norm(x))`; in training, only x is stored for the backward pass.
 
     .. math:: \mathrm{GELU}(\mathrm{BN}(x))
 

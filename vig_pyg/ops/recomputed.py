@@ -20,6 +20,15 @@ class RecomputedMLP(torch.autograd.Function):
     Batch norm cancels :math:`b_1`, which therefore only shifts the running mean and has the gradient 0. If
     `norm_follows` is true, a batch norm also cancels :math:`b_2`, so its gradient is 0 and not computed.
 
+    Args:
+        x: Nodes `(N, C)`.
+        weight_1, bias_1: Weight and bias of the first linear layer.
+        norm_weight, norm_bias: Weight and bias of the batch norm.
+        weight_2, bias_2: Weight and bias of the second linear layer.
+        norm: The batch norm, whose running statistics are updated.
+        heads: Number of heads of the first linear layer.
+        norm_follows: If true, a batch norm follows the second linear layer.
+
     Shapes: x `(N, C)` to `(N, C')`; see `vig_pyg.ops.mlp`.
 
     Example:
@@ -73,6 +82,12 @@ class RecomputedMLP(torch.autograd.Function):
 class RecomputedLinearNorm(torch.autograd.Function):
     """`BN(W x + b)`; only x is stored, and the gradient of b is 0, as in `RecomputedMLP`.
 
+    Args:
+        x: Nodes `(N, C)`.
+        weight, bias: Weight and bias of the linear layer.
+        norm_weight, norm_bias: Weight and bias of the batch norm.
+        norm: The batch norm, whose running statistics are updated.
+
     Shapes: x `(N, C)` to `(N, C')`; see `vig_pyg.ops.linear_norm`.
 
     Example:
@@ -114,6 +129,13 @@ class RecomputedLinearNorm(torch.autograd.Function):
 
 class RecomputedNorm(torch.autograd.Function):
     """Batch norm over nodes, followed by GELU if `gelu` is true, plus a residual; only the input is stored.
+
+    Args:
+        h: Nodes `(N, C)`.
+        weight, bias: Weight and bias of the batch norm.
+        residual: Nodes `(N, C)` that are added to the result, or `None`.
+        norm: The batch norm, whose running statistics are updated.
+        gelu: If true, GELU follows the batch norm.
 
     Shapes: h and the residual (or `None`) `(N, C)` to `(N, C)`; see `vig_pyg.ops.batch_norm_gelu`.
 

@@ -16,10 +16,12 @@ def resized_rows(p: Tensor, rows: int) -> Tensor:
 
     Args:
         p: Rows `(n, C)`.
-        rows: Number of rows m of the result.
+        rows: Number of rows m of the result, at least 1.
+
+    Shapes: `(n, C)` to `(m, C)`.
 
     Returns:
-        Rows `(m, C)`.
+        The resized rows.
 
     Example:
         >>> resized_rows(torch.tensor([[0.0], [1.0], [2.0], [3.0]]), 2).flatten().tolist()

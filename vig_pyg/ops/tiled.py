@@ -45,7 +45,11 @@ def is_worth_tiling(x: Tensor, dtype: torch.dtype) -> bool:
 
 
 class TiledMLP(torch.autograd.Function):
-    """As `RecomputedMLP`, but computed in tiles of rows; it stores x and the covariance of the channels of x.
+    """Computes `RecomputedMLP` in tiles of rows; it stores x and the covariance of the channels of x.
+
+    Args:
+        x, weight_1, bias_1, norm_weight, norm_bias, weight_2, bias_2, norm, heads, norm_follows: As for
+            `RecomputedMLP`.
 
     Shapes: x `(N, C)` to `(N, C')`; see `vig_pyg.ops.mlp`.
 
