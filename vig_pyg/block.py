@@ -73,7 +73,7 @@ class Grapher(nn.Module):
         drop_path: Probability of stochastic depth for the residual branch, in [0, 1).
         conv_channels: Width of the operator's result; by default 2 C, the published width.
         position_kernel: Kernel size of a `ConditionalPosition` before the first linear layer; 0, the default, for none.
-        layer_scale: First value of the factors of the branch (see `LayerScale`); by default there are none.
+        layer_scale: Initial value of the factors of the branch (see `LayerScale`); by default there are none.
 
     Shapes: `x (N, C)` and its layout to `(N, C)`.
 

@@ -50,8 +50,10 @@ def to_onnx(
             with patch size 16, and 33 pixels for a pyramid with patch size 4. The model must have `graph="knn"`.
             Position codes are then computed by the exported program.
 
+    Shapes: the file maps `images (B, in_channels, H, W)` to `logits (B, num_classes)`.
+
     Returns:
-        The path. The input of the file is `images (B, in_channels, H, W)`, the output `logits (B, num_classes)`.
+        The path.
 
     Raises:
         FileExistsError: If the file exists.

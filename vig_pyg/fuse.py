@@ -40,6 +40,8 @@ def fuse(model: ModuleT) -> ModuleT:
         model: A model, or any module. A batch norm is folded if it follows a `MultiHeadLinear` or a `Conv2d`, or if it
             follows an `nn.Linear` in an `nn.Sequential`.
 
+    Shapes: those of the model.
+
     Returns:
         The fused copy; `model` itself is not changed. The copy cannot be trained, and its state dict does not fit an
         unfused model: save `model` instead.

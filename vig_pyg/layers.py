@@ -206,7 +206,7 @@ class LayerScale(nn.Module):
 
     Args:
         channels: Width C of the branch.
-        init: First value of all factors; the published 1e-5 lets a deep network start close to the identity.
+        init: Initial value of all factors; the published 1e-5 lets a deep network start close to the identity.
 
     Shapes: `(N, C)` to `(N, C)`.
 
@@ -237,7 +237,7 @@ class FFN(nn.Module):
         channels: Width C of the nodes.
         hidden_channels: Width of the hidden layer; the published models use 4 C.
         drop_path: Probability of stochastic depth for the residual branch, in [0, 1).
-        layer_scale: First value of the factors of the branch (see `LayerScale`); by default there are none.
+        layer_scale: Initial value of the factors of the branch (see `LayerScale`); by default there are none.
 
     Shapes: `x (N, C)`, the image index `batch (N,)` of each node and the number of images `num_graphs` to `(N, C)`.
 

@@ -33,6 +33,8 @@ def sincos(pos: Tensor, channels: int) -> Tensor:
         pos: Coordinates (row, column) in cells, `(N, 2)`.
         channels: Width C of the code, a multiple of 4.
 
+    Shapes: `(N, 2)` to `(N, C)`.
+
     Returns:
         Codes `(N, C)` with :math:`|p|^2 = C / 2`.
 
@@ -65,6 +67,8 @@ def shortened(p: Tensor, q: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
         q: Codes of sources `(m, C)` in float64.
         eps: Relative extent below which a direction is dropped. If it is the machine epsilon of the search, the
             products change by less than their rounding error.
+
+    Shapes: `(n, C)` and `(m, C)` to `(n, R)` and `(m, R)`.
 
     Returns:
         Codes `(n, R)` and `(m, R)`, where R is at most C; coordinates are sorted by descending extent.

@@ -24,6 +24,8 @@ class Attribution:
         edges: Score of each edge: one tensor `(E,)` per layer, in the order of `graphs[layer].edge_index`.
         graphs: The graphs, as `model.graphs` returns them.
 
+    Shapes: patches `(H, W)`; edges `(E,)` for each layer.
+
     Example:
         >>> Attribution(target=7, patches=torch.zeros(8, 8), edges=[], graphs=[]).target
         7

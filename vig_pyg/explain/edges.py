@@ -39,11 +39,11 @@ def draw_all(image: AnyImage, graphs: Sequence[Batch], *, layer: int = -1, neare
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`; or a PIL image, a path or an array (see
-            `vig_pyg.image_io.as_image`), over all of which the patches are spread.
+            `vig_pyg.image_io.as_image`). The grid of patches covers the whole image.
         graphs: The result of `model.graphs(images)` for this image alone.
         layer: Index of the layer, from 0; negative indices count from the end.
-        nearest: Number of nearest neighbors to draw for each patch, not counting the patch itself; in graphs that are
-            not sorted by distance, of first edges. By default all neighbors are drawn.
+        nearest: Number of nearest neighbors to draw for each patch, not counting the patch itself. In graphs that are
+            not sorted by distance, these are the sources of its first edges. By default all neighbors are drawn.
 
     Shapes: image `(3, H, W)` or `(1, H, W)`; graphs of one image.
 

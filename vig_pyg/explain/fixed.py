@@ -88,7 +88,8 @@ def fixed_graphs(
         raise ValueError(f"Expected the edges of {len(graphers)} Graphers, got {len(edges)}.")
     if len(attrs) != len(edges):
         raise ValueError(
-            f"Expected the attributes of {len(edges)} Graphers, got {len(attrs)}: None for one without any."
+            f"Expected the attributes of {len(edges)} Graphers, got {len(attrs)}: pass None for a Grapher without "
+            "attributes."
         )
     builders = [grapher.graph for grapher in graphers]
     try:

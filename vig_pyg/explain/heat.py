@@ -22,7 +22,7 @@ def draw_attribution(image: AnyImage, scores: Tensor) -> Figure:
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`; or a PIL image, a path or an array (see
-            `vig_pyg.image_io.as_image`), over all of which the patches are spread.
+            `vig_pyg.image_io.as_image`). The grid of patches covers the whole image.
         scores: One score per patch, `(h, w)`, such as `attribute(...).patches`.
 
     Shapes: image `(3, H, W)` or `(1, H, W)`, scores `(h, w)`.

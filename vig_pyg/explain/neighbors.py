@@ -40,12 +40,12 @@ def draw_graph(image: AnyImage, graphs: Sequence[Batch], *, patch: tuple[float, 
     The patch has an orange outline. Its neighbors are filled, the nearest one darkest; in `"knn"` graphs without pooled
     sources, the nearest is the patch itself. In graphs that are not sorted by distance, such as `"grid"` and your own,
     the source of the first edge is the darkest. If the sources are pooled, a neighbor is a larger cell. All outlines
-    have a white or black border, and fills are lighter where neighbors cover much of the image, so it is always
-    visible.
+    have a white or black border, so they are visible on every image. Where neighbors cover much of the image, their
+    fills are lighter, so the image remains visible.
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`; or a PIL image, a path or an array (see
-            `vig_pyg.image_io.as_image`), over all of which the patches are spread.
+            `vig_pyg.image_io.as_image`). The grid of patches covers the whole image.
         graphs: The result of `model.graphs(images)` for this image alone.
         patch: Position (row, column) of the patch, as fractions of the height and the width in [0, 1).
 

@@ -52,7 +52,7 @@ def save_html(
 
     Args:
         image: Pixels in [0, 1], `(3, H, W)` or `(1, H, W)`; or a PIL image, a path or an array (see
-            `vig_pyg.image_io.as_image`), over all of which the patches are spread.
+            `vig_pyg.image_io.as_image`). The grid of patches covers the whole image.
         graphs: The result of `model.graphs(images)` for this image alone.
         path: Path of the file, which must not exist.
         patch: Position (row, column) of the patch that is shown first, as fractions of the height and the width in
@@ -60,8 +60,8 @@ def save_html(
         title: Heading of the page; characters that are not printable are escaped.
         summary: Lines about the output of the network, such as the most probable classes.
         colors: Colors of the first lines of `summary` in the output, as bytes; each is shown beside its line.
-        output: A drawing of the output, such as boxes or colored pixels, with three channels and with a whole multiple
-            of the height and the width of the image; a switch shows it in place of the image.
+        output: A drawing of the output, such as boxes or colored pixels, `(3, s H, s W)` with a whole number s; a
+            switch shows it in place of the image.
 
     Shapes: image `(3, H, W)` or `(1, H, W)`; graphs of one image.
 

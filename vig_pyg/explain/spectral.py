@@ -22,8 +22,8 @@ def spectral_gap(edge_index: Tensor, num_nodes: int) -> float:
 
     Args:
         edge_index: Sources and targets, `(2, E)`.
-        num_nodes: Number of nodes N, at least 1. The eigenvalues of a dense matrix take time and memory of O(N^3) and
-            O(N^2).
+        num_nodes: Number of nodes N, at least 1. The eigenvalues of a dense N x N matrix are computed, which takes a
+            time of O(N^3) and a memory of O(N^2).
 
     Shapes: `edge_index (2, E)`.
 
@@ -46,8 +46,8 @@ def spectral_gap(edge_index: Tensor, num_nodes: int) -> float:
 def graph_gaps(graphs: Sequence[Batch]) -> list[list[float]]:
     """Compute the spectral gap of each layer and image of a network.
 
-    If the sources of a layer are pooled, the walk steps from a patch to a pooled neighbor, and from there to one of the
-    patches whose mean it is, with equal probability.
+    If the sources of a layer are pooled, the random walk steps from a patch to a pooled neighbor, and from there to one
+    of the patches that this neighbor averages, each with equal probability.
 
     Args:
         graphs: The result of `model.graphs(images)`.

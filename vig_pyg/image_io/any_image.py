@@ -21,7 +21,9 @@ def as_image(image: AnyImage) -> Image.Image | np.ndarray:
 
     Args:
         image: A path; a PIL image; an array `(H, W)` or `(H, W, C)`; or a tensor `(H, W)` or `(C, H, W)` on any
-            device. Arrays and tensors contain bytes, or floats from 0 to 1, that are not normalized yet.
+            device. Arrays and tensors contain bytes, or floats from 0 to 1, before any normalization.
+
+    Shapes: a tensor `(C, H, W)` to an array `(H, W, C)`.
 
     Raises:
         UnreadableImageError: If the image cannot be read, or its values are not pixels.
@@ -66,6 +68,8 @@ def as_list(images: Any) -> tuple[bool, list[Any]]:
 
     Args:
         images: One image in any form that `as_image` accepts, or several.
+
+    Shapes: a tensor or an array `(B, ...)` to B images.
 
     Example:
         >>> import torch

@@ -10,7 +10,7 @@ _SHORT, _LONG = 480, 1024
 
 
 def drawing_scale(height: int, width: int) -> int:
-    """Return the whole factor by which an image is enlarged before something is drawn on it; 1 unless it is small.
+    """Return the integer factor by which an image is enlarged before something is drawn on it; 1 for large images.
 
     Args:
         height: Height of the image in pixels.

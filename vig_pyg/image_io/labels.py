@@ -22,20 +22,20 @@ _ONE = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def read_labels(path: str | Path, *, color: bool = False) -> np.ndarray:
-    """Read the numbers of a label map; those of a palette are its indices, and its colors are ignored.
+    """Read the label of each pixel from a label map; in an image with a palette, the labels are the palette indices.
 
     The file passes the checks of `read_image`, and an EXIF orientation of its own is applied.
 
     Args:
-        path: The file, in a format without losses, such as PNG.
-        color: If true, the file must be in color, and its three bytes are returned.
+        path: The file, in a lossless format such as PNG.
+        color: If true, the file must be in color, and the three bytes of each pixel are returned.
 
     Returns:
-        Numbers `(H, W)` of uint8 or int32, or bytes `(H, W, 3)` if `color` is true.
+        Labels `(H, W)` of uint8 or int32, or bytes `(H, W, 3)` if `color` is true.
 
     Raises:
-        UnreadableImageError: If the file cannot be read, is in a format with losses, or does not have one number (or
-            three) for each pixel. The message is the reason, without the file name.
+        UnreadableImageError: If the file cannot be read, is in a lossy format, or does not have one label (or three
+            bytes) for each pixel. The message is the reason, without the file name.
         FileNotFoundError: If the file does not exist.
 
     Example:
@@ -66,7 +66,9 @@ def _numbers(image: Image.Image, color: bool) -> np.ndarray:
     image.load()
     mode, turn = image.mode, TURNS.get(orientation(image.info))
     if color and mode not in ("RGB", "RGBA"):
-        raise UnreadableImageError(f"it is not in color (its mode is {mode}), expected numbers in three bytes a pixel")
+        raise UnreadableImageError(
+            f"it is not in color (its mode is {mode}), expected label numbers in three bytes per pixel"
+        )
     if not color and mode not in _ONE:
         raise UnreadableImageError(
             f"it is in color without a palette (its mode is {mode}), so its colors name no classes: "

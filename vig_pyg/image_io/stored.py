@@ -9,7 +9,7 @@ class StoredImage:
     """An image that is not a file of its own; `read_image` reads it like a file.
 
     A subclass defines `content`, and `__str__` for messages. Objects are pickled for data loading processes, so they
-    contain places rather than pixels or open files.
+    should store where an image is, such as a path and a position in this file, rather than pixels or open files.
 
     Example:
         >>> from io import BytesIO
