@@ -44,7 +44,7 @@ class Predictor:
         network = self.__dict__.get("model")  # a copy has no fields yet
         if isinstance(network, nn.Module) and not name.startswith("__") and hasattr(network, name):
             raise AttributeError(
-                f"{kind!r} object has no attribute {name!r}, but its network has: a function for networks takes "
-                f"predictor.model instead of the predictor of vig_pyg.load."
+                f"{kind!r} object has no attribute {name!r}, but its network has: to a function for networks, pass "
+                "predictor.model instead of the predictor."
             )
         raise AttributeError(f"{kind!r} object has no attribute {name!r}")

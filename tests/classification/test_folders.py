@@ -293,7 +293,7 @@ class TestParts:
     def test_two_held_out_parts_are_refused_unless_one_is_called_val(self, tmp_path):
         for part in ("train", "valid", "validation"):
             paint(tmp_path / part / "cat" / "a.png", 1)
-        with pytest.raises(ValueError, match="has valid, validation: name the one to use val"):
+        with pytest.raises(ValueError, match="has valid, validation: rename the one to use to val"):
             read_folders(tmp_path)
 
     @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_a_part_of_a_folder_is_named_by_its_path(tmp_path, folders, value, words
     if folders == []:
         root.mkdir()
     told = of_readers_only("--split", value, str(root))
-    assert told.startswith(f"--split is for data with one of the prefixes hfds/, wds/, torch/, got {value} for ")
+    assert told.startswith(f"--split applies only to data with the prefix hfds/, wds/ or torch/, got {value} for ")
     assert words.format(root) in told and "tfds" not in told and "hfids" not in told
 
 

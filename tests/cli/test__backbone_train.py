@@ -69,7 +69,11 @@ def test_other_weights_have_no_say_in_the_backbone(run, capsys, task):
     ("name", "options", "words"),
     [
         ("vig_micro", {}, "gray is a ViG, which has a single scale, so it cannot be a backbone"),
-        ("pvig_micro", {"in_channels": 1}, "gray takes images with in_channels=1, but images are read in color here: "),
+        (
+            "pvig_micro",
+            {"in_channels": 1},
+            "gray expects images with in_channels=1, but images are read in color here: ",
+        ),
     ],
 )
 def test_a_classifier_that_cannot_be_a_backbone_is_refused(run, capsys, task, name, options, words):

@@ -225,7 +225,7 @@ def test_predict_that_finds_nothing_names_a_lower_score(trained, tmp_path, capsy
     picture = voc / "JPEGImages" / "pic0.jpg"
     command = ["detect", "predict", str(run), str(picture), "--json", str(tmp_path / "found.json"), "--score"]
     assert main([*command, "1"]) == 0
-    assert "no object has a score of 1: try --score 0.1" in capsys.readouterr().err
+    assert "no object has a score of at least 1: try --score 0.1" in capsys.readouterr().err
     assert main([*command, "0", "--overwrite"]) == 0
     assert "try --score" not in capsys.readouterr().err
 

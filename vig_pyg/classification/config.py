@@ -54,6 +54,8 @@ class Augmentation:
 class ClassificationConfig(TrainConfig):
     """Data, network and loss of a classifier.
 
+    The other options are those of `vig_pyg.engine.TrainConfig`.
+
     Args:
         data: Training data: `digits`, `cifar10`, `cifar100`, a folder with `train/` and `val/` or with one folder for
             each class, a CSV file with the columns `path` and `label`, or a data set with timm's name: `wds/` and a

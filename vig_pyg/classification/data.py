@@ -82,7 +82,10 @@ class ImageData(TrainData):
         if batch_size < 2:
             raise ValueError(f"batch_size must be at least 2 (batch norm needs several images), got {batch_size}.")
         if cache is not None and cache < preprocessing.image_size:
-            raise ValueError(f"cache={cache} pixels is less than image_size={preprocessing.image_size}.")
+            raise ValueError(
+                f"cache={cache} pixels is less than image_size={preprocessing.image_size}, so cached images would be "
+                "too small: pass a larger cache, or None for no cache."
+            )
         super().__init__(
             title,
             train_set=ImageDataset(*train, AugmentedImage(augmentation, preprocessing)),

@@ -126,7 +126,7 @@ def _chosen(folders: list[Path], name: str, root: Path) -> Path:
     exact = [folder for folder in folders if folder.name == name]
     shown = some(folder.name for folder in folders)
     if len(folders) > 1 and not exact:
-        raise ValueError(f"{root} has {shown}: name the one to use {name}.")
+        raise ValueError(f"{root} has {shown}: rename the one to use to {name}.")
     if len(folders) > 1:
         _log.warning("%s has %s: only %s is used.", terminal_text(root), shown, name)
     return exact[0] if exact else folders[0]

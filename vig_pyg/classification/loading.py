@@ -55,7 +55,7 @@ def _open(config: ClassificationConfig, download: bool) -> ImageData:
     if idle:
         own = " Training uses its folders train/ and val/." if Path(config.data).is_dir() else ""
         raise ValueError(
-            f"{idle[0]} is a value of data with one of the prefixes {readable_prefixes()}, got "
+            f"{idle[0]} applies only to data with the prefix {readable_prefixes()}, got "
             f"{getattr(config, idle[0])} for data={config.data}: leave it out.{own}"
         )
     if config.data in SOURCES:

@@ -51,9 +51,10 @@ def of_readers_only(option: str, value: object, data: str) -> str:
 
     Example:
         >>> of_readers_only("--input-key", "jpg", "digits")
-        '--input-key is for data with one of the prefixes hfds/, wds/, torch/, got jpg for digits: leave it out.'
+        '--input-key applies only to data with the prefix hfds/, wds/ or torch/, got jpg for digits: leave it out.'
     """
-    told, root = f"{option} is for data with one of the prefixes {readable_prefixes()}, got {value} for", Path(data)
+    told = f"{option} applies only to data with the prefix {readable_prefixes()}, got {value} for"
+    root = Path(data)
     if not root.is_dir():
         return f"{told} {data}: leave it out."
     parts = part_folders(root)

@@ -79,8 +79,8 @@ def load_config(preset: str, *sources: Source) -> ClassificationConfig:
         preset: A name in `PRESETS`.
         sources: Pairs of a name for error messages, such as a file name, and values by field name. `options` replaces
             all options of the network, and a key such as `options.k` sets one. If the model is not that of the preset,
-            the options of the preset are ignored, because they belong to its model. Its `patch_size` is kept if
-            `image_size` is not changed, because it was chosen for this size.
+            the options of the preset are ignored, because they belong to its model. Only the `patch_size` of the
+            preset is kept if `image_size` is not changed, because it was chosen for this size.
 
     Raises:
         ValueError: If the preset, a name or a value is wrong; the message suggests the nearest valid name.

@@ -252,7 +252,10 @@ def _parse(table: Path) -> list[_Row]:
 
 def _row(table: Path, line: int, head: list[str], cells: list[str]) -> _Row:
     if len(cells) < len(head) or any(cell.strip() for cell in cells[len(head) :]):
-        raise ValueError(f"Row {line} of {table} has more or fewer cells than columns: {len(cells)}, not {len(head)}.")
+        raise ValueError(
+            f"Row {line} of {table} has {counted(len(cells), 'cells')}, but the header has "
+            f"{counted(len(head), 'columns')}: correct the row."
+        )
     found = dict(zip(head, cells, strict=False))
     for name in ("path", "label"):
         if not found[name].strip():

@@ -203,8 +203,8 @@ def say_complete(out: Path, config: Any, command: str, **changes: object) -> boo
         )
         if command == "train":
             print(
-                f"Its learning rate starts anew at --lr {config.lr:g}, with the whole schedule: with --lr "
-                f"{config.lr / 10:g} the weights change gently. The schedule of a longer run needs one from the "
+                f"The new run starts again at --lr {config.lr:g} and goes through the whole schedule; with --lr "
+                f"{config.lr / 10:g}, the weights change only slightly. For a longer schedule, train from the "
                 "beginning, without --weights."
             )
     return epochs > 0

@@ -54,7 +54,7 @@ def unlike(look: Preprocessing, data: str, image: DecodedImage, name: str) -> st
         >>> from PIL import Image
         >>> from vig_pyg.preprocess import Preprocessing
         >>> unlike(Preprocessing(image_size=16, in_channels=1), "", Image.new("RGB", (500, 375), "red"), "a.png")
-        'the model takes gray images, and a.png is in color: it is converted to gray'
+        'the model expects gray images, and a.png is in color: it is converted to gray'
     """
     import numpy as np
 
@@ -66,9 +66,9 @@ def unlike(look: Preprocessing, data: str, image: DecodedImage, name: str) -> st
     if large or (colored and not known_color):
         return (
             f"the model was trained on {data}, {'color' if known_color else 'gray'} images of {side} x {side} pixels, "
-            f"and {name} has {width} x {height} pixels{' in color' if colored else ''}: expect little"
+            f"and {name} has {width} x {height} pixels{' in color' if colored else ''}: the result is probably useless"
         )
-    return f"the model takes gray images, and {name} is in color: it is converted to gray" if colored else ""
+    return f"the model expects gray images, and {name} is in color: it is converted to gray" if colored else ""
 
 
 def _has_color(pixels: np.ndarray) -> bool:

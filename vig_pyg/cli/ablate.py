@@ -51,7 +51,7 @@ def make_parser() -> ConfigParser:
     about = (
         f"{ABOUT.capitalize()}. Every pair of an operator and a graph is trained with every seed; the first pair is "
         "the baseline. A single operator or graph is compared with that of the model. The same command continues a "
-        "stopped ablation, also with more values or seeds."
+        "stopped ablation, and may have more operators, graphs or seeds."
     )
     parser = classification_parser(
         "ablate", about, EXAMPLES, {k: v for k, v in NETWORK_FLAGS.items() if k not in lists}
@@ -67,7 +67,7 @@ def make_parser() -> ConfigParser:
 
 
 def _one_or_more(text: str | Callable[[], str]) -> str:
-    return f"one or more: {text() if callable(text) else text}"
+    return f"one or more values; each is the {text() if callable(text) else text}"
 
 
 def run(args: argparse.Namespace) -> int:

@@ -212,6 +212,6 @@ def _predict(args: argparse.Namespace) -> int:
     status = say_broken(found.broken, len(paths))
     if not found.annotations and args.threshold > 0:
         lower = f"{args.threshold / 10:.2g}"
-        print(f"vig-pyg: no object has a score of {args.threshold:g}: try --score {lower}", file=sys.stderr)
+        print(f"vig-pyg: no object has a score of at least {args.threshold:g}: try --score {lower}", file=sys.stderr)
     say_next(in_shell("vig-pyg", "graph", args.model, paths[0], *own_words(args), "--out", "graph.html"))
     return status

@@ -212,8 +212,8 @@ def _refuse_downloads(config: ClassificationConfig, folder: Path, given: Mapping
     named = config.teacher is not None and not Path(config.teacher).is_dir() and config.teacher_weights is None
     if named and "teacher" not in given:
         raise ValueError(
-            f"{folder / CONFIG_YAML} names the teacher {config.teacher}, which is no folder here. If it is the name of "
-            "a network, whose weights may be downloaded, repeat it: "
+            f"{folder / CONFIG_YAML} names the teacher {config.teacher}, which is not a folder here. If it is the name "
+            "of a network, whose weights may be downloaded, repeat it: "
             f"{in_shell('vig-pyg', 'train', '--resume', folder, '--teacher', config.teacher)}"
         )
     files = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}.get(config.data)

@@ -58,7 +58,7 @@ def warn_of_slow_bfloat16(precision: str, device: torch.device) -> None:
     ratio = time_in_bfloat16()
     if ratio > _SLOW:
         _log.warning(
-            "This processor trains in bfloat16 in %.1f times the time of float32 (measured with one layer): "
+            "On this processor, training in bfloat16 takes %.1f times as long as in float32 (measured with one layer): "
             "use --precision 32-true.",
             ratio,
         )

@@ -125,7 +125,7 @@ def test_broken_images_stop_or_are_left_out(tmp_path, folder, caplog):
 def test_names_and_values_of_other_data(folder):
     for key in ("train_split", "val_split", "input_key", "target_key"):
         for data in (folder, "digits"):
-            with pytest.raises(ValueError, match=rf"{key} is a value of data with one of the prefixes .*wds/"):
+            with pytest.raises(ValueError, match=rf"{key} applies only to data with the prefix .*wds/"):
                 load(data, **{key: "x"}, **({"in_channels": 1} if data == "digits" else {}))
 
 
@@ -167,7 +167,7 @@ def test_a_run_is_that_of_the_folder_and_resumes_in_the_middle_of_an_epoch(
     more = ["--csv", shards / "val-0.tar", "--overwrite"]
     assert "would replace" in fails(capsys, "evaluate", out, f"wds/{shards}", *more)
     assert "has no part 'test'" in fails(capsys, "evaluate", out, f"wds/{shards}", "--split", "test")
-    assert "--split is for data with one of the prefixes" in fails(
+    assert "--split applies only to data with the prefix" in fails(
         capsys, "evaluate", out, folder / "val", "--split", "x"
     )
 

@@ -101,11 +101,11 @@ def ablate(
         options: Options of the network; by default those of the configuration, and the classes, channels and size of
             the data.
         settings: What must be the same for all runs in the folder; by default the configuration.
-        shown: Settings below the table; by default those that differ from the defaults.
+        shown: Settings that are listed below the table; by default those that differ from the defaults.
         title: Title of the table.
-        here: Facts of this process that are saved with each run.
+        here: Facts about this process, such as versions, that are saved with each run.
         costs: Function that measures the costs of the variants.
-        measure: Function that measures each trained network, for more columns.
+        measure: Function that measures each trained network; its results become columns of the table.
         progress: If true, progress is shown.
 
     Returns:

@@ -41,9 +41,9 @@ def interval(
 
     .. math:: \left[\bar x \pm t_{(1 + level) / 2,\, n - 1} \frac{s}{\sqrt n}\right] \cap [low, high]
 
-    (Student, The probable error of a mean, Biometrika 1908.) No mean lies outside the range of the scores, so the cut
-    interval holds the true mean exactly as often as the whole one. Equal scores give an interval of width 0, also if
-    all are 100 %: they show no spread, which is not evidence that other seeds have none.
+    (Student, The probable error of a mean, Biometrika 1908.) No mean lies outside the range of the scores, so the
+    truncated interval contains the true mean exactly as often as the full one. Equal scores, such as 100 % for all
+    seeds, give an interval of width 0. This does not mean that other seeds would give the same score.
 
     Args:
         values: The scores of n seeds.
@@ -86,8 +86,8 @@ def paired_test(
         bounds: Smallest and largest possible score, as in `interval`. No difference is larger than their distance.
 
     Returns:
-        The comparison, or `None` for fewer than two seeds. If all differences are equal, p is 1 if they are 0 and
-        otherwise 0.
+        The comparison, or `None` for fewer than two seeds. If all differences are equal, p is 1 if they are 0, and 0
+        if they are not.
 
     Raises:
         ValueError: If the numbers of scores differ.

@@ -28,9 +28,10 @@ def readable_prefixes() -> str:
 
     Example:
         >>> readable_prefixes()
-        'hfds/, wds/, torch/'
+        'hfds/, wds/ or torch/'
     """
-    return ", ".join(f"{name}/" for name in list_readers() if name not in STREAMS)
+    *first, last = [f"{name}/" for name in list_readers() if name not in STREAMS]
+    return f"{', '.join(first)} or {last}"
 
 
 for _prefix in STREAMS:

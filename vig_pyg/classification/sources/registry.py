@@ -80,8 +80,8 @@ def make_source(name: str, values: Mapping[str, Any]) -> ImageData:
         values: Values by name; the source receives those for which it has a parameter.
 
     Raises:
-        ValueError: If `cache`, `crop_pct` or `in_channels` has another value than the fixed one of a source without
-            this parameter, or the images have another number of channels.
+        ValueError: If the source has no parameter `cache` or `crop_pct` and the given value is not the default, or if
+            the images have another number of channels than `in_channels`.
 
     Example:
         >>> from vig_pyg.classification import DigitsData  # registers the source
