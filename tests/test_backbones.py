@@ -336,7 +336,7 @@ def test_a_classifier_without_stages_names_no_backbone(tmp_path, build):
     content = json.loads((tmp_path / "mine" / "config.json").read_text())
     content["model"] = {"family": "Mine"}
     (tmp_path / "mine" / "config.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="mine is a Mine, which no registered model is"):
+    with pytest.raises(ValueError, match="mine is a Mine, but no model of this family is registered"):
         build(num_classes=2, weights_backbone=tmp_path / "mine")
 
 

@@ -88,8 +88,8 @@ def architecture_of(source: str | Path) -> tuple[str, dict[str, Any]]:
     name = _nearest_model(theirs)
     if not name:
         raise ValueError(
-            f"{source} is a {family}, which no registered model is: import the module that registers one, or choose "
-            "another classifier."
+            f"{source} is a {family}, but no model of this family is registered: import the module that registers "
+            "one, or choose another classifier."
         )
     usual = MODELS[name].image_size
     side = theirs.get("image_size", usual)  # that of the position embedding
@@ -222,7 +222,7 @@ def _compare_pixels(content: dict[str, Any], body: VisionGNN[Any], source: str |
     usual = statistics_of(body.config, body.config.in_channels)
     if (look.mean, look.std) != usual:
         _log.warning(
-            "%s was trained with the mean %s and the standard deviation %s of the pixels, not the usual %s and %s: "
-            "pass the same to this network.",
+            "%s was trained with the mean %s and the standard deviation %s of the pixels, but this network would use "
+            "%s and %s by default: pass the values of the classifier.",
             terminal_text(source), look.mean, look.std, *usual,
         )  # fmt: skip

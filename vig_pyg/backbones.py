@@ -207,8 +207,8 @@ def load_weights(
         body: The backbone, which is changed in place.
         source: The name of published weights, such as `"imagenet1k"`, any source of `vig_pyg.weights.load_weights`, a
             trained classifier (its folder, or its name on the Hugging Face hub), or `None`, which changes nothing. For
-            the later families `"imagenet1k"` selects the averaged weights, with
-            which their authors start detectors and segmentation networks.
+            the later families, `"imagenet1k"` selects the averaged weights, with which their authors start detectors
+            and segmentation networks.
         variant: The name or the configuration from which the backbone was created.
         overrides: The options that were changed, which may differ from those of the weights.
 

@@ -30,7 +30,7 @@ def test_masks_need_all_outlines_and_classes_must_agree():
     assert not source(outlined, plain).has_masks
     assert not source().has_masks
     assert source().with_classes(["cat", "dog"])
-    with pytest.raises(ValueError, match=r"images has other classes.*\['cow', 'dog'\]"):
+    with pytest.raises(ValueError, match=r"images and the training set have different classes.*\['cow', 'dog'\]"):
         source().with_classes(["cat", "cow"])
 
 

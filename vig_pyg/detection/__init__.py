@@ -1,4 +1,4 @@
-"""Object detection and instance segmentation: torchvision's detectors with PyramidViG as the backbone.
+"""Object detection and instance segmentation: torchvision's detectors on a pyramid, such as `PyramidViG`.
 
 The detectors need only the core packages. Training, evaluation and prediction (`vig_pyg.engine.fit` with
 `vig_pyg.detection.loading`) need the extras `train` and `detection`.

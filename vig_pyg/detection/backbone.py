@@ -24,10 +24,10 @@ from vig_pyg.models import VisionGNN
 class PyramidFeatures(nn.Module):
     """A pyramid of a Vision GNN and a feature pyramid network: the backbone of torchvision's detectors.
 
-    The pyramid processes every image at its own size, as a ragged batch. Therefore padding never becomes a node of the
-    graph, or part of the statistics of a batch norm. Only the final maps are padded with zeros to a common size, and
-    the feature pyramid also uses zeros beyond an image. Therefore a map does not depend on the other images of its
-    batch, except through batch statistics in training.
+    The pyramid processes every image at its own size, as a ragged batch, so padding never becomes a node of the graph
+    or a part of the statistics of a batch norm. Only the final maps are padded with zeros to a common size, and the
+    feature pyramid also uses zeros beyond an image. Therefore the map of an image does not depend on the other images
+    of the batch, except through batch statistics in training.
 
     Args:
         body: The pyramid; its classifier is removed.

@@ -101,7 +101,7 @@ class DetectorConfig:
 
 
 def retinanet_pvig(variant: str | ModelConfig | None = None, **options: Any) -> RetinaNet:
-    """RetinaNet (arXiv 1708.02002) on stages 2 to 4 of a pyramid and two coarser maps.
+    """Create a RetinaNet (arXiv 1708.02002) on stages 2 to 4 of a pyramid and two coarser maps.
 
     Args:
         variant: `"tiny"`, `"small"`, `"medium"`, `"base"` or `"micro"` of Pyramid ViG, the name of another registered
@@ -129,7 +129,7 @@ def retinanet_pvig(variant: str | ModelConfig | None = None, **options: Any) -> 
 
 
 def fasterrcnn_pvig(variant: str | ModelConfig | None = None, **options: Any) -> FasterRCNN:
-    """Faster R-CNN (arXiv 1506.01497) on the four stages of a pyramid and one coarser map.
+    """Create a Faster R-CNN (arXiv 1506.01497) on the four stages of a pyramid and one coarser map.
 
     Args:
         variant, options: As for `retinanet_pvig`.
@@ -147,7 +147,7 @@ def fasterrcnn_pvig(variant: str | ModelConfig | None = None, **options: Any) ->
 
 
 def maskrcnn_pvig(variant: str | ModelConfig | None = None, **options: Any) -> MaskRCNN:
-    """Mask R-CNN (arXiv 1703.06870) on the four stages of a pyramid and one coarser map.
+    """Create a Mask R-CNN (arXiv 1703.06870) on the four stages of a pyramid and one coarser map.
 
     Args:
         variant, options: As for `retinanet_pvig`.

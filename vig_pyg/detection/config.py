@@ -89,7 +89,8 @@ class DetectionConfig(TrainConfig):
     """Data and detector of a run.
 
     The defaults are COCO's usual 1x schedule with AdamW. The detection code of Vision GNN was not published, so its
-    learning rate is not known. Values that we chose are marked "our choice".
+    learning rate is not known. Values that we chose are marked "our choice". The
+    other options are those of `vig_pyg.engine.TrainConfig`.
 
     Args:
         train: Images to train on: `FILE.json` or `FILE.json:IMAGES` in COCO's format, or `FOLDER:LIST` of Pascal VOC.

@@ -101,8 +101,9 @@ class DetectionDataset:
         used = {thing.label for record in self.records for thing in record.annotations}
         if further and (missing or any(self.class_names.index(name) + 1 in used for name in further)):
             raise ValueError(
-                f"{self.title} has other classes than the training set: {sorted([*missing, *further])}. Classes are "
-                "matched by name: use the same names, or remove the objects of classes that are not trained."
+                f"{self.title} and the training set have different classes; only one of the two has "
+                f"{sorted([*missing, *further])}. Classes are matched by name: use the same names, or remove the "
+                "objects of classes that are not trained."
             )
         if further:
             _log.warning("%s: dropped the classes %s, which are not trained and have no object.", self.title, further)

@@ -69,6 +69,8 @@ class DetectionTransform(GeneralizedRCNNTransform):
         divisor: Stride of the coarsest map of the backbone, in pixels per cell.
         smallest: Shortest side in pixels that the backbone supports.
 
+    Shapes: a list of images `(C, H_i, W_i)` to `RaggedImages` of resized images.
+
     Raises:
         ValueError: If a size is below 1, or `min_size` above `max_size`.
 

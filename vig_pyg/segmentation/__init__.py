@@ -1,4 +1,4 @@
-"""Semantic segmentation: Semantic FPN and UPerNet with PyramidViG as the backbone.
+"""Semantic segmentation: Semantic FPN and UPerNet on a pyramid, such as `PyramidViG`.
 
 The networks need only the core packages. Training and evaluation (`vig_pyg.engine.fit` with
 `vig_pyg.segmentation.loading`) need the extra `train`; COCO's formats need the extra `detection`.

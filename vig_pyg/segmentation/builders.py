@@ -76,7 +76,7 @@ class SegmenterConfig:
 
 
 def semantic_fpn_pvig(variant: str | ModelConfig | None = None, **options: Any) -> Segmenter:
-    """Semantic FPN (arXiv 1901.02446) on the four stages of a pyramid, the usual recipe of the family for ADE20K.
+    """Create a Semantic FPN (arXiv 1901.02446) on the four stages of a pyramid, as is usual for ADE20K.
 
     Args:
         variant: `"tiny"`, `"small"`, `"medium"`, `"base"` or `"micro"` of Pyramid ViG, the name of another registered
@@ -103,7 +103,7 @@ def semantic_fpn_pvig(variant: str | ModelConfig | None = None, **options: Any) 
 
 
 def upernet_pvig(variant: str | ModelConfig | None = None, **options: Any) -> Segmenter:
-    """UPerNet (arXiv 1807.10221) on the four stages of a pyramid: larger and slower than Semantic FPN.
+    """Create a UPerNet (arXiv 1807.10221) on the four stages of a pyramid; it is larger and slower than Semantic FPN.
 
     Args:
         variant, options: As for `semantic_fpn_pvig`.

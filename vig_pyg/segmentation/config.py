@@ -58,9 +58,9 @@ class Augmentation:
 class SegmentationConfig(TrainConfig):
     """Data and network of a run.
 
-    The defaults are the recipe of the family for ADE20K with Semantic FPN: AdamW, polynomial decay, and batches of 32
-    crops of 512 pixels. `steps=40000` also gives the length of this recipe. Values that we chose are marked "our
-    choice".
+    The defaults are the recipe of the published networks of the family for ADE20K with Semantic FPN: AdamW, polynomial
+    decay, and batches of 32 crops of 512 pixels. `steps=40000` also gives the length of this recipe. Values that we
+    chose are marked "our choice". The other options are those of `vig_pyg.engine.TrainConfig`.
 
     Args:
         train: Images to train on: a folder with `images/`, `masks/` and `classes.txt` (in this folder or in its

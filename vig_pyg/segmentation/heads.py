@@ -67,6 +67,9 @@ class SemanticFPN(nn.Module):
 
     Shapes: maps `(B, C_s, H_s, W_s)` to logits `(B, num_classes, H_1, W_1)`.
 
+    Raises:
+        ValueError: If `out_channels` or `head_channels` is too small for the group norms.
+
     Example:
         >>> head = SemanticFPN([8, 16], num_classes=3, out_channels=16, head_channels=16)
         >>> head([torch.rand(1, 8, 9, 7), torch.rand(1, 16, 5, 4)]).shape
@@ -143,6 +146,9 @@ class UPerHead(nn.Module):
         dropout: Dropout probability of whole channels before the classifier.
 
     Shapes: maps `(B, C_s, H_s, W_s)` to logits `(B, num_classes, H_1, W_1)`.
+
+    Raises:
+        ValueError: If `out_channels` or `head_channels` is too small for the group norms.
 
     Example:
         >>> head = UPerHead([8, 16], num_classes=3, out_channels=16, head_channels=16)

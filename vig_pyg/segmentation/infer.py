@@ -46,7 +46,7 @@ class Inference:
 
     def __post_init__(self) -> None:
         if self.window is None and self.stride is not None:
-            raise ValueError("A stride needs a window.")
+            raise ValueError("stride has no effect without window: pass window, too.")
         if self.window is not None and min(*self.window, *self.strides) < 1:
             raise ValueError(f"window and stride must be at least 1, got {self.window} and {self.stride}.")
         if self.window is not None and any(s > w for s, w in zip(self.strides, self.window, strict=True)):

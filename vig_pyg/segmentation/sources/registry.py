@@ -105,9 +105,9 @@ def open_source(source: str | Path, *, classes: list[str] | None = None, on_bad:
         source: The text, in the form of one of the formats, such as a folder with `images/`, `masks/` and
             `classes.txt`, or `FOLDER:LIST` for Pascal VOC.
         classes: Names of the classes to which the labels are matched by name; by default those of the source.
-        on_bad: How to handle an object whose outline cannot be used, in formats of objects: `"stop"` with an error, or
-            `"drop"` it with a warning, and ignore the pixels of its box; they are not background. (`check_masks` has
-            the same option for masks.)
+        on_bad: What happens in formats of objects if an outline cannot be used: `"stop"` raises an error; `"drop"`
+            drops the object with a warning, and ignores the pixels of its box instead of counting them as background.
+            (`check_masks` has the same option for masks.)
 
     Raises:
         FileNotFoundError: If a file or folder does not exist.
