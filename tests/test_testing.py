@@ -136,7 +136,7 @@ def faulty_builder(fault):
     ("fault", "message"),
     [
         ("form", r"Expected \(2, E\) int64"),
-        ("type", r"Expected \(2, E\) int64: .*float32"),
+        ("type", r"Expected edges \(2, E\) of int64, got .*float32"),
         ("range", "refer to missing nodes"),
         ("sorted", "not sorted by target"),
         ("joined", "54 edges connect two images"),

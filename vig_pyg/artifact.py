@@ -143,9 +143,9 @@ def describe_config(config: ModelConfig) -> dict[str, Any]:
     if any(graph is DilatedKNN for graph in graphs) and values.get("position") is not None:
         if any(graph in (None, "knn") for graph in graphs):
             raise ValueError(
-                f"graph={graphs}: DilatedKNN itself uses no positions, and 'knn' uses "
-                f"position={values['position']!r}, but both have the name 'knn': write position=None, or one of them "
-                "for all stages."
+                f"graph={graphs} cannot be saved, because DilatedKNN (without positions) and 'knn' (with "
+                f"position={values['position']!r}) would have the same name 'knn': pass position=None, or use one of "
+                "the two in all stages."
             )
         values["position"] = None  # without options, `DilatedKNN` uses no positions, like "knn" with position=None
     for name, registry in (("conv", CONVS), ("graph", GRAPHS)):

@@ -31,14 +31,14 @@ def create_model(name: str | ModelConfig, *, weights: str | Weights | None = Non
     """Create a model from its name or from a configuration.
 
     Args:
-        name: A name from `list_models()`, or a `ViGConfig` or `PyramidViGConfig`.
+        name: A name from `list_models()`, or a configuration such as a `ViGConfig` or a `PyramidViGConfig`.
         weights: Published weights to load: `"imagenet1k"` (the official file), `"imagenet1k:mmpretrain"`, or an entry
             of `vig_pyg.weights`. The file is downloaded once, verified by its hash, and cached. By default the
             weights are random.
         overrides: Fields of the configuration to change, such as `num_classes`, `in_channels`, `conv` or `k`.
 
     Returns:
-        A `ViG` or `PyramidViG` in training mode.
+        A model of the family of the name or configuration, such as a `ViG`, in training mode.
 
     Shapes: the model maps images `(B, in_channels, H, W)` to logits `(B, num_classes)`.
 

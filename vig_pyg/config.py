@@ -1,4 +1,4 @@
-"""Configurations of the two model families and of their variants."""
+"""Configurations of ViG and Pyramid ViG and of their variants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Config = TypeVar("Config", bound="ModelConfig")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The options that both model families have.
+    """The options that all model families have.
 
     Args:
         num_classes: Number of classes; with 0 the model returns pooled features.
@@ -34,7 +34,7 @@ class ModelConfig:
         knn_precision: Precision of this search on a GPU: `"highest"`, `"high"` or `"medium"` (see `DilatedKNN`).
         conv: A name from `vig_pyg.conv.list_convs()`, or a callable `(in_channels, out_channels) -> Module`.
         graph: A name from `vig_pyg.graph.list_graphs()`, or a callable `(k, dilation) -> builder` (see
-            `vig_pyg.graph.Builder`). `None` means `"knn"`, which is `DilatedKNN`. A list holds one for each stage.
+            `vig_pyg.graph.Builder`). `None` means `"knn"`, which is `DilatedKNN`. A list has one entry for each stage.
         heads: Number of heads of the linear layers in the graph convolutions; the published value is 4.
         ffn_ratio: Hidden width of the FFN divided by the width of its input; the published value is 4.
         head_channels: Hidden width of the classifier; the published value is 1024.
@@ -122,7 +122,7 @@ class ModelConfig:
             overrides: The new values, by the names of the fields.
 
         Raises:
-            TypeError: If there is no such field; the message has the nearest ones.
+            TypeError: If there is no such field; the message names the nearest ones.
         """
         names = [f.name for f in fields(self)]
         for name in [name for name in overrides if name not in names]:
@@ -141,6 +141,9 @@ class ViGConfig(ModelConfig):
         depth: Number of blocks.
         channels: Width C of all blocks.
         k: Number of neighbors of each patch; the published models increase it from 9 to 18.
+
+    Raises:
+        ValueError: If a number is out of range.
 
     Example:
         >>> ViGConfig(depth=12, channels=96).num_blocks
@@ -273,7 +276,10 @@ for _family, _variants in (("vig", VIG_VARIANTS), ("pvig", PYRAMID_VIG_VARIANTS)
 
 
 def variant_name(config: ModelConfig) -> str | None:
-    """Return the name of the registered model with the depths and widths of `config`, or `None`; the rest may differ.
+    """Return the name of the registered model with the depths and widths of a configuration, or `None`.
+
+    Args:
+        config: The configuration, whose other fields may differ from those of the registered model.
 
     Example:
         >>> variant_name(VIG_VARIANTS["tiny"].override({"num_classes": 10}))

@@ -36,7 +36,8 @@ def mobilevig_small(**overrides: Any) -> MobileViG:
     """Create MobileViG-S, which has 6.8 M parameters (arXiv 2307.00395).
 
     Args:
-        overrides: Fields of `MobileViGConfig` to change (see `create_model`).
+        overrides: Fields of `MobileViGConfig` to change, and `weights="imagenet1k"` for the published weights
+            (see `create_model`).
 
     Example:
         >>> mobilevig_small(num_classes=10).num_features
@@ -75,7 +76,8 @@ def greedyvig_small(**overrides: Any) -> GreedyViG:
     """Create GreedyViG-S, which has 11.2 M parameters (arXiv 2405.06849).
 
     Args:
-        overrides: Fields of `GreedyViGConfig` to change (see `create_model`).
+        overrides: Fields of `GreedyViGConfig` to change, and `weights="imagenet1k"` for the published weights
+            (see `create_model`).
 
     Example:
         >>> greedyvig_small(num_classes=10).num_features
@@ -88,7 +90,8 @@ def greedyvig_medium(**overrides: Any) -> GreedyViG:
     """Create GreedyViG-M, which has 21.2 M parameters (arXiv 2405.06849).
 
     Args:
-        overrides: Fields of `GreedyViGConfig` to change (see `create_model`).
+        overrides: Fields of `GreedyViGConfig` to change, and `weights="imagenet1k"` for the published weights
+            (see `create_model`).
 
     Example:
         >>> greedyvig_medium(num_classes=10).num_features
@@ -101,7 +104,8 @@ def greedyvig_base(**overrides: Any) -> GreedyViG:
     """Create GreedyViG-B, which has 30.1 M parameters (arXiv 2405.06849).
 
     Args:
-        overrides: Fields of `GreedyViGConfig` to change (see `create_model`).
+        overrides: Fields of `GreedyViGConfig` to change, and `weights="imagenet1k"` for the published weights
+            (see `create_model`).
 
     Example:
         >>> greedyvig_base(num_classes=10).num_features
@@ -127,7 +131,8 @@ def mobilevigv2_small(**overrides: Any) -> MobileViGv2:
     """Create MobileViGv2-S, which has 7.3 M parameters (arXiv 2406.05850).
 
     Args:
-        overrides: Fields of `MobileViGv2Config` to change (see `create_model`).
+        overrides: Fields of `MobileViGv2Config` to change, and `weights="imagenet1k"` for the published weights
+            (see `create_model`).
 
     Example:
         >>> mobilevigv2_small(num_classes=10).num_features
@@ -140,7 +145,8 @@ def mobilevigv2_medium(**overrides: Any) -> MobileViGv2:
     """Create MobileViGv2-M, which has 15.0 M parameters (arXiv 2406.05850).
 
     Args:
-        overrides: Fields of `MobileViGv2Config` to change (see `create_model`).
+        overrides: Fields of `MobileViGv2Config` to change, and `weights="imagenet1k"` for the published weights
+            (see `create_model`).
 
     Example:
         >>> mobilevigv2_medium(num_classes=10).num_features
@@ -153,7 +159,8 @@ def mobilevigv2_base(**overrides: Any) -> MobileViGv2:
     """Create MobileViGv2-B, which has 27.1 M parameters (arXiv 2406.05850).
 
     Args:
-        overrides: Fields of `MobileViGv2Config` to change (see `create_model`).
+        overrides: Fields of `MobileViGv2Config` to change, and `weights="imagenet1k"` for the published weights
+            (see `create_model`).
 
     Example:
         >>> mobilevigv2_base(num_classes=10).num_features

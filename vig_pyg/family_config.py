@@ -105,7 +105,13 @@ class HybridViGConfig(ModelConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class MobileViGConfig(HybridViGConfig):
-    """Configuration of a MobileViG (arXiv 2307.00395); the options are those of `HybridViGConfig`.
+    """Configuration of a MobileViG (arXiv 2307.00395).
+
+    Args:
+        **options: The options of `HybridViGConfig` and `ModelConfig`.
+
+    Raises:
+        ValueError: As for `HybridViGConfig`.
 
     Example:
         >>> MOBILEVIG_VARIANTS["tiny"].graph_depths
@@ -121,7 +127,13 @@ class MobileViGConfig(HybridViGConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class GreedyViGConfig(HybridViGConfig):
-    """Configuration of a GreedyViG (arXiv 2405.06849); the options are those of `HybridViGConfig`.
+    """Configuration of a GreedyViG (arXiv 2405.06849).
+
+    Args:
+        **options: The options of `HybridViGConfig` and `ModelConfig`.
+
+    Raises:
+        ValueError: As for `HybridViGConfig`.
 
     Example:
         >>> GREEDYVIG_VARIANTS["small"].num_blocks
@@ -133,7 +145,13 @@ class GreedyViGConfig(HybridViGConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class MobileViGv2Config(HybridViGConfig):
-    """Configuration of a MobileViGv2 (arXiv 2406.05850); the options are those of `HybridViGConfig`.
+    """Configuration of a MobileViGv2 (arXiv 2406.05850).
+
+    Args:
+        **options: The options of `HybridViGConfig` and `ModelConfig`.
+
+    Raises:
+        ValueError: As for `HybridViGConfig`.
 
     Example:
         >>> MOBILEVIGV2_VARIANTS["base"].head_channels
@@ -160,7 +178,7 @@ class WiGNetConfig(PyramidViGConfig):
         window: Side length of the windows in patches; `image_size / 32` in the published models.
         shift: If true, every second block of a stage has its windows shifted by half a window.
         adaptive: If true, smaller windows at the border have fewer neighbors (see `WindowGraph`).
-        graph: `"window"` for the windows of these options, or as for `ModelConfig`.
+        graph: `"window"`, which uses the options above, or another graph, as for `ModelConfig`.
 
     Raises:
         ValueError: If `window` is below 1, or one of these options is set for another graph.

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from vig_pyg._io.numbers import counted
 from vig_pyg.checkpoints.check import (
     adapt_channels,
     faults,
@@ -57,7 +58,7 @@ class Report:
 
     Example:
         >>> print(Report(source="mine.pth", format="native", loaded=("head.fc2.bias",), left_out=(), notes=()))
-        Loaded 1 tensors from mine.pth (native format).
+        Loaded 1 tensor from mine.pth (native format).
     """
 
     source: str
@@ -69,7 +70,7 @@ class Report:
     computed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        first = f"Loaded {len(self.loaded)} tensors from {self.source} ({self.format} format)."
+        first = f"Loaded {counted(len(self.loaded), 'tensors')} from {self.source} ({self.format} format)."
         return "\n".join([first, *self.notes, *_silence(self.not_compared)])
 
 

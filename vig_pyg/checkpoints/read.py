@@ -54,13 +54,14 @@ def read_state(path: str | Path) -> Mapping[str, Any]:
 
     Args:
         path: A `.safetensors` file, or a file of `torch.save`. Besides tensors and plain containers it may contain an
-            `argparse.Namespace`, as some published files do. Of a folder with a `model.safetensors`, such as a run
-            folder, this file is read.
+            `argparse.Namespace`, as some published files do. If the path is a folder, such as a run folder, its
+            `model.safetensors` is read.
 
     Raises:
         FileNotFoundError: If the file does not exist.
         IsADirectoryError: If the path is a folder without weights.
-        ValueError: If the file is empty, truncated, a web page, or contains anything else; the message has the reason.
+        ValueError: If the file is empty, truncated or a web page, or contains other objects; the message states the
+            reason.
         ImportError: If the file is a `.safetensors` file and safetensors is not installed.
 
     Example:

@@ -1,8 +1,8 @@
-"""The model classes: isotropic `ViG` and `PyramidViG`, and their base class `VisionGNN`."""
+"""The model classes, such as `ViG` and `PyramidViG`, their configurations, and their base class `VisionGNN`."""
 
 from vig_pyg import _warnings  # isort: skip  # noqa: F401  (before anything else imports PyG)
 from vig_pyg.config import ModelConfig, PyramidViGConfig, ViGConfig
-from vig_pyg.family_config import GreedyViGConfig, MobileViGConfig, MobileViGv2Config, WiGNetConfig
+from vig_pyg.family_config import GreedyViGConfig, HybridViGConfig, MobileViGConfig, MobileViGv2Config, WiGNetConfig
 from vig_pyg.models.base import VisionGNN
 from vig_pyg.models.hybrid_vig import GreedyViG, HybridViG, MobileViG, MobileViGv2
 from vig_pyg.models.pyramid_vig import PyramidViG
@@ -14,6 +14,7 @@ __all__ = [
     "GreedyViG",
     "GreedyViGConfig",
     "HybridViG",
+    "HybridViGConfig",
     "MobileViG",
     "MobileViGConfig",
     "MobileViGv2",

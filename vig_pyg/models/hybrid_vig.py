@@ -39,7 +39,7 @@ class HybridViG(VisionGNN[ConfigT]):
         overrides: Fields of the configuration to change, such as `num_classes`, `conv` or `graph`.
 
     Shapes: images `(B, in_channels, H, W)`, or a list of `(in_channels, H_i, W_i)`, to logits `(B, num_classes)`. With
-    `distillation` training returns a pair of logits. `feature_info` has one entry for each stage.
+    `distillation`, training returns a pair of logits. `feature_info` has one entry for each stage.
 
     Raises:
         ValueError: If the variant or the value of an option is unknown.

@@ -39,6 +39,11 @@ def assert_block_equivariance(
         layout: Layout of the nodes.
         tolerance: As for `assert_permutation_equivariance`.
 
+    Shapes: x `(N, C)`.
+
+    Raises:
+        AssertionError: If the difference exceeds the tolerance; the message has the difference.
+
     Example:
         >>> layout = BatchLayout.from_sizes([(2, 3), (1, 2)])
         >>> assert_block_equivariance(lambda x, layout: 2 * x, torch.rand(8, 4), layout)
@@ -73,7 +78,10 @@ def assert_builder(
         x_src: Sources `(M, C)`, if they are pooled; by default the targets.
         layout_src: Layout of the sources.
 
+    Shapes: targets `(N, C)` and sources `(M, C)`.
+
     Raises:
+        AssertionError: If the builder breaks the contract; the message says how.
         ValueError: If only one of `x` and `layout` is given.
 
     Example:
@@ -92,7 +100,9 @@ def assert_builder(
     with evaluation_mode(builder):
         edges, attr = split_edges(builder(x, layout, src, layout_src))
         form = tuple(edges.shape), edges.dtype
-        assert form[0][:-1] == (2,) and form[1] == torch.long, f"Expected (2, E) int64: {form}."
+        assert form[0][:-1] == (2,) and form[1] == torch.long, (
+            f"Expected edges (2, E) of int64, got {form[0]} of {form[1]}."
+        )
         top = edges.max(dim=1).values.tolist()
         assert edges.min() >= 0 and top[0] < src.size(0) and top[1] < x.size(0), f"Edges refer to missing nodes: {top}."
         assert (edges[1].diff() >= 0).all(), "Edges are not sorted by target."
@@ -128,6 +138,11 @@ def assert_batch_independence(
         images: Images `(B, C, H, W)`, or a list of images `(C, H_i, W_i)`.
         tolerance: As for `assert_permutation_equivariance`.
 
+    Shapes: images `(B, C, H, W)`, or a list of `(C, H_i, W_i)`.
+
+    Raises:
+        AssertionError: If the difference exceeds the tolerance; the message has the difference.
+
     Example:
         >>> from vig_pyg import vig_micro
         >>> assert_batch_independence(vig_micro().double(), [torch.rand(3, 32, w).double() for w in (32, 40)]) < 1e-9
@@ -158,6 +173,10 @@ def assert_every_field_matters(
     Returns:
         For each field, the properties that differ: `parameters`, `outputs`, `graphs`, `training` (outputs in training
         mode) or `steps` (the tensor operations of a forward pass).
+
+    Raises:
+        AssertionError: If a field changes nothing, or does not have exactly one change; the message has the names of
+            the fields.
 
     Example:
         >>> from vig_pyg import ViG

@@ -23,6 +23,9 @@ def assert_operator(
         out_channels: Width of the result.
         dtype: Floating-point type of the operator and the nodes.
 
+    Raises:
+        AssertionError: If the operator lacks one of the properties; the message has the measured error.
+
     Example:
         >>> from torch_geometric.nn import GATv2Conv
         >>> assert_operator(lambda i, o: GATv2Conv(i, o)) < 1e-5
@@ -60,6 +63,11 @@ def assert_permutation_equivariance(
         edge_index: Edges `(2, E)`, sorted by target.
         tolerance: Largest relative error; the default depends on the dtype of the result (see `TOLERANCE`).
 
+    Shapes: nodes `(N, C)` and edges `(2, E)`.
+
+    Raises:
+        AssertionError: If the difference exceeds the tolerance; the message has the difference.
+
     Example:
         >>> from vig_pyg.conv import GINConv
         >>> assert_permutation_equivariance(GINConv(8, 8), torch.rand(2, 8), torch.tensor([[1, 0], [0, 1]])) < 1e-5
@@ -90,6 +98,9 @@ def assert_edge_order_invariance(
 
     Shapes: nodes `(N, C)` and edges `(2, E)`.
 
+    Raises:
+        AssertionError: If the difference exceeds the tolerance; the message has the difference.
+
     Example:
         >>> from vig_pyg.conv import GINConv
         >>> assert_edge_order_invariance(GINConv(8, 8), torch.rand(2, 8), torch.tensor([[1, 0], [0, 1]])) < 1e-5
@@ -112,6 +123,12 @@ def assert_bipartite_equals_plain(
         x: Nodes `(N, C)`.
         edge_index: Edges `(2, E)`.
         tolerance: As for `assert_permutation_equivariance`.
+
+    Shapes: nodes `(N, C)` and edges `(2, E)`.
+
+    Raises:
+        AssertionError: If the difference exceeds the tolerance, or the operator fails on a pair; the message has the
+            difference or the failure.
 
     Example:
         >>> from vig_pyg.conv import GINConv
@@ -145,6 +162,9 @@ def assert_graph_independence(
 
     Shapes: nodes `(N, C)` and edges `(2, E)`.
 
+    Raises:
+        AssertionError: If the difference exceeds the tolerance; the message has the difference.
+
     Example:
         >>> from vig_pyg.conv import GINConv
         >>> assert_graph_independence(GINConv(8, 8), torch.rand(2, 8), torch.tensor([[1, 0], [0, 1]])) < 1e-5
@@ -164,6 +184,10 @@ def assert_parameters_get_gradients(module: nn.Module, *inputs: Any) -> float:
     Args:
         module: The module.
         inputs: Arguments of the module.
+
+    Raises:
+        AssertionError: If a parameter has no gradient, a zero gradient or one that is not finite; the message has the
+            names of these parameters.
 
     Example:
         >>> assert_parameters_get_gradients(nn.Linear(2, 3), torch.ones(1, 2)) > 0

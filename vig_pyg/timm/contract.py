@@ -226,7 +226,9 @@ class TimmContract(VisionGNN[Any]):
 
     def _check_can_be_loaded(self) -> None:
         if self.global_pool != "avg":
-            raise ValueError(f"A saved model pools with 'avg', this one has global_pool={self.global_pool!r}.")
+            raise ValueError(
+                f"Only a model with global_pool='avg' can be saved, this one has global_pool={self.global_pool!r}."
+            )
         super()._check_can_be_loaded()
 
     def _set_pool(self, pool: str) -> None:
@@ -245,6 +247,14 @@ class TimmContract(VisionGNN[Any]):
 class TimmViG(TimmContract, ViG):
     """A `ViG` with the interface of timm's models (see `TimmContract`).
 
+    Args:
+        variant, global_pool, overrides: As for `TimmContract`.
+
+    Shapes: as for `TimmContract`.
+
+    Raises:
+        UnsupportedPoolError: As for `TimmContract`.
+
     Example:
         >>> TimmViG("micro", num_classes=10).get_classifier().out_features
         10
@@ -256,6 +266,14 @@ class TimmViG(TimmContract, ViG):
 class TimmPyramidViG(TimmContract, PyramidViG):
     """A `PyramidViG` with the interface of timm's models (see `TimmContract`).
 
+    Args:
+        variant, global_pool, overrides: As for `TimmContract`.
+
+    Shapes: as for `TimmContract`.
+
+    Raises:
+        UnsupportedPoolError: As for `TimmContract`.
+
     Example:
         >>> [entry["reduction"] for entry in TimmPyramidViG("micro").feature_info]
         [2, 4, 8, 16]
@@ -265,7 +283,7 @@ class TimmPyramidViG(TimmContract, PyramidViG):
 
 
 class GraphFeatures(FeatureGetterNet):
-    """The model of `features_only=True`, which returns a list of feature maps and has no layers after the last map.
+    """The model that timm creates with `features_only=True`; it has no layers after the last feature map it returns.
 
     Example:
         >>> import timm

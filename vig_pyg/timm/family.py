@@ -13,6 +13,14 @@ __all__ = ["TimmGreedyViG", "TimmMobileViG", "TimmMobileViGv2", "TimmWiGNet", "c
 class TimmMobileViG(TimmContract, MobileViG):
     """A `MobileViG` with the interface of timm's models (see `TimmContract`).
 
+    Args:
+        variant, global_pool, overrides: As for `TimmContract`.
+
+    Shapes: as for `TimmContract`.
+
+    Raises:
+        UnsupportedPoolError: As for `TimmContract`.
+
     Example:
         >>> [entry["reduction"] for entry in TimmMobileViG("tiny").feature_info]
         [4, 8, 16, 32]
@@ -23,6 +31,14 @@ class TimmMobileViG(TimmContract, MobileViG):
 
 class TimmGreedyViG(TimmContract, GreedyViG):
     """A `GreedyViG` with the interface of timm's models (see `TimmContract`).
+
+    Args:
+        variant, global_pool, overrides: As for `TimmContract`.
+
+    Shapes: as for `TimmContract`.
+
+    Raises:
+        UnsupportedPoolError: As for `TimmContract`.
 
     Example:
         >>> TimmGreedyViG("small", num_classes=10).num_classes
@@ -35,6 +51,14 @@ class TimmGreedyViG(TimmContract, GreedyViG):
 class TimmMobileViGv2(TimmContract, MobileViGv2):
     """A `MobileViGv2` with the interface of timm's models (see `TimmContract`).
 
+    Args:
+        variant, global_pool, overrides: As for `TimmContract`.
+
+    Shapes: as for `TimmContract`.
+
+    Raises:
+        UnsupportedPoolError: As for `TimmContract`.
+
     Example:
         >>> TimmMobileViGv2("tiny").head_hidden_size
         256
@@ -45,6 +69,14 @@ class TimmMobileViGv2(TimmContract, MobileViGv2):
 
 class TimmWiGNet(TimmContract, WiGNet):
     """A `WiGNet` with the interface of timm's models (see `TimmContract`).
+
+    Args:
+        variant, global_pool, overrides: As for `TimmContract`.
+
+    Shapes: as for `TimmContract`.
+
+    Raises:
+        UnsupportedPoolError: As for `TimmContract`.
 
     Example:
         >>> TimmWiGNet("tiny").in_chans

@@ -40,7 +40,7 @@ class Weights:
         params: Number of trainable parameters in millions, without the constant position tables.
         gmacs: Multiply-accumulates for one image of 224 x 224 pixels, in billions.
         license: License of the repository that publishes the file.
-        part: Name of the state dict in the file, if it has several; by default the usual one.
+        part: Name of the state dict in the file, if it has several; if empty, the first of `WRAPPERS` is used.
         megabytes: Size of the file in millions of bytes, as published and rounded; 0 if unknown.
         code: Repository of the published code.
 
