@@ -100,7 +100,7 @@ class Registry(Mapping[str, T], Generic[T]):
         """Return the object with this name.
 
         Raises:
-            ValueError: If the name is unknown; the message has the nearest names.
+            ValueError: If the name is unknown; the message lists the nearest names.
         """
         if name not in self:
             every = {"model": f"{as_started('vig-pyg models')} lists all"}.get(self.kind, "")

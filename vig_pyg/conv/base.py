@@ -156,8 +156,8 @@ class VisionConv(MessagePassing):
             either `flow`.
 
         Raises:
-            TypeError: As `pair` and `edges`.
-            ValueError: As `pair`, `edges` and `plain_edges`.
+            TypeError: As for `pair` and `edges`.
+            ValueError: As for `pair`, `edges` and `plain_edges`.
         """
         if type(edge_index) is not Tensor or edge_index.layout is not torch.strided:
             edge_index, size = plain_edges(edge_index, size, type(self).__name__, self.flow)

@@ -55,7 +55,7 @@ class Lookahead:
         """Return a copy with another factory, which starts with the first Grapher; each model needs its own copy.
 
         Args:
-            factory: The factory that the name of this one refers to in the model.
+            factory: The factory for the name that was given, such as the search of the model for `"knn"`.
 
         Example:
             >>> Lookahead("knn").fresh(lambda k, dilation: None).factory(9, 1) is None

@@ -55,7 +55,7 @@ class Reuse:
         """Return a copy with another factory, whose count starts at the first Grapher; each model needs its own copy.
 
         Args:
-            factory: The factory that the name of this one refers to in the model.
+            factory: The factory for the name that was given, such as the search of the model for `"knn"`.
 
         Example:
             >>> Reuse("knn", every=2).fresh(lambda k, dilation: None).every

@@ -154,7 +154,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
             images: Images, as for `embed`.
 
         Raises:
-            ValueError: For the reasons of `embed`.
+            ValueError: As for `embed`.
         """
         x, layout = self._last(*self._patches(images))  # without a PyG batch, which torch.compile cannot trace
         logits: Tensor = self.head(pool_maps(self.feature_map(to_maps(x, layout))))
@@ -170,7 +170,7 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
 
         Raises:
             ValueError: If the width of the patches is not that of the blocks, if attributes of the batch are
-                inconsistent, or for the reasons of `embed`.
+                inconsistent; also as for `embed`.
         """
         if not isinstance(images, Data):
             return to_batch(*self._last(*self._patches(images)))
@@ -277,8 +277,8 @@ class VisionGNN(nn.Module, HubMixin, ABC, Generic[ConfigT]):
             num_classes: Number of classes.
 
         Raises:
-            TypeError: If it is not a whole number; the model is not changed.
-            ValueError: If it is negative.
+            TypeError: If `num_classes` is not a whole number; the model is not changed.
+            ValueError: If `num_classes` is negative.
         """
         config = self.config.override({"num_classes": num_classes})  # raises before anything changes
         num_classes = config.num_classes

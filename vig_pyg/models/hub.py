@@ -161,9 +161,10 @@ class HubMixin(
             revision: Branch, tag or commit.
             map_location: The device of the model.
             strict: If false, tensors that do not fit are not loaded, and a warning in the log names them.
-            overrides: Fields of the configuration to change, such as `num_classes` or `position`. For another
-                `num_classes` the last layer is new and has random weights, and a warning is logged, as in transformers.
-                For another `in_channels` the first convolution is adapted (see `vig_pyg.weights.load_weights`).
+            overrides: Fields of the configuration to change, such as `num_classes` or `position`. With another
+                `num_classes`, the last layer is new and has random weights, and a warning is logged, as in
+                transformers. With another `in_channels`, the first convolution is adapted (see
+                `vig_pyg.weights.load_weights`).
 
         Raises:
             ImportError: If huggingface_hub or safetensors is not installed.

@@ -292,7 +292,7 @@ class GraphFeatures(FeatureGetterNet):
     """
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Call the method of the model with this name; if `enable` is true, training stores only block inputs."""
+        """Call this method of the model; if `enable` is true, training stores only the inputs of blocks."""
         self.get_submodule("model").set_grad_checkpointing(enable)  # type: ignore[operator]  # a TimmContract
 
 
