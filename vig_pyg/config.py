@@ -249,14 +249,11 @@ MODELS: Registry[ModelConfig] = Registry("model", advice="", check=_must_be_conf
 
 
 def register_model(name: str, config: Config) -> Config:
-    """Register a configuration under a name, which `create_model` and the command line then accept.
+    """Register a configuration under a name, which `create_model` and the command line then accept, and return it.
 
     Args:
         name: The name, without spaces.
         config: A `ViGConfig`, a `PyramidViGConfig`, or an instance of the `config_class` of your own model family.
-
-    Returns:
-        The configuration.
 
     Raises:
         ValueError: If another model is registered under this name.
@@ -276,10 +273,7 @@ for _family, _variants in (("vig", VIG_VARIANTS), ("pvig", PYRAMID_VIG_VARIANTS)
 
 
 def variant_name(config: ModelConfig) -> str | None:
-    """Return the name of the registered model with the depths and widths of a configuration, or `None`.
-
-    Args:
-        config: The configuration, whose other fields may differ from those of the registered model.
+    """Return the name of the registered model with the depths and widths of `config`, or `None`.
 
     Example:
         >>> variant_name(VIG_VARIANTS["tiny"].override({"num_classes": 10}))
