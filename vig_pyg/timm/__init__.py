@@ -16,17 +16,13 @@ from vig_pyg._requirements import require
 require("vig_pyg.timm", ("timm", "huggingface_hub", "safetensors"), "timm")
 
 from vig_pyg.timm.checkpoint_filter import checkpoint_filter_fn  # noqa: E402  (timm is there)
-from vig_pyg.timm.contract import (  # noqa: E402  (timm is there)
-    GraphFeatures,
-    TimmContract,
-    TimmPyramidViG,
-    TimmViG,
-    UnsupportedPoolError,
-)
+from vig_pyg.timm.contract import GraphFeatures, TimmContract, UnsupportedPoolError  # noqa: E402  (timm is there)
 from vig_pyg.timm.family import (  # noqa: E402  (timm is there)
     TimmGreedyViG,
     TimmMobileViG,
     TimmMobileViGv2,
+    TimmPyramidViG,
+    TimmViG,
     TimmWiGNet,
 )
 from vig_pyg.timm.vision_gnn import register  # noqa: E402

@@ -19,19 +19,15 @@ from vig_pyg.checkpoints.metadata import describe
 from vig_pyg.checkpoints.read import read_state
 from vig_pyg.config import variant_config
 from vig_pyg.data import pool_maps, to_maps
-from vig_pyg.models import PyramidViG, ViG, VisionGNN
+from vig_pyg.models import VisionGNN
 from vig_pyg.models.base import Images
-from vig_pyg.timm.checkpoint_filter import checkpoint_filter_fn
 from vig_pyg.weights import TABLE
 
 __all__ = [
     "POOLS",
     "GraphFeatures",
     "TimmContract",
-    "TimmPyramidViG",
-    "TimmViG",
     "UnsupportedPoolError",
-    "checkpoint_filter_fn",  # timm's tools look for it in the module of the class
 ]
 
 #: The kinds of global pooling; `""` means no pooling.
@@ -67,6 +63,7 @@ class TimmContract(VisionGNN[Any]):
 
     Example:
         >>> import torch
+        >>> from vig_pyg.timm import TimmViG
         >>> TimmViG("micro", num_classes=0, global_pool="").eval()(torch.rand(1, 3, 32, 48)).shape
         torch.Size([1, 64, 8, 12])
     """
@@ -242,44 +239,6 @@ class TimmContract(VisionGNN[Any]):
     def _depth(self) -> int:
         """Number of feature maps that are left after pruning."""
         return len(getattr(self, self._blocks_name()))
-
-
-class TimmViG(TimmContract, ViG):
-    """A `ViG` with the interface of timm's models (see `TimmContract`).
-
-    Args:
-        variant, global_pool, overrides: As for `TimmContract`.
-
-    Shapes: as for `TimmContract`.
-
-    Raises:
-        UnsupportedPoolError: As for `TimmContract`.
-
-    Example:
-        >>> TimmViG("micro", num_classes=10).get_classifier().out_features
-        10
-    """
-
-    family = "ViG"
-
-
-class TimmPyramidViG(TimmContract, PyramidViG):
-    """A `PyramidViG` with the interface of timm's models (see `TimmContract`).
-
-    Args:
-        variant, global_pool, overrides: As for `TimmContract`.
-
-    Shapes: as for `TimmContract`.
-
-    Raises:
-        UnsupportedPoolError: As for `TimmContract`.
-
-    Example:
-        >>> [entry["reduction"] for entry in TimmPyramidViG("micro").feature_info]
-        [2, 4, 8, 16]
-    """
-
-    family = "PyramidViG"
 
 
 class GraphFeatures(FeatureGetterNet):

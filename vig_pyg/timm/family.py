@@ -1,13 +1,59 @@
-"""MobileViG, GreedyViG, MobileViGv2 and WiGNet with the interface of timm's models (see `TimmContract`)."""
+"""The models of all families with the interface of timm's models (see `TimmContract`)."""
 
 from __future__ import annotations
 
-from vig_pyg.models import GreedyViG, MobileViG, MobileViGv2, WiGNet
+from vig_pyg.models import GreedyViG, MobileViG, MobileViGv2, PyramidViG, ViG, WiGNet
 from vig_pyg.timm.checkpoint_filter import checkpoint_filter_fn
 from vig_pyg.timm.contract import TimmContract
 
 # timm looks for the filter of a model's checkpoints in the module of its class.
-__all__ = ["TimmGreedyViG", "TimmMobileViG", "TimmMobileViGv2", "TimmWiGNet", "checkpoint_filter_fn"]
+__all__ = [
+    "TimmGreedyViG",
+    "TimmMobileViG",
+    "TimmMobileViGv2",
+    "TimmPyramidViG",
+    "TimmViG",
+    "TimmWiGNet",
+    "checkpoint_filter_fn",
+]
+
+
+class TimmViG(TimmContract, ViG):
+    """A `ViG` with the interface of timm's models (see `TimmContract`).
+
+    Args:
+        variant, global_pool, overrides: As for `TimmContract`.
+
+    Shapes: as for `TimmContract`.
+
+    Raises:
+        UnsupportedPoolError: As for `TimmContract`.
+
+    Example:
+        >>> TimmViG("micro", num_classes=10).get_classifier().out_features
+        10
+    """
+
+    family = "ViG"
+
+
+class TimmPyramidViG(TimmContract, PyramidViG):
+    """A `PyramidViG` with the interface of timm's models (see `TimmContract`).
+
+    Args:
+        variant, global_pool, overrides: As for `TimmContract`.
+
+    Shapes: as for `TimmContract`.
+
+    Raises:
+        UnsupportedPoolError: As for `TimmContract`.
+
+    Example:
+        >>> [entry["reduction"] for entry in TimmPyramidViG("micro").feature_info]
+        [2, 4, 8, 16]
+    """
+
+    family = "PyramidViG"
 
 
 class TimmMobileViG(TimmContract, MobileViG):

@@ -18,8 +18,15 @@ from vig_pyg.config import MODELS, ModelConfig, PyramidViGConfig, ViGConfig, var
 from vig_pyg.family_config import GreedyViGConfig, MobileViGConfig, MobileViGv2Config, WiGNetConfig
 from vig_pyg.interchange import from_timm, pretrained_config
 from vig_pyg.timm.checkpoint_filter import checkpoint_filter_fn
-from vig_pyg.timm.contract import GraphFeatures, TimmContract, TimmPyramidViG, TimmViG
-from vig_pyg.timm.family import TimmGreedyViG, TimmMobileViG, TimmMobileViGv2, TimmWiGNet
+from vig_pyg.timm.contract import GraphFeatures, TimmContract
+from vig_pyg.timm.family import (
+    TimmGreedyViG,
+    TimmMobileViG,
+    TimmMobileViGv2,
+    TimmPyramidViG,
+    TimmViG,
+    TimmWiGNet,
+)
 from vig_pyg.weights import AVERAGED, TABLE, Weights, download
 
 _log = logging.getLogger(__name__)
