@@ -217,10 +217,7 @@ class BatchLayout:
 
     @property
     def fingerprint(self) -> tuple[int, ...]:
-        """A fingerprint of the tensors that changes when they are modified.
-
-        It has torch's version counters and, on a CPU, checksums: writes through NumPy or `.data` change no counter.
-        """
+        """Version counters of the tensors and, on a CPU, checksums, because NumPy and `.data` change no counter."""
         tensors = self.pos, self.batch, self.ptr
         versions = tuple(-1 if tensor.is_inference() else tensor._version for tensor in tensors)
         if torch.compiler.is_compiling() or not all(type(part) is Tensor and part.is_cpu for part in tensors):
