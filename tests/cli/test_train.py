@@ -343,7 +343,7 @@ def test_a_finished_run_says_so_and_its_command_trains_on_from_its_weights(train
     assert (run / "model.safetensors").read_bytes() == before
     assert main(["train", "--resume", str(run)]) == 0
     shown, err = capsys.readouterr()
-    assert (shown, err) == (said, "") and [line.partition(" ")[0] for line in shown.splitlines()] == ["The", "Its"]
+    assert (shown, err) == (said, "") and [line.partition(" ")[0] for line in shown.splitlines()] == ["The", "The"]
     line = next(line for line in said.splitlines() if line.startswith("The run is complete"))
     words = shlex.split(line.partition("start a new run: ")[2])
     assert words[0] == "vig-pyg" and words[-2:] == ["--out", "NEW"]
