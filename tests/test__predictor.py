@@ -67,7 +67,7 @@ def test_the_text_is_short_and_has_name_classes_and_size(count):
 )
 def test_a_predictor_in_place_of_its_network_is_told(function, tmp_path):
     for one in predictors(2):
-        with pytest.raises(AttributeError, match=r"takes predictor\.model instead of the predictor of vig_pyg\.load"):
+        with pytest.raises(AttributeError, match=r"has: to a function for networks, pass predictor\.model instead"):
             function(one, tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -53,7 +53,7 @@ WRONG = {
     "lost image": ({"batch": ONE.long()}, r"Every image needs at least one node, got \(16, 0\) nodes"),
     "more images": ({"batch": torch.arange(16) % 3}, "batch has 3 images, but ptr or grid_size has 2"),
     "no pos": ({"pos": None}, "The batch has no `pos`"),
-    "short pos": ({"pos": torch.zeros(3, 2)}, r"a place for each of 16 nodes, \(N, 2\), got \(3, 2\)"),
+    "short pos": ({"pos": torch.zeros(3, 2)}, r"the row and column of each of 16 nodes, got \(3, 2\)"),
     "twice": ({"pos": torch.zeros(16, 2)}, "not those of all cells .* of its grids"),
     "between": ({"pos": torch.full((16, 2), 0.5)}, "not those of all cells .* of its grids"),
     "no number": ({"pos": torch.full((16, 2), float("nan"))}, "not those of all cells .* of its grids"),

@@ -135,7 +135,7 @@ def faulty_builder(fault):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("form", r"Expected \(2, E\) int64"),
+        ("form", r"Expected edges \(2, E\) of int64, got \(54, 2\)"),
         ("type", r"Expected edges \(2, E\) of int64, got .*float32"),
         ("range", "refer to missing nodes"),
         ("sorted", "not sorted by target"),

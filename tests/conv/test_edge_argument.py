@@ -125,7 +125,7 @@ def test_attributes_of_another_number_are_refused_with_operator_and_both_numbers
                 said = str(caught.value)
                 assert f"{columns} attributes per edge" in said and f"={columns}" in said
                 takes = dim or ("8" if kind == "GINEConv" else "none")
-                assert re.search(rf"has edge_dim={dim},|it takes (none or )?{takes} \(it failed", said), said
+                assert re.search(rf"has edge_dim={dim},|it expects (none or )?{takes} \(it failed", said), said
             assert all(torch.equal(state[key], value) for key, value in grapher.state_dict().items())
     assert refused >= 6
 

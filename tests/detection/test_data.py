@@ -23,7 +23,7 @@ def test_sources_of_both_formats(tmp_path):
     assert len(open_source(f"{voc}:test", classes=["blue", "red"]).records) == 1
     with pytest.raises(ValueError, match=r"Expected FILE\.json"):
         open_source(voc)
-    with pytest.raises(ValueError, match="other classes"):
+    with pytest.raises(ValueError, match="different classes"):
         open_source(f"{coco}:{tmp_path / 'elsewhere'}", classes=["blue"])
     with pytest.raises(FileNotFoundError):
         open_source(tmp_path / "none.json")

@@ -32,7 +32,7 @@ def test_every_picture_is_seen_once_whatever_the_batch(trained, capsys, monkeypa
 def test_other_classes_are_refused(trained, tmp_path):
     other = make_coco(tmp_path)
     change(other, lambda content: content["categories"][0].update(name="green"))
-    with pytest.raises(ValueError, match="other classes"):
+    with pytest.raises(ValueError, match="different classes"):
         evaluate_detector(load_detector(trained[0]), other, progress=False)
 
 

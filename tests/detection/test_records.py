@@ -42,7 +42,7 @@ def test_classes_are_matched_by_name(caplog):
     assert [other.class_names[thing.label - 1] for thing in other.records[0].annotations] == ["cat", "dog"]
     assert [other.category_ids[thing.label - 1] for thing in other.records[0].annotations] == [5, 9]
     assert [thing.name for thing in other.records[0].annotations] == ["annotation 1", "annotation 2"]
-    with pytest.raises(ValueError, match=r"other classes.*\['dog'\].*matched by name"):
+    with pytest.raises(ValueError, match=r"different classes.*\['dog'\].*matched by name"):
         source.with_classes(["cat"])
     unused = DetectionDataset("images", [ImageRecord(Path("a"), 1, (2, 2), things[:1])], ["cat", "dog"], [5, 9])
     assert unused.with_classes(["cat"]).category_ids == [5]
