@@ -108,5 +108,5 @@ class TestCsv:
             CsvData(write_table(tmp_path / "a.csv", rows, ("file", "label")))
         with pytest.raises(ValueError, match=r"needs train and val, got \['test'\]"):
             CsvData(write_table(tmp_path / "b.csv", [(*row, "test") for row in rows], ("path", "label", "split")))
-        with pytest.raises(ValueError, match="more or fewer cells"):
+        with pytest.raises(ValueError, match="cells, but the header has"):
             CsvData(write_table(tmp_path / "c.csv", [(*row, "more") for row in rows]))
