@@ -118,7 +118,7 @@ def test_no_tensor_has_all_classes_at_the_original_size(monkeypatch, size):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stride": (3, 3)}, "needs a window"),
+        ({"stride": (3, 3)}, "stride has no effect without window"),
         ({"window": (0, 3)}, "at least 1"),
         ({"window": (4, 4), "stride": (2, 0)}, "at least 1"),
         ({"window": (4, 4), "stride": (2, 5)}, "larger than the window"),

@@ -63,6 +63,9 @@ class ImageClassifier(Predictor):
         class_names: One name for each logit.
         preprocessing: The preprocessing from an image to the input of the model.
 
+    Raises:
+        ValueError: In a call, if there is no image, or `topk` is below 1.
+
     Example:
         >>> options = {"class_names": ["cat", "dog"], "preprocessing": Preprocessing(image_size=32)}
         >>> classifier = ImageClassifier(name="mine", model=create_model("vig_micro", num_classes=2), **options)

@@ -23,6 +23,9 @@ class NodeUpdateConv(VisionConv):
 
     Shapes: `x (N, C)` or `(x_src (M, C), x_dst (N, C))` and `edge_index (2, E)` to `(N, C')`.
 
+    Raises:
+        ValueError: As for `VisionConv`.
+
     Example:
         >>> import torch
         >>> from vig_pyg.conv import GINConv

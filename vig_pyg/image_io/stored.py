@@ -11,6 +11,9 @@ class StoredImage:
     A subclass defines `content`, and `__str__` for messages. Objects are pickled for data loading processes, so they
     should store where an image is, such as a path and a position in this file, rather than pixels or open files.
 
+    Raises:
+        NotImplementedError: In `content`, if a subclass does not define it.
+
     Example:
         >>> from io import BytesIO
         >>> from PIL import Image

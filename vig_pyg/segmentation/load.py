@@ -38,6 +38,9 @@ class SemanticSegmenter(Predictor):
         class_names: Names of the classes, in the order of the labels from 0.
         preprocessing: The transform from an image to the input of the network.
 
+    Raises:
+        ValueError: In a call, if there is no image.
+
     Example:
         >>> from vig_pyg.segmentation import semantic_fpn_pvig
         >>> model, plain = semantic_fpn_pvig("micro", num_classes=1, out_channels=16), SegmentationPreprocessing()

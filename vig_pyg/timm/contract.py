@@ -244,6 +244,11 @@ class TimmContract(VisionGNN[Any]):
 class GraphFeatures(FeatureGetterNet):
     """The model that timm creates with `features_only=True`; it has no layers after the last feature map it returns.
 
+    Args:
+        **options: The arguments of `FeatureGetterNet`, which `timm.create_model` passes.
+
+    Shapes: images `(B, in_channels, H, W)` to a list of maps `(B, C_s, H_s, W_s)`.
+
     Example:
         >>> import timm
         >>> type(timm.create_model("pvig_micro", features_only=True)).__name__
