@@ -201,7 +201,9 @@ def test_digits_are_evaluated_like_in_training(tmp_path, capsys, monkeypatch):
     assert "was trained on these images" in capsys.readouterr().err
     assert "has no part 'test'" in fails(capsys, "evaluate", tmp_path / "run", "digits", "--split", "test")
     for key in ("--input-key", "--target-key"):
-        assert f"{key} is for data with one" in fails(capsys, "evaluate", tmp_path / "run", "digits", key, "x")
+        assert f"{key} applies only to data with the prefix" in fails(
+            capsys, "evaluate", tmp_path / "run", "digits", key, "x"
+        )
     assert fails(capsys, "evaluate", tmp_path / "run", "digist").endswith(" Did you mean digits?\n")
 
 
