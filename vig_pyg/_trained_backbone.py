@@ -41,8 +41,9 @@ _SINGLE_SCALE = (
 
 
 def is_trained_model(source: Any) -> bool:
-    """True if a source of weights is a folder, or a name on the Hugging Face hub."""
-    if not isinstance(source, str | Path):
+    """True if a source of weights is a folder, or a name on the Hugging Face hub, but not that of published weights."""
+    # a folder of data may be called imagenet1k too
+    if not isinstance(source, str | Path) or source in (*weights.TAGS, weights.AVERAGED):
         return False
     name = str(source)
     return Path(name).is_dir() or (is_hub_name(name) and not name.lower().endswith(_FILES))
@@ -175,7 +176,9 @@ def _advice(theirs: Mapping[str, Any], which: str) -> str:
         return f"Choose {which} --model."
     options = _differing(theirs, MODELS[name])
     flags = f"--model{' and options' if options else ''}: {' '.join(network_flags(name, options))}"
-    return f"Choose {which} {flags}. Without these flags, the backbone is like the classifier."
+    return (
+        f"Choose {which} {flags}. Without a model, in flags or a file of values, the backbone is like the classifier."
+    )
 
 
 def _differing(theirs: Mapping[str, Any], config: ModelConfig) -> dict[str, Any]:

@@ -65,6 +65,23 @@ def test_other_weights_have_no_say_in_the_backbone(run, capsys, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("start", ["imagenet1k", "imagenet1k:ema"])
+def test_a_folder_of_data_with_the_name_of_published_weights_does_not_replace_them(run, capsys, task, start):
+    (run.parent / start).mkdir()
+    config, said = printed(capsys, task, "train", *DATA, "--weights-backbone", start)
+    assert (config["model"], config["options"], said) == ("tiny", {"weights_backbone": start}, "")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_gray_classifier_is_adapted_if_the_user_says_so(run, capsys, task):
+    create_model("pvig_micro", num_classes=2, k=5, in_channels=1).save_pretrained("gray")
+    start = [task, "train", *DATA, "--weights-backbone", "gray"]
+    assert "add --options.in-channels 3" in fails(capsys, *start, "--out", "new")
+    config, _ = printed(capsys, *start, "--options.in-channels", "3")
+    assert (config["model"], config["options"]["in_channels"], config["options"]["k"]) == ("pvig_micro", 3, 5)
+
+
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [

@@ -124,8 +124,8 @@ def _of_start(given: Sequence[Source]) -> list[Source]:
     taken = {key: value for key, value in theirs.items() if key not in options}
     if taken.get("in_channels", 3) != 3:
         raise ValueError(
-            f"{start} expects images with in_channels={taken['in_channels']}, but images are read in color here: "
-            "train a classifier with --in-channels 3, and start from it."
+            f"{start} expects images with in_channels={taken['in_channels']}, but images are read in color here: add "
+            "--options.in-channels 3, which adapts its first layer, or train a classifier with --in-channels 3."
         )
     for key in ("conv", "graph"):
         refuse_unnamed_code(start, key, taken.get(key), {})
