@@ -71,10 +71,19 @@ def test_large_files_take_little_memory(written):
     assert read_json(written('{"a": "' + "x" * (JSON_LIMIT - 9) + '"}'))
 
 
+def test_a_folder_is_answered_with_a_file_in_it(tmp_path):
+    with pytest.raises(ValueError, match=r"is a folder: pass a file\.$"):
+        read_bounded(tmp_path, limit=10)
+    for name in ("model.safetensors", "config.yaml", "config.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"is a folder: pass a file in it, such as .*config\.yaml\.$"):
+        read_bounded(tmp_path, limit=10)
+
+
 def test_what_is_no_regular_file_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")  # to open it would wait for ever
     (tmp_path / "link").symlink_to("/dev/zero")
-    for path in (tmp_path / "pipe", tmp_path / "link", tmp_path, "/dev/zero"):
+    for path in (tmp_path / "pipe", tmp_path / "link", "/dev/zero"):
         with pytest.raises(ValueError, match="is not a regular file"):
             read_bounded(path, limit=10)
     for path in (tmp_path / "none", tmp_path / "none" / "deep"):

@@ -18,6 +18,10 @@ DAMAGED = {
         lambda whole: b"\n <!DOCTYPE html><p>404",
         r"is a web page, not weights \(it starts with '<!DOCTYPE html>'",
     ),
+    "photo": (
+        lambda whole: b"\xff\xd8\xff\xe0\x00\x10JFIF",
+        r"is an image, not weights: pass a weight file or the folder",
+    ),
     "pointer": (lambda whole: b"version https://git-lfs.github.com/spec/v1\n", r"is a Git LFS pointer, not weights"),
 }
 

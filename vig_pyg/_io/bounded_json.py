@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import stat
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from vig_pyg._io.text import error_text, terminal_text
 JSON_LIMIT = 4 * 2**20
 #: Deepest nesting.
 DEPTH_LIMIT = 20
+#: Number of names of a folder that are looked at for a suggestion.
+_LISTED = 100
 #: Largest number of digits of a whole number; no setting needs as many.
 DIGITS_LIMIT = 20
 
@@ -35,6 +38,9 @@ def read_bounded(path: str | Path, *, limit: int) -> str:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"There is no file {path}.{did_you_mean(path)}") from None
+    if stat.S_ISDIR(status.st_mode):
+        inside = sorted(one.name for one in islice(path.iterdir(), _LISTED) if one.suffix in (".json", ".yaml", ".yml"))
+        raise ValueError(f"{path} is a folder: pass a file{f' in it, such as {path / inside[0]}' if inside else ''}.")
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path} is not a regular file.")
     with path.open("rb") as file:

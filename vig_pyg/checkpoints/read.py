@@ -29,6 +29,8 @@ PREFIXES = ("module.", "model.", "_orig_mod.")
 COUNTERS = ("n_averaged",)
 #: Largest number of nested wrappers and of prefixes that are removed; more indicate a cycle or an attack.
 DEEPEST = 8
+#: How JPEG, PNG, GIF and WebP files begin, which a hurried user passes in the place of a model.
+_IMAGES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")
 #: The weights in the folder of a model.
 IN_FOLDER = "model.safetensors"
 
@@ -168,6 +170,8 @@ def _refuse_what_is_no_weights(path: Path) -> None:
             f"{path} is a web page, not weights (it starts with {start[:15].decode(errors='replace')!r}): the server "
             "answered with a page, perhaps an error or a login. Download the file itself."
         )
+    if start.startswith(_IMAGES):
+        raise ValueError(f"{path} is an image, not weights: pass a weight file or the folder of a model.")
     if start.startswith(b"version https://git-lfs"):
         raise ValueError(f"{path} is a Git LFS pointer, not weights: download the file with `git lfs pull`.")
 
