@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vig_pyg.cli._train_flags import TrainFlags, note_on_steps, print_scores, say_complete
+from vig_pyg.cli._train_flags import TrainFlags, length_of, note_on_steps, print_scores, say_complete
 from vig_pyg.engine import TrainConfig
 from vig_pyg.engine.sampler import TrainBatches
 
@@ -70,17 +70,31 @@ def test_more_epochs_for_a_run_to_resume_name_the_command_that_trains_longer(tmp
                                           "--epochs", "30", "--out", "NEW"]  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_an_epoch_of_one_step_is_noted(seed, capsys):
+@pytest.mark.parametrize("seed", range(30))
+def test_few_steps_are_noted(seed, capsys):
     draw = random.Random(seed)
-    batch = draw.choice([2, 4, 16, 64, 256])
-    images = draw.randint(batch, 3 * batch)
+    batch, epochs = draw.choice([2, 4, 16, 64, 256]), draw.choice([1, 3, 12, 40, 200])
+    images = draw.randint(batch, 12 * batch)
     steps = TrainBatches(images, batch_size=batch, seed=0).steps
-    note_on_steps(SimpleNamespace(train_set=range(images), batch_size=batch))
+    note_on_steps(SimpleNamespace(train_set=range(images), batch_size=batch, steps_per_epoch=steps), epochs)
     out, said = capsys.readouterr()
-    assert bool(said) == (steps == 1) and out == ""
-    assert not said or (said.startswith("vig-pyg: note: an epoch is one training step, ") and said.count("\n") == 1)
-    assert ("try" in said) == (bool(said) and batch > 2)  # no smaller batch size
+    assert bool(said) == (steps < 8 and steps * epochs < 100) and out == ""
+    plural = "s" * (steps > 1)
+    assert not said or said.startswith(f"vig-pyg: note: an epoch has only {steps} training step{plural}, because ")
+    assert said.count("\n") == bool(said) and ("try" in said) == (bool(said) and batch > 2)  # no smaller batch size
     if "try" in said:
         better = int(said.rpartition(" ")[2])
-        assert better % 2 == 0 and better < batch and TrainBatches(images, batch_size=better, seed=0).steps > 1
+        assert better < batch and TrainBatches(images, batch_size=better, seed=0).steps > steps
+
+
+@pytest.mark.parametrize(
+    ("asked", "epochs", "told"),
+    [
+        (None, 30, "30 epochs of 46 steps"),
+        (20, 1, "1 epoch of 46 steps (whole epochs with at least 20 steps)"),
+        (92, 2, "2 epochs of 46 steps"),
+    ],
+)
+def test_the_length_of_a_run_is_told_in_epochs_and_steps(asked, epochs, told):
+    assert length_of(SimpleNamespace(steps=asked, epochs=epochs), SimpleNamespace(steps_per_epoch=46)) == told
+    assert length_of(SimpleNamespace(epochs=1), SimpleNamespace(steps_per_epoch=1)) == "1 epoch of 1 step"

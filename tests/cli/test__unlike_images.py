@@ -93,7 +93,7 @@ def test_predict_notes_it_once(tmp_path, capsys, count, data):
     said = capsys.readouterr().err
     assert said.count("vig-pyg: note: the model ") == 1
     if data == "digits":
-        assert "the model was trained on digits, gray images of 8 x 8 pixels, and " in said
+        assert "the model was trained on digits, gray images of 16 x 16 pixels, and " in said
         assert f"{tmp_path}/1.png has 50 x 37 pixels in color: the result is probably useless\n" in said
     else:
         assert f"expects gray images, and {tmp_path}/1.png is in color: it is converted to gray\n" in said

@@ -45,7 +45,7 @@ def test_train_prints_precision_and_files(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "AP50 blue" in out and "\n(coarse: 6 validation images)\n" in out
     assert re.match(
-        r"Training fasterrcnn with \w+ on \w+: 6 images, 6 for validation, 2 classes, \d epochs?\. Run", out
+        r"Training fasterrcnn with \w+ on \w+: 6 images, 6 for validation, 2 classes, \d epochs? of 3 steps\. Run", out
     )
     assert str(tmp_path / "run" / "model.safetensors") in out
     plan = read_run(tmp_path / "run")
@@ -350,7 +350,7 @@ def test_an_error_in_the_first_step_leaves_nothing(tmp_path, capsys):
     ]
     assert main([str(word) for word in command]) == 2
     told = capsys.readouterr().err
-    assert "vig-pyg: note: an epoch is one training step" in told
+    assert "vig-pyg: note: an epoch has only 1 training step" in told
     assert "1.png cannot be read: damaged or cut short" in told and "Traceback" not in told
     assert not (tmp_path / "run").exists()
 

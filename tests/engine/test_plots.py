@@ -178,6 +178,17 @@ def test_few_images_and_steps_are_mentioned(steps, images, score, said):
     assert [axes.get_title(loc="left") for axes in fig.axes] == said
 
 
+def test_the_note_on_the_losses_fits_below_the_axes():
+    note = "The training loss has label smoothing 0.1 and mixed images: it is higher than the loss of plain labels. "
+    fig = draw_curves([{"epoch": e, "train_loss": 3.0, "val_accuracy": 0.5} for e in (1, 2)], note=note + "And more.")
+    FigureCanvasAgg(fig).draw()
+    (shown,) = fig.texts
+    box = shown.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= fig.bbox.width and box.y0 >= 0
+    assert all(box.y1 <= axes.get_tightbbox().y0 for axes in fig.axes)
+    assert not draw_curves([{"epoch": 1, "train_loss": 3.0}]).texts
+
+
 @pytest.mark.parametrize("losses", [[0.0, 0.0], [-1.0, 5.0], [float("nan"), 1.0], [3.0], [2.0, 2.0]])
 def test_odd_losses_are_drawn(losses, tmp_path):
     rows = [{"epoch": i + 1, "train_loss": loss} for i, loss in enumerate(losses)]

@@ -70,7 +70,8 @@ def test_a_title_names_the_settings_that_the_edges_show(name, options):
     for i, batch in enumerate(create_model(name, **options).eval().graphs(torch.rand(1, 3, 64, 64))):
         graph = batch.get_example(0)
         head, *rest = layer_title(graph, i, 0).split("\n")
-        assert head == f"layer {i + 1}: {int(graph.k)} neighbors"
+        own = " with itself" * (int(graph.reduce_ratio) == 1)  # the nearest of a patch, unless sources are pooled
+        assert head == f"layer {i + 1}: {int(graph.k)} neighbors{own}"
         dilation, ratio = int(graph.dilation), int(graph.reduce_ratio)
         assert (f"dilation {dilation}" in "".join(rest)) == (dilation > 1)
         assert (f"pooled {ratio} x {ratio}" in "".join(rest)) == (ratio > 1)
@@ -78,8 +79,11 @@ def test_a_title_names_the_settings_that_the_edges_show(name, options):
 
 def test_a_title_of_all_edges_has_the_range_and_that_of_a_patch_its_number():
     graph = vig_micro(graph="grid").eval().graphs(torch.rand(1, 3, 32, 32))[0].get_example(0)
-    assert layer_title(graph, 0) == "layer 1: 4 to 9 neighbors"
-    assert (layer_title(graph, 0, 0), layer_title(graph, 0, 9)) == ("layer 1: 4 neighbors", "layer 1: 9 neighbors")
+    assert layer_title(graph, 0) == "layer 1: 4 to 9 neighbors with itself"
+    assert [layer_title(graph, 0, target) for target in (0, 9)] == [
+        "layer 1: 4 neighbors with itself",
+        "layer 1: 9 neighbors with itself",
+    ]
 
 
 def test_fills_that_cover_the_image_are_lighter():

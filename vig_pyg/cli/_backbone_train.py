@@ -76,7 +76,7 @@ def fit_and_report(config: Any, flags: TrainFlags, task: str, prepare: Callable[
         if first:
             announce(run.config, run.data, run.name, out, resumed=resume)
             if not resume:
-                note_on_steps(run.data)
+                note_on_steps(run.data, run.config.epochs)
         last = fit(run.model, run.data, run.config, out, progress=not flags.quiet, resume=resume)
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
         return stopped(stop, out, command, config.options, first=first)

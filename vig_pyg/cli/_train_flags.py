@@ -171,10 +171,20 @@ def announce(config: Any, data: Any, network: str, out: Path, *, resumed: bool) 
     print(
         f"{'Resuming' if resumed else 'Training'} {network} with {config.model} on {terminal_text(data.title)}: "
         f"{counted(len(data.train_set), 'images')}, {len(data.val_set):,} for validation, "
-        f"{counted(len(data.class_names), 'classes')}, {counted(config.epochs, 'epochs')}. "
+        f"{counted(len(data.class_names), 'classes')}, {length_of(config, data)}. "
         f"Run folder: {terminal_text(out)}",
         flush=True,
     )
+
+
+def length_of(config: Any, data: Any) -> str:
+    """Return how long a run is, in epochs and their steps."""
+    from vig_pyg._io.numbers import counted
+
+    each = data.steps_per_epoch
+    asked = getattr(config, "steps", None)
+    more = f" (whole epochs with at least {counted(asked, 'steps')})" if asked and asked != config.epochs * each else ""
+    return f"{counted(config.epochs, 'epochs')} of {counted(each, 'steps')}{more}"
 
 
 def is_complete(out: Path, config: Any) -> bool:
@@ -222,16 +232,16 @@ def _longer(out: Path, command: str, changes: Mapping[str, object]) -> str:
     return f"{what}, start a new run: {again}"
 
 
-def note_on_steps(data: Any) -> None:
-    """Print a note if an epoch is a single optimizer step, in which little is learned."""
+def note_on_steps(data: Any, epochs: int) -> None:
+    """Print a note if an epoch has few optimizer steps, and all epochs together too, so that little is learned."""
     from vig_pyg._io.numbers import counted
 
-    count = len(data.train_set)
-    if data.batch_size <= count < 2 * data.batch_size:  # of fewer images, there is an error
-        smaller = max(2, count // 8 // 2 * 2)
+    count, each = len(data.train_set), data.steps_per_epoch
+    if each < 8 and each * epochs < 100:
+        smaller = 2 ** max(1, (count // 8).bit_length() - 1)  # a power of 2 that makes about 8 to 16 steps
         say_note(
-            f"an epoch is one training step, because there are {counted(count, 'training images')} and "
-            f"the batch size is {data.batch_size}"
+            f"an epoch has only {counted(each, 'training steps')}, because there are "
+            f"{counted(count, 'training images')} and the batch size is {data.batch_size}"
             + (f": try --batch-size {smaller}" if smaller < data.batch_size else "")
         )
 

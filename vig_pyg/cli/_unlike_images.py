@@ -64,8 +64,9 @@ def unlike(look: Preprocessing, data: str, image: DecodedImage, name: str) -> st
     large = side > 0 and min(height, width) > TIMES * max(side, look.image_size)
     colored = look.in_channels < 3 and _has_color(pixels)
     if large or (colored and not known_color):
+        size = f"{look.image_size} x {look.image_size}"
         return (
-            f"the model was trained on {data}, {'color' if known_color else 'gray'} images of {side} x {side} pixels, "
+            f"the model was trained on {data}, {'color' if known_color else 'gray'} images of {size} pixels, "
             f"and {name} has {width} x {height} pixels{' in color' if colored else ''}: the result is probably useless"
         )
     return f"the model expects gray images, and {name} is in color: it is converted to gray" if colored else ""

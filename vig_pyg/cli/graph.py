@@ -139,9 +139,10 @@ def _say_about(graphs: list[Batch], kind: str, side: int | None) -> None:
         say_note("a patch is one of its own neighbors, and the nearest in knn graphs, as in the published code")
     rows, columns = min((tuple(graph.grid_size[0]) for graph in graphs), key=math.prod)
     if rows * columns < FEW and side is not None:
+        times = 2 ** math.ceil(math.log2(FEW / (rows * columns)) / 2)  # of both sides
         say_note(
-            f"the smallest layer has only {rows} x {columns} patches: a larger image, such as --image-size {2 * side}, "
-            "has more"
+            f"the smallest layer has only {rows} x {columns} patches: a larger image, such as --image-size "
+            f"{times * side}, has more"
         )
 
 

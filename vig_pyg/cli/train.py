@@ -19,6 +19,7 @@ from vig_pyg.cli._train_flags import (
     TrainFlags,
     add_run_flags,
     is_complete,
+    length_of,
     network_options,
     note_on_steps,
     read_flags,
@@ -129,7 +130,7 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         if first:
             _announce(config, data, out, resumed=flags.resume is not None)
             if not flags.resume:
-                note_on_steps(data)
+                note_on_steps(data, config.epochs)
         how: dict[str, Any] = {
             "weights": config.weights,
             "overridden": [*options, "num_classes", "in_channels", "image_size"],
@@ -161,7 +162,7 @@ def _announce(config: ClassificationConfig, data: ImageData, out: Path, *, resum
     print(
         f"{'Resuming' if resumed else 'Training'} {config.model} on {terminal_text(data.title)}: "
         f"{counted(len(data.train_set), 'images')} of {size} x {size} pixels, {len(data.val_set):,} for validation, "
-        f"{counted(len(data.class_names), 'classes')}, {counted(config.epochs, 'epochs')}. "
+        f"{counted(len(data.class_names), 'classes')}, {length_of(config, data)}. "
         f"Run folder: {terminal_text(out)}",
         flush=True,
     )

@@ -27,7 +27,7 @@ def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHi
     """Write `README.md`, `curves.png` and the figures of the task; if one fails, a warning gives the reason."""
     parts: dict[str, Callable[[], Content]] = {}
     if can_draw():
-        parts |= {CURVES: partial(_curves, data, history), **data.figures(model, history.counts)}
+        parts |= {CURVES: partial(_curves, data, history, config), **data.figures(model, history.counts)}
     parts[CARD] = lambda: model_card(folder, model, data, history, config)  # the last one: with it, a run is complete
     for file, make in parts.items():
         try:
@@ -41,6 +41,8 @@ def describe(folder: Path, model: nn.Module, data: TrainData, history: MetricsHi
             )
 
 
-def _curves(data: TrainData, history: MetricsHistory) -> Content:
-    steps = len(history.rows) * data.steps_per_epoch
-    return draw_curves(history.rows, steps=steps, val_images=len(data.val_set), step_losses=history.steps).savefig
+def _curves(data: TrainData, history: MetricsHistory, config: TrainConfig) -> Content:
+    steps, note = len(history.rows) * data.steps_per_epoch, data.loss_note(config)
+    return draw_curves(
+        history.rows, steps=steps, val_images=len(data.val_set), step_losses=history.steps, note=note
+    ).savefig

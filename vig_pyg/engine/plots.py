@@ -39,6 +39,7 @@ def draw_curves(
     steps: int | None = None,
     val_images: int | None = None,
     step_losses: Sequence[dict[str, float]] = (),
+    note: str = "",
 ) -> Figure:
     """Draw the losses and the scores over the epochs; the titles say if they are coarse because they rest on little.
 
@@ -49,6 +50,7 @@ def draw_curves(
         steps: Number of training steps of all epochs; fewer than 100 are mentioned.
         val_images: Number of validation images; fewer than 100 are mentioned.
         step_losses: The values `train_...` of each step, if there is one epoch.
+        note: How the losses are to be read, shown below the axes.
 
     Example:
         >>> len(draw_curves([{"epoch": 1, "train_loss": 2.0, "val_loss": 1.9, "val_accuracy": 0.5}]).axes)
@@ -77,6 +79,8 @@ def draw_curves(
         _remark(left, f"coarse: {counted(steps, 'training steps')}")
     if val_images is not None and (few := few_images(val_images, shares="val_accuracy" in dict(shown))):
         _remark(right, f"coarse: {few}")
+    if note:
+        fig.supxlabel(note, fontsize=8, color=GRAY)
     return fig
 
 

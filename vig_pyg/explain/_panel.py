@@ -120,6 +120,12 @@ def fill_opacity(areas: Sequence[float], whole: float) -> float:
     return OPACITY * min(1.0, CLEAR / covered) if covered else OPACITY
 
 
+def _has_loops(edge_index: Tensor, num_nodes: int, target: int | None) -> bool:
+    """True if the patch, or without one every patch, is a neighbor of itself."""
+    own = edge_index[1, edge_index[0] == edge_index[1]]
+    return bool((own == target).any()) if target is not None else len(own.unique()) == num_nodes > 0
+
+
 def layer_title(graph: Any, layer: int, target: int | None = None) -> str:
     """The title of a panel: the number of the layer, from 1, and what its edges are."""
     degrees = torch.bincount(graph.edge_index[1], minlength=graph.pos.size(0))
@@ -132,4 +138,6 @@ def layer_title(graph: Any, layer: int, target: int | None = None) -> str:
     ratio = int(graph.reduce_ratio)
     options = [f"dilation {dilation}"] * (dilation > 1) + [f"sources pooled {ratio} x {ratio}"] * (ratio > 1)
     head = f"layer {layer + 1}: {shown} {'neighbor' if shown == '1' else 'neighbors'}"
+    if ratio == 1 and _has_loops(graph.edge_index, len(degrees), target):
+        head += " with itself"
     return "\n".join([head, ", ".join(options)] if options else [head])
