@@ -48,7 +48,7 @@ def test_shares_and_colors_of_pixels():
 
     lines, colors, drawn = of_segmenter(Segmenter(), Image.fromarray(np.zeros((8, 12, 3), np.uint8)), (16, 24))
     assert lines == ["road: 75.0%", "sky: 25.0%"] and drawn.shape == (3, 16, 24)
-    assert colors == [blended(mask_colors(3)[label], over=0) for label in (2, 0)]
+    assert colors == [blended(mask_colors(3, background=False)[label], over=0) for label in (2, 0)]
     for column, label in ((2, 0), (20, 2)):
-        expected = 0.6 * torch.tensor(mask_colors(3)[label]) / 255
+        expected = 0.6 * torch.tensor(mask_colors(3, background=False)[label]) / 255
         assert (drawn[:, 8, column] - expected).abs().max() < 0.02

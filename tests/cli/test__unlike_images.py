@@ -10,7 +10,7 @@ from PIL import Image
 from tests.common import calibrated
 from vig_pyg import vig_micro
 from vig_pyg.cli import main
-from vig_pyg.cli._unlike_images import note_unlike, unlike
+from vig_pyg.cli._unlike_images import note_cropped, note_unlike, unlike
 from vig_pyg.preprocess import Preprocessing
 
 
@@ -49,6 +49,21 @@ def test_only_known_data_says_something_of_the_training(side, channels, color, t
         assert said == "the model expects gray images, and a.png is in color: it is converted to gray"
     wide = noisy(20 * max(side, 32), 40, color=False)  # one long side is a panorama, which is cropped
     assert not unlike(Preprocessing(image_size=side, in_channels=channels), data, wide, "a.png")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "told"),
+    [(96, 12, "12.5 %"), (12, 96, "12.5 %"), (36, 12, "33.3 %"), (35, 12, ""), (12, 12, "")],
+)
+def test_a_strip_of_which_little_is_seen_is_noted_once(width, height, told, tmp_path, capsys):
+    (tmp_path / "broken.png").write_bytes(b"")
+    for name in ("a.png", "b.png"):
+        noisy(width, height, color=True).save(tmp_path / name)
+    note_cropped(
+        Preprocessing(image_size=8, crop_pct=1.0), [tmp_path / name for name in ("broken.png", "a.png", "b.png")]
+    )
+    size = f"has {width} x {height} pixels: the model sees only the square in its middle, {told} of it"
+    assert capsys.readouterr().err == (f"vig-pyg: note: {tmp_path}/a.png {size}\n" if told else "")
 
 
 def test_a_gray_scan_with_noise_of_its_file_has_no_color():

@@ -289,6 +289,8 @@ def test_mistakes_are_one_clear_line(tmp_path, capsys):
     for wrong in ("wide", "1", "[2, 1]", "[0, 1]", "[1, 2, 3]"):
         assert "scale" in fails(capsys, *train, "--augmentation.scale", wrong)
     assert "Unknown flag '--epoch' (did you mean '--epochs'?)" in fails(capsys, *train, "--epoch", "3")
+    for flag, meant in (("--image-size", "--min-size"), ("--steps", "--epochs")):
+        assert f"Unknown flag '{flag}' (did you mean '{meant}'?)" in fails(capsys, *train, flag, "160")
 
 
 def test_ctrl_c_says_what_is_there(trained, tmp_path, capsys, monkeypatch):

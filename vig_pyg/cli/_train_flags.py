@@ -237,8 +237,8 @@ def note_on_steps(data: Any, epochs: int) -> None:
     from vig_pyg._io.numbers import counted
 
     count, each = len(data.train_set), data.steps_per_epoch
-    if each < 8 and each * epochs < 100:
-        smaller = 2 ** max(1, (count // 8).bit_length() - 1)  # a power of 2 that makes about 8 to 16 steps
+    smaller = 2 ** max(1, (count // 8).bit_length() - 1)  # a power of 2 that makes about 8 to 16 steps
+    if each < 8 and each * epochs < 100 and (each == 1 or smaller < data.batch_size):
         say_note(
             f"an epoch has only {counted(each, 'training steps')}, because there are "
             f"{counted(count, 'training images')} and the batch size is {data.batch_size}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vig_pyg._io.numbers import percent
 from vig_pyg._io.text import terminal_text
 from vig_pyg.cli._options import say_note
 from vig_pyg.cli._training_data import values_of
@@ -24,6 +25,8 @@ TIMES = 8
 _MOST = 10
 #: Smallest difference between the channels of a pixel that is a color, of 255; JPEG files of gray images have less.
 _COLOR = 24
+#: From this ratio of the sides on, a square in the middle is a small part of an image.
+_LONG = 3
 
 
 def note_unlike(model: str, look: Preprocessing, paths: Iterable[str | Path]) -> None:
@@ -41,6 +44,24 @@ def note_unlike(model: str, look: Preprocessing, paths: Iterable[str | Path]) ->
             continue
         if said := unlike(look, data, image, terminal_text(path)):
             say_note(said)
+            return
+
+
+def note_cropped(look: Preprocessing, paths: Iterable[str | Path]) -> None:
+    """Print a note if the square that a classifier sees leaves out most of one of the first images."""
+    from vig_pyg.image_io import UnreadableImageError, stored_size
+
+    for path in list(paths)[:_MOST]:
+        try:
+            (width, height), _ = stored_size(path)
+        except (UnreadableImageError, OSError):  # told with all others
+            continue
+        if max(width, height) >= _LONG * min(width, height):
+            share = percent(look.crop_pct**2 * min(width, height) / max(width, height))
+            say_note(
+                f"{terminal_text(path)} has {width} x {height} pixels: the model sees only the square in its middle, "
+                f"{share.strip()} of it"
+            )
             return
 
 

@@ -23,7 +23,7 @@ from vig_pyg.cli._options import (
 )
 from vig_pyg.cli._parser import described
 from vig_pyg.cli._tables import padded
-from vig_pyg.cli._unlike_images import note_unlike
+from vig_pyg.cli._unlike_images import note_cropped, note_unlike
 
 if TYPE_CHECKING:
     from vig_pyg.classification import Prediction, UnreadableImage
@@ -89,8 +89,10 @@ def run(args: argparse.Namespace) -> int:
     for path, one in zip(padded([terminal_text(one.path) for one in predictions]), predictions, strict=True):
         shares = zip(one.names, one.probabilities, strict=True)
         print("   ".join([path, *(f"{terminal_text(name)} {percent(share):>7}" for name, share in shares)]))
+    files = [one.path for one in predictions if one.path is not None]
+    note_cropped(classifier.preprocessing, files)
     if args.image_size is None:  # otherwise the user has chosen the size
-        note_unlike(args.model, classifier.preprocessing, [one.path for one in predictions if one.path is not None])
+        note_unlike(args.model, classifier.preprocessing, files)
     status = say_broken(broken, len(paths))
     if predictions:
         say_next(in_shell("vig-pyg", "graph", args.model, predictions[0].path, *own_words(args), "--out", "graph.html"))

@@ -162,6 +162,8 @@ class ConfigParser(ArgumentParser):
         are spelled as in a longer flag: `--channels` is an option, not a mistyped `--in-channels`.
         """
         known = [_dashed(option) for action in self._actions for option in action.option_strings]
+        if (same := _SYNONYMS.get(flag)) in known:
+            return f"{flag!r} (did you mean {same!r}?)"
         close = get_close_matches(flag, known, n=1, cutoff=_NEARLY)
         if close and not set(flag[2:].split("-")) < set(close[0][2:].split("-")):
             return nearest(flag, known)
@@ -181,6 +183,10 @@ class ConfigParser(ArgumentParser):
         told = check.expected if isinstance(check, Scalar) else "text"
         expected = f"{count} expected" if told.startswith("text") else told
         return f"{_dashed(typed)} needs a value ({expected})"
+
+
+#: Flags of other tasks with those that mean nearly the same.
+_SYNONYMS = {"--image-size": "--min-size", "--min-size": "--image-size", "--steps": "--epochs"}
 
 
 class _Formatter(DefaultHelpFormatter):

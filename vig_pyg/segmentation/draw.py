@@ -17,7 +17,7 @@ from torchvision.utils import draw_segmentation_masks
 from vig_pyg._fonts import PictureFonts, picture_names
 from vig_pyg._palette import COVER, blended
 from vig_pyg.image_io import drawing_scale, enlarge
-from vig_pyg.segmentation.colors import Color, class_colors, colors_apart, colors_of
+from vig_pyg.segmentation.colors import Color, class_colors, colors_apart, colors_of, has_background
 from vig_pyg.segmentation.masks import IGNORED
 
 #: Height of the legend's lines in pixels, for images whose short side is at most `_SIDE` pixels, and that are no wider
@@ -42,7 +42,8 @@ def to_palette_image(labels: Tensor, class_names: Sequence[str] = ()) -> Image.I
     """
     image = Image.fromarray(labels.numpy())
     colors = colors_of(class_names)
-    colors += [*class_colors(IGNORED)[len(colors) :], (255, 255, 255)]
+    rest = class_colors(IGNORED, background=has_background(class_names))[len(colors) :]
+    colors += [*rest, (255, 255, 255)]
     image.putpalette(np.array(colors, dtype=np.uint8).tobytes())
     return image
 
@@ -95,7 +96,7 @@ def color_areas(
 
     Example:
         >>> pixels, labels = torch.zeros(3, 4, 9, dtype=torch.uint8), torch.zeros(4, 9, dtype=torch.uint8)
-        >>> color_areas(pixels, labels, ["sky"])[1]
+        >>> color_areas(pixels, labels, ["background"])[1]
         {0: (43, 43, 43)}
     """
     counts = torch.bincount(labels.flatten().long(), minlength=len(class_names))[: len(class_names)]

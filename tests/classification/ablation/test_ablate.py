@@ -1,10 +1,12 @@
 import json
+from itertools import product
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from vig_pyg.classification import ClassificationConfig, DigitsData
+from vig_pyg.classification import ClassificationConfig, DigitsData, load_data
 from vig_pyg.classification.ablation import ablate, changed, costs_of, crossed, training
 from vig_pyg.classification.ablation.ablate import network_options, settings_of
 
@@ -54,6 +56,22 @@ def test_a_variant_that_does_not_run_stops_before_the_first_training(tmp_path, d
     with pytest.raises(RuntimeError, match="a mistake in the operator"):
         ablate(variants, data, CONFIG, tmp_path / "a", progress=False)
     assert trained == []
+
+
+def test_broken_images_are_all_named_and_nothing_is_written(tmp_path, trained):
+    for part, split in product(("train", "val"), ("cat", "dog")):
+        folder = tmp_path / "photos" / part / split
+        folder.mkdir(parents=True)
+        for i in range(3):
+            Image.new("RGB", (20, 20), (40 * i, 90, 9)).save(folder / f"{i}.png")
+    broken = [tmp_path / "photos" / part for part in ("val/cat/0.png", "val/dog/1.png", "train/dog/2.png")]
+    data = load_data(ClassificationConfig(data=str(tmp_path / "photos"), image_size=16, batch_size=4, num_workers=0))
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ValueError) as error:
+        ablate(crossed("vig_micro", {}, ["mr"], []), data, CONFIG, tmp_path / "a", progress=False)
+    assert all(str(path.relative_to(tmp_path / "photos")) in str(error.value) for path in broken)
+    assert trained == [] and not (tmp_path / "a").exists()
 
 
 def test_settings(tmp_path, data, trained, monkeypatch):

@@ -35,7 +35,8 @@ def test_folders_of_older_scripts_are_read(tmp_path):
 
 
 def test_other_settings_and_folders_are_refused(tmp_path):
-    AblationFolder(tmp_path / "a", {"epochs": 1, "lr": 0.1})
+    folder = AblationFolder(tmp_path / "a", {"epochs": 1, "lr": 0.1})
+    folder.save(variant("mr"), 0, {"top1": 1.0})
     with pytest.raises(ValueError, match=r"other settings \(epochs: 1 there, 2 now; new: None there, 3 now\)"):
         AblationFolder(tmp_path / "a", {"epochs": 2, "lr": 0.1, "new": 3})
     (tmp_path / "b").mkdir()
@@ -47,6 +48,17 @@ def test_other_settings_and_folders_are_refused(tmp_path):
         with pytest.raises(ValueError, match="is not the folder of an ablation"):
             AblationFolder(tmp_path / name, {})
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["some.txt"]
+
+
+def test_a_folder_without_runs_takes_other_settings(tmp_path):
+    """An ablation that stopped at a broken image is repeated with the advice of its error, such as `--on-bad drop`."""
+    folder = AblationFolder(tmp_path / "a", {"on_bad": "stop"})
+    folder.save_costs({"mr": {"ms": 1.0}})
+    again = AblationFolder(tmp_path / "a", {"on_bad": "drop"})
+    assert again.costs() == {} and json.loads((tmp_path / "a" / "ablation.json").read_text()) == {"on_bad": "drop"}
+    again.started(variant("mr"), 0).mkdir()  # an unfinished run
+    with pytest.raises(ValueError, match="other settings"):
+        AblationFolder(tmp_path / "a", {"on_bad": "stop"})
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"variant": "mr"}', '{"variant": "mr", "seed": 0}'])

@@ -125,6 +125,7 @@ def ablate(
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}.")
     start = time.perf_counter()
+    images = _some_images(data, config.batch_size)  # nothing is written if they cannot be read
     folder = AblationFolder(out, settings if settings is not None else settings_of(config))
     here = here if here is not None else environment(["vig_pyg.classification.ablation.ablate"])
     options = dict(options) if options is not None else network_options(config, data)
@@ -132,7 +133,6 @@ def ablate(
     missing = [(v, seed) for seed in range(seeds) for v in chosen if not folder.run_file(v, seed).exists()]
     finished = folder.runs(variants)
     rows = [variant for variant in variants if variant in chosen or variant.name in finished]
-    images = torch.stack([data.val_set[i][0] for i in range(min(config.batch_size, len(data.val_set)))])
     measured = costs(rows, config.model, options, images, folder.costs())
     folder.save_costs(measured)
     train_all(folder, missing, data, config, options, environment=here, measure=measure, progress=progress)
@@ -145,6 +145,14 @@ def ablate(
         time.perf_counter() - start,
     )
     return table, write_results(folder.path, table, runs, folder.settings, facts=facts, title=title)
+
+
+def _some_images(data: ImageData, count: int) -> Tensor:
+    """Return a batch of validation images; an error names all images that cannot be read."""
+    try:
+        return torch.stack([data.val_set[i][0] for i in range(min(count, len(data.val_set)))])
+    except (ValueError, OSError) as error:
+        raise ValueError(data.with_all_faults(str(error))) from error
 
 
 def network_options(config: ClassificationConfig, data: ImageData) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from vig_pyg.engine.config_file import renamed
 
 #: The file with the settings, by which a folder is recognized.
 SETTINGS = "ablation.json"
+#: The file with the costs of the variants.
+COSTS = "costs.json"
 #: A finished run: `variant`, `seed`, `code`, `top1` in percent, losses, seconds and environment.
 Run = dict[str, Any]
 
@@ -47,7 +49,10 @@ class AblationFolder:
         (self.path / "runs").mkdir(exist_ok=True)
         found = read_json(about)
         found = renamed(found) if isinstance(found, dict) else found
-        if found != settings:
+        if found != settings and not any((self.path / "runs").iterdir()):  # it stopped before the first run
+            (self.path / COSTS).unlink(missing_ok=True)
+            self._write(about, settings)
+        elif found != settings:
             keys = [key for key in {**found, **settings} if found.get(key) != settings.get(key)]
             differ = "; ".join(f"{key}: {found.get(key)} there, {settings.get(key)} now" for key in keys)
             raise ValueError(
@@ -95,12 +100,12 @@ class AblationFolder:
 
     def costs(self) -> dict[str, dict[str, Any]]:
         """Return the measured costs of each variant; empty before the first measurement."""
-        path = self.path / "costs.json"
+        path = self.path / COSTS
         return read_json(path) if path.is_file() else {}
 
     def save_costs(self, costs: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the costs."""
-        self._write(self.path / "costs.json", costs)
+        self._write(self.path / COSTS, costs)
 
     def _write(self, path: Path, content: Mapping[str, Any]) -> None:
         write_file(path, json_text(content) + "\n", overwrite=True)
