@@ -68,16 +68,17 @@ def registered(registry: Registry[Any]) -> Check:
             module, _, name = shown.partition(":")
             path = is_import_path(value)
             line = f"vig_pyg.register_{kind}({shown!r})({f'{module}.{name}' if path else f'the {kind}'})"
-            about = (
-                f"{where} is {shown!r}: code outside this library, which is never imported just because a file names "
-                "it. If you trust it, in Python, import and register it before you load the model: "
-                f"{f'import {module}; ' if path else ''}{line}."
-            )
             if not path:
-                raise ValueError(about)
+                raise ValueError(
+                    f"{where} is {shown!r}: code outside this library, which is never imported just because a file "
+                    f"names it. If you trust it, register it in Python before you load the model: {line}."
+                )
             source = where.partition(": ")[0].removesuffix("/config.json")
             what = {"conv": "operator", "graph": "graph builder"}.get(kind, kind)
-            raise OwnCodeError(f"{source} uses the {what} {shown}. On the command line, pass --{kind} {shown}. {about}")
+            raise OwnCodeError(
+                f"{source} uses the {what} {shown}, code that is never imported just because a file names it. If you "
+                f"trust it, pass --{kind} {shown}; in Python, run before you load the model: import {module}; {line}."
+            )
         return str(choice(tuple(registry))(value, where))
 
     return check

@@ -150,8 +150,8 @@ def _neighbors(theirs: Mapping[str, Any], config: ModelConfig, known: list[str])
     elif "dilation" in known and there.neighbors() != ours:
         most, here = (max(dilation for _, dilation in blocks) for blocks in (there.neighbors(), ours))
         return [], (
-            f"The largest dilation is {most} for image_size={image_size} of the weights, and {here} for image_size="
-            f"{config.image_size}, because the number of patches differs."
+            f"The largest dilation of the neighbors is {here}, and was {most} in the training of the weights: it "
+            f"follows from the number of patches of image_size={config.image_size}, which was {image_size} there."
         )
     return found, ""
 
