@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -163,14 +164,25 @@ def test_copies_of_annotated_images_are_mentioned(tmp_path, run, capsys):
         for i in range(3):
             shade = 40 * i + (200 if name == "c" and i else 0) % 256
             Image.new("RGB", (8, 8), (shade % 256, 0, 0)).save(tmp_path / name / "images" / f"{i}.png")
-        (tmp_path / name / "boxes.json").write_text("{}" if name != "c" else "[]")
     for source, told in (("b", "copies of these images"), ("c", "copies of 1 of these 3 images"), ("a/images", "")):
         note_on_source(run(train=str(tmp_path / "a")), str(tmp_path / source))
         assert (f"was trained on {told}, " in (err := capsys.readouterr().err)) == bool(told) and bool(err) == bool(
             told
         )
-    for source, told in (("b/boxes.json", "a copy of these images"), ("c/boxes.json", "")):
-        note_on_source(run(train=f"{tmp_path}/a/boxes.json:{tmp_path}/a"), str(tmp_path / source))
-        assert (f"was trained on {told}, " in (err := capsys.readouterr().err)) == bool(told) and bool(err) == bool(
-            told
-        )
+
+
+def test_copies_of_images_with_a_file_of_annotations_are_mentioned(tmp_path, run, capsys):
+    for name in ("a", "b", "infrared", "other"):
+        (tmp_path / name / "images").mkdir(parents=True)
+        Image.new("RGB", (8, 8), (200 * (name == "infrared"), 0, 0)).save(tmp_path / name / "images" / "0.png")
+        content = {"images": [{"id": 1, "file_name": "0.png"}], "annotations": [], "categories": []}
+        text = json.dumps(content, indent=2 if name == "other" else None)
+        (tmp_path / name / "boxes.json").write_text(text)
+    (tmp_path / "empty.json").write_text('{"images": []}')
+    shutil.copy(tmp_path / "empty.json", tmp_path / "copy.json")
+    model = run(train=f"{tmp_path}/a/boxes.json:{tmp_path}/a/images")
+    for source, told in (("b/boxes.json", True), ("infrared/boxes.json", False), ("other/boxes.json", False)):
+        note_on_source(model, str(tmp_path / source))
+        assert ("was trained on copies of these images, " in capsys.readouterr().err) == told, source
+    note_on_source(run(train=f"{tmp_path}/empty.json"), f"{tmp_path}/copy.json")
+    assert capsys.readouterr().err == ""

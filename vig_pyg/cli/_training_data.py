@@ -126,13 +126,20 @@ def _copied(trained: Iterable[str], images: list[str]) -> str:
 def _same_source(trained: str, source: str) -> str:
     """Return which annotated images are those of the training or copies of them, in words, or `""`.
 
-    The images of a file of annotations are not compared: it may name a hundred thousand.
+    The images of files of annotations are compared only if these are equal: they may name a hundred thousand. The same
+    annotations may belong to other images, such as those of a second camera.
     """
     (there, part), (here, other) = _place(trained), _place(source)
     if (there, part) == (here, other):
         return "these images"
     if there.is_file() and here.is_file():
-        return "a copy of these images" if filecmp.cmp(there, here, shallow=False) else ""
+        if not filecmp.cmp(there, here, shallow=False):
+            return ""
+        from vig_pyg.detection.coco import image_files
+        from vig_pyg.detection.data import check_source
+
+        both = [[str(file) for file in image_files(*check_source(one))] for one in (trained, source)]
+        return _copied(*both)
     folders = [place / "images" for place in (there, here)]
     if part or other or not all(folder.is_dir() for folder in folders):
         return ""

@@ -71,6 +71,14 @@ def read_coco(
     return DetectionDataset(path.stem, records, names, numbers, on_bad, read_files=[path])
 
 
+def image_files(path: str | Path, images: str | Path | None = None) -> list[Path]:
+    """Return the image files of a COCO file, which are found as in `read_coco`; its objects are not read."""
+    path = Path(path)
+    entries = _entries(read_content(path), "images", path)
+    names = [_name(entry, f"images[{i}]", "file_name", path) for i, entry in enumerate(entries)]
+    return _files(path, names, images) if names else []
+
+
 def read_content(path: Path) -> dict[str, Any]:
     """Read the content of a COCO file, with a limit on its size."""
     if not path.is_file():
