@@ -6,7 +6,11 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from multiprocessing import connection
 
+#: Largest number of seconds of a pair of processes.
+_LIMIT = 600
 #: Programs that train, which import most of what a test needs: that takes longer than the training.
 JOBS = ["tests.classification.job", "tests.detection.job", "tests.segmentation.job"]
 
@@ -46,10 +50,19 @@ def forked(job, *arguments, **values):
     ]
     for process in processes:
         process.start()
-    for process in processes:
-        process.join(600)
-    assert [process.exitcode for process in processes] == [0, 0]
-    return results.get()
+    try:
+        end = time.monotonic() + _LIMIT
+        while any(process.exitcode is None for process in processes) and time.monotonic() < end:
+            if any(process.exitcode for process in processes):  # the other one waits for it, for half an hour
+                break
+            connection.wait([process.sentinel for process in processes if process.exitcode is None], timeout=1)
+        codes = [process.exitcode for process in processes]
+        assert codes == [0, 0], codes
+        return results.get()
+    finally:
+        for process in processes:  # a process that is left would be waited for when the tests end
+            process.kill()
+            process.join()
 
 
 def _train(rank, port, results, run, arguments, values):
