@@ -71,7 +71,7 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def resize_position(state: State, expected: Mapping[str, Tensor]) -> list[str]:
-    """Resize the position embedding to the grid of the model, and return a note if it was resized.
+    """Resize the position embedding in place to the grid of the model, and return a note if it was resized.
 
     Example:
         >>> state = {POSITION: torch.zeros(1, 8, 4, 4)}
@@ -91,7 +91,7 @@ def resize_position(state: State, expected: Mapping[str, Tensor]) -> list[str]:
 
 
 def adapt_channels(state: State, expected: Mapping[str, Tensor]) -> list[str]:
-    """Adapt the first convolution to the image channels of the model, and return a note if it was adapted.
+    """Adapt the first convolution in place to the image channels of the model, and return a note if it was adapted.
 
     For one channel, the weights are summed over the channels. For more channels, they are repeated and scaled, so that
     an image with equal channels gives the same features. timm does the same.
@@ -114,7 +114,7 @@ def adapt_channels(state: State, expected: Mapping[str, Tensor]) -> list[str]:
 
 
 def leave_unfit(state: State, expected: Mapping[str, Tensor], notes: list[str]) -> set[str]:
-    """Remove tensors that do not fit, and add notes; return the names of the model's tensors that are not loaded.
+    """Remove tensors that do not fit from `state`, add notes, and return the names of the tensors that are not loaded.
 
     Example:
         >>> notes = []
@@ -153,7 +153,7 @@ def _merge_classifiers(state: State, expected: Mapping[str, Tensor]) -> list[str
 
 
 def leave_classifier(state: State, expected: Mapping[str, Tensor]) -> tuple[list[str], set[str]]:
-    """Remove classifier tensors that do not match, and return notes and the names of tensors that are not loaded.
+    """Remove classifier tensors that do not match from `state`; return notes and the names of those not loaded.
 
     Two output layers of a file are merged if the model has only one.
     """

@@ -42,7 +42,7 @@ _conv: Callable[..., nn.Module] = partial(Conv2dNormActivation, norm_layer=group
 
 
 def resize_map(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize a map bilinearly.
+    """Resize a map `(B, C, h, w)` bilinearly.
 
     Example:
         >>> resize_map(torch.rand(1, 8, 4, 5), (8, 10)).shape
@@ -108,7 +108,7 @@ class SemanticFPN(nn.Module):
 
 
 def pool_map(x: Tensor, side: int) -> Tensor:
-    """Average a feature map over a grid of `side` x `side` regions, as `F.adaptive_avg_pool2d` does.
+    """Average a feature map `(B, C, H, W)` over a grid of `side` x `side` regions, as `F.adaptive_avg_pool2d` does.
 
     When a program for maps of any size is exported, the means are computed as matrix products, because the ONNX
     exporter cannot translate adaptive pooling for such maps.

@@ -87,6 +87,11 @@ def label_maps(
 
     The results are those of `max` over `probabilities`, which are not all computed at the original size at once.
 
+    Args:
+        images, sizes: As for `probabilities`.
+
+    Shapes: the results are pairs of `(h_i, w_i)`, the second of int64.
+
     Example:
         >>> network = lambda images: {"out": images[:, :2]}
         >>> ((scores, labels),) = label_maps(network, [torch.rand(3, 4, 5)], [(4, 5)], Inference()); labels.shape
@@ -105,6 +110,8 @@ def label_maps(
 
 def largest_class(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Return the largest value at each pixel of a resized map, and its class; the whole map is never resized at once.
+
+    Shapes: `(C, H, W)` to two tensors of shape `size`, the second of int64.
 
     Example:
         >>> largest_class(torch.tensor([[[0.0, 1.0]], [[0.5, 0.5]]]), (1, 4))[1]

@@ -42,6 +42,9 @@ def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) 
 def ohem_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross entropy of the hardest pixels of each image ("online hard example mining").
 
+    Args:
+        logits, labels, weight: As for `cross_entropy`.
+
     Example:
         >>> easy = torch.tensor([9.0, 0.0])[:, None].expand(2, 32)
         >>> hard = torch.tensor([0.0, 0.0])[:, None].expand(2, 32)
@@ -64,6 +67,9 @@ def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return one minus the Dice coefficient, averaged over the classes of each image and over images.
 
     *Differs* from V-Net (arXiv 1606.04797): the denominator contains probabilities instead of their squares.
+
+    Args:
+        logits, labels: As for `cross_entropy`.
 
     Example:
         >>> logits = torch.tensor([[[[99.0, -99.0]], [[-99.0, 99.0]]]])
