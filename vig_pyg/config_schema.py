@@ -73,11 +73,9 @@ def registered(registry: Registry[Any]) -> Check:
                     f"{where} is {shown!r}: code outside this library, which is never imported just because a file "
                     f"names it. If you trust it, register it in Python before you load the model: {line}."
                 )
-            source = where.partition(": ")[0].removesuffix("/config.json")
-            what = {"conv": "operator", "graph": "graph builder"}.get(kind, kind)
             raise OwnCodeError(
-                f"{source} uses the {what} {shown}, code that is never imported just because a file names it. If you "
-                f"trust it, pass --{kind} {shown}; in Python, run before you load the model: import {module}; {line}."
+                f"{where} is {shown!r}, code that is never imported just because a file names it. If you trust it, "
+                f"pass --{kind} {shown}; in Python, run before you load the model: import {module}; {line}."
             )
         return str(choice(tuple(registry))(value, where))
 

@@ -24,9 +24,9 @@ class OwnCodeError(ValueError):
 
     Example:
         >>> with read_as("a number", "a.json"):
-        ...     raise OwnCodeError("runs/a uses the operator my_ops:MyConv.")
+        ...     raise OwnCodeError("runs/a/config.json: conv is my_ops:MyConv.")
         Traceback (most recent call last):
-        vig_pyg._io.schema.OwnCodeError: runs/a uses the operator my_ops:MyConv.
+        vig_pyg._io.schema.OwnCodeError: runs/a/config.json: conv is my_ops:MyConv.
     """
 
 
