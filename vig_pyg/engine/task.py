@@ -154,8 +154,8 @@ class Task(lightning.LightningModule):
 
     def step_losses(self) -> list[dict[str, float]]:
         """Return the losses of each step of a run of one epoch, each as in `train_losses`; empty for longer runs."""
-        if not self.step_meters:
-            return []
+        if not self.step_meters or len(self.step_meters) % self.config.accumulate:
+            return []  # a checkpoint of an earlier version, within an epoch, has no losses of steps
         meters = torch.stack(self.step_meters)  # (batches, losses + 1)
         steps = self.of_all(meters.flatten()).sum(0).view(-1, self.config.accumulate, meters.size(1)).sum(1)
         names = [f"train_{name}" for name in self.parts]
