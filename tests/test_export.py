@@ -1,4 +1,6 @@
 import importlib.util
+import json
+from dataclasses import asdict
 from functools import cache
 
 import pytest
@@ -12,6 +14,7 @@ from vig_pyg.conv import list_convs
 from vig_pyg.export import to_onnx
 from vig_pyg.graph import list_graphs
 from vig_pyg.ops import _knn
+from vig_pyg.preprocess import Preprocessing
 
 FAMILIES = [ViG, PyramidViG]
 #: A small model with one graph block in each stage.
@@ -131,10 +134,15 @@ def test_exported_programs_take_any_number_of_images(family, fused):
 def test_onnx_files_give_the_logits_of_the_model(family, conv, tmp_path):
     import onnxruntime
 
-    model = micro(family, conv=conv).fuse()
+    model = micro(family, conv=conv)
+    model.class_names, model.preprocessing = list("abcde"), Preprocessing(image_size=64)
+    model = model.fuse()
     session = onnxruntime.InferenceSession(str(to_onnx(model, tmp_path / "model.onnx")))
     assert [i.shape for i in session.get_inputs()] == [["batch", 3, 64, 64]]
     assert list(tmp_path.iterdir()) == [tmp_path / "model.onnx"]
+    known = session.get_modelmeta().custom_metadata_map  # what the receiver of a file needs
+    assert json.loads(known["class_names"]) == model.class_names
+    assert json.loads(known["preprocessing"]) == json.loads(json.dumps(asdict(model.preprocessing)))
     errors = []
     with torch.no_grad():
         for images in torch.rand(12, 3, 64, 64).split([1, 3, 8]):
@@ -187,6 +195,8 @@ def test_another_size_and_training_mode(tmp_path):
     model = micro(PyramidViG).train()
     to_onnx(model, tmp_path / "model.onnx", image_size=(64, 96))
     assert model.training
+    file = importlib.import_module("onnx").load(tmp_path / "model.onnx")
+    assert not {entry.key for entry in file.metadata_props} & {"class_names", "preprocessing"}  # it has none
 
 
 @quiet

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,8 @@ def to_onnx(
             with patch size 16, and 33 pixels for a pyramid with patch size 4. The model must have `graph="knn"`.
             Position codes are then computed by the exported program.
 
-    Shapes: the file maps `images (B, in_channels, H, W)` to `logits (B, num_classes)`.
+    Shapes: the file maps `images (B, in_channels, H, W)` to `logits (B, num_classes)`. If the model has class names and
+    a preprocessing, they are in the metadata of the file as JSON.
 
     Returns:
         The path.
@@ -127,6 +130,8 @@ def _write(model: VisionGNN[Any], images: Tensor, path: Path, sides: dict[int, A
                 f"The exporter fixed the {('batch size', '', 'image height', 'image width')[i]} of this model at "
                 f"{shape[i]}: its graph ({model.config.graph!r}) depends on it. Export a model with graph='knn'."
             )
+    known = {"class_names": model.class_names, "preprocessing": model.preprocessing and asdict(model.preprocessing)}
+    made.model.metadata_props.update({name: json.dumps(value) for name, value in known.items() if value is not None})
     made.save(path)
 
 

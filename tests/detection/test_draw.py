@@ -139,3 +139,22 @@ def test_names_on_a_long_strip_grow_with_it(monkeypatch):
     found = {"boxes": torch.tensor([[500.0, 60, 900, 180]]), "labels": torch.ones(1).long(), "scores": torch.ones(1)}
     seen, _ = plates(monkeypatch, image, found, ["cat"])
     assert 25 <= seen[0][3] <= 45
+
+
+def test_of_very_many_boxes_the_most_certain_ones_have_names(monkeypatch):
+    seen = []
+    original = module.label_places
+    monkeypatch.setattr(
+        module, "label_places", lambda boxes, sizes, canvas: seen.extend(sizes) or original(boxes, sizes, canvas)
+    )
+    boxes = torch.rand(280, 4) * 200
+    boxes[:, 2:] += boxes[:, :2] + 5
+    found = {"boxes": boxes, "labels": torch.ones(280, dtype=torch.long), "scores": torch.linspace(0.05, 0.9, 280)}
+    draw(torch.zeros(3, 400, 400, dtype=torch.uint8), found, ["a class of some length"])
+    named = [width * height for width, height in seen]  # the most certain first
+    count = sum(area > 0 for area in named)
+    assert 1 < count < 280 and all(named[:count]) and sum(named) <= 0.3 * 400 * 400
+    seen.clear()
+    few = {key: value[:1] for key, value in found.items()}
+    draw(torch.zeros(3, 30, 60, dtype=torch.uint8), few, ["a class of some length"])
+    assert len(seen) == 1 and seen[0][0] > 0  # a single name stands in any image

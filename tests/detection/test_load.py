@@ -7,7 +7,7 @@ import torch
 from tests.detection.common import detector
 from tests.mutations import mutated, mutated_text
 from vig_pyg import PyramidViGConfig
-from vig_pyg.artifact import CONFIG, WEIGHTS, write_config, write_weights
+from vig_pyg.artifact import BEST, CONFIG, WEIGHTS, write_config, write_weights
 from vig_pyg.config import PYRAMID_VIG_VARIANTS
 from vig_pyg.detection import DETECTORS
 from vig_pyg.detection.builders import detector_config
@@ -108,6 +108,17 @@ def test_weights_of_another_detector_do_not_fit(tmp_path):
         load_detector(tmp_path / "two")
     with pytest.raises(FileNotFoundError, match=r"has no model\.safetensors yet: no epoch of this run is finished"):
         load_detector(tmp_path / "one")
+
+
+def test_a_run_in_progress_is_said_to_be_one(tmp_path, caplog):
+    saved(tmp_path / "run", detector("retinanet"))
+    load_detector(tmp_path / "run")
+    assert not caplog.messages
+    (tmp_path / "run" / WEIGHTS).rename(tmp_path / "run" / BEST)
+    load_detector(tmp_path / "run")
+    assert caplog.messages == [
+        f"The training of {tmp_path / 'run'} has not ended: these are the weights of its best epoch so far."
+    ]
 
 
 def test_images_are_detected_in_batches_and_mirrored(trained):

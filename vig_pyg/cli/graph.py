@@ -29,6 +29,7 @@ from vig_pyg.cli._options import (
     say_note,
 )
 from vig_pyg.cli._parser import described
+from vig_pyg.cli._unlike_images import note_cropped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -165,6 +166,7 @@ def _network(
         check_model_options(args)
         classifier = load_model(args)
         look = classifier.preprocessing
+        note_cropped(look, [args.image])
         return (
             classifier.model,
             lambda decoded: ((image := look(decoded)), look.restore(image)),

@@ -13,12 +13,16 @@ from vig_pyg.detection.coco_evaluator import MASK_THRESHOLD
 from vig_pyg.detection.label_places import label_places
 from vig_pyg.image_io import drawing_scale, enlarge
 
+#: Largest share of an image that the names of its boxes may cover.
+_NAMED = 0.3
+
 
 def draw(image: Tensor, found: dict[str, Tensor], class_names: list[str], *, enlarged: bool = False) -> Tensor:
     """Draw boxes, outlines, names and scores on an image, uint8 `(3, H, W)`, with one color per class.
 
     Names and lines grow with the image. A name stands on the color of its class, inside the image, and apart from other
-    names where there is room; a name that is wider than the image is shortened.
+    names where there is room; a name that is wider than the image is shortened. Of boxes whose names would cover most
+    of the image, only the most certain ones have a name.
 
     Args:
         class_names: Names of the classes; a class whose name no installed font can show is drawn as its number, from 0,
@@ -64,6 +68,11 @@ def _with_labels(
     fonts = PictureFonts([part for title in titles for part in (*title, " …")], size=size)
     texts = [_title(fonts, name, score, picture.width - 2 * margin) for name, score in titles]
     sizes = [(round(fonts.length(text)) + 2 * margin, fonts.height + margin) if text else (0, 0) for text in texts]
+    room = _NAMED * picture.width * picture.height
+    for i in reversed(range(len(texts))):  # of very many boxes, only the most certain ones have names
+        room -= sizes[i][0] * sizes[i][1]
+        if room < 0 and i < len(texts) - 1:
+            texts[i], sizes[i] = "", (0, 0)
     places = label_places(boxes.tolist()[::-1], sizes[::-1], picture.size)[::-1]
     pen = ImageDraw.Draw(picture)
     for text, place, (width, height), color in zip(texts, places, sizes, colors, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from vig_pyg.detection.pixels import as_pixels
 from vig_pyg.image_io import AnyImage, as_image, as_list
 from vig_pyg.models.hub import find_folder
 from vig_pyg.models.published_name import check_no_classifier
+
+_log = logging.getLogger(__name__)
 
 _WHAT = "the configuration of a detector"
 Model = TypeVar("Model", bound=nn.Module)
@@ -201,6 +204,8 @@ def trained_folder(source: str | Path, expected: str) -> tuple[Path, Path]:
         raise FileNotFoundError(f"{path} has no {WEIGHTS} yet: no epoch of this run is finished and evaluated.")
     check_no_classifier(str(source), expected)
     folder = path if begun else find_folder(str(source))
+    if begun:
+        _log.warning("The training of %s has not ended: these are the weights of its best epoch so far.", path)
     return folder, folder / (BEST if begun else WEIGHTS)
 
 

@@ -35,3 +35,11 @@ def test_a_wide_interval_does_not_show_impossible_accuracies():
     row = {"variant": "a", "top1_mean": 50.0, "top1_low": -30.0, "top1_high": 130.0, "images_per_second": 1.0}
     low, high = draw_ablation([row], {"a": [49.0, 51.0]}, "t").axes[0].get_xlim()
     assert (low, high) == (0, 100)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_axis_names_an_interval_only_if_there_is_one(seeds):
+    low, high = (None, None) if seeds == 1 else (88.0, 92.0)
+    row = {"variant": "mr", "top1_mean": 90, "top1_low": low, "top1_high": high, "images_per_second": 9}
+    label = draw_ablation([row], {"mr": [90] * seeds}, "operators").axes[0].get_xlabel()
+    assert ("interval" in label) == (seeds > 1) and ("one seed" in label) == (seeds == 1)
