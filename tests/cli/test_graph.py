@@ -195,3 +195,9 @@ def test_a_figure_of_patches_that_are_their_own_neighbors_comes_with_a_note(save
     model.save_pretrained(tmp_path / "random")
     assert main(["graph", str(tmp_path / "random"), image, "--out", str(tmp_path / "c.svg")]) == 0
     assert not any("its own" in line for line in notes(capsys))
+
+
+def test_a_strip_of_which_little_is_seen_is_noted(saved, tmp_path, capsys):
+    Image.new("RGB", (400, 50), "red").save(tmp_path / "strip.png")
+    assert main(["graph", str(saved), str(tmp_path / "strip.png"), "--out", str(tmp_path / "a.html")]) == 0
+    assert "strip.png has 400 x 50 pixels: the model sees only the square in its middle" in capsys.readouterr().err
