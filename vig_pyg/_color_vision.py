@@ -32,8 +32,8 @@ def as_seen(colors: Sequence[tuple[float, float, float]] | np.ndarray) -> np.nda
     Shapes: `(N, 3)` to `(N, 4, 3)`.
 
     Example:
-        >>> as_seen([(255, 255, 255)])[0, 0].round().tolist()
-        [100.0, 0.0, -0.0]
+        >>> as_seen([(255, 255, 255), (0, 0, 0)])[:, 0, 0].round().tolist()
+        [100.0, 0.0]
     """
     share = np.asarray(colors, dtype=np.float64).reshape(-1, 3) / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
@@ -59,7 +59,7 @@ def area_distances(areas: np.ndarray, others: np.ndarray) -> np.ndarray:
     Example:
         >>> grays = [[(60, 60, 60), (90, 90, 90), (120, 120, 120)], [(90, 90, 90), (120, 120, 120), (150, 150, 150)]]
         >>> light, lighter = np.array([as_seen(one) for one in grays])[:, None]
-        >>> float(area_distances(light, lighter).round(1))
+        >>> area_distances(light, lighter).round(1).item()
         0.0
     """
     middle = areas.shape[1] // 2

@@ -80,7 +80,7 @@ def test_a_run_with_an_operator_of_ones_own_is_loaded_after_its_registration(tmp
     recipe = load_config("digits", ("test", {"epochs": 1}))
     fit(data, tmp_path / "run", model="vig_micro", options=options, recipe=recipe, progress=False)
     path = f"{__name__}:Mean"
-    with pytest.raises(ValueError, match="import and register it") as error:
+    with pytest.raises(ValueError, match="in Python, run before you load the model: import") as error:
         vig_pyg.load(tmp_path / "run")
     assert f"vig_pyg.register_conv({path!r})({__name__}.Mean)" in str(error.value)
     vig_pyg.register_conv(path)(Mean)

@@ -11,10 +11,14 @@ QUICK = ["--epochs", "1", "--batch-size", "4", "--image-size", "32", "--num-work
 
 
 def fails(capsys, *argv):
-    """The one line that a command prints for a mistake of the user, and the lines of its list of files below it."""
+    """The one line that a command prints for a mistake of the user, and the lines of its list of files below it.
+
+    Notes, which may be printed before, are left out.
+    """
     capsys.readouterr()  # what earlier commands have printed
     status = main([str(arg) for arg in argv])
-    err = capsys.readouterr().err
+    lines = capsys.readouterr().err.splitlines(keepends=True)
+    err = "".join(line for line in lines if not line.startswith("vig-pyg: note: "))
     assert status == 2
     assert err.startswith("vig-pyg: ")
     assert all(line.startswith("  ") for line in err.splitlines()[1:]) and err.count("\n") <= 12

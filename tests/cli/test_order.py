@@ -43,8 +43,8 @@ COMMANDS = {
             *LOADING,
             *FILES,
             *CLASSIFIER,
-            (["--split", "val"], "--split is for data"),
-            (["--root", "x"], "--root is for"),
+            (["--split", "val"], "--split applies only to data"),
+            (["--root", "x"], "--root applies only to data"),
         ],
     ),
     "graph": (

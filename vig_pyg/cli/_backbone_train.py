@@ -109,16 +109,18 @@ def _of_start(given: Sequence[Source]) -> list[Source]:
 
     Its options give way to those of the user. They are told, because they come from a file.
     """
-    from vig_pyg._trained_backbone import architecture_of, is_trained_model, network_flags
-    from vig_pyg.artifact import CONFIG
-
     options: dict[str, Any] = {}
     for _, values in given:
         whole = values.get("options")
         options = dict(whole) if isinstance(whole, Mapping) else options
         options |= {name.removeprefix("options."): one for name, one in values.items() if name.startswith("options.")}
     start = options.get("weights_backbone")
-    if not isinstance(start, str) or not is_trained_model(start) or any("model" in values for _, values in given):
+    if not isinstance(start, str) or any("model" in values for _, values in given):
+        return []  # and torch is not loaded
+    from vig_pyg._trained_backbone import architecture_of, is_trained_model, network_flags
+    from vig_pyg.artifact import CONFIG
+
+    if not is_trained_model(start):
         return []
     name, theirs = architecture_of(start)
     taken = {key: value for key, value in theirs.items() if key not in options}
