@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from selenium.webdriver.support.wait import WebDriverWait
 
 import vig_pyg
 from tests.browser import needs_browser
@@ -156,6 +157,7 @@ def test_equations_have_no_scroll_bars(site, browser, width):
     assert len(pages) > 8
     for path in pages:
         browser.get(path.as_uri())
-        equations = browser.execute_script(OVERFLOW)
-        assert equations and all(higher <= 0 for _, _, higher in equations), path.name
+        # a file may not be laid out yet when the call returns
+        equations = WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(OVERFLOW), path.name)
+        assert all(higher <= 0 for _, _, higher in equations), path.name
         assert width < 1280 or all(wider <= 0 for _, wider, _ in equations), path.name
