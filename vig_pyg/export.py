@@ -130,10 +130,8 @@ def _write(model: VisionGNN[Any], images: Tensor, path: Path, sides: dict[int, A
                 f"The exporter fixed the {('batch size', '', 'image height', 'image width')[i]} of this model at "
                 f"{shape[i]}: its graph ({model.config.graph!r}) depends on it. Export a model with graph='knn'."
             )
-    class_names, look = (
-        getattr(model, "class_names", None),
-        getattr(model, "preprocessing", None),
-    )  # of classifiers only
+    # only classifiers have them
+    class_names, look = (getattr(model, name, None) for name in ("class_names", "preprocessing"))
     known = {"class_names": class_names, "preprocessing": look and asdict(look)}
     made.model.metadata_props.update({name: json.dumps(value) for name, value in known.items() if value is not None})
     made.save(path)

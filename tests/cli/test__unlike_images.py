@@ -66,6 +66,14 @@ def test_a_strip_of_which_little_is_seen_is_noted_once(width, height, told, tmp_
     assert capsys.readouterr().err == (f"vig-pyg: note: {tmp_path}/a.png {size}\n" if told else "")
 
 
+def test_the_size_of_a_strip_is_that_of_the_turned_image(tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    noisy(96, 12, color=True).save(tmp_path / "a.jpg", exif=exif)
+    note_cropped(Preprocessing(image_size=8), [tmp_path / "a.jpg"])
+    assert "a.jpg has 12 x 96 pixels" in capsys.readouterr().err
+
+
 def test_a_gray_scan_with_noise_of_its_file_has_no_color():
     gray = np.full((40, 40, 3), 128, np.uint8)
     gray[..., 0] += np.random.default_rng(0).integers(0, 12, (40, 40), dtype=np.uint8)

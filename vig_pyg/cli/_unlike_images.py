@@ -49,11 +49,12 @@ def note_unlike(model: str, look: Preprocessing, paths: Iterable[str | Path]) ->
 
 def note_cropped(look: Preprocessing, paths: Iterable[str | Path]) -> None:
     """Print a note if the square that a classifier sees leaves out most of one of the first images."""
+    from vig_pyg.detection.turns import turned_size
     from vig_pyg.image_io import UnreadableImageError, stored_size
 
     for path in list(paths)[:_MOST]:
         try:
-            (width, height), _ = stored_size(path)
+            width, height = turned_size(*stored_size(path))
         except (UnreadableImageError, OSError):  # told with all others
             continue
         if max(width, height) >= _LONG * min(width, height):
