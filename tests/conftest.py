@@ -138,6 +138,7 @@ class Failures:
 
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="where tests put new tensors: cpu (default) or cuda")
+    # written --failures=FILE: pytest would take a file after a space for one of tests, and look for this file beside it
     parser.addoption("--failures", metavar="FILE", help="name each failed test in this file at once, with its error")
 
 

@@ -14,7 +14,7 @@ a file as they happen:
 
     python examples/benchmarks/gpu.py --quick --warm 12
     python examples/benchmarks/gpu.py --quick --ahead 0 --parts compiled large search graph-training eager graphs
-    python -m pytest --device cuda -n 12 --failures failures.txt
+    python -m pytest --device cuda -n 12 --failures=failures.txt
 """
 
 from __future__ import annotations
