@@ -135,9 +135,9 @@ class ConfigParser(ArgumentParser):
     def _said(self, error: ArgumentError, argv: Sequence[str]) -> str:
         """Return an error message of one line; for a value out of range it is this library's message."""
         message = error_text(error)
-        if unknown := re.match(r"unrecognized arguments: --(\S+)", message.replace("=", " ")):
+        if unknown := re.match(r"(?i)unrecognized arguments: --(\S+)", message.replace("=", " ")):
             return f"Unknown flag {self._meant('--' + _dashed(unknown[1]))}: see {as_started(self.prog)} --help."
-        if stray := re.match(r"unrecognized arguments: (\S+)", message):
+        if stray := re.match(r"(?i)unrecognized arguments: (\S+)", message):
             place = next((name for name in ("data", "train") if name in self.checks), "")
             meant = f" Did you mean --{place} {stray[1]}?" if place and os.path.exists(stray[1]) else ""
             see = f"see {as_started(self.prog)} --help."
