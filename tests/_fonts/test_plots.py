@@ -51,6 +51,7 @@ def test_names_from_right_to_left(name, monkeypatch, caplog):
         assert label == "class 0"
     pixels(label, fonts)
     monkeypatch.delattr(ft2font, "__libraqm_version__", raising=False)  # matplotlib before 3.11
+    monkeypatch.setattr("vig_pyg._fonts.names._warned", set())  # it may have been told above
     caplog.clear()
     assert plot_names([name, "cat"])[0] == ["class 0", "cat"]
     assert "install matplotlib 3.11 or later" in caplog.text

@@ -111,10 +111,11 @@ def test_broken_images_stop_or_are_left_out(tmp_path, folder, caplog):
     made = (sample(f"{i:02}", file.read_bytes(), "red", file.suffix[1:]) for i, file in enumerate(files))
     write_tar(shards / "train-9.tar", itertools.chain.from_iterable(made))
     data = load(f"wds/{shards}", on_bad="drop", image_size=8)
+    empty = next(i for i, file in enumerate(files) if file.name == "zero.jpg")  # other Pillows write other files
     assert len(data.train_set) == 16 + len(ODD)
     assert (
         f"{len(BROKEN)} of {24 + len(BROKEN) + len(ODD)} images are left out:\n  " in caplog.text
-        and "train-9.tar: 24.jpg: the file is empty" in caplog.text
+        and f"train-9.tar: {empty:02}.jpg: the file is empty" in caplog.text
     )
     whole = load(f"wds/{shards}", image_size=8)
     first = next(i for i, file in enumerate(files) if file.name in BROKEN)
