@@ -90,6 +90,19 @@ def test_the_kernels_for_gpus_take_the_terms(seed, m, dtype):
     assert torch.equal(_knn._on_gpu(*arguments, width), _knn._on_gpu(*arguments[:4], bias, *arguments[5:]))
 
 
+@pytest.mark.parametrize("m", [20, 300])
+def test_the_kernels_for_gpus_take_terms_whose_rows_lie_apart(m):
+    x, y, terms, width, _ = problem(4, m=m)
+    want = found(x, y, 9, 2, terms, grid_width=width)
+    wide = torch.cat([terms, torch.full_like(terms, 1e9)], dim=2)
+    turned = terms.transpose(1, 2).contiguous().transpose(1, 2)
+    for same in (wide[..., :m], turned, terms.repeat_interleave(2, 1)[:, ::2]):
+        assert same.stride() != terms.stride()
+        assert torch.equal(found(x, y, 9, 2, same, grid_width=width), want)
+    one = terms[:, :1].expand_as(terms)  # all rows are one in memory
+    assert torch.equal(found(x, y, 9, 2, one, grid_width=width), found(x, y, 9, 2, one.contiguous(), grid_width=width))
+
+
 def test_gradients_with_terms_are_those_with_the_bias():
     x, y, terms, width, bias = problem(3)
     grads = []

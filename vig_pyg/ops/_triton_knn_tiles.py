@@ -41,8 +41,8 @@ def _bias_of_tile(
     """Return the bias of a tile of targets; if `ROWS` is 2, it is the sum of a column term and a row term of a grid."""
     if ROWS == 2:
         there = column[None, :] < sources
-        of_column = ((start + row) % width).to(tl.int64)[:, None] * sources + column[None, :]
-        of_row = (width + (start + row) // width).to(tl.int64)[:, None] * sources + column[None, :]
+        of_column = ((start + row) % width).to(tl.int64)[:, None] * (stride * COUNT) + column[None, :]
+        of_row = (width + (start + row) // width).to(tl.int64)[:, None] * (stride * COUNT) + column[None, :]
         bias = tl.load(ptr + of_column, there, float("-inf")) + tl.load(ptr + of_row, there, 0.0)
         bias *= length[:, None] * lengths[None, :]
     else:
