@@ -132,6 +132,23 @@ def test_no_targets_have_no_result(images):
         assert found.shape == (0, 32)
 
 
+@pytest.mark.parametrize("shape", [(0, 5), (2, 0), (0, 0)])
+def test_no_images_and_no_targets_have_gradients_of_their_shape_on_every_path(shape):
+    images, n = shape
+    x, y = torch.randn(images, n, 16, device=DEVICE), torch.randn(images, 3, 16, device=DEVICE)
+    one, two = x.clone().requires_grad_(), y.clone().requires_grad_()
+    grads = torch.autograd.grad(knn_max_relative(one, two, 2).pow(2).sum(), (one, two), create_graph=True)
+    again = torch.autograd.grad(sum(grad.sum() for grad in grads), (one, two))
+    for found in (grads, again):
+        assert [grad.shape for grad in found] == [x.shape, y.shape] and not any(grad.any() for grad in found)
+    out, backward = on_gpu(x, y, 2, 1, None, False)
+    assert out.shape == (images * n, 32)
+    to_src, to_dst = backward(torch.ones_like(out))
+    assert to_src.shape == (images * 3, 16) and not to_src.any() and to_dst.shape == (images * n, 16)
+    fake = _knn_max_relative._fake_backward(out, out.new_empty(images * n, 16, dtype=torch.uint8), images * 3, images)
+    assert [part.shape for part in fake] == [to_src.shape, to_dst.shape]
+
+
 def test_what_does_not_fit_is_refused():
     x = torch.randn(2, 5, 16, device=DEVICE)
     for k, step in ((6, 1), (0, 1), (2, 0)):
@@ -205,7 +222,7 @@ def test_gradients_of_gradients_equal_those_of_the_general_path():
 
 def test_more_images_than_a_grid_counts_take_the_plain_way(monkeypatch):
     x = torch.randn(MOST_IMAGES + 1, 1, 1, device=DEVICE)
-    monkeypatch.setattr(_knn_max_relative, "triton_kernels", lambda: "has no kernels")
+    monkeypatch.setattr(_knn_max_relative, "triton_kernels", lambda _: "has no kernels")
     out, winners = _knn_max_relative._on_gpu(x, x, 1, 1, None, False, "highest", True)
     assert out[:, 1].eq(0).all()
     to_src, to_dst = _knn_max_relative._backward_on_gpu(torch.ones_like(out), winners, len(x), len(x))

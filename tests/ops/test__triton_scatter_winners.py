@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vig_pyg.ops import _max_relative, _triton_scatter_winners
 from vig_pyg.ops._triton_scatter_winners import scatter_winners
 from vig_pyg.ops._triton_tiles import Tuning
 from vig_pyg.ops.rows import winner_type
@@ -44,6 +45,39 @@ def test_sums_are_taken_in_float32(in_order):
     winners, grad = torch.zeros(300, 16, dtype=torch.uint8), torch.ones(300, 32, dtype=torch.bfloat16)
     to_src, _ = scatter_winners(grad.to(DEVICE), winners.to(DEVICE), 1, in_order=in_order)
     assert to_src.eq(300).all()  # 256 in steps of bfloat16
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_many_sources_fit_the_grid_of_a_launch(in_order, monkeypatch):
+    """A GPU refuses more than 65,535 programs along the second and the third axis."""
+    grids = []
+    monkeypatch.setattr(_triton_scatter_winners, "launch", lambda _, grid, *args, **options: grids.append(grid))
+    for n, num_src, channels, images in ((8, 2**23, 1, 1), (2**17, 2**16, 4, 2**15), (2, 4, 2**14, 2)):
+        winners = torch.zeros(n, channels, dtype=winner_type(num_src // images))
+        grad = torch.empty(n, 2 * channels, dtype=torch.bfloat16)
+        scatter_winners(grad, winners, num_src, images, in_order=in_order)
+    assert len(grids) == 3 + 3 * in_order
+    assert all(x < 2**31 and max(y, z) < 2**16 for x, y, z in grids)
+
+
+def test_edges_have_gradients_in_order_if_torch_is_told_to_be_deterministic(monkeypatch):
+    """The mode may be switched on after the forward pass."""
+    asked = []
+
+    def scatter(*args, in_order):
+        asked.append(in_order)
+        return args[:2]
+
+    monkeypatch.setattr(_triton_scatter_winners, "scatter_winners", scatter)
+    monkeypatch.setattr(_max_relative, "_check_winners", lambda *_: None)
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        for on in (True, False):
+            torch.use_deterministic_algorithms(on)
+            _max_relative._backward_gpu(torch.ones(3, 32), None, torch.zeros(3, 16, dtype=torch.int32), 4, True)
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert asked == [True, False]
 
 
 def test_nothing_gives_nothing():

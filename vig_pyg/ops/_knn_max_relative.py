@@ -45,7 +45,7 @@ def prefers_no_edges(x_src: Tensor, x_dst: Tensor) -> bool:
         False
     """
     types = x_src.dtype is x_dst.dtype and x_src.dtype in _FLOATS
-    return types and x_src.device.type == "cuda" and not is_exporting() and has_triton_kernels()
+    return types and x_src.device.type == "cuda" and not is_exporting() and has_triton_kernels(x_src.device)
 
 
 def knn_max_relative(
@@ -120,8 +120,10 @@ def _plain(
 
 def _plain_backward(grad: Tensor, winners: Tensor, num_src: int, images: int) -> tuple[Tensor, Tensor]:
     _check_winners(grad, winners, num_src, images)
+    if images == 0:
+        return grad.new_empty(0, winners.size(1)), grad.new_empty(winners.shape)
     own, relative = grad.reshape(*winners.shape, 2).unbind(2)  # (N, 2 C) -> (N, C) twice
-    source = winners.long().reshape(images, -1, winners.size(1))  # (B, n, C)
+    source = winners.long().reshape(images, winners.size(0) // images, winners.size(1))  # (B, n, C)
     sums = torch.zeros(images, num_src // images, winners.size(1), device=grad.device)
     sums = sums.to(torch.promote_types(grad.dtype, torch.float32))
     sums.scatter_add_(1, source, relative.to(sums.dtype).reshape(source.shape))
@@ -139,8 +141,8 @@ def _on_gpu(
     winners: bool,
     grid_width: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    kernels = triton_kernels()
-    if kernels is None or x.dtype not in _FLOATS or x.size(0) > MOST_IMAGES:
+    kernels = triton_kernels(x.get_device())
+    if kernels is None or x.dtype not in _FLOATS or not 0 < x.size(0) <= MOST_IMAGES:
         return _plain(x, y, k, step, bias, normalize, precision, winners, grid_width)
     options: dict[str, Any] = {"normalize": normalize, "precision": precision, "grid_width": grid_width}
     source = neighbors(x, y, k, step=step, bias=bias, **options)
@@ -151,8 +153,8 @@ def _on_gpu(
 
 def _backward_on_gpu(grad: Tensor, winners: Tensor, num_src: int, images: int) -> tuple[Tensor, Tensor]:
     _check_winners(grad, winners, num_src, images)
-    kernels = triton_kernels()
-    if kernels is None or grad.dtype not in _FLOATS or images > MOST_IMAGES:
+    kernels = triton_kernels(grad.get_device())
+    if kernels is None or grad.dtype not in _FLOATS or not 0 < images <= MOST_IMAGES:
         return _plain_backward(grad, winners, num_src, images)
     in_order = torch.are_deterministic_algorithms_enabled()
     scatter = kernels.scatter.scatter_winners
@@ -164,12 +166,14 @@ def _check_winners(grad: Any, winners: Any, num_src: int, images: int) -> None:
     check_features(grad, "grad", 2)
     shape = winners.shape
     fits = len(shape) == 2 and grad.shape == (shape[0], 2 * shape[1]) and winners.device == grad.device
-    if not fits or images < 1 or num_src < 0 or shape[0] % images or num_src % images:
+    # Without images there are no nodes either.
+    divides = shape[0] == num_src == 0 if images == 0 else shape[0] % images == num_src % images == 0
+    if not fits or images < 0 or num_src < 0 or not divides:
         raise ValueError(
             f"grad (N, 2 C) and winners (N, C) of {images} images must match each other and {num_src} sources, got "
             f"{tuple(grad.shape)} on {grad.device} and {tuple(shape)} on {winners.device}."
         )
-    if winners.dtype is not winner_type(num_src // images):
+    if images and winners.dtype is not winner_type(num_src // images):
         raise ValueError(f"winners must be of {winner_type(num_src // images)}, got {winners.dtype}.")
 
 
@@ -217,6 +221,8 @@ def _gradients_of_backward(ctx: Any, to_src: Tensor, to_dst: Tensor) -> tuple[Te
     """Compute the derivative of the backward pass; it is linear, so its derivative gathers what it scattered."""
     (winners,), images = ctx.saved_tensors, ctx.images
     channels = winners.size(1)
+    if images == 0:
+        return to_src.new_empty(0, 2 * channels), None, None, None
     source = winners.long().reshape(images, -1, channels)  # (B, n, C)
     relative = to_src.reshape(images, -1, channels).gather(1, source).flatten(0, 1) - to_dst
     return torch.stack([to_dst, relative], dim=2).flatten(1), None, None, None  # (N, C, 2) -> (N, 2 C)

@@ -51,7 +51,7 @@ def has_max_relative(x_src: Tensor, x_dst: Tensor) -> bool:
         return dtype in _FLOATS["cpu"] and has_native_kernels()
     if x_src.device.type != "cuda" or torch.are_deterministic_algorithms_enabled():
         return False
-    return dtype in _FLOATS["cuda"] and has_triton_kernels()
+    return dtype in _FLOATS["cuda"] and has_triton_kernels(x_src.device)
 
 
 def max_relative(x_src: Tensor, x_dst: Tensor, edge_index: Tensor, *, by_target: bool = False) -> Tensor:
@@ -177,8 +177,8 @@ def _backward(
     return grad_src.to(grad.dtype), grad_dst.to(grad.dtype)
 
 
-def _gpu() -> TritonKernels:
-    kernels = triton_kernels()
+def _gpu(x: Tensor) -> TritonKernels:
+    kernels = triton_kernels(x.get_device())
     assert kernels is not None  # `has_max_relative` has checked this
     return kernels
 
@@ -189,7 +189,7 @@ def _forward_gpu(
     _check_nodes(x_src, x_dst)
     edge_index = checked_edges(edge_index, x_dst.device)
     edges = gpu_edges(edge_index, x_src.size(0), x_dst.size(0), by_target)
-    found: tuple[Tensor, Tensor] = _gpu().gather.gather_max(x_src, x_dst, edges, winners=winners)
+    found: tuple[Tensor, Tensor] = _gpu(x_dst).gather.gather_max(x_src, x_dst, edges, winners=winners)
     return found
 
 
@@ -201,7 +201,9 @@ def _backward_gpu(
     by_target: bool,  # noqa: ARG001
 ) -> tuple[Tensor, Tensor]:
     _check_winners(grad, slots, num_src)
-    found: tuple[Tensor, Tensor] = _gpu().scatter.scatter_winners(grad, slots.contiguous(), num_src)
+    found: tuple[Tensor, Tensor] = _gpu(grad).scatter.scatter_winners(
+        grad, slots.contiguous(), num_src, in_order=torch.are_deterministic_algorithms_enabled()
+    )
     return found
 
 

@@ -63,7 +63,7 @@ def scatter_winners(
     )
     if in_order and num_src:
         sources = min(_SOURCES, max(16, power_of_two(sizes[2])))
-        grid = -(-channels // _CHANNELS), -(-sizes[2] // sources), images
+        grid = -(-sizes[2] // sources), -(-channels // _CHANNELS), images  # only the first axis is unlimited
         numbers = *sizes[1:], channels
         launch(
             _sum_in_order,
@@ -116,8 +116,8 @@ def _scatter(
 @triton.jit(do_not_specialize=["n", "m", "channels"])
 def _sum_in_order(grad_ptr, winners_ptr, grad_src_ptr, n, m, channels, SOURCES: tl.constexpr, CHANNELS: tl.constexpr):
     image = tl.program_id(2).to(tl.int64)
-    source = tl.program_id(1) * SOURCES + tl.arange(0, SOURCES)
-    c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
+    source = tl.program_id(0) * SOURCES + tl.arange(0, SOURCES)
+    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     sums = tl.zeros((SOURCES, CHANNELS), tl.float32)
     for target in tl.range(0, n, loop_unroll_factor=4):
         at = (image * n + target) * channels + c
