@@ -1,10 +1,11 @@
 import json
 
 import pytest
+import torch
 
 from vig_pyg.cli import doctor, main
 from vig_pyg.graph import cluster
-from vig_pyg.ops import _native
+from vig_pyg.ops import _native, _triton
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +41,20 @@ def test_what_is_missing_is_named_with_its_command(monkeypatch):
     monkeypatch.setattr("vig_pyg._requirements._is_installed", lambda one: not one.startswith("matplotlib"))
     assert "install" in doctor._extra("plot") and doctor._extra("hub") == "complete"
     assert doctor._version("no_such_package_xyz") == "not installed"
+
+
+def test_gpus_without_kernels_are_told_with_the_reason(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(cluster, "_IMPORT_ERROR", ModuleNotFoundError("No module named 'torch_cluster'"))
+    told = []
+    for reason in ("", "T4 has compute capability 7.5, and they need 8.0"):
+        monkeypatch.setattr(_triton, "why_unsupported", lambda _, reason=reason: reason)
+        told.append(doctor._kernels("cuda")["GPU kernels (Triton)"])
+    monkeypatch.setattr(_triton, "_load", lambda: None)
+    told.append(doctor._kernels("cuda")["GPU kernels (Triton)"])
+    slower = "plain torch is used, which is slower"
+    assert told == [
+        "work",
+        f"not used, because T4 has compute capability 7.5, and they need 8.0: {slower}",
+        f"not used, because Triton is missing: {slower}",
+    ]

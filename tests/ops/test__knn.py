@@ -261,4 +261,13 @@ def test_neighbors_number_as_many_sources_as_there_are(m, dtype):
 def test_the_kernels_for_gpus_take_as_many_images_as_a_grid_counts():
     pytest.importorskip("triton")
     images = torch.empty(1, 1, 1).expand(2**16, 1, 1)
-    assert _knn._kernels_for(images[1:], 1) is not None and _knn._kernels_for(images, 1) is None
+    one = images[1:]
+    assert _knn._kernels_for(one, one, 1) is not None and _knn._kernels_for(images, images, 1) is None
+
+
+def test_the_kernels_for_gpus_take_as_many_sources_as_offsets_of_32_bits_reach():
+    kernels = pytest.importorskip("vig_pyg.ops._triton_knn")
+    x, most = torch.empty(1, 1, 1), kernels.MOST_SOURCES_OF_IMAGE
+    y = torch.empty(1, 1, 1).expand(1, most + 1, 1)
+    assert _knn._kernels_for(x, y[:, 1:], 1) is not None and _knn._kernels_for(x, y, 1) is None
+    assert 63 * most < 2**31  # the last row of a tile of 64 targets

@@ -1,12 +1,23 @@
 import importlib
 import logging
+import subprocess
 import sys
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import vig_pyg.ops
-from vig_pyg.ops import _knn, _knn_plain, _triton
+from tests.fake_gpu import fake_gpu
+from vig_pyg.ops import (
+    _gpu_batch_norm,
+    _knn,
+    _knn_max_relative,
+    _knn_plain,
+    _max_relative,
+    _triton,
+    bias_gelu,
+)
 
 NAMES = (
     "_triton_batch_norm",
@@ -36,7 +47,7 @@ def test_a_missing_triton_is_told_once(without_triton, caplog):
     with caplog.at_level(logging.WARNING):
         assert _triton.triton_kernels() is None
         assert _triton.triton_kernels() is None
-    assert not _triton.has_triton_kernels()
+    assert not _triton.has_triton_kernels(torch.device("cuda"))
     (record,) = caplog.records
     assert record.name == "vig_pyg.ops._triton" and record.levelno == logging.WARNING
     assert "need Triton (import of triton halted" in record.getMessage()
@@ -62,8 +73,119 @@ def test_a_fault_in_a_kernel_is_not_taken_for_a_missing_triton(without_triton, m
 
 def test_the_kernels_are_those_of_their_files():
     kernels = _triton.triton_kernels()
-    assert kernels is _triton.triton_kernels() and _triton.has_triton_kernels()
+    assert kernels is _triton.triton_kernels() and _triton.has_triton_kernels(torch.device("cuda", 0))
     assert kernels.search is importlib.import_module("vig_pyg.ops._triton_knn")
     assert kernels.gather is importlib.import_module("vig_pyg.ops._triton_max_relative")
     assert kernels.scatter is importlib.import_module("vig_pyg.ops._triton_scatter_winners")
     assert callable(kernels.search.neighbors) and kernels.search.MOST_NEIGHBORS >= 18
+
+
+CUDA = torch.device("cuda", 0)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Returns a function that plays GPUs by their compute capabilities, of which Triton's driver says what is given."""
+
+    def forget():
+        for kept in (_triton._runs_on, _triton._compiler_fault):
+            kept.cache_clear()
+
+    def play(*capabilities, error=None):
+        class Driver:
+            @property
+            def active(self):
+                if error is not None:
+                    raise error
+                return self
+
+            def get_current_target(self):
+                return "cuda:80"
+
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capabilities[device])
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU number {device}")
+        monkeypatch.setattr("triton.runtime.driver", Driver())
+        forget()
+
+    yield play
+    forget()
+
+
+def test_gpus_that_the_kernels_do_not_support_are_named_once(gpu, caplog):
+    gpu((7, 5), (8, 0), (12, 0))
+    with caplog.at_level(logging.WARNING):
+        found = [_triton.triton_kernels(device) is not None for device in (0, 1, 2, 0, -1)]
+    assert found == [False, True, True, False, True]
+    assert [_triton.has_triton_kernels(torch.device("cuda", i)) for i in range(3)] == found[:3]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "The GPU kernels are not used on GPU 0, because GPU number 0 has compute capability 7.5, and they need 8.0: "
+        "plain torch is used instead."
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Failed to find C compiler."),
+        subprocess.CalledProcessError(1, ["gcc"]),
+        PermissionError("/root/.triton"),
+        AssertionError("libcuda.so cannot found!"),
+    ],
+)
+def test_a_triton_that_cannot_compile_ends_no_program(gpu, caplog, error):
+    gpu((9, 0), error=error)
+    with caplog.at_level(logging.WARNING):
+        assert _triton.triton_kernels(0) is None and _triton.triton_kernels(0) is None
+    (record,) = caplog.records
+    assert f"because Triton cannot compile them ({error}): plain torch" in record.getMessage()
+
+
+def test_amd_s_gpus_are_named(gpu, monkeypatch):
+    gpu((9, 4))
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    assert not _triton.has_triton_kernels(CUDA) and "NVIDIA" in _triton.why_unsupported(0)
+
+
+def test_every_operator_asks_for_the_gpu_of_its_features(monkeypatch):
+    """As with a T4 beside an A100: each operator gets the kernels for its own GPU, or plain torch."""
+    asked = []
+    monkeypatch.setattr(_triton, "_runs_on", lambda device: asked.append(device))
+    with FakeTensorMode():
+        nodes = torch.empty(4, 32, device="cuda:1")
+        norm = torch.nn.BatchNorm1d(32, device="cuda:1")
+        assert not _max_relative.has_max_relative(nodes, nodes) and not _knn_max_relative.prefers_no_edges(nodes, nodes)
+        assert not _gpu_batch_norm.has_gpu_norm(nodes, norm)
+    assert asked == [1, 1, 1]
+    asked.clear()
+    monkeypatch.setattr(torch.Tensor, "get_device", lambda _: 1)
+    x, y, h = torch.randn(2, 5, 16), torch.randn(2, 7, 16), torch.randn(5, 16)
+    args = x, y, 3, 1, None, True, "highest"
+    assert torch.equal(_knn._on_gpu(*args), _knn_plain.knn_plain(*args[:6]))
+    out, winners = _knn_max_relative._on_gpu(*args, True)
+    assert torch.equal(out, _knn_max_relative._plain(*args, True)[0])
+    assert torch.equal(_knn_max_relative._backward_on_gpu(out, winners, 14, 2)[1], out[:, ::2] - out[:, 1::2])
+    want = torch.nn.functional.gelu(h + 1)
+    bias_gelu._on_gpu(h, torch.ones(16), True)
+    torch.testing.assert_close(h, want)
+    assert set(asked) == {1} and len(asked) == 4
+
+
+def test_a_compiled_program_asks_once_for_its_gpu(gpu):
+    seen = []
+
+    def keep(graph, _):
+        seen.append(str(graph.graph))
+        return graph.forward
+
+    def run(x):
+        return x + 1 if _triton.has_triton_kernels(x.device) else x - 1
+
+    for capability in ((7, 5), (8, 6)):
+        gpu(capability)
+        torch._dynamo.reset()
+        with fake_gpu():
+            torch.compile(run, backend=keep, fullgraph=True)(torch.empty(2, device="cuda"))
+    torch._dynamo.reset()
+    assert "sub" in seen[0] and "add" in seen[1]

@@ -84,14 +84,16 @@ def _kernels(device: str) -> dict[str, str]:
 
     from vig_pyg.graph.cluster import cluster_refuses
     from vig_pyg.ops._native import library
-    from vig_pyg.ops._triton import has_triton_kernels
+    from vig_pyg.ops._triton import triton_kernels, why_unsupported
 
     native = library()
     missing = "missing: plain torch is used, which is slower. A C compiler is needed when vig-pyg is installed"
     if device == "cpu":
         triton = "not used without an NVIDIA GPU"
     else:
-        triton = "work" if has_triton_kernels() else "missing: plain torch is used, which is slower"
+        gpu = torch.cuda.current_device()
+        reason = "Triton is missing" if triton_kernels() is None else why_unsupported(gpu)
+        triton = f"not used, because {reason}: plain torch is used, which is slower" if reason else "work"
     return {
         "CPU kernels": missing if native is None else f"work, from {native._name}",
         "GPU kernels (Triton)": triton,

@@ -28,7 +28,7 @@ def has_gpu_norm(x: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
         and weight.device == x.device
         and norm.num_batches_tracked is not None
         and norm.num_batches_tracked.device == x.device
-        and has_triton_kernels()
+        and has_triton_kernels(x.device)
     )
 
 
@@ -101,7 +101,7 @@ def _statistics(
             f"The number of batches of a norm must be one number on {h.device}, got {tuple(batches.shape)} on "
             f"{batches.device}."
         )
-    found: Tensor = _kernels().statistics(h, weight, bias, offset, running, momentum, eps)
+    found: Tensor = _kernels(h).statistics(h, weight, bias, offset, running, momentum, eps)
     return found
 
 
@@ -110,14 +110,14 @@ def _apply(h: Tensor, factors: Tensor, out: Tensor, gelu: bool, residual: Tensor
     _check_factors(h, factors, out)
     if residual is not None:
         _check_factors(h, factors, residual)
-    _kernels().apply(h, factors, out, residual, gelu=gelu)
+    _kernels(h).apply(h, factors, out, residual, gelu=gelu)
 
 
 def _backward(grad: Tensor, h: Tensor, factors: Tensor, out: Tensor, gelu: bool) -> Tensor:
     _check(h)
     _check_factors(h, factors, grad)
     _check_factors(h, factors, out)
-    found: Tensor = _kernels().backward(grad, h, factors, out, gelu=gelu)
+    found: Tensor = _kernels(h).backward(grad, h, factors, out, gelu=gelu)
     return found
 
 
@@ -140,8 +140,8 @@ def _check_factors(h: Tensor, factors: Tensor, other: Tensor) -> None:
         )
 
 
-def _kernels() -> Any:
-    kernels = triton_kernels()
+def _kernels(h: Tensor) -> Any:
+    kernels = triton_kernels(h.get_device())
     assert kernels is not None  # `has_gpu_norm` has checked this
     return kernels.batch_norm
 

@@ -106,7 +106,7 @@ def neighbors(
 
     The indices are int16 for up to 2**15 sources per image, otherwise int32.
     """
-    kernels = _kernels_for(x, k) if x.is_cuda else None
+    kernels = _kernels_for(x, y, k) if x.is_cuda else None
     if kernels is not None:
         check(x, y, k, step, bias, precision, grid_width)
         options = {"bias": bias, "normalize": normalize, "precision": precision, "grid_width": grid_width}
@@ -175,7 +175,7 @@ def _on_gpu(
     precision: str = "highest",
     grid_width: int = 0,
 ) -> Tensor:
-    kernels = _kernels_for(x, k)
+    kernels = _kernels_for(x, y, k)
     if kernels is None:
         return knn_plain(x, y, k, step, bias, normalize, precision, grid_width)
     check(x, y, k, step, bias, precision, grid_width)
@@ -184,12 +184,12 @@ def _on_gpu(
     return edges
 
 
-def _kernels_for(x: Tensor, k: int) -> TritonKernels | None:
+def _kernels_for(x: Tensor, y: Tensor, k: int) -> TritonKernels | None:
     """Return the GPU kernels if they support these dtypes and sizes, otherwise `None`."""
-    kernels = triton_kernels()
+    kernels = triton_kernels(x.get_device())
     if kernels is None or k > kernels.search.MOST_NEIGHBORS or x.dtype == torch.float64 or x.size(0) > MOST_IMAGES:
         return None
-    return kernels
+    return kernels if y.size(1) <= kernels.search.MOST_SOURCES_OF_IMAGE else None
 
 
 def _fake(

@@ -1,15 +1,21 @@
-"""The GPU kernels, which are available if Triton is installed."""
+"""The GPU kernels, which are available if Triton is installed and can compile for the GPU."""
 
 from __future__ import annotations
 
 import logging
 from functools import cache
+from subprocess import SubprocessError
 from typing import Any, NamedTuple
 
 import torch
 
 #: Largest number of images in a batch, because the second and third axis of a launch grid are limited.
 MOST_IMAGES = 2**16 - 1
+#: Smallest compute capability. On older GPUs (T4, V100), products in bfloat16 and TF32 do not exist, and the search
+#: compiles to code that moves its scores between registers and memory, so plain torch is used.
+LEAST_CAPABILITY = (8, 0)
+#: Errors of Triton's first contact with a GPU: no C compiler, no headers of Python, no driver, no folder to write to.
+_FAULTS = (RuntimeError, SubprocessError, OSError, AssertionError, ImportError)
 _log = logging.getLogger(__name__)
 
 
@@ -23,9 +29,17 @@ class TritonKernels(NamedTuple):
     batch_norm: Any
 
 
-def triton_kernels() -> TritonKernels | None:
-    """Return the GPU kernels, which are imported on first use; without Triton return `None`, and log this once."""
-    return _load()
+def triton_kernels(device: int = -1) -> TritonKernels | None:
+    """Return the GPU kernels, which are imported on first use; if they are not available, log this once.
+
+    Args:
+        device: Index of the GPU, or -1 for the interpreter, which runs the kernels on a CPU.
+
+    Returns:
+        The kernels, or `None` without Triton and on GPUs that they do not support.
+    """
+    kernels = _load()
+    return kernels if kernels is None or device < 0 or _runs_on(device) else None
 
 
 @cache
@@ -48,6 +62,57 @@ def _load() -> TritonKernels | None:
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def has_triton_kernels() -> bool:
-    """True if the GPU kernels are available."""
-    return triton_kernels() is not None
+def has_triton_kernels(device: torch.device) -> bool:
+    """True if the GPU kernels are available on a GPU."""
+    return triton_kernels(_index(device)) is not None
+
+
+def _index(device: torch.device) -> int:
+    """Return the index of a GPU; without an index, a device is the current one."""
+    if device.index is not None:
+        return device.index
+    return torch.cuda.current_device() if torch.cuda.is_available() else -1
+
+
+@cache
+def _runs_on(device: int) -> bool:
+    reason = why_unsupported(device)
+    if reason:
+        _log.warning("The GPU kernels are not used on GPU %d, because %s: plain torch is used instead.", device, reason)
+    return not reason
+
+
+def why_unsupported(device: int) -> str:
+    """Return the reason for which the kernels cannot run on a GPU, or an empty string.
+
+    Args:
+        device: Index of the GPU. One that does not exist belongs to fake tensors, and counts as supported.
+
+    Example:
+        >>> why_unsupported(1000)
+        ''
+    """
+    if torch.version.hip is not None:
+        return "they were written for NVIDIA GPUs"
+    if device >= torch.cuda.device_count():
+        return ""
+    capability = torch.cuda.get_device_capability(device)
+    if capability < LEAST_CAPABILITY:
+        name, (major, minor) = torch.cuda.get_device_name(device), LEAST_CAPABILITY
+        return f"{name} has compute capability {capability[0]}.{capability[1]}, and they need {major}.{minor}"
+    return _compiler_fault()
+
+
+@cache
+def _compiler_fault() -> str:
+    """Return why Triton cannot compile kernels, or an empty string: its driver needs a C compiler and a cache folder.
+
+    Images of containers often have none. Otherwise the first launch would end the program.
+    """
+    import triton
+
+    try:
+        triton.runtime.driver.active.get_current_target()
+    except _FAULTS as error:
+        return f"Triton cannot compile them ({error})"
+    return ""

@@ -29,6 +29,8 @@ MOST_NEIGHBORS = 128
 MOST_CHANNELS = 256
 #: Largest stride of the rows of the bias, because offsets within a tile have 32 bits.
 MOST_STRIDE = 2**24
+#: Largest number of sources of an image, for which contiguous rows of a bias are no further apart.
+MOST_SOURCES_OF_IMAGE = MOST_STRIDE
 #: Products of float32 operands: `"highest"` uses three TF32 products, which preserve the order of float32.
 _PRODUCTS = {"highest": "tf32x3", "high": "tf32", "medium": "tf32"}
 

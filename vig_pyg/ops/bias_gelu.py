@@ -61,7 +61,7 @@ def _plain(h: Tensor, bias: Tensor, gelu: bool) -> Tensor:
 
 
 def _on_gpu(h: Tensor, bias: Tensor, gelu: bool) -> None:
-    kernels = triton_kernels()
+    kernels = triton_kernels(h.get_device())
     fits = h.dim() == 2 and h.dtype is not torch.float64 and h.is_contiguous() and bias.is_contiguous()
     if kernels is None or not fits or h.size(1) % kernels.bias_gelu.STEP:
         _plain(h, bias, gelu)
