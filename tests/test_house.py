@@ -68,7 +68,7 @@ ROOMS = {
     "conv": {"_registry", "layers", "ops"},
     "stem": {"ops"},
     "head": {"_integers", "layers", "position"},
-    "_low_precision": {"layers"},
+    "_low_precision": {"_kept", "layers"},
     "_fused_layers": {"_low_precision", "layers", "ops", "position"},
     "fuse": {"_fused_layers", "_low_precision", "head", "layers", "local", "conv", "ops", "position"},
     "_own_flags": {"_registry", "conv", "graph"},

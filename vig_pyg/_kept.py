@@ -1,4 +1,4 @@
-"""The last result of a computation, with its key."""
+"""The last result of a computation, with its key, and tensors that all streams of a GPU may read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, Generic, Self, TypeVar
 
+import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 T = TypeVar("T")
 
@@ -46,3 +48,17 @@ class Kept(Generic[T]):
             new: Any = value.clone() if isinstance(value, Tensor) else deepcopy(value, memo)
             copy._entry = deepcopy(key, memo), new
         return copy
+
+
+def settle(*tensors: Tensor) -> None:
+    """Wait until a GPU has written tensors that will be cached.
+
+    Work on one stream is not ordered with that on others. The next caller may use another stream, such as that of a
+    thread of its own, and would then read memory that is not yet written. Results are cached rarely, so this seldom
+    waits.
+
+    Example:
+        >>> settle(torch.zeros(3))
+    """
+    for device in {tensor.device for tensor in tensors if tensor.is_cuda and not isinstance(tensor, FakeTensor)}:
+        torch.cuda.current_stream(device).synchronize()

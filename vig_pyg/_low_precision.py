@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vig_pyg._kept import settle
 from vig_pyg.layers import MultiHeadLinear
 
 #: The layers that `fuse` combines with the activation after them.
@@ -67,6 +68,7 @@ class _OnDevice:
         self.views = _view(weight), _view(bias)
         self.dtype = dtype
         self.both = self.held[0].to(dtype), self.held[1].to(dtype)
+        settle(*self.both)
 
     def fits(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> bool:
         versions, views = (weight._version, bias._version), (_view(weight), _view(bias))
@@ -80,6 +82,7 @@ class _OnDevice:
         with torch.inference_mode():  # the copies may have been created in inference mode
             for copy, held in zip(self.both, self.held, strict=True):
                 copy.copy_(held)
+        settle(*self.both)  # before other threads see the new versions
         self.versions = versions
         return True
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor, nn
 
-from vig_pyg._kept import Kept
+from vig_pyg._kept import Kept, settle
 from vig_pyg.data import BatchLayout
 from vig_pyg.graph.edge_attr import EdgeAttr, Edges, checked_edge_attr, with_edge_attr
 from vig_pyg.ops import is_exporting, is_open, is_transformed
@@ -77,7 +77,10 @@ class StaticGraph(nn.Module, ABC):
 
     def _made(self, layout: BatchLayout, layout_src: BatchLayout) -> Tensor:
         with torch.inference_mode(False):  # edges that are built in inference mode must be usable in training
-            return self._edges(layout, layout_src).clone()  # the version counter of a clone is 0
+            edges = self._edges(layout, layout_src).clone()  # the version counter of a clone is 0
+        if not torch.compiler.is_compiling():
+            settle(edges)
+        return edges
 
     def _edges(self, layout: BatchLayout, layout_src: BatchLayout) -> Tensor:
         if layout.grid_size is not None and layout_src.grid_size is not None:  # all images have the same edges
