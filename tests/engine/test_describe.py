@@ -55,7 +55,8 @@ def test_names_of_classes_may_be_anything(tmp_path, caplog, first):
     assert load(tmp_path / "run").class_names == names
     said = [record for record in caplog.records if record.levelno >= logging.WARNING]
     if len(said) == 1:  # where no installed font has a name, the picture shows a number, and a warning says which
-        assert 'class 4" is 🦆' in said.pop().getMessage() and first == 0
+        message = said.pop().getMessage()  # matplotlib before 3.11 does not lay out names from right to left
+        assert ('class 4" is 🦆' in message and first == 0) or ("needs a layout" in message and first == 7)
     assert not said
     for name in ("confusion.png", "curves.png", "graph.png"):
         with Image.open(tmp_path / "run" / name) as image:

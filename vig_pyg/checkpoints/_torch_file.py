@@ -91,12 +91,20 @@ def _check_legacy(file: BinaryIO, size: int) -> None:
         raise ValueError("it is shorter than its tensors")
 
 
+#: Where torch keeps the sparse tensors of a load, in newer versions for each thread, and in older ones (2.11) for all.
+_UNREAD = (
+    (getattr(torch.serialization, "_serialization_tls", None), "sparse_tensors_to_validate"),
+    (torch._utils, "_sparse_tensors_to_validate"),
+)
+
+
 def forget_unread_tensors() -> None:
     """Remove the sparse tensors of a file that could not be read from the list of those that torch will validate.
 
     torch validates sparse tensors at the end of `torch.load`, and keeps those of a load that failed in between. So the
     next file of the same thread would be refused or warned about because of them.
     """
-    left = getattr(getattr(torch.serialization, "_serialization_tls", None), "sparse_tensors_to_validate", None)
-    if isinstance(left, list):
-        left.clear()
+    for place, name in _UNREAD:
+        left = getattr(place, name, None)
+        if isinstance(left, list):
+            left.clear()
