@@ -47,14 +47,20 @@ def test_gpus_without_kernels_are_told_with_the_reason(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(cluster, "_IMPORT_ERROR", ModuleNotFoundError("No module named 'torch_cluster'"))
     told = []
-    for reason in ("", "T4 has compute capability 7.5, and they need 8.0"):
+    for reason in ("", "V100 has compute capability 7.0, and the kernels need 7.5"):
         monkeypatch.setattr(_triton, "why_unsupported", lambda _, reason=reason: reason)
         told.append(doctor._kernels("cuda")["GPU kernels (Triton)"])
+    monkeypatch.setattr(_triton, "why_unsupported", lambda _: "")
+    monkeypatch.setattr(
+        _triton, "why_plain_search", lambda _: "T4 has compute capability 7.5, and the kernels need 8.0"
+    )
+    told.append(doctor._kernels("cuda")["GPU kernels (Triton)"])
     monkeypatch.setattr(_triton, "_load", lambda: None)
     told.append(doctor._kernels("cuda")["GPU kernels (Triton)"])
     slower = "plain torch is used, which is slower"
     assert told == [
         "work",
-        f"not used, because T4 has compute capability 7.5, and they need 8.0: {slower}",
+        f"not used, because V100 has compute capability 7.0, and the kernels need 7.5: {slower}",
+        "work but for the search, because T4 has compute capability 7.5, and the kernels need 8.0",
         f"not used, because Triton is missing: {slower}",
     ]

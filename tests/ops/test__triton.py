@@ -1,5 +1,7 @@
 import importlib
+import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -88,7 +90,7 @@ def gpu(monkeypatch):
     """Returns a function that plays GPUs by their compute capabilities, of which Triton's driver says what is given."""
 
     def forget():
-        for kept in (_triton._runs_on, _triton._compiler_fault):
+        for kept in (_triton._runs_on, _triton.runs_search_on, _triton._compiler_fault):
             kept.cache_clear()
 
     def play(*capabilities, error=None):
@@ -113,16 +115,39 @@ def gpu(monkeypatch):
 
 
 def test_gpus_that_the_kernels_do_not_support_are_named_once(gpu, caplog):
-    gpu((7, 5), (8, 0), (12, 0))
+    gpu((7, 0), (8, 0), (12, 0))
     with caplog.at_level(logging.WARNING):
         found = [_triton.triton_kernels(device) is not None for device in (0, 1, 2, 0, -1)]
     assert found == [False, True, True, False, True]
     assert [_triton.has_triton_kernels(torch.device("cuda", i)) for i in range(3)] == found[:3]
     (record,) = caplog.records
     assert record.getMessage() == (
-        "The GPU kernels are not used on GPU 0, because GPU number 0 has compute capability 7.5, and they need 8.0: "
-        "plain torch is used instead."
+        "The GPU kernels are not used on GPU 0, because GPU number 0 has compute capability 7.0, and the kernels need "
+        "7.5: plain torch is used instead."
     )
+
+
+def test_gpus_without_fast_products_search_with_plain_torch_and_aggregate_with_the_kernels(gpu, monkeypatch, caplog):
+    gpu((8, 6), (7, 5))
+    x, y, here = torch.randn(2, 5, 16), torch.randn(2, 7, 16), [1]
+    monkeypatch.setattr(torch.Tensor, "get_device", lambda _: here[0])
+    args = x, y, 3, 1, None, True, "highest"
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert _knn._kernels_for(x, y, 3) is None
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "Plain torch searches neighbors on GPU 1, because GPU number 1 has compute capability 7.5, and the kernels "
+        "need 8.0."
+    )
+    aggregate = _knn_max_relative.triton_kernels(1).gather
+    calls = []
+    monkeypatch.setattr(aggregate, "launch", lambda kernel, *_, **__: calls.append(kernel))
+    monkeypatch.setattr(_knn_max_relative, "neighbors", lambda *_, **__: torch.zeros(2, 5, 3, dtype=torch.int16))
+    out, _ = _knn_max_relative._on_gpu(*args, True)
+    assert calls == [aggregate._gather] and out.shape == (10, 32)
+    here[0] = 0
+    assert _knn._kernels_for(x, y, 3) is not None
 
 
 @pytest.mark.parametrize(
@@ -189,3 +214,26 @@ def test_a_compiled_program_contains_what_runs_on_its_gpu(monkeypatch):
             torch.compile(run, backend=keep, fullgraph=True)(torch.empty(2, device="cuda"))
     torch._dynamo.reset()
     assert "sub" in seen[0] and "add" in seen[1]
+
+
+#: KiB of shared memory that a program may use on a GPU of a compute capability (CUDA C++ Programming Guide).
+SHARED = {75: 64, 80: 163, 89: 99, 90: 227, 100: 227, 120: 99}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", SHARED)
+@pytest.mark.parametrize("kernels", ["search", "others"])
+def test_the_kernels_compile_for_gpus_that_are_not_here(capability, kernels):
+    if (capability // 10, capability % 10) < (_triton.LEAST_FOR_SEARCH if kernels == "search" else (0, 0)):
+        return  # plain torch
+    command = [sys.executable, "-m", "tests.ops.ahead_of_time", str(capability), kernels]
+    env = {**os.environ, "TRITON_INTERPRET": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = {
+        "search": {"search_row", "search_tiles", "_lengths"},
+        "others": {"_gather", "_scatter", "_sum_in_order", "_bias_gelu"},
+    }
+    assert {name for name, _ in found} >= expected[kernels]
+    assert max(shared for _, shared in found) <= 1024 * SHARED[capability]

@@ -1,9 +1,5 @@
 """The kernel for GPUs: in Triton's interpreter where there is no GPU (`conftest.py` sees to that)."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -155,41 +151,6 @@ def test_numbers_that_are_none_lead_to_sources_of_the_image(value, m):
             sources = found(parts["x"], parts["y"], 9, 1, parts["bias"], normalize=normalize)[0].view(5, 9)
             assert int(sources.min()) >= 0 and int(sources.max()) < m
             assert (sources.sort(-1).values.diff(dim=-1) > 0).all()
-
-
-COMPILE = """
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource, compile
-from vig_pyg.ops import _triton_knn_row, _triton_knn_tiles
-
-def built(kernel, types, warps=4, **constants):
-    signature = {**types, **dict.fromkeys(constants, "constexpr")}
-    source = ASTSource(kernel, signature, constexprs=constants)
-    result = compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps, "num_stages": 2})
-    assert result.asm["cubin"] and result.metadata.shared < 100_000, result.metadata
-
-numbers = "n m channels bias_image bias_target k step kept".split()
-lengths = {"x_length_ptr": "*fp32", "y_length_ptr": "*fp32", "bias_ptr": "*fp32", "found_ptr": "*i16"}
-rest = {**lengths, **dict.fromkeys(numbers, "i32")}
-flags = {"SLOTS": 16, "ROWS": True, "COUNT": 4, "X_LENGTHS": True, "Y_LENGTHS": True}
-for dtype, channels in (("bf16", 64), ("fp32", 16)):
-    search = {"x_ptr": f"*{dtype}", "y_ptr": f"*{dtype}", **rest}
-    sizes = {"TARGETS": 64, "CHANNELS": channels, **flags, "PRECISION": "tf32x3"}
-    row = {"WIDTH": 128, "SPLIT": dtype == "fp32", "EXACT": False}
-    built(_triton_knn_row.search_row, search, SOURCES=256, **row, **sizes)
-    many = {"SOURCES": 128 if dtype == "bf16" else 64, "BEST": 16}
-    for rows in (False, True, 2):
-        options = {**sizes, "ROWS": rows, "CHANNELS": 16}
-        built(_triton_knn_tiles.search_tiles, {**search, "width": "i32"}, **many, **options)
-print("compiled")
-"""
-
-
-@pytest.mark.slow
-def test_the_kernels_compile_for_a_gpu_that_is_not_here():
-    env = {**os.environ, "TRITON_INTERPRET": "0"}
-    done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, env=env, check=False)
-    assert done.stdout.strip() == "compiled", done.stderr[-2000:]
 
 
 def test_other_shapes_are_refused():

@@ -84,7 +84,7 @@ def _kernels(device: str) -> dict[str, str]:
 
     from vig_pyg.graph.cluster import cluster_refuses
     from vig_pyg.ops._native import library
-    from vig_pyg.ops._triton import triton_kernels, why_unsupported
+    from vig_pyg.ops._triton import triton_kernels, why_plain_search, why_unsupported
 
     native = library()
     missing = "missing: plain torch is used, which is slower. A C compiler is needed when vig-pyg is installed"
@@ -94,6 +94,8 @@ def _kernels(device: str) -> dict[str, str]:
         gpu = torch.cuda.current_device()
         reason = "Triton is missing" if triton_kernels() is None else why_unsupported(gpu)
         triton = f"not used, because {reason}: plain torch is used, which is slower" if reason else "work"
+        if not reason and (why := why_plain_search(gpu)):
+            triton += f" but for the search, because {why}"
     return {
         "CPU kernels": missing if native is None else f"work, from {native._name}",
         "GPU kernels (Triton)": triton,

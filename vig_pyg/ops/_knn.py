@@ -30,7 +30,7 @@ from vig_pyg.ops._knn_plain import Precision, check, check_finite, image_of, knn
 from vig_pyg.ops._knn_samples import knn_rule
 from vig_pyg.ops._native import library
 from vig_pyg.ops._transforms import no_context, no_gradients, transformable
-from vig_pyg.ops._triton import MOST_IMAGES, TritonKernels, triton_kernels
+from vig_pyg.ops._triton import MOST_IMAGES, TritonKernels, runs_search_on, triton_kernels
 from vig_pyg.ops.checks import address
 
 #: Largest number of sources per image that the native kernel supports.
@@ -185,9 +185,12 @@ def _on_gpu(
 
 
 def _kernels_for(x: Tensor, y: Tensor, k: int) -> TritonKernels | None:
-    """Return the GPU kernels if they support these dtypes and sizes, otherwise `None`."""
-    kernels = triton_kernels(x.get_device())
-    if kernels is None or k > kernels.search.MOST_NEIGHBORS or x.dtype == torch.float64 or x.size(0) > MOST_IMAGES:
+    """Return the GPU kernels if they support this GPU, these dtypes and sizes, otherwise `None`."""
+    device = x.get_device()
+    kernels = triton_kernels(device)
+    if kernels is None or not runs_search_on(device):
+        return None
+    if k > kernels.search.MOST_NEIGHBORS or x.dtype == torch.float64 or x.size(0) > MOST_IMAGES:
         return None
     return kernels if y.size(1) <= kernels.search.MOST_SOURCES_OF_IMAGE else None
 

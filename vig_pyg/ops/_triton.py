@@ -11,9 +11,11 @@ import torch
 
 #: Largest number of images in a batch, because the second and third axis of a launch grid are limited.
 MOST_IMAGES = 2**16 - 1
-#: Smallest compute capability. On older GPUs (T4, V100), products in bfloat16 and TF32 do not exist, and the search
-#: compiles to code that moves its scores between registers and memory, so plain torch is used.
-LEAST_CAPABILITY = (8, 0)
+#: Smallest compute capability for which the kernels compile.
+LEAST_CAPABILITY = (7, 5)
+#: Smallest compute capability of the search. Older GPUs (T4) have no products in bfloat16 and TF32. Without them, the
+#: search compiles to code that moves its scores between registers and memory.
+LEAST_FOR_SEARCH = (8, 0)
 #: Errors of Triton's first contact with a GPU: no C compiler, no headers of Python, no driver, no folder to write to.
 _FAULTS = (RuntimeError, SubprocessError, OSError, AssertionError, ImportError)
 _log = logging.getLogger(__name__)
@@ -82,6 +84,20 @@ def _runs_on(device: int) -> bool:
     return not reason
 
 
+@cache
+def runs_search_on(device: int) -> bool:
+    """True if the kernels that run on a GPU include the search; if not, log this once.
+
+    Example:
+        >>> runs_search_on(-1)
+        True
+    """
+    reason = why_plain_search(device)
+    if reason:
+        _log.warning("Plain torch searches neighbors on GPU %d, because %s.", device, reason)
+    return not reason
+
+
 def why_unsupported(device: int) -> str:
     """Return the reason for which the kernels cannot run on a GPU, or an empty string.
 
@@ -96,11 +112,28 @@ def why_unsupported(device: int) -> str:
         return "they were written for NVIDIA GPUs"
     if device >= torch.cuda.device_count():
         return ""
+    return _too_old(device, LEAST_CAPABILITY) or _compiler_fault()
+
+
+def why_plain_search(device: int) -> str:
+    """Return the reason for which the search cannot run on a GPU that supports the other kernels, or an empty string.
+
+    Args:
+        device: Index of the GPU, or -1 for the interpreter.
+
+    Example:
+        >>> why_plain_search(1000)
+        ''
+    """
+    return _too_old(device, LEAST_FOR_SEARCH) if 0 <= device < torch.cuda.device_count() else ""
+
+
+def _too_old(device: int, least: tuple[int, int]) -> str:
     capability = torch.cuda.get_device_capability(device)
-    if capability < LEAST_CAPABILITY:
-        name, (major, minor) = torch.cuda.get_device_name(device), LEAST_CAPABILITY
-        return f"{name} has compute capability {capability[0]}.{capability[1]}, and they need {major}.{minor}"
-    return _compiler_fault()
+    if capability >= least:
+        return ""
+    name, (has, needed) = torch.cuda.get_device_name(device), (".".join(map(str, pair)) for pair in (capability, least))
+    return f"{name} has compute capability {has}, and the kernels need {needed}"
 
 
 @cache
