@@ -6,13 +6,13 @@
 `--quick` takes five minutes at most on an H100 or H200. The second line only shows that the script works where there
 is no GPU. Times are medians of CUDA events under bfloat16 autocast, all networks of a table in turn in one process;
 memory is what torch allocates at most for one network. Every row is written as soon as it is known, and a job that
-breaks the GPU's context does not end those after it. Compilation takes most of the time: `--quick` compiles ahead in
-eight processes. `--warm 8` does that alone and times nothing, for a run after it with `--ahead 0`.
+breaks the GPU's context, or hangs, does not end those after it. Compilation takes most of the time: `--quick` compiles
+ahead in eight processes. `--warm 8` does that alone and times nothing, for a run after it with `--ahead 0`.
 
 Where a GPU is there for minutes only, what was never measured comes first, then the tests, whose failures are named in
 a file as they happen:
 
-    python examples/benchmarks/gpu.py --quick --warm 12
+    timeout 150 python examples/benchmarks/gpu.py --quick --warm 12
     python examples/benchmarks/gpu.py --quick --ahead 0 --parts compiled large search graph-training eager graphs
     python -m pytest --device cuda -n 12 --failures=failures.txt
 """
@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from gpu_jobs import PARTS, PROFILES, all_jobs, prepare_process, run_jobs, warm_up
+from gpu_jobs import PARTS, PROFILES, STALLED_SECONDS, all_jobs, prepare_process, run_jobs, warm_up
 from gpu_report import Report
 from harness import RESULTS
 
@@ -75,7 +75,8 @@ def main() -> None:
     )
     if args.commit:
         report.head["environment"]["commit"] = args.commit
-    run_jobs(partial(all_jobs, args), report, partial(prepare_process, args.device))
+    stalled = STALLED_SECONDS if args.device.type == "cuda" else None
+    run_jobs(partial(all_jobs, args), report, partial(prepare_process, args.device), stalled=stalled)
     print(f"\n{report.tables()}\n\n{report.path}, {report.elapsed:.0f} s")
 
 

@@ -1,9 +1,10 @@
-"""Jobs in a process of their own: one that breaks the GPU's context, or is killed, does not end the others."""
+"""Jobs in a process of their own: one that breaks the GPU's context, is killed or hangs does not end the others."""
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -13,7 +14,7 @@ import torch
 from gpu_networks import Networks
 from gpu_profile import profiles
 from gpu_report import Report
-from gpu_search import search_tables
+from gpu_search import search_jobs
 from gpu_tables import Table, large, prepare, run_table, tables
 
 #: The parts of the benchmark, in the order in which they run by default: what compiles comes last.
@@ -28,6 +29,10 @@ _TABLES: dict[str, Callable[[Table], bool]] = {
 }
 #: Seconds after which no compilation ahead of its measurement begins.
 AHEAD_SECONDS = 60.0
+#: Seconds without a new row and without a finished job after which a job on a GPU is ended, because it hangs.
+STALLED_SECONDS = 150.0
+#: Exit code of a process whose job has told its error, and whose GPU answers no more.
+_BROKEN = 3
 
 
 class Job(NamedTuple):
@@ -45,7 +50,7 @@ def all_jobs(args: argparse.Namespace) -> list[Job]:
             found.append(Job("compile ahead", partial(_compile_ahead, args)))
             args = argparse.Namespace(**vars(args) | {"ahead": 0})
         if part == "search":
-            found.append(Job(part, partial(search_tables, args)))
+            found += [Job(*job) for job in search_jobs(args)]
         elif part == "large":
             found.append(Job(part, partial(large, args)))
         elif part in PROFILES:
@@ -76,28 +81,52 @@ def prepare_process(device: torch.device) -> dict[str, str]:
 
 
 def run_jobs(
-    make_jobs: Callable[[], list[Job]], report: Report, begin: Callable[[], dict[str, str]], method: str = "spawn"
+    make_jobs: Callable[[], list[Job]],
+    report: Report,
+    begin: Callable[[], dict[str, str]],
+    method: str = "spawn",
+    stalled: float | None = None,
 ) -> None:
-    """Runs jobs behind each other in one process; if it dies, the jobs after that one run in another.
+    """Runs jobs behind each other in one process; if it dies or hangs, the jobs after that one run in another.
 
     Args:
         make_jobs: Makes the jobs, in each process anew.
         report: Where rows go; its file holds what all processes have measured.
         begin: Runs first in each process and returns what the file says of the machine.
         method: How processes start. CUDA works in no process that was forked from one with a driver.
+        stalled: Seconds without a new row and without a finished job after which a process hangs, and is killed.
     """
     context = multiprocessing.get_context(method)
     done, began, jobs = context.Value("i", 0), context.Event(), make_jobs()
     while done.value < len(jobs):
         child = context.Process(target=_work, args=(make_jobs, report, begin, done, began))
         child.start()
-        child.join()
+        says = _wait(child, report, done, stalled)
         report.read()
-        if not began.is_set():  # not the job's fault: rather all in this process than none
+        if not began.is_set() and not says:  # not the job's fault: rather all in this process than none
             _work(make_jobs, report, begin, done, began)
-        elif child.exitcode:
-            report.add({"mode": "lost", "network": jobs[done.value].name, "error": f"exit code {child.exitcode}"})
+        elif child.exitcode and child.exitcode != _BROKEN and done.value < len(jobs):
+            report.add(_lost(jobs[done.value], says or f"exit code {child.exitcode}"))
             done.value += 1
+
+
+def _wait(child: Any, report: Report, done: Any, stalled: float | None) -> str:
+    """Waits until a process ends; one that hangs is killed, and what is wrong with it returned."""
+    before, since = None, time.monotonic()
+    while child.is_alive():
+        child.join(1.0)
+        now = done.value, report.path.stat().st_mtime_ns if report.path.exists() else 0
+        if now != before:
+            before, since = now, time.monotonic()
+        elif stalled is not None and time.monotonic() - since > stalled:
+            child.kill()
+            child.join()
+            return f"nothing new for {stalled:.0f} s"
+    return ""
+
+
+def _lost(job: Job, error: str) -> dict[str, Any]:
+    return {"mode": "lost", "network": job.name, "error": error}
 
 
 def _work(
@@ -106,8 +135,23 @@ def _work(
     report.head.update(begin())
     began.set()
     for job in make_jobs()[done.value :]:
-        job.run(report)
+        try:
+            job.run(report)
+        except Exception as error:
+            report.add(_lost(job, f"{type(error).__name__}: {str(error)[:300]}"))
+            done.value += 1
+            if torch.cuda.is_initialized():
+                _check_gpu()
+            continue
         done.value += 1
+
+
+def _check_gpu() -> None:
+    """Ends this process if its GPU answers no more: every later job would be lost with it."""
+    try:
+        torch.cuda.synchronize()
+    except Exception:
+        os._exit(_BROKEN)  # what ends the process in the usual way may wait for the GPU
 
 
 def warm_up(args: argparse.Namespace, processes: int, seconds: float | None = None) -> None:

@@ -39,40 +39,43 @@ def features(shape: tuple[int, ...], images: int, device: torch.device, dtype: t
     return x, y
 
 
-def search_tables(args: argparse.Namespace, report: Report) -> None:
-    """The search and the aggregation at every shape, in bfloat16 and float32, at the batch size and for one image."""
+def search_jobs(args: argparse.Namespace) -> list[tuple[str, Callable[[Report], None]]]:
+    """Names and functions of the parts, in their order: a fault at one shape does not end the others."""
+    found: list[tuple[str, Callable[[Report], None]]] = []
     for name, shape in SHAPES.items():
-        _correct(name, shape, args, report)
+        found.append((f"correct | {name}", partial(_correct, name, shape, args)))
     for batch in dict.fromkeys((args.batch_size, 1)):
         for name, shape in SHAPES.items():
-            for dtype in (torch.bfloat16, torch.float32):
-                _search(name, shape, batch, dtype, args, report)
-            _aggregation(name, shape, batch, args, report)
-    _never_slower(report)
+            found.append((f"search | {name} | {batch}", partial(_shape, name, shape, batch, args)))
+    return [*found, ("dispatcher", _never_slower)]
+
+
+def _shape(name: str, shape: tuple[int, ...], batch: int, args: argparse.Namespace, report: Report) -> None:
+    """The search in bfloat16 and float32, and the aggregation."""
+    for dtype in (torch.bfloat16, torch.float32):
+        _search(name, shape, batch, dtype, args, report)
+    _aggregation(name, shape, batch, args, report)
 
 
 def _correct(name: str, shape: tuple[int, ...], args: argparse.Namespace, report: Report) -> None:
     """Neighbors and gradients beside float64."""
     k, step = shape[3], shape[3] // shape[4]
     row: dict[str, Any] = {"mode": "correct", "model": name, "batch": min(args.batch_size, 8), "network": "ours"}
-    try:
-        x, y = features(shape, row["batch"], args.device, torch.float32)
-        edges = knn(x, y, k, step=step, normalize=True)
-        wanted = knn(x.double(), y.double(), k, step=step, normalize=True)
-        row["equal neighbors"] = float((edges[0] == wanted[0]).double().mean())
-        a, b = y.flatten(0, 1).requires_grad_(), x.flatten(0, 1).requires_grad_()
-        out = max_relative(a, b, edges, by_target=True)
-        weight = torch.randn_like(out)
-        got = torch.autograd.grad((out * weight).sum(), (a, b))
-        c, d = (part.detach().double().requires_grad_() for part in (a, b))
-        right = torch.stack([d, c[edges[0]].view(d.size(0), -1, d.size(1)).amax(1) - d], 2).flatten(1)
-        want = torch.autograd.grad((right * weight.double()).sum(), (c, d))
-        row["error of values"] = float((out.double() - right).abs().max())
-        row["relative error of gradients"] = max(
-            float((g.double() - w).abs().max() / w.abs().max()) for g, w in zip(got, want, strict=True)
-        )
-    except Exception as error:
-        row["error"] = f"{type(error).__name__}: {str(error)[:300]}"
+    x, y = features(shape, row["batch"], args.device, torch.float32)
+    edges = knn(x, y, k, step=step, normalize=True)
+    wanted = knn(x.double(), y.double(), k, step=step, normalize=True)
+    row["equal neighbors"] = float((edges[0] == wanted[0]).double().mean())
+    a, b = y.flatten(0, 1).requires_grad_(), x.flatten(0, 1).requires_grad_()
+    out = max_relative(a, b, edges, by_target=True)
+    weight = torch.randn_like(out)
+    got = torch.autograd.grad((out * weight).sum(), (a, b))
+    c, d = (part.detach().double().requires_grad_() for part in (a, b))
+    right = torch.stack([d, c[edges[0]].view(d.size(0), -1, d.size(1)).amax(1) - d], 2).flatten(1)
+    want = torch.autograd.grad((right * weight.double()).sum(), (c, d))
+    row["error of values"] = float((out.double() - right).abs().max())
+    row["relative error of gradients"] = max(
+        float((g.double() - w).abs().max() / w.abs().max()) for g, w in zip(got, want, strict=True)
+    )
     report.add(row)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -131,8 +132,40 @@ def test_a_job_that_kills_its_process_does_not_end_the_others(benchmark, tmp_pat
     run_jobs(lambda: jobs, report, lambda: processes.append(1) or {"device": "none"}, "fork")
     found = json.loads(report.path.read_text())
     assert [row["network"] for row in found["rows"]] == ["first", "before the end", "dies", "raises", "second", "3"]
-    assert [row["error"] for row in found["rows"] if "error" in row] == ["exit code 9", "exit code 1"]
+    errors = [row["error"] for row in found["rows"] if "error" in row]
+    assert errors == ["exit code 9", "RuntimeError: an illegal memory access"]
     assert found["device"] == "none" and not processes  # this process prepares nothing: it must not touch the GPU
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_job_that_hangs_or_breaks_the_gpu_does_not_end_the_others(benchmark, tmp_path, monkeypatch):
+    from gpu_jobs import Job, run_jobs
+    from gpu_report import Report
+
+    def breaks(report):
+        def answer():
+            raise RuntimeError("device-side assert")
+
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+        monkeypatch.setattr(torch.cuda, "synchronize", answer)
+        report.add({"mode": "a", "network": str(os.getpid())})
+        raise RuntimeError("an illegal memory access")
+
+    jobs = [
+        Job("breaks", breaks),
+        Job("hangs", lambda _: time.sleep(600)),
+        Job("last", lambda report: report.add({"mode": "a", "network": str(os.getpid())})),
+        Job("hangs at the end", lambda _: time.sleep(600)),
+    ]
+    report = Report(tmp_path / "rows.json")
+    run_jobs(lambda: jobs, report, dict, "fork", stalled=2.0)
+    rows = json.loads(report.path.read_text())["rows"]
+    assert [(row["network"], row["error"]) for row in rows if "error" in row] == [
+        ("breaks", "RuntimeError: an illegal memory access"),
+        ("hangs", "nothing new for 2 s"),
+        ("hangs at the end", "nothing new for 2 s"),
+    ]
+    assert len({row["network"] for row in rows if row["mode"] == "a"} - {str(os.getpid())}) == 2
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -166,14 +199,15 @@ def test_parts_run_in_the_order_they_are_given(benchmark):
         "compile ahead",
         COMPILED.format("pvig_small"),
     ]
-    assert names[-3:] == [
-        "search",
+    searches = [name for name in names if name.startswith(("correct | ", "search | ")) or name == "dispatcher"]
+    assert len(searches) == 6 + 2 * 6 + 1 and searches[-1] == names[-3] == "dispatcher"
+    assert names[-2:] == [
         "training step, compiled | pvig_small | 8",
         "training step, compiled | vig_small | 8",
     ]
     assert names.count("compile ahead") == 1 and COMPILED.format("vig_small") in names
     args.ahead, args.parts = 0, [*PARTS, *PROFILES]
-    assert len(all_jobs(args)) == len({job.name for job in all_jobs(args)}) == 22
+    assert len(all_jobs(args)) == len({job.name for job in all_jobs(args)}) == 21 + len(searches)
     assert "training step, CUDA graph | vig_small | 8" in {job.name for job in all_jobs(args)}
 
 
