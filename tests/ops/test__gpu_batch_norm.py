@@ -1,3 +1,4 @@
+import copy
 import sys
 
 import pytest
@@ -79,6 +80,29 @@ def test_half_precision_is_rounded_at_the_end_only(as_on_a_gpu, gelu):
     want = exact(x.double())
     want = functional.gelu(want) if gelu else want
     torch.testing.assert_close(step.apply(x).double(), want.detach(), rtol=2**-7, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, in the interpreter
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan, 60000.0, 1.0])
+def test_gradients_in_float16_that_overflow_reach_the_weights(as_on_a_gpu, bad, monkeypatch):
+    """The scaler of gradients looks for them there, leaves out the step, and scales less."""
+    monkeypatch.setattr("vig_pyg.ops._recomputable._has_kernels", lambda *_: True)  # CPUs have none for float16
+    layers = nn.ModuleList([multi_head_mlp(16, 32, 1), LinearNorm(32, 16)])
+    x, kinds, found = torch.randn(64, 16), [], []
+    for way in (True, False):
+        monkeypatch.setattr(sys.modules["vig_pyg.ops.mlp"], "can_recompute", lambda *_, way=way: way)
+        one, nodes = copy.deepcopy(layers), x.clone().requires_grad_()
+        with torch.autocast(DEVICE, torch.float16):
+            out = mlp(nodes, *one)
+        kinds.append(out.grad_fn.name())
+        grad = torch.ones_like(out)
+        grad[3, 5] = bad
+        out.backward(grad)
+        parts = {"x": nodes, **dict(one.named_parameters())}
+        found.append({name: bool(part.grad.isfinite().all()) for name, part in parts.items()})
+    norms = {"0.0.bias": True, "1.0.bias": True}  # the norms cancel these biases, whose gradients are 0
+    assert kinds[0] == "RecomputedNormBackward" != kinds[1]
+    assert found[0] | norms == found[1] | norms and all(found[0].values()) == (bad == 1)
 
 
 def test_what_the_kernels_do_not_take_is_left_to_torch():
