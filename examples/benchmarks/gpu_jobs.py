@@ -27,8 +27,8 @@ _TABLES: dict[str, Callable[[Table], bool]] = {
     "compiled": lambda table: table.compiles and not table.train,
     "compiled-training": lambda table: table.compiles and table.train,
 }
-#: Seconds after which no compilation ahead of its measurement begins.
-AHEAD_SECONDS = 60.0
+#: Seconds after which no compilation ahead of its measurement begins, and seconds that the last ones may take then.
+AHEAD_SECONDS, LAST_SECONDS = 60.0, 60.0
 #: Seconds without a new row and without a finished job after which a job on a GPU is ended, because it hangs.
 STALLED_SECONDS = 150.0
 #: Exit code of a process whose job has told its error, and whose GPU answers no more.
@@ -169,8 +169,17 @@ def warm_up(args: argparse.Namespace, processes: int, seconds: float | None = No
     children = [context.Process(target=_compile, args=(args, todo[i::processes], until)) for i in range(processes)]
     for child in children:
         child.start()
+    end_all(children, None if until is None else until + LAST_SECONDS)
+
+
+def end_all(children: list[Any], until: float | None) -> None:
+    """Waits until processes end, and kills those that have not at a time: one that hangs would hold up the rest."""
     for child in children:
-        child.join()
+        child.join(None if until is None else max(0.0, until - time.monotonic()))
+        if child.is_alive():
+            print(f"{child.name} is killed: it has not ended in time", flush=True)
+            child.kill()
+            child.join()
 
 
 def _compile(args: argparse.Namespace, share: Iterable[tuple[Table, str, str]], until: float | None) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -182,6 +183,21 @@ def test_where_no_process_can_begin_the_jobs_run_in_this_one(benchmark, tmp_path
     jobs = [Job(name, lambda report, name=name: report.add({"mode": "a", "network": name})) for name in "bc"]
     run_jobs(lambda: jobs, report, begin, "fork")
     assert [row["network"] for row in json.loads(report.path.read_text())["rows"]] == ["b", "c"]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_compilations_that_hang_are_killed_in_time(benchmark, capsys):
+    from gpu_jobs import AHEAD_SECONDS, LAST_SECONDS, STALLED_SECONDS, end_all
+
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=time.sleep, args=(seconds,), name=f"{seconds}") for seconds in (600, 0, 600)]
+    for child in children:
+        child.start()
+    end_all(children, time.monotonic() + 1)
+    assert [child.exitcode for child in children] == [-9, 0, -9]
+    assert capsys.readouterr().out.splitlines() == ["600 is killed: it has not ended in time"] * 2
+    end_all(children, None)
+    assert AHEAD_SECONDS + LAST_SECONDS < STALLED_SECONDS  # else the job that waits for them would be killed before
 
 
 def test_parts_run_in_the_order_they_are_given(benchmark):
