@@ -35,7 +35,7 @@ def test_the_steps_are_those_of_both_precisions(monkeypatch):
         ("bf16-mixed", CPU, 1.74, True),
         ("bf16-mixed", CPU, 0.6, False),
         ("bf16-mixed", CPU, 1.05, False),
-        ("bf16-mixed", torch.device("cuda"), 1.74, False),
+        ("bf16-mixed", torch.device("mps"), 1.74, False),
         ("32-true", CPU, 1.74, False),
         ("bf16-true", CPU, 1.74, False),
     ],
@@ -52,3 +52,16 @@ def test_only_a_slower_precision_is_told(monkeypatch, caplog, precision, device,
         if told
         else []
     )
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability", "told"),
+    [("bf16-mixed", 75, True), ("bf16-true", 70, True), ("16-mixed", 75, False), ("bf16-mixed", 80, False)],
+)
+def test_a_gpu_without_bfloat16_is_told(monkeypatch, caplog, precision, capability, told):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: divmod(capability, 10))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"T4 number {device.index}")
+    with caplog.at_level(logging.WARNING):
+        warn_of_slow_bfloat16(precision, torch.device("cuda", 1))
+    text = "T4 number 1 does not support bfloat16, which torch emulates there: use --precision 16-mixed."
+    assert [record.getMessage() for record in caplog.records] == [text] * told

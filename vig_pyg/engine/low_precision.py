@@ -1,4 +1,4 @@
-"""Whether a CPU trains slower in bfloat16 than in float32, measured with a few steps of one layer."""
+"""Whether a CPU or a GPU trains slower in bfloat16 than in float32."""
 
 from __future__ import annotations
 
@@ -52,7 +52,20 @@ def time_in_bfloat16(*, repeats: int = 5) -> float:
 
 
 def warn_of_slow_bfloat16(precision: str, device: torch.device) -> None:
-    """Log a warning if a run on a CPU uses bfloat16 although float32 is faster there."""
+    """Log a warning if a run uses bfloat16 where another precision is faster.
+
+    On a CPU, this is measured with a few steps of one layer. GPUs compute bfloat16 from compute capability 8.0 on; on
+    older ones, such as a T4, torch emulates it.
+    """
+    if not precision.startswith("bf16"):
+        return
+    if device.type == "cuda":
+        if torch.cuda.get_device_capability(device) < (8, 0):
+            _log.warning(
+                "%s does not support bfloat16, which torch emulates there: use --precision 16-mixed.",
+                torch.cuda.get_device_name(device),
+            )
+        return
     if precision != "bf16-mixed" or device.type != "cpu":
         return
     ratio = time_in_bfloat16()
