@@ -156,7 +156,7 @@ def test_gpus_without_fast_products_search_with_plain_torch_and_aggregate_with_t
         RuntimeError("Failed to find C compiler."),
         subprocess.CalledProcessError(1, ["gcc"]),
         PermissionError("/root/.triton"),
-        AssertionError("libcuda.so cannot found!"),
+        AssertionError("libcuda.so cannot found!\nPossible files are ...\n" + 100 * "Please "),
     ],
 )
 def test_a_triton_that_cannot_compile_ends_no_program(gpu, caplog, error):
@@ -164,7 +164,10 @@ def test_a_triton_that_cannot_compile_ends_no_program(gpu, caplog, error):
     with caplog.at_level(logging.WARNING):
         assert _triton.triton_kernels(0) is None and _triton.triton_kernels(0) is None
     (record,) = caplog.records
-    assert f"because Triton cannot compile them ({error}): plain torch" in record.getMessage()
+    text = record.getMessage()
+    first = str(error).splitlines()[0]
+    assert f"because Triton cannot compile them ({first}" in text and text.endswith("): plain torch is used instead.")
+    assert "\n" not in text and len(text) < 350
 
 
 def test_amd_s_gpus_are_named(gpu, monkeypatch):

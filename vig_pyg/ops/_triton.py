@@ -147,5 +147,5 @@ def _compiler_fault() -> str:
     try:
         triton.runtime.driver.active.get_current_target()
     except _FAULTS as error:
-        return f"Triton cannot compile them ({error})"
+        return f"Triton cannot compile them ({' '.join(str(error).split())[:200]})"
     return ""
