@@ -83,7 +83,7 @@ def test_half_precision_is_rounded_at_the_end_only(as_on_a_gpu, gelu):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, in the interpreter
-@pytest.mark.parametrize("bad", [torch.inf, torch.nan, 60000.0, 1.0])
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan, 1.0])
 def test_gradients_in_float16_that_overflow_reach_the_weights(as_on_a_gpu, bad, monkeypatch):
     """The scaler of gradients looks for them there, leaves out the step, and scales less."""
     monkeypatch.setattr("vig_pyg.ops._recomputable._has_kernels", lambda *_: True)  # CPUs have none for float16

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from vig_pyg.ops import _knn, _knn_plain, _native, has_native_kernels, knn, unit_rows
+from vig_pyg.ops import _knn, _knn_plain, _native, has_native_kernels, knn, knn_max_relative, unit_rows
 from vig_pyg.ops._knn import neighbors
+from vig_pyg.ops._knn_plain import knn_plain
 
 
 def expected(x, y, k, step, bias=None):
@@ -271,3 +272,21 @@ def test_the_kernels_for_gpus_take_as_many_sources_as_offsets_of_32_bits_reach()
     y = torch.empty(1, 1, 1).expand(1, most + 1, 1)
     assert _knn._kernels_for(x, y[:, 1:], 1) is not None and _knn._kernels_for(x, y, 1) is None
     assert 63 * most < 2**31  # the last row of a tile of 64 targets
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("search", [knn, knn_max_relative, knn_plain])
+def test_autocast_does_not_round_the_products_of_a_search(dtype, scaled, search):
+    """It would where no kernel computes them: for float16 on CPUs, many neighbors on GPUs, and GPUs without kernels."""
+    x = (1 + torch.rand(2, 60, 40) / 8).to(dtype)
+    y, bias = (1 + torch.rand(2, 50, 40) / 8).to(dtype), torch.rand(1, 60, 50)
+    found = []
+    for enabled in (False, True):
+        low = torch.float16 if dtype is torch.float16 else torch.bfloat16
+        with torch.autocast(x.device.type, low, enabled=enabled):
+            if search is knn_plain:
+                found.append(knn_plain(x, y, 9, 1, bias, scaled))
+            else:
+                found.append(search(x, y, 9, bias=bias, normalize=scaled))
+    assert torch.equal(*found)

@@ -6,12 +6,14 @@ Equation and shapes: see `_knn.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from vig_pyg.ops._autocast import autocast_device, autocast_type
 from vig_pyg.ops._grid_bias import bias_rows, grid_bias
 from vig_pyg.ops._transforms import is_transformed, without_transforms
 from vig_pyg.ops.checks import check_features, check_same, is_symbolic
@@ -147,7 +149,8 @@ def knn_plain(
                 of_row = grid_bias(of_image, grid_width, row, min(row + rows, n))
             else:
                 of_row = of_image[:, row : row + rows] if bias.size(1) > 1 else of_image
-            scores = torch.baddbmm(of_row, x[i : i + images, row : row + rows], y[i : i + images].transpose(1, 2))
+            with _in_full(x):
+                scores = torch.baddbmm(of_row, x[i : i + images, row : row + rows], y[i : i + images].transpose(1, 2))
             source[i : i + images, row : row + rows] = scores.topk(k, dim=-1).indices[..., ::step]
     source += torch.arange(b, device=x.device).mul(m).view(b, 1, 1)
     target = torch.arange(b * n, device=x.device).view(b, n, 1).expand(b, n, kept)
@@ -171,7 +174,13 @@ def knn_exported(
 def scores_of(x: Tensor, y: Tensor, bias: Tensor | None, normalize: bool) -> Tensor:
     """Return the scores of all sources, `(B, n, m)`; the nearest source has the largest score."""
     x, y, bias = _scored(x, y, bias, normalize)
-    return x @ y.transpose(1, 2) + bias
+    with _in_full(x):
+        return x @ y.transpose(1, 2) + bias
+
+
+def _in_full(x: Tensor) -> AbstractContextManager[object]:
+    """A context in which autocast does not round the products."""
+    return nullcontext() if autocast_type(x) is None else torch.autocast(autocast_device(x), enabled=False)
 
 
 def edges_of(source: Tensor, num_src: int) -> Tensor:
