@@ -162,6 +162,7 @@ def test_it_runs_with_its_solutions(path, short, tmp_path, monkeypatch):
     assert 0 < float(notebook.cells.pop().outputs[0].text) < 2 * LIMIT
     for cell in code_cells(notebook):
         noise = [output.text for output in cell.outputs if output.get("name") == "stderr"]
+        noise = [text for text in noise if "The given buffer is not writable" not in text]  # within torch 2.11
         assert not noise, f"{cell.source}\nwrote to stderr: {noise}"
 
 

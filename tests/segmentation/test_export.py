@@ -6,6 +6,8 @@ import torch
 from tests.segmentation.common import segmenter, settled
 from vig_pyg.segmentation.export import to_onnx
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # exporters warn of their own code
+
 
 def run(path, images):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
