@@ -122,9 +122,9 @@ def test_the_other_task_s_door_says_where_to_go(folders, tmp_path):
     from vig_pyg.classification import load_classifier
     from vig_pyg.detection.load import load_detector
 
-    with pytest.raises(ValueError, match="it is the configuration of a detector: use `vig-pyg detect`"):
+    with pytest.raises(ValueError, match="it is that of a detector; use `vig-pyg detect`"):
         load_classifier(folders / "detector")
-    with pytest.raises(ValueError, match="it is the configuration of a classifier: use `vig-pyg predict`"):
+    with pytest.raises(ValueError, match="it is that of a classifier; use `vig-pyg predict`"):
         load_detector(folders / "classifier")
     (tmp_path / "config.json").write_text(json.dumps({"a": 1}))
     (tmp_path / "model.safetensors").write_bytes(b"")

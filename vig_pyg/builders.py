@@ -32,9 +32,9 @@ def create_model(name: str | ModelConfig, *, weights: str | Weights | None = Non
 
     Args:
         name: A name from `list_models()`, or a configuration such as a `ViGConfig` or a `PyramidViGConfig`.
-        weights: Published weights to load: `"imagenet1k"` (the official file), `"imagenet1k:mmpretrain"`, or an entry
-            of `vig_pyg.weights`. The file is downloaded once, verified by its hash, and cached. By default the
-            weights are random.
+        weights: Published weights to load: `"imagenet1k"` (the official file), `"imagenet1k:mmpretrain"`,
+            `"imagenet1k:ema"` (the averaged weights of a later family), or an entry of `vig_pyg.weights`. The file is
+            downloaded once, verified by its hash, and cached. By default the weights are random.
         overrides: Fields of the configuration to change, such as `num_classes`, `in_channels`, `conv` or `k`.
 
     Returns:
@@ -71,6 +71,11 @@ def vig_micro(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
         weights: No weights are published for this model, so only `None` is valid.
         overrides: Fields of `ViGConfig` to change (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> vig_micro(num_classes=10).num_features
         64
@@ -84,6 +89,11 @@ def vig_tiny(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
     Args:
         weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
         overrides: Fields of `ViGConfig` to change (see `create_model`).
+
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
 
     Example:
         >>> vig_tiny(num_classes=10, depth=2).num_features
@@ -99,6 +109,11 @@ def vig_small(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
         weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
         overrides: Fields of `ViGConfig` to change (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> vig_small(num_classes=10, depth=2).num_features
         320
@@ -112,6 +127,11 @@ def vig_base(*, weights: str | Weights | None = None, **overrides: Any) -> ViG:
     Args:
         weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
         overrides: Fields of `ViGConfig` to change (see `create_model`).
+
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
 
     Example:
         >>> vig_base(num_classes=10, depth=2).num_features
@@ -127,6 +147,11 @@ def pvig_micro(*, weights: str | Weights | None = None, **overrides: Any) -> Pyr
         weights: No weights are published for this model, so only `None` is valid.
         overrides: Fields of `PyramidViGConfig` to change (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> pvig_micro(num_classes=10).num_features
         96
@@ -140,6 +165,11 @@ def pvig_tiny(*, weights: str | Weights | None = None, **overrides: Any) -> Pyra
     Args:
         weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
         overrides: Fields of `PyramidViGConfig` to change (see `create_model`).
+
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
 
     Example:
         >>> pvig_tiny(num_classes=10, depths=(1, 1, 1, 1)).num_features
@@ -155,6 +185,11 @@ def pvig_small(*, weights: str | Weights | None = None, **overrides: Any) -> Pyr
         weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
         overrides: Fields of `PyramidViGConfig` to change (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> pvig_small(num_classes=10, depths=(1, 1, 1, 1)).num_features
         640
@@ -169,6 +204,11 @@ def pvig_medium(*, weights: str | Weights | None = None, **overrides: Any) -> Py
         weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
         overrides: Fields of `PyramidViGConfig` to change (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> pvig_medium(num_classes=10, depths=(1, 1, 1, 1)).num_features
         768
@@ -182,6 +222,11 @@ def pvig_base(*, weights: str | Weights | None = None, **overrides: Any) -> Pyra
     Args:
         weights: Published weights to load, such as `"imagenet1k"`; random by default (see `create_model`).
         overrides: Fields of `PyramidViGConfig` to change (see `create_model`).
+
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
 
     Example:
         >>> pvig_base(num_classes=10, depths=(1, 1, 1, 1)).num_features

@@ -25,6 +25,11 @@ def mobilevig_tiny(**overrides: Any) -> MobileViG:
     Args:
         overrides: Fields of `MobileViGConfig` to change (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> mobilevig_tiny(num_classes=10).num_features
         256
@@ -39,6 +44,11 @@ def mobilevig_small(**overrides: Any) -> MobileViG:
         overrides: Fields of `MobileViGConfig` to change, and `weights="imagenet1k"` for the published weights
             (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> mobilevig_small(num_classes=10).num_features
         256
@@ -52,6 +62,11 @@ def mobilevig_medium(**overrides: Any) -> MobileViG:
     Args:
         overrides: Fields of `MobileViGConfig` to change (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> mobilevig_medium(num_classes=10).num_features
         400
@@ -64,6 +79,11 @@ def mobilevig_base(**overrides: Any) -> MobileViG:
 
     Args:
         overrides: Fields of `MobileViGConfig` to change (see `create_model`).
+
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
 
     Example:
         >>> mobilevig_base(num_classes=10).num_features
@@ -79,6 +99,11 @@ def greedyvig_small(**overrides: Any) -> GreedyViG:
         overrides: Fields of `GreedyViGConfig` to change, and `weights="imagenet1k"` for the published weights
             (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> greedyvig_small(num_classes=10).num_features
         384
@@ -92,6 +117,11 @@ def greedyvig_medium(**overrides: Any) -> GreedyViG:
     Args:
         overrides: Fields of `GreedyViGConfig` to change, and `weights="imagenet1k"` for the published weights
             (see `create_model`).
+
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
 
     Example:
         >>> greedyvig_medium(num_classes=10).num_features
@@ -107,6 +137,11 @@ def greedyvig_base(**overrides: Any) -> GreedyViG:
         overrides: Fields of `GreedyViGConfig` to change, and `weights="imagenet1k"` for the published weights
             (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> greedyvig_base(num_classes=10).num_features
         512
@@ -119,6 +154,11 @@ def mobilevigv2_tiny(**overrides: Any) -> MobileViGv2:
 
     Args:
         overrides: Fields of `MobileViGv2Config` to change (see `create_model`).
+
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
 
     Example:
         >>> mobilevigv2_tiny(num_classes=10).num_features
@@ -134,6 +174,11 @@ def mobilevigv2_small(**overrides: Any) -> MobileViGv2:
         overrides: Fields of `MobileViGv2Config` to change, and `weights="imagenet1k"` for the published weights
             (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> mobilevigv2_small(num_classes=10).num_features
         256
@@ -147,6 +192,11 @@ def mobilevigv2_medium(**overrides: Any) -> MobileViGv2:
     Args:
         overrides: Fields of `MobileViGv2Config` to change, and `weights="imagenet1k"` for the published weights
             (see `create_model`).
+
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
 
     Example:
         >>> mobilevigv2_medium(num_classes=10).num_features
@@ -162,6 +212,11 @@ def mobilevigv2_base(**overrides: Any) -> MobileViGv2:
         overrides: Fields of `MobileViGv2Config` to change, and `weights="imagenet1k"` for the published weights
             (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> mobilevigv2_base(num_classes=10).num_features
         512
@@ -174,6 +229,11 @@ def wignet_tiny(**overrides: Any) -> WiGNet:
 
     Args:
         overrides: Fields of `WiGNetConfig` to change (see `create_model`).
+
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
 
     Example:
         >>> wignet_tiny(num_classes=10).num_features
@@ -188,6 +248,11 @@ def wignet_small(**overrides: Any) -> WiGNet:
     Args:
         overrides: Fields of `WiGNetConfig` to change (see `create_model`).
 
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
+
     Example:
         >>> wignet_small(num_classes=10).num_features
         640
@@ -200,6 +265,11 @@ def wignet_medium(**overrides: Any) -> WiGNet:
 
     Args:
         overrides: Fields of `WiGNetConfig` to change (see `create_model`).
+
+    Shapes: as for `create_model`.
+
+    Raises:
+        ValueError, TypeError, ConnectionError: As for `create_model`.
 
     Example:
         >>> wignet_medium(num_classes=10).num_features

@@ -82,7 +82,7 @@ class Preprocessing:
             number requires arrays (`.npy`).
         mean: Mean of the normalization, one number for all channels or one for each. Published networks have 0.5,
             except MobileViG, GreedyViG and MobileViGv2, which have ImageNet's 0.485, 0.456 and 0.406.
-        std: Standard deviation of the normalization, in the same form; 0.5, or ImageNet's 0.229, 0.224 and 0.225.
+        std: Standard deviation of the normalization, in the form of `mean`; 0.5, or ImageNet's 0.229, 0.224 and 0.225.
         crop_pct: Side length of the crop divided by the resized short side, in (0, 1]. With 1 a square image is not
             cropped. The published value is 0.9, which resizes the short side to 248 before a crop of 224; for
             `pvig_base` it is 0.95 (235).
@@ -107,7 +107,7 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.in_channels < 1 or self.image_size < 1:
             raise ValueError(
-                f"Need in_channels >= 1 and image_size >= 1, got {self.in_channels} and {self.image_size}."
+                f"in_channels and image_size must be at least 1, got {self.in_channels} and {self.image_size}."
             )
         if not 0 < self.crop_pct <= 1:
             raise ValueError(f"crop_pct is the share of the short side that is kept, in (0, 1], got {self.crop_pct}.")

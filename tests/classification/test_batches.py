@@ -54,5 +54,5 @@ def test_more_workers_than_processors_or_batches_are_not_started(tmp_path, monke
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": -3}, {"num_workers": -1}])
 def test_options_that_are_too_small_are_refused(options):
-    with pytest.raises(ValueError, match="Need batch_size >= 1 and num_workers >= 0, got"):
+    with pytest.raises(ValueError, match="batch_size must be at least 1 and num_workers at least 0, got"):
         all_of([], **options)

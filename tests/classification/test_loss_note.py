@@ -29,5 +29,5 @@ def test_a_floor_is_named_only_where_it_is_exact(smoothing, mixing, weighted):
     assert bool(told) == bool(smoothing or mixing)
     assert ("label smoothing" in told) == bool(smoothing) and ("mixed images" in told) == bool(mixing)
     exact = smoothing and not mixing and not weighted
-    assert (f"its floor is {smoothing_floor(smoothing, 10):.2f}" in told) == bool(exact)
+    assert (f"it cannot fall below {smoothing_floor(smoothing, 10):.2f}" in told) == bool(exact)
     assert ("higher than" in told) == (bool(told) and not exact)

@@ -15,7 +15,7 @@ def test_few_validation_images_are_mentioned_beside_the_scores(images, tmp_path,
     row = {"epoch": 3.0, "train_loss": 1.0, "val_AP": 0.25, "val_AP50 cat": -1.0, "lr": 0.1}
     print_scores(row, SimpleNamespace(val_set=range(images)), tmp_path)
     lines = capsys.readouterr().out.splitlines()
-    few = [f"(coarse: {images} validation image{'s' * (images > 1)})"] if images < 100 else []
+    few = [f"(only {images} validation image{'s' * (images > 1)})"] if images < 100 else []
     assert lines == ["", "AP                25.0 %", "AP50 cat  no such object", *few, f"  {tmp_path}/metrics.csv"]
 
 

@@ -43,7 +43,7 @@ def test_train_prints_precision_and_files(tmp_path, capsys):
     options += ["--schedule", "cosine", "--lr", "1e-3"]
     assert main(["detect", "train", *sources, *options, "--out", str(tmp_path / "run"), *QUICK]) == 0
     out = capsys.readouterr().out
-    assert "AP50 blue" in out and "\n(coarse: 6 validation images)\n" in out
+    assert "AP50 blue" in out and "\n(only 6 validation images)\n" in out
     assert re.match(
         r"Training fasterrcnn with \w+ on \w+: 6 images, 6 for validation, 2 classes, \d epochs? of 3 steps\. Run", out
     )
@@ -109,7 +109,7 @@ def test_evaluate_writes_its_scores_as_json_and_csv(trained, tmp_path, capsys):
     assert json.loads(files["json"].read_text())["scores"]["AP50"] == 0
     assert "was trained on these images" in capsys.readouterr().err
     assert "score must be from 0 to 1, got 2.0" in fails(capsys, *command, "--score", "2")
-    assert "Need batch_size >= 1" in fails(capsys, *command, "--batch-size", "0")
+    assert "--batch-size must be at least 1" in fails(capsys, *command, "--batch-size", "0")
 
 
 def eager(run, copy):

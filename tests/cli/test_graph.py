@@ -55,7 +55,7 @@ def test_graph_computes_where_it_is_told(saved, pictures, tmp_path, capsys, monk
     monkeypatch.setattr(VisionGNN, "to", lambda self, where: moved.append(str(where)) or to(self, "cpu"))
     for device in ("tpu", "meta"):
         told = fails(capsys, "graph", saved, image, "--out", tmp_path / "a.html", "--device", device)
-        assert f"There is no device '{device}' here: choose one of cpu" in told
+        assert f"There is no device '{device}' here: the only one is cpu" in told
     assert not moved and not list(tmp_path.iterdir())
     assert main(["graph", str(saved), str(image), "--out", str(tmp_path / "a.html"), "--device", "cpu"]) == 0
     assert moved[-1] == "cpu"

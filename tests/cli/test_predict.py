@@ -226,7 +226,7 @@ def test_predict_names_what_is_wrong(saved, pictures, tmp_path, capsys):
         "num_workers >= 0": [saved, image, "--num-workers", -1],
         "image_size >= 1": [saved, image, "--image-size", 0],
         "at least 2 x 2 pixels": [saved, image, "--image-size", 1],
-        "There is no device 'gpu' here: choose one of cpu": [saved, image, "--device", "gpu"],
+        "There is no device 'gpu' here: the only one is cpu": [saved, image, "--device", "gpu"],
         "There is no device 'meta' here": [saved, image, "--device", "meta"],
         "There is no weight file at": ["vig_micro", image, "--weights", tmp_path / "none.pth"],
         "is a folder, expected a weight file": ["vig_micro", image, "--weights", tmp_path],

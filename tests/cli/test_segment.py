@@ -42,7 +42,7 @@ def test_train_leaves_a_run_folder_that_can_be_resumed(files, tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.startswith("Resuming semantic_fpn with micro on ") and " for validation, " in said
     assert "mIoU" in said and "IoU_road" in said and "model.safetensors" in said
-    assert "(coarse: 4 validation images)\n" in said and (tmp_path / "run" / "README.md").is_file()
+    assert "(only 4 validation images)\n" in said and (tmp_path / "run" / "README.md").is_file()
     for name in ("metrics.csv", "model.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (files / "run" / name).read_bytes()
 

@@ -60,7 +60,7 @@ def test_mistakes_are_one_clear_line_and_leave_nothing(tmp_path, capsys):
     assert "1 image is left out, because of `on_bad: drop`:" in (out / "README.md").read_text()
     rows = list(csv.reader((out / "left_out.csv").read_text().splitlines()))
     assert rows == [["image", "reason"], [str(pictures / "val" / "red" / "1.png"), "the file is empty"]]
-    assert re.search(r"^Validation accuracy: [\d.]+ % \(coarse: \d+ validation images, one is [\d.]+ %\)$",
+    assert re.search(r"^Validation accuracy: [\d.]+ % \(only \d+ validation images, each counts [\d.]+ %\)$",
                      capsys.readouterr().out, re.MULTILINE)  # fmt: skip
     before = (out / "model.safetensors").read_bytes()
     assert "not overwritten" in fails(capsys, *train, pictures, "--on-bad", "drop")

@@ -52,7 +52,7 @@ def test_the_detectors_are_those_of_the_builders():
         ({"augmentation": {"color": 1}}, "augmentation: color must be a number from 0 to less than 1"),
         ({"augmentation": {"jitter": [2, 1]}}, "jitter must be a smallest and a largest factor"),
         ({"augmentation": {"jitter": [0, 1]}}, "augmentation: jitter"),
-        ({"augmentation": {"jitter": [0.5, 2], "scale": [0.5, 2]}}, "both zoom: choose one of them"),
+        ({"augmentation": {"jitter": [0.5, 2], "scale": [0.5, 2]}}, "both scale images: choose one of them"),
         ({"augmentation": {"jitter_size": 0}}, "jitter_size must be a whole number from 1"),
         ({"augmentation": {"copy_paste": 1.5}}, "copy_paste must be a number from 0 to 1"),
         (

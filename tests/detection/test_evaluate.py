@@ -46,7 +46,7 @@ def test_a_lowest_score_removes_detections_and_the_mirror_image_adds_some(traine
     assert max(one["score"] for one in flipped.results) >= max(scores) - 1e-6
     assert sorted(one["score"] for one in flipped.results) != sorted(scores)
     for wrong in ({"score": 1.5}, {"batch_size": 0}, {"num_workers": -1}):
-        with pytest.raises(ValueError, match=r"score must be|Need batch_size >= 1 and num_workers >= 0"):
+        with pytest.raises(ValueError, match=r"score must be|batch_size must be at least 1 and num_workers at least 0"):
             evaluate_detector(run, coco, progress=False, **wrong)
 
 

@@ -57,7 +57,7 @@ def test_images_that_are_left_out_are_counted_and_named(tmp_path, count):
 @pytest.mark.parametrize("smoothing", [0, 0.2])
 def test_a_loss_with_smoothed_labels_is_explained(tmp_path, smoothing):
     card = card_of(few_digits(), tmp_path, label_smoothing=smoothing)
-    assert ("label smoothing 0.2: its floor is 0.87" in card) == bool(smoothing)
+    assert ("label smoothing 0.2: it cannot fall below 0.87" in card) == bool(smoothing)
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_the_figures_know_how_many_images_and_steps_there_were(tmp_path, monkeyp
     monkeypatch.setattr(module, "draw_curves", lambda rows, **how: seen.append(how) or original(rows, **how))
     train(tmp_path / "run")
     losses = seen[0].pop("step_losses")
-    note = "The training loss has label smoothing 0.1: its floor is 0.20. The validation loss has none."
+    note = "The training loss has label smoothing 0.1: it cannot fall below 0.20. The validation loss has none."
     assert seen == [{"steps": 1, "val_images": 30, "note": note}] and [list(step) for step in losses] == [
         ["train_loss"]
     ]

@@ -46,7 +46,7 @@ def test_only_a_slower_precision_is_told(monkeypatch, caplog, precision, device,
         warn_of_slow_bfloat16(precision, device)
     assert [record.getMessage() for record in caplog.records] == (
         [
-            "On this processor, training in bfloat16 takes 1.7 times as long as in float32 (measured with one layer): "
+            "On this CPU, training in bfloat16 takes 1.7 times as long as in float32 (measured with one layer): "
             "use --precision 32-true."
         ]
         if told

@@ -165,10 +165,10 @@ def test_axes_have_units():
 @pytest.mark.parametrize(
     ("steps", "images", "score", "said"),
     [
-        (6, 5, "val_accuracy", ["coarse: 6 training steps", "coarse: 5 validation images, one is 20.0 %"]),
-        (1, 1, "val_accuracy", ["coarse: 1 training step", "coarse: 1 validation image"]),
-        (99, 99, "val_accuracy", ["coarse: 99 training steps", "coarse: 99 validation images, one is 1.0 %"]),
-        (100, 8, "val_mIoU", ["", "coarse: 8 validation images"]),
+        (6, 5, "val_accuracy", ["only 6 training steps", "only 5 validation images, each counts 20.0 %"]),
+        (1, 1, "val_accuracy", ["only 1 training step", "only 1 validation image"]),
+        (99, 99, "val_accuracy", ["only 99 training steps", "only 99 validation images, each counts 1.0 %"]),
+        (100, 8, "val_mIoU", ["", "only 8 validation images"]),
         (100, 100, "val_accuracy", ["", ""]),
         (None, None, "val_accuracy", ["", ""]),
     ],

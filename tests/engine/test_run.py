@@ -149,7 +149,7 @@ def test_a_hostile_configuration_is_refused_by_name_or_makes_a_sane_model(tmp_pa
         ({"class_names": ["cat"]}, r"1 class_names, but the model has 2 classes"),
         ({"class_names": "ab"}, r"class_names must be a list"),
         ({"model": "os.system"}, r"model must be one of vig_micro"),
-        ({"kind": "detector"}, r"configuration of a detector: use `vig-pyg detect`"),
+        ({"kind": "detector"}, r"it is that of a detector; use `vig-pyg detect`"),
         ({"new": 1}, r"unknown entry 'new'"),
     ],
 )

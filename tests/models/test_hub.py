@@ -92,7 +92,9 @@ def test_what_could_not_be_loaded_is_not_saved(make, tmp_path):
 def test_a_folder_without_a_file_is_refused(make, tmp_path, name):
     make().save_pretrained(tmp_path)
     (tmp_path / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{tmp_path} has no {name}: it is not a folder of save_pretrained"):
+    with pytest.raises(
+        FileNotFoundError, match=f"{tmp_path} has no {name}: it is neither a run folder nor a folder of save_pretrained"
+    ):
         VisionGNN.from_pretrained(tmp_path)
 
 
@@ -112,7 +114,7 @@ BAD_CARDS = {
 def test_a_configuration_of_something_else_is_refused(tmp_path, kind):
     vig_micro().save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(BAD_CARDS[kind])
-    with pytest.raises(ValueError, match=r"config\.json is not the configuration of a model"):
+    with pytest.raises(ValueError, match=r"config\.json is not the configuration of a classifier"):
         VisionGNN.from_pretrained(tmp_path)
 
 

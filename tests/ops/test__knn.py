@@ -149,7 +149,7 @@ def test_a_missing_library_is_logged_with_the_reason(monkeypatch, caplog):
 
 @pytest.mark.parametrize(("k", "step"), [(0, 1), (6, 1), (2, 0)])
 def test_wrong_numbers_are_refused(k, step):
-    with pytest.raises(ValueError, match="Need 1 <= k <= 5"):
+    with pytest.raises(ValueError, match="k must be from 1 to 5"):
         knn(torch.randn(1, 2, 3), torch.randn(1, 5, 3), k, step=step)
 
 

@@ -152,7 +152,7 @@ def test_no_images_and_no_targets_have_gradients_of_their_shape_on_every_path(sh
 def test_what_does_not_fit_is_refused():
     x = torch.randn(2, 5, 16, device=DEVICE)
     for k, step in ((6, 1), (0, 1), (2, 0)):
-        with pytest.raises(ValueError, match="Need 1 <= k <= 5"):
+        with pytest.raises(ValueError, match="k must be from 1 to 5"):
             knn_max_relative(x, x, k, step=step)
     with pytest.raises(ValueError, match="equal numbers of images and channels"):
         knn_max_relative(x, x[:1], 2)

@@ -165,7 +165,7 @@ def test_other_shapes_are_refused():
         (x, y, bias, 6),
         (x, y, bias, 0),
     ]:
-        with pytest.raises(ValueError, match=r"supports float32|do not match|Need 1 <= k <= 5"):
+        with pytest.raises(ValueError, match=r"supports float32|do not match|k must be from 1 to 5"):
             found(one, two, k, 1, three)
 
 

@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-import vig_pyg.timm  # noqa: F401  (registers the models)
+import vig_pyg.timm
 from vig_pyg import create_model
 
 NAMES = ["mobilevig_tiny", "greedyvig_small", "mobilevigv2_tiny", "wignet_tiny"]
@@ -20,6 +20,13 @@ def test_timm_makes_the_same_network(name):
         maps = theirs.forward_features(images)
         assert maps.shape == (2, theirs.num_features, 2, 3)
         torch.testing.assert_close(theirs.forward_head(maps), ours(images))
+
+
+@pytest.mark.parametrize("name", ["ViG", "PyramidViG", "MobileViG", "GreedyViG", "MobileViGv2", "WiGNet"])
+def test_the_default_variant_is_that_of_the_class_without_timm(name):
+    with torch.device("meta"):
+        ours, theirs = getattr(vig_pyg, name)(), getattr(vig_pyg.timm, f"Timm{name}")()
+    assert theirs.config == ours.config
 
 
 @pytest.mark.parametrize("name", NAMES)

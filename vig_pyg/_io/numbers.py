@@ -54,13 +54,13 @@ def per_second(rate: float, what: str = "images") -> str:
 
 
 def few_images(count: int, *, shares: bool) -> str:
-    """Return a remark if scores of so few validation images are coarse, otherwise an empty text.
+    """Return a remark if scores of so few validation images are imprecise, otherwise an empty text.
 
     Example:
         >>> few_images(5, shares=True), few_images(5, shares=False), few_images(100, shares=True)
-        ('5 validation images, one is 20.0 %', '5 validation images', '')
+        ('5 validation images, each counts 20.0 %', '5 validation images', '')
     """
     if not 0 < count < 100:
         return ""
-    part = f", one is {percent(1 / count)}" if shares and count > 1 else ""
+    part = f", each counts {percent(1 / count)}" if shares and count > 1 else ""
     return f"{counted(count, 'validation images')}{part}"

@@ -62,7 +62,9 @@ def batches(
         {0: 'there is no such image'}
     """
     if batch_size < 1 or num_workers < 0:
-        raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
+        raise ValueError(
+            f"batch_size must be at least 1 and num_workers at least 0, got {batch_size} and {num_workers}."
+        )
     num_workers = min(num_workers, num_cores(), -(-len(paths) // batch_size))
     loader = DataLoader(
         ReadableImages(paths, preprocessing), batch_size, num_workers=num_workers, collate_fn=_collate, shuffle=False

@@ -75,7 +75,7 @@ class ClassificationConfig(TrainConfig):
         crop_pct: Side length of the center crop in evaluation, as a share of the short side.
         mean: Mean of the normalization for pixels from 0 to 1, one number or one for each channel; null selects that
             of the network's published weights.
-        std: Standard deviation of the normalization, in the same form.
+        std: Standard deviation of the normalization, in the form of `mean`.
         cache: Keep all decoded images in memory, with a short side of at most this number of pixels; null disables the
             cache.
         on_bad: How to handle an image that cannot be read: `stop`, or `drop` it with a warning.
@@ -85,8 +85,8 @@ class ClassificationConfig(TrainConfig):
             `published` means 0.1, or 0.3 for base models.
         weights: Weights to start from: a file, a run folder, a URL, or the name of published weights such as
             `pvig_tiny`.
-        teacher: A trained network from which the network learns: the name of a timm model, such as
-            `regnety_160.deit_in1k`, with which the later families were trained, a model folder, or the name of a model
+        teacher: A trained network from which the network learns: the name of a timm model (such as
+            `regnety_160.deit_in1k`, with which the later families were trained), a model folder, or the name of a model
             of this library. It must have the classes of the data; the network needs the option `distillation`. null
             trains without a teacher.
         teacher_weights: Weight file for a teacher that is given by its name; null loads its published weights.

@@ -102,7 +102,7 @@ class ImageData(TrainData):
 
         Args:
             mean: Mean, one number for all channels or one for each.
-            std: Standard deviation, in the same form.
+            std: Standard deviation, in the form of `mean`.
 
         Raises:
             ValueError: If there are numbers for another number of channels.

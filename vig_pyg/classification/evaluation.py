@@ -42,7 +42,7 @@ class Evaluation:
         images: Number of images that could be read.
         top1: Percentage of these images whose class had the highest probability.
         top5: Percentage of these images whose class was among the five most probable ones, or `None` if the model has
-            at most five classes, because these are then all.
+            at most five classes, because every class is then among the five.
         per_class: The results of the classes that occur, in order.
         broken: Images that could not be read; they are not counted.
         images_per_second: Speed of the whole evaluation, including reading.

@@ -29,7 +29,7 @@ def loss_note(config: ClassificationConfig, num_classes: int) -> str:
 
     Example:
         >>> loss_note(ClassificationConfig(label_smoothing=0.1), 10)
-        'The training loss has label smoothing 0.1: its floor is 0.50. The validation loss has none.'
+        'The training loss has label smoothing 0.1: it cannot fall below 0.50. The validation loss has none.'
         >>> loss_note(ClassificationConfig(label_smoothing=0), 10)
         ''
     """
@@ -39,6 +39,6 @@ def loss_note(config: ClassificationConfig, num_classes: int) -> str:
         return ""
     # with these, the lowest value depends on the images, or on the teacher
     exact = smoothed and not mixed and not config.class_weights and config.teacher is None
-    floor = f"its floor is {smoothing_floor(config.label_smoothing, num_classes):.2f}"
+    floor = f"it cannot fall below {smoothing_floor(config.label_smoothing, num_classes):.2f}"
     why = floor if exact else "it is higher than the loss of plain labels"
     return f"The training loss has {' and '.join(parts)}: {why}. The validation loss has none."

@@ -50,7 +50,10 @@ def add_model(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("model and preprocessing")
     group.add_argument("--weights", metavar="FILE", help="file or URL of weights for a model that is given by its name")
     group.add_argument(
-        "--image-size", type=int, metavar="PIXELS", help="side length of the crop in pixels (default: the model's)"
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="side length of the crop in pixels (default: that of the model)",
     )
     group.add_argument(
         "--position",
@@ -148,7 +151,10 @@ def check_outputs(args: argparse.Namespace, outputs: Sequence[Path | None], read
 def check_loading(args: argparse.Namespace) -> None:
     """Check the numbers of `add_loading` and `add_model`, and that a weight file exists, before a model is loaded."""
     if args.batch_size < 1 or args.num_workers < 0:
-        raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {args.batch_size} and {args.num_workers}.")
+        raise ValueError(
+            f"--batch-size must be at least 1 and --num-workers at least 0, got {args.batch_size} and "
+            f"{args.num_workers}."
+        )
     check_model_options(args)
 
 
@@ -158,7 +164,7 @@ def check_model_options(args: argparse.Namespace) -> None:
 
     size = getattr(args, "image_size", None)
     if size is not None and size < 1:
-        raise ValueError(f"Need image_size >= 1, got {size}.")
+        raise ValueError(f"--image-size must be at least 1, got {size}.")
     check_exists(getattr(args, "weights", None))
 
 
@@ -192,7 +198,8 @@ def device(args: argparse.Namespace) -> str:
     except (RuntimeError, AssertionError) as error:
         there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         there += ["mps"] if torch.backends.mps.is_available() else []
-        raise ValueError(f"There is no device {name!r} here: choose one of {', '.join(there)}.") from error
+        only = f"the only one is {there[0]}" if len(there) == 1 else f"choose one of {', '.join(there)}"
+        raise ValueError(f"There is no device {name!r} here: {only}.") from error
     return name
 
 

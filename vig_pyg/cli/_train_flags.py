@@ -254,7 +254,7 @@ def print_scores(row: Mapping[str, float], data: Any, out: Path) -> None:
     scores = {name.removeprefix("val_"): score for name, score in row.items() if name.startswith("val_")}
     print(f"\n{scores_table(scores)}")
     if few := few_images(len(data.val_set), shares=False):
-        print(f"(coarse: {few})")
+        print(f"(only {few})")
     print(file_list(sorted(out.iterdir())))
 
 

@@ -140,7 +140,7 @@ def _train(config: ClassificationConfig, flags: TrainFlags) -> int:
         return stopped(stop, out, "train", config.options, first=first)
     if first:
         few = few_images(len(data.val_set), shares=True)
-        accuracy = f"{percent(kept['val_accuracy'])}{f' (coarse: {few})' if few else ''}"
+        accuracy = f"{percent(kept['val_accuracy'])}{f' (only {few})' if few else ''}"
         print(f"\nValidation accuracy: {accuracy}\n{file_list(sorted(out.iterdir()))}")
         if (note := data.loss_note(config)) and not flags.quiet:  # the losses of each epoch were shown
             print(f"({note})")

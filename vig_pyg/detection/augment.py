@@ -56,7 +56,7 @@ def _transform(augmentation: Augmentation, size: tuple[int, int]) -> v2.Compose:
 
 
 def _large_scale_jitter(span: tuple[float, float], square: int, size: tuple[int, int]) -> list[Any]:
-    """Return the steps that zoom an image by a random factor, and crop it to at most the square."""
+    """Return the steps that scale an image by a random factor, and crop it to at most the square."""
     factor = float(torch.empty(()).uniform_(*span)) * square / max(size)
-    zoomed = [max(1, round(side * factor)) for side in size]
-    return [v2.Resize(zoomed, antialias=True), v2.RandomCrop([min(side, square) for side in zoomed])]
+    scaled = [max(1, round(side * factor)) for side in size]
+    return [v2.Resize(scaled, antialias=True), v2.RandomCrop([min(side, square) for side in scaled])]

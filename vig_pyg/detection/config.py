@@ -27,7 +27,7 @@ def _check_backbone(value: Any, where: str) -> Any:
     return backbones.check_backbone(value, where)
 
 
-#: Smallest and largest factor of a zoom, a relative change of colors, and the name of a backbone.
+#: Smallest and largest scaling factor, a relative change of colors, and the name of a backbone.
 Scale = Annotated[tuple[float, float], _check_scale]
 Strength = Annotated[
     float, Scalar("a number from 0 to less than 1", lambda value: number(0, 1).takes(value) and value < 1)
@@ -48,10 +48,10 @@ class Augmentation:
 
     Args:
         flip: Random flips: `none`, `h` (left-right), or `hv` (left-right and up-down).
-        scale: Smallest and largest factor by which an image is zoomed before it is cropped or padded to its size, from
+        scale: Smallest and largest factor by which an image is scaled before it is cropped or padded to its size, from
             0.01 to 16; `[1, 1]` disables this.
         color: Largest relative change of brightness, contrast and saturation; 0 disables it.
-        jitter: Large-scale jitter (arXiv 2012.07177): smallest and largest factor by which an image is zoomed, from
+        jitter: Large-scale jitter (arXiv 2012.07177): smallest and largest factor by which an image is scaled, from
             0.01 to 16. With factor 1, the image just fits into a square with the side `jitter_size`. A larger image is
             cropped at random to this square; a smaller one is not padded, because padding would become nodes of the
             graph. With jitter, the detector does not resize training images. The published value is `[0.1, 2]`; null
@@ -81,7 +81,9 @@ class Augmentation:
             if span is not None and span[0] > span[1]:
                 raise ValueError(f"{name} must be a smallest and a largest factor, got {list(span)}.")
         if self.jitter is not None and tuple(self.scale) != (1.0, 1.0):
-            raise ValueError(f"scale={list(self.scale)} and jitter={list(self.jitter)} both zoom: choose one of them.")
+            raise ValueError(
+                f"scale={list(self.scale)} and jitter={list(self.jitter)} both scale images: choose one of them."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ class DetectionConfig(TrainConfig):
 
     Args:
         train: Images to train on: `FILE.json` or `FILE.json:IMAGES` in COCO's format, or `FOLDER:LIST` of Pascal VOC.
-        val: Images to evaluate on, in the same form.
+        val: Images to evaluate on, in one of the forms of `train`.
         detector: Detector on the pyramid's feature maps; `maskrcnn` learns outlines too.
         model: The backbone: a size of Pyramid ViG, such as `tiny`, or the name of another pyramid, such as
             `greedyvig_small`; `vig-pyg models` lists the names.

@@ -52,7 +52,9 @@ def evaluate_detector(
     if not 0 <= score <= 1:
         raise ValueError(f"score must be from 0 to 1, got {score}.")
     if batch_size < 1 or num_workers < 0:
-        raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
+        raise ValueError(
+            f"batch_size must be at least 1 and num_workers at least 0, got {batch_size} and {num_workers}."
+        )
     if isinstance(source, DetectionDataset):
         annotated = source.with_classes(detector.class_names)
     else:

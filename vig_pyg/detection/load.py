@@ -229,12 +229,10 @@ def read_detector(path: Path) -> tuple[DetectorConfig, list[str], list[int]]:
     where, content = str(path), read_config(path, what=_WHAT)
     with read_as(_WHAT, where):
         if content["task"] == SEGMENTATION:
-            raise ValueError(
-                f"it is the configuration of a segmentation network: use `{as_started('vig-pyg segment')}`."
-            )
+            raise ValueError(f"it is that of a segmentation network; use `{as_started('vig-pyg segment')}`.")
         if content["task"] != DETECTION:
             use = as_started("vig-pyg predict")
-            raise ValueError(f"it is the configuration of a classifier: use `{use}`, `evaluate` or `train`.")
+            raise ValueError(f"it is that of a classifier; use `{use}`, `evaluate` or `train`.")
         for key in ("class_names", "category_ids"):
             if content.get(key) is None:
                 raise ValueError(f"{where}: the entry {key!r} is missing.")

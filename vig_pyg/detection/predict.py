@@ -99,7 +99,9 @@ def predict(
     """
     folder, files = None if out is None else Path(out), [Path(path) for path in paths]
     if batch_size < 1 or num_workers < 0:
-        raise ValueError(f"Need batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
+        raise ValueError(
+            f"batch_size must be at least 1 and num_workers at least 0, got {batch_size} and {num_workers}."
+        )
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be from 0 to 1, got {threshold}.")
     if not files:

@@ -93,7 +93,7 @@ class DetectionTransform(GeneralizedRCNNTransform):
         sides = [min_size] if isinstance(min_size, int) else list(min_size)
         if not sides or min(sides) < smallest or max(sides) > max_size:
             raise ValueError(
-                f"Need {smallest} <= min_size <= max_size, got min_size={min_size} and max_size={max_size}."
+                f"min_size must be from {smallest} to max_size, got min_size={min_size} and max_size={max_size}."
             )
         super().__init__(sides, max_size, list(image_mean), list(image_std), size_divisible=divisor)
         self.smallest = smallest

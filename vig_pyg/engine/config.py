@@ -39,7 +39,7 @@ class TrainConfig:
             remaining share of the run to the power of 0.9), or `"step"`, which divides it by 10 at each milestone.
         milestones: Ascending shares of the run after which `"step"` divides the learning rate by 10; 8/12 and 11/12 are
             those of COCO's 1x schedule, 27/36 and 33/36 those of its 3x schedule.
-        warmup: Length of the linear rise of the learning rate, with its unit.
+        warmup: Length of the linear rise of the learning rate in percent of the run, steps or epochs, with its unit.
         warmup_lr: Learning rate at the start of the warm-up.
         min_lr: Learning rate at the end of the schedule.
         weight_decay: AdamW's weight decay; biases, norms and the position embedding have none. The published value is

@@ -71,7 +71,7 @@ def warn_of_slow_bfloat16(precision: str, device: torch.device) -> None:
     ratio = time_in_bfloat16()
     if ratio > _SLOW:
         _log.warning(
-            "On this processor, training in bfloat16 takes %.1f times as long as in float32 (measured with one layer): "
+            "On this CPU, training in bfloat16 takes %.1f times as long as in float32 (measured with one layer): "
             "use --precision 32-true.",
             ratio,
         )

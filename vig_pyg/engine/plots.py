@@ -41,7 +41,7 @@ def draw_curves(
     step_losses: Sequence[dict[str, float]] = (),
     note: str = "",
 ) -> Figure:
-    """Draw the losses and the scores over the epochs; the titles say if they are coarse because they rest on little.
+    """Draw the losses and the scores over the epochs; the titles say if they rest on few steps or images.
 
     For one epoch, the losses of its steps are drawn, and for one evaluation, its scores as markers with their values.
 
@@ -76,9 +76,9 @@ def draw_curves(
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     if steps is not None and steps < _STEPS:
-        _remark(left, f"coarse: {counted(steps, 'training steps')}")
+        _remark(left, f"only {counted(steps, 'training steps')}")
     if val_images is not None and (few := few_images(val_images, shares="val_accuracy" in dict(shown))):
-        _remark(right, f"coarse: {few}")
+        _remark(right, f"only {few}")
     if note:
         fig.supxlabel(note, fontsize=8, color=GRAY)
     return fig

@@ -259,7 +259,7 @@ def find_folder(source: str, **options: Any) -> Path:
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise FileNotFoundError(
-                    f"{folder} has no {name}: it is not a folder of save_pretrained. It is not a run folder either."
+                    f"{folder} has no {name}: it is neither a run folder nor a folder of save_pretrained."
                     f"{models_inside(folder)}"
                 )
         return folder

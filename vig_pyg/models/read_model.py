@@ -60,13 +60,13 @@ def read_model(
 
 def _read_config(base: Any, path: Path) -> tuple[Any, ModelConfig, list[str] | None, Preprocessing | None]:
     """Read and check the family, the configuration, the class names and the preprocessing, without creating a model."""
-    where, what = str(path), "the configuration of a model"
+    where, what = str(path), "the configuration of a classifier"
     content = read_config(path)
     with read_as(what, where):
         if content["task"] != "image-classification":
             what_else, command = _OTHERS[content["task"]]
             use = as_started(f"vig-pyg {command}")
-            raise ValueError(f"it is the configuration of {what_else}: use `{use}`, or vig_pyg.load.")
+            raise ValueError(f"it is that of {what_else}; use `{use}`, or vig_pyg.load.")
         entry = content["model"]
         if not isinstance(entry, dict) or not isinstance(entry.get("family"), str):
             raise ValueError("it has no entry 'family' that names a model family.")

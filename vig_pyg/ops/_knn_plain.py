@@ -92,7 +92,9 @@ def check(
             f"{tuple(x.shape)} and {tuple(y.shape)}."
         )
     if not 1 <= k <= m or step < 1:
-        raise ValueError(f"Need 1 <= k <= {m} (the sources) and step >= 1, got k={k} and step={step}.")
+        raise ValueError(
+            f"k must be from 1 to {m} (the number of sources) and step at least 1, got k={k} and step={step}."
+        )
     rows = bias_rows(n, bias, grid_width)
     if bias is None:
         return

@@ -247,4 +247,6 @@ def _check(x: Tensor, y: Tensor, k: int, step: int, bias: Tensor | None, grid_wi
             f"do not match: got {tuple(x.shape)}, {tuple(y.shape)} and {None if bias is None else tuple(bias.shape)}."
         )
     if not 1 <= k <= min(m, MOST_NEIGHBORS) or step < 1:
-        raise ValueError(f"Need 1 <= k <= {min(m, MOST_NEIGHBORS)} and step >= 1, got k={k} and step={step}.")
+        raise ValueError(
+            f"k must be from 1 to {min(m, MOST_NEIGHBORS)} and step at least 1, got k={k} and step={step}."
+        )

@@ -15,7 +15,7 @@ from vig_pyg.ops.grouped_linear import grouped, grouped_gradients
 
 
 class RecomputedMLP(torch.autograd.Function):
-    r"""`W_2 GELU(BN(W_1 x + b_1)) + b_2` with a multi-head W_1; the hidden activations are recomputed, not stored.
+    r"""Computes `W_2 GELU(BN(W_1 x + b_1)) + b_2` with a multi-head W_1; hidden activations are recomputed, not stored.
 
     Batch norm cancels :math:`b_1`, which therefore only shifts the running mean and has the gradient 0. If
     `norm_follows` is true, a batch norm also cancels :math:`b_2`, so its gradient is 0 and not computed.
@@ -80,7 +80,7 @@ class RecomputedMLP(torch.autograd.Function):
 
 
 class RecomputedLinearNorm(torch.autograd.Function):
-    """`BN(W x + b)`; only x is stored, and the gradient of b is 0, as in `RecomputedMLP`.
+    """Computes `BN(W x + b)`; only x is stored, and the gradient of b is 0, as in `RecomputedMLP`.
 
     Args:
         x: Nodes `(N, C)`.
@@ -128,7 +128,7 @@ class RecomputedLinearNorm(torch.autograd.Function):
 
 
 class RecomputedNorm(torch.autograd.Function):
-    """Batch norm over nodes, followed by GELU if `gelu` is true, plus a residual; only the input is stored.
+    """Computes a batch norm over nodes, followed by GELU if `gelu` is true, plus a residual; only the input is stored.
 
     Args:
         h: Nodes `(N, C)`.

@@ -31,7 +31,7 @@ class Augmentation:
     """Random changes of each training image and its mask.
 
     Args:
-        scale: Smallest and largest factor by which an image is zoomed before the crop, from 0.01 to 16; `[1, 1]`
+        scale: Smallest and largest factor by which an image is scaled before the crop, from 0.01 to 16; `[1, 1]`
             disables this.
         flip: Random flips: `none`, `h` (left-right), or `hv` (left-right and up-down).
         color: Largest relative change of brightness, contrast and saturation; 0 disables it.
@@ -66,7 +66,7 @@ class SegmentationConfig(TrainConfig):
         train: Images to train on: a folder with `images/`, `masks/` and `classes.txt` (in this folder or in its
             parent), `FOLDER:LIST` of Pascal VOC, `FOLDER:training` of ADE20K, `FOLDER:train` of Cityscapes, or
             `FILE.json` or `FILE.json:IMAGES` in COCO's panoptic or instance format.
-        val: Images to evaluate on, in the same form.
+        val: Images to evaluate on, in one of the forms of `train`.
         segmenter: Head on the feature maps of the pyramid: `semantic_fpn`, or the larger `upernet`.
         model: The backbone: a size of Pyramid ViG, such as `tiny`, or the name of another pyramid, such as
             `greedyvig_small`; `vig-pyg models` lists the names.
@@ -75,11 +75,11 @@ class SegmentationConfig(TrainConfig):
         on_bad: How to handle an image that cannot be read or whose mask cannot be used: `stop`, or `drop` it with a
             warning. In COCO's instance format, `drop` keeps the image, and ignores the pixels in the box of an object
             with an unusable outline.
-        image_size: Length in pixels to which the short side of an image is resized, in training before it is zoomed;
+        image_size: Length in pixels to which the short side of an image is resized, in training before it is scaled;
             512 for ADE20K. null keeps the size.
         mean: Mean of the normalization for pixels from 0 to 1, one number or one for each color; null selects that of
             the backbone's published weights.
-        std: Standard deviation of the normalization, in the same form.
+        std: Standard deviation of the normalization, in the form of `mean`.
         crop_size: Height and width in pixels of the crops on which the network is trained.
         augmentation: Random changes of each training image.
         loss: `ce` is the cross entropy over all labeled pixels. `ohem` is the cross entropy over the hard pixels of

@@ -138,7 +138,7 @@ def read_segmenter(path: Path) -> tuple[SegmenterConfig, list[str], Segmentation
             other = "detector" if content["task"] == DETECTION else "classifier"
             of_detector, of_classifier = as_started("vig-pyg detect"), as_started("vig-pyg predict")
             use = f"`{of_detector}`" if other == "detector" else f"`{of_classifier}`, `evaluate` or `train`"
-            raise ValueError(f"it is the configuration of a {other}: use {use}.")
+            raise ValueError(f"it is that of a {other}; use {use}.")
         for key in ("class_names", "preprocessing"):
             if content.get(key) is None:
                 raise ValueError(f"{where}: the entry {key!r} is missing.")

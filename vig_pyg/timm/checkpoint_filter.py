@@ -25,7 +25,10 @@ def checkpoint_filter_fn(state: Mapping[str, Any], model: nn.Module) -> dict[str
     Returns:
         The state dict with native names, without a classifier if the model has none.
 
-    Shapes: as `vig_pyg.weights.to_native`; a position embedding is resized to the grid of the model.
+    Shapes: as for `vig_pyg.weights.to_native`; a position embedding is resized to the grid of the model.
+
+    Raises:
+        ValueError: As for `vig_pyg.weights.to_native` and `vig_pyg.weights.unwrap_state_dict`.
 
     Example:
         >>> from vig_pyg import vig_micro, weights

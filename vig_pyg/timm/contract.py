@@ -60,6 +60,8 @@ class TimmContract(VisionGNN[Any]):
 
     Raises:
         UnsupportedPoolError: If the pooling is unknown, or there are classes without pooling.
+        ValueError: If the variant or the value of an option is unknown.
+        TypeError: If an option does not exist.
 
     Example:
         >>> import torch
@@ -256,7 +258,7 @@ class GraphFeatures(FeatureGetterNet):
     """
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Call this method of the model; if `enable` is true, training stores only the inputs of blocks."""
+        """Call this method of the wrapped model: if `enable` is true, training stores only the inputs of blocks."""
         self.get_submodule("model").set_grad_checkpointing(enable)  # type: ignore[operator]  # a TimmContract
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vig_pyg.models import GreedyViG, MobileViG, MobileViGv2, PyramidViG, ViG, WiGNet
 from vig_pyg.timm.checkpoint_filter import checkpoint_filter_fn
 from vig_pyg.timm.contract import TimmContract
@@ -27,7 +29,7 @@ class TimmViG(TimmContract, ViG):
     Shapes: as for `TimmContract`.
 
     Raises:
-        UnsupportedPoolError: As for `TimmContract`.
+        UnsupportedPoolError, ValueError, TypeError: As for `TimmContract`.
 
     Example:
         >>> TimmViG("micro", num_classes=10).get_classifier().out_features
@@ -46,7 +48,7 @@ class TimmPyramidViG(TimmContract, PyramidViG):
     Shapes: as for `TimmContract`.
 
     Raises:
-        UnsupportedPoolError: As for `TimmContract`.
+        UnsupportedPoolError, ValueError, TypeError: As for `TimmContract`.
 
     Example:
         >>> [entry["reduction"] for entry in TimmPyramidViG("micro").feature_info]
@@ -65,7 +67,7 @@ class TimmMobileViG(TimmContract, MobileViG):
     Shapes: as for `TimmContract`.
 
     Raises:
-        UnsupportedPoolError: As for `TimmContract`.
+        UnsupportedPoolError, ValueError, TypeError: As for `TimmContract`.
 
     Example:
         >>> [entry["reduction"] for entry in TimmMobileViG("tiny").feature_info]
@@ -84,7 +86,7 @@ class TimmGreedyViG(TimmContract, GreedyViG):
     Shapes: as for `TimmContract`.
 
     Raises:
-        UnsupportedPoolError: As for `TimmContract`.
+        UnsupportedPoolError, ValueError, TypeError: As for `TimmContract`.
 
     Example:
         >>> TimmGreedyViG("small", num_classes=10).num_classes
@@ -92,6 +94,9 @@ class TimmGreedyViG(TimmContract, GreedyViG):
     """
 
     family = "GreedyViG"
+
+    def __init__(self, variant: Any = "small", *, global_pool: str = "avg", **overrides: Any) -> None:
+        super().__init__(variant, global_pool=global_pool, **overrides)  # GreedyViG has no tiny variant
 
 
 class TimmMobileViGv2(TimmContract, MobileViGv2):
@@ -103,7 +108,7 @@ class TimmMobileViGv2(TimmContract, MobileViGv2):
     Shapes: as for `TimmContract`.
 
     Raises:
-        UnsupportedPoolError: As for `TimmContract`.
+        UnsupportedPoolError, ValueError, TypeError: As for `TimmContract`.
 
     Example:
         >>> TimmMobileViGv2("tiny").head_hidden_size
@@ -122,7 +127,7 @@ class TimmWiGNet(TimmContract, WiGNet):
     Shapes: as for `TimmContract`.
 
     Raises:
-        UnsupportedPoolError: As for `TimmContract`.
+        UnsupportedPoolError, ValueError, TypeError: As for `TimmContract`.
 
     Example:
         >>> TimmWiGNet("tiny").in_chans

@@ -96,7 +96,7 @@ def load_published(
         The report of `load_weights`.
 
     Raises:
-        ValueError: If no such weights are published, if they belong to another variant, or for the reasons of
+        ValueError: If no such weights are published, if they belong to another variant; also as for
             `load_weights`.
 
     Example:

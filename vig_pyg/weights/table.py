@@ -227,7 +227,6 @@ def get_weights(name: str) -> Weights:
     """
     entry = TABLE.get(name) or TABLE.get(f"{name}:{IMAGENET}")
     if entry is None:
-        models = ", ".join((*_ROWS, *FILES))
         if (page := PAGES.get(name.partition("_")[0])) and not name.startswith(tuple(FILES)):
             raise ValueError(
                 f"The file with the weights {name!r} is not known to this library, so it is not downloaded: the "
@@ -235,8 +234,8 @@ def get_weights(name: str) -> Weights:
                 f"vig_pyg.weights.load_weights(model, path). Files of {', '.join(FILES)} are known."
             )
         raise ValueError(
-            f"There are no published weights {name!r}: choose {IMAGENET} or {IMAGENET}:mmpretrain of {models}, "
-            f"for example get_weights('pvig_small:{IMAGENET}')."
+            f"There are no published weights {name!r}: choose {IMAGENET} or {IMAGENET}:mmpretrain of "
+            f"{', '.join(_ROWS)}, or {IMAGENET} or {AVERAGED} of {', '.join(FILES)}, such as 'pvig_small:{IMAGENET}'."
         )
     return entry
 
