@@ -47,6 +47,8 @@ def test_options_are_checked_before_anything_is_built(options, error, said):
 def test_more_neighbors_than_patches_are_told(caplog):
     make_model("vig_micro", {**NETWORK, "k": 20}, few_digits(), seed=0)
     assert "fewer than the k=20 neighbors" in caplog.text
+    make_model("vig_micro", {**NETWORK, "patch_size": 16}, few_digits(), seed=0)
+    assert "has 1 patch, fewer than" in caplog.text
 
 
 @pytest.mark.parametrize("conv", [Mean, lambda i, o: GATv2Conv(i, o), partial(Mean, bias=False), "edge"])

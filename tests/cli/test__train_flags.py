@@ -42,7 +42,7 @@ def test_only_a_complete_run_says_that_it_is(seed, tmp_path, capsys):
                          "--out", "NEW"]  # fmt: skip
     say_complete(out, TrainConfig(epochs=epochs + 1, patience=1), "train")
     said = capsys.readouterr().out
-    assert "To train on from its weights, start a new run:" in said and f"--weights '{out}/model.safetensors'" in said
+    assert "To continue from its weights, start a new run:" in said and f"--weights '{out}/model.safetensors'" in said
     assert "starts again at --lr 0.003 and goes through the whole schedule; with --lr 0.0003, " in said
     (out / "model.safetensors").unlink()
     say_complete(out, TrainConfig(epochs=epochs), "train")

@@ -224,5 +224,5 @@ def test_a_folder_that_holds_no_model_leaves_nothing(tmp_path, capsys):
     (tmp_path / "in" / "config.json").write_text("{}")
     (tmp_path / "in" / "model.safetensors").write_bytes(b"")
     assert run(tmp_path / "in", tmp_path / "out") == 2
-    assert "config.json is not the configuration of a classifier" in capsys.readouterr().err
+    assert "config.json is not the configuration of a model" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

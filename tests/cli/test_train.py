@@ -186,8 +186,10 @@ def test_sigterm_has_its_code_and_the_run_goes_on(tmp_path, pictures, capsys, mo
 def test_resume_takes_no_other_values(tmp_path, capsys):
     assert main(["train", "--resume", str(tmp_path), "--lr", "1"]) == 2
     assert "leave out" in capsys.readouterr().err
-    assert main(["train", "--resume", str(tmp_path)]) == 2
-    assert "no run to resume" in capsys.readouterr().err
+    (tmp_path / "a.txt").touch()
+    for path, told in (("", ": the folder has no config.yaml."), ("a.txt", ": it is a file. Pass"), ("no", ".\n")):
+        assert main(["train", "--resume", str(tmp_path / path)]) == 2
+        assert f"no run to resume at {tmp_path / path}{told}" in capsys.readouterr().err
 
 
 def test_sigterm_of_a_process(tmp_path, pictures):
@@ -339,7 +341,7 @@ def test_a_finished_run_says_so_and_its_command_trains_on_from_its_weights(train
     before = (run / "model.safetensors").read_bytes()
     assert main(["train", "--resume", str(run), "--quiet"]) == 0
     said = capsys.readouterr().out
-    assert "The run is complete (1 epoch), so nothing is trained. To train on from its weights, start a new" in said
+    assert "The run is complete (1 epoch), so nothing is trained. To continue from its weights, start a new" in said
     assert (run / "model.safetensors").read_bytes() == before
     assert main(["train", "--resume", str(run)]) == 0
     shown, err = capsys.readouterr()

@@ -61,7 +61,20 @@ def parse_yaml(text: str, *, where: str) -> Any:
         return yaml.load(text, Loader=BoundedLoader)  # `BoundedLoader` is a safe loader
     # Invalid dates raise ValueError.
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{where} is not YAML as expected: {error_text(error, limit=300)}") from error
+        raise ValueError(f"{where} is not plain YAML: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong, and in which line; the text of the parser repeats the line, with marks below it."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return error_text(error, limit=300)
+    start = f"{error.context} ({_place(error.context_mark)}), " if error.context and error.context_mark else ""
+    problem = str(error.problem).replace("'<stream end>'", "the end of the file")
+    return terminal_text(f"{start}{problem} ({_place(error.problem_mark)})", limit=300)
+
+
+def _place(mark: yaml.Mark) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"
 
 
 class BoundedLoader(yaml.SafeLoader):

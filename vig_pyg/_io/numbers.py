@@ -28,7 +28,7 @@ def counted(count: int, what: str) -> str:
     if count == 1:
         words = what.split(" ")
         noun = next((word for word in words if word.endswith("s")), "")
-        one = noun.removesuffix("es") if noun.endswith(("sses", "xes")) else noun.removesuffix("s")
+        one = noun.removesuffix("es") if noun.endswith(("sses", "xes", "tches")) else noun.removesuffix("s")
         what = " ".join(one if word == noun else word for word in words)
     return f"{count:,} {what}"
 

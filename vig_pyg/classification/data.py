@@ -84,7 +84,7 @@ class ImageData(TrainData):
         if cache is not None and cache < preprocessing.image_size:
             raise ValueError(
                 f"cache={cache} pixels is less than image_size={preprocessing.image_size}, so cached images would be "
-                "too small: pass a larger cache, or None for no cache."
+                "too small: pass a larger cache, or do not set it."
             )
         super().__init__(
             title,

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning
 
+from vig_pyg._io.numbers import counted
 from vig_pyg.builders import create_model
 from vig_pyg.classification.data import ImageData
 from vig_pyg.config import variant_config
@@ -73,9 +74,8 @@ def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int
     patches = math.ceil(config.image_size / config.patch_size) ** 2
     if patches < config.k_range[0]:
         _log.warning(
-            "An image with %d pixels per side has %d patches, fewer than the k=%d neighbors: use a smaller patch_size "
-            "than %d.",
-            size, patches, config.k_range[0], config.patch_size,
+            "An image with %d pixels per side has %s, fewer than the k=%d neighbors: use a smaller patch_size than %d.",
+            size, counted(patches, "patches"), config.k_range[0], config.patch_size,
         )  # fmt: skip
     lightning.seed_everything(seed, verbose=False)
     return create_model(name, **checked)

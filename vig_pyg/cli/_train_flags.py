@@ -116,8 +116,10 @@ class TrainFlags:
             raise ValueError(told)
         path = self.resume / name
         if not path.is_file():
-            hint = f" Pass its folder, {self.resume.parent}." if self.resume.is_file() else did_you_mean(self.resume)
-            raise FileNotFoundError(f"There is no run to resume at {self.resume}: it has no {name}.{hint}")
+            is_file = self.resume.is_file()
+            why = ": it is a file" if is_file else f": the folder has no {name}" if self.resume.is_dir() else ""
+            hint = f" Pass its folder, {self.resume.parent}." if is_file else did_you_mean(self.resume)
+            raise FileNotFoundError(f"There is no run to resume at {self.resume}{why}.{hint}")
         values = read_yaml(path)
         for key in REPEATED:
             if self.values.get(key, values.get(key)) != values.get(key):
@@ -228,7 +230,7 @@ def _longer(out: Path, command: str, changes: Mapping[str, object]) -> str:
     start = {"weights": out / WEIGHTS} if command == "train" and (out / WEIGHTS).is_file() else {}
     flags = [word for name, value in {**start, **changes}.items() for word in (f"--{name}", value)]
     again = in_shell("vig-pyg", *command.split(), "--config", out / CONFIG_YAML, *flags, "--out", "NEW")
-    what = "To train on from its weights" if start else "To train longer, from the beginning"
+    what = "To continue from its weights" if start else "To train longer, from the beginning"
     return f"{what}, start a new run: {again}"
 
 

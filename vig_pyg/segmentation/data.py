@@ -135,7 +135,9 @@ class SegmentationData(TrainData):
     ) -> None:
         val = val.with_classes(train.class_names)
         if not 1 <= batch_size <= len(train.records):
-            raise ValueError(f"batch_size must be from 1 to {len(train.records)} (the images), got {batch_size}.")
+            raise ValueError(
+                f"batch_size must be from 1 to {len(train.records)}, the number of training images, got {batch_size}."
+            )
         super().__init__(
             train.title,
             train_set=SegmentationSet(train, preprocessing, augmentation=augmentation, crop_size=crop_size),

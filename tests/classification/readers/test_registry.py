@@ -34,7 +34,7 @@ def test_a_prefix_names_a_reader(stripes):
 
 def test_a_folder_with_the_name_of_a_prefix_is_pointed_out(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"There is no folder of shards images\.$"):
+    with pytest.raises(FileNotFoundError, match=r"There is no folder with shards at images\.$"):
         open_collection("wds/images", ReaderOptions())
     (tmp_path / "wds" / "images").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match=r"To read the folder wds/images, write \./wds/images\.$"):

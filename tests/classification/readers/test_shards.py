@@ -188,7 +188,7 @@ def test_class_names(tmp_path):
 
 
 def test_folders_without_shards(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no folder of shards"):
+    with pytest.raises(FileNotFoundError, match="There is no folder with shards at"):
         open_collection(f"wds/{tmp_path}/none", ReaderOptions())
     with pytest.raises(ValueError, match=r"no file ends in \.tar\.$"):
         open_collection(f"wds/{tmp_path}", ReaderOptions())

@@ -45,7 +45,7 @@ def find_shards(name: str, splits: Sequence[str]) -> tuple[Path, dict[str, list[
     if not path.is_dir():
         first = next((i for i, part in enumerate(path.parts) if _WILD.search(part)), None)
         if first is None:
-            raise FileNotFoundError(f"There is no folder of shards {path}.{did_you_mean(path)}")
+            raise FileNotFoundError(f"There is no folder with shards at {path}.{did_you_mean(path)}")
         root = Path(*path.parts[:first])
         return root, _by_name(root, _matches(root, "/".join(path.parts[first:])))
     info = _info_of(path)

@@ -179,7 +179,7 @@ def open_collection(data: str, options: ReaderOptions) -> Collection:
         >>> import vig_pyg.classification.readers  # registers them
         >>> open_collection("wds/nowhere", ReaderOptions())
         Traceback (most recent call last):
-        FileNotFoundError: There is no folder of shards nowhere.
+        FileNotFoundError: There is no folder with shards at nowhere.
     """
     prefix, _, name = data.partition("/")
     read = READERS.resolve(prefix.lower())
