@@ -80,7 +80,7 @@ def test_reasons_do_not_repeat_the_file(tmp_path, read, content, reason):
 def test_the_faults_of_several_parts_fit_on_a_screen():
     one, other = (list_faults([f"{name}{i}.png: empty" for i in range(30)], 40) for name in "ab")
     whole = str(all_faults([FileNotFoundError(one), ValueError(other)], "The images"))
-    assert whole.startswith("The images cannot be used:\n  30 of 40 images cannot be used:\n  a0.png: empty\n  a1.png")
+    assert whole.startswith("The images cannot be used:\n  30 of 40 images cannot be used:\n  - a0.png: empty\n  - a1")
     assert whole.count("\n  30 of 40 images") == 2 and whole.count("more") == 2 and whole.count("\n") <= 10
     assert message_text(whole) == whole
     assert isinstance(all_faults([FileNotFoundError(one), ValueError(other)], "The images"), FileNotFoundError)

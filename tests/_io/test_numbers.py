@@ -46,7 +46,8 @@ def test_few_images_are_mentioned():
 @pytest.mark.parametrize(
     ("many", "one"),
     [("images", "image"), ("classes", "class"), ("boxes", "box"), ("epochs each", "epoch each"),
-     ("training steps", "training step"), ("classes of images", "class of images"), ("patches", "patch"), ("more", "more")],
+     ("training steps", "training step"), ("classes of images", "class of images"), ("patches", "patch"),
+     ("more", "more")],
 )  # fmt: skip
 def test_one_is_singular(many, one):
     assert [counted(n, many) for n in (0, 1, 2)] == [f"0 {many}", f"1 {one}", f"2 {many}"]

@@ -108,7 +108,7 @@ def test_evaluate_writes_its_scores_as_json_and_csv(trained, tmp_path, capsys):
     assert main([*command, "--score", "1", "--json", str(files["json"]), "--overwrite"]) == 0
     assert json.loads(files["json"].read_text())["scores"]["AP50"] == 0
     assert "was trained on these images" in capsys.readouterr().err
-    assert "score must be from 0 to 1, got 2.0" in fails(capsys, *command, "--score", "2")
+    assert "--score must be from 0 to 1, got 2.0" in fails(capsys, *command, "--score", "2")
     assert "--batch-size must be at least 1" in fails(capsys, *command, "--batch-size", "0")
 
 
@@ -217,7 +217,7 @@ def test_predict_draws_and_writes_coco(trained, tmp_path, capsys):
     assert (tmp_path / "out" / "pic0.png").is_file()
     assert COCO(str(tmp_path / "out" / "predictions.json")).dataset["images"][0]["file_name"] == str(picture)
     assert "not overwritten" in fails(capsys, *command)
-    assert "is not a run folder" in fails(capsys, "detect", "predict", tmp_path, picture)
+    assert "is neither a run folder nor" in fails(capsys, "detect", "predict", tmp_path, picture)
 
 
 def test_predict_that_finds_nothing_names_a_lower_score(trained, tmp_path, capsys):

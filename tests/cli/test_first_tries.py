@@ -26,11 +26,13 @@ CASES = [
     (["segment", "train", "--train", "roads", "--val", "roads/val", *LIST], "Did you mean roads/train? The forms are"),
     (["segment", "train", "--train", "roads/train/images", "--val", "roads/val", *LIST], "Did you mean roads/train?"),
     (["detect", "train", "--train", "VOC", "--val", "VOC:test", *LIST], "got 'VOC'. Did you mean VOC:train?"),
+    (["detect", "train", "--train", "boxes", "--val", "VOC:test", *LIST], "Did you mean boxes/annotations/val.json?"),
 ]  # fmt: skip
 PARSED = [
+    (["predict", "runs/mine"], "vig-pyg: These arguments are missing: PATH; see vig-pyg predict --help."),
     (
         ["predict", "runs/mine", "photo.jpg", "--topk", "many"],
-        "argument --topk: expected a whole number, got 'many'; see",
+        "Argument --topk: expected a whole number, got 'many'; see",
     ),
     (["detect", "predict", "runs/mine", "photo.jpg", "--score", "x"], "expected a number, got 'x'; see"),
     (["models", "pvig"], "Unexpected argument 'pvig': this command has only flags; see vig-pyg models --help."),
@@ -47,6 +49,8 @@ def place(tmp_path, monkeypatch):
     for name in ("train", "val"):
         make_folder(tmp_path / "roads" / name, count=1)
     make_voc(tmp_path / "VOC")
+    (tmp_path / "boxes" / "annotations").mkdir(parents=True)
+    (tmp_path / "boxes" / "annotations" / "val.json").touch()
     monkeypatch.chdir(tmp_path)
 
 

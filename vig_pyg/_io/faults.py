@@ -87,7 +87,7 @@ def list_faults(
 
 
 def all_faults(errors: Sequence[Exception], what: str) -> Exception:
-    r"""Return one error for all of several, whose lists are shortened; a single one as it is.
+    r"""Return one error for all of several, whose lists are shortened and marked; a single one as it is.
 
     Args:
         errors: The errors, at least one; the result has the kind of the first.
@@ -98,8 +98,8 @@ def all_faults(errors: Sequence[Exception], what: str) -> Exception:
         >>> print(all_faults([masks, ValueError("There is no list 'val'.")], "The images"))
         The images cannot be used:
           2 of 9 masks cannot be used:
-          a.png
-          b.png
+          - a.png
+          - b.png
           There is no list 'val'
     """
     if len(errors) == 1:
@@ -108,8 +108,8 @@ def all_faults(errors: Sequence[Exception], what: str) -> Exception:
     lines = []
     for error in errors:
         first, *items = str(error).split("\n  ")
-        lines += [first, *items[:most]]
-        lines += [f"and {len(items) - most:,} more"] if len(items) > most else []
+        more = [f"and {len(items) - most:,} more"] if len(items) > most else []
+        lines += [first, *(f"- {item}" for item in [*items[:most], *more])]
     kind = OSError if isinstance(errors[0], OSError) else ValueError
     return (type(errors[0]) if type(errors[0]) in (FileNotFoundError, ValueError) else kind)(
         f"{what} cannot be used:{first_ten(lines)}"

@@ -74,6 +74,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         for kind, number in (("int", "a whole number"), ("float", "a number")):
             message = message.replace(f"invalid {kind} value: ", f"expected {number}, got ")
+        message = message.replace("the following arguments are required: ", "these arguments are missing: ")
+        message = f"{message[:1].upper()}{message[1:]}"
         self.exit(2, f"vig-pyg: {terminal_text(message, limit=2000)}; see {as_started(self.prog)} --help.\n")
 
 

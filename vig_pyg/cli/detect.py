@@ -139,7 +139,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     outputs = [args.out, args.json, args.csv]
     check_loading(args)
-    check_share("score", args.score)
+    check_share("--score", args.score)
     check_outputs(args, outputs, [args.source, args.source.rpartition(":")[0]])
     with naming_a_missing_model(args.model, "data", expected="a detector"):
         check_source(args.source)
@@ -181,7 +181,7 @@ def _predict(args: argparse.Namespace) -> int:
     from vig_pyg.image_io import find_images
 
     check_loading(args)
-    check_share("threshold", args.threshold)
+    check_share("--score", args.threshold)
     out = Path("detections") if args.out is None and args.json is None and args.csv is None else args.out
     if out is not None:
         check_new_folder(out)

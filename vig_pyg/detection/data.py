@@ -70,8 +70,10 @@ def check_source(source: str | Path) -> tuple[Path, str | None]:
     text = str(source)
     path, part = path_and_part(source)
     if path.suffix != ".json" and part is None:
-        lists = sorted(one.stem for one in (path / "ImageSets" / "Main").glob("*.txt"))
-        hint = f" Did you mean {path}:{'train' if 'train' in lists else lists[0]}?" if lists else ""
+        lists = {one.stem: f"{path}:{one.stem}" for one in sorted((path / "ImageSets" / "Main").glob("*.txt"))}
+        files = sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
+        near = lists or {one.stem: str(one) for one in files}
+        hint = f" Did you mean {near.get('train') or next(iter(near.values()))}?" if near else ""
         raise ValueError(f"Expected FILE.json, FILE.json:IMAGES or VOC_FOLDER:LIST, got {text!r}.{hint}")
     if path.suffix == ".json" and not path.exists():
         raise FileNotFoundError(f"There is no COCO file at {path}.{did_you_mean(path)}")

@@ -50,7 +50,10 @@ class Inference:
         if self.window is not None and min(*self.window, *self.strides) < 1:
             raise ValueError(f"window and stride must be at least 1, got {self.window} and {self.stride}.")
         if self.window is not None and any(s > w for s, w in zip(self.strides, self.window, strict=True)):
-            raise ValueError(f"The stride {self.stride} is larger than the window {self.window}: this omits pixels.")
+            raise ValueError(
+                f"The stride {self.stride} is larger than the window {self.window}, which leaves out the pixels "
+                "between windows: pass a smaller stride."
+            )
 
     @property
     def strides(self) -> Size:

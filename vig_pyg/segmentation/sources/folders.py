@@ -94,8 +94,8 @@ def pair_files(
     if missing:
         name = missing[0].relative_to(image_folder).with_suffix(".png")
         raise FileNotFoundError(
-            f"{len(missing)} of {len(of_images)} images {'has' if len(missing) == 1 else 'have'} no mask; a mask in "
-            f"{mask_folder} needs the same name, such as {name}:{first_ten(list(map(str, missing)))}"
+            f"{len(missing)} of {len(of_images)} images {'has' if len(missing) == 1 else 'have'} no mask of the same "
+            f"name in {mask_folder}, such as {name}:{first_ten(list(map(str, missing)))}"
         )
     alone = [path for name, path in of_masks.items() if name not in of_images]
     if alone:
