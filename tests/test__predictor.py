@@ -83,7 +83,9 @@ def test_unknown_attributes_are_python_s_and_copies_work():
 
 def test_load_tells_python_s_way_of_own_code(tmp_path):
     for options in ({"conv": int}, {"graph": int}, {"conv": int, "weight": 1}):
-        with pytest.raises(TypeError, match=r"^vig_pyg\.load has no option .*only classifiers have options") as error:
+        with pytest.raises(
+            TypeError, match=r"^vig_pyg\.load has no option .*; its options, for classifiers only, are weights"
+        ) as error:
             vig_pyg.load(tmp_path, **options)
         for kind in ("conv", "graph"):
             assert (f"@vig_pyg.register_{kind}" in str(error.value)) == (kind in options)

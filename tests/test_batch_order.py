@@ -44,8 +44,8 @@ def test_any_order_is_found_again():
 
 ONE = torch.zeros(16)
 WRONG = {
-    "no x": ({"x": None}, r"nodes x \(N, C\), got NoneType"),
-    "x of images": ({"x": torch.rand(2, 3, 4, 4)}, r"nodes x \(N, C\), got \(2, 3, 4, 4\)"),
+    "no x": ({"x": None}, r"nodes x \(N, C\), but it has no x"),
+    "x of images": ({"x": torch.rand(2, 3, 4, 4)}, r"nodes x \(N, C\), but x is \(2, 3, 4, 4\)"),
     "short batch": ({"batch": torch.zeros(3).long()}, r"one image per node, \(16,\) integers, got \(3,\)"),
     "float batch": ({"batch": ONE}, r"integers, got \(16,\) of torch.float32"),
     "negative": ({"batch": ONE.long() - 1}, "images counted from 0 in batch, got -1"),

@@ -1,4 +1,5 @@
 from dataclasses import FrozenInstanceError, fields
+from functools import partial
 
 import numpy as np
 import pytest
@@ -172,3 +173,15 @@ def test_whole_numbers_of_numpy_are_stored_as_pythons(name):
     config = VIG.override({name: np.int64(getattr(VIG, name))})
     assert config == VIG and type(getattr(config, name)) is int
     assert PYRAMID.override({"depths": (np.int32(1), 4)}) == PYRAMID
+
+
+@pytest.mark.parametrize("make", [partial(ViGConfig, depth=2, channels=48), PYRAMID_VIG_VARIANTS["micro"].override])
+def test_probabilities_are_checked_under_their_own_names(make):
+    create = make if isinstance(make, partial) else lambda **options: make(options)
+    for value in (-0.1, 1, 2, float("nan"), "0.1", None):
+        with pytest.raises(ValueError, match=r"drop_path_rate must be a probability in \[0, 1\), got"):
+            create(drop_path_rate=value)
+    for value in (-0.1, 1.1, True):
+        with pytest.raises(ValueError, match=r"dropout must be a probability in \[0, 1\], got"):
+            create(dropout=value)
+    assert create(dropout=1, drop_path_rate=0.5).dropout == 1

@@ -43,7 +43,7 @@ def test_any_number_of_channels():
 
 
 def test_other_channels_are_refused():
-    with pytest.raises(ValueError, match="in_channels >= 1"):
+    with pytest.raises(ValueError, match="in_channels and image_size must be at least 1"):
         Preprocessing(image_size=8, in_channels=0)
     with pytest.raises(ValueError, match=r"for in_channels=5 use \.npy arrays"):
         Preprocessing(image_size=8, in_channels=5)(Image.new("RGB", (9, 12)))

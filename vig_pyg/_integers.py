@@ -57,3 +57,23 @@ def check_whole_numbers(
         else:
             found = whole_number(value, name, **options)
         object.__setattr__(config, name, found)
+
+
+def check_probabilities(config: object, **allows_one: bool) -> None:
+    """Check that fields of a dataclass are numbers from 0 to less than 1, or up to 1 if 1 is allowed.
+
+    Args:
+        config: The dataclass.
+        allows_one: For the name of each field, whether it may be 1.
+
+    Example:
+        >>> from vig_pyg import ViGConfig
+        >>> ViGConfig(depth=2, channels=48, drop_path_rate=2)
+        Traceback (most recent call last):
+        ValueError: drop_path_rate must be a probability in [0, 1), got 2.
+    """
+    for name, includes_one in allows_one.items():
+        value: Any = getattr(config, name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0 <= value <= 1 or (value == 1 and not includes_one):
+            raise ValueError(f"{name} must be a probability in [0, 1{']' if includes_one else ')'}, got {value!r}.")

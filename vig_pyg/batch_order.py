@@ -54,8 +54,10 @@ def order_of(data: Data, *, places: bool = True) -> BatchOrder:
     """
     x = data.get("x")
     if not isinstance(x, Tensor) or x.dim() != 2:
-        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"Expected a batch with nodes x (N, C), got {got}.")
+        got = (
+            f"x is {tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}" if x is not None else "it has no x"
+        )
+        raise ValueError(f"Expected a batch with nodes x (N, C), but {got}.")
     image = _images(data, x.size(0))
     counts = image.bincount(minlength=_declared(data, image)).tolist()
     if not counts or min(counts) < 1:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from vig_pyg._integers import check_whole_numbers
+from vig_pyg._integers import check_probabilities, check_whole_numbers
 from vig_pyg._io.names import choose
 from vig_pyg._registry import Registry
 from vig_pyg.conv import ConvFactory
@@ -71,6 +71,7 @@ class ModelConfig:
         check_whole_numbers(self, "k", several=None)
         check_whole_numbers(self, "in_channels", "image_size", "patch_size", "heads", "ffn_ratio", "head_channels")
         check_whole_numbers(self, "num_classes", least=0, expected="0 (pooled features) or more")
+        check_probabilities(self, drop_path_rate=False, dropout=True)
         object.__setattr__(self, "graph", map_graphs(lambda graph: graph, self.graph))  # a list becomes a tuple
         self._check_graph()
 

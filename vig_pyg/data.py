@@ -55,7 +55,7 @@ def to_maps(x: Tensor, layout: BatchLayout) -> Maps:
         >>> to_maps(torch.rand(6, 4), BatchLayout.from_sizes([(2, 3)])).shape
         torch.Size([1, 4, 2, 3])
     """
-    sizes = layout._require_grids("feature maps")
+    sizes = layout._require_grids("Feature maps")
     if layout.grid_size is not None:
         return x.view(-1, *layout.grid_size, x.size(1)).permute(0, 3, 1, 2)  # (N, C) -> (B, C, H, W)
     parts = x.split(list(layout.num_nodes_per_graph))

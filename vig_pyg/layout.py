@@ -247,7 +247,7 @@ class BatchLayout:
         if ratio == 1:
             return self
         if ratio not in self._pooled:
-            grid_sizes = self._require_grids("pooled sources (reduce_ratio > 1)")
+            grid_sizes = self._require_grids("Pooled sources (reduce_ratio > 1)")
             self._pooled[ratio] = self._from_grids(grid_sizes, self.num_graphs, self.device, ratio)
         return self._pooled[ratio]
 

@@ -50,7 +50,7 @@ def load(source: str | Path, **options: Any) -> ImageClassifier | ObjectDetector
         own = [f"@vig_pyg.register_{one}" for one in unknown if one in ("conv", "graph")]
         hint = f" Register code of your own before you load the model, with {' and '.join(own)}." if own else ""
         raise TypeError(
-            f"vig_pyg.load has no option {', '.join(unknown)}: only classifiers have options, "
+            f"vig_pyg.load has no option {', '.join(unknown)}; its options, for classifiers only, are "
             f"{', '.join(CLASSIFIER_OPTIONS)}.{hint}"
         )
     if not (Path(name).is_dir() or is_hub_name(name)):

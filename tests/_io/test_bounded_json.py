@@ -31,7 +31,7 @@ def test_what_is_json_is_read(written):
         ("{", "not JSON"),
         ("[1]", "a mapping from keys to values, got a list"),
         ("null", "a mapping from keys to values, got nothing"),
-        ('"x"', "a mapping from keys to values, got a str"),
+        ('"x"', "a mapping from keys to values, got text"),
         ('{"a": NaN}', "NaN is not a finite number"),
         ('{"a": [-Infinity]}', "-Infinity is not a finite number"),
         ('{"a": 1e999}', "1e999 is not a finite number"),

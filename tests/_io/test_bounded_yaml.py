@@ -82,7 +82,7 @@ def test_the_largest_document_is_read_in_bounded_time():
         assert time.process_time() - start < 20
 
 
-@pytest.mark.parametrize(("content", "said"), [("- 1", "got a list"), ("", "got nothing"), ("3", "got a int")])
+@pytest.mark.parametrize(("content", "said"), [("- 1", "got a list"), ("", "got nothing"), ("3", "got a single value")])
 def test_a_file_holds_a_mapping(tmp_path, content, said):
     (tmp_path / "a.yaml").write_text(content)
     with pytest.raises(ValueError, match=rf"a\.yaml must contain a mapping from keys to values, {said}"):

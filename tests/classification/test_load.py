@@ -95,7 +95,7 @@ def test_what_is_wrong_is_told(tmp_path, home, saved):
         load_classifier("vig_micro")
     with pytest.raises(ValueError, match="no published weights 'vig_tiny:imagenet22k'"):
         load_classifier("vig_tiny:imagenet22k")
-    with pytest.raises(FileNotFoundError, match="is not a run folder"):
+    with pytest.raises(FileNotFoundError, match="is neither a run folder nor"):
         load_classifier(tmp_path)
     saved(num_classes=0)
     with pytest.raises(ValueError, match=r"saved has no classifier \(num_classes is 0\), so it cannot predict classes"):
@@ -131,7 +131,7 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path):
 
 def test_options_that_make_no_sense_are_refused(tmp_path, saved):
     saved(num_classes=3)
-    with pytest.raises(ValueError, match="image_size >= 1"):
+    with pytest.raises(ValueError, match="image_size must be at least 1"):
         load_classifier(tmp_path / "saved", image_size=0)
     with pytest.raises(ValueError, match="Unknown position mode 'table'"):
         load_classifier(tmp_path / "saved", position="table")

@@ -141,7 +141,7 @@ def test_evaluate_names_what_is_wrong(saved, pictures, odd, tmp_path, capsys):
         "but the model has 2 classes instead of the 1000 classes of ImageNet": [saved, tmp_path / "wordnet"],
         "The only image could not be read": [saved, tmp_path / "broken"],
         "exists already": [saved, pictures, "--csv", tmp_path / "mine"],
-        "batch_size >= 1": [saved, pictures, "--batch-size", 0],
+        "--batch-size must be at least 1": [saved, pictures, "--batch-size", 0],
         "There is no folder nothing and no model with this name": ["nothing", pictures],
     }
     for message, argv in wrong.items():

@@ -10,8 +10,8 @@ from vig_pyg.models import VisionGNN
 
 #: Options that every command for images has, with words of the message.
 LOADING = [
-    (["--batch-size", "0"], "batch_size >= 1"),
-    (["--num-workers", "-1"], "num_workers >= 0"),
+    (["--batch-size", "0"], "--batch-size must be at least 1"),
+    (["--num-workers", "-1"], "--num-workers at least 0"),
     (["--device", "nowhere"], "no device 'nowhere'"),
 ]
 FILES = [
@@ -22,7 +22,7 @@ FILES = [
 ]
 CLASSIFIER = [
     (["--weights", "none.pth"], "no weight file at none.pth"),
-    (["--image-size", "0"], "image_size >= 1"),
+    (["--image-size", "0"], "--image-size must be at least 1"),
 ]
 NO_IMAGE = [
     (["none.png"], "no image at none.png"),

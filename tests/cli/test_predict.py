@@ -216,15 +216,15 @@ def test_weights_in_a_file_size_and_position(pictures, tmp_path, capsys):
 def test_predict_names_what_is_wrong(saved, pictures, tmp_path, capsys):
     image = pictures / "red" / "0.png"
     wrong = {
-        "is not a run folder": [tmp_path, image],
+        "is neither a run folder nor": [tmp_path, image],
         "There is no folder pvig_smal and no model": ["pvig_smal", image],
         "no published weights 'vig_micro'": ["vig_micro", image],
         "There is no image at": [saved, tmp_path / "none.png"],
         "The folder": [saved, tmp_path],
         "--topk must be at least 1, got 0": [saved, image, "--topk", 0],
-        "batch_size >= 1": [saved, image, "--batch-size", 0],
-        "num_workers >= 0": [saved, image, "--num-workers", -1],
-        "image_size >= 1": [saved, image, "--image-size", 0],
+        "--batch-size must be at least 1": [saved, image, "--batch-size", 0],
+        "--num-workers at least 0": [saved, image, "--num-workers", -1],
+        "--image-size must be at least 1": [saved, image, "--image-size", 0],
         "at least 2 x 2 pixels": [saved, image, "--image-size", 1],
         "There is no device 'gpu' here: the only one is cpu": [saved, image, "--device", "gpu"],
         "There is no device 'meta' here": [saved, image, "--device", "meta"],

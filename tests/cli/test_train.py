@@ -187,7 +187,7 @@ def test_resume_takes_no_other_values(tmp_path, capsys):
     assert main(["train", "--resume", str(tmp_path), "--lr", "1"]) == 2
     assert "leave out" in capsys.readouterr().err
     (tmp_path / "a.txt").touch()
-    for path, told in (("", ": the folder has no config.yaml."), ("a.txt", ": it is a file. Pass"), ("no", ".\n")):
+    for path, told in (("", ": the folder has no config.yaml."), ("a.txt", ": it is a file.\n"), ("no", ".\n")):
         assert main(["train", "--resume", str(tmp_path / path)]) == 2
         assert f"no run to resume at {tmp_path / path}{told}" in capsys.readouterr().err
 

@@ -107,7 +107,7 @@ def test_classification_weights_are_taken_over_and_frozen_as_torchvision_does():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"num_clases": 3}, TypeError, "unknown: num_clases"),
+        ({"num_clases": 3}, TypeError, "Unknown options of the .*: num_clases"),
         ({"num_classes": 0}, ValueError, "at least 1"),
         ({"detector": {"nms": 0.5}}, TypeError, "nms.*choose from.*nms_thresh"),
         ({"image_mean": (0.5,)}, ValueError, "3 channels"),

@@ -143,9 +143,9 @@ def test_files_that_are_none(tmp_path):
         ),
         (b"\xff\xfe\xff", "not JSON"),
         (b'{"images": [], "annotations": [1' + b"0" * 9999 + b'], "categories": []}', "not JSON"),
-        (b'"text"', "expected images, annotations and categories, got a str"),
+        (b'"text"', "expected images, annotations and categories, got text"),
         (b"", "not JSON"),
-        (b"null", "got a NoneType"),
+        (b"null", "got nothing"),
     ],
 )
 def test_hostile_files_are_refused_at_once(tmp_path, content, message):

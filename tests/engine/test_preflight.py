@@ -83,6 +83,13 @@ def test_data_that_cannot_be_trained_on_is_told(tmp_path):
     refused(tmp_path, ValueError, "fewer than one batch", data=few_digits(train=10, val=5))
 
 
+def test_what_is_no_data_or_no_configuration_is_told(tmp_path):
+    data, recipe = few_digits(train=64, val=10), ClassificationConfig()
+    for pair, told in (((3, recipe), "TrainData, got int"), ((data, {"epochs": 3}), "TrainConfig, got dict")):
+        with pytest.raises(TypeError, match=rf"Expected an instance of {told}\."):
+            check_run(make_model("vig_micro", NETWORK, data, seed=0), *pair, tmp_path / "run", resume=False)
+
+
 def test_missing_tensorboard_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("vig_pyg.engine.preflight.find_spec", lambda name: None)
     refused(tmp_path, ImportError, r"\(extra tensorboard\): .*install", tensorboard=True)

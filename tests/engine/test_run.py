@@ -78,7 +78,7 @@ def test_a_run_is_never_overwritten(tmp_path):
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is not a run folder"):
+    with pytest.raises(FileNotFoundError, match="is neither a run folder nor"):
         load(tmp_path)
     saved(tmp_path / "run")
     config = tmp_path / "run" / CONFIG

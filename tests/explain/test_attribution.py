@@ -84,6 +84,14 @@ def test_the_default_is_the_models_answer_and_the_model_stays_as_it_was():
     assert torch.equal(model(image[None]), before)
 
 
+@pytest.mark.parametrize("name", ["vig_micro", "pvig_micro"])
+def test_a_fused_copy_gives_the_same_scores(name):
+    model, image = model_of(name).double(), torch.rand(3, 32, 32).double()
+    one, two = attribute(model, image, 1), attribute(model.fuse(), image, 1)
+    torch.testing.assert_close(two.patches, one.patches)
+    torch.testing.assert_close(two.edges, one.edges)
+
+
 def test_wrong_input_is_refused():
     model = model_of("vig_micro")
     with pytest.raises(ValueError, match="one image"):

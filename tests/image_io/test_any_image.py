@@ -31,7 +31,7 @@ def test_every_form_gives_the_same_pixels(tmp_path):
 @pytest.mark.parametrize(
     ("image", "error", "words"),
     [
-        (3, TypeError, "Expected a path, a PIL image, an array or a tensor, got a int"),
+        (3, TypeError, "Expected a path, a PIL image, an array or a tensor, got int"),
         (torch.zeros(2, 3, 4, 4), UnreadableImageError, r"tensor \(channels, height, width\), got \(2, 3, 4, 4\)"),
         (np.zeros((0, 3)), UnreadableImageError, r"array \(height, width, channels\), got \(0, 3\)"),
         (torch.full((3, 4, 4), -1.0), UnreadableImageError, "from 0 to 1, got -1 to -1: pass it before normalization"),

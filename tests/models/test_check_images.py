@@ -31,12 +31,15 @@ def test_two_infinities_do_not_hide_each_other(model):
 
 BAD = {
     "channels": (torch.rand(2, 1, 32, 32), r"images with 3 channels, got 1 in \(2, 1, 32, 32\): pass in_channels="),
-    "dimensions": (torch.rand(3, 32, 32), r"Expected images as a tensor \(B, C, H, W\), got \(3, 32, 32\)"),
+    "dimensions": (
+        torch.rand(3, 32, 32),
+        r"Expected images as a tensor \(B, C, H, W\), got \(3, 32, 32\): pass image\[None\]",
+    ),
     "integers": (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), r"as floats, got torch.uint8: scale to \[0, 1\]"),
     "small": (torch.rand(1, 3, 32, 1), r"at least \d x \d pixels, got \(32, 1\): resize, or .* smaller patch_size"),
     "no batch": (torch.rand(0, 3, 32, 32), "Got no images: pass at least one"),
     "no list": ([], "Got no images: pass at least one"),
-    "no tensor": ("photo.jpg", r"Expected images as a tensor \(B, C, H, W\), got str"),
+    "no tensor": ("photo.jpg", r"Expected images as a tensor \(B, C, H, W\), got str\.$"),
     "list, channels": ([torch.rand(3, 32, 32), torch.rand(4, 32, 32)], "image 1 of the list with 3 channels, got 4"),
     "list, dimensions": (
         [torch.rand(1, 3, 32, 32)],

@@ -78,6 +78,12 @@ def test_saving_again_replaces(make, tmp_path):
     assert same(VisionGNN.from_pretrained(tmp_path).state_dict(), model.state_dict())
 
 
+def test_a_file_is_no_folder_to_save_in(make, tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(NotADirectoryError, match=r"a is a file: pass a folder\."):
+        make().save_pretrained(tmp_path / "a")
+
+
 def test_what_could_not_be_loaded_is_not_saved(make, tmp_path):
     with pytest.raises(ValueError, match=r"conv=.* is code, which config\.json cannot contain: save only the weights"):
         make(conv=lambda i, o: SAGEConv(i, o)).save_pretrained(tmp_path / "a")

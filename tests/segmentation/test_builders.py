@@ -51,7 +51,7 @@ def test_classification_weights_are_loaded():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"num_clases": 3}, TypeError, "unknown: num_clases"),
+        ({"num_clases": 3}, TypeError, "Unknown options of the .*: num_clases"),
         ({"num_classes": 0}, ValueError, "at least 1"),
         ({"norm": "group"}, ValueError, "Unknown norm"),
         ({"trainable_layers": 6}, ValueError, "from 0 to 5"),

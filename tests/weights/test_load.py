@@ -207,9 +207,9 @@ def test_published_weights_of_another_variant_are_refused(published):
 
 
 def test_what_is_no_source_is_told():
-    with pytest.raises(TypeError, match=r"a state dict, or published weights, got a ViG: pass its state_dict\(\)"):
+    with pytest.raises(TypeError, match=r"a state dict, or published weights, got ViG: pass its state_dict\(\)"):
         weights.load_weights(vig_micro(), vig_micro())
-    with pytest.raises(TypeError, match=r"got a NoneType\.$"):
+    with pytest.raises(TypeError, match=r"got NoneType\.$"):
         weights.load_weights(vig_micro(), None)
 
 

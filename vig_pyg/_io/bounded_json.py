@@ -117,5 +117,11 @@ def _check_depth(content: Any) -> None:
 
 
 def kind_of(content: Any) -> str:
-    """Describe the type of a document for an error message."""
-    return "nothing" if content is None else f"a {type(content).__name__}"
+    """Describe the type of a document for an error message.
+
+    Example:
+        >>> kind_of(None), kind_of([1]), kind_of({}), kind_of("a"), kind_of(3)
+        ('nothing', 'a list', 'a mapping', 'text', 'a single value')
+    """
+    kinds = {"NoneType": "nothing", "list": "a list", "dict": "a mapping", "str": "text"}
+    return kinds.get(type(content).__name__, "a single value")

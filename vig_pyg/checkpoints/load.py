@@ -207,7 +207,10 @@ def _check(model: nn.Module, state: State, expected: Mapping[str, Tensor], found
         variant = identify_variant(state)
         hint = f" (they look like {variant})" if variant else ""
         more = f" Options differ too: {shorten(map(str, found.differences))}." if found.differences else ""
-        raise ValueError(f"These weights do not fit this {type(model).__name__}{hint}: {shorten(problems)}.{more}")
+        raise ValueError(
+            f"These weights do not fit this {type(model).__name__}{hint}: {shorten(problems)}.{more} Create the model "
+            "with the architecture of the weights."
+        )
 
 
 def _said(state: State, tables: Mapping[str, Tensor]) -> dict[str, Any]:

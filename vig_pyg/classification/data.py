@@ -144,8 +144,8 @@ class ImageData(TrainData):
         each = self.batch_size // (config.accumulate * world)
         if (config.mixup or config.cutmix) and each % 2:
             raise ValueError(f"mixup and cutmix mix pairs: each process needs an even number of images, got {each}.")
-        check_names(self.class_names, "the run: class_names")
-        read_preprocessing(asdict(self.preprocessing), "the run: preprocessing")
+        check_names(self.class_names, "class_names")
+        read_preprocessing(asdict(self.preprocessing), "preprocessing")
         self._compare_normalization(getattr(model, "preprocessing", None))
         made = getattr(model, "config", None)
         if isinstance(made, ModelConfig):
@@ -214,7 +214,7 @@ def checked(config: TrainConfig) -> ClassificationConfig:
         TypeError: If it has another type.
     """
     if not isinstance(config, ClassificationConfig):
-        raise TypeError(f"A classifier is trained with a ClassificationConfig, got a {type(config).__name__}.")
+        raise TypeError(f"A classifier is trained with a ClassificationConfig, got {type(config).__name__}.")
     return config
 
 

@@ -62,14 +62,14 @@ def make_model(name: str, options: dict[str, Any], data: ImageData, *, seed: int
         config = base.override(options)
     except (TypeError, IndexError):  # an error about a value; an error about an unknown option already names it
         if options.keys() <= {field.name for field in fields(base)}:
-            options_of(name)(options, "the run: options")
+            options_of(name)(options, "the options of the network")
         raise
     resolve_conv(config.conv, heads=config.heads)
     for graph in config.stage_graphs:
         resolve_graph(graph)
     code = {key: value for key, value in options.items() if key in ("conv", "graph") and _has_code(value)}
     named = {key: value for key, value in options.items() if key not in code}
-    checked = {**options_of(name)(named, "the run: options"), **code}  # `resolve_*` have checked the code
+    checked = {**options_of(name)(named, "the options of the network"), **code}  # `resolve_*` have checked the code
     check_size(config, size, "the run")
     patches = math.ceil(config.image_size / config.patch_size) ** 2
     if patches < config.k_range[0]:

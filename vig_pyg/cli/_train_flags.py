@@ -118,7 +118,8 @@ class TrainFlags:
         if not path.is_file():
             is_file = self.resume.is_file()
             why = ": it is a file" if is_file else f": the folder has no {name}" if self.resume.is_dir() else ""
-            hint = f" Pass its folder, {self.resume.parent}." if is_file else did_you_mean(self.resume)
+            is_of_run = is_file and any((self.resume.parent / one).is_file() for one in (name, "config.json"))
+            hint = f" Pass its folder, {self.resume.parent}." if is_of_run else did_you_mean(self.resume)
             raise FileNotFoundError(f"There is no run to resume at {self.resume}{why}.{hint}")
         values = read_yaml(path)
         for key in REPEATED:

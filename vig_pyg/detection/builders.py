@@ -245,11 +245,12 @@ def split_options(
     """
     ours, theirs = {f.name for f in fields(kind)}, backbones.option_names(variant)
     unknown = sorted(options.keys() - ours - theirs)
-    if unknown or "num_classes" not in options:
-        problem = f"unknown: {', '.join(unknown)}" if unknown else "num_classes is missing"
+    if unknown:
         named = ours | theirs - {"image_size", "head_channels", "dropout"}  # these belong to the removed classifier
         told = choose("".join(unknown[:1]), sorted(named), verb="choose from")
-        raise TypeError(f"The options of {what} are invalid ({problem}){told}.")
+        raise TypeError(f"Unknown options of {what}: {', '.join(unknown)}{told}.")
+    if "num_classes" not in options:
+        raise TypeError(f"num_classes is missing: pass the number of classes of {what}.")
     own = kind(**{name: value for name, value in options.items() if name in ours})
     return own, {name: value for name, value in options.items() if name not in ours}
 

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from vig_pyg._io.bounded_json import kind_of
 from vig_pyg._io.faults import first_ten
 from vig_pyg._io.numbers import are, counted
 from vig_pyg.detection._values import as_size, as_whole
@@ -96,8 +97,8 @@ def read_content(path: Path) -> dict[str, Any]:
     results = isinstance(content, list) and bool(content) and isinstance(content[0], dict) and "score" in content[0]
     hint = ", as in result files: pass the annotation file" if results else ""
     raise ValueError(
-        f"{path} is not in COCO's format for objects: expected images, annotations and categories, got a "
-        f"{type(content).__name__}{hint}."
+        f"{path} is not in COCO's format for objects: expected images, annotations and categories, got "
+        f"{kind_of(content)}{hint}."
     )
 
 

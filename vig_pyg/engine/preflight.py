@@ -28,9 +28,13 @@ def check_run(model: nn.Module, data: TrainData, config: TrainConfig, out: Path,
     Raises:
         ImportError: If `tensorboard` is true and TensorBoard is missing. (If matplotlib is missing, this is logged.)
         OSError: If the run folder cannot be created or written.
+        TypeError: If `data` or `config` has another type.
         ValueError: If the environment variables do not come from one launcher, or if a value does not fit the data, the
             network or the batch.
     """
+    for value, kind in ((data, TrainData), (config, TrainConfig)):
+        if not isinstance(value, kind):
+            raise TypeError(f"Expected an instance of {kind.__name__}, got {type(value).__name__}.")
     processes()  # raises an error for incomplete variables before they are used
     devices, nodes = placement(config)
     place = check_processes(devices, nodes)

@@ -52,8 +52,8 @@ def check_run_folder(out: str | Path, *, resume: bool = False, size: int = 0) ->
     if os.path.lexists(out) and not out.is_symlink():
         is_run = (out / CONFIG).is_file() or (out / LAST).is_file()
         raise FileExistsError(
-            f"{out} exists already and is not overwritten: choose another --out, or remove it"
-            + (f"; --resume {out} continues a stopped run." if is_run else ".")
+            f"{out} exists already and is not overwritten: choose another folder (--out), or remove it"
+            + (f"; --resume {out} continues a stopped run, as resume=True does in Python." if is_run else ".")
         )
     check_new_folder(out, size=size)
 

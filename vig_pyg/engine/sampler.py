@@ -9,6 +9,7 @@ import torch
 from timm.data.distributed_sampler import RepeatAugSampler
 from torch.utils.data import Sampler
 
+from vig_pyg._io.numbers import counted
 from vig_pyg.engine.seeds import seed_of
 
 #: An index of `ImageDataset`: an image, an image with the seed of its augmentation, or `None` for padding.
@@ -56,8 +57,8 @@ class TrainBatches(Sampler[list[Item]]):
             raise ValueError(f"groups needs one group for each of {count} images, got {len(groups)}.")
         if batch_size % (accumulate * world):
             raise ValueError(
-                f"batch_size={batch_size} is the whole batch of a step; it must be a multiple of "
-                f"accumulate={accumulate} times {world} processes."
+                f"batch_size={batch_size} must be a multiple of accumulate={accumulate} times "
+                f"{counted(world, 'processes')}, because it is the whole batch of a step."
             )
         if count < batch_size:
             raise ValueError(

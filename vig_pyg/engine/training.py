@@ -70,6 +70,7 @@ def fit(
 
     Raises:
         FileExistsError: If `out` exists and `resume` is false.
+        TypeError: If `data` or `config` has another type.
         ValueError: If the data and the network do not match, the loss is not finite, or an image cannot be read.
         OSError: If a file cannot be written, such as a checkpoint on a full disk; the previous checkpoint still exists.
         TrainingInterrupted: If a signal stopped the run; the run can be resumed.

@@ -52,8 +52,8 @@ def attribute(model: VisionGNN[Any], image: Tensor, target: int | None = None) -
     score.
 
     Args:
-        model: A model in evaluation mode whose operators are PyG `MessagePassing` modules. It must not be fused, as
-            a fused model is not differentiable.
+        model: A model in evaluation mode whose operators are PyG `MessagePassing` modules. A copy of `fuse()`
+            gives the same result up to rounding.
         image: One image `(C, H, W)`, preprocessed for the model.
         target: Index of the class; by default the class with the largest logit.
 

@@ -27,8 +27,8 @@ class ExplainableViG(nn.Module):
     mask on the features does not change them.
 
     Args:
-        model: A model in evaluation mode whose operators are PyG `MessagePassing` modules. It must not be fused, as
-            a fused model is not differentiable.
+        model: A model in evaluation mode whose operators are PyG `MessagePassing` modules. A copy of `fuse()`
+            gives the same result up to rounding.
         images: Images, as for the model.
 
     Shapes: `x (N, C)` (`self.x`) and `edge_index (2, E_1 + E_2 + ...)` (`self.edge_index`) to logits

@@ -49,7 +49,7 @@ def as_image(image: AnyImage) -> Image.Image | np.ndarray:
     elif isinstance(image, np.ndarray):
         array = image
     else:
-        raise TypeError(f"Expected a path, a PIL image, an array or a tensor, got a {type(image).__name__}.")
+        raise TypeError(f"Expected a path, a PIL image, an array or a tensor, got {type(image).__name__}.")
     if array.ndim not in (2, 3) or min(array.shape) < 1:
         form = (
             "a tensor (channels, height, width)" if isinstance(image, Tensor) else "an array (height, width, channels)"

@@ -38,7 +38,9 @@ def _check_one(part: Tensor, where: str, form: str, config: ModelConfig) -> None
     channels, patch = config.in_channels, config.patch_size
     if not isinstance(part, Tensor) or part.dim() != form.count(",") + 1:
         got = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
-        raise ValueError(f"Expected {where} as a tensor {form}, got {got}.")
+        single = isinstance(part, Tensor) and part.dim() == 3
+        hint = ": pass image[None] for a single image" if single else ""
+        raise ValueError(f"Expected {where} as a tensor {form}, got {got}{hint}.")
     if not part.is_floating_point():
         raise ValueError(f"Expected {where} as floats, got {part.dtype}: scale to [0, 1] and normalize first.")
     if part.size(-3) != channels:

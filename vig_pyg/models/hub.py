@@ -117,6 +117,7 @@ class HubMixin(
 
         Raises:
             ImportError: If huggingface_hub or safetensors is not installed.
+            NotADirectoryError: If `save_directory` is a file.
             ValueError: If the configuration contains a callable without a registered name, or if the model was changed,
                 for example fused, so that its configuration does not describe it.
         """
@@ -124,6 +125,8 @@ class HubMixin(
         if unknown and not push_to_hub:
             raise TypeError(f"save_pretrained got {', '.join(sorted(unknown))}: these options need push_to_hub=True.")
         _check_packages()
+        if Path(save_directory).is_file():
+            raise NotADirectoryError(f"{save_directory} is a file: pass a folder.")
         self._check_can_be_loaded()  # raises before anything is written
         push_to_hub_kwargs.pop("config", None)
         return super().save_pretrained(

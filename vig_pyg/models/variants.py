@@ -52,6 +52,8 @@ def family_of(config: ModelConfig) -> Any:
         >>> family_of(VIG_VARIANTS["tiny"]).__name__
         'ViG'
     """
+    if not isinstance(config, ModelConfig):
+        raise TypeError(f"Expected the name of a model, or a configuration such as ViGConfig(...), got {config!r}.")
     families: list[Any] = list(VisionGNN.__subclasses__())
     for family in families:
         if vars(family).get("config_class") is type(config):

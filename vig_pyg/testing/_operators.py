@@ -25,6 +25,7 @@ def assert_operator(
 
     Raises:
         AssertionError: If the operator lacks one of the properties; the message has the measured error.
+        Exception: An error of the operator itself, such as a `TypeError` if its `forward` accepts no `edge_index`.
 
     Example:
         >>> from torch_geometric.nn import GATv2Conv

@@ -162,7 +162,7 @@ def fetch(source: Source, *, progress: bool = True) -> tuple[str, Mapping[str, A
         return source.name, _part_of(source, read_state(download(source, progress=progress)))
     if not isinstance(source, (str, Path)):
         raise TypeError(
-            f"Expected a path, a URL, a state dict, or published weights, got a {type(source).__name__}"
+            f"Expected a path, a URL, a state dict, or published weights, got {type(source).__name__}"
             + (": pass its state_dict()." if isinstance(source, nn.Module) else ".")
         )
     names = {*TABLE, *(entry.model for entry in TABLE.values())}

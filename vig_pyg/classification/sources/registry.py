@@ -97,8 +97,9 @@ def make_source(name: str, values: Mapping[str, Any]) -> ImageData:
     ]
     if idle or values["in_channels"] != channels:
         raise ValueError(
-            f"{name} has fixed values: in_channels={channels}, no cache and no crop. Got "
-            f"in_channels={values['in_channels']}, cache={values['cache']}, crop_pct={values['crop_pct']}."
+            f"{name} has fixed values: in_channels={channels}, no cache and no crop, got "
+            f"in_channels={values['in_channels']}, cache={values['cache']} and crop_pct={values['crop_pct']}: leave "
+            "out the values that differ."
         )
     data = make(**{key: value for key, value in values.items() if key in parameters})
     found = data.preprocessing.in_channels
