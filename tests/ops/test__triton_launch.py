@@ -99,6 +99,42 @@ class Launcher(Compiled):
         self.kernel.launched.append(((x, y, z), stream, args))
 
 
+def test_a_launch_happens_on_the_gpu_of_its_tensors(monkeypatch):
+    """With each GPU's own compiled kernel, on its own current stream."""
+    current, streams, x = [0], [], torch.zeros(8, device="cpu")
+
+    class On:
+        def __init__(self, device):
+            self.device, self.before = device, current[0]
+
+        def __enter__(self):
+            current[0] = self.device
+
+        def __exit__(self, *_):
+            current[0] = self.before
+
+    class Compiled(Launcher):
+        def run(self, x, y, z, stream, *args):
+            streams.append((current[0], stream))
+
+    class Kernels(Kernel):
+        def __getitem__(self, grid):
+            run = super().__getitem__(grid)
+            return lambda *args, **constants: (
+                streams.append((current[0], "compiled")) or (run(*args, **constants) and Compiled(self))
+            )
+
+    kernel = Kernels()
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: current[0])
+    monkeypatch.setattr(torch.cuda, "device", On)
+    monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda device: 100 + device, raising=False)
+    for device in (1, 1, 0, 1, 0):
+        monkeypatch.setattr(torch.Tensor, "get_device", lambda _, device=device: device)
+        launch(kernel, (1,), (x, 7), {"SIZE": 4, "FLAG": True})
+        assert current == [0]
+    assert streams == [(1, "compiled"), (1, 101), (0, "compiled"), (1, 101), (0, 100)]
+
+
 @pytest.mark.parametrize("hooked", [None, "launch_enter_hook", "launch_exit_hook"])
 def test_hooks_are_told_of_launches(hooked, monkeypatch):
     kernel = Kernel()
