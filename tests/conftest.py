@@ -47,11 +47,11 @@ ON_ANY_DEVICE = (
     "tests/test_block.py",
     "tests/test_data.py",
     "tests/test_fuse.py",
-    "tests/test__fused_layers.py",
     "tests/test_head.py",
     "tests/test_layers.py",
     "tests/test_layout.py",
     "tests/test_parity.py",
+    "tests/test_played_gpu.py",
     "tests/test_position.py",
     "tests/test_stem.py",
 )
@@ -82,6 +82,7 @@ CPU_ONLY = {
     "tests/test__low_precision.py::test_a_probe": "a GPU is not waited for",
     "tests/conv/test__sparse.py": "torch reduces edges by sparse products on CPUs alone",
     "tests/test__fused_layers.py::test_slices_of_the_ffn": "slices for the cache of a CPU",
+    "tests/test__fused_layers.py::test_on_a_cpu": "oneDNN computes on CPUs alone",
     "tests/test_block.py::test_a_cpu_keeps_its_edges": "a GPU needs none",
     "tests/conv/test_base.py::test_messages_are_made_only": "torch reduces edges by sparse products on CPUs alone",
 }
@@ -108,6 +109,10 @@ def pytest_unconfigure():
 @pytest.hookimpl(tryfirst=True)  # before the fixtures of the module
 def pytest_runtest_setup(item):
     """Beside other processes each test has one thread, but for those in which two must give the right result."""
+    if item.config.getoption("--device") == "played-cuda":
+        from tests import played_gpu
+
+        played_gpu.interpreted[0] = item.nodeid.startswith("tests/ops/")
     if SHARED_CORES:
         torch.set_num_threads(2 if item.nodeid.startswith(ON_THREADS) else 1)
 
@@ -137,7 +142,12 @@ class Failures:
 
 
 def pytest_addoption(parser):
-    parser.addoption("--device", default="cpu", help="where tests put new tensors: cpu (default) or cuda")
+    parser.addoption(
+        "--device",
+        default="cpu",
+        help="where tests put new tensors: cpu (default), cuda, or played-cuda, a GPU that is played on a CPU",
+    )
+    parser.addoption("--longest", type=int, metavar="SECONDS", help="skip what is left of a test after this time")
     # written --failures=FILE: pytest would take a file after a space for one of tests, and look for this file beside it
     parser.addoption("--failures", metavar="FILE", help="name each failed test in this file at once, with its error")
 
@@ -149,6 +159,11 @@ def pytest_configure(config):
     device = config.getoption("--device")
     if device == "cpu":
         return
+    if device == "played-cuda":
+        from tests.played_gpu import play
+
+        play()
+        return
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise pytest.UsageError("--device cuda needs a GPU, and there is none here.")
     torch.set_default_device(device)
@@ -156,16 +171,42 @@ def pytest_configure(config):
     torch.backends.cudnn.deterministic = True
 
 
+def _not_played():
+    from tests.played_gpu import NOT_PLAYED
+
+    return NOT_PLAYED
+
+
 def pytest_collection_modifyitems(config, items):
     """On another device only what can run there."""
     if config.getoption("--device") == "cpu":
         return
+    left_out = CPU_ONLY | (_not_played() if config.getoption("--device") == "played-cuda" else {})
     for item in items:
-        reasons = [reason for name, reason in CPU_ONLY.items() if item.nodeid.startswith(name)]
+        reasons = [reason for name, reason in left_out.items() if item.nodeid.startswith(name)]
         if not item.nodeid.startswith(ON_ANY_DEVICE):
             reasons = ["about no device (see ON_ANY_DEVICE)"]
         for reason in reasons:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Some tests take hours in Triton's interpreter, and which ones depends on the machine."""
+    longest = item.config.getoption("--longest")
+    if not longest:
+        return (yield)
+
+    def stop(*_):
+        pytest.skip(f"longer than {longest} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(longest)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(autouse=True)

@@ -42,13 +42,20 @@ def test_features_keep_their_gradients():
         ({"stochastic": True}, [(4, 6)], True),
         ({}, [(4, 6), (2, 3)], False),
         ({"position": "grid"}, [(4, 6), (6, 4)], False),
-        ({"position": "grid"}, [(80, 80)], False),
     ],
 )
 def test_one_search_does_not_give_every_graph(options, sizes, training):
     assert DilatedKNN(3, 2, **options).train(training).search(*nodes(sizes, 1)) is None
     if training:
         assert DilatedKNN(3, 2, **options).eval().search(*nodes(sizes, 1)) is not None
+
+
+def test_a_large_table_of_positions_needs_a_gpu_for_one_search():
+    """It is no table there, but terms of columns and rows, which kernels for GPUs add up."""
+    given = nodes([(80, 80)], 1)
+    search = DilatedKNN(3, 2, position="grid").search(*given)
+    assert (search is not None) == given[0].is_cuda
+    assert search is None or (search.grid_width == 80 and search.bias.shape == (1, 160, 6400))
 
 
 def test_nodes_of_another_layout_are_refused():

@@ -55,7 +55,7 @@ def test_each_stage_builds_its_own_graph_and_the_configuration_returns(family, s
     assert len(model.graphs(images)) == sum(DEPTHS)
     model.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model"]["graph"] == graphs
-    again = [VisionGNN.from_pretrained(tmp_path), load(str(tmp_path)).model]
+    again = [one.to(images.device) for one in (VisionGNN.from_pretrained(tmp_path), load(str(tmp_path)).model)]
     torch.manual_seed(0)
     with torch.no_grad():
         logits = [one(images) for one in (model, *again)]

@@ -44,7 +44,7 @@ def test_maps_of_stages_and_a_saved_network(name, tmp_path):
     assert torch.equal(last[0], maps[3]) and torch.equal(last[1], maps[1])
     torch.testing.assert_close(model.head(maps[-1].mean((2, 3))), logits)
     model.save_pretrained(tmp_path / "saved")
-    again = VisionGNN.from_pretrained(tmp_path / "saved")
+    again = VisionGNN.from_pretrained(tmp_path / "saved", map_location=torch.get_default_device())
     assert type(again) is type(model) and again.config == model.config
     with torch.no_grad():
         assert torch.equal(again(images), logits)

@@ -25,6 +25,16 @@ def step(model, images, checkpointing):
     return [loss.detach(), *(p.grad for p in model.parameters()), *model.buffers()]
 
 
+def assert_same_steps(model, images):
+    """Bit for bit on a CPU; a GPU adds in no fixed order, which the last norms over few patches amplify in float32."""
+    on_gpu = model.pos_embed.weight.is_cuda
+    if on_gpu:
+        model = model.double()
+        images = [image.double() for image in images] if isinstance(images, list) else images.double()
+    for one, two in zip(step(model, images, False), step(model, images, True), strict=True):
+        torch.testing.assert_close(two, one, rtol=1e-5 if on_gpu else 0, atol=1e-7 if on_gpu else 0)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -40,10 +50,7 @@ def step(model, images, checkpointing):
 @pytest.mark.parametrize("family", [ViG, PyramidViG])
 def test_a_step_is_the_same_bit_for_bit(family, options):
     """With loss, all gradients, and running statistics, which the second application must not update again."""
-    model = family("micro", num_classes=5, **options)
-    images = torch.rand(3, 3, 32, 32)
-    for one, two in zip(step(model, images, False), step(model, images, True), strict=True):
-        assert torch.equal(one, two)
+    assert_same_steps(family("micro", num_classes=5, **options), torch.rand(3, 3, 32, 32))
 
 
 def attentive(i, o):
@@ -85,9 +92,7 @@ def test_transforms_of_functions_have_no_checkpoints_and_the_same_gradients(fami
 
 @pytest.mark.parametrize("family", [ViG, PyramidViG])
 def test_images_of_different_sizes(family):
-    model, images = family("micro", num_classes=5), [torch.rand(3, 32, 32), torch.rand(3, 24, 40)]
-    for one, two in zip(step(model, images, False), step(model, images, True), strict=True):
-        assert torch.equal(one, two)
+    assert_same_steps(family("micro", num_classes=5), [torch.rand(3, 32, 32), torch.rand(3, 24, 40)])
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

@@ -40,9 +40,9 @@ def outputs(model, images):
 def test_published_networks(name):
     model = loaded(name).eval()
     want, got = rule.expected(name), outputs(model, rule.images())
-    np.testing.assert_allclose(got["logits"].numpy(), want["logits"], rtol=0, atol=1e-9)
-    np.testing.assert_allclose(got["stem"].numpy(), want["stem"], rtol=0, atol=1e-9)
-    ours = [value.numpy() for key, value in got.items() if key.startswith("stages.")]
+    np.testing.assert_allclose(got["logits"].cpu().numpy(), want["logits"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(got["stem"].cpu().numpy(), want["stem"], rtol=0, atol=1e-9)
+    ours = [value.cpu().numpy() for key, value in got.items() if key.startswith("stages.")]
     flat = [key for key in want if key.startswith(("local_backbone.", "backbone.")) and key.count(".") < 3]
     theirs = [want[key] for key in sorted(flat, key=place) if want[key].dtype == np.float32]
     assert len(ours) == len(theirs)
@@ -50,7 +50,7 @@ def test_published_networks(name):
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
     fused = model.fuse()
     with torch.no_grad():
-        np.testing.assert_allclose(fused(rule.images()).numpy(), want["logits"], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(fused(rule.images()).cpu().numpy(), want["logits"], rtol=0, atol=1e-9)
 
 
 def place(key):
@@ -67,7 +67,7 @@ def test_other_sizes(name):
     for size in sizes:
         height, width = map(int, size.split("x"))
         with torch.no_grad():
-            got = model(rule.images(height, width)).numpy()
+            got = model(rule.images(height, width)).cpu().numpy()
         np.testing.assert_allclose(got, want[f"size/{size}"], rtol=0, atol=1e-9, err_msg=size)
 
 
@@ -106,7 +106,7 @@ def test_the_graph_is_seen_in_the_logits(name, change, least):
     weights.load_weights(model, rule.official_state(name))
     want = rule.expected(name)["logits"]
     with torch.no_grad():
-        got = model.eval()(rule.images()).numpy()
+        got = model.eval()(rule.images()).cpu().numpy()
     assert np.sqrt(((got - want) ** 2).mean()) > least * want.std()
 
 

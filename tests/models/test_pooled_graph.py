@@ -90,7 +90,7 @@ def test_to_networkx_has_all_nodes_and_no_loops(model):
 def test_loaders_and_copies_keep_the_names(model):
     batch, _ = graphs_of(model, SHAPES[2])
     again = next(iter(DataLoader(batch.to_data_list(), batch_size=3)))
-    for other in (again, copy.copy(batch), copy.deepcopy(batch), batch.clone(), batch.to("cpu")):
+    for other in (again, copy.copy(batch), copy.deepcopy(batch), batch.clone(), batch.to(batch.pos.device)):
         for name in ("edge_index", "pos", "pos_src", "batch", "ptr"):
             assert torch.equal(getattr(other, name), getattr(batch, name)), name
     assert again.num_edges == batch.edge_index.size(1)

@@ -25,7 +25,7 @@ def saved(make, tmp_path):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_dtype_is_kept(make, saved, dtype):
     model = calibrated(make(num_classes=3)).to(dtype)
-    again = VisionGNN.from_pretrained(saved(model))
+    again = VisionGNN.from_pretrained(saved(model), map_location=torch.get_default_device())
     assert again.pos_embed.weight.dtype == dtype and same(again.state_dict(), model.state_dict())
     if dtype != torch.float16:
         images = torch.rand(2, 3, 32, 32, dtype=dtype)
@@ -39,7 +39,8 @@ def test_several_dtypes_are_kept(make, saved):
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             module.float()
-    assert same(VisionGNN.from_pretrained(saved(model)).state_dict(), model.state_dict())
+    again = VisionGNN.from_pretrained(saved(model), map_location=torch.get_default_device())
+    assert same(again.state_dict(), model.state_dict())
 
 
 def test_a_classifier_of_the_command_line_takes_images_of_any_saved_dtype(make, saved):
@@ -48,10 +49,12 @@ def test_a_classifier_of_the_command_line_takes_images_of_any_saved_dtype(make, 
     assert len(found.names) == 3
 
 
-@pytest.mark.parametrize("device", ["meta", torch.device("cpu")])
+@pytest.mark.parametrize("device", ["meta", torch.device("cpu"), None])
 def test_the_device(make, saved, device):
-    model = VisionGNN.from_pretrained(saved(make(num_classes=3)), map_location=device)
-    assert {p.device.type for p in model.parameters()} == {str(device)}
+    """By default the CPU, whichever device is the default one of new tensors."""
+    options = {} if device is None else {"map_location": device}
+    model = VisionGNN.from_pretrained(saved(make(num_classes=3)), **options)
+    assert {p.device.type for p in model.parameters()} == {str(device or "cpu")}
 
 
 def test_strict_and_lenient(saved, caplog):
@@ -70,7 +73,7 @@ def test_strict_and_lenient(saved, caplog):
     with pytest.raises(ValueError, match="do not fit this PyramidViG"):
         VisionGNN.from_pretrained(folder)
     with caplog.at_level(logging.WARNING):
-        found = VisionGNN.from_pretrained(folder, strict=False)
+        found = VisionGNN.from_pretrained(folder, strict=False, map_location=torch.get_default_device())
     assert "Tensors that do not fit were left out: something.else; stem.1.weight." in caplog.text
     assert "were not loaded and stay as they were: head.fc1.bias; stem.1.weight." in caplog.text
     rest = state.keys() - {"head.fc1.bias", "stem.1.weight"}
@@ -82,7 +85,7 @@ def test_other_channels_where_asked(make, saved, channels, caplog):
     model = make(num_classes=3)
     folder = saved(model)
     with caplog.at_level(logging.WARNING):
-        found = read_model(VisionGNN, folder, in_channels=channels)
+        found = read_model(VisionGNN, folder, in_channels=channels, map_location=torch.get_default_device())
     torch.testing.assert_close(found.stem[0].weight, adapt_input_conv(channels, model.stem[0].weight.detach()))
     assert f"adapted from 3 to {channels} input channels: its weights were" in caplog.text
     assert found(torch.rand(1, channels, 32, 32)).shape == (1, 3)
@@ -96,7 +99,7 @@ def test_other_channels_where_asked(make, saved, channels, caplog):
 
 def test_gray_images_give_what_equal_channels_gave(make, saved):
     model = calibrated(make(num_classes=3).double())
-    gray = VisionGNN.from_pretrained(saved(model), in_channels=1)
+    gray = VisionGNN.from_pretrained(saved(model), in_channels=1, map_location=torch.get_default_device())
     image = torch.rand(2, 1, 32, 32, dtype=torch.float64)
     torch.testing.assert_close(gray(image), model(image.expand(-1, 3, -1, -1)), rtol=0, atol=1e-12)
 

@@ -26,14 +26,14 @@ def loaded(name, config=None):
 def test_published_networks(name):
     model, side = loaded(name).eval(), int(name.split("_")[2])
     want, got = rule.expected(name), outputs(model, images(side, side))
-    np.testing.assert_allclose(got["logits"].numpy(), want["logits"], rtol=0, atol=1e-9)
-    np.testing.assert_allclose(got["stem"].numpy(), want["stem"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(got["logits"].cpu().numpy(), want["logits"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(got["stem"].cpu().numpy(), want["stem"], rtol=0, atol=1e-9)
     count = sum(key.startswith("backbone.") for key in want)
     assert count == sum(key.startswith("block") for key in got)
     for i in range(count):
-        np.testing.assert_allclose(got[f"block{i:02d}"].numpy(), want[f"backbone.{i}"], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(got[f"block{i:02d}"].cpu().numpy(), want[f"backbone.{i}"], rtol=1e-5, atol=1e-6)
     with torch.no_grad():
-        np.testing.assert_allclose(model.fuse()(images(side, side)).numpy(), want["logits"], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(model.fuse()(images(side, side)).cpu().numpy(), want["logits"], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_settings(setting, change):
     model = loaded("small_wignet", rule.SMALL.override(change)).eval()
     side = model.config.image_size
     with torch.no_grad():
-        got = model(images(side, side)).numpy()
+        got = model(images(side, side)).cpu().numpy()
     np.testing.assert_allclose(got, rule.expected("small_wignet")[setting], rtol=0, atol=1e-9)
 
 
