@@ -385,7 +385,7 @@ def test_classes_without_images_are_left_out_with_a_warning(tmp_path, caplog, di
                     path.rename(path.with_suffix(".txt")) if kinds[name] == "other" else path.unlink()
     empty = [name for name in names if kinds.get(name) in ("empty", "other")]
     if empty:
-        with pytest.raises(ValueError, match=rf"{empty[0]}.*or use --on-bad drop"):
+        with pytest.raises(ValueError, match=rf"{empty[0]}.*or use on_bad='drop' \(--on-bad drop\)"):
             FolderData(tmp_path, image_size=8)
     with caplog.at_level(logging.WARNING):
         data = FolderData(tmp_path, image_size=8, on_bad="drop")

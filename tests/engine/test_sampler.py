@@ -67,7 +67,7 @@ def test_wrong_batches_are_refused():
     with pytest.raises(ValueError, match="multiple of accumulate=2 times 3 processes"):
         TrainBatches(100, batch_size=8, seed=0, accumulate=2, world=3)
     with pytest.raises(
-        ValueError, match=r"7 training images are fewer than one batch of 8: .* such as --batch-size \d+\."
+        ValueError, match=r"7 training images are fewer than one batch of 8: .* such as (\d+) \(--batch-size \1\)\."
     ):
         TrainBatches(7, batch_size=8, seed=0)
 

@@ -136,7 +136,7 @@ def test_a_stopped_ablation_keeps_what_is_finished(tmp_path, monkeypatch, capsys
 
 def test_other_settings_are_refused(finished, capsys):
     said = refusal(capsys, "ablate_operators", finished, "--lr", "0.1", "--only", "mr")
-    assert "holds runs with other settings (lr: 0.003 there, 0.1 now): choose another --out" in said
+    assert "holds runs with other settings (lr: 0.003 there, 0.1 now): choose another folder (--out)" in said
     assert "ablation: ablate_operators there, ablate_graph now" in refusal(capsys, "ablate_graph", finished)
 
 

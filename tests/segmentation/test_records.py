@@ -143,12 +143,15 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
     folder = make_folder(tmp_path / "data", count=2)
     (folder / "images" / "1.png").write_bytes(b"no image")
     with pytest.raises(
-        ValueError, match=r"images/1\.png cannot be read.*; correct or remove it, or use --on-bad drop\.$"
+        ValueError,
+        match=r"images/1\.png cannot be read.*; correct or remove it, or use on_bad='drop' \(--on-bad drop\)\.$",
     ):
         check_masks(open_source(folder))
     found = open_source(folder)
     (folder / "images" / "1.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1\.png; correct or remove it, or use --on-bad drop\.$"):
+    with pytest.raises(
+        FileNotFoundError, match=r"1\.png; correct or remove it, or use on_bad='drop' \(--on-bad drop\)\.$"
+    ):
         check_masks(found)
 
 

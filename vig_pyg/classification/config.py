@@ -147,9 +147,13 @@ class ClassificationConfig(TrainConfig):
         super().__post_init__()
         for name in ("teacher_weights", "distillation"):
             if self.teacher is None and getattr(self, name) is not None:
-                raise ValueError(f"{name}={getattr(self, name)} needs a teacher: pass --teacher too, or leave it out.")
+                raise ValueError(
+                    f"{name}={getattr(self, name)} needs a teacher: pass teacher (--teacher) too, or leave it out."
+                )
         if self.teacher is None and self.distillation_alpha != 0.5:
-            raise ValueError(f"distillation_alpha={self.distillation_alpha} needs a teacher: pass --teacher too.")
+            raise ValueError(
+                f"distillation_alpha={self.distillation_alpha} needs a teacher: pass teacher (--teacher) too."
+            )
         if self.distillation != "soft" and self.distillation_tau != 1:
             raise ValueError(f"distillation_tau={self.distillation_tau} is an option of distillation=soft.")
         for name in ("mean", "std"):

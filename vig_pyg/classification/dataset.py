@@ -20,7 +20,7 @@ from vig_pyg.image_io import StoredImage, UnreadableImageError, read_image
 from vig_pyg.preprocess import DecodedImage
 
 #: What to do about an image that cannot be read, at the end of a message.
-ADVICE = "; remove it, or use --on-bad drop"
+ADVICE = "; remove it, or use on_bad='drop' (--on-bad drop)"
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):

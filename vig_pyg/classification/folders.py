@@ -204,8 +204,8 @@ def _with_images(folder: Path, empty: str) -> tuple[dict[str, list[str]], list[s
         has, them = ("has", "it") if len(none) == 1 else ("have", "them")
         raise ValueError(
             f"{folder} needs one folder of images for each class: {len(none)} of {len(classes)} {has} none "
-            f"({some(none, most=MOST_NAMED)}{_other_ends(folder, none)}). Fill or remove {them}, or use --on-bad drop; "
-            f"images end in {', '.join(sorted(IMAGE_EXTENSIONS))}."
+            f"({some(none, most=MOST_NAMED)}{_other_ends(folder, none)}). Fill or remove {them}, or use "
+            f"on_bad='drop' (--on-bad drop); images end in {', '.join(sorted(IMAGE_EXTENSIONS))}."
         )
     if none:
         _log.warning(

@@ -115,7 +115,7 @@ def read_part(table: Path, part: str | None, *, whole: bool) -> tuple[list[str],
     if wanted is None:
         wanted = "test" if there == ["test"] else "val"
     if wanted not in there:
-        has, named = " and ".join(map(repr, there)), f"name one with --split, such as --split {there[-1]}"
+        has, named = " and ".join(map(repr, there)), f"name one, such as split={there[-1]!r} (--split {there[-1]})"
         raise ValueError(f"{table} has no part {part or wanted!r}; it has {has}{'.' if part else f': {named}.'}")
     return class_names, chosen(*samples, [one == wanted for one in parts])
 

@@ -63,7 +63,7 @@ class TrainBatches(Sampler[list[Item]]):
         if count < batch_size:
             raise ValueError(
                 f"{count} training images are fewer than one batch of {batch_size}: pass a smaller batch_size, such as "
-                f"--batch-size {max(accumulate * world, count // 4)}."
+                f"{max(accumulate * world, count // 4)} (--batch-size {max(accumulate * world, count // 4)})."
             )
         self.count, self.batch_size, self.seed, self.repeats = count, batch_size, seed, repeats
         self.accumulate, self.groups, self.rank, self.world = accumulate, groups, rank, world

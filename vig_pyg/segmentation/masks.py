@@ -20,7 +20,10 @@ IGNORED = 255
 #: Largest number of classes, because a label is one byte, and one value means "ignored".
 MAX_CLASSES = 255
 #: What to do about one image of a training that cannot be used, and about several, at the end of a message.
-ADVICE = ("; correct or remove it, or use --on-bad drop", "; correct or remove them, or use --on-bad drop")
+ADVICE = (
+    "; correct or remove it, or use on_bad='drop' (--on-bad drop)",
+    "; correct or remove them, or use on_bad='drop' (--on-bad drop)",
+)
 
 
 class Mask(Protocol):

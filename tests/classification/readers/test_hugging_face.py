@@ -108,9 +108,9 @@ def test_the_same_pixels_and_reasons_as_those_of_files(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "options", "said"),
     [
-        (["a", "b", "x"], {}, r"several columns of images \(a, b\): name one with --input-key"),
+        (["a", "b", "x"], {}, r"several columns of images \(a, b\): name one with input_key"),
         (["x"], {}, "no column of images"),
-        (["a"], {}, "no column of labels: name one with --target-key"),
+        (["a"], {}, "no column of labels: name one with target_key"),
         (["a", "x"], {"target_key": "y"}, "no column of labels 'y'; its columns are a, x"),
         (["a", "x"], {"input_key": "x"}, "no column of images 'x'"),
         (["a", "x", "y"], {}, r"several columns of labels \(x, y\)"),

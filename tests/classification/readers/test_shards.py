@@ -204,7 +204,7 @@ GOOD = sample("good", b"image", 1)
 FAULTS = {
     "no label": ([("bad.png", b"x")], r"bad has no label \(\.cls\)"),
     "no image": ([("bad.cls", b"1")], "bad has a label but no image"),
-    "two images": ([*sample("bad", b"x", 1), ("bad.jpg", b"y")], r"several images \(png, jpg\).* --input-key"),
+    "two images": ([*sample("bad", b"x", 1), ("bad.jpg", b"y")], r"several images \(png, jpg\).* input_key \(--input-key\)"),
     "long label": (sample("bad", b"x", "1" * 2000), "has 2000 bytes in bad.cls, expected at most 1000"),
     "bytes": ([("bad.png", b"x"), ("bad.cls", b"\xff\xfe")], "not text in UTF-8"),
     "empty label": ([("bad.png", b"x"), ("bad.cls", b" ")], "neither a number nor a name"),
@@ -218,7 +218,7 @@ FAULTS = {
 def test_samples_that_are_not_as_expected_stop_or_are_left_out(tmp_path, caplog, name):
     files, said = FAULTS[name]
     write_tar(tmp_path / "a.tar", [*GOOD, *files, *sample("late", b"more", 0)])
-    with pytest.raises(ValueError, match=rf"(?s)^(?=.*use --on-bad drop).*a\.tar: .*{said}"):
+    with pytest.raises(ValueError, match=rf"(?s)^(?=.*use on_bad='drop' \(--on-bad drop\)).*a\.tar: .*{said}"):
         read(tmp_path)
     with caplog.at_level(logging.WARNING):
         _, part = read(tmp_path, options=SKIP)
@@ -267,7 +267,9 @@ def test_of_many_faults_the_first_are_logged(tmp_path, caplog):
     read(tmp_path, options=SKIP)
     assert caplog.text.count(" has no label") == MOST_NAMED and "50 of 51 samples are left out" in caplog.text
     assert "\n  and 40 more\n" in caplog.text
-    with pytest.raises(ValueError, match=r"^50 of 51 samples cannot be used; remove them, or use --on-bad drop:\n  "):
+    with pytest.raises(
+        ValueError, match=r"^50 of 51 samples cannot be used; remove them, or use on_bad='drop' \(--on-bad drop\):\n  "
+    ):
         read(tmp_path)
 
 
@@ -320,7 +322,7 @@ def test_random_damage_is_left_out_or_named(tmp_path):
             read(tmp_path / "a.tar")
             outcomes["whole"] += 1
         except ValueError as error:
-            assert "a.tar" in str(error) and "use --on-bad drop" in str(error)
+            assert "a.tar" in str(error) and "use on_bad='drop' (--on-bad drop)" in str(error)
             outcomes["named"] += 1
         for image, label in zip(part.images, part.labels, strict=True):
             try:

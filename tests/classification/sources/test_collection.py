@@ -119,7 +119,9 @@ def test_broken_images_stop_or_are_left_out(tmp_path, folder, caplog):
     )
     whole = load(f"wds/{shards}", image_size=8)
     first = next(i for i, file in enumerate(files) if file.name in BROKEN)
-    with pytest.raises(ValueError, match=r"train-9\.tar: .* cannot be read as an image .* use --on-bad drop"):
+    with pytest.raises(
+        ValueError, match=r"train-9\.tar: .* cannot be read as an image .* use on_bad='drop' \(--on-bad drop\)"
+    ):
         whole.train_set[16 + first]
 
 

@@ -123,7 +123,7 @@ def ablate(
         ... )
     """
     if seeds < 1:
-        raise ValueError(f"--seeds must be at least 1, got {seeds}.")
+        raise ValueError(f"seeds must be at least 1, got {seeds}.")
     start = time.perf_counter()
     images = _some_images(data, config.batch_size)  # nothing is written if they cannot be read
     folder = AblationFolder(out, settings if settings is not None else settings_of(config))

@@ -44,7 +44,9 @@ class AblationFolder:
         settings = json.loads(json.dumps(settings))  # tuples become lists, as in the file
         if not about.is_file():
             if os.path.lexists(self.path) and (not self.path.is_dir() or any(self.path.iterdir())):
-                raise ValueError(f"{self.path} exists and is not the folder of an ablation: choose another --out.")
+                raise ValueError(
+                    f"{self.path} exists and is not the folder of an ablation: choose another folder (--out)."
+                )
             self._write(about, settings)  # written first, so that an interrupted start can be repeated
         (self.path / "runs").mkdir(exist_ok=True)
         found = read_json(about)
@@ -56,7 +58,7 @@ class AblationFolder:
             keys = [key for key in {**found, **settings} if found.get(key) != settings.get(key)]
             differ = "; ".join(f"{key}: {found.get(key)} there, {settings.get(key)} now" for key in keys)
             raise ValueError(
-                f"{self.path} holds runs with other settings ({differ}): choose another --out, or remove it."
+                f"{self.path} holds runs with other settings ({differ}): choose another folder (--out), or remove it."
             )
 
     def run_file(self, variant: Variant, seed: int) -> Path:
@@ -90,8 +92,8 @@ class AblationFolder:
                 continue
             if run.get("code", "") != variant.code:
                 raise ValueError(
-                    f"{path} was trained with another version of the code of {variant.name}: choose another --out, or "
-                    "remove the runs of this variant."
+                    f"{path} was trained with another version of the code of {variant.name}: choose another folder "
+                    "(--out), or remove the runs of this variant."
                 )
             found.setdefault(variant.name, []).append(run)
         for runs in found.values():

@@ -118,8 +118,8 @@ def _columns(name: str, features: Mapping[str, Any], options: ReaderOptions) -> 
     labels = classes or [key for key in _LABELS if isinstance(features.get(key), datasets.Value)][:1]
     chosen = []
     for what, found, key, flag in (
-        ("images", images, options.input_key, "--input-key"),
-        ("labels", labels, options.target_key, "--target-key"),
+        ("images", images, options.input_key, "input_key (--input-key)"),
+        ("labels", labels, options.target_key, "target_key (--target-key)"),
     ):
         if key is not None and (key not in features or (what == "images" and key not in images)):
             raise ValueError(f"{name} has no column of {what} {key!r}; its columns are {', '.join(features)}.")

@@ -202,7 +202,7 @@ class Faults:
         >>> faults.add("shards/1.tar: 0001 has no label")
         >>> faults.end(5)
         Traceback (most recent call last):
-        ValueError: shards/1.tar: 0001 has no label; remove it, or use --on-bad drop.
+        ValueError: shards/1.tar: 0001 has no label; remove it, or use on_bad='drop' (--on-bad drop).
     """
 
     def __init__(self, on_bad: str, where: str) -> None:
@@ -224,7 +224,7 @@ class Faults:
             return
         total += self.count
         if self.on_bad == "stop":
-            advice = f"; remove {'it' if self.count == 1 else 'them'}, or use --on-bad drop"
+            advice = f"; remove {'it' if self.count == 1 else 'them'}, or use on_bad='drop' (--on-bad drop)"
             raise ValueError(list_faults(self._found, total, what="samples", advice=advice))
         _log.warning(
             "%s: %d of %d samples %s left out:%s",

@@ -151,7 +151,7 @@ def _image(files: dict[str, Member], key: str | None) -> Member | None:
         found = [member for end, member in files.items() if f".{end}" in IMAGE_EXTENSIONS]
     if len(found) > 1:
         ends = ", ".join(end for end in files if f".{end}" in IMAGE_EXTENSIONS)
-        raise ValueError(f"has several images ({ends}): choose one with --input-key")
+        raise ValueError(f"has several images ({ends}): choose one with input_key (--input-key)")
     if not found and "cls" in files:
         raise ValueError("has a label but no image" + (f" that ends in {key}" if key else ""))
     return found[0] if found else None
@@ -165,7 +165,7 @@ def _label(file: BinaryIO, files: dict[str, Member], key: str | None, names: lis
         label: object = int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else text
     elif key is None or "json" not in files:
         what = "cls" if key is None else f"{key} or .json"
-        raise ValueError(f"has no label (.{what}); choose another one with --target-key")
+        raise ValueError(f"has no label (.{what}); choose another one with target_key (--target-key)")
     else:
         text = _text(file, files["json"], _JSON_LIMIT)
         try:
