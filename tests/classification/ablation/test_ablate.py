@@ -82,7 +82,7 @@ def test_settings(tmp_path, data, trained, monkeypatch):
     ablate(variants, data, replace(CONFIG, num_workers=7, seed=5), tmp_path / "a", seeds=1, progress=False)
     with pytest.raises(ValueError, match=r"other settings \(lr: 0.003 there, 0.1 now\)"):
         ablate(variants, data, replace(CONFIG, lr=0.1), tmp_path / "a", seeds=1, progress=False)
-    with pytest.raises(ValueError, match="^seeds must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"^seeds must be at least 1, got 0"):
         ablate(variants, data, CONFIG, tmp_path / "a", seeds=0, progress=False)
     (tmp_path / "images").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -204,7 +204,7 @@ GOOD = sample("good", b"image", 1)
 FAULTS = {
     "no label": ([("bad.png", b"x")], r"bad has no label \(\.cls\)"),
     "no image": ([("bad.cls", b"1")], "bad has a label but no image"),
-    "two images": ([*sample("bad", b"x", 1), ("bad.jpg", b"y")], r"several images \(png, jpg\).* input_key \(--input-key\)"),
+    "two images": ([*sample("bad", b"x", 1), ("bad.jpg", b"y")], r"several images \(png, jpg\).* input_key \("),
     "long label": (sample("bad", b"x", "1" * 2000), "has 2000 bytes in bad.cls, expected at most 1000"),
     "bytes": ([("bad.png", b"x"), ("bad.cls", b"\xff\xfe")], "not text in UTF-8"),
     "empty label": ([("bad.png", b"x"), ("bad.cls", b" ")], "neither a number nor a name"),
