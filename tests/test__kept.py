@@ -58,6 +58,9 @@ def test_each_gpu_of_cached_tensors_is_waited_for_once(monkeypatch):
     with fake_gpu():
         settle(torch.empty(3, device="cuda"))  # there is nothing to wait for
     settle()
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    settle(on_a_gpu(0))  # waiting would end the capture of a CUDA graph
     assert len(waited) == 2
 
 

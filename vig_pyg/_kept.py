@@ -55,10 +55,11 @@ def settle(*tensors: Tensor) -> None:
 
     Work on one stream is not ordered with that on others. The next caller may use another stream, such as that of a
     thread of its own, and would then read memory that is not yet written. Results are cached rarely, so this seldom
-    waits.
+    waits. While a CUDA graph is captured, nothing runs and nothing can be waited for.
 
     Example:
         >>> settle(torch.zeros(3))
     """
     for device in {tensor.device for tensor in tensors if tensor.is_cuda and not isinstance(tensor, FakeTensor)}:
-        torch.cuda.current_stream(device).synchronize()
+        if not (torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()):
+            torch.cuda.current_stream(device).synchronize()

@@ -187,7 +187,8 @@ def offset_edges(
         cells = list(dict.fromkeys((row % rows, column % columns) for row, column in offsets))
         places = home.view(-1, 1, 2) + torch.tensor(cells, device=device)  # (n, K, 2)
         places = places % torch.tensor([rows, columns], device=device)
-        targets = torch.arange(height * width, device=device).repeat_interleave(len(cells), 0)
+        # (n,) -> (n K,); torch 2.11 cannot export `repeat_interleave`
+        targets = torch.arange(height * width, device=device).view(-1, 1).expand(-1, len(cells)).flatten()
         return torch.stack([(places[..., 0] * columns + places[..., 1]).flatten(), targets]).to(target.pos.device)
     places = home.view(-1, 1, 2) + torch.tensor(offsets, device=device)  # (n, K, 2)
     inside = ((places >= 0) & (places < torch.tensor([rows, columns], device=device))).all(-1)
