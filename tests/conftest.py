@@ -66,6 +66,8 @@ CPU_ONLY = {
     "tests/ops/test__batch_norm.py": "native functions",
     "tests/ops/test_tiled.py": "slices for the cache of a CPU",
     "tests/ops/test__recomputable.py": "native functions",
+    "tests/ops/test_products.py::test_one_dnn": "oneDNN computes on CPUs alone",
+    "tests/ops/test_products.py::test_who_needs_gradients": "oneDNN computes on CPUs alone",
     "tests/ops/test__knn.py::test_the_kernels_were_built_here": "native functions",
     "tests/ops/test__knn.py::test_features_that_are_not_finite_are_named": "a GPU is not waited for",
     "tests/ops/test__knn.py::test_a_bias_of_nan_is_refused": "a GPU is not waited for",
