@@ -151,7 +151,7 @@ def test_hooks_of_a_layer_and_a_replaced_forward_are_called(kind, autocast):
         lambda: layer.register_forward_pre_hook(lambda *_: seen.append("before")),
         lambda: nn.modules.module.register_module_forward_hook(lambda part, *_: seen.append(part is layer)),
     ]
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+    with torch.inference_mode(), torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
         for hook in hooks:
             handle = hook()
             fused(x)

@@ -89,7 +89,7 @@ def test_distances_have_finite_gradients_also_of_a_patch_to_itself():
 def test_attributes_have_the_type_of_the_features(dtype):
     x, layout, *_ = nodes(SIZES["one grid"], 1)
     x = x.to(dtype)
-    with torch.autocast("cpu", enabled=dtype == torch.bfloat16):
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         edges, attr = DilatedKNN(3, edge_attr=ALL)(x, layout, x, layout)
     assert attr.dtype == dtype and edges.dtype == torch.long
     torch.testing.assert_close(attr.double(), by_hand(edges, x.double(), layout, x.double(), layout), rtol=0, atol=0.02)
