@@ -133,7 +133,9 @@ def training() -> str:
 def beside() -> str:
     """A row for each task and each other process."""
     result = newest("beside_cpu")
-    return with_source(result["rows"], result)
+    names = {"share": "s alone / s beside"}
+    rows = [{names.get(column, column): value for column, value in row.items()} for row in result["rows"]]
+    return with_source(rows, result)
 
 
 def memory() -> str:
