@@ -177,7 +177,8 @@ def _advice(theirs: Mapping[str, Any], which: str) -> str:
     options = _differing(theirs, MODELS[name])
     flags = f"--model{' and options' if options else ''}: {' '.join(network_flags(name, options))}"
     return (
-        f"Choose {which} {flags}. Without a model, in flags or a file of values, the backbone is like the classifier."
+        f"Choose {which} {flags}. If neither flags nor a configuration file name a model, the backbone has the "
+        "architecture of the classifier."
     )
 
 

@@ -24,6 +24,8 @@ from vig_pyg.models.variants import family_of
 PREFIX = "pvig_"
 #: Options of the classifier that a backbone refuses; the others, such as `dropout`, have no effect.
 OF_CLASSIFIER = frozenset({"num_classes", "distillation"})
+#: The end of a message about an unknown option of a network with a backbone, whose options are valid too.
+ALSO = ", or an option of the backbone, such as drop_path_rate"
 
 
 def is_pyramid(config: ModelConfig) -> bool:

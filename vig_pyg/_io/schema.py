@@ -181,8 +181,13 @@ def listing(entry: Check, low: int, high: int) -> Check:
     return check
 
 
-def mapping(entries: Mapping[str, Check], *, required: Collection[str] = ()) -> Check:
+def mapping(entries: Mapping[str, Check], *, required: Collection[str] = (), also: str = "") -> Check:
     """Return a check of mappings with known keys, each of whose values must pass a check.
+
+    Args:
+        entries: The check of each key.
+        required: Keys that must be there.
+        also: What else a key may be, after the names in the message about an unknown key.
 
     Example:
         >>> mapping({"k": whole(1, 9)})({"k": 3}, "config.json")
@@ -195,7 +200,7 @@ def mapping(entries: Mapping[str, Check], *, required: Collection[str] = ()) -> 
         for key in value:
             if key not in entries:
                 raise ValueError(
-                    f"{where}: unknown entry {nearest(key, entries)}: choose one of {few_names(key, entries)}."
+                    f"{where}: unknown entry {nearest(key, entries)}: choose one of {few_names(key, entries)}{also}."
                 )
         for key in required:
             if key not in value:

@@ -39,7 +39,7 @@ def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, 
     names = inner if isinstance(inner, dict) and len(inner) < 100 else {}
     theirs = optional(mapping({str(name): _THEIRS for name in names}))
     entries = {**OPTIONS, **(_NUM_CLASSES if num_classes else {}), "detector": theirs}
-    checked: dict[str, Any] = mapping(entries)(value, where)
+    checked: dict[str, Any] = mapping(entries, also="" if num_classes else backbones.ALSO)(value, where)
     return checked
 
 

@@ -28,7 +28,8 @@ def check_own(value: Any, where: str, *, num_classes: bool = True) -> dict[str, 
         >>> check_own({"out_channels": 64}, "config.json: options")
         {'out_channels': 64}
     """
-    checked: dict[str, Any] = mapping({**OPTIONS, **(_NUM_CLASSES if num_classes else {})})(value, where)
+    entries = {**OPTIONS, **(_NUM_CLASSES if num_classes else {})}
+    checked: dict[str, Any] = mapping(entries, also="" if num_classes else backbones.ALSO)(value, where)
     return checked
 
 
