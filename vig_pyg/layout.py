@@ -154,7 +154,8 @@ class BatchLayout:
             ValueError: If an image has no target or no source.
         """
         for layout in (self, source):
-            if min(layout.distinct_num_nodes, default=0) < 1:
+            counts = layout.distinct_num_nodes
+            if not counts or min(counts) < 1:  # torch 2.11 cannot compile the option `default` of `min`
                 raise ValueError(f"Every image needs at least one node, got {layout.num_nodes_per_graph} nodes.")
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -50,7 +51,12 @@ def sincos(pos: Tensor, channels: int) -> Tensor:
     pos = pos.double()
     omega = 10000.0 ** (-torch.arange(channels // 4, dtype=pos.dtype, device=pos.device) / (channels // 4))
     column, row = pos[:, 1:2] * omega, pos[:, 0:1] * omega
-    return torch.cat([column.sin(), column.cos(), row.sin(), row.cos()], dim=1)
+    return torch.cat([column.sin(), _cos(column), row.sin(), _cos(row)], dim=1)
+
+
+def _cos(angle: Tensor) -> Tensor:
+    """The cosine in float64, which ONNX Runtime 1.26 cannot compute; the sine serves files for any image size."""
+    return (angle + math.pi / 2).sin() if is_exporting() and is_open(angle.size(0)) else angle.cos()
 
 
 def shortened(p: Tensor, q: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:

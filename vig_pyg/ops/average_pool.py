@@ -38,10 +38,13 @@ def average_pool(x: Tensor, ratio: int) -> Tensor:
 
 
 def _of_any_size(x: Tensor, ratio: int) -> Tensor:
-    """As `average_pool`, without `ceil_mode`, which depends on whether the windows divide the sizes."""
-    sums = F.avg_pool2d(F.pad(x, (0, ratio - 1, 0, ratio - 1)), ratio) * ratio**2
-    rows, columns = (_cells_inside(size, ratio, like=x) for size in x.shape[2:])
-    return sums / (rows.unsqueeze(1) * columns)
+    """As `average_pool`, for sizes that stay open: `avg_pool2d` depends on whether the windows divide them."""
+    height, width = x.shape[2:]
+    rows, columns = ((cells - 1) // ratio + 1 for cells in (height, width))
+    padded = F.pad(x, (0, columns * ratio - width, 0, rows * ratio - height))  # the windows divide these sizes
+    sums = F.avg_pool2d(padded, ratio) * ratio**2
+    in_rows, in_columns = (_cells_inside(size, ratio, like=x) for size in (height, width))
+    return sums / (in_rows.unsqueeze(1) * in_columns)
 
 
 def _cells_inside(cells: int, ratio: int, like: Tensor) -> Tensor:
