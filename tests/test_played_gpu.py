@@ -15,10 +15,8 @@ elsewhere = pytest.mark.skipif(torch.get_default_device().type != "cpu", reason=
 SOME = (
     "tests/test_played_gpu.py",
     "tests/test_head.py",
-    "tests/graph/test_contract.py",
     "tests/graph/test_search.py::test_features_keep_their_gradients",
     "tests/conv/test_node_update.py",
-    "tests/ops/test_edge_max.py",
     "tests/models/test_read_model.py::test_several_dtypes_are_kept",
 )
 

@@ -99,7 +99,8 @@ def grapher_of(name, dim, attributes, ratio):
     """CGConv keeps the width, so it cannot be in a Grapher: its error comes before that is noticed."""
     make = WITH_ATTR[name]
     graph = lambda k, d: DilatedKNN(k, d, edge_attr=attributes)  # noqa: E731
-    return Grapher(8, conv=lambda i, o: make(i, o, dim), graph=graph, k=3, reduce_ratio=ratio).eval()
+    grapher = Grapher(8, conv=lambda i, o: make(i, o, dim), graph=graph, k=3, reduce_ratio=ratio).eval()
+    return grapher.to(torch.get_default_device())  # some operators of PyG make parameters on the CPU
 
 
 @pytest.mark.parametrize("ratio", [1, 2])
