@@ -65,7 +65,7 @@ def test_one_of_several_sizes_is_drawn_in_training_and_the_last_taken_in_evaluat
 
 @pytest.mark.parametrize("sizes", [(100, 96), (3, 96), ([], 96), ([64, 200], 96)])
 def test_sizes_that_make_no_sense_are_refused(sizes):
-    with pytest.raises(ValueError, match="min_size <= max_size"):
+    with pytest.raises(ValueError, match="min_size must be from 4 to max_size"):
         transform(*sizes)
 
 
