@@ -80,7 +80,7 @@ def test_what_is_left_over_is_named(capsys):
     assert "Unexpected argument 'b': put paths together" in refused(capsys, ["predict", "m", "a", "--quiet", "b"])
     assert "Unexpected argument 'stray': every value follows its flag" in fails(capsys, "train", "stray")
     assert "--epochs needs a value" in fails(capsys, "train", "--epochs")
-    assert "required: PATH; see vig-pyg predict --help" in refused(capsys, ["predict", "m"])
+    assert "These arguments are missing: PATH; see vig-pyg predict --help" in refused(capsys, ["predict", "m"])
 
 
 class Terminal:
