@@ -185,3 +185,7 @@ def test_probabilities_are_checked_under_their_own_names(make):
         with pytest.raises(ValueError, match=r"dropout must be a probability in \[0, 1\], got"):
             create(dropout=value)
     assert create(dropout=1, drop_path_rate=0.5).dropout == 1
+    for value in (np.float32(0.5), np.float64(0.5), np.int64(0)):
+        config = create(drop_path_rate=value, dropout=value)
+        assert config == create(drop_path_rate=float(value), dropout=float(value))
+        assert type(config.drop_path_rate) is type(config.dropout) is float

@@ -1,8 +1,9 @@
-"""Checks of options that are whole numbers."""
+"""Checks of options that are whole numbers or probabilities."""
 
 from __future__ import annotations
 
 import operator
+from numbers import Real
 from typing import Any
 
 
@@ -60,7 +61,9 @@ def check_whole_numbers(
 
 
 def check_probabilities(config: object, **allows_one: bool) -> None:
-    """Check that fields of a dataclass are numbers from 0 to less than 1, or up to 1 if 1 is allowed.
+    """Check that fields of a frozen dataclass are numbers from 0 to less than 1, or up to 1 if 1 is allowed.
+
+    Numbers of NumPy are stored as those of Python, which can be written to a file.
 
     Args:
         config: The dataclass.
@@ -74,6 +77,8 @@ def check_probabilities(config: object, **allows_one: bool) -> None:
     """
     for name, includes_one in allows_one.items():
         value: Any = getattr(config, name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not is_number or not 0 <= value <= 1 or (value == 1 and not includes_one):
             raise ValueError(f"{name} must be a probability in [0, 1{']' if includes_one else ')'}, got {value!r}.")
+        if type(value) not in (int, float):
+            object.__setattr__(config, name, float(value))
