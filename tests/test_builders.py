@@ -110,8 +110,9 @@ def test_a_family_of_one_s_own_is_found_by_its_configuration():
         config_class = Config
 
     assert type(create_model(Config(depth=1, channels=16, head_channels=8))) is Family
-    with pytest.raises(TypeError, match=r"name of a model, or a configuration such as ViGConfig\(\.\.\.\), got 3"):
-        create_model(3)
+    for wrong in (3, None, ViG("micro")):  # whose own text would be the whole network
+        with pytest.raises(TypeError, match=rf"name of a model, .*ViGConfig\(\.\.\.\), got {type(wrong).__name__}\.$"):
+            create_model(wrong)
     with pytest.raises(TypeError, match="No subclass of VisionGNN has config_class = Lonely"):
         create_model(type("Lonely", (vig_pyg.ViGConfig,), {})(depth=1, channels=16))
 

@@ -52,11 +52,12 @@ def family_of(config: ModelConfig) -> Any:
         >>> family_of(VIG_VARIANTS["tiny"]).__name__
         'ViG'
     """
-    if not isinstance(config, ModelConfig):
-        raise TypeError(f"Expected the name of a model, or a configuration such as ViGConfig(...), got {config!r}.")
     families: list[Any] = list(VisionGNN.__subclasses__())
     for family in families:
         if vars(family).get("config_class") is type(config):
             return family
         families += family.__subclasses__()
+    if not isinstance(config, ModelConfig):
+        kind = type(config).__name__
+        raise TypeError(f"Expected the name of a model, or a configuration such as ViGConfig(...), got {kind}.")
     raise TypeError(f"No subclass of VisionGNN has config_class = {type(config).__name__}: define it first.")
