@@ -129,6 +129,20 @@ def test_one_onnx_file_serves_every_size(case, tmp_path):
     assert_equal_to(model, lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0]))
 
 
+@onnx
+@pytest.mark.parametrize("graph", [None, "knn"])
+def test_another_graph_is_not_advised_where_the_graph_is_not_the_reason(tmp_path, monkeypatch, graph):
+    def fail(*_):
+        raise ImportError("onnx_ir is broken\nand more")
+
+    monkeypatch.setattr("vig_pyg.export._write", fail)
+    with pytest.raises(
+        ValueError, match=r"image size dynamic .*: onnx_ir is broken\. Leave dynamic_size out"
+    ) as caught:
+        to_onnx(ViG("micro", num_classes=5, graph=graph), tmp_path / "model.onnx", dynamic_size=True)
+    assert "graph='knn'" not in str(caught.value) and isinstance(caught.value.__cause__, ImportError)
+
+
 @quiet
 @onnx
 @pytest.mark.slow

@@ -162,9 +162,11 @@ def _write_any_size(model: VisionGNN[Any], images: Tensor, path: Path) -> None:
     try:
         _write(model, example, path, sides)
     except Exception as error:
+        graph, advice = model.config.graph, "export a model with graph='knn', or leave dynamic_size out"
+        if graph in (None, "knn"):  # then the graph is not the reason
+            advice = f"{_reason(error.__cause__ or error)}. Leave dynamic_size out, or see the traceback"
         raise ValueError(
-            f"The exporter cannot make the image size dynamic for this model, with graph {model.config.graph!r}: "
-            "export a model with graph='knn', or leave dynamic_size out."
+            f"The exporter cannot make the image size dynamic for this model, with graph {graph!r}: {advice}."
         ) from error
 
 
