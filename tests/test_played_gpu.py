@@ -86,4 +86,4 @@ def test_some_tests_for_gpus_run_on_it():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ON_ANY_DEVICE)
 def test_the_tests_for_gpus_run_on_it(name):
-    assert "failed" not in rehearse(name)
+    assert " passed" in rehearse(name)  # not all of them are left out
