@@ -16,6 +16,8 @@ LEAST_CAPABILITY = (7, 5)
 #: Smallest compute capability of the search. Older GPUs (T4) have no products in bfloat16 and TF32. Without them, the
 #: search compiles to code that moves its scores between registers and memory.
 LEAST_FOR_SEARCH = (8, 0)
+#: First numbers of the compute capabilities for which Triton before this version fails to compile the search (B200).
+NEEDS_NEWER_TRITON, SEARCH_TRITON = (10, 11), (3, 8)
 #: Errors of Triton's first contact with a GPU: no C compiler, no headers of Python, no driver, no folder to write to.
 _FAULTS = (RuntimeError, SubprocessError, OSError, AssertionError, ImportError)
 _log = logging.getLogger(__name__)
@@ -125,7 +127,22 @@ def why_plain_search(device: int) -> str:
         >>> why_plain_search(1000)
         ''
     """
-    return _too_old(device, LEAST_FOR_SEARCH) if 0 <= device < torch.cuda.device_count() else ""
+    if not 0 <= device < torch.cuda.device_count():
+        return ""
+    return _too_old(device, LEAST_FOR_SEARCH) or _triton_too_old(device)
+
+
+def _triton_too_old(device: int) -> str:
+    import triton
+
+    version = triton.__version__
+    if torch.cuda.get_device_capability(device)[0] not in NEEDS_NEWER_TRITON:
+        return ""
+    if tuple(int(part) for part in version.split(".")[:2]) >= SEARCH_TRITON:
+        return ""
+    needed = ".".join(map(str, SEARCH_TRITON))
+    name = torch.cuda.get_device_name(device)
+    return f"Triton {version} cannot compile the kernel for {name}; {needed} can, which newer versions of torch install"
 
 
 def _too_old(device: int, least: tuple[int, int]) -> str:
