@@ -35,11 +35,11 @@ def test_failures_are_written_at_once(tmp_path):
     [("tests/ops/test__knn.py::test_a", 2), ("tests/engine/test_run.py::test_a", 1), ("vig_pyg/ops/mlp.py::mlp", 1)],
 )
 def test_beside_other_processes_two_threads_are_for_functions_that_share_their_work(monkeypatch, nodeid, threads):
-    chosen = []
+    chosen, config = [], SimpleNamespace(getoption=lambda _: "cpu")
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
     for shared in (False, True):
         monkeypatch.setattr(conftest, "SHARED_CORES", shared)
-        conftest.pytest_runtest_setup(SimpleNamespace(nodeid=nodeid))
+        conftest.pytest_runtest_setup(SimpleNamespace(nodeid=nodeid, config=config))
     assert chosen == [threads]
 
 

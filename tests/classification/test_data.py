@@ -77,7 +77,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
     names = ["half.png", "half.npy", "gray.npy", "none.png"]
     images = ImageDataset([str(tmp_path / name) for name in names], [0] * 4, Preprocessing(image_size=8))
     for i, reason in enumerate(["damaged or cut short", "damaged or cut short", r"Expected an array \(height"]):
-        with pytest.raises(UnreadableImageError, match=rf"{names[i]} cannot be read as an image \({reason}.*drop\.$"):
+        with pytest.raises(UnreadableImageError, match=rf"{names[i]} cannot be read as an image \({reason}.*drop\)\.$"):
             images[i]
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
         images[3]

@@ -64,5 +64,5 @@ def test_bad_options_are_refused(tmp_path):
     path = paint(tmp_path / "a.png", "green")
     with pytest.raises(ValueError, match="topk must be at least 1, got 0"):
         list(predict(colors(), [path], topk=0))
-    with pytest.raises(ValueError, match="batch_size >= 1"):
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
         list(predict(colors(), [path], batch_size=0))

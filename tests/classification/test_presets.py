@@ -141,7 +141,7 @@ def test_unknown_presets_and_files_are_named(tmp_path):
     with pytest.raises(ValueError, match="a mapping from keys to values"):
         read_yaml(tmp_path / "list.yaml")
     (tmp_path / "no.yaml").write_text("a: [")
-    with pytest.raises(ValueError, match=r"no\.yaml is not YAML"):
+    with pytest.raises(ValueError, match=r"no\.yaml is not plain YAML"):
         read_yaml(tmp_path / "no.yaml")
 
 

@@ -77,8 +77,8 @@ def test_a_saved_network_labels_images(tmp_path, name):
         (lambda c: c["model"]["backbone"].update(conv="os:system"), "never imported"),
         (lambda c: c["model"]["backbone"].update(depths=[1, 1, 500, 500]), "blocks"),
         (lambda c: c["preprocessing"].update(image_size=0), "image_size"),
-        (lambda c: c.update(task="object-detection"), "of a detector: use `vig-pyg detect`"),
-        (lambda c: c.update(task="image-classification"), "of a classifier: use `vig-pyg predict`"),
+        (lambda c: c.update(task="object-detection"), "of a detector; use `vig-pyg detect`"),
+        (lambda c: c.update(task="image-classification"), "of a classifier; use `vig-pyg predict`"),
         (lambda c: c.update(task="else"), "task"),
     ],
 )
@@ -99,9 +99,9 @@ def test_the_other_doors_say_where_to_go(folder):
     from vig_pyg.classification import load_classifier
     from vig_pyg.detection.load import load_detector
 
-    with pytest.raises(ValueError, match="of a segmentation network: use `vig-pyg segment`"):
+    with pytest.raises(ValueError, match="of a segmentation network; use `vig-pyg segment`"):
         load_classifier(folder)
-    with pytest.raises(ValueError, match="of a segmentation network: use `vig-pyg segment`"):
+    with pytest.raises(ValueError, match="of a segmentation network; use `vig-pyg segment`"):
         load_detector(folder)
 
 
