@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from unittest.mock import patch
 
@@ -12,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
+from tests.one_thread import InThisThread
 from vig_pyg.ops import _knn_plain
 
 NAME = "mps"
@@ -98,24 +98,6 @@ class Names(TorchFunctionMode):
             return OnDevice(func(*args, **kwargs | {"device": "cpu"}))
         args, kwargs = tree_map(below, (tuple(args), kwargs))
         return func(*args, **kwargs)
-
-
-class InThisThread:
-    """An executor without threads."""
-
-    def __init__(self, *_):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def submit(self, function, *args):
-        found = Future()
-        found.set_result(function(*args))
-        return found
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 import itertools
 import zlib
-from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
 from unittest.mock import Mock, patch
@@ -26,6 +25,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+from tests.one_thread import InThisThread
 
 DEVICE = torch.device("cuda", 0)
 #: The name that the device has below Python.
@@ -396,24 +397,6 @@ class Backend:
     device_count = staticmethod(lambda: 1)
     current_device = staticmethod(lambda: 0)
     get_amp_supported_dtype = staticmethod(lambda: [torch.bfloat16, torch.float16])
-
-
-class InThisThread:
-    """An executor without threads: a mode is of one thread."""
-
-    def __init__(self, *_):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def submit(self, function, *args):
-        found = Future()
-        found.set_result(function(*args))
-        return found
 
 
 #: What autocast computes in its type, and what in float32: of torch's lists, what this package and its tests call.
