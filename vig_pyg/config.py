@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from vig_pyg._integers import check_probabilities, check_whole_numbers
 from vig_pyg._io.names import choose
+from vig_pyg._numbers import check_probabilities, check_whole_numbers
 from vig_pyg._registry import Registry
 from vig_pyg.conv import ConvFactory
 from vig_pyg.graph import Engine, Graphs, Precision, StageGraph, map_graphs, refuse_search_options, stage_graphs

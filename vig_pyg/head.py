@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vig_pyg._integers import whole_number
+from vig_pyg._numbers import whole_number
 from vig_pyg.layers import MultiHeadLinear, linear_layer
 
 
